@@ -12,6 +12,7 @@ from typing import Any
 from dlkit import __version__
 from dlkit.errors import DlkitError
 from dlkit.flags import Parser, add_knobs, chosen_knobs, flags_of, refuse_unknown, summary
+from dlkit.run_options import add_run_options, run_options
 
 INTERRUPTED = 130
 
@@ -76,6 +77,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         sub = command(name, help, work)
         _add_task(sub, argv, name)
         _add_training(sub, name)
+    _add_launch(command("launch", "train in several worker processes on this machine", _launch))
     evaluate = command("evaluate", "score the served answers on labelled data", _evaluate)
     evaluate.add_argument("model", help="the folder of a saved model")
     _add_source(evaluate, required=True)
@@ -115,10 +117,24 @@ def _add_training(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--plot", default="learning_rate.png", help="the picture to write (default: %(default)s)")
         return
     parser.add_argument("--validation", help="validation data; without it, a share of the data is held out")
-    parser.add_argument("--save", help="folder for the model, and for a checkpoint after each epoch")
-    parser.add_argument("--resume", action="store_true", help="go on with the stopped run in --save")
+    add_run_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the model in --save")
     parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs")
+
+
+def _add_launch(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "dlkit launch --workers N [--restarts K] [--grace SECONDS] [--pin] -- train TASK [options]"
+    parser.epilog = "Example: dlkit launch --workers 2 --restarts 3 -- train sentiment --data reviews.csv --save model"
+    parser.add_argument("--workers", type=int, required=True, metavar="N", help="how many processes")
+    parser.add_argument(
+        "--restarts", type=int, default=0, metavar="K", help="how often to go on from the last checkpoint after a crash"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=30.0, metavar="SECONDS",
+        help="how long the others may take to end when one has failed, before they are stopped (default: %(default)g)",
+    )  # fmt: skip
+    parser.add_argument("--pin", action="store_true", help="give each worker its share of the cores")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- train TASK ...", help="what each worker runs")
 
 
 def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -163,14 +179,27 @@ def _train(given: argparse.Namespace) -> None:
         given.validation or samples.get("validation"),
         columns=_columns(given),
         data_dir=given.data_dir,
-        save=given.save,
-        resume=given.resume,
         overwrite=given.overwrite,
         tensorboard=given.tensorboard,
+        **run_options(given),
     )
+    if not task.is_chief:
+        return
     show_history(task)
     if given.save:
         print(f"saved: {given.save}")
+
+
+def _launch(given: argparse.Namespace) -> None:
+    """Ends the process with the workers' exit code where it is not 0."""
+    from dlkit.launch import launch
+
+    if given.command[:1] not in ([], ["--"]):
+        words = " ".join(given.command)
+        raise DlkitError(f"launch must have -- before the workers' command. Received: {words}. Write: -- {words}.")
+    code = launch(given.command[1:], given.workers, given.restarts, grace=given.grace, pin=given.pin)
+    if code:
+        sys.exit(code)
 
 
 def _find_lr(given: argparse.Namespace) -> None:

@@ -28,6 +28,14 @@ class ExportError(DlkitError):
     """A servable could not be written, or did not prove equal to `predict`."""
 
 
+class Preempted(SystemExit):
+    """A run was told to stop by SIGTERM and has saved its state. The process ends with code 143, 128 + SIGTERM."""
+
+    def __init__(self, step: int):
+        super().__init__(143)
+        self.step = step
+
+
 def unwritable(path: Path, error: OSError) -> DlkitError:
     """The error for a file or folder that could not be written."""
     if error.errno in FULL:

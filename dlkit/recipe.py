@@ -11,6 +11,7 @@ from typing import Any
 from dlkit.cli import guarded
 from dlkit.errors import DlkitError
 from dlkit.flags import Parser, add_knobs, chosen_knobs, flags_of, refuse_unknown, summary
+from dlkit.run_options import add_run_options, run_options
 from dlkit.tasks import find_task
 
 
@@ -41,6 +42,8 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
         sources = task.samples()
         print(f"data: the built-in sample (--data takes your own; {Path(sys.argv[0]).name} --help)")
     _train(task, sources, given)
+    if not task.is_chief:
+        return  # the first worker speaks and writes for all
     _test(task, sources["test"], Path(given.export))
     show_export(task.export(given.export))
 
@@ -56,10 +59,9 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentPar
     parser.add_argument("--data", help=f"{kinds}; default: the built-in sample")
     parser.add_argument("--validation", help="validation data; without it, a share of --data is held out")
     parser.add_argument("--test", help="the data that the result is measured on")
-    parser.add_argument("--save", default=f"models/{task_name}", help="the model's folder (default: %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on with the stopped run in --save")
     parser.add_argument("--export", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_run_options(parser, save=f"models/{task_name}")
     add_knobs(parser, task_class, knobs)
     return parser, task_class
 
@@ -68,11 +70,10 @@ def _train(task: Any, sources: dict[str, Any], given: argparse.Namespace) -> Non
     from dlkit.show import show_history
 
     begun = time.perf_counter()
-    task.fit(
-        sources["train"], sources.get("validation"), save=given.save, resume=given.resume, overwrite=not given.resume
-    )
-    print(f"\ntrained in {time.perf_counter() - begun:.0f} s: ", end="")
-    show_history(task)
+    task.fit(sources["train"], sources.get("validation"), overwrite=not given.resume, **run_options(given))
+    if task.is_chief:
+        print(f"\ntrained in {time.perf_counter() - begun:.0f} s: ", end="")
+        show_history(task)
 
 
 def _test(task: Any, test: Any, export: Path) -> None:

@@ -17,6 +17,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DlkitError
 from dlkit.knobs import check_names, check_values, knob
 from dlkit.lazy import load_tensorflow, tf
+from dlkit.run_options import interval
 
 if TYPE_CHECKING:
     import keras
@@ -90,6 +91,7 @@ class Task:
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch
         self.samples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
+        self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._answering: Answering | None = None  # the traced serving graph, made at the first answer
 
     # What a task gives.
@@ -126,6 +128,14 @@ class Task:
         """The length of each encoded row, (rows,) int, if rows of like length are to share a batch; else None."""
         return None
 
+    def frozen(self) -> str:
+        """The first layers of the network not to train, as the knob `freeze` names them; "" for none."""
+        return self.freeze
+
+    def trim(self, tensors: Any) -> Any:
+        """A training batch without the padding that its rows have in common. Not called where shapes must not vary."""
+        return tensors
+
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         """Random changes of a training batch, drawn from (seed, step) alone."""
         return tensors, target
@@ -150,6 +160,11 @@ class Task:
         save: str | Path | None = None,
         resume: bool = False,
         overwrite: bool = False,
+        strategy: Any = "auto",
+        checkpoint_every: int | str = 0,
+        keep: int = 2,
+        allow_changes: bool = False,
+        nan_retries: int = 0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         tensorboard: str | None = None,
         verbose: int | str = "auto",
@@ -162,9 +177,18 @@ class Task:
             validation: the same; None holds out `validation_split` of the data.
             columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
             data_dir: where TensorFlow Datasets lie.
-            save: a folder for the model, and for a checkpoint after each epoch.
-            resume: go on with the stopped run that `save` holds.
+            save: a folder for the model and its checkpoints.
+            resume: go on with the stopped run that `save` holds, from its newest checkpoint: the result is the one of a
+                run that was never stopped, to the bit on a CPU.
             overwrite: replace the model that `save` holds.
+            strategy: where to train: "auto", "one", "mirrored", "mirrored:N", "multiworker", "tpu", "tpu:NAME", or a
+                `tf.distribute.Strategy`; see `dlkit.training.strategies.find_place`. The answer is the same.
+            checkpoint_every: steps between two checkpoints, or minutes as "10m"; 0 for the ends of epochs, of which
+                so many are left out that the cost stays under 3 % of the time.
+            keep: how many checkpoints to keep.
+            allow_changes: resume although knobs or data are others than at the start.
+            nan_retries: how often to go back to the last good checkpoint, with half the learning rate, when the loss
+                is not a finite number.
             callbacks: more Keras callbacks.
             tensorboard: a folder for TensorBoard's logs.
             verbose: as in `keras.Model.fit`.
@@ -174,18 +198,36 @@ class Task:
 
         Raises:
             DataError: the data cannot be used; says where and why.
-            DlkitError: `save` cannot be written or resumed, or the loss became NaN.
+            DlkitError: `save` cannot be written or resumed, the loss became NaN, or another worker was lost.
+            Preempted: SIGTERM stopped the run, after a checkpoint; it ends the process with code 143.
         """
         load_tensorflow()
         from dlkit.training.fit import Run, fit
+        from dlkit.training.strategies import find_place
 
-        run = Run(Path(save) if save else None, resume, overwrite, callbacks, tensorboard, verbose)
+        place = find_place(strategy)  # before TensorFlow computes anything, after which it takes no new devices
+        self.is_chief = place.is_chief
+        if verbose and self.is_chief and strategy != "one":
+            print(f"training on {place.reason}")
+        run = Run(
+            place,
+            Path(save) if save else None,
+            resume,
+            overwrite,
+            allow_changes,
+            keep,
+            interval(checkpoint_every),
+            nan_retries,
+            callbacks,
+            tensorboard,
+            verbose,
+        )
         wanted = {**self.inputs, **self.target}
         train = read(data, wanted, rename=columns, data_dir=data_dir)
         held_out = None if validation is None else read(validation, wanted, rename=columns, data_dir=data_dir)
         self._answering = None
         history = fit(self, train, held_out, run)
-        if save:
+        if save and self.is_chief:
             model_folder.write(self, Path(save))
         return history
 
@@ -244,18 +286,23 @@ class Task:
     def export(self, directory: str | Path, *, version: int | None = None) -> Path:
         """Writes `directory/<version>/` for TensorFlow Serving, proven to answer as `predict` does.
 
+        Of several workers that trained it, the first one alone writes; the others get the directory back.
+
         Raises:
             ExportError: the version exists, or the proof failed; then nothing appears.
         """
         self._check_fitted()
+        if not self.is_chief:
+            return Path(directory)
         from dlkit.serving.task_export import export_task
 
         return export_task(self, Path(directory), version)
 
     def save(self, folder: str | Path) -> None:
-        """Saves the fitted task; `dlkit.load` reads it."""
+        """Saves the fitted task; `dlkit.load` reads it. Of several workers that trained it, the first one alone writes."""
         self._check_fitted()
-        model_folder.write(self, Path(folder))
+        if self.is_chief:
+            model_folder.write(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path) -> Task:

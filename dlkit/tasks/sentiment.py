@@ -45,7 +45,7 @@ class SentimentClassifier(Task):
     word_ngrams: int = knob(2, "Longest n-gram of words, for mlp.", minimum=1, maximum=5)
     character_ngrams: bool = knob(True, "N-grams of 3 to 5 characters inside words too, for mlp.")
     embedding: int = knob(128, "Width of the embeddings; 32 of it for mlp.", minimum=1)
-    dropout: float = knob(0.3, "Dropout.", minimum=0, maximum=0.95)
+    dropout: float = knob(0.3, "Dropout; for mlp, of the n-grams too.", minimum=0, maximum=0.95)
     label_smoothing: float = knob(0.0, "Share of each target spread over all labels.", minimum=0, maximum=0.9)
     class_weights: str = knob("", '"balanced", or weights by label: "good=2,bad=0.5".')
     multi_label: bool = knob(False, "Each text carries any number of labels.")
@@ -80,12 +80,16 @@ class SentimentClassifier(Task):
         # A bag has no length to spare, and cached features have none.
         return tensors["padding_mask"].sum(axis=1) if self._cuts_padding(tensors) else None
 
-    def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
+    def trim(self, tensors: Any) -> Any:
         if not self._cuts_padding(tensors):
-            return tensors, target
+            return tensors
         longest = tf.reduce_max(tf.reduce_sum(tf.cast(tensors["padding_mask"], tf.int32), axis=1))
         kept = tf.maximum((longest + 7) // 8 * 8, 8)  # few different lengths: each is a plan of its own for the kernels
-        return {name: tensor[:, :kept] for name, tensor in tensors.items()}, target
+        return {name: tensor[:, :kept] for name, tensor in tensors.items()}
+
+    def frozen(self) -> str:
+        cached = self.network.startswith("preset:") and self.freeze == "backbone"
+        return "" if cached else self.freeze  # its features are preprocessing then
 
     def loss(self) -> Any:
         return labels.label_loss(self.multi_label, self.label_smoothing)
@@ -184,6 +188,7 @@ class SentimentClassifier(Task):
             len(self.labels_),
             embedding=max(self.embedding // 4, 1),
             dropout=self.dropout,
+            token_dropout=self.dropout,
             token_weights=inverse_document_frequency(bag, texts),
         )
         return _tokenized(bag), network

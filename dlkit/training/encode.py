@@ -39,8 +39,8 @@ def encode_table(task: Task, table: Table) -> tuple[Store, list[str]]:
                 rows.append((index, table.raw(index, columns)))
             except UnreadableError as error:
                 skipped.append(str(error))
-        for batch in _encode_chunk(encode, columns, table, rows, skipped):
-            store.append(batch)
+        for kept, batch in _encode_chunk(encode, columns, table, rows, skipped):
+            store.append(batch, kept)
     if not store.rows:
         raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
     return store, skipped
@@ -55,11 +55,11 @@ def _encoder(task: Task):
 
 def _encode_chunk(
     encode: Any, columns: dict[str, Column], table: Table, rows: list[tuple[int, dict]], skipped: list[str]
-) -> Iterator[Any]:
+) -> Iterator[tuple[list[int], Any]]:
     if not rows:
         return
     try:
-        yield encode(batch_of([raw for _, raw in rows], columns))
+        yield [index for index, _ in rows], encode(batch_of([raw for _, raw in rows], columns))
     except tf.errors.InvalidArgumentError as error:
         if len(rows) == 1:
             skipped.append(f"{table.where(rows[0][0])}: {graph_message(error)}")

@@ -12,7 +12,7 @@ import numpy as np
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
 from dlkit.training.fit import batches, compile_network, encode, start
-from dlkit.training.order import steps_per_epoch
+from dlkit.training.order import Order, steps_per_epoch
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -54,9 +54,10 @@ def find_learning_rate(task: Task, train: Table, steps: int, plot: Path | None) 
     task.epochs = max(task.epochs, -(-steps // steps_per_epoch(store.rows, task.batch_size)))
     schedule, task.schedule, task.warmup = task.schedule, "constant", 0.0  # a schedule would not let go of the rate
     trainer, _ = compile_network(task, steps)
+    order = Order(store.rows, task.batch_size, task.seed, task.lengths(store))
     task.schedule = schedule
     test = RangeTest(steps)
-    trainer.fit(batches(task, store), steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)
+    trainer.fit(batches(task, store, order), steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)
     chosen = _steepest(test.rates, test.losses)
     if plot:
         from dlkit.plots import plot_learning_rates

@@ -14,72 +14,95 @@ POOL = 16  # batches whose rows are sorted by length together
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """Batches that hold every row once; the last may be smaller."""
+    """Batches that hold every row once. They are of one size, or differ by one row: no small last one."""
     return -(-rows // batch_size)
 
 
+class Order:
+    """Which rows each step takes.
+
+    The rows of step s are part of a permutation of all rows keyed by (seed, epoch), so step s holds the same rows in a
+    run that was resumed as in one that never stopped.
+
+    Args:
+        rows: how many there are.
+        batch_size: the most rows of a batch.
+        seed: of the permutations.
+        lengths: (rows,) int, if rows of like length are to share a batch: they are sorted within pools of 16 batches,
+            and the batches come in random order.
+        multiple: 0, or every batch has the same number of rows, a multiple of this: those that lack a row or a few
+            borrow the next ones. Compilers that know no varying shapes need it.
+    """
+
+    def __init__(self, rows: int, batch_size: int, seed: int, lengths: np.ndarray | None = None, multiple: int = 0):
+        self.steps = steps_per_epoch(rows, batch_size)
+        self._rows, self._seed, self._lengths = rows, seed, lengths
+        self._size = -(-rows // self.steps // multiple) * multiple if multiple else 0
+
+    @property
+    def fixed_size(self) -> bool:
+        """Whether every batch has the same number of rows."""
+        return self._size > 0
+
+    def rows(self, step: tf.Tensor) -> tf.Tensor:
+        """(batch,) int64: the rows of a step, counted from 0 over all epochs."""
+        epoch, position = step // self.steps, step % self.steps
+        key = tf.stack([tf.constant(self._seed, tf.int64), epoch])
+        if self._lengths is None:
+            start = self._start(position)
+            stop = start + self._size if self._size else self._start(position + 1)
+            return _shuffled(tf.range(start, stop) % self._rows, key, self._rows)
+        position = _shuffled(position, key, self.steps)
+        first = position // POOL * POOL  # batch of the pool
+        begin = self._start(first)
+        pool = _shuffled(tf.range(begin, self._start(tf.minimum(first + POOL, self.steps))), key, self._rows)
+        pool = tf.gather(pool, tf.argsort(tf.gather(self._lengths, pool), stable=True))
+        return pool[self._start(position) - begin : self._start(position + 1) - begin]
+
+    def _start(self, position: tf.Tensor) -> tf.Tensor:
+        return position * self._rows // self.steps
+
+
+def _shuffled(places: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
+    return tf.random.experimental.index_shuffle(places, key, tf.constant(count - 1, tf.int64))
+
+
 def training_batches(
-    store: Store,
-    *,
-    batch_size: int,
-    epochs: int,
-    seed: int,
-    first_step: int = 0,
-    lengths: np.ndarray | None = None,
-    finish: Callable[[Any, tf.Tensor], Any],
+    store: Store, order: Order, *, epochs: int, first_step: int = 0, finish: Callable[[Any, tf.Tensor], Any]
 ) -> tf.data.Dataset:
     """Every batch of a run, epoch after epoch, from `first_step` on.
 
-    The rows of step s are a permutation of all rows keyed by (seed, epoch), so step s holds the same rows in a run
-    that was resumed as in one that never stopped. One dataset spans all epochs: Keras goes on reading it, and no
-    epoch waits for a pipeline to fill.
+    One dataset spans all epochs: Keras goes on reading it, and no epoch waits for a pipeline to fill.
 
     Args:
         store: the encoded rows.
-        batch_size: rows of a batch; the last of an epoch may be smaller.
+        order: which of them each step takes.
         epochs: how many.
-        seed: of the order.
         first_step: where to begin, 0 for a new run.
-        lengths: (rows,) int, if rows of like length are to share a batch: they are sorted within pools of 16 batches,
-            and the batches come in random order.
         finish: takes the batch and the step (int64 scalar) and gives what the network trains on; random changes must
             be drawn from the step.
     """
-    rows = store.rows
-    steps = steps_per_epoch(rows, batch_size)
-
-    def shuffled(places, key, count):
-        return tf.random.experimental.index_shuffle(places, key, tf.constant(count - 1, tf.int64))
-
-    def batch(step):
-        epoch, position = step // steps, step % steps
-        key = tf.stack([tf.constant(seed, tf.int64), epoch])
-        if lengths is None:
-            places = tf.range(position * batch_size, tf.minimum((position + 1) * batch_size, rows))
-            return finish(store.take(shuffled(places, key, rows)), step)
-        position = shuffled(position, key, steps)
-        first = position // POOL * POOL  # batch of the pool
-        places = tf.range(first * batch_size, tf.minimum((first + POOL) * batch_size, rows))
-        pool = shuffled(places, key, rows)
-        pool = tf.gather(pool, tf.argsort(tf.gather(lengths, pool), stable=True))
-        start = (position - first) * batch_size
-        return finish(store.take(pool[start : start + batch_size]), step)
-
-    return _fixed(tf.data.Dataset.range(first_step, epochs * steps), batch)
+    steps = tf.data.Dataset.range(first_step, epochs * order.steps)
+    return _fixed(steps, lambda step: finish(store.take(order.rows(step)), step))
 
 
-def ordered_batches(store: Store, *, batch_size: int, finish: Callable[[Any], Any]) -> tf.data.Dataset:
-    """The rows in their own order, once."""
-    rows = store.rows
+def ordered_batches(store: Store, batch_size: int) -> tf.data.Dataset:
+    """The rows in their own order, once, in batches of one size or one row less."""
+    steps = steps_per_epoch(store.rows, batch_size)
 
     def batch(step):
-        return finish(store.take(tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, rows))))
+        return store.take(tf.range(step * store.rows // steps, (step + 1) * store.rows // steps))
 
-    return _fixed(tf.data.Dataset.range(steps_per_epoch(rows, batch_size)), batch)
+    return _fixed(tf.data.Dataset.range(steps), batch)
 
 
 def _fixed(steps: tf.data.Dataset, batch: Callable) -> tf.data.Dataset:
     dataset = steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+    return dataset.with_options(without_autotune())
+
+
+def without_autotune() -> tf.data.Options:
+    """The options of every pipeline: the tuner took up to a fifth of short epochs' time."""
     options = tf.data.Options()
-    options.autotune.enabled = False  # the tuner took up to a fifth of short epochs' time
-    return dataset.with_options(options)
+    options.autotune.enabled = False
+    return options

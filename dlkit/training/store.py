@@ -28,6 +28,7 @@ class Store:
 
     def __init__(self, rows: int, memory_mb: int):
         self.rows = 0
+        self.origins: list[int] = []
         self._capacity = rows
         self._memory = memory_mb * 1_000_000
         self._structure: Any = None
@@ -41,8 +42,13 @@ class Store:
         """Whether the rows lie in files."""
         return self._folder is not None
 
-    def append(self, batch: Any) -> None:
-        """Adds rows: a nest of arrays with the batch dimension first, of the same shapes each time."""
+    def append(self, batch: Any, origins: Sequence[int] = ()) -> None:
+        """Adds rows: a nest of arrays with the batch dimension first, of the same shapes each time.
+
+        Args:
+            origins: the row of the source that each is, to name it by.
+        """
+        self.origins.extend(origins)
         arrays = [np.asarray(array) for array in tf.nest.flatten(batch)]
         if self._structure is None:
             self._start(batch, arrays)

@@ -1,0 +1,247 @@
+"""When a run's state is written, and how it is put back: after any kill, a resumed run goes on as if never stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dlkit.errors import DlkitError, Preempted
+from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
+from dlkit.training.trainer import Trainer
+
+SHARE = 0.03  # of a run's time that checkpoints after epochs may cost
+WATCH = 50  # steps between two looks for a loss that is not finite
+_STOPPING = ("wait", "best", "best_epoch")  # what Keras's EarlyStopping knows beside the best weights
+
+
+class NanLossError(DlkitError):
+    """The loss of a step was not finite. Says which, with its learning rate and rows."""
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Keeps the history of a run, writes its checkpoints, and stops it when it is told to or has lost its way.
+
+    It looks after the steps at the beginning of the next one: for a callback at a step's end, Keras waits at
+    every step until the metrics are there.
+
+    Args:
+        files: where to write, or None to write nothing.
+        steps: of an epoch.
+        every: steps between two checkpoints (int), or seconds (float); 0 for the ends of epochs alone, and of these
+            only so many that their cost stays under 3 % of the run's time.
+        stopping: the run's early stopping, or None.
+        facts: what a checkpoint must agree on with the run that resumes it, by name.
+        chief: whether this process is the one that writes.
+        describe: what to say of a step whose loss was not finite.
+    """
+
+    def __init__(
+        self,
+        files: CheckpointFiles | None,
+        steps: int,
+        every: int | float,
+        stopping: keras.callbacks.EarlyStopping | None,
+        facts: dict[str, Any],
+        *,
+        chief: bool = True,
+        describe: Callable[[int], str] = str,
+    ):
+        super().__init__()
+        self.step = 0  # steps done; the next one has this number
+        self._epoch = 0
+        self.history: dict[str, list[float]] = {}
+        self._files, self._steps, self._every, self._stopping, self.facts = files, steps, every, stopping, facts
+        self._chief, self._describe = chief, describe
+        self._resumed: Checkpoint | None = None
+        self._stop_asked = False
+        self._written = time.perf_counter()
+        self._cost = 0.0  # seconds that the last checkpoint took
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the resumed run had lost its patience."""
+        waited = self._resumed.state.get("stopping", {}).get("wait", 0) if self._resumed else 0
+        return self._stopping is not None and waited >= self._stopping.patience
+
+    def load(self, checkpoint: Checkpoint, trainer: Trainer) -> None:
+        """Puts a checkpoint into the trainer's variables, and makes the run start after its step.
+
+        Raises:
+            DlkitError: it is of another network or another optimizer.
+        """
+        variables, arrays = _variables(trainer), checkpoint.group("variable")
+        if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+            raise DlkitError(
+                f"the checkpoint holds {len(arrays)} variables that do not fit this run's {len(variables)}. Resume with "
+                "the knobs that the run was started with."
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        self.step, self.history, self._resumed = checkpoint.state["step"], checkpoint.state["history"], checkpoint
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        _spread_seeds(self.model)
+        if self._stopping and self._resumed:  # it has just forgotten everything, as it does when training begins
+            for name, value in self._resumed.state.get("stopping", {}).items():
+                setattr(self._stopping, name, value)
+            self._stopping.best_weights = self._resumed.group("best") or None
+        if not self.step:
+            self._write()
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch = epoch
+        if self._resumed and self.step % self._steps:  # Keras has just reset the metrics
+            _restore_metrics(self.model, self._resumed.group("metric"))
+        self._resumed = None
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        step = self._epoch * self._steps + batch
+        if step > self.step:
+            self.step = step
+            checkpoint, stop = self._wishes()
+            if checkpoint or stop or step % WATCH == 0:
+                self._refuse_nan()
+            if checkpoint or stop:
+                self._write()
+            if stop:
+                raise Preempted(step)
+        self._ask()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.step = (epoch + 1) * self._steps
+        self._refuse_nan()
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        checkpoint, stop = self._wishes()
+        idle = time.perf_counter() - self._written
+        if checkpoint or stop or (not self._every and idle * SHARE >= self._cost):
+            self._write()
+        if stop:
+            raise Preempted(self.step)
+
+    def ask_to_stop(self, *_: Any) -> None:
+        """Writes a checkpoint after the step that is running, and ends the run. A handler of signals."""
+        self._stop_asked = True
+
+    def _wishes(self) -> tuple[bool, bool]:
+        """Whether to write a checkpoint now, and whether to stop: the same answers in every worker."""
+        now = isinstance(self._every, int) and self._every > 0 and self.step % self._every == 0
+        if self.model.replicas == 1:
+            return now or self._overdue(), self._stop_asked
+        checkpoint, stop = _local(self.model, self.model.heard)[0].numpy()
+        return bool(now or checkpoint), bool(stop)
+
+    def _ask(self) -> None:
+        """Tells the other workers, through the next step, what this one wishes: all must do it after the same step."""
+        if self.model.replicas > 1:
+            wishes = [float(self._chief and self._overdue()), float(self._stop_asked)]
+            _local(self.model, self.model.asked)[0].assign(wishes)
+
+    def _overdue(self) -> bool:
+        return isinstance(self._every, float) and time.perf_counter() - self._written >= self._every
+
+    def _refuse_nan(self) -> None:
+        bad = int(_local(self.model, self.model.first_bad)[0])
+        if bad >= 0:
+            raise NanLossError(self._describe(bad))
+
+    def _write(self) -> None:
+        if not self._files:
+            return
+        begun = time.perf_counter()
+        state: dict[str, Any] = {"step": self.step, "history": self.history, **self.facts}
+        arrays = {f"variable/{n}": variable.numpy() for n, variable in enumerate(_variables(self.model))}
+        if self.step % self._steps:  # else the next epoch begins with empty metrics
+            arrays |= {f"metric/{n}": array for n, array in enumerate(_metrics(self.model))}
+        if self._stopping and self.step >= self._steps:
+            state["stopping"] = {name: float(getattr(self._stopping, name)) for name in _STOPPING}
+            arrays |= {f"best/{n}": array for n, array in enumerate(self._stopping.best_weights or [])}
+        if self._chief:
+            self._files.write(self.step, Checkpoint(state, arrays))
+        self._written = time.perf_counter()
+        self._cost = self._written - begun
+
+
+def _variables(trainer: Trainer) -> list[Any]:
+    return [variable.value for variable in (*trainer.variables, *trainer.optimizer.variables)]
+
+
+def _local(trainer: Trainer, variable: Any) -> tuple[Any, ...]:
+    """The copies of a variable that this process's replicas have."""
+    return trainer.distribute_strategy.experimental_local_results(variable)
+
+
+def _first_replica(trainer: Trainer) -> int:
+    """The number, among all replicas, of the first one of this process."""
+    strategy = trainer.distribute_strategy
+    ids = strategy.experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
+    return int(strategy.experimental_local_results(ids)[0])
+
+
+def _metrics(trainer: Trainer) -> list[np.ndarray]:
+    """The state of the metrics, (replicas, ...) each: every replica counts its own rows."""
+    strategy = trainer.distribute_strategy
+    states = []
+    for variable in trainer.metrics_variables:
+        own = tf.stack([tf.convert_to_tensor(copy) for copy in _local(trainer, variable.value)])
+        if len(own) < trainer.replicas:  # the other workers have the rest
+            own = strategy.gather(_per_replica(strategy, own), axis=0)
+        states.append(own.numpy())
+    return states
+
+
+def _per_replica(strategy: tf.distribute.Strategy, rows: tf.Tensor) -> Any:
+    """(own replicas, ...) to (1, ...) for each of this process's replicas."""
+    places = iter(range(len(rows)))
+
+    def of_next(context: Any) -> tf.Tensor:
+        place = next(places)
+        return rows[place : place + 1]
+
+    return strategy.experimental_distribute_values_from_function(of_next)
+
+
+def _restore_metrics(trainer: Trainer, states: list[np.ndarray]) -> None:
+    first = _first_replica(trainer)
+    for variable, state in zip(trainer.metrics_variables, states, strict=True):
+        if len(state) != trainer.replicas:  # the run goes on with another number of them: the first one counts for all
+            state = np.concatenate(
+                [state.sum(axis=0, keepdims=True), np.zeros((trainer.replicas - 1, *state.shape[1:]))]
+            )
+        for number, copy in enumerate(_local(trainer, variable.value)):
+            copy.assign(tf.cast(state[first + number], copy.dtype))
+
+
+def _spread_seeds(trainer: Trainer) -> None:
+    """Gives the replicas different seeds: the same ones would drop the same places of each one's rows.
+
+    Those of replica 0 stay as they are: checkpoints hold them, and the others follow from them.
+    """
+    if trainer.replicas == 1:
+        return
+    first = _first_replica(trainer)
+    for variable in trainer.non_trainable_variables:
+        if variable.name == "seed_generator_state":
+            for number, copy in enumerate(_local(trainer, variable.value)):
+                copy.assign_add([(first + number) << 20, 0])
+
+
+@contextlib.contextmanager
+def stopping_on_sigterm(checkpoints: Checkpoints) -> Iterator[None]:
+    """Inside, SIGTERM ends the run after a checkpoint. Signals reach the main thread alone; elsewhere nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, checkpoints.ask_to_stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

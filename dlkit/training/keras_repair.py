@@ -1,0 +1,64 @@
+"""Two repairs of Keras, without which it cannot train on several workers (keras-team/keras#20585).
+
+Both defects are in `keras/src/backend/tensorflow/trainer.py` and were measured on the versions below:
+
+- `_maybe_symbolic_build` makes one batch of the replicas' parts by `strategy.reduce`. Several workers have none for it to
+  reduce, and parts of different sizes cannot be added up. One replica's own part has the shapes that building needs.
+- `reduce_per_replica` averages the metrics of a step over several workers with `axis=0`, but they are scalars.
+
+Nothing is changed for one replica or under another Keras.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+from keras.src.backend.tensorflow import trainer as keras_trainer
+
+from dlkit.errors import DlkitError
+
+MEASURED = ("3.15",)  # versions of Keras, by their first two numbers
+_symbolic_build = keras_trainer.TensorFlowTrainer._maybe_symbolic_build
+_reduce = keras_trainer.reduce_per_replica
+
+
+def repair_keras() -> None:
+    """Makes `fit`, `evaluate` and `predict` of Keras models work on several workers, and with uneven parts.
+
+    Raises:
+        DlkitError: this Keras is one on which the repair was not measured.
+    """
+    version = keras.__version__.rpartition(".")[0]
+    if version not in MEASURED:
+        raise DlkitError(
+            f"several replicas need Keras {' or '.join(MEASURED)}, on which its repair was measured. Found: "
+            f'{keras.__version__}. Install one of them: pip install "keras=={MEASURED[-1]}.*".'
+        )
+    keras_trainer.TensorFlowTrainer._maybe_symbolic_build = _symbolic_build_of_own_part
+    keras_trainer.reduce_per_replica = _reduce_scalars
+
+
+def undo_repair() -> None:
+    """Takes the repair back, for tests of Keras itself."""
+    keras_trainer.TensorFlowTrainer._maybe_symbolic_build = _symbolic_build
+    keras_trainer.reduce_per_replica = _reduce
+
+
+def _several_workers(strategy: tf.distribute.Strategy) -> bool:
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and (
+        strategy.extended._in_multi_worker_mode()  # as Keras asks
+    )
+
+
+def _symbolic_build_of_own_part(self, iterator=None, data_batch=None):
+    if self.distribute_strategy.num_replicas_in_sync == 1 or iterator is None:
+        return _symbolic_build(self, iterator, data_batch)
+    batch = next(next(iter(iterator))[2])
+    own = tf.nest.map_structure(lambda value: self.distribute_strategy.experimental_local_results(value)[0], batch)
+    return _symbolic_build(self, None, own)
+
+
+def _reduce_scalars(values, strategy, reduction):
+    if reduction not in ("auto", "mean") or not _several_workers(strategy):
+        return _reduce(values, strategy, reduction)
+    return tf.nest.map_structure(lambda value: strategy.reduce("MEAN", value, axis=None), values)

@@ -1,0 +1,244 @@
+"""Where a run trains: from a word on the command line to a `tf.distribute.Strategy`."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from dlkit.errors import DlkitError, KnobError
+from dlkit.lazy import tf
+
+WORDS = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run trains.
+
+    Attributes:
+        strategy: what Keras trains under.
+        reason: which it is and why, in words.
+        worker: which of the workers this process is; 0 is the chief, which alone writes files.
+        workers: how many processes train together.
+    """
+
+    strategy: tf.distribute.Strategy
+    reason: str
+    worker: int = 0
+    workers: int = 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the files and speaks for all."""
+        return self.worker == 0
+
+
+def find_place(asked: Any) -> Place:
+    """The place that a word or a strategy asks for.
+
+    Args:
+        asked: a `tf.distribute.Strategy`, or one of `auto` (what the machine offers), `one` (one device), `mirrored` (all
+            GPUs of this machine), `mirrored:N` (N GPUs or, without any, N logical CPUs), `multiworker` (the processes
+            that `TF_CONFIG` or Slurm name), `tpu` (the one of this machine, or `TPU_NAME`), `tpu:NAME`.
+
+    Raises:
+        KnobError: no such word, or a strategy that Keras cannot train under.
+        DlkitError: the machine has not what was asked for; lists what it has.
+    """
+    place = _given(asked) if not isinstance(asked, str) else _named(asked)
+    if place.strategy.num_replicas_in_sync > 1:
+        from dlkit.training.keras_repair import repair_keras
+
+        repair_keras()
+    return place
+
+
+def _named(asked: str) -> Place:
+    word, colon, detail = asked.partition(":")
+    if word == "auto" and not colon:
+        return _auto()
+    if word == "one" and not colon:
+        return Place(_one(), f"one device, {_names(_devices())[0]}")
+    if word == "mirrored":
+        return _mirrored(_count(asked, detail) if colon else 0)
+    if word == "multiworker" and not colon:
+        return _multiworker()
+    if word == "tpu" and (detail or not colon):
+        return _tpu(detail)
+    raise KnobError(f"`strategy` must be one of {WORDS}, or a tf.distribute.Strategy. Received: {asked!r}.")
+
+
+def _auto() -> Place:
+    if tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME"):
+        return _because(_tpu(""), "auto found a TPU")
+    for variable, found in (("TF_CONFIG", _tf_config_workers()), ("SLURM_STEP_NUM_TASKS", _slurm_workers())):
+        if found > 1:
+            return _because(_multiworker(), f"auto found {found} workers in {variable}")
+    gpus = tf.config.list_physical_devices("GPU")
+    if len(gpus) > 1:
+        return _because(_mirrored(0), f"auto found {len(gpus)} GPUs")
+    return _because(_named("one"), "auto found nothing to share the work with")
+
+
+def _because(place: Place, why: str) -> Place:
+    return Place(place.strategy, f"{place.reason} ({why})", place.worker, place.workers)
+
+
+def _given(strategy: Any) -> Place:
+    if not isinstance(strategy, tf.distribute.Strategy):
+        raise KnobError(f"`strategy` must be one of {WORDS}, or a tf.distribute.Strategy. Received: {strategy!r}.")
+    if isinstance(
+        strategy, tf.distribute.experimental.CentralStorageStrategy | tf.distribute.experimental.ParameterServerStrategy
+    ):
+        raise KnobError(
+            f"Keras 3 cannot train under {type(strategy).__name__}. Take MirroredStrategy, MultiWorkerMirroredStrategy "
+            "or TPUStrategy."
+        )
+    worker, workers = 0, 1
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        worker, workers = _position(strategy)
+    count = strategy.num_replicas_in_sync
+    return Place(strategy, f"{type(strategy).__name__} with {count} replicas, as given", worker, workers)
+
+
+# One object each for the life of the process: collectives of a second one would be taken for the first one's.
+@functools.cache
+def _one() -> tf.distribute.Strategy:
+    return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored_over(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
+@functools.cache
+def _over_workers(source: str) -> tf.distribute.Strategy:
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver() if source == "slurm" else None
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except RuntimeError as error:
+        if "program startup" not in str(error):
+            raise
+        raise DlkitError(
+            "several workers must be asked for before TensorFlow has computed anything in this process. Call `fit` "
+            "first, or make tf.distribute.MultiWorkerMirroredStrategy() at the start and give it as `strategy`."
+        ) from error
+
+
+def _mirrored(count: int) -> Place:
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        if max(count, 2) > len(gpus):
+            raise DlkitError(
+                f"`strategy=mirrored{f':{count}' if count else ''}` needs {max(count, 2)} GPUs. {_what_there_is()}"
+            )
+        names = tuple(f"GPU:{number}" for number in range(count or len(gpus)))
+        return Place(_mirrored_over(names), f"{len(names)} GPUs of this machine")
+    if not count:
+        raise DlkitError(
+            f"`strategy=mirrored` needs several GPUs. {_what_there_is()} mirrored:2 trains on two logical CPUs."
+        )
+    logical_cpus(count)
+    names = tuple(f"CPU:{number}" for number in range(count))
+    return Place(_mirrored_over(names), f"{count} logical CPUs of this machine")
+
+
+def logical_cpus(count: int) -> None:
+    """Makes TensorFlow show this many CPU devices, which share the machine's cores.
+
+    Raises:
+        DlkitError: TensorFlow has started with fewer, and cannot change that.
+    """
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    shown = tf.config.get_logical_device_configuration(cpu)
+    if shown and len(shown) >= count:
+        return
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError as error:
+        raise DlkitError(
+            f"TensorFlow has started with {len(tf.config.list_logical_devices('CPU'))} CPU devices in this process, "
+            f"and cannot show {count} now. Ask for them before it computes anything: call `fit` first, or "
+            f"dlkit.training.strategies.logical_cpus({count}) at the start."
+        ) from error
+
+
+def _multiworker() -> Place:
+    if _tf_config_workers():
+        source, origin = "tf_config", "TF_CONFIG"
+    elif _slurm_workers():
+        source, origin = "slurm", "Slurm"
+    else:
+        raise DlkitError(
+            "`strategy=multiworker` needs the addresses of the workers: the variable TF_CONFIG, or to be started by "
+            f"Slurm's srun. {_what_there_is()} `dlkit launch --workers 2 -- train ...` starts two on this machine."
+        )
+    strategy = _over_workers(source)
+    worker, workers = _position(strategy)
+    return Place(strategy, f"worker {worker} of {workers}, named by {origin}", worker, workers)
+
+
+def _position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """Which worker this process is, and of how many."""
+    resolver = strategy.cluster_resolver
+    cluster = resolver.cluster_spec().as_dict() if resolver else {}
+    chiefs, workers = len(cluster.get("chief", [])), len(cluster.get("worker", []))
+    if resolver is None or resolver.task_type in (None, "", "chief"):
+        return 0, max(chiefs + workers, 1)
+    return chiefs + resolver.task_id, chiefs + workers
+
+
+def _tf_config_workers() -> int:
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return 0
+    try:
+        cluster = json.loads(text)["cluster"]
+        return len(cluster.get("chief", [])) + len(cluster["worker"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DlkitError(
+            'TF_CONFIG must be JSON like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", '
+            f'"index": 0}}}}. Received: {text!r}.'
+        ) from error
+
+
+def _slurm_workers() -> int:
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "0")) if "SLURM_PROCID" in os.environ else 0
+
+
+@functools.cache
+def _tpu(name: str) -> Place:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name or os.environ.get("TPU_NAME") or "local")
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        strategy = tf.distribute.TPUStrategy(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DlkitError(f"there is no TPU {name or 'here'}: {reason} {_what_there_is()}") from error
+    return Place(strategy, f"a TPU of {strategy.num_replicas_in_sync} cores")
+
+
+def _count(asked: str, detail: str) -> int:
+    if not detail.isdecimal() or int(detail) < 2:
+        raise KnobError(f"`strategy=mirrored:N` needs a number of devices, at least 2. Received: {asked!r}.")
+    return int(detail)
+
+
+def _devices() -> list[Any]:
+    devices = tf.config.list_physical_devices()
+    accelerators = [device for device in devices if device.device_type in ("GPU", "TPU")]
+    return accelerators or [device for device in devices if device.device_type == "CPU"]
+
+
+def _names(devices: list[Any]) -> list[str]:
+    return [device.name.removeprefix("/physical_device:") for device in devices]
+
+
+def _what_there_is() -> str:
+    devices = [device for device in tf.config.list_physical_devices() if not device.device_type.startswith("XLA")]
+    return f"This machine has: {', '.join(_names(devices))}."

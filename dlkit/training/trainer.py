@@ -1,0 +1,79 @@
+"""The model that Keras trains: its step gives the same loss and the same gradient on any number of replicas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class Trainer(keras.Model):
+    """A functional model whose training step does not depend on how a batch is split over replicas.
+
+    Keras takes the mean of the replicas' mean losses, which weighs a row by the size of its replica's part, and clips
+    each replica's gradient before they are added up. Here each replica's gradient counts by its rows, all are added
+    up, and then loss scaling, clipping and the update see the gradient of the whole batch. On one replica this is
+    Keras's own step.
+
+    Args:
+        rows: rows of a usual batch of all replicas. Any number gives the same gradient; near the real one, 16 bits
+            neither overflow nor vanish on the way.
+
+    Attributes:
+        asked: (2,) float32, what this process asks of all: to write a checkpoint, to stop.
+        heard: (2,) float32, what all asked in the last step, added up: the same everywhere.
+        first_bad: int64, the first step, from 0, whose loss was not finite; -1 for none.
+    """
+
+    def __init__(self, *args: Any, rows: int = 1, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self._usual_rows = rows / self.replicas
+        self.asked = tf.Variable([0.0, 0.0], trainable=False, name="asked")
+        self.heard = tf.Variable([0.0, 0.0], trainable=False, name="heard")
+        self.first_bad = tf.Variable(tf.constant(-1, tf.int64), trainable=False, name="first_bad")
+
+    def compile(self, optimizer: keras.optimizers.Optimizer, **kwargs: Any) -> None:
+        """As Keras's; under several replicas the optimizer then leaves adding up to `train_step`."""
+        super().compile(optimizer, **kwargs)
+        if self.replicas > 1:
+            for part in (self.optimizer, getattr(self.optimizer, "inner_optimizer", self.optimizer)):
+                part._all_reduce_sum_gradients = list  # type: ignore[union-attr]
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step on a replica's part of a batch."""
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        rows = tf.shape(tf.nest.flatten(x)[0])[0]
+        share = tf.cast(rows, tf.float32) / self._usual_rows
+        with tf.GradientTape() as tape:
+            answers = self(x, training=True)
+            loss = self.compute_loss(x, y, answers, weight, training=True)
+            if self.replicas > 1:
+                loss *= self.replicas  # Keras has divided by it
+            objective = self.optimizer.scale_loss(loss if self.replicas == 1 else loss * share)
+        weights = self.trainable_weights
+        gradients = tape.gradient(objective, weights)
+        whole = loss
+        if self.replicas > 1:
+            gradients, whole = self._of_whole_batch(gradients, loss, share)
+        bad = tf.logical_and(self.first_bad < 0, tf.logical_not(tf.math.is_finite(whole)))
+        self.first_bad.assign(tf.where(bad, tf.cast(self.optimizer.iterations, tf.int64), self.first_bad))
+        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        self._loss_tracker.update_state(loss, sample_weight=rows)
+        return self.compute_metrics(x, y, answers, weight)
+
+    def _of_whole_batch(self, gradients: list, loss: tf.Tensor, share: tf.Tensor) -> tuple[list, tf.Tensor]:
+        """The gradient and the loss of the whole batch, from those of its parts."""
+        known = [gradient for gradient in gradients if gradient is not None]
+        facts = tf.concat([[share, loss * share], self.asked], axis=0)
+        *sums, facts = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, [*known, facts])
+        self.heard.assign(facts[2:])
+        means = iter([_divided(total, facts[0]) for total in sums])
+        return [None if gradient is None else next(means) for gradient in gradients], facts[1] / facts[0]
+
+
+def _divided(gradient: Any, number: tf.Tensor) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(_divided(gradient.values, number), gradient.indices, gradient.dense_shape)
+    return gradient / tf.cast(number, gradient.dtype)
