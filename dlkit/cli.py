@@ -18,21 +18,26 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns the exit code: 0 done, 2 something the user can cure, 130 interrupted."""
+    """Runs one command.
+
+    Returns:
+        The exit code: 0 done; 2 something the user can cure; 75 another worker was lost, to be started again; 130
+        interrupted. A run that SIGTERM stopped ends with 143.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(argv)
     return guarded(lambda: _run(parser, argv), debug="--debug" in argv)
 
 
 def guarded(work: Any, *, debug: bool) -> int:
-    """Runs `work`; a curable error becomes one line on stderr and exit code 2, with its traceback if `debug`."""
+    """Runs `work`; a curable error becomes one line on stderr and its exit code, with its traceback if `debug`."""
     try:
         work()
     except DlkitError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted. A run with --save goes on with --resume.", file=sys.stderr)
         return INTERRUPTED

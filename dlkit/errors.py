@@ -1,4 +1,4 @@
-"""Errors that a user can cure. The command line shows their message without a traceback and exits with 2."""
+"""Errors that a user can cure. The command line shows their message without a traceback and exits with their code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 class DlkitError(ValueError):
     """Something the user gave cannot be used. The message says what was expected, what came, where, and the cure."""
+
+    exit_code = 2
+
+
+class LostWorkerError(DlkitError):
+    """Another worker of the same run has ended. All of them can be started again from the last checkpoint."""
+
+    exit_code = 75
 
 
 class DataError(DlkitError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,6 +228,7 @@ class Task:
         held_out = None if validation is None else read(validation, wanted, rename=columns, data_dir=data_dir)
         self._answering = None
         history = fit(self, train, held_out, run)
+        gc.collect()  # networks and graphs are cycles: Python counts them, not their bytes, and lets several pile up
         if save and self.is_chief:
             model_folder.write(self, Path(save))
         return history
@@ -299,7 +301,7 @@ class Task:
         return export_task(self, Path(directory), version)
 
     def save(self, folder: str | Path) -> None:
-        """Saves the fitted task; `dlkit.load` reads it. Of several workers that trained it, the first one alone writes."""
+        """Saves the fitted task; `dlkit.load` reads it. Of several workers that trained it, the first alone writes."""
         self._check_fitted()
         if self.is_chief:
             model_folder.write(self, Path(folder))

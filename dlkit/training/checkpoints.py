@@ -80,8 +80,8 @@ class Checkpoints(keras.callbacks.Callback):
         variables, arrays = _variables(trainer), checkpoint.group("variable")
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise DlkitError(
-                f"the checkpoint holds {len(arrays)} variables that do not fit this run's {len(variables)}. Resume with "
-                "the knobs that the run was started with."
+                f"the checkpoint holds {len(arrays)} variables that do not fit this run's {len(variables)}. Resume "
+                "with the knobs that the run was started with."
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
@@ -93,8 +93,6 @@ class Checkpoints(keras.callbacks.Callback):
             for name, value in self._resumed.state.get("stopping", {}).items():
                 setattr(self._stopping, name, value)
             self._stopping.best_weights = self._resumed.group("best") or None
-        if not self.step:
-            self._write()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
@@ -236,7 +234,7 @@ def _spread_seeds(trainer: Trainer) -> None:
 
 @contextlib.contextmanager
 def stopping_on_sigterm(checkpoints: Checkpoints) -> Iterator[None]:
-    """Inside, SIGTERM ends the run after a checkpoint. Signals reach the main thread alone; elsewhere nothing changes."""
+    """Inside, SIGTERM ends the run after a checkpoint. Signals reach the main thread alone: others change nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -28,7 +28,8 @@ def split_over_replicas(batches: tf.data.Dataset, strategy: tf.distribute.Strate
         first = own * context.input_pipeline_id
 
         def parts(*batch: Any) -> tf.data.Dataset:
-            rows = tf.shape(tf.nest.flatten(batch)[0])[0]
+            leaf = tf.nest.flatten(batch)[0]
+            rows = leaf.shape[0] or tf.shape(leaf)[0]  # numbers, where they are known: the parts' shapes are then too
             dataset = None
             for replica in range(first, first + own):
                 start, stop = rows * replica // replicas, rows * (replica + 1) // replicas

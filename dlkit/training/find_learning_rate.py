@@ -11,8 +11,10 @@ import numpy as np
 
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
-from dlkit.training.fit import batches, compile_network, encode, start
+from dlkit.training.batches import batches
+from dlkit.training.compile_network import compile_network
 from dlkit.training.order import Order, steps_per_epoch
+from dlkit.training.prepare import encode, start
 
 if TYPE_CHECKING:
     from dlkit.task import Task

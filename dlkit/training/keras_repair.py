@@ -2,8 +2,8 @@
 
 Both defects are in `keras/src/backend/tensorflow/trainer.py` and were measured on the versions below:
 
-- `_maybe_symbolic_build` makes one batch of the replicas' parts by `strategy.reduce`. Several workers have none for it to
-  reduce, and parts of different sizes cannot be added up. One replica's own part has the shapes that building needs.
+- `_maybe_symbolic_build` makes one batch of the replicas' parts by `strategy.reduce`. Several workers have none for it
+  to reduce, and parts of different sizes cannot be added up. One replica's own part has the shapes that building needs.
 - `reduce_per_replica` averages the metrics of a step over several workers with `axis=0`, but they are scalars.
 
 Nothing is changed for one replica or under another Keras.

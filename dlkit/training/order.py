@@ -48,10 +48,11 @@ class Order:
         """(batch,) int64: the rows of a step, counted from 0 over all epochs."""
         epoch, position = step // self.steps, step % self.steps
         key = tf.stack([tf.constant(self._seed, tf.int64), epoch])
+        if self._size:
+            places = self._start(position) + tf.range(self._size, dtype=tf.int64)
+            return _shuffled(places % self._rows, key, self._rows)
         if self._lengths is None:
-            start = self._start(position)
-            stop = start + self._size if self._size else self._start(position + 1)
-            return _shuffled(tf.range(start, stop) % self._rows, key, self._rows)
+            return _shuffled(tf.range(self._start(position), self._start(position + 1)), key, self._rows)
         position = _shuffled(position, key, self.steps)
         first = position // POOL * POOL  # batch of the pool
         begin = self._start(first)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,11 +77,14 @@ class Store:
         ]
 
     def take(self, indices: tf.Tensor) -> Any:
-        """The rows of these numbers inside a `tf.data` function, in the nest that was appended."""
+        """The rows of these numbers inside a `tf.data` function, in the nest that was appended.
+
+        The function must keep the store alive. The operation does not: TensorFlow never lets go of what it calls.
+        """
         types = [tf.as_dtype(dtype) for dtype, _ in self._kinds]
-        flat = tf.numpy_function(self.read, [indices], types, stateful=False)
+        flat = tf.numpy_function(functools.partial(_read, weakref.ref(self)), [indices], types, stateful=False)
         for tensor, (_, shape) in zip(flat, self._kinds, strict=True):
-            tensor.set_shape((None, *shape))
+            tensor.set_shape((indices.shape[0], *shape))
         return tf.nest.pack_sequence_as(self._structure, flat)
 
     def all(self) -> Any:
@@ -108,3 +113,10 @@ class Store:
                 f"the disk of {path.parent} is full: the encoded rows need {needed / 1e9:.1f} GB. Free some, or set "
                 "TMPDIR to a folder on a larger disk."
             ) from error
+
+
+def _read(store: weakref.ref[Store], indices: np.ndarray) -> list[np.ndarray]:
+    alive = store()
+    if alive is None:
+        raise RuntimeError("the rows are gone: nothing keeps their store")
+    return alive.read(indices)

@@ -40,9 +40,9 @@ def find_place(asked: Any) -> Place:
     """The place that a word or a strategy asks for.
 
     Args:
-        asked: a `tf.distribute.Strategy`, or one of `auto` (what the machine offers), `one` (one device), `mirrored` (all
-            GPUs of this machine), `mirrored:N` (N GPUs or, without any, N logical CPUs), `multiworker` (the processes
-            that `TF_CONFIG` or Slurm name), `tpu` (the one of this machine, or `TPU_NAME`), `tpu:NAME`.
+        asked: a `tf.distribute.Strategy`, or one of `auto` (what the machine offers), `one` (one device), `mirrored`
+            (all GPUs of this machine), `mirrored:N` (N GPUs or, without any, N logical CPUs), `multiworker` (the
+            processes that `TF_CONFIG` or Slurm name), `tpu` (the one of this machine, or `TPU_NAME`), `tpu:NAME`.
 
     Raises:
         KnobError: no such word, or a strategy that Keras cannot train under.
@@ -117,7 +117,7 @@ def _mirrored_over(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 
 @functools.cache
 def _over_workers(source: str) -> tf.distribute.Strategy:
-    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver() if source == "slurm" else None
+    resolver = _slurm_cluster() if source == "slurm" else None
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except RuntimeError as error:
@@ -127,6 +127,15 @@ def _over_workers(source: str) -> tf.distribute.Strategy:
             "several workers must be asked for before TensorFlow has computed anything in this process. Call `fit` "
             "first, or make tf.distribute.MultiWorkerMirroredStrategy() at the start and give it as `strategy`."
         ) from error
+
+
+def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
+    if tf.config.list_physical_devices("GPU"):
+        return tf.distribute.cluster_resolver.SlurmClusterResolver()
+    # It gives each task a share of the node's GPUs, and asks nvidia-smi how many there are: without any, one each.
+    return tf.distribute.cluster_resolver.SlurmClusterResolver(
+        gpus_per_node=_slurm_workers(), gpus_per_task=1, auto_set_gpu=False
+    )
 
 
 def _mirrored(count: int) -> Place:

@@ -35,11 +35,14 @@ class Trainer(keras.Model):
         self.first_bad = tf.Variable(tf.constant(-1, tf.int64), trainable=False, name="first_bad")
 
     def compile(self, optimizer: keras.optimizers.Optimizer, **kwargs: Any) -> None:
-        """As Keras's; under several replicas the optimizer then leaves adding up to `train_step`."""
+        """As Keras's; the optimizer then leaves adding up over the replicas to `train_step`.
+
+        On one replica too, where Keras's sum is an identity with a custom gradient: TensorFlow registers that for good,
+        and with it the graph of every run's step, which took 10 MB a run.
+        """
         super().compile(optimizer, **kwargs)
-        if self.replicas > 1:
-            for part in (self.optimizer, getattr(self.optimizer, "inner_optimizer", self.optimizer)):
-                part._all_reduce_sum_gradients = list  # type: ignore[union-attr]
+        for part in (self.optimizer, getattr(self.optimizer, "inner_optimizer", self.optimizer)):
+            part._all_reduce_sum_gradients = list  # type: ignore[union-attr]
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step on a replica's part of a batch."""

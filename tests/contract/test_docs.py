@@ -29,7 +29,7 @@ def run(command, folder):
 
 
 def test_every_task_has_a_recipe():
-    assert sorted(path.stem for path in (ROOT / "apps").glob("*.py")) == task_names()
+    assert {path.stem for path in (ROOT / "apps").glob("*.py")} >= set(task_names())
 
 
 @pytest.mark.parametrize("name", task_names())

@@ -41,14 +41,27 @@ def test_another_seed_gives_another_run(uninterrupted, task_class, source):
 
 
 class Stop(keras.callbacks.Callback):
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.at = [epoch, batch]
+
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 2:
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if [self.epoch, batch] == self.at:
             raise KeyboardInterrupt
 
 
-def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(uninterrupted, task_class, source, tmp_path):
+@pytest.mark.parametrize(("epoch", "batch", "every"), [(2, 0, 0), (1, 2, 2)])
+def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(
+    uninterrupted, task_class, source, tmp_path, epoch, batch, every
+):
+    task, stop = task_class(epochs=EPOCHS, batch_size=32, seed=7), [Stop(epoch, batch)]
     with pytest.raises(KeyboardInterrupt):
-        task_class(epochs=EPOCHS, batch_size=32, seed=7).fit(source, save=tmp_path / "m", verbose=0, callbacks=[Stop()])
+        task.fit(source, save=tmp_path / "m", verbose=0, callbacks=stop, checkpoint_every=every)
+    if every:  # the newest checkpoint is from inside an epoch of 3 steps
+        assert max(path.stem for path in tmp_path.glob("m/checkpoints/*.npz")) == f"step-{4:012d}"
     resumed = task_class(epochs=EPOCHS, batch_size=32, seed=7)
     history = resumed.fit(source, save=tmp_path / "m", resume=True, verbose=0)
     assert history == uninterrupted.history_
@@ -58,8 +71,9 @@ def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(uninterrupted, task_
 
 
 def test_resuming_with_other_data_is_refused(task_class, source, tmp_path):
+    stop = [Stop(1, 0)]
     with pytest.raises(KeyboardInterrupt):
-        task_class(epochs=EPOCHS, batch_size=32).fit(source, save=tmp_path / "m", verbose=0, callbacks=[Stop()])
+        task_class(epochs=EPOCHS, batch_size=32).fit(source, save=tmp_path / "m", verbose=0, callbacks=stop)
     other = {name: [*values[1:], values[0]] for name, values in source.items()}
     with pytest.raises(dlkit.DlkitError, match="other training data"):
         task_class(epochs=EPOCHS, batch_size=32).fit(other, save=tmp_path / "m", resume=True, verbose=0)

@@ -2,8 +2,10 @@
 
 import errno
 import json
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import pytest
 import dlkit
 from dlkit import DlkitError, model_folder
 from dlkit.labels import label_weigher
-from dlkit.training import checkpoint as checkpoint_module
+from dlkit.training import checkpoint_files
 from dlkit.training import store as store_module
 
 MLP = ["--network", "mlp", "--epochs", 1, "--batch-size", 8]
@@ -241,10 +243,26 @@ def test_class_weights_that_cannot_be_used(weights, said):
 
 def test_a_loss_that_becomes_nan(refused, photos, tmp_path):
     model = tmp_path / "model"
-    line = refused("train", "image_classification", *MLP, "--data", photos, "--save", model, "--learning-rate", "1e30")
-    assert "the loss became nan in epoch 1. Lower `learning_rate` (1e+30)" in line
+    train = ["train", "image_classification", *MLP, "--data", photos, "--validation-split", 0]
+    train += ["--learning-rate", "1e30", "--schedule", "constant"]
+    line = refused(*train, "--save", model)
+    found = re.search(
+        r"the loss of step (\d) \(epoch 1, batch (\d) of 5\) is not a finite number, at a learning rate of 1e\+30\. "
+        r"Its 8 rows begin with (.*)\. Lower `learning_rate` \(1e\+30\), set `clip_norm`",
+        line,
+    )
+    assert found, line
+    assert 1 < int(found[1]) == int(found[2]) <= 5
+    named = [Path(path) for path in found[3].split(", ")]
+    assert len(set(named)) == 3
+    assert all(path.is_file() and path.is_relative_to(photos) for path in named)
+    assert line.endswith("go on from the last good checkpoint by `resume` with `allow_changes`.")
     assert "stopped before its end" in refused("predict", model, "a.png")
-    assert [path.name for path in model.glob("checkpoints/*")] == ["epoch-00000.npz"]  # none with NaN in it
+    (path,) = model.glob("checkpoints/*")
+    assert path.name == "step-000000000000.npz"
+    with np.load(path) as arrays:
+        assert all(np.isfinite(arrays[name]).all() for name in arrays.files)
+    assert refused(*train).endswith("set `clip_norm` to 1, or lengthen `warmup`.")  # there is no checkpoint to go to
 
 
 # Saved models.
@@ -297,17 +315,19 @@ def test_models_of_a_newer_dlkit_or_of_another_task(refused, copied):
         dlkit.ImageClassifier.load(copied)
 
 
-def test_a_broken_checkpoint(refused, copied):
-    (path,) = copied.glob("checkpoints/*.npz")
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+def test_checkpoints_that_are_all_broken(refused, copied):
+    paths = sorted(copied.glob("checkpoints/*.npz"))
+    whole = paths[-1].read_bytes()
+    for path in paths:
+        path.write_bytes(whole[: len(whole) // 2])
     line = refused("train", "sentiment", "--save", copied, "--resume")
-    assert f"the checkpoint {path} cannot be read" in line
-    assert "Remove it to start anew" in line
+    assert "no checkpoint can be read. " in line
+    assert line.count(" is broken: ") == len(paths)
+    assert "Start anew with `overwrite`" in line
     for damaged in (b"", b"hello", whole[1000:]):
-        path.write_bytes(damaged)
-        with pytest.raises(DlkitError, match="cannot be read"):
-            checkpoint_module._read(path)
+        paths[-1].write_bytes(damaged)
+        with pytest.raises(DlkitError, match=f"no checkpoint can be read. {re.escape(str(paths[-1]))} is broken: "):
+            checkpoint_files.CheckpointFiles(copied / "checkpoints", 2).newest()
 
 
 # Full disks and kills.
@@ -356,10 +376,10 @@ def test_a_stop_in_the_middle_of_saving_leaves_the_model_before(monkeypatch, fit
 
 
 def test_a_full_disk_at_a_checkpoint(monkeypatch, fitted, tmp_path):
-    monkeypatch.setattr(checkpoint_module.np, "savez", lambda *arguments, **options: (_ for _ in ()).throw(FULL))
+    monkeypatch.setattr(checkpoint_files.np, "savez", lambda *arguments, **options: (_ for _ in ()).throw(FULL))
     task = dlkit.SentimentClassifier(**fitted.knobs)
     data = {name: values[:80] for name, values in task.samples()["train"].items()}
-    with pytest.raises(DlkitError, match=r"the disk is full: .*epoch-00000.npz was not written. Free some space"):
+    with pytest.raises(DlkitError, match=r"the disk is full: .*step-0+\.npz was not written. Free some space"):
         task.fit(data, save=tmp_path / "m", verbose=0)
     monkeypatch.undo()
     assert not list((tmp_path / "m" / "checkpoints").iterdir())
@@ -398,14 +418,13 @@ def test_a_real_full_disk(fitted, tmp_path):
             fitted.save(tmp_path / "m")
         assert entries(tmp_path) == []
         (tmp_path / "m").mkdir()
-        checkpoints = checkpoint_module.Checkpoints(tmp_path / "m", None, "")
-        trainer = fitted.stages_.network
-        trainer.compile("adam")
-        trainer.optimizer.build(trainer.trainable_variables)
-        checkpoints.set_model(trainer)
+        files = checkpoint_files.CheckpointFiles(tmp_path / "m" / "checkpoints", 2)
+        arrays = {"variable/0": np.ones(20_000, np.float32)}
+        files.write(1, checkpoint_files.Checkpoint({"step": 1}, arrays))
         with pytest.raises(DlkitError, match="the disk is full"):
-            checkpoints.on_epoch_end(0, {"loss": 1.0})
-        assert list((tmp_path / "m" / "checkpoints").iterdir()) == []
+            files.write(2, checkpoint_files.Checkpoint({"step": 2}, {**arrays, "variable/1": np.ones(30_000)}))
+        assert [path.name for path in files.folder.iterdir()] == ["step-000000000001.npz"]
+        assert files.newest().state == {"step": 1}
     finally:
         subprocess.run(["umount", tmp_path], check=False)
 

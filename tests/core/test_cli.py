@@ -17,7 +17,7 @@ import dlkit
 from dlkit import cli
 from dlkit.show import show_answer, show_metrics
 from dlkit.tasks import find_task, task_names
-from dlkit.training.checkpoint import _read as read_checkpoint
+from dlkit.training.checkpoint_files import CheckpointFiles
 
 COMMANDS = ("train", "find-lr", "evaluate", "predict", "export", "verify", "tasks")
 HELP = """
@@ -214,10 +214,11 @@ def test_resume_of_a_finished_run_changes_nothing(run, sentiment_model, tmp_path
 def test_resume_with_more_epochs_goes_on(run, refused, sentiment_model, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(sentiment_model, model)
-    assert "started with embedding=128, not 8" in refused(
-        "train", "sentiment", "--save", model, "--resume", "--embedding", 8
-    )
-    run("train", "sentiment", "--save", model, "--resume", "--epochs", 4)
+    resume = ["train", "sentiment", "--save", model, "--resume"]
+    line = refused(*resume, "--embedding", 8, "--epochs", 4)
+    assert "started with epochs=3, not 4, embedding=128, not 8" in line
+    assert "allow the change by `allow_changes`" in line
+    run(*resume, "--epochs", 4, "--allow-changes")
     longer = dlkit.load(model).history_["loss"]
     assert longer[:3] == dlkit.load(sentiment_model).history_["loss"]
     assert len(longer) == 4
@@ -246,20 +247,21 @@ def test_a_killed_run_is_resumed(run, refused, tmp_path):
     child = process("train", "sentiment", "--save", model, "--epochs", 100_000, "--no-character-ngrams")
     try:
         deadline = time.monotonic() + 300
-        while not [path for path in model.glob("checkpoints/*.npz") if path.stem > "epoch-00000"]:
+        while not [path for path in model.glob("checkpoints/*.npz") if path.stem > f"step-{0:012d}"]:
             assert child.poll() is None, child.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.communicate()
-    done, *_ = read_checkpoint(max(model.glob("checkpoints/*.npz")))
+    done = CheckpointFiles(model / "checkpoints", 2).newest().state
+    epochs = len(done["history"]["loss"])
     assert "stopped before its end" in refused("predict", model, "good")
     assert "holds a saved model already" in refused("train", "sentiment", "--save", model)
-    run("train", "sentiment", "--save", model, "--resume", "--epochs", done["epoch"] + 2)
+    run("train", "sentiment", "--save", model, "--resume", "--epochs", epochs + 2, "--allow-changes")
     losses = dlkit.load(model).history_["loss"]
-    assert len(losses) == done["epoch"] + 2
-    assert losses[: done["epoch"]] == done["history"]["loss"]
+    assert len(losses) == epochs + 2
+    assert losses[:epochs] == done["history"]["loss"]
 
 
 def test_gradual_unfreezing_in_a_run():

@@ -15,7 +15,7 @@ from dlkit.metrics.labels import score_multi, score_single
 from dlkit.training import store as store_module
 from dlkit.training.freeze import freeze, gradual_unfreezing, weighted_layers
 from dlkit.training.optimizer import make_optimizer, make_schedule
-from dlkit.training.order import ordered_batches, steps_per_epoch, training_batches
+from dlkit.training.order import Order, ordered_batches, steps_per_epoch, training_batches
 from dlkit.training.store import Store
 
 
@@ -46,10 +46,9 @@ def test_a_full_disk_is_said(monkeypatch):
         filled(10, 0)
 
 
-def order_of(store, first_step=0, seed=3, epochs=3):
-    dataset = training_batches(
-        store, batch_size=4, epochs=epochs, seed=seed, first_step=first_step, finish=lambda row, step: row[1]
-    )
+def order_of(store, first_step=0, seed=3, epochs=3, batch_size=4, **options):
+    order = Order(store.rows, batch_size, seed, **options)
+    dataset = training_batches(store, order, epochs=epochs, first_step=first_step, finish=lambda row, step: row[1])
     return [batch.numpy().tolist() for batch in dataset]
 
 
@@ -57,50 +56,63 @@ def test_each_epoch_holds_every_row_once_in_an_order_of_its_own():
     store, _ = filled(10, 1)
     steps = steps_per_epoch(10, 4)
     batches = order_of(store)
-    assert [len(batch) for batch in batches] == [4, 4, 2] * 3
+    assert [len(batch) for batch in batches] == [3, 3, 4] * 3
     epochs = [list(itertools.chain(*batches[start : start + steps])) for start in range(0, 9, steps)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
     assert order_of(store, seed=4) != batches
 
 
-@pytest.mark.parametrize("first_step", [1, 3, 8])
-def test_the_order_can_start_at_any_step(first_step):
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 7, 9, 10, 11])
+def test_batches_are_of_one_size_or_differ_by_a_row(batch_size):
     store, _ = filled(10, 1)
-    assert order_of(store, first_step) == order_of(store)[first_step:]
+    batches = order_of(store, epochs=1, batch_size=batch_size)
+    sizes = [len(batch) for batch in batches]
+    assert len(sizes) == -(-10 // batch_size)
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+    assert sorted(itertools.chain(*batches)) == list(range(10))
+
+
+@pytest.mark.parametrize(("multiple", "size"), [(1, 4), (2, 4), (3, 6)])
+def test_batches_of_fixed_size_borrow_rows(multiple, size):
+    store, _ = filled(10, 1)
+    batches = order_of(store, multiple=multiple)
+    assert [len(batch) for batch in batches] == [size] * 9
+    assert all(len(set(batch)) == size for batch in batches)
+    for epoch in range(3):
+        assert set(itertools.chain(*batches[3 * epoch : 3 * epoch + 3])) == set(range(10))
+    assert Order(10, 4, 3, multiple=multiple).fixed_size
+    assert not Order(10, 4, 3).fixed_size
+
+
+@pytest.mark.parametrize("options", [{}, {"multiple": 2}, {"lengths": np.arange(10) % 4}])
+@pytest.mark.parametrize("first_step", [1, 3, 8])
+def test_the_order_can_start_at_any_step(first_step, options):
+    store, _ = filled(10, 1)
+    assert order_of(store, first_step, **options) == order_of(store, **options)[first_step:]
 
 
 def test_rows_of_like_length_share_a_batch():
-    store, _ = filled(100, 1)
-    lengths = np.random.default_rng(0).integers(1, 50, 100)
-
-    def batches(first_step=0):
-        dataset = training_batches(
-            store,
-            batch_size=4,
-            epochs=2,
-            seed=3,
-            first_step=first_step,
-            lengths=lengths,
-            finish=lambda row, step: row[1],
-        )
-        return [batch.numpy() for batch in dataset]
-
-    got = batches()
+    store, _ = filled(99, 1)
+    lengths = np.random.default_rng(0).integers(1, 50, 99)
+    got = order_of(store, epochs=2, lengths=lengths)
     assert len(got) == 50
+    assert sorted({len(batch) for batch in got}) == [3, 4]
     for epoch in (got[:25], got[25:]):
-        assert sorted(np.concatenate(epoch).tolist()) == list(range(100))
+        assert sorted(itertools.chain(*epoch)) == list(range(99))
+    assert {frozenset(batch) for batch in got[:25]} != {frozenset(batch) for batch in got[25:]}
     spread = np.mean([np.ptp(lengths[batch]) for batch in got])
-    assert spread < 0.3 * np.mean([np.ptp(lengths[batch]) for batch in np.arange(100).reshape(25, 4)])
+    assert spread < 0.3 * np.mean([np.ptp(lengths[batch]) for batch in np.arange(96).reshape(24, 4)])
     firsts = [lengths[batch].mean() for batch in got[:25]]
     assert sorted(firsts) != firsts, "batches must not come sorted"
-    assert [batch.tolist() for batch in batches(31)] == [batch.tolist() for batch in got[31:]]
+    assert order_of(store, 31, epochs=2, lengths=lengths) == got[31:]
 
 
 def test_validation_rows_keep_their_order():
     store, _ = filled(10, 1)
-    dataset = ordered_batches(store, batch_size=4, finish=lambda row: row[1])
-    assert [row for batch in dataset for row in batch.numpy().tolist()] == list(range(10))
+    batches = [row[1].numpy().tolist() for row in ordered_batches(store, 4)]
+    assert batches == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""The training batches of a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dlkit.lazy import tf
+from dlkit.training.order import Order, training_batches
+from dlkit.training.store import Store
+
+if TYPE_CHECKING:
+    from dlkit.task import Task
+
+
+def order_of(task: Task, store: Store, strategy: tf.distribute.Strategy) -> Order:
+    """Which rows each step of a task takes under a strategy."""
+    if isinstance(strategy, tf.distribute.TPUStrategy):  # which knows no varying shapes
+        multiple = strategy.num_replicas_in_sync
+        return Order(store.rows, task.batch_size, task.seed, multiple=multiple)
+    return Order(store.rows, task.batch_size, task.seed, task.lengths(store))
+
+
+def batches(task: Task, store: Store, order: Order, first_step: int = 0) -> tf.data.Dataset:
+    """The training batches of a task: encoded, in order, augmented, weighted."""
+    weigh = task.weigher(store)
+
+    def finish(row: Any, step: tf.Tensor) -> tuple:
+        tensors, target = row
+        weights = weigh(target)
+        if not order.fixed_size:
+            tensors = task.trim(tensors)
+        tensors, target = task.augment(tensors, target, step)
+        return (tensors, target) if weights is None else (tensors, target, weights)
+
+    return training_batches(store, order, epochs=task.epochs, first_step=first_step, finish=finish)

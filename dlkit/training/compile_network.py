@@ -1,0 +1,50 @@
+"""The compiled model that Keras trains, under any strategy."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import keras
+
+from dlkit.lazy import tf
+from dlkit.training.freeze import freeze
+from dlkit.training.optimizer import make_optimizer
+from dlkit.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from dlkit.task import Task
+
+
+def compile_network(
+    task: Task, steps: int, strategy: tf.distribute.Strategy | None = None, *, jit_compile: bool = False
+) -> tuple[Trainer, list[keras.layers.Layer]]:
+    """The compiled model that trains the network's weights, and the layers that are frozen in it.
+
+    The network of the task itself stays uncompiled, and outside of any strategy: it is what answers and is saved.
+    Several replicas train copies of its weights.
+
+    Args:
+        steps: of an epoch.
+        strategy: what to train under; None for one device.
+        jit_compile: whether XLA compiles the step; on CPUs it then had 0.4 to 0.6 of the speed. A TPU always does.
+    """
+    network = task.stages_.network
+    several = strategy is not None and strategy.num_replicas_in_sync > 1
+    with strategy.scope() if strategy and several else contextlib.nullcontext():
+        trained = type(network).from_config(network.get_config()) if several else network
+        for copy, own in zip(trained.variables, network.variables, strict=True):
+            if several:
+                copy.assign(own.numpy())
+        trainer = Trainer(trained.input, trained.output, name=network.name, rows=task.batch_size)
+        optimizer = make_optimizer(task, trainer, steps * task.epochs)
+        frozen = freeze(trainer, task.frozen())
+        trainer.compile(optimizer, loss=task.loss(), metrics=task.metrics(), jit_compile=jit_compile)
+    return trainer, frozen
+
+
+def give_back(trainer: Trainer, network: keras.Model) -> None:
+    """The trained weights to the network of the task, where a strategy had copies of its own."""
+    if trainer.replicas > 1:
+        for own, trained in zip(network.variables, trainer.variables, strict=True):
+            own.assign(trained.value.numpy())

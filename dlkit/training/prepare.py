@@ -1,0 +1,109 @@
+"""From a table of raw rows to a built task and its encoded rows."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from dlkit.chain import chain
+from dlkit.columns import batch_of
+from dlkit.data.split import split
+from dlkit.data.table import Table
+from dlkit.errors import DataError, DlkitError, KnobError
+from dlkit.lazy import tf
+from dlkit.training.encode import encode_table
+from dlkit.training.store import Store
+
+if TYPE_CHECKING:
+    from dlkit.task import Task
+
+SAMPLES = 8  # real rows kept with a model: the golden requests of its exports
+
+
+def parts(task: Task, train: Table, validation: Table | None, replicas: int) -> tuple[Table, Table | None]:
+    """The rows to train on and the rows to validate on, if any."""
+    if replicas > 1 and task.batch_size < 2 * replicas:
+        raise KnobError(
+            f"`batch_size` must be at least {2 * replicas}, two rows for each of the {replicas} replicas. Received: "
+            f"{task.batch_size}."
+        )
+    rows, held = len(train), ""
+    if validation is None and task.validation_split and rows > 1:
+        train, validation = split(train, task.validation_split, task.seed, by=next(iter(task.target)))
+        held = f", {len(validation)} of them held out by `validation_split`"
+    if len(train) < task.batch_size:
+        raise DataError(
+            f"{train.source} has {rows} rows{held}: fewer than one batch of {task.batch_size}. Give more rows or a "
+            "smaller `batch_size`."
+        )
+    if validation is not None and len(validation) < replicas:
+        raise DataError(
+            f"{validation.source}: {len(validation)} rows to validate on are fewer than the {replicas} replicas. Give "
+            "more, or train on fewer devices."
+        )
+    return train, validation
+
+
+def start(task: Task, train: Table) -> None:
+    """Builds a task's stages from its training rows.
+
+    Raises:
+        DlkitError: the knobs and the rows do not make a network.
+    """
+    with precision(task.precision):
+        try:
+            task.stages_ = task.build(train)
+        except DlkitError:
+            raise
+        except (ValueError, OSError) as error:  # how builders, tokenizers and Keras refuse their parameters
+            raise DlkitError(f"the network cannot be built: {error}") from error
+    task.samples_ = _requests(task, train, SAMPLES)
+
+
+def _requests(task: Task, table: Table, count: int) -> list[dict[str, Any]]:
+    """The inputs of the first rows that can be preprocessed, in the form of a REST request."""
+    found: list[dict[str, Any]] = []
+    for index in range(len(table)):
+        if len(found) == count:
+            break
+        try:
+            raw = table.raw(index, task.inputs)
+            chain(task.stages_.preprocess)(batch_of([raw], task.inputs))
+        except (DataError, tf.errors.InvalidArgumentError):
+            continue  # encoding counts and names it
+        found.append({name: column.to_request(raw[name]) for name, column in task.inputs.items()})
+    return found
+
+
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Layers made inside compute in this Keras dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def encode(task: Task, train: Table, validation: Table | None, *, quiet: bool = False) -> tuple[Store, Store | None]:
+    """The encoded rows of both tables. What had to be left out is printed, by name."""
+    for table in (train, validation):
+        if table is not None:
+            task.check(table)
+    store = _encode_table(task, train, quiet)
+    task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": train.source}
+    return store, None if validation is None else _encode_table(task, validation, quiet)
+
+
+def _encode_table(task: Task, table: Table, quiet: bool) -> Store:
+    store, skipped = encode_table(task, table)
+    if skipped and not quiet:
+        more = f"\n  and {len(skipped) - 10} more" if len(skipped) > 10 else ""
+        listed = "\n  ".join(skipped[:10])
+        print(f"{table.source}: {len(skipped)} of {len(table)} rows left out:\n  {listed}{more}", file=sys.stderr)
+    return store

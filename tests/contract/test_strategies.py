@@ -1,0 +1,110 @@
+"""The same seed and the same batches give the same run on one device, on two, and in two processes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import worker
+from test_networks import NETWORKS
+
+from dlkit import model_folder
+
+CLOSE = 1e-5  # of the largest magnitude of a tensor; measured 1e-7 to 3e-6
+
+
+@pytest.fixture(scope="module")
+def one(task_class):
+    return worker.fit(worker.small_task(task_class.task_name()), "one")
+
+
+@pytest.fixture(scope="module")
+def two_processes(task_class, tmp_path_factory, two_workers):
+    """What two workers wrote, each in a folder of its own."""
+    folder = tmp_path_factory.mktemp(task_class.task_name())
+    two_workers(folder, Path(worker.__file__), task_class.task_name(), folder)
+    return [folder / "0", folder / "1"]
+
+
+def saw(folder):
+    """What a worker saw, as `worker.fit` gives it."""
+    seen = json.loads((folder / "seen.json").read_text())
+    for kind in ("weights", "trained"):
+        with np.load(folder / f"{kind}.npz") as file:
+            seen[kind] = [file[name] for name in file.files]
+    return seen
+
+
+def assert_same_run(seen, expected):
+    assert seen["history"].keys() == expected["history"].keys()
+    for name, values in expected["history"].items():
+        np.testing.assert_allclose(seen["history"][name], values, rtol=CLOSE, atol=1e-9, err_msg=name)
+    for kind in ("weights", "trained"):
+        for number, (left, right) in enumerate(zip(seen[kind], expected[kind], strict=True)):
+            largest = max(np.abs(right).max(initial=0), 1e-3)
+            np.testing.assert_allclose(left, right, rtol=0, atol=CLOSE * largest, err_msg=f"{kind} {number}")
+    assert seen["inside"]["metrics"] == pytest.approx(expected["inside"]["metrics"], rel=CLOSE)
+    for left, right in zip(seen["inside"]["answers"], expected["inside"]["answers"], strict=True):
+        np.testing.assert_allclose(left, right, rtol=0, atol=CLOSE * np.abs(right).max())
+
+
+def test_one_device_trains_and_stops_early(one):
+    assert len(one["history"]["loss"]) == len(one["history"]["val_loss"]) == 2 < worker.EPOCHS
+    assert np.isfinite(one["history"]["loss"]).all()
+    assert any((kept != last).any() for kept, last in zip(one["weights"], one["trained"], strict=True))
+    assert all(len(output) == 8 for output in one["inside"]["answers"])
+
+
+def test_a_run_that_differs_is_seen(one):
+    for kind in ("weights", "trained"):
+        moved = [array * (1 + 3 * CLOSE) for array in one[kind]]
+        with pytest.raises(AssertionError):
+            assert_same_run({**one, kind: moved}, one)
+    swapped = {**one["inside"], "answers": [output[::-1] for output in one["inside"]["answers"]]}
+    with pytest.raises(AssertionError):
+        assert_same_run({**one, "inside": swapped}, one)
+
+
+def test_two_devices_train_as_one_does(one, task_class):
+    assert_same_run(worker.fit(worker.small_task(task_class.task_name()), "mirrored:2"), one)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_two_processes_train_stop_evaluate_and_predict_as_one_device_does(index, one, two_processes):
+    assert_same_run(saw(two_processes[index]), one)
+
+
+def test_only_the_first_of_two_processes_writes(two_processes, task_class):
+    first, second = two_processes
+    own = {"weights.npz", "trained.npz", "seen.json"}
+    assert {path.name for path in second.iterdir()} == own
+    assert {path.name for path in first.iterdir()} == {*own, "model", "saved", "servable"}
+    written = sorted(path.name for path in (first / "model" / "checkpoints").iterdir())
+    assert written == [f"step-{step:012d}.npz" for step in range(2 * 4 + 1)]
+    for folder in ("model", "saved"):
+        assert model_folder.read(task_class, first / folder).history_["loss"] == saw(first)["history"]["loss"]
+    assert len(list(first.glob("servable/*/saved_model.pb"))) == 1
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
+def test_16_bits_agree_to_their_own_precision(task_class, precision):
+    first, second = (
+        worker.fit(worker.small_task(task_class.task_name(), epochs=1, precision=precision), strategy, rows=50)
+        for strategy in ("one", "mirrored:2")
+    )
+    # bfloat16 keeps 8 bits of a number, 4e-3 of it.
+    assert second["history"]["loss"] == pytest.approx(first["history"]["loss"], rel=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [100, 128])  # batches of 25 or of 32 rows
+def test_batches_of_one_size_train_on_two_devices_as_on_one(rows, task_class):
+    one, two = (worker.fit(worker.small_task(task_class.task_name()), on, rows) for on in ("one", "mirrored:2"))
+    assert_same_run(two, one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "network"), NETWORKS)
+def test_every_network_trains_on_two_devices_as_on_one(name, network):
+    one, two = (worker.fit(worker.small_task(name, network=network), on) for on in ("one", "mirrored:2"))
+    assert_same_run(two, one)

@@ -1,0 +1,100 @@
+"""Fits a task on part of its sample, under any strategy: in the process of a test, or as one of several workers.
+
+python worker.py TASK FOLDER: each worker writes what it saw under FOLDER/<its number>.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dlkit.data.read import read
+from dlkit.serving import export
+from dlkit.serving.prove import prove
+from dlkit.tasks import find_task
+from dlkit.training.encode import encode_table
+
+ROWS = 102  # batches of 25, 26, 25 and 26 rows: parts of 12 and 13, 13 and 13, and so on
+HELD_OUT = 33  # rows: a batch of even and one of uneven parts
+EPOCHS = 4  # of which early stopping leaves 2
+
+
+def small_task(name, **knobs):
+    """A task with all knobs that change how gradients come together, and nothing random."""
+    task_class = find_task(name)
+    usual = {"dropout": 0.0, "class_weights": "balanced", "clip_norm": 0.5, "weight_decay": 1e-3}
+    known = {field.name for field in dataclasses.fields(task_class)}
+    usual = {knob: value for knob, value in usual.items() if knob in known}
+    return task_class(**{**usual, "epochs": EPOCHS, "patience": 1, "monitor": "loss", "batch_size": 32, **knobs})
+
+
+def fit(task, strategy, rows=ROWS, **options):
+    """Trains a task. Gives its history, its weights at the end of training and at last, and what callbacks saw."""
+    meddle, inside = Meddle(), Inside(task)
+    train, held_out = sample(task, "train", rows), sample(task, "test", HELD_OUT)
+    history = task.fit(train, held_out, strategy=strategy, callbacks=[meddle, inside], verbose=0, **options)
+    kept = weights(task.stages_.network)
+    return {"history": history, "weights": kept, "trained": meddle.trained, "inside": inside.seen}
+
+
+def sample(task, part, rows):
+    """The first rows of a part of the sample: the values by column."""
+    table = read(task.samples()[part], {**task.inputs, **task.target}).take(range(rows))
+    return {name: table.columns[name] for name in table.columns}
+
+
+def weights(model):
+    """The weights of a model, without the states of its random generators."""
+    return [variable.numpy() for variable in model.variables if variable.name != "seed_generator_state"]
+
+
+class Meddle(keras.callbacks.Callback):
+    """From the second epoch on, no validation metric is a number, so none is better. Keeps the weights of before."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.trained = epoch, None
+
+    def on_test_begin(self, logs=None):
+        if self.trained is None:
+            self.trained = weights(self.model)
+        if self.epoch:
+            for variable in self.model.trainable_variables:
+                variable.assign(variable * np.nan)
+
+
+class Inside(keras.callbacks.Callback):
+    """Evaluates and predicts after the first epoch, as a user's callback may; keeps what came out."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.task, self.seen = task, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            table = read(sample(self.task, "test", 8), {**self.task.inputs, **self.task.target})
+            rows = tf.data.Dataset.from_tensor_slices(encode_table(self.task, table)[0].all()).batch(4)
+            metrics = self.model.evaluate(rows, return_dict=True, verbose=0)
+            answers = tf.nest.flatten(self.model.predict(rows, verbose=0))
+            self.seen = {"metrics": metrics, "answers": [output.tolist() for output in answers]}
+
+
+def main(name: str, folder: Path) -> None:
+    export.run_proof = lambda path: {"version_dir": str(path), **prove(path)}  # here: spares another process
+    own = folder / str(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
+    own.mkdir()
+    task = small_task(name)
+    seen = fit(task, "multiworker", save=own / "model", checkpoint_every=1, keep=100)
+    for kind in ("weights", "trained"):
+        np.savez(own / kind, *seen.pop(kind))
+    (own / "seen.json").write_text(json.dumps(seen))
+    task.save(own / "saved")
+    task.export(own / "servable")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,239 @@
+"""From a word to a strategy: what each word gives, and what is said where the machine has not what it asks for."""
+
+import json
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import tensorflow as tf
+
+import dlkit
+from dlkit.errors import DataError, DlkitError, KnobError
+from dlkit.training import strategies
+from dlkit.training.strategies import find_place
+
+TWO = {"worker": ["a:1", "b:1"]}
+DEVICES = r"This machine has: CPU:0\."
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """No variable names workers or a TPU; GPUs, if there are any, are not seen."""
+    for name in ("TF_CONFIG", "TPU_NAME", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    listed = tf.config.list_physical_devices
+
+    def without_accelerators(kind=None):
+        return [device for device in listed(kind) if device.device_type in ("CPU", "XLA_CPU")]
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", without_accelerators)
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Stands for a strategy over workers, made from what the variables name."""
+
+    def over_workers(source):
+        if source == "slurm":  # TensorFlow's own reading needs nvidia-smi where the number of GPUs is not given
+            resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(gpus_per_node=1, auto_set_gpu=False)
+        else:
+            resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        return SimpleNamespace(num_replicas_in_sync=2, cluster_resolver=resolver)
+
+    monkeypatch.setattr(strategies, "_over_workers", over_workers)
+
+
+def name_workers(monkeypatch, cluster, kind, index):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
+
+
+def test_auto_with_nothing_to_share_is_one_device():
+    place = find_place("auto")
+    assert place.strategy is tf.distribute.get_strategy()
+    assert place.reason == "one device, CPU:0 (auto found nothing to share the work with)"
+    assert (place.worker, place.workers, place.is_chief) == (0, 1, True)
+    assert find_place("one").strategy is place.strategy
+
+
+def test_mirrored_over_two_logical_cpus_is_one_object():
+    place = find_place("mirrored:2")
+    assert isinstance(place.strategy, tf.distribute.MirroredStrategy)
+    assert place.strategy.num_replicas_in_sync == 2
+    assert place.reason == "2 logical CPUs of this machine"
+    assert find_place("mirrored:2").strategy is place.strategy
+
+
+@pytest.mark.parametrize("word", ["", "two", "auto:2", "one:1", "multiworker:2", "tpu:", "Mirrored", 3, None])
+def test_wrong_words_list_the_right_ones(word):
+    message = (
+        rf"one of {re.escape(strategies.WORDS)}, or a tf\.distribute\.Strategy\. Received: {re.escape(repr(word))}"
+    )
+    with pytest.raises(KnobError, match=message):
+        find_place(word)
+
+
+@pytest.mark.parametrize("word", ["mirrored:1", "mirrored:0", "mirrored:", "mirrored:x", "mirrored:-2", "mirrored:2.0"])
+def test_mirrored_needs_a_number_of_devices(word):
+    with pytest.raises(KnobError, match=f"at least 2. Received: '{word}'"):
+        find_place(word)
+
+
+def test_mirrored_without_gpus_says_what_there_is():
+    with pytest.raises(DlkitError, match=rf"needs several GPUs\. {DEVICES} mirrored:2 trains on two logical CPUs"):
+        find_place("mirrored")
+
+
+def test_more_logical_cpus_cannot_be_had_once_tensorflow_has_started():
+    assert len(tf.config.list_logical_devices("CPU")) == 2  # this starts it
+    with pytest.raises(DlkitError, match=r"started with 2 CPU devices.* cannot show 99 now.*logical_cpus\(99\)"):
+        find_place("mirrored:99")
+
+
+@pytest.mark.parametrize(
+    ("word", "names"), [("mirrored", ("GPU:0", "GPU:1", "GPU:2")), ("mirrored:2", ("GPU:0", "GPU:1"))]
+)
+def test_gpus_go_before_cpus(word, names, monkeypatch):
+    gpus = [SimpleNamespace(name=f"/physical_device:GPU:{number}", device_type="GPU") for number in range(3)]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind="GPU": gpus if kind == "GPU" else [])
+    asked = []
+    monkeypatch.setattr(strategies, "_mirrored_over", lambda names: asked.append(names) or tf.distribute.get_strategy())
+    assert find_place(word).reason == f"{len(names)} GPUs of this machine"
+    assert "auto found 3 GPUs" in find_place("auto").reason
+    assert asked == [names, ("GPU:0", "GPU:1", "GPU:2")]
+    with pytest.raises(DlkitError, match=r"needs 4 GPUs\. This machine has: GPU:0, GPU:1, GPU:2\."):
+        find_place("mirrored:4")
+
+
+@pytest.mark.parametrize("word", ["auto", "multiworker"])
+@pytest.mark.parametrize("text", ["no json", "[]", "{}", '{"cluster": {}}', '{"cluster": {"worker": 2}}', "7"])
+def test_a_broken_tf_config_is_shown(word, text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(DlkitError, match=rf"TF_CONFIG must be JSON like .*Received: {re.escape(repr(text))}"):
+        find_place(word)
+
+
+def test_multiworker_without_workers_says_how_to_name_them():
+    with pytest.raises(DlkitError, match=rf"TF_CONFIG, or .* srun\. {DEVICES} `dlkit launch --workers 2"):
+        find_place("multiworker")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "kind", "index", "position"),
+    [
+        (TWO, "worker", 0, (0, 2)),
+        (TWO, "worker", 1, (1, 2)),
+        ({"chief": ["c:1"], **TWO}, "chief", 0, (0, 3)),
+        ({"chief": ["c:1"], **TWO}, "worker", 0, (1, 3)),
+        ({"chief": ["c:1"], **TWO}, "worker", 1, (2, 3)),
+    ],
+)
+def test_tf_config_says_which_worker_this_is(cluster, kind, index, position, workers, monkeypatch):
+    name_workers(monkeypatch, cluster, kind, index)
+    for word, why in (("multiworker", ""), ("auto", f" (auto found {position[1]} workers in TF_CONFIG)")):
+        place = find_place(word)
+        assert (place.worker, place.workers) == position
+        assert place.is_chief == (position[0] == 0)
+        assert place.reason == f"worker {position[0]} of {position[1]}, named by TF_CONFIG{why}"
+
+
+def test_auto_passes_over_a_single_worker(workers, monkeypatch):
+    name_workers(monkeypatch, {"worker": ["a:1"]}, "worker", 0)
+    assert find_place("auto").reason.startswith("one device")
+
+
+def name_slurm_tasks(monkeypatch, rank):
+    slurm = {"STEP_NUM_TASKS": 2, "PROCID": rank, "STEP_NODELIST": "node[1-2]", "STEP_TASKS_PER_NODE": "1(x2)"}
+    for name, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_slurm_says_which_worker_this_is(rank, workers, monkeypatch):
+    name_slurm_tasks(monkeypatch, rank)
+    place = find_place("auto")
+    assert (place.worker, place.workers, place.is_chief) == (rank, 2, rank == 0)
+    assert place.reason == f"worker {rank} of 2, named by Slurm (auto found 2 workers in SLURM_STEP_NUM_TASKS)"
+    assert find_place("multiworker").reason == f"worker {rank} of 2, named by Slurm"
+
+
+def test_several_workers_must_be_asked_for_at_the_start(monkeypatch):
+    tf.config.list_logical_devices()  # starts TensorFlow, if nothing has
+    name_workers(monkeypatch, {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, "worker", 0)
+    with pytest.raises(DlkitError, match=r"before TensorFlow has computed anything.*Call `fit` first"):
+        find_place("multiworker")
+
+
+def test_strategies_that_keras_cannot_train_under_are_refused():
+    kinds = tf.distribute.experimental.CentralStorageStrategy, tf.distribute.ParameterServerStrategy
+    for strategy in map(object.__new__, kinds):
+        with pytest.raises(KnobError, match=rf"Keras 3 cannot train under {type(strategy).__name__}"):
+            find_place(strategy)
+
+
+def test_a_strategy_may_be_given():
+    place = find_place(tf.distribute.OneDeviceStrategy("CPU:1"))
+    assert (place.reason, place.workers) == ("OneDeviceStrategy with 1 replicas, as given", 1)
+    given = find_place("mirrored:2").strategy
+    assert find_place(given).strategy is given
+
+
+@pytest.mark.xfail(strict=True, reason="TensorFlow's reading of Slurm calls nvidia-smi and needs a GPU a task")
+def test_slurm_needs_no_gpus(monkeypatch):
+    tf.config.list_logical_devices()  # starts TensorFlow, if nothing has
+    name_slurm_tasks(monkeypatch, 0)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(DlkitError, match="before TensorFlow has computed anything"):  # what comes after the reading
+        find_place("multiworker")
+
+
+TPU = """
+import sys, time
+from dlkit.errors import DlkitError
+from dlkit.training.strategies import find_place
+begun = time.perf_counter()
+try:
+    find_place(sys.argv[1])
+except DlkitError as error:
+    print(f"{time.perf_counter() - begun:.1f} s: {error}")
+import tensorflow as tf
+assert tf.reduce_sum(tf.ones(3)) == 3  # goes on
+"""
+UNCAUGHT = pytest.mark.xfail(strict=True, reason="URLError of the search for the name is no DlkitError")
+
+
+@pytest.mark.parametrize(
+    ("word", "place"), [("tpu", "here"), pytest.param("tpu:no-such-one", "no-such-one", marks=UNCAUGHT)]
+)
+def test_a_tpu_that_is_not_there_is_said_soon(word, place):
+    # In a process of its own: looking for one makes TensorFlow forget its devices.
+    ended = subprocess.run([sys.executable, "-c", TPU, word], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    seconds, message = ended.stdout.strip().split(" s: ")
+    assert re.fullmatch(rf"there is no TPU {place}: .* {DEVICES}", message)
+    assert float(seconds) < 20  # measured 2
+
+
+def texts(rows):
+    return {"text": [f"word {row}" for row in range(rows)], "label": ["a", "b"] * (rows // 2) + ["a"] * (rows % 2)}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_a_batch_has_two_rows_for_each_replica(batch_size):
+    task = dlkit.SentimentClassifier(batch_size=batch_size, epochs=1)
+    with pytest.raises(KnobError, match=rf"`batch_size` must be at least 4, .* 2 replicas. Received: {batch_size}\."):
+        task.fit(texts(20), strategy="mirrored:2", verbose=0)
+
+
+def test_every_replica_needs_a_row_to_validate_on():
+    task = dlkit.SentimentClassifier(batch_size=4, epochs=1)
+    with pytest.raises(DataError, match="1 rows to validate on are fewer than the 2 replicas"):
+        task.fit(texts(20), texts(1), strategy="mirrored:2", verbose=0)
+
+
+def test_fit_says_where_it_trains(capsys):
+    for verbose, printed in ((2, "training on 2 logical CPUs of this machine\n"), (0, "")):
+        with pytest.raises(KnobError):  # what comes after it: this asks for no training
+            dlkit.SentimentClassifier(batch_size=2).fit(texts(20), strategy="mirrored:2", verbose=verbose)
+        assert capsys.readouterr().out == printed
