@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlkit import __version__
-from dlkit.errors import DlkitError
+from dlkit.errors import PREEMPTED, DlkitError, Preempted
 from dlkit.flags import Parser, add_knobs, chosen_knobs, flags_of, refuse_unknown, summary
 from dlkit.run_options import add_run_options, run_options
 
@@ -38,6 +38,11 @@ def guarded(work: Any, *, debug: bool) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except Preempted as stop:
+        print(
+            f"stopped by SIGTERM after step {stop.step}, which is saved. --resume goes on from there.", file=sys.stderr
+        )
+        return PREEMPTED
     except KeyboardInterrupt:
         print("interrupted. A run with --save goes on with --resume.", file=sys.stderr)
         return INTERRUPTED

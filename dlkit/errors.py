@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+PREEMPTED = 143  # exit code after SIGTERM: 128 + its number
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -37,10 +38,10 @@ class ExportError(DlkitError):
 
 
 class Preempted(SystemExit):
-    """A run was told to stop by SIGTERM and has saved its state. The process ends with code 143, 128 + SIGTERM."""
+    """A run was told to stop by SIGTERM and has saved its state. The process ends with code 143."""
 
     def __init__(self, step: int):
-        super().__init__(143)
+        super().__init__(PREEMPTED)
         self.step = step
 
 
