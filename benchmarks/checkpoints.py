@@ -80,8 +80,9 @@ def measure(width: int, name: str, every: int | str, given: argparse.Namespace) 
     parameters = sum(int(np.prod(variable.shape)) for variable in task.stages_.network.trainable_variables)
     spent, one, epoch = sum(writes), statistics.median(writes), statistics.median(epochs)
     print(
-        f"{parameters / 1e6:5.1f}M parameters, {name}: {len(writes)} checkpoints of {size / 1e6:.0f} MB, {one:.2f} s each "
-        f"({one / epoch:.1%} of an epoch of {epoch:.1f} s); {spent / (sum(epochs) + spent):.1%} of the run",
+        f"{parameters / 1e6:5.1f}M parameters, {name}: {len(writes)} checkpoints of {size / 1e6:.0f} MB, "
+        f"{one:.2f} s each ({one / epoch:.1%} of an epoch of {epoch:.1f} s), "
+        f"{spent / (sum(epochs) + spent):.1%} of the run",
         flush=True,
     )
 

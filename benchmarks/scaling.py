@@ -6,7 +6,7 @@ For each network and global batch, four trainings of random 28 x 28 grey images 
 one worker that may use one core; two workers of one core each; one process with one device on two cores; one process
 with `mirrored:2` on two cores. A training is an epoch to warm up and three that count; the median is taken. The share
 of synchronising is what two workers' step takes beyond the step of one worker on half of the batch, which
-has the same work to do: 1 - t(one worker, B/2) / t(two workers, B). It holds the exchange, and the waiting for each other.
+has the same work to do: 1 - t(one worker, B/2) / t(two workers, B). It holds the exchange, and the waiting.
 """
 
 from __future__ import annotations
