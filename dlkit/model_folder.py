@@ -73,7 +73,7 @@ def read(task_class: type[Task], folder: Path) -> Task:
     if not index.get("finished", True):
         raise DlkitError(
             f"{folder} holds a run that was stopped before its end. Go on with it: dlkit train {name} --data ... "
-            f"--save {folder} --resume; with fewer --epochs, to end it where it is."
+            f"--save {folder} --resume; with fewer --epochs and --allow-changes, to end it where it is."
         )
     try:
         task = task_class(**index["knobs"])

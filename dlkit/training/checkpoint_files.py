@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,8 @@ class CheckpointFiles:
         self._keep = keep
 
     def write(self, step: int, checkpoint: Checkpoint) -> None:
-        """Writes the checkpoint of a step, then removes those that are one too many.
+        """Writes the checkpoint of a step, then removes those of later steps, which a run that went back has left, and
+        those that are too many.
 
         Raises:
             DlkitError: the disk is full or the folder cannot be written; the ones before are untouched.
@@ -68,8 +68,15 @@ class CheckpointFiles:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise unwritable(path, error) from error
-        for old in [*self._paths()[self._keep :], *self.folder.glob("*.partial")]:
+        later = [old for old in self._paths() if old > path]
+        for old in [*later, *self._paths()[len(later) + self._keep :], *self.folder.glob("*.partial")]:
             old.unlink(missing_ok=True)
+
+    def drop_newest(self) -> None:
+        """Removes the newest one, if there is one before it."""
+        paths = self._paths()
+        if len(paths) > 1:
+            paths[0].unlink(missing_ok=True)
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that can be read; None where there is no file at all.
@@ -84,7 +91,7 @@ class CheckpointFiles:
         for path in paths:
             try:
                 checkpoint = _read(path)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+            except Exception as error:  # whichever bytes are wrong, zipfile and NumPy have their own way to say so
                 reasons.append(f"{path} is broken: {error}")
                 continue
             for reason in reasons:

@@ -25,6 +25,10 @@ _STOPPING = ("wait", "best", "best_epoch")  # what Keras's EarlyStopping knows b
 class NanLossError(DlkitError):
     """The loss of a step was not finite. Says which, with its learning rate and rows."""
 
+    def __init__(self, message: str, step: int):
+        super().__init__(message)
+        self.step = step
+
 
 class Checkpoints(keras.callbacks.Callback):
     """Keeps the history of a run, writes its checkpoints, and stops it when it is told to or has lost its way.
@@ -71,8 +75,12 @@ class Checkpoints(keras.callbacks.Callback):
         waited = self._resumed.state.get("stopping", {}).get("wait", 0) if self._resumed else 0
         return self._stopping is not None and waited >= self._stopping.patience
 
-    def load(self, checkpoint: Checkpoint, trainer: Trainer) -> None:
+    def load(self, checkpoint: Checkpoint, trainer: Trainer, *, changed: bool = False) -> None:
         """Puts a checkpoint into the trainer's variables, and makes the run start after its step.
+
+        Args:
+            changed: whether the run goes on with other knobs or data: with its own learning rate then, and from the
+                beginning of the epoch if this is another one.
 
         Raises:
             DlkitError: it is of another network or another optimizer.
@@ -85,7 +93,12 @@ class Checkpoints(keras.callbacks.Callback):
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
+        rate = checkpoint.state["learning_rate"]
+        if rate is not None and not changed:
+            trainer.optimizer.learning_rate = rate
         self.step, self.history, self._resumed = checkpoint.state["step"], checkpoint.state["history"], checkpoint
+        if any(checkpoint.state[name] != self.facts[name] for name in ("fingerprint", "steps")):
+            self.step = len(self.history.get("loss", [])) * self._steps
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         _spread_seeds(self.model)
@@ -149,13 +162,14 @@ class Checkpoints(keras.callbacks.Callback):
     def _refuse_nan(self) -> None:
         bad = int(_local(self.model, self.model.first_bad)[0])
         if bad >= 0:
-            raise NanLossError(self._describe(bad))
+            raise NanLossError(self._describe(bad), bad)
 
     def _write(self) -> None:
         if not self._files:
             return
         begun = time.perf_counter()
-        state: dict[str, Any] = {"step": self.step, "history": self.history, **self.facts}
+        rate = _own_rate(self.model)
+        state: dict[str, Any] = {"step": self.step, "history": self.history, "learning_rate": rate, **self.facts}
         arrays = {f"variable/{n}": variable.numpy() for n, variable in enumerate(_variables(self.model))}
         if self.step % self._steps:  # else the next epoch begins with empty metrics
             arrays |= {f"metric/{n}": array for n, array in enumerate(_metrics(self.model))}
@@ -169,7 +183,21 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def _variables(trainer: Trainer) -> list[Any]:
-    return [variable.value for variable in (*trainer.variables, *trainer.optimizer.variables)]
+    """The variables of network and optimizer, but for the learning rate, which is one only without a schedule."""
+    optimizer = trainer.optimizer
+    rates = {id(getattr(part, "_learning_rate", None)) for part in (optimizer, _inner(optimizer))}
+    return [v.value for v in (*trainer.variables, *optimizer.variables) if id(v) not in rates]
+
+
+def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer that updates weights, inside of one that scales losses."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _own_rate(trainer: Trainer) -> float | None:
+    """The learning rate where no schedule but a variable holds it, which callbacks may change."""
+    rate = _inner(trainer.optimizer)._learning_rate
+    return None if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else float(rate.numpy())
 
 
 def _local(trainer: Trainer, variable: Any) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from dlkit.errors import DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import tf
 from dlkit.training.batches import batches, order_of
-from dlkit.training.checkpoint_files import CheckpointFiles
+from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints, NanLossError, stopping_on_sigterm
 from dlkit.training.compile_network import compile_network, give_back
 from dlkit.training.distribute import split_over_replicas
@@ -30,7 +31,6 @@ from dlkit.training.order import Order, ordered_batches, steps_per_epoch
 from dlkit.training.prepare import encode, parts, start
 from dlkit.training.store import Store
 from dlkit.training.strategies import Place, find_place
-from dlkit.training.trainer import Trainer
 from dlkit.training.workers import agree, naming_lost_workers
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def fit(task: Task, train: Table, validation: Table | None, run: Run) -> dict[st
         The history: metric name to one value per epoch.
     """
     train, validation = parts(task, train, validation, run.place.strategy.num_replicas_in_sync)
+    bad = -1  # the step of the last NaN loss
     while True:
         changes = _check(task, run)
         try:
@@ -71,6 +72,10 @@ def fit(task: Task, train: Table, validation: Table | None, run: Run) -> dict[st
         except NanLossError as error:
             if not run.nan_retries:
                 raise
+            files = _files(run)
+            if error.step == bad and run.place.is_chief and files:
+                files.drop_newest()  # what it holds was lost already
+            bad = error.step
             task.learning_rate /= 2
             if run.place.is_chief:
                 print(f"{error}\nGoing back there, with learning_rate={task.learning_rate:g}.", file=sys.stderr)
@@ -90,18 +95,21 @@ def _run(
     agree(place, store)
     order = order_of(task, store, place.strategy)
     trainer, frozen = compile_network(task, order.steps, place.strategy)
+    # What can be refused is refused before anything is written.
+    training = functools.partial(batches, task, store, order)
+    training()
     watched = split_over_replicas(ordered_batches(held_out or store, task.batch_size), place.strategy)
     known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)  # makes the metrics, which have a state
     stopping = _stopping(task, known) if held_out else None
-    files = CheckpointFiles(run.save / "checkpoints", run.keep) if run.save else None
+    files = _files(run)
     checkpoints = Checkpoints(
         files,
         order.steps,
         run.checkpoint_every,
         stopping,
-        {"fingerprint": task.fingerprint_["sha256"], "knobs": task.knobs},
+        {"fingerprint": task.fingerprint_["sha256"], "steps": order.steps, "knobs": task.knobs},
         chief=chief,
-        describe=lambda step: _describe_nan(task, train, store, order, step, bool(run.save)),
+        describe=lambda step: _describe_nan(task, train, store, order, step, bool(files)),
     )
     callbacks = [
         *([gradual_unfreezing(frozen, task.unfreeze_every)] if frozen and task.unfreeze_every else []),
@@ -110,17 +118,19 @@ def _run(
         *run.callbacks,
         checkpoints,  # last: it saves what the others have decided
     ]
-    if run.resume and files:
-        _load(files, checkpoints, trainer, order, run.changed)
-    if chief and run.save and (changes or not run.resume):  # not before all that can be refused has been
-        if files and not run.resume:
+    checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
+    if checkpoint:
+        _check_data(checkpoint, checkpoints.facts, run)
+        checkpoints.load(checkpoint, trainer, changed=run.changed)
+    if chief and files and run.save and (changes or not run.resume):
+        if not run.resume:
             files.clear()
         model_folder.write(task, run.save, finished=False)
     verbose = (1 if sys.stdout.isatty() else 2) if run.verbose == "auto" else run.verbose
     with stopping_on_sigterm(checkpoints) if files else contextlib.nullcontext():
         fit_from_checkpoint(
             trainer,
-            lambda step: split_over_replicas(batches(task, store, order, step), place.strategy),
+            lambda step: split_over_replicas(training(step), place.strategy),
             checkpoints,
             callbacks,
             steps=order.steps,
@@ -134,19 +144,16 @@ def _run(
     return task.history_
 
 
-def _load(files: CheckpointFiles, checkpoints: Checkpoints, trainer: Trainer, order: Order, changed: bool) -> None:
-    """Puts the newest checkpoint in place; without one, the run was stopped before its first step and starts anew."""
-    checkpoint = files.newest()
-    if checkpoint is None:
-        return
-    if checkpoint.state["fingerprint"] != checkpoints.facts["fingerprint"]:
-        if not changed:
-            raise DlkitError(
-                f"{files.folder} was made with other training data. Resume with the same data, start anew with "
-                "`overwrite`, or allow it by `allow_changes`: then the interrupted epoch begins again."
-            )
-        checkpoint.state["step"] = len(checkpoint.state["history"].get("loss", [])) * order.steps
-    checkpoints.load(checkpoint, trainer)
+def _files(run: Run) -> CheckpointFiles | None:
+    return CheckpointFiles(run.save / "checkpoints", run.keep) if run.save else None
+
+
+def _check_data(checkpoint: Checkpoint, facts: dict[str, Any], run: Run) -> None:
+    if checkpoint.state["fingerprint"] != facts["fingerprint"] and not run.changed:
+        raise DlkitError(
+            f"the run in {run.save} was started with other training data. Resume with the same data, start anew with "
+            "`overwrite`, or allow it by `allow_changes`: then the interrupted epoch begins again."
+        )
 
 
 def _stopping(task: Task, known: dict[str, float]) -> keras.callbacks.EarlyStopping:
@@ -168,6 +175,8 @@ def _tensorboard(folder: str) -> keras.callbacks.Callback:
 
 def _check(task: Task, run: Run) -> dict[str, Any]:
     """Refuses a run that would do harm. Returns the knobs that a resumed run changes, with their values of before."""
+    if run.nan_retries < 0:
+        raise KnobError(f"`nan_retries` must be at least 0. Received: {run.nan_retries}.")
     if run.keep < 1:
         raise KnobError(f"`keep` must be at least 1 checkpoint. Received: {run.keep}.")
     if run.save is None:

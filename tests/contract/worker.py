@@ -27,7 +27,7 @@ EPOCHS = 4  # of which early stopping leaves 2
 def small_task(name, **knobs):
     """A task with all knobs that change how gradients come together, and nothing random."""
     task_class = find_task(name)
-    usual = {"dropout": 0.0, "class_weights": "balanced", "clip_norm": 0.5, "weight_decay": 1e-3}
+    usual = {"dropout": 0.0, "class_weights": "balanced", "clip_norm": 0.05, "weight_decay": 1e-3}
     known = {field.name for field in dataclasses.fields(task_class)}
     usual = {knob: value for knob, value in usual.items() if knob in known}
     return task_class(**{**usual, "epochs": EPOCHS, "patience": 1, "monitor": "loss", "batch_size": 32, **knobs})
@@ -84,7 +84,10 @@ class Inside(keras.callbacks.Callback):
 
 
 def main(name: str, folder: Path) -> None:
-    export.run_proof = lambda path: {"version_dir": str(path), **prove(path)}  # here: spares another process
+    export.run_proof = lambda version_dir: {
+        "version_dir": str(version_dir),
+        **prove(version_dir),
+    }  # here: spares another process
     own = folder / str(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
     own.mkdir()
     task = small_task(name)

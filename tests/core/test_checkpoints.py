@@ -352,7 +352,7 @@ def other(rows):
 
 def test_other_data_are_refused_or_allowed(rows, copied):
     before = CheckpointFiles(copied / "checkpoints", 2).newest()
-    with pytest.raises(DlkitError, match=r"made with other training data.*`overwrite`.*`allow_changes`"):
+    with pytest.raises(DlkitError, match=r"started with other training data.*`overwrite`.*`allow_changes`"):
         task_of().fit(other(rows), save=copied, resume=True, **EVERY)
     assert same(CheckpointFiles(copied / "checkpoints", 2).newest(), before)
     callbacks = [Stop(2)]  # the second epoch began again: stopped in its middle, as before
@@ -454,6 +454,7 @@ def test_sigterm_ends_a_run_with_143_and_it_goes_on(run, rows, tmp_path):
     assert "Traceback" not in printed
     done = CheckpointFiles(model / "checkpoints", 2).newest().state
     assert names(model / "checkpoints") == [name_of(done["step"])]  # of the step at which the signal came
+    assert f"stopped by SIGTERM after step {done['step']}, which is saved" in printed
     assert 2 * STEPS <= done["step"] < 100 * STEPS
     assert len(done["history"]["loss"]) == done["step"] // STEPS
     run(*argv, "--resume")
