@@ -8,7 +8,6 @@ import functools
 import json
 import math
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -17,10 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dlkit.errors import DlkitError
 from dlkit.model_folder import INDEX
+from dlkit.worker_output import forward, say
 
 PROGRAM = (sys.executable, "-m", "dlkit")
 GRACE = 30.0  # seconds that the others have to end by themselves after the first failure
@@ -28,10 +28,7 @@ STOP = 10.0  # seconds from SIGTERM to SIGKILL
 AGAIN = 1.0  # seconds; signals closer together are one: `timeout` sends its own to the process and to its group
 POLL = 0.05  # seconds between two looks at the workers
 FINAL = (2, 130, 143)  # exit codes that a restart would not change or that were asked for
-LINE_END = re.compile(rb"(\r*\n|\r+(?=[^\r\n]))")
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
-
-_writing = threading.Lock()
 
 
 def launch(
@@ -75,7 +72,7 @@ def launch(
         for restart in range(restarts + 1):
             if restart:
                 argv, start = _again(given, before)
-                _say(f"restart {restart} of {restarts}: from {start}")
+                say(f"restart {restart} of {restarts}: from {start}")
             codes = _run([*program, *argv], workers, grace, pin, received)
             code = _exit_code(codes, received)
             if not code or code in FINAL or received:
@@ -186,7 +183,7 @@ def _run(command: list[str], workers: int, grace: float, pin: bool, received: li
             )
         for index, process in enumerate(processes):
             for pipe, stream in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
-                readers.append(threading.Thread(target=_forward, args=(pipe, stream, index), daemon=True))
+                readers.append(threading.Thread(target=forward, args=(pipe, stream, index), daemon=True))
                 readers[-1].start()
         codes = _attend(processes, grace, received)
         for reader in readers:
@@ -242,7 +239,7 @@ def _attend(processes: list[subprocess.Popen], grace: float, received: list[int]
                 _kill_group(process)  # what it started and left
                 if process.returncode:
                     codes.append(_code(process.returncode))
-                    _say(f"worker {index} {_ending(process.returncode)}")
+                    say(f"worker {index} {_ending(process.returncode)}")
         now = time.monotonic()
         if received and not told:
             told = received[0]
@@ -251,7 +248,7 @@ def _attend(processes: list[subprocess.Popen], grace: float, received: list[int]
             for process in running.values():
                 _kill_group(process)
         elif now >= limit:
-            _say(f"no end within {grace:g} s, so SIGTERM goes to: {', '.join(f'worker {index}' for index in running)}")
+            say(f"no end within {grace:g} s, so SIGTERM goes to: {', '.join(f'worker {index}' for index in running)}")
             told, limit = signal.SIGTERM, now + STOP
             _send(running, told)
         elif codes and limit == math.inf:
@@ -282,34 +279,3 @@ def _send(running: dict[int, subprocess.Popen], number: int) -> None:
 def _kill_group(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: the latter for a group of the dead
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def _forward(pipe: IO[bytes], stream: Any, index: int) -> None:
-    for line in _lines(pipe):
-        _write(stream, b"[%d] %s\n" % (index, line))
-
-
-def _lines(pipe: Any) -> Iterator[bytes]:
-    """The lines of a pipe as they come. A carriage return ends one too, as progress bars use it."""
-    rest = b""
-    while chunk := pipe.read1(1 << 16):
-        *done, rest = LINE_END.split(rest + chunk)
-        for line, end in zip(done[::2], done[1::2], strict=True):
-            if line or end.endswith(b"\n"):
-                yield line
-    if rest.rstrip(b"\r"):
-        yield rest.rstrip(b"\r")
-
-
-def _say(line: str) -> None:
-    _write(sys.stderr, f"{line}\n".encode())
-
-
-def _write(stream: Any, line: bytes) -> None:
-    """Writes a line whole. Where nobody reads any more (`| head`), the training goes on unseen."""
-    with _writing:
-        try:
-            stream.buffer.write(line)
-            stream.buffer.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
