@@ -226,7 +226,7 @@ def _tpu(name: str) -> Place:
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:  # the last but one: no such name is found
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DlkitError(f"there is no TPU {name or 'here'}: {reason} {_what_there_is()}") from error
     return Place(strategy, f"a TPU of {strategy.num_replicas_in_sync} cores")

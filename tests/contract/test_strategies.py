@@ -10,7 +10,10 @@ from test_networks import NETWORKS
 
 from dlkit import model_folder
 
-CLOSE = 1e-5  # of the largest magnitude of a tensor; measured 1e-7 to 3e-6
+CLOSE = 1e-5  # of the largest magnitude of a tensor; measured 1e-7 to 6e-6
+# The least magnitude that counts: where the parts of a gradient cancel, as those of a bias of keys do, Adam makes steps
+# of what rounding leaves. Measured: 5e-7 apart.
+LEAST = 0.1
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def assert_same_run(seen, expected):
         np.testing.assert_allclose(seen["history"][name], values, rtol=CLOSE, atol=1e-9, err_msg=name)
     for kind in ("weights", "trained"):
         for number, (left, right) in enumerate(zip(seen[kind], expected[kind], strict=True)):
-            largest = max(np.abs(right).max(initial=0), 1e-3)
+            largest = max(np.abs(right).max(initial=0), LEAST)
             np.testing.assert_allclose(left, right, rtol=0, atol=CLOSE * largest, err_msg=f"{kind} {number}")
     assert seen["inside"]["metrics"] == pytest.approx(expected["inside"]["metrics"], rel=CLOSE)
     for left, right in zip(seen["inside"]["answers"], expected["inside"]["answers"], strict=True):
@@ -57,7 +60,7 @@ def test_one_device_trains_and_stops_early(one):
 
 def test_a_run_that_differs_is_seen(one):
     for kind in ("weights", "trained"):
-        moved = [array * (1 + 3 * CLOSE) for array in one[kind]]
+        moved = [array * (1 + 3 * CLOSE) for array in one[kind]]  # the larger ones show it
         with pytest.raises(AssertionError):
             assert_same_run({**one, kind: moved}, one)
     swapped = {**one["inside"], "answers": [output[::-1] for output in one["inside"]["answers"]]}
@@ -106,5 +109,6 @@ def test_batches_of_one_size_train_on_two_devices_as_on_one(rows, task_class):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "network"), NETWORKS)
 def test_every_network_trains_on_two_devices_as_on_one(name, network):
-    one, two = (worker.fit(worker.small_task(name, network=network), on) for on in ("one", "mirrored:2"))
+    knobs = {"image_size": 12} if network == "lenet" else {}  # the sample's 8 pixels are too few for it
+    one, two = (worker.fit(worker.small_task(name, network=network, **knobs), on) for on in ("one", "mirrored:2"))
     assert_same_run(two, one)
