@@ -32,10 +32,7 @@ def compile_network(
     network = task.stages_.network
     several = strategy is not None and strategy.num_replicas_in_sync > 1
     with strategy.scope() if strategy and several else contextlib.nullcontext():
-        trained = type(network).from_config(network.get_config()) if several else network
-        for copy, own in zip(trained.variables, network.variables, strict=True):
-            if several:
-                copy.assign(own.numpy())
+        trained = _copy(network) if several else network
         trainer = Trainer(trained.input, trained.output, name=network.name, rows=task.batch_size)
         optimizer = make_optimizer(task, trainer, steps * task.epochs)
         frozen = freeze(trainer, task.frozen())
@@ -48,3 +45,14 @@ def give_back(trainer: Trainer, network: keras.Model) -> None:
     if trainer.replicas > 1:
         for own, trained in zip(network.variables, trainer.variables, strict=True):
             own.assign(trained.value.numpy())
+
+
+def _copy(network: keras.Model) -> keras.Model:
+    """The same network with variables of its own, in the strategy around."""
+    copy = type(network).from_config(network.get_config())
+    for own, original in zip(copy.variables, network.variables, strict=True):
+        own.assign(original.numpy())
+    for layer in copy._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True  # those of presets too: mean and variance are the whole batch's
+    return copy
