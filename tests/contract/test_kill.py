@@ -23,9 +23,11 @@ def resume_benchmark(*arguments):
     return done.stdout
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("task", task_names())
-def test_a_run_killed_at_random_steps_ends_with_the_same_bytes(task):
-    assert "2 of 2 resumed runs are bit-identical" in resume_benchmark("--tasks", task, "--kills", 2, "--seed", 1)
+def test_a_run_killed_at_random_steps_ends_with_the_same_bytes(task, kills):
+    printed = resume_benchmark("--tasks", task, "--kills", kills, "--seed", kills)
+    assert f"{kills} of {kills} resumed runs are bit-identical" in printed
 
 
 @pytest.mark.slow

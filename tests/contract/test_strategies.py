@@ -89,7 +89,8 @@ def test_only_the_first_of_two_processes_writes(two_processes, task_class):
     assert len(list(first.glob("servable/*/saved_model.pb"))) == 1
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_16_bits_agree_to_their_own_precision(task_class, precision):
     first, second = (
         worker.fit(worker.small_task(task_class.task_name(), epochs=1, precision=precision), strategy, rows=50)

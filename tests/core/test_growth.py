@@ -59,6 +59,7 @@ def counted(request):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_fit_leaves_nothing_of_the_one_before(counted):
     third, last = counted["fits"][2], counted["fits"][-1]
     for name in ("stores", "networks", "optimizers", "graphs"):
@@ -67,6 +68,7 @@ def test_a_fit_leaves_nothing_of_the_one_before(counted):
     assert last["objects"] - third["objects"] < 200 * (FITS - 3), counted["fits"]
 
 
+@pytest.mark.slow
 def test_answers_leave_nothing(counted):
     (objects, resident), (objects_after, resident_after) = counted["predicts"]
     assert objects_after - objects < 100

@@ -57,6 +57,7 @@ def test_losses_and_weights_are_those_of_one_device(watched):
     agrees(watched)
 
 
+@pytest.mark.slow
 def test_so_they_are_with_micro_batches():
     agrees(run(SCRIPT, *SMALL, "--micro-batches", "2"))
 
