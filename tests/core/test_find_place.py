@@ -1,6 +1,7 @@
 """From a word to a strategy: what each word gives, and what is said where the machine has not what it asks for."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -234,3 +235,23 @@ def test_fit_says_where_it_trains(capsys):
         with pytest.raises(KnobError):  # what comes after it: this asks for no training
             dlkit.SentimentClassifier(batch_size=2).fit(texts(20), strategy="mirrored:2", verbose=verbose)
         assert capsys.readouterr().out == printed
+
+
+@pytest.mark.slow
+def test_two_processes_with_the_variables_of_slurm_train_together():
+    slurm = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_TASKS_PER_NODE": "2"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dlkit", "train", "sentiment", "--epochs", "1"],
+            env={**os.environ, **slurm, "SLURM_PROCID": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    (first, errors), (second, _) = (process.communicate(timeout=300) for process in started)
+    assert [process.returncode for process in started] == [0, 0], errors
+    assert "training on worker 0 of 2, named by Slurm (auto found 2 workers in SLURM_STEP_NUM_TASKS)" in first
+    assert "kept number 1" in first
+    assert not second  # the first one speaks for both
