@@ -132,9 +132,14 @@ def _over_workers(source: str) -> tf.distribute.Strategy:
 def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
     if tf.config.list_physical_devices("GPU"):
         return tf.distribute.cluster_resolver.SlurmClusterResolver()
-    # It gives each task a share of the node's GPUs, and asks nvidia-smi how many there are: without any, one each.
-    return tf.distribute.cluster_resolver.SlurmClusterResolver(
+    # It gives each task a share of the node's GPUs, and asks nvidia-smi how many there are. Without any, it gets
+    # made-up ones to name the tasks by, and what it found goes on without them.
+    found = tf.distribute.cluster_resolver.SlurmClusterResolver(
         gpus_per_node=_slurm_workers(), gpus_per_task=1, auto_set_gpu=False
+    )
+    cluster = found.cluster_spec()
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        cluster, task_type=found.task_type, task_id=found.task_id, num_accelerators={"GPU": 0}, rpc_layer="grpc"
     )
 
 

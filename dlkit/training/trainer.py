@@ -68,12 +68,19 @@ class Trainer(keras.Model):
 
     def _of_whole_batch(self, gradients: list, loss: tf.Tensor, share: tf.Tensor) -> tuple[list, tf.Tensor]:
         """The gradient and the loss of the whole batch, from those of its parts."""
-        known = [gradient for gradient in gradients if gradient is not None]
         facts = tf.concat([[share, loss * share], self.asked], axis=0)
-        *sums, facts = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, [*known, facts])
+        # All dense ones travel as one vector: workers pay for each exchange, whatever its size.
+        dense = [g for g in gradients if isinstance(g, tf.Tensor) and g.dtype == tf.float32]
+        others = [g for g in gradients if g is not None and not any(g is one for one in dense)]
+        vector = tf.concat([facts, *(tf.reshape(gradient, [-1]) for gradient in dense)], axis=0)
+        vector, *others = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, [vector, *others])
+        facts, *parts = tf.split(vector, [4, *(gradient.shape.num_elements() for gradient in dense)])
         self.heard.assign(facts[2:])
-        means = iter([_divided(total, facts[0]) for total in sums])
-        return [None if gradient is None else next(means) for gradient in gradients], facts[1] / facts[0]
+        own = iter([tf.reshape(part, gradient.shape) for part, gradient in zip(parts, dense, strict=True)])
+        rest = iter(others)
+        sums = [None if g is None else next(own if any(g is one for one in dense) else rest) for g in gradients]
+        means = [None if total is None else _divided(total, facts[0]) for total in sums]
+        return means, facts[1] / facts[0]
 
 
 def _divided(gradient: Any, number: tf.Tensor) -> Any:

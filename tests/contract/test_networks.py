@@ -31,7 +31,7 @@ def trained(name, tmp_path, **knobs):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "network"), NETWORKS)
 def test_a_network_trains_and_exports(name, network, tmp_path):
-    trained(name, tmp_path, network=network)
+    trained(name, tmp_path, network=network, **({"image_size": 12} if network == "lenet" else {}))
 
 
 @pytest.mark.slow
