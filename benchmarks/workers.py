@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nothing listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+from dlkit.launch import worker_environments
 
 
 def start_workers(
@@ -30,13 +21,9 @@ def start_workers(
         count: how many.
         cores: which cores each may use; all where it is empty.
     """
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     started = []
-    for index in range(count):
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        if count > 1:
-            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            environment["TF_CONFIG"] = json.dumps(cluster)
+    for index, environment in enumerate(worker_environments(count) if count > 1 else [dict(os.environ)]):
+        environment["PYTHONUNBUFFERED"] = "1"
         command = [sys.executable, script, *arguments]
         if cores:
             listed = ",".join(map(str, sorted(cores[index])))

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlkit import __version__
-from dlkit.errors import PREEMPTED, DlkitError, Preempted
+from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
 from dlkit.flags import Parser, add_knobs, chosen_knobs, flags_of, refuse_unknown, summary
 from dlkit.run_options import add_run_options, run_options
-
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,6 +131,8 @@ def _add_training(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _add_launch(parser: argparse.ArgumentParser) -> None:
+    from dlkit.launch import GRACE
+
     parser.usage = "dlkit launch --workers N [--restarts K] [--grace SECONDS] [--pin] -- train TASK [options]"
     parser.epilog = "Example: dlkit launch --workers 2 --restarts 3 -- train sentiment --data reviews.csv --save model"
     parser.add_argument("--workers", type=int, required=True, metavar="N", help="how many processes")
@@ -140,7 +140,7 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
         "--restarts", type=int, default=0, metavar="K", help="how often to go on from the last checkpoint after a crash"
     )
     parser.add_argument(
-        "--grace", type=float, default=30.0, metavar="SECONDS",
+        "--grace", type=float, default=GRACE, metavar="SECONDS",
         help="how long the others may take to end when one has failed, before they are stopped (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument("--pin", action="store_true", help="give each worker its share of the cores")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-PREEMPTED = 143  # exit code after SIGTERM: 128 + its number
+CURABLE = 2  # exit code
+INTERRUPTED = 130  # exit code after SIGINT: 128 + its number
+PREEMPTED = 143  # and after SIGTERM
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DlkitError(ValueError):
     """Something the user gave cannot be used. The message says what was expected, what came, where, and the cure."""
 
-    exit_code = 2
+    exit_code = CURABLE
 
 
 class LostWorkerError(DlkitError):

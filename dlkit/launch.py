@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.errors import DlkitError
+from dlkit.errors import CURABLE, INTERRUPTED, PREEMPTED, DlkitError
 from dlkit.model_folder import INDEX
 from dlkit.worker_output import forward, say
 
@@ -27,7 +27,7 @@ GRACE = 30.0  # seconds that the others have to end by themselves after the firs
 STOP = 10.0  # seconds from SIGTERM to SIGKILL
 AGAIN = 1.0  # seconds; signals closer together are one: `timeout` sends its own to the process and to its group
 POLL = 0.05  # seconds between two looks at the workers
-FINAL = (2, 130, 143)  # exit codes that a restart would not change or that were asked for
+FINAL = (CURABLE, INTERRUPTED, PREEMPTED)  # exit codes that a restart would not change or that were asked for
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
@@ -134,10 +134,9 @@ def _again(argv: list[str], before: tuple[int, int] | None) -> tuple[list[str], 
 
 def _exit_code(codes: list[int], received: list[int]) -> int:
     if codes and received[:1] == [signal.SIGINT]:
-        return 128 + signal.SIGINT
+        return INTERRUPTED
     if codes and received:
-        saved = 128 + signal.SIGTERM
-        return next((code for code in codes if code != saved), saved)
+        return next((code for code in codes if code != PREEMPTED), PREEMPTED)
     return codes[0] if codes else 0
 
 
@@ -164,16 +163,15 @@ def _signals() -> Iterator[list[int]]:
 
 def _run(command: list[str], workers: int, grace: float, pin: bool, received: list[int]) -> list[int]:
     """Starts the workers and waits for them. Returns the exit codes other than 0, in the order in which they came."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(workers)]}
     processes: list[subprocess.Popen] = []
     readers = []
     try:
-        for index in range(workers):  # all before the first reader: a fork among threads is not safe
-            task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        for index, environment in enumerate(worker_environments(workers)):
+            # All before the first reader: a fork among threads is not safe.
             processes.append(
                 subprocess.Popen(
                     command,
-                    env={**os.environ, "TF_CONFIG": json.dumps(task), "PYTHONUNBUFFERED": "1"},
+                    env={**environment, "PYTHONUNBUFFERED": "1"},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -194,6 +192,13 @@ def _run(command: list[str], workers: int, grace: float, pin: bool, received: li
             if process.poll() is None:
                 _kill_group(process)
                 process.wait()
+
+
+def worker_environments(count: int) -> list[dict[str, str]]:
+    """The environment of each of `count` processes on this machine that train together: this one's, with TF_CONFIG."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(count)]}
+    tasks = [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(count)]
+    return [{**os.environ, "TF_CONFIG": json.dumps(task)} for task in tasks]
 
 
 def _free_ports(count: int) -> list[int]:

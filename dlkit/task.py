@@ -212,16 +212,16 @@ class Task:
             print(f"training on {place.reason}")
         run = Run(
             place,
-            Path(save) if save else None,
-            resume,
-            overwrite,
-            allow_changes,
-            keep,
-            interval(checkpoint_every),
-            nan_retries,
-            callbacks,
-            tensorboard,
-            verbose,
+            save=Path(save) if save else None,
+            resume=resume,
+            overwrite=overwrite,
+            changed=allow_changes,
+            keep=keep,
+            checkpoint_every=interval(checkpoint_every),
+            nan_retries=nan_retries,
+            callbacks=callbacks,
+            tensorboard=tensorboard,
+            verbose=verbose,
         )
         wanted = {**self.inputs, **self.target}
         train = read(data, wanted, rename=columns, data_dir=data_dir)

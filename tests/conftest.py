@@ -1,22 +1,20 @@
 """Where the real data and the independent tools lie, two devices in every test, and pairs of workers, for all tests."""
 
-import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from dlkit.launch import worker_environments
 from dlkit.lazy import load_tensorflow
 from dlkit.training.strategies import logical_cpus
 
 ROOT = Path(__file__).parent.parent
 load_tensorflow()
-logical_cpus(
-    2
-)  # before anything is computed, after which TensorFlow takes no new ones: `mirrored:2` trains in any test
+# Before anything is computed, after which TensorFlow takes no new ones: `mirrored:2` trains in any test.
+logical_cpus(2)
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +33,8 @@ def two_workers():
 
 
 def _two_workers(folder, *argv, timeout=300):
-    addresses = _free_addresses(2)
     processes = []
-    for index in range(2):
-        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        env = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+    for index, env in enumerate(worker_environments(2)):
         with (folder / f"printed-{index}").open("w") as printed:
             command = [sys.executable, *map(str, argv)]
             processes.append(subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=env))
@@ -53,13 +48,3 @@ def _two_workers(folder, *argv, timeout=300):
     for index, process in enumerate(processes):
         printed = (folder / f"printed-{index}").read_text()
         assert process.returncode == 0, f"worker {index} ended with {process.returncode}:\n{printed[-4000:]}"
-
-
-def _free_addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    return addresses

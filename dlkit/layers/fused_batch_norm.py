@@ -76,9 +76,9 @@ def _over_replicas(inputs, gamma, beta, epsilon):
             )  # fmt: skip
             # ... and what comes through them is the whole batch's part of both: equations of section 3.
             all_dgamma, all_dbeta = summed(dgamma, dbeta)
-            inverse = tf.math.rsqrt(variance + epsilon)
-            slope = gamma * inverse / count
-            through = x * (slope * inverse * all_dgamma) + slope * (all_dbeta - mean * inverse * all_dgamma)
+            # It is linear in x̂, as the forward pass is: the same kernel, one pass where products would take three.
+            slope = gamma * tf.math.rsqrt(variance + epsilon) / count
+            through = _fixed(x, slope * all_dgamma, slope * all_dbeta, mean, variance, epsilon)
             return dx - through, dgamma, dbeta
 
         return _fixed(x, gamma, beta, mean, variance, epsilon), gradient

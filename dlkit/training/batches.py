@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dlkit.lazy import tf
@@ -20,9 +21,9 @@ def order_of(task: Task, store: Store, strategy: tf.distribute.Strategy) -> Orde
     return Order(store.rows, task.batch_size, task.seed, task.lengths(store))
 
 
-def batches(task: Task, store: Store, order: Order, first_step: int = 0) -> tf.data.Dataset:
-    """The training batches of a task: encoded, in order, augmented, weighted."""
-    weigh = task.weigher(store)
+def batches_of(task: Task, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:
+    """The training batches of a task, encoded, in order, augmented and weighted, from the step that it is given on."""
+    weigh = task.weigher(store)  # reads all targets: once for a run
 
     def finish(row: Any, step: tf.Tensor) -> tuple:
         tensors, target = row
@@ -32,4 +33,4 @@ def batches(task: Task, store: Store, order: Order, first_step: int = 0) -> tf.d
         tensors, target = task.augment(tensors, target, step)
         return (tensors, target) if weights is None else (tensors, target, weights)
 
-    return training_batches(store, order, epochs=task.epochs, first_step=first_step, finish=finish)
+    return lambda step: training_batches(store, order, epochs=task.epochs, first_step=step, finish=finish)

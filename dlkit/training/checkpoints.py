@@ -18,6 +18,7 @@ from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.trainer import Trainer
 
 SHARE = 0.03  # of a run's time that checkpoints after epochs may cost
+SPEED = 200e6  # bytes a second: what the first one is expected to take, before it has been timed
 WATCH = 50  # steps between two looks for a loss that is not finite
 _STOPPING = ("wait", "best", "best_epoch")  # what Keras's EarlyStopping knows beside the best weights
 
@@ -67,7 +68,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._resumed: Checkpoint | None = None
         self._stop_asked = False
         self._written = time.perf_counter()
-        self._cost = 0.0  # seconds that the last checkpoint took
+        self._cost = 0.0  # seconds that the next checkpoint should take
 
     @property
     def stopped(self) -> bool:
@@ -83,8 +84,13 @@ class Checkpoints(keras.callbacks.Callback):
                 beginning of the epoch if this is another one.
 
         Raises:
-            DlkitError: it is of another network or another optimizer.
+            DlkitError: it is of other data, another network or another optimizer.
         """
+        if checkpoint.state["fingerprint"] != self.facts["fingerprint"] and not changed:
+            raise DlkitError(
+                "the run was started with other training data. Resume with the same data, start anew with "
+                "`overwrite`, or allow it by `allow_changes`: then the interrupted epoch begins again."
+            )
         variables, arrays = _variables(trainer), checkpoint.group("variable")
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise DlkitError(
@@ -102,6 +108,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         _spread_seeds(self.model)
+        if not self._cost:
+            self._cost = sum(v.dtype.size * v.shape.num_elements() for v in _variables(self.model)) / SPEED
         if self._stopping and self._resumed:  # it has just forgotten everything, as it does when training begins
             for name, value in self._resumed.state.get("stopping", {}).items():
                 setattr(self._stopping, name, value)
@@ -185,18 +193,13 @@ class Checkpoints(keras.callbacks.Callback):
 def _variables(trainer: Trainer) -> list[Any]:
     """The variables of network and optimizer, but for the learning rate, which is one only without a schedule."""
     optimizer = trainer.optimizer
-    rates = {id(getattr(part, "_learning_rate", None)) for part in (optimizer, _inner(optimizer))}
+    rates = {id(getattr(part, "_learning_rate", None)) for part in (optimizer, trainer.updater)}
     return [v.value for v in (*trainer.variables, *optimizer.variables) if id(v) not in rates]
-
-
-def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer that updates weights, inside of one that scales losses."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _own_rate(trainer: Trainer) -> float | None:
     """The learning rate where no schedule but a variable holds it, which callbacks may change."""
-    rate = _inner(trainer.optimizer)._learning_rate
+    rate = trainer.updater._learning_rate
     return None if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else float(rate.numpy())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
-from dlkit.training.batches import batches
+from dlkit.training.batches import batches_of
 from dlkit.training.compile_network import compile_network
 from dlkit.training.order import Order, steps_per_epoch
 from dlkit.training.prepare import encode, start
@@ -59,7 +59,8 @@ def find_learning_rate(task: Task, train: Table, steps: int, plot: Path | None) 
     order = Order(store.rows, task.batch_size, task.seed, task.lengths(store))
     task.schedule = schedule
     test = RangeTest(steps)
-    trainer.fit(batches(task, store, order), steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)
+    batches = batches_of(task, store, order)(0)
+    trainer.fit(batches, steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)
     chosen = _steepest(test.rates, test.losses)
     if plot:
         from dlkit.plots import plot_learning_rates

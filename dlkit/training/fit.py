@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -19,8 +18,8 @@ from dlkit.data.table import Table
 from dlkit.errors import DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import tf
-from dlkit.training.batches import batches, order_of
-from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
+from dlkit.training.batches import batches_of, order_of
+from dlkit.training.checkpoint_files import CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints, NanLossError, stopping_on_sigterm
 from dlkit.training.compile_network import compile_network, give_back
 from dlkit.training.distribute import split_over_replicas
@@ -30,7 +29,7 @@ from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, ordered_batches, steps_per_epoch
 from dlkit.training.prepare import encode, parts, start
 from dlkit.training.store import Store
-from dlkit.training.strategies import Place, find_place
+from dlkit.training.strategies import Place
 from dlkit.training.workers import agree, naming_lost_workers
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ FREE = ("patience", "cache_mb")  # knobs that may be others when a run is resume
 class Run:
     """What a run is asked for beside the knobs; see `Task.fit`."""
 
-    place: Place = dataclasses.field(default_factory=lambda: find_place("one"))
+    place: Place
     save: Path | None = None
     resume: bool = False
     overwrite: bool = False
@@ -96,10 +95,10 @@ def _run(
     order = order_of(task, store, place.strategy)
     trainer, frozen = compile_network(task, order.steps, place.strategy)
     # What can be refused is refused before anything is written.
-    training = functools.partial(batches, task, store, order)
-    training()
+    training = batches_of(task, store, order)
     watched = split_over_replicas(ordered_batches(held_out or store, task.batch_size), place.strategy)
-    known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)  # makes the metrics, which have a state
+    if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
+        known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)
     stopping = _stopping(task, known) if held_out else None
     files = _files(run)
     checkpoints = Checkpoints(
@@ -120,7 +119,6 @@ def _run(
     ]
     checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
     if checkpoint:
-        _check_data(checkpoint, checkpoints.facts, run)
         checkpoints.load(checkpoint, trainer, changed=run.changed)
     if chief and files and run.save and (changes or not run.resume):
         if not run.resume:
@@ -137,7 +135,7 @@ def _run(
             epochs=task.epochs,
             verbose=verbose if chief else 0,
             validation_data=watched if held_out else None,
-            validation_steps=held_out and steps_per_epoch(held_out.rows, task.batch_size),
+            validation_steps=steps_per_epoch(held_out.rows, task.batch_size) if held_out else None,
         )
     give_back(trainer, task.stages_.network)
     task.history_ = checkpoints.history
@@ -146,14 +144,6 @@ def _run(
 
 def _files(run: Run) -> CheckpointFiles | None:
     return CheckpointFiles(run.save / "checkpoints", run.keep) if run.save else None
-
-
-def _check_data(checkpoint: Checkpoint, facts: dict[str, Any], run: Run) -> None:
-    if checkpoint.state["fingerprint"] != facts["fingerprint"] and not run.changed:
-        raise DlkitError(
-            f"the run in {run.save} was started with other training data. Resume with the same data, start anew with "
-            "`overwrite`, or allow it by `allow_changes`: then the interrupted epoch begins again."
-        )
 
 
 def _stopping(task: Task, known: dict[str, float]) -> keras.callbacks.EarlyStopping:

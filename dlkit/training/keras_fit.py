@@ -51,7 +51,8 @@ def fit_from_checkpoint(
     steps: int,
     epochs: int,
     verbose: Any,
-    **validation: Any,
+    validation_data: Any = None,
+    validation_steps: int | None = None,
 ) -> None:
     """Keras's `fit` from the step of the checkpoint on."""
     epoch, done = divmod(checkpoints.step, steps)
@@ -78,7 +79,8 @@ def fit_from_checkpoint(
             shuffle=False,  # the batches come in their order already
             callbacks=together,
             verbose=verbose,
-            **validation,
+            validation_data=validation_data,
+            validation_steps=validation_steps,
         )
 
     trainer.stop_training = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -84,7 +85,7 @@ def _auto() -> Place:
 
 
 def _because(place: Place, why: str) -> Place:
-    return Place(place.strategy, f"{place.reason} ({why})", place.worker, place.workers)
+    return dataclasses.replace(place, reason=f"{place.reason} ({why})")
 
 
 def _given(strategy: Any) -> Place:

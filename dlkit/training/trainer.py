@@ -41,8 +41,13 @@ class Trainer(keras.Model):
         and with it the graph of every run's step, which took 10 MB a run.
         """
         super().compile(optimizer, **kwargs)
-        for part in (self.optimizer, getattr(self.optimizer, "inner_optimizer", self.optimizer)):
+        for part in (self.optimizer, self.updater):
             part._all_reduce_sum_gradients = list  # type: ignore[union-attr]
+
+    @property
+    def updater(self) -> keras.optimizers.Optimizer:
+        """The optimizer that updates weights, inside of one that scales losses."""
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step on a replica's part of a batch."""
@@ -70,17 +75,21 @@ class Trainer(keras.Model):
         """The gradient and the loss of the whole batch, from those of its parts."""
         facts = tf.concat([[share, loss * share], self.asked], axis=0)
         # All dense ones travel as one vector: workers pay for each exchange, whatever its size.
-        dense = [g for g in gradients if isinstance(g, tf.Tensor) and g.dtype == tf.float32]
-        others = [g for g in gradients if g is not None and not any(g is one for one in dense)]
+        dense = [g for g in gradients if _is_dense(g)]
+        others = [g for g in gradients if g is not None and not _is_dense(g)]
         vector = tf.concat([facts, *(tf.reshape(gradient, [-1]) for gradient in dense)], axis=0)
         vector, *others = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, [vector, *others])
         facts, *parts = tf.split(vector, [4, *(gradient.shape.num_elements() for gradient in dense)])
         self.heard.assign(facts[2:])
         own = iter([tf.reshape(part, gradient.shape) for part, gradient in zip(parts, dense, strict=True)])
         rest = iter(others)
-        sums = [None if g is None else next(own if any(g is one for one in dense) else rest) for g in gradients]
+        sums = [None if g is None else next(own if _is_dense(g) else rest) for g in gradients]
         means = [None if total is None else _divided(total, facts[0]) for total in sums]
         return means, facts[1] / facts[0]
+
+
+def _is_dense(gradient: Any) -> bool:
+    return isinstance(gradient, tf.Tensor) and gradient.dtype == tf.float32
 
 
 def _divided(gradient: Any, number: tf.Tensor) -> Any:

@@ -16,9 +16,10 @@ from dlkit.tasks import task_names
 ROOT = Path(__file__).parents[2]
 
 
-def resume_benchmark(*arguments):
+def resume_benchmark(*arguments, **environment):
     command = [sys.executable, ROOT / "benchmarks" / "resume.py", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    env = {**os.environ, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -28,6 +29,29 @@ def resume_benchmark(*arguments):
 def test_a_run_killed_at_random_steps_ends_with_the_same_bytes(task, kills):
     printed = resume_benchmark("--tasks", task, "--kills", kills, "--seed", kills)
     assert f"{kills} of {kills} resumed runs are bit-identical" in printed
+
+
+FORGETS = """
+from dlkit.training.checkpoint_files import CheckpointFiles
+
+newest = CheckpointFiles.newest
+
+def forgetful(self):
+    checkpoint = newest(self)
+    if checkpoint:
+        last = max((name for name in checkpoint.arrays if name.startswith("variable/")), key=lambda n: int(n[9:]))
+        checkpoint.arrays[last] *= 0  # of the optimizer: its last moments
+    return checkpoint
+
+CheckpointFiles.newest = forgetful
+"""
+
+
+@pytest.mark.slow
+def test_a_run_whose_moments_are_lost_is_found_out(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(FORGETS)
+    printed = resume_benchmark("--tasks", task_names()[0], "--kills", 1, PYTHONPATH=str(tmp_path))
+    assert "0 of 1 resumed runs are bit-identical" in printed
 
 
 @pytest.mark.slow
