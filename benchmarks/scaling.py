@@ -21,7 +21,7 @@ from typing import Any
 from machine import print_machine
 from workers import start_workers
 
-STEPS = {"resnet": 12, "lenet": 20, "alexnet": 4}  # of an epoch: a second or two at least
+STEPS = {"resnet": 6, "lenet": 20, "alexnet": 4}  # of an epoch: a second or two at least
 
 
 def main() -> None:
