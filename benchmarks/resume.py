@@ -25,6 +25,11 @@ from machine import print_machine
 from workers import start_workers
 
 EPOCHS, BATCH, ROWS = 4, 16, 200
+KNOBS = {  # random changes of images, and networks that are quick
+    "image_classification": {"flip": "horizontal", "shift": 1, "mixup": 0.2},
+    "object_detection": {"width": 8, "image_size": 64, "mosaic": 0.5, "mixup": 0.2},
+    "image_segmentation": {"width": 8, "depth": 2, "image_size": 64, "flip": "horizontal", "crop": 0.8},
+}
 
 
 def main() -> None:
@@ -116,9 +121,7 @@ def train(name: str, save: str, victim: int, step: int) -> None:
 
     knobs = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 7, "patience": 3, "dropout": 0.3}
     task_class = find_task(name)
-    if name == "image_classification":
-        knobs |= {"flip": "horizontal", "shift": 1, "mixup": 0.2}
-    task = task_class(**knobs)
+    task = task_class(**knobs, **KNOBS.get(name, {}))
     columns = {**task.inputs, **task.target}
     samples = task.samples()
     table = read(samples["train"], columns).take(range(ROWS))

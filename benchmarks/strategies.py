@@ -18,6 +18,7 @@ from pathlib import Path
 from machine import print_machine
 from workers import start_workers
 
+QUICK = {"object_detection": {"width": 8, "image_size": 64}, "image_segmentation": {"width": 8, "image_size": 64}}
 CASES = {
     "even": (128, {}),
     "uneven": (100, {}),
@@ -85,7 +86,7 @@ def train(name: str, case: str, strategy: str, file: str, epochs: int) -> None:
     rows, special = CASES[case]
     knobs = {"dropout": 0.0, "class_weights": "balanced", "clip_norm": 0.5, "weight_decay": 0.01, "seed": 3, **special}
     known = {knob: value for knob, value in knobs.items() if knob in task_class.__dataclass_fields__}
-    task = task_class(**known, epochs=epochs, batch_size=32)
+    task = task_class(**{**known, **QUICK.get(name, {})}, epochs=epochs, batch_size=32)
     columns = {**task.inputs, **task.target}
     samples = task.samples()
     train, test = read(samples["train"], columns).take(range(rows)), read(samples["test"], columns).take(range(33))

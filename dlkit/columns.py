@@ -18,6 +18,7 @@ import numpy as np
 
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
+from dlkit.png import decode_mask, encode_image, encode_mask, mask_as_png, pil_ids
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,16 @@ class Column:
         dtype: raw dtype in the graph, as a TensorFlow dtype name.
         shape: raw shape of one row, without the batch dimension; None for a free length.
         ranked_by: name of the score column that orders this answer, best first, if there is one.
+        atol: by how much a number of an answer may differ between two graphs that answer alike.
+        pixels: the share of an answer's pixels that may; 0 for what is no image.
     """
 
     ranked_by: str = ""
 
     dtype: ClassVar[str] = "string"
     shape: ClassVar[tuple[int | None, ...]] = ()
+    atol: ClassVar[float] = 1e-5
+    pixels: ClassVar[float] = 0.0
 
     def raw(self, value: Any) -> Any:
         """The value as the graph takes it. Raises DataError where it cannot be one."""
@@ -87,15 +92,13 @@ class Image(Column):
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, (str, os.PathLike)):
-            try:
-                return Path(value).read_bytes()
-            except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-                reason = getattr(error, "strerror", None) or error
-                raise UnreadableError(f"cannot read the image {str(value)!r}: {reason}.") from error
+            return _file_bytes(value, "image")
         if isinstance(value, (bytes, bytearray)):
             return bytes(value)
-        if isinstance(value, np.ndarray) or hasattr(value, "__array__"):  # PIL images and tensors have the second
-            return _png(np.asarray(value))
+        if _is_pil(value) and value.mode not in ("1", "L", "I;16", "RGB", "RGBA"):  # a palette's indices are no colours
+            value = value.convert("RGB")
+        if hasattr(value, "__array__") or _is_pil(value):
+            return encode_image(np.asarray(value))
         raise DataError(
             f"expected an image: a path, encoded bytes, a PIL image or an array. Received: {_describe(value)}."
         )
@@ -170,6 +173,111 @@ class Count(Column):
         return np.int32(value)
 
 
+class Boxes(Column):
+    """Boxes of an image, any number of them: ymin, xmin, ymax, xmax in pixels of the original image.
+
+    The origin is the upper left corner of the first pixel: a box around that pixel alone is 0, 0, 1, 1.
+    """
+
+    dtype = "float32"
+    shape = (None, 4)
+    atol = 0.01
+
+    def raw(self, value: Any) -> np.ndarray:
+        return _box_rows(value, (4,))
+
+
+class CrowdBoxes(Boxes):
+    """Boxes to learn from. A fifth number is 1 for a crowd: many objects in one box, as COCO's `iscrowd`; else 0."""
+
+    shape = (None, 5)
+
+    def raw(self, value: Any) -> np.ndarray:
+        boxes = _box_rows(value, (4, 5))
+        boxes = np.pad(boxes, [(0, 0), (0, 5 - boxes.shape[1])])
+        right = np.isfinite(boxes).all(1) & (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
+        right &= np.isin(boxes[:, 4], (0, 1))
+        if not right.all():
+            first = int(np.argmin(right))
+            numbers = ", ".join(f"{number:g}" for number in boxes[first])
+            raise DataError(
+                f"box {first} of {len(boxes)} is empty, inverted or no box: {numbers}. Expected ymin < ymax, xmin < "
+                "xmax, and 1 for a crowd or 0. Correct it, or leave it out."
+            )
+        return boxes
+
+
+class Mask(Column):
+    """A class id for each pixel of an image, as a grey 8-bit PNG of the image's size.
+
+    Accepts a path, the bytes of an image file, a PIL image, or an array of integers, (height, width). A palette image
+    gives its indices. By convention 255 is no class: such pixels count neither in training nor in scores.
+    """
+
+    pixels = 1e-3
+
+    def raw(self, value: Any) -> bytes:
+        if isinstance(value, (str, os.PathLike)):
+            value = _file_bytes(value, "mask")
+        if isinstance(value, (bytes, bytearray)):
+            return mask_as_png(bytes(value))
+        if _is_pil(value):
+            return encode_mask(pil_ids(value))
+        if hasattr(value, "__array__"):
+            return encode_mask(np.asarray(value))
+        raise DataError(
+            "expected a mask: a path, encoded bytes, a PIL image or an array of class ids. "
+            f"Received: {_describe(value)}."
+        )
+
+    def from_cell(self, cell: str, folder: Path) -> Path | bytes:
+        return cell if isinstance(cell, bytes) else folder / cell
+
+    def many(self, value: Any) -> bool:
+        if isinstance(value, np.ndarray):
+            return value.ndim == 4 or (value.ndim == 3 and value.shape[-1] != 1)
+        return isinstance(value, (list, tuple))
+
+    def to_request(self, raw: bytes) -> dict[str, str]:
+        return {"b64": base64.b64encode(raw).decode()}
+
+    def from_request(self, value: dict[str, str]) -> bytes:
+        return base64.b64decode(value["b64"])
+
+    def show(self, answer: Any) -> np.ndarray:
+        return decode_mask(answer)
+
+
+def _file_bytes(path: Any, kind: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableError(f"cannot read the {kind} {str(path)!r}: {reason}.") from error
+
+
+def _is_pil(value: Any) -> bool:
+    return hasattr(value, "convert") and hasattr(value, "mode")
+
+
+def _box_rows(value: Any, widths: tuple[int, ...]) -> np.ndarray:
+    try:
+        with np.errstate(over="ignore"):  # beyond float32 is refused as not finite
+            boxes = np.asarray(value, np.float32)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, DataError):  # from a value that reads its image only now
+            raise
+        raise DataError(f"expected boxes, four numbers each. Received: {_describe(value)}.") from error
+    if not boxes.size and boxes.ndim:
+        boxes = np.zeros((0, widths[-1]), np.float32)
+    if boxes.ndim != 2 or boxes.shape[1] not in widths:
+        raise DataError(
+            "expected boxes as (boxes, 4) numbers: ymin, xmin, ymax, xmax in pixels. "
+            f"Received: {_describe(value)}, of the shape {boxes.shape}."
+        )
+    return boxes
+
+
 def _named(name: str) -> bytes:
     if not name:
         raise DataError("the label is empty. Give it a name, or leave the row out.")
@@ -190,27 +298,6 @@ def _describe(value: Any) -> str:
     return f"{type(value).__name__}{shape}" + (f" {text}" if len(text) <= 60 else "")
 
 
-def _png(array: np.ndarray) -> bytes:
-    if array.dtype == bool or array.dtype.kind == "f":
-        low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-        if not (low >= 0.0 and high <= 1.0):  # also refuses NaN
-            raise DataError(
-                f"a float image must lie in [0, 1]. Received: values from {low:g} to {high:g}. "
-                "Divide by its maximum, or give uint8 in [0, 255]."
-            )
-        array = np.round(array.astype(np.float64) * 255.0)
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or array.size == 0:
-        raise DataError(f"an image array must be (height, width[, 1, 3 or 4]), not empty. Received: {array.shape}.")
-    dtype = np.uint16 if array.dtype == np.uint16 else np.uint8
-    if array.min() < 0 or array.max() > np.iinfo(dtype).max:
-        raise DataError(
-            f"pixels must lie in [0, {np.iinfo(dtype).max}]. Received: from {array.min()} to {array.max()}."
-        )
-    return tf.io.encode_png(array.astype(dtype), compression=1).numpy()  # 1: three times quicker than the default
-
-
 def stack(column: Column, values: Sequence[Any]) -> np.ndarray:
     """Raw values of several rows as one array with a batch dimension; free lengths are padded with the empty value."""
     dtype = object if column.dtype == "string" else column.dtype
@@ -218,7 +305,8 @@ def stack(column: Column, values: Sequence[Any]) -> np.ndarray:
         sizes = [size for size in column.shape if size is not None]
         return np.array(values, dtype=dtype).reshape([len(values), *sizes])
     longest = max((len(value) for value in values), default=0)
-    padded = np.full((len(values), longest), b"" if dtype is object else 0, dtype=dtype)
+    shape: tuple[Any, ...] = (len(values), longest, *column.shape[1:])
+    padded = np.full(shape, b"" if dtype is object else 0, dtype)
     for row, value in enumerate(values):
         padded[row, : len(value)] = value
     return padded

@@ -23,6 +23,8 @@ from dlkit.run_options import interval
 if TYPE_CHECKING:
     import keras
 
+    from dlkit.serving.signature import Signature
+
 
 @dataclass(frozen=True)
 class Stages:
@@ -80,6 +82,7 @@ class Task:
     inputs = dict[str, Column]()
     target = dict[str, Column]()
     answer = dict[str, Column]()
+    also = dict[str, Column]()  # what further signatures answer
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
 
     def __new__(cls, *args: Any, **knobs: Any) -> Task:
@@ -144,6 +147,18 @@ class Task:
     def draw(self, data: Any, path: Path) -> bool:
         """Writes a picture of answers to some of the data, if the task has one. Returns whether it has."""
         return False
+
+    def signatures(self) -> list[Signature]:
+        """Further signatures to serve. One that is called `tensors` takes the place of the usual one."""
+        return []
+
+    def remarks(self, store: Any) -> list[str]:
+        """What a person should know of the encoded rows: what had to be changed in them, and how often."""
+        return []
+
+    def pieces(self) -> int:
+        """How many encoded rows `encode` makes of each raw one: more than one where it cuts large inputs up."""
+        return 1
 
     def weigher(self, store: Any) -> Callable[[Any], tf.Tensor | None]:
         """A function from a batch's target to its rows' weights, or to None."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.columns import Column
-from dlkit.data.match import match_names
+from dlkit.columns import Boxes, Column, Mask
+from dlkit.data.match import match_names, wants
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -39,6 +39,12 @@ def read_file(
     def choose(found: Sequence[str], hint: str) -> dict[str, str]:
         return match_names(columns, found, rename, source, also=also, hint=hint)
 
+    if wants(columns, Boxes) or wants(columns, Mask):
+        from dlkit.data.annotated import read_annotated_file
+
+        annotated = read_annotated_file(path, source, columns, rename)
+        if annotated is not None:
+            return annotated
     if suffix in (".csv", ".tsv"):
         from dlkit.data.delimited import read_delimited
 
@@ -59,6 +65,10 @@ def read_file(
     values: dict[str, Any] = {
         name: [_value(columns[name], cell, path.parent) for cell in column] for name, column in cells.items()
     }
+    if wants(columns, Mask):
+        from dlkit.data.mask_folder import with_classes
+
+        return with_classes(Table(source, values, where), columns, [path.parent])
     return Table(source, values, where)
 
 

@@ -1,4 +1,4 @@
-"""Folders of files: a folder for each class, files alone, or files beside a table of their labels."""
+"""Folders of files: a folder for each class, files alone, or files beside a table of their labels or annotations."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dlkit.columns import Column, Image, Label, Labels, Text
+from dlkit.columns import Boxes, Column, Image, Label, Labels, Mask, Text
 from dlkit.data.files import decode, read_file
-from dlkit.data.match import quoted
+from dlkit.data.match import quoted, wants
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -20,7 +20,7 @@ SUFFIXES = {Image: (".jpg", ".jpeg", ".png", ".bmp", ".gif"), Text: (".txt",)}
 _TABLES = tuple(
     f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in (".csv", ".tsv", ".jsonl", ".parquet")
 )
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
+SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
 
 def read_folder(path: Path, source: str, columns: dict[str, Column], rename: dict[str, str]) -> Table:
@@ -28,17 +28,22 @@ def read_folder(path: Path, source: str, columns: dict[str, Column], rename: dic
 
     With a label among the columns, the label is the folder on the first level: `cat/2019/x.jpg` is a cat.
     Without one, every file below counts. A table `labels` or `metadata` (csv, tsv, jsonl, parquet) in
-    the folder goes before either; its column `image` or `file_name` holds the files' paths. Hidden files are
-    passed over. Files of other kinds are passed over too, and a warning counts them.
+    the folder goes before either; its column `image` or `file_name` holds the files' paths. Where boxes or masks are
+    wanted, `read_annotated` reads a folder without a table. Hidden files are passed over. Files of other kinds are
+    passed over too, and a warning counts them.
     """
     table = _table_in(path, source)
     if table is not None:
         also = {name: ("image", "file_name") for name, column in columns.items() if isinstance(column, Image)}
         return read_file(table, f"{source.rstrip('/')}/{table.name}", columns, rename, also=also)
+    if wants(columns, Boxes) or wants(columns, Mask):
+        from dlkit.data.annotated import read_annotated
+
+        return read_annotated(path, source, columns)
     content, target = _roles(columns, source)
     suffixes = SUFFIXES[type(columns[content])]
     if target is None:
-        files, skipped = _files(path, suffixes)
+        files, skipped = files_in(path, suffixes)
         if not files:
             raise DataError(f"{source} holds no {_kind(suffixes)}{_list_skipped(skipped)}.")
         labels = None
@@ -46,7 +51,7 @@ def read_folder(path: Path, source: str, columns: dict[str, Column], rename: dic
         files, labels, skipped = _classes(path, source, suffixes)
     if skipped:
         place = "" if target is None else " in class folders"
-        message = f"{source}: passed over {_count(skipped)}. Only {_kind(suffixes)}{place} are read."
+        message = f"{source}: passed over {count_files(skipped)}. Only {_kind(suffixes)}{place} are read."
         warnings.warn(message, stacklevel=5)  # where `read` was called
     values: dict[str, Any] = {content: files if suffixes is SUFFIXES[Image] else [_text(file) for file in files]}
     if target is not None and labels is not None:
@@ -82,24 +87,24 @@ def _any_labels(columns: dict[str, Column]) -> bool:
 
 def _classes(path: Path, source: str, suffixes: tuple[str, ...]) -> tuple[list[Path], list[str], collections.Counter]:
     kind, example = _kind(suffixes), f"{source.rstrip('/')}/CLASS/FILE{suffixes[0]}"
-    folders = [entry for entry in _entries(path) if entry.is_dir()]
+    folders = [entry for entry in entries_of(path) if entry.is_dir()]
     if not folders:
-        direct, skipped = _files(path, suffixes)
+        direct, skipped = files_in(path, suffixes)
         state = f"{len(direct)} {kind}" if direct else f"no {kind}{_list_skipped(skipped)}"
         raise DataError(
             f"{source} has no class folders; it holds {state}. Expected a folder for each class: {example}, "
             "or a table labels.csv beside the files."
         )
-    if {folder.name.lower() for folder in folders} <= _SPLITS:
+    if {folder.name.lower() for folder in folders} <= SPLITS:
         raise DataError(
             f"{source} holds the splits {quoted(folder.name for folder in folders)}, not classes. Name one "
             f"of them: {source.rstrip('/')}/{folders[0].name}."
         )
     # Files beside the class folders have no label: they count as passed over, whatever their kind.
-    skipped = collections.Counter(entry.suffix.lower() for entry in _entries(path) if not entry.is_dir())
+    skipped = collections.Counter(entry.suffix.lower() for entry in entries_of(path) if not entry.is_dir())
     files, labels = [], []
     for folder in folders:
-        inside, others = _files(folder, suffixes)
+        inside, others = files_in(folder, suffixes)
         skipped += others
         if not inside:
             raise DataError(
@@ -111,7 +116,7 @@ def _classes(path: Path, source: str, suffixes: tuple[str, ...]) -> tuple[list[P
     return files, labels, skipped
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], collections.Counter]:
+def files_in(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], collections.Counter]:
     """Files of the wanted kind at any depth, sorted, and how many there are of each other suffix."""
     files: list[Path] = []
     skipped: collections.Counter[str] = collections.Counter()
@@ -128,14 +133,14 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
     if real in seen:  # a link back up would give every file many times
         return
     seen.add(real)
-    for entry in _entries(folder):
+    for entry in entries_of(folder):
         if entry.is_dir():
             yield from _walk(entry, seen)
         else:
             yield entry
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries_of(folder: Path) -> list[Path]:
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
@@ -154,10 +159,10 @@ def _kind(suffixes: tuple[str, ...]) -> str:
 
 
 def _list_skipped(skipped: collections.Counter) -> str:
-    return f", only {_count(skipped)}" if skipped else ""
+    return f", only {count_files(skipped)}" if skipped else ""
 
 
-def _count(skipped: collections.Counter) -> str:
+def count_files(skipped: collections.Counter) -> str:
     total = sum(skipped.values())
     counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5))
     return f"{total} file{'' if total == 1 else 's'} ({counts}{', ...' if len(skipped) > 5 else ''})"

@@ -6,26 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Label, Labels
+from dlkit.columns import Boxes, Column, Label, Labels
+from dlkit.data.match import wants
 from dlkit.errors import DataError
 
 
-def label_values(values: Any, column: Column, name: str, source: str, names: Any = None) -> Any:
+def label_values(values: Any, name: str, columns: dict[str, Column], source: str, names: Any = None) -> Any:
     """Values of a label column, class numbers replaced by their names; other columns come back as they are.
 
     Args:
-        values: for a Label, (rows,) or (rows, 1); for Labels, (rows, classes) of zeros and ones. Lists are
-            left alone.
-        column: the kind of the column.
-        name: its name, for a message.
+        values: for a Label, (rows,) or (rows, 1); for Labels, (rows, classes) of zeros and ones, but beside boxes a
+            class for each. Lists are left alone.
+        name: the column.
+        columns: the wanted columns.
         source: the source, for a message.
         names: the names of classes 0, 1, ...; without them a class goes by its number.
     """
     if not isinstance(values, np.ndarray):
         return values
+    column = columns[name]
     if isinstance(column, Label):
         return _one_each(values, name, source, names)
-    if isinstance(column, Labels) and values.ndim == 2 and values.dtype.kind in "biuf":
+    if isinstance(column, Labels) and values.ndim == 2 and values.dtype.kind in "biuf" and not wants(columns, Boxes):
         return _any_number(values, name, source, names)
     return values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from dlkit.columns import Column
 from dlkit.errors import DataError
@@ -62,3 +63,31 @@ def quoted(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return (", ".join(repr(name) for name in names[:_LISTED]) or "none") + more
+
+
+def by_kind(columns: dict[str, Column], held: Mapping[type[Column], Any], source: str) -> dict[str, Any]:
+    """What a source without column names holds for each wanted column, by the column's kind.
+
+    Args:
+        columns: the wanted columns.
+        held: kind of column to what the source has of it.
+        source: the source, for the message.
+
+    Raises:
+        DataError: a column is of another kind.
+    """
+    matched = {}
+    for name, column in columns.items():
+        kind = next((kind for kind in held if isinstance(column, kind)), None)
+        if kind is None:
+            kinds = ", ".join(kind.__name__.lower() for kind in held)
+            raise DataError(
+                f"{source} holds {kinds}: nothing for the column {name!r} ({type(column).__name__.lower()})."
+            )
+        matched[name] = held[kind]
+    return matched
+
+
+def wants(columns: dict[str, Column], kind: type[Column]) -> bool:
+    """Whether one of the wanted columns is of this kind."""
+    return any(isinstance(column, kind) for column in columns.values())

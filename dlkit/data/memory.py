@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column
+from dlkit.columns import Boxes, Column, Mask
 from dlkit.data.labels import label_values
-from dlkit.data.match import match_names, quoted
+from dlkit.data.match import match_names, quoted, wants
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -21,7 +21,8 @@ def read_memory(source: Any, columns: dict[str, Column], rename: dict[str, str])
         where = lambda row: f"the DataFrame, index {index[row]!r}"  # noqa: E731
         return Table("the DataFrame", _named(source, columns, rename, "the DataFrame"), where)
     if isinstance(source, Mapping):
-        return _table("the dict of columns", _named(source, columns, rename, "the dict of columns"))
+        named = _named(source, columns, rename, "the dict of columns")
+        return _table("the dict of columns", named, class_names(source, columns, "the dict of columns"))
     if isinstance(source, tuple):
         return _table("the arrays", _from_pair(source, columns, rename))
     if isinstance(source, list) and (not source or isinstance(source[0], Mapping)):
@@ -70,13 +71,13 @@ def _from_pair(source: tuple, columns: dict[str, Column], rename: dict[str, str]
     values: dict[str, Any] = {}
     for name, (part, key) in places.items():
         whole = source[part] if key is None else source[part][key]
-        values[name] = label_values(rows_of(whole, name), columns[name], name, "the arrays")
+        values[name] = label_values(rows_of(whole, name), name, columns, "the arrays")
     return values
 
 
 def _named(source: Any, columns: dict[str, Column], rename: dict[str, str], shown: str) -> dict[str, Any]:
     matched = match_names(columns, list(source.keys()), rename, shown)
-    return {name: label_values(rows_of(source[key], name), columns[name], name, shown) for name, key in matched.items()}
+    return {name: label_values(rows_of(source[key], name), name, columns, shown) for name, key in matched.items()}
 
 
 def _from_rows(source: list, columns: dict[str, Column], rename: dict[str, str]) -> Table:
@@ -90,6 +91,16 @@ def _from_rows(source: list, columns: dict[str, Column], rename: dict[str, str])
         shown,
     )
     return Table(shown, values, where)
+
+
+def class_names(source: Mapping[str, Any], columns: dict[str, Column], shown: str) -> tuple[str, ...]:
+    """The names of all classes, which boxes and masks may bring along under `classes`."""
+    if "classes" not in source or "classes" in columns or not (wants(columns, Boxes) or wants(columns, Mask)):
+        return ()
+    names = source["classes"]
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{shown}: `classes` must be a list of names, in the order of their ids. Received: {names!r}.")
+    return tuple(map(str, names))
 
 
 def rows_of(values: Any, name: str) -> Any:
@@ -111,5 +122,5 @@ def _is_frame(value: Any) -> bool:
     return hasattr(value, "columns") and hasattr(value, "iloc")
 
 
-def _table(source: str, values: dict[str, Any]) -> Table:
-    return Table(source, values, lambda row: f"{source}, index {row}")
+def _table(source: str, values: dict[str, Any], classes: Sequence[str] = ()) -> Table:
+    return Table(source, values, lambda row: f"{source}, index {row}", classes)

@@ -12,6 +12,7 @@ from dlkit.columns import Column
 from dlkit.data.files import read_bytes
 from dlkit.data.labels import label_values
 from dlkit.data.match import match_names
+from dlkit.data.memory import class_names
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -20,7 +21,7 @@ def read_npz(path: Path, source: str, columns: dict[str, Column], rename: dict[s
     """The arrays that go by the columns' names or their plurals (`images`, `labels`).
 
     An array `label_names`, if there is one, names the classes of integer labels (for a column `x`:
-    `x_names`). Pickled objects are refused: loading them could run any code.
+    `x_names`), and one `classes` those of masks. Pickled objects are refused: loading them could run any code.
     """
     try:
         file = np.load(path, allow_pickle=False)
@@ -38,8 +39,9 @@ def read_npz(path: Path, source: str, columns: dict[str, Column], rename: dict[s
         for name, key in matched.items():
             names_key = f"{name.removesuffix('s')}_names"
             names = _array(file, names_key, source) if names_key in file.files else None
-            values[name] = label_values(_array(file, key, source), columns[name], name, source, names)
-    return Table(source, values, lambda row: f"{source}, index {row}")
+            values[name] = label_values(_array(file, key, source), name, columns, source, names)
+        listed = {"classes": _array(file, "classes", source)} if "classes" in file.files else {}
+    return Table(source, values, lambda row: f"{source}, index {row}", class_names(listed, columns, source))
 
 
 def _array(file: Any, key: str, source: str) -> np.ndarray:

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Labels, Text
-from dlkit.data.match import quoted
+from dlkit.columns import Boxes, Column, Labels, Text
+from dlkit.data.match import quoted, wants
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
 
 ACCEPTED = (
-    "a folder of class folders, a csv, tsv, jsonl, json, parquet or npz file, 'tfds:NAME', a DataFrame, a "
-    "dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset"
+    "a folder (of class folders, or of images with their boxes or masks), a csv, tsv, jsonl, json, parquet or npz "
+    "file, 'tfds:NAME', a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset"
 )
 
 
@@ -39,8 +39,9 @@ def read(
     Args:
         source: one of
             - a folder of class folders (`photos/cat/1.jpg`), a flat folder where no label is wanted, or a
-              folder with a table of its files (`labels.csv` or `metadata.csv`);
-            - a csv, tsv, jsonl, json, parquet or npz file;
+              folder with a table of its files (`labels.csv` or `metadata.csv`); for boxes and masks, a folder in the
+              form of COCO, Pascal VOC or YOLO, or of `images/` and `masks/`;
+            - a csv, tsv, jsonl, json, parquet or npz file, or the json file of COCO;
             - `tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, for example `tfds:mnist` or `tfds:mnist:train[:10%]`;
             - a pandas DataFrame, a dict of columns, a list of dicts;
             - a tuple (x, y): x fills the first of `columns`, or is a dict or DataFrame of several; y fills
@@ -68,6 +69,10 @@ def read(
     _check_lengths(table)
     for name, column in columns.items():
         _check_filled(table, name, column)
+    if wants(columns, Boxes):
+        from dlkit.data.boxes import check_objects
+
+        check_objects(table, columns)
     return table
 
 

@@ -18,11 +18,14 @@ class Table:
         source: what was read, as the user named it.
         columns: column name to one value per row; values are what `Column.raw` accepts (an image may be a path).
         where: row number, from 0, to the words of an error message: `reviews.csv, row 17`.
+        classes: the names of all classes, where the source lists them: those of class ids in masks, in the order of the
+            ids, and those of boxes, with the rare ones that no row here has.
     """
 
     source: str
     columns: dict[str, Any]
     where: Callable[[int], str]
+    classes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -52,4 +55,4 @@ class Table:
     def take(self, rows: Sequence[int]) -> Table:
         """The table of these rows, in this order."""
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
-        return Table(self.source, columns, lambda index: self.where(rows[index]))
+        return Table(self.source, columns, lambda index: self.where(rows[index]), self.classes)

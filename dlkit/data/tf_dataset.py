@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Image, Labels
+from dlkit.columns import Column, Image, Labels, Mask
 from dlkit.data.labels import label_values
 from dlkit.data.memory import assign
 from dlkit.data.table import Table
@@ -21,9 +21,9 @@ def read_tf_dataset(dataset: Any, columns: dict[str, Column], rename: dict[str, 
     """Reads a finite data set to its end, in its order, into memory.
 
     Features and target are a tensor or a dict of tensors. Whether an element is one row or a batch of them is
-    told by the rank of its tensors, which must agree: a label or a text has rank 0, an image of pixels 2, or 3
-    with 1, 3 or 4 (or unknown) channels last. A data set that never ends is refused where tf.data knows that
-    it does not.
+    told by the rank of its tensors, which must agree: a label or a text has rank 0, labels of boxes 1, boxes and
+    masks 2, an image of pixels 2, or 3 with 1, 3 or 4 (or unknown) channels last. A data set that never ends is
+    refused where tf.data knows that it does not.
     """
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise DataError(f"{_SHOWN} never ends. Leave out .repeat(), or cut it with .take(rows): an epoch is one pass.")
@@ -43,7 +43,7 @@ def read_tf_dataset(dataset: Any, columns: dict[str, Column], rename: dict[str, 
         for name, place in places.items():
             value = _part(parts, place)
             values[name].extend(value if batched else [value])
-    rows = {name: _multi_hot(values[name], specs[name], columns[name], name) for name in columns}
+    rows = {name: _multi_hot(values[name], specs[name], columns, name) for name in columns}
     return Table(_SHOWN, rows, lambda row: f"{_SHOWN}, index {row}")
 
 
@@ -71,11 +71,13 @@ def _is_batch(spec: Any, column: Column) -> bool:
     rank = spec.shape.rank
     if isinstance(column, Image) and spec.dtype != tf.string:
         return rank == 4 or (rank == 3 and spec.shape[-1] not in (1, 3, 4, None))
+    if isinstance(column, Mask) and spec.dtype != tf.string:
+        return rank == 4 or (rank == 3 and spec.shape[-1] != 1)
     return rank > len(column.shape)
 
 
-def _multi_hot(values: list[Any], spec: Any, column: Column, name: str) -> Any:
+def _multi_hot(values: list[Any], spec: Any, columns: dict[str, Column], name: str) -> Any:
     """Rows of zeros and ones as labels. A free length means lists of labels instead."""
-    if values and isinstance(column, Labels) and spec.shape[-1] is not None and spec.dtype != tf.string:
-        return label_values(np.stack(values), column, name, _SHOWN)
+    if values and isinstance(columns[name], Labels) and spec.shape[-1] is not None and spec.dtype != tf.string:
+        return label_values(np.stack(values), name, columns, _SHOWN)
     return values

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.columns import Column, Image, Label, Labels, Text
-from dlkit.data.match import match_names
+from dlkit.columns import Boxes, Column, Image, Labels, Mask
+from dlkit.data.match import match_names, wants
 from dlkit.data.table import Table
+from dlkit.data.tfds_features import by_feature_kind, class_names, kept_encoded, leaves, values_of
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
 from dlkit.lazy import load_tensorflow
@@ -21,6 +21,7 @@ def read_tfds(source: str, columns: dict[str, Column], rename: dict[str, str], d
     """A split of a prepared data set: `tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, split `train` unless told.
 
     Features are found by name, else by kind where only one is of that kind: an Image, a ClassLabel, a Text.
+    Boxes and their labels lie in a sequence of features (`objects/bbox`), masks in an Image (`segmentation_mask`).
     Images stay as they were encoded; class numbers become names.
     """
     parts = _SOURCE.fullmatch(source)
@@ -37,26 +38,24 @@ def read_tfds(source: str, columns: dict[str, Column], rename: dict[str, str], d
     builder = _builder(tfds, parts["name"], parts["version"], folder)
     split = parts["split"] or "train"
     _check_split(builder, source, split)
-    features = builder.info.features
-    also = {name: _of_kind(tfds, features, column) for name, column in columns.items()}
-    matched = match_names(columns, list(features), rename, source, also=also)
-    wanted = set(matched.values())
-    decoders = {key: tfds.decode.SkipDecoding() for key in wanted if _kept_encoded(tfds, features[key])}
+    found = leaves(tfds, builder.info.features)
+    also = by_feature_kind(tfds, found, columns)
+    matched = match_names(columns, list(found), rename, source, also=also)
+    chosen = {name: found[path] for name, path in matched.items()}
+    keys = {leaf.key for leaf in chosen.values()}
+    decoders = {key: tfds.decode.SkipDecoding() for key in keys if kept_encoded(tfds, found[key].feature)}
     dataset = builder.as_dataset(
         split=split,
         shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding(dict.fromkeys(wanted, True), decoders=decoders),
+        decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True), decoders=decoders),
         read_config=tfds.ReadConfig(try_autocache=False),
     )
     examples = list(dataset.as_numpy_iterator())
-    values: dict[str, Any] = {
-        name: [
-            _value(tfds, features[key], example[key], f"{source}, record {row}")
-            for row, example in enumerate(examples, start=1)
-        ]
-        for name, key in matched.items()
-    }
-    return Table(source, values, lambda row: f"{source}, record {row + 1}")
+    image = next((chosen[name] for name, column in columns.items() if isinstance(column, Image)), None)
+    values = {name: values_of(tfds, leaf, columns[name], examples, image, source) for name, leaf in chosen.items()}
+    named = Labels if wants(columns, Boxes) else Mask
+    classes = [class_names(tfds, leaf) for name, leaf in chosen.items() if isinstance(columns[name], named)]
+    return Table(source, values, lambda row: f"{source}, record {row + 1}", classes[0] if classes else ())
 
 
 def _builder(tfds: Any, name: str, version: str | None, data_dir: str | None) -> Any:
@@ -99,35 +98,6 @@ def _check_split(builder: Any, source: str, split: str) -> None:
             f"{source}: cannot read the split {split!r}: {_short(error)} Expected a split such as "
             "train, train[:80%] or train+test."
         ) from error
-
-
-def _of_kind(tfds: Any, features: Any, column: Column) -> Sequence[str]:
-    """The one feature of the column's kind. Where there are several, the user must say which."""
-    kinds = {Image: tfds.features.Image, Label: tfds.features.ClassLabel, Text: tfds.features.Text}
-    kind = kinds.get(type(column))
-    found = [name for name, feature in features.items() if kind is not None and isinstance(feature, kind)]
-    if isinstance(column, Labels):
-        found = [name for name, feature in features.items() if _names_several(tfds, feature)]
-    return found if len(found) == 1 else ()
-
-
-def _names_several(tfds: Any, feature: Any) -> bool:
-    return isinstance(feature, tfds.features.Sequence) and isinstance(feature.feature, tfds.features.ClassLabel)
-
-
-def _kept_encoded(tfds: Any, feature: Any) -> bool:
-    # A float image is stored as a PNG of its bits, which only TFDS can read back.
-    return isinstance(feature, tfds.features.Image) and feature.np_dtype.__name__ in ("uint8", "uint16")
-
-
-def _value(tfds: Any, feature: Any, value: Any, place: str) -> Any:
-    if _names_several(tfds, feature):
-        return [_value(tfds, feature.feature, item, place) for item in value]
-    if not isinstance(feature, tfds.features.ClassLabel):
-        return value
-    if value < 0:
-        raise DataError(f"{place}: has no label ({value}). Splits meant for competitions hide them; read another.")
-    return feature.int2str(int(value))
 
 
 def _short(error: BaseException) -> str:

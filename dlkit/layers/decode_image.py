@@ -14,7 +14,8 @@ _LUMA = (19595, 38470, 7471)  # ITU-R 601 weights times 65536, the integers that
 class DecodeImage(keras.layers.Layer):
     """Decodes JPEG, PNG, BMP and GIF files and resizes them to one size.
 
-    Input: `image`: (batch,) string, whole encoded files. Output: (batch, height, width, channels) uint8, RGB order.
+    Input: `image`: (batch,) string, whole encoded files. Output: (batch, height, width, channels) uint8, RGB order;
+    with `with_size` a dict of that as `image`, and of `original_size`: (batch, 2) int32, height and width of the files.
 
     Grey becomes RGB by repetition, RGB becomes grey by the ITU-R 601 luma. Palettes are looked up, 16-bit samples
     keep their high byte, CMYK JPEGs become RGB, an animation gives its first frame. Alpha is dropped, and the
@@ -28,8 +29,9 @@ class DecodeImage(keras.layers.Layer):
         height, width: size of the output in pixels.
         channels: 1 (grey) or 3 (RGB).
         fit: "stretch" ignores the aspect ratio; "crop" cuts the largest centred part with the output's aspect ratio;
-            "pad" keeps all of the image and fills the rest with black.
+            "pad" keeps all of the image, centred, and fills the rest with black (`pad_frame` tells where it lies).
         max_pixels: a file whose header tells of more pixels is refused before any memory is taken for them.
+        with_size: whether to give the files' own sizes too.
 
     A file that cannot be decoded fails the call with INVALID_ARGUMENT and a text such as "image undecodable: row 3:
     not a JPEG, PNG, GIF or BMP file (0 bytes)". A file that breaks off behind its header is reported by the decoder,
@@ -37,7 +39,7 @@ class DecodeImage(keras.layers.Layer):
     and the limit on GIFs is read from the screen size in the header.
     """
 
-    def __init__(self, height, width, channels=3, fit="stretch", max_pixels=50_000_000, **kwargs):
+    def __init__(self, height, width, channels=3, fit="stretch", max_pixels=50_000_000, with_size=False, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("height", height), ("width", width), ("max_pixels", max_pixels)):
             if not isinstance(value, int) or value < 1:
@@ -46,24 +48,31 @@ class DecodeImage(keras.layers.Layer):
             raise ValueError(f"`channels` must be 1 (grey) or 3 (RGB). Received: channels={channels!r}.")
         if fit not in _FITS:
             raise ValueError(f"`fit` must be one of {', '.join(_FITS)}. Received: fit={fit!r}.")
-        self.height, self.width, self.channels, self.fit, self.max_pixels = (
-            height,
-            width,
-            channels,
-            fit,
-            max_pixels,
-        )
+        self.height, self.width, self.channels = height, width, channels
+        self.fit, self.max_pixels, self.with_size = fit, max_pixels, with_size
         self._convert_input_args = False  # Keras would turn Python lists of bytes into float tensors
 
     def call(self, image):
+        pixels = tf.TensorSpec((self.height, self.width, self.channels), tf.uint8)
+        outputs = (pixels, tf.TensorSpec((2,), tf.int32))
+        images, sizes = self.each(image, lambda pixels: (self._resize(pixels), tf.shape(pixels)[:2]), outputs)
+        return {"image": images, "original_size": sizes} if self.with_size else images
+
+    def each(self, image, function, outputs):
+        """What a function makes of each file's pixels at their own size, one file after another.
+
+        Args:
+            image: (batch,) string, whole encoded files.
+            function: from (any height, any width, channels) uint8 to tensors.
+            outputs: their specifications, as `tf.map_fn` takes them.
+        """
         image = tf.ensure_shape(tf.convert_to_tensor(image, tf.string), [None])
         formats, sizes = _read_headers(image)
-        rows = tf.range(tf.size(image))
-        output = tf.TensorSpec((self.height, self.width, self.channels), tf.uint8)
-        return tf.map_fn(lambda row: self._decode_row(*row), (image, formats, sizes, rows), fn_output_signature=output)
+        rows = (image, formats, sizes, tf.range(tf.size(image)))
+        return tf.map_fn(lambda row: function(self._decode_row(*row)), rows, fn_output_signature=outputs)
 
     def _decode_row(self, image, image_format, size, row):
-        """One file: () string to (height, width, channels) uint8."""
+        """One file: () string to (its own height and width, channels) uint8."""
         known = _check(
             image_format != _UNKNOWN,
             row,
@@ -88,7 +97,7 @@ class DecodeImage(keras.layers.Layer):
                 ],
             )
             rgb = tf.ensure_shape(rgb, [None, None, 3])
-        return self._resize(rgb if self.channels == 3 else _grey(rgb))
+        return rgb if self.channels == 3 else _grey(rgb)
 
     def _resize(self, image):
         size = tf.shape(image)[:2]
@@ -105,24 +114,41 @@ class DecodeImage(keras.layers.Layer):
             start = (size - part) // 2
             image = tf.slice(image, tf.pad(start, [[0, 1]]), tf.pad(part, [[0, 1]], constant_values=self.channels))
         elif self.fit == "pad":
-            inner = tf.stack([_share(height, self.width, width), _share(width, self.height, height)])
-            inner = tf.clip_by_value(inner, 1, wanted)
+            inner, _ = pad_frame(size, self.height, self.width)
         image = tf.image.resize(image, inner, antialias=True)
         image = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
         before = (wanted - inner) // 2
         return tf.pad(image, tf.pad(tf.stack([before, wanted - inner - before], 1), [[0, 1], [0, 0]]))
 
     def compute_output_spec(self, image):
-        return keras.KerasTensor(self.compute_output_shape(image.shape), dtype="uint8")
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.height, self.width, self.channels)
+        pixels = keras.KerasTensor((image.shape[0], self.height, self.width, self.channels), dtype="uint8")
+        if not self.with_size:
+            return pixels
+        return {"image": pixels, "original_size": keras.KerasTensor((image.shape[0], 2), dtype="int32")}
 
     def get_config(self):
         config = super().get_config()
-        for name in ("height", "width", "channels", "fit", "max_pixels"):
+        for name in ("height", "width", "channels", "fit", "max_pixels", "with_size"):
             config[name] = getattr(self, name)
         return config
+
+
+def pad_frame(size, height, width):
+    """Where the "pad" fit puts images of these sizes.
+
+    Args:
+        size: (..., 2) int32, height and width of the images.
+        height, width: of the output.
+
+    Returns:
+        (inner, before): (..., 2) int32 each: height and width of the resized image, and the rows above and the columns
+        left of it.
+    """
+    wanted = tf.constant([height, width])
+    tall, wide = size[..., 0], size[..., 1]
+    inner = tf.stack([_share(tall, width, wide), _share(wide, height, tall)], axis=-1)
+    inner = tf.clip_by_value(inner, 1, wanted)
+    return inner, (wanted - inner) // 2
 
 
 def _read_headers(image):

@@ -13,7 +13,8 @@ def difference(name: str, got: dict[str, np.ndarray], want: dict[str, np.ndarray
     Args:
         name: the output.
         got, want: all outputs by name, each with a leading batch; strings as object arrays of bytes.
-        outputs: what the contract says of each output: `atol`, `rtol`, `ranked_by`.
+        outputs: what the contract says of each output: `atol`, `rtol`, `ranked_by`; `pixels`, for images, the share of
+            pixels that may differ.
     """
     facts = outputs.get(name, {})
     mine, theirs = np.asarray(got[name]), np.asarray(want[name])
@@ -24,6 +25,8 @@ def difference(name: str, got: dict[str, np.ndarray], want: dict[str, np.ndarray
     wrong = np.argwhere(mine != theirs)
     if not len(wrong):
         return None
+    if "pixels" in facts:
+        return _image_difference(mine, theirs, facts["pixels"])
     ranking = facts.get("ranked_by")
     if ranking in want and _only_ties_swapped(mine, theirs, np.asarray(want[ranking]), outputs.get(ranking, {})):
         return None
@@ -31,6 +34,21 @@ def difference(name: str, got: dict[str, np.ndarray], want: dict[str, np.ndarray
     position = list(map(int, place))
     text = f"is {_shown(mine[place])} at {position}, `predict` gave {_shown(theirs[place])}"
     return f"{text} ({len(wrong)} of {theirs.size} values differ)"
+
+
+def _image_difference(mine: np.ndarray, theirs: np.ndarray, allowed: float) -> str | None:
+    """Masks, as PNGs or as numbers: where two classes are equally likely, a pixel may go to either."""
+    import tensorflow as tf
+
+    for row, (got, want) in enumerate(zip(mine, theirs, strict=True)):
+        if mine.dtype == object:
+            got, want = (tf.io.decode_png(image).numpy() for image in (got, want))
+        if got.shape != want.shape:
+            return f"is an image of the shape {got.shape} in row {row}, `predict` gave {want.shape}"
+        share = float(np.mean(got != want))
+        if share > allowed:
+            return f"differs in {share:.2%} of the pixels in row {row}, allowed {allowed:.2%}"
+    return None
 
 
 def _float_difference(mine: np.ndarray, theirs: np.ndarray, facts: dict) -> str | None:

@@ -26,6 +26,7 @@ class Signature:
         inputs: name -> specification, with a free first dimension: `tf.TensorSpec([None, 28, 28, 1],
             tf.uint8)`.
         method: `predict`, or `classify`, which `classify_signature` builds.
+        example: from the raw inputs of rows to this signature's, for the real requests that it is proven with.
 
     Raises:
         ExportError: for an input that a server cannot batch or that has no form in JSON.
@@ -35,6 +36,7 @@ class Signature:
     function: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] = field(repr=False)
     inputs: dict[str, tf.TensorSpec]
     method: str = "predict"
+    example: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] = field(default=dict, repr=False)
 
     def __post_init__(self):
         if self.method not in METHODS:

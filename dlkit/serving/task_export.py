@@ -11,14 +11,14 @@ import tensorflow as tf
 from dlkit.chain import chain
 from dlkit.columns import Column, stack, tensor_specs
 from dlkit.flags import summary
+from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
 from dlkit.serving.goldens import Goldens
+from dlkit.serving.requests import classify_goldens
 from dlkit.serving.signature import Signature, classify_signature, trace
 
 if TYPE_CHECKING:
     from dlkit.task import Task
-
-SCORE_ATOL, SCORE_RTOL = 1e-5, 1e-4
 
 
 def export_task(task: Task, directory: Path, version: int | None) -> Path:
@@ -36,25 +36,28 @@ def export_task(task: Task, directory: Path, version: int | None) -> Path:
 
 
 def task_signatures(task: Task) -> list[Signature]:
-    """What a task serves: raw input in; preprocessed tensors in; and `classify`, where it ranks labels."""
+    """What a task serves: raw input in; preprocessed tensors in; `classify`, where it ranks labels; and its own."""
     serving = Signature("serving_default", task.answer_tensors, tensor_specs(task.inputs))
-    signatures = [serving, _tensors_signature(task)]
+    signatures = {signature.name: signature for signature in (serving, _tensors_signature(task), *task.signatures())}
     ranked = _ranked(task.answer)
     if ranked:
-        signatures.append(classify_signature(serving, classes=ranked[0], scores=ranked[1]))
-    return signatures
+        signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1])
+    return list(signatures.values())
 
 
 def _tensors_signature(task: Task) -> Signature:
-    after = task.stages_.answering()[1:]
     made = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in task.stages_.preprocess.output.items()}
-    run = chain(*after)
+    run, preprocess = chain(*task.stages_.answering()[1:]), chain(task.stages_.preprocess)
 
     def answer(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         answers = run(tensors)
         return {name: answers[name] for name in task.answer}
 
-    return Signature("tensors", answer, made)
+    def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        tensors = preprocess(raw)
+        return {name: tensors[name] for name in made}
+
+    return Signature("tensors", answer, made, example=example)
 
 
 def _ranked(answer: dict[str, Column]) -> tuple[str, str] | None:
@@ -66,22 +69,24 @@ def _ranked(answer: dict[str, Column]) -> tuple[str, str] | None:
 
 def _goldens(task: Task, signatures: list[Signature]) -> Goldens:
     """Each real row that the model was saved with, alone, as every signature takes it, with predict's answer."""
-    goldens: Goldens = {signature.name: [] for signature in signatures}
-    ranked = _ranked(task.answer)
-    predict = trace(signatures[0])
-    for request in task.samples_:
-        raw = {name: stack(column, [column.from_request(request[name])]) for name, column in task.inputs.items()}
-        tensors = {name: tf.constant(value) for name, value in raw.items()}
-        answer = _arrays(predict(**tensors))
-        goldens["serving_default"].append((raw, answer))
-        preprocessed = chain(task.stages_.preprocess)(tensors)
-        goldens["tensors"].append(
-            ({name: preprocessed[name].numpy() for name in task.stages_.preprocess.output}, answer)
-        )
-        if ranked:
-            classes, scores = ranked
-            example = np.array([_example(raw)], dtype=object)
-            goldens["classify"].append(({"inputs": example}, {"classes": answer[classes], "scores": answer[scores]}))
+    rows = [
+        {name: tf.constant(stack(column, [column.from_request(request[name])])) for name, column in task.inputs.items()}
+        for request in task.samples_
+    ]
+    goldens: Goldens = {}
+    for signature in signatures:
+        if signature.method == "classify":
+            classes, scores = _ranked(task.answer) or ("", "")
+            goldens[signature.name] = classify_goldens(goldens["serving_default"], classes=classes, scores=scores)
+            continue
+        answer, inputs = trace(signature), [signature.example(raw) for raw in rows]
+        goldens[signature.name] = [(_arrays(tensors), _arrays(answer(**tensors))) for tensors in inputs]
+    # The path from preprocessed tensors must end where the path from raw input ends.
+    if set(goldens["tensors"][0][1]) == set(task.answer):
+        goldens["tensors"] = [
+            (inputs, answer)
+            for (inputs, _), (_, answer) in zip(goldens["tensors"], goldens["serving_default"], strict=True)
+        ]
     return goldens
 
 
@@ -89,31 +94,21 @@ def _arrays(tensors: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _example(raw: dict[str, np.ndarray]) -> bytes:
-    features = {}
-    for name, value in raw.items():
-        if value.dtype == object:
-            features[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=value.ravel().tolist()))
-        elif value.dtype.kind == "f":
-            features[name] = tf.train.Feature(float_list=tf.train.FloatList(value=value.ravel()))
-        else:
-            features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=value.ravel()))
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
-
-
 def _facts(task: Task) -> dict[str, Any]:
     outputs: dict[str, dict[str, Any]] = {}
-    for name, column in task.answer.items():
+    for name, column in {**task.also, **task.answer}.items():
         outputs[name] = {"description": summary(type(column))}
         if column.ranked_by:
             outputs[name]["ranked_by"] = column.ranked_by
         if column.dtype.startswith("float"):
-            outputs[name] |= {"atol": SCORE_ATOL, "rtol": SCORE_RTOL}
+            outputs[name] |= {"atol": column.atol, "rtol": RTOL}
+        if column.pixels:
+            outputs[name]["pixels"] = column.pixels
     # A network in 16 bits rounds at 3 digits, and a batch of another size may round the other way.
     if task.precision != "float32":
         for facts in outputs.values():
             if "atol" in facts:
-                facts |= {"atol": 2e-2, "rtol": 2e-2}
+                facts |= {"atol": max(2e-2, facts["atol"]), "rtol": 2e-2}
     return {
         "task": task.task_name(),
         "knobs": task.knobs,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from dlkit.chain import chain
-from dlkit.columns import batch_of
+from dlkit.columns import Label, Labels, batch_of
 from dlkit.data.split import split
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, KnobError
@@ -33,7 +33,10 @@ def parts(task: Task, train: Table, validation: Table | None, replicas: int) -> 
         )
     rows, held = len(train), ""
     if validation is None and task.validation_split and rows > 1:
-        train, validation = split(train, task.validation_split, task.seed, by=next(iter(task.target)))
+        first, column = next(iter(task.target.items()))
+        # Boxes and masks are as good as never the same twice: there are no proportions to keep.
+        by = first if isinstance(column, (Label, Labels)) else None
+        train, validation = split(train, task.validation_split, task.seed, by=by)
         held = f", {len(validation)} of them held out by `validation_split`"
     if len(train) < task.batch_size:
         raise DataError(
@@ -106,4 +109,6 @@ def _encode_table(task: Task, table: Table, quiet: bool) -> Store:
         more = f"\n  and {len(skipped) - 10} more" if len(skipped) > 10 else ""
         listed = "\n  ".join(skipped[:10])
         print(f"{table.source}: {len(skipped)} of {len(table)} rows left out:\n  {listed}{more}", file=sys.stderr)
+    for remark in [] if quiet else task.remarks(store):
+        print(f"{table.source}: {remark}", file=sys.stderr)
     return store

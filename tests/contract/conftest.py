@@ -1,6 +1,7 @@
 """Every task, fitted once on its sample and exported once, for all checks."""
 
 import pytest
+from quick import LEARNS
 
 from dlkit.data.read import read
 from dlkit.lazy import load_tensorflow
@@ -18,7 +19,7 @@ def task_class(request):
 @pytest.fixture(scope="session")
 def fitted(task_class, tmp_path_factory):
     """A task fitted on its sample, saved and exported: with `folder` and `version`."""
-    task = task_class(epochs=EPOCHS)
+    task = task_class(**{"epochs": EPOCHS, **LEARNS.get(task_class.task_name(), {})})
     samples = task.samples()
     task.fit(samples["train"], samples["validation"], verbose=0)
     task.folder = tmp_path_factory.mktemp("models") / task.task_name()

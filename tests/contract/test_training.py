@@ -3,11 +3,16 @@
 import keras
 import numpy as np
 import pytest
+from quick import small
 
 import dlkit
 from dlkit.data.read import read
 
 EPOCHS = 3
+
+
+def made(task_class, **knobs):
+    return task_class(**small(task_class.task_name(), epochs=EPOCHS, batch_size=32, **knobs))
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +24,7 @@ def source(task_class):
 
 @pytest.fixture(scope="module")
 def uninterrupted(task_class, source):
-    task = task_class(epochs=EPOCHS, batch_size=32, seed=7)
+    task = made(task_class, seed=7)
     task.fit(source, verbose=0)
     return task
 
@@ -36,7 +41,7 @@ def test_a_second_fit_starts_clean_and_repeats_the_first(uninterrupted, source):
 
 
 def test_another_seed_gives_another_run(uninterrupted, task_class, source):
-    other = task_class(epochs=EPOCHS, batch_size=32, seed=8)
+    other = made(task_class, seed=8)
     assert other.fit(source, verbose=0)["loss"] != uninterrupted.history_["loss"]
 
 
@@ -57,12 +62,12 @@ class Stop(keras.callbacks.Callback):
 def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(
     uninterrupted, task_class, source, tmp_path, epoch, batch, every
 ):
-    task, stop = task_class(epochs=EPOCHS, batch_size=32, seed=7), [Stop(epoch, batch)]
+    task, stop = made(task_class, seed=7), [Stop(epoch, batch)]
     with pytest.raises(KeyboardInterrupt):
         task.fit(source, save=tmp_path / "m", verbose=0, callbacks=stop, checkpoint_every=every)
     if every:  # the newest checkpoint is from inside an epoch of 3 steps
         assert max(path.stem for path in tmp_path.glob("m/checkpoints/*.npz")) == f"step-{4:012d}"
-    resumed = task_class(epochs=EPOCHS, batch_size=32, seed=7)
+    resumed = made(task_class, seed=7)
     history = resumed.fit(source, save=tmp_path / "m", resume=True, verbose=0)
     assert history == uninterrupted.history_
     for left, right in zip(weights(uninterrupted), weights(resumed), strict=True):
@@ -73,14 +78,14 @@ def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(
 def test_resuming_with_other_data_is_refused(task_class, source, tmp_path):
     stop = [Stop(1, 0)]
     with pytest.raises(KeyboardInterrupt):
-        task_class(epochs=EPOCHS, batch_size=32).fit(source, save=tmp_path / "m", verbose=0, callbacks=stop)
+        made(task_class).fit(source, save=tmp_path / "m", verbose=0, callbacks=stop)
     other = {name: [*values[1:], values[0]] for name, values in source.items()}
     with pytest.raises(dlkit.DlkitError, match="other training data"):
-        task_class(epochs=EPOCHS, batch_size=32).fit(other, save=tmp_path / "m", resume=True, verbose=0)
+        made(task_class).fit(other, save=tmp_path / "m", resume=True, verbose=0)
 
 
 def test_a_saved_model_is_not_replaced_unasked(fitted, task_class, source):
     before = (fitted.folder / "dlkit.json").read_bytes()
     with pytest.raises(dlkit.DlkitError, match="holds a saved model already"):
-        task_class(epochs=1, batch_size=32).fit(source, save=fitted.folder, verbose=0)
+        made(task_class).fit(source, save=fitted.folder, verbose=0)
     assert (fitted.folder / "dlkit.json").read_bytes() == before

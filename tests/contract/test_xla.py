@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from quick import small
 
 from dlkit.data.read import read
 from dlkit.training.batches import batches_of
@@ -18,7 +19,7 @@ HOST = {"PyFunc", "EagerPyFunc", "PyFuncStateless", "Print", "PrintV2", "StringF
 def prepared(task_class):
     """A task that is ready to train on batches of a fixed size, without randomness inside the network."""
     knobs = {name: 0.0 for name in ("dropout",) if name in task_class.__dataclass_fields__}
-    task = task_class(batch_size=BATCH, epochs=1, **knobs)
+    task = task_class(**small(task_class.task_name(), batch_size=BATCH, epochs=1, **knobs))
     table = read(task.samples()["train"], {**task.inputs, **task.target}).take(range(STEPS * BATCH - 3))
     start(task, table)
     store, _ = encode(task, table, None)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlkit.columns import Image, Label, Labels, Score, Text, stack
+from dlkit.columns import Boxes, CrowdBoxes, Image, Label, Labels, Mask, Score, Text, batch_of, stack
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
 
@@ -90,3 +90,79 @@ def test_answers_are_plain_python():
 def test_rows_of_free_length_are_padded():
     padded = stack(Labels(), [[b"a"], [], [b"b", b"c"]])
     assert padded.tolist() == [[b"a", b""], [b"", b""], [b"b", b"c"]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels", "pixel"),
+    [("1", 1, 255), ("L", 1, 200), ("P", 3, 204), ("RGB", 3, 200), ("RGBA", 4, 200), ("LA", 3, 200), ("CMYK", 3, 200)],
+)
+def test_pil_images_keep_their_colours(mode, channels, pixel):
+    from PIL import Image as Pillow
+
+    grey = Pillow.new("RGB", (3, 2), (200, 200, 200)).convert(mode)
+    decoded = tf.io.decode_png(Image().raw(grey)).numpy()
+    assert decoded.shape == (2, 3, channels)
+    assert decoded[0, 0, 0] == pixel
+    if mode == "P":  # no index of a palette
+        red = Pillow.new("RGB", (3, 2), (255, 0, 0)).quantize(4)
+        assert tf.io.decode_png(Image().raw(red)).numpy()[1, 2].tolist() == [255, 0, 0]
+
+
+def test_boxes_and_crowds():
+    boxes = CrowdBoxes().raw([[1, 2.5, 3, 4], [0, 0, 1e-3, 1]])
+    assert boxes.dtype == np.float32
+    np.testing.assert_array_equal(boxes, np.float32([[1, 2.5, 3, 4, 0], [0, 0, 1e-3, 1, 0]]))
+    assert CrowdBoxes().raw(np.array([[-5, 0, 1, 900, 1]])).tolist() == [[-5, 0, 1, 900, 1]]
+    assert CrowdBoxes().raw([]).shape == (0, 5)
+    assert CrowdBoxes().raw(np.zeros((0, 4))).shape == (0, 5)
+    assert Boxes().raw([]).shape == (0, 4)
+    assert Boxes().raw([[4, 3, 2, 1]]).tolist() == [[4, 3, 2, 1]]  # answers are what they are
+    assert Boxes().show(np.float32([[1, 2, 3, 4.5]])) == [[1.0, 2.0, 3.0, 4.5]]
+    assert CrowdBoxes().from_request(CrowdBoxes().to_request(boxes)).tolist() == boxes.tolist()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([[0, 0, 1, 1], [5, 5, 5, 9]], ["box 1 of 2", "5, 5, 5, 9"]),
+        ([[0, 4, 1, 4]], ["box 0 of 1", "0, 4, 1, 4"]),
+        ([[3, 0, 1, 4]], ["box 0 of 1", "empty, inverted"]),
+        ([[0, 0, float("nan"), 4]], ["box 0 of 1", "nan"]),
+        ([[0, 0, 1, float("inf")]], ["box 0 of 1", "inf"]),
+        ([[0, 0, 1, 1e300]], ["box 0 of 1", "inf"]),
+        ([[0, 0, 1, 1, 7]], ["box 0 of 1", "1 for a crowd or 0"]),
+        ([0, 0, 1, 1], ["(boxes, 4)", "shape (4,)"]),
+        ([[0, 0, 1, 1], [0, 0, 1]], ["expected boxes, four numbers each"]),
+        ("0 0 1 1", ["expected boxes"]),
+        ({"a": 1}, ["expected boxes", "dict"]),
+        (None, ["(boxes, 4)", "NoneType"]),
+    ],
+)
+def test_what_is_no_box(value, words):
+    with pytest.raises(DataError) as error:
+        CrowdBoxes().raw(value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_rows_of_boxes_are_padded_with_zeros():
+    rows = [CrowdBoxes().raw(row) for row in ([[1, 2, 3, 4]], [], [[0, 0, 1, 1, 1], [0, 0, 2, 2, 0]])]
+    padded = stack(CrowdBoxes(), rows)
+    assert (padded.shape, padded.dtype) == ((3, 2, 5), np.float32)
+    assert padded[0].tolist() == [[1, 2, 3, 4, 0], [0, 0, 0, 0, 0]]
+    assert padded[1].tolist() == [[0] * 5] * 2
+    assert padded[2].tolist() == [[0, 0, 1, 1, 1], [0, 0, 2, 2, 0]]
+    assert stack(CrowdBoxes(), rows[1:2]).shape == (1, 0, 5)
+    assert batch_of([{"boxes": row} for row in rows], {"boxes": CrowdBoxes()})["boxes"].shape == (3, 2, 5)
+
+
+def test_masks_are_grey_png_of_class_ids():
+    ids = np.array([[0, 1, 255], [7, 0, 2]])
+    raw = Mask().raw(ids)
+    assert tf.io.decode_png(raw).numpy()[..., 0].tolist() == ids.tolist()
+    assert Mask().show(raw).dtype == np.uint8
+    assert Mask().show(raw).tolist() == ids.tolist()
+    assert Mask().raw(ids[..., None]) == raw
+    assert Mask().raw(raw) is raw
+    assert Mask().from_request(Mask().to_request(raw)) == raw
+    assert Mask().show(Mask().raw(ids > 1)).tolist() == [[0, 0, 1], [1, 0, 1]]

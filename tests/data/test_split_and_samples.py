@@ -2,11 +2,12 @@
 
 import collections
 import sys
+import types
 
 import numpy as np
 import pytest
 
-from dlkit.columns import Image, Label, Text
+from dlkit.columns import CrowdBoxes, Image, Label, Labels, Mask, Text
 from dlkit.data.read import read
 from dlkit.data.samples.digits import digits
 from dlkit.data.samples.reviews import reviews
@@ -55,6 +56,28 @@ def test_split_of_rare_and_missing_labels():
     assert len(held) == 10
     assert set(rest.columns["label"]) == set(many)
     assert [len(part) for part in split(table(["a", "a"]), 0.01, seed=0)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("target", "values"),
+    [
+        ({"boxes": CrowdBoxes(), "labels": Labels()}, {"boxes": [[], [[0, 0, 1, 1]]] * 20, "labels": [[], ["a"]] * 20}),
+        ({"boxes": CrowdBoxes(), "labels": Labels()}, {"boxes": [np.zeros((0, 4))] * 40, "labels": [[]] * 40}),
+        ({"mask": Mask()}, {"mask": [np.zeros((2, 2), int)] * 4 + [np.full((2, 2), n) for n in range(36)]}),
+        ({"mask": Mask()}, {"mask": [f"{n}.png" for n in range(40)]}),
+    ],
+)
+def test_rows_are_held_out_without_regard_to_boxes_and_masks(target, values):
+    from dlkit.training.prepare import parts
+
+    task = types.SimpleNamespace(batch_size=4, validation_split=0.25, seed=5, target=target)
+    whole = Table("rows", {"id": list(range(40)), **values}, lambda row: f"rows, index {row}", ("a", "b"))
+    rest, held = parts(task, whole, None, 1)
+    # As if there were no target at all: values that happen to be alike draw no others into their part.
+    _, drawn = split(Table("rows", {"id": list(range(40))}, whole.where), 0.25, seed=5)
+    assert held.columns["id"] == drawn.columns["id"]
+    assert sorted(rest.columns["id"] + held.columns["id"]) == list(range(40))
+    assert held.classes == rest.classes == ("a", "b")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1, float("nan")])

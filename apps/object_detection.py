@@ -1,0 +1,10 @@
+"""Object detection, from encoded images to a verified servable.
+
+data      the built-in scenes: digits pasted on two photographs, 128 x 128
+command   python apps/object_detection.py
+"""
+
+from dlkit.recipe import recipe
+
+if __name__ == "__main__":
+    recipe("object_detection")

@@ -1,0 +1,173 @@
+"""Detectors on real photographs and on the built-in scenes.
+
+python benchmarks/detection.py accuracy trees|scenes [--minutes M] [--seeds 0 1 2] [--network NAME] [KNOB=VALUE ...]
+python benchmarks/detection.py networks [--minutes M]
+python benchmarks/detection.py latency
+
+`accuracy` trains for so many minutes, reading and encoding not included, and prints COCO's metrics of the served answers
+on the test images, which nothing is chosen on. `networks` gives every network the same minutes on the trees, and prints
+seconds of a step, parameters, size of the export and average precision. `latency` asks the served graph for one JPEG of
+640 x 480, whole and in parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import functools
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from machine import DATA, print_machine
+
+NETWORKS = ("centernet", "retinanet", "yolo_v8")
+KNOBS: dict[str, dict[str, Any]] = {
+    "trees": {"flip": "both", "turn": True, "validation_split": 0.0, "score_threshold": 0.02},
+    "scenes": {"flip": "none", "validation_split": 0.0, "score_threshold": 0.02},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("accuracy", "networks", "latency"))
+    parser.add_argument("data", nargs="?", choices=KNOBS, default="trees")
+    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("--minutes", type=float, default=14.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--network", default="centernet")
+    given = parser.parse_args()
+    print_machine()
+    knobs = {name: _value(text) for name, _, text in (knob.partition("=") for knob in given.knobs)}
+    if given.what == "latency":
+        for network in NETWORKS:
+            print_latency(network)
+    elif given.what == "networks":
+        for network in NETWORKS:
+            print_network(network, given.minutes, knobs)
+    else:
+        scores = [accuracy(given.data, given.network, given.minutes, seed, knobs)[1] for seed in given.seeds]
+        for name in ("AP50", "AP"):
+            values = [score[name] for score in scores]
+            print(f"{name}: mean {statistics.mean(values):.3f}, from {min(values):.3f} to {max(values):.3f}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def sources(data: str) -> tuple[Any, Any]:
+    """Training and test data."""
+    if data == "trees":
+        return str(DATA / "trees" / "train"), str(DATA / "trees" / "test")
+    from dlkit.data.samples.scenes import scenes
+
+    columns = ("image", "boxes", "labels")
+    train, test = scenes(1500, part="train"), scenes(200, part="test")
+    return {name: train[name] for name in columns}, {name: test[name] for name in columns}
+
+
+def accuracy(data: str, network: str, minutes: float, seed: int, knobs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Trains for so many minutes: the epochs follow from the seconds of one epoch, timed before."""
+    import dlkit
+
+    train, test = sources(data)
+    settings = {**KNOBS[data], **knobs, "network": network, "seed": seed}
+    if "epochs" not in settings:
+        settings["epochs"] = max(int(minutes * 60 / _seconds_of_epoch(train, settings)), 1)
+    clock = _clock()
+    task = dlkit.ObjectDetector(**settings)
+    task.fit(train, strategy="one", callbacks=[clock], verbose=0)
+    metrics = task.evaluate(test)
+    shown = " ".join(f"{name} {metrics[name]:.3f}" for name in ("AP50", "AP", "AP75", "AR100"))
+    took = f"{settings['epochs']} epochs in {sum(clock.seconds) / 60:.1f} minutes"
+    print(f"{data}, {network}, seed {seed}: {took}, {shown}", flush=True)
+    return task, {**metrics, "seconds": statistics.median(clock.seconds)}
+
+
+def _seconds_of_epoch(train: Any, settings: dict[str, Any]) -> float:
+    import dlkit
+
+    clock = _clock()
+    dlkit.ObjectDetector(**settings, epochs=3).fit(train, strategy="one", callbacks=[clock], verbose=0)
+    return min(clock.seconds[1:])
+
+
+def _clock() -> Any:
+    from dlkit.lazy import keras, load_tensorflow
+
+    load_tensorflow()
+
+    class Clock(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.seconds: list[float] = []
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.begun = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seconds.append(time.perf_counter() - self.begun)
+
+    return Clock()
+
+
+def print_network(network: str, minutes: float, knobs: dict[str, Any]) -> None:
+    task, metrics = accuracy("trees", network, minutes, 0, knobs)
+    steps = -(-132 // task.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        version = task.export(Path(folder) / "trees")
+        size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+    print(
+        f"  {task.stages_.network.count_params():,} parameters, {metrics['seconds'] / steps:.2f} s a step of "
+        f"{task.batch_size}, export of {size / 1e6:.1f} MB",
+        flush=True,
+    )
+
+
+def print_latency(network: str) -> None:
+    import dlkit
+    from dlkit.lazy import load_tensorflow, tf
+
+    load_tensorflow()
+    from dlkit.serving.signature import trace
+    from dlkit.serving.task_export import task_signatures
+
+    task = dlkit.ObjectDetector(network=network, epochs=1, image_size=320)
+    task.fit(sources("trees")[0], strategy="one", verbose=0)
+    noise = tf.random.stateless_uniform([60, 80, 3], [1, 2], 0, 256, tf.int32)
+    image = tf.cast(tf.image.resize(noise, [480, 640]), tf.uint8)
+    jpeg = tf.constant([tf.io.encode_jpeg(image).numpy()])
+    whole = trace(task_signatures(task)[0])
+    models = (task.stages_.preprocess, task.stages_.network, task.stages_.postprocess)
+    decode, run, detect = (tf.function(functools.partial(model, training=False)) for model in models)
+    made = decode({"image": jpeg})
+    given = {**run({"image": made["image"]}), "original_size": made["original_size"]}
+    served = _median(lambda: whole(image=jpeg))
+    parts = {
+        "decode and resize": _median(lambda: decode({"image": jpeg})),
+        "network": _median(lambda: run({"image": made["image"]})),
+        "decoding and suppression": _median(lambda: detect(given)),
+    }
+    shown = ", ".join(f"{name} {ms:.1f} ms ({ms / sum(parts.values()):.0%})" for name, ms in parts.items())
+    print(f"{network} at 320 x 320: {served:.1f} ms; {shown}", flush=True)
+
+
+def _median(work: Any, times: int = 30) -> float:
+    """Milliseconds."""
+    work()
+    seconds = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begun)
+    return 1e3 * statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Average precision of detections, by COCO's own evaluator."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+AREAS = {"all": 0, "small": 1, "medium": 2, "large": 3}  # small: below 32 x 32 pixels; large: above 96 x 96
+
+
+def score_objects(targets: dict[str, list], answers: dict[str, list], known: Sequence[str]) -> dict[str, Any]:
+    """COCO's metrics: Lin et al., 2014, arXiv:1405.0312, by pycocotools.
+
+    Args:
+        targets: `boxes`: (n, 5) of each row, yxyx in pixels and whether it is a crowd; `labels`: (n,) bytes.
+        answers: `boxes`: (most, 4), `labels`: (most,) bytes, `scores`: (most,), `num_detections`: () of each row.
+        known: all labels.
+
+    Returns:
+        `AP`, mean over classes and overlaps of 0.5 to 0.95; `AP50`, `AP75`; `AP_small`, `AP_medium`, `AP_large` where
+        there are such objects; `AR1`, `AR10`, `AR100`, recall of so many answers an image; `baseline_AP50`, of one median
+        box in every image; `rows`, `objects`; `per_class` with AP, AP50 and objects; `precision_recall`: precision at
+        101 recalls from 0 to 1, at an overlap of 0.5, mean over classes.
+    """
+    found = [_detections(row, answers) for row in range(len(answers["boxes"]))]
+    evaluation = _evaluate(targets, found, known)
+    precision = evaluation["precision"]  # (overlaps, recalls, classes, areas, most)
+    metrics = _summary(evaluation)
+    objects = _counts(targets, known)
+    metrics["baseline_AP50"] = _mean(_evaluate(targets, _median_box(targets), known)["precision"][0, :, :, 0, -1])
+    return {
+        **metrics,
+        "rows": len(found),
+        "objects": int(sum(objects)),
+        "per_class": {
+            name: {
+                "AP": _mean(precision[:, :, number, 0, -1]),
+                "AP50": _mean(precision[0, :, number, 0, -1]),
+                "objects": int(objects[number]),
+            }
+            for number, name in enumerate(known)
+        },
+        "precision_recall": [_mean(precision[0, recall, :, 0, -1]) for recall in range(precision.shape[1])],
+    }
+
+
+def _detections(row: int, answers: dict[str, list]) -> list[tuple[np.ndarray, bytes, float]]:
+    count = int(answers["num_detections"][row])
+    boxes, labels, scores = (answers[name][row][:count] for name in ("boxes", "labels", "scores"))
+    return [(np.asarray(box), label, float(score)) for box, label, score in zip(boxes, labels, scores, strict=True)]
+
+
+def _median_box(targets: dict[str, list]) -> list[list[tuple[np.ndarray, bytes, float]]]:
+    boxes = [box[:4] for boxes in targets["boxes"] for box in boxes]
+    labels = [label for labels in targets["labels"] for label in labels]
+    if not boxes:
+        return [[] for _ in targets["boxes"]]
+    median, frequent = np.median(boxes, axis=0), max(set(labels), key=labels.count)
+    return [[(median, frequent, 1.0)] for _ in targets["boxes"]]
+
+
+def _evaluate(targets: dict[str, list], found: list[list[tuple]], known: Sequence[str]) -> dict[str, np.ndarray]:
+    """The evaluator's arrays `precision` and `recall`; -1 where there is nothing to measure."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    index = {name.encode(): number for number, name in enumerate(known, start=1)}
+    images = [{"id": row} for row in range(len(found))]
+    categories = [{"id": number, "name": name} for name, number in index.items()]
+    annotations: list[dict[str, Any]] = []
+    for row, (boxes, labels) in enumerate(zip(targets["boxes"], targets["labels"], strict=True)):
+        for box, label in zip(boxes, labels, strict=True):
+            annotations.append(_annotation(len(annotations) + 1, row, box, index[label]) | {"iscrowd": int(box[4])})
+    results = []
+    for row, detections in enumerate(found):
+        for box, label, score in detections:
+            results.append(_annotation(len(results) + 1, row, box, index[label]) | {"score": score, "iscrowd": 0})
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        truth, answered = COCO(), COCO()
+        truth.dataset = {"images": images, "categories": categories, "annotations": annotations}
+        answered.dataset = {"images": images, "categories": categories, "annotations": results}
+        truth.createIndex()
+        answered.createIndex()
+        evaluator = COCOeval(truth, answered, "bbox")
+        evaluator.evaluate()
+        evaluator.accumulate()
+    return {name: evaluator.eval[name] for name in ("precision", "recall")}
+
+
+def _annotation(number: int, row: int, box: np.ndarray, category: int) -> dict[str, Any]:
+    top, left, bottom, right = (float(side) for side in box[:4])
+    width, height = right - left, bottom - top
+    return {
+        "id": number,
+        "image_id": row,
+        "category_id": category,
+        "bbox": [left, top, width, height],
+        "area": width * height,
+    }
+
+
+def _summary(evaluation: dict[str, np.ndarray]) -> dict[str, float]:
+    precision, recall = evaluation["precision"], evaluation["recall"]
+    metrics = {
+        "AP": _mean(precision[:, :, :, 0, -1]),
+        "AP50": _mean(precision[0, :, :, 0, -1]),
+        "AP75": _mean(precision[5, :, :, 0, -1]),
+    }
+    for area in ("small", "medium", "large"):
+        of_area = precision[:, :, :, AREAS[area], -1]
+        if (of_area > -1).any():
+            metrics[f"AP_{area}"] = _mean(of_area)
+    for place, most in enumerate((1, 10, 100)):
+        metrics[f"AR{most}"] = _mean(recall[:, :, 0, place])
+    return metrics
+
+
+def _mean(values: np.ndarray) -> float:
+    there = values[values > -1]
+    return float(there.mean()) if there.size else 0.0
+
+
+def _counts(targets: dict[str, list], known: Sequence[str]) -> list[int]:
+    index = {name.encode(): number for number, name in enumerate(known)}
+    counts = [0] * len(known)
+    for boxes, labels in zip(targets["boxes"], targets["labels"], strict=True):
+        for box, label in zip(boxes, labels, strict=True):
+            counts[index[label]] += not box[4]
+    return counts

@@ -1,0 +1,71 @@
+"""COCO's metrics of detections, on answers worked out by hand."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pycocotools")
+from dlkit.metrics.objects import score_objects
+
+KNOWN = ["cat", "dog"]
+
+
+def answers(*rows, most=5):
+    found = {"boxes": [], "labels": [], "scores": [], "num_detections": []}
+    for row in rows:
+        boxes, labels, scores = np.zeros((most, 4), np.float32), [b""] * most, np.zeros(most, np.float32)
+        for place, (box, label, score) in enumerate(row):
+            boxes[place], labels[place], scores[place] = box, label, score
+        for name, value in (("boxes", boxes), ("labels", labels), ("scores", scores), ("num_detections", len(row))):
+            found[name].append(value)
+    return found
+
+
+def targets(*rows):
+    return {
+        "boxes": [np.float32([box for box, _ in row]).reshape(-1, 5) for row in rows],
+        "labels": [[label for _, label in row] for row in rows],
+    }
+
+
+TRUE = targets([([0, 0, 10, 10, 0], b"cat"), ([20, 20, 60, 70, 0], b"dog")], [], [([5, 5, 25, 45, 0], b"cat")])
+
+
+def test_a_perfect_detector_scores_one():
+    perfect = answers(
+        [([0, 0, 10, 10], b"cat", 0.9), ([20, 20, 60, 70], b"dog", 0.8)], [], [([5, 5, 25, 45], b"cat", 0.7)]
+    )
+    metrics = score_objects(TRUE, perfect, KNOWN)
+    for name in ("AP", "AP50", "AP75", "AR100", "AP_small", "AP_medium"):
+        assert metrics[name] == pytest.approx(1.0), name
+    assert "AP_large" not in metrics
+    assert (metrics["rows"], metrics["objects"]) == (3, 3)
+    assert metrics["per_class"]["cat"] == {"AP": 1.0, "AP50": 1.0, "objects": 2}
+    assert min(metrics["precision_recall"]) == pytest.approx(1.0)
+    assert metrics["baseline_AP50"] < 0.5
+
+
+def test_a_false_alarm_before_the_only_hit_halves_the_precision():
+    found = answers([([20, 20, 60, 70], b"dog", 0.5)], [([0, 0, 9, 9], b"dog", 0.9)], [])
+    metrics = score_objects(TRUE, found, KNOWN)
+    assert metrics["per_class"]["dog"]["AP50"] == pytest.approx(0.5)
+    assert metrics["per_class"]["cat"]["AP50"] == 0
+    assert metrics["AP50"] == pytest.approx(0.25)
+    assert metrics["AR100"] == pytest.approx(0.5)
+
+
+def test_an_overlap_of_six_tenths_counts_below_it_only():
+    found = answers([([20, 20, 60, 50], b"dog", 0.5)], [], [])  # 40 x 30 of 40 x 50
+    metrics = score_objects(TRUE, found, KNOWN)
+    assert metrics["per_class"]["dog"]["AP50"] == pytest.approx(1.0)
+    assert metrics["per_class"]["dog"]["AP"] == pytest.approx(0.3)  # 0.5, 0.55 and 0.6 of ten
+
+
+def test_a_crowd_is_neither_hit_nor_missed():
+    true = targets([([0, 0, 100, 100, 1], b"cat"), ([0, 0, 10, 10, 0], b"cat")])
+    found = answers([([0, 0, 10, 10], b"cat", 0.5), ([50, 50, 70, 70], b"cat", 0.9)])
+    assert score_objects(true, found, KNOWN)["AP50"] == pytest.approx(1.0)
+
+
+def test_no_answers_at_all_score_nothing():
+    metrics = score_objects(TRUE, answers([], [], []), KNOWN)
+    assert metrics["AP"] == metrics["AR100"] == 0
