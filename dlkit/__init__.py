@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from dlkit.task import Task
     from dlkit.tasks.image_classification import ImageClassifier as ImageClassifier
+    from dlkit.tasks.image_segmentation import ImageSegmenter as ImageSegmenter
+    from dlkit.tasks.object_detection import ObjectDetector as ObjectDetector
     from dlkit.tasks.sentiment import SentimentClassifier as SentimentClassifier
 
 

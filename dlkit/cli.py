@@ -92,7 +92,14 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     predict = command("predict", "answer raw inputs", _predict)
     predict.add_argument("model", help="the folder of a saved model")
-    predict.add_argument("inputs", nargs="+", help="files or texts; - reads one a line from standard input")
+    predict.add_argument(
+        "inputs", nargs="+", help="files or texts; - reads one a line from standard input; a folder needs --output"
+    )
+    predict.add_argument(
+        "--output",
+        metavar="PATH",
+        help="where to write the answers to a folder's files: JSON, or masks, as the task says",
+    )
     predict.add_argument("--explain", action="store_true", help="show each word's share in the score (texts)")
     predict.add_argument("--json", action="store_true", help="print JSON, one line an input")
     export = command("export", "write a version for TensorFlow Serving, proven equal to predict", _export)
@@ -236,6 +243,9 @@ def _predict(given: argparse.Namespace) -> None:
     from dlkit.show import show_answer
 
     task = dlkit.load(given.model)
+    if given.output:
+        _predict_folder(task, given)
+        return
     inputs = _inputs(given.inputs)
     explain = getattr(task, "explain", None)
     if given.explain and explain is None:
@@ -246,6 +256,16 @@ def _predict(given: argparse.Namespace) -> None:
             print(json.dumps({"input": value, **answer}, ensure_ascii=False))
         else:
             show_answer(value, answer)
+
+
+def _predict_folder(task: Any, given: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from dlkit.bulk import answer_folder
+
+    if len(given.inputs) != 1 or not Path(given.inputs[0]).is_dir():
+        raise DlkitError(f"--output needs one folder of files. Received: {' '.join(given.inputs)}.")
+    answer_folder(task, Path(given.inputs[0]), Path(given.output))
 
 
 def _inputs(given: list[str]) -> list[str]:

@@ -89,11 +89,7 @@ def label_weigher(class_weights: str, known: list[str], store: Store) -> Callabl
     if not class_weights:
         return lambda target: None
     targets = store.all()[1]["logits"]
-    if class_weights == "balanced":
-        counts = targets.sum(axis=0, dtype=np.float64)
-        weights = len(targets) / (len(known) * np.maximum(counts, 1))
-    else:
-        weights = _parse_weights(class_weights, known)
+    weights = weights_of_classes(class_weights, known, targets.sum(axis=0, dtype=np.float64), len(targets))
     constant = tf.constant(weights, tf.float32)
 
     def weigh(target: Any) -> tf.Tensor:
@@ -129,6 +125,23 @@ def _names(table: Table, column: Column) -> list[list[str]]:
 
 def _counts(table: Table, column: Column) -> collections.Counter:
     return collections.Counter(name for names in _names(table, column) for name in names)
+
+
+def weights_of_classes(text: str, known: list[str], counts: np.ndarray, total: float) -> np.ndarray:
+    """The weight of each class, as the knob `class_weights` gives them.
+
+    Args:
+        text: "balanced", in inverse proportion to a class's count; or "name=2,...", where the others weigh 1.
+        known: the names of the classes.
+        counts: how many rows, or pixels, each has.
+        total: how many there are.
+
+    Raises:
+        KnobError: it is neither, or names a class that there is not.
+    """
+    if text == "balanced":
+        return total / (len(known) * np.maximum(counts, 1))
+    return _parse_weights(text, known)
 
 
 def _parse_weights(text: str, known: list[str]) -> np.ndarray:

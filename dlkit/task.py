@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,6 +161,12 @@ class Task:
         """How many encoded rows `encode` makes of each raw one: more than one where it cuts large inputs up."""
         return 1
 
+    def write_answers(self, answers: Iterable[tuple[str, dict[str, Any]]], folder: Path, output: Path) -> None:
+        """Writes the answers to a folder's files, each with its file's path; JSON lines, if a task knows no better."""
+        with output.open("w", encoding="utf-8") as file:
+            for path, answer in answers:
+                file.write(json.dumps({"file": path, **answer}, ensure_ascii=False) + "\n")
+
     def weigher(self, store: Any) -> Callable[[Any], tf.Tensor | None]:
         """A function from a batch's target to its rows' weights, or to None."""
         return lambda target: None
@@ -279,12 +286,17 @@ class Task:
             DataError: an input cannot be used; names it and says why.
         """
         table, single = rows_of(values, self.inputs)
-        answers = self.answers(table)
-        shown = [
-            self.present({name: column.show(answers[name][row]) for name, column in self.answer.items()})
-            for row in range(len(table))
-        ]
+        shown = self.present_all(self.answers(table))
         return shown[0] if single else shown
+
+    def present_all(self, answers: dict[str, list]) -> list[dict[str, Any]]:
+        """Served answers by column as one for each row, as `predict` gives them."""
+        return [
+            self.present(
+                {name: column.show(value) for (name, column), value in zip(self.answer.items(), row, strict=True)}
+            )
+            for row in zip(*(answers[name] for name in self.answer), strict=True)
+        ]
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         """A served answer as a person wants it in Python; without padding, for one."""

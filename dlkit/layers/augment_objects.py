@@ -41,7 +41,7 @@ def augment_objects(
     """
     draws = StepSeeds(seed, step)
     moves = flip != "none" or turn or scale or crop < 1 or mosaic
-    size = images.shape[1:3]
+    size = tuple(images.shape[1:3])
     if mosaic:
         images, objects, wide = _four(images, objects, mosaic, draws)
     else:
@@ -99,12 +99,12 @@ def _window(images, objects, size, wide, flip, turn, scale, crop, draws):
 
 
 def _sample(images, size, side, offset, signs, turned):
-    """The windows: the output's pixel (y, x) is the input's at side · turn(sign · ((y, x) - middle)) + middle + offset."""
+    """The windows: the output's (y, x) is the input's at side · turn(sign · ((y, x) - middle)) + middle + offset."""
     moves = signs * side
     straight, zero = tf.linalg.diag(moves), tf.zeros_like(moves[:, 0])
     crossed = tf.stack([tf.stack([zero, moves[:, 0]], 1), tf.stack([moves[:, 1], zero], 1)], 1)
     matrices = tf.where(turned[:, tf.newaxis, tf.newaxis], crossed, straight)
-    return sample_windows(images, matrices, side * tf.constant(size, tf.float32) / 2 + offset, size)
+    return sample_windows(images, matrices, side * tf.constant(list(size), tf.float32) / 2 + offset, size)
 
 
 def _clip(objects, low, high, size):

@@ -29,9 +29,13 @@ def sample_windows(images, matrices, centres, size, interpolation="BILINEAR", fi
     transforms = tf.stack([xx, xy, starts[:, 1], yx, yy, starts[:, 0], zero, zero], axis=1)
     exact = interpolation == "NEAREST" or images.dtype == tf.float32  # the operation itself would cut fractions off
     sampled = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images if exact else tf.cast(images, tf.float32), transforms=transforms, output_shape=tf.constant([height, width]), fill_value=fill,
-        interpolation=interpolation, fill_mode="CONSTANT",
-    )  # fmt: skip
+        images=images if exact else tf.cast(images, tf.float32),
+        transforms=transforms,
+        output_shape=tf.constant([height, width]),
+        fill_value=fill,
+        interpolation=interpolation,
+        fill_mode="CONSTANT",
+    )
     if not exact:
         sampled = tf.cast(tf.round(sampled), images.dtype)
     return tf.ensure_shape(sampled, [None, height, width, images.shape[-1]])

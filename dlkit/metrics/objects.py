@@ -75,7 +75,7 @@ def _evaluate(targets: dict[str, list], found: list[list[tuple]], known: Sequenc
     for row, (boxes, labels) in enumerate(zip(targets["boxes"], targets["labels"], strict=True)):
         for box, label in zip(boxes, labels, strict=True):
             annotations.append(_annotation(len(annotations) + 1, row, box, index[label]) | {"iscrowd": int(box[4])})
-    results = []
+    results: list[dict[str, Any]] = []
     for row, detections in enumerate(found):
         for box, label, score in detections:
             results.append(_annotation(len(results) + 1, row, box, index[label]) | {"score": score, "iscrowd": 0})

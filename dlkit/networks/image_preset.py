@@ -23,7 +23,7 @@ def preset(name_or_folder, input_shape, outputs, *, dropout=0.0):
     Raises:
         ValueError: there is no such preset, it cannot be fetched, or it is no image backbone.
     """
-    converter, backbone = _load(name_or_folder)
+    converter, backbone = load_preset(name_or_folder)
     image = keras.Input(input_shape, name="image")
     x = image
     channels = backbone.input.shape[-1]
@@ -40,7 +40,8 @@ def preset(name_or_folder, input_shape, outputs, *, dropout=0.0):
     return keras.Model({"image": image}, {"logits": logits}, name="preset")
 
 
-def _load(name_or_folder):
+def load_preset(name_or_folder):
+    """The image converter of a preset, or None, and its backbone. Raises ValueError as `preset` does."""
     try:
         import keras_hub
     except ImportError as error:
@@ -76,6 +77,11 @@ def _preprocess(x, converter, backbone_size):
             names = ("interpolation", "antialias", "crop_to_aspect_ratio", "pad_to_aspect_ratio")
             options = {name: getattr(converter, name) for name in names}
         x = keras.layers.Resizing(*size, name="resize", **options)(x)
+    return rescaled(x, converter)
+
+
+def rescaled(x, converter):
+    """An image with the scale and offset of a converter, or None, which leaves it as it is."""
     scale, offset = (None, None) if converter is None else (converter.scale, converter.offset)
     if scale is None and offset is None:
         return x

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,6 +163,27 @@ class ObjectDetector(Task):
         count = answer["num_detections"]
         return {name: answer[name][:count] for name in ("boxes", "labels", "scores")}
 
+    def write_answers(self, answers: Iterable[tuple[str, dict[str, Any]]], folder: Path, output: Path) -> None:
+        """COCO's results: a list of detections. The ids are those of the folder's annotations, else count from 1."""
+        images, categories = _ids(folder)
+        results = []
+        for path, answer in answers:
+            image = images.setdefault(Path(path).name, len(images) + 1)
+            for box, label, score in zip(answer["boxes"], answer["labels"], answer["scores"], strict=True):
+                top, left, bottom, right = box
+                category = categories.get(label, self.labels_.index(label) + 1)
+                results.append(
+                    {
+                        "image_id": image,
+                        "file_name": Path(path).name,
+                        "category_id": category,
+                        "category": label,
+                        "bbox": [left, top, right - left, bottom - top],
+                        "score": score,
+                    }
+                )
+        output.write_text(json.dumps(results))
+
     def draw(self, data: Any, path: Path) -> bool:
         from dlkit.data.read import read
         from dlkit.plots_boxes import plot_detections
@@ -226,3 +249,13 @@ class ObjectDetector(Task):
         return keras.Model(
             {"predictions": predictions, "original_size": size}, detect(predictions, size), name="postprocess"
         )
+
+
+def _ids(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Ids by file name and by category, of COCO annotations in a folder or beside it; none where there are none."""
+    from dlkit.data.coco import find_coco
+
+    file = find_coco(folder) or find_coco(folder.absolute().parent)
+    data = json.loads(file.read_text("utf-8")) if file else {"images": [], "categories": []}
+    images = {Path(image["file_name"]).name: image["id"] for image in data["images"]}
+    return images, {category["name"]: category["id"] for category in data["categories"]}

@@ -29,7 +29,7 @@ def encode_table(task: Task, table: Table) -> tuple[Store, list[str]]:
     Raises:
         DataError: a value is of the wrong kind, or no row could be encoded.
     """
-    store, skipped = Store(len(table), task.cache_mb), []
+    store, skipped = Store(len(table) * task.pieces(), task.cache_mb), []
     columns = {**task.inputs, **task.target}
     encode = tf.function(_encoder(task)).get_concrete_function(tensor_specs(columns))
     for start in range(0, len(table), CHUNK):
@@ -40,7 +40,7 @@ def encode_table(task: Task, table: Table) -> tuple[Store, list[str]]:
             except UnreadableError as error:
                 skipped.append(str(error))
         for kept, batch in _encode_chunk(encode, columns, table, rows, skipped):
-            store.append(batch, kept)
+            store.append(batch, [index for index in kept for _ in range(task.pieces())])
     if not store.rows:
         raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
     return store, skipped

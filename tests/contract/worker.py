@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from quick import small
+from quick import STEADY, small
 
 from dlkit.data.read import read
 from dlkit.serving import export
@@ -31,7 +31,18 @@ def small_task(name, **knobs):
     usual = {"dropout": 0.0, "class_weights": "balanced", "clip_norm": 0.05, "weight_decay": 1e-3}
     known = {field.name for field in dataclasses.fields(task_class)}
     usual = {knob: value for knob, value in usual.items() if knob in known}
-    return task_class(**{**usual, **small(name), "epochs": EPOCHS, "patience": 1, "monitor": "loss", "batch_size": 32, **knobs})
+    return task_class(
+        **{
+            **usual,
+            **small(name),
+            **STEADY.get(name, {}),
+            "epochs": EPOCHS,
+            "patience": 1,
+            "monitor": "loss",
+            "batch_size": 32,
+            **knobs,
+        }
+    )
 
 
 def fit(task, strategy, rows=ROWS, **options):

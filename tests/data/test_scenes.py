@@ -104,8 +104,8 @@ def test_samples_are_sources():
         assert boxes.raw(0, {"boxes": CrowdBoxes()})["boxes"].shape == (len(boxes.columns["labels"][0]), 5)
         masks = read(segmentation_sample()[part], {"image": Image(), "mask": Mask()})
         assert len(masks) == count
-        assert masks.classes == CLASSES
-        assert check_masks(masks.take(range(10))) <= 11
+        assert list(masks.classes) == ["background", "digit"]
+        assert check_masks(masks.take(range(10))) == 2
 
 
 def test_refused(monkeypatch):

@@ -110,3 +110,12 @@ def test_without_knobs_nothing_changes():
     images, objects = augmented()
     np.testing.assert_array_equal(images, scene()[0])
     np.testing.assert_array_equal(np.sort(objects, 1), np.sort(scene()[1].numpy(), 1))
+
+
+def test_it_runs_inside_of_a_data_set():
+    def augment(images, objects):
+        return augment_objects(images, objects, seed=3, step=tf.constant(0, tf.int64), scale=0.5, turn=True)
+
+    made = next(iter(tf.data.Dataset.from_tensors(scene()).map(augment)))
+    for inside, outside in zip(made, augmented(scale=0.5, turn=True), strict=True):
+        np.testing.assert_allclose(inside, outside, atol=1e-4)

@@ -1,0 +1,141 @@
+"""Segmenters on real slices of tissue and on the built-in scenes.
+
+python benchmarks/segmentation.py accuracy tissue|scenes [--minutes M] [--seeds 0 1 2] [--network NAME] [KNOB=VALUE ...]
+python benchmarks/segmentation.py networks [--minutes M]
+python benchmarks/segmentation.py latency
+
+`accuracy` trains for so many minutes, reading and encoding not included, and prints metrics of the served masks of the
+test images, which nothing is chosen on. `networks` gives every network the same minutes on the tissue, and prints
+seconds of a step, parameters, size of the export and mean IoU. `latency` asks the served graph for one JPEG of
+640 x 480, whole and in parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from machine import DATA, print_machine
+from timing import clock, knobs_of, median_ms
+
+NETWORKS = ("unet", "deeplab_v3", "segformer")
+# Brains are symmetric, and every slice lies the same way.
+KNOBS: dict[str, dict[str, Any]] = {
+    "tissue": {"flip": "horizontal", "validation_split": 0.0},
+    "scenes": {"validation_split": 0.0},
+}
+BEYOND_EPOCHS = 3.0  # seconds that `fit` needs for its first step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("accuracy", "networks", "latency"))
+    parser.add_argument("data", nargs="?", choices=KNOBS, default="tissue")
+    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--network", default="unet")
+    given = parser.parse_args()
+    print_machine()
+    knobs = knobs_of(given.knobs)
+    if given.what == "latency":
+        latency()
+    elif given.what == "networks":
+        for network in NETWORKS:
+            print_network(network, given.minutes, knobs)
+    else:
+        scores = [accuracy(given.data, given.network, given.minutes, seed, knobs)[1] for seed in given.seeds]
+        values = [score["mean_iou"] for score in scores]
+        print(f"mean IoU: mean {statistics.mean(values):.4f}, from {min(values):.4f} to {max(values):.4f}")
+
+
+def sources(data: str) -> tuple[Any, Any]:
+    """Training and test data."""
+    if data == "tissue":
+        return str(DATA / "tissue" / "train"), str(DATA / "tissue" / "test")
+    from dlkit.data.samples.scenes import segmentation_sample
+
+    sample = segmentation_sample()
+    return sample["train"], sample["test"]
+
+
+def accuracy(data: str, network: str, minutes: float, seed: int, knobs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Trains for so many minutes: the epochs follow from the seconds of one epoch, timed before."""
+    import dlkit
+
+    train, test = sources(data)
+    settings = {**KNOBS[data], **knobs, "network": network, "seed": seed}
+    if "epochs" not in settings:
+        settings["epochs"] = max(int((minutes * 60 - BEYOND_EPOCHS) / _seconds_of_epoch(train, settings)), 1)
+    timer = clock()
+    task = dlkit.ImageSegmenter(**settings)
+    task.fit(train, strategy="one", callbacks=[timer], verbose=0)
+    metrics = task.evaluate(test)
+    shown = " ".join(f"{name} {metrics[name]:.4f}" for name in ("mean_iou", "mean_dice", "pixel_accuracy"))
+    classes = ", ".join(f"{name} {facts['iou']:.3f}" for name, facts in metrics["per_class"].items())
+    print(
+        f"{data}, {network}, seed {seed}: {settings['epochs']} epochs in {sum(timer.seconds) / 60:.1f} minutes, "
+        f"{shown}; IoU of {classes}",
+        flush=True,
+    )
+    return task, {**metrics, "seconds": statistics.median(timer.seconds)}
+
+
+def _seconds_of_epoch(train: Any, settings: dict[str, Any]) -> float:
+    import dlkit
+
+    timer = clock()
+    dlkit.ImageSegmenter(**settings, epochs=3).fit(train, strategy="one", callbacks=[timer], verbose=0)
+    return min(timer.seconds[1:])
+
+
+def print_network(network: str, minutes: float, knobs: dict[str, Any]) -> None:
+    task, metrics = accuracy("tissue", network, minutes, 0, knobs)
+    steps = -(-task.fingerprint_["rows"] // task.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        version = task.export(Path(folder) / "tissue")
+        size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+    print(
+        f"  {task.stages_.network.count_params():,} parameters, {metrics['seconds'] / steps:.2f} s a step of "
+        f"{task.batch_size}, export of {size / 1e6:.1f} MB",
+        flush=True,
+    )
+
+
+def latency() -> None:
+    import dlkit
+    from dlkit.lazy import load_tensorflow, tf
+
+    load_tensorflow()
+    from dlkit.serving.task_export import task_signatures, trace
+
+    train, _ = sources("scenes")
+    noise = tf.random.stateless_uniform([60, 80, 3], [1, 2], 0, 256, tf.int32)
+    jpeg = tf.constant([tf.io.encode_jpeg(tf.cast(tf.image.resize(noise, [480, 640]), tf.uint8)).numpy()])
+    few = {name: values[:32] if name != "classes" else values for name, values in train.items()}
+    for network in NETWORKS:
+        task = dlkit.ImageSegmenter(network=network, epochs=1, image_size=256)
+        task.fit(few, strategy="one", verbose=0)
+        served, stages = trace(task_signatures(task)[0]), task.stages_
+        decode = tf.function(lambda x, model=stages.preprocess: model({"image": x}, training=False))
+        run = tf.function(lambda x, model=stages.network: model({"image": x}, training=False)["logits"])
+        answer = tf.function(
+            lambda x, size, model=stages.postprocess: model({"logits": x, "original_size": size}, training=False)
+        )
+        made = decode(jpeg)
+        logits = run(made["image"])
+        whole = median_ms(lambda served=served: served(image=jpeg))
+        parts = {
+            "decode and resize": median_ms(lambda decode=decode: decode(jpeg)),
+            "network": median_ms(lambda run=run, made=made: run(made["image"])),
+            "mask": median_ms(lambda answer=answer, logits=logits, made=made: answer(logits, made["original_size"])),
+        }
+        shown = ", ".join(f"{name} {ms:.1f} ms ({ms / sum(parts.values()):.0%})" for name, ms in parts.items())
+        print(f"{network} at 256 x 256: {whole:.1f} ms; {shown}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

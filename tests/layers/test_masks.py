@@ -1,0 +1,104 @@
+"""Masks to the network's size and back: aligned with the image, and each row for itself."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from dlkit.layers import encode_masks
+from dlkit.layers.decode_image import DecodeImage
+from dlkit.layers.encode_masks import EncodeMasks, classes_at
+from dlkit.layers.fit_masks import fit_masks
+from dlkit.png import decode_mask, encode_image, encode_mask
+
+SIZES = [(24, 36), (60, 36), (36, 60), (1, 40), (40, 1), (7, 5)]
+
+
+def random_mask(size, seed=0):
+    blocks = np.random.default_rng(seed).integers(0, 4, (-(-size[0] // 6), -(-size[1] // 6))).astype(np.uint8)
+    return np.kron(blocks, np.ones((6, 6), np.uint8))[: size[0], : size[1]]
+
+
+def test_an_image_of_the_network_s_size_keeps_its_mask():
+    mask = random_mask((24, 36))
+    for fit in ("stretch", "pad"):
+        np.testing.assert_array_equal(fit_masks(tf.constant([encode_mask(mask)]), 24, 36, fit)[0], mask)
+
+
+def test_stretching_takes_the_nearest_pixel_of_pillow():
+    mask = random_mask((60, 36))
+    expected = Image.fromarray(mask).resize((36, 24), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(fit_masks(tf.constant([encode_mask(mask)]), 24, 36, "stretch")[0], expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+def test_masks_lie_where_their_images_do(fit, size):
+    """An image that shows its mask, both fitted: they differ at borders alone; what is padded is black and no class."""
+    mask = random_mask(size)
+    image = DecodeImage(48, 48, 1, fit=fit)(tf.constant([encode_image(mask * 60 + 40)])).numpy()[0, ..., 0]
+    fitted = fit_masks(tf.constant([encode_mask(mask)]), 48, 48, fit).numpy()[0]
+    np.testing.assert_array_equal(fitted == 255, image < 20)
+    seen = fitted != 255
+    wrong = np.abs(image.astype(int) - (fitted.astype(int) * 60 + 40)) > 91
+    assert wrong[seen].mean() < 0.02
+    if min(size) > 6:
+        assert (np.abs(image.astype(int) - (fitted.astype(int) * 60 + 40))[seen] < 10).mean() > 0.6
+
+
+def test_a_broken_mask_is_refused():
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        fit_masks(tf.constant([encode_mask(random_mask((24, 36)))[:40]]), 24, 36, "pad")
+
+
+def logits_of(mask, classes=4):
+    return 5.0 * tf.one_hot(tf.constant(mask), classes)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (300, 500)])
+def test_classes_are_those_of_tensorflow_s_resizing(size, monkeypatch):
+    logits = tf.constant(np.random.default_rng(1).normal(size=(24, 36, 5)), tf.float32)
+    expected = tf.argmax(tf.image.resize(logits, size), axis=-1).numpy()
+    for strip in (2**22, 2000, 1):  # one strip, several, and one line each
+        monkeypatch.setattr(encode_masks, "STRIP", strip)
+        made = classes_at(logits, tf.constant(size)).numpy()
+        assert made.shape == size
+        assert (made != expected).mean() < 1e-3  # ties
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+def test_there_and_back_again(fit):
+    """What a perfect network says of a fitted mask is the mask again, but for pixels at borders."""
+    for size in ((120, 90), (90, 120), (100, 100)):
+        mask = np.kron(random_mask((12, 12)), np.ones((20, 20), np.uint8))[: size[0], : size[1]]
+        fitted = fit_masks(tf.constant([encode_mask(mask)]), 96, 96, fit)
+        answer = EncodeMasks(fit)(logits_of(np.where(fitted == 255, 3, fitted)), tf.constant([size]))
+        back = decode_mask(answer.numpy()[0])
+        assert back.shape == size
+        assert (back == mask).mean() > 0.97
+
+
+def test_rows_of_several_sizes_answer_as_alone():
+    sizes = tf.constant([(24, 36), (5, 90), (90, 5), (1, 1)])
+    logits = tf.constant(np.random.default_rng(2).normal(size=(4, 24, 36, 3)), tf.float32)
+    layer = EncodeMasks("pad")
+    together = layer(logits, sizes).numpy()
+    for row in range(4):
+        assert layer(logits[row : row + 1], sizes[row : row + 1]).numpy()[0] == together[row]
+        image = Image.open(io.BytesIO(together[row]))
+        assert (image.mode, image.size[::-1]) == ("L", tuple(sizes[row].numpy()))
+
+
+def test_the_letterbox_is_cut_away():
+    logits = np.zeros((1, 24, 24, 2), np.float32)
+    logits[..., 1] = 1
+    logits[:, 6:18, :, 0] = 2  # class 0 where a 10 x 20 image lies, class 1 above and below
+    assert not decode_mask(EncodeMasks("pad")(logits, tf.constant([(10, 20)])).numpy()[0]).any()
+    assert decode_mask(EncodeMasks("stretch")(logits, tf.constant([(10, 20)])).numpy()[0]).any()
+
+
+def test_a_wrong_fit_is_refused():
+    with pytest.raises(ValueError, match="Received: fit='crop'"):
+        EncodeMasks("crop")
