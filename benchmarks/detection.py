@@ -4,24 +4,23 @@ python benchmarks/detection.py accuracy trees|scenes [--minutes M] [--seeds 0 1 
 python benchmarks/detection.py networks [--minutes M]
 python benchmarks/detection.py latency
 
-`accuracy` trains for so many minutes, reading and encoding not included, and prints COCO's metrics of the served answers
-on the test images, which nothing is chosen on. `networks` gives every network the same minutes on the trees, and prints
-seconds of a step, parameters, size of the export and average precision. `latency` asks the served graph for one JPEG of
-640 x 480, whole and in parts.
+`accuracy` trains for so many minutes, reading and encoding not included, and prints COCO's metrics of the served
+answers on the test images, which nothing is chosen on. `networks` gives every network the same minutes on the trees,
+and prints seconds of a step, parameters, size of the export and average precision. `latency` asks the served graph for
+one JPEG of 640 x 480, whole and in parts.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import functools
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from machine import DATA, print_machine
+from timing import clock, knobs_of, median_ms
 
 NETWORKS = ("centernet", "retinanet", "yolo_v8")
 KNOBS: dict[str, dict[str, Any]] = {
@@ -40,7 +39,7 @@ def main() -> None:
     parser.add_argument("--network", default="centernet")
     given = parser.parse_args()
     print_machine()
-    knobs = {name: _value(text) for name, _, text in (knob.partition("=") for knob in given.knobs)}
+    knobs = knobs_of(given.knobs)
     if given.what == "latency":
         for network in NETWORKS:
             print_latency(network)
@@ -52,13 +51,6 @@ def main() -> None:
         for name in ("AP50", "AP"):
             values = [score[name] for score in scores]
             print(f"{name}: mean {statistics.mean(values):.3f}, from {min(values):.3f} to {max(values):.3f}")
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def sources(data: str) -> tuple[Any, Any]:
@@ -80,41 +72,22 @@ def accuracy(data: str, network: str, minutes: float, seed: int, knobs: dict[str
     settings = {**KNOBS[data], **knobs, "network": network, "seed": seed}
     if "epochs" not in settings:
         settings["epochs"] = max(int(minutes * 60 / _seconds_of_epoch(train, settings)), 1)
-    clock = _clock()
+    timed = clock()
     task = dlkit.ObjectDetector(**settings)
-    task.fit(train, strategy="one", callbacks=[clock], verbose=0)
+    task.fit(train, strategy="one", callbacks=[timed], verbose=0)
     metrics = task.evaluate(test)
     shown = " ".join(f"{name} {metrics[name]:.3f}" for name in ("AP50", "AP", "AP75", "AR100"))
-    took = f"{settings['epochs']} epochs in {sum(clock.seconds) / 60:.1f} minutes"
+    took = f"{settings['epochs']} epochs in {sum(timed.seconds) / 60:.1f} minutes"
     print(f"{data}, {network}, seed {seed}: {took}, {shown}", flush=True)
-    return task, {**metrics, "seconds": statistics.median(clock.seconds)}
+    return task, {**metrics, "seconds": statistics.median(timed.seconds)}
 
 
 def _seconds_of_epoch(train: Any, settings: dict[str, Any]) -> float:
     import dlkit
 
-    clock = _clock()
-    dlkit.ObjectDetector(**settings, epochs=3).fit(train, strategy="one", callbacks=[clock], verbose=0)
-    return min(clock.seconds[1:])
-
-
-def _clock() -> Any:
-    from dlkit.lazy import keras, load_tensorflow
-
-    load_tensorflow()
-
-    class Clock(keras.callbacks.Callback):
-        def __init__(self):
-            super().__init__()
-            self.seconds: list[float] = []
-
-        def on_epoch_begin(self, epoch, logs=None):
-            self.begun = time.perf_counter()
-
-        def on_epoch_end(self, epoch, logs=None):
-            self.seconds.append(time.perf_counter() - self.begun)
-
-    return Clock()
+    timed = clock()
+    dlkit.ObjectDetector(**settings, epochs=3).fit(train, strategy="one", callbacks=[timed], verbose=0)
+    return min(timed.seconds[1:])
 
 
 def print_network(network: str, minutes: float, knobs: dict[str, Any]) -> None:
@@ -148,25 +121,14 @@ def print_latency(network: str) -> None:
     decode, run, detect = (tf.function(functools.partial(model, training=False)) for model in models)
     made = decode({"image": jpeg})
     given = {**run({"image": made["image"]}), "original_size": made["original_size"]}
-    served = _median(lambda: whole(image=jpeg))
+    served = median_ms(lambda: whole(image=jpeg))
     parts = {
-        "decode and resize": _median(lambda: decode({"image": jpeg})),
-        "network": _median(lambda: run({"image": made["image"]})),
-        "decoding and suppression": _median(lambda: detect(given)),
+        "decode and resize": median_ms(lambda: decode({"image": jpeg})),
+        "network": median_ms(lambda: run({"image": made["image"]})),
+        "decoding and suppression": median_ms(lambda: detect(given)),
     }
     shown = ", ".join(f"{name} {ms:.1f} ms ({ms / sum(parts.values()):.0%})" for name, ms in parts.items())
     print(f"{network} at 320 x 320: {served:.1f} ms; {shown}", flush=True)
-
-
-def _median(work: Any, times: int = 30) -> float:
-    """Milliseconds."""
-    work()
-    seconds = []
-    for _ in range(times):
-        begun = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begun)
-    return 1e3 * statistics.median(seconds)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def tint(number: int) -> np.ndarray:
 
 def _plot_confusion(axes: Any, names: Sequence[str], counts: np.ndarray) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set(xlabel="answered class", ylabel="true class", title="share of a true class's pixels")
     if len(names) > MOST_NAMED:
         return

@@ -1,8 +1,8 @@
 """KerasCV's YOLOv8: places of three strides, and objects assigned to the places that see them best.
 
 Jocher et al., 2023, github.com/ultralytics/ultralytics; the assignment is Feng et al., 2021, arXiv:2108.07755, and
-sides are distributions over 16 distances, Li et al., 2020, arXiv:2006.04388. KerasCV 0.9 is its last release: this file alone
-imports it.
+sides are distributions over 16 distances, Li et al., 2020, arXiv:2006.04388. KerasCV 0.9 is its last release:
+this file alone imports it.
 """
 
 import math

@@ -22,9 +22,9 @@ def score_objects(targets: dict[str, list], answers: dict[str, list], known: Seq
 
     Returns:
         `AP`, mean over classes and overlaps of 0.5 to 0.95; `AP50`, `AP75`; `AP_small`, `AP_medium`, `AP_large` where
-        there are such objects; `AR1`, `AR10`, `AR100`, recall of so many answers an image; `baseline_AP50`, of one median
-        box in every image; `rows`, `objects`; `per_class` with AP, AP50 and objects; `precision_recall`: precision at
-        101 recalls from 0 to 1, at an overlap of 0.5, mean over classes.
+        there are such objects; `AR1`, `AR10`, `AR100`, recall of so many answers an image; `baseline_AP50`, of one
+        median box in every image; `rows`, `objects`; `per_class` with AP, AP50 and objects; `precision_recall`:
+        precision at 101 recalls from 0 to 1, at an overlap of 0.5, mean over classes.
     """
     found = [_detections(row, answers) for row in range(len(answers["boxes"]))]
     evaluation = _evaluate(targets, found, known)

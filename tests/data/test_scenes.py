@@ -10,7 +10,7 @@ from dlkit.columns import CrowdBoxes, Image, Labels, Mask
 from dlkit.data.mask_facts import check_masks
 from dlkit.data.read import read
 from dlkit.data.samples import scenes as module
-from dlkit.data.samples.scenes import CLASSES, detection_sample, scenes, segmentation_sample
+from dlkit.data.samples.scenes import detection_sample, scenes, segmentation_sample
 from dlkit.errors import DlkitError
 
 
