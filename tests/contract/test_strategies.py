@@ -38,15 +38,21 @@ def saw(folder):
     return seen
 
 
+def least(name):
+    """The difference of a metric that does not count: of a share of pixels, a few of half a million that were tied."""
+    return 1e-9 if name.endswith("loss") else 5e-5
+
+
 def assert_same_run(seen, expected):
     assert seen["history"].keys() == expected["history"].keys()
     for name, values in expected["history"].items():
-        np.testing.assert_allclose(seen["history"][name], values, rtol=CLOSE, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(seen["history"][name], values, rtol=CLOSE, atol=least(name), err_msg=name)
     for kind in ("weights", "trained"):
         for number, (left, right) in enumerate(zip(seen[kind], expected[kind], strict=True)):
             largest = max(np.abs(right).max(initial=0), LEAST)
             np.testing.assert_allclose(left, right, rtol=0, atol=CLOSE * largest, err_msg=f"{kind} {number}")
-    assert seen["inside"]["metrics"] == pytest.approx(expected["inside"]["metrics"], rel=CLOSE)
+    for name, value in expected["inside"]["metrics"].items():
+        assert seen["inside"]["metrics"][name] == pytest.approx(value, rel=CLOSE, abs=least(name)), name
     for left, right in zip(seen["inside"]["answers"], expected["inside"]["answers"], strict=True):
         np.testing.assert_allclose(left, right, rtol=0, atol=CLOSE * np.abs(right).max())
 
