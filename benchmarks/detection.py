@@ -1,6 +1,7 @@
 """Detectors on real photographs and on the built-in scenes.
 
-python benchmarks/detection.py accuracy trees|scenes [--minutes M] [--seeds 0 1 2] [--network NAME] [KNOB=VALUE ...]
+python benchmarks/detection.py accuracy trees|scenes [--minutes M] [--seeds 0 1 2] [--network NAME]
+    [--picture FILE] [KNOB=VALUE ...]
 python benchmarks/detection.py networks [--minutes M]
 python benchmarks/detection.py latency
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=14.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--network", default="centernet")
+    parser.add_argument("--picture", type=Path, help="where to draw answers to test images")
     given = parser.parse_args()
     print_machine()
     knobs = knobs_of(given.knobs)
@@ -47,7 +49,12 @@ def main() -> None:
         for network in NETWORKS:
             print_network(network, given.minutes, knobs)
     else:
-        scores = [accuracy(given.data, given.network, given.minutes, seed, knobs)[1] for seed in given.seeds]
+        scores = []
+        for seed in given.seeds:
+            task, score = accuracy(given.data, given.network, given.minutes, seed, knobs)
+            scores.append(score)
+        if given.picture:
+            task.draw(sources(given.data)[1], given.picture)
         for name in ("AP50", "AP"):
             values = [score[name] for score in scores]
             print(f"{name}: mean {statistics.mean(values):.3f}, from {min(values):.3f} to {max(values):.3f}")

@@ -1,6 +1,7 @@
 """Segmenters on real slices of tissue and on the built-in scenes.
 
-python benchmarks/segmentation.py accuracy tissue|scenes [--minutes M] [--seeds 0 1 2] [--network NAME] [KNOB=VALUE ...]
+python benchmarks/segmentation.py accuracy tissue|scenes [--minutes M] [--seeds 0 1 2] [--network NAME]
+    [--picture FILE] [KNOB=VALUE ...]
 python benchmarks/segmentation.py networks [--minutes M]
 python benchmarks/segmentation.py latency
 
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--network", default="unet")
+    parser.add_argument("--picture", type=Path, help="where to draw answers to test images")
     given = parser.parse_args()
     print_machine()
     knobs = knobs_of(given.knobs)
@@ -47,7 +49,12 @@ def main() -> None:
         for network in NETWORKS:
             print_network(network, given.minutes, knobs)
     else:
-        scores = [accuracy(given.data, given.network, given.minutes, seed, knobs)[1] for seed in given.seeds]
+        scores = []
+        for seed in given.seeds:
+            task, score = accuracy(given.data, given.network, given.minutes, seed, knobs)
+            scores.append(score)
+        if given.picture:
+            task.draw(sources(given.data)[1], given.picture)
         values = [score["mean_iou"] for score in scores]
         print(f"mean IoU: mean {statistics.mean(values):.4f}, from {min(values):.4f} to {max(values):.4f}")
 

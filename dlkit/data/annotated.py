@@ -7,8 +7,8 @@ from pathlib import Path
 from dlkit.columns import Boxes, Column
 from dlkit.data.box_rows import read_box_rows
 from dlkit.data.coco import find_coco, is_coco, read_coco
-from dlkit.data.folders import SPLITS, entries_of
-from dlkit.data.mask_folder import IMAGES, MASKS, read_mask_folder
+from dlkit.data.folders import IMAGES, MASKS, SPLITS, entries_of
+from dlkit.data.mask_folder import read_mask_folder
 from dlkit.data.match import quoted, wants
 from dlkit.data.table import Table
 from dlkit.data.voc import is_voc, read_voc, read_voc_list

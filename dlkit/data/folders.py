@@ -20,6 +20,7 @@ SUFFIXES = {Image: (".jpg", ".jpeg", ".png", ".bmp", ".gif"), Text: (".txt",)}
 _TABLES = tuple(
     f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in (".csv", ".tsv", ".jsonl", ".parquet")
 )
+IMAGES, MASKS = "images", "masks"  # the folders of a segmenter's training data
 SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
 
@@ -27,7 +28,7 @@ def read_folder(path: Path, source: str, columns: dict[str, Column], rename: dic
     """One row a file, in sorted order.
 
     With a label among the columns, the label is the folder on the first level: `cat/2019/x.jpg` is a cat.
-    Without one, every file below counts. A table `labels` or `metadata` (csv, tsv, jsonl, parquet) in
+    Without one, every file below counts; of `images/` beside `masks/`, the images. A table `labels` or `metadata` (csv, tsv, jsonl, parquet) in
     the folder goes before either; its column `image` or `file_name` holds the files' paths. Where boxes or masks are
     wanted, `read_annotated` reads a folder without a table. Hidden files are passed over. Files of other kinds are
     passed over too, and a warning counts them.
@@ -43,7 +44,8 @@ def read_folder(path: Path, source: str, columns: dict[str, Column], rename: dic
     content, target = _roles(columns, source)
     suffixes = SUFFIXES[type(columns[content])]
     if target is None:
-        files, skipped = files_in(path, suffixes)
+        beside_masks = suffixes is SUFFIXES[Image] and (path / IMAGES).is_dir() and (path / MASKS).is_dir()
+        files, skipped = files_in(path / IMAGES if beside_masks else path, suffixes)
         if not files:
             raise DataError(f"{source} holds no {_kind(suffixes)}{_list_skipped(skipped)}.")
         labels = None

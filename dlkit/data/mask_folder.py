@@ -12,13 +12,13 @@ import numpy as np
 
 from dlkit.columns import Column, Image, Mask
 from dlkit.data.files import read_text
-from dlkit.data.folders import SUFFIXES, files_in
+from dlkit.data.folders import IMAGES, MASKS, SUFFIXES, files_in
 from dlkit.data.match import by_kind, quoted
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.png import colours
 
-IMAGES, MASKS, CLASSES = "images", "masks", "classes.json"
+CLASSES = "classes.json"
 _SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")
 _NO_CLASS = "255"
 

@@ -66,6 +66,7 @@ def test_folder_of_images_and_masks(tmp_path):
     assert table.classes == ()
     assert table.where(0) == str(tmp_path / "images" / "a.jpg")
     assert check_masks(table) == 3  # 255 is no class
+    assert read(tmp_path, {"image": Image()}).columns == {"image": table.columns["image"]}  # masks are no images
 
 
 @pytest.mark.parametrize("place", [".", ".."])
