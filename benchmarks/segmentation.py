@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--network", default="unet")
     parser.add_argument("--picture", type=Path, help="where to draw answers to test images")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     print_machine()
     knobs = knobs_of(given.knobs)
     if given.what == "latency":

@@ -28,10 +28,10 @@ def read_folder(path: Path, source: str, columns: dict[str, Column], rename: dic
     """One row a file, in sorted order.
 
     With a label among the columns, the label is the folder on the first level: `cat/2019/x.jpg` is a cat.
-    Without one, every file below counts; of `images/` beside `masks/`, the images. A table `labels` or `metadata` (csv, tsv, jsonl, parquet) in
-    the folder goes before either; its column `image` or `file_name` holds the files' paths. Where boxes or masks are
-    wanted, `read_annotated` reads a folder without a table. Hidden files are passed over. Files of other kinds are
-    passed over too, and a warning counts them.
+    Without one, every file below counts; of `images/` beside `masks/`, the images. A table `labels` or `metadata`
+    (csv, tsv, jsonl, parquet) in the folder goes before either; its column `image` or `file_name` holds the files'
+    paths. Where boxes or masks are wanted, `read_annotated` reads a folder without a table. Hidden files are passed
+    over. Files of other kinds are passed over too, and a warning counts them.
     """
     table = _table_in(path, source)
     if table is not None:
