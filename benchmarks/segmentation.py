@@ -25,7 +25,7 @@ from timing import clock, knobs_of, median_ms
 NETWORKS = ("unet", "deeplab_v3", "segformer")
 # Chosen on blocks of the training slices. Brains are symmetric, and every slice lies the same way.
 KNOBS: dict[str, dict[str, Any]] = {
-    "tissue": {"flip": "horizontal", "losses": "cross_entropy", "validation_split": 0.0},
+    "tissue": {"flip": "horizontal", "losses": "cross_entropy", "depth": 3, "validation_split": 0.0},
     "scenes": {"validation_split": 0.0},
 }
 BEYOND_EPOCHS = 3.0  # seconds that `fit` needs for its first step
@@ -96,7 +96,7 @@ def _seconds_of_epoch(train: Any, settings: dict[str, Any]) -> float:
 
     timer = clock()
     dlkit.ImageSegmenter(**settings, epochs=3).fit(train, strategy="one", callbacks=[timer], verbose=0)
-    return min(timer.seconds[1:])
+    return statistics.mean(timer.seconds[1:])
 
 
 def print_network(network: str, minutes: float, knobs: dict[str, Any]) -> None:
