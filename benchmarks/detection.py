@@ -13,7 +13,6 @@ one JPEG of 640 x 480, whole and in parts.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import statistics
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import DATA, print_machine
-from timing import clock, knobs_of, median_ms
+from timing import bytes_of, clock, image_arguments, median_ms, noise_jpeg, print_scores
 
 NETWORKS = ("centernet", "retinanet", "yolo_v8")
 # Chosen on scenes of the part for validation; the trees' from the kind of pictures, nothing is held out of so few.
@@ -42,33 +41,23 @@ KNOBS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("accuracy", "networks", "latency"))
-    parser.add_argument("data", nargs="?", choices=KNOBS, default="trees")
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
-    parser.add_argument("--minutes", type=float, default=14.0)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--network", default="centernet")
-    parser.add_argument("--picture", type=Path, help="where to draw answers to test images")
-    given = parser.parse_intermixed_args()
+    given = image_arguments(__doc__, KNOBS, 14.0, "centernet")
     print_machine()
-    knobs = knobs_of(given.knobs)
     if given.what == "latency":
         for network in NETWORKS:
             print_latency(network)
     elif given.what == "networks":
         for network in NETWORKS:
-            print_network(network, given.minutes, knobs)
+            print_network(network, given.minutes, given.knobs)
     else:
         scores = []
         for seed in given.seeds:
-            task, score = accuracy(given.data, given.network, given.minutes, seed, knobs)
+            task, score = accuracy(given.data, given.network, given.minutes, seed, given.knobs)
             scores.append(score)
         if given.picture:
             task.draw(sources(given.data)[1], given.picture)
         for name in ("AP50", "AP"):
-            values = [score[name] for score in scores]
-            print(f"{name}: mean {statistics.mean(values):.3f}, from {min(values):.3f} to {max(values):.3f}")
+            print_scores(name, [score[name] for score in scores], 3)
 
 
 def sources(data: str) -> tuple[Any, Any]:
@@ -115,7 +104,7 @@ def print_network(network: str, minutes: float, knobs: dict[str, Any]) -> None:
     steps = -(-132 // task.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         version = task.export(Path(folder) / "trees")
-        size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+        size = bytes_of(version)
     print(
         f"  {task.stages_.network.count_params():,} parameters, {metrics['seconds'] / steps:.2f} s a step of "
         f"{task.batch_size}, export of {size / 1e6:.1f} MB",
@@ -133,9 +122,7 @@ def print_latency(network: str) -> None:
 
     task = dlkit.ObjectDetector(network=network, epochs=1, image_size=320)
     task.fit(sources("trees")[0], strategy="one", verbose=0)
-    noise = tf.random.stateless_uniform([60, 80, 3], [1, 2], 0, 256, tf.int32)
-    image = tf.cast(tf.image.resize(noise, [480, 640]), tf.uint8)
-    jpeg = tf.constant([tf.io.encode_jpeg(image).numpy()])
+    jpeg = noise_jpeg()
     whole = trace(task_signatures(task)[0])
     models = (task.stages_.preprocess, task.stages_.network, task.stages_.postprocess)
     decode, run, detect = (tf.function(functools.partial(model, training=False)) for model in models)

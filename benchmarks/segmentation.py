@@ -13,14 +13,13 @@ seconds of a step, parameters, size of the export and mean IoU. `latency` asks t
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from machine import DATA, print_machine
-from timing import clock, knobs_of, median_ms
+from timing import bytes_of, clock, image_arguments, median_ms, noise_jpeg, print_scores
 
 NETWORKS = ("unet", "deeplab_v3", "segformer")
 # Chosen on blocks of the training slices. Brains are symmetric, and every slice lies the same way.
@@ -32,31 +31,21 @@ BEYOND_EPOCHS = 3.0  # seconds that `fit` needs for its first step
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("accuracy", "networks", "latency"))
-    parser.add_argument("data", nargs="?", choices=KNOBS, default="tissue")
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
-    parser.add_argument("--minutes", type=float, default=4.0)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--network", default="unet")
-    parser.add_argument("--picture", type=Path, help="where to draw answers to test images")
-    given = parser.parse_intermixed_args()
+    given = image_arguments(__doc__, KNOBS, 4.0, "unet")
     print_machine()
-    knobs = knobs_of(given.knobs)
     if given.what == "latency":
         latency()
     elif given.what == "networks":
         for network in NETWORKS:
-            print_network(network, given.minutes, knobs)
+            print_network(network, given.minutes, given.knobs)
     else:
         scores = []
         for seed in given.seeds:
-            task, score = accuracy(given.data, given.network, given.minutes, seed, knobs)
+            task, score = accuracy(given.data, given.network, given.minutes, seed, given.knobs)
             scores.append(score)
         if given.picture:
             task.draw(sources(given.data)[1], given.picture)
-        values = [score["mean_iou"] for score in scores]
-        print(f"mean IoU: mean {statistics.mean(values):.4f}, from {min(values):.4f} to {max(values):.4f}")
+        print_scores("mean IoU", [score["mean_iou"] for score in scores], 4)
 
 
 def sources(data: str) -> tuple[Any, Any]:
@@ -104,7 +93,7 @@ def print_network(network: str, minutes: float, knobs: dict[str, Any]) -> None:
     steps = -(-task.fingerprint_["rows"] // task.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         version = task.export(Path(folder) / "tissue")
-        size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+        size = bytes_of(version)
     print(
         f"  {task.stages_.network.count_params():,} parameters, {metrics['seconds'] / steps:.2f} s a step of "
         f"{task.batch_size}, export of {size / 1e6:.1f} MB",
@@ -120,8 +109,7 @@ def latency() -> None:
     from dlkit.serving.task_export import task_signatures, trace
 
     train, _ = sources("scenes")
-    noise = tf.random.stateless_uniform([60, 80, 3], [1, 2], 0, 256, tf.int32)
-    jpeg = tf.constant([tf.io.encode_jpeg(tf.cast(tf.image.resize(noise, [480, 640]), tf.uint8)).numpy()])
+    jpeg = noise_jpeg()
     few = {name: values[:32] if name != "classes" else values for name, values in train.items()}
     for network in NETWORKS:
         task = dlkit.ImageSegmenter(network=network, epochs=1, image_size=256)

@@ -1,12 +1,50 @@
-"""What benchmarks share: a clock of epochs, the median of calls, knobs from the command line."""
+"""What benchmarks share: the command line of those of image tasks, a clock of epochs, the median of calls, a JPEG."""
 
 from __future__ import annotations
 
+import argparse
 import ast
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
+
+
+def image_arguments(about: str | None, data: Iterable[str], minutes: float, network: str) -> argparse.Namespace:
+    """The command line of benchmarks with `accuracy`, `networks` and `latency`; the first data is the default."""
+    choices = list(data)
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("accuracy", "networks", "latency"))
+    parser.add_argument("data", nargs="?", choices=choices, default=choices[0])
+    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--network", default=network)
+    parser.add_argument("--picture", type=Path, help="where to draw answers to test images")
+    given = parser.parse_intermixed_args()
+    given.knobs = _knobs_of(given.knobs)
+    return given
+
+
+def print_scores(name: str, values: list[float], digits: int) -> None:
+    """The mean and the spread of a metric over seeds."""
+    mean, low, high = (f"{value:.{digits}f}" for value in (statistics.mean(values), min(values), max(values)))
+    print(f"{name}: mean {mean}, from {low} to {high}")
+
+
+def bytes_of(folder: Path) -> int:
+    """The size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def noise_jpeg() -> Any:
+    """(1,) string: a JPEG of 640 x 480 of soft noise."""
+    from dlkit.lazy import tf
+
+    noise = tf.random.stateless_uniform([60, 80, 3], [1, 2], 0, 256, tf.int32)
+    image = tf.cast(tf.image.resize(noise, [480, 640]), tf.uint8)
+    return tf.constant([tf.io.encode_jpeg(image).numpy()])
 
 
 def clock() -> Any:
@@ -40,7 +78,7 @@ def median_ms(work: Callable[[], Any], times: int = 30) -> float:
     return 1e3 * statistics.median(seconds)
 
 
-def knobs_of(texts: list[str]) -> dict[str, Any]:
+def _knobs_of(texts: list[str]) -> dict[str, Any]:
     """`KNOB=VALUE` texts as knobs: numbers and truth values as Python writes them, all else as text."""
     return {name: _value(text) for name, _, text in (knob.partition("=") for knob in texts)}
 
