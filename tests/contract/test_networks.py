@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from independent import assert_served_as_predicted, lint
 from quick import small
 
 from dlkit.data.read import read
@@ -29,10 +30,28 @@ def trained(name, tmp_path, **knobs):
     return task
 
 
+@pytest.fixture(scope="module", params=NETWORKS, ids="-".join)
+def exported(request, tmp_path_factory):
+    """A task with one of its networks, and the version that it exported."""
+    name, network = request.param
+    folder = tmp_path_factory.mktemp(network)
+    task = trained(name, folder, network=network, **({"image_size": 12} if network == "lenet" else {}))
+    return task, folder / name / "1"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "network"), NETWORKS)
-def test_a_network_trains_and_exports(name, network, tmp_path):
-    trained(name, tmp_path, network=network, **({"image_size": 12} if network == "lenet" else {}))
+def test_a_network_trains_and_exports(exported):
+    task, version = exported
+    assert task.history_["loss"]
+    assert (version / "saved_model.pb").is_file()
+
+
+@pytest.mark.slow
+def test_the_loader_of_the_server_takes_every_network(exported, tools, cload, tmp_path):
+    task, version = exported
+    assert lint(tools, version)["problems"] == []
+    table = read(task.samples()["test"], {**task.inputs, **task.target}).take(range(3))
+    assert_served_as_predicted(task, version, cload, table, tmp_path)
 
 
 @pytest.mark.slow

@@ -1,0 +1,36 @@
+"""What the independent linter and loader say of an export."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+
+
+def lint(tools, version):
+    """The linter's report of a version directory."""
+    done = subprocess.run([sys.executable, tools / "sigcheck.py", version, "--json"], capture_output=True, check=False)
+    return json.loads(done.stdout)
+
+
+def assert_served_as_predicted(task, version, cload, table, folder):
+    """The loader's answers to a table's rows, in one batch, are those of `predict`. `folder` takes the requests."""
+    arguments = []
+    for name in task.inputs:
+        for row in range(len(table)):
+            path = folder / f"{name}-{row}"
+            path.write_bytes(table.raw(row, task.inputs)[name])
+            arguments.append(f"{name}=@{path}")
+    done = subprocess.run([cload, version, "serving_default", *arguments], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    holds_bytes = any(output.endswith("_bytes") for output in task.answer)
+    served, answers = json.loads(done.stdout.decode("latin-1" if holds_bytes else "utf-8")), task.answers(table)
+    for output, column in task.answer.items():
+        if output.endswith("_bytes"):
+            assert [value.encode("latin-1") for value in served[output]] == answers[output]
+            continue
+        expected = [column.show(value) for value in answers[output]]
+        if column.dtype.startswith("float"):
+            np.testing.assert_allclose(served[output], expected, atol=1e-5, rtol=1e-4)
+        else:
+            assert served[output] == expected
