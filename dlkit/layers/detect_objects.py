@@ -27,7 +27,7 @@ class DetectObjects(keras.layers.Layer):
     """
 
     def __init__(self, detector, height, width, labels, max_detections, score_threshold, iou_threshold, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.detector, self.height, self.width, self.labels = detector, height, width, list(labels)
         self.max_detections, self.score_threshold, self.iou_threshold = max_detections, score_threshold, iou_threshold
         self._decode = importlib.import_module(f"dlkit.detectors.{detector}").decode
