@@ -11,7 +11,7 @@ import numpy as np
 from dlkit.lazy import tf
 from dlkit.plots import new_figure, save_figure
 
-SHOWN = 0.3  # lowest score of a box in a picture, unless none of its image has it
+SHOWN = 0.2  # lowest score of a box in a picture, unless none of its image has it
 
 
 def plot_detections(

@@ -65,8 +65,8 @@ def network(input_shape, classes, *, width=32, dropout=0.0):
                 name=name,
             )(branch)
         )
-    together = keras.layers.Concatenate(name="heat_and_sides")(parts)
-    predictions = keras.layers.Reshape((-1, classes + 4), name="predictions")(together)
+    together = keras.layers.Concatenate(dtype="float32", name="heat_and_sides")(parts)
+    predictions = keras.layers.Reshape((-1, classes + 4), dtype="float32", name="predictions")(together)
     return keras.Model({"image": image}, {"predictions": predictions}, name="centernet")
 
 

@@ -115,3 +115,14 @@ def test_the_focal_loss_by_hand():
     expected = 0.25 * log + 0.5**4 * 0.25 * log + 0.25 * log
     np.testing.assert_allclose(_focal(heat, logits, ignored), [expected], rtol=1e-6)
     np.testing.assert_allclose(_focal(heat, logits, tf.constant([[False, True, True]])), [0.25 * log], rtol=1e-6)
+
+
+def test_predictions_have_32_bits_whatever_the_network_computes_in(detector):
+    _, module, _, _ = detector
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = module.network(SHAPE, CLASSES)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert any(layer.compute_dtype == "bfloat16" for layer in network.layers)
+    assert network.output["predictions"].dtype == "float32"
