@@ -35,7 +35,8 @@ class Stages:
         preprocess: raw input to the network's tensors.
         network: what is trained.
         postprocess: the network's outputs to the answer.
-        decode: replaces `network` when answering, for tasks that generate.
+        decode: replaces `network` when answering, for tasks that generate. Its weights are the network's own, in
+            their order.
     """
 
     preprocess: keras.Model
@@ -46,6 +47,14 @@ class Stages:
     def answering(self) -> tuple[keras.Model, ...]:
         """The models that the serving graph chains."""
         return self.preprocess, self.decode or self.network, self.postprocess
+
+    def teach_decode(self) -> None:
+        """Gives `decode` the network's weights where it has copies: files hold the two apart."""
+        if self.decode is None:
+            return
+        weights, copies = self.network.weights, self.decode.weights
+        if any(copy is not weight for copy, weight in zip(copies, weights, strict=True)):
+            self.decode.set_weights(self.network.get_weights())
 
 
 @dataclass(kw_only=True)

@@ -138,6 +138,7 @@ def _run(
             validation_steps=steps_per_epoch(held_out.rows, task.batch_size) if held_out else None,
         )
     give_back(trainer, task.stages_.network)
+    task.stages_.teach_decode()
     task.history_ = checkpoints.history
     return task.history_
 

@@ -461,3 +461,23 @@ def test_sigterm_ends_a_run_with_143_and_it_goes_on(run, rows, tmp_path):
     losses = dlkit.load(model).history_["loss"]
     assert len(losses) == 100
     assert losses[: done["step"] // STEPS] == done["history"]["loss"]
+
+
+class StopAfter(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_a_resumed_run_answers_with_what_it_learned_where_answers_take_another_way(tmp_path):
+    """`flip_average` answers by `decode`, a model around the network, of which a file holds a copy."""
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 256, (40, 8, 8, 1), np.uint8), np.arange(40) % 2
+    knobs = {"network": "mlp", "epochs": 2, "batch_size": 8, "flip_average": True, "validation_split": 0.0}
+    whole, stopped, resumed = (dlkit.ImageClassifier(**knobs) for _ in range(3))
+    whole.fit((images, labels), save=tmp_path / "whole", **EVERY)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit((images, labels), save=tmp_path / "run", callbacks=[StopAfter()], **EVERY)
+    resumed.fit((images, labels), save=tmp_path / "run", resume=True, **EVERY)
+    expected = [answer["scores"] for answer in whole.predict(list(images[:4]))]
+    assert [answer["scores"] for answer in resumed.predict(list(images[:4]))] == expected
+    assert [answer["scores"] for answer in dlkit.load(tmp_path / "run").predict(list(images[:4]))] == expected
