@@ -2,7 +2,6 @@
 
 data      the built-in scenes: digits pasted on two photographs, 128 x 128, of two classes
 command   python apps/image_segmentation.py
-result    SAMPLE
 
 data      98 / 35 slices of brain tissue, images/ and masks/ of three classes
 command   python apps/image_segmentation.py --data tissue/train --test tissue/test --validation-split 0 \\

@@ -2,12 +2,11 @@
 
 data      the built-in scenes: digits pasted on two photographs, 128 x 128
 command   python apps/object_detection.py
-result    SAMPLE
 
 data      132 / 30 aerial tiles of trees, COCO annotations
 command   python apps/object_detection.py --data trees/train --test trees/test --validation-split 0 \\
               --flip both --turn --score-threshold 0.02 --epochs 100
-result    TREES
+result    AP50 0.405, AP 0.119, seed 0, 11.4 minutes of training on 2 cores, measured 2026-11-23
 """
 
 from dlkit.recipe import recipe
