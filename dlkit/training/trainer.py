@@ -62,6 +62,9 @@ class Trainer(keras.Model):
             objective = self.optimizer.scale_loss(loss if self.replicas == 1 else loss * share)
         weights = self.trainable_weights
         gradients = tape.gradient(objective, weights)
+        for gradient, weight in zip(gradients, weights, strict=True):
+            if _is_dense(gradient):
+                gradient.set_shape(weight.shape)  # a sum over axes that are known at run time only has lost it
         whole = loss
         if self.replicas > 1:
             gradients, whole = self._of_whole_batch(gradients, loss, share)
