@@ -13,8 +13,17 @@ from dlkit.lazy import load_tensorflow
 from dlkit.tasks import find_task, task_names
 
 EPOCHS = 4
+ALWAYS = {"image_classification", "sentiment"}  # images and texts, in whose checks `make test` takes the core's part
 ROOT = Path(__file__).parent.parent.parent
 load_tensorflow()
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items):
+    """Long checks of what no task has of its own run for two tasks in `make test`, for all in `make test-all`."""
+    for item in items:
+        if item.get_closest_marker("core") and item.callspec.params["task_class"] not in ALWAYS:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", params=task_names())

@@ -24,10 +24,10 @@ def resume_benchmark(*arguments, **environment):
     return done.stdout
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("task", task_names())
-def test_a_run_killed_at_random_steps_ends_with_the_same_bytes(task, kills):
-    printed = resume_benchmark("--tasks", task, "--kills", kills, "--seed", kills)
+def test_a_run_killed_at_random_steps_ends_with_the_same_bytes(task_class, kills):
+    printed = resume_benchmark("--tasks", task_class.task_name(), "--kills", kills, "--seed", kills)
     assert f"{kills} of {kills} resumed runs are bit-identical" in printed
 
 
@@ -55,9 +55,8 @@ def test_a_run_whose_moments_are_lost_is_found_out(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", task_names())
-def test_one_of_two_workers_killed_at_random_steps(task):
-    printed = resume_benchmark("--tasks", task, "--kills", 2, "--seed", 2, "--workers", 2)
+def test_one_of_two_workers_killed_at_random_steps(task_class):
+    printed = resume_benchmark("--tasks", task_class.task_name(), "--kills", 2, "--seed", 2, "--workers", 2)
     assert "2 of 2 resumed runs are bit-identical" in printed
     assert float(re.search(r"to ([\d.]+) s$", printed.strip())[1]) <= 60
 

@@ -57,6 +57,7 @@ def assert_same_run(seen, expected):
         np.testing.assert_allclose(left, right, rtol=0, atol=CLOSE * np.abs(right).max())
 
 
+@pytest.mark.core
 def test_one_device_trains_and_stops_early(one):
     assert len(one["history"]["loss"]) == len(one["history"]["val_loss"]) == 2 < worker.EPOCHS
     assert np.isfinite(one["history"]["loss"]).all()
@@ -64,6 +65,7 @@ def test_one_device_trains_and_stops_early(one):
     assert all(len(output) == 8 for output in one["inside"]["answers"])
 
 
+@pytest.mark.core
 def test_a_run_that_differs_is_seen(one):
     for kind in ("weights", "trained"):
         moved = [array * (1 + 3 * CLOSE) for array in one[kind]]  # the larger ones show it
@@ -74,15 +76,18 @@ def test_a_run_that_differs_is_seen(one):
         assert_same_run({**one, "inside": swapped}, one)
 
 
+@pytest.mark.core
 def test_two_devices_train_as_one_does(one, task_class):
     assert_same_run(worker.fit(worker.small_task(task_class.task_name()), "mirrored:2"), one)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("index", [0, 1])
 def test_two_processes_train_stop_evaluate_and_predict_as_one_device_does(index, one, two_processes):
     assert_same_run(saw(two_processes[index]), one)
 
 
+@pytest.mark.core
 def test_only_the_first_of_two_processes_writes(two_processes, task_class):
     first, second = two_processes
     own = {"weights.npz", "trained.npz", "seen.json"}
@@ -116,6 +121,9 @@ def test_batches_of_one_size_train_on_two_devices_as_on_one(rows, task_class):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "network"), NETWORKS)
 def test_every_network_trains_on_two_devices_as_on_one(name, network):
-    knobs = {"image_size": 12} if network == "lenet" else {}  # the sample's 8 pixels are too few for it
+    knobs = {
+        "lenet": {"image_size": 12},  # the sample's 8 pixels are too few for it
+        "deeplab_v3": {"learning_rate": 0.001},  # by 0.01 rounding grows from 1e-7 to 2e-5 in two epochs
+    }.get(network, {})
     one, two = (worker.fit(worker.small_task(name, network=network, **knobs), on) for on in ("one", "mirrored:2"))
     assert_same_run(two, one)
