@@ -15,19 +15,7 @@ MOST = 128  # objects of a training image
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
 def augment_objects(
-        images,
-    objects,
-    *,
-    seed,
-    step,
-    flip="none",
-    turn=False,
-    scale=0.0,
-    crop=1.0,
-    stretch=0.0,
-    colour=0.0,
-    mosaic=0.0,
-    mixup=0.0,
+        images, objects, *, seed, step, flip="none", turn=False, scale=0.0, crop=1.0, colour=0.0, mosaic=0.0, mixup=0.0
 ):
     """Augments a batch inside `tf.data`'s `map`; training only. Boxes move along, each image has draws of its own.
 
@@ -43,7 +31,6 @@ def augment_objects(
         turn: turn images by 0 or 90 degrees; with both flips, by any quarter. For square images seen from above.
         scale: the window's side is at most 1 + scale times the image's: objects shrink.
         crop: and at least so large a share of it: objects grow, and some leave.
-        stretch: one side of the window is at most 1 + stretch times as long as the other, in shares of the image's.
         colour: strength, 0 to 1, of changes of brightness, contrast and saturation.
         mosaic: share of the images, 0 to 1, that are a window of four (Bochkovskiy et al., 2020, arXiv:2004.10934).
         mixup: share of the images, 0 to 1, blended half and half with another one, with the objects of both
@@ -53,14 +40,14 @@ def augment_objects(
         images: as given, uint8. objects: (batch, more objects, 6), at most 128 an image.
     """
     draws = StepSeeds(seed, step)
-    moves = flip != "none" or turn or scale or crop < 1 or stretch or mosaic
+    moves = flip != "none" or turn or scale or crop < 1 or mosaic
     size = tuple(images.shape[1:3])
     if mosaic:
         images, objects, wide = _four(images, objects, mosaic, draws)
     else:
         wide = tf.zeros([tf.shape(images)[0]], tf.bool)
     if moves:
-        images, objects = _window(images, objects, size, wide, flip, turn, scale, crop, stretch, draws)
+        images, objects = _window(images, objects, size, wide, flip, turn, scale, crop, draws)
     if mixup:
         images, objects = _blend(images, objects, mixup, draws)
     if colour:
@@ -92,14 +79,11 @@ def _keep(objects, condition):
     return tf.where(condition[..., tf.newaxis], objects, padding)
 
 
-def _window(images, objects, size, wide, flip, turn, scale, crop, stretch, draws):
+def _window(images, objects, size, wide, flip, turn, scale, crop, draws):
     """A window of each image, at the network's size. `wide` ones have it anywhere in four images."""
     batch = tf.shape(images)[0]
     height, width = (float(side) for side in size)
     side = tf.exp(_uniform(draws, [batch], math.log(crop), math.log(1 + scale) + 1e-6))[:, tf.newaxis]
-    if stretch:
-        longer = _uniform(draws, [batch], -1.0, 1.0)[:, tf.newaxis] * math.log(1 + stretch) / 2
-        side *= tf.exp(tf.concat([longer, -longer], axis=1))
     room = tf.where(wide, 2.0, 1.0)[:, tf.newaxis] - side  # negative where the window is larger than the image
     offset = room * _uniform(draws, [batch, 2]) * tf.constant([height, width])
     signs = flip_signs(batch, flip, draws)

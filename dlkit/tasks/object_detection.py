@@ -52,7 +52,6 @@ class ObjectDetector(Task):
     turn: bool = knob(False, "Turns half of the training images by a quarter: for pictures taken from above.")
     scale: float = knob(0.5, "Training images shrink by up to 1 + this.", minimum=0, maximum=3)
     crop: float = knob(0.6, "Smallest share of the side that a random crop keeps.", minimum=0.1, maximum=1)
-    stretch: float = knob(0.0, "Training images get up to 1 + this times as high as wide, or the other way.", minimum=0)
     colour: float = knob(0.5, "Strength of random changes of colour and light.", minimum=0, maximum=1)
     mosaic: float = knob(0.3, "Share of training images that are made of four.", minimum=0, maximum=1)
     mixup: float = knob(0.0, "Share of training images blended with another one.", minimum=0, maximum=1)
@@ -108,7 +107,6 @@ class ObjectDetector(Task):
             turn=self.turn,
             scale=self.scale,
             crop=self.crop,
-            stretch=self.stretch,
             colour=self.colour,
             mosaic=self.mosaic,
             mixup=self.mixup,
