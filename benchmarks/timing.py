@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 
-def image_arguments(about: str | None, data: Iterable[str], minutes: float, network: str) -> argparse.Namespace:
-    """The command line of benchmarks with `accuracy`, `networks` and `latency`; the first data is the default."""
+def image_arguments(
+    about: str | None, data: Iterable[str], minutes: float, network: str, also: Iterable[str] = ()
+) -> argparse.Namespace:
+    """The command line of benchmarks with `accuracy`, `networks`, `latency` and more; the first data is the default."""
     choices = list(data)
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("accuracy", "networks", "latency"))
+    parser.add_argument("what", choices=("accuracy", "networks", "latency", *also))
     parser.add_argument("data", nargs="?", choices=choices, default=choices[0])
     parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
     parser.add_argument("--minutes", type=float, default=minutes)

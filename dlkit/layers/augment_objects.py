@@ -15,7 +15,7 @@ MOST = 128  # objects of a training image
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
 def augment_objects(
-        images, objects, *, seed, step, flip="none", turn=False, scale=0.0, crop=1.0, colour=0.0, mosaic=0.0, mixup=0.0
+    images, objects, *, seed, step, flip="none", turn=False, scale=0.0, crop=1.0, colour=0.0, mosaic=0.0, mixup=0.0
 ):
     """Augments a batch inside `tf.data`'s `map`; training only. Boxes move along, each image has draws of its own.
 

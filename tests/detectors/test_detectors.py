@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from dlkit.detectors import CROWD
-from dlkit.detectors.centernet import ALPHA, STRIDE, CenterNetLoss, _focal
+from dlkit.detectors.centernet import ALPHA, STRIDE, CenterNetLoss, _focal, decode
 from dlkit.layers.detect_objects import DetectObjects
 
 NAMES = ["centernet", "retinanet", "yolo_v8"]
@@ -45,6 +45,20 @@ def test_decoded_places_have_boxes_and_scores(detector):
     assert ((scores >= 0) & (scores < 0.2)).all()  # before training, nothing is likely
     if name != "retinanet":
         assert (boxes[..., 2:] >= boxes[..., :2]).all()
+
+
+def test_centernet_s_boxes_are_means_of_neighbours_by_their_scores():
+    predictions = np.zeros((1, 6 * 5, CLASSES + 4), np.float32)  # 24 x 20 pixels; sides of one stride, 4 pixels
+    predictions[..., :CLASSES] = -np.inf
+    predictions[0, 2 * 5 + 2, 0] = 0.0  # scores 1/2
+    predictions[0, 2 * 5 + 3, 1] = -np.log(3.0)  # 1/4
+    predictions[0, 2 * 5 + 3, -4:] = np.log([1.0, 1.0, 2.0, 3.0])
+    boxes, scores = (tensor.numpy()[0] for tensor in decode(tf.constant(predictions), 24, 20))
+    own, beside = np.array([6, 6, 14, 14]), np.array([6, 10, 18, 26])  # around the centres (10, 10) and (10, 14)
+    np.testing.assert_allclose(boxes[2 * 5 + 2], (2 * own + beside) / 3, rtol=1e-6)
+    np.testing.assert_allclose(boxes[2 * 5 + 1], own, rtol=1e-6)  # the other one is too far
+    assert (boxes[0] == 0).all()  # nothing is near
+    assert scores[2 * 5 + 2, 0] == pytest.approx(0.5)
 
 
 def test_a_row_s_loss_does_not_depend_on_the_others(detector):

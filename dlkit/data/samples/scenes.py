@@ -78,7 +78,7 @@ def _scene(ink: dict[str, Any], photographs: list[np.ndarray], random: np.random
         if len(boxes) == wanted:
             break
         index = random.randint(len(ink["label"]))
-        cover = _drawn(ink["image"][index], random.randint(_SMALLEST, _LARGEST + 1) * size // 128)
+        cover = drawn(ink["image"][index], random.randint(_SMALLEST, _LARGEST + 1) * size // 128)
         height, width = cover.shape
         y, x = random.randint(size - height + 1), random.randint(size - width + 1)
         box = (y, x, y + height, x + width)
@@ -109,7 +109,7 @@ def _background(photograph: np.ndarray, random: np.random.RandomState, size: int
     return pixels[:, ::-1] if random.rand() < 0.5 else pixels
 
 
-def _drawn(digit: np.ndarray, height: int) -> np.ndarray:
+def drawn(digit: np.ndarray, height: int) -> np.ndarray:
     """How much ink covers each pixel, in [0, 1], cut to the ink: some in each edge's row and column."""
     from PIL import Image
 
