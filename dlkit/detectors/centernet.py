@@ -18,7 +18,6 @@ STRIDE = 4  # pixels from one place of the heat map to the next
 ALPHA = 0.54  # of TTFNet: the share of a box that its Gaussian covers
 PRIOR = 0.02  # score of every place before training
 TYPICAL = 24.0  # side of a box before training, in pixels
-BOX_WEIGHT = 10.0
 
 
 def network(input_shape, classes, *, width=32, dropout=0.0):
@@ -124,11 +123,12 @@ class CenterNetLoss(keras.losses.Loss):
     Args:
         height, width: of the network's image.
         objects: mean number of objects of an image, which each row's sum is divided by.
+        box_weight: of the boxes' part; TTFNet's is 5.
     """
 
-    def __init__(self, height, width, objects, **kwargs):
+    def __init__(self, height, width, objects, box_weight=5.0, **kwargs):
         super().__init__(**kwargs)
-        self.height, self.width, self.objects = height, width, objects
+        self.height, self.width, self.objects, self.box_weight = height, width, objects, box_weight
 
     def call(self, y_true, y_pred):
         """(batch, objects, 6) and (batch, places, classes + 4) to (batch,)."""
@@ -137,7 +137,7 @@ class CenterNetLoss(keras.losses.Loss):
         ignored = in_crowd(y_true, grid(self.height, self.width, STRIDE))
         places = _focal(heat, y_pred[..., :-4], ignored)
         boxes = self._box_loss(shares, y_true, y_pred)
-        return (places + BOX_WEIGHT * boxes) / self.objects
+        return (places + self.box_weight * boxes) / self.objects
 
     def _shares(self, objects):
         """(batch, objects, places): the Gaussian of each object, 1 in the cell of its centre."""
@@ -165,8 +165,8 @@ class CenterNetLoss(keras.losses.Loss):
         return tf.reduce_sum(tf.where(weights > 0, weights * (1.0 - overlap), 0.0), axis=1)
 
     def get_config(self):
-        config = super().get_config()
-        return {**config, "height": self.height, "width": self.width, "objects": self.objects}
+        own = {"height": self.height, "width": self.width, "objects": self.objects, "box_weight": self.box_weight}
+        return {**super().get_config(), **own}
 
 
 def _heat(shares, classes, count):
@@ -187,6 +187,6 @@ def _focal(heat, logits, ignored):
     return tf.reduce_sum(tf.where(heat == 1.0, centre, beside), axis=(1, 2))
 
 
-def loss_of(input_shape, objects):
+def loss_of(input_shape, objects, box_weight):
     """The loss for images of this shape, with so many objects on average."""
-    return CenterNetLoss(input_shape[0], input_shape[1], objects)
+    return CenterNetLoss(input_shape[0], input_shape[1], objects, box_weight)

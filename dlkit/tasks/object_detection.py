@@ -41,6 +41,7 @@ class ObjectDetector(Task):
         choices=("centernet", "retinanet", "yolo_v8", "preset:"),
     )
     width: int = knob(32, "Maps of centernet's first layer; the others follow.", minimum=8)
+    box_weight: float = knob(5.0, "Weight of centernet's boxes beside its centres, in the loss.", minimum=0)
     image_size: int = knob(
         0, "Side of the network's image, a multiple of 32; 0 for the training images' own, at most 512.", minimum=0
     )
@@ -115,8 +116,8 @@ class ObjectDetector(Task):
 
     def loss(self) -> Any:
         shape = self.stages_.network.input["image"].shape[1:]
-        classes = {"classes": len(self.labels_)} if self.network == "yolo_v8" else {}
-        return {"predictions": self._detector().loss_of(shape, self.mean_objects_, **classes)}
+        own = {"centernet": {"box_weight": self.box_weight}, "yolo_v8": {"classes": len(self.labels_)}}
+        return {"predictions": self._detector().loss_of(shape, self.mean_objects_, **own.get(self.network, {}))}
 
     def metrics(self) -> Any:
         return {"predictions": []}

@@ -23,7 +23,9 @@ def detector(request):
 
 
 def loss_of(name, module):
-    return module.loss_of(SHAPE, 2.0, *([CLASSES] if name == "yolo_v8" else []))
+    return module.loss_of(
+        SHAPE, 2.0, **{"centernet": {"box_weight": 5.0}, "yolo_v8": {"classes": CLASSES}}.get(name, {})
+    )
 
 
 def objects(*rows, most=4):
