@@ -116,7 +116,10 @@ class ObjectDetector(Task):
 
     def loss(self) -> Any:
         shape = self.stages_.network.input["image"].shape[1:]
-        own = {"centernet": {"box_weight": self.box_weight}, "yolo_v8": {"classes": len(self.labels_)}}
+        own: dict[str, dict[str, Any]] = {
+            "centernet": {"box_weight": self.box_weight},
+            "yolo_v8": {"classes": len(self.labels_)},
+        }
         return {"predictions": self._detector().loss_of(shape, self.mean_objects_, **own.get(self.network, {}))}
 
     def metrics(self) -> Any:
