@@ -173,6 +173,15 @@ class Count(Column):
         return np.int32(value)
 
 
+class Flag(Column):
+    """Whether something holds."""
+
+    dtype = "bool"
+
+    def raw(self, value: Any) -> np.bool_:
+        return np.bool_(value)
+
+
 class Boxes(Column):
     """Boxes of an image, any number of them: ymin, xmin, ymax, xmax in pixels of the original image.
 

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Boxes, Column, Labels, Text
+from dlkit.data.aligned import aligned_paths, read_aligned
 from dlkit.data.match import quoted, wants
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
 
 ACCEPTED = (
-    "a folder (of class folders, or of images with their boxes or masks), a csv, tsv, jsonl, json, parquet or npz "
-    "file, 'tfds:NAME', a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset"
+    "a folder (of class folders, or of images with their boxes or masks), a csv, tsv, jsonl, json, parquet, npz or "
+    "tmx file, two aligned texts 'FILE,FILE', 'tfds:NAME', a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset"
 )
 
 
@@ -42,6 +43,7 @@ def read(
               folder with a table of its files (`labels.csv` or `metadata.csv`); for boxes and masks, a folder in the
               form of COCO, Pascal VOC or YOLO, or of `images/` and `masks/`;
             - a csv, tsv, jsonl, json, parquet or npz file, or the json file of COCO;
+            - for two texts: a TMX file, whose columns are languages, or two aligned text files: "a.en,a.es";
             - `tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, for example `tfds:mnist` or `tfds:mnist:train[:10%]`;
             - a pandas DataFrame, a dict of columns, a list of dicts;
             - a tuple (x, y): x fills the first of `columns`, or is a dict or DataFrame of several; y fills
@@ -107,11 +109,17 @@ def _from_path(source: str, columns: dict[str, Column], rename: dict[str, str]) 
         from dlkit.data.folders import read_folder
 
         return read_folder(path, source, columns, rename)
+    if not exists and aligned_paths(source):
+        return read_aligned(aligned_paths(source), source, columns)
     if not exists:
         web = " To read from the web, download it first." if "://" in source else ""
         raise DataError(
             f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}.{web} Expected {ACCEPTED}."
         )
+    if path.suffix.lower() == ".tmx":
+        from dlkit.data.tmx import read_tmx
+
+        return read_tmx(path, source, columns, rename)
     if path.suffix.lower() == ".npz":
         from dlkit.data.npz import read_npz
 

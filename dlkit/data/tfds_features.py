@@ -62,6 +62,13 @@ def by_feature_kind(tfds: Any, found: dict[str, Leaf], columns: dict[str, Column
     return also
 
 
+def by_language(info: Any, columns: dict[str, Column]) -> dict[str, Sequence[str]]:
+    """Columns of texts to the languages of a translation: from the first of its direction to the second."""
+    texts = [name for name, column in columns.items() if isinstance(column, Text)]
+    direction = info.supervised_keys or sorted(info.features)
+    return {name: [language] for name, language in zip(texts, direction, strict=False)}
+
+
 def values_of(
     tfds: Any, leaf: Leaf, column: Column, examples: list[dict[str, Any]], image: Leaf | None, source: str
 ) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from dlkit.columns import Boxes, Column, Image, Labels, Mask
 from dlkit.data.match import match_names, wants
 from dlkit.data.table import Table
-from dlkit.data.tfds_features import by_feature_kind, class_names, kept_encoded, leaves, values_of
+from dlkit.data.tfds_features import by_feature_kind, by_language, class_names, kept_encoded, leaves, values_of
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
 from dlkit.lazy import load_tensorflow
@@ -21,6 +21,7 @@ def read_tfds(source: str, columns: dict[str, Column], rename: dict[str, str], d
     """A split of a prepared data set: `tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, split `train` unless told.
 
     Features are found by name, else by kind where only one is of that kind: an Image, a ClassLabel, a Text.
+    The sides of a translation are its languages, in the direction of the set's `supervised_keys`.
     Boxes and their labels lie in a sequence of features (`objects/bbox`), masks in an Image (`segmentation_mask`).
     Images stay as they were encoded; class numbers become names.
     """
@@ -40,6 +41,8 @@ def read_tfds(source: str, columns: dict[str, Column], rename: dict[str, str], d
     _check_split(builder, source, split)
     found = leaves(tfds, builder.info.features)
     also = by_feature_kind(tfds, found, columns)
+    if isinstance(builder.info.features, tfds.features.Translation):
+        also |= by_language(builder.info, columns)
     matched = match_names(columns, list(found), rename, source, also=also)
     chosen = {name: found[path] for name, path in matched.items()}
     keys = {leaf.key for leaf in chosen.values()}

@@ -98,28 +98,12 @@ class WordPiece(keras.layers.Layer):
     def call(self, text):
         room = self.max_tokens - 2
         words = self.split(text)[:, :room]
-        ids, counts = self._pieces(words.flat_values)
+        ids, counts = pieces_of(words.flat_values, self._first, self._cut)
         pieces = tf.RaggedTensor.from_nested_row_lengths(
             ids, [words.row_lengths(), tf.cast(counts, tf.int64)], validate=False
         ).merge_dims(1, 2)[:, :room]
         ends = tf.ones_like(pieces.row_lengths()[:, tf.newaxis], tf.int32)
         return normalize.pack(tf.concat([ends * self._opening, pieces, ends * self._closing], 1), self.max_tokens)
-
-    def _pieces(self, words):
-        """Pieces of (words,) strings: ids of all pieces in order, and how many each word has, both flat int32."""
-        whole = self._first.lookup(words)
-        split_at = tf.where(whole < 0)[:, 0]
-        found = self._cut(tf.gather(words, split_at))  # (split, pieces), -1 after the last
-        lengths = tf.reduce_sum(tf.cast(found >= 0, tf.int32), 1)
-        counts = tf.tensor_scatter_nd_update(tf.ones_like(whole), split_at[:, tf.newaxis], lengths)
-        begins = tf.cumsum(counts, exclusive=True)
-        total = tf.reduce_sum(counts)
-        place = tf.gather(begins, split_at)[:, tf.newaxis] + tf.range(tf.shape(found)[1])
-        pieces = tf.where(found >= 0)
-        ids = tf.scatter_nd(tf.gather_nd(place, pieces)[:, tf.newaxis], tf.gather_nd(found, pieces), [total])
-        kept = tf.where(whole >= 0)[:, 0]
-        ids = tf.tensor_scatter_nd_update(ids, tf.gather(begins, kept)[:, tf.newaxis], tf.gather(whole, kept))
-        return ids, counts
 
     def _cut(self, words):
         """Greedy longest pieces of (words,) strings: (words, pieces) int32 ids, -1 after each word's last."""
@@ -159,6 +143,32 @@ class WordPiece(keras.layers.Layer):
             "strip_accents": self.strip_accents,
         }
         return {**super().get_config(), **own}
+
+
+def pieces_of(words, table, cut):
+    """The pieces of words, most of which are pieces themselves.
+
+    Args:
+        words: (words,) string.
+        table: StaticHashTable from pieces to ids, -1 for what is no piece.
+        cut: function of (words,) strings giving the ids of their pieces, (words, pieces) int32, -1 after the last.
+
+    Returns:
+        Tuple of the ids of all pieces in order, and how many each word has, both flat int32.
+    """
+    whole = table.lookup(words)
+    split_at = tf.where(whole < 0)[:, 0]
+    found = cut(tf.gather(words, split_at))
+    lengths = tf.reduce_sum(tf.cast(found >= 0, tf.int32), 1)
+    counts = tf.tensor_scatter_nd_update(tf.ones_like(whole), split_at[:, tf.newaxis], lengths)
+    begins = tf.cumsum(counts, exclusive=True)
+    total = tf.reduce_sum(counts)
+    place = tf.gather(begins, split_at)[:, tf.newaxis] + tf.range(tf.shape(found)[1])
+    pieces = tf.where(found >= 0)
+    ids = tf.scatter_nd(tf.gather_nd(place, pieces)[:, tf.newaxis], tf.gather_nd(found, pieces), [total])
+    kept = tf.where(whole >= 0)[:, 0]
+    ids = tf.tensor_scatter_nd_update(ids, tf.gather(begins, kept)[:, tf.newaxis], tf.gather(whole, kept))
+    return ids, counts
 
 
 def longest_piece(words, at, table, longest):

@@ -1,0 +1,124 @@
+"""The blocks of an encoder-decoder transformer, which write token by token as they were taught in whole."""
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+FAR = -1e9  # added to the score of a key that must not be seen: its weight is exactly 0
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class Attention(layers.Layer):
+    """Multi-head attention in parts, so that keys and values can be kept.
+
+    Source: Vaswani et al., 2017, arXiv:1706.03762, section 3.2. Scores and their softmax are float32.
+
+    Args:
+        heads: number of heads; the width is a multiple of it.
+    """
+
+    def __init__(self, heads, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def build(self, shape):
+        width = shape[-1]
+        for name, units in (("query", width), ("key_value", 2 * width), ("merge", width)):
+            layer = layers.Dense(units, use_bias=name == "merge", dtype=self.dtype_policy, name=name)
+            layer.build((None, None, width))
+            setattr(self, name, layer)
+        self._scale = (width // self.heads) ** -0.5
+
+    def keys_values(self, x):
+        """(batch, steps, width) to keys and values, (batch, heads, steps, width / heads) each."""
+        x = self.key_value(x)
+        width = x.shape[-1] // 2
+        split = tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], 2, self.heads, width // self.heads])
+        return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
+
+    def call(self, x, keys, values, bias=None):
+        """What the queries of x, (batch, steps, width), find; `bias` is added to their scores and broadcast."""
+        width = x.shape[-1]
+        shape = tf.shape(x)
+        query = tf.reshape(self.query(x) * self._scale, [shape[0], shape[1], self.heads, width // self.heads])
+        scores = tf.matmul(tf.transpose(query, [0, 2, 1, 3]), keys, transpose_b=True)
+        scores = tf.cast(scores, tf.float32)
+        if bias is not None:
+            scores += tf.cast(bias, tf.float32)
+        found = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
+        merged = tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [shape[0], shape[1], width])
+        return self.merge(merged)
+
+    def get_config(self):
+        return {**super().get_config(), "heads": self.heads}
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class TransformerBlock(layers.Layer):
+    """Self-attention, for decoders attention to the memory, and a feed-forward part, each normalized before.
+
+    Source: Xiong et al., 2020, arXiv:2002.04745, figure 1 b.
+
+    Args:
+        heads: number of heads.
+        hidden: width of the feed-forward part.
+        dropout: float in [0, 1), of what each part adds.
+        reads_memory: whether there is attention to a memory.
+    """
+
+    def __init__(self, heads, hidden, dropout=0.0, reads_memory=False, **kwargs):
+        super().__init__(**kwargs)
+        self.heads, self.hidden, self.dropout, self.reads_memory = heads, hidden, dropout, reads_memory
+
+    def build(self, shape):
+        policy = self.dtype_policy
+        self.attention = Attention(self.heads, dtype=policy, name="attention")
+        self.norms = [layers.LayerNormalization(epsilon=1e-6, dtype=policy) for _ in range(2 + self.reads_memory)]
+        self.drops = [layers.Dropout(self.dropout, dtype=policy) for _ in self.norms]
+        self.inner = layers.Dense(self.hidden, activation="relu", dtype=policy, name="inner")
+        self.outer = layers.Dense(shape[-1], dtype=policy, name="outer")
+        parts = [self.attention, *self.norms, self.inner]
+        if self.reads_memory:
+            self.reading = Attention(self.heads, dtype=policy, name="reading")
+            parts.append(self.reading)
+        for part in parts:
+            part.build((None, None, shape[-1]))
+        self.outer.build((None, None, self.hidden))
+
+    def call(self, x, bias=None, memory=None, memory_bias=None, past=None):
+        """One block.
+
+        Args:
+            x: (batch, steps, width).
+            bias: added to the scores of self-attention.
+            memory: keys and values of the memory; of a decoder only.
+            memory_bias: added to the scores of the memory, broadcast.
+            past: keys and values of the steps before, or None.
+
+        Returns:
+            (batch, steps, width), and the keys and values of all steps so far.
+        """
+        normal = self.norms[0](x)
+        keys, values = self.attention.keys_values(normal)
+        if past is not None:
+            keys, values = tf.concat([past[0], keys], 2), tf.concat([past[1], values], 2)
+        x += self.drops[0](self.attention(normal, keys, values, bias))
+        if self.reads_memory:
+            x += self.drops[1](self._read(self.norms[1](x), memory, memory_bias))
+        x += self.drops[-1](self.outer(self.inner(self.norms[-1](x))))
+        return x, (keys, values)
+
+    def _read(self, x, memory, bias):
+        # Several hypotheses of a row share its memory: they are queries side by side.
+        shape, rows = tf.shape(x), tf.shape(memory[0])[0]
+        together = tf.reshape(x, [rows, -1, x.shape[-1]])
+        return tf.reshape(self.reading(together, *memory, bias), shape)
+
+    def get_config(self):
+        own = {
+            "heads": self.heads,
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+            "reads_memory": self.reads_memory,
+        }
+        return {**super().get_config(), **own}
