@@ -1,0 +1,237 @@
+"""Translators on real verses: quality, the cache of decoding, buckets by length.
+
+python benchmarks/translation.py accuracy [--minutes M] [--seeds 0 1 2] [--held-out] [KNOB=VALUE ...]
+python benchmarks/translation.py decoding
+python benchmarks/translation.py buckets [--steps N]
+
+`accuracy` trains for so many minutes on en_es, reading and encoding not included, and prints BLEU and chrF of the served
+translations of all test verses, greedy and by a beam of 4. With `--held-out` it scores blocks of the training verses
+that it does not train on: knobs are chosen there. `decoding` times 64 tokens with the kept keys and values, and with the
+whole network anew for each token. `buckets` gives target tokens a second in training, with rows of like length together
+against padding to the longest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from machine import DATA, print_machine
+from timing import clock, knobs_of
+
+KNOBS: dict[str, Any] = {"validation_split": 0.0, "drop": "duplicate"}
+PROBE = 8  # a share of the rows by which an epoch is timed
+BLOCK, BLOCKS = 20, 30  # verses side by side that are held out together, and how many times
+TOKENS = 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("accuracy", "decoding", "buckets"))
+    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--steps", type=int, default=40)
+    given = parser.parse_args()
+    print_machine()
+    if given.what == "decoding":
+        decoding()
+    elif given.what == "buckets":
+        buckets(given.steps)
+    else:
+        scores = [accuracy(given.minutes, seed, given.held_out, knobs_of(given.knobs)) for seed in given.seeds]
+        if len(scores) > 1:
+            for name in scores[0]:
+                values = [score[name] for score in scores]
+                print(f"{name}: mean {statistics.mean(values):.2f}, from {min(values):.2f} to {max(values):.2f}")
+
+
+def verses(part: str) -> dict[str, list[str]]:
+    """The columns of a part of en_es."""
+    with (DATA / "en_es" / f"{part}.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return {name: [row[name] for row in rows] for name in ("source", "target")}
+
+
+def taken(columns: dict[str, list[str]], rows: Any) -> dict[str, list[str]]:
+    return {name: [values[row] for row in rows] for name, values in columns.items()}
+
+
+def sources(held_out: bool) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Training and test verses; or two parts of the training verses."""
+    train = verses("train")
+    if not held_out:
+        return train, verses("test")
+    count = len(train["source"])
+    apart = {row for block in range(BLOCKS) for row in range(block * count // BLOCKS, block * count // BLOCKS + BLOCK)}
+    return taken(train, sorted(set(range(count)) - apart)), taken(train, sorted(apart))
+
+
+def accuracy(minutes: float, seed: int, held_out: bool, knobs: dict[str, Any]) -> dict[str, float]:
+    """Trains for so many minutes: the epochs follow from the seconds of an epoch, timed before on part of the rows."""
+    import dlkit
+
+    train, test = sources(held_out)
+    settings = {**KNOBS, **knobs, "seed": seed}
+    if "epochs" not in settings:
+        settings["epochs"] = max(round(minutes * 60 / seconds_of_epoch(train, settings)), 1)
+    timer = clock()
+    task = dlkit.Translator(**settings)
+    task.fit(train, strategy="one", callbacks=[timer], verbose=2)
+    spent = sum(timer.seconds) / 60
+    print(f"seed {seed}: {settings['epochs']} epochs in {spent:.1f} minutes, loss {task.history_['loss'][-1]:.3f}")
+    scores = {}
+    with tempfile.TemporaryDirectory() as folder:
+        task.save(Path(folder) / "m")
+        for beams in (1, 4):
+            loaded = with_beams(Path(folder) / "m", beams)
+            begun = time.perf_counter()
+            metrics = loaded.evaluate(test)
+            seconds = time.perf_counter() - begun
+            print(
+                f"beam {beams}: BLEU {metrics['bleu']:.2f}, chrF {metrics['chrf']:.2f}, length {metrics['length_ratio']:.3f}, "
+                f"{metrics['rows']} verses in {seconds:.0f} s",
+                flush=True,
+            )
+            scores |= {f"BLEU of beam {beams}": metrics["bleu"], f"chrF of beam {beams}": metrics["chrf"]}
+    print(metrics["signatures"], flush=True)
+    return scores
+
+
+def with_beams(folder: Path, beams: int) -> Any:
+    """A saved translator that answers by so many beams."""
+    import dlkit
+
+    task = dlkit.load(folder)
+    task.stages_.decode.get_layer("write").beam_width = beams
+    return task
+
+
+def seconds_of_epoch(train: dict[str, list[str]], settings: dict[str, Any]) -> float:
+    import dlkit
+
+    part = taken(train, range(0, len(train["source"]), PROBE))
+    timer = clock()
+    dlkit.Translator(**settings, epochs=3).fit(part, strategy="one", callbacks=[timer], verbose=0)
+    return min(timer.seconds[1:]) * len(train["source"]) / len(part["source"])
+
+
+def small_fit(**knobs: Any) -> Any:
+    """A translator of usual size that was hardly trained."""
+    import dlkit
+
+    task = dlkit.Translator(**{**KNOBS, "epochs": 1, **knobs})
+    task.fit(taken(verses("train"), range(0, 29_000, 100)), strategy="one", verbose=0)
+    return task
+
+
+def decoding() -> None:
+    """Milliseconds to write so many tokens, with what is kept and without."""
+    from timing import median_ms
+
+    task = small_fit()
+    from dlkit.lazy import tf
+
+    write = task.stages_.decode.get_layer("write")
+    texts = verses("test")["source"]
+    for rows in (1, 32):
+        made = task.stages_.preprocess({"source": tf.constant(texts[:rows])})
+        read = int(tf.reduce_max(tf.reduce_sum(tf.cast(made["padding_mask"], tf.int32), 1)))
+        ids, mask = made["token_ids"][:, :read], made["padding_mask"][:, :read]
+        kept, anew = loops(task.stages_.network, write, rows)
+        if not bool(tf.reduce_all(kept(ids, mask) == anew(ids, mask))):
+            print(f"batch {rows}: the two did not write the same")
+        with_cache = median_ms(lambda f=kept, i=ids, m=mask: f(i, m), times=7)
+        without = median_ms(lambda f=anew, i=ids, m=mask: f(i, m), times=3)
+        print(
+            f"batch {rows}, {TOKENS} tokens: {with_cache:.0f} ms with the cache, {without:.0f} ms without: "
+            f"{without / with_cache:.1f} times as fast",
+            flush=True,
+        )
+
+
+def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
+    """Two functions that write exactly so many tokens, greedily: by steps, and by the whole network each time."""
+    from dlkit.layers.steppers import stepper_of
+    from dlkit.lazy import tf
+    from dlkit.text.subwords import START
+
+    stepper = stepper_of(network, TOKENS)
+
+    @tf.function
+    def kept(ids, mask):
+        fixed, grown = stepper.begin(ids, mask, 1)
+
+        def body(step, last, out, grown):
+            logits, grown = stepper.step(last, step, fixed, grown)
+            last = tf.argmax(logits, 1, tf.int32)
+            return step + 1, last, tf.concat([out, last[:, tf.newaxis]], 1), grown
+
+        start = (tf.constant(0), tf.fill([rows], START), tf.zeros([rows, 0], tf.int32), grown)
+        shapes = (tf.TensorShape([]), tf.TensorShape([rows]), tf.TensorShape([rows, None]), stepper.shapes())
+        return tf.while_loop(lambda step, *_: step < TOKENS, body, start, shape_invariants=shapes)[2]
+
+    @tf.function
+    def anew(ids, mask):
+        def body(step, written):
+            given = {"token_ids": ids, "padding_mask": mask, "decoder_ids": written[:, :TOKENS]}
+            logits = network(given, training=False)["logits"][:, step]
+            last = tf.argmax(logits, 1, tf.int32)
+            place = tf.one_hot(step + 1, TOKENS + 1, True, False, dtype=tf.bool)
+            return step + 1, tf.where(place, last[:, tf.newaxis], written)
+
+        start = tf.pad(tf.fill([rows, 1], START), [[0, 0], [0, TOKENS]])
+        return tf.while_loop(lambda step, _: step < TOKENS, body, (tf.constant(0), start))[1][:, 1:]
+
+    return kept, anew
+
+
+def buckets(steps: int) -> None:
+    """Target tokens a second in training, with buckets and with padding to the longest row of the data."""
+    import dlkit
+    from dlkit.data.read import read
+    from dlkit.lazy import tf
+    from dlkit.training.batches import batches_of
+    from dlkit.training.compile_network import compile_network
+    from dlkit.training.order import Order
+    from dlkit.training.prepare import encode, start
+
+    task = dlkit.Translator(**KNOBS, max_tokens=128, epochs=1)
+    table = read(verses("train"), {**task.inputs, **task.target}).take(range(0, 29_000, 3))
+    start(task, table)
+    store, _ = encode(task, table, None, quiet=True)
+    tensors, targets = store.all()
+    longest = max(int((ids > 0).sum(1).max()) for ids in (tensors["token_ids"], targets["logits"]))
+    speeds = {}
+    for name, lengths in (("buckets", task.lengths(store)), ("padding", None)):
+        order = Order(store.rows, task.batch_size, task.seed, lengths)
+        if lengths is None:
+            task.trim = lambda made: {name: ids[:, :longest] for name, ids in made.items()}
+        trainer, _ = compile_network(task, order.steps)
+        batches = list(batches_of(task, store, order)(0).take(steps + 5))
+        read_slots = written_slots = tokens = 0
+        for number, batch in enumerate(batches):
+            if number == 5:  # the first ones trace
+                begun = time.perf_counter()
+            trainer.train_on_batch(*batch)
+            if number >= 5:
+                tokens += int(tf.reduce_sum(tf.cast(batch[1]["logits"] > 0, tf.int32)))
+                read_slots += int(tf.size(batch[0]["token_ids"]))
+                written_slots += int(tf.size(batch[0]["decoder_ids"]))
+        speeds[name] = tokens / (time.perf_counter() - begun)
+        print(
+            f"{name}: {speeds[name]:.0f} target tokens a second; {1 - tokens / written_slots:.0%} of the written "
+            f"slots are padding, {written_slots + read_slots:,} slots in {len(batches) - 5} steps",
+            flush=True,
+        )
+    print(f"{speeds['buckets'] / speeds['padding']:.2f} times as fast with buckets, longest row {longest} tokens")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Pairs of texts from two files and from translation memories; and which of them are left out."""
+
+import pytest
+
+from dlkit.columns import Label, Text
+from dlkit.data.pairs import check_reasons, select_pairs
+from dlkit.data.read import read
+from dlkit.errors import DataError, KnobError
+
+PAIR = {"source": Text(), "target": Text()}
+TMX = """<?xml version="1.0" encoding="UTF-8"?>
+<tmx version="1.4"><header srclang="{first}" datatype="plaintext"/><body>
+<tu><tuv xml:lang="en-US"><seg>Press <bpt i="1">&lt;b&gt;</bpt>Stop<ept i="1">&lt;/b&gt;</ept> now.</seg></tuv>
+<tuv xml:lang="es"><seg>Pulse <hi>Parar</hi> ya.</seg></tuv></tu>
+<tu><tuv xml:lang="en-US"><seg>Only here.</seg></tuv></tu>
+<tu><tuv xml:lang="es"><seg>Año «nuevo»</seg></tuv><tuv xml:lang="en-US"><prop type="x">y</prop><seg>New &amp; old</seg></tuv></tu>
+{more}</body></tmx>"""
+
+
+def refusal(source, columns=PAIR, **options):
+    with pytest.raises(DataError) as caught:
+        read(source, columns, **options)
+    return str(caught.value)
+
+
+def tmx(tmp_path, first="en-US", more=""):
+    path = tmp_path / "memory.tmx"
+    path.write_text(TMX.format(first=first, more=more), encoding="utf-8")
+    return path
+
+
+def test_two_texts_line_by_line(tmp_path):
+    (tmp_path / "a.en").write_bytes("One.\r\n\r\nThree\u2028here".encode())
+    (tmp_path / "a.es").write_bytes("\ufeffUno.\nDos.\nTres\n".encode())
+    table = read(f"{tmp_path}/a.en,{tmp_path}/a.es", PAIR)
+    assert table.columns == {"source": ["One.", "", "Three\u2028here"], "target": ["Uno.", "Dos.", "Tres"]}
+    assert table.where(1) == "a.en and a.es, line 2"
+
+
+def test_two_texts_that_do_not_fit(tmp_path):
+    (tmp_path / "a").write_text("1\n2\n")
+    (tmp_path / "b").write_text("1\n")
+    source = f"{tmp_path}/a,{tmp_path}/b"
+    assert "a has 2 lines and b has 1" in refusal(source)
+    assert "two columns of texts" in refusal(source, {"text": Text(), "label": Label()})
+    assert "there is no" in refusal(f"{tmp_path}/a,{tmp_path}/c")
+
+
+def test_a_translation_memory(tmp_path):
+    table = read(tmx(tmp_path), PAIR)
+    assert table.columns == {"source": ["Press Stop now.", "New & old"], "target": ["Pulse Parar ya.", "Año «nuevo»"]}
+    assert table.where(1).endswith("memory.tmx, unit 3")
+
+
+def test_the_languages_of_a_memory_may_be_said(tmp_path):
+    table = read(tmx(tmp_path), PAIR, rename={"source": "es", "target": "EN"})
+    assert table.columns["source"] == ["Pulse Parar ya.", "Año «nuevo»"]
+    third = '<tu><tuv xml:lang="fr"><seg>Oui</seg></tuv></tu>'
+    message = refusal(tmx(tmp_path, more=third))
+    assert "no column 'target'" in message
+    assert "'en-us', 'es', 'fr'" in message
+    assert "no column" in refusal(tmx(tmp_path, first="*all*"))
+
+
+def test_what_is_no_memory_is_refused(tmp_path):
+    path = tmp_path / "x.tmx"
+    path.write_text("<tmx><body>")
+    assert "not a TMX file" in refusal(path)
+    path.write_text("<tmx><body></body></tmx>")
+    assert "has no units" in refusal(path)
+
+
+def test_files_with_named_columns(tmp_path):
+    (tmp_path / "a.tsv").write_text("source\ttarget\nOne.\tUno.\n")
+    (tmp_path / "a.jsonl").write_text('{"en": "One.", "es": "Uno."}\n')
+    assert read(tmp_path / "a.tsv", PAIR).columns == {"source": ["One."], "target": ["Uno."]}
+    columns = {"source": "en", "target": "es"}
+    assert read(tmp_path / "a.jsonl", PAIR, rename=columns).columns == {"source": ["One."], "target": ["Uno."]}
+
+
+PAIRS = [
+    ("a good day", "un buen día"),
+    ("", "algo"),
+    ("b", "  "),
+    ("No.", "No."),
+    ("short", "x" * 300),
+    ("a good day", "un buen día"),
+    ("a good day", "otro día"),
+]
+
+
+def select(drop, ratio=9.0):
+    table = read([{"source": one, "target": other} for one, other in PAIRS], PAIR)
+    kept, remarks = select_pairs(table, ("source", "target"), drop, ratio)
+    return [int(kept.where(row).rpartition(" ")[2]) for row in range(len(kept))], remarks
+
+
+def test_pairs_are_counted_and_left_out_by_reason():
+    rows, remarks = select("empty+ratio+duplicate")
+    assert rows == [0, 3, 6]
+    assert remarks == [
+        "2 of 7 pairs with an empty side: left out.",
+        "1 of 7 pairs of which one side has more than 9 times the characters of the other: left out.",
+        "1 of 7 pairs that were there before: left out.",
+    ]
+
+
+def test_pairs_are_counted_and_kept_where_nobody_asks():
+    rows, remarks = select("")
+    assert rows == [0, 1, 2, 3, 4, 5, 6]
+    assert len(remarks) == 3
+    assert all("kept" in remark for remark in remarks)
+    assert select("duplicate")[0] == [0, 1, 2, 3, 4, 6]
+    assert select("ratio", ratio=21.0)[0] == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_table_without_a_good_pair_is_refused():
+    table = read([{"source": "", "target": "x"}], PAIR)
+    with pytest.raises(DataError, match="no pair is left"):
+        select_pairs(table, ("source", "target"), "empty", 9.0)
+    with pytest.raises(KnobError, match="'emty'.*Did you mean 'empty'"):
+        check_reasons("emty")
