@@ -4,11 +4,11 @@ python benchmarks/translation.py accuracy [--minutes M] [--seeds 0 1 2] [--held-
 python benchmarks/translation.py decoding
 python benchmarks/translation.py buckets [--steps N]
 
-`accuracy` trains for so many minutes on en_es, reading and encoding not included, and prints BLEU and chrF of the served
-translations of all test verses, greedy and by a beam of 4. With `--held-out` it scores blocks of the training verses
-that it does not train on: knobs are chosen there. `decoding` times 64 tokens with the kept keys and values, and with the
-whole network anew for each token. `buckets` gives target tokens a second in training, with rows of like length together
-against padding to the longest.
+`accuracy` trains for so many minutes on en_es, reading and encoding not included, and prints BLEU and chrF of the
+served translations of all test verses, greedy and by a beam of 4. With `--held-out` it scores blocks of the training
+verses that it does not train on: knobs are chosen there. `decoding` times 64 tokens with the kept keys and values, and
+with the whole network anew for each token. `buckets` gives target tokens a second in training, with rows of like length
+together against padding to the longest.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def accuracy(minutes: float, seed: int, held_out: bool, knobs: dict[str, Any]) -
             metrics = loaded.evaluate(test)
             seconds = time.perf_counter() - begun
             print(
-                f"beam {beams}: BLEU {metrics['bleu']:.2f}, chrF {metrics['chrf']:.2f}, length {metrics['length_ratio']:.3f}, "
-                f"{metrics['rows']} verses in {seconds:.0f} s",
+                f"beam {beams}: BLEU {metrics['bleu']:.2f}, chrF {metrics['chrf']:.2f}, "
+                f"length {metrics['length_ratio']:.3f}, {metrics['rows']} verses in {seconds:.0f} s",
                 flush=True,
             )
             scores |= {f"BLEU of beam {beams}": metrics["bleu"], f"chrF of beam {beams}": metrics["chrf"]}

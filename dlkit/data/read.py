@@ -24,7 +24,8 @@ from dlkit.knobs import nearest
 
 ACCEPTED = (
     "a folder (of class folders, or of images with their boxes or masks), a csv, tsv, jsonl, json, parquet, npz or "
-    "tmx file, two aligned texts 'FILE,FILE', 'tfds:NAME', a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset"
+    "tmx file, two aligned texts 'FILE,FILE', 'tfds:NAME', a DataFrame, a dict of columns, a list of dicts, "
+    "a tuple (x, y), or a tf.data.Dataset"
 )
 
 

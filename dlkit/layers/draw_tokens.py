@@ -15,7 +15,7 @@ def uniforms(seeds, steps):
 def draw_tokens(log_probs, temperature, top_k, top_p, chance):
     """Leaves one token to rows that sample, with its log-probability.
 
-    Of the distribution at the temperature, the `top_k` most probable tokens and those that the mass `top_p` reaches stay
+    Of the distribution at the temperature, the `top_k` most probable tokens stay, as far as the mass `top_p` reaches
     (Holtzman et al., 2020, arXiv:1904.09751); one of them is drawn by their probabilities.
 
     Args:

@@ -30,7 +30,7 @@ class Stepper:
         return self._decoder.shapes()
 
     def step(self, ids, position, fixed, grown):
-        """The logits, (hypotheses, vocabulary), after the token that each has now, (hypotheses,), and what has grown."""
+        """The logits, (hypotheses, vocabulary), after each one's token, (hypotheses,) int32, and what has grown."""
         written, grown = self._decoder.step(self._embedding(ids), position, fixed, grown)
         return self._embedding(written, reverse=True), grown
 

@@ -27,8 +27,8 @@ class WriteTokens(keras.layers.Layer):
 
     Beam search keeps the `width` best beginnings. One that ends is an answer, scored by its log-probability divided by
     ((5 + tokens) / 6) ** penalty: Wu et al., 2016, arXiv:1609.08144, equation 14, without coverage. The search of a row
-    ends when `width` answers were found, as fairseq's does, or at its most tokens; the best answer is given. A width of 1
-    is greedy search.
+    ends when `width` answers were found, as fairseq's does, or at its most tokens; the best answer is given. A width
+    of 1 is greedy search.
 
     Call with `token_ids`, (batch, read) int32, and `padding_mask`, (batch, read) bool. Returns a dict of `written_ids`:
     (batch, written) int32, the end and then 0 after each row's; `score`: (batch,) float32, the geometric mean of its

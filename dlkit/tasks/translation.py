@@ -212,7 +212,7 @@ class Translator(Task):
         if self.network.startswith("preset:"):
             from dlkit.networks.translation_preset import translation_preset
 
-            return translation_preset(self.network.removeprefix("preset:"), self.max_tokens, dropout=self.dropout)
+            return translation_preset(self.network.removeprefix("preset:"), self.max_tokens)
         from dlkit.networks.translation import translation_gru, translation_transformer
         from dlkit.text.subwords import JoinSubwords, Subwords, learn_pieces
 

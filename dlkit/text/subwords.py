@@ -12,7 +12,7 @@ PADDING, START, END = 0, 1, 2
 BYTE = 3  # id of the byte 0; the other bytes follow
 PIECE = BYTE + 256  # id of a vocabulary's first piece
 BREAK = b"\xff"  # stands in no UTF-8
-# Letters with their marks, digits one by one, and other signs, each with the space before it; further white space alone.
+# Letters with their marks, digits one by one, other signs, each with the space before it; further white space alone.
 WORD = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\t-\r \p{L}\p{M}\p{N}]+|[\t-\r ]"
 
 
@@ -78,25 +78,28 @@ class Subwords(keras.layers.Layer):
     Args:
         pieces: list of distinct strings of two or more bytes, as `learn_pieces` gives them.
         max_tokens: integer, 2 or more, the width of the answer.
+        byte_ids: False for a vocabulary from elsewhere: `pieces` are then what the ids from 3 on spell, their bytes
+            read as Latin-1, empty for nothing. Bytes that no piece spells get the first id that spells nothing.
     """
 
-    def __init__(self, pieces, max_tokens, **kwargs):
+    def __init__(self, pieces, max_tokens, byte_ids=True, **kwargs):
         super().__init__(**kwargs)
-        check_tokenizer(pieces, max_tokens)
+        check_tokenizer(pieces if byte_ids else ["any"], max_tokens)
         if max_tokens < 2:
             raise ValueError(f"`max_tokens` must be 2 or more: text, end. Received: max_tokens={max_tokens}.")
         self.pieces = list(pieces)
         self.max_tokens = max_tokens
-        spelled = spelling(self.pieces)[BYTE:]
-        self._longest = max(len(piece) for piece in spelled)
-        self._table = lookup_table(spelled, range(BYTE, BYTE + len(spelled)))
+        self.byte_ids = byte_ids
+        ids = _ids_of(spelling(self.pieces, byte_ids))
+        self._longest = max(map(len, ids))
+        self._table = lookup_table(ids, ids.values())
         self._convert_input_args = False  # Keras knows no string tensors
         self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @property
     def vocabulary_size(self):
         """Number of ids."""
-        return PIECE + len(self.pieces)
+        return (PIECE if self.byte_ids else BYTE) + len(self.pieces)
 
     def call(self, text):
         room = self.max_tokens - 1
@@ -139,7 +142,8 @@ class Subwords(keras.layers.Layer):
         }
 
     def get_config(self):
-        return {**super().get_config(), "pieces": self.pieces, "max_tokens": self.max_tokens}
+        own = {"pieces": self.pieces, "max_tokens": self.max_tokens, "byte_ids": self.byte_ids}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -149,15 +153,15 @@ class JoinSubwords(keras.layers.Layer):
     Call with `token_ids`: (batch, tokens) int32. Returns (batch,) string; bytes that make no UTF-8 become U+FFFD.
 
     Args:
-        pieces: those of `Subwords`.
+        pieces, byte_ids: those of `Subwords`.
     """
 
-    def __init__(self, pieces, **kwargs):
+    def __init__(self, pieces, byte_ids=True, **kwargs):
         super().__init__(**kwargs)
-        self.pieces = list(pieces)
+        self.pieces, self.byte_ids = list(pieces), byte_ids
 
     def call(self, token_ids):
-        joined = tf.strings.reduce_join(tf.gather(tf.constant(spelling(self.pieces)), token_ids), axis=1)
+        joined = tf.strings.reduce_join(tf.gather(tf.constant(spelling(self.pieces, self.byte_ids)), token_ids), axis=1)
         text = tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8")
         return tf.strings.regex_replace(text, "^ ", "")  # the one that `split` puts before a text
 
@@ -165,9 +169,19 @@ class JoinSubwords(keras.layers.Layer):
         return keras.KerasTensor((token_ids.shape[0],), "string")
 
     def get_config(self):
-        return {**super().get_config(), "pieces": self.pieces}
+        return {**super().get_config(), "pieces": self.pieces, "byte_ids": self.byte_ids}
 
 
-def spelling(pieces):
+def spelling(pieces, byte_ids=True):
     """The bytes of each id: list of bytes, empty for special tokens."""
+    if not byte_ids:
+        return [b""] * BYTE + [piece.encode("latin-1") for piece in pieces]
     return [b""] * BYTE + [bytes([byte]) for byte in range(256)] + [piece.encode() for piece in pieces]
+
+
+def _ids_of(spelled):
+    """Bytes to ids, every single byte among them."""
+    ids = {piece: number for number, piece in enumerate(spelled) if piece}
+    missing = [bytes([byte]) for byte in range(256) if bytes([byte]) not in ids]
+    unknown = spelled.index(b"", BYTE) if missing and b"" in spelled[BYTE:] else BYTE
+    return ids | dict.fromkeys(missing, unknown)

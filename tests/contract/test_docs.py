@@ -20,7 +20,18 @@ QUICK = {
     "image_classification": ["--network", "mlp", "--epochs", "2"],
     "object_detection": ["--width", "8", "--image-size", "64", "--epochs", "1"],
     "image_segmentation": ["--width", "8", "--depth", "2", "--image-size", "64", "--epochs", "1"],
-    "translation": ["--width", "16", "--blocks", "1", "--vocabulary-size", "400", "--max-tokens", "32", "--epochs", "1"],
+    "translation": [
+        "--width",
+        "16",
+        "--blocks",
+        "1",
+        "--vocabulary-size",
+        "400",
+        "--max-tokens",
+        "32",
+        "--epochs",
+        "1",
+    ],
 }
 
 

@@ -13,7 +13,8 @@ TMX = """<?xml version="1.0" encoding="UTF-8"?>
 <tu><tuv xml:lang="en-US"><seg>Press <bpt i="1">&lt;b&gt;</bpt>Stop<ept i="1">&lt;/b&gt;</ept> now.</seg></tuv>
 <tuv xml:lang="es"><seg>Pulse <hi>Parar</hi> ya.</seg></tuv></tu>
 <tu><tuv xml:lang="en-US"><seg>Only here.</seg></tuv></tu>
-<tu><tuv xml:lang="es"><seg>Año «nuevo»</seg></tuv><tuv xml:lang="en-US"><prop type="x">y</prop><seg>New &amp; old</seg></tuv></tu>
+<tu><tuv xml:lang="es"><seg>Año «nuevo»</seg></tuv>
+<tuv xml:lang="en-US"><prop type="x">y</prop><seg>New &amp; old</seg></tuv></tu>
 {more}</body></tmx>"""
 
 

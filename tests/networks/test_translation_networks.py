@@ -275,5 +275,7 @@ def test_all_answers_of_a_tiny_network_are_found_by_a_wide_beam():
 
     whole = [[*tokens, END] for length in range(3) for tokens in itertools.product([3, 4], repeat=length)]
     best = max(whole, key=log_prob)
-    made = WriteTokens(network, 3, 8, 0.0)(tf.constant(given["token_ids"], tf.int32), tf.constant(given["padding_mask"]))
+    made = WriteTokens(network, 3, 8, 0.0)(
+        tf.constant(given["token_ids"], tf.int32), tf.constant(given["padding_mask"])
+    )
     assert written_rows(made)[0] == best
