@@ -1,0 +1,259 @@
+"""The translator: what it learns from, what it says, and that every way of writing is the same once exported."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import dlkit
+from dlkit.data.samples.sentences import sentences
+from dlkit.lazy import keras
+from dlkit.metrics.texts import score_texts
+from dlkit.training.prepare import encode, start
+
+SMALL = {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 24, "batch_size": 16, "epochs": 1}
+TEXTS = ["The house is white.", "", "Where is the key, Pedro? " * 9, "¿שלום? 你好"]
+
+
+def fitted(rows=64, **knobs):
+    task = dlkit.Translator(**{**SMALL, **knobs})
+    train = sentences()["train"]
+    task.fit({name: values[:rows] for name, values in train.items()}, verbose=0)
+    return task
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fitted()
+
+
+def store_of(**knobs):
+    from dlkit.data.read import read
+
+    task = dlkit.Translator(**{**SMALL, **knobs})
+    table = read(sentences()["train"], {**task.inputs, **task.target})
+    start(task, table)
+    return task, encode(task, table, None)[0]
+
+
+def test_the_sample_is_of_distinct_pairs():
+    parts = sentences()
+    pairs = {name: set(zip(part["source"], part["target"], strict=True)) for name, part in parts.items()}
+    assert {name: len(part) for name, part in pairs.items()} == {"train": 325, "validation": 40, "test": 40}
+    assert all(not pairs[one] & pairs[other] for one, other in itertools.combinations(pairs, 2))
+    assert all(len(part["source"]) == len(pairs[name]) for name, part in parts.items())
+
+
+def test_what_is_learned_is_one_step_behind_what_is_written():
+    task, store = store_of(max_tokens=16)
+    tensors, targets = store.all()
+    decoder, labels = tensors["decoder_ids"], targets["logits"]
+    np.testing.assert_array_equal(decoder[:, 1:], np.where(labels == 2, 0, labels)[:, :-1])
+    assert (decoder[:, 0] == 1).all()
+    cut = labels[:, -1] == 0
+    full = (decoder > 0).all(1)
+    assert (cut & full).any(), "no target was cut: the check sees nothing"
+    assert ((labels == 2).sum(1) == np.where(cut & full, 0, 1)).all()  # what was cut did not end there
+    (remark,) = task.remarks(store)
+    assert remark.endswith(f"and {(cut & full).sum()} targets are cut.")
+
+
+def test_batches_are_cut_to_their_longest_row():
+    task, store = store_of()
+    tensors, targets = store.all()
+    part = {name: tf.constant(values[:8]) for name, values in tensors.items()}
+    trimmed = task.trim(part)
+    for name, ids in (("token_ids", tensors["token_ids"]), ("decoder_ids", targets["logits"])):
+        longest = (ids[:8] > 0).sum(1).max()
+        assert longest <= trimmed[name].shape[1] < longest + 4
+    assert trimmed["padding_mask"].shape == trimmed["token_ids"].shape
+    loss, network = task.loss()["logits"], task.stages_.network
+    whole = loss(targets["logits"][:8], network(part)["logits"])
+    np.testing.assert_allclose(loss(targets["logits"][:8], network(trimmed)["logits"]), whole, rtol=1e-5)
+
+
+def test_answers_and_their_flag(model):
+    answers = model.predict(TEXTS)
+    assert [answer["truncated"] for answer in answers] == [False, False, True, False]
+    assert all(0 < answer["score"] <= 1 for answer in answers)
+    assert all(isinstance(answer["translation"], str) for answer in answers)
+
+
+def test_options_of_each_request(model):
+    usual = model.predict(TEXTS)
+    assert [answer["translation"] for answer in model.generate(TEXTS)] == [answer["translation"] for answer in usual]
+    drawn = model.generate(TEXTS[:1] * 8, temperature=2.0, seed=list(range(8)), max_tokens=6)
+    assert len({answer["translation"] for answer in drawn}) > 1
+    assert model.generate(TEXTS[:1], temperature=2.0, seed=3, max_tokens=6)[0] == pytest.approx(drawn[3], rel=1e-4)
+    mixed = model.generate(TEXTS, beam_width=[1, 2, 3, 4], max_tokens=[3, 24, 9, 99])
+    alone = [model.generate([text], beam_width=beams, max_tokens=limit)[0]
+             for text, beams, limit in zip(TEXTS, (1, 2, 3, 4), (3, 24, 9, 99), strict=True)]  # fmt: skip
+    assert [each["translation"] for each in mixed] == [each["translation"] for each in alone]
+    with pytest.raises(dlkit.DlkitError, match="Did you mean 'beam_width'"):
+        model.generate(TEXTS, beams=2)
+    with pytest.raises(dlkit.DlkitError, match="one for each of 4"):
+        model.generate(TEXTS, seed=[1, 2])
+
+
+@pytest.fixture(scope="module")
+def cload(tmp_path_factory):
+    default = Path(__file__).parents[3] / "shared" / "tools" / "servable"
+    folder = Path(os.environ.get("DLKIT_SERVABLE_TOOLS", default))
+    if not (folder / "build.sh").is_file():
+        pytest.skip(f"no independent loader: set DLKIT_SERVABLE_TOOLS (looked at {folder})")
+    binary = tmp_path_factory.mktemp("cload") / "cload"
+    subprocess.run([folder / "build.sh", binary], env={**os.environ, "PYTHON": sys.executable}, check=True)
+    return binary
+
+
+MODES = {
+    "greedy": {"beam_width": 1},
+    "beams": {"beam_width": 4, "length_penalty": 0.6},
+    "sampling": {"temperature": 1.2, "top_k": 30, "top_p": 0.95, "seed": 11},
+    "mixed": {"beam_width": [1, 5, 2, 1], "temperature": [0.0, 0.0, 0.9, 1.5], "seed": [0, 0, 5, 6]},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_way_of_writing_is_the_same_from_the_export_through_the_servers_loader(mode, model, cload, tmp_path):
+    version = model.export(tmp_path / "served")
+    expected = model.generate(TEXTS, max_tokens=12, **MODES[mode])
+    usual = {"max_tokens": 12, "beam_width": 4, "length_penalty": 1.0, "temperature": 0.0, "top_k": 0, "top_p": 1.0}
+    options = {**usual, "seed": 0, **MODES[mode]}
+    arguments = []
+    for name, value in options.items():
+        kind = np.float32 if name in ("length_penalty", "temperature", "top_p") else np.int32
+        np.save(tmp_path / f"{name}.npy", np.array(value if isinstance(value, list) else [value] * 4, kind))
+        arguments.append(f"{name}=npy:{tmp_path / name}.npy")
+    for row, text in enumerate(TEXTS):
+        (tmp_path / str(row)).write_text(text)
+        arguments.append(f"source=@{tmp_path / str(row)}")
+    done = subprocess.run([cload, version, "generate", *arguments], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    served = json.loads(done.stdout)
+    assert served["translation"] == [answer["translation"] for answer in expected]
+    np.testing.assert_allclose(served["score"], [answer["score"] for answer in expected], rtol=1e-4)
+
+
+@pytest.mark.parametrize("knobs", [{"network": "gru", "attention": "bahdanau"}, {"positions": "relative"}])
+def test_other_networks_save_load_and_answer(knobs, tmp_path):
+    task = fitted(**knobs)
+    task.save(tmp_path / "m")
+    assert dlkit.load(tmp_path / "m").predict(TEXTS) == task.predict(TEXTS)
+    task.export(tmp_path / "served")  # raises unless a process without dlkit gives predict's answers
+
+
+def bart(folder):
+    """A Bart of a few thousand weights, with the bytes and a few pieces as its vocabulary."""
+    import keras_hub
+
+    from dlkit.networks.translation_preset import _letters_of_bytes
+
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", *_letters_of_bytes(), "Ġt", "he", "Ġthe"]
+    merges = ["Ġ t", "h e", "Ġt he"]
+    tokenizer = keras_hub.models.BartTokenizer({piece: i for i, piece in enumerate(pieces)}, merges)
+    backbone = keras_hub.models.BartBackbone(len(pieces), 2, 2, 16, 24, dropout=0.0, max_sequence_length=24)
+    backbone.save_to_preset(folder)
+    tokenizer.save_to_preset(folder)
+
+
+def t5(folder):
+    """A T5 of a few thousand weights."""
+    import io
+
+    import keras_hub
+
+    sentencepiece = pytest.importorskip("sentencepiece")
+    proto = io.BytesIO()
+    sample = sentences()["train"]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sample["source"] + sample["target"]),
+        model_writer=proto,
+        vocab_size=200,
+        model_type="UNIGRAM",
+        bos_id=-1,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        pad_piece="<pad>",
+        eos_piece="</s>",
+        unk_piece="<unk>",
+        minloglevel=2,
+    )
+    keras_hub.models.T5Tokenizer(proto.getvalue()).save_to_preset(folder)
+    backbone = keras_hub.models.T5Backbone(204, 2, 2, 16, 24, dropout=0.0)
+    backbone.save_to_preset(folder)
+
+
+@pytest.mark.parametrize("make", [bart, t5])
+def test_a_preset_trains_saves_exports_and_writes_what_its_network_says(make, tmp_path):
+    keras.utils.set_random_seed(0)
+    make(tmp_path / "preset")
+    task = fitted(network=f"preset:{tmp_path / 'preset'}", rows=40)
+    task.save(tmp_path / "m")
+    assert dlkit.load(tmp_path / "m").predict(TEXTS) == task.predict(TEXTS)
+    task.export(tmp_path / "served")
+    from dlkit.layers.steppers import stepper_of
+
+    made = task.stages_.preprocess({"source": tf.constant(["The key.", "Where is the old house?"])})
+    ids = tf.constant(np.random.default_rng(0).integers(3, 150, (2, 6)), tf.int32)
+    ids = tf.concat([[[1], [1]], ids], 1)
+    inputs = {"token_ids": made["token_ids"], "padding_mask": made["padding_mask"], "decoder_ids": ids}
+    whole = task.stages_.network(inputs, training=False)["logits"]
+    stepper = stepper_of(task.stages_.network, 24)
+    fixed, grown = stepper.begin(made["token_ids"], made["padding_mask"], 1)
+    for place in range(7):
+        logits, grown = stepper.step(ids[:, place], tf.constant(place), fixed, grown)
+        np.testing.assert_allclose(logits, whole[:, place], atol=2e-5)
+    join = task.stages_.postprocess({"written_ids": made["token_ids"]})["translation"]
+    assert [text.decode() for text in join.numpy()] == ["The key.", "Where is the old house?"]
+
+
+def test_a_preset_of_another_kind_is_refused(tmp_path):
+    import keras_hub
+
+    (tmp_path / "x").mkdir()
+    with pytest.raises(dlkit.DlkitError, match="cannot be loaded"):
+        fitted(network=f"preset:{tmp_path / 'x'}")
+    backbone = keras_hub.models.BertBackbone(30, 1, 1, 8, 8)
+    backbone.save_to_preset(tmp_path / "bert")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]
+    keras_hub.models.BertTokenizer(words).save_to_preset(tmp_path / "bert")
+    with pytest.raises(dlkit.DlkitError, match="Expected a Bart or a T5"):
+        fitted(network=f"preset:{tmp_path / 'bert'}")
+
+
+def test_scores_are_those_of_sacrebleu():
+    sacrebleu = pytest.importorskip("sacrebleu")
+    truth = ["El gato duerme en la casa roja.", "No sé nada de eso."]
+    said = ["El gato está en la casa roja.", "No sé nada de eso."]
+    metrics = score_texts(*([text.encode() for text in texts] for texts in (truth, said, ["The cat", "I know"])))
+    assert metrics["bleu"] == sacrebleu.corpus_bleu(said, [truth]).score
+    assert metrics["chrf"] == sacrebleu.corpus_chrf(said, [truth]).score
+    assert metrics["baseline_chrf"] == sacrebleu.corpus_chrf(["The cat", "I know"], [truth]).score
+    assert "tok:13a" in metrics["signatures"]["bleu"]
+    perfect = score_texts(*([text.encode() for text in truth] for _ in range(3)))
+    assert perfect["bleu"] == pytest.approx(100)
+
+
+def test_scoring_without_the_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    with pytest.raises(dlkit.DlkitError, match=r"dlkit\[translation\]"):
+        score_texts([b"a"], [b"a"], [b"a"])
+
+
+def test_pairs_that_teach_nothing_are_told_and_left_out(capsys):
+    train = {name: values[:40] for name, values in sentences()["train"].items()}
+    train = {name: [*values, "", values[0]] for name, values in train.items()}
+    task = dlkit.Translator(**SMALL)
+    task.fit(train, verbose=0)
+    said = capsys.readouterr().err
+    assert "1 of 42 pairs with an empty side: left out." in said
+    assert "1 of 42 pairs that were there before: left out." in said
+    assert task.fingerprint_["rows"] == 36  # of 40, a tenth held out
