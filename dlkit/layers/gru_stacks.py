@@ -47,7 +47,7 @@ class GruEncoder(layers.Layer):
 
 @keras.saving.register_keras_serializable("dlkit")
 class GruDecoder(layers.Layer):
-    """Writes after a memory: all tokens at once, `call`, in training; one after another, `begin` and `step`, in answers.
+    """Writes after a memory: all tokens at once, `call`, in training; one by one, `begin` and `step`, in answers.
 
     Attention looks from the recurrent state at the memory, and a dense layer joins both: Luong et al., 2015,
     arXiv:1508.04025, equation 5, without feeding the result back in, so that training needs no loop around attention.

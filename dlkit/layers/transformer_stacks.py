@@ -85,7 +85,7 @@ class TransformerEncoder(_Stack):
 
 @keras.saving.register_keras_serializable("dlkit")
 class TransformerDecoder(_Stack):
-    """Writes after a memory: all tokens at once, `call`, in training; one after another, `begin` and `step`, in answers.
+    """Writes after a memory: all tokens at once, `call`, in training; one by one, `begin` and `step`, in answers.
 
     Both compute the same; `step` keeps keys and values. Arguments as of `TransformerEncoder`.
     """

@@ -119,5 +119,5 @@ def test_a_table_without_a_good_pair_is_refused():
     table = read([{"source": "", "target": "x"}], PAIR)
     with pytest.raises(DataError, match="no pair is left"):
         select_pairs(table, ("source", "target"), "empty", 9.0)
-    with pytest.raises(KnobError, match="'emty'.*Did you mean 'empty'"):
+    with pytest.raises(KnobError, match=r"'emty'.*Did you mean 'empty'"):
         check_reasons("emty")

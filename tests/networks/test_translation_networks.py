@@ -1,4 +1,4 @@
-"""Networks that write: no leak, the same token by token as in whole, and what is searched is what a plain search finds."""
+"""Networks that write: no leak, the same token by token as in whole, and the search finds what a plain one finds."""
 
 import itertools
 
