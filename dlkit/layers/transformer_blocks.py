@@ -112,7 +112,7 @@ class TransformerBlock(layers.Layer):
         # Several hypotheses of a row share its memory: they are queries side by side.
         shape, rows = tf.shape(x), tf.shape(memory[0])[0]
         together = tf.reshape(x, [rows, -1, x.shape[-1]])
-        return tf.reshape(self.reading(together, *memory, bias), shape)
+        return tf.reshape(self.reading(together, *memory, bias), [shape[0], shape[1], x.shape[-1]])
 
     def get_config(self):
         own = {

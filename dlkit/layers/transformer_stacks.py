@@ -46,7 +46,7 @@ class _Stack(layers.Layer):
 
     def _bias(self, queries, keys):
         """The bias of the distances between positions, 0 where positions are sines."""
-        return self.place(queries, keys) if self.positions == "relative" else 0.0
+        return tf.cast(self.place(queries, keys), tf.float32) if self.positions == "relative" else 0.0
 
     def compute_output_spec(self, x, *_, **__):
         return keras.KerasTensor(x.shape, self.compute_dtype)
@@ -96,7 +96,7 @@ class TransformerDecoder(_Stack):
         """(batch, steps, width), memory and its mask to (batch, steps, width); a step sees itself and those before."""
         steps = tf.range(tf.shape(x)[1])
         later = tf.where(steps[:, tf.newaxis] >= steps, 0.0, FAR)[tf.newaxis, tf.newaxis]
-        bias, memory_bias = later + tf.cast(self._bias(steps, steps), tf.float32), unseen(padding_mask)
+        bias, memory_bias = later + self._bias(steps, steps), unseen(padding_mask)
         x = self.drop(self._placed(x))
         for block in self.blocks:
             x, _ = block(x, bias, block.reading.keys_values(memory), memory_bias)

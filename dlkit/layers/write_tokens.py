@@ -173,7 +173,7 @@ def _advanced(state, log_probs, grown, limit, width, penalty):
 
     answers = ends & (values > NONE) & (rank < width[:, tf.newaxis]) & ~state.done[:, tf.newaxis]
     found = tf.reduce_max(tf.where(answers, values, NONE), 1)
-    chosen = tf.argmax(answers, 1, tf.int32)  # the first, which is the best
+    chosen = tf.argmax(tf.cast(answers, tf.int32), 1, tf.int32)  # the first, which is the best
     parent = tf.gather(parents, chosen, batch_dims=1)
     written = tf.pad(tf.gather(state.tokens, parent, batch_dims=1), [[0, 0], [0, 1]], constant_values=END)
     state = _with_better(state, written, found, length, penalty)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dlkit.columns import Flag, Score, Text
 from dlkit.data.table import Table
 from dlkit.knobs import knob
@@ -82,7 +84,7 @@ class Translator(Task):
             preprocess=keras.Model({"source": source}, split(source), name="preprocess"),
             network=network,
             postprocess=keras.Model({"written_ids": written}, {"translation": join(written)}, name="postprocess"),
-            decode=keras.Model(tokens, write(**tokens), name="decode"),
+            decode=keras.Model(tokens, write(tokens["token_ids"], tokens["padding_mask"]), name="decode"),
         )
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
@@ -111,7 +113,8 @@ class Translator(Task):
 
     def lengths(self, store: Any) -> Any:
         tensors, targets = store.all()
-        return (tensors["token_ids"] > 0).sum(axis=1) + 2 * (targets["logits"] > 0).sum(axis=1)
+        read, written = ((ids > 0).sum(axis=1) for ids in (tensors["token_ids"], targets["logits"]))
+        return np.maximum(read, written)  # of sums and of either alone, it left the least padding
 
     def trim(self, tensors: Any) -> Any:
         def cut(ids: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
@@ -131,7 +134,7 @@ class Translator(Task):
         return {"logits": TokenCrossEntropy(self.usual_length_, self.label_smoothing)}
 
     def metrics(self) -> Any:
-        return {}  # the best of thousands of logits for each token would take a tenth of a step
+        return None  # the best of thousands of logits for each token would take a tenth of a step
 
     def signatures(self) -> list[Signature]:
         from dlkit.layers.write_tokens import Draw

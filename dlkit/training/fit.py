@@ -96,7 +96,8 @@ def _run(
     trainer, frozen = compile_network(task, order.steps, place.strategy)
     # What can be refused is refused before anything is written.
     training = batches_of(task, store, order)
-    watched = split_over_replicas(ordered_batches(held_out or store, task.batch_size), place.strategy)
+    cut = {} if order.fixed_size else {"trim": task.trim}
+    watched = split_over_replicas(ordered_batches(held_out or store, task.batch_size, **cut), place.strategy)
     if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
         known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)
     stopping = _stopping(task, known) if held_out else None

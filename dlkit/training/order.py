@@ -87,12 +87,15 @@ def training_batches(
     return _fixed(steps, lambda step: finish(store.take(order.rows(step)), step))
 
 
-def ordered_batches(store: Store, batch_size: int) -> tf.data.Dataset:
-    """The rows in their own order, once, in batches of one size or one row less."""
+def ordered_batches(
+    store: Store, batch_size: int, trim: Callable[[Any], Any] = lambda tensors: tensors
+) -> tf.data.Dataset:
+    """The rows in their own order, once, in batches of one size or one row less; `trim` may cut their padding."""
     steps = steps_per_epoch(store.rows, batch_size)
 
     def batch(step):
-        return store.take(tf.range(step * store.rows // steps, (step + 1) * store.rows // steps))
+        tensors, target = store.take(tf.range(step * store.rows // steps, (step + 1) * store.rows // steps))
+        return trim(tensors), target
 
     return _fixed(tf.data.Dataset.range(steps), batch)
 
