@@ -45,7 +45,7 @@ def store_of(**knobs):
 def test_the_sample_is_of_distinct_pairs():
     parts = sentences()
     pairs = {name: set(zip(part["source"], part["target"], strict=True)) for name, part in parts.items()}
-    assert {name: len(part) for name, part in pairs.items()} == {"train": 325, "validation": 40, "test": 40}
+    assert {name: len(part) for name, part in pairs.items()} == {"train": 305, "validation": 40, "test": 40}
     assert all(not pairs[one] & pairs[other] for one, other in itertools.combinations(pairs, 2))
     assert all(len(part["source"]) == len(pairs[name]) for name, part in parts.items())
 
