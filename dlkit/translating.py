@@ -20,7 +20,6 @@ def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any
     """Answers texts with options; see `Translator.generate`."""
     from dlkit.serving.signature import trace
 
-    (signature,) = task.signatures()
     usual = {
         "max_tokens": task.max_tokens,
         "beam_width": task.beam_width,
@@ -34,7 +33,12 @@ def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any
         if name not in usual:
             raise KnobError(f"there is no option {name!r}. {nearest(name, usual)}")
     asked = {name: _each(name, options.get(name, value), len(sources)) for name, value in usual.items()}
-    graph, answers = trace(signature), []
+    stages, signature, graph = task._generating or (None, None, None)
+    if stages is not task.stages_:
+        (signature,) = task.signatures()
+        graph = trace(signature)
+        task._generating = task.stages_, signature, graph
+    answers: list[dict[str, Any]] = []
     texts = [Text().raw(source) for source in sources]
     for start in range(0, len(texts), BATCH):
         part = slice(start, start + BATCH)

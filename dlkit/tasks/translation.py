@@ -61,6 +61,7 @@ class Translator(Task):
         super().__post_init__()
         check_reasons(self.drop)
         self.usual_length_ = 1.0  # of a target, in tokens
+        self._generating: Any = None  # the signature `generate`, traced at its first use, and of which stages
 
     def select(self, table: Table) -> tuple[Table, list[str]]:
         from dlkit.data.pairs import select_pairs
