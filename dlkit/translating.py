@@ -33,6 +33,7 @@ def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any
         if name not in usual:
             raise KnobError(f"there is no option {name!r}. {nearest(name, usual)}")
     asked = {name: _each(name, options.get(name, value), len(sources)) for name, value in usual.items()}
+    task._check_fitted()
     stages, signature, graph = task._generating or (None, None, None)
     if stages is not task.stages_:
         (signature,) = task.signatures()
