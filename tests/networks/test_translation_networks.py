@@ -192,7 +192,7 @@ def test_the_same_seed_draws_the_same_and_others_draw_by_probability():
     first = write.write(ids, mask, **controls(rows), draw=drawn)["written_ids"].numpy()[:, 0]
     again = write.write(ids, mask, **controls(rows), draw=drawn)["written_ids"].numpy()[:, 0]
     np.testing.assert_array_equal(first, again)
-    logs = possible(network({**given, "decoder_ids": [[START]]}, training=False)["logits"])[0, 0] / 2.0
+    logs = possible(network({**given, "decoder_ids": np.array([[START]])}, training=False)["logits"])[0, 0] / 2.0
     wanted = tf.nn.softmax(logs).numpy()
     np.testing.assert_allclose(np.bincount(first, minlength=SIZE) / rows, wanted, atol=0.08)
 
