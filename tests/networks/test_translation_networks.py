@@ -101,24 +101,29 @@ def test_gradients_reach_every_weight(network):
         assert gradient is not None, weight.path
 
 
-def scored(network, given, row, tokens):
-    """The log-probability of a whole answer."""
-    ids = np.array([[START, *tokens[:-1]]])
-    one = {"token_ids": given["token_ids"][[row]], "padding_mask": given["padding_mask"][[row]], "decoder_ids": ids}
-    logs = possible(network(one, training=False)["logits"]).numpy()[0]
-    return sum(logs[place, token] for place, token in enumerate(tokens))
+def log_probs_of(network):
+    """A function from a row and beginnings of one length to the log-probabilities after each of their tokens."""
+    run = tf.function(lambda given: possible(network(given, training=False)["logits"]), reduce_retracing=True)
+
+    def log_probs(given, row, beginnings):
+        ids = tf.constant([[START, *tokens] for tokens in beginnings], tf.int32)
+        one = {name: np.repeat(given[name][[row]], len(beginnings), axis=0) for name in ("token_ids", "padding_mask")}
+        return run({**{name: tf.constant(value) for name, value in one.items()}, "decoder_ids": ids}).numpy()
+
+    return log_probs
 
 
-def plain_search(network, given, row, width, penalty, limit):
+def plain_search(log_probs, given, row, width, penalty, limit):
     """Beam search over lists, all of it anew for each token."""
     live, done = [([], 0.0)], []
     for step in range(limit):
-        grown = []
-        for tokens, log_prob in live:
-            ids = np.array([[START, *tokens]])
-            one = {name: given[name][[row]] for name in ("token_ids", "padding_mask")}
-            logs = possible(network({**one, "decoder_ids": ids}, training=False)["logits"]).numpy()[0, -1]
-            grown += [([*tokens, token], log_prob + logs[token]) for token in range(SIZE)]
+        grown = [
+            ([*tokens, token], before + log_prob)
+            for (tokens, before), after in zip(
+                live, log_probs(given, row, [tokens for tokens, _ in live])[:, -1], strict=True
+            )
+            for token, log_prob in enumerate(after)
+        ]
         grown = sorted(grown, key=lambda pair: -pair[1])[: 2 * width]
         length = ((5 + step + 1) / 6) ** penalty
         done += [(tokens, lp / length) for tokens, lp in grown[:width] if tokens[-1] == END and np.isfinite(lp)]
@@ -139,10 +144,11 @@ def test_what_is_written_is_what_a_plain_search_finds(network, width, penalty):
     write = WriteTokens(network, 9, width, penalty)
     made = tf.function(write.call)(tf.constant(given["token_ids"]), tf.constant(given["padding_mask"]))
     answers = written_rows(made)
-    assert answers == [plain_search(network, given, row, width, penalty, 9) for row in range(4)]
+    log_probs = log_probs_of(network)
+    assert answers == [plain_search(log_probs, given, row, width, penalty, 9) for row in range(4)]
     for row, tokens in enumerate(answers):
-        mean = np.exp(scored(network, given, row, tokens) / len(tokens))
-        np.testing.assert_allclose(made["score"][row], mean, rtol=1e-4)
+        each = log_probs(given, row, [tokens[:-1]])[0][np.arange(len(tokens)), tokens]
+        np.testing.assert_allclose(made["score"][row], np.exp(each.mean()), rtol=1e-4)
 
 
 def controls(rows, **given):
@@ -177,9 +183,9 @@ def test_each_row_has_its_own_options_whatever_its_batch(network):
         part = slice(row, row + 1)
         one = tf.nest.map_structure(lambda value, part=part: value[part], (ids, mask, asked, drawn))
         assert written_rows(run(*one))[0] == together[row]
-    plain = [(0, 1, 9), (1, 4, 9), (2, 2, 3), (5, 4, 1)]
-    for row, width, limit in plain:
-        assert together[row] == plain_search(network, given, row, width, 1.0, limit)
+    log_probs = log_probs_of(network)
+    for row, width, limit in [(0, 1, 9), (1, 4, 9), (2, 2, 3), (5, 4, 1)]:
+        assert together[row] == plain_search(log_probs, given, row, width, 1.0, limit)
 
 
 def test_the_same_seed_draws_the_same_and_others_draw_by_probability():
