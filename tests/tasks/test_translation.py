@@ -90,7 +90,9 @@ def test_options_of_each_request(model):
     assert [answer["translation"] for answer in model.generate(TEXTS)] == [answer["translation"] for answer in usual]
     drawn = model.generate(TEXTS[:1] * 8, temperature=2.0, seed=list(range(8)), max_tokens=6)
     assert len({answer["translation"] for answer in drawn}) > 1
-    assert model.generate(TEXTS[:1], temperature=2.0, seed=3, max_tokens=6)[0] == pytest.approx(drawn[3], rel=1e-4)
+    (again,) = model.generate(TEXTS[:1], temperature=2.0, seed=3, max_tokens=6)
+    assert again["translation"] == drawn[3]["translation"]
+    assert again["score"] == pytest.approx(drawn[3]["score"], rel=1e-4)
     mixed = model.generate(TEXTS, beam_width=[1, 2, 3, 4], max_tokens=[3, 24, 9, 99])
     alone = [model.generate([text], beam_width=beams, max_tokens=limit)[0]
              for text, beams, limit in zip(TEXTS, (1, 2, 3, 4), (3, 24, 9, 99), strict=True)]  # fmt: skip
@@ -99,6 +101,11 @@ def test_options_of_each_request(model):
         model.generate(TEXTS, beams=2)
     with pytest.raises(dlkit.DlkitError, match="one for each of 4"):
         model.generate(TEXTS, seed=[1, 2])
+
+
+@pytest.fixture(scope="module")
+def version(model, tmp_path_factory):
+    return model.export(tmp_path_factory.mktemp("served") / "translation")
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +128,7 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_way_of_writing_is_the_same_from_the_export_through_the_servers_loader(mode, model, cload, tmp_path):
-    version = model.export(tmp_path / "served")
+def test_every_way_of_writing_is_the_same_through_the_servers_loader(mode, model, version, cload, tmp_path):
     expected = model.generate(TEXTS, max_tokens=12, **MODES[mode])
     usual = {"max_tokens": 12, "beam_width": 4, "length_penalty": 1.0, "temperature": 0.0, "top_k": 0, "top_p": 1.0}
     options = {**usual, "seed": 0, **MODES[mode]}
