@@ -98,7 +98,7 @@ def test_options_of_each_request(model):
              for text, beams, limit in zip(TEXTS, (1, 2, 3, 4), (3, 24, 9, 99), strict=True)]  # fmt: skip
     assert [each["translation"] for each in mixed] == [each["translation"] for each in alone]
     with pytest.raises(dlkit.DlkitError, match="Did you mean 'beam_width'"):
-        model.generate(TEXTS, beams=2)
+        model.generate(TEXTS, beam_widht=2)
     with pytest.raises(dlkit.DlkitError, match="one for each of 4"):
         model.generate(TEXTS, seed=[1, 2])
 
