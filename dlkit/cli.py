@@ -246,7 +246,9 @@ def _predict(given: argparse.Namespace) -> None:
     if given.output:
         _predict_folder(task, given)
         return
-    inputs = _inputs(given.inputs)
+    inputs: list[Any] = _inputs(given.inputs)
+    if len(task.inputs) > 1:
+        inputs = [_object(text, list(task.inputs)) for text in inputs]
     explain = getattr(task, "explain", None)
     if given.explain and explain is None:
         raise DlkitError(f"the task {task.task_name()} has no explanation.")
@@ -280,6 +282,18 @@ def _inputs(given: list[str]) -> list[str]:
         except UnicodeEncodeError as error:
             raise DlkitError(f"the argument {text!r} is not UTF-8, at position {error.start}. Convert it.") from error
     return given
+
+
+def _object(text: str, names: list[str]) -> dict[str, Any]:
+    """An input of several columns, written as a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        example = json.dumps(dict.fromkeys(names, "..."))
+        raise DlkitError(f"an input of this task is a JSON object: {example}. Received: {text[:60]}")
+    return value
 
 
 def _export(given: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlkit import model_folder
 from dlkit.answering import Answering, rows_of
-from dlkit.chain import chain
+from dlkit.chain import Parted, chain
 from dlkit.columns import Column
 from dlkit.data.read import read
 from dlkit.data.table import Table
@@ -94,6 +94,7 @@ class Task:
     target = dict[str, Column]()
     answer = dict[str, Column]()
     also = dict[str, Column]()  # what further signatures answer
+    network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
 
     def __new__(cls, *args: Any, **knobs: Any) -> Task:
@@ -115,8 +116,12 @@ class Task:
         """Learns vocabularies and statistics from the training rows, and builds the three functional models."""
         raise NotImplementedError
 
-    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
-        """Raw rows to the network's tensors and training target, in the graph, with nothing random: it is cached."""
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+        """Raw rows to the network's tensors and training target, in the graph, with nothing random: it is cached.
+
+        Where a raw row makes any number of encoded ones, up to `pieces`, a third value says which raw row each is of:
+        (encoded rows,) int32, counted from the first that it was given.
+        """
         raise NotImplementedError
 
     def loss(self) -> Any:
@@ -172,7 +177,7 @@ class Task:
         return []
 
     def pieces(self) -> int:
-        """How many encoded rows `encode` makes of each raw one: more than one where it cuts large inputs up."""
+        """How many encoded rows `encode` makes of each raw one, at most: more than one where it cuts inputs up."""
         return 1
 
     def write_answers(self, answers: Iterable[tuple[str, dict[str, Any]]], folder: Path, output: Path) -> None:
@@ -371,7 +376,9 @@ class Task:
 
     def answer_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The serving graph: raw tensors to answer tensors, batch first."""
-        made = chain(*self.stages_.answering())(tensors)
+        preprocess, network, postprocess = self.stages_.answering()
+        parted = Parted(network, self.network_rows) if self.network_rows else network
+        made = chain(preprocess, parted, postprocess)(tensors)
         return {name: made[name] for name in self.answer}
 
     def answers(self, table: Table) -> dict[str, list]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dlkit.columns import Boxes, Column
 from dlkit.data.box_rows import read_box_rows
-from dlkit.data.coco import find_coco, is_coco, read_coco
+from dlkit.data.coco import find_coco, read_coco
+from dlkit.data.files import is_object
 from dlkit.data.folders import IMAGES, MASKS, SPLITS, entries_of
 from dlkit.data.mask_folder import read_mask_folder
 from dlkit.data.match import quoted, wants
@@ -49,7 +50,7 @@ def read_annotated(path: Path, source: str, columns: dict[str, Column]) -> Table
 def read_annotated_file(path: Path, source: str, columns: dict[str, Column], rename: dict[str, str]) -> Table | None:
     """Reads a file of boxes or masks that is no table of one image a row; None if it is one."""
     suffix = path.suffix.lower()
-    if suffix == ".json" and is_coco(path):
+    if suffix == ".json" and is_object(path):
         return read_coco(path, source, columns)
     if suffix in (".csv", ".tsv") and wants(columns, Boxes):
         return read_box_rows(path, source, columns, rename)

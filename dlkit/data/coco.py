@@ -34,15 +34,6 @@ def find_coco(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def is_coco(path: Path) -> bool:
-    """Whether a json file holds an object, as COCO's do, and not a list of rows."""
-    try:
-        with path.open("rb") as file:
-            return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
-    except OSError:
-        return False
-
-
 def read_coco(path: Path, source: str, columns: dict[str, Column]) -> Table:
     """One row an image, in the file's order; an image without annotations is one without objects.
 

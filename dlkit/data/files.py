@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.columns import Boxes, Column, Mask
+from dlkit.columns import Answers, Boxes, Column, Mask, Passage
+from dlkit.data.answers import ALSO, join_starts, with_starts
 from dlkit.data.match import match_names, wants
 from dlkit.data.table import Table
 from dlkit.errors import DataError
@@ -37,8 +38,15 @@ def read_file(
     suffix = path.suffix.lower()
 
     def choose(found: Sequence[str], hint: str) -> dict[str, str]:
-        return match_names(columns, found, rename, source, also=also, hint=hint)
+        matched = match_names(columns, found, rename, source, also=also, hint=hint)
+        return with_starts(columns, matched, found) if wants(columns, Answers) else matched
 
+    if wants(columns, Answers):
+        also = {name: ALSO for name, column in columns.items() if isinstance(column, Answers)}
+    if suffix == ".json" and wants(columns, Passage) and is_object(path):
+        from dlkit.data.squad import read_squad
+
+        return read_squad(path, source, columns, rename)
     if wants(columns, Boxes) or wants(columns, Mask):
         from dlkit.data.annotated import read_annotated_file
 
@@ -63,8 +71,10 @@ def read_file(
             f"a folder or a file that ends in one of: {', '.join(TABLE_SUFFIXES)}, .npz."
         )
     values: dict[str, Any] = {
-        name: [_value(columns[name], cell, path.parent) for cell in column] for name, column in cells.items()
+        name: [_value(columns.get(name), cell, path.parent) for cell in column] for name, column in cells.items()
     }
+    if wants(columns, Answers):
+        values = join_starts(columns, values)
     if wants(columns, Mask):
         from dlkit.data.mask_folder import with_classes
 
@@ -72,9 +82,18 @@ def read_file(
     return Table(source, values, where)
 
 
-def _value(column: Column, cell: Any, folder: Path) -> Any:
+def _value(column: Column | None, cell: Any, folder: Path) -> Any:
     # Only text needs the column's reading; a blank cell stays blank, so that it is seen as one.
-    return column.from_cell(cell, folder) if isinstance(cell, str) and cell.strip() else cell
+    return column.from_cell(cell, folder) if column and isinstance(cell, str) and cell.strip() else cell
+
+
+def is_object(path: Path) -> bool:
+    """Whether a json file holds an object, as COCO's and SQuAD's do, and not a list of rows."""
+    try:
+        with path.open("rb") as file:
+            return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+    except OSError:
+        return False
 
 
 def read_bytes(path: Path, source: str) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Boxes, Column, Labels, Text
+from dlkit.columns import Answers, Boxes, Column, Labels, Text
 from dlkit.data.aligned import aligned_paths, read_aligned
 from dlkit.data.match import quoted, wants
 from dlkit.data.table import Table
@@ -43,7 +43,7 @@ def read(
             - a folder of class folders (`photos/cat/1.jpg`), a flat folder where no label is wanted, or a
               folder with a table of its files (`labels.csv` or `metadata.csv`); for boxes and masks, a folder in the
               form of COCO, Pascal VOC or YOLO, or of `images/` and `masks/`;
-            - a csv, tsv, jsonl, json, parquet or npz file, or the json file of COCO;
+            - a csv, tsv, jsonl, json, parquet or npz file, or the json file of COCO or of SQuAD;
             - for two texts: a TMX file, whose columns are languages, or two aligned text files: "a.en,a.es";
             - `tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, for example `tfds:mnist` or `tfds:mnist:train[:10%]`;
             - a pandas DataFrame, a dict of columns, a list of dicts;
@@ -71,11 +71,16 @@ def read(
     table = _table(source, columns, rename, data_dir)
     _check_lengths(table)
     for name, column in columns.items():
-        _check_filled(table, name, column)
+        if not isinstance(column, Answers):  # a question may have none
+            _check_filled(table, name, column)
     if wants(columns, Boxes):
         from dlkit.data.boxes import check_objects
 
         check_objects(table, columns)
+    if wants(columns, Answers):
+        from dlkit.data.answers import check_answers
+
+        check_answers(table, columns)
     return table
 
 

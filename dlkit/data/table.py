@@ -20,12 +20,14 @@ class Table:
         where: row number, from 0, to the words of an error message: `reviews.csv, row 17`.
         classes: the names of all classes, where the source lists them: those of class ids in masks, in the order of the
             ids, and those of boxes, with the rare ones that no row here has.
+        remarks: what a person should know of how it was read: what had to be put right, and how often.
     """
 
     source: str
     columns: dict[str, Any]
     where: Callable[[int], str]
     classes: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -55,4 +57,4 @@ class Table:
     def take(self, rows: Sequence[int]) -> Table:
         """The table of these rows, in this order."""
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
-        return Table(self.source, columns, lambda index: self.where(rows[index]), self.classes)
+        return Table(self.source, columns, lambda index: self.where(rows[index]), self.classes, self.remarks)

@@ -139,6 +139,46 @@ def split(text, table):
     Returns:
         (batch, (tokens)) ragged string.
     """
+    return _split(text, table)[0]
+
+
+def split_with_origins(text, table):
+    """Splits texts as `split` does, and tells where each byte of a token came from.
+
+    Args:
+        text: (batch,) string, UTF-8; an invalid byte counts as one character.
+        table: CodePointTable.
+
+    Returns:
+        Tuple of (batch, (tokens)) ragged string; `first` and `after`: (bytes,) int32 for the bytes of all tokens in a
+        row, the character of the original text that a byte is made of, and the one after it, counted from each text's
+        begin. Characters that became nothing, such as combining accents, belong to the one before them.
+    """
+    tokens, characters, origin, row, parts, kept = _split(text, table)
+    begins = tf.cast(characters.row_starts(), tf.int32)
+    ends = begins + tf.cast(characters.row_lengths(), tf.int32)
+    following = tf.where(neighbour(row, -1) == row, neighbour(origin, -1), tf.gather(ends, row))
+    after = tf.maximum(following, origin + 1)  # of what became several parts, the next one is the character itself
+    code, begin = tf.gather(parts, kept), tf.gather(begins, tf.gather(row, kept))
+    sizes = 1 + sum(tf.cast(code >= least, tf.int32) for least in (0x80, 0x800, 0x10000))  # bytes in UTF-8
+    return tokens, *(tf.repeat(tf.gather(place, kept) - begin, sizes) for place in (origin, after))
+
+
+def locate(sizes, first, after):
+    """Where pieces stand in the original texts.
+
+    Args:
+        sizes: (pieces,) int32, their bytes; they follow each other and cover all tokens.
+        first, after: of `split_with_origins`.
+
+    Returns:
+        Tuple of (pieces,) int32: each piece's first character, and the one after its last.
+    """
+    ends = tf.cumsum(sizes)
+    return tf.gather(first, ends - sizes), tf.gather(after, ends - 1)
+
+
+def _split(text, table):
     characters = tf.strings.unicode_decode(text, "UTF-8", errors="replace")
     origin, parts, kinds = table(characters.flat_values)
     row = tf.gather(tf.cast(characters.value_rowids(), tf.int32), origin)
@@ -152,9 +192,10 @@ def split(text, table):
         ),
         "UTF-8",
     )
-    return tf.RaggedTensor.from_value_rowids(
+    ragged = tf.RaggedTensor.from_value_rowids(
         tokens, tf.cast(tf.boolean_mask(row, opens), tf.int64), tf.size(text, tf.int64), validate=False
     )
+    return ragged, characters, origin, row, parts, kept
 
 
 def neighbour(values, distance):

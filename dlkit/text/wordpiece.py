@@ -4,6 +4,7 @@ import functools
 import unicodedata
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dlkit.text import normalize
@@ -80,6 +81,8 @@ class WordPiece(keras.layers.Layer):
         self._first = lookup_table(list(first), list(first.values()))
         # A vocabulary may have no continuations, a table must not be empty; no piece is longer than a word may be.
         self._rest = lookup_table(list(rest) or ["#" * (MOST_BYTES + 1)], list(rest.values()) or [-1])
+        sizes = [len(token.encode()) - (2 if is_continuation(token) else 0) for token in self.vocabulary]
+        self._piece_bytes = np.array(sizes, np.int32)
         self._longest_first = max(len(token.encode()) for token in first)
         self._longest_rest = max((len(token.encode()) for token in rest), default=1)
         self._convert_input_args = False  # Keras knows no string tensors
@@ -92,8 +95,10 @@ class WordPiece(keras.layers.Layer):
 
     def split(self, text):
         """Words of texts, before WordPiece: (batch,) string -> (batch, (words)) ragged string."""
-        strip = self.lowercase if self.strip_accents is None else self.strip_accents
-        return normalize.split(tf.convert_to_tensor(text, tf.string), bert_table(self.lowercase, strip))
+        return normalize.split(tf.convert_to_tensor(text, tf.string), self._table())
+
+    def _table(self):
+        return bert_table(self.lowercase, self.lowercase if self.strip_accents is None else self.strip_accents)
 
     def call(self, text):
         room = self.max_tokens - 2
@@ -104,6 +109,27 @@ class WordPiece(keras.layers.Layer):
         ).merge_dims(1, 2)[:, :room]
         ends = tf.ones_like(pieces.row_lengths()[:, tf.newaxis], tf.int32)
         return normalize.pack(tf.concat([ends * self._opening, pieces, ends * self._closing], 1), self.max_tokens)
+
+    def locate(self, text):
+        """All pieces of texts, without [CLS] and [SEP] and uncut, and where they stand.
+
+        Args:
+            text: (batch,) string, UTF-8.
+
+        Returns:
+            Dict of `ids`, `starts`, `ends`: (batch, (pieces)) ragged int32; `starts` and `ends` are characters (code
+            points) of the text, the last one not included. An invalid byte counts as one character.
+        """
+        words, first, after = normalize.split_with_origins(tf.convert_to_tensor(text, tf.string), self._table())
+        ids, counts = pieces_of(words.flat_values, self._first, self._cut)
+        word_bytes = tf.repeat(tf.strings.length(words.flat_values), counts)
+        sizes = tf.where(ids == self._unknown, word_bytes, tf.gather(self._piece_bytes, ids))
+        starts, ends = normalize.locate(sizes, first, after)
+        row = tf.repeat(words.value_rowids(), counts)
+        return {
+            name: tf.RaggedTensor.from_value_rowids(flat, row, words.nrows(), validate=False)
+            for name, flat in (("ids", ids), ("starts", starts), ("ends", ends))
+        }
 
     def _cut(self, words):
         """Greedy longest pieces of (words,) strings: (words, pieces) int32 ids, -1 after each word's last."""

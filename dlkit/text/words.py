@@ -67,6 +67,19 @@ class Words(keras.layers.Layer):
         tokens = self.split(text)[:, : self.max_tokens]
         return normalize.pack(tokens.with_flat_values(self._table.lookup(tokens.flat_values)), self.max_tokens)
 
+    def locate(self, text):
+        """All tokens of texts, uncut, and where they stand: `ids`, `starts`, `ends` as `WordPiece.locate` has them.
+
+        Beside them `surface`: (batch, (tokens)) ragged string, the tokens in the text's own capitals.
+        """
+        table = normalize.word_table(False)
+        tokens, first, after = normalize.split_with_origins(tf.convert_to_tensor(text, tf.string), table)
+        surface = tokens.flat_values
+        known = tf.strings.lower(surface, encoding="utf-8") if self.lowercase else surface
+        starts, ends = normalize.locate(tf.strings.length(surface), first, after)
+        made = {"ids": self._table.lookup(known), "starts": starts, "ends": ends, "surface": surface}
+        return {name: tokens.with_flat_values(flat) for name, flat in made.items()}
+
     def compute_output_spec(self, text):
         return token_specs(text, self.max_tokens)
 

@@ -40,7 +40,10 @@ def encode_table(task: Task, table: Table) -> tuple[Store, list[str]]:
             except UnreadableError as error:
                 skipped.append(str(error))
         for kept, batch in _encode_chunk(encode, columns, table, rows, skipped):
-            store.append(batch, [index for index in kept for _ in range(task.pieces())])
+            tensors, targets, *told = batch
+            origins = told[0].numpy() if told else range(len(kept) * task.pieces())
+            each = 1 if told else task.pieces()
+            store.append((tensors, targets), [kept[origin // each] for origin in origins])
     if not store.rows:
         raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
     return store, skipped

@@ -95,9 +95,12 @@ def precision(policy: str) -> Iterator[None]:
 
 def encode(task: Task, train: Table, validation: Table | None, *, quiet: bool = False) -> tuple[Store, Store | None]:
     """The encoded rows of both tables. What had to be left out is printed, by name."""
-    for table in (train, validation):
-        if table is not None:
-            task.check(table)
+    tables = [table for table in (train, validation) if table is not None]
+    for table in tables:
+        task.check(table)
+    told = dict.fromkeys((table.source, remark) for table in tables for remark in table.remarks)
+    for source, remark in [] if quiet else told:  # once, where one source was split
+        print(f"{source}: {remark}", file=sys.stderr)
     store = _encode_table(task, train, quiet)
     task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": train.source}
     return store, None if validation is None else _encode_table(task, validation, quiet)

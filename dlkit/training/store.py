@@ -7,7 +7,7 @@ import functools
 import hashlib
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,14 @@ class Store:
     def all(self) -> Any:
         """Every row, in the nest that was appended, as arrays."""
         return tf.nest.pack_sequence_as(self._structure, self.read(np.arange(self.rows)))
+
+    def every(self, pick: Callable[[Any], Any]) -> np.ndarray:
+        """One array of all rows, and no other from the disk: `pick` takes it out of the nest that was appended."""
+        number = pick(tf.nest.pack_sequence_as(self._structure, list(range(len(self._kinds)))))
+        if not self.on_disk:
+            return self._arrays[number][: self.rows]
+        dtype, shape = self._kinds[number]
+        return np.fromfile(self._paths[number], dtype).reshape(self.rows, *shape)
 
     def _start(self, batch: Any, arrays: Sequence[np.ndarray]) -> None:
         self._structure = tf.nest.map_structure(lambda _: None, batch)

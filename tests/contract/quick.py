@@ -4,6 +4,7 @@ SMALL = {  # for a few steps
     "object_detection": {"width": 8, "image_size": 64},
     "image_segmentation": {"width": 8, "depth": 2, "image_size": 64},
     "translation": {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 24},
+    "question_answering": {"embedding": 16, "units": 8, "window": 160, "max_question": 24},
 }
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides. Measured on two devices after
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
@@ -12,6 +13,14 @@ LEARNS = {  # enough to be clearly better than the baseline
     "object_detection": {"width": 16, "image_size": 96, "epochs": 14, "mosaic": 0.0},
     "image_segmentation": {"width": 8, "depth": 3, "image_size": 64, "epochs": 5, "learning_rate": 0.01},
     "translation": {"width": 64, "blocks": 1, "vocabulary_size": 600, "max_tokens": 32, "epochs": 20, "batch_size": 16},
+    "question_answering": {
+        "embedding": 32,
+        "units": 16,
+        "window": 160,
+        "max_question": 24,
+        "epochs": 5,
+        "batch_size": 16,
+    },
 }
 
 

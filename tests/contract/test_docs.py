@@ -32,6 +32,7 @@ QUICK = {
         "--epochs",
         "1",
     ],
+    "question_answering": ["--embedding", "16", "--units", "8", "--epochs", "1"],
 }
 
 

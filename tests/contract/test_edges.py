@@ -56,22 +56,28 @@ def kind_of(task):
     return type(next(iter(task.inputs.values())))
 
 
+def inputs_with(task, value):
+    """An input of a task for each of its columns that takes such a value; the others hold a text."""
+    if len(task.inputs) == 1:
+        return [value]
+    return [{name: value if name == edge else "a text" for name in task.inputs} for edge in task.inputs]
+
+
 def test_edges_get_an_answer(fitted):
-    plain = fitted.inputs
-    if len(plain) != 1:
-        pytest.skip("edges are listed by column, for tasks of one input")
     for name, make in EDGES[kind_of(fitted)].items():
-        answer = fitted.predict(make())
-        scores = [value for key, value in answer.items() if key == "score"]
-        assert all(np.isfinite(scores)), name
+        for value in inputs_with(fitted, make()):
+            answer = fitted.predict(value)
+            scores = [value for key, value in answer.items() if key == "score"]
+            assert all(np.isfinite(scores)), name
 
 
 def test_what_is_broken_is_refused_by_name(fitted):
     for name, value in BROKEN[kind_of(fitted)].items():
         value = value() if callable(value) else value
-        good = next(iter(EDGES[kind_of(fitted)].values()))()
-        with pytest.raises(DlkitError, match="input 1"):
-            fitted.predict([good, value])
-        with pytest.raises(DlkitError, match="input"):
-            fitted.predict(value)
+        good = inputs_with(fitted, next(iter(EDGES[kind_of(fitted)].values()))())[0]
+        for broken in inputs_with(fitted, value):
+            with pytest.raises(DlkitError, match="input 1"):
+                fitted.predict([good, broken])
+            with pytest.raises(DlkitError, match="input"):
+                fitted.predict(broken)
         assert fitted.predict(good), name

