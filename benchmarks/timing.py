@@ -25,7 +25,7 @@ def image_arguments(
     parser.add_argument("--network", default=network)
     parser.add_argument("--picture", type=Path, help="where to draw answers to test images")
     given = parser.parse_intermixed_args()
-    given.knobs = _knobs_of(given.knobs)
+    given.knobs = knobs_of(given.knobs)
     return given
 
 
@@ -80,7 +80,7 @@ def median_ms(work: Callable[[], Any], times: int = 30) -> float:
     return 1e3 * statistics.median(seconds)
 
 
-def _knobs_of(texts: list[str]) -> dict[str, Any]:
+def knobs_of(texts: list[str]) -> dict[str, Any]:
     """`KNOB=VALUE` texts as knobs: numbers and truth values as Python writes them, all else as text."""
     return {name: _value(text) for name, _, text in (knob.partition("=") for knob in texts)}
 

@@ -34,11 +34,10 @@ def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any
             raise KnobError(f"there is no option {name!r}. {nearest(name, usual)}")
     asked = {name: _each(name, options.get(name, value), len(sources)) for name, value in usual.items()}
     task._check_fitted()
-    stages, signature, graph = task._generating or (None, None, None)
-    if stages is not task.stages_:
+    if task._generating is None or task._generating[0] is not task.stages_:
         (signature,) = task.signatures()
-        graph = trace(signature)
-        task._generating = task.stages_, signature, graph
+        task._generating = task.stages_, signature, trace(signature)
+    _, signature, graph = task._generating
     answers: list[dict[str, Any]] = []
     texts = [Text().raw(source) for source in sources]
     for start in range(0, len(texts), BATCH):

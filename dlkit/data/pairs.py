@@ -47,11 +47,11 @@ def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) ->
     lengths = np.array([[len(one.strip()), len(other.strip())] for one, other in zip(first, second, strict=True)])
     short, long = lengths.min(axis=1), lengths.max(axis=1)
     pairs = list(zip(first, second, strict=True))
-    seen: set[tuple[str, str]] = set()
+    first_row = {pair: row for row, pair in reversed(list(enumerate(pairs)))}
     found = {
         "empty": short == 0,
         "ratio": (short > 0) & (long + SLACK > ratio * (short + SLACK)),
-        "duplicate": np.array([pair in seen or bool(seen.add(pair)) for pair in pairs]),
+        "duplicate": np.array([first_row[pair] < row for row, pair in enumerate(pairs)]),
     }
     remarks, keep = [], np.ones(len(table), bool)
     for reason, rows in found.items():

@@ -141,7 +141,8 @@ class Translator(Task):
         from dlkit.layers.write_tokens import Draw
         from dlkit.serving.signature import Signature
 
-        write, split, join = self.stages_.decode.get_layer("write"), self.stages_.preprocess, self.stages_.postprocess
+        split, decode, join = self.stages_.answering()
+        write = decode.get_layer("write")
 
         def generate(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             read = split({"source": tensors["source"]}, training=False)
