@@ -396,7 +396,8 @@ def stack(column: Column, values: Sequence[Any]) -> np.ndarray:
     shape: tuple[Any, ...] = (len(values), longest, *column.shape[1:])
     padded = np.full(shape, b"" if dtype is object else 0, dtype)
     for row, value in enumerate(values):
-        padded[row, : len(value)] = value
+        if len(value):  # an empty list does not say that it is one of pairs
+            padded[row, : len(value)] = value
     return padded
 
 

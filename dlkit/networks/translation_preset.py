@@ -78,9 +78,11 @@ def _load(name_or_folder: str) -> tuple[Any, keras.Model]:
 
 def _vocabulary(tokenizer: Any, size: int) -> tuple[list[str], list[int]]:
     """What each of dlkit's ids from 3 on spells, its bytes as Latin-1; and the preset's id of each of dlkit's."""
-    tokens = tokenizer.get_vocabulary()
-    by_id = {tokens[name]: name for name in tokens} if isinstance(tokens, dict) else dict(enumerate(tokens))
-    is_bart = isinstance(tokens, dict)
+    import keras_hub
+
+    tokens = list(tokenizer.get_vocabulary())
+    by_id = {tokenizer.token_to_id(token): token for token in tokens}
+    is_bart = isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer)
     if is_bart:
         special = [tokenizer.pad_token_id, tokenizer.start_token_id, tokenizer.end_token_id]
     else:  # T5 starts with its padding: its unknown token serves as padding, which nothing sees

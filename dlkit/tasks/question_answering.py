@@ -132,7 +132,7 @@ class QuestionAnswerer(Task):
 
         def window(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             made = self.stages_.preprocess(raw)
-            return {name: made[name] for name in network.input}
+            return {name: tf.cast(made[name], spec.dtype) for name, spec in inputs.items()}
 
         def ask(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             from dlkit.chain import Parted, chain
@@ -146,7 +146,10 @@ class QuestionAnswerer(Task):
             short = max(self.max_answer // 2, 1)
             return {**raw, "max_answer": tf.fill(rows, short), "threshold": tf.fill(rows, self.threshold)}
 
-        inputs = {name: tf.TensorSpec(spec.shape, spec.dtype) for name, spec in network.input.items()}
+        inputs = {
+            name: tf.TensorSpec(spec.shape, "float32" if spec.dtype == "float16" else spec.dtype)  # JSON has no halves
+            for name, spec in network.input.items()
+        }
         options = {"max_answer": tf.TensorSpec([None], tf.int32), "threshold": tf.TensorSpec([None], tf.float32)}
         return [
             Signature("tensors", logits, inputs, example=window),

@@ -256,7 +256,7 @@ def test_buckets_are_those_of_t5(both_ways):
     layer = RelativePositions(2, both_ways)
     distances = np.array([d for d in range(-300, 300) if abs(d) not in (16, 32, 64, 128)])  # where rounding decides
     expected = [t5_bucket(-int(distance), both_ways) for distance in distances]
-    assert layer.bucket(tf.constant(distances)).numpy().tolist() == expected
+    assert layer.bucket(tf.constant(distances, tf.int32)).numpy().tolist() == expected
 
 
 def test_a_builder_refuses_what_does_not_fit():
