@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,9 +140,9 @@ class Task:
         """The built-in data: `train`, `validation` and `test`, each a source for `fit` and `evaluate`."""
         raise NotImplementedError
 
-    def select(self, table: Table) -> tuple[Table, list[str]]:
-        """The rows of a source to train on, and what a person should know of the others."""
-        return table, []
+    def select(self, table: Table) -> Table:
+        """The rows of a source to train on, with remarks on the others."""
+        return table
 
     def check(self, table: Table) -> None:
         """Refuses rows that the fitted task cannot be scored on. Raises DataError."""
@@ -265,9 +264,9 @@ class Task:
             verbose=verbose,
         )
         wanted = {**self.inputs, **self.target}
-        train = self._selected(read(data, wanted, rename=columns, data_dir=data_dir))
+        train = self.select(read(data, wanted, rename=columns, data_dir=data_dir))
         if validation is not None:
-            validation = self._selected(read(validation, wanted, rename=columns, data_dir=data_dir))
+            validation = self.select(read(validation, wanted, rename=columns, data_dir=data_dir))
         self._answering = None
         history = fit(self, train, validation, run)
         gc.collect()  # networks and graphs are cycles: Python counts them, not their bytes, and lets several pile up
@@ -294,7 +293,7 @@ class Task:
         load_tensorflow()
         from dlkit.training.find_learning_rate import find_learning_rate
 
-        table = self._selected(read(data, {**self.inputs, **self.target}, rename=columns, data_dir=data_dir))
+        table = self.select(read(data, {**self.inputs, **self.target}, rename=columns, data_dir=data_dir))
         return find_learning_rate(type(self)(**self.knobs), table, steps, Path(plot) if plot else None)
 
     def predict(self, values: Any) -> Any:
@@ -387,12 +386,6 @@ class Task:
         if self._answering is None:
             self._answering = Answering(self)
         return self._answering(table)
-
-    def _selected(self, table: Table) -> Table:
-        kept, remarks = self.select(table)
-        for remark in remarks if self.is_chief else []:
-            print(f"{table.source}: {remark}", file=sys.stderr)
-        return kept
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "stages_"):

@@ -27,7 +27,7 @@ def check_reasons(drop: str) -> list[str]:
     return reasons
 
 
-def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) -> tuple[Table, list[str]]:
+def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) -> Table:
     """The pairs of a table without those that are dropped.
 
     Args:
@@ -37,7 +37,7 @@ def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) ->
         ratio: how many times as long one side must be.
 
     Returns:
-        The table, and a sentence for each reason that some pair has.
+        A table of what is left, with a remark for each reason that some pair has.
 
     Raises:
         DataError: nothing is left.
@@ -58,12 +58,14 @@ def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) ->
         if rows.any():
             verdict = "left out" if reason in dropped else f"kept (`drop` may name {reason!r})"
             told = _TOLD[reason].format(ratio=ratio)
-            remarks.append(f"{rows.sum()} of {len(table)} pairs {told}: {verdict}.")
+            remarks.append(f"{rows.sum()} of {len(table)} pairs {told}: {verdict}")
         if reason in dropped:
             keep &= ~rows
     if not keep.any():
-        raise DataError(f"{table.source}: no pair is left. {' '.join(remarks)}")
-    return (table if keep.all() else table.take(np.flatnonzero(keep).tolist())), remarks
+        raise DataError(f"{table.source}: no pair is left. {'; '.join(remarks)}.")
+    kept = table.take(np.flatnonzero(keep).tolist())
+    kept.remarks = [*table.remarks, *remarks]
+    return kept
 
 
 def _text(value: object) -> str:

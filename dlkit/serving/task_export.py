@@ -38,7 +38,9 @@ def export_task(task: Task, directory: Path, version: int | None) -> Path:
 def task_signatures(task: Task) -> list[Signature]:
     """What a task serves: raw input in; preprocessed tensors in; `classify`, where it ranks labels; and its own."""
     serving = Signature("serving_default", task.answer_tensors, tensor_specs(task.inputs))
-    signatures = {signature.name: signature for signature in (serving, _tensors_signature(task), *task.signatures())}
+    own = task.signatures()
+    usual = [] if any(signature.name == "tensors" for signature in own) else [_tensors_signature(task)]
+    signatures = {signature.name: signature for signature in (serving, *usual, *own)}
     ranked = _ranked(task.answer)
     if ranked:
         signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1])

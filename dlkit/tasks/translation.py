@@ -63,7 +63,7 @@ class Translator(Task):
         self.usual_length_ = 1.0  # of a target, in tokens
         self._generating: Any = None  # the signature `generate`, traced at its first use, and of which stages
 
-    def select(self, table: Table) -> tuple[Table, list[str]]:
+    def select(self, table: Table) -> Table:
         from dlkit.data.pairs import select_pairs
 
         return select_pairs(table, ("source", "target"), self.drop, self.max_ratio)
@@ -110,7 +110,9 @@ class Translator(Task):
         if not (full | cut).any():
             return []
         limit = f"`max_tokens` ({self.max_tokens})"
-        return [f"{full.sum()} sources fill {limit} or are cut there, and {cut.sum()} targets are cut."]
+        return [
+            f"of {len(full)} pairs, {full.sum()} sources fill {limit} or are cut there; {cut.sum()} targets are cut"
+        ]
 
     def lengths(self, store: Any) -> Any:
         tensors, targets = store.all()

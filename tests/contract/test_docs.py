@@ -28,7 +28,7 @@ QUICK = {
         "--vocabulary-size",
         "400",
         "--max-tokens",
-        "32",
+        "64",
         "--epochs",
         "1",
     ],

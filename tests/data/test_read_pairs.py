@@ -1,4 +1,4 @@
-"""Pairs of texts from two files and from translation memories; and which of them are left out."""
+"""Pairs of texts from two files and from translation memories; and which of them are left out"""
 
 import pytest
 
@@ -92,17 +92,17 @@ PAIRS = [
 
 def select(drop, ratio=9.0):
     table = read([{"source": one, "target": other} for one, other in PAIRS], PAIR)
-    kept, remarks = select_pairs(table, ("source", "target"), drop, ratio)
-    return [int(kept.where(row).rpartition(" ")[2]) for row in range(len(kept))], remarks
+    kept = select_pairs(table, ("source", "target"), drop, ratio)
+    return [int(kept.where(row).rpartition(" ")[2]) for row in range(len(kept))], kept.remarks
 
 
 def test_pairs_are_counted_and_left_out_by_reason():
     rows, remarks = select("empty+ratio+duplicate")
     assert rows == [0, 3, 6]
     assert remarks == [
-        "2 of 7 pairs with an empty side: left out.",
-        "1 of 7 pairs of which one side has more than 9 times the characters of the other: left out.",
-        "1 of 7 pairs that were there before: left out.",
+        "2 of 7 pairs with an empty side: left out",
+        "1 of 7 pairs of which one side has more than 9 times the characters of the other: left out",
+        "1 of 7 pairs that were there before: left out",
     ]
 
 

@@ -61,7 +61,7 @@ def test_what_is_learned_is_one_step_behind_what_is_written():
     assert (cut & full).any(), "no target was cut: the check sees nothing"
     assert ((labels == 2).sum(1) == np.where(cut & full, 0, 1)).all()  # what was cut did not end there
     (remark,) = task.remarks(store)
-    assert remark.endswith(f"and {(cut & full).sum()} targets are cut.")
+    assert remark.endswith(f"; {(cut & full).sum()} targets are cut")
 
 
 def test_batches_are_cut_to_their_longest_row():
@@ -260,6 +260,6 @@ def test_pairs_that_teach_nothing_are_told_and_left_out(capsys):
     task = dlkit.Translator(**SMALL)
     task.fit(train, verbose=0)
     said = capsys.readouterr().err
-    assert "1 of 42 pairs with an empty side: left out." in said
-    assert "1 of 42 pairs that were there before: left out." in said
+    assert "1 of 42 pairs with an empty side: left out\n" in said
+    assert "1 of 42 pairs that were there before: left out\n" in said
     assert task.fingerprint_["rows"] == 36  # of 40, a tenth held out
