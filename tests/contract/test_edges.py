@@ -76,8 +76,8 @@ def test_what_is_broken_is_refused_by_name(fitted):
         value = value() if callable(value) else value
         good = inputs_with(fitted, next(iter(EDGES[kind_of(fitted)].values()))())[0]
         for broken in inputs_with(fitted, value):
-            with pytest.raises(DlkitError, match="input 1|'a text'"):  # a row is named by its first text, if short
+            with pytest.raises(DlkitError, match=r"input 1|'a text'"):  # a row is named by its first text, if short
                 fitted.predict([good, broken])
-            with pytest.raises(DlkitError, match="input|'a text'"):
+            with pytest.raises(DlkitError, match=r"input|'a text'"):
                 fitted.predict(broken)
         assert fitted.predict(good), name
