@@ -2,6 +2,7 @@
 
 data      the built-in scenes: digits pasted on two photographs, 128 x 128
 command   python apps/object_detection.py
+result    AP50 0.770, AP 0.567 on 100 test scenes, seed 0, 10 minutes on 2 cores with other work, measured 2026-11-23
 
 data      132 / 30 aerial tiles of trees, COCO annotations
 command   python apps/object_detection.py --data trees/train --test trees/test --validation-split 0 \\
