@@ -12,7 +12,7 @@ HEIGHT, WIDTH, LABELS = 64, 96, ["cat", "dog"]
 
 def predictions(*rows):
     """What centernet says where it sees (box, class, score)."""
-    grid = np.full((len(rows), HEIGHT // STRIDE, WIDTH // STRIDE, len(LABELS) + 4), -8.0, np.float32)
+    grid = np.full((len(rows), HEIGHT // STRIDE, WIDTH // STRIDE, len(LABELS) + 4), -30.0, np.float32)
     for row, found in enumerate(rows):
         for (top, left, bottom, right), number, score in found:
             y, x = int((top + bottom) / 2 / STRIDE), int((left + right) / 2 / STRIDE)
