@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--steps", type=int, default=40)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     print_machine()
     if given.what == "decoding":
         decoding()
