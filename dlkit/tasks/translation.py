@@ -25,8 +25,8 @@ class Translator(Task):
     """Translates a text, or turns it into another one in any way that pairs of texts show."""
 
     epochs: int = knob(20, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(64, "Rows per training step.", minimum=1)
-    warmup: float = knob(0.1, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
+    batch_size: int = knob(32, "Rows per training step.", minimum=1)
+    warmup: float = knob(0.05, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
     clip_norm: float = knob(1.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
     network: str = knob(
         "transformer",
