@@ -1,0 +1,288 @@
+"""Interactions: who took which item, when, and how it was liked; and the rows of users made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dlkit.columns import Column, Id, Rating, Stamp
+from dlkit.data.in_parts import read_in_parts
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+
+COLUMNS: dict[str, Column] = {
+    "user_id": Id(),
+    "item_id": Id(aliases=("movie_id",)),
+    "rating": Rating(optional=True, aliases=("user_rating",)),
+    "timestamp": Stamp(optional=True),
+}
+
+
+@dataclass
+class Interactions:
+    """Interactions of distinct pairs of user and item, those of a user together, the oldest first.
+
+    Attributes:
+        source: what was read.
+        users, items: the ids as the source has them, in the order of their first interactions.
+        user, item: (interactions,) int32, places in `users` and `items`.
+        rating: (interactions,) float32, or None where the source has none.
+        time: (interactions,) float64, or None.
+        remarks: what had to be put right.
+    """
+
+    source: str
+    users: list[Any]
+    items: list[Any]
+    user: np.ndarray
+    item: np.ndarray
+    rating: np.ndarray | None
+    time: np.ndarray | None
+    remarks: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def starts(self) -> np.ndarray:
+        """(users + 1,) where each user's interactions start, and at last where the last one's end."""
+        return np.searchsorted(self.user, np.arange(len(self.users) + 1))
+
+    def columns(self, chosen: np.ndarray) -> dict[str, list]:
+        """Some interactions as a source of columns, `user_id`, `item_id` and what else there is; chosen by a mask."""
+        made = {
+            "user_id": [self.users[code] for code in self.user[chosen]],
+            "item_id": [self.items[code] for code in self.item[chosen]],
+        }
+        for name, values in (("rating", self.rating), ("timestamp", self.time)):
+            if values is not None:
+                made[name] = values[chosen].tolist()
+        return made
+
+
+@dataclass
+class Catalogue:
+    """Users and items with the numbers that a graph knows them by, from 1; items the most popular first.
+
+    Attributes:
+        users: ids of the users.
+        items: ids of the items.
+        taken: for each user, (any,) int32, numbers of the items, the oldest first.
+        nameless: the same of rows without a user.
+        counts: (1 + items,) int64, how many took each item; nothing first.
+        whole: whether all item ids are integers.
+    """
+
+    users: list[str]
+    items: list[str]
+    taken: list[np.ndarray]
+    nameless: list[np.ndarray]
+    counts: np.ndarray
+    whole: bool
+
+    def shares(self) -> np.ndarray:
+        """(1 + items,) float32, the share of each item in all interactions."""
+        return (self.counts / self.counts.sum()).astype(np.float32)
+
+
+class Histories(Sequence):
+    """The items of each user, the oldest first, as lists that are made when asked for."""
+
+    def __init__(self, items: Sequence[Any], codes: np.ndarray, starts: np.ndarray):
+        self._items, self._codes, self._starts = items, codes, starts
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self[index] for index in range(*row.indices(len(self)))]
+        if not -len(self) <= row < len(self):
+            raise IndexError(row)
+        row %= len(self)
+        return [self._items[code] for code in self._codes[self._starts[row] : self._starts[row + 1]]]
+
+
+def read_interactions(source: Any, *, rename: dict[str, str] | None = None, data_dir: str | None = None) -> Interactions:
+    """Reads a table of interactions, `user_id, item_id[, rating][, timestamp]`; files a part at a time.
+
+    A pair of user and item counts once: the last time, by stamp or, without stamps, by its place in the source.
+
+    Args, errors: as of `dlkit.data.read.read`.
+    """
+    users: dict[Any, int] = {}
+    items: dict[Any, int] = {}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
+    shown = ""
+    for table in read_in_parts(source, COLUMNS, rename=rename, data_dir=data_dir):
+        shown = table.source
+        for name, known in (("user_id", users), ("item_id", items)):
+            parts[name].append(_codes(table, name, known))
+        for name in ("rating", "timestamp"):
+            if name in table.columns:
+                parts[name].append(_numbers(table, name))
+    if not users:
+        raise DataError(f"{shown or source} has no rows. Expected at least one interaction.")
+    joined = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
+    user, user_ids = _distinct(joined["user_id"], list(users))
+    item, item_ids = _distinct(joined["item_id"], list(items))
+    return _ordered(shown, user_ids, item_ids, user, item, joined.get("rating"), joined.get("timestamp"))
+
+
+def read_users(source: Any, columns: dict[str, Column], rename: dict[str, str], data_dir: str | None) -> Table:
+    """A row for each user: `user_id`, `recent`, the items so far, and `next`, those that followed.
+
+    A table of interactions says nothing of `recent`: all items of a user are `next`. A dict of columns, a DataFrame
+    or a list of dicts may bring such rows as they are, under these names; `user_id` and `recent` may be missing.
+    """
+    rows = _given_rows(source, columns, rename)
+    if rows is not None:
+        return rows
+    known = {**COLUMNS, **columns}
+    for name in rename:
+        if name not in known:
+            raise DataError(f"there is no column {name!r} to find under another name. There are: {', '.join(known)}.")
+    wanted = {name: column for name, column in rename.items() if name in COLUMNS}
+    read = read_interactions(source, rename=wanted, data_dir=data_dir)
+    histories = Histories(read.items, read.item, read.starts())
+    made = {"user_id": read.users, "recent": [[]] * len(histories), "next": histories}
+    where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
+    return Table(read.source, {name: made[name] for name in columns}, where, remarks=read.remarks)
+
+
+def _given_rows(source: Any, columns: dict[str, Column], rename: dict[str, str]) -> Table | None:
+    from dlkit.data.memory import rows_of
+
+    wanted = [rename.get(name, name) for name in columns]
+    if isinstance(source, list) and source and isinstance(source[0], Mapping):
+        names = list(source[0])
+        values = {name: [row.get(name) for row in source] for name in names}
+    elif isinstance(source, Mapping) or (hasattr(source, "columns") and hasattr(source, "iloc")):
+        names, values = list(source.keys()), source
+    else:
+        return None
+    if not set(wanted[1:]) & set(names):
+        return None
+    missing = [name for name in wanted if name not in names and name not in ("user_id", "recent")]
+    if missing:
+        raise DataError(f"rows of users need the columns {', '.join(wanted)}. There is no {missing[0]!r}.")
+    found = {name: rows_of(values[key], name) for name, key in zip(columns, wanted, strict=True) if key in names}
+    count = len(next(iter(found.values())))
+    if not count or any(len(column) != count for column in found.values()):
+        listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
+        raise DataError(f"rows of users: the columns must have one length, of at least 1. Received: {listed}.")
+    found = {name: found.get(name, [""] * count) for name in columns}
+    return Table("the rows of users", found, lambda row: f"the rows of users, index {row}")
+
+
+def _codes(table: Table, name: str, known: dict[Any, int]) -> np.ndarray:
+    """The place of each id among those known, to which new ones are added."""
+    codes = np.empty(len(table), np.int32)
+    for row, value in enumerate(table.columns[name]):
+        code = known.get(value)
+        if code is None:
+            if not COLUMNS[name].raw(value):
+                raise DataError(f"{table.where(row)}: the id in column {name!r} is empty. Fill it, or leave the row out.")
+            table.raw(row, {name: COLUMNS[name]})  # an error names the row
+            code = known[value] = len(known)
+        codes[row] = code
+    return codes
+
+
+def _numbers(table: Table, name: str) -> np.ndarray:
+    try:
+        return np.asarray(table.columns[name], np.float64)
+    except (TypeError, ValueError):  # dates, or a value that is none
+        return np.array(table.raw_column(name, COLUMNS[name]), np.float64)
+
+
+def _distinct(codes: np.ndarray, values: list[Any]) -> tuple[np.ndarray, list[Any]]:
+    """Codes of ids that differ as texts: 3 and "3" are one, and show as the first that came."""
+    places: dict[bytes, int] = {}
+    first: list[Any] = []
+    to = np.empty(len(values), np.int32)
+    for code, value in enumerate(values):
+        raw = Id().raw(value)
+        if raw not in places:
+            places[raw] = len(first)
+            first.append(value.decode() if isinstance(value, bytes) else value)
+        to[code] = places[raw]
+    return to[codes], first
+
+
+def _ordered(
+    source: str, users: list, items: list, user: np.ndarray, item: np.ndarray, rating: Any, time: Any
+) -> Interactions:
+    for name, values in (("rating", rating), ("timestamp", time)):
+        if values is not None and not np.isfinite(values).all():
+            row = int(np.argmin(np.isfinite(values)))
+            raise DataError(f"{source}, row {row + 1}: the {name} is empty or no finite number. Fill it, or leave it out.")
+    arrival = np.arange(len(user))
+    order = np.lexsort((arrival, time, user) if time is not None else (arrival, user))
+    pairs = user[order].astype(np.int64) * len(items) + item[order]
+    _, last = np.unique(pairs[::-1], return_index=True)
+    kept = order[np.sort(len(pairs) - 1 - last)]
+    repeated = len(user) - len(kept)
+    remarks = [f"{repeated} of {len(user)} interactions repeat a pair of user and item: the last counts"]
+    return Interactions(
+        source,
+        users,
+        items,
+        user[kept],
+        item[kept],
+        None if rating is None else rating[kept].astype(np.float32),
+        None if time is None else time[kept],
+        remarks if repeated else [],
+    )
+
+
+def catalogue_of(table: Table) -> Catalogue:
+    """What rows of users hold: `recent` and then `next` of each, an item that comes again at its last place."""
+    known: dict[Any, int] = {}
+    raws: dict[bytes, int] = {}
+    rows: dict[bytes, np.ndarray] = {}
+    nameless: list[np.ndarray] = []
+
+    def code(item: Any) -> int:
+        if item not in known:
+            known[item] = raws.setdefault(Id().raw(item), len(raws))
+        return known[item]
+
+    for number, row in enumerate(zip(*(table.columns[name] for name in ("user_id", "recent", "next")), strict=True)):
+        user = table.raw(number, {"user_id": Id()})["user_id"]
+        items = [item for cell in row[1:] for item in _listed(cell, table.where, number)]
+        before = rows.get(user, np.zeros(0, np.int32)) if user else np.zeros(0, np.int32)
+        codes = np.concatenate([before, np.array([code(item) for item in items], np.int32)])
+        _, last = np.unique(codes[::-1], return_index=True)
+        taken = codes[np.sort(len(codes) - 1 - last)]
+        if user:
+            rows[user] = taken
+        else:
+            nameless.append(taken)
+    if not raws:
+        raise DataError(f"{table.source}: no row has an item. Expected ids in `next`.")
+    counts = np.bincount(np.concatenate([*rows.values(), *nameless]), minlength=len(raws))
+    ids = list(raws)
+    order = sorted(range(len(ids)), key=lambda item: (-counts[item], ids[item]))
+    place = np.empty(len(ids), np.int32)
+    place[order] = np.arange(1, len(ids) + 1)
+    whole = all(isinstance(item, (int, np.integer)) for item in known)
+    return Catalogue(
+        [user.decode() for user in rows],
+        [ids[item].decode() for item in order],
+        [place[taken] for taken in rows.values()],
+        [place[taken] for taken in nameless],
+        np.concatenate([[0], counts[order]]).astype(np.int64),
+        whole,
+    )
+
+
+def _listed(value: Any, where: Any, row: int) -> list[Any]:
+    """What a cell of items holds, without empty ids."""
+    if isinstance(value, (str, bytes)):
+        value = (value.decode() if isinstance(value, bytes) else value).split("|")
+    if value is None or not hasattr(value, "__iter__"):
+        raise DataError(f"{where(row)}: expected a list of item ids. Received: {value!r:.60}.")
+    return [item for item in value if item is not None and item not in ("", b"")]

@@ -1,0 +1,90 @@
+"""Protocols: how interactions are parted into those to train on and those to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dlkit.data.interactions import Interactions, read_interactions
+from dlkit.errors import DataError, KnobError
+from dlkit.knobs import nearest
+
+
+def leave_last_out(interactions: Interactions, seed: int = 0) -> np.ndarray:
+    """Tests on the last item of each user that has at least two; by stamp, else by place in the source."""
+    del seed
+    ends = interactions.starts()[1:]
+    counts = np.diff(interactions.starts())
+    test = np.zeros(len(interactions), bool)
+    test[ends[counts > 1] - 1] = True
+    return test
+
+
+def random_75_25(interactions: Interactions, seed: int = 0) -> np.ndarray:
+    """Tests on a random quarter of each user's items, rounded to whole ones."""
+    random = np.random.RandomState(seed)  # its stream is frozen across NumPy's releases
+    starts = interactions.starts()
+    test = np.zeros(len(interactions), bool)
+    for start, stop in zip(starts[:-1], starts[1:], strict=True):
+        count = round(0.25 * (stop - start))
+        test[start + random.permutation(stop - start)[:count]] = True
+    return test
+
+
+def random_80_20(interactions: Interactions, seed: int = 0) -> np.ndarray:
+    """Tests on a random fifth of all interactions, whoever's they are: what ratings are measured by."""
+    test = np.zeros(len(interactions), bool)
+    test[np.random.RandomState(seed).permutation(len(interactions))[: round(0.2 * len(interactions))]] = True
+    return test
+
+
+def by_time(interactions: Interactions, seed: int = 0) -> np.ndarray:
+    """Tests on the last fifth of all interactions by stamp: nothing that is trained on is later than what is tested."""
+    del seed
+    if interactions.time is None:
+        raise DataError(f"{interactions.source} has no column 'timestamp', which the protocol by_time parts it by.")
+    cut = np.sort(interactions.time)[round(0.8 * len(interactions))]
+    return interactions.time >= cut
+
+
+PROTOCOLS: dict[str, Callable[[Interactions, int], np.ndarray]] = {
+    "leave_last_out": leave_last_out,
+    "random_75_25": random_75_25,
+    "random_80_20": random_80_20,
+    "by_time": by_time,
+}
+
+
+def part(
+    source: Any,
+    protocol: str,
+    *,
+    seed: int = 0,
+    columns: dict[str, str] | None = None,
+    data_dir: str | None = None,
+) -> tuple[dict[str, list], dict[str, list]]:
+    """Interactions parted by a protocol: two sources of columns, to train on and to measure on.
+
+    What is measured on never has a pair of user and item that is trained on. A fitted task knows the items that its
+    users had in training, so that the second part is all that `evaluate` needs.
+
+    Args:
+        source: a table of interactions, as `dlkit.data.read.read` takes it.
+        protocol: "leave_last_out", "random_75_25", "random_80_20" or "by_time".
+        seed: of the random ones.
+        columns: this table's own names for `user_id`, `item_id`, `rating` and `timestamp`.
+        data_dir: where TensorFlow Datasets lie.
+
+    Raises:
+        KnobError: there is no such protocol.
+        DataError: the source cannot be read, or a part would be empty.
+    """
+    if protocol not in PROTOCOLS:
+        raise KnobError(f"there is no protocol {protocol!r}. {nearest(protocol, PROTOCOLS)}")
+    interactions = read_interactions(source, rename=columns, data_dir=data_dir)
+    test = PROTOCOLS[protocol](interactions, seed)
+    if test.all() or not test.any():
+        raise DataError(f"{interactions.source} is too small for {protocol}: one of its parts would be empty.")
+    return interactions.columns(~test), interactions.columns(test)
