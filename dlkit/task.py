@@ -144,6 +144,14 @@ class Task:
         """The rows of a source to train on, with remarks on the others."""
         return table
 
+    def parted(self, data: Any, **options: Any) -> dict[str, Any]:
+        """`train` and `test` of data without a test part, if the task knows a way; options as of `fit`.
+
+        Raises:
+            DlkitError: it knows none.
+        """
+        raise DlkitError("--data needs --test: the data that the result is measured on.")
+
     def check(self, table: Table) -> None:
         """Refuses rows that the fitted task cannot be scored on. Raises DataError."""
 
