@@ -3,7 +3,7 @@
 data      the built-in sample (400 invented users, 150 films)
 command   python apps/recommendation.py
 
-data      a csv, tsv or parquet table `user_id,item_id[,rating][,timestamp]`, a DataFrame, or tfds:movielens/100k-ratings
+data      a csv, tsv or parquet table `user_id,item_id[,rating][,timestamp]`, or tfds:movielens/100k-ratings
 command   python apps/recommendation.py --data ratings.csv --network ease
           python apps/recommendation.py --data ratings.csv --protocol leave_last_out --network sasrec
           python apps/recommendation.py --data ratings.csv --objective ratings --network mf

@@ -105,7 +105,9 @@ class Histories(Sequence):
         return [self._items[code] for code in self._codes[self._starts[row] : self._starts[row + 1]]]
 
 
-def read_interactions(source: Any, *, rename: dict[str, str] | None = None, data_dir: str | None = None) -> Interactions:
+def read_interactions(
+    source: Any, *, rename: dict[str, str] | None = None, data_dir: str | None = None
+) -> Interactions:
     """Reads a table of interactions, `user_id, item_id[, rating][, timestamp]`; files a part at a time.
 
     A pair of user and item counts once: the last time, by stamp or, without stamps, by its place in the source.
@@ -184,7 +186,9 @@ def _codes(table: Table, name: str, known: dict[Any, int]) -> np.ndarray:
         code = known.get(value)
         if code is None:
             if not COLUMNS[name].raw(value):
-                raise DataError(f"{table.where(row)}: the id in column {name!r} is empty. Fill it, or leave the row out.")
+                raise DataError(
+                    f"{table.where(row)}: the id in column {name!r} is empty. Fill it, or leave the row out."
+                )
             table.raw(row, {name: COLUMNS[name]})  # an error names the row
             code = known[value] = len(known)
         codes[row] = code
@@ -218,7 +222,9 @@ def _ordered(
     for name, values in (("rating", rating), ("timestamp", time)):
         if values is not None and not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values)))
-            raise DataError(f"{source}, row {row + 1}: the {name} is empty or no finite number. Fill it, or leave it out.")
+            raise DataError(
+                f"{source}, row {row + 1}: the {name} is empty or no finite number. Fill it, or leave it out."
+            )
     arrival = np.arange(len(user))
     order = np.lexsort((arrival, time, user) if time is not None else (arrival, user))
     pairs = user[order].astype(np.int64) * len(items) + item[order]

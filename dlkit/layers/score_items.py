@@ -23,9 +23,7 @@ class _Scores(keras.layers.Layer):
         known_users: whether users have embeddings; without, their history is all that counts.
     """
 
-    def __init__(
-        self, users, items, width, dropout=0.0, user_features=0, item_features=0, known_users=True, **kwargs
-    ):
+    def __init__(self, users, items, width, dropout=0.0, user_features=0, item_features=0, known_users=True, **kwargs):
         super().__init__(**kwargs)
         self.sizes = {"users": users, "items": items, "width": width, "dropout": dropout}
         self.sizes |= {"user_features": user_features, "item_features": item_features, "known_users": known_users}
@@ -178,7 +176,8 @@ class CrossedFeatures(_Pairs):
     def build_more(self):
         inputs, policy = 3 * self.sizes["width"], self.dtype_policy
         self.crosses = [
-            keras_rs.layers.FeatureCross(dtype=policy, name=f"cross_{number}") for number in range(self.sizes["crosses"])
+            keras_rs.layers.FeatureCross(dtype=policy, name=f"cross_{number}")
+            for number in range(self.sizes["crosses"])
         ]
         for cross in self.crosses:
             cross.build((None, None, inputs))

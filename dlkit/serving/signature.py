@@ -147,7 +147,9 @@ def _feature(signature: str, name: str, spec: tf.TensorSpec) -> tf.io.FixedLenFe
     shape = spec.shape[1:]
     if shape.rank == 1 and shape[0] is None:
         dtype = _EXAMPLE_DTYPES.get(spec.dtype, tf.int64)
-        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True, default_value="" if dtype == tf.string else 0)
+        return tf.io.FixedLenSequenceFeature(
+            [], dtype, allow_missing=True, default_value="" if dtype == tf.string else 0
+        )
     if not shape.is_fully_defined():
         raise ExportError(
             f"Input `{name}` of signature `{signature}` has a free dimension beside the "

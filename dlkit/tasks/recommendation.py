@@ -47,10 +47,14 @@ class Recommender(Task):
     heads: int = knob(2, "Attention heads of sasrec; `width` is a multiple.", minimum=1)
     dropout: float = knob(0.5, "Dropout.", minimum=0, maximum=0.95)
     hide: float = knob(0.5, "Share of a history hidden in training, which the rest is to find.", minimum=0, maximum=1)
-    negatives: int = knob(0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0)
+    negatives: int = knob(
+        0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0
+    )
     known_users: bool = knob(True, "Users have vectors of their own; else their items are all that counts.")
     max_items: int = knob(
-        0, "Newest items of a history that count; 0 for 100 of a session, 50 for ratings, else all, up to 1000.", minimum=0
+        0,
+        "Newest items of a history that count; 0 for 100 of a session, 50 for ratings, else all, up to 1000.",
+        minimum=0,
     )
     regularization: float = knob(400.0, "What ease adds to the diagonal of the items' products.", minimum=0)
     user_power: float = knob(0.3, "Users of ease count by their number of items to this power less.", minimum=0)

@@ -42,7 +42,7 @@ def assert_served_as_predicted(task, version, cload, table, folder):
 
 def assert_classified_as_predicted(task, version, cload, table, folder):
     """The same by the signature `classify`: the loader takes no lists of strings but those of a `tf.Example`."""
-    (classes, column), = [(name, column) for name, column in task.answer.items() if column.ranked_by]
+    ((classes, column),) = [(name, column) for name, column in task.answer.items() if column.ranked_by]
     arguments = []
     for row in range(len(table)):
         inputs = {name: np.array([value], object) for name, value in table.raw(row, task.inputs).items()}

@@ -176,7 +176,11 @@ def test_the_future_changes_nothing_of_what_is_trained_on():
 
 def test_a_catalogue_counts_and_numbers_by_popularity():
     table = read(
-        {"user_id": ["a", "", "b", "a"], "recent": [["x"], ["y"], [], []], "next": [["y"], ["y", "z"], ["y"], ["x", "w"]]},
+        {
+            "user_id": ["a", "", "b", "a"],
+            "recent": [["x"], ["y"], [], []],
+            "next": [["y"], ["y", "z"], ["y"], ["x", "w"]],
+        },
         ROWS,
     )
     known = catalogue_of(table)

@@ -107,7 +107,9 @@ def test_embeddings_know_features_and_nothing_is_zero():
     table[0] = 0
     np.testing.assert_allclose(layer(), table, rtol=1e-5)
     np.testing.assert_allclose(layer(np.array([[2, 0, 3]])), table[[[2, 0, 3]]], rtol=1e-5)
-    np.testing.assert_allclose(layer.bag(np.array([[2, 0, 3], [0, 0, 0]])), [(table[2] + table[3]) / 2**0.5, [0, 0]], rtol=1e-5)
+    np.testing.assert_allclose(
+        layer.bag(np.array([[2, 0, 3], [0, 0, 0]])), [(table[2] + table[3]) / 2**0.5, [0, 0]], rtol=1e-5
+    )
 
 
 def test_the_weights_of_items_restore_each_from_the_others():

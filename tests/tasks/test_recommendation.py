@@ -84,7 +84,10 @@ def test_each_row_of_a_request_has_its_own_number(tastes):
 
 def test_what_the_model_knows_of_a_user_need_not_be_sent(tastes):
     had = [item for user, item in zip(*PAIRS.values(), strict=True) if user == 4]
-    assert tastes.predict({"user_id": 4, "recent": had[-2:]})["items"] == tastes.predict({"user_id": 4, "recent": []})["items"]
+    assert (
+        tastes.predict({"user_id": 4, "recent": had[-2:]})["items"]
+        == tastes.predict({"user_id": 4, "recent": []})["items"]
+    )
 
 
 def test_evaluation_takes_the_held_out_interactions_alone():
@@ -94,7 +97,9 @@ def test_evaluation_takes_the_held_out_interactions_alone():
     assert metrics["users"] == 400
     rows = {
         "user_id": test["user_id"],
-        "recent": [[i for u, i in zip(train["user_id"], train["item_id"], strict=True) if u == who] for who in test["user_id"]],
+        "recent": [
+            [i for u, i in zip(train["user_id"], train["item_id"], strict=True) if u == who] for who in test["user_id"]
+        ],
         "next": [[item] for item in test["item_id"]],
     }
     assert task.evaluate(rows)["ndcg"] == pytest.approx(metrics["ndcg"])
