@@ -31,6 +31,7 @@ class Interactions:
         user, item: (interactions,) int32, places in `users` and `items`.
         rating: (interactions,) float32, or None where the source has none.
         time: (interactions,) float64, or None.
+        row: (interactions,) int64, places in the source.
         remarks: what had to be put right.
     """
 
@@ -41,6 +42,7 @@ class Interactions:
     item: np.ndarray
     rating: np.ndarray | None
     time: np.ndarray | None
+    row: np.ndarray
     remarks: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -240,6 +242,7 @@ def _ordered(
         item[kept],
         None if rating is None else rating[kept].astype(np.float32),
         None if time is None else time[kept],
+        kept,
         remarks if repeated else [],
     )
 

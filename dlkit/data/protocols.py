@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,20 +24,29 @@ def leave_last_out(interactions: Interactions, seed: int = 0) -> np.ndarray:
 
 
 def random_75_25(interactions: Interactions, seed: int = 0) -> np.ndarray:
-    """Tests on a random quarter of each user's items, rounded to whole ones."""
-    random = np.random.RandomState(seed)  # its stream is frozen across NumPy's releases
+    """Tests on a random quarter of each user's items, rounded to whole ones.
+
+    As `python_stratified_split` of Microsoft's Recommenders parts them, by which figures are published: the same rows
+    for the same seed, in the order of the source.
+    """
     starts = interactions.starts()
     test = np.zeros(len(interactions), bool)
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
-        count = round(0.25 * (stop - start))
-        test[start + random.permutation(stop - start)[:count]] = True
+    for start, stop in itertools.pairwise(starts):
+        rows = start + np.argsort(interactions.row[start:stop])
+        # RandomState: its stream is frozen across NumPy's releases.
+        shuffled = rows[np.random.RandomState(seed).permutation(len(rows))]
+        test[shuffled[round(0.75 * len(rows)) :]] = True
     return test
 
 
 def random_80_20(interactions: Interactions, seed: int = 0) -> np.ndarray:
-    """Tests on a random fifth of all interactions, whoever's they are: what ratings are measured by."""
+    """Tests on a random fifth of all interactions, whoever's they are: what ratings are measured by.
+
+    As `train_test_split` of Surprise parts them: the same rows for the same seed, in the order of the source.
+    """
     test = np.zeros(len(interactions), bool)
-    test[np.random.RandomState(seed).permutation(len(interactions))[: round(0.2 * len(interactions))]] = True
+    shuffled = np.random.RandomState(seed).permutation(len(interactions))
+    test[np.argsort(interactions.row)[shuffled[: -(-len(interactions) // 5)]]] = True
     return test
 
 

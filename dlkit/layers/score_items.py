@@ -1,8 +1,8 @@
 """How well items fit a user: the scoring parts of recommenders, one layer each.
 
-Call each with `user`: (batch,) int32, 0 for one who is not known, `history`: (batch, any) int32, numbers of items, 0 for
-none, and `items`: (batch, any) int32, or nothing for all items. It returns (batch, the items) float32 logits; of all
-items (batch, 1 + items), with that of nothing first.
+Call each with `user`: (batch,) int32, 0 for one who is not known, `history`: (batch, any) int32, numbers of items, 0
+for none, and `items`: (batch, any) int32, or nothing for all items. It returns (batch, the items) float32 logits; of
+all items (batch, 1 + items), with that of nothing first.
 """
 
 import keras
@@ -175,10 +175,8 @@ class CrossedFeatures(_Pairs):
 
     def build_more(self):
         inputs, policy = 3 * self.sizes["width"], self.dtype_policy
-        self.crosses = [
-            keras_rs.layers.FeatureCross(dtype=policy, name=f"cross_{number}")
-            for number in range(self.sizes["crosses"])
-        ]
+        names = [f"cross_{number}" for number in range(self.sizes["crosses"])]
+        self.crosses = [keras_rs.layers.FeatureCross(dtype=policy, name=name) for name in names]
         for cross in self.crosses:
             cross.build((None, None, inputs))
             cross.dense.build((None, None, inputs))

@@ -14,7 +14,7 @@ class ItemCrossEntropy(keras.losses.Loss):
     """
 
     def call(self, y_true, y_pred):
-        """(batch, any, items) int, of which [:, 0] counts, 0 for none, and logits (batch, 1 + all items) to (batch,)."""
+        """(batch, any, items) int, [:, 0] the items, 0 for none, and logits (batch, 1 + all items) to (batch,)."""
         taken = tf.cast(y_true, tf.int32)[:, 0]
         nothing = tf.range(y_pred.shape[-1]) == 0
         shares = tf.nn.log_softmax(tf.where(nothing, -1e9, y_pred))

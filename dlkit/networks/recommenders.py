@@ -85,8 +85,8 @@ def sasrec(items, length, *, width=64, blocks=2, heads=2, dropout=0.0, item_feat
     """What follows each item of a history, by self-attention; see `SelfAttentiveHistory`.
 
     Returns:
-        Two keras.Models of the same weights from `history` (batch, length) int32 to `logits`: (batch, length, 1 + items)
-        float32 of what follows each item, and (batch, 1 + items) of what follows the last.
+        Two keras.Models of the same weights from `history` (batch, length) int32 to `logits`, float32: (batch, length,
+        1 + items) of what follows each item, and (batch, 1 + items) of what follows the last.
     """
     return _both(SelfAttentiveHistory(items, width, blocks, dropout, item_features, heads=heads, name="sasrec"), length)
 

@@ -152,7 +152,7 @@ def test_what_each_protocol_tests_on():
     _, test = part(source, "random_75_25")
     for user in range(20):
         count = source["user_id"].count(user)
-        assert test["user_id"].count(user) == round(count / 4)
+        assert test["user_id"].count(user) == count - round(0.75 * count)
     assert len(part(source, "random_80_20")[1]["user_id"]) == round(len(source["user_id"]) / 5)
     train, test = part(source, "by_time")
     assert max(train["timestamp"]) < min(test["timestamp"])

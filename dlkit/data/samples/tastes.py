@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 USERS, ITEMS, TASTES = 400, 150, 5
-KINDS = "Comedy Drama Mystery Romance Western".split()
+KINDS = ("Comedy", "Drama", "Mystery", "Romance", "Western")
 
 
 def interactions(seed: int = 0) -> dict[str, list]:
