@@ -185,13 +185,15 @@ def _codes(table: Table, name: str, known: dict[Any, int]) -> np.ndarray:
     """The place of each id among those known, to which new ones are added."""
     codes = np.empty(len(table), np.int32)
     for row, value in enumerate(table.columns[name]):
-        code = known.get(value)
+        try:
+            code = known.get(value)
+        except TypeError:  # no id at all, which the column says better
+            code = None
         if code is None:
-            if not COLUMNS[name].raw(value):
+            if not table.raw(row, {name: COLUMNS[name]})[name]:
                 raise DataError(
                     f"{table.where(row)}: the id in column {name!r} is empty. Fill it, or leave the row out."
                 )
-            table.raw(row, {name: COLUMNS[name]})  # an error names the row
             code = known[value] = len(known)
         codes[row] = code
     return codes
