@@ -7,8 +7,8 @@ python benchmarks/recommendation.py latency [--items 1682 1000000] [KNOB=VALUE .
 
 All that is compared is trained on the same interactions and asked for the same held-out ones: `ranking` prints nDCG,
 hit rate and recall at 10 and the share of the catalogue that is recommended, `ratings` RMSE and MAE, each with seconds
-of training. Peers need pip install "dlkit[recommenders]", but popularity, item-kNN and EASE, which are written out here in
-NumPy. `latency` exports a two_tower that has learnt nothing, times requests, and ranks the same logits by NumPy.
+of training. Peers need pip install "dlkit[recommenders]", but popularity, item-kNN and EASE, which are written out
+here. `latency` exports a two_tower that has learnt nothing, times requests, and ranks the same logits by NumPy.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from dlkit.losses.tokens import TokenCrossEntropy
 
 @keras.saving.register_keras_serializable("dlkit")
 class ItemCrossEntropy(keras.losses.Loss):
-    """The mean cross entropy of a row's items, out of all items.
+    """The cross entropy of a row's items, out of all items, over the root of their number.
 
-    Source: the multinomial likelihood of Liang et al., 2018, arXiv:1802.05814, equation 2, for each item.
+    Source: the multinomial likelihood of Liang et al., 2018, arXiv:1802.05814, equation 2. There a row counts by its
+    number of items; by the root of it, those with few are answered better and those with many hardly worse.
     """
 
     def call(self, y_true, y_pred):
@@ -20,12 +21,12 @@ class ItemCrossEntropy(keras.losses.Loss):
         shares = tf.nn.log_softmax(tf.where(nothing, -1e9, y_pred))
         real = tf.cast(taken > 0, shares.dtype)
         losses = tf.gather(shares, taken, batch_dims=1) * real
-        return -tf.reduce_sum(losses, 1) / tf.maximum(tf.reduce_sum(real, 1), 1)
+        return -tf.reduce_sum(losses, 1) / tf.sqrt(tf.maximum(tf.reduce_sum(real, 1), 1))
 
 
 @keras.saving.register_keras_serializable("dlkit")
 class SampledItemCrossEntropy(keras.losses.Loss):
-    """The mean cross entropy of a row's positive items, each beside all negatives.
+    """The cross entropy of a row's positive items, each beside all negatives, over the root of their number.
 
     Args:
         positives: how many of the logits are of positives: the first ones.
@@ -41,7 +42,8 @@ class SampledItemCrossEntropy(keras.losses.Loss):
         own, negatives = y_pred[:, : self.positives], y_pred[:, self.positives :]
         others = tf.reduce_logsumexp(negatives, 1, keepdims=True)
         losses = tf.where(taken > 0, tf.math.softplus(others - own), 0.0)
-        return tf.reduce_sum(losses, 1) / tf.maximum(tf.reduce_sum(tf.cast(taken > 0, losses.dtype), 1), 1)
+        count = tf.reduce_sum(tf.cast(taken > 0, losses.dtype), 1)
+        return tf.reduce_sum(losses, 1) / tf.sqrt(tf.maximum(count, 1))
 
     def get_config(self):
         return {**super().get_config(), "positives": self.positives}
