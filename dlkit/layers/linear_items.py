@@ -65,6 +65,7 @@ class LinearItems(keras.layers.Layer):
         self.built = True
 
     def call(self, history):
+        history = tf.cast(history, tf.int32)
         rows = tf.broadcast_to(tf.range(tf.shape(history)[0])[:, tf.newaxis], tf.shape(history))
         cells = tf.stack([rows, history], 2)
         had = tf.zeros([tf.shape(history)[0], self.items + 1])

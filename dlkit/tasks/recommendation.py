@@ -46,7 +46,7 @@ class Recommender(Task):
     blocks: int = knob(2, "Layers of sasrec and gru4rec, crosses of dcn.", minimum=1)
     heads: int = knob(2, "Attention heads of sasrec; `width` is a multiple.", minimum=1)
     dropout: float = knob(0.2, "Dropout.", minimum=0, maximum=0.95)
-    hide: float = knob(0.5, "Share of a history hidden in training, which the rest is to find.", minimum=0, maximum=1)
+    hide: float = knob(0.7, "Share of a history hidden in training, which the rest is to find.", minimum=0, maximum=1)
     negatives: int = knob(
         0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0
     )
@@ -56,7 +56,8 @@ class Recommender(Task):
         "Newest items of a history that count; 0 for 100 of a session, 50 for ratings, else all, up to 1000.",
         minimum=0,
     )
-    regularization: float = knob(400.0, "What ease adds to the diagonal of the items' products.", minimum=0)
+    regularization: float = knob(200.0, "What ease adds to the diagonal of the items' products.", minimum=0)
+    ease_hide: float = knob(0.5, "Share of a history that ease reckons as hidden.", minimum=0, maximum=0.95)
     user_power: float = knob(0.3, "Users of ease count by their number of items to this power less.", minimum=0)
     item_features: str = knob("", "A csv, tsv or parquet file with `item_id` and features of items.")
     user_features: str = knob("", "The same with `user_id`, of users.")
@@ -293,7 +294,7 @@ class Recommender(Task):
         rows = [*known.taken, *known.nameless]
         user = np.repeat(np.arange(len(rows)), [len(taken) for taken in rows])
         item = np.concatenate(rows) - 1
-        options = {"regularization": self.regularization, "hidden": self.hide, "user_power": self.user_power}
+        options = {"regularization": self.regularization, "hidden": self.ease_hide, "user_power": self.user_power}
         network = ease(len(known.items), self.length_)
         weights = item_weights(user, item, len(rows), len(known.items), **options)
         network.get_layer("ease").weights_of_items.assign(weights)
