@@ -112,7 +112,7 @@ def test_evaluation_takes_the_held_out_interactions_alone():
 def test_every_network_learns(network):
     sample = dlkit.Recommender.samples()
     few = {name: values[:128] for name, values in sample["train"].items()}
-    task = fitted(few, network=network, epochs=4)
+    task = fitted(few, network=network, epochs=6, learning_rate=0.02, dropout=0.0)
     assert task.history_["loss"][-1] < task.history_["loss"][0]
     assert np.isfinite(task.evaluate({n: v[:32] for n, v in sample["validation"].items()})["ndcg"])
 
