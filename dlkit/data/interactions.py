@@ -108,11 +108,12 @@ class Histories(Sequence):
 
 
 def read_interactions(
-    source: Any, *, rename: dict[str, str] | None = None, data_dir: str | None = None
+    source: Any, *, rename: dict[str, str] | None = None, data_dir: str | None = None, first: bool = False
 ) -> Interactions:
     """Reads a table of interactions, `user_id, item_id[, rating][, timestamp]`; files a part at a time.
 
-    A pair of user and item counts once: the last time, by stamp or, without stamps, by its place in the source.
+    A pair of user and item counts once: the last time, by stamp or, without stamps, by its place in the source; or the
+    `first`, so that nothing later takes an interaction away.
 
     Args, errors: as of `dlkit.data.read.read`.
     """
@@ -132,7 +133,7 @@ def read_interactions(
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
     user, user_ids = _distinct(joined["user_id"], list(users))
     item, item_ids = _distinct(joined["item_id"], list(items))
-    return _ordered(shown, user_ids, item_ids, user, item, joined.get("rating"), joined.get("timestamp"))
+    return _ordered(shown, user_ids, item_ids, user, item, joined.get("rating"), joined.get("timestamp"), first)
 
 
 def read_users(source: Any, columns: dict[str, Column], rename: dict[str, str], data_dir: str | None) -> Table:
@@ -167,7 +168,7 @@ def _given_rows(source: Any, columns: dict[str, Column], rename: dict[str, str])
         names, values = list(source.keys()), source
     else:
         return None
-    if not set(wanted[1:]) & set(names):
+    if not {rename.get(name, name) for name in ("recent", "next")} & set(names):
         return None
     missing = [name for name in wanted if name not in names and name not in ("user_id", "recent")]
     if missing:
@@ -221,7 +222,7 @@ def _distinct(codes: np.ndarray, values: list[Any]) -> tuple[np.ndarray, list[An
 
 
 def _ordered(
-    source: str, users: list, items: list, user: np.ndarray, item: np.ndarray, rating: Any, time: Any
+    source: str, users: list, items: list, user: np.ndarray, item: np.ndarray, rating: Any, time: Any, first: bool
 ) -> Interactions:
     for name, values in (("rating", rating), ("timestamp", time)):
         if values is not None and not np.isfinite(values).all():
@@ -232,10 +233,12 @@ def _ordered(
     arrival = np.arange(len(user))
     order = np.lexsort((arrival, time, user) if time is not None else (arrival, user))
     pairs = user[order].astype(np.int64) * len(items) + item[order]
-    _, last = np.unique(pairs[::-1], return_index=True)
-    kept = order[np.sort(len(pairs) - 1 - last)]
+    places = np.arange(len(pairs)) if first else np.arange(len(pairs))[::-1]
+    _, unique = np.unique(pairs[places], return_index=True)
+    kept = order[np.sort(places[unique])]
     repeated = len(user) - len(kept)
-    remarks = [f"{repeated} of {len(user)} interactions repeat a pair of user and item: the last counts"]
+    which = "first" if first else "last"
+    remarks = [f"{repeated} of {len(user)} interactions repeat a pair of user and item: the {which} counts"]
     return Interactions(
         source,
         users,

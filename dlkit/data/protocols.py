@@ -77,7 +77,7 @@ def part(
 ) -> tuple[dict[str, list], dict[str, list]]:
     """Interactions parted by a protocol: two sources of columns, to train on and to measure on.
 
-    What is measured on never has a pair of user and item that is trained on. A fitted task knows the items that its
+    A pair of user and item counts the first time alone: it is never both trained and measured on. A fitted task knows the items that its
     users had in training, so that the second part is all that `evaluate` needs.
 
     Args:
@@ -93,7 +93,7 @@ def part(
     """
     if protocol not in PROTOCOLS:
         raise KnobError(f"there is no protocol {protocol!r}. {nearest(protocol, PROTOCOLS)}")
-    interactions = read_interactions(source, rename=columns, data_dir=data_dir)
+    interactions = read_interactions(source, rename=columns, data_dir=data_dir, first=True)
     test = PROTOCOLS[protocol](interactions, seed)
     if test.all() or not test.any():
         raise DataError(f"{interactions.source} is too small for {protocol}: one of its parts would be empty.")

@@ -168,7 +168,7 @@ def test_the_future_changes_nothing_of_what_is_trained_on():
     changed = {name: list(values) for name, values in source.items()}
     for row, time in enumerate(source["timestamp"]):
         if time >= min(test["timestamp"]):
-            changed["item_id"][row] = 1000 + row
+            changed["item_id"][row] = 1000 + row if row % 2 else changed["item_id"][row - 1]  # or had before
     assert part(changed, "by_time")[0] == train
     changed["item_id"][source["timestamp"].index(0)] = 5000  # planted: the past does
     assert part(changed, "by_time")[0] != train
