@@ -77,8 +77,8 @@ def part(
 ) -> tuple[dict[str, list], dict[str, list]]:
     """Interactions parted by a protocol: two sources of columns, to train on and to measure on.
 
-    A pair of user and item counts the first time alone: it is never both trained and measured on. A fitted task knows the items that its
-    users had in training, so that the second part is all that `evaluate` needs.
+    A pair of user and item counts the first time alone: it is never both trained and measured on. A fitted task knows
+    the items that its users had in training, so that the second part is all that `evaluate` needs.
 
     Args:
         source: a table of interactions, as `dlkit.data.read.read` takes it.

@@ -16,13 +16,10 @@ from dlkit.lazy import keras, tf
 from dlkit.task import Stages, Task
 
 if TYPE_CHECKING:
-    from dlkit.data.interactions import Catalogue
     from dlkit.serving.signature import Signature
 
 SESSION = ("sasrec", "gru4rec")  # read a history in its order, and answer what comes next
 PAIRS = ("neumf", "dcn")  # look at each item beside the user: they train on samples
-POSITIVES = 16  # of a row, where items are sampled
-LINEAR = 20_000  # the most items of ease: the matrix is of their square, 1.6 GB
 
 
 @dataclass(kw_only=True)
@@ -96,8 +93,10 @@ class Recommender(Task):
             raise KnobError(f"`width` must be a multiple of `heads`, {self.heads}. Received: width={self.width}.")
 
     def build(self, examples: Table) -> Stages:
-        from dlkit.data.interactions import catalogue_of, read_users
+        from dlkit.data.catalogue import catalogue_of
+        from dlkit.data.interactions import read_users
         from dlkit.layers.read_history import ReadHistory
+        from dlkit.recommender_stages import network_of, postprocess_of
 
         table = examples
         if self.objective == "ratings":
@@ -116,11 +115,11 @@ class Recommender(Task):
         reader = ReadHistory(known.users, known.items, self.length_, known=total, name="reader")
         reader.build()
         reader.remember(map(len, known.taken), np.concatenate([*known.taken, np.zeros(0, np.int32)]))
-        network, decode = self._network(known)
+        network, decode = network_of(self, known)
         inputs = {name: keras.Input((None,) * len(column.shape), dtype="string", name=name)
                   for name, column in self.inputs.items()}  # fmt: skip
         preprocess = keras.Model(inputs, reader(**inputs), name="preprocess")
-        return Stages(preprocess, network, self._postprocess(known), decode)
+        return Stages(preprocess, network, postprocess_of(self, known), decode)
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
         from dlkit.item_batches import windows_of
@@ -139,13 +138,17 @@ class Recommender(Task):
             aims = reader.newest(following, self.length_)
         tensors = {name: tf.gather(read[name], rows) for name in ("user", "history")}
         if self.negatives:
-            places = min(POSITIVES, self.length_)
             aims = tf.reverse(aims, [1])
-            tensors["positives"] = tf.gather(aims[:, :places], rows)
+            tensors["positives"] = tf.gather(aims[:, : self.positives], rows)
             draws = np.random.RandomState(self.seed).randint(1, len(reader.items) + 1, self.negatives)
             tensors["negatives"] = tf.tile(tf.constant(draws, tf.int32)[tf.newaxis], [tf.size(rows), 1])
         network = {name: tensors[name] for name in self.stages_.network.input}
         return network, {"logits": tf.stack([tf.gather(aims, rows), windows], 1)}, rows
+
+    @property
+    def positives(self) -> int:
+        """How many items of a row are positive at a time, at most, where items are sampled."""
+        return min(16, self.length_)
 
     def pieces(self) -> int:
         return self.pieces_ if self.objective == "ranking" else 1
@@ -177,7 +180,7 @@ class Recommender(Task):
         made = {**tensors, "history": history}
         if self.negatives:
             count = len(self.stages_.preprocess.get_layer("reader").items)
-            made["positives"] = aims = some_of(aims, min(POSITIVES, self.length_), self.seed, step)
+            made["positives"] = aims = some_of(aims, self.positives, self.seed, step)
             made["negatives"] = negatives_for(aims, self.negatives, count, self.seed, step)
         return made, {"logits": aims[:, tf.newaxis]}
 
@@ -189,7 +192,7 @@ class Recommender(Task):
         if self.network in SESSION:
             return {"logits": NextItemCrossEntropy(usual_length=self.length_)}
         if self.negatives:
-            return {"logits": SampledItemCrossEntropy(min(POSITIVES, self.length_))}
+            return {"logits": SampledItemCrossEntropy(self.positives)}
         return {"logits": ItemCrossEntropy()}
 
     def metrics(self) -> Any:
@@ -251,84 +254,3 @@ class Recommender(Task):
         from dlkit.data.samples.tastes import tastes
 
         return tastes()
-
-    def _network(self, known: Catalogue) -> tuple[keras.Model, keras.Model | None]:
-        """What is trained, and what answers where that is another."""
-        from dlkit.networks import recommenders
-
-        builder, count = getattr(recommenders, self.network), len(known.items)
-        if self.network == "ease":
-            return self._ease(known), None
-        features = self._features(known)
-        size = {"width": self.width, "dropout": self.dropout}
-        if self.network in SESSION:
-            size |= {"blocks": self.blocks, "item_features": features["item_id"].shape[1]}
-            heads = {"heads": self.heads} if self.network == "sasrec" else {}
-            network, decode = builder(count, self.length_, **size, **heads)
-            _teach(network.get_layer(self.network).items, features["item_id"])
-            return network, decode
-        size |= {f"{name[:4]}_features": table.shape[1] for name, table in features.items()}
-        own = {"two_tower": {"hidden": self.hidden}, "dcn": {"crosses": self.blocks}}.get(self.network, {})
-        scorer = builder(len(known.users), count, known_users=self.known_users, **size, **own)
-        if self.objective == "ratings":
-            network, decode = recommenders.of_pairs(scorer, self.length_), None
-        elif self.negatives:
-            share = self.batch_size / (self.batch_size + self.negatives)
-            network = recommenders.over_samples(scorer, self.length_, min(POSITIVES, self.length_), share)
-            network.get_layer("sampled").popularity.assign(known.shares())
-            decode = recommenders.over_all(scorer, self.length_)
-        else:
-            network, decode = recommenders.over_all(scorer, self.length_), None
-        for part in (scorer.items, scorer.taken):
-            _teach(part, features["item_id"])
-        if self.known_users:
-            _teach(scorer.users, features["user_id"])
-        return network, decode
-
-    def _ease(self, known: Catalogue) -> keras.Model:
-        from dlkit.layers.linear_items import item_weights
-        from dlkit.networks.recommenders import ease
-
-        if len(known.items) > LINEAR:
-            raise KnobError(f"`network` ease takes up to {LINEAR} items. Received: {len(known.items)}. Take two_tower.")
-        rows = [*known.taken, *known.nameless]
-        user = np.repeat(np.arange(len(rows)), [len(taken) for taken in rows])
-        item = np.concatenate(rows) - 1
-        options = {"regularization": self.regularization, "hidden": self.ease_hide, "user_power": self.user_power}
-        network = ease(len(known.items), self.length_)
-        weights = item_weights(user, item, len(rows), len(known.items), **options)
-        network.get_layer("ease").weights_of_items.assign(weights)
-        return network
-
-    def _features(self, known: Catalogue) -> dict[str, np.ndarray]:
-        from dlkit.data.features import read_features
-
-        made = {}
-        for name, source, ids in (
-            ("user_id", self.user_features, known.users),
-            ("item_id", self.item_features, known.items),
-        ):
-            made[name] = read_features(source, name, ids) if source else np.zeros((len(ids) + 1, 0), np.float32)
-        return made
-
-    def _postprocess(self, known: Catalogue) -> keras.Model:
-        from dlkit.layers.rank_items import RankItems
-
-        if self.objective == "ratings":
-            excess = keras.Input((1,), name="excess")
-            rating = keras.ops.clip(excess[:, 0] + self.mean_rating_, *self.rating_range_)
-            return keras.Model({"excess": excess}, {"rating": rating}, name="postprocess")
-        rank = RankItems(known.items, self.top_k, name="rank")
-        rank.build()
-        rank.popularity.assign(known.shares())
-        tensors = {
-            "logits": keras.Input((len(known.items) + 1,), name="logits"),
-            "seen": keras.Input((None,), dtype="int32", name="seen"),
-            "cold": keras.Input((), dtype="bool", name="cold"),
-        }
-        return keras.Model(tensors, rank(**tensors), name="postprocess")
-
-
-def _teach(embedding: Any, features: np.ndarray) -> None:
-    if embedding.feature_count:
-        embedding.features.assign(features)

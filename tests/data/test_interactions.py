@@ -5,8 +5,9 @@ import pytest
 
 from dlkit.columns import Id, Items, Rating, Stamp
 from dlkit.data import in_parts
+from dlkit.data.catalogue import catalogue_of
 from dlkit.data.features import read_features
-from dlkit.data.interactions import catalogue_of, read_interactions
+from dlkit.data.interactions import read_interactions
 from dlkit.data.protocols import part
 from dlkit.data.read import read
 from dlkit.errors import DataError, KnobError
