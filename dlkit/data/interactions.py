@@ -32,6 +32,7 @@ class Interactions:
         rating: (interactions,) float32, or None where the source has none.
         time: (interactions,) float64, or None.
         row: (interactions,) int64, places in the source.
+        stamps: (rows,) float64, the times of all rows of the source, those of repeated pairs too, or None.
         remarks: what had to be put right.
     """
 
@@ -43,6 +44,7 @@ class Interactions:
     rating: np.ndarray | None
     time: np.ndarray | None
     row: np.ndarray
+    stamps: np.ndarray | None
     remarks: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -223,5 +225,6 @@ def _ordered(
         None if rating is None else rating[kept].astype(np.float32),
         None if time is None else time[kept],
         kept,
+        time,
         remarks if repeated else [],
     )

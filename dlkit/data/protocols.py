@@ -53,10 +53,10 @@ def random_80_20(interactions: Interactions, seed: int = 0) -> np.ndarray:
 def by_time(interactions: Interactions, seed: int = 0) -> np.ndarray:
     """Tests on the last fifth of all interactions by stamp: nothing that is trained on is later than what is tested."""
     del seed
-    if interactions.time is None:
+    if interactions.time is None or interactions.stamps is None:
         raise DataError(f"{interactions.source} has no column 'timestamp', which the protocol by_time parts it by.")
-    cut = np.sort(interactions.time)[round(0.8 * len(interactions))]
-    return interactions.time >= cut
+    stamps = np.sort(interactions.stamps)  # of repeated pairs too: which repeat is for the future to say
+    return interactions.time >= stamps[round(0.8 * len(stamps))]
 
 
 PROTOCOLS: dict[str, Callable[[Interactions, int], np.ndarray]] = {
