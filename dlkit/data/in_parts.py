@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,5 +77,9 @@ def _parquet(path: Path, source: str, columns: dict[str, Column], rename: dict[s
         start = 0
         for batch in file.iter_batches(ROWS, columns=sorted(set(matched.values()))):
             cells = {name: batch.column(column).to_pylist() for name, column in matched.items()}
-            yield Table(source, cells, lambda row, start=start: f"{source}, row {start + row + 1}")
+            yield Table(source, cells, _rows_after(source, start))
             start += len(batch)
+
+
+def _rows_after(source: str, start: int) -> Callable[[int], str]:
+    return lambda row: f"{source}, row {start + row + 1}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 NAMES = ("ndcg", "hit_rate", "recall", "precision", "mrr")
 
 
-def rank_metrics(wanted: Iterable[Any], recommended: Sequence[Any], k: int) -> dict[str, float]:
+def rank_metrics(wanted: Collection[Any], recommended: Sequence[Any], k: int) -> dict[str, float]:
     """How good one list of recommendations is, its first k items.
 
     `ndcg`: gains of 1 discounted by log2(1 + place), over the most that k places could give (Järvelin and Kekäläinen,
@@ -30,7 +30,7 @@ def rank_metrics(wanted: Iterable[Any], recommended: Sequence[Any], k: int) -> d
 
 
 def score_items(
-    wanted: Sequence[Sequence[Any]], recommended: dict[str, Sequence[Sequence[Any]]], k: int, items: int
+    wanted: Sequence[Collection[Any]], recommended: Mapping[str, Sequence[Sequence[Any]]], k: int, items: int
 ) -> dict[str, Any]:
     """The means over users of `rank_metrics`, and the share of all items that is recommended to anyone.
 
