@@ -27,11 +27,11 @@ from timing import knobs_of, median_ms
 
 K = 10
 NETWORKS: dict[str, dict[str, Any]] = {
-    "two_tower": {},
-    "mf": {},
+    "two_tower": {"width": 256, "learning_rate": 2e-3, "known_users": False, "dropout": 0.0},
+    "mf": {"width": 256, "learning_rate": 2e-3, "known_users": False, "dropout": 0.0},
     "neumf": {},
     "dcn": {},
-    "sasrec": {},
+    "sasrec": {"width": 64, "epochs": 40, "learning_rate": 2e-3, "dropout": 0.3},
     "gru4rec": {},
     "ease": {"epochs": 3},
 }
