@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-
+# Two processes; checks that share a fitted model stay in one.
+TWO := -n 2 --dist loadgroup
 
 .PHONY: demo test test-all check format
 
@@ -10,16 +11,16 @@ demo: $(VENV)/installed-demo
 	$(BIN)/python apps/image_classification.py
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(TWO) -m "not slow"
 
 test-all: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(TWO) -m "not slow"
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .

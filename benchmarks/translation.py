@@ -1,12 +1,14 @@
 """Translators on real verses: quality, the cache of decoding, buckets by length.
 
-python benchmarks/translation.py accuracy [--minutes M] [--seeds 0 1 2] [--held-out] [KNOB=VALUE ...]
+python benchmarks/translation.py accuracy [--minutes M] [--seeds 0 1 2] [--held-out] [--saved FOLDER] [KNOB=VALUE ...]
+python benchmarks/translation.py penalties --saved FOLDER [--held-out] [--penalties 0.6 1.0 1.4]
 python benchmarks/translation.py decoding
 python benchmarks/translation.py buckets [--steps N]
 
 `accuracy` trains for so many minutes on en_es, reading and encoding not included, and prints BLEU and chrF of the
 served translations of all test verses, greedy and by a beam of 4. With `--held-out` it scores blocks of the training
-verses that it does not train on: knobs are chosen there. `decoding` times 64 tokens with the kept keys and values, and
+verses that it does not train on: knobs are chosen there, `penalties` among them: beams of 4 of a saved translator by
+several length penalties. `decoding` times 64 tokens with the kept keys and values, and
 with the whole network anew for each token. `buckets` gives target tokens a second in training, with rows of like length
 together against padding to the longest.
 """
@@ -32,20 +34,26 @@ TOKENS = 64
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("accuracy", "decoding", "buckets"))
+    parser.add_argument("what", choices=("accuracy", "penalties", "decoding", "buckets"))
     parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
     parser.add_argument("--minutes", type=float, default=45.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--saved", type=Path, help="a folder: of `accuracy`, to save in; of `penalties`, to load from")
+    parser.add_argument("--penalties", type=float, nargs="+", default=[0.6, 1.0, 1.4, 1.8])
     parser.add_argument("--steps", type=int, default=40)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     print_machine()
     if given.what == "decoding":
         decoding()
     elif given.what == "buckets":
         buckets(given.steps)
+    elif given.what == "penalties":
+        for penalty in given.penalties:
+            print(f"length penalty {penalty}, ", end="")
+            print_score(with_beams(given.saved, 4, penalty), sources(given.held_out)[1])
     else:
-        scores = [accuracy(given.minutes, seed, given.held_out, knobs_of(given.knobs)) for seed in given.seeds]
+        scores = [accuracy(given, seed) for seed in given.seeds]
         if len(scores) > 1:
             for name in scores[0]:
                 values = [score[name] for score in scores]
@@ -73,14 +81,14 @@ def sources(held_out: bool) -> tuple[dict[str, list[str]], dict[str, list[str]]]
     return taken(train, sorted(set(range(count)) - apart)), taken(train, sorted(apart))
 
 
-def accuracy(minutes: float, seed: int, held_out: bool, knobs: dict[str, Any]) -> dict[str, float]:
+def accuracy(given: argparse.Namespace, seed: int) -> dict[str, float]:
     """Trains for so many minutes: the epochs follow from the seconds of an epoch, timed before on part of the rows."""
     import dlkit
 
-    train, test = sources(held_out)
-    settings = {**KNOBS, **knobs, "seed": seed}
+    train, test = sources(given.held_out)
+    settings = {**KNOBS, **knobs_of(given.knobs), "seed": seed}
     if "epochs" not in settings:
-        settings["epochs"] = max(round(minutes * 60 / seconds_of_epoch(train, settings)), 1)
+        settings["epochs"] = max(round(given.minutes * 60 / seconds_of_epoch(train, settings)), 1)
     timer = clock()
     task = dlkit.Translator(**settings)
     task.fit(train, strategy="one", callbacks=[timer], verbose=2)
@@ -88,28 +96,35 @@ def accuracy(minutes: float, seed: int, held_out: bool, knobs: dict[str, Any]) -
     print(f"seed {seed}: {settings['epochs']} epochs in {spent:.1f} minutes, loss {task.history_['loss'][-1]:.3f}")
     scores = {}
     with tempfile.TemporaryDirectory() as folder:
-        task.save(Path(folder) / "m")
+        saved = given.saved or Path(folder) / "m"
+        task.save(saved)
         for beams in (1, 4):
-            loaded = with_beams(Path(folder) / "m", beams)
-            begun = time.perf_counter()
-            metrics = loaded.evaluate(test)
-            seconds = time.perf_counter() - begun
-            print(
-                f"beam {beams}: BLEU {metrics['bleu']:.2f}, chrF {metrics['chrf']:.2f}, "
-                f"length {metrics['length_ratio']:.3f}, {metrics['rows']} verses in {seconds:.0f} s",
-                flush=True,
-            )
+            metrics = print_score(with_beams(saved, beams), test)
             scores |= {f"BLEU of beam {beams}": metrics["bleu"], f"chrF of beam {beams}": metrics["chrf"]}
     print(metrics["signatures"], flush=True)
     return scores
 
 
-def with_beams(folder: Path, beams: int) -> Any:
-    """A saved translator that answers by so many beams."""
+def print_score(task: Any, test: dict[str, list[str]]) -> dict[str, Any]:
+    begun = time.perf_counter()
+    metrics = task.evaluate(test)
+    print(
+        f"beam {task.stages_.decode.get_layer('write').beam_width}: BLEU {metrics['bleu']:.2f}, "
+        f"chrF {metrics['chrf']:.2f}, length {metrics['length_ratio']:.3f}, {metrics['rows']} verses in "
+        f"{time.perf_counter() - begun:.0f} s",
+        flush=True,
+    )
+    return metrics
+
+
+def with_beams(folder: Path, beams: int, penalty: float | None = None) -> Any:
+    """A saved translator that answers by so many beams, and with a length penalty of its own or the given one."""
     import dlkit
 
     task = dlkit.load(folder)
-    task.stages_.decode.get_layer("write").beam_width = beams
+    write = task.stages_.decode.get_layer("write")
+    write.beam_width = beams
+    write.length_penalty = write.length_penalty if penalty is None else penalty
     return task
 
 

@@ -17,6 +17,14 @@ load_tensorflow()
 logical_cpus(2)
 
 
+@pytest.hookimpl(trylast=True)  # after tests/contract has its marks
+def pytest_collection_modifyitems(items):
+    """Where processes share the tests, all checks of a task, and those of any other file, run in one of them."""
+    for item in items:
+        task = item.callspec.params.get("task_class") if hasattr(item, "callspec") else None
+        item.add_marker(pytest.mark.xdist_group(task or item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data, `DLKIT_DATA`; tests that need it skip where it is absent."""

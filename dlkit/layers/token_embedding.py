@@ -26,13 +26,15 @@ class TokenEmbedding(keras.layers.Layer):
     def build(self, input_shape=None):
         start = keras.initializers.RandomNormal(stddev=self.width**-0.5)
         self.embeddings = self.add_weight(
-            shape=(self.vocabulary_size, self.width), initializer=start, name="embeddings"
+            shape=(self.vocabulary_size, self.width), initializer=start, name="embeddings", autocast=False
         )
 
     def call(self, inputs, reverse=False):
         matrix = tf.convert_to_tensor(self.embeddings)
         if not reverse:
-            return tf.gather(matrix, inputs) * self.width**0.5
+            # Of 32 bits up to here: the gradient of a frequent token is a sum of thousands, which 16 bits cannot hold.
+            return tf.cast(tf.gather(matrix, inputs), self.compute_dtype) * self.width**0.5
+        matrix = tf.cast(matrix, inputs.dtype)
         flat = tf.matmul(tf.reshape(inputs, [-1, self.width]), matrix, transpose_b=True)
         shape = tf.concat([tf.shape(inputs)[:-1], [self.vocabulary_size]], 0)
         logits = tf.reshape(tf.cast(flat, tf.float32), shape)

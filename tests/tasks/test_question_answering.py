@@ -45,6 +45,7 @@ def fitted(rows, **knobs):
     return task
 
 
+@pytest.mark.slow
 def test_long_texts_are_read_to_their_end():
     task = fitted(colours(400, padding=120), epochs=8, learning_rate=5e-3)
     test = colours(60, seed=1, padding=300)

@@ -147,6 +147,7 @@ def test_every_way_of_writing_is_the_same_through_the_servers_loader(mode, model
     np.testing.assert_allclose(served["score"], [answer["score"] for answer in expected], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knobs", [{"network": "gru", "attention": "bahdanau"}, {"positions": "relative"}])
 def test_other_networks_save_load_and_answer(knobs, tmp_path):
     task = fitted(**knobs)
@@ -197,6 +198,7 @@ def t5(folder):
     backbone.save_to_preset(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [bart, t5])
 def test_a_preset_trains_saves_exports_and_writes_what_its_network_says(make, tmp_path):
     keras.utils.set_random_seed(0)

@@ -91,9 +91,9 @@ def test_a_very_long_text_costs_no_more_than_its_beginning():
     layer = tf.function(Subwords(PIECES, 16))
     for text in ("there " * 200_000, "x" * 1_000_000, "你" * 300_000):
         layer(tf.constant([text[:9]]))
-        begun = time.perf_counter()
+        begun = time.process_time()
         made = layer(tf.constant([text]))
-        assert time.perf_counter() - begun < 0.5
+        assert time.process_time() - begun < 0.5
         assert made["truncated"].numpy().tolist() == [True]
         assert made["padding_mask"].numpy().all()
 
