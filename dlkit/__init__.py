@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dlkit.tasks.image_segmentation import ImageSegmenter as ImageSegmenter
     from dlkit.tasks.object_detection import ObjectDetector as ObjectDetector
     from dlkit.tasks.question_answering import QuestionAnswerer as QuestionAnswerer
+    from dlkit.tasks.recommendation import Recommender as Recommender
     from dlkit.tasks.sentiment import SentimentClassifier as SentimentClassifier
     from dlkit.tasks.translation import Translator as Translator
 

@@ -29,11 +29,15 @@ class Column:
         dtype: raw dtype in the graph, as a TensorFlow dtype name.
         shape: raw shape of one row, without the batch dimension; None for a free length.
         ranked_by: name of the score column that orders this answer, best first, if there is one.
+        optional: whether a source may lack it, so that a table has no such column, and cells may be empty.
+        aliases: other names under which a source may have it.
         atol: by how much a number of an answer may differ between two graphs that answer alike.
         pixels: the share of an answer's pixels that may; 0 for what is no image.
     """
 
     ranked_by: str = ""
+    optional: bool = False
+    aliases: tuple[str, ...] = ()
 
     dtype: ClassVar[str] = "string"
     shape: ClassVar[tuple[int | None, ...]] = ()
@@ -204,6 +208,72 @@ class Labels(Column):
         if not isinstance(value, (list, tuple, set, np.ndarray)):
             raise DataError(f"expected a list of labels, or a text joined by `|`. Received: {_describe(value)}.")
         return [Label().raw(item) for item in value]
+
+
+class Id(Column):
+    """The id of a user or an item: a text or an integer, which the graph knows by its digits; empty for nobody."""
+
+    def raw(self, value: Any) -> bytes:
+        if value is None:
+            return b""
+        if isinstance(value, (str, bytes)):
+            return Text().raw(value)
+        if isinstance(value, (float, np.floating)) and float(value).is_integer():  # an integer beside empty cells
+            value = int(value)
+        if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+            return str(value).encode()
+        raise DataError(f"expected an id (a text or an integer). Received: {_describe(value)}.")
+
+
+class Items(Column):
+    """Ids of items, any number of them, the oldest first. A table's cell holds them joined by `|`.
+
+    In the graph and in requests an empty id is no item: lists are padded with it, and no item at all is [""].
+    """
+
+    shape = (None,)
+
+    def raw(self, value: Any) -> list[bytes]:
+        if isinstance(value, (str, bytes)):
+            value = Text().raw(value).split(b"|")
+        if value is None or isinstance(value, dict) or not hasattr(value, "__iter__"):
+            raise DataError(f"expected a list of item ids, or a text joined by `|`. Received: {_describe(value)}.")
+        return [item for item in map(Id().raw, value) if item] or [b""]
+
+    def to_request(self, raw: list[bytes]) -> list[str]:
+        return [item.decode() for item in raw]
+
+
+class Rating(Column):
+    """How much a user likes an item: a number in the units of the training data."""
+
+    dtype = "float32"
+    atol = 1e-4
+
+    def raw(self, value: Any) -> np.float32:
+        try:
+            number = np.float32(value)
+        except (TypeError, ValueError):
+            number = np.float32("nan")
+        if not np.isfinite(number):
+            raise DataError(f"expected a rating (a finite number). Received: {_describe(value)}.")
+        return number
+
+
+class Stamp(Column):
+    """A point in time, of which only the order counts: a number, a date in ISO 8601, or a datetime."""
+
+    dtype = "float64"
+
+    def raw(self, value: Any) -> np.float64:
+        try:
+            return np.float64(value.decode() if isinstance(value, bytes) else value)
+        except (TypeError, ValueError):
+            pass
+        try:
+            return np.datetime64(value, "us").astype(np.float64) / 1e6  # seconds since 1970
+        except (TypeError, ValueError):
+            raise DataError(f"expected a time: a number or a date. Received: {_describe(value)}.") from None
 
 
 class Score(Column):

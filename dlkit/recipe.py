@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.cli import guarded
-from dlkit.errors import DlkitError
 from dlkit.flags import Parser, add_knobs, chosen_knobs, flags_of, refuse_unknown, summary
 from dlkit.run_options import add_run_options, run_options
 from dlkit.tasks import find_task
@@ -35,9 +34,9 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
     if unknown:
         refuse_unknown(unknown, flags_of(parser))
     task = task_class(**chosen_knobs(given, task_class, knobs))
-    if given.data and not given.test:
-        raise DlkitError("--data needs --test: the data that the result is measured on.")
     sources = {"train": given.data, "validation": given.validation, "test": given.test}
+    if given.data and not given.test:
+        sources |= task.parted(given.data)
     if not given.data:
         sources = task.samples()
         print(f"data: the built-in sample (--data takes your own; {Path(sys.argv[0]).name} --help)")
@@ -58,7 +57,7 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentPar
     kinds = "a folder, a csv, tsv, jsonl, parquet or npz file, or tfds:NAME"
     parser.add_argument("--data", help=f"{kinds}; default: the built-in sample")
     parser.add_argument("--validation", help="validation data; without it, a share of --data is held out")
-    parser.add_argument("--test", help="the data that the result is measured on")
+    parser.add_argument("--test", help="the data that the result is measured on; some tasks part --data without it")
     parser.add_argument("--export", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_run_options(parser, save=f"models/{task_name}")

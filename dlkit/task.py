@@ -36,7 +36,7 @@ class Stages:
         network: what is trained.
         postprocess: the network's outputs to the answer.
         decode: replaces `network` when answering, for tasks that generate. Its weights are the network's own, in
-            their order.
+            their order; those that serve training alone come last in the network, and it lacks them.
     """
 
     preprocess: keras.Model
@@ -52,9 +52,10 @@ class Stages:
         """Gives `decode` the network's weights where it has copies: files hold the two apart."""
         if self.decode is None:
             return
-        weights, copies = self.network.weights, self.decode.weights
+        copies = self.decode.weights
+        weights = self.network.weights[: len(copies)]
         if any(copy is not weight for copy, weight in zip(copies, weights, strict=True)):
-            self.decode.set_weights(self.network.get_weights())
+            self.decode.set_weights([weight.numpy() for weight in weights])
 
 
 @dataclass(kw_only=True)
@@ -143,6 +144,14 @@ class Task:
     def select(self, table: Table) -> Table:
         """The rows of a source to train on, with remarks on the others."""
         return table
+
+    def parted(self, data: Any, **options: Any) -> dict[str, Any]:
+        """`train` and `test` of data without a test part, if the task knows a way; options as of `fit`.
+
+        Raises:
+            DlkitError: it knows none.
+        """
+        raise DlkitError("--data needs --test: the data that the result is measured on.")
 
     def check(self, table: Table) -> None:
         """Refuses rows that the fitted task cannot be scored on. Raises DataError."""

@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from dlkit.data.files import Choose, read_text
 from dlkit.errors import DataError
@@ -18,7 +18,7 @@ _NAMES = {",": "comma", "\t": "tab", ";": "semicolon"}
 def read_delimited(path: Path, source: str, choose: Choose) -> tuple[dict[str, list[Any]], Callable[[int], str]]:
     """Cells by wanted column, and the line of each row: the one its record starts on, counted from 1."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    records = _records(read_text(path, source), delimiter, source)
+    records = records_of(io.StringIO(read_text(path, source), newline=""), delimiter, source)
     _, header = next(records)
     header = [name.strip() for name in header]
     matched = choose(header, _hint(header, delimiter))
@@ -40,9 +40,9 @@ def read_delimited(path: Path, source: str, choose: Choose) -> tuple[dict[str, l
     return cells, lambda row: f"{source}, line {lines[row]}"
 
 
-def _records(text: str, delimiter: str, source: str) -> Iterator[tuple[int, list[str]]]:
+def records_of(text: TextIO, delimiter: str, source: str) -> Iterator[tuple[int, list[str]]]:
     """The records with the line that each starts on. Blank lines are none."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     # The limit of 131,072 characters a cell belongs to the module, not to a reader.
     limit = csv.field_size_limit(sys.maxsize)
     line = 1

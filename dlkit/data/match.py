@@ -24,7 +24,7 @@ def match_names(
     """The source's name for each wanted column.
 
     Args:
-        columns: the wanted columns.
+        columns: the wanted columns, of which optional ones may be missing.
         found: the names that the source has.
         rename: the user's word for which is which; where it has one, `also` is not asked.
         source: the source, for the message.
@@ -37,8 +37,11 @@ def match_names(
     found = list(found)
     matched = {}
     for name in columns:
-        candidates = [rename[name]] if name in rename else [name, *(also or {}).get(name, ())]
+        others = (*columns[name].aliases, *(also or {}).get(name, ()))
+        candidates = [rename[name]] if name in rename else [name, *others]
         present = [candidate for candidate in candidates if candidate in found]
+        if not present and columns[name].optional and name not in rename:
+            continue
         if not present:
             raise DataError(_missing(name, candidates[0], found, source) + hint)
         if found.count(present[0]) > 1:

@@ -58,7 +58,7 @@ def assign(
                 f"{source}: one y cannot fill {len(missing)} columns: {quoted(missing)}. Give x (or y) as a "
                 "dict with these names."
             )
-    missing = [name for name in columns if name not in places]
+    missing = [name for name, column in columns.items() if name not in places and not column.optional]
     if missing:
         raise DataError(f"{source}: nothing was given for {quoted(missing)}. Give it as y, or in a dict by this name.")
     return places

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Answers, Boxes, Column, Labels, Text
+from dlkit.columns import Answers, Boxes, Column, Items, Labels, Text
 from dlkit.data.aligned import aligned_paths, read_aligned
 from dlkit.data.match import quoted, wants
 from dlkit.data.table import Table
@@ -50,6 +50,7 @@ def read(
             - a tuple (x, y): x fills the first of `columns`, or is a dict or DataFrame of several; y fills
               the rest;
             - a finite tf.data.Dataset of (features, target) or of features alone, batched or not.
+            Where lists of items are wanted, a row is a user: see `dlkit.data.interactions.read_users`.
         columns: the wanted columns by name, inputs first; the target only where it is wanted.
         rename: the source's own name for a wanted column: `{"text": "review"}`. Sources whose columns have no
             names (class folders, arrays) do not need it and pass it over.
@@ -65,13 +66,17 @@ def read(
         DataError: with the place, what was expected and the cure.
     """
     rename = rename or {}
+    if wants(columns, Items):
+        from dlkit.data.interactions import read_users
+
+        return read_users(source, columns, rename, data_dir)
     for name in rename:
         if name not in columns:
             raise DataError(f"there is no column {name!r} to find under another name. {nearest(name, columns)}")
     table = _table(source, columns, rename, data_dir)
     _check_lengths(table)
     for name, column in columns.items():
-        if not isinstance(column, Answers):  # a question may have none
+        if name in table.columns and not isinstance(column, Answers):  # a question may have none
             _check_filled(table, name, column)
     if wants(columns, Boxes):
         from dlkit.data.boxes import check_objects
@@ -155,6 +160,8 @@ def _check_lengths(table: Table) -> None:
 
 def _check_filled(table: Table, name: str, column: Column) -> None:
     """Refuses a cell without a value; an empty text and an empty list of labels are values."""
+    if column.optional:
+        return
     empty_allowed = isinstance(column, (Text, Labels))
     for row, value in enumerate(_scalars(table.columns[name])):
         if _is_missing(value) or (not empty_allowed and isinstance(value, (str, bytes)) and not value.strip()):

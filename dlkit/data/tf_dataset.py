@@ -37,13 +37,13 @@ def read_tf_dataset(dataset: Any, columns: dict[str, Column], rename: dict[str, 
     places = assign(x, y, columns, rename, _SHOWN)
     specs = {name: _part((x, y), place) for name, place in places.items()}
     batched = _batched(specs, columns)
-    values: dict[str, Any] = {name: [] for name in columns}
+    values: dict[str, Any] = {name: [] for name in places}
     for element in dataset.as_numpy_iterator():
         parts = element if isinstance(spec, tuple) else (element, None)
         for name, place in places.items():
             value = _part(parts, place)
             values[name].extend(value if batched else [value])
-    rows = {name: _multi_hot(values[name], specs[name], columns, name) for name in columns}
+    rows = {name: _multi_hot(values[name], specs[name], columns, name) for name in places}
     return Table(_SHOWN, rows, lambda row: f"{_SHOWN}, index {row}")
 
 

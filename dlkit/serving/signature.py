@@ -123,8 +123,8 @@ def classify_signature(serving: Signature, *, classes: str, scores: str, name: s
         name: the new signature's name.
 
     Raises:
-        ExportError: if an input has a free dimension beside the batch: an Example's feature has a fixed
-            length.
+        ExportError: if an input has a free dimension that is not its only one beside the batch. A list of any
+            length is a feature of any length; shorter ones are padded with "" or 0.
     """
     features = {key: _feature(serving.name, key, spec) for key, spec in serving.inputs.items()}
 
@@ -143,8 +143,13 @@ def classify_signature(serving: Signature, *, classes: str, scores: str, name: s
     return Signature(name, classify, {"inputs": tf.TensorSpec([None], tf.string)}, "classify")
 
 
-def _feature(signature: str, name: str, spec: tf.TensorSpec) -> tf.io.FixedLenFeature:
+def _feature(signature: str, name: str, spec: tf.TensorSpec) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
     shape = spec.shape[1:]
+    if shape.rank == 1 and shape[0] is None:
+        dtype = _EXAMPLE_DTYPES.get(spec.dtype, tf.int64)
+        return tf.io.FixedLenSequenceFeature(
+            [], dtype, allow_missing=True, default_value="" if dtype == tf.string else 0
+        )
     if not shape.is_fully_defined():
         raise ExportError(
             f"Input `{name}` of signature `{signature}` has a free dimension beside the "

@@ -19,8 +19,11 @@ def main(version: str, path: str) -> None:
     inputs = {}
     for name, spec in serve.structured_input_signature[1].items():
         values = requests[name]
+        if spec.shape.rank == 2:
+            longest = max(map(len, values))
+            values = [[*value, *[""] * (longest - len(value))] for value in values]
         if spec.dtype == tf.string:
-            values = [value.encode("latin-1") for value in values]
+            values = np.vectorize(lambda value: value.encode("latin-1"), otypes=[object])(np.array(values, object))
         inputs[name] = tf.constant(values, spec.dtype)
     answers = {name: tensor.numpy() for name, tensor in serve(**inputs).items()}
     json.dump(

@@ -33,6 +33,7 @@ QUICK = {
         "1",
     ],
     "question_answering": ["--embedding", "16", "--units", "8", "--epochs", "1"],
+    "recommendation": ["--width", "16", "--epochs", "2"],
 }
 
 

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from dlkit.columns import Image, Text
+from dlkit.columns import Id, Image, Text
 from dlkit.errors import DlkitError
 
 
@@ -45,10 +45,19 @@ EDGES = {
         "very long": lambda: "word " * 20_000,
         "bytes": lambda: "é".encode(),
     },
+    Id: {
+        "empty": lambda: "",
+        "unknown": lambda: "nobody 🎉",
+        "known": lambda: "u001",
+        "of an item": lambda: "comedy-01",
+        "bytes": lambda: "é".encode(),
+        "very long": lambda: "x" * 100_000,
+    },
 }
 BROKEN = {
     Image: {"nothing": b"", "no image": b"hello", "cut off": lambda: picture("RGB")[:60], "a number": 3},
     Text: {"no text": 3.5, "not UTF-8": b"\xff\xfe"},
+    Id: {"a fraction": 3.5, "not UTF-8": b"\xff\xfe", "a dict": {}},
 }
 
 

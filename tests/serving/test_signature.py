@@ -81,8 +81,29 @@ def test_classify_reads_examples_of_each_dtype():
     np.testing.assert_array_equal(got["scores"], expected["scores"])
 
 
+def test_classify_reads_lists_of_any_length():
+    inputs = {"ids": tf.TensorSpec([None, None], tf.string), "values": tf.TensorSpec([None, None], tf.float32)}
+
+    def answer(given):
+        return {"labels": given["ids"], "scores": tf.reduce_sum(given["values"], 1, keepdims=True)}
+
+    signature = classify_signature(Signature("s", answer, inputs), classes="labels", scores="scores")
+    rows = [([b"a", b"b"], [1.0]), ([b"c"], [2.0, 3.0])]
+    examples = [
+        classify_goldens(
+            [({"ids": np.array([ids], object), "values": np.float32([values])}, {"labels": None, "scores": None})],
+            classes="labels",
+            scores="scores",
+        )[0][0]["inputs"][0]
+        for ids, values in rows
+    ]
+    got = trace(signature)(inputs=tf.constant(examples))
+    assert got["classes"].numpy().tolist() == [[b"a", b"b"], [b"c", b""]]
+    assert got["scores"].numpy().tolist() == [[1.0], [5.0]]
+
+
 def test_classify_needs_fixed_lengths_and_its_outputs():
-    free = Signature("s", lambda x: x, {"x": tf.TensorSpec([None, None])})
+    free = Signature("s", lambda x: x, {"x": tf.TensorSpec([None, None, 2])})
     with pytest.raises(ExportError, match="free dimension"):
         classify_signature(free, classes="labels", scores="scores")
     other = Signature("s", lambda x: {"y": x["x"]}, {"x": tf.TensorSpec([None])})

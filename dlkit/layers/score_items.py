@@ -1,0 +1,194 @@
+"""How well items fit a user: the scoring parts of recommenders, one layer each.
+
+Call each with `user`: (batch,) int32, 0 for one who is not known, `history`: (batch, any) int32, numbers of items, 0
+for none, and `items`: (batch, any) int32, or nothing for all items. It returns (batch, the items) float32 logits; of
+all items (batch, 1 + items), with that of nothing first.
+"""
+
+import keras
+import keras_rs
+from keras import layers, ops
+
+from dlkit.layers.featured_embedding import FeaturedEmbedding
+
+
+class _Scores(keras.layers.Layer):
+    """What the scoring layers share: the sizes, and the embeddings of who asks and of what was had.
+
+    Args:
+        users, items: how many there are, without nobody and nothing.
+        width: of the embeddings.
+        dropout: float in [0, 1), of what is known of a user; the user's own embedding is dropped as a whole.
+        user_features, item_features: how many features each has.
+        known_users: whether users have embeddings; without, their history is all that counts.
+    """
+
+    def __init__(self, users, items, width, dropout=0.0, user_features=0, item_features=0, known_users=True, **kwargs):
+        super().__init__(**kwargs)
+        self.sizes = {"users": users, "items": items, "width": width, "dropout": dropout}
+        self.sizes |= {"user_features": user_features, "item_features": item_features, "known_users": known_users}
+
+    def build(self, *_):
+        sizes, policy = self.sizes, self.dtype_policy
+        width, rows = sizes["width"], sizes["items"] + 1
+        self.items = FeaturedEmbedding(rows, width, sizes["item_features"], dtype=policy, name="items")
+        self.taken = FeaturedEmbedding(rows, width, sizes["item_features"], dtype=policy, name="taken")
+        if sizes["known_users"]:
+            features = sizes["user_features"]
+            self.users = FeaturedEmbedding(sizes["users"] + 1, width, features, dtype=policy, name="users")
+        self.drop = layers.Dropout(sizes["dropout"], dtype=policy)
+        self.drop_user = layers.Dropout(sizes["dropout"], noise_shape=(None, 1), dtype=policy)
+        self.bias = self.add_weight(shape=(rows,), initializer="zeros", name="bias")
+        self.build_more()
+        self.built = True
+
+    def build_more(self):
+        """Makes and builds what a kind has of its own."""
+
+    def known_of(self, user, history, training):
+        """(batch, width): what is known of the users."""
+        known = self.taken.bag(history)
+        if self.sizes["known_users"]:
+            known += self.drop_user(self.users(user), training=training)
+        return self.drop(known, training=training)
+
+    def dot(self, known, items):
+        """Products of (batch, width) with items, and their biases: (batch, the items) float32."""
+        bias = ops.cast(self.bias, "float32")
+        if items is None:
+            products = ops.matmul(known, ops.transpose(self.items()))
+            return ops.cast(products, "float32") + bias
+        products = ops.einsum("bd,bid->bi", known, self.items(items))
+        return ops.cast(products, "float32") + ops.take(bias, items, axis=0)
+
+    def numbers(self, user, items):
+        """The numbers of the items, of all where none are given: (batch, the items)."""
+        if items is not None:
+            return items
+        every = ops.arange(self.sizes["items"] + 1, dtype="int32")
+        return ops.broadcast_to(every[None, :], (ops.shape(user)[0], self.sizes["items"] + 1))
+
+    def get_config(self):
+        return {**super().get_config(), **self.sizes}
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class MatrixFactors(_Scores):
+    """Products of two vectors: a user's own and a bag of those of the history, with an item's; and biases.
+
+    Source: SVD++ of Koren, 2008, doi:10.1145/1401890.1401944, equation 15; without vectors of users it is NSVD.
+    """
+
+    def build_more(self):
+        shape = (self.sizes["users"] + 1,)
+        self.user_bias = self.add_weight(shape=shape, initializer="zeros", name="user_bias")
+
+    def call(self, user, history, items=None, training=False):
+        logits = self.dot(self.known_of(user, history, training), items)
+        return logits + ops.take(ops.cast(self.user_bias, "float32"), user, axis=0)[:, None]
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class TwoTowers(_Scores):
+    """A tower of dense layers over what is known of a user, and embeddings of items with their features.
+
+    Sources: Covington et al., 2016, doi:10.1145/2959100.2959190; with a history alone it is the autoencoder of Liang et
+    al., 2018, arXiv:1802.05814 (Mult-DAE), whose input is the bag.
+
+    Args:
+        hidden: width of the hidden layer.
+    """
+
+    def __init__(self, *args, hidden=256, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sizes["hidden"] = hidden
+
+    def build_more(self):
+        width, hidden, policy = self.sizes["width"], self.sizes["hidden"], self.dtype_policy
+        self.inner = layers.Dense(hidden, activation="tanh", dtype=policy, name="inner")
+        self.outer = layers.Dense(width, dtype=policy, name="outer")
+        self.inner.build((None, width))
+        self.outer.build((None, hidden))
+
+    def call(self, user, history, items=None, training=False):
+        known = self.known_of(user, history, training)
+        return self.dot(known + self.outer(self.inner(known)), items)
+
+
+class _Pairs(_Scores):
+    """Logits of pairs: every item beside what is known of the user."""
+
+    def pair(self, user, history, items, training):
+        """(batch, the items, width) twice: the users and the items."""
+        numbers = self.numbers(user, items)
+        found = self.items(numbers)
+        known = self.known_of(user, history, training)[:, None, :]
+        return ops.broadcast_to(known, ops.shape(found)), found, ops.take(ops.cast(self.bias, "float32"), numbers, 0)
+
+    def stack(self, sizes, inputs):
+        """Dense layers on top of each other."""
+        made = []
+        for number, size in enumerate(sizes):
+            layer = layers.Dense(size, activation="relu", dtype=self.dtype_policy, name=f"dense_{number}")
+            layer.build((None, None, inputs))
+            made.append(layer)
+            inputs = size
+        return made
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class NeuralFactors(_Pairs):
+    """A product of two vectors by places, beside dense layers over both, and one layer on top.
+
+    Source: NeuMF of He et al., 2017, arXiv:1708.05031, section 3.4; here both parts share the embeddings, and what
+    is known of a user holds the history too.
+    """
+
+    def build_more(self):
+        width, policy = self.sizes["width"], self.dtype_policy
+        self.denses = self.stack((2 * width, width), 2 * width)
+        self.top = layers.Dense(1, use_bias=False, dtype=policy, name="top")
+        self.top.build((None, None, 2 * width))
+
+    def call(self, user, history, items=None, training=False):
+        known, found, bias = self.pair(user, history, items, training)
+        x = ops.concatenate([known, found], axis=-1)
+        for dense in self.denses:
+            x = dense(x)
+        logits = self.top(ops.concatenate([known * found, self.drop(x, training=training)], axis=-1))
+        return ops.cast(logits[..., 0], "float32") + bias
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class CrossedFeatures(_Pairs):
+    """Crosses of all that is known of user and item, and dense layers on top.
+
+    Source: DCN V2 of Wang et al., 2020, arXiv:2008.13535, the stacked form, with the crosses of KerasRS.
+
+    Args:
+        crosses: number of cross layers.
+    """
+
+    def __init__(self, *args, crosses=2, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sizes["crosses"] = crosses
+
+    def build_more(self):
+        inputs, policy = 3 * self.sizes["width"], self.dtype_policy
+        names = [f"cross_{number}" for number in range(self.sizes["crosses"])]
+        self.crosses = [keras_rs.layers.FeatureCross(dtype=policy, name=name) for name in names]
+        for cross in self.crosses:
+            cross.build((None, None, inputs))
+            cross.dense.build((None, None, inputs))
+        self.denses = self.stack((inputs, self.sizes["width"]), inputs)
+        self.top = layers.Dense(1, use_bias=False, dtype=policy, name="top")
+        self.top.build((None, None, self.sizes["width"]))
+
+    def call(self, user, history, items=None, training=False):
+        known, found, bias = self.pair(user, history, items, training)
+        first = x = ops.concatenate([known, found, known * found], axis=-1)
+        for cross in self.crosses:
+            x = cross(first, x)
+        for dense in self.denses:
+            x = dense(x)
+        return ops.cast(self.top(self.drop(x, training=training))[..., 0], "float32") + bias

@@ -1,0 +1,112 @@
+"""Recommenders as functional models, of a layer that scores items."""
+
+import keras
+
+from dlkit.layers.linear_items import LinearItems
+from dlkit.layers.next_items import RecurrentHistory, SelfAttentiveHistory
+from dlkit.layers.sampled_logits import SampledLogits
+from dlkit.layers.score_items import CrossedFeatures, MatrixFactors, NeuralFactors, TwoTowers
+
+SCORERS = {"mf": MatrixFactors, "two_tower": TwoTowers, "neumf": NeuralFactors, "dcn": CrossedFeatures}
+
+
+def _who(length):
+    return {
+        "user": keras.Input((), dtype="int32", name="user"),
+        "history": keras.Input((length,), dtype="int32", name="history"),
+    }
+
+
+def mf(users, items, *, width=64, dropout=0.0, **features):
+    """The scoring layer of matrix factors; see `MatrixFactors` for all of these."""
+    return MatrixFactors(users, items, width, dropout, name="mf", **features)
+
+
+def two_tower(users, items, *, width=64, hidden=256, dropout=0.0, **features):
+    """The scoring layer of two towers; `hidden` is the width of the user's hidden layer."""
+    return TwoTowers(users, items, width, dropout, hidden=hidden, name="two_tower", **features)
+
+
+def neumf(users, items, *, width=64, dropout=0.0, **features):
+    """The scoring layer of neural matrix factors."""
+    return NeuralFactors(users, items, width, dropout, name="neumf", **features)
+
+
+def dcn(users, items, *, width=64, crosses=2, dropout=0.0, **features):
+    """The scoring layer of crossed features; `crosses` is the number of cross layers."""
+    return CrossedFeatures(users, items, width, dropout, crosses=crosses, name="dcn", **features)
+
+
+def over_all(scorer, length):
+    """Scores of all items: keras.Model from `user` (batch,) int32 and `history` (batch, length) int32 to `logits`.
+
+    Returns:
+        keras.Model to `logits`: (batch, 1 + items) float32, of nothing first.
+    """
+    inputs = _who(length)
+    return keras.Model(inputs, {"logits": scorer(inputs["user"], inputs["history"])}, name="network")
+
+
+def over_samples(scorer, length, positives, own):
+    """Scores of sampled items, for training.
+
+    Args:
+        scorer: a scoring layer.
+        length: width of `history`.
+        positives: how many items of a row are positive, at most.
+        own: share of the negatives that are the batch's own positives.
+
+    Returns:
+        keras.Model from `user`, `history`, `positives` (batch, positives) int32 and `negatives` (batch, any) int32 to
+        `logits`: (batch, positives + any) float32, corrected for sampling.
+    """
+    inputs = _who(length)
+    inputs["positives"] = keras.Input((positives,), dtype="int32", name="positives")
+    inputs["negatives"] = keras.Input((None,), dtype="int32", name="negatives")
+    numbers = keras.ops.concatenate([inputs["positives"], inputs["negatives"]], axis=1)
+    logits = scorer(inputs["user"], inputs["history"], numbers)
+    sampled = SampledLogits(scorer.sizes["items"], own, name="sampled")
+    logits = sampled(logits, inputs["positives"], inputs["negatives"])
+    return keras.Model(inputs, {"logits": logits}, name="network")
+
+
+def of_pairs(scorer, length):
+    """The rating of one item for one user, less the mean rating.
+
+    Returns:
+        keras.Model from `user`, `history` and `item` (batch,) int32 to `excess`: (batch, 1) float32.
+    """
+    inputs = {**_who(length), "item": keras.Input((), dtype="int32", name="item")}
+    excess = scorer(inputs["user"], inputs["history"], keras.ops.expand_dims(inputs["item"], 1))
+    return keras.Model(inputs, {"excess": excess}, name="network")
+
+
+def sasrec(items, length, *, width=64, blocks=2, heads=2, dropout=0.0, item_features=0):
+    """What follows each item of a history, by self-attention; see `SelfAttentiveHistory`.
+
+    Returns:
+        Two keras.Models of the same weights from `history` (batch, length) int32 to `logits`, float32: (batch, length,
+        1 + items) of what follows each item, and (batch, 1 + items) of what follows the last.
+    """
+    return _both(SelfAttentiveHistory(items, width, blocks, dropout, item_features, heads=heads, name="sasrec"), length)
+
+
+def gru4rec(items, length, *, width=64, blocks=1, dropout=0.0, item_features=0):
+    """What follows each item of a history, by gated recurrent units; returns as `sasrec` does."""
+    return _both(RecurrentHistory(items, width, blocks, dropout, item_features, name="gru4rec"), length)
+
+
+def _both(layer, length):
+    history = _who(length)["history"]
+    every = keras.Model({"history": history}, {"logits": layer(history)}, name="network")
+    return every, keras.Model({"history": history}, {"logits": layer(history, last=True)}, name="decode")
+
+
+def ease(items, length):
+    """The linear recommender whose weights are worked out in one step; see `LinearItems`, which is its one layer.
+
+    Returns:
+        keras.Model from `history`: (batch, length) int32 to `logits`: (batch, 1 + items) float32.
+    """
+    history = _who(length)["history"]
+    return keras.Model({"history": history}, {"logits": LinearItems(items, name="ease")(history)}, name="network")
