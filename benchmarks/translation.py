@@ -7,10 +7,10 @@ python benchmarks/translation.py buckets [--steps N]
 
 `accuracy` trains for so many minutes on en_es, reading and encoding not included, and prints BLEU and chrF of the
 served translations of all test verses, greedy and by a beam of 4. With `--held-out` it scores blocks of the training
-verses that it does not train on: knobs are chosen there. `penalties` scores a saved translator, of the test verses or of
-those blocks: greedy, and beams of 4 by several length penalties. `decoding` times 64 tokens with the kept keys and
-values, and with the whole network anew for each token. `buckets` gives target tokens a second in training, with rows of
-like length together against padding to the longest.
+verses that it does not train on: knobs are chosen there. `penalties` scores a saved translator, of the test verses or
+of those blocks: greedy, and beams of 4 by several length penalties. `decoding` times 64 tokens with the kept keys and
+values, and with the whole network anew for each token. `buckets` gives target tokens a second in training, with rows
+of like length together against padding to the longest.
 """
 
 from __future__ import annotations
