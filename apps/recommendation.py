@@ -6,7 +6,8 @@ command   python apps/recommendation.py
 data      a csv, tsv or parquet table `user_id,item_id[,rating][,timestamp]`, or tfds:movielens/100k-ratings
 command   python apps/recommendation.py --data ratings.csv --network ease
           python apps/recommendation.py --data ratings.csv --protocol leave_last_out --network sasrec
-          python apps/recommendation.py --data ratings.csv --objective ratings --network mf
+          python apps/recommendation.py --data ratings.csv --objective ratings --network mf --batch-size 512 \\
+              --epochs 20 --learning-rate 2e-3 --weight-decay 2 --dropout 0.5
 """
 
 from dlkit.recipe import recipe

@@ -31,11 +31,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "mf": {"width": 256, "learning_rate": 2e-3, "known_users": False, "dropout": 0.0},
     "neumf": {},
     "dcn": {},
-    "sasrec": {"width": 64, "epochs": 40, "learning_rate": 2e-3, "dropout": 0.3},
+    "sasrec": {"width": 64, "epochs": 40, "learning_rate": 2e-3, "dropout": 0.4},
     "gru4rec": {},
     "ease": {"epochs": 3},
 }
-RATINGS: dict[str, dict[str, Any]] = {"mf": {}, "neumf": {}, "dcn": {}}
+RATINGS: dict[str, dict[str, Any]] = {
+    "mf": {"learning_rate": 2e-3, "weight_decay": 2.0, "dropout": 0.5},
+    "neumf": {},
+    "dcn": {},
+}
 RATED = {"objective": "ratings", "batch_size": 512, "epochs": 20}
 
 
