@@ -1,14 +1,17 @@
 """Recommendation on ml100k over the whole catalogue, beside its peers; and served answers of large catalogues.
 
-python benchmarks/recommendation.py ranking [--protocol random_75_25|leave_last_out|by_time] [--seeds 42 1]
-                                            [--networks NAME ...] [--peers NAME ...] [KNOB=VALUE ...]
-python benchmarks/recommendation.py ratings [--seeds 0 1] [--networks NAME ...] [--peers NAME ...] [KNOB=VALUE ...]
-python benchmarks/recommendation.py latency [--items 1682 1000000] [KNOB=VALUE ...]
+python benchmarks/recommendation.py ranking [KNOB=VALUE ...] [--protocol random_75_25|leave_last_out|by_time]
+                                            [--seeds 42 1] [--held-out] [--networks NAME ...] [--peers NAME ...]
+python benchmarks/recommendation.py ratings [KNOB=VALUE ...] [--seeds 0 1] [--held-out] [--networks NAME ...]
+                                            [--peers NAME ...]
+python benchmarks/recommendation.py latency [KNOB=VALUE ...] [--items 1682 1000000]
 
 All that is compared is trained on the same interactions and asked for the same held-out ones: `ranking` prints nDCG,
 hit rate and recall at 10 and the share of the catalogue that is recommended, `ratings` RMSE and MAE, each with seconds
-of training. Peers need pip install "dlkit[recommenders]", but popularity, item-kNN and EASE, which are written out
-here. `latency` exports a two_tower that has learnt nothing, times requests, and ranks the same logits by NumPy.
+of training. With `--held-out` the training part is parted once more, and the test part left alone: knobs are chosen
+there, where items of the test part count as missed. Peers need pip install "dlkit[recommenders]", but popularity,
+item-kNN and EASE, which are written out here. `latency` exports a two_tower that has learnt nothing, times requests,
+and ranks the same logits by NumPy.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ def main() -> None:
     parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
     parser.add_argument("--protocol", default="random_75_25")
     parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--networks", nargs="*")
     parser.add_argument("--peers", nargs="*")
     parser.add_argument("--items", type=int, nargs="+", default=[1682, 1_000_000])
@@ -63,7 +67,7 @@ def main() -> None:
     peers, networks = (RANKERS, NETWORKS) if ranking else (RATERS, RATINGS)
     for seed in given.seeds or ([42, 1] if ranking else [0, 1]):
         protocol = given.protocol if ranking else "random_80_20"
-        train, test = split(protocol, seed)
+        train, test = split(protocol, seed, given.held_out)
         counts = [len(source["item_id"]) for source in (train, test)]
         print("\nml100k, {}, seed {}: {} to train on, {} to test on".format(protocol, seed, *counts))
         for name in peers if given.peers is None else given.peers:
@@ -72,10 +76,11 @@ def main() -> None:
             run_task(name, {**({} if ranking else RATED), **networks[name], **knobs}, train, test)
 
 
-def split(protocol: str, seed: int) -> tuple[dict[str, list], dict[str, list]]:
+def split(protocol: str, seed: int, held_out: bool) -> tuple[dict[str, list], dict[str, list]]:
     from dlkit.data.protocols import part
 
-    return part(DATA / "ml100k" / "ratings.csv", protocol, seed=seed)
+    train, test = part(DATA / "ml100k" / "ratings.csv", protocol, seed=seed)
+    return part(train, protocol, seed=seed + 1000) if held_out else (train, test)
 
 
 def run_task(network: str, knobs: dict[str, Any], train: dict, test: dict) -> None:

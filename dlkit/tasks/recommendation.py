@@ -55,7 +55,7 @@ class Recommender(Task):
     )
     regularization: float = knob(200.0, "What ease adds to the diagonal of the items' products.", minimum=0)
     ease_hide: float = knob(0.5, "Share of a history that ease reckons as hidden.", minimum=0, maximum=0.95)
-    user_power: float = knob(0.3, "Users of ease count by their number of items to this power less.", minimum=0)
+    user_power: float = knob(0.5, "Users of ease count by their number of items to this power less.", minimum=0)
     item_features: str = knob("", "A csv, tsv or parquet file with `item_id` and features of items.")
     user_features: str = knob("", "The same with `user_id`, of users.")
     top_k: int = knob(10, "Items of an answer, and of the metrics.", minimum=1)
