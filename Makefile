@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Two processes; checks that share a fitted model stay in one.
-TWO := -n 2 --dist loadgroup
+TWO := -n 2 --dist loadscope
 
 .PHONY: demo test test-all check format
 

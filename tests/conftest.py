@@ -9,6 +9,7 @@ import pytest
 
 from dlkit.launch import worker_environments
 from dlkit.lazy import load_tensorflow
+from dlkit.tasks import task_names
 from dlkit.training.strategies import logical_cpus
 
 ROOT = Path(__file__).parent.parent
@@ -17,12 +18,21 @@ load_tensorflow()
 logical_cpus(2)
 
 
-@pytest.hookimpl(trylast=True)  # after tests/contract has its marks
-def pytest_collection_modifyitems(items):
-    """Where processes share the tests, all checks of a task, and those of any other file, run in one of them."""
-    for item in items:
-        task = item.callspec.params.get("task_class") if hasattr(item, "callspec") else None
-        item.add_marker(pytest.mark.xdist_group(task or item.path.stem))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Where processes share the tests, all checks of a task, and those of any other file, run in one of them.
+
+    xdist's own groups need a node id that can be written to, which pytest 9.2 no longer has.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByTask(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, name = nodeid.partition("::")
+            task = name.partition("[")[2].rstrip("]").partition("-")[0]
+            return task if task in task_names() else file
+
+    return ByTask(config, log)
 
 
 @pytest.fixture(scope="session")
