@@ -87,8 +87,8 @@ class GruDecoder(layers.Layer):
             x = writer(self.drop(x), initial_state=start)
         return self._joined(x, memory, padding_mask)
 
-    def begin(self, memory, padding_mask, beams):
-        """What stays, by row of the memory, and the states, by hypothesis, of which each row has `beams`."""
+    def begin(self, memory, padding_mask, beams, steps):
+        """What stays, by row of the memory, and the states, by hypothesis, of which each row has `beams`, in any `steps`."""
         states = [tf.repeat(start, beams, axis=0) for start in self._starts(memory, padding_mask)]
         return {"memory": memory, "mask": padding_mask}, states
 

@@ -6,9 +6,11 @@ class Stepper:
 
     Args:
         network: the functional model that was trained; its weights are used as they are.
+        max_tokens: the most steps.
     """
 
-    def __init__(self, network):
+    def __init__(self, network, max_tokens):
+        self._steps = max_tokens
         self._embedding, self._decoder = network.get_layer("embedding"), network.get_layer("decoder")
         self._encoder = network.get_layer("encoder")
 
@@ -23,7 +25,7 @@ class Stepper:
             What stays, by row; and what grows, by hypothesis: (rows * beams, ...), those of a row side by side.
         """
         memory = self._encoder(self._embedding(token_ids), padding_mask)
-        return self._decoder.begin(memory, padding_mask, beams)
+        return self._decoder.begin(memory, padding_mask, beams, self._steps)
 
     def shapes(self):
         """The shapes of what grows, over all steps."""
@@ -43,7 +45,7 @@ def stepper_of(network, max_tokens):
         max_tokens: the most steps.
     """
     if any(layer.name == "decoder" for layer in network.layers):
-        return Stepper(network)
+        return Stepper(network, max_tokens)
     from dlkit.layers.preset_stepper import PresetStepper
 
     return PresetStepper(network, max_tokens)

@@ -35,6 +35,8 @@ class TokenEmbedding(keras.layers.Layer):
             # Of 32 bits up to here: the gradient of a frequent token is a sum of thousands, which 16 bits cannot hold.
             return tf.cast(tf.gather(matrix, inputs), self.compute_dtype) * self.width**0.5
         matrix = tf.cast(matrix, inputs.dtype)
+        if len(inputs.shape) == 2:
+            return tf.cast(tf.matmul(inputs, matrix, transpose_b=True), tf.float32)
         flat = tf.matmul(tf.reshape(inputs, [-1, self.width]), matrix, transpose_b=True)
         shape = tf.concat([tf.shape(inputs)[:-1], [self.vocabulary_size]], 0)
         logits = tf.reshape(tf.cast(flat, tf.float32), shape)

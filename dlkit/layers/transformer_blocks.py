@@ -41,16 +41,31 @@ class Attention(layers.Layer):
         width = x.shape[-1]
         shape = tf.shape(x)
         query = tf.reshape(self.query(x) * self._scale, [shape[0], shape[1], self.heads, width // self.heads])
-        scores = tf.matmul(tf.transpose(query, [0, 2, 1, 3]), keys, transpose_b=True)
-        scores = tf.cast(scores, tf.float32)
-        if bias is not None:
-            scores += tf.cast(bias, tf.float32)
-        found = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
-        merged = tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [shape[0], shape[1], width])
-        return self.merge(merged)
+        found = _found(tf.transpose(query, [0, 2, 1, 3]), keys, values, bias)
+        return self.merge(tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [shape[0], shape[1], width]))
+
+    # Of one step at a time the dimension of steps is left out and nothing is transposed: a step's time is the number of
+    # its operations.
+
+    def keys_values_of_step(self, x):
+        """(rows, width) to keys and values, (rows, heads, 1, width / heads) each."""
+        split = tf.reshape(self.key_value(x), [-1, 2, self.heads, 1, x.shape[-1] // self.heads])
+        return split[:, 0], split[:, 1]
+
+    def step(self, x, keys, values, bias=None):
+        """What a query of each row, (rows, width), finds."""
+        query = tf.reshape(self.query(x) * self._scale, [-1, self.heads, 1, x.shape[-1] // self.heads])
+        return self.merge(tf.reshape(_found(query, keys, values, bias), [-1, x.shape[-1]]))
 
     def get_config(self):
         return {**super().get_config(), "heads": self.heads}
+
+
+def _found(query, keys, values, bias):
+    scores = tf.cast(tf.matmul(query, keys, transpose_b=True), tf.float32)
+    if bias is not None:
+        scores += tf.cast(bias, tf.float32)
+    return tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -85,34 +100,46 @@ class TransformerBlock(layers.Layer):
             part.build((None, None, shape[-1]))
         self.outer.build((None, None, self.hidden))
 
-    def call(self, x, bias=None, memory=None, memory_bias=None, past=None):
-        """One block.
+    def call(self, x, bias=None, memory=None, memory_bias=None):
+        """One block: (batch, steps, width) to the same.
 
         Args:
             x: (batch, steps, width).
             bias: added to the scores of self-attention.
             memory: keys and values of the memory; of a decoder only.
             memory_bias: added to the scores of the memory, broadcast.
-            past: keys and values of the steps before, or None.
-
-        Returns:
-            (batch, steps, width), and the keys and values of all steps so far.
         """
         normal = self.norms[0](x)
-        keys, values = self.attention.keys_values(normal)
-        if past is not None:
-            keys, values = tf.concat([past[0], keys], 2), tf.concat([past[1], values], 2)
-        x += self.drops[0](self.attention(normal, keys, values, bias))
+        x += self.drops[0](self.attention(normal, *self.attention.keys_values(normal), bias))
         if self.reads_memory:
-            x += self.drops[1](self._read(self.norms[1](x), memory, memory_bias))
-        x += self.drops[-1](self.outer(self.inner(self.norms[-1](x))))
-        return x, (keys, values)
+            x += self.drops[1](self.reading(self.norms[1](x), *memory, memory_bias))
+        return x + self.drops[-1](self.outer(self.inner(self.norms[-1](x))))
 
-    def _read(self, x, memory, bias):
-        # Several hypotheses of a row share its memory: they are queries side by side.
-        shape, rows = tf.shape(x), tf.shape(memory[0])[0]
-        together = tf.reshape(x, [rows, -1, x.shape[-1]])
-        return tf.reshape(self.reading(together, *memory, bias), [shape[0], shape[1], x.shape[-1]])
+    def step(self, x, memory, memory_bias, past, bias=None, alone=False):
+        """One step of a decoder's block, in answers.
+
+        Args:
+            x: (hypotheses, width).
+            memory, memory_bias, bias: as of `call`, the memory by row, of which each hypotheses are side by side.
+            past: keys and values of the steps before.
+            alone: whether each row has one hypothesis.
+
+        Returns:
+            (hypotheses, width), and the keys and values of all steps so far.
+        """
+        normal = self.norms[0](x)
+        kept = tuple(
+            tf.concat([before, now], 2)
+            for before, now in zip(past, self.attention.keys_values_of_step(normal), strict=True)
+        )
+        x += self.attention.step(normal, *kept, bias)
+        normal = self.norms[1](x)
+        if alone:
+            x += self.reading.step(normal, *memory, memory_bias)
+        else:  # several hypotheses share the memory of their row: they are queries side by side
+            together = tf.reshape(normal, [tf.shape(memory[0])[0], -1, x.shape[-1]])
+            x += tf.reshape(self.reading(together, *memory, memory_bias), tf.shape(x))
+        return x + self.outer(self.inner(self.norms[2](x))), kept
 
     def get_config(self):
         own = {

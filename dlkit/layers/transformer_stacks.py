@@ -38,11 +38,11 @@ class _Stack(layers.Layer):
         for part in (self.norm, *self.blocks):
             part.build(shape)
 
-    def _placed(self, x, start=0):
+    def _placed(self, x):
         """Vectors with their positions, where these are sines."""
         if self.positions == "relative":
             return x
-        return x + tf.cast(sines(tf.range(start, start + tf.shape(x)[1]), x.shape[-1]), x.dtype)
+        return x + tf.cast(sines(tf.range(tf.shape(x)[1]), x.shape[-1]), x.dtype)
 
     def _bias(self, queries, keys):
         """The bias of the distances between positions, 0 where positions are sines."""
@@ -79,7 +79,7 @@ class TransformerEncoder(_Stack):
         bias = self._bias(steps, steps) + unseen(padding_mask)
         x = self.drop(self._placed(x))
         for block in self.blocks:
-            x, _ = block(x, bias)
+            x = block(x, bias)
         return self.norm(x)
 
 
@@ -99,15 +99,18 @@ class TransformerDecoder(_Stack):
         bias, memory_bias = later + self._bias(steps, steps), unseen(padding_mask)
         x = self.drop(self._placed(x))
         for block in self.blocks:
-            x, _ = block(x, bias, block.reading.keys_values(memory), memory_bias)
+            x = block(x, bias, block.reading.keys_values(memory), memory_bias)
         return self.norm(x)
 
-    def begin(self, memory, padding_mask, beams):
-        """What stays, by row of the memory, and what grows, by hypothesis, of which each row has `beams`."""
+    def begin(self, memory, padding_mask, beams, steps):
+        """What stays, by row of the memory, and what grows, by hypothesis, of which each row has `beams`, in `steps`."""
         fixed = {
             "memory": [tuple(block.reading.keys_values(memory)) for block in self.blocks],
             "bias": unseen(padding_mask),
+            "alone": isinstance(beams, int) and beams == 1,
         }
+        if self.positions == "sines":
+            fixed["places"] = tf.cast(sines(tf.range(steps), memory.shape[-1]), self.compute_dtype)
         depth = memory.shape[-1] // self.heads
         nothing = tf.zeros([tf.shape(memory)[0] * beams, self.heads, 0, depth], self.compute_dtype)
         return fixed, [(nothing, nothing) for _ in self.blocks]
@@ -120,13 +123,15 @@ class TransformerDecoder(_Stack):
 
     def step(self, x, position, fixed, past):
         """One token of each hypothesis, (rows, width), at a position: (rows, width), and what has grown."""
-        x = self._placed(x[:, tf.newaxis], position)
-        bias = self._bias(position[tf.newaxis], tf.range(position + 1))
-        bias, grown = None if self.positions == "sines" else bias, []
+        bias, grown = None, []
+        if self.positions == "sines":
+            x += fixed["places"][position]
+        else:
+            bias = self._bias(position[tf.newaxis], tf.range(position + 1))
         for block, memory, before in zip(self.blocks, fixed["memory"], past, strict=True):
-            x, kept = block(x, bias, memory, fixed["bias"], before)
+            x, kept = block.step(x, memory, fixed["bias"], before, bias, fixed["alone"])
             grown.append(kept)
-        return self.norm(x)[:, 0], grown
+        return self.norm(x), grown
 
 
 def sines(positions, width):
