@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dlkit.task import Task
+    from dlkit.tasks.forecasting import Forecaster as Forecaster
     from dlkit.tasks.image_classification import ImageClassifier as ImageClassifier
     from dlkit.tasks.image_segmentation import ImageSegmenter as ImageSegmenter
     from dlkit.tasks.object_detection import ObjectDetector as ObjectDetector

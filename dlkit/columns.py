@@ -31,6 +31,7 @@ class Column:
         ranked_by: name of the score column that orders this answer, best first, if there is one.
         optional: whether a source may lack it, so that a table has no such column, and cells may be empty.
         aliases: other names under which a source may have it.
+        empty: what pads a free length of numbers.
         atol: by how much a number of an answer may differ between two graphs that answer alike.
         pixels: the share of an answer's pixels that may; 0 for what is no image.
     """
@@ -41,6 +42,7 @@ class Column:
 
     dtype: ClassVar[str] = "string"
     shape: ClassVar[tuple[int | None, ...]] = ()
+    empty: ClassVar[float] = 0
     atol: ClassVar[float] = 1e-5
     pixels: ClassVar[float] = 0.0
 
@@ -464,7 +466,7 @@ def stack(column: Column, values: Sequence[Any]) -> np.ndarray:
         return np.array(values, dtype=dtype).reshape([len(values), *sizes])
     longest = max((len(value) for value in values), default=0)
     shape: tuple[Any, ...] = (len(values), longest, *column.shape[1:])
-    padded = np.full(shape, b"" if dtype is object else 0, dtype)
+    padded = np.full(shape, b"" if dtype is object else column.empty, dtype)
     for row, value in enumerate(values):
         if len(value):  # an empty list does not say that it is one of pairs
             padded[row, : len(value)] = value

@@ -15,16 +15,29 @@ LARGEST_CONFUSION = 20
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
-    """Prints metrics: the numbers, then a table per class, then the confusion of few classes."""
+    """Prints metrics: the numbers, then what they are compared with, then the confusion of few classes."""
     console = Console(highlight=False)
     numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
     width = max(map(len, numbers))
     for name, value in numbers.items():
         console.print(f"{name:{width}}  {value:.4f}" if isinstance(value, float) else f"{name:{width}}  {value}")
+    if "compared" in metrics:
+        console.print()
+        console.print(_compared(metrics["compared"]))
     confusion = metrics.get("confusion")
     if confusion and len(confusion["labels"]) <= LARGEST_CONFUSION:
         console.print()
         console.print(_confusion(confusion["labels"], confusion["counts"]))
+
+
+def _compared(rows: dict[str, dict[str, float]]) -> Grid:
+    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
+    grid = Grid(box=None, pad_edge=False)
+    for name in ("", *names):
+        grid.add_column(name, justify="right" if name else "left")
+    for row, metrics in rows.items():
+        grid.add_row(escape(row), *(f"{metrics[name]:.4g}" if name in metrics else "" for name in names))
+    return grid
 
 
 def _confusion(labels: list[str], counts: list[list[int]]) -> Grid:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dlkit import model_folder
 from dlkit.answering import Answering, rows_of
 from dlkit.chain import Parted, chain
-from dlkit.columns import Column
+from dlkit.columns import Column, Label, Labels
 from dlkit.data.read import read
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
@@ -152,6 +152,24 @@ class Task:
             DlkitError: it knows none.
         """
         raise DlkitError("--data needs --test: the data that the result is measured on.")
+
+    def hold_out(self, table: Table, share: float) -> tuple[Table, Table | None]:
+        """The training rows, and those of them that are held out to validate on, None for a share of 0."""
+        from dlkit.data.split import split
+
+        if not share or len(table) < 2:
+            return table, None
+        first, column = next(iter(self.target.items()))
+        # Boxes and masks are as good as never the same twice: there are no proportions to keep.
+        return split(table, share, self.seed, by=first if isinstance(column, (Label, Labels)) else None)
+
+    def cut(self, table: Table) -> Table:
+        """The rows to encode of those to train or validate on, once the stages are built."""
+        return table
+
+    def questions(self, table: Table) -> Table:
+        """The rows to be measured on of those of a source."""
+        return table
 
     def check(self, table: Table) -> None:
         """Refuses rows that the fitted task cannot be scored on. Raises DataError."""
@@ -335,7 +353,7 @@ class Task:
     ) -> dict[str, Any]:
         """Scores the served answers on labelled data; sources as in `fit`."""
         self._check_fitted()
-        table = read(data, {**self.inputs, **self.target}, rename=columns, data_dir=data_dir)
+        table = self.questions(read(data, {**self.inputs, **self.target}, rename=columns, data_dir=data_dir))
         self.check(table)
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
         return self.score(targets, self.answers(table))

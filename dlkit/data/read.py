@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Answers, Boxes, Column, Items, Labels, Text
+from dlkit.columns_series import Stamps
 from dlkit.data.aligned import aligned_paths, read_aligned
 from dlkit.data.match import quoted, wants
 from dlkit.data.table import Table
@@ -50,7 +51,10 @@ def read(
             - a tuple (x, y): x fills the first of `columns`, or is a dict or DataFrame of several; y fills
               the rest;
             - a finite tf.data.Dataset of (features, target) or of features alone, batched or not.
-            Where lists of items are wanted, a row is a user: see `dlkit.data.interactions.read_users`.
+            Where lists of items are wanted, a row is a user: see `dlkit.data.interactions.read_users`. Where stamps
+                are, a
+            row is a series: see `dlkit.data.series.read_series`.
+            A table is taken as it is.
         columns: the wanted columns by name, inputs first; the target only where it is wanted.
         rename: the source's own name for a wanted column: `{"text": "review"}`. Sources whose columns have no
             names (class folders, arrays) do not need it and pass it over.
@@ -66,6 +70,12 @@ def read(
         DataError: with the place, what was expected and the cure.
     """
     rename = rename or {}
+    if isinstance(source, Table):
+        return source
+    if wants(columns, Stamps):
+        from dlkit.data.series import read_series
+
+        return read_series(source, columns, rename, data_dir)
     if wants(columns, Items):
         from dlkit.data.interactions import read_users
 

@@ -88,7 +88,8 @@ class GruDecoder(layers.Layer):
         return self._joined(x, memory, padding_mask)
 
     def begin(self, memory, padding_mask, beams, steps):
-        """What stays, by row of the memory, and the states, by hypothesis, of which each row has `beams`, in any `steps`."""
+        """What stays, by row of the memory, and the states, by hypothesis, of which each row has `beams`, in any
+        `steps`."""
         states = [tf.repeat(start, beams, axis=0) for start in self._starts(memory, padding_mask)]
         return {"memory": memory, "mask": padding_mask}, states
 

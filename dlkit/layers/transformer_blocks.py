@@ -47,8 +47,8 @@ class Attention(layers.Layer):
         found = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
         return self.merge(tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [shape[0], shape[1], width]))
 
-    # Of one step at a time nothing is transposed, and one query is no matrix: oneDNN's batched product of it takes longer
-    # than products and sums, which made a step of one row a third slower.
+    # Of one step at a time nothing is transposed, and one query is no matrix: oneDNN's batched product of it takes
+    # longer than products and sums, which made a step of one row a third slower.
 
     def keys_values_of_step(self, x):
         """(rows, width) to keys and values, (rows, heads, 1, width / heads) each."""

@@ -103,7 +103,8 @@ class TransformerDecoder(_Stack):
         return self.norm(x)
 
     def begin(self, memory, padding_mask, beams, steps):
-        """What stays, by row of the memory, and what grows, by hypothesis, of which each row has `beams`, in `steps`."""
+        """What stays, by row of the memory, and what grows, by hypothesis, of which each row has `beams`, in
+        `steps`."""
         fixed = {
             "memory": [tuple(block.reading.keys_values(memory)) for block in self.blocks],
             "bias": unseen(padding_mask),

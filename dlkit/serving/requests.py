@@ -114,12 +114,19 @@ def smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
 
 def classify_goldens(pairs: list[tuple[Arrays, Arrays]], *, classes: str, scores: str) -> list[tuple[Arrays, Arrays]]:
     """The goldens of a classify signature, from those of its source: each row as a `tf.Example`."""
-    made = []
-    for inputs, answers in pairs:
-        count = len(next(iter(inputs.values())))
-        examples = [_example({key: np.asarray(array)[row] for key, array in inputs.items()}) for row in range(count)]
-        made.append(({"inputs": np.array(examples, object)}, {"classes": answers[classes], "scores": answers[scores]}))
-    return made
+    return [
+        (
+            {"inputs": np.array(serialized_examples(inputs), object)},
+            {"classes": answers[classes], "scores": answers[scores]},
+        )
+        for inputs, answers in pairs
+    ]
+
+
+def serialized_examples(inputs: Arrays) -> list[bytes]:
+    """Rows as serialized `tf.Example`s, a feature for each name."""
+    count = len(next(iter(inputs.values())))
+    return [_example({key: np.asarray(array)[row] for key, array in inputs.items()}) for row in range(count)]
 
 
 def _example(row: dict) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import tensorflow as tf
@@ -126,13 +126,10 @@ def classify_signature(serving: Signature, *, classes: str, scores: str, name: s
         ExportError: if an input has a free dimension that is not its only one beside the batch. A list of any
             length is a feature of any length; shorter ones are padded with "" or 0.
     """
-    features = {key: _feature(serving.name, key, spec) for key, spec in serving.inputs.items()}
+    parse = _parser(serving)
 
     def classify(inputs):
-        parsed = tf.io.parse_example(inputs["inputs"], features)
-        raw = {key: tf.cast(parsed[key], spec.dtype) if parsed[key].dtype != spec.dtype else parsed[key]
-               for key, spec in serving.inputs.items()}  # fmt: skip
-        answers = serving.function(raw)
+        answers = serving.function(parse(inputs["inputs"]))
         missing = [key for key in (classes, scores) if key not in answers]
         if missing:
             raise ExportError(
@@ -143,12 +140,50 @@ def classify_signature(serving: Signature, *, classes: str, scores: str, name: s
     return Signature(name, classify, {"inputs": tf.TensorSpec([None], tf.string)}, "classify")
 
 
-def _feature(signature: str, name: str, spec: tf.TensorSpec) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
+def examples_signature(
+    serving: Signature, example: Callable, padding: Mapping[str, float], name: str = "examples"
+) -> Signature:
+    """A signature in the form of serialized `tf.Example`s, whose lists may be of another length in each row.
+
+    Args:
+        serving: the signature whose function answers, and whose inputs the examples hold as features of their names.
+        example: from its inputs to serialized examples, for the real requests.
+        padding: of numeric inputs, what shorter lists are padded with, if not 0.
+        name: the new signature's name.
+
+    Raises:
+        ExportError: as of `classify_signature`.
+    """
+    parse = _parser(serving, padding)
+
+    def answer(inputs):
+        return serving.function(parse(inputs["examples"]))
+
+    spec = {"examples": tf.TensorSpec([None], tf.string)}
+    return Signature(name, answer, spec, example=lambda raw: {"examples": example(raw)})
+
+
+def _parser(serving: Signature, padding: Mapping[str, float] | None = None) -> Callable[[tf.Tensor], dict]:
+    """From serialized examples to a signature's inputs."""
+    features = {key: _feature(serving.name, key, spec, (padding or {}).get(key, 0))
+                for key, spec in serving.inputs.items()}  # fmt: skip
+
+    def parse(serialized):
+        parsed = tf.io.parse_example(serialized, features)
+        return {key: tf.cast(parsed[key], spec.dtype) if parsed[key].dtype != spec.dtype else parsed[key]
+                for key, spec in serving.inputs.items()}  # fmt: skip
+
+    return parse
+
+
+def _feature(
+    signature: str, name: str, spec: tf.TensorSpec, padding: float
+) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
     shape = spec.shape[1:]
     if shape.rank == 1 and shape[0] is None:
         dtype = _EXAMPLE_DTYPES.get(spec.dtype, tf.int64)
         return tf.io.FixedLenSequenceFeature(
-            [], dtype, allow_missing=True, default_value="" if dtype == tf.string else 0
+            [], dtype, allow_missing=True, default_value="" if dtype == tf.string else padding
         )
     if not shape.is_fully_defined():
         raise ExportError(

@@ -14,8 +14,8 @@ from dlkit.flags import summary
 from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
 from dlkit.serving.goldens import Goldens
-from dlkit.serving.requests import classify_goldens
-from dlkit.serving.signature import Signature, classify_signature, trace
+from dlkit.serving.requests import classify_goldens, serialized_examples
+from dlkit.serving.signature import Signature, classify_signature, examples_signature, trace
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -36,7 +36,8 @@ def export_task(task: Task, directory: Path, version: int | None) -> Path:
 
 
 def task_signatures(task: Task) -> list[Signature]:
-    """What a task serves: raw input in; preprocessed tensors in; `classify`, where it ranks labels; and its own."""
+    """What a task serves: raw input in; preprocessed tensors in; its own; and `tf.Example`s in: `classify`, where it
+    ranks labels, or `examples`, where it reads lists."""
     serving = Signature("serving_default", task.answer_tensors, tensor_specs(task.inputs))
     own = task.signatures()
     usual = [] if any(signature.name == "tensors" for signature in own) else [_tensors_signature(task)]
@@ -44,7 +45,14 @@ def task_signatures(task: Task) -> list[Signature]:
     ranked = _ranked(task.answer)
     if ranked:
         signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1])
+    elif any(len(column.shape) == 1 for column in task.inputs.values()):
+        padding = {name: column.empty for name, column in task.inputs.items()}
+        signatures["examples"] = examples_signature(serving, _examples, padding)
     return list(signatures.values())
+
+
+def _examples(raw: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.constant(serialized_examples(_arrays(raw)))
 
 
 def _tensors_signature(task: Task) -> Signature:

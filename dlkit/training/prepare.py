@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from dlkit.chain import chain
-from dlkit.columns import Label, Labels, batch_of
-from dlkit.data.split import split
+from dlkit.columns import batch_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.lazy import tf
@@ -32,23 +31,25 @@ def parts(task: Task, train: Table, validation: Table | None, replicas: int) -> 
             f"{task.batch_size}."
         )
     rows, held = len(train), ""
-    if validation is None and task.validation_split and rows > 1:
-        first, column = next(iter(task.target.items()))
-        # Boxes and masks are as good as never the same twice: there are no proportions to keep.
-        by = first if isinstance(column, (Label, Labels)) else None
-        train, validation = split(train, task.validation_split, task.seed, by=by)
-        held = f", {len(validation)} of them held out by `validation_split`"
-    if len(train) < task.batch_size:
-        raise DataError(
-            f"{train.source} has {rows} rows{held}: fewer than one batch of {task.batch_size}. Give more rows or a "
-            "smaller `batch_size`."
-        )
+    train, held_out = task.hold_out(train, 0.0 if validation is not None else task.validation_split)
+    if held_out is not None:
+        validation, held = held_out, f", {len(held_out)} of them held out by `validation_split`"
+    if task.pieces() == 1:  # else their number shows when they are encoded
+        _check_batch(task, train.source, rows, len(train), held)
     if validation is not None and len(validation) < replicas:
         raise DataError(
             f"{validation.source}: {len(validation)} rows to validate on are fewer than the {replicas} replicas. Give "
             "more, or train on fewer devices."
         )
     return train, validation
+
+
+def _check_batch(task: Task, source: str, rows: int, left: int, held: str = "") -> None:
+    if left < task.batch_size:
+        raise DataError(
+            f"{source} has {rows} rows{held}: fewer than one batch of {task.batch_size}. Give more rows or a smaller "
+            "`batch_size`."
+        )
 
 
 def start(task: Task, train: Table) -> None:
@@ -102,12 +103,14 @@ def encode(task: Task, train: Table, validation: Table | None, *, quiet: bool = 
     for source, remark in [] if quiet else told:  # once, where one source was split
         print(f"{source}: {remark}", file=sys.stderr)
     store = _encode_table(task, train, quiet)
+    if task.pieces() > 1:
+        _check_batch(task, train.source, store.rows, store.rows)
     task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": train.source}
     return store, None if validation is None else _encode_table(task, validation, quiet)
 
 
 def _encode_table(task: Task, table: Table, quiet: bool) -> Store:
-    store, skipped = encode_table(task, table)
+    store, skipped = encode_table(task, task.cut(table))
     if skipped and not quiet:
         more = f"\n  and {len(skipped) - 10} more" if len(skipped) > 10 else ""
         listed = "\n  ".join(skipped[:10])

@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 
-from dlkit.serving.requests import classify_goldens
+from dlkit.columns import stack
+from dlkit.serving.requests import serialized_examples
 
 
 def lint(tools, version):
@@ -18,7 +19,7 @@ def lint(tools, version):
 def assert_served_as_predicted(task, version, cload, table, folder):
     """The loader's answers to a table's rows, in one batch, are those of `predict`. `folder` takes the requests."""
     if any(column.shape for column in task.inputs.values()):
-        assert_classified_as_predicted(task, version, cload, table, folder)
+        assert_examples_as_predicted(task, version, cload, table, folder)
         return
     arguments = []
     for name in task.inputs:
@@ -41,20 +42,25 @@ def assert_served_as_predicted(task, version, cload, table, folder):
             assert served[output] == expected
 
 
-def assert_classified_as_predicted(task, version, cload, table, folder):
-    """The same by the signature `classify`: the loader takes no lists of strings but those of a `tf.Example`."""
-    ((classes, column),) = [(name, column) for name, column in task.answer.items() if column.ranked_by]
+def assert_examples_as_predicted(task, version, cload, table, folder):
+    """The same by `classify` or `examples`: the loader takes no lists of strings but those of a `tf.Example`."""
+    ranked = [(name, column) for name, column in task.answer.items() if column.ranked_by]
+    signature, name = ("classify", "inputs") if ranked else ("examples", "examples")
     arguments = []
     for row in range(len(table)):
-        inputs = {name: np.array([value], object) for name, value in table.raw(row, task.inputs).items()}
-        ((made, _),) = classify_goldens(
-            [(inputs, {classes: None, column.ranked_by: None})], classes=classes, scores=column.ranked_by
-        )
+        raw = table.raw(row, task.inputs)
+        (made,) = serialized_examples({key: stack(column, [raw[key]]) for key, column in task.inputs.items()})
         path = folder / f"example-{row}"
-        path.write_bytes(made["inputs"][0])
-        arguments.append(f"inputs=@{path}")
-    done = subprocess.run([cload, version, "classify", *arguments], capture_output=True, check=False)
+        path.write_bytes(made)
+        arguments.append(f"{name}=@{path}")
+    done = subprocess.run([cload, version, signature, *arguments], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     served, answers = json.loads(done.stdout), task.answers(table)
-    assert served["classes"] == [column.show(value) for value in answers[classes]]
-    np.testing.assert_allclose(served["scores"], answers[column.ranked_by], atol=1e-5, rtol=1e-4)
+    for classes, column in ranked:
+        assert served["classes"] == [column.show(value) for value in answers[classes]]
+        np.testing.assert_allclose(served["scores"], answers[column.ranked_by], atol=1e-5, rtol=1e-4)
+    for output, column in {} if ranked else task.answer.items():
+        if column.dtype.startswith("float"):
+            np.testing.assert_allclose(served[output], answers[output], atol=column.atol, rtol=1e-4)
+        else:
+            assert served[output] == [column.show(value) for value in answers[output]]

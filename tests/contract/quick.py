@@ -6,6 +6,7 @@ SMALL = {  # for a few steps
     "translation": {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 24},
     "question_answering": {"embedding": 16, "units": 8, "window": 160, "max_question": 24},
     "recommendation": {"width": 16, "hidden": 32},
+    "forecasting": {"units": 16, "members": 2},
 }
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides. Measured on two devices after
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
@@ -23,6 +24,7 @@ LEARNS = {  # enough to be clearly better than the baseline
         "batch_size": 16,
     },
     "recommendation": {"width": 16, "hidden": 32, "epochs": 20},
+    "forecasting": {"units": 32, "members": 2, "epochs": 20, "batch_size": 16},
 }
 
 

@@ -20,8 +20,8 @@ def main(version: str, path: str) -> None:
     for name, spec in serve.structured_input_signature[1].items():
         values = requests[name]
         if spec.shape.rank == 2:
-            longest = max(map(len, values))
-            values = [[*value, *[""] * (longest - len(value))] for value in values]
+            longest, empty = max(map(len, values)), "" if spec.dtype == tf.string else float("nan")
+            values = [[*value, *[empty] * (longest - len(value))] for value in values]
         if spec.dtype == tf.string:
             values = np.vectorize(lambda value: value.encode("latin-1"), otypes=[object])(np.array(values, object))
         inputs[name] = tf.constant(values, spec.dtype)

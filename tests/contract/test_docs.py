@@ -34,6 +34,7 @@ QUICK = {
     ],
     "question_answering": ["--embedding", "16", "--units", "8", "--epochs", "1"],
     "recommendation": ["--width", "16", "--epochs", "2"],
+    "forecasting": ["--units", "16", "--members", "1", "--epochs", "2"],
 }
 
 

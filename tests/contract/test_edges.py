@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dlkit.columns import Id, Image, Text
+from dlkit.columns_series import Stamps
 from dlkit.errors import DlkitError
 
 
@@ -45,6 +46,15 @@ EDGES = {
         "very long": lambda: "word " * 20_000,
         "bytes": lambda: "é".encode(),
     },
+    Stamps: {
+        "one value": lambda: {"ds": ["1961-01-01"], "y": [3.5]},
+        "no value at all": lambda: {"ds": ["1961-01-01"], "y": [None]},
+        "constant": lambda: {"ds": ["1961-01", "1961-02", "1961-03"], "y": [0, 0, 0]},
+        "gaps, in disorder": lambda: {"ds": ["1961-06-01", "1959-01-01", "1960-12-01"], "y": [3.0, float("nan"), 1.0]},
+        "one stamp twice": lambda: {"ds": ["1961-06-30", "1961-06-30 13:00"], "y": [1.0, 2.0]},
+        "huge and tiny": lambda: {"ds": ["1961-01-31", "1961-02-28"], "y": [1e30, 1e-30]},
+        "long": lambda: {"ds": np.arange("1000-01", "3000-01", dtype="datetime64[M]"), "y": np.arange(24_000.0)},
+    },
     Id: {
         "empty": lambda: "",
         "unknown": lambda: "nobody 🎉",
@@ -57,6 +67,16 @@ EDGES = {
 BROKEN = {
     Image: {"nothing": b"", "no image": b"hello", "cut off": lambda: picture("RGB")[:60], "a number": 3},
     Text: {"no text": 3.5, "not UTF-8": b"\xff\xfe"},
+    Stamps: {
+        "no stamp": {"ds": ["soon"], "y": [1.0]},
+        "no stamps": {"ds": [], "y": []},
+        "no day": {"ds": ["1961-02-30"], "y": [1.0]},
+        "a time zone": {"ds": ["1961-02-03T00:00:00+01:00"], "y": [1.0]},
+        "too few values": {"ds": ["1961-01-01", "1961-02-01"], "y": [1.0]},
+        "too many values": {"ds": ["1961-01-01"], "y": [1.0, 2.0]},
+        "infinite": {"ds": ["1961-01-01"], "y": [float("inf")]},
+        "no numbers": {"ds": ["1961-01-01"], "y": ["much"]},
+    },
     Id: {"a fraction": 3.5, "not UTF-8": b"\xff\xfe", "a dict": {}},
 }
 
@@ -66,8 +86,8 @@ def kind_of(task):
 
 
 def inputs_with(task, value):
-    """An input of a task for each of its columns that takes such a value; the others hold a text."""
-    if len(task.inputs) == 1:
+    """An input of a task for each of its columns that takes such a value; the others hold a text. A dict is one."""
+    if len(task.inputs) == 1 or isinstance(value, dict):
         return [value]
     return [{name: value if name == edge else "a text" for name in task.inputs} for edge in task.inputs]
 
@@ -76,8 +96,8 @@ def test_edges_get_an_answer(fitted):
     for name, make in EDGES[kind_of(fitted)].items():
         for value in inputs_with(fitted, make()):
             answer = fitted.predict(value)
-            scores = [value for key, value in answer.items() if key == "score"]
-            assert all(np.isfinite(scores)), name
+            scores = [value for key, value in answer.items() if key in ("score", "forecast")]
+            assert all(np.isfinite(score).all() for score in scores), name
 
 
 def test_what_is_broken_is_refused_by_name(fitted):

@@ -21,7 +21,7 @@ def test_the_loader_of_the_server_answers_as_predict(fitted, cload, tmp_path):
 
 
 def test_the_loader_refuses_a_wrong_rank_and_lives(fitted, cload):
-    inputs = [f"{name}=str:x" for name in fitted.inputs]
+    inputs = [f"{name}={'str:x' if column.dtype == 'string' else 'num:1'}" for name, column in fitted.inputs.items()]
     done = subprocess.run(
         [cload, "--rank0", fitted.version, "serving_default", *inputs],
         capture_output=True,

@@ -19,7 +19,7 @@ def made(task_class, **knobs):
 def source(task_class):
     task = task_class()
     table = read(task.samples()["train"], {**task.inputs, **task.target})
-    return {name: [table.columns[name][row] for row in range(100)] for name in table.columns}
+    return {name: [table.columns[name][row] for row in range(min(100, len(table)))] for name in table.columns}
 
 
 @pytest.fixture(scope="module")

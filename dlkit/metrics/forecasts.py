@@ -1,0 +1,118 @@
+"""Forecasts against what came, beside naive ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def score_forecasts(
+    ids: Sequence[str],
+    histories: Sequence[np.ndarray],
+    following: Sequence[np.ndarray],
+    answers: Mapping[str, Sequence[np.ndarray]],
+    season: int,
+    scales: Mapping[str, float],
+) -> dict[str, Any]:
+    """Metrics over all origins and known steps, and in `compared` the same of the naive forecasts.
+
+    `mae`, `rmse` and `pinball` are in the series' units; `smape` is in percent, of the mean of both sizes (Makridakis,
+    1993); `mase` is the mean error over that of the seasonal naive forecast inside the training part (Hyndman and
+    Koehler, 2006), the mean over each series and then over series. `coverage_80` is the share of values inside the
+    interval from the lowest to the highest quantile, named by what it should be, in percent; `crossing` counts
+    quantiles below a lower one. `skill` is 1 less the ratio of `mase` to that of the better naive forecast.
+
+    Args:
+        ids: of each row's series.
+        histories: (any,) of each row, NaN where a value is missing.
+        following: (any,) what came, NaN where it is not known.
+        answers: `forecast`: (horizon,) each, `quantiles`: (horizon, levels), and `levels`: (levels,).
+        season: positive integer, in steps.
+        scales: of series by id: the mean error of the seasonal naive forecast inside the training part. A series that
+            is not there is scaled by its history.
+    """
+    horizon = len(answers["forecast"][0])
+    truth = np.full((len(ids), horizon), np.nan)
+    for row, values in enumerate(following):
+        truth[row, : min(horizon, len(values))] = np.asarray(values, float)[:horizon]
+    scale = np.array(
+        [scales.get(name) or scale_of(history, season) for name, history in zip(ids, histories, strict=True)]
+    )
+    filled = [_filled(np.asarray(history, float)) for history in histories]
+    forecasts = {
+        "forecaster": np.stack([np.asarray(row, float) for row in answers["forecast"]]),
+        "seasonal naive": np.stack([seasonal_naive(history, season, horizon) for history in filled]),
+        "naive": np.stack([seasonal_naive(history, 1, horizon) for history in filled]),
+    }
+    compared = {name: _errors(truth, made, scale, ids) for name, made in forecasts.items()}
+    quantiles = np.stack([np.asarray(row, float) for row in answers["quantiles"]])
+    levels = np.asarray(answers["levels"][0], float)
+    known = np.isfinite(truth)
+    error = truth[..., None] - quantiles
+    compared["forecaster"]["pinball"] = float(np.maximum(levels * error, (levels - 1) * error)[known].mean())
+    inside = (quantiles[..., 0] <= truth) & (truth <= quantiles[..., -1])
+    best = min(compared[name]["mase"] for name in ("naive", "seasonal naive"))
+    own = compared["forecaster"]
+    return {
+        **own,
+        f"coverage_{round(100 * (levels[-1] - levels[0]))}": float(inside[known].mean()),
+        "crossing": int((np.diff(quantiles, axis=-1) < 0).sum()),
+        "skill": 1.0 - own["mase"] / best if best > 0 else 0.0,
+        "baseline_skill": 0.0,
+        "origins": len(ids),
+        "compared": compared,
+    }
+
+
+def scale_of(values: np.ndarray, season: int) -> float:
+    """The mean absolute difference to the value one season before; to the value before where there is no such pair; NaN
+    for none."""
+    values = np.asarray(values, float)
+    for back in (season, 1):
+        steps = np.abs(values[back:] - values[:-back])
+        steps = steps[np.isfinite(steps)]
+        if len(steps) and steps.mean() > 0:
+            return float(steps.mean())
+    return float("nan")
+
+
+def seasonal_naive(history: np.ndarray, season: int, horizon: int) -> np.ndarray:
+    """The last season again and again; of a history shorter than a season, its last value: (horizon,)."""
+    if len(history) < season:
+        season = 1
+    return np.resize(history[-season:], horizon)
+
+
+def _errors(truth: np.ndarray, forecast: np.ndarray, scale: np.ndarray, ids: Sequence[str]) -> dict[str, float]:
+    known = np.isfinite(truth)
+    error = np.where(known, forecast - truth, np.nan)
+    size = (np.abs(forecast) + np.abs(truth)) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = np.where(size > 0, np.abs(error) / size, np.where(known, 0.0, np.nan))
+        rows = np.nansum(np.abs(error), 1) / known.sum(1) / scale
+    series = {
+        name: [value for other, value in zip(ids, rows, strict=True) if other == name] for name in dict.fromkeys(ids)
+    }
+    means = [np.mean(values) for values in map(_finite, series.values()) if len(values)]
+    return {
+        "mae": float(np.nanmean(np.abs(error))),
+        "rmse": float(np.sqrt(np.nanmean(np.square(error)))),
+        "smape": float(100 * np.nanmean(relative)),
+        "mase": float(np.mean(means)) if means else float("nan"),
+    }
+
+
+def _finite(values: Sequence[float]) -> np.ndarray:
+    array = np.asarray(values, float)
+    return array[np.isfinite(array)]
+
+
+def _filled(history: np.ndarray) -> np.ndarray:
+    """Missing values as the one before; 0 where there is none at all."""
+    there = np.isfinite(history)
+    if not there.any():
+        return np.zeros(1)
+    places = np.maximum.accumulate(np.where(there, np.arange(len(history)), -1))
+    return history[places[places >= 0]]
