@@ -35,14 +35,13 @@ def windows_of(reader: Any, features: dict[str, Any], following: Any, horizon: i
     series = tf.concat([raw["y"], padded[:, : origins - 1]], 1)
     cut = {"y": tf.signal.frame(series, reader.window, 1)}
     truth = tf.signal.frame(padded[:, : origins + horizon - 1], horizon, 1)
-    for kind, names, length in (("past", reader.past, 0), ("known", reader.known, horizon)):
-        size = reader.window + length
-        part = raw[kind][:, : size + origins - 1]
-        shape = tf.stack([tf.shape(series)[0], origins, size, 0])
-        cut[kind] = tf.signal.frame(part, size, 1, axis=1) if names else tf.zeros(shape)
+    for kind, size in (("past", reader.window), ("known", reader.window + horizon)):
+        if kind in raw:
+            cut[kind] = tf.signal.frame(raw[kind][:, : size + origins - 1], size, 1, axis=1)
     steps = tf.range(origins)
     cut["origin"] = later(raw["origin"][:, tf.newaxis], tf.cast(steps, tf.int64), reader.step)
-    cut["static"] = tf.repeat(raw["static"][:, tf.newaxis], origins, axis=1)
+    if "static" in raw:
+        cut["static"] = tf.repeat(raw["static"][:, tf.newaxis], origins, axis=1)
     wanted = steps <= last[:, tf.newaxis]
     wanted &= tf.reduce_any(tf.math.is_finite(cut["y"]), 2) & tf.reduce_any(tf.math.is_finite(truth), 2)
     chosen = tf.where(wanted)

@@ -78,7 +78,6 @@ class ReadSeries(keras.layers.Layer):
         place = self.window - 1 - tf.cast(tf.minimum(behind // unit, self.window), tf.int32)
         there = tf.logical_and(real, place >= 0)
         made = {"origin": origin, "y": self._placed(inputs["y"], place, there, "y")}
-        rows = tf.shape(ds)[0]
         for kind, names, longer in (("past", self.past, training), ("known", self.known, True)):
             columns = []
             for name in names:
@@ -87,9 +86,10 @@ class ReadSeries(keras.layers.Layer):
                     future = self._ahead(inputs[name], count, ahead, name, training)
                     placed = tf.concat([placed, future], 1)
                 columns.append(placed)
-            length = self.window + (ahead if longer else 0)
-            made[kind] = tf.stack(columns, 2) if columns else tf.zeros([rows, length, 0])
-        made["static"] = self._statics(inputs, rows)
+            if columns:
+                made[kind] = tf.stack(columns, 2)
+        if self.static:
+            made["static"] = tf.concat([self._static(inputs[name], names) for name, names in self.static.items()], 1)
         return made
 
     def scaled(self, raw):
@@ -109,15 +109,18 @@ class ReadSeries(keras.layers.Layer):
         made = {
             "values": fill_gaps(values, there, self.fill),
             "there": tf.cast(there, tf.uint8),
-            "known": _standard(raw["known"], self.known),
-            "past": _standard(raw["past"], self.past),
-            "static": raw["static"],
+            **{kind: _standard(raw[kind], facts) for kind, facts in self._covariates().items()},
+            **({"static": raw["static"]} if self.static else {}),
             "origin": raw["origin"],
             "center": center,
             "scale": scale,
             "given": tf.cast(given, tf.int32),
         }
         return {name: tf.ensure_shape(made[name], shape) for name, shape in self._shapes().items()}
+
+    def _covariates(self):
+        """The facts of those that change with time, of the kinds that there are."""
+        return {kind: facts for kind, facts in (("known", self.known), ("past", self.past)) if facts}
 
     def _positions(self, ds, real):
         months, _, whole = self.step
@@ -165,31 +168,21 @@ class ReadSeries(keras.layers.Layer):
     def _ahead(self, values, count, ahead, name, training):
         """A covariate's values of the steps after the history: (batch, ahead)."""
         places = count[:, tf.newaxis] + tf.range(ahead)
-        if training:
-            return tf.gather(tf.pad(values, [[0, 0], [0, ahead]], constant_values=np.nan), places, batch_dims=1)
-        _enough(
-            values, tf.reduce_max(count) + ahead, name, f"a value for each stamp and for the {self.horizon} steps ahead"
-        )
-        future = tf.gather(values, places, batch_dims=1)
-        missing = tf.logical_not(tf.math.is_finite(future[:, : self.horizon]))
-        _refuse_number(
-            missing,
-            f"`{name}` must be known for the {self.horizon} steps after the newest stamp of `ds`; it is missing there.",
-        )
+        padded = tf.pad(values, [[0, 0], [0, ahead]], constant_values=np.nan)
+        future = tf.gather(padded, places, batch_dims=1)
+        if not training:
+            missing = tf.logical_not(tf.math.is_finite(future))
+            expected = f"a value for each stamp of `ds`, and then for the {self.horizon} steps after the newest"
+            _refuse_number(missing, f"`{name}` must be known ahead: {expected}. One of these is missing.")
         return future
 
-    def _statics(self, inputs, rows):
-        features = []
-        for name, names in self.static.items():
-            text = inputs[name]
-            if isinstance(names, dict):
-                mean, deviation = names["mean"], names["deviation"]
-                formed = tf.strings.regex_full_match(text, r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-                number = tf.strings.to_number(tf.where(formed, text, "0"))
-                features.append(tf.where(formed, (number - mean) / deviation, 0.0)[:, tf.newaxis])
-            else:
-                features.append(tf.cast(text[:, tf.newaxis] == tf.constant(list(names)), tf.float32))
-        return tf.concat(features, 1) if features else tf.zeros([rows, 0])
+    @staticmethod
+    def _static(text, names):
+        if not isinstance(names, dict):
+            return tf.cast(text[:, tf.newaxis] == tf.constant(list(names)), tf.float32)
+        formed = tf.strings.regex_full_match(text, r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+        number = tf.strings.to_number(tf.where(formed, text, "0"))
+        return tf.where(formed, (number - names["mean"]) / names["deviation"], 0.0)[:, tf.newaxis]
 
     def _shapes(self, rows=None):
         covariates = {
@@ -215,8 +208,6 @@ class ReadSeries(keras.layers.Layer):
 
 
 def _standard(values, facts):
-    if not facts:
-        return values
     mean = tf.constant([fact["mean"] for fact in facts.values()], tf.float32)
     deviation = tf.constant([fact["deviation"] for fact in facts.values()], tf.float32)
     return tf.where(tf.math.is_finite(values), (values - mean) / deviation, 0.0)

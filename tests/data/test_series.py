@@ -1,0 +1,214 @@
+"""Tables of series: what becomes a row, on which grid, and what is told or refused."""
+
+import datetime
+
+import numpy as np
+import pytest
+
+import dlkit
+from dlkit.columns_series import Stamps, stamp_texts, stamps_of
+from dlkit.data.frequency import Step, infer_frequency, parse_frequency
+from dlkit.data.read import read
+from dlkit.data.samples.airline import airline_passengers
+from dlkit.data.samples.sunspots import sunspots
+from dlkit.errors import DataError, KnobError
+
+pandas = pytest.importorskip("pandas")
+
+
+def table_of(source, **knobs):
+    task = dlkit.Forecaster(**knobs)
+    return read(source, {**task.inputs, **task.target})
+
+
+def hours(count, start="2021-03-01"):
+    return np.datetime_as_string(np.datetime64(start, "h") + np.arange(count), "s").tolist()
+
+
+@pytest.mark.parametrize(
+    ("alias", "name", "shown"),
+    [
+        ("h", "hour", "hour"),
+        ("15min", "15 minutes", "15 minutes"),
+        ("D", "day", "day"),
+        ("W-SUN", "week", "week"),
+        ("2W", "2 weeks", "2 weeks"),
+        ("MS", "month", "month"),
+        ("ME", "1 month", "month"),
+        ("QS", "quarter", "quarter"),
+        ("YE", "year", "year"),
+    ],
+)
+def test_a_frequency_is_inferred_as_pandas_makes_it_and_as_it_is_written(alias, name, shown):
+    stamps = pandas.date_range("2019-01-31", periods=30, freq=alias).to_numpy().astype("datetime64[s]")
+    step = infer_frequency([stamps], "here")
+    assert step == parse_frequency(alias) == parse_frequency(name)
+    assert str(step) == shown
+    np.testing.assert_array_equal(step.after(stamps[9], 20), stamps[10:])
+
+
+def test_whole_numbers_count_steps():
+    assert infer_frequency([np.array([3, 5, 7, 11])], "here") == Step(whole=2) == parse_frequency("2")
+    assert Step(whole=2).seasons() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seasons"),
+    [("hour", [24, 168]), ("day", [7, 365]), ("week", [52]), ("month", [12]), ("quarter", [4]), ("year", [])],
+)
+def test_the_usual_seasons(text, seasons):
+    assert parse_frequency(text).seasons() == seasons
+
+
+@pytest.mark.parametrize("text", ["fortnight", "", "0 hours", "h h"])
+def test_what_is_no_frequency_is_refused(text):
+    with pytest.raises(KnobError, match="`frequency` must be as hour"):
+        parse_frequency(text)
+
+
+def test_stamps_of_all_kinds_become_one():
+    expected = [b"2021-03-01 00:00:00", b"2021-03-02 00:00:00"]
+    days = ["2021-03-01", "2021-03-02"]
+    for given in (
+        days,
+        [day.encode() for day in days],
+        [datetime.date(2021, 3, 1), datetime.date(2021, 3, 2)],
+        [datetime.datetime(2021, 3, 1), datetime.datetime(2021, 3, 2)],
+        np.array(days, "datetime64[D]"),
+        pandas.to_datetime(days),
+        pandas.Series(pandas.to_datetime(days)),
+        ["2021-03-01 00:00", "2021-03-02T00:00:00"],
+    ):
+        assert stamp_texts(stamps_of(given)) == expected
+    assert stamp_texts(stamps_of([3, 4])) == stamp_texts(stamps_of(["3", "4"])) == [b"3", b"4"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["soon"], ["2021-03-01", "soon"], [1.5], [None], ["2021-03-01T00:00Z"], ["2021-02-30"], "2021-03-01", 5, [True]],
+)
+def test_what_is_no_stamp_is_refused_by_its_place(given):
+    with pytest.raises(DataError, match=r"stamp"):
+        Stamps().raw(given)
+
+
+def test_a_long_table_becomes_a_row_a_series_in_the_order_of_stamps(tmp_path):
+    lines = ["unique_id,ds,y,temp"]
+    for name, size in (("b", 5), ("a", 4)):
+        lines += [f"{name},{stamp},{place},{place / 2}" for place, stamp in enumerate(hours(size))]
+    lines[1:] = lines[:0:-1]
+    path = tmp_path / "series.csv"
+    path.write_text("\n".join(lines))
+    table = table_of(path, past="temp")
+    assert table.columns["unique_id"] == ["a", "b"]
+    assert [len(ds) for ds in table.columns["ds"]] == [4, 5]
+    np.testing.assert_array_equal(table.columns["y"][1], range(5))
+    np.testing.assert_array_equal(table.columns["temp"][1], np.arange(5) / 2)
+    assert table.columns["following"] == [[], []]
+    assert table.remarks[0] == "2 series, 9 rows, frequency: hour"
+    assert table.where(1).endswith("series.csv, series 'b'")
+
+
+def test_a_wide_table_has_a_series_a_column(tmp_path):
+    frame = pandas.DataFrame({"ds": hours(4), "north": [1.0, 2, 3, 4], "south": [None, 6.0, 7, 8]})
+    frame.to_csv(tmp_path / "wide.csv", index=False)
+    frame.to_parquet(tmp_path / "wide.parquet")
+    for source in (frame, tmp_path / "wide.csv", tmp_path / "wide.parquet", frame.to_dict("list")):
+        table = table_of(source, wide=True)
+        assert table.columns["unique_id"] == ["north", "south"]
+        np.testing.assert_array_equal(table.columns["y"], [[1, 2, 3, 4], [np.nan, 6, 7, 8]])
+
+
+def test_gaps_duplicates_and_missing_values_are_counted_and_kept_apart():
+    ds = [*hours(3), hours(3)[-1], *hours(6)[5:]]
+    y = [1.0, None, 3.0, 5.0, 7.0]
+    table = table_of({"ds": ds, "y": y})
+    np.testing.assert_array_equal(table.columns["y"][0], np.array([1, np.nan, 4, np.nan, np.nan, 7], np.float32))
+    assert [remark.split(" ", 1)[0] for remark in table.remarks[1:]] == ["2", "1", "1"]
+    assert "steps are missing" in table.remarks[1]
+    last = table_of({"ds": ds, "y": y}, duplicates="last")
+    assert last.columns["y"][0][2] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("ds", "knobs", "words"),
+    [
+        ([*hours(3), *hours(6)[5:]], {"fill": "refuse"}, r"series 'x': 2 steps of one hour are missing.*02:00:00"),
+        ([*hours(3), *hours(3)[2:]], {"duplicates": "refuse"}, r"series 'x': 1 stamps come twice.*02:00:00"),
+        ([*hours(4), "2021-03-01 03:20"], {}, r"series 'x': the stamp .* is not a number of steps of one hour"),
+        ([*hours(2), "soon"], {}, r"index 2, column 'ds': stamp 0 is none: str 'soon'"),
+        ([*hours(2), 7], {}, r"stamp 2 is none"),
+        (["2021-03-01"] * 3, {}, "frequency cannot be inferred. Give `frequency`"),
+        (hours(3), {"frequency": "1"}, "does not fit its stamps"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_series_and_stamp(ds, knobs, words):
+    source = {"unique_id": ["x"] * len(ds), "ds": ds, "y": list(range(len(ds)))}
+    with pytest.raises(DataError, match=words):
+        table_of(source, **knobs)
+
+
+def test_stamps_between_the_steps_may_count_for_the_one_before():
+    ds = ["2021-03-01 00:10", "2021-03-01 01:00", "2021-03-01 02:00", "2021-03-01 03:00"]
+    table = table_of({"ds": ds, "y": [1.0, 2, 3, 4]}, off_grid="floor", frequency="h")
+    np.testing.assert_array_equal(table.columns["ds"][0], np.array(hours(4), "datetime64[s]"))
+
+
+@pytest.mark.parametrize(
+    ("source", "knobs", "words"),
+    [
+        ({"ds": hours(3)}, {}, "no column 'y'"),
+        ({"ds": hours(3), "y": [1, "much", 3]}, {}, r"index 1, column 'y': expected a finite number"),
+        ({"ds": hours(3), "y": [None] * 3}, {}, "has no values of 'y'"),
+        ({"ds": hours(3), "y": [1, 2, 3], "kind": ["a", "b", "a"]}, {"static": "kind"}, "'kind' changes: 'a' and 'b'"),
+        ({"ds": hours(3), "y": [1, 2, 3]}, {"past": "temp"}, "no column 'temp'"),
+        ({"ds": [hours(3)], "y": [[1, 2, 3]]}, {"past": "temp"}, "There is no 'temp'"),
+        ({"ds": [hours(3)], "y": []}, {}, "must have one length"),
+    ],
+)
+def test_columns_that_lack_or_do_not_fit_are_named(source, knobs, words):
+    with pytest.raises(DataError, match=words):
+        table_of(source, **knobs)
+
+
+def test_a_covariate_known_ahead_goes_on_after_the_last_value():
+    table = table_of({"ds": hours(5), "y": [1, 2, 3, None, None], "open": [0, 1, 0, 1, 1]}, known="open")
+    assert len(table.columns["y"][0]) == len(table.columns["ds"][0]) == 3
+    np.testing.assert_array_equal(table.columns["open"][0], [0, 1, 0, 1, 1])
+
+
+def test_a_file_read_in_parts_is_the_same(tmp_path, monkeypatch):
+    lines = ["unique_id,ds,y"]
+    lines += [f"s{place % 3},{stamp},{place}" for place, stamp in enumerate(hours(60))]
+    path = tmp_path / "series.csv"
+    path.write_text("\n".join(lines))
+    whole = table_of(path, frequency="3h")
+    monkeypatch.setattr("dlkit.data.in_parts.ROWS", 7)
+    parts = table_of(path, frequency="3h")
+    for left, right in zip(whole.columns["y"], parts.columns["y"], strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert len(parts) == 3
+
+
+def test_the_samples_are_whole():
+    assert (sum(airline_passengers()["y"]), len(airline_passengers()["y"])) == (40_363.0, 144)
+    assert len(sunspots()["y"]) == 309
+    assert max(sunspots()["y"]) == 190.2  # of 1957
+    parts = dlkit.Forecaster.samples()
+    ends = {
+        part: max(len(y) + len(f) for y, f in zip(rows["y"], rows["following"], strict=True))
+        for part, rows in parts.items()
+    }
+    firsts = {part: min(map(len, rows["y"])) for part, rows in parts.items()}
+    assert ends["train"] <= firsts["validation"]
+    assert ends["validation"] <= firsts["test"]
+
+
+@pytest.mark.slow
+def test_years_of_sunspots_are_forecast(tmp_path):
+    task = dlkit.Forecaster(horizon=4, origins=8, season=11, epochs=60, learning_rate=5e-3)
+    parts = task.parted(sunspots())
+    task.fit(parts["train"], verbose=0)
+    metrics = task.evaluate(parts["test"])
+    assert metrics["skill"] > 0.1
+    assert task.export(tmp_path / "sunspots").is_dir()

@@ -1,0 +1,78 @@
+"""Metrics of forecasts by hand."""
+
+import numpy as np
+import pytest
+
+from dlkit.metrics.forecasts import scale_of, score_forecasts, seasonal_naive
+
+HISTORY = np.array([1.0, 5, 2, np.nan, 3, 6])  # with season 2
+
+
+def scored(**given):
+    row = {
+        "ids": ["a"],
+        "histories": [HISTORY],
+        "following": [np.array([4.0, 8.0])],
+        "answers": {
+            "forecast": [np.array([5.0, 6.0])],
+            "quantiles": [np.array([[4.0, 5, 9], [5, 6, 7]])],
+            "levels": [np.array([0.1, 0.5, 0.9])],
+        },
+        "season": 2,
+        "scales": {"a": 0.5},
+    }
+    return score_forecasts(**{**row, **given})
+
+
+def test_errors_by_hand():
+    made = scored()
+    assert made["mae"] == 1.5
+    assert made["rmse"] == pytest.approx(np.sqrt(2.5))
+    assert made["smape"] == pytest.approx(100 * (1 / 4.5 + 2 / 7) / 2)
+    assert made["mase"] == 3.0
+    first, second = [0.1 * 0, 0.5 * 1, 0.1 * 5], [0.1 * 3, 0.5 * 2, 0.9 * 1]
+    assert made["pinball"] == pytest.approx(np.mean([*first, *second]))
+    assert made["coverage_80"] == 0.5
+    assert made["crossing"] == 0
+    assert made["compared"]["seasonal naive"]["mae"] == 1.5  # 3 and 6 again
+    assert made["compared"]["naive"]["mae"] == 2.0
+    assert made["skill"] == 0.0
+
+
+def test_quantiles_that_cross_are_counted():
+    quantiles = [np.array([[4.0, 5, 4.5], [8, 6, 5]])]
+    answers = {"forecast": [np.array([5.0, 6.0])], "quantiles": quantiles, "levels": [np.array([0.1, 0.5, 0.9])]}
+    assert scored(answers=answers)["crossing"] == 3
+
+
+def test_unknown_steps_do_not_count_and_series_count_alike():
+    two = {
+        "ids": ["a", "a", "b"],
+        "histories": [HISTORY] * 3,
+        "following": [np.array([4.0, np.nan]), np.array([6.0]), np.array([1.0, 2.0])],
+        "answers": {
+            "forecast": [np.array([5.0, 6.0])] * 3,
+            "quantiles": [np.array([[4.0, 5], [5, 6]])] * 3,
+            "levels": [np.array([0.5, 0.9])] * 3,
+        },
+        "scales": {"a": 0.5, "b": 2.0},
+    }
+    made = scored(**two)
+    assert made["mae"] == pytest.approx((1 + 1 + 4 + 4) / 4)
+    assert made["mase"] == pytest.approx(((1 / 0.5 + 1 / 0.5) / 2 + 4 / 2.0) / 2)
+
+
+def test_the_scale_is_the_seasonal_naive_error_of_the_training_part():
+    assert scale_of(HISTORY, 2) == pytest.approx((1 + 1) / 2)
+    assert scale_of(np.array([1.0, 4.0]), 12) == 3.0  # shorter than a season
+    assert np.isnan(scale_of(np.array([2.0]), 1))
+    assert scored(scales={})["mase"] == 1.5  # of the history: 1
+
+
+def test_the_seasonal_naive_forecast_goes_on():
+    np.testing.assert_array_equal(seasonal_naive(np.array([1.0, 2, 3]), 2, 5), [2, 3, 2, 3, 2])
+    np.testing.assert_array_equal(seasonal_naive(np.array([7.0]), 2, 2), [7, 7])
+
+
+def test_a_history_without_values_is_scored():
+    assert np.isfinite(scored(histories=[np.array([np.nan])], scales={"a": 1.0})["mase"])

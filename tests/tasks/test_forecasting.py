@@ -1,0 +1,293 @@
+"""Forecasters on small series: what is served, what a forecast may know, and what a backtest asks."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import dlkit
+from dlkit.columns import batch_of
+from dlkit.data.read import read
+from dlkit.errors import DataError, KnobError
+from dlkit.forecasting import forecast_signature
+from dlkit.lazy import tf
+from dlkit.serving.signature import trace
+
+SMALL = {"units": 8, "members": 2, "epochs": 2, "horizon": 4, "season": 6, "window": 12, "batch_size": 32}
+NETWORKS = ("nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer")
+
+
+def long_table(length=120, ahead=0, seed=0, shut=0.2):
+    """Two series of days with a season of 6, of which `open` shuts some: y, temp and kind."""
+    random = np.random.RandomState(seed)
+    table = {name: [] for name in ("unique_id", "ds", "y", "open", "temp", "kind")}
+    for series, level in (("a", 10.0), ("b", 1000.0)):
+        steps = np.arange(length + ahead)
+        opened = (random.uniform(size=len(steps)) > shut).astype(float)
+        values = level * (2 + np.sin(steps * np.pi / 3)) * opened + 0.02 * level * random.standard_normal(len(steps))
+        table["unique_id"] += [series] * len(steps)
+        table["ds"] += np.datetime_as_string(np.datetime64("2020-01-01") + steps, "D").tolist()
+        table["y"] += [float(value) if step < length else None for step, value in enumerate(values)]
+        table["open"] += opened.tolist()
+        table["temp"] += random.standard_normal(len(steps)).tolist()
+        table["kind"] += [f"kind {series}"] * len(steps)
+    return table
+
+
+ALL = {"known": "open", "past": "temp", "static": "kind"}
+
+
+@pytest.fixture(scope="module")
+def covariates():
+    task = dlkit.Forecaster(**{**SMALL, **ALL, "epochs": 40, "origins": 5, "learning_rate": 5e-3})
+    parts = task.parted(long_table())
+    task.fit(parts["train"], verbose=0, strategy="one")
+    task.parts = parts
+    return task
+
+
+def request_of(task, length=20, row=0):
+    table = task.parts["test"].take([row])
+    made = {name: table.columns[name][0] for name in task.inputs}
+    keep = slice(-length, None)
+    ahead = len(made["open"]) - len(made["ds"])
+    made |= {name: np.array(made[name])[keep] for name in ("ds", "y", "temp")}
+    made["open"] = np.array(made["open"])[-length - ahead :]
+    return made
+
+
+def test_covariates_known_ahead_make_the_difference(covariates):
+    metrics = covariates.evaluate(covariates.parts["test"])
+    assert metrics["skill"] > 0.5
+    request = request_of(covariates)
+    request["open"][-4 - 4 : -4] = 1.0
+    closed = {**request, "open": np.array(request["open"])}
+    closed["open"][len(request["ds"]) + 1] = 0.0
+    opened = {**request, "open": np.array(request["open"])}
+    opened["open"][len(request["ds"]) : len(request["ds"]) + 4] = 1.0
+    assert covariates.predict(closed)["forecast"][1] < 0.5 * covariates.predict(opened)["forecast"][1]
+
+
+def test_no_forecast_knows_the_future(covariates):
+    """Other values after an origin, of the series and of covariates not known ahead, change no forecast."""
+    table, origin = long_table(), 100
+    other = {name: list(values) for name, values in table.items()}
+    for place in range(len(other["y"])):
+        if place % 120 >= origin:
+            other["y"][place] = 1e6 * (place % 7)
+            other["temp"][place] = -1e6
+    answers = []
+    for source in (table, other):
+        rows = read(source, {**covariates.inputs, **covariates.target})
+        from dlkit.data.windows import Windows
+
+        windows = Windows(rows, covariates.stamps, covariates.step(rows))
+        asked = windows.made_of([(row, windows.window(row, 0, origin, 4)) for row in range(2)])
+        answers.append(covariates.answers(asked))
+        assert not np.array_equal(asked.columns["following"][0], [0.0] * 4)
+    for name in answers[0]:
+        np.testing.assert_array_equal(answers[0][name], answers[1][name])
+
+
+def test_training_windows_know_nothing_of_their_future(covariates):
+    """The same of what is encoded: up to an origin, the tensors of windows are unchanged; their truth is not."""
+    table, origin = long_table(), 100
+    other = {name: list(values) for name, values in table.items()}
+    for place in range(len(other["y"])):
+        if place % 120 >= origin:
+            other["y"][place], other["temp"][place] = -5.0, 77.0
+    encoded = []
+    for source in (table, other):
+        rows = covariates.cut(read(source, {**covariates.inputs, **covariates.target})).take([0])
+        columns = {**covariates.inputs, **covariates.target}
+        raw = batch_of([rows.raw(0, columns)], columns)
+        features = {name: raw[name] for name in covariates.inputs}
+        encoded.append(covariates.encode(features, {name: raw[name] for name in covariates.target}))
+    tensors, truths = ([made[part] for made in encoded] for part in (0, 1))
+    for name in tensors[0]:  # the first window ends after one value
+        np.testing.assert_array_equal(tensors[0][name][: origin - 1], tensors[1][name][: origin - 1], err_msg=name)
+    left, right = (truth["quantiles"].numpy() for truth in truths)
+    np.testing.assert_array_equal(left[: origin - 4], right[: origin - 4])
+    assert not np.array_equal(left[origin - 1], right[origin - 1])
+
+
+def test_any_length_of_history_is_answered_in_its_units(covariates):
+    for length in (1, 2, 7, 20):
+        small, large = (covariates.predict(request_of(covariates, length, row)) for row in (0, 9))
+        assert small["given"] == min(length, 12)
+        assert len(small["forecast"]) == 4
+        if length > 2:  # one or two days may have been shut
+            assert 10 * np.mean(small["forecast"]) < np.mean(large["forecast"])
+        for rows in small["quantiles"].values():
+            assert np.isfinite(rows).all()
+        assert (np.diff(list(small["quantiles"].values()), axis=0) >= 0).all()
+
+
+def test_what_lies_before_the_window_changes_nothing(covariates):
+    long, short = request_of(covariates, 40), request_of(covariates, 12)
+    assert covariates.predict(long)["forecast"] == covariates.predict(short)["forecast"]
+
+
+def test_order_and_gaps_of_a_request(covariates):
+    request = request_of(covariates, 12)
+    order = np.random.RandomState(0).permutation(12)
+    mixed = {name: np.array(request[name])[order] for name in ("ds", "y", "temp")}
+    mixed |= {"kind": request["kind"], "open": np.concatenate([np.array(request["open"])[order], request["open"][12:]])}
+    assert covariates.predict(mixed)["forecast"] == covariates.predict(request)["forecast"]
+    gap = {name: np.delete(np.array(request[name]), 5) for name in ("ds", "y", "temp", "open")}
+    missing = {
+        **request,
+        "y": [*request["y"][:5], None, *request["y"][6:]],
+        "temp": [*request["temp"][:5], None, *request["temp"][6:]],
+    }
+    missing["open"] = [*request["open"][:5], None, *request["open"][6:]]
+    made = covariates.predict([{**gap, "kind": request["kind"]}, missing])
+    np.testing.assert_allclose(made[0]["forecast"], made[1]["forecast"], rtol=1e-5)
+    assert made[0]["given"] == 11
+
+
+def test_a_request_says_how_far_and_which_quantiles(covariates):
+    request = request_of(covariates)
+    whole = covariates.predict(request)
+    made = covariates.forecast(request, horizon=2, levels=[0.1, 0.5, 0.3])
+    assert made["ds"] == whole["ds"][:2]
+    np.testing.assert_allclose(made["quantiles"]["0.1"], whole["quantiles"]["0.1"][:2], rtol=1e-5)
+    np.testing.assert_allclose(made["quantiles"]["0.5"], whole["forecast"][:2], rtol=1e-5)
+    low, high = (np.array(whole["quantiles"][level][:2]) for level in ("0.25", "0.5"))
+    np.testing.assert_allclose(made["quantiles"]["0.3"], low + 0.2 * (high - low), rtol=1e-4)
+    for wrong in ({"horizon": 5}, {"horizon": 0}, {"levels": [0.95]}):
+        with pytest.raises(DataError, match=r"the trained one|as in training"):
+            covariates.forecast(request, **wrong)
+
+
+def test_rows_of_one_batch_have_horizons_of_their_own(covariates):
+    asked = trace(forecast_signature(covariates))
+    rows = [
+        {name: column.raw(request_of(covariates, length)[name]) for name, column in covariates.inputs.items()}
+        for length in (3, 9)
+    ]
+    batch = batch_of(rows, covariates.inputs)
+    made = asked(**batch, horizon=tf.constant([1, 4]), levels=tf.constant([[0.5], [0.25]]))
+    assert [sum(stamp != b"" for stamp in row) for row in made["ds"].numpy()] == [1, 4]
+    np.testing.assert_array_equal(np.isfinite(made["forecast"]).sum(1), [1, 4])
+    alone = covariates.forecast(request_of(covariates, 9), levels=[0.25])
+    np.testing.assert_allclose(made["quantiles"][1, :, 0], alone["quantiles"]["0.25"], rtol=1e-5)
+
+
+def test_a_backtest_asks_at_the_origins_and_trains_before_the_first():
+    task = dlkit.Forecaster(**SMALL, origins=3, stride=2)
+    parts = task.parted(long_table(30))
+    train, test = parts["train"], parts["test"]
+    assert [len(y) for y in train.columns["y"]] == [22, 22]  # 30 - 4 - 2 * 2
+    assert [len(y) for y in test.columns["y"]] == [22, 24, 26] * 2
+    whole = read(long_table(30), {**task.inputs, **task.target})
+    for row in range(6):
+        end = len(test.columns["y"][row])
+        np.testing.assert_array_equal(test.columns["following"][row], whole.columns["y"][row // 3][end : end + 4])
+    assert test.columns["unique_id"] == ["a"] * 3 + ["b"] * 3
+    with pytest.raises(DataError, match=r"series 'a' has 8 steps: too few for 3 origins, 2 steps apart.*at least 9"):
+        task.parted(long_table(8))
+
+
+def test_a_table_is_evaluated_at_its_last_origins(covariates):
+    whole = long_table()
+    metrics = covariates.evaluate(whole)
+    assert metrics["origins"] == 10
+    assert metrics["mase"] == pytest.approx(covariates.evaluate(covariates.parts["test"])["mase"], rel=1e-5)
+
+
+def test_the_scale_is_that_of_the_training_part(covariates):
+    for row, name in enumerate(("a", "b")):
+        y = np.asarray(covariates.parts["train"].columns["y"][row], float)
+        assert covariates.scales_[name] == pytest.approx(np.abs(y[6:] - y[:-6]).mean(), rel=1e-5)
+
+
+def test_what_is_held_out_is_the_end_of_each_series():
+    task = dlkit.Forecaster(**SMALL)
+    table = read(long_table(50), {**task.inputs, **task.target})
+    rest, held = task.hold_out(table, 0.2)
+    assert [len(y) for y in rest.columns["y"]] == [40, 40]
+    assert [len(y) for y in held.columns["following"]] == [10, 10]
+    np.testing.assert_array_equal(held.columns["following"][1], table.columns["y"][1][40:])
+    given = task.samples()["train"]
+    table = read(given, {**task.inputs, **task.target})
+    rest, held = task.hold_out(table, 0.1)
+    assert max(len(y) + len(f) for y, f in zip(rest.columns["y"], rest.columns["following"], strict=True)) <= min(
+        map(len, held.columns["y"])
+    )
+    with pytest.raises(DataError, match="too short to hold out"):
+        task.hold_out(read(long_table(5), {**task.inputs, **task.target}), 0.5)
+
+
+def test_a_series_is_cut_into_rows_that_hold_every_origin_once(monkeypatch):
+    monkeypatch.setattr("dlkit.data.windows.ORIGINS", 7)
+    task = dlkit.Forecaster(**SMALL)
+    table = read(long_table(40), {**task.inputs, **task.target})
+    task.hold_out(table, 0.0)
+    task.stages_ = task.build(table)
+    cut = task.cut(table)
+    origins = []
+    for row in range(len(cut)):
+        if cut.columns["unique_id"][row] == "a":
+            first = int((cut.columns["ds"][row][-1] - np.datetime64("2020-01-01")) / np.timedelta64(1, "D")) + 1
+            origins += range(first, first + len(cut.columns["following"][row]) - 3)
+    assert origins == list(range(1, 37))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"quantiles": [0.1, 0.9]}, "0.5 among them"),
+        ({"quantiles": [0.9, 0.5]}, "ascending"),
+        ({"known": "x", "past": "x"}, "one of `known`, `past` and `static`"),
+        ({"past": "y"}, "another than ds and y"),
+        ({"network": "transformer", "units": 6}, "multiple of 4"),
+        ({"network": "nliner"}, "Did you mean 'nlinear'"),
+    ],
+)
+def test_knobs_that_do_not_fit_are_refused(knobs, words):
+    with pytest.raises(KnobError, match=words):
+        dlkit.Forecaster(**knobs)
+
+
+def test_a_covariate_that_is_not_known_ahead_is_refused_by_name(covariates):
+    request = request_of(covariates)
+    request["open"] = request["open"][: len(request["ds"])]
+    with pytest.raises(
+        DataError,
+        match=r"input 0: .*`open` must be known ahead: a value for each stamp of `ds`, and then for the 4 steps",
+    ):
+        covariates.predict(request)
+
+
+def test_a_table_is_forecast_from_the_command_line(covariates, tmp_path):
+    covariates.save(tmp_path / "m")
+    request = request_of(covariates, 5)
+    body = {
+        name: np.asarray(values).astype(str if name in ("ds", "kind") else float).tolist()
+        for name, values in request.items()
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "dlkit", "predict", tmp_path / "m", json.dumps(body), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ds"] == covariates.predict(request)["ds"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_learns_with_all_covariates_and_exports(network, tmp_path):
+    task = dlkit.Forecaster(**{**SMALL, **ALL, "epochs": 25, "origins": 5, "network": network, "learning_rate": 5e-3})
+    parts = task.parted(long_table())
+    task.fit(parts["train"], verbose=0, strategy="one")
+    metrics = task.evaluate(parts["test"])
+    if network in ("nlinear", "dlinear"):  # what is shut is no sum
+        assert metrics["mase"] < 0.8 * metrics["compared"]["naive"]["mase"]
+    else:
+        assert metrics["skill"] > 0.2
+    assert task.export(tmp_path / network).is_dir()
