@@ -69,6 +69,9 @@ def _draw_fan(axes: Any, table: Table, answers: dict[str, list], step: Step, row
 
 def _draw_backtest(axes: Any, table: Table, answers: dict[str, list], step: Step, rows: list[int]) -> None:
     truth: dict[Any, float] = {}
+    horizon = len(answers["forecast"][rows[0]])
+    ends = step.position(np.array([stamps_of(table.columns["ds"][row])[-1] for row in rows]))
+    at_once = len(rows) * horizon / (horizon + np.ptp(ends) // step.unit)  # fans that lie on one another
     for place, row in enumerate(rows):
         made = np.asarray(answers["forecast"][row])
         quantiles = np.asarray(answers["quantiles"][row])
@@ -76,6 +79,6 @@ def _draw_backtest(axes: Any, table: Table, answers: dict[str, list], step: Step
         following = np.asarray(table.columns["following"][row], float)[: len(made)]
         truth |= dict(zip(ahead[: len(following)].tolist(), following, strict=True))
         axes.plot(ahead, made, color="tab:blue", linewidth=0.9, alpha=0.8, label="" if place else "forecasts")
-        axes.fill_between(ahead, quantiles[:, 0], quantiles[:, -1], color="tab:blue", alpha=0.12, linewidth=0)
+        axes.fill_between(ahead, quantiles[:, 0], quantiles[:, -1], color="tab:blue", alpha=0.3 / at_once, linewidth=0)
     stamps = sorted(truth)
     axes.plot(stamps, [truth[stamp] for stamp in stamps], color="black", linewidth=1.1, label="what came")

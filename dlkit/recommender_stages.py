@@ -34,19 +34,29 @@ def network_of(task: Recommender, known: Catalogue) -> tuple[keras.Model, keras.
         return network, decode
     size |= {f"{name}_features": table.shape[1] for name, table in features.items()}
     own = {"two_tower": {"hidden": task.hidden}, "dcn": {"crosses": task.blocks}}.get(task.network, {})
-    scorer = builder(len(known.users), count, known_users=task.known_users, **size, **own)
-    made = _around(task, scorer, known)
-    for part in (scorer.items, scorer.taken):
-        _teach(part, features["item"])
-    if task.known_users:
-        _teach(scorer.users, features["user"])
+    scorers = [
+        builder(len(known.users), count, known_users=task.known_users, name=name, **size, **own)
+        for name in scorer_names(task)
+    ]
+    made = _around(task, scorers, known)
+    for scorer in scorers:
+        for part in (scorer.items, scorer.taken):
+            _teach(part, features["item"])
+        if task.known_users:
+            _teach(scorer.users, features["user"])
     return made
 
 
-def _around(task: Recommender, scorer: Any, known: Catalogue) -> tuple[keras.Model, keras.Model | None]:
-    """The functional models around a layer that scores items."""
+def scorer_names(task: Recommender) -> list[str]:
+    """The names of the layers that score items, side by side."""
+    return [task.network, *(f"{task.network}_{member}" for member in range(1, task.members))]
+
+
+def _around(task: Recommender, scorers: list[Any], known: Catalogue) -> tuple[keras.Model, keras.Model | None]:
+    """The functional models around the layers that score items."""
+    scorer = scorers[0]
     if task.objective == "ratings":
-        return recommenders.of_pairs(scorer, task.length_), None
+        return recommenders.of_pairs(scorers, task.length_), None
     if not task.negatives:
         return recommenders.over_all(scorer, task.length_), None
     own = task.batch_size / (task.batch_size + task.negatives)
@@ -90,8 +100,8 @@ def postprocess_of(task: Recommender, known: Catalogue) -> keras.Model:
     from dlkit.layers.rank_items import RankItems
 
     if task.objective == "ratings":
-        excess = keras.Input((1,), name="excess")
-        rating = keras.ops.clip(excess[:, 0] + task.mean_rating_, *task.rating_range_)
+        excess = keras.Input((task.members,), name="excess")
+        rating = keras.ops.clip(keras.ops.mean(excess, axis=1) + task.mean_rating_, *task.rating_range_)
         return keras.Model({"excess": excess}, {"rating": rating}, name="postprocess")
     rank = RankItems(known.items, task.top_k, name="rank")
     rank.build()

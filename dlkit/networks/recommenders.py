@@ -17,24 +17,24 @@ def _who(length):
     }
 
 
-def mf(users, items, *, width=64, dropout=0.0, **features):
+def mf(users, items, *, width=64, dropout=0.0, **options):
     """The scoring layer of matrix factors; see `MatrixFactors` for all of these."""
-    return MatrixFactors(users, items, width, dropout, name="mf", **features)
+    return MatrixFactors(users, items, width, dropout, **options)
 
 
-def two_tower(users, items, *, width=64, hidden=256, dropout=0.0, **features):
+def two_tower(users, items, *, width=64, hidden=256, dropout=0.0, **options):
     """The scoring layer of two towers; `hidden` is the width of the user's hidden layer."""
-    return TwoTowers(users, items, width, dropout, hidden=hidden, name="two_tower", **features)
+    return TwoTowers(users, items, width, dropout, hidden=hidden, **options)
 
 
-def neumf(users, items, *, width=64, dropout=0.0, **features):
+def neumf(users, items, *, width=64, dropout=0.0, **options):
     """The scoring layer of neural matrix factors."""
-    return NeuralFactors(users, items, width, dropout, name="neumf", **features)
+    return NeuralFactors(users, items, width, dropout, **options)
 
 
-def dcn(users, items, *, width=64, crosses=2, dropout=0.0, **features):
+def dcn(users, items, *, width=64, crosses=2, dropout=0.0, **options):
     """The scoring layer of crossed features; `crosses` is the number of cross layers."""
-    return CrossedFeatures(users, items, width, dropout, crosses=crosses, name="dcn", **features)
+    return CrossedFeatures(users, items, width, dropout, crosses=crosses, **options)
 
 
 def over_all(scorer, length):
@@ -70,15 +70,16 @@ def over_samples(scorer, length, positives, own):
     return keras.Model(inputs, {"logits": logits}, name="network")
 
 
-def of_pairs(scorer, length):
-    """The rating of one item for one user, less the mean rating.
+def of_pairs(scorers, length):
+    """The rating of one item for one user, less the mean rating, by scoring layers side by side.
 
     Returns:
-        keras.Model from `user`, `history` and `item` (batch,) int32 to `excess`: (batch, 1) float32.
+        keras.Model from `user`, `history` and `item` (batch,) int32 to `excess`: (batch, scorers) float32.
     """
     inputs = {**_who(length), "item": keras.Input((), dtype="int32", name="item")}
-    excess = scorer(inputs["user"], inputs["history"], keras.ops.expand_dims(inputs["item"], 1))
-    return keras.Model(inputs, {"excess": excess}, name="network")
+    asked = inputs["user"], inputs["history"], keras.ops.expand_dims(inputs["item"], 1)
+    excess = [scorer(*asked) for scorer in scorers]
+    return keras.Model(inputs, {"excess": keras.ops.concatenate(excess, axis=1)}, name="network")
 
 
 def sasrec(items, length, *, width=64, blocks=2, heads=2, dropout=0.0, item_features=0):

@@ -47,6 +47,7 @@ class Recommender(Task):
     negatives: int = knob(
         0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0
     )
+    members: int = knob(1, "Networks side by side whose mean is a rating; for ratings.", minimum=1)
     known_users: bool = knob(True, "Users have vectors of their own; else their items are all that counts.")
     max_items: int = knob(
         0,
@@ -89,6 +90,8 @@ class Recommender(Task):
             self.target = {"rating": Rating(aliases=("user_rating",))}
             self.answer = {"rating": Rating(), "cold": Flag()}
             self.headline = "r2"
+        elif self.members > 1:
+            raise KnobError(f"`members` are for objective ratings alone. Received: members={self.members}.")
         if self.network == "sasrec" and self.width % self.heads:
             raise KnobError(f"`width` must be a multiple of `heads`, {self.heads}. Received: width={self.width}.")
 

@@ -6,14 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from quick import LEARNS
+from quick import ALWAYS, LEARNS
 
 from dlkit.data.read import read
 from dlkit.lazy import load_tensorflow
 from dlkit.tasks import find_task, task_names
 
 EPOCHS = 4
-ALWAYS = {"image_classification", "sentiment"}  # images and texts, in whose checks `make test` takes the core's part
 ROOT = Path(__file__).parent.parent.parent
 load_tensorflow()
 

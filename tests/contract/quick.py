@@ -1,5 +1,6 @@
 """Knobs that make a task quick, for checks that do not depend on its size."""
 
+ALWAYS = {"image_classification", "sentiment"}  # images and texts, in whose checks `make test` takes the core's part
 SMALL = {  # for a few steps
     "object_detection": {"width": 8, "image_size": 64},
     "image_segmentation": {"width": 8, "depth": 2, "image_size": 64},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quick import ALWAYS
 
 import dlkit
 from dlkit.lazy import tf
@@ -51,7 +52,9 @@ def test_every_task_has_a_recipe():
     assert {path.stem for path in (ROOT / "apps").glob("*.py")} >= set(task_names())
 
 
-@pytest.mark.parametrize("name", task_names())
+@pytest.mark.parametrize(
+    "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in task_names()]
+)
 def test_a_recipe_goes_all_the_way(name, tmp_path):
     done = run([sys.executable, ROOT / "apps" / f"{name}.py", *QUICK.get(name, [])], tmp_path)
     assert done.returncode == 0, done.stderr

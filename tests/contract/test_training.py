@@ -33,6 +33,7 @@ def weights(task):
     return [variable.numpy() for variable in task.stages_.network.variables]
 
 
+@pytest.mark.core
 def test_a_second_fit_starts_clean_and_repeats_the_first(uninterrupted, source):
     first, before = dict(uninterrupted.history_), weights(uninterrupted)
     assert uninterrupted.fit(source, verbose=0) == first
@@ -59,7 +60,8 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("epoch", "batch", "every"), [pytest.param(2, 0, 0, marks=pytest.mark.core), (1, 2, 2)])
+@pytest.mark.core
+@pytest.mark.parametrize(("epoch", "batch", "every"), [(2, 0, 0), (1, 2, 2)])
 def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(
     uninterrupted, task_class, source, tmp_path, epoch, batch, every
 ):

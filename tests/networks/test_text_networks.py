@@ -60,7 +60,9 @@ def test_padding_and_other_rows_change_nothing(name):
         np.testing.assert_allclose(short(alone)["logits"][0], logits[row], atol=2e-6)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ("lstm", "gru") else name for name in NETWORKS]
+)
 def test_learns_saves_and_exports(name, tmp_path):
     keras.utils.set_random_seed(1)
     model = NETWORKS[name](6)

@@ -84,6 +84,7 @@ def test_unknown_losses_are_refused_before_anything_is_read():
         dlkit.ImageSegmenter(losses="cross_entropy+dise")
 
 
+@pytest.mark.slow
 def test_freezing_a_backbone_leaves_the_decoder_to_train():
     task = dlkit.ImageSegmenter(**SMALL, encoder="MobileNetV2", freeze="backbone")
     task.fit(blobs(8), verbose=0)
@@ -106,6 +107,7 @@ def test_networks_of_keras_hub_have_a_backbone_to_freeze(network):
     assert 5 < count < len(weighted_layers(task.stages_.network)) - 2
 
 
+@pytest.mark.slow
 def test_tiles_answer_an_image_of_the_network_s_size_as_without(tmp_path):
     plain = dlkit.ImageSegmenter(**SMALL)
     plain.fit(blobs(8), verbose=0)

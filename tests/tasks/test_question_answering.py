@@ -58,6 +58,7 @@ def test_long_texts_are_read_to_their_end():
     assert any(answer["start"] > 1000 for answer in task.predict(rows))
 
 
+@pytest.mark.slow
 def test_questions_without_an_answer():
     task = fitted(colours(500, unanswerable=True), epochs=10, learning_rate=5e-3)
     metrics = task.evaluate(colours(80, seed=1, unanswerable=True))

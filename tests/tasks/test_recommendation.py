@@ -108,7 +108,15 @@ def test_evaluation_takes_the_held_out_interactions_alone():
     assert task.evaluate(stranger)["cold"] == 1
 
 
-@pytest.mark.parametrize("network", ["two_tower", "mf", "sasrec", "gru4rec", "neumf", "dcn", "ease"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        "two_tower",
+        "mf",
+        "ease",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("sasrec", "gru4rec", "neumf", "dcn")),
+    ],
+)
 def test_every_network_learns(network):
     sample = dlkit.Recommender.samples()
     few = {name: values[:128] for name, values in sample["train"].items()}
