@@ -29,8 +29,9 @@ def network_of(task: Recommender, known: Catalogue) -> tuple[keras.Model, keras.
     if task.network in ("sasrec", "gru4rec"):
         size |= {"blocks": task.blocks, "item_features": features["item"].shape[1]}
         heads = {"heads": task.heads} if task.network == "sasrec" else {}
-        network, decode = builder(count, task.length_, **size, **heads)
-        _teach(network.get_layer(task.network).items, features["item"])
+        network, decode = builder(count, task.length_, names=scorer_names(task), **size, **heads)
+        for name in scorer_names(task):
+            _teach(network.get_layer(name).items, features["item"])
         return network, decode
     size |= {f"{name}_features": table.shape[1] for name, table in features.items()}
     own = {"two_tower": {"hidden": task.hidden}, "dcn": {"crosses": task.blocks}}.get(task.network, {})

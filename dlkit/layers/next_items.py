@@ -85,7 +85,7 @@ class SelfAttentiveHistory(_NextItems):
         seen = tf.logical_and(earlier, (history > 0)[:, tf.newaxis, :])[:, tf.newaxis]  # (batch, 1, steps, steps)
         bias = tf.where(seen, 0.0, FAR)
         for block in self.blocks:
-            x, _ = block(x, bias)
+            x = block(x, bias)
         return x
 
 

@@ -51,8 +51,22 @@ class SampledItemCrossEntropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("dlkit")
 class NextItemCrossEntropy(TokenCrossEntropy):
-    """The cross entropy of what follows each item of a history, as `TokenCrossEntropy` adds it up."""
+    """The cross entropy of what follows each item of a history, as `TokenCrossEntropy` adds it up.
+
+    Args:
+        members: how many networks' logits follow one another.
+    """
+
+    def __init__(self, members=1, **kwargs):
+        super().__init__(**kwargs)
+        self.members = members
 
     def call(self, y_true, y_pred):
-        """(batch, any, at least steps) int, [:, 0] what follows, and logits (batch, steps, 1 + items) to (batch,)."""
-        return super().call(y_true[:, 0, -tf.shape(y_pred)[1] :], y_pred)
+        """(batch, any, at least steps) int, [:, 0] what follows, and logits (batch, members * steps, 1 + items) to
+        (batch,).
+        """
+        following = y_true[:, 0, -(tf.shape(y_pred)[1] // self.members) :]
+        return super().call(tf.tile(following, [1, self.members]), y_pred)
+
+    def get_config(self):
+        return {**super().get_config(), "members": self.members}

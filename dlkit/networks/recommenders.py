@@ -82,25 +82,32 @@ def of_pairs(scorers, length):
     return keras.Model(inputs, {"excess": keras.ops.concatenate(excess, axis=1)}, name="network")
 
 
-def sasrec(items, length, *, width=64, blocks=2, heads=2, dropout=0.0, item_features=0):
+def sasrec(items, length, *, width=64, blocks=2, heads=2, dropout=0.0, item_features=0, names=("sasrec",)):
     """What follows each item of a history, by self-attention; see `SelfAttentiveHistory`.
 
+    Args:
+        names: of the layers side by side, whose mean answers.
+
     Returns:
-        Two keras.Models of the same weights from `history` (batch, length) int32 to `logits`, float32: (batch, length,
-        1 + items) of what follows each item, and (batch, 1 + items) of what follows the last.
+        Two keras.Models of the same weights from `history` (batch, length) int32 to `logits`, float32: (batch, layers *
+        length, 1 + items) of what follows each item, layer by layer, and (batch, 1 + items) of what follows the last.
     """
-    return _both(SelfAttentiveHistory(items, width, blocks, dropout, item_features, heads=heads, name="sasrec"), length)
+    size = (items, width, blocks, dropout, item_features)
+    return _both([SelfAttentiveHistory(*size, heads=heads, name=name) for name in names], length)
 
 
-def gru4rec(items, length, *, width=64, blocks=1, dropout=0.0, item_features=0):
-    """What follows each item of a history, by gated recurrent units; returns as `sasrec` does."""
-    return _both(RecurrentHistory(items, width, blocks, dropout, item_features, name="gru4rec"), length)
+def gru4rec(items, length, *, width=64, blocks=1, dropout=0.0, item_features=0, names=("gru4rec",)):
+    """What follows each item of a history, by gated recurrent units; takes and returns what `sasrec` does."""
+    size = (items, width, blocks, dropout, item_features)
+    return _both([RecurrentHistory(*size, name=name) for name in names], length)
 
 
-def _both(layer, length):
+def _both(members, length):
     history = _who(length)["history"]
-    every = keras.Model({"history": history}, {"logits": layer(history)}, name="network")
-    return every, keras.Model({"history": history}, {"logits": layer(history, last=True)}, name="decode")
+    steps = keras.ops.concatenate([member(history) for member in members], axis=1)
+    last = sum(member(history, last=True) for member in members) / len(members)
+    every = keras.Model({"history": history}, {"logits": steps}, name="network")
+    return every, keras.Model({"history": history}, {"logits": last}, name="decode")
 
 
 def ease(items, length):

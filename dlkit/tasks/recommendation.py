@@ -47,7 +47,7 @@ class Recommender(Task):
     negatives: int = knob(
         0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0
     )
-    members: int = knob(1, "Networks side by side whose mean is a rating; for ratings.", minimum=1)
+    members: int = knob(1, "Networks side by side whose mean answers: of sessions, or of ratings.", minimum=1)
     known_users: bool = knob(True, "Users have vectors of their own; else their items are all that counts.")
     max_items: int = knob(
         0,
@@ -90,8 +90,8 @@ class Recommender(Task):
             self.target = {"rating": Rating(aliases=("user_rating",))}
             self.answer = {"rating": Rating(), "cold": Flag()}
             self.headline = "r2"
-        elif self.members > 1:
-            raise KnobError(f"`members` are for objective ratings alone. Received: members={self.members}.")
+        elif self.members > 1 and self.network not in SESSION:
+            raise KnobError(f"`members` are for sasrec, gru4rec and ratings. Received: members={self.members}.")
         if self.network == "sasrec" and self.width % self.heads:
             raise KnobError(f"`width` must be a multiple of `heads`, {self.heads}. Received: width={self.width}.")
 
@@ -193,7 +193,8 @@ class Recommender(Task):
         if self.objective == "ratings":
             return {"excess": "mse"}
         if self.network in SESSION:
-            return {"logits": NextItemCrossEntropy(usual_length=self.length_)}
+            usual = self.length_ * self.members
+            return {"logits": NextItemCrossEntropy(self.members, usual_length=usual)}
         if self.negatives:
             return {"logits": SampledItemCrossEntropy(self.positives)}
         return {"logits": ItemCrossEntropy()}
