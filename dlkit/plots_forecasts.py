@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ def plot_backtest(table: Table, answers: dict[str, list], step: Step, path: Path
         rows.sort(key=lambda row: stamps_of(table.columns["ds"][row])[-1])
         _draw_fan(fan, table, answers, step, rows[-1])
         _draw_backtest(backtest, table, answers, step, rows)
-        fan.set_title(series, loc="left", fontsize=9)
+        fan.set_title(textwrap.shorten(series, 60, placeholder=" ..."), loc="left", fontsize=9)
         backtest.set_title(f"{len(rows)} origins", loc="left", fontsize=9)
         for axes in (fan, backtest):
             axes.tick_params(labelsize=8)
             axes.tick_params(axis="x", rotation=25)
-            axes.legend(fontsize=7, loc="upper left", frameon=False)
+            axes.legend(fontsize=7, loc="best", frameon=False)
     save_figure(figure, path)
 
 

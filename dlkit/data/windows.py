@@ -64,7 +64,7 @@ class Windows:
             elif name in self.stamps.past:
                 made[name] = columns[name][row][start : end + (ahead if training else 0)]
             elif name in self.stamps.known:
-                made[name] = columns[name][row][start:]
+                made[name] = columns[name][row][start : end + ahead]
             else:
                 made[name] = columns[name][row]
         return made
