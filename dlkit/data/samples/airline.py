@@ -21,7 +21,7 @@ PASSENGERS = (
     (360, 342, 406, 396, 420, 472, 548, 559, 463, 407, 362, 405),
     (417, 391, 419, 461, 472, 535, 622, 606, 508, 461, 390, 432),
 )
-HORIZON, VALIDATED, TESTED = 12, 14, 24  # months
+HORIZON, VALIDATED, TESTED = 12, 24, 24  # months
 
 
 def airline_passengers() -> dict[str, list]:
@@ -35,7 +35,7 @@ def airline_sample() -> dict[str, Any]:
     """Rows of a history and the twelve months that followed, one for each origin; nothing of a part is in another's
     future.
 
-    Thirteen origins of the last two years are tested on; three of the fourteen months before are for validation.
+    Thirteen origins of the last two years are tested on, and as many of the two years before them are for validation.
     """
     table = airline_passengers()
     length = len(table["y"])
