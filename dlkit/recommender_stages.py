@@ -34,7 +34,12 @@ def network_of(task: Recommender, known: Catalogue) -> tuple[keras.Model, keras.
             _teach(network.get_layer(name).items, features["item"])
         return network, decode
     size |= {f"{name}_features": table.shape[1] for name, table in features.items()}
-    own = {"two_tower": {"hidden": task.hidden}, "dcn": {"crosses": task.blocks}}.get(task.network, {})
+    kinds: dict[str, dict[str, Any]] = {
+        "two_tower": {"hidden": task.hidden},
+        "dcn": {"crosses": task.blocks},
+        "mf": {"shrink": task.shrink},
+    }
+    own = kinds.get(task.network, {})
     scorers = [
         builder(len(known.users), count, known_users=task.known_users, name=name, **size, **own)
         for name in scorer_names(task)

@@ -77,15 +77,28 @@ class MatrixFactors(_Scores):
     """Products of two vectors: a user's own and a bag of those of the history, with an item's; and biases.
 
     Source: SVD++ of Koren, 2008, doi:10.1145/1401890.1401944, equation 15; without vectors of users it is NSVD.
+
+    Args:
+        shrink: float, how much the squares of the vectors and biases that a rating touches add to its loss, as there:
+            rare users and items are shrunk by their few ratings alone, not at every step. Of given items only.
     """
+
+    def __init__(self, *args, shrink=0.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sizes["shrink"] = shrink
 
     def build_more(self):
         shape = (self.sizes["users"] + 1,)
         self.user_bias = self.add_weight(shape=shape, initializer="zeros", name="user_bias")
 
     def call(self, user, history, items=None, training=False):
-        logits = self.dot(self.known_of(user, history, training), items)
-        return logits + ops.take(ops.cast(self.user_bias, "float32"), user, axis=0)[:, None]
+        known = self.known_of(user, history, training)
+        user_bias = ops.take(ops.cast(self.user_bias, "float32"), user, axis=0)[:, None]
+        if training and self.sizes["shrink"] and items is not None:
+            touched = (known, self.items(items), user_bias, ops.take(self.bias, items, axis=0))
+            squares = sum(ops.sum(ops.square(ops.cast(part, "float32"))) for part in touched)
+            self.add_loss(self.sizes["shrink"] * squares / ops.cast(ops.shape(user)[0], "float32"))
+        return self.dot(known, items) + user_bias
 
 
 @keras.saving.register_keras_serializable("dlkit")

@@ -18,7 +18,7 @@ def _who(length):
 
 
 def mf(users, items, *, width=64, dropout=0.0, **options):
-    """The scoring layer of matrix factors; see `MatrixFactors` for all of these."""
+    """The scoring layer of matrix factors; see `MatrixFactors` for all of these, `shrink` too."""
     return MatrixFactors(users, items, width, dropout, **options)
 
 

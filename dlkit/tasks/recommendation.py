@@ -43,6 +43,7 @@ class Recommender(Task):
     blocks: int = knob(2, "Layers of sasrec and gru4rec, crosses of dcn.", minimum=1)
     heads: int = knob(2, "Attention heads of sasrec; `width` is a multiple.", minimum=1)
     dropout: float = knob(0.2, "Dropout.", minimum=0, maximum=0.95)
+    shrink: float = knob(0.0, "L2 of the vectors and biases that a rating touches, for ratings by mf.", minimum=0)
     hide: float = knob(0.7, "Share of a history hidden in training, which the rest is to find.", minimum=0, maximum=1)
     negatives: int = knob(
         0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0
@@ -92,6 +93,8 @@ class Recommender(Task):
             self.headline = "r2"
         elif self.members > 1 and self.network not in SESSION:
             raise KnobError(f"`members` are for sasrec, gru4rec and ratings. Received: members={self.members}.")
+        if self.shrink and (self.network != "mf" or self.objective != "ratings"):
+            raise KnobError(f"`shrink` is for ratings by mf. Received: shrink={self.shrink}, {self.objective}.")
         if self.network == "sasrec" and self.width % self.heads:
             raise KnobError(f"`width` must be a multiple of `heads`, {self.heads}. Received: width={self.width}.")
 

@@ -19,9 +19,10 @@ load_tensorflow()
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
-    """Long checks of what no task has of its own run for two tasks in `make test`, for all in `make test-all`."""
+    """Long checks of what no task has of its own run for two tasks, or those named, in `make test`, else for all."""
     for item in items:
-        if item.get_closest_marker("core") and item.callspec.params["task_class"] not in ALWAYS:
+        mark = item.get_closest_marker("core")
+        if mark and item.callspec.params["task_class"] not in (mark.args or ALWAYS):
             item.add_marker(pytest.mark.slow)
 
 

@@ -90,8 +90,11 @@ def test_a_saved_task_answers_the_same(fitted, rows):
             fitted,
             tolerance=0,
         )
-    again = loaded.export(fitted.folder.parent / "again")
-    assert again.name == "1"
+
+
+@pytest.mark.core
+def test_a_saved_task_exports_again(fitted):
+    assert dlkit.load(fitted.folder).export(fitted.folder.parent / "again").name == "1"
 
 
 def test_predict_takes_one_or_a_list_in_order(fitted, rows):

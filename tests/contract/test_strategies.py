@@ -81,7 +81,7 @@ def test_two_devices_train_as_one_does(one, task_class):
     assert_same_run(worker.fit(worker.small_task(task_class.task_name()), "mirrored:2"), one)
 
 
-@pytest.mark.core
+@pytest.mark.core("image_classification")
 @pytest.mark.parametrize("index", [0, 1])
 def test_two_processes_train_stop_evaluate_and_predict_as_one_device_does(index, one, two_processes):
     assert_same_run(saw(two_processes[index]), one)

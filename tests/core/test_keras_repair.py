@@ -40,6 +40,7 @@ def repaired():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("repaired", "failure"),
     [

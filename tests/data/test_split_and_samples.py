@@ -14,6 +14,7 @@ from dlkit.data.samples.reviews import reviews
 from dlkit.data.split import split
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError
+from dlkit.task import Task
 
 
 def table(labels, name="label"):
@@ -68,11 +69,9 @@ def test_split_of_rare_and_missing_labels():
     ],
 )
 def test_rows_are_held_out_without_regard_to_boxes_and_masks(target, values):
-    from dlkit.training.prepare import parts
-
-    task = types.SimpleNamespace(batch_size=4, validation_split=0.25, seed=5, target=target)
+    task = types.SimpleNamespace(seed=5, target=target)
     whole = Table("rows", {"id": list(range(40)), **values}, lambda row: f"rows, index {row}", ("a", "b"))
-    rest, held = parts(task, whole, None, 1)
+    rest, held = Task.hold_out(task, whole, 0.25)
     # As if there were no target at all: values that happen to be alike draw no others into their part.
     _, drawn = split(Table("rows", {"id": list(range(40))}, whole.where), 0.25, seed=5)
     assert held.columns["id"] == drawn.columns["id"]

@@ -85,9 +85,8 @@ def test_a_crowd_costs_nothing_inside(detector):
     assert abs(everywhere) < 1e-6 < nothing
 
 
-@pytest.mark.parametrize(
-    "detector", ["centernet", *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])], indirect=True
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("detector", NAMES, indirect=True)
 def test_it_learns_an_image_by_heart(detector):
     name, _, network, loss = detector
     image = np.zeros((1, *SHAPE), np.uint8)

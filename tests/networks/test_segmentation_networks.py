@@ -176,6 +176,7 @@ PRESETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("shape", [(64, 64, 3), (90, 40, 1)])
 def test_presets_keep_their_weights(name, shape, tmp_path):

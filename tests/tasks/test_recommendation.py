@@ -7,6 +7,8 @@ import dlkit
 from dlkit.data.protocols import part
 from dlkit.data.samples.tastes import interactions
 from dlkit.errors import DataError, DlkitError, KnobError
+from dlkit.layers.score_items import MatrixFactors
+from dlkit.lazy import tf
 from dlkit.recommending import recommend_signature
 from dlkit.serving.signature import trace
 
@@ -178,6 +180,10 @@ def test_features_of_items_are_read_and_kept(tmp_path):
 def test_knobs_that_do_not_fit_are_refused():
     with pytest.raises(KnobError, match="ratings need `network`"):
         dlkit.Recommender(objective="ratings", network="ease")
+    with pytest.raises(KnobError, match="`members` are for sasrec, gru4rec and ratings"):
+        dlkit.Recommender(members=2)
+    with pytest.raises(KnobError, match="`shrink` is for ratings by mf"):
+        dlkit.Recommender(network="mf", shrink=0.1)
     with pytest.raises(KnobError, match="multiple of `heads`"):
         dlkit.Recommender(network="sasrec", width=10, heads=4)
 
@@ -199,3 +205,35 @@ def test_real_ratings_train_and_beat_popularity(real_data):
     task = fitted(train, network="ease")
     metrics = task.evaluate(test)
     assert metrics["ndcg"] > 0.45 > metrics["baseline_ndcg"] + 0.15
+
+
+@pytest.mark.parametrize("network", ["sasrec", "mf"])
+def test_members_answer_by_their_mean(network):
+    """Of two members the answer is the mean of what each alone would give."""
+    rated = {"objective": "ratings"} if network == "mf" else {}
+    source = {**PAIRS, "rating": [1.0 + place % 5 for place in range(len(PAIRS["user_id"]))]}
+    task = fitted(source if rated else PAIRS, network=network, members=2, epochs=1, heads=1, **rated)
+    preprocess, answering, _ = task.stages_.answering()
+    asked = {"user_id": np.array([b"4"], object)}
+    asked |= {"item_id": np.array([b"3"], object)} if rated else {"recent": np.array([[b""]], object)}
+    read = preprocess({name: tf.constant(value, tf.string) for name, value in asked.items()})
+    layers = [task.stages_.network.get_layer(name) for name in (network, f"{network}_1")]
+    if rated:
+        alone = [layer(read["user"], read["history"], read["item"][:, None]).numpy()[0, 0] for layer in layers]
+        expected = np.clip(np.mean(alone) + task.mean_rating_, *task.rating_range_)
+        assert task.predict({"user_id": 4, "item_id": 3})["rating"] == pytest.approx(expected, abs=1e-4)
+    else:
+        alone = [layer(read["history"], last=True).numpy() for layer in layers]
+        assert np.abs(alone[0] - alone[1]).max() > 0.01
+        logits = answering({"history": read["history"]})["logits"]
+        np.testing.assert_allclose(logits, np.mean(alone, 0), atol=1e-5)
+
+
+def test_shrinking_is_of_what_a_rating_touches():
+    layer = MatrixFactors(3, 4, 2, shrink=0.5)
+    user, history, items = np.array([1]), np.array([[0, 0]]), np.array([[2]])
+    layer(user, history, items, training=True)
+    own, item = layer.users.embeddings.numpy()[1], layer.items.embeddings.numpy()[2]
+    assert float(layer.losses[0]) == pytest.approx(0.5 * float((own**2).sum() + (item**2).sum()), rel=1e-5)
+    layer(user, history, items, training=False)
+    assert not layer.losses
