@@ -39,11 +39,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "ease": {"epochs": 3},
 }
 RATINGS: dict[str, dict[str, Any]] = {
-    "mf": {"learning_rate": 2e-3, "weight_decay": 2.0, "dropout": 0.5},
+    "mf": {"width": 64, "learning_rate": 4e-3, "weight_decay": 3.0, "dropout": 0.0},
     "neumf": {},
     "dcn": {},
 }
-RATED = {"objective": "ratings", "batch_size": 512, "epochs": 20}
+RATED = {"objective": "ratings", "batch_size": 1024, "epochs": 10}
 
 
 def main() -> None:

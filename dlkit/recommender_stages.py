@@ -29,40 +29,29 @@ def network_of(task: Recommender, known: Catalogue) -> tuple[keras.Model, keras.
     if task.network in ("sasrec", "gru4rec"):
         size |= {"blocks": task.blocks, "item_features": features["item"].shape[1]}
         heads = {"heads": task.heads} if task.network == "sasrec" else {}
-        network, decode = builder(count, task.length_, names=scorer_names(task), **size, **heads)
-        for name in scorer_names(task):
+        names = [task.network, *(f"{task.network}_{member}" for member in range(1, task.members))]
+        network, decode = builder(count, task.length_, names=names, **size, **heads)
+        for name in names:
             _teach(network.get_layer(name).items, features["item"])
         return network, decode
     size |= {f"{name}_features": table.shape[1] for name, table in features.items()}
     kinds: dict[str, dict[str, Any]] = {
         "two_tower": {"hidden": task.hidden},
         "dcn": {"crosses": task.blocks},
-        "mf": {"shrink": task.shrink},
     }
-    own = kinds.get(task.network, {})
-    scorers = [
-        builder(len(known.users), count, known_users=task.known_users, name=name, **size, **own)
-        for name in scorer_names(task)
-    ]
-    made = _around(task, scorers, known)
-    for scorer in scorers:
-        for part in (scorer.items, scorer.taken):
-            _teach(part, features["item"])
-        if task.known_users:
-            _teach(scorer.users, features["user"])
+    own = {**kinds.get(task.network, {}), "by_takers": task.objective == "ratings"}
+    scorer = builder(len(known.users), count, known_users=task.known_users, name=task.network, **size, **own)
+    made = _around(task, scorer, known)
+    for name in ("users", "takers", "items", "taken"):
+        if hasattr(scorer, name):
+            _teach(getattr(scorer, name), features["item" if name in ("items", "taken") else "user"])
     return made
 
 
-def scorer_names(task: Recommender) -> list[str]:
-    """The names of the layers that score items, side by side."""
-    return [task.network, *(f"{task.network}_{member}" for member in range(1, task.members))]
-
-
-def _around(task: Recommender, scorers: list[Any], known: Catalogue) -> tuple[keras.Model, keras.Model | None]:
-    """The functional models around the layers that score items."""
-    scorer = scorers[0]
+def _around(task: Recommender, scorer: Any, known: Catalogue) -> tuple[keras.Model, keras.Model | None]:
+    """The functional models around the layer that scores items."""
     if task.objective == "ratings":
-        return recommenders.of_pairs(scorers, task.length_), None
+        return recommenders.of_pairs(scorer, task.length_), None
     if not task.negatives:
         return recommenders.over_all(scorer, task.length_), None
     own = task.batch_size / (task.batch_size + task.negatives)
@@ -106,8 +95,8 @@ def postprocess_of(task: Recommender, known: Catalogue) -> keras.Model:
     from dlkit.layers.rank_items import RankItems
 
     if task.objective == "ratings":
-        excess = keras.Input((task.members,), name="excess")
-        rating = keras.ops.clip(keras.ops.mean(excess, axis=1) + task.mean_rating_, *task.rating_range_)
+        excess = keras.Input((1,), name="excess")
+        rating = keras.ops.clip(excess[:, 0] + task.mean_rating_, *task.rating_range_)
         return keras.Model({"excess": excess}, {"rating": rating}, name="postprocess")
     rank = RankItems(known.items, task.top_k, name="rank")
     rank.build()

@@ -53,13 +53,14 @@ def _ranking(task: Recommender) -> Any:
 
 def _ratings(task: Recommender) -> Any:
     from dlkit.layers.rank_items import RankItems
-    from dlkit.recommender_stages import scorer_names
 
-    scorers = [task.stages_.network.get_layer(name) for name in scorer_names(task)]
-    layer = RankItems(task.stages_.preprocess.get_layer("reader").items, task.top_k, ratings=True)
+    scorer = task.stages_.network.get_layer(task.network)
+    reader = task.stages_.preprocess.get_layer("reader")
+    layer = RankItems(reader.items, task.top_k, ratings=True)
 
     def rank(read: dict[str, tf.Tensor], excluded: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        excess = tf.add_n([scorer(read["user"], read["history"]) for scorer in scorers]) / len(scorers)
+        takers = reader.takers_of(tf.range(len(reader.items) + 1))
+        excess = scorer(read["user"], read["history"], takers=takers)
         ratings = tf.clip_by_value(excess + task.mean_rating_, *task.rating_range_)
         return layer(ratings, read["seen"], read["cold"], excluded, k)
 

@@ -1,6 +1,7 @@
 """Embeddings that know features of what they embed."""
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -51,6 +52,14 @@ class FeaturedEmbedding(keras.layers.Layer):
         """The sum of the rows of (batch, any) numbers over the root of their count: (batch, width)."""
         count = ops.sum(ops.cast(numbers > 0, self.compute_dtype), axis=1, keepdims=True)
         return ops.sum(self(numbers), axis=1) / ops.sqrt(ops.maximum(count, 1))
+
+    def bags(self, numbers):
+        """What `bag` gives, of very many rows at a time: no vector is held twice."""
+        cells = tf.where(numbers > 0)
+        sums = tf.sparse.segment_sqrt_n(
+            self(), tf.cast(tf.gather_nd(numbers, cells), tf.int32), cells[:, 0], num_segments=tf.shape(numbers)[0]
+        )
+        return tf.ensure_shape(sums, [numbers.shape[0], self.width])
 
     def get_config(self):
         own = {"rows": self.rows, "width": self.width, "features": self.feature_count, "stddev": self.stddev}

@@ -1,8 +1,9 @@
-"""From the ids of a request to the items that a user has had."""
+"""From the ids of a request to the items that a user has had, and to the users that have had an item."""
 
 import itertools
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dlkit.text.vocabulary import lookup_table
@@ -22,19 +23,20 @@ class ReadHistory(keras.layers.Layer):
     - `history`: (batch, length) int32, the last items, the newest in the last place, 0 before them;
     - `seen`: (batch, any) int32, all of them, 0 in between;
     - `cold`: (batch,) bool, whether nothing at all is known; with `item_id`, whether the user or that item is not;
-    - `item`: (batch,) int32, with `item_id`.
+    - `item`: (batch,) int32, and `takers`: (batch, length) int32, users that have had it, 0 after them: with `item_id`.
 
     Args:
         users: list of str, the ids of known users.
         items: list of str, the ids of items.
         length: positive integer, width of `history`.
         known: integer, how many interactions of the users will be assigned by `remember`.
+        takers: bool, whether items will be asked about.
     """
 
-    def __init__(self, users, items, length, known=0, **kwargs):
+    def __init__(self, users, items, length, known=0, takers=False, **kwargs):
         super().__init__(**kwargs)
         self.users, self.items = list(users), list(items)
-        self.length, self.known = length, known
+        self.length, self.known, self.has_takers = length, known, takers
         self._users = lookup_table(["", *self.users], range(len(self.users) + 1), missing=0)
         self._items = lookup_table(["", *self.items], range(len(self.items) + 1), missing=0)
         self._convert_input_args = False  # Keras knows no string tensors
@@ -43,15 +45,22 @@ class ReadHistory(keras.layers.Layer):
         options = {"dtype": "int32", "initializer": "zeros", "trainable": False}
         self.taken = self.add_weight(shape=(self.known + 1,), name="taken", **options)
         self.starts = self.add_weight(shape=(len(self.users) + 2,), name="starts", **options)
+        if self.has_takers:
+            self.takers = self.add_weight(shape=(self.known + 1,), name="takers", **options)
+            self.taker_starts = self.add_weight(shape=(len(self.items) + 2,), name="taker_starts", **options)
         self.built = True
 
     def remember(self, counts, taken):
         """Takes what is known: (users,) how many items each has had, and (known,) int32, all of them one by one."""
-        starts = [0, 0]  # nobody has had nothing
-        for count in counts:
-            starts.append(starts[-1] + int(count))
-        self.starts.assign(starts)
+        counts, taken = np.fromiter(counts, np.int64), np.asarray(taken)
+        self.starts.assign(np.cumsum([0, 0, *counts]))  # nobody has had nothing
         self.taken.assign([*taken, 0])
+        if not self.has_takers:
+            return
+        random = np.random.RandomState(0)  # where an item has more users than count, the first ones are any
+        order = np.lexsort((random.permutation(len(taken)), taken))
+        self.takers.assign([*np.repeat(np.arange(1, len(counts) + 1), counts)[order], 0])
+        self.taker_starts.assign(np.searchsorted(taken[order], np.arange(len(self.items) + 2)))
 
     def numbers_of(self, ids):
         """The numbers of items, 0 for those that are not known: a string tensor to int32."""
@@ -68,7 +77,13 @@ class ReadHistory(keras.layers.Layer):
         if item_id is None:
             return {**made, "cold": tf.logical_and(user == 0, tf.reduce_all(seen == 0, 1))}
         item = self.numbers_of(item_id)
-        return {**made, "item": item, "cold": tf.logical_or(user == 0, item == 0)}
+        return {**made, "item": item, "takers": self.takers_of(item), "cold": tf.logical_or(user == 0, item == 0)}
+
+    def takers_of(self, items):
+        """(any,) numbers of items to (any, length) int32, users that have had each; 0 after them."""
+        start, stop = tf.gather(self.taker_starts, items), tf.gather(self.taker_starts, items + 1)
+        places = start[:, tf.newaxis] + tf.range(self.length)
+        return tf.where(places < stop[:, tf.newaxis], tf.gather(self.takers, tf.minimum(places, self.known)), 0)
 
     def last_of(self, numbers):
         """(batch, any) int32 with 0 wherever the same item comes again."""
@@ -115,8 +130,11 @@ class ReadHistory(keras.layers.Layer):
             "seen": keras.KerasTensor((rows, None), "int32"),
             "cold": keras.KerasTensor((rows,), "bool"),
         }
-        return spec if item_id is None else {**spec, "item": keras.KerasTensor((rows,), "int32")}
+        if item_id is not None:
+            spec["item"] = keras.KerasTensor((rows,), "int32")
+            spec["takers"] = keras.KerasTensor((rows, self.length), "int32")
+        return spec
 
     def get_config(self):
         own = {"users": self.users, "items": self.items, "length": self.length, "known": self.known}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, "takers": self.has_takers}

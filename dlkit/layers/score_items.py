@@ -1,8 +1,9 @@
 """How well items fit a user: the scoring parts of recommenders, one layer each.
 
 Call each with `user`: (batch,) int32, 0 for one who is not known, `history`: (batch, any) int32, numbers of items, 0
-for none, and `items`: (batch, any) int32, or nothing for all items. It returns (batch, the items) float32 logits; of
-all items (batch, 1 + items), with that of nothing first.
+for none, `items`: (batch, any) int32, or nothing for all items, and, where users who had them count, `takers`: (batch,
+any) int32, those of the one item of each row, or (1 + items, any), those of all items. It returns (batch, the items)
+float32 logits; of all items (batch, 1 + items), with that of nothing first.
 """
 
 import keras
@@ -21,21 +22,36 @@ class _Scores(keras.layers.Layer):
         dropout: float in [0, 1), of what is known of a user; the user's own embedding is dropped as a whole.
         user_features, item_features: how many features each has.
         known_users: whether users have embeddings; without, their history is all that counts.
+        by_takers: whether an item is known by users who had it too, as a user is by items.
     """
 
-    def __init__(self, users, items, width, dropout=0.0, user_features=0, item_features=0, known_users=True, **kwargs):
+    def __init__(
+        self,
+        users,
+        items,
+        width,
+        dropout=0.0,
+        user_features=0,
+        item_features=0,
+        known_users=True,
+        by_takers=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.sizes = {"users": users, "items": items, "width": width, "dropout": dropout}
-        self.sizes |= {"user_features": user_features, "item_features": item_features, "known_users": known_users}
+        self.sizes |= {"user_features": user_features, "item_features": item_features}
+        self.sizes |= {"known_users": known_users, "by_takers": by_takers}
 
     def build(self, *_):
         sizes, policy = self.sizes, self.dtype_policy
         width, rows = sizes["width"], sizes["items"] + 1
         self.items = FeaturedEmbedding(rows, width, sizes["item_features"], dtype=policy, name="items")
         self.taken = FeaturedEmbedding(rows, width, sizes["item_features"], dtype=policy, name="taken")
+        users = (sizes["users"] + 1, width, sizes["user_features"])
         if sizes["known_users"]:
-            features = sizes["user_features"]
-            self.users = FeaturedEmbedding(sizes["users"] + 1, width, features, dtype=policy, name="users")
+            self.users = FeaturedEmbedding(*users, dtype=policy, name="users")
+        if sizes["by_takers"]:
+            self.takers = FeaturedEmbedding(*users, dtype=policy, name="takers")
         self.drop = layers.Dropout(sizes["dropout"], dtype=policy)
         self.drop_user = layers.Dropout(sizes["dropout"], noise_shape=(None, 1), dtype=policy)
         self.bias = self.add_weight(shape=(rows,), initializer="zeros", name="bias")
@@ -52,21 +68,20 @@ class _Scores(keras.layers.Layer):
             known += self.drop_user(self.users(user), training=training)
         return self.drop(known, training=training)
 
-    def dot(self, known, items):
-        """Products of (batch, width) with items, and their biases: (batch, the items) float32."""
-        bias = ops.cast(self.bias, "float32")
+    def vectors_of(self, items, takers):
+        """What is known of the items: (batch, the items, width), of all (1 + items, width)."""
         if items is None:
-            products = ops.matmul(known, ops.transpose(self.items()))
-            return ops.cast(products, "float32") + bias
-        products = ops.einsum("bd,bid->bi", known, self.items(items))
-        return ops.cast(products, "float32") + ops.take(bias, items, axis=0)
+            return self.items() if takers is None else self.items() + self.takers.bags(takers)
+        found = self.items(items)
+        return found if takers is None else found + self.takers.bag(takers)[:, None, :]
 
-    def numbers(self, user, items):
-        """The numbers of the items, of all where none are given: (batch, the items)."""
-        if items is not None:
-            return items
-        every = ops.arange(self.sizes["items"] + 1, dtype="int32")
-        return ops.broadcast_to(every[None, :], (ops.shape(user)[0], self.sizes["items"] + 1))
+    def dot(self, known, items, takers):
+        """Products of (batch, width) with items, and their biases: (batch, the items) float32."""
+        bias, vectors = ops.cast(self.bias, "float32"), self.vectors_of(items, takers)
+        if items is None:
+            return ops.cast(ops.matmul(known, ops.transpose(vectors)), "float32") + bias
+        products = ops.einsum("bd,bid->bi", known, vectors)
+        return ops.cast(products, "float32") + ops.take(bias, items, axis=0)
 
     def get_config(self):
         return {**super().get_config(), **self.sizes}
@@ -76,29 +91,18 @@ class _Scores(keras.layers.Layer):
 class MatrixFactors(_Scores):
     """Products of two vectors: a user's own and a bag of those of the history, with an item's; and biases.
 
-    Source: SVD++ of Koren, 2008, doi:10.1145/1401890.1401944, equation 15; without vectors of users it is NSVD.
-
-    Args:
-        shrink: float, how much the squares of the vectors and biases that a rating touches add to its loss, as there:
-            rare users and items are shrunk by their few ratings alone, not at every step. Of given items only.
+    Source: SVD++ of Koren, 2008, doi:10.1145/1401890.1401944, equation 15; without vectors of users it is NSVD. With
+    takers an item has a bag too, as in Rendle et al., 2019, arXiv:1905.01395 ("flipped").
     """
-
-    def __init__(self, *args, shrink=0.0, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.sizes["shrink"] = shrink
 
     def build_more(self):
         shape = (self.sizes["users"] + 1,)
         self.user_bias = self.add_weight(shape=shape, initializer="zeros", name="user_bias")
 
-    def call(self, user, history, items=None, training=False):
+    def call(self, user, history, items=None, takers=None, training=False):
         known = self.known_of(user, history, training)
-        user_bias = ops.take(ops.cast(self.user_bias, "float32"), user, axis=0)[:, None]
-        if training and self.sizes["shrink"] and items is not None:
-            touched = (known, self.items(items), user_bias, ops.take(self.bias, items, axis=0))
-            squares = sum(ops.sum(ops.square(ops.cast(part, "float32"))) for part in touched)
-            self.add_loss(self.sizes["shrink"] * squares / ops.cast(ops.shape(user)[0], "float32"))
-        return self.dot(known, items) + user_bias
+        user_bias = ops.take(ops.cast(self.user_bias, "float32"), user, axis=0)
+        return self.dot(known, items, takers) + user_bias[:, None]
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -123,20 +127,23 @@ class TwoTowers(_Scores):
         self.inner.build((None, width))
         self.outer.build((None, hidden))
 
-    def call(self, user, history, items=None, training=False):
+    def call(self, user, history, items=None, takers=None, training=False):
         known = self.known_of(user, history, training)
-        return self.dot(known + self.outer(self.inner(known)), items)
+        return self.dot(known + self.outer(self.inner(known)), items, takers)
 
 
 class _Pairs(_Scores):
     """Logits of pairs: every item beside what is known of the user."""
 
-    def pair(self, user, history, items, training):
-        """(batch, the items, width) twice: the users and the items."""
-        numbers = self.numbers(user, items)
-        found = self.items(numbers)
+    def pair(self, user, history, items, takers, training):
+        """(batch, the items, width) twice, the users and the items; and the items' biases."""
+        found, bias = self.vectors_of(items, takers), ops.cast(self.bias, "float32")
+        if items is None:
+            found = ops.broadcast_to(found[None], (ops.shape(user)[0], *found.shape))
+        else:
+            bias = ops.take(bias, items, axis=0)
         known = self.known_of(user, history, training)[:, None, :]
-        return ops.broadcast_to(known, ops.shape(found)), found, ops.take(ops.cast(self.bias, "float32"), numbers, 0)
+        return ops.broadcast_to(known, ops.shape(found)), found, bias
 
     def stack(self, sizes, inputs):
         """Dense layers on top of each other."""
@@ -163,8 +170,8 @@ class NeuralFactors(_Pairs):
         self.top = layers.Dense(1, use_bias=False, dtype=policy, name="top")
         self.top.build((None, None, 2 * width))
 
-    def call(self, user, history, items=None, training=False):
-        known, found, bias = self.pair(user, history, items, training)
+    def call(self, user, history, items=None, takers=None, training=False):
+        known, found, bias = self.pair(user, history, items, takers, training)
         x = ops.concatenate([known, found], axis=-1)
         for dense in self.denses:
             x = dense(x)
@@ -197,8 +204,8 @@ class CrossedFeatures(_Pairs):
         self.top = layers.Dense(1, use_bias=False, dtype=policy, name="top")
         self.top.build((None, None, self.sizes["width"]))
 
-    def call(self, user, history, items=None, training=False):
-        known, found, bias = self.pair(user, history, items, training)
+    def call(self, user, history, items=None, takers=None, training=False):
+        known, found, bias = self.pair(user, history, items, takers, training)
         first = x = ops.concatenate([known, found, known * found], axis=-1)
         for cross in self.crosses:
             x = cross(first, x)

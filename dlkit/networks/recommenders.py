@@ -18,7 +18,7 @@ def _who(length):
 
 
 def mf(users, items, *, width=64, dropout=0.0, **options):
-    """The scoring layer of matrix factors; see `MatrixFactors` for all of these, `shrink` too."""
+    """The scoring layer of matrix factors; see `MatrixFactors` for all of these."""
     return MatrixFactors(users, items, width, dropout, **options)
 
 
@@ -70,16 +70,20 @@ def over_samples(scorer, length, positives, own):
     return keras.Model(inputs, {"logits": logits}, name="network")
 
 
-def of_pairs(scorers, length):
-    """The rating of one item for one user, less the mean rating, by scoring layers side by side.
+def of_pairs(scorer, length):
+    """The rating of one item for one user, less the mean rating.
 
     Returns:
-        keras.Model from `user`, `history` and `item` (batch,) int32 to `excess`: (batch, scorers) float32.
+        keras.Model from `user`, `history`, `item` (batch,) int32 and `takers` (batch, length) int32, users who had the
+        item, to `excess`: (batch, 1) float32.
     """
-    inputs = {**_who(length), "item": keras.Input((), dtype="int32", name="item")}
-    asked = inputs["user"], inputs["history"], keras.ops.expand_dims(inputs["item"], 1)
-    excess = [scorer(*asked) for scorer in scorers]
-    return keras.Model(inputs, {"excess": keras.ops.concatenate(excess, axis=1)}, name="network")
+    inputs = {
+        **_who(length),
+        "item": keras.Input((), dtype="int32", name="item"),
+        "takers": keras.Input((length,), dtype="int32", name="takers"),
+    }
+    asked = inputs["user"], inputs["history"], keras.ops.expand_dims(inputs["item"], 1), inputs["takers"]
+    return keras.Model(inputs, {"excess": scorer(*asked)}, name="network")
 
 
 def sasrec(items, length, *, width=64, blocks=2, heads=2, dropout=0.0, item_features=0, names=("sasrec",)):

@@ -43,12 +43,11 @@ class Recommender(Task):
     blocks: int = knob(2, "Layers of sasrec and gru4rec, crosses of dcn.", minimum=1)
     heads: int = knob(2, "Attention heads of sasrec; `width` is a multiple.", minimum=1)
     dropout: float = knob(0.2, "Dropout.", minimum=0, maximum=0.95)
-    shrink: float = knob(0.0, "L2 of the vectors and biases that a rating touches, for ratings by mf.", minimum=0)
     hide: float = knob(0.7, "Share of a history hidden in training, which the rest is to find.", minimum=0, maximum=1)
     negatives: int = knob(
         0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0
     )
-    members: int = knob(1, "Networks side by side whose mean answers: of sessions, or of ratings.", minimum=1)
+    members: int = knob(1, "Networks of sessions side by side, whose mean answers.", minimum=1)
     known_users: bool = knob(True, "Users have vectors of their own; else their items are all that counts.")
     max_items: int = knob(
         0,
@@ -91,10 +90,8 @@ class Recommender(Task):
             self.target = {"rating": Rating(aliases=("user_rating",))}
             self.answer = {"rating": Rating(), "cold": Flag()}
             self.headline = "r2"
-        elif self.members > 1 and self.network not in SESSION:
-            raise KnobError(f"`members` are for sasrec, gru4rec and ratings. Received: members={self.members}.")
-        if self.shrink and (self.network != "mf" or self.objective != "ratings"):
-            raise KnobError(f"`shrink` is for ratings by mf. Received: shrink={self.shrink}, {self.objective}.")
+        if self.members > 1 and self.network not in SESSION:
+            raise KnobError(f"`members` are for sasrec and gru4rec. Received: members={self.members}.")
         if self.network == "sasrec" and self.width % self.heads:
             raise KnobError(f"`width` must be a multiple of `heads`, {self.heads}. Received: width={self.width}.")
 
@@ -118,7 +115,8 @@ class Recommender(Task):
         self.length_ = min(self.max_items or usual, longest)
         self.pieces_ = -(-longest // self.length_)
         total = sum(map(len, known.taken))
-        reader = ReadHistory(known.users, known.items, self.length_, known=total, name="reader")
+        rated = self.objective == "ratings"
+        reader = ReadHistory(known.users, known.items, self.length_, known=total, takers=rated, name="reader")
         reader.build()
         reader.remember(map(len, known.taken), np.concatenate([*known.taken, np.zeros(0, np.int32)]))
         network, decode = network_of(self, known)
@@ -132,8 +130,10 @@ class Recommender(Task):
 
         read, reader = self.stages_.preprocess(features), self.stages_.preprocess.get_layer("reader")
         if self.objective == "ratings":
-            others = tf.where(read["history"] == read["item"][:, tf.newaxis], 0, read["history"])
-            tensors = {"user": read["user"], "history": others, "item": read["item"]}
+            user, item = read["user"][:, tf.newaxis], read["item"][:, tf.newaxis]
+            others = {"history": tf.where(read["history"] == item, 0, read["history"])}  # no rating tells of itself
+            others["takers"] = tf.where(read["takers"] == user, 0, read["takers"])
+            tensors = {"user": read["user"], "item": read["item"], **others}
             return tensors, {"excess": target["rating"][:, tf.newaxis] - self.mean_rating_}
         following = reader.numbers_of(target["next"])
         windows, rows = windows_of(reader, read, following, self.pieces_)

@@ -19,9 +19,13 @@ ITEMS = list("abcdef")  # numbers 1 to 6
 
 @pytest.fixture
 def reader():
-    reader = ReadHistory(["u", "v"], ITEMS, 3, known=5)
+    return remembering([2, 3], [1, 2, 4, 5, 6])
+
+
+def remembering(counts, taken, length=3):
+    reader = ReadHistory(["u", "v", "w"][: len(counts)], ITEMS, length, known=len(taken), takers=True)
     reader.build()
-    reader.remember([2, 3], [1, 2, 4, 5, 6])
+    reader.remember(counts, taken)
     return reader
 
 
@@ -49,6 +53,25 @@ def test_no_width_at_all_is_nothing(reader):
     assert made["history"].numpy().tolist() == [[0, 1, 2], [0, 0, 0]]
     assert reader(tf.constant(["u"]), item_id=tf.constant(["x"]))["cold"].numpy().tolist() == [True]
     assert reader(tf.constant(["u"]), item_id=tf.constant(["b"]))["item"].numpy().tolist() == [2]
+
+
+def test_an_item_has_its_users():
+    reader = remembering([3, 1, 2], [1, 2, 6, 2, 2, 4])
+    made = reader(tf.constant([""] * 4), item_id=tf.constant(["b", "f", "c", "x"]))
+    assert [sorted(row) for row in made["takers"].numpy().tolist()] == [[1, 2, 3], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    few = remembering([3, 1, 2], [1, 2, 6, 2, 2, 4], length=2).takers_of(tf.range(7)).numpy()
+    assert few.shape == (7, 2)
+    assert len(set(few[2])) == 2 and set(few[2]) <= {1, 2, 3}
+    assert few[4].tolist() == [3, 0]
+
+
+def test_bags_of_all_are_the_bags_of_each():
+    table = FeaturedEmbedding(5, 3, 2)
+    table.features.assign(np.random.default_rng(0).normal(size=(5, 2)))
+    numbers = np.array([[1, 2, 0], [0, 0, 0], [4, 0, 4], [3, 0, 0]], np.int32)
+    np.testing.assert_allclose(table.bags(tf.constant(numbers)), table.bag(numbers), rtol=1e-5, atol=1e-7)
+    by_hand = (table(np.array([1]))[0] + table(np.array([2]))[0]) / 2**0.5
+    np.testing.assert_allclose(table.bag(numbers)[0], by_hand, rtol=1e-5)
 
 
 def test_a_reader_comes_back_from_a_file(reader, tmp_path):

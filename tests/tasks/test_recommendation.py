@@ -7,7 +7,6 @@ import dlkit
 from dlkit.data.protocols import part
 from dlkit.data.samples.tastes import interactions
 from dlkit.errors import DataError, DlkitError, KnobError
-from dlkit.layers.score_items import MatrixFactors
 from dlkit.lazy import tf
 from dlkit.recommending import recommend_signature
 from dlkit.serving.signature import trace
@@ -162,7 +161,23 @@ def test_ratings_are_in_their_own_units(network):
     assert not answer["cold"]
     assert task.predict({"user_id": "nobody", "item_id": 1})["cold"]
     listed = task.recommend("u3", k=3)
-    assert all(2.0 <= score <= 4.0 for score in listed["scores"])
+    assert listed["items"]
+    for item, score in zip(listed["items"], listed["scores"], strict=True):  # ranked by what is answered one by one
+        assert score == pytest.approx(task.predict({"user_id": "u3", "item_id": item})["rating"], abs=1e-4)
+
+
+def test_no_rating_trains_on_itself():
+    """Neither the user's other items nor the item's other users hold the pair that is asked about."""
+    task = fitted(RATED, objective="ratings", network="mf", epochs=1)
+    columns = ("user_id", "item_id")
+    features = {name: tf.constant([str(value) for value in RATED[name]]) for name in columns}
+    tensors, _ = task.encode(features, {"rating": tf.constant(RATED["rating"], tf.float32)})
+    read = {name: value.numpy() for name, value in tensors.items()}
+    assert not (read["history"] == read["item"][:, None]).any()
+    assert not (read["takers"] == read["user"][:, None]).any()
+    asked = task.stages_.preprocess(features)
+    assert (asked["history"].numpy() == read["item"][:, None]).any(1).all()  # whereas an answer knows all there is
+    assert (asked["takers"].numpy() == read["user"][:, None]).any(1).mean() > 0.5
 
 
 def test_features_of_items_are_read_and_kept(tmp_path):
@@ -180,10 +195,8 @@ def test_features_of_items_are_read_and_kept(tmp_path):
 def test_knobs_that_do_not_fit_are_refused():
     with pytest.raises(KnobError, match="ratings need `network`"):
         dlkit.Recommender(objective="ratings", network="ease")
-    with pytest.raises(KnobError, match="`members` are for sasrec, gru4rec and ratings"):
+    with pytest.raises(KnobError, match="`members` are for sasrec and gru4rec"):
         dlkit.Recommender(members=2)
-    with pytest.raises(KnobError, match="`shrink` is for ratings by mf"):
-        dlkit.Recommender(network="mf", shrink=0.1)
     with pytest.raises(KnobError, match="multiple of `heads`"):
         dlkit.Recommender(network="sasrec", width=10, heads=4)
 
@@ -207,33 +220,11 @@ def test_real_ratings_train_and_beat_popularity(real_data):
     assert metrics["ndcg"] > 0.45 > metrics["baseline_ndcg"] + 0.15
 
 
-@pytest.mark.parametrize("network", ["sasrec", "mf"])
-def test_members_answer_by_their_mean(network):
+def test_members_answer_by_their_mean():
     """Of two members the answer is the mean of what each alone would give."""
-    rated = {"objective": "ratings"} if network == "mf" else {}
-    source = {**PAIRS, "rating": [1.0 + place % 5 for place in range(len(PAIRS["user_id"]))]}
-    task = fitted(source if rated else PAIRS, network=network, members=2, epochs=1, heads=1, **rated)
+    task = fitted(network="sasrec", members=2, epochs=1, heads=1)
     preprocess, answering, _ = task.stages_.answering()
-    asked = {"user_id": np.array([b"4"], object)}
-    asked |= {"item_id": np.array([b"3"], object)} if rated else {"recent": np.array([[b""]], object)}
-    read = preprocess({name: tf.constant(value, tf.string) for name, value in asked.items()})
-    layers = [task.stages_.network.get_layer(name) for name in (network, f"{network}_1")]
-    if rated:
-        alone = [layer(read["user"], read["history"], read["item"][:, None]).numpy()[0, 0] for layer in layers]
-        expected = np.clip(np.mean(alone) + task.mean_rating_, *task.rating_range_)
-        assert task.predict({"user_id": 4, "item_id": 3})["rating"] == pytest.approx(expected, abs=1e-4)
-    else:
-        alone = [layer(read["history"], last=True).numpy() for layer in layers]
-        assert np.abs(alone[0] - alone[1]).max() > 0.01
-        logits = answering({"history": read["history"]})["logits"]
-        np.testing.assert_allclose(logits, np.mean(alone, 0), atol=1e-5)
-
-
-def test_shrinking_is_of_what_a_rating_touches():
-    layer = MatrixFactors(3, 4, 2, shrink=0.5)
-    user, history, items = np.array([1]), np.array([[0, 0]]), np.array([[2]])
-    layer(user, history, items, training=True)
-    own, item = layer.users.embeddings.numpy()[1], layer.items.embeddings.numpy()[2]
-    assert float(layer.losses[0]) == pytest.approx(0.5 * float((own**2).sum() + (item**2).sum()), rel=1e-5)
-    layer(user, history, items, training=False)
-    assert not layer.losses
+    history = preprocess({"user_id": tf.constant(["4"]), "recent": tf.constant([[""]])})["history"]
+    alone = [task.stages_.network.get_layer(name)(history, last=True).numpy() for name in ("sasrec", "sasrec_1")]
+    assert np.abs(alone[0] - alone[1]).max() > 0.01
+    np.testing.assert_allclose(answering({"history": history})["logits"], np.mean(alone, 0), atol=1e-5)
