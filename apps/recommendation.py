@@ -2,12 +2,13 @@
 
 data      the built-in sample (400 invented users, 150 films)
 command   python apps/recommendation.py
+result    nDCG@10 0.36, hit rate 0.85; popularity 0.12 and 0.58; 24 s, 2026-11-23
 
 data      a csv, tsv or parquet table `user_id,item_id[,rating][,timestamp]`, or tfds:movielens/100k-ratings
 command   python apps/recommendation.py --data ratings.csv --network ease
           python apps/recommendation.py --data ratings.csv --protocol leave_last_out --network sasrec
-          python apps/recommendation.py --data ratings.csv --objective ratings --network mf --batch-size 512 \\
-              --epochs 20 --learning-rate 2e-3 --weight-decay 2 --dropout 0.5
+          python apps/recommendation.py --data ratings.csv --objective ratings --network mf --width 64 \\
+              --batch-size 1024 --learning-rate 4e-3 --weight-decay 3 --dropout 0 --epochs 10
 """
 
 from dlkit.recipe import recipe

@@ -30,20 +30,18 @@ from timing import knobs_of, median_ms
 
 K = 10
 NETWORKS: dict[str, dict[str, Any]] = {
-    "two_tower": {"width": 256, "learning_rate": 2e-3, "known_users": False, "dropout": 0.0},
-    "mf": {"width": 256, "learning_rate": 2e-3, "known_users": False, "dropout": 0.0},
+    "two_tower": {"known_users": False},
+    "mf": {"width": 256, "learning_rate": 2e-3, "known_users": False, "dropout": 0.0, "hide": 0.7},
     "neumf": {},
     "dcn": {},
     "sasrec": {"width": 64, "epochs": 40, "learning_rate": 2e-3, "dropout": 0.4},
     "gru4rec": {},
     "ease": {"epochs": 3},
 }
+RATED = {"width": 64, "batch_size": 1024, "learning_rate": 4e-3, "weight_decay": 3.0, "dropout": 0.0, "epochs": 10}
 RATINGS: dict[str, dict[str, Any]] = {
-    "mf": {"width": 64, "learning_rate": 4e-3, "weight_decay": 3.0, "dropout": 0.0},
-    "neumf": {},
-    "dcn": {},
+    name: {"objective": "ratings", **RATED} for name in ("mf", "two_tower", "neumf", "dcn")
 }
-RATED = {"objective": "ratings", "batch_size": 1024, "epochs": 10}
 
 
 def main() -> None:
@@ -73,7 +71,7 @@ def main() -> None:
         for name in peers if given.peers is None else given.peers:
             run_peer(name, peers[name], train, test, ranking)
         for name in networks if given.networks is None else given.networks:
-            run_task(name, {**({} if ranking else RATED), **networks[name], **knobs}, train, test)
+            run_task(name, {**networks[name], "seed": seed, **knobs}, train, test)
 
 
 def split(protocol: str, seed: int, held_out: bool) -> tuple[dict[str, list], dict[str, list]]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from dlkit.layers.featured_embedding import FeaturedEmbedding
+from dlkit.layers.relative_positions import RelativePositions
 from dlkit.layers.transformer_blocks import FAR, TransformerBlock
 
 
@@ -54,8 +55,9 @@ class _NextItems(keras.layers.Layer):
 class SelfAttentiveHistory(_NextItems):
     """A transformer that looks back.
 
-    Source: SASRec of Kang and McAuley, 2018, arXiv:1808.09781; blocks normalize before, not after, and places are
-    counted from the newest item.
+    Source: SASRec of Kang and McAuley, 2018, arXiv:1808.09781. Blocks normalize before, not after, and attention sees
+    how far apart items are, instead of an embedding for each place: what each step of a history learns holds at the
+    last one too, whose place alone is answered from.
 
     Args:
         heads: attention heads; the width is a multiple.
@@ -66,9 +68,10 @@ class SelfAttentiveHistory(_NextItems):
         self.sizes["heads"] = heads
 
     def build_more(self, steps):
+        del steps
         sizes, policy = self.sizes, self.dtype_policy
-        normal = keras.initializers.RandomNormal(stddev=0.05)
-        self.places = self.add_weight(shape=(steps, sizes["width"]), initializer=normal, name="places")
+        self.distances = RelativePositions(sizes["heads"], both_ways=False, name="distances")
+        self.distances.build()
         self.blocks = [
             TransformerBlock(sizes["heads"], 2 * sizes["width"], sizes["dropout"], dtype=policy, name=f"block_{number}")
             for number in range(sizes["blocks"])
@@ -79,11 +82,11 @@ class SelfAttentiveHistory(_NextItems):
     def states(self, history, training):
         """(batch, steps, width) after each item."""
         steps = tf.shape(history)[1]
-        x = self.items(history) * self.sizes["width"] ** 0.5
-        x = self.drop(x + ops.convert_to_tensor(self.places)[-steps:], training=training)
+        x = self.drop(self.items(history) * self.sizes["width"] ** 0.5, training=training)
         earlier = tf.linalg.band_part(tf.ones([steps, steps], tf.bool), -1, 0)
         seen = tf.logical_and(earlier, (history > 0)[:, tf.newaxis, :])[:, tf.newaxis]  # (batch, 1, steps, steps)
-        bias = tf.where(seen, 0.0, FAR)
+        places = tf.range(steps)
+        bias = tf.where(seen, tf.cast(self.distances(places, places), tf.float32), FAR)
         for block in self.blocks:
             x = block(x, bias)
         return x

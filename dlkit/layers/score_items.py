@@ -116,7 +116,7 @@ class TwoTowers(_Scores):
         hidden: width of the hidden layer.
     """
 
-    def __init__(self, *args, hidden=256, **kwargs):
+    def __init__(self, *args, hidden=64, **kwargs):
         super().__init__(*args, **kwargs)
         self.sizes["hidden"] = hidden
 

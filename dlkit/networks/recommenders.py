@@ -22,7 +22,7 @@ def mf(users, items, *, width=64, dropout=0.0, **options):
     return MatrixFactors(users, items, width, dropout, **options)
 
 
-def two_tower(users, items, *, width=64, hidden=256, dropout=0.0, **options):
+def two_tower(users, items, *, width=64, hidden=64, dropout=0.0, **options):
     """The scoring layer of two towers; `hidden` is the width of the user's hidden layer."""
     return TwoTowers(users, items, width, dropout, hidden=hidden, **options)
 

@@ -39,11 +39,11 @@ class Recommender(Task):
         choices=("two_tower", "mf", "sasrec", "gru4rec", "neumf", "dcn", "ease"),
     )
     width: int = knob(128, "Width of the embeddings.", minimum=1)
-    hidden: int = knob(256, "Width of the user's hidden layer, for two_tower.", minimum=1)
+    hidden: int = knob(64, "Width of the user's hidden layer, for two_tower.", minimum=1)
     blocks: int = knob(2, "Layers of sasrec and gru4rec, crosses of dcn.", minimum=1)
     heads: int = knob(2, "Attention heads of sasrec; `width` is a multiple.", minimum=1)
-    dropout: float = knob(0.2, "Dropout.", minimum=0, maximum=0.95)
-    hide: float = knob(0.7, "Share of a history hidden in training, which the rest is to find.", minimum=0, maximum=1)
+    dropout: float = knob(0.5, "Dropout.", minimum=0, maximum=0.95)
+    hide: float = knob(0.3, "Share of a history hidden in training, which the rest is to find.", minimum=0, maximum=1)
     negatives: int = knob(
         0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0
     )
