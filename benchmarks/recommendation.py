@@ -38,9 +38,20 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "gru4rec": {},
     "ease": {"epochs": 3},
 }
-RATED = {"width": 64, "batch_size": 1024, "learning_rate": 4e-3, "weight_decay": 3.0, "dropout": 0.0, "epochs": 10}
+RATED = {
+    "objective": "ratings",
+    "width": 64,
+    "batch_size": 1024,
+    "learning_rate": 4e-3,
+    "weight_decay": 3.0,
+    "dropout": 0.0,
+    "epochs": 10,
+}
 RATINGS: dict[str, dict[str, Any]] = {
-    name: {"objective": "ratings", **RATED} for name in ("mf", "two_tower", "neumf", "dcn")
+    "mf": RATED,
+    "two_tower": RATED,
+    "neumf": RATED,
+    "dcn": {**RATED, "width": 32},
 }
 
 

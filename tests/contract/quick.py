@@ -7,7 +7,7 @@ SMALL = {  # for a few steps
     "translation": {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 24},
     "question_answering": {"embedding": 16, "units": 8, "window": 160, "max_question": 24},
     "recommendation": {"width": 16, "hidden": 32},
-    "forecasting": {"units": 16, "members": 2},
+    "forecasting": {"units": 16, "members": 2, "batch_size": 16},
 }
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides. Measured on two devices after
 # four steps: 2e-5 by adamw, 1e-7 by sgd.

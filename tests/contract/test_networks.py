@@ -8,7 +8,9 @@ import pytest
 from independent import assert_served_as_predicted, lint
 from quick import small
 
+from dlkit.data.protocols import part
 from dlkit.data.read import read
+from dlkit.data.samples.tastes import interactions
 from dlkit.tasks import find_task, task_names
 
 NETWORKS = [
@@ -52,6 +54,20 @@ def test_the_loader_of_the_server_takes_every_network(exported, tools, cload, tm
     task, version = exported
     assert lint(tools, version)["problems"] == []
     table = read(task.samples()["test"], {**task.inputs, **task.target}).take(range(3))
+    assert_served_as_predicted(task, version, cload, table, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "network", ["mf", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two_tower", "neumf", "dcn"))]
+)
+def test_the_loader_of_the_server_takes_ratings(network, tools, cload, tmp_path):
+    """The other objective of recommenders, whose graph looks up who had the item too."""
+    held = part(interactions(), "random_80_20")
+    task = find_task("recommendation")(**small("recommendation", objective="ratings", network=network, epochs=1))
+    task.fit(held[0], verbose=0)
+    version = task.export(tmp_path / "ratings")
+    assert lint(tools, version)["problems"] == []
+    table = read(held[1], {**task.inputs, **task.target}).take(range(3))
     assert_served_as_predicted(task, version, cload, table, tmp_path)
 
 
