@@ -1,9 +1,11 @@
-"""Peak memory of training from a folder of images, and of training from ten times as many.
+"""Peak memory of training, and of training from ten times as much.
 
-python benchmarks/memory.py [--images N] [--times N]
+python benchmarks/memory.py [images|interactions|ratings|series] [--rows N] [--times N]
 
-Makes JPEG files of 96 x 96 pixels in a temporary folder, a noisy gradient across or down, and trains
-ImageClassifier(network="lenet", epochs=1) on each folder in a process of its own, whose largest resident set counts.
+Makes data in a temporary folder and trains on it for one epoch, each time in a process of its own, whose largest
+resident set counts: JPEG files of 96 x 96 pixels, a noisy gradient across or down, for an ImageClassifier; a csv
+file of random interactions, a hundred of each user, of 5,000 items, for a small Recommender that ranks or rates; or one
+of hourly series of 1,000 stamps for a small Forecaster.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from machine import print_machine
 SIDE = 96
 
 
-def make(folder: Path, count: int) -> None:
+def make_images(folder: Path, count: int) -> None:
     """Writes `count` images in two class folders."""
     import numpy as np
 
@@ -36,12 +38,55 @@ def make(folder: Path, count: int) -> None:
             (folder / label / f"{number}.jpg").write_bytes(tf.io.encode_jpeg(pixels).numpy())
 
 
-def train(folder: Path) -> None:
+def make_interactions(folder: Path, count: int) -> None:
+    """Writes `count` interactions; the share of an item falls with its number."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    with (folder / "rows.csv").open("w") as file:
+        file.write("user_id,item_id,rating,timestamp\n")
+        for user in range(count // 100):
+            items = (5_000 * random.random(100) ** 2).astype(int)
+            ratings = random.integers(1, 6, 100)
+            file.writelines(f"u{user},i{item},{ratings[row]},{row}\n" for row, item in enumerate(items))
+
+
+def make_series(folder: Path, count: int) -> None:
+    """Writes `count` rows of series of 1,000 hours."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    stamps = np.datetime64("2020-01-01T00") + np.arange(1_000)
+    with (folder / "rows.csv").open("w") as file:
+        file.write("unique_id,ds,y\n")
+        for series in range(count // 1_000):
+            values = random.normal(size=1_000).cumsum()
+            file.writelines(f"s{series},{stamp},{values[row]:.4f}\n" for row, stamp in enumerate(stamps))
+
+
+KINDS = {
+    "images": (make_images, 1_000, "", "ImageClassifier", {"network": "lenet"}),
+    "interactions": (make_interactions, 100_000, "rows.csv", "Recommender", {"width": 16}),
+    "ratings": (
+        make_interactions,
+        100_000,
+        "rows.csv",
+        "Recommender",
+        {"network": "mf", "objective": "ratings", "width": 16, "batch_size": 1024},
+    ),
+    "series": (make_series, 100_000, "rows.csv", "Forecaster", {"units": 16, "members": 1, "horizon": 24}),
+}
+
+
+def train(kind: str, folder: Path) -> None:
     """Trains, and prints the seconds and this process's largest resident set in MB."""
     import dlkit
 
+    _, _, file, task, knobs = KINDS[kind]
     begun = time.perf_counter()
-    dlkit.ImageClassifier(network="lenet", epochs=1).fit(str(folder), verbose=0)
+    getattr(dlkit, task)(epochs=1, **knobs).fit(str(folder / file), verbose=0)
     seconds = time.perf_counter() - begun
     print(f"{seconds:.1f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6:.0f}")
 
@@ -54,25 +99,28 @@ def in_child(*arguments: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=1_000, help="in the small folder (default: %(default)s)")
-    parser.add_argument("--times", type=int, default=10, help="as many in the large one (default: %(default)s)")
-    parser.add_argument("--make", nargs=2, metavar=("FOLDER", "COUNT"), help=argparse.SUPPRESS)
+    parser.add_argument("kind", nargs="?", choices=KINDS, default="images")
+    parser.add_argument("--rows", type=int, help="images or rows at first (default: 1,000 images, 100,000 rows)")
+    parser.add_argument("--times", type=int, default=10, help="as many the second time (default: %(default)s)")
+    parser.add_argument("--make", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--train", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.make:
-        return make(Path(given.make[0]), int(given.make[1]))
+        return KINDS[given.kind][0](given.make, given.rows)
     if given.train:
-        return train(given.train)
+        return train(given.kind, given.train)
     print_machine()
     peaks = []
-    for count in (given.images, given.times * given.images):
+    rows = given.rows or KINDS[given.kind][1]
+    for count in (rows, given.times * rows):
         with tempfile.TemporaryDirectory(prefix="dlkit-memory-") as folder:
-            in_child("--make", f"{folder}/images", str(count))
-            seconds, peak = in_child("--train", f"{folder}/images").split()
-        pixels = count * SIDE * SIDE * 3 / 1e6
+            data = f"{folder}/data"
+            in_child(given.kind, "--rows", str(count), "--make", data)
+            size = sum(path.stat().st_size for path in Path(data).rglob("*.*")) / 1e6
+            seconds, peak = in_child(given.kind, "--train", data).split()
         peaks.append(float(peak))
-        print(f"{count:6} images, {pixels:.0f} MB of pixels: {peak} MB at the peak, {seconds} s", flush=True)
-    print(f"{given.times} times the images: {peaks[1] / peaks[0]:.3f} times the peak memory")
+        print(f"{given.kind}, {count}, {size:.0f} MB of files: {peak} MB at the peak, {seconds} s", flush=True)
+    print(f"{given.times} times the data: {peaks[1] / peaks[0]:.3f} times the peak memory")
     return None
 
 

@@ -125,8 +125,10 @@ def train(name: str, save: str, victim: int, step: int) -> None:
     task = task_class(**knobs, **KNOBS.get(name, {}))
     columns = {**task.inputs, **task.target}
     samples = task.samples()
-    table = read(samples["train"], columns).take(range(ROWS))
-    held_out = read(samples["test"], columns).take(range(40))
+    table, held_out = (read(samples[part], columns) for part in ("train", "test"))
+    table, held_out = (  # again from the first row where a sample has fewer
+        part.take([row % len(part) for row in range(rows)]) for part, rows in ((table, ROWS), (held_out, 40))
+    )
 
     def work() -> None:
         task.fit(

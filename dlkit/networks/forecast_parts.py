@@ -65,7 +65,7 @@ def features_of_steps(inputs: dict[str, Any], shape: Shape) -> Any:
     if shape.static:
         parts.append(layers.RepeatVector(shape.horizon)(inputs["static"]))
     place = (ops.arange(shape.horizon, dtype="float32") + 1.0) / shape.horizon
-    parts.append(ops.zeros_like(calendar[:, :, :1]) + place[None, :, None])
+    parts.append(ops.ones_like(calendar[:, :, :1]) * place[None, :, None])  # Keras's sum is a BiasAdd XLA takes amiss
     return layers.Concatenate(name="steps_ahead")(parts)
 
 

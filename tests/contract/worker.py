@@ -55,8 +55,9 @@ def fit(task, strategy, rows=ROWS, **options):
 
 
 def sample(task, part, rows):
-    """The first rows of a part of the sample: the values by column."""
-    table = read(task.samples()[part], {**task.inputs, **task.target}).take(range(rows))
+    """The first rows of a part of the sample, again where it has fewer: the values by column."""
+    table = read(task.samples()[part], {**task.inputs, **task.target})
+    table = table.take([row % len(table) for row in range(rows)])
     return {name: table.columns[name] for name in table.columns}
 
 
