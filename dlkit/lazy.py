@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import random
 import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
+    import keras_rs
     import tensorflow as tf
 
 
@@ -22,7 +24,13 @@ class _Module:
 
     def __getattr__(self, attribute: str) -> Any:
         load_tensorflow()
-        return getattr(importlib.import_module(self._name), attribute)
+        if self._name not in sys.modules:
+            # Keras draws the seeds of weights from `random`, and so does keras_rs (0.4) while it is imported: the
+            # first model of a process would differ from the next.
+            drawn = random.getstate()
+            importlib.import_module(self._name)
+            random.setstate(drawn)
+        return getattr(sys.modules[self._name], attribute)
 
 
 def load_tensorflow() -> None:
@@ -61,3 +69,4 @@ def _stderr_held_back():
 if not TYPE_CHECKING:
     tf = _Module("tensorflow")
     keras = _Module("keras")
+    keras_rs = _Module("keras_rs")

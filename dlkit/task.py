@@ -167,6 +167,10 @@ class Task:
         """The rows to encode of those to train or validate on, once the stages are built."""
         return table
 
+    def asked(self, table: Table) -> Table:
+        """Rows such as requests bring, once the stages are built: a few are kept with the model, to prove exports."""
+        return table
+
     def questions(self, table: Table) -> Table:
         """The rows to be measured on of those of a source."""
         return table

@@ -149,6 +149,16 @@ def _cuts(windows: Windows, window: int, horizon: int) -> Iterator[tuple[int, di
             yield row, windows.window(row, max(0, origin - window), origin, end + horizon - origin, training=True)
 
 
+def asked(windows: Windows, window: int, horizon: int) -> Table:
+    """Of each row its last origin whose horizon is known, with the `window` steps before it."""
+    rows = []
+    for row in range(len(windows.table)):
+        before, after = windows.lengths(row)
+        origin = before if after else max(1, before - horizon)
+        rows.append((row, windows.window(row, max(0, origin - window), origin, horizon)))
+    return windows.made_of(rows)
+
+
 def questions(windows: Windows, window: int, horizon: int, origins: int, stride: int) -> Table:
     """Whole series as a rolling-origin backtest: the last `origins` of each, `stride` steps from one another.
 

@@ -1,8 +1,9 @@
 """Logits of sampled items, as those of all items would be."""
 
 import keras
-import keras_rs
 from keras import ops
+
+from dlkit.lazy import keras_rs
 
 FAR = -1e9  # of an item that must not count: its share is exactly 0
 

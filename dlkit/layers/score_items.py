@@ -7,10 +7,10 @@ float32 logits; of all items (batch, 1 + items), with that of nothing first.
 """
 
 import keras
-import keras_rs
 from keras import layers, ops
 
 from dlkit.layers.featured_embedding import FeaturedEmbedding
+from dlkit.lazy import keras_rs
 
 
 class _Scores(keras.layers.Layer):

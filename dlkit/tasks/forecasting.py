@@ -152,6 +152,11 @@ class Forecaster(Task):
         self._pieces = max(2, *(len(values) - self.horizon + 1 for values in made.columns["following"]))
         return made
 
+    def asked(self, table: Table) -> Table:
+        from dlkit.data.windows import asked
+
+        return asked(self.windows(table), self.stages_.preprocess.get_layer("reader").window, self.horizon)
+
     def questions(self, table: Table) -> Table:
         from dlkit.data.windows import questions
 

@@ -65,7 +65,7 @@ def start(task: Task, train: Table) -> None:
             raise
         except (ValueError, OSError) as error:  # how builders, tokenizers and Keras refuse their parameters
             raise DlkitError(f"the network cannot be built: {error}") from error
-    task.samples_ = _requests(task, task.cut(train), SAMPLES)
+    task.samples_ = _requests(task, task.asked(train), SAMPLES)
 
 
 def _requests(task: Task, table: Table, count: int) -> list[dict[str, Any]]:

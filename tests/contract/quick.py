@@ -11,7 +11,10 @@ SMALL = {  # for a few steps
 }
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides. Measured on two devices after
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
-STEADY = {name: {"optimizer": "sgd", "learning_rate": 0.01} for name in ("object_detection", "image_segmentation")}
+STEADY = {
+    name: {"optimizer": "sgd", "learning_rate": 0.01}
+    for name in ("object_detection", "image_segmentation", "recommendation")
+}
 LEARNS = {  # enough to be clearly better than the baseline
     "object_detection": {"width": 16, "image_size": 96, "epochs": 14, "mosaic": 0.0},
     "image_segmentation": {"width": 8, "depth": 3, "image_size": 64, "epochs": 5, "learning_rate": 0.01},

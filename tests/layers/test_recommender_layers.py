@@ -1,5 +1,8 @@
 """The parts of recommenders against answers by hand and by NumPy."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -258,3 +261,10 @@ def test_histories_are_cut_in_windows_and_shifted(reader):
     assert (before.numpy().tolist(), after.numpy().tolist()) == ([[0, 0, 4, 5]], [[0, 0, 5, 6]])
     wide = tf.constant([[0] * 20 + [1], [0] * 19 + [1, 2]])
     assert item_batches.cut(wide).shape[1] == 8
+
+
+def test_the_first_model_of_a_process_has_the_weights_of_the_next():
+    """Importing keras_rs draws from `random`, where Keras finds the seeds of weights."""
+    code = "import random; from dlkit.lazy import keras, keras_rs; keras.layers; random.seed(7); keras_rs.layers; "
+    code += "first = random.random(); random.seed(7); assert first == random.random()"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -48,6 +48,14 @@ def covariates():
     return task
 
 
+def test_requests_kept_to_prove_exports_are_windows(covariates):
+    assert covariates.samples_
+    for request in covariates.samples_:
+        length = len(request["ds"])
+        assert length == len(request["y"]) == len(request["temp"]) <= 12
+        assert len(request["open"]) == length + 4
+
+
 def request_of(task, length=20, row=0):
     table = task.parts["test"].take([row])
     made = {name: table.columns[name][0] for name in task.inputs}
