@@ -99,7 +99,9 @@ def type_name(hint: Any) -> str:
 
 def _check_value(value: Any, field: dataclasses.Field) -> None:
     choices = field.metadata["choices"]
-    if choices and not any(value == choice or (choice[-1] == ":" and value.startswith(choice)) for choice in choices):
+    if choices and not any(
+        value == choice or (choice.endswith(":") and value.startswith(choice)) for choice in choices
+    ):
         raise KnobError(f"`{field.name}` has no choice {value!r}. {nearest(value, choices)}")
     low, high = field.metadata["minimum"], field.metadata["maximum"]
     for number in value if isinstance(value, tuple) else (value,):

@@ -197,6 +197,10 @@ def test_knobs_that_do_not_fit_are_refused():
         dlkit.Recommender(objective="ratings", network="ease")
     with pytest.raises(KnobError, match="`members` are for sasrec and gru4rec"):
         dlkit.Recommender(members=2)
+    with pytest.raises(KnobError, match="leave_last_out"):
+        dlkit.Recommender(protocol="leave_one_out")
+    for protocol in ("", "leave_last_out", "by_time"):
+        assert dlkit.Recommender(protocol=protocol).protocol == protocol
     with pytest.raises(KnobError, match="multiple of `heads`"):
         dlkit.Recommender(network="sasrec", width=10, heads=4)
 
