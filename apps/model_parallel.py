@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.cli import guarded
+from dlkit.cli.flags import Parser, flags_of, refuse_unknown
+from dlkit.cli.main import guarded
 from dlkit.errors import DlkitError
-from dlkit.flags import Parser, flags_of, refuse_unknown
 from dlkit.lazy import keras, load_tensorflow, tf
 
 MEGABYTE = 2**20
@@ -53,7 +53,7 @@ def second_half(outputs: int, max_tokens: int, width: int, blocks: int) -> keras
         keras.Model from `hidden`: (batch, max_tokens, width) float32 and `padding_mask`: (batch, max_tokens) bool to
         logits: (batch, outputs) float32.
     """
-    from dlkit.layers.attention_pooling import AttentionPooling
+    from dlkit.tasks.sentiment.attention_pooling import AttentionPooling
 
     hidden = keras.Input((max_tokens, width), name="hidden")
     padding_mask = keras.Input((max_tokens,), dtype="bool", name="padding_mask")
@@ -180,7 +180,7 @@ def short(device: str) -> str:
 
 def batches(given: argparse.Namespace) -> tuple[list[tuple[Any, ...]], int, int]:
     """The batches of all steps, drawn anew in each epoch, with the vocabulary's size and the number of labels."""
-    from dlkit.data.samples.reviews import reviews
+    from dlkit.tasks.sentiment.sample import reviews
     from dlkit.text.words import Words
 
     rows = reviews()["train"]

@@ -71,7 +71,7 @@ def sources(data: str) -> tuple[Any, Any]:
     """Training and test data."""
     if data == "trees":
         return str(DATA / "trees" / "train"), str(DATA / "trees" / "test")
-    from dlkit.data.samples.scenes import scenes
+    from dlkit.vision.scenes import scenes
 
     columns = ("image", "boxes", "labels")
     train, test = scenes(1500, part="train"), scenes(200, part="test")
@@ -149,8 +149,8 @@ def print_digits() -> None:
     import numpy as np
     from sklearn.svm import SVC
 
-    from dlkit.data.samples.digits import digits
-    from dlkit.data.samples.scenes import drawn
+    from dlkit.vision.digits import digits
+    from dlkit.vision.scenes import drawn
 
     inks = {}
     for part, data in digits().items():

@@ -94,7 +94,7 @@ def _size(history: np.ndarray, season: int) -> float:
 
 
 def _filled(rows: Any) -> list[np.ndarray]:
-    from dlkit.metrics.forecasts import _filled as filled
+    from dlkit.tasks.forecasting.metrics import _filled as filled
 
     return [filled(np.asarray(row, np.float64)) for row in rows]
 

@@ -100,8 +100,8 @@ def run_task(network: str, knobs: dict[str, Any], train: Any, test: Any, seeds: 
 
 
 def run_peer(name: str, train: Any, test: Any, knobs: dict[str, Any]) -> None:
-    from dlkit.data.frequency import Step
-    from dlkit.metrics.forecasts import scale_of, score_forecasts
+    from dlkit.tasks.forecasting.frequency import Step
+    from dlkit.tasks.forecasting.metrics import scale_of, score_forecasts
 
     horizon, season = knobs["horizon"], 24 if knobs["horizon"] == 24 else 52
     step = Step(seconds=3600 if season == 24 else 7 * 86_400)

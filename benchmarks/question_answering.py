@@ -127,7 +127,7 @@ def accuracy(network: str, rows: int, held_out: bool, knobs: dict[str, Any]) -> 
 
 
 def print_lexical() -> None:
-    from dlkit.metrics.answers import score_answers
+    from dlkit.tasks.question_answering.metrics import score_answers
 
     _, test = sources(False)
     answers = [lexical(*pair) for pair in zip(test["question"], test["context"], strict=True)]

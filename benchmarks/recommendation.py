@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def split(protocol: str, seed: int, held_out: bool) -> tuple[dict[str, list], dict[str, list]]:
-    from dlkit.data.protocols import part
+    from dlkit.tasks.recommendation.protocols import part
 
     train, test = part(DATA / "ml100k" / "ratings.csv", protocol, seed=seed)
     return part(train, protocol, seed=seed + 1000) if held_out else (train, test)
@@ -108,7 +108,7 @@ def show(name: str, metrics: dict[str, Any], seconds: float) -> None:
 
 
 def run_peer(name: str, peer: Callable, train: dict, test: dict, ranking: bool) -> None:
-    from dlkit.metrics.items import score_items, score_ratings
+    from dlkit.tasks.recommendation.metrics import score_items, score_ratings
 
     begun = time.perf_counter()
     try:

@@ -104,7 +104,7 @@ def train(name: str, save: str, victim: int, step: int) -> None:
     import sys
     from pathlib import Path
 
-    from dlkit.cli import guarded
+    from dlkit.cli.main import guarded
     from dlkit.data.read import read
     from dlkit.lazy import keras, load_tensorflow
     from dlkit.tasks import find_task

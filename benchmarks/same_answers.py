@@ -33,8 +33,9 @@ def runs() -> Runs:
             made[f"{task}-{number}"] = (task, {"epochs": 1, **usual, **variant})
 
     add("image_classification", *({"network": name} for name in ("resnet", "mlp", "alexnet")),
-        {"network": "lenet", "image_size": 12, "class_weights": "balanced", "learning_rate": 0.005},
-        {"network": "mlp", "flip_average": True, "rand_augment": 0.5, "mixup": 0.2, "shift": 1})  # fmt: skip
+        {"network": "lenet", "image_size": 12, "class_weights": "balanced"},
+        {"network": "mlp", "flip_average": True, "rand_augment": 0.5, "mixup": 0.2, "shift": 1},
+        learning_rate=0.005)  # fmt: skip
     add("sentiment", *({"network": name, "class_weights": "balanced"} for name in ("mlp", "cnn", "gru", "transformer")),
         {"network": "lstm", "tokens": "characters"}, max_tokens=24)  # fmt: skip
     add("object_detection", *({"network": name} for name in ("centernet", "retinanet", "yolo_v8")),

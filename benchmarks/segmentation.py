@@ -52,7 +52,7 @@ def sources(data: str) -> tuple[Any, Any]:
     """Training and test data."""
     if data == "tissue":
         return str(DATA / "tissue" / "train"), str(DATA / "tissue" / "test")
-    from dlkit.data.samples.scenes import segmentation_sample
+    from dlkit.vision.scenes import segmentation_sample
 
     sample = segmentation_sample()
     return sample["train"], sample["test"]

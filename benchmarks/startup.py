@@ -30,7 +30,7 @@ HEAVY = {"import tensorflow": [sys.executable, "-c", "import tensorflow"], "pyth
 PROBE = """
 import contextlib, io, sys
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-    from dlkit.cli import main
+    from dlkit.cli.main import main
     {}
 print(*({{"tensorflow", "keras"}} & set(sys.modules)))
 """

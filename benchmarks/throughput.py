@@ -71,7 +71,7 @@ def task(epochs: int, **knobs) -> dlkit.ImageClassifier:
 
 
 def train_plain(images: np.ndarray, labels: np.ndarray, epochs: int, turns: Turns) -> None:
-    from dlkit.networks.resnet import cifar_resnet
+    from dlkit.tasks.image_classification.resnet import cifar_resnet
     from dlkit.training.optimizer import make_optimizer
 
     network = cifar_resnet(images.shape[1:], 10)

@@ -175,9 +175,9 @@ def decoding() -> None:
 
 def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
     """Two functions that write exactly so many tokens, greedily: by steps, and by the whole network each time."""
-    from dlkit.layers.steppers import stepper_of
     from dlkit.lazy import tf
-    from dlkit.text.subwords import START
+    from dlkit.tasks.translation.steppers import stepper_of
+    from dlkit.tasks.translation.subwords import START
 
     stepper = stepper_of(network, TOKENS)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from dlkit.launch import worker_environments
+from dlkit.cli.launch import worker_environments
 
 
 def start_workers(

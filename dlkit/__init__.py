@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from dlkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dlkit.task import Task
-    from dlkit.tasks.forecasting import Forecaster as Forecaster
-    from dlkit.tasks.image_classification import ImageClassifier as ImageClassifier
-    from dlkit.tasks.image_segmentation import ImageSegmenter as ImageSegmenter
-    from dlkit.tasks.object_detection import ObjectDetector as ObjectDetector
-    from dlkit.tasks.question_answering import QuestionAnswerer as QuestionAnswerer
-    from dlkit.tasks.recommendation import Recommender as Recommender
-    from dlkit.tasks.sentiment import SentimentClassifier as SentimentClassifier
-    from dlkit.tasks.translation import Translator as Translator
+    from dlkit.tasks.forecasting.task import Forecaster as Forecaster
+    from dlkit.tasks.image_classification.task import ImageClassifier as ImageClassifier
+    from dlkit.tasks.image_segmentation.task import ImageSegmenter as ImageSegmenter
+    from dlkit.tasks.object_detection.task import ObjectDetector as ObjectDetector
+    from dlkit.tasks.question_answering.task import QuestionAnswerer as QuestionAnswerer
+    from dlkit.tasks.recommendation.task import Recommender as Recommender
+    from dlkit.tasks.sentiment.task import SentimentClassifier as SentimentClassifier
+    from dlkit.tasks.translation.task import Translator as Translator
 
 
 def load(folder: str | Path) -> Task:
@@ -35,6 +35,35 @@ def load(folder: str | Path) -> Task:
     from dlkit.tasks import find_task
 
     return find_task(read_index(Path(folder))["task"]).load(folder)
+
+
+def split(
+    data: Any, task: Task, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+) -> tuple[Any, Any]:
+    """Parts labelled data into a source to train on and one to test on, as the rows of the task know how.
+
+    Ordinary rows are parted at random, a fifth to test on, with the proportions of their labels kept; series by time,
+    so that the last origins are tested on; interactions by the task's `protocol`.
+
+    Args:
+        data: as `Task.fit` takes it.
+        task: a task; its knobs, such as `seed`, `horizon` or `protocol`, say how.
+        columns: this task's column names to the data's own, where they differ.
+        data_dir: where TensorFlow Datasets lie.
+
+    Returns:
+        `train`, for `fit`, and `test`, for `evaluate`.
+
+    Raises:
+        DataError: the data cannot be read, or is too small.
+
+    Example:
+        >>> task = dlkit.SentimentClassifier()
+        >>> train, test = dlkit.split("reviews.csv", task)
+        >>> task.fit(train)
+        >>> task.evaluate(test)
+    """
+    return task.rows.split(task, data, columns=columns, data_dir=data_dir)
 
 
 def __getattr__(name: str) -> Any:
@@ -54,4 +83,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from dlkit.tasks import find_task, task_names
 
-    return ["DlkitError", "load", *(find_task(name).__name__ for name in task_names())]
+    return ["DlkitError", "load", "split", *(find_task(name).__name__ for name in task_names())]

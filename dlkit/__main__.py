@@ -2,7 +2,7 @@
 
 import sys
 
-from dlkit.cli import main
+from dlkit.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

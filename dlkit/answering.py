@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from dlkit.columns import batch_of, tensor_specs
+from dlkit.columns import Column, batch_of, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import tf
-
-if TYPE_CHECKING:
-    from dlkit.task import Task
 
 BATCH = 32
 _AROUND = ("Graph execution error", "Detected at node", "Detected unsupported", "Stack trace", 'File "', "[[")
@@ -27,11 +25,12 @@ class Answering:
     Calling it costs little more than the graph itself; `keras.Model.predict` on one row costs about sixty times it.
     """
 
-    def __init__(self, task: Task):
+    def __init__(self, inputs: Mapping[str, Column], answer: Callable[[dict[str, Any]], dict[str, Any]]):
+        """`answer` takes raw tensors of the inputs, batch first, to answer tensors."""
         from dlkit.serving.signature import Signature, trace
 
-        self._inputs = task.inputs
-        signature = Signature("serving_default", task.answer_tensors, tensor_specs(self._inputs))
+        self._inputs = inputs
+        signature = Signature("serving_default", answer, tensor_specs(inputs))
         self._graph = trace(signature)
 
     def __call__(self, table: Table) -> dict[str, list]:
@@ -68,9 +67,10 @@ def graph_message(error: Exception) -> str:
     return re.sub(r"{{.*?}} *", "", text).removeprefix("assertion failed: ").replace("row 0: ", "").strip("[] ")
 
 
-def rows_of(values: Any, inputs: Mapping[str, Any]) -> tuple[Table, bool]:
+def rows_of(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
     """What `predict` was given, as a table, and whether it was one row rather than a list."""
     names = list(inputs)
+    needed = [name for name, column in inputs.items() if not column.optional]
     if len(names) == 1 and not isinstance(values, Mapping):
         single = not next(iter(inputs.values())).many(values)
     else:
@@ -79,9 +79,9 @@ def rows_of(values: Any, inputs: Mapping[str, Any]) -> tuple[Table, bool]:
     if len(names) == 1 and not (rows and isinstance(rows[0], Mapping)):
         rows = [{names[0]: value} for value in rows]
     for number, row in enumerate(rows):
-        if not isinstance(row, Mapping) or any(name not in row for name in names):
-            raise DataError(f"input {number} must be a dict with {names}. Received: {type(row).__name__}.")
-    columns = {name: [row[name] for row in rows] for name in names}
+        if not isinstance(row, Mapping) or any(name not in row for name in needed):
+            raise DataError(f"input {number} must be a dict with {needed}. Received: {type(row).__name__}.")
+    columns = {name: [row.get(name, column.default) for row in rows] for name, column in inputs.items()}
     return Table("input", columns, _namer(columns[names[0]])), single
 
 
@@ -92,3 +92,11 @@ def _namer(values: Sequence[Any]) -> Callable[[int], str]:
         return repr(str(value)) if short else f"input {index}"
 
     return where
+
+
+def write_json_lines(task: Any, answers: Iterable[tuple[str, dict[str, Any]]], folder: Path, output: Path) -> None:
+    """Writes the answers to a folder's files, each with its file's path, as JSON lines."""
+    del task, folder
+    with output.open("w", encoding="utf-8") as file:
+        for path, answer in answers:
+            file.write(json.dumps({"file": path, **answer}, ensure_ascii=False) + "\n")

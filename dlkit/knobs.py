@@ -29,7 +29,8 @@ def knob(
     Args:
         default: its default value.
         help: what it does, with its unit, in one sentence.
-        choices: the allowed strings. One that ends in a colon allows every string that starts with it (`"preset:"`).
+        choices: the allowed strings, where the field's type is no `Literal` of them: one that ends in a colon allows every
+            string that starts with it (`"preset:"`).
         minimum: the smallest allowed number, itself allowed. Checked element by element for tuples.
         maximum: the largest allowed number, itself allowed.
     """
@@ -53,18 +54,37 @@ def check_names(task: type, names: Iterable[str]) -> None:
             raise KnobError(f"{task.__name__} has no knob {name!r}. {nearest(name, known)}")
 
 
+def choices_of(task: type) -> dict[str, tuple[str, ...]]:
+    """The strings that each knob of a task takes, none where it takes any value of its type.
+
+    They are those of its `Literal`, or of `knob(choices=...)`.
+    """
+    hints = typing.get_type_hints(task)
+    return {
+        field.name: typing.get_args(hints[field.name])
+        if typing.get_origin(hints[field.name]) is typing.Literal
+        else field.metadata["choices"]
+        for field in dataclasses.fields(task)
+    }
+
+
+def summary(kind: type) -> str:
+    """The first line of a class's docstring."""
+    return (kind.__doc__ or "").splitlines()[0]
+
+
 def check_values(task: Any) -> None:
     """Checks every knob of a task instance against its type, choices and range.
 
     Raises:
         KnobError: names the knob, what it takes and what it was given.
     """
-    hints = typing.get_type_hints(type(task))
+    hints, choices = typing.get_type_hints(type(task)), choices_of(type(task))
     for field in dataclasses.fields(task):
         value = coerce(getattr(task, field.name), hints[field.name], field.name)
         object.__setattr__(task, field.name, value)
         if value is not None:
-            _check_value(value, field)
+            _check_value(value, field, choices[field.name])
 
 
 def coerce(value: Any, hint: Any, name: str) -> Any:
@@ -76,6 +96,9 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
     if typing.get_origin(wanted) is tuple:
         if isinstance(value, (list, tuple)):
             return tuple(coerce(item, typing.get_args(wanted)[0], name) for item in value)
+    elif typing.get_origin(wanted) is typing.Literal:
+        if isinstance(value, str):
+            return value
     elif isinstance(value, bool) != (wanted is bool):
         pass  # Python takes True for 1
     elif wanted is float and isinstance(value, (int, float)):
@@ -93,12 +116,13 @@ def type_name(hint: Any) -> str:
         return " or ".join(type_name(option) for option in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
         return f"a list of {typing.get_args(hint)[0].__name__}"
+    if typing.get_origin(hint) is typing.Literal:
+        return "a string"
     names = {int: "an integer", float: "a number", str: "a string", bool: "True or False", types.NoneType: "None"}
     return names[hint]
 
 
-def _check_value(value: Any, field: dataclasses.Field) -> None:
-    choices = field.metadata["choices"]
+def _check_value(value: Any, field: dataclasses.Field, choices: tuple[str, ...]) -> None:
     if choices and not any(
         value == choice or (choice.endswith(":") and value.startswith(choice)) for choice in choices
     ):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import keras
     import keras_rs
     import tensorflow as tf
+    from keras import layers as layers
+    from keras import ops as ops
 
 
 class _Module:
@@ -69,4 +71,6 @@ def _stderr_held_back():
 if not TYPE_CHECKING:
     tf = _Module("tensorflow")
     keras = _Module("keras")
+    layers = _Module("keras.layers")
+    ops = _Module("keras.ops")
     keras_rs = _Module("keras_rs")

@@ -11,15 +11,17 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dlkit
 from dlkit.errors import DlkitError, KnobError, unwritable
 from dlkit.lazy import keras, load_tensorflow
+from dlkit.stages import Stages
+from dlkit.version import __version__
 
 if TYPE_CHECKING:
     from dlkit.task import Task
 
 FORMAT = 1
 INDEX = "dlkit.json"
+SHARED = ("dlkit.layers", "dlkit.text", "dlkit.vision", "dlkit.classification")  # where the layers of tasks may lie
 _FIELDS = {"format", "stages", "names", "dlkit", "task", "knobs", "fitted"}
 
 
@@ -63,7 +65,7 @@ def write(task: Task, folder: Path, *, finished: bool = True) -> None:
 
 def _state(task: Task) -> dict[str, Any]:
     fitted = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
-    return {"dlkit": dlkit.__version__, "task": task.task_name(), "knobs": task.knobs, "fitted": fitted}
+    return {"dlkit": __version__, "task": task.task_name(), "knobs": task.knobs, "fitted": fitted}
 
 
 def read(task_class: type[Task], folder: Path) -> Task:
@@ -78,21 +80,19 @@ def read(task_class: type[Task], folder: Path) -> Task:
     try:
         task = task_class(**index["knobs"])
     except KnobError as error:
-        raise DlkitError(
-            f"{folder} was saved by dlkit {index['dlkit']}, and this is {dlkit.__version__}: {error}"
-        ) from error
+        raise DlkitError(f"{folder} was saved by dlkit {index['dlkit']}, and this is {__version__}: {error}") from error
     restore(task, folder)
     return task
 
 
 def restore(task: Task, folder: Path) -> None:
     """Gives a task what `folder` holds beside the knobs."""
-    from dlkit.task import Stages
-
     load_tensorflow()
     index = read_index(folder)
     for name, value in index["fitted"].items():
         setattr(task, name, value)
+    if task.header_:
+        task.declare(task.header_)
     task.stages_ = Stages(**_read_stages(folder, index))
 
 
@@ -136,16 +136,18 @@ def knobs_of_run(folder: Path, task: str) -> dict[str, Any]:
 
 def _read_stages(folder: Path, index: dict[str, Any]) -> dict[str, keras.Model]:
     """The stages of a saved model, by name."""
-    from dlkit import layers, text
-
-    for package in (layers, text):  # importing a module registers the layers that the files name
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
+    for package in (*SHARED, f"dlkit.tasks.{index['task']}"):
+        _import_all(package)  # importing a module registers the layers that the files name
     part = folder / index["stages"]
     try:
         return {name: keras.models.load_model(part / f"{name}.keras", compile=False) for name in index["names"]}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(folder, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+
+def _import_all(package: str) -> None:
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        importlib.import_module(module.name)
 
 
 def _damaged(folder: Path, reason: Any) -> DlkitError:

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dlkit.cli import guarded
-from dlkit.flags import Parser, add_knobs, chosen_knobs, flags_of, refuse_unknown, summary
-from dlkit.run_options import add_run_options, run_options
+import dlkit
+from dlkit.cli.flags import Parser, add_knobs, add_run_options, chosen_knobs, flags_of, refuse_unknown, run_options
+from dlkit.cli.main import guarded
+from dlkit.knobs import summary
 from dlkit.tasks import find_task
 
 
@@ -27,7 +28,7 @@ def recipe(task_name: str, knobs: dict[str, Any] | None = None, argv: list[str] 
 
 
 def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
-    from dlkit.show import show_export
+    from dlkit.cli.show import show_export
 
     parser, task_class = _parser(task_name, knobs)
     given, unknown = parser.parse_known_args(argv)
@@ -36,7 +37,8 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
     task = task_class(**chosen_knobs(given, task_class, knobs))
     sources = {"train": given.data, "validation": given.validation, "test": given.test}
     if given.data and not given.test:
-        sources |= task.parted(given.data)
+        sources["train"], sources["test"] = dlkit.split(given.data, task)
+        print("data: part of --data is kept for the test (--test takes data of its own)")
     if not given.data:
         sources = task.samples()
         print(f"data: the built-in sample (--data takes your own; {Path(sys.argv[0]).name} --help)")
@@ -57,7 +59,7 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentPar
     kinds = "a folder, a csv, tsv, jsonl, parquet or npz file, or tfds:NAME"
     parser.add_argument("--data", help=f"{kinds}; default: the built-in sample")
     parser.add_argument("--validation", help="validation data; without it, a share of --data is held out")
-    parser.add_argument("--test", help="the data that the result is measured on; some tasks part --data without it")
+    parser.add_argument("--test", help="the data that the result is measured on; without it, a part of --data")
     parser.add_argument("--export", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_run_options(parser, save=f"models/{task_name}")
@@ -66,7 +68,7 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentPar
 
 
 def _train(task: Any, sources: dict[str, Any], given: argparse.Namespace) -> None:
-    from dlkit.show import show_history
+    from dlkit.cli.show import show_history
 
     begun = time.perf_counter()
     task.fit(sources["train"], sources.get("validation"), overwrite=not given.resume, **run_options(given))
@@ -76,7 +78,7 @@ def _train(task: Any, sources: dict[str, Any], given: argparse.Namespace) -> Non
 
 
 def _test(task: Any, test: Any, export: Path) -> None:
-    from dlkit.show import show_metrics
+    from dlkit.cli.show import show_metrics
 
     print("\non the test data, from the served answers:")
     show_metrics(task.evaluate(test))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self, final, overload
 
 from dlkit import model_folder
-from dlkit.answering import Answering, rows_of
-from dlkit.chain import Parted, chain
-from dlkit.columns import Column, Label, Labels
+from dlkit.answering import Answering, rows_of, write_json_lines
+from dlkit.columns import Column
+from dlkit.data.header import header_of
 from dlkit.data.read import read
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
 from dlkit.knobs import check_names, check_values, knob
 from dlkit.lazy import load_tensorflow, tf
-from dlkit.run_options import interval
+from dlkit.rows import Rows
+from dlkit.stages import Parted, Stages, chain
 
 if TYPE_CHECKING:
     import keras
@@ -27,51 +27,37 @@ if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
 
 
-@dataclass(frozen=True)
-class Stages:
-    """The functional models of a task. Each reads the tensors that it names and adds its own by name.
-
-    Attributes:
-        preprocess: raw input to the network's tensors.
-        network: what is trained.
-        postprocess: the network's outputs to the answer.
-        decode: replaces `network` when answering, for tasks that generate. Its weights are the network's own, in
-            their order; those that serve training alone come last in the network, and it lacks them.
-    """
-
-    preprocess: keras.Model
-    network: keras.Model
-    postprocess: keras.Model
-    decode: keras.Model | None = None
-
-    def answering(self) -> tuple[keras.Model, ...]:
-        """The models that the serving graph chains."""
-        return self.preprocess, self.decode or self.network, self.postprocess
-
-    def teach_decode(self) -> None:
-        """Gives `decode` the network's weights where it has copies: files hold the two apart."""
-        if self.decode is None:
-            return
-        copies = self.decode.weights
-        weights = self.network.weights[: len(copies)]
-        if any(copy is not weight for copy, weight in zip(copies, weights, strict=True)):
-            self.decode.set_weights([weight.numpy() for weight in weights])
-
-
 @dataclass(kw_only=True)
 class Task:
     """A task: knobs, and once fitted, the stages that answer.
 
-    A task is a subclass in a module of its own under `dlkit/tasks/`. It declares its columns and knobs, and gives
-    `build`, `loss`, `metrics`, `score` and `samples`; the rest is here and is not overridden. What it learns beside
-    the stages ends in `_`, can be written as JSON, and is saved with it.
+    A task is a subclass in `task.py` of a folder of its own under `dlkit/tasks/`. It declares its columns and knobs,
+    and overrides some of twelve methods; all others are final. What it learns beside the stages ends in `_`, can be
+    written as JSON, and is saved with it.
+
+    | method | who calls it, and when |
+    |---|---|
+    | `build` | `fit`, once: vocabularies, statistics, the functional models |
+    | `encode` | `fit`, for every chunk of rows, in the graph: the network's tensors and the training target |
+    | `augment` | training, for every batch, in the graph: random changes |
+    | `loss`, `metrics` | `keras.Model.compile` |
+    | `score` | `evaluate`: metrics of served answers |
+    | `samples` | the command line, the recipe and the tests, where no data is given |
+    | `signatures` | `export`: what is served beside the usual signatures |
+    | `present` | `predict`, for every answer: as a person wants it |
+    | `draw` | the recipe: a picture of answers |
+    | `declare` | `fit` and `evaluate`, before they read: columns that the data define |
+    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: the files of answers |
+
+    Two optional parts: `rows`, what it knows of the rows of a source beyond that they are rows (`dlkit.rows.Rows`), and
+    `padding`, by which they share batches (`dlkit.padding.Padding`).
     """
 
     epochs: int = knob(10, "Passes over the training rows.", minimum=1)
     batch_size: int = knob(32, "Rows per training step.", minimum=1)
-    optimizer: str = knob("adamw", "What updates the weights.", choices=("sgd", "adam", "adamw", "rmsprop"))
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adamw", "What updates the weights.")
     learning_rate: float = knob(1e-3, "The peak learning rate.", minimum=0)
-    schedule: str = knob("one_cycle", "How the learning rate moves.", choices=("constant", "cosine", "one_cycle"))
+    schedule: Literal["constant", "cosine", "one_cycle"] = knob("one_cycle", "How the learning rate moves.")
     warmup: float = knob(0.0, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
     momentum: float = knob(0.9, "Momentum; for adam and adamw, beta 1.", minimum=0, maximum=0.999)
     weight_decay: float = knob(0.0, "Decoupled weight decay of matrices and kernels.", minimum=0)
@@ -85,19 +71,25 @@ class Task:
     unfreeze_every: int = knob(
         0, "Thaw the next quarter of the frozen layers each so many epochs; 0 for never.", minimum=0
     )
-    precision: str = knob("float32", "Keras dtype policy.", choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = knob("float32", "Keras dtype policy.")
     cache_mb: int = knob(128, "Memory for encoded rows, in MB; more is kept on disk.", minimum=0)
     seed: int = knob(0, "Seed of weights, order, dropout and augmentation.", minimum=0, maximum=2**31 - 1)
 
-    # The columns, without annotations: an annotated one would be a knob. An instance may have its own.
+    # Without annotations: an annotated one would be a knob. An instance may have its own.
     inputs = dict[str, Column]()
     target = dict[str, Column]()
     answer = dict[str, Column]()
     also = dict[str, Column]()  # what further signatures answer
+    rows = Rows
+    padding = ()
+    frozen = (
+        None  # the first layers of the network not to train, as the knob `freeze` names them, where it is not asked
+    )
     network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
+    answer_writer = write_json_lines  # (task, answers with their files, folder, output)
 
-    def __new__(cls, *args: Any, **knobs: Any) -> Task:
+    def __new__(cls, *args: Any, **knobs: Any) -> Self:
         check_names(cls, knobs)
         return super().__new__(cls)
 
@@ -107,6 +99,7 @@ class Task:
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch
         self.samples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
+        self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._answering: Answering | None = None  # the traced serving graph, made at the first answer
 
@@ -119,8 +112,8 @@ class Task:
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
         """Raw rows to the network's tensors and training target, in the graph, with nothing random: it is cached.
 
-        Where a raw row makes any number of encoded ones, up to `pieces`, a third value says which raw row each is of:
-        (encoded rows,) int32, counted from the first that it was given.
+        A third value, (encoded rows,) float32, weighs rows in training, as Keras's sample weights do; it is no part of
+        the fingerprint. Of the tensors, `dlkit.rows.ROW` and `LENGTH` are not the network's.
         """
         raise NotImplementedError
 
@@ -141,58 +134,13 @@ class Task:
         """The built-in data: `train`, `validation` and `test`, each a source for `fit` and `evaluate`."""
         raise NotImplementedError
 
-    def select(self, table: Table) -> Table:
-        """The rows of a source to train on, with remarks on the others."""
-        return table
-
-    def parted(self, data: Any, **options: Any) -> dict[str, Any]:
-        """`train` and `test` of data without a test part, if the task knows a way; options as of `fit`.
-
-        Raises:
-            DlkitError: it knows none.
-        """
-        raise DlkitError("--data needs --test: the data that the result is measured on.")
-
-    def hold_out(self, table: Table, share: float) -> tuple[Table, Table | None]:
-        """The training rows, and those of them that are held out to validate on, None for a share of 0."""
-        from dlkit.data.split import split
-
-        if not share or len(table) < 2:
-            return table, None
-        first, column = next(iter(self.target.items()))
-        # Boxes and masks are as good as never the same twice: there are no proportions to keep.
-        return split(table, share, self.seed, by=first if isinstance(column, (Label, Labels)) else None)
-
-    def cut(self, table: Table) -> Table:
-        """The rows to encode of those to train or validate on, once the stages are built."""
-        return table
-
-    def asked(self, table: Table) -> Table:
-        """Rows such as requests bring, once the stages are built: a few are kept with the model, to prove exports."""
-        return table
-
-    def questions(self, table: Table) -> Table:
-        """The rows to be measured on of those of a source."""
-        return table
-
-    def check(self, table: Table) -> None:
-        """Refuses rows that the fitted task cannot be scored on. Raises DataError."""
-
-    def lengths(self, store: Any) -> Any:
-        """The length of each encoded row, (rows,) int, if rows of like length are to share a batch; else None."""
-        return None
-
-    def frozen(self) -> str:
-        """The first layers of the network not to train, as the knob `freeze` names them; "" for none."""
-        return self.freeze
-
-    def trim(self, tensors: Any) -> Any:
-        """A training batch without the padding that its rows have in common. Not called where shapes must not vary."""
-        return tensors
-
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         """Random changes of a training batch, drawn from (seed, step) alone."""
         return tensors, target
+
+    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """A served answer as a person wants it in Python; without padding, for one."""
+        return answer
 
     def draw(self, data: Any, path: Path) -> bool:
         """Writes a picture of answers to some of the data, if the task has one. Returns whether it has."""
@@ -202,26 +150,19 @@ class Task:
         """Further signatures to serve. One that is called `tensors` takes the place of the usual one."""
         return []
 
-    def remarks(self, store: Any) -> list[str]:
-        """What a person should know of the encoded rows: what had to be changed in them, and how often."""
-        return []
+    def declare(self, header: Sequence[str]) -> None:
+        """Declares `inputs` and `target` by the columns that a source has, before it is read.
 
-    def pieces(self) -> int:
-        """How many encoded rows `encode` makes of each raw one, at most: more than one where it cuts inputs up."""
-        return 1
+        Called for the data of `fit`, `evaluate` and `dlkit.split` by a task that overrides it; again when it is loaded,
+        with the header of the training data. A fitted task (`stages_`) keeps its columns.
 
-    def write_answers(self, answers: Iterable[tuple[str, dict[str, Any]]], folder: Path, output: Path) -> None:
-        """Writes the answers to a folder's files, each with its file's path; JSON lines, if a task knows no better."""
-        with output.open("w", encoding="utf-8") as file:
-            for path, answer in answers:
-                file.write(json.dumps({"file": path, **answer}, ensure_ascii=False) + "\n")
-
-    def weigher(self, store: Any) -> Callable[[Any], tf.Tensor | None]:
-        """A function from a batch's target to its rows' weights, or to None."""
-        return lambda target: None
+        Args:
+            header: the names of the source's columns; empty where it has none, as a folder.
+        """
 
     # What every task does.
 
+    @final
     def fit(
         self,
         data: Any,
@@ -274,7 +215,7 @@ class Task:
             Preempted: SIGTERM stopped the run, after a checkpoint; it ends the process with code 143.
         """
         load_tensorflow()
-        from dlkit.training.fit import Run, fit
+        from dlkit.training.fit import Run, fit, interval
         from dlkit.training.strategies import find_place
 
         place = find_place(strategy)  # before TensorFlow computes anything, after which it takes no new devices
@@ -294,10 +235,9 @@ class Task:
             tensorboard=tensorboard,
             verbose=verbose,
         )
-        wanted = {**self.inputs, **self.target}
-        train = self.select(read(data, wanted, rename=columns, data_dir=data_dir))
+        train = self.read(data, columns=columns, data_dir=data_dir).cleaned()
         if validation is not None:
-            validation = self.select(read(validation, wanted, rename=columns, data_dir=data_dir))
+            validation = self.read(validation, columns=columns, data_dir=data_dir).cleaned()
         self._answering = None
         history = fit(self, train, validation, run)
         gc.collect()  # networks and graphs are cycles: Python counts them, not their bytes, and lets several pile up
@@ -305,6 +245,7 @@ class Task:
             model_folder.write(self, Path(save))
         return history
 
+    @final
     def find_learning_rate(
         self,
         data: Any,
@@ -324,9 +265,30 @@ class Task:
         load_tensorflow()
         from dlkit.training.find_learning_rate import find_learning_rate
 
-        table = self.select(read(data, {**self.inputs, **self.target}, rename=columns, data_dir=data_dir))
-        return find_learning_rate(type(self)(**self.knobs), table, steps, Path(plot) if plot else None)
+        trial = type(self)(**self.knobs)
+        rows = trial.read(data, columns=columns, data_dir=data_dir).cleaned()
+        return find_learning_rate(trial, rows, steps, Path(plot) if plot else None)
 
+    @final
+    def read(self, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None) -> Rows:
+        """Reads labelled data into rows; sources as in `fit`. Raises DataError."""
+        if type(self).declare is not Task.declare:
+            header = header_of(data, data_dir)
+            if not hasattr(self, "stages_"):
+                self.header_ = header
+            self.declare(header)
+        return self.rows(self, read(data, {**self.inputs, **self.target}, rename=columns, data_dir=data_dir))
+
+    @overload
+    def predict(self, values: list[Any] | tuple[Any, ...]) -> list[dict[str, Any]]: ...
+
+    @overload
+    def predict(self, values: str | bytes | Path | Mapping[str, Any]) -> dict[str, Any]: ...
+
+    @overload
+    def predict(self, values: Any) -> Any: ...
+
+    @final
     def predict(self, values: Any) -> Any:
         """Answers one raw input with a dict, or a list of them with a list, in order.
 
@@ -339,6 +301,7 @@ class Task:
         shown = self.present_all(self.answers(table))
         return shown[0] if single else shown
 
+    @final
     def present_all(self, answers: dict[str, list]) -> list[dict[str, Any]]:
         """Served answers by column as one for each row, as `predict` gives them."""
         return [
@@ -348,20 +311,19 @@ class Task:
             for row in zip(*(answers[name] for name in self.answer), strict=True)
         ]
 
-    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """A served answer as a person wants it in Python; without padding, for one."""
-        return answer
-
+    @final
     def evaluate(
         self, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None
     ) -> dict[str, Any]:
         """Scores the served answers on labelled data; sources as in `fit`."""
         self._check_fitted()
-        table = self.questions(read(data, {**self.inputs, **self.target}, rename=columns, data_dir=data_dir))
-        self.check(table)
+        rows = self.read(data, columns=columns, data_dir=data_dir)
+        table = rows.evaluated()
+        rows.of(table).check()
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
         return self.score(targets, self.answers(table))
 
+    @final
     def export(self, directory: str | Path, *, version: int | None = None) -> Path:
         """Writes `directory/<version>/` for TensorFlow Serving, proven to answer as `predict` does.
 
@@ -377,14 +339,16 @@ class Task:
 
         return export_task(self, Path(directory), version)
 
+    @final
     def save(self, folder: str | Path) -> None:
         """Saves the fitted task; `dlkit.load` reads it. Of several workers that trained it, the first alone writes."""
         self._check_fitted()
         if self.is_chief:
             model_folder.write(self, Path(folder))
 
+    @final
     @classmethod
-    def load(cls, folder: str | Path) -> Task:
+    def load(cls, folder: str | Path) -> Self:
         """The task that `save` wrote.
 
         Raises:
@@ -392,18 +356,21 @@ class Task:
         """
         return model_folder.read(cls, Path(folder))
 
+    @final
     @classmethod
     def task_name(cls) -> str:
-        """The name that the task's module, command and app share."""
-        return cls.__module__.rpartition(".")[2]
+        """The name that the task's folder, command and app share."""
+        return cls.__module__.removesuffix(".task").rpartition(".")[2]
 
     # Inside.
 
+    @final
     @property
     def knobs(self) -> dict[str, Any]:
         """The knobs and their values."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    @final
     def answer_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The serving graph: raw tensors to answer tensors, batch first."""
         preprocess, network, postprocess = self.stages_.answering()
@@ -411,13 +378,15 @@ class Task:
         made = chain(preprocess, parted, postprocess)(tensors)
         return {name: made[name] for name in self.answer}
 
+    @final
     def answers(self, table: Table) -> dict[str, list]:
         """The served answers to a table's rows, by answer column. Raises DataError, naming the row."""
         self._check_fitted()
         if self._answering is None:
-            self._answering = Answering(self)
+            self._answering = Answering(self.inputs, self.answer_tensors)
         return self._answering(table)
 
+    @final
     def _check_fitted(self) -> None:
         if not hasattr(self, "stages_"):
             name = type(self).__name__

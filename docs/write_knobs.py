@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from dlkit.flags import knob_table
+from dlkit.cli.flags import knob_table
 from dlkit.tasks import find_task, task_names
 
 README = Path(__file__).parent.parent / "README.md"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlkit.launch import worker_environments
+from dlkit.cli.launch import worker_environments
 from dlkit.lazy import load_tensorflow
 from dlkit.tasks import task_names
 from dlkit.training.strategies import logical_cpus

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from dlkit.data.files import Choose, read_text
+from dlkit.data.bytes import Choose, read_text
 from dlkit.errors import DataError
 
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon"}

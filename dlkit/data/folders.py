@@ -3,62 +3,59 @@
 from __future__ import annotations
 
 import collections
-import os
-import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlkit.columns import Boxes, Column, Image, Label, Labels, Mask, Text
-from dlkit.data.files import decode, read_file
-from dlkit.data.match import quoted, wants
+from dlkit.columns import Column, Image, Label, Labels
+from dlkit.data.files import read_file
+from dlkit.data.listing import SPLITS, count_files, entries_of, files_in
+from dlkit.data.match import quoted
+from dlkit.data.reader import readers_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
-SUFFIXES = {Image: (".jpg", ".jpeg", ".png", ".bmp", ".gif"), Text: (".txt",)}
 # Not .json: a folder downloaded with a description often brings a metadata.json that is no table of files.
 _TABLES = tuple(
     f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in (".csv", ".tsv", ".jsonl", ".parquet")
 )
-IMAGES, MASKS = "images", "masks"  # the folders of a segmenter's training data
-SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
 
-def read_folder(path: Path, source: str, columns: dict[str, Column], rename: dict[str, str]) -> Table:
+def read_folder(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
     """One row a file, in sorted order.
 
     With a label among the columns, the label is the folder on the first level: `cat/2019/x.jpg` is a cat.
     Without one, every file below counts; of `images/` beside `masks/`, the images. A table `labels` or `metadata`
     (csv, tsv, jsonl, parquet) in the folder goes before either; its column `image` or `file_name` holds the files'
-    paths. Where boxes or masks are wanted, `read_annotated` reads a folder without a table. Hidden files are passed
-    over. Files of other kinds are passed over too, and a warning counts them.
+    paths. A folder without a table is first offered to the readers that the columns name. Hidden files are passed
+    over. Files of other kinds are passed over too, and a remark counts them.
     """
     table = _table_in(path, source)
     if table is not None:
         also = {name: ("image", "file_name") for name, column in columns.items() if isinstance(column, Image)}
         return read_file(table, f"{source.rstrip('/')}/{table.name}", columns, rename, also=also)
-    if wants(columns, Boxes) or wants(columns, Mask):
-        from dlkit.data.annotated import read_annotated
-
-        return read_annotated(path, source, columns)
+    for reader in readers_of(columns):
+        taken = reader.folder(path, source, columns)
+        if taken is not None:
+            return taken
     content, target = _roles(columns, source)
-    suffixes = SUFFIXES[type(columns[content])]
+    column = columns[content]
+    labels: list[str] | None = None
     if target is None:
-        beside_masks = suffixes is SUFFIXES[Image] and (path / IMAGES).is_dir() and (path / MASKS).is_dir()
-        files, skipped = files_in(path / IMAGES if beside_masks else path, suffixes)
+        beside = isinstance(column, Image) and (path / "images").is_dir() and (path / "masks").is_dir()
+        files, skipped = files_in(path / "images" if beside else path, column.suffixes)
         if not files:
-            raise DataError(f"{source} holds no {_kind(suffixes)}{_list_skipped(skipped)}.")
-        labels = None
+            raise DataError(f"{source} holds no {_kind(column)}{_list_skipped(skipped)}.")
     else:
-        files, labels, skipped = _classes(path, source, suffixes)
+        files, labels, skipped = _classes(path, source, column)
+    remarks = []
     if skipped:
         place = "" if target is None else " in class folders"
-        message = f"{source}: passed over {count_files(skipped)}. Only {_kind(suffixes)}{place} are read."
-        warnings.warn(message, stacklevel=5)  # where `read` was called
-    values: dict[str, Any] = {content: files if suffixes is SUFFIXES[Image] else [_text(file) for file in files]}
+        remarks.append(f"passed over {count_files(skipped)}. Only {_kind(column)}{place} are read")
+    values: dict[str, Any] = {content: [column.from_file(file) for file in files]}
     if target is not None and labels is not None:
         values[target] = labels
-    return Table(source, values, lambda row: str(files[row]))
+    return Table(source, values, lambda row: str(files[row]), remarks=remarks)
 
 
 def _table_in(path: Path, source: str) -> Path | None:
@@ -68,9 +65,9 @@ def _table_in(path: Path, source: str) -> Path | None:
     return found[0] if found else None
 
 
-def _roles(columns: dict[str, Column], source: str) -> tuple[str, str | None]:
+def _roles(columns: Mapping[str, Column], source: str) -> tuple[str, str | None]:
     """The column that files fill and the one that class folders fill."""
-    contents = [name for name, column in columns.items() if type(column) in SUFFIXES]
+    contents = [name for name, column in columns.items() if column.suffixes]
     targets = [name for name, column in columns.items() if isinstance(column, Label)]
     others = [name for name in columns if name not in (*contents, *targets)]
     if len(contents) != 1 or len(targets) > 1 or others:
@@ -83,12 +80,13 @@ def _roles(columns: dict[str, Column], source: str) -> tuple[str, str | None]:
     return contents[0], targets[0] if targets else None
 
 
-def _any_labels(columns: dict[str, Column]) -> bool:
+def _any_labels(columns: Mapping[str, Column]) -> bool:
     return any(isinstance(column, Labels) for column in columns.values())
 
 
-def _classes(path: Path, source: str, suffixes: tuple[str, ...]) -> tuple[list[Path], list[str], collections.Counter]:
-    kind, example = _kind(suffixes), f"{source.rstrip('/')}/CLASS/FILE{suffixes[0]}"
+def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[str], collections.Counter]:
+    suffixes = column.suffixes
+    kind, example = _kind(column), f"{source.rstrip('/')}/CLASS/FILE{suffixes[0]}"
     folders = [entry for entry in entries_of(path) if entry.is_dir()]
     if not folders:
         direct, skipped = files_in(path, suffixes)
@@ -118,53 +116,9 @@ def _classes(path: Path, source: str, suffixes: tuple[str, ...]) -> tuple[list[P
     return files, labels, skipped
 
 
-def files_in(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], collections.Counter]:
-    """Files of the wanted kind at any depth, sorted, and how many there are of each other suffix."""
-    files: list[Path] = []
-    skipped: collections.Counter[str] = collections.Counter()
-    for file in _walk(folder, set()):
-        if file.suffix.lower() in suffixes:
-            files.append(file)
-        else:
-            skipped[file.suffix.lower()] += 1
-    return files, skipped
-
-
-def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in seen:  # a link back up would give every file many times
-        return
-    seen.add(real)
-    for entry in entries_of(folder):
-        if entry.is_dir():
-            yield from _walk(entry, seen)
-        else:
-            yield entry
-
-
-def entries_of(folder: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"cannot read the folder {folder}: {error.strerror}.") from error
-
-
-def _text(file: Path) -> str:
-    try:
-        return decode(file.read_bytes(), str(file))
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}.") from error
-
-
-def _kind(suffixes: tuple[str, ...]) -> str:
-    return f"{'images' if suffixes is SUFFIXES[Image] else 'texts'} ({', '.join(suffixes)})"
+def _kind(column: Column) -> str:
+    return f"{column.kind}s ({', '.join(column.suffixes)})"
 
 
 def _list_skipped(skipped: collections.Counter) -> str:
     return f", only {count_files(skipped)}" if skipped else ""
-
-
-def count_files(skipped: collections.Counter) -> str:
-    total = sum(skipped.values())
-    counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5))
-    return f"{total} file{'' if total == 1 else 's'} ({counts}{', ...' if len(skipped) > 5 else ''})"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column
+from dlkit.data.bytes import read_bytes, read_text
 from dlkit.data.delimited import records_of
-from dlkit.data.files import read_bytes, read_text
 from dlkit.data.match import match_names
 from dlkit.data.read import read
 from dlkit.data.table import Table
@@ -20,7 +20,7 @@ ROWS = 200_000  # of a part
 
 
 def read_in_parts(
-    source: Any, columns: dict[str, Column], *, rename: dict[str, str] | None = None, data_dir: str | None = None
+    source: Any, columns: Mapping[str, Column], *, rename: Mapping[str, str] | None = None, data_dir: str | None = None
 ) -> Iterator[Table]:
     """The rows of a source as tables one after another: csv, tsv and parquet files are never in memory as a whole.
 
@@ -36,7 +36,7 @@ def read_in_parts(
         yield read(source, columns, rename=rename, data_dir=data_dir)
 
 
-def _delimited(path: Path, source: str, columns: dict[str, Column], rename: dict[str, str]) -> Iterator[Table]:
+def _delimited(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Iterator[Table]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             records = records_of(file, "\t" if path.suffix.lower() == ".tsv" else ",", source)
@@ -63,7 +63,7 @@ def _table(part: list[tuple[int, list[str]]], places: dict[str, int], header: li
     return Table(source, columns, lambda row: f"{source}, line {part[row][0]}")
 
 
-def _parquet(path: Path, source: str, columns: dict[str, Column], rename: dict[str, str]) -> Iterator[Table]:
+def _parquet(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Iterator[Table]:
     import pyarrow
     import pyarrow.parquet
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.files import Choose, read_text
+from dlkit.data.bytes import Choose, read_text
 from dlkit.errors import DataError
 
 

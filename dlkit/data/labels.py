@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Boxes, Column, Label, Labels
-from dlkit.data.match import wants
+from dlkit.columns import Column, Label
 from dlkit.errors import DataError
 
 
-def label_values(values: Any, name: str, columns: dict[str, Column], source: str, names: Any = None) -> Any:
+def label_values(values: Any, name: str, columns: Mapping[str, Column], source: str, names: Any = None) -> Any:
     """Values of a label column, class numbers replaced by their names; other columns come back as they are.
 
     Args:
-        values: for a Label, (rows,) or (rows, 1); for Labels, (rows, classes) of zeros and ones, but beside boxes a
-            class for each. Lists are left alone.
+        values: for a Label, (rows,) or (rows, 1); for a `one_hot` column, (rows, classes) of zeros and ones. Lists are
+            left alone.
         name: the column.
         columns: the wanted columns.
         source: the source, for a message.
@@ -27,7 +27,7 @@ def label_values(values: Any, name: str, columns: dict[str, Column], source: str
     column = columns[name]
     if isinstance(column, Label):
         return _one_each(values, name, source, names)
-    if isinstance(column, Labels) and values.ndim == 2 and values.dtype.kind in "biuf" and not wants(columns, Boxes):
+    if column.one_hot and values.ndim == 2 and values.dtype.kind in "biuf":
         return _any_number(values, name, source, names)
     return values
 

@@ -13,9 +13,9 @@ _LISTED = 20  # a wide table's header would drown the message
 
 
 def match_names(
-    columns: dict[str, Column],
+    columns: Mapping[str, Column],
     found: Iterable[str],
-    rename: dict[str, str],
+    rename: Mapping[str, str],
     source: str,
     *,
     also: Mapping[str, Sequence[str]] | None = None,
@@ -68,7 +68,7 @@ def quoted(names: Iterable[str]) -> str:
     return (", ".join(repr(name) for name in names[:_LISTED]) or "none") + more
 
 
-def by_kind(columns: dict[str, Column], held: Mapping[type[Column], Any], source: str) -> dict[str, Any]:
+def by_kind(columns: Mapping[str, Column], held: Mapping[type[Column], Any], source: str) -> dict[str, Any]:
     """What a source without column names holds for each wanted column, by the column's kind.
 
     Args:
@@ -83,14 +83,12 @@ def by_kind(columns: dict[str, Column], held: Mapping[type[Column], Any], source
     for name, column in columns.items():
         kind = next((kind for kind in held if isinstance(column, kind)), None)
         if kind is None:
-            kinds = ", ".join(kind.__name__.lower() for kind in held)
-            raise DataError(
-                f"{source} holds {kinds}: nothing for the column {name!r} ({type(column).__name__.lower()})."
-            )
+            kinds = ", ".join(kind.kind for kind in held)
+            raise DataError(f"{source} holds {kinds}: nothing for the column {name!r} ({column.kind}).")
         matched[name] = held[kind]
     return matched
 
 
-def wants(columns: dict[str, Column], kind: type[Column]) -> bool:
+def wants(columns: Mapping[str, Column], kind: type[Column]) -> bool:
     """Whether one of the wanted columns is of this kind."""
     return any(isinstance(column, kind) for column in columns.values())

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Boxes, Column, Mask
+from dlkit.columns import Column
+from dlkit.data.json_rows import cells_of
 from dlkit.data.labels import label_values
-from dlkit.data.match import match_names, quoted, wants
+from dlkit.data.match import match_names, quoted
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
 
-def read_memory(source: Any, columns: dict[str, Column], rename: dict[str, str]) -> Table | None:
+def read_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
     """The wanted columns of a Python object, or None if it cannot be read. Rows go by index, from 0."""
     if _is_frame(source):
         index = source.index.tolist()
@@ -31,7 +32,7 @@ def read_memory(source: Any, columns: dict[str, Column], rename: dict[str, str])
 
 
 def assign(
-    x: Any, y: Any, columns: dict[str, Column], rename: dict[str, str], source: str
+    x: Any, y: Any, columns: Mapping[str, Column], rename: Mapping[str, str], source: str
 ) -> dict[str, tuple[int, str | None]]:
     """Where each wanted column lies in (x, y): 0 or 1, and its key there (None: that part is one value).
 
@@ -64,7 +65,7 @@ def assign(
     return places
 
 
-def _from_pair(source: tuple, columns: dict[str, Column], rename: dict[str, str]) -> dict[str, Any]:
+def _from_pair(source: tuple, columns: Mapping[str, Column], rename: Mapping[str, str]) -> dict[str, Any]:
     if len(source) != 2:
         raise DataError(f"a tuple must be (x, y); y may be None. Received: a tuple of {len(source)}.")
     places = assign(*source, columns, rename, "the tuple (x, y)")
@@ -75,14 +76,12 @@ def _from_pair(source: tuple, columns: dict[str, Column], rename: dict[str, str]
     return values
 
 
-def _named(source: Any, columns: dict[str, Column], rename: dict[str, str], shown: str) -> dict[str, Any]:
+def _named(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], shown: str) -> dict[str, Any]:
     matched = match_names(columns, list(source.keys()), rename, shown)
     return {name: label_values(rows_of(source[key], name), name, columns, shown) for name, key in matched.items()}
 
 
-def _from_rows(source: list, columns: dict[str, Column], rename: dict[str, str]) -> Table:
-    from dlkit.data.json_rows import cells_of
-
+def _from_rows(source: list, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
     shown = "the list of rows"
     values, where = cells_of(
         source,
@@ -93,9 +92,10 @@ def _from_rows(source: list, columns: dict[str, Column], rename: dict[str, str])
     return Table(shown, values, where)
 
 
-def class_names(source: Mapping[str, Any], columns: dict[str, Column], shown: str) -> tuple[str, ...]:
-    """The names of all classes, which boxes and masks may bring along under `classes`."""
-    if "classes" not in source or "classes" in columns or not (wants(columns, Boxes) or wants(columns, Mask)):
+def class_names(source: Mapping[str, Any], columns: Mapping[str, Column], shown: str) -> tuple[str, ...]:
+    """The names of all classes, which a source may bring along under `classes` for columns that list them."""
+    lists = any(column.lists_classes for column in columns.values())
+    if "classes" not in source or "classes" in columns or not lists:
         return ()
     names = source["classes"]
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):

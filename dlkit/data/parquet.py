@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.files import Choose, read_bytes
+from dlkit.data.bytes import Choose, read_bytes
 from dlkit.errors import DataError
 
 
@@ -24,6 +24,13 @@ def read_parquet(path: Path, source: str, choose: Choose) -> tuple[dict[str, lis
         raise DataError(f"{source}: not a readable parquet file ({error}).") from error
     cells = {name: [_value(cell) for cell in table.column(column).to_pylist()] for name, column in matched.items()}
     return cells, lambda row: f"{source}, row {row + 1}"
+
+
+def names_of(path: Path, source: str) -> list[str]:
+    """The names of a file's columns. Raises DataError where it cannot be read."""
+    found: list[str] = []
+    read_parquet(path, source, lambda names, hint: found.extend(names) or {})
+    return found
 
 
 def _value(cell: Any) -> Any:

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Answers, Boxes, Column, Items, Labels, Text
-from dlkit.columns_series import Stamps
-from dlkit.data.aligned import aligned_paths, read_aligned
-from dlkit.data.match import quoted, wants
+from dlkit.columns import Column
+from dlkit.data.files import read_file
+from dlkit.data.folders import read_folder
+from dlkit.data.match import quoted
+from dlkit.data.memory import read_memory
+from dlkit.data.npz import read_npz
+from dlkit.data.reader import readers_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
@@ -32,9 +35,9 @@ ACCEPTED = (
 
 def read(
     source: Any,
-    columns: dict[str, Column],
+    columns: Mapping[str, Column],
     *,
-    rename: dict[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
     data_dir: str | None = None,
 ) -> Table:
     """Reads the wanted columns of a source. Images given as files stay paths; they are not opened here.
@@ -51,10 +54,7 @@ def read(
             - a tuple (x, y): x fills the first of `columns`, or is a dict or DataFrame of several; y fills
               the rest;
             - a finite tf.data.Dataset of (features, target) or of features alone, batched or not.
-            Where lists of items are wanted, a row is a user: see `dlkit.data.interactions.read_users`. Where stamps
-                are, a
-            row is a series: see `dlkit.data.series.read_series`.
-            A table is taken as it is.
+            The readers that the columns name know more: see `dlkit.data.reader`. A table is taken as it is.
         columns: the wanted columns by name, inputs first; the target only where it is wanted.
         rename: the source's own name for a wanted column: `{"text": "review"}`. Sources whose columns have no
             names (class folders, arrays) do not need it and pass it over.
@@ -72,34 +72,25 @@ def read(
     rename = rename or {}
     if isinstance(source, Table):
         return source
-    if wants(columns, Stamps):
-        from dlkit.data.series import read_series
-
-        return read_series(source, columns, rename, data_dir)
-    if wants(columns, Items):
-        from dlkit.data.interactions import read_users
-
-        return read_users(source, columns, rename, data_dir)
+    readers = readers_of(columns)
+    for reader in readers:
+        taken = reader.source(source, columns, rename, data_dir)
+        if taken is not None:
+            return taken
     for name in rename:
         if name not in columns:
             raise DataError(f"there is no column {name!r} to find under another name. {nearest(name, columns)}")
     table = _table(source, columns, rename, data_dir)
     _check_lengths(table)
     for name, column in columns.items():
-        if name in table.columns and not isinstance(column, Answers):  # a question may have none
+        if name in table.columns and not column.may_be_missing:
             _check_filled(table, name, column)
-    if wants(columns, Boxes):
-        from dlkit.data.boxes import check_objects
-
-        check_objects(table, columns)
-    if wants(columns, Answers):
-        from dlkit.data.answers import check_answers
-
-        check_answers(table, columns)
+    for reader in readers:
+        reader.finish(table, columns)
     return table
 
 
-def _table(source: Any, columns: dict[str, Column], rename: dict[str, str], data_dir: str | None) -> Table:
+def _table(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None) -> Table:
     if isinstance(source, str) and source.startswith("tfds:"):
         from dlkit.data.tfds_source import read_tfds
 
@@ -110,15 +101,13 @@ def _table(source: Any, columns: dict[str, Column], rename: dict[str, str], data
         from dlkit.data.tf_dataset import read_tf_dataset
 
         return read_tf_dataset(source, columns, rename)
-    from dlkit.data.memory import read_memory
-
     table = read_memory(source, columns, rename)
     if table is None:
         raise DataError(f"data of type {type(source).__name__} cannot be read. Expected {ACCEPTED}.")
     return table
 
 
-def _from_path(source: str, columns: dict[str, Column], rename: dict[str, str]) -> Table:
+def _from_path(source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
     if not source.strip():
         raise DataError(f"the name of the data is empty. Expected {ACCEPTED}.")
     path = Path(source).expanduser()
@@ -127,26 +116,14 @@ def _from_path(source: str, columns: dict[str, Column], rename: dict[str, str]) 
     except (OSError, ValueError):  # too long or with a null byte: a text by mistake
         is_folder = exists = False
     if is_folder:
-        from dlkit.data.folders import read_folder
-
         return read_folder(path, source, columns, rename)
-    if not exists and aligned_paths(source):
-        return read_aligned(aligned_paths(source), source, columns)
     if not exists:
         web = " To read from the web, download it first." if "://" in source else ""
         raise DataError(
             f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}.{web} Expected {ACCEPTED}."
         )
-    if path.suffix.lower() == ".tmx":
-        from dlkit.data.tmx import read_tmx
-
-        return read_tmx(path, source, columns, rename)
     if path.suffix.lower() == ".npz":
-        from dlkit.data.npz import read_npz
-
         return read_npz(path, source, columns, rename)
-    from dlkit.data.files import read_file
-
     return read_file(path, source, columns, rename)
 
 
@@ -172,12 +149,10 @@ def _check_filled(table: Table, name: str, column: Column) -> None:
     """Refuses a cell without a value; an empty text and an empty list of labels are values."""
     if column.optional:
         return
-    empty_allowed = isinstance(column, (Text, Labels))
     for row, value in enumerate(_scalars(table.columns[name])):
-        if _is_missing(value) or (not empty_allowed and isinstance(value, (str, bytes)) and not value.strip()):
-            kind = type(column).__name__.lower()
+        if _is_missing(value) or (not column.may_be_empty and isinstance(value, (str, bytes)) and not value.strip()):
             raise DataError(
-                f"{table.where(row)}: the {kind} in column {name!r} is empty. Fill it, or leave the row out."
+                f"{table.where(row)}: the {column.kind} in column {name!r} is empty. Fill it, or leave the row out."
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,16 +36,19 @@ class Table:
         """The values of one row, by column."""
         return {name: values[index] for name, values in self.columns.items()}
 
-    def raw(self, index: int, columns: dict[str, Column]) -> dict[str, Any]:
-        """One row as the graph takes it.
+    def raw(self, index: int, columns: Mapping[str, Column]) -> dict[str, Any]:
+        """One row as the graph takes it; for optional columns that the table lacks, their default.
 
         Raises:
             DataError: names the source, the row, the column and what is wrong with the value.
         """
         raw = {}
         for name, column in columns.items():
+            if name not in self.columns and not column.optional:
+                raise DataError(f"{self.source} has no column {name!r}. It has: {', '.join(self.columns)}.")
+            value = self.columns[name][index] if name in self.columns else column.default
             try:
-                raw[name] = column.raw(self.columns[name][index])
+                raw[name] = column.raw(value)
             except DataError as error:
                 raise type(error)(f"{self.where(index)}, column {name!r}: {error}") from error
         return raw

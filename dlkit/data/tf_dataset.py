@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Image, Labels, Mask
+from dlkit.columns import Column
 from dlkit.data.labels import label_values
 from dlkit.data.memory import assign
 from dlkit.data.table import Table
@@ -17,7 +17,7 @@ from dlkit.lazy import tf
 _SHOWN = "the tf.data.Dataset"
 
 
-def read_tf_dataset(dataset: Any, columns: dict[str, Column], rename: dict[str, str]) -> Table:
+def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
     """Reads a finite data set to its end, in its order, into memory.
 
     Features and target are a tensor or a dict of tensors. Whether an element is one row or a batch of them is
@@ -52,12 +52,12 @@ def _part(parts: tuple[Any, Any], place: tuple[int, str | None]) -> Any:
     return parts[part] if key is None else parts[part][key]
 
 
-def _batched(specs: dict[str, Any], columns: dict[str, Column]) -> bool:
+def _batched(specs: dict[str, Any], columns: Mapping[str, Column]) -> bool:
     answers = {}
     for name, spec in specs.items():
         if isinstance(spec, Mapping) or not isinstance(spec, tf.TensorSpec) or spec.shape.rank is None:
             raise DataError(f"{_SHOWN}: {name!r} must be a dense tensor of known rank. Received: {spec}.")
-        answers[name] = _is_batch(spec, columns[name])
+        answers[name] = columns[name].is_batch(spec.shape.as_list(), spec.dtype.name)
     if len(set(answers.values())) > 1:
         listed = ", ".join(f"{name}: {tuple(spec.shape)} {spec.dtype.name}" for name, spec in specs.items())
         raise DataError(
@@ -67,17 +67,8 @@ def _batched(specs: dict[str, Any], columns: dict[str, Column]) -> bool:
     return answers[next(iter(answers))]
 
 
-def _is_batch(spec: Any, column: Column) -> bool:
-    rank = spec.shape.rank
-    if isinstance(column, Image) and spec.dtype != tf.string:
-        return rank == 4 or (rank == 3 and spec.shape[-1] not in (1, 3, 4, None))
-    if isinstance(column, Mask) and spec.dtype != tf.string:
-        return rank == 4 or (rank == 3 and spec.shape[-1] != 1)
-    return rank > len(column.shape)
-
-
-def _multi_hot(values: list[Any], spec: Any, columns: dict[str, Column], name: str) -> Any:
+def _multi_hot(values: list[Any], spec: Any, columns: Mapping[str, Column], name: str) -> Any:
     """Rows of zeros and ones as labels. A free length means lists of labels instead."""
-    if values and isinstance(columns[name], Labels) and spec.shape[-1] is not None and spec.dtype != tf.string:
+    if values and columns[name].one_hot and spec.shape[-1] is not None and spec.dtype != tf.string:
         return label_values(np.stack(values), name, columns, _SHOWN)
     return values

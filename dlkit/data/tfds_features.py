@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from dlkit.columns import Boxes, Column, Image, Label, Labels, Mask, Text
-from dlkit.data.boxes import RelativeBoxes
-from dlkit.data.match import wants
+from dlkit.columns import Column
 from dlkit.errors import DataError
-
-_MASKS = ("mask", "segmentation_mask", "segmentation_label", "segmentation", "label")
 
 
 @dataclass(frozen=True)
@@ -38,49 +32,22 @@ def leaves(tfds: Any, features: Any) -> dict[str, Leaf]:
     return found
 
 
-def by_feature_kind(tfds: Any, found: dict[str, Leaf], columns: dict[str, Column]) -> dict[str, Sequence[str]]:
+def by_feature_kind(tfds: Any, found: Mapping[str, Leaf], columns: Mapping[str, Column]) -> dict[str, Sequence[str]]:
     """Column name to the one feature of its kind. Where there are several, there is none: the user must say which."""
-    boxes = [name for name, leaf in found.items() if _is_boxes(tfds, leaf)]
-    images = [name for name, leaf in found.items() if isinstance(leaf.feature, tfds.features.Image)]
-    masks = [name for name in _MASKS if name in images] or [
-        name for name in images if hasattr(found[name].feature, "names")
-    ]
-    masks = masks[:1] if wants(columns, Mask) else []
     also: dict[str, Sequence[str]] = {}
     for name, column in columns.items():
-        kind = {Label: tfds.features.ClassLabel, Text: tfds.features.Text}.get(type(column))
+        kind = getattr(tfds.features, column.feature) if column.feature else None
         names = [key for key, leaf in found.items() if leaf.inner is None and kind and isinstance(leaf.feature, kind)]
-        if isinstance(column, Boxes):
-            names = boxes
-        elif isinstance(column, Mask):
-            names = masks
-        elif isinstance(column, Image):
-            names = [key for key in images if key not in masks]
-        elif isinstance(column, Labels):
-            names = _several_labels(tfds, found, boxes if wants(columns, Boxes) else [])
+        if column.one_hot:
+            names = [key for key, leaf in found.items() if names_several(tfds, leaf.feature)]
         also[name] = names if len(names) == 1 else ()
     return also
 
 
-def by_language(info: Any, columns: dict[str, Column]) -> dict[str, Sequence[str]]:
-    """Columns of texts to the languages of a translation: from the first of its direction to the second."""
-    texts = [name for name, column in columns.items() if isinstance(column, Text)]
-    direction = info.supervised_keys or sorted(info.features)
-    return {name: [language] for name, language in zip(texts, direction, strict=False)}
-
-
-def values_of(
-    tfds: Any, leaf: Leaf, column: Column, examples: list[dict[str, Any]], image: Leaf | None, source: str
-) -> list[Any]:
-    """A column's value in each record: images as encoded, class numbers as names, boxes in pixels of their image."""
-    if isinstance(column, Boxes):
-        if image is None:
-            raise DataError(f"{source}: boxes in shares of an image need the image. Ask for it too.")
-        if not _is_boxes(tfds, leaf):
-            raise DataError(f"{source}: expected boxes in shares of the image (BBoxFeature). Received: {leaf.feature}.")
-        return [_boxes(leaf, image, example) for example in examples]
+def values_of(tfds: Any, leaf: Leaf, examples: list[dict[str, Any]], source: str) -> list[Any]:
+    """A feature's value in each record: images as encoded, class numbers as names."""
     feature, several = leaf.feature, leaf.inner is not None
-    if _names_several(tfds, feature):
+    if names_several(tfds, feature):
         feature, several = feature.feature, True
     if not isinstance(feature, tfds.features.ClassLabel):
         return [leaf.of(example) for example in examples]
@@ -94,7 +61,7 @@ def values_of(
 
 def class_names(tfds: Any, leaf: Leaf) -> tuple[str, ...]:
     """All names of a feature that has names: of labels, or of a mask's class ids."""
-    feature = leaf.feature.feature if _names_several(tfds, leaf.feature) else leaf.feature
+    feature = leaf.feature.feature if names_several(tfds, leaf.feature) else leaf.feature
     return tuple(feature.names) if getattr(feature, "num_classes", None) else ()
 
 
@@ -104,36 +71,8 @@ def kept_encoded(tfds: Any, feature: Any) -> bool:
     return isinstance(feature, tfds.features.Image) and feature.np_dtype.__name__ in ("uint8", "uint16")
 
 
-def _boxes(leaf: Leaf, image: Leaf, example: dict[str, Any]) -> RelativeBoxes:
-    boxes = np.asarray(leaf.of(example), np.float64).reshape(-1, 4)
-    others = example[leaf.key] if leaf.inner is not None else {}
-    crowd = np.asarray(others.get("is_crowd", np.zeros(len(boxes))), np.float64)
-    return RelativeBoxes(image.of(example), np.concatenate([boxes, crowd[:, None]], axis=1))
-
-
-def _is_boxes(tfds: Any, leaf: Leaf) -> bool:
-    """Whether a feature holds several boxes in shares of the image: ymin, xmin, ymax, xmax."""
-    feature = leaf.feature
-    if leaf.inner is None:
-        feature = feature.feature if isinstance(feature, tfds.features.Sequence) else None
-    usual = tfds.features.BBoxFeature().bbox_format
-    return isinstance(feature, tfds.features.BBoxFeature) and feature.bbox_format == usual
-
-
-def _several_labels(tfds: Any, found: dict[str, Leaf], boxes: list[str]) -> list[str]:
-    """Where the labels of rows lie that may have several: beside the boxes, if these are in a sequence."""
-    keys = {found[name].key for name in boxes if found[name].inner is not None}
-    if not keys:
-        return [name for name, leaf in found.items() if _names_several(tfds, leaf.feature)]
-    beside = {
-        name: leaf
-        for name, leaf in found.items()
-        if leaf.key in keys and isinstance(leaf.feature, tfds.features.ClassLabel)
-    }
-    return [name for name, leaf in beside.items() if leaf.inner == "label"] or list(beside)
-
-
-def _names_several(tfds: Any, feature: Any) -> bool:
+def names_several(tfds: Any, feature: Any) -> bool:
+    """Whether a feature holds any number of labels."""
     return isinstance(feature, tfds.features.Sequence) and isinstance(feature.feature, tfds.features.ClassLabel)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlkit.columns import Boxes, Column, Image, Labels, Mask
-from dlkit.data.match import match_names, wants
+from dlkit.columns import Column, Image
+from dlkit.data.match import match_names
+from dlkit.data.reader import readers_of
 from dlkit.data.table import Table
-from dlkit.data.tfds_features import by_feature_kind, by_language, class_names, kept_encoded, leaves, values_of
+from dlkit.data.tfds_features import by_feature_kind, class_names, kept_encoded, leaves, values_of
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
 from dlkit.lazy import load_tensorflow
@@ -17,32 +19,23 @@ from dlkit.lazy import load_tensorflow
 _SOURCE = re.compile(r"tfds:(?P<name>[^:]+)(:(?P<version>\d+\.\d+\.\d+))?(:(?P<split>.+))?")
 
 
-def read_tfds(source: str, columns: dict[str, Column], rename: dict[str, str], data_dir: str | None) -> Table:
+def read_tfds(source: str, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None) -> Table:
     """A split of a prepared data set: `tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, split `train` unless told.
 
     Features are found by name, else by kind where only one is of that kind: an Image, a ClassLabel, a Text.
-    The sides of a translation are its languages, in the direction of the set's `supervised_keys`.
-    Boxes and their labels lie in a sequence of features (`objects/bbox`), masks in an Image (`segmentation_mask`).
+    The readers that the columns name know where theirs lie.
     Images stay as they were encoded; class numbers become names.
     """
-    parts = _SOURCE.fullmatch(source)
-    if parts is None:
-        raise DataError(
-            f"cannot read {source!r}. Expected tfds:NAME[/CONFIG][:VERSION][:SPLIT], such as tfds:mnist:test."
-        )
-    load_tensorflow()
-    import tensorflow_datasets as tfds
-
-    folder = data_dir
-    if data_dir and "://" not in data_dir:  # gs://... stays as it is
-        folder = str(Path(data_dir).expanduser().absolute())
-    builder = _builder(tfds, parts["name"], parts["version"], folder)
+    parts, builder = _opened(source, data_dir)
     split = parts["split"] or "train"
     _check_split(builder, source, split)
+    import tensorflow_datasets as tfds
+
     found = leaves(tfds, builder.info.features)
     also = by_feature_kind(tfds, found, columns)
-    if isinstance(builder.info.features, tfds.features.Translation):
-        also |= by_language(builder.info, columns)
+    readers = readers_of(columns)
+    for reader in readers:
+        also |= reader.features(tfds, builder.info, found, columns)
     matched = match_names(columns, list(found), rename, source, also=also)
     chosen = {name: found[path] for name, path in matched.items()}
     keys = {leaf.key for leaf in chosen.values()}
@@ -55,10 +48,34 @@ def read_tfds(source: str, columns: dict[str, Column], rename: dict[str, str], d
     )
     examples = list(dataset.as_numpy_iterator())
     image = next((chosen[name] for name, column in columns.items() if isinstance(column, Image)), None)
-    values = {name: values_of(tfds, leaf, columns[name], examples, image, source) for name, leaf in chosen.items()}
-    named = Labels if wants(columns, Boxes) else Mask
-    classes = [class_names(tfds, leaf) for name, leaf in chosen.items() if isinstance(columns[name], named)]
+    values = {}
+    for name, leaf in chosen.items():
+        own = (reader.feature_values(tfds, leaf, columns[name], examples, image, source) for reader in readers)
+        given = next((found for found in own if found is not None), None)
+        values[name] = values_of(tfds, leaf, examples, source) if given is None else given
+    classes = [class_names(tfds, leaf) for name, leaf in chosen.items() if columns[name].lists_classes]
     return Table(source, values, lambda row: f"{source}, record {row + 1}", classes[0] if classes else ())
+
+
+def features_of(source: str, data_dir: str | None) -> list[str]:
+    """The names of a prepared data set's features. Raises DataError."""
+    return list(_opened(source, data_dir)[1].info.features)
+
+
+def _opened(source: str, data_dir: str | None) -> tuple[re.Match[str], Any]:
+    """The parts of a source's name, and the builder of its data set."""
+    parts = _SOURCE.fullmatch(source)
+    if parts is None:
+        raise DataError(
+            f"cannot read {source!r}. Expected tfds:NAME[/CONFIG][:VERSION][:SPLIT], such as tfds:mnist:test."
+        )
+    load_tensorflow()
+    import tensorflow_datasets as tfds
+
+    folder = data_dir
+    if data_dir and "://" not in data_dir:  # gs://... stays as it is
+        folder = str(Path(data_dir).expanduser().absolute())
+    return parts, _builder(tfds, parts["name"], parts["version"], folder)
 
 
 def _builder(tfds: Any, name: str, version: str | None, data_dir: str | None) -> Any:

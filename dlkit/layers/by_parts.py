@@ -1,7 +1,6 @@
 """A model on many rows, some at a time: memory does not grow with them."""
 
-import keras
-import tensorflow as tf
+from dlkit.lazy import keras, tf
 
 
 def by_parts(model, tensors, rows):

@@ -2,8 +2,7 @@
 
 import math
 
-import keras
-import tensorflow as tf
+from dlkit.lazy import keras, tf
 
 
 @keras.saving.register_keras_serializable("dlkit")

@@ -1,8 +1,6 @@
 """The blocks of an encoder-decoder transformer, which write token by token as they were taught in whole."""
 
-import keras
-import tensorflow as tf
-from keras import layers
+from dlkit.lazy import keras, layers, tf
 
 FAR = -1e9  # added to the score of a key that must not be seen: its weight is exactly 0
 

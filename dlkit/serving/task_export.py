@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from dlkit.chain import chain
 from dlkit.columns import Column, stack, tensor_specs
-from dlkit.flags import summary
+from dlkit.knobs import summary
 from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
 from dlkit.serving.goldens import Goldens
 from dlkit.serving.requests import classify_goldens, serialized_examples
 from dlkit.serving.signature import Signature, classify_signature, examples_signature, trace
+from dlkit.stages import chain
 
 if TYPE_CHECKING:
     from dlkit.task import Task

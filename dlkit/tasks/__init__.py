@@ -1,4 +1,4 @@
-"""The tasks, found by their modules: adding one adds a file here."""
+"""The tasks, found by their folders: adding one adds a folder here, whose `task.py` defines it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def task_names() -> list[str]:
-    """The names of all tasks, which are their modules', commands' and apps'."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """The names of all tasks, which are their folders', commands' and apps'."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
 
 
 def find_task(name: str) -> type[Task]:
@@ -25,7 +25,7 @@ def find_task(name: str) -> type[Task]:
         raise DlkitError(f"there is no task {name!r}. {nearest(name, task_names())}")
     from dlkit.task import Task
 
-    module = importlib.import_module(f"{__name__}.{name}")
+    module = importlib.import_module(f"{__name__}.{name}.task")
     classes = [
         member
         for member in vars(module).values()

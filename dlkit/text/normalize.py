@@ -10,7 +10,8 @@ import sys
 import unicodedata
 
 import numpy as np
-import tensorflow as tf
+
+from dlkit.lazy import tf
 
 # Kinds of code points.
 SPACE = 1  # ends a token and is dropped

@@ -4,8 +4,7 @@ import collections
 import itertools
 import pathlib
 
-import keras
-import tensorflow as tf
+from dlkit.lazy import keras, tf
 
 FIRST = 2  # id of a vocabulary's first entry: 0 is padding, 1 the unknown token
 COUNTING_BATCH = 2048  # texts split at a time while learning a vocabulary

@@ -3,10 +3,9 @@
 import functools
 import unicodedata
 
-import keras
 import numpy as np
-import tensorflow as tf
 
+from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.normalize import ALONE, JOINED, SPACE, WORD, within
 from dlkit.text.vocabulary import check_tokenizer, lookup_table, token_specs

@@ -1,8 +1,6 @@
 """Words and punctuation marks as tokens."""
 
-import keras
-import tensorflow as tf
-
+from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
 

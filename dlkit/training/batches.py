@@ -6,31 +6,31 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dlkit.lazy import tf
+from dlkit.padding import lengths_of, trim
 from dlkit.training.order import Order, training_batches
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
-    from dlkit.task import Task
+    from dlkit.training.trainable import Trainable
 
 
-def order_of(task: Task, store: Store, strategy: tf.distribute.Strategy) -> Order:
+def order_of(task: Trainable, store: Store, strategy: tf.distribute.Strategy) -> Order:
     """Which rows each step of a task takes under a strategy."""
     if isinstance(strategy, tf.distribute.TPUStrategy):  # which knows no varying shapes
         multiple = strategy.num_replicas_in_sync
         return Order(store.rows, task.batch_size, task.seed, multiple=multiple)
-    return Order(store.rows, task.batch_size, task.seed, task.lengths(store))
+    return Order(store.rows, task.batch_size, task.seed, lengths_of(store, task.padding))
 
 
-def batches_of(task: Task, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:
+def batches_of(task: Trainable, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:
     """The training batches of a task, encoded, in order, augmented and weighted, from the step that it is given on."""
-    weigh = task.weigher(store)  # reads all targets: once for a run
+    weights = store.weights
 
-    def finish(row: Any, step: tf.Tensor) -> tuple:
+    def finish(row: Any, rows: tf.Tensor, step: tf.Tensor) -> tuple:
         tensors, target = row
-        weights = weigh(target)
         if not order.fixed_size:
-            tensors = task.trim(tensors)
+            tensors = trim(tensors, task.padding)
         tensors, target = task.augment(tensors, target, step)
-        return (tensors, target) if weights is None else (tensors, target, weights)
+        return (tensors, target) if weights is None else (tensors, target, tf.gather(weights, rows))
 
     return lambda step: training_batches(store, order, epochs=task.epochs, first_step=step, finish=finish)

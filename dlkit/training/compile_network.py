@@ -13,11 +13,11 @@ from dlkit.training.optimizer import make_optimizer
 from dlkit.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from dlkit.task import Task
+    from dlkit.training.trainable import Trainable
 
 
 def compile_network(
-    task: Task, steps: int, strategy: tf.distribute.Strategy | None = None, *, jit_compile: bool = False
+    task: Trainable, steps: int, strategy: tf.distribute.Strategy | None = None, *, jit_compile: bool = False
 ) -> tuple[Trainer, list[keras.layers.Layer]]:
     """The compiled model that trains the network's weights, and the layers that are frozen in it.
 
@@ -35,7 +35,7 @@ def compile_network(
         trained = _copy(network) if several else network
         trainer = Trainer(trained.input, trained.output, name=network.name, rows=task.batch_size)
         optimizer = make_optimizer(task, trainer, steps * task.epochs)
-        frozen = freeze(trainer, task.frozen())
+        frozen = freeze(trainer, task.freeze if task.frozen is None else task.frozen)
         trainer.compile(optimizer, loss=task.loss(), metrics=task.metrics(), jit_compile=jit_compile)
     return trainer, frozen
 

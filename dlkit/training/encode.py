@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dlkit.answering import graph_message
 from dlkit.columns import Column, batch_of, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
+from dlkit.rows import LENGTH, ROW
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
-    from dlkit.task import Task
+    from dlkit.training.trainable import Trainable
 
 CHUNK = 64  # rows encoded together: enough to occupy the cores, small beside the store
 
 
-def encode_table(task: Task, table: Table) -> tuple[Store, list[str]]:
+def encode_table(task: Trainable, table: Table, windows_per_row: int = 1) -> tuple[Store, list[str]]:
     """Encodes all rows of a table.
 
     Rows whose file cannot be read or decoded are left out.
+
+    Args:
+        task: whose `encode` it is.
+        table: raw rows.
+        windows_per_row: how many encoded rows each makes, at most.
 
     Returns:
         The encoded rows, (tensors, targets) each, and what was left out: where it stands and why.
@@ -29,7 +37,7 @@ def encode_table(task: Task, table: Table) -> tuple[Store, list[str]]:
     Raises:
         DataError: a value is of the wrong kind, or no row could be encoded.
     """
-    store, skipped = Store(len(table) * task.pieces(), task.cache_mb), []
+    store, skipped = Store(len(table) * windows_per_row, task.cache_mb), []
     columns = {**task.inputs, **task.target}
     encode = tf.function(_encoder(task)).get_concrete_function(tensor_specs(columns))
     for start in range(0, len(table), CHUNK):
@@ -39,17 +47,16 @@ def encode_table(task: Task, table: Table) -> tuple[Store, list[str]]:
                 rows.append((index, table.raw(index, columns)))
             except UnreadableError as error:
                 skipped.append(str(error))
-        for kept, batch in _encode_chunk(encode, columns, table, rows, skipped):
-            tensors, targets, *told = batch
-            origins = told[0].numpy() if told else range(len(kept) * task.pieces())
-            each = 1 if told else task.pieces()
-            store.append((tensors, targets), [kept[origin // each] for origin in origins])
+        for kept, (tensors, targets, *weights) in _encode_chunk(encode, columns, table, rows, skipped):
+            told, lengths = tensors.pop(ROW, None), tensors.pop(LENGTH, None)
+            origins = np.repeat(np.arange(len(kept)), windows_per_row) if told is None else told.numpy()
+            store.append((tensors, targets), [kept[origin] for origin in origins], *(weights or [None]), lengths)
     if not store.rows:
         raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
     return store, skipped
 
 
-def _encoder(task: Task):
+def _encoder(task: Trainable) -> Callable[[dict[str, tf.Tensor]], Any]:
     def encode(raw: dict[str, tf.Tensor]) -> Any:
         return task.encode({name: raw[name] for name in task.inputs}, {name: raw[name] for name in task.target})
 

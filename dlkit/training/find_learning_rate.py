@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from dlkit.data.table import Table
 from dlkit.errors import DlkitError
+from dlkit.padding import lengths_of
+from dlkit.plots import plot_learning_rates
 from dlkit.training.batches import batches_of
 from dlkit.training.compile_network import compile_network
 from dlkit.training.order import Order, steps_per_epoch
 from dlkit.training.prepare import encode, start
 
 if TYPE_CHECKING:
-    from dlkit.task import Task
+    from dlkit.rows import Rows
+    from dlkit.training.trainable import Trainable
 
 LOWEST, HIGHEST = 1e-6, 10.0
 SMOOTHING = 0.9  # of the losses' moving average
@@ -48,7 +50,7 @@ class RangeTest(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def find_learning_rate(task: Task, train: Table, steps: int, plot: Path | None) -> float:
+def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | None) -> float:
     """A peak learning rate for a task's knobs and data; see `Task.find_learning_rate`."""
     keras.utils.set_random_seed(task.seed)
     start(task, train)
@@ -56,15 +58,13 @@ def find_learning_rate(task: Task, train: Table, steps: int, plot: Path | None) 
     task.epochs = max(task.epochs, -(-steps // steps_per_epoch(store.rows, task.batch_size)))
     schedule, task.schedule, task.warmup = task.schedule, "constant", 0.0  # a schedule would not let go of the rate
     trainer, _ = compile_network(task, steps)
-    order = Order(store.rows, task.batch_size, task.seed, task.lengths(store))
+    order = Order(store.rows, task.batch_size, task.seed, lengths_of(store, task.padding))
     task.schedule = schedule
     test = RangeTest(steps)
     batches = batches_of(task, store, order)(0)
     trainer.fit(batches, steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)
     chosen = _steepest(test.rates, test.losses)
     if plot:
-        from dlkit.plots import plot_learning_rates
-
         plot_learning_rates(test.rates, test.losses, chosen, plot)
     return chosen
 

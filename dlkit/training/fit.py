@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import tf
+from dlkit.padding import trim
 from dlkit.training.batches import batches_of, order_of
 from dlkit.training.checkpoint_files import CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints, NanLossError, stopping_on_sigterm
@@ -33,7 +35,8 @@ from dlkit.training.strategies import Place
 from dlkit.training.workers import agree, naming_lost_workers
 
 if TYPE_CHECKING:
-    from dlkit.task import Task
+    from dlkit.rows import Rows
+    from dlkit.training.trainable import Trainable
 
 FREE = ("patience", "cache_mb")  # knobs that may be others when a run is resumed
 
@@ -55,7 +58,22 @@ class Run:
     verbose: int | str = "auto"
 
 
-def fit(task: Task, train: Table, validation: Table | None, run: Run) -> dict[str, list[float]]:
+def interval(given: int | str) -> int | float:
+    """Steps (int) or seconds (float) between two checkpoints, from "200" or "10m".
+
+    Raises:
+        KnobError: it is neither.
+    """
+    text = str(given)
+    minutes = re.fullmatch(r"(\d+(?:\.\d+)?)m(?:in)?", text)
+    if minutes and float(minutes[1]):
+        return float(minutes[1]) * 60.0
+    if text.isdecimal():
+        return int(text)
+    raise KnobError(f'`checkpoint_every` must be steps, as 200, or minutes, as "10m". Received: {given!r}.')
+
+
+def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict[str, list[float]]:
     """Trains a task on a table and leaves it fitted.
 
     Returns:
@@ -82,7 +100,7 @@ def fit(task: Task, train: Table, validation: Table | None, run: Run) -> dict[st
 
 
 def _run(
-    task: Task, train: Table, validation: Table | None, run: Run, changes: dict[str, Any]
+    task: Trainable, train: Rows, validation: Rows | None, run: Run, changes: dict[str, Any]
 ) -> dict[str, list[float]]:
     place, chief = run.place, run.place.is_chief
     keras.utils.set_random_seed(task.seed)
@@ -96,7 +114,7 @@ def _run(
     trainer, frozen = compile_network(task, order.steps, place.strategy)
     # What can be refused is refused before anything is written.
     training = batches_of(task, store, order)
-    cut = {} if order.fixed_size else {"trim": task.trim}
+    cut = {} if order.fixed_size else {"trim": lambda tensors: trim(tensors, task.padding)}
     watched = split_over_replicas(ordered_batches(held_out or store, task.batch_size, **cut), place.strategy)
     if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
         known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)
@@ -109,7 +127,7 @@ def _run(
         stopping,
         {"fingerprint": task.fingerprint_["sha256"], "steps": order.steps, "knobs": task.knobs},
         chief=chief,
-        describe=lambda step: _describe_nan(task, train, store, order, step, bool(files)),
+        describe=lambda step: _describe_nan(task, train.table, store, order, step, bool(files)),
     )
     callbacks = [
         *([gradual_unfreezing(frozen, task.unfreeze_every)] if frozen and task.unfreeze_every else []),
@@ -148,7 +166,7 @@ def _files(run: Run) -> CheckpointFiles | None:
     return CheckpointFiles(run.save / "checkpoints", run.keep) if run.save else None
 
 
-def _stopping(task: Task, known: dict[str, float]) -> keras.callbacks.EarlyStopping:
+def _stopping(task: Trainable, known: dict[str, float]) -> keras.callbacks.EarlyStopping:
     if task.monitor not in known:
         raise KnobError(f"`monitor` names no metric: {task.monitor!r}. {nearest(task.monitor, known)}")
     return keras.callbacks.EarlyStopping(
@@ -165,7 +183,7 @@ def _tensorboard(folder: str) -> keras.callbacks.Callback:
     return keras.callbacks.TensorBoard(folder)
 
 
-def _check(task: Task, run: Run) -> dict[str, Any]:
+def _check(task: Trainable, run: Run) -> dict[str, Any]:
     """Refuses a run that would do harm. Returns the knobs that a resumed run changes, with their values of before."""
     if run.nan_retries < 0:
         raise KnobError(f"`nan_retries` must be at least 0. Received: {run.nan_retries}.")
@@ -194,7 +212,7 @@ def _check(task: Task, run: Run) -> dict[str, Any]:
     return changes
 
 
-def _describe_nan(task: Task, train: Table, store: Store, order: Order, step: int, saved: bool) -> str:
+def _describe_nan(task: Trainable, train: Table, store: Store, order: Order, step: int, saved: bool) -> str:
     schedule = make_schedule(task, order.steps * task.epochs)
     rate = float(schedule(step)) if callable(schedule) else schedule
     epoch, batch = divmod(step, order.steps)

@@ -24,8 +24,8 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
     """Makes the first layers of a network untrainable.
 
     Args:
-        upto: "" for none, a number of layers, "backbone" for all in the nested model of that name, or the name of the
-            last layer to freeze.
+        upto: "" for none, a number of layers, "backbone" for all in the nested model of that name, or else in the
+            innermost one; or the name of the last layer to freeze.
 
     Returns:
         The frozen layers, first to last.
@@ -39,8 +39,8 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
         return []
     if upto.isdecimal():
         count = int(upto)
-    elif upto == "backbone" and any(layer.name == upto for layer in network.layers):
-        last = weighted_layers(network.get_layer(upto))[-1]
+    elif upto == "backbone" and _backbone(network) is not None:
+        last = weighted_layers(_backbone(network))[-1]
         count = next(place for place, layer in enumerate(layers) if layer is last) + 1
     elif upto in names:
         count = names.index(upto) + 1
@@ -51,6 +51,15 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
     for layer in layers[:count]:
         layer.trainable = False
     return layers[:count]
+
+
+def _backbone(network: keras.Model) -> keras.Model | None:
+    """The nested model of that name; else the first model inside of a model inside of the network, if there is one."""
+    inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    named = next((layer for layer in inner if layer.name == "backbone"), None)
+    if named is not None or not inner:
+        return named
+    return _backbone(inner[0]) or inner[0]
 
 
 def gradual_unfreezing(frozen: list[keras.layers.Layer], every: int) -> keras.callbacks.Callback:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from dlkit.lazy import keras
 
 if TYPE_CHECKING:
-    from dlkit.task import Task
+    from dlkit.training.trainable import Trainable
 
 
-def make_optimizer(task: Task, network: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+def make_optimizer(task: Trainable, network: keras.Model, steps: int) -> keras.optimizers.Optimizer:
     """The optimizer of a run of `steps` steps.
 
     Weight decay is decoupled (Loshchilov & Hutter, 2017, arXiv:1711.05101) and leaves out vectors: biases and the
@@ -36,7 +36,7 @@ def make_optimizer(task: Task, network: keras.Model, steps: int) -> keras.optimi
     return optimizer
 
 
-def make_schedule(task: Task, steps: int) -> keras.optimizers.schedules.LearningRateSchedule | float:
+def make_schedule(task: Trainable, steps: int) -> keras.optimizers.schedules.LearningRateSchedule | float:
     """The learning rate over a run, peak `learning_rate`.
 
     `constant` and `cosine` rise linearly over the share `warmup` of the steps, then stay or fall to 0.

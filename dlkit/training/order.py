@@ -69,7 +69,7 @@ def _shuffled(places: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def training_batches(
-    store: Store, order: Order, *, epochs: int, first_step: int = 0, finish: Callable[[Any, tf.Tensor], Any]
+    store: Store, order: Order, *, epochs: int, first_step: int = 0, finish: Callable[[Any, tf.Tensor, tf.Tensor], Any]
 ) -> tf.data.Dataset:
     """Every batch of a run, epoch after epoch, from `first_step` on.
 
@@ -80,11 +80,16 @@ def training_batches(
         order: which of them each step takes.
         epochs: how many.
         first_step: where to begin, 0 for a new run.
-        finish: takes the batch and the step (int64 scalar) and gives what the network trains on; random changes must
-            be drawn from the step.
+        finish: takes the batch, the numbers of its rows and the step (int64 scalar), and gives what the network trains
+            on; random changes must be drawn from the step.
     """
     steps = tf.data.Dataset.range(first_step, epochs * order.steps)
-    return _fixed(steps, lambda step: finish(store.take(order.rows(step)), step))
+
+    def batch(step: tf.Tensor) -> Any:
+        rows = order.rows(step)
+        return finish(store.take(rows), rows, step)
+
+    return _fixed(steps, batch)
 
 
 def ordered_batches(
@@ -93,7 +98,7 @@ def ordered_batches(
     """The rows in their own order, once, in batches of one size or one row less; `trim` may cut their padding."""
     steps = steps_per_epoch(store.rows, batch_size)
 
-    def batch(step):
+    def batch(step: tf.Tensor) -> tuple[Any, Any]:
         tensors, target = store.take(tf.range(step * store.rows // steps, (step + 1) * store.rows // steps))
         return trim(tensors), target
 

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from dlkit.chain import chain
 from dlkit.columns import batch_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.lazy import tf
+from dlkit.stages import chain
 from dlkit.training.encode import encode_table
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
-    from dlkit.task import Task
+    from dlkit.rows import Rows
+    from dlkit.training.trainable import Trainable
 
 SAMPLES = 8  # real rows kept with a model: the golden requests of its exports
 
 
-def parts(task: Task, train: Table, validation: Table | None, replicas: int) -> tuple[Table, Table | None]:
+def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) -> tuple[Rows, Rows | None]:
     """The rows to train on and the rows to validate on, if any."""
     if replicas > 1 and task.batch_size < 2 * replicas:
         raise KnobError(
@@ -31,20 +32,20 @@ def parts(task: Task, train: Table, validation: Table | None, replicas: int) -> 
             f"{task.batch_size}."
         )
     rows, held = len(train), ""
-    train, held_out = task.hold_out(train, 0.0 if validation is not None else task.validation_split)
+    train, held_out = train.hold_out(0.0 if validation is not None else task.validation_split)
     if held_out is not None:
         validation, held = held_out, f", {len(held_out)} of them held out by `validation_split`"
-    if task.pieces() == 1:  # else their number shows when they are encoded
-        _check_batch(task, train.source, rows, len(train), held)
+    if train.windows_per_row == 1:  # else their number shows when they are encoded
+        _check_batch(task, train.table.source, rows, len(train), held)
     if validation is not None and len(validation) < replicas:
         raise DataError(
-            f"{validation.source}: {len(validation)} rows to validate on are fewer than the {replicas} replicas. Give "
-            "more, or train on fewer devices."
+            f"{validation.table.source}: {len(validation)} rows to validate on are fewer than the {replicas} replicas. "
+            "Give more, or train on fewer devices."
         )
     return train, validation
 
 
-def _check_batch(task: Task, source: str, rows: int, left: int, held: str = "") -> None:
+def _check_batch(task: Trainable, source: str, rows: int, left: int, held: str = "") -> None:
     if left < task.batch_size:
         raise DataError(
             f"{source} has {rows} rows{held}: fewer than one batch of {task.batch_size}. Give more rows or a smaller "
@@ -52,7 +53,7 @@ def _check_batch(task: Task, source: str, rows: int, left: int, held: str = "") 
         )
 
 
-def start(task: Task, train: Table) -> None:
+def start(task: Trainable, train: Rows) -> None:
     """Builds a task's stages from its training rows.
 
     Raises:
@@ -60,15 +61,15 @@ def start(task: Task, train: Table) -> None:
     """
     with precision(task.precision):
         try:
-            task.stages_ = task.build(train)
+            task.stages_ = task.build(train.table)
         except DlkitError:
             raise
         except (ValueError, OSError) as error:  # how builders, tokenizers and Keras refuse their parameters
             raise DlkitError(f"the network cannot be built: {error}") from error
-    task.samples_ = _requests(task, task.asked(train), SAMPLES)
+    task.samples_ = _requests(task, train.requests(), SAMPLES)
 
 
-def _requests(task: Task, table: Table, count: int) -> list[dict[str, Any]]:
+def _requests(task: Trainable, table: Table, count: int) -> list[dict[str, Any]]:
     """The inputs of the first rows that can be preprocessed, in the form of a REST request."""
     found: list[dict[str, Any]] = []
     for index in range(len(table)):
@@ -94,27 +95,28 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def encode(task: Task, train: Table, validation: Table | None, *, quiet: bool = False) -> tuple[Store, Store | None]:
-    """The encoded rows of both tables. What had to be left out is printed, by name."""
-    tables = [table for table in (train, validation) if table is not None]
-    for table in tables:
-        task.check(table)
-    told = dict.fromkeys((table.source, remark) for table in tables for remark in table.remarks)
+def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool = False) -> tuple[Store, Store | None]:
+    """The encoded rows of both parts. What had to be left out is printed, by name."""
+    both = [rows for rows in (train, validation) if rows is not None]
+    for rows in both:
+        rows.check()
+    told = dict.fromkeys((rows.table.source, remark) for rows in both for remark in rows.table.remarks)
     for source, remark in [] if quiet else told:  # once, where one source was split
         print(f"{source}: {remark}", file=sys.stderr)
-    store = _encode_table(task, train, quiet)
-    if task.pieces() > 1:
-        _check_batch(task, train.source, store.rows, store.rows)
-    task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": train.source}
-    return store, None if validation is None else _encode_table(task, validation, quiet)
+    store = _encode(task, train, quiet)
+    if train.windows_per_row > 1:
+        _check_batch(task, train.table.source, store.rows, store.rows)
+    task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": train.table.source}
+    return store, None if validation is None else _encode(task, validation, quiet)
 
 
-def _encode_table(task: Task, table: Table, quiet: bool) -> Store:
-    store, skipped = encode_table(task, task.cut(table))
+def _encode(task: Trainable, rows: Rows, quiet: bool) -> Store:
+    table, source = rows.encoded(), rows.table.source
+    store, skipped = encode_table(task, table, rows.windows_per_row)
     if skipped and not quiet:
         more = f"\n  and {len(skipped) - 10} more" if len(skipped) > 10 else ""
         listed = "\n  ".join(skipped[:10])
-        print(f"{table.source}: {len(skipped)} of {len(table)} rows left out:\n  {listed}{more}", file=sys.stderr)
-    for remark in [] if quiet else task.remarks(store):
-        print(f"{table.source}: {remark}", file=sys.stderr)
+        print(f"{source}: {len(skipped)} of {len(rows)} rows left out:\n  {listed}{more}", file=sys.stderr)
+    for remark in [] if quiet else rows.remarks(store):
+        print(f"{source}: {remark}", file=sys.stderr)
     return store

@@ -31,6 +31,8 @@ class Store:
     def __init__(self, rows: int, memory_mb: int):
         self.rows = 0
         self.origins: list[int] = []
+        self._weights: list[np.ndarray] = []
+        self._lengths: list[np.ndarray] = []
         self._capacity = rows
         self._memory = memory_mb * 1_000_000
         self._structure: Any = None
@@ -44,13 +46,29 @@ class Store:
         """Whether the rows lie in files."""
         return self._folder is not None
 
-    def append(self, batch: Any, origins: Sequence[int] = ()) -> None:
+    @property
+    def weights(self) -> np.ndarray | None:
+        """(rows,) float32: how much each row weighs in training; None for all alike."""
+        return np.concatenate(self._weights).astype(np.float32) if self._weights else None
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """(rows,) int: the length of each row, where it was told."""
+        return np.concatenate(self._lengths) if self._lengths else None
+
+    def append(self, batch: Any, origins: Sequence[int] = (), weights: Any = None, lengths: Any = None) -> None:
         """Adds rows: a nest of arrays with the batch dimension first, of the same shapes each time.
 
         Args:
+            batch: the rows.
             origins: the row of the source that each is, to name it by.
+            weights: (rows,) of each, in training.
+            lengths: (rows,) of each, to bucket it by. Neither is part of the fingerprint.
         """
         self.origins.extend(origins)
+        for kept, values in ((self._weights, weights), (self._lengths, lengths)):
+            if values is not None:
+                kept.append(np.asarray(values))
         arrays = [np.asarray(array) for array in tf.nest.flatten(batch)]
         if self._structure is None:
             self._start(batch, arrays)
@@ -90,6 +108,10 @@ class Store:
     def all(self) -> Any:
         """Every row, in the nest that was appended, as arrays."""
         return tf.nest.pack_sequence_as(self._structure, self.read(np.arange(self.rows)))
+
+    def has(self, name: str) -> bool:
+        """Whether the first of the nest that was appended is a dict with this name."""
+        return isinstance(self._structure[0], dict) and name in self._structure[0]
 
     def every(self, pick: Callable[[Any], Any]) -> np.ndarray:
         """One array of all rows, and no other from the disk: `pick` takes it out of the nest that was appended."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_edges import picture
 
-from dlkit.bulk import answer_folder
+from dlkit.cli.bulk import answer_folder
 from dlkit.columns import Image
 from dlkit.errors import DlkitError
 
@@ -34,7 +34,7 @@ def test_every_file_has_its_answer(fitted, folder, capsys):
     if fitted.task_name() == "object_detection":
         check_coco_results(json.loads(output.read_text()), expected)
     elif fitted.task_name() == "image_segmentation":
-        from dlkit.png import decode_mask
+        from dlkit.tasks.image_segmentation.mask_png import decode_mask
 
         for number, answer in enumerate(expected):
             np.testing.assert_array_equal(decode_mask((output / f"{number}.png").read_bytes()), answer["mask"])

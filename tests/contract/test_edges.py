@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dlkit.columns import Id, Image, Text
-from dlkit.columns_series import Stamps
 from dlkit.errors import DlkitError
+from dlkit.tasks.forecasting.columns import Stamps
 
 
 def picture(mode, size=(9, 7), form="PNG"):

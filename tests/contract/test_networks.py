@@ -8,10 +8,10 @@ import pytest
 from independent import assert_served_as_predicted, lint
 from quick import small
 
-from dlkit.data.protocols import part
 from dlkit.data.read import read
-from dlkit.data.samples.tastes import interactions
 from dlkit.tasks import find_task, task_names
+from dlkit.tasks.recommendation.protocols import part
+from dlkit.tasks.recommendation.sample import interactions
 
 NETWORKS = [
     (name, network)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit.cli import main
+from dlkit.cli.main import main
 
 
 @pytest.fixture(scope="session")

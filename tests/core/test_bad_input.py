@@ -12,7 +12,7 @@ import pytest
 
 import dlkit
 from dlkit import DlkitError, model_folder
-from dlkit.labels import label_weigher
+from dlkit.classification.labels import label_weigher
 from dlkit.training import checkpoint_files
 from dlkit.training import store as store_module
 

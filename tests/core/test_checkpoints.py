@@ -14,8 +14,8 @@ import pytest
 
 import dlkit
 from dlkit import DlkitError
+from dlkit.cli.flags import interval
 from dlkit.errors import KnobError, Preempted
-from dlkit.run_options import interval
 from dlkit.training import checkpoint_files, checkpoints
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints

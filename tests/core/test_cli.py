@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit import cli
-from dlkit.show import show_answer, show_metrics
+from dlkit.cli import main as cli
+from dlkit.cli.show import show_answer, show_metrics
 from dlkit.tasks import find_task, task_names
 from dlkit.training.checkpoint_files import CheckpointFiles
 
@@ -23,7 +23,7 @@ COMMANDS = ("train", "find-lr", "evaluate", "predict", "export", "verify", "task
 HELP = """
 import sys
 import dlkit
-from dlkit.cli import main
+from dlkit.cli.main import main
 
 def run(*argv):
     try:

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from dlkit.columns import Boxes, CrowdBoxes, Image, Label, Labels, Mask, Score, Text, batch_of, stack
+from dlkit.columns import Image, Label, Labels, Score, Text, batch_of, stack
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
+from dlkit.tasks.image_segmentation.columns import Mask
+from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes
 
 
 @pytest.mark.parametrize(

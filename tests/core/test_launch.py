@@ -13,7 +13,7 @@ import pytest
 
 LAUNCHER = """
 import json, sys
-from dlkit import launch
+from dlkit.cli import launch
 launch.STOP = 0.3
 code = launch.launch(**json.loads(sys.argv[1]))
 assert "tensorflow" not in sys.modules

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 import dlkit
-from dlkit.chain import chain
+from dlkit.classification.labels import encode_labels, label_weigher
+from dlkit.classification.metrics import score_multi, score_single
 from dlkit.errors import DataError, KnobError
-from dlkit.labels import encode_labels, label_weigher
-from dlkit.metrics.labels import score_multi, score_single
+from dlkit.stages import chain
 from dlkit.training import store as store_module
 from dlkit.training.freeze import freeze, gradual_unfreezing, weighted_layers
 from dlkit.training.optimizer import make_optimizer, make_schedule

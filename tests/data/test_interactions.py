@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from dlkit.columns import Id, Items, Rating, Stamp
+from dlkit.columns import Id, Stamp
 from dlkit.data import in_parts
-from dlkit.data.catalogue import catalogue_of
-from dlkit.data.features import read_features
-from dlkit.data.interactions import read_interactions
-from dlkit.data.protocols import part
 from dlkit.data.read import read
 from dlkit.errors import DataError, KnobError
+from dlkit.tasks.recommendation.catalogue import catalogue_of, read_features
+from dlkit.tasks.recommendation.columns import Items, Rating
+from dlkit.tasks.recommendation.interactions import read_interactions
+from dlkit.tasks.recommendation.protocols import part
 
 ROWS = {"user_id": Id(optional=True), "recent": Items(), "next": Items()}
 TABLE = {

@@ -5,9 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from dlkit.columns import Answers, Passage, Text
+from dlkit.columns import Text
 from dlkit.data.read import read
 from dlkit.errors import DataError
+from dlkit.tasks.question_answering.columns import Answers, Passage
 
 COLUMNS = {"question": Text(), "context": Passage(), "answers": Answers()}
 CONTEXT = "Zoë owns the café. The café opens at 7."

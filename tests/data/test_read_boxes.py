@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from dlkit.columns import CrowdBoxes, Image, Label, Labels
-from dlkit.data.image_facts import image_size
+from dlkit.columns import Image, Label, Labels
 from dlkit.data.read import read
 from dlkit.errors import DataError, UnreadableError
+from dlkit.tasks.object_detection.columns import CrowdBoxes
+from dlkit.vision.image_facts import image_size
 
 OBJECTS = {"image": Image(), "boxes": CrowdBoxes(), "labels": Labels()}
 HEIGHT, WIDTH = 40, 80

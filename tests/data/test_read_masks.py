@@ -11,10 +11,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image as Pillow
 
-from dlkit.columns import Image, Mask
-from dlkit.data.mask_facts import check_masks
+from dlkit.columns import Image
 from dlkit.data.read import read
 from dlkit.errors import DataError
+from dlkit.tasks.image_segmentation.columns import Mask
+from dlkit.tasks.image_segmentation.mask_facts import check_masks
 
 MASKS = {"image": Image(), "mask": Mask()}
 IDS = np.array([[0, 1, 2], [2, 255, 0]], np.uint8)

@@ -3,9 +3,9 @@
 import pytest
 
 from dlkit.columns import Label, Text
-from dlkit.data.pairs import check_reasons, select_pairs
 from dlkit.data.read import read
 from dlkit.errors import DataError, KnobError
+from dlkit.tasks.translation.pairs import check_reasons, select_pairs
 
 PAIR = {"source": Text(), "target": Text()}
 TMX = """<?xml version="1.0" encoding="UTF-8"?>

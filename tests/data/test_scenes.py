@@ -6,12 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-from dlkit.columns import CrowdBoxes, Image, Labels, Mask
-from dlkit.data.mask_facts import check_masks
+from dlkit.columns import Image, Labels
 from dlkit.data.read import read
-from dlkit.data.samples import scenes as module
-from dlkit.data.samples.scenes import detection_sample, scenes, segmentation_sample
 from dlkit.errors import DlkitError
+from dlkit.tasks.image_segmentation.columns import Mask
+from dlkit.tasks.image_segmentation.mask_facts import check_masks
+from dlkit.tasks.object_detection.columns import CrowdBoxes
+from dlkit.vision import scenes as module
+from dlkit.vision.scenes import detection_sample, scenes, segmentation_sample
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_the_same_at_each_call_and_longer_lists_begin_alike(drawn):
 
 
 def test_parts_share_neither_digits_nor_photographs():
-    from dlkit.data.samples.digits import digits
+    from dlkit.vision.digits import digits
 
     columns = sorted(module._COLUMNS.values())
     assert all(first[1] <= second[0] for first, second in itertools.pairwise(columns))

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit.columns_series import Stamps, stamp_texts, stamps_of
-from dlkit.data.frequency import Step, infer_frequency, parse_frequency
 from dlkit.data.read import read
-from dlkit.data.samples.airline import airline_passengers
-from dlkit.data.samples.sunspots import sunspots
 from dlkit.errors import DataError, KnobError
+from dlkit.tasks.forecasting.columns import Stamps, stamp_texts, stamps_of
+from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequency
+from dlkit.tasks.forecasting.sample import airline_passengers, sunspots
 
 pandas = pytest.importorskip("pandas")
 

@@ -7,14 +7,16 @@ import types
 import numpy as np
 import pytest
 
-from dlkit.columns import CrowdBoxes, Image, Label, Labels, Mask, Text
+from dlkit.columns import Image, Label, Labels, Text
 from dlkit.data.read import read
-from dlkit.data.samples.digits import digits
-from dlkit.data.samples.reviews import reviews
 from dlkit.data.split import split
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError
 from dlkit.task import Task
+from dlkit.tasks.image_segmentation.columns import Mask
+from dlkit.tasks.object_detection.columns import CrowdBoxes
+from dlkit.tasks.sentiment.sample import reviews
+from dlkit.vision.digits import digits
 
 
 def table(labels, name="label"):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.detectors import CROWD
-from dlkit.detectors.centernet import ALPHA, STRIDE, CenterNetLoss, _focal, decode
-from dlkit.layers.detect_objects import DetectObjects
+from dlkit.tasks.object_detection.centernet import ALPHA, STRIDE, CenterNetLoss, _focal, decode
+from dlkit.tasks.object_detection.detect_objects import DetectObjects
+from dlkit.tasks.object_detection.objects import CROWD
 
 NAMES = ["centernet", "retinanet", "yolo_v8"]
 SHAPE, CLASSES = (64, 96, 3), 3

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.detectors import CLIPPED, CROWD
-from dlkit.detectors.objects import grid, in_crowd, is_crowd, is_object
-from dlkit.layers.letterbox_objects import letterbox_objects
+from dlkit.tasks.object_detection.objects import CLIPPED, CROWD, grid, in_crowd, is_crowd, is_object, letterbox_objects
 
 
 def letterboxed(boxes, labels, size, height, width, most=4):
@@ -53,7 +51,7 @@ def test_places_inside_of_a_crowd():
 
 @pytest.mark.parametrize("size", [(1, 300), (300, 1), (37, 64)])
 def test_there_and_back_again(size):
-    from dlkit.layers.detect_objects import DetectObjects
+    from dlkit.tasks.object_detection.detect_objects import DetectObjects
 
     boxes = np.float32([[0, 0, *size], [size[0] * 0.2, size[1] * 0.3, size[0] * 0.9, size[1] * 0.5]])
     objects = letterboxed(np.pad(boxes, [(0, 0), (0, 1)]), ["a", "b"], list(size), 64, 96)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.layers.augment_masks import augment_masks
+from dlkit.tasks.image_segmentation.augment_masks import augment_masks
 
 SIZE, BATCH, NONE = 64, 8, 255
 

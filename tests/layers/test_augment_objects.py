@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.detectors import CROWD
-from dlkit.layers.augment_objects import augment_objects
+from dlkit.tasks.object_detection.augment_objects import augment_objects
+from dlkit.tasks.object_detection.objects import CROWD
 
 SIZE, BATCH = 64, 8
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.layers.best_spans import BestSpans
-from dlkit.text.windows import Windows
+from dlkit.tasks.question_answering.best_spans import BestSpans
+from dlkit.tasks.question_answering.windows import Windows
 from dlkit.text.words import Words
 
 CONTEXTS = [

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from dlkit.layers.decode_image import DecodeImage
+from dlkit.vision.decode_image import DecodeImage
 
 HEIGHT, WIDTH = 21, 34
 

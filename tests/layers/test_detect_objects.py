@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.detectors.centernet import STRIDE
-from dlkit.layers.detect_objects import DetectObjects
+from dlkit.tasks.object_detection.centernet import STRIDE
+from dlkit.tasks.object_detection.detect_objects import DetectObjects
 
 HEIGHT, WIDTH, LABELS = 64, 96, ["cat", "dog"]
 

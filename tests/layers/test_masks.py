@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dlkit.layers import encode_masks
-from dlkit.layers.decode_image import DecodeImage
-from dlkit.layers.encode_masks import EncodeMasks, classes_at
-from dlkit.layers.fit_masks import fit_masks
-from dlkit.png import decode_mask, encode_image, encode_mask
+from dlkit.tasks.image_segmentation import encode_masks
+from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks, classes_at, fit_masks
+from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask
+from dlkit.vision.decode_image import DecodeImage
+from dlkit.vision.png import encode_image
 
 SIZES = [(24, 36), (60, 36), (36, 60), (1, 40), (40, 1), (7, 5)]
 

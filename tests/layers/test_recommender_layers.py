@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit import item_batches
-from dlkit.layers.featured_embedding import FeaturedEmbedding
-from dlkit.layers.linear_items import LinearItems, item_weights
-from dlkit.layers.next_items import RecurrentHistory, SelfAttentiveHistory
-from dlkit.layers.rank_items import RankItems
-from dlkit.layers.read_history import ReadHistory
-from dlkit.layers.sampled_logits import SampledLogits
-from dlkit.networks import recommenders
+from dlkit.tasks.recommendation import batches as item_batches
+from dlkit.tasks.recommendation import networks as recommenders
+from dlkit.tasks.recommendation.linear_items import LinearItems, item_weights
+from dlkit.tasks.recommendation.networks import SampledLogits
+from dlkit.tasks.recommendation.next_items import RecurrentHistory, SelfAttentiveHistory
+from dlkit.tasks.recommendation.rank_items import RankItems
+from dlkit.tasks.recommendation.read_history import ReadHistory
+from dlkit.tasks.recommendation.score_items import FeaturedEmbedding
 
 ITEMS = list("abcdef")  # numbers 1 to 6
 

@@ -3,17 +3,14 @@
 import numpy as np
 import pytest
 
-from dlkit.data.frequency import parse_frequency
-from dlkit.layers.answer_forecast import AnswerForecast
-from dlkit.layers.calendar import Calendar
-from dlkit.layers.fill_gaps import fill_gaps
-from dlkit.layers.naive_forecasts import MixForecasts, NaiveForecasts, naive_places
-from dlkit.layers.ordered_quantiles import OrderedQuantiles
-from dlkit.layers.read_series import ReadSeries
-from dlkit.layers.stamps import civil, months_later, parse_stamps, write_stamps
 from dlkit.lazy import tf
-from dlkit.losses.pinball import Pinball
-from dlkit.series_batches import shortened, windows_of
+from dlkit.tasks.forecasting.answer_forecast import AnswerForecast
+from dlkit.tasks.forecasting.frequency import parse_frequency
+from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, naive_places
+from dlkit.tasks.forecasting.quantiles import OrderedQuantiles, Pinball
+from dlkit.tasks.forecasting.read_series import ReadSeries, fill_gaps
+from dlkit.tasks.forecasting.stages import shortened, windows_of
+from dlkit.tasks.forecasting.stamps import Calendar, civil, months_later, parse_stamps, write_stamps
 
 pandas = pytest.importorskip("pandas")
 NAN = np.nan

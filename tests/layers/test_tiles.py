@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.layers.encode_masks import EncodeMasks
-from dlkit.layers.tiles import SegmentTiles, cut_tiles, spread, tiles_of
-from dlkit.png import decode_mask, encode_image, encode_mask
+from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks
+from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask
+from dlkit.tasks.image_segmentation.tiles import SegmentTiles, cut_tiles, spread, tiles_of
+from dlkit.vision.png import encode_image
 
 SIZE = (16, 24)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dlkit.errors import KnobError
-from dlkit.losses.segmentation import LossSum, MaskCrossEntropy, MaskDice, mask_loss, row_accuracy
+from dlkit.tasks.image_segmentation.losses import LossSum, MaskCrossEntropy, MaskDice, mask_loss, row_accuracy
 
 CLASSES, IGNORED = 4, 255
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.losses.tokens import TokenCrossEntropy
+from dlkit.layers.token_loss import TokenCrossEntropy
 
 SIZE = 7
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlkit.metrics.answers import best_over, exact_match, f1, normalize_answer, score_answers
+from dlkit.tasks.question_answering.metrics import best_over, exact_match, f1, normalize_answer, score_answers
 
 
 def test_normalization_by_hand():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlkit.metrics.forecasts import scale_of, score_forecasts, seasonal_naive
+from dlkit.tasks.forecasting.metrics import scale_of, score_forecasts, seasonal_naive
 
 HISTORY = np.array([1.0, 5, 2, np.nan, 3, 6])  # with season 2
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dlkit.metrics.items import rank_metrics, score_items, score_ratings
+from dlkit.tasks.recommendation.metrics import rank_metrics, score_items, score_ratings
 
 
 def test_one_list_by_hand():

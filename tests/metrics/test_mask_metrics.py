@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dlkit.errors import DataError
-from dlkit.metrics.masks import score_masks
-from dlkit.png import encode_mask
+from dlkit.tasks.image_segmentation.mask_png import encode_mask
+from dlkit.tasks.image_segmentation.metrics import score_masks
 
 KNOWN = ["sky", "road", "car"]
 TRUE = np.array([[0, 0, 0, 0], [1, 1, 1, 255]], np.uint8)

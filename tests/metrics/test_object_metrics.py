@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pycocotools")
-from dlkit.metrics.objects import score_objects
+from dlkit.tasks.object_detection.metrics import score_objects
 
 KNOWN = ["cat", "dog"]
 

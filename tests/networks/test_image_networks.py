@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from dlkit.networks.alexnet import alexnet
-from dlkit.networks.image_mlp import mlp
-from dlkit.networks.image_preset import preset
-from dlkit.networks.lenet import lenet
-from dlkit.networks.resnet import cifar_resnet, imagenet_resnet, resnet
-from dlkit.networks.vgg import vgg
+from dlkit.tasks.image_classification.alexnet import alexnet
+from dlkit.tasks.image_classification.lenet import lenet
+from dlkit.tasks.image_classification.mlp import mlp
+from dlkit.tasks.image_classification.resnet import cifar_resnet, imagenet_resnet, resnet
+from dlkit.tasks.image_classification.vgg import vgg
 from dlkit.training.freeze import weighted_layers
+from dlkit.vision.preset import preset
 
 PHOTO = (224, 224, 3)
 

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from dlkit.networks.unet import unet
+from dlkit.tasks.image_segmentation.unet import unet
 from dlkit.training.freeze import weighted_layers
 
 hub = pytest.importorskip("keras_hub")
-from dlkit.networks.deeplab_v3 import deeplab_v3  # noqa: E402
-from dlkit.networks.mask_preset import mask_preset  # noqa: E402
-from dlkit.networks.segformer import MixTransformer, segformer  # noqa: E402
+from dlkit.tasks.image_segmentation.deeplab_v3 import deeplab_v3  # noqa: E402
+from dlkit.tasks.image_segmentation.preset import mask_preset  # noqa: E402
+from dlkit.tasks.image_segmentation.segformer import MixTransformer, segformer  # noqa: E402
 
 CLASSES = 5
 SMALL = {

@@ -3,12 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.layers.attention_pooling import AttentionPooling
-from dlkit.layers.weighted_bag import WeightedBag
-from dlkit.networks.text_cnn import text_cnn
-from dlkit.networks.text_mlp import text_mlp
-from dlkit.networks.text_rnn import text_rnn
-from dlkit.networks.text_transformer import text_transformer
+from dlkit.tasks.sentiment.attention_pooling import AttentionPooling
+from dlkit.tasks.sentiment.cnn import text_cnn
+from dlkit.tasks.sentiment.mlp import WeightedBag, text_mlp
+from dlkit.tasks.sentiment.rnn import text_rnn
+from dlkit.tasks.sentiment.transformer import text_transformer
 
 NETWORKS = {
     "mlp": lambda n: text_mlp(n, 20, 3, embedding=8, hidden=(5,)),

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.layers.draw_tokens import draw_tokens, uniforms
 from dlkit.layers.relative_positions import RelativePositions
-from dlkit.layers.steppers import stepper_of
-from dlkit.layers.write_tokens import Draw, WriteTokens, possible
-from dlkit.networks.translation import translation_gru, translation_transformer
-from dlkit.text.subwords import END, START
+from dlkit.tasks.translation.draw_tokens import draw_tokens, uniforms
+from dlkit.tasks.translation.networks import translation_gru, translation_transformer
+from dlkit.tasks.translation.steppers import stepper_of
+from dlkit.tasks.translation.subwords import END, START
+from dlkit.tasks.translation.write_tokens import Draw, WriteTokens, possible
 
 SIZE = 12
 NETWORKS = {

@@ -11,9 +11,9 @@ import dlkit
 from dlkit.columns import batch_of
 from dlkit.data.read import read
 from dlkit.errors import DataError, KnobError
-from dlkit.forecasting import forecast_signature
 from dlkit.lazy import tf
 from dlkit.serving.signature import trace
+from dlkit.tasks.forecasting.stages import forecast_signature
 
 SMALL = {"units": 8, "members": 2, "epochs": 2, "horizon": 4, "season": 6, "window": 12, "batch_size": 32}
 NETWORKS = ("nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer")
@@ -89,7 +89,7 @@ def test_no_forecast_knows_the_future(covariates):
     answers = []
     for source in (table, other):
         rows = read(source, {**covariates.inputs, **covariates.target})
-        from dlkit.data.windows import Windows
+        from dlkit.tasks.forecasting.rows import Windows
 
         windows = Windows(rows, covariates.stamps, covariates.step(rows))
         asked = windows.made_of([(row, windows.window(row, 0, origin, 4)) for row in range(2)])

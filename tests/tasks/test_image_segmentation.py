@@ -5,9 +5,10 @@ import pytest
 
 import dlkit
 from dlkit.data.read import read
-from dlkit.data.samples.scenes import segmentation_sample
 from dlkit.errors import DataError, DlkitError, KnobError
-from dlkit.png import decode_mask, encode_image
+from dlkit.tasks.image_segmentation.mask_png import decode_mask
+from dlkit.vision.png import encode_image
+from dlkit.vision.scenes import segmentation_sample
 
 SMALL = {"width": 4, "depth": 2, "epochs": 1, "batch_size": 8, "validation_split": 0.0}
 

@@ -9,9 +9,9 @@ import pytest
 
 import dlkit
 from dlkit.data.read import read
-from dlkit.data.samples.passages import passages
 from dlkit.errors import KnobError
 from dlkit.lazy import tf
+from dlkit.tasks.question_answering.sample import passages
 from dlkit.training.encode import encode_table
 from dlkit.training.prepare import start
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit.data.protocols import part
-from dlkit.data.samples.tastes import interactions
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.lazy import tf
-from dlkit.recommending import recommend_signature
 from dlkit.serving.signature import trace
+from dlkit.tasks.recommendation.protocols import part
+from dlkit.tasks.recommendation.sample import interactions
+from dlkit.tasks.recommendation.stages import recommend_signature
 
 SMALL = {"width": 8, "hidden": 16, "batch_size": 32, "epochs": 2}
 PAIRS = {  # two tastes: users of even numbers like even items

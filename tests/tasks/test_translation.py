@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 import dlkit
-from dlkit.data.samples.sentences import sentences
 from dlkit.lazy import keras
-from dlkit.metrics.texts import score_texts
+from dlkit.tasks.translation.metrics import score_texts
+from dlkit.tasks.translation.sample import sentences
 from dlkit.training.prepare import encode, start
 
 SMALL = {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 24, "batch_size": 16, "epochs": 1}
@@ -160,7 +160,7 @@ def bart(folder):
     """A Bart of a few thousand weights, with the bytes and a few pieces as its vocabulary."""
     import keras_hub
 
-    from dlkit.networks.translation_preset import _letters_of_bytes
+    from dlkit.tasks.translation.preset import _letters_of_bytes
 
     pieces = ["<s>", "<pad>", "</s>", "<unk>", *_letters_of_bytes(), "Ġt", "he", "Ġthe"]
     merges = ["Ġ t", "h e", "Ġt he"]
@@ -207,7 +207,7 @@ def test_a_preset_trains_saves_exports_and_writes_what_its_network_says(make, tm
     task.save(tmp_path / "m")
     assert dlkit.load(tmp_path / "m").predict(TEXTS) == task.predict(TEXTS)
     task.export(tmp_path / "served")
-    from dlkit.layers.steppers import stepper_of
+    from dlkit.tasks.translation.steppers import stepper_of
 
     made = task.stages_.preprocess({"source": tf.constant(["The key.", "Where is the old house?"])})
     ids = tf.constant(np.random.default_rng(0).integers(3, 150, (2, 6)), tf.int32)

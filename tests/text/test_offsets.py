@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from test_wordpiece import HAND_MADE, VOCABULARY
 
-from dlkit.text.windows import Windows
+from dlkit.tasks.question_answering.windows import Windows
 from dlkit.text.wordpiece import WordPiece
 from dlkit.text.words import Words
 

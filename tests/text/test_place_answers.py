@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.text.place_answers import place_answers
-from dlkit.text.windows import Windows
+from dlkit.tasks.question_answering.place_answers import place_answers
+from dlkit.tasks.question_answering.windows import Windows
 from dlkit.text.words import Words
 
 LONG = " ".join(f"w{number}" for number in range(60))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.text.subwords import BYTE, END, PIECE, JoinSubwords, Subwords, learn_pieces, split
+from dlkit.tasks.translation.subwords import BYTE, END, PIECE, JoinSubwords, Subwords, learn_pieces, split
 
 PIECES = [" th", "the", " the", " there", "re", "er", "é", " 你好", "好世"]
 TEXTS = [

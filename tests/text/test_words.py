@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.text.characters import Characters
-from dlkit.text.ngrams import Ngrams, inverse_document_frequency
+from dlkit.tasks.sentiment.characters import Characters
+from dlkit.tasks.sentiment.ngrams import Ngrams, inverse_document_frequency
 from dlkit.text.words import Words, split_words
 
 

@@ -1,0 +1,1 @@
+"""What tasks share that name classes: labels, metrics, ranking."""

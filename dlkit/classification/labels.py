@@ -1,0 +1,179 @@
+"""Labels of a classifier: from names to training targets, losses and weights, and from logits to names."""
+
+from __future__ import annotations
+
+import collections
+import math
+from typing import Any
+
+import numpy as np
+
+from dlkit.columns import Column, Count, Label, Labels, Score, Scores
+from dlkit.data.table import Table
+from dlkit.errors import DataError, KnobError
+from dlkit.knobs import nearest
+from dlkit.lazy import keras, tf
+from dlkit.rows import Rows
+
+SINGLE_TARGET: dict[str, Column] = {"label": Label()}
+MULTI_TARGET: dict[str, Column] = {"label": Labels()}
+SINGLE_ANSWER: dict[str, Column] = {
+    "label": Label(),
+    "score": Score(),
+    "labels": Labels(ranked_by="scores"),
+    "scores": Scores(),
+}
+MULTI_ANSWER: dict[str, Column] = {
+    "labels": Labels(ranked_by="scores"),
+    "scores": Scores(),
+    "num_labels": Count(),
+}
+
+
+def learn_labels(table: Table, column: Column) -> list[str]:
+    """The labels of a table, numbers in their order and names in theirs.
+
+    Raises:
+        DataError: there are fewer than two, so that there is nothing to tell apart.
+    """
+    counts = _counts(table, column)
+    if len(counts) < 2:
+        raise DataError(
+            f"{table.source}: a classifier needs at least two labels. Found: {', '.join(counts) or 'none'}, in "
+            f"{len(table)} rows."
+        )
+    return sorted(counts, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+
+
+def check_labels(table: Table, column: Column, known: list[str]) -> None:
+    """Raises DataError for a label that training never saw, and says where it stands."""
+    for row, names in enumerate(_names(table, column)):
+        for name in names:
+            if name not in known:
+                raise DataError(
+                    f"{table.where(row)}: the label {name!r} was never seen in training. {nearest(name, known)}"
+                )
+
+
+def encode_labels(names: tf.Tensor, known: list[str]) -> tf.Tensor:
+    """(batch,) or, padded with the empty name, (batch, labels) string to (batch, known) uint8: 1 where one holds."""
+    names = names if names.shape.rank == 2 else names[:, tf.newaxis]
+    return tf.cast(tf.reduce_any(names[:, :, tf.newaxis] == tf.constant(known), axis=1), tf.uint8)
+
+
+def label_loss(multi_label: bool, smoothing: float) -> Any:
+    """Cross-entropy on logits."""
+    kind = keras.losses.BinaryCrossentropy if multi_label else keras.losses.CategoricalCrossentropy
+    return {"logits": kind(from_logits=True, label_smoothing=smoothing)}
+
+
+def label_metrics(multi_label: bool) -> Any:
+    """What to watch while training: accuracy, of rows or, with several labels, of single labels."""
+    if multi_label:
+        return {"logits": [keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")]}  # 0 is a score of 0.5
+    return {"logits": [keras.metrics.CategoricalAccuracy(name="accuracy")]}
+
+
+def label_weights(class_weights: str, known: list[str], table: Table, column: Column) -> list[float]:
+    """The weight of each label's rows in training.
+
+    Args:
+        class_weights: "" for none; "balanced", in inverse proportion to a label's rows, with mean 1 over the rows; or
+            weights by name, "cat=2,dog=0.5", where the labels left out weigh 1.
+        known: the labels.
+        table: the training rows.
+        column: of their labels.
+
+    Returns:
+        A weight for each label; none where rows weigh alike.
+    """
+    if not class_weights:
+        return []
+    counts = collections.Counter(name for names in _names(table, column) for name in set(names))
+    return weights_of_classes(
+        class_weights, known, np.array([counts[name] for name in known], np.float64), len(table)
+    ).tolist()
+
+
+def weigh_rows(encoded: tf.Tensor, weights: list[float]) -> tf.Tensor:
+    """(batch, known) of zeros and ones to (batch,) float32: how much each row weighs in training.
+
+    A row of several labels weighs the mean of theirs, one of none weighs 1.
+    """
+    holds = tf.cast(encoded, tf.float32)
+    count = tf.reduce_sum(holds, axis=-1)
+    total = tf.reduce_sum(holds * tf.constant(weights, tf.float32), axis=-1)
+    return tf.where(count > 0, total / tf.maximum(count, 1.0), 1.0)
+
+
+class LabelRows(Rows):
+    """Rows with labels, which must be those of training."""
+
+    def check(self) -> None:
+        check_labels(self.table, self.task.target["label"], self.task.labels_)
+
+
+def rank_labels(known: list[str], multi_label: bool, top_k: int, threshold: float) -> keras.Model:
+    """The postprocessing model of a classifier: `logits` to the answer."""
+    from dlkit.classification.rank_labels import RankLabels
+
+    logits = keras.Input((len(known),), name="logits")
+    ranked = RankLabels(known, multi_label, top_k, threshold, name="rank_labels")(logits)
+    return keras.Model({"logits": logits}, ranked, name="postprocess")
+
+
+def present_labels(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer of several labels for a person: `labels` and `scores` of those that hold alone come first."""
+    if "num_labels" not in answer:
+        return answer
+    holding = answer["num_labels"]
+    ranked = {"ranked_labels": answer["labels"], "ranked_scores": answer["scores"]}
+    return {"labels": answer["labels"][:holding], "scores": answer["scores"][:holding], **ranked}
+
+
+def _names(table: Table, column: Column) -> list[list[str]]:
+    raw = table.raw_column("label", column)
+    return [[name.decode() for name in (value if isinstance(value, list) else [value])] for value in raw]
+
+
+def _counts(table: Table, column: Column) -> collections.Counter:
+    return collections.Counter(name for names in _names(table, column) for name in names)
+
+
+def weights_of_classes(text: str, known: list[str], counts: np.ndarray, total: float) -> np.ndarray:
+    """The weight of each class, as the knob `class_weights` gives them.
+
+    Args:
+        text: "balanced", in inverse proportion to a class's count; or "name=2,...", where the others weigh 1.
+        known: the names of the classes.
+        counts: how many rows, or pixels, each has.
+        total: how many there are.
+
+    Raises:
+        KnobError: it is neither, or names a class that there is not.
+    """
+    if text == "balanced":
+        return total / (len(known) * np.maximum(counts, 1))
+    return _parse_weights(text, known)
+
+
+def _parse_weights(text: str, known: list[str]) -> np.ndarray:
+    weights = np.ones(len(known))
+    for part in text.split(","):
+        name, equals, number = (piece.strip() for piece in part.rpartition("="))
+        if not equals:
+            raise KnobError(f'`class_weights` must be "balanced" or "name=number,...". Received: {text!r}.')
+        if name not in known:
+            raise KnobError(f"`class_weights` names an unknown label {name!r}. {nearest(name, known)}")
+        weights[known.index(name)] = _weight(number, part)
+    return weights
+
+
+def _weight(number: str, part: str) -> float:
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight < math.inf:
+        raise KnobError(f"`class_weights` must be numbers, at least 0. Received: {part.strip()!r}.")
+    return weight

@@ -1,0 +1,60 @@
+"""Logits to the names of labels, best first, inside the graph."""
+
+from __future__ import annotations
+
+from dlkit.lazy import keras, tf
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class RankLabels(keras.layers.Layer):
+    """Names and scores of labels in the order of their scores.
+
+    Input: `logits`: (batch, labels) float. Output, where one label holds (softmax):
+
+    - `label`: (batch,) string, and `score`: (batch,) float32 in [0, 1], the best;
+    - `labels`: (batch, top_k) string, and `scores`: (batch, top_k) float32 that sum to 1 if all are listed.
+
+    Where any number of labels may hold (sigmoid), `label` and `score` give way to `num_labels`: (batch,) int32, how
+    many scores reach `threshold`. Equal scores keep the order of `labels`.
+
+    Args:
+        labels: names in the order of the logits.
+        multi_label: whether a row may carry any number of labels.
+        top_k: how many to list; 0 lists all.
+        threshold: the score from which a label holds, if `multi_label`.
+    """
+
+    def __init__(self, labels, multi_label=False, top_k=0, threshold=0.5, **kwargs):
+        super().__init__(dtype="float32", **{key: value for key, value in kwargs.items() if key != "dtype"})
+        self.labels = list(labels)
+        self.multi_label = multi_label
+        self.top_k = top_k
+        self.threshold = threshold
+
+    def call(self, logits):
+        logits = tf.cast(logits, tf.float32)
+        scores = tf.sigmoid(logits) if self.multi_label else tf.nn.softmax(logits)
+        listed = min(self.top_k or len(self.labels), len(self.labels))
+        best, indices = tf.math.top_k(scores, listed)
+        names = tf.gather(tf.constant(self.labels), indices)
+        if self.multi_label:
+            count = tf.reduce_sum(tf.cast(best >= self.threshold, tf.int32), axis=-1)
+            return {"labels": names, "scores": best, "num_labels": count}
+        return {"label": names[:, 0], "score": best[:, 0], "labels": names, "scores": best}
+
+    def compute_output_spec(self, logits):
+        batch, listed = logits.shape[0], min(self.top_k or len(self.labels), len(self.labels))
+        ranked = {
+            "labels": keras.KerasTensor((batch, listed), "string"),
+            "scores": keras.KerasTensor((batch, listed), "float32"),
+        }
+        if self.multi_label:
+            return {**ranked, "num_labels": keras.KerasTensor((batch,), "int32")}
+        best = {"label": keras.KerasTensor((batch,), "string"), "score": keras.KerasTensor((batch,), "float32")}
+        return {**best, **ranked}
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("labels", "multi_label", "top_k", "threshold"):
+            config[name] = getattr(self, name)
+        return config

@@ -1,0 +1,119 @@
+"""Flags from a task's knobs, and those of a run: where it trains, and how it is kept from being lost."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlkit.errors import DlkitError
+from dlkit.knobs import choices_of
+
+if TYPE_CHECKING:
+    from dlkit.task import Task
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose refusals are errors as all others are, and which takes no shortened flags."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> typing.NoReturn:
+        raise DlkitError(f"{message}. {self.prog} --help tells what it takes.")
+
+
+def add_knobs(parser: argparse.ArgumentParser, task: type, defaults: dict[str, Any] | None = None) -> None:
+    """Adds a flag for each knob of a task. Flags that are not given leave nothing in the namespace."""
+    hints, choices = typing.get_type_hints(task), choices_of(task)
+    group = parser.add_argument_group("knobs")
+    for field in dataclasses.fields(task):
+        flag = f"--{field.name.replace('_', '-')}"
+        default = (defaults or {}).get(field.name, field.default)
+        shown = "" if default == "" else f" (default: {default})"
+        listed = f" One of: {', '.join(choices[field.name])}." if choices[field.name] else ""
+        help = (field.metadata["help"] + listed + shown).replace("%", "%%")
+        if hints[field.name] is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help)
+        else:
+            kind = str if typing.get_origin(hints[field.name]) is typing.Literal else hints[field.name]
+            group.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=kind.__name__.upper(), help=help)
+
+
+def chosen_knobs(given: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The knobs among parsed flags, over those of the run that is resumed or else over `defaults`."""
+    knobs = defaults or {}
+    if getattr(given, "resume", False) and given.save:
+        from dlkit.model_folder import knobs_of_run
+
+        knobs = knobs_of_run(Path(given.save), task.task_name())
+    flags = {field.name: getattr(given, field.name) for field in dataclasses.fields(task) if hasattr(given, field.name)}
+    return {**knobs, **flags}
+
+
+def refuse_unknown(unknown: list[str], flags: list[str]) -> None:
+    """Raises DlkitError for arguments that no parser took, with the nearest flag."""
+    close = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1)
+    meant = f" Did you mean {close[0]}?" if close else " --help lists what there is."
+    raise DlkitError(f"unknown argument {unknown[0]!r}.{meant}")
+
+
+def flags_of(parser: argparse.ArgumentParser) -> list[str]:
+    """All flags of a parser and of its commands."""
+    flags: list[str] = []
+    for action in parser._actions:
+        flags += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            flags += [flag for command in action.choices.values() for flag in flags_of(command)]
+    return flags
+
+
+def knob_table(task: type) -> str:
+    """A task's knobs as a Markdown table."""
+    choices = choices_of(task)
+    rows = ["| knob | default | what it does |", "|---|---|---|"]
+    for field in dataclasses.fields(task):
+        listed = ", ".join(f"`{choice}`" for choice in choices[field.name])
+        listed = f" One of: {listed}." if listed else ""
+        default = "" if field.default == "" else f"`{field.default}`"
+        rows.append(f"| `{field.name}` | {default} | {field.metadata['help']}{listed} |")
+    return "\n".join(rows)
+
+
+_NAMES = ("save", "resume", "strategy", "checkpoint_every", "keep", "allow_changes", "nan_retries")
+
+
+def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None) -> None:
+    """Adds a flag for each option; `Task.fit` says more of them."""
+    group = parser.add_argument_group("run")
+    shown = " (default: %(default)s)" if save else ""
+    group.add_argument("--save", default=save, help=f"folder for the model and its checkpoints{shown}")
+    group.add_argument("--resume", action="store_true", help="go on with the stopped run in --save")
+    group.add_argument(
+        "--strategy",
+        default="auto",
+        help="where to train: auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME (default: %(default)s)",
+    )
+    group.add_argument(
+        "--checkpoint-every",
+        metavar="STEPS|MINUTES",
+        default="0",
+        help="200 for steps, 10m for minutes; default: at the ends of epochs, for at most 3%% of the time",
+    )
+    group.add_argument("--keep", type=int, default=2, metavar="N", help="checkpoints to keep (default: %(default)s)")
+    group.add_argument("--allow-changes", action="store_true", help="resume with other knobs or data than before")
+    group.add_argument(
+        "--nan-retries",
+        type=int,
+        default=0,
+        metavar="N",
+        help="times to go back to the last good checkpoint, with half the learning rate, on a NaN loss",
+    )
+
+
+def run_options(given: argparse.Namespace) -> dict[str, Any]:
+    """The options among parsed flags, as `Task.fit` takes them."""
+    return {name: getattr(given, name) for name in _NAMES}

@@ -1,0 +1,314 @@
+"""The command line. Flags, help and checks come from the tasks' own fields; TensorFlow comes when work begins."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from dlkit.cli.flags import Parser, add_knobs, add_run_options, chosen_knobs, flags_of, refuse_unknown, run_options
+from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
+from dlkit.knobs import summary
+from dlkit.version import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        The exit code: 0 done; 2 something the user can cure; 75 another worker was lost, to be started again; 130
+        interrupted. A run that SIGTERM stopped ends with 143.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(argv)
+    return guarded(lambda: _run(parser, argv), debug="--debug" in argv)
+
+
+def guarded(work: Any, *, debug: bool) -> int:
+    """Runs `work`; a curable error becomes one line on stderr and its exit code, with its traceback if `debug`."""
+    try:
+        work()
+    except DlkitError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except Preempted as stop:
+        print(
+            f"stopped by SIGTERM after step {stop.step}, which is saved. --resume goes on from there.", file=sys.stderr
+        )
+        return PREEMPTED
+    except KeyboardInterrupt:
+        print("interrupted. A run with --save goes on with --resume.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `dlkit tasks | head`
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+def _run(parser: argparse.ArgumentParser, argv: list[str]) -> None:
+    given, unknown = parser.parse_known_args(argv)
+    if unknown:
+        if hasattr(given, "task"):
+            from dlkit.tasks import find_task
+
+            find_task(given.task)  # a misspelled task makes all knobs unknown
+        refuse_unknown(unknown, flags_of(parser))
+    given.work(given)
+
+
+def _parser(argv: list[str]) -> argparse.ArgumentParser:
+    shared = Parser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = Parser(
+        prog="dlkit",
+        description="Train, evaluate and export models that answer raw input: one graph, served as it is.",
+        epilog="dlkit COMMAND --help tells more of each.",
+    )
+    parser.add_argument("--version", action="version", version=f"dlkit {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, help: str, work: Any) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", parents=[shared])
+        sub.set_defaults(work=work)
+        return sub
+
+    command("tasks", "list the tasks", _tasks)
+    for name, help, work in (
+        ("train", "train a task on data", _train),
+        ("find-lr", "look for a learning rate, and plot the losses", _find_lr),
+    ):
+        sub = command(name, help, work)
+        _add_task(sub, argv, name)
+        _add_training(sub, name)
+    _add_launch(command("launch", "train in several worker processes on this machine", _launch))
+    evaluate = command("evaluate", "score the served answers on labelled data", _evaluate)
+    evaluate.add_argument("model", help="the folder of a saved model")
+    _add_source(evaluate, required=True)
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    predict = command("predict", "answer raw inputs", _predict)
+    predict.add_argument("model", help="the folder of a saved model")
+    predict.add_argument(
+        "inputs", nargs="+", help="files or texts; - reads one a line from standard input; a folder needs --output"
+    )
+    predict.add_argument(
+        "--output",
+        metavar="PATH",
+        help="where to write the answers to a folder's files: JSON, or masks, as the task says",
+    )
+    predict.add_argument("--explain", action="store_true", help="show each word's share in the score (texts)")
+    predict.add_argument("--json", action="store_true", help="print JSON, one line an input")
+    export = command("export", "write a version for TensorFlow Serving, proven equal to predict", _export)
+    export.add_argument("model", help="the folder of a saved model")
+    export.add_argument("directory", help="the servable's folder; the version goes below it")
+    export.add_argument("--version", type=int, help="the version; default: the next")
+    verify = command("verify", "run the proof again on what is on disk", _verify)
+    verify.add_argument("directory", help="an exported version, or the folder above, whose newest is taken")
+    verify.add_argument("--json", action="store_true", help="print the report as JSON")
+    return parser
+
+
+def _add_task(parser: argparse.ArgumentParser, argv: list[str], command: str) -> None:
+    from dlkit.tasks import find_task, task_names
+
+    parser.usage = f"dlkit {command} TASK [--data DATA] [options]"
+    parser.epilog = f"dlkit {command} TASK --help lists the task's knobs."
+    parser.add_argument("task", metavar="TASK", help=f"one of: {', '.join(task_names())}")
+    name = next((word for word in argv[1:] if word in task_names()), None) if argv[:1] == [command] else None
+    if name:
+        task = find_task(name)
+        parser.usage = f"dlkit {command} {name} [--data DATA] [options]"
+        parser.description = summary(task)
+        add_knobs(parser, task)
+
+
+def _add_training(parser: argparse.ArgumentParser, name: str) -> None:
+    _add_source(parser, required=False)
+    if name == "find-lr":
+        parser.add_argument("--plot", default="learning_rate.png", help="the picture to write (default: %(default)s)")
+        return
+    parser.add_argument("--validation", help="validation data; without it, a share of the data is held out")
+    add_run_options(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace the model in --save")
+    parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs")
+
+
+def _add_launch(parser: argparse.ArgumentParser) -> None:
+    from dlkit.cli.launch import GRACE
+
+    parser.usage = "dlkit launch --workers N [--restarts K] [--grace SECONDS] [--pin] -- train TASK [options]"
+    parser.epilog = "Example: dlkit launch --workers 2 --restarts 3 -- train sentiment --data reviews.csv --save model"
+    parser.add_argument("--workers", type=int, required=True, metavar="N", help="how many processes")
+    parser.add_argument(
+        "--restarts", type=int, default=0, metavar="K", help="how often to go on from the last checkpoint after a crash"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=GRACE, metavar="SECONDS",
+        help="how long the others may take to end when one has failed, before they are stopped (default: %(default)g)",
+    )  # fmt: skip
+    parser.add_argument("--pin", action="store_true", help="give each worker its share of the cores")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- train TASK ...", help="what each worker runs")
+
+
+def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    kinds = "a folder, a csv, tsv, jsonl, parquet or npz file, or tfds:NAME"
+    without = "" if required else "; default: the built-in sample"
+    parser.add_argument("--data", required=required, help=kinds + without)
+    parser.add_argument("--data-dir", metavar="DIR", help="where TensorFlow Datasets lie")
+    parser.add_argument(
+        "--column", action="append", default=[], metavar="NAME=THEIRS", help="the data's own name of a column"
+    )
+
+
+def _columns(given: argparse.Namespace) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given.column]
+    for name, equals, theirs in pairs:
+        if not (name and equals and theirs):
+            raise DlkitError(f"--column must be NAME=THEIRS, as in text=review. Received: {name}{equals}{theirs}.")
+    return {name: theirs for name, _, theirs in pairs}
+
+
+def _tasks(given: argparse.Namespace) -> None:
+    from dlkit.tasks import find_task, task_names
+
+    for name in task_names():
+        task = find_task(name)
+        print(f"{name:24}{task.__name__:22}{summary(task)}")
+
+
+def _task(given: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    from dlkit.tasks import find_task
+
+    task = find_task(given.task)
+    return task(**chosen_knobs(given, task)), {} if given.data else task.samples()
+
+
+def _train(given: argparse.Namespace) -> None:
+    from dlkit.cli.show import show_history
+
+    task, samples = _task(given)
+    task.fit(
+        given.data or samples["train"],
+        given.validation or samples.get("validation"),
+        columns=_columns(given),
+        data_dir=given.data_dir,
+        overwrite=given.overwrite,
+        tensorboard=given.tensorboard,
+        **run_options(given),
+    )
+    if not task.is_chief:
+        return
+    show_history(task)
+    if given.save:
+        print(f"saved: {given.save}")
+
+
+def _launch(given: argparse.Namespace) -> None:
+    """Ends the process with the workers' exit code where it is not 0."""
+    from dlkit.cli.launch import launch
+
+    if given.command[:1] not in ([], ["--"]):
+        words = " ".join(given.command)
+        raise DlkitError(f"launch must have -- before the workers' command. Received: {words}. Write: -- {words}.")
+    code = launch(given.command[1:], given.workers, given.restarts, grace=given.grace, pin=given.pin)
+    if code:
+        sys.exit(code)
+
+
+def _find_lr(given: argparse.Namespace) -> None:
+    task, samples = _task(given)
+    found = task.find_learning_rate(
+        given.data or samples["train"], plot=given.plot, columns=_columns(given), data_dir=given.data_dir
+    )
+    print(f"learning rate: {found:.2g}   plot: {given.plot}")
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    import dlkit
+    from dlkit.cli.show import show_metrics
+
+    metrics = dlkit.load(given.model).evaluate(given.data, columns=_columns(given), data_dir=given.data_dir)
+    if given.json:
+        print(json.dumps(metrics, ensure_ascii=False))
+    else:
+        show_metrics(metrics)
+
+
+def _predict(given: argparse.Namespace) -> None:
+    import dlkit
+    from dlkit.cli.show import show_answer
+
+    task = dlkit.load(given.model)
+    if given.output:
+        _predict_folder(task, given)
+        return
+    inputs: list[Any] = _inputs(given.inputs)
+    if len(task.inputs) > 1:
+        inputs = [_object(text, list(task.inputs)) for text in inputs]
+    explain = getattr(task, "explain", None)
+    if given.explain and explain is None:
+        raise DlkitError(f"the task {task.task_name()} has no explanation.")
+    answers = [explain(text) for text in inputs] if given.explain and explain else task.predict(inputs)
+    for value, answer in zip(inputs, answers, strict=True):
+        if given.json:
+            print(json.dumps({"input": value, **answer}, ensure_ascii=False))
+        else:
+            show_answer(value, answer)
+
+
+def _predict_folder(task: Any, given: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from dlkit.cli.bulk import answer_folder
+
+    if len(given.inputs) != 1 or not Path(given.inputs[0]).is_dir():
+        raise DlkitError(f"--output needs one folder of files. Received: {' '.join(given.inputs)}.")
+    answer_folder(task, Path(given.inputs[0]), Path(given.output))
+
+
+def _inputs(given: list[str]) -> list[str]:
+    if given == ["-"]:
+        from dlkit.data.bytes import decode
+
+        text = decode(sys.stdin.buffer.read(), "standard input")
+        return [line.rstrip("\r\n") for line in io.StringIO(text)]
+    for text in given:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DlkitError(f"the argument {text!r} is not UTF-8, at position {error.start}. Convert it.") from error
+    return given
+
+
+def _object(text: str, names: list[str]) -> dict[str, Any]:
+    """An input of several columns, written as a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        example = json.dumps(dict.fromkeys(names, "..."))
+        raise DlkitError(f"an input of this task is a JSON object: {example}. Received: {text[:60]}")
+    return value
+
+
+def _export(given: argparse.Namespace) -> None:
+    import dlkit
+    from dlkit.cli.show import show_export
+
+    show_export(dlkit.load(given.model).export(given.directory, version=given.version))
+
+
+def _verify(given: argparse.Namespace) -> None:
+    from dlkit.cli.show import show_proof
+    from dlkit.serving.verify import verify
+
+    report = verify(given.directory)
+    if given.json:
+        print(json.dumps(report))
+    else:
+        show_proof(report)

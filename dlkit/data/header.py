@@ -1,0 +1,55 @@
+"""The columns that a source has, before it is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlkit.data.delimited import records_of
+from dlkit.data.json_rows import read_json
+from dlkit.data.npz import names_in
+from dlkit.data.parquet import names_of
+from dlkit.data.table import Table
+
+
+def header_of(source: Any, data_dir: str | None = None) -> list[str]:
+    """The names of a source's columns, in its order; none of a source whose columns have no names.
+
+    Args:
+        source: as `dlkit.data.read.read` takes it.
+        data_dir: where TensorFlow Datasets lie.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    if isinstance(source, Table):
+        return list(source.columns)
+    if isinstance(source, list) and source and isinstance(source[0], Mapping):
+        return list(dict.fromkeys(str(name) for row in source if isinstance(row, Mapping) for name in row))
+    if hasattr(source, "keys"):  # a dict of columns, or a DataFrame
+        return [str(name) for name in source]
+    if isinstance(source, str) and source.startswith("tfds:"):
+        from dlkit.data.tfds_source import features_of
+
+        return features_of(source, data_dir)
+    path = Path(os.fspath(source)).expanduser() if isinstance(source, (str, os.PathLike)) else Path()
+    return _in_file(path, str(source)) if path.is_file() else []
+
+
+def _in_file(path: Path, source: str) -> list[str]:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return names_of(path, source)
+    if suffix == ".npz":
+        return names_in(path, source)
+    if suffix in (".jsonl", ".json"):
+        found: list[str] = []
+        read_json(path, source, lambda names, hint: found.extend(names) or {})
+        return found
+    if suffix not in (".csv", ".tsv"):
+        return []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = next(records_of(file, "\t" if suffix == ".tsv" else ",", source), None)
+    return [name.strip() for name in first[1]] if first else []

@@ -1,0 +1,61 @@
+"""What a folder holds: its files by kind, and its entries."""
+
+from __future__ import annotations
+
+import collections
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from dlkit.data.match import quoted
+from dlkit.errors import DataError
+
+SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
+
+
+def files_in(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], collections.Counter]:
+    """Files of the wanted kind at any depth, sorted, and how many there are of each other suffix."""
+    files: list[Path] = []
+    skipped: collections.Counter[str] = collections.Counter()
+    for file in _walk(folder, set()):
+        if file.suffix.lower() in suffixes:
+            files.append(file)
+        else:
+            skipped[file.suffix.lower()] += 1
+    return files, skipped
+
+
+def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in seen:  # a link back up would give every file many times
+        return
+    seen.add(real)
+    for entry in entries_of(folder):
+        if entry.is_dir():
+            yield from _walk(entry, seen)
+        else:
+            yield entry
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """What a folder holds, sorted, less what is hidden. Raises DataError."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror}.") from error
+
+
+def refuse_splits(path: Path, source: str) -> None:
+    """Raises DataError for a folder that holds nothing but the splits of a data set."""
+    folders = [entry for entry in entries_of(path) if entry.is_dir()]
+    if folders and {folder.name.lower() for folder in folders} <= SPLITS:
+        raise DataError(
+            f"{source} holds the splits {quoted(folder.name for folder in folders)}. Name one of them: {folders[0]}."
+        )
+
+
+def count_files(skipped: collections.Counter) -> str:
+    """How many files there are of each suffix, in words."""
+    total = sum(skipped.values())
+    counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5))
+    return f"{total} file{'' if total == 1 else 's'} ({counts}{', ...' if len(skipped) > 5 else ''})"

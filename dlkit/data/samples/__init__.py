@@ -1,1 +1,0 @@
-"""Sample sets that need no network. Each is a function that gives its splits as sources for `read`."""

@@ -1,0 +1,92 @@
+"""What a task knows of the rows of a source: how they are cleaned, split, cut into windows, and checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from dlkit.columns import Label, Labels
+from dlkit.data.split import split
+from dlkit.data.table import Table
+
+if TYPE_CHECKING:
+    from dlkit.training.store import Store
+
+ROW, LENGTH = "row", "length"
+"""Tensors beside the network's that `Task.encode` may give, each (encoded rows,) int32, and that are no part of what is
+stored: the raw row that each is of, counted from the first that it was given, and by what length it is to be bucketed.
+"""
+TEST = 0.2  # the share to test on, of ordinary rows
+
+
+class Rows:
+    """The rows of a source, as a task uses them.
+
+    This is the plain one, of ordinary tables. A task whose rows are more than that names a subclass as `Task.rows`,
+    which overrides what differs: series are split by time and cut into windows, pairs of texts are cleaned.
+
+    Attributes:
+        task: whose rows they are. Its stages are built when `encoded`, `requests`, `evaluated` and `check` are called.
+        table: the rows.
+    """
+
+    def __init__(self, task: Any, table: Table):
+        self.task, self.table = task, table
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def windows_per_row(self) -> int:
+        """How many encoded rows `Task.encode` makes of each, at most.
+
+        Where that is another number for each row, `encode` tells by `ROW` which row each is of.
+        """
+        return 1
+
+    def of(self, table: Table) -> Self:
+        """Other rows of the same task."""
+        return type(self)(self.task, table)
+
+    def cleaned(self) -> Self:
+        """The rows to train on, with remarks on the others."""
+        return self
+
+    @classmethod
+    def split(
+        cls, task: Any, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+    ) -> tuple[Any, Any]:
+        """A source to train on and one to test on; see `dlkit.split`. Raises DataError where there are too few rows."""
+        rows = task.read(data, columns=columns, data_dir=data_dir)
+        return split(rows.table, TEST, task.seed, by=rows._label())
+
+    def hold_out(self, share: float) -> tuple[Self, Self | None]:
+        """The training rows, and those of them that are held out to validate on, None for a share of 0."""
+        if not share or len(self) < 2:
+            return self, None
+        rest, held_out = split(self.table, share, self.task.seed, by=self._label())
+        return self.of(rest), self.of(held_out)
+
+    def encoded(self) -> Table:
+        """The rows to encode."""
+        return self.table
+
+    def requests(self) -> Table:
+        """Rows such as requests bring: a few are kept with the model, to prove exports."""
+        return self.table
+
+    def evaluated(self) -> Table:
+        """The rows to measure the task on."""
+        return self.table
+
+    def check(self) -> None:
+        """Refuses rows that the task cannot be trained or scored on. Raises DataError."""
+
+    def remarks(self, store: Store) -> list[str]:
+        """What a person should know of the encoded rows: what had to be changed in them, and how often."""
+        return []
+
+    def _label(self) -> str | None:
+        """The column whose values keep their proportions in a split."""
+        name, column = next(iter(self.task.target.items()))
+        # Others are as good as never the same twice: there are no proportions to keep.
+        return name if type(column) in (Label, Labels) else None

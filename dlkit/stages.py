@@ -1,0 +1,86 @@
+"""The functional models of a task, and how they are chained by the names of their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The functional models of a task. Each reads the tensors that it names and adds its own by name.
+
+    Attributes:
+        preprocess: raw input to the network's tensors.
+        network: what is trained.
+        postprocess: the network's outputs to the answer.
+        decode: replaces `network` when answering, for tasks that generate. Its weights are the network's own, in
+            their order; those that serve training alone come last in the network, and it lacks them.
+    """
+
+    preprocess: keras.Model
+    network: keras.Model
+    postprocess: keras.Model
+    decode: keras.Model | None = None
+
+    def answering(self) -> tuple[keras.Model, ...]:
+        """The models that the serving graph chains."""
+        return self.preprocess, self.decode or self.network, self.postprocess
+
+    def teach_decode(self) -> None:
+        """Gives `decode` the network's weights where it has copies: files hold the two apart."""
+        if self.decode is None:
+            return
+        copies = self.decode.weights
+        weights = self.network.weights[: len(copies)]
+        if any(copy is not weight for copy, weight in zip(copies, weights, strict=True)):
+            self.decode.set_weights([weight.numpy() for weight in weights])
+
+
+@dataclass(frozen=True)
+class Parted:
+    """A functional model of a chain that takes at most so many rows at a time."""
+
+    model: keras.Model
+    rows: int
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.model.name
+
+    @property
+    def input(self) -> Any:
+        """The model's."""
+        return self.model.input
+
+    def __call__(self, tensors: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
+        from dlkit.layers.by_parts import by_parts
+
+        return by_parts(self.model, tensors, self.rows)
+
+
+def chain(*models: keras.Model | Parted) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """One function that runs the models in turn, at inference.
+
+    Each model reads the tensors that its inputs name, from the caller's or from those of any model before it, and
+    adds its outputs by name: what `preprocess` makes reaches `postprocess` with no plumbing through the network.
+
+    Returns:
+        A function from named tensors to those tensors and all that the models made.
+    """
+
+    def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
+        known = dict(tensors)
+        for model in models:
+            missing = [name for name in model.input if name not in known]
+            if missing:
+                raise ValueError(f"{model.name} reads {missing}, which nothing before it makes: {sorted(known)}.")
+            known.update(model({name: known[name] for name in model.input}, training=False))
+        return known
+
+    return run

@@ -1,0 +1,1 @@
+"""Forecasting: all that this task alone uses. `task.py` holds the class."""

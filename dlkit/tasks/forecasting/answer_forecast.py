@@ -1,0 +1,95 @@
+"""From scaled quantiles to a forecast in the series' own units, with its stamps."""
+
+from dlkit.lazy import keras, tf
+from dlkit.tasks.forecasting.stamps import DAY, months_later, write_stamps
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class AnswerForecast(keras.layers.Layer):
+    """The mean of members' quantiles in the units of the history, and the stamps of the steps ahead.
+
+    Call with `quantiles`: (batch, members, horizon, levels) float32, ascending; `center` and `scale`: (batch,) float32;
+    `origin`: (batch,) int64. The mean of ascending quantiles is ascending, and no mixture's tails are widened by it
+    (Lichtendahl et al., 2013). Returns
+
+    - `ds`: (batch, horizon) string, the stamps, as dates where the step is a day or longer and midnight its time;
+    - `forecast`: (batch, horizon) float32, the median;
+    - `quantiles`: (batch, horizon, levels) float32;
+    - `levels`: (batch, levels) float32.
+
+    Args:
+        step: [months, seconds, whole numbers] from one stamp to the next, one of them not 0.
+        levels: list of float, ascending, 0.5 among them.
+    """
+
+    def __init__(self, step, levels, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.step, self.levels = list(step), list(levels)
+
+    def call(self, quantiles, center, scale, origin):
+        mean = tf.reduce_mean(tf.cast(quantiles, tf.float32), 1)
+        mean = mean * scale[:, tf.newaxis, tf.newaxis] + center[:, tf.newaxis, tf.newaxis]
+        levels = tf.broadcast_to(tf.constant(self.levels), [tf.shape(mean)[0], len(self.levels)])
+        forecast = mean[..., self.levels.index(0.5)]
+        return {
+            "ds": self._stamps(origin, quantiles.shape[2]),
+            "forecast": forecast,
+            "quantiles": mean,
+            "levels": levels,
+        }
+
+    def at(self, answer, horizon, levels):
+        """The answer for fewer steps and other levels: NaN and "" beyond `horizon`.
+
+        Args:
+            answer: what `call` returned.
+            horizon: (batch,) int32, from 1 to the trained one.
+            levels: (batch, any) float32, between the lowest and the highest trained one; quantiles in between are
+                interpolated.
+        """
+        longest, known = answer["forecast"].shape[1], self.levels
+        message = [f"`horizon` must be from 1 to {longest}, the trained one. Received:", horizon]
+        tf.debugging.Assert(tf.reduce_all((horizon >= 1) & (horizon <= longest)), message, summarize=8)
+        message = [f"`levels` must be from {known[0]:g} to {known[-1]:g}, as in training. Received:", levels]
+        tf.debugging.Assert(
+            tf.reduce_all((levels >= known[0] - 1e-6) & (levels <= known[-1] + 1e-6)), message, summarize=8
+        )
+        lower, upper = tf.constant(known[:-1]), tf.constant(known[1:])
+        place = tf.reduce_sum(tf.clip_by_value((levels[..., tf.newaxis] - lower) / (upper - lower), 0.0, 1.0), -1)
+        hats = tf.nn.relu(1.0 - tf.abs(place[..., tf.newaxis] - tf.range(len(known), dtype=tf.float32)))
+        quantiles = tf.matmul(answer["quantiles"], hats, transpose_b=True)
+        there = tf.range(longest) < horizon[:, tf.newaxis]
+        nothing = tf.constant(float("nan"))
+        return {
+            "ds": tf.where(there, answer["ds"], ""),
+            "forecast": tf.where(there, answer["forecast"], nothing),
+            "quantiles": tf.where(there[..., tf.newaxis], quantiles, nothing),
+        }
+
+    def _stamps(self, origin, horizon):
+        months, seconds, whole = self.step
+        steps = tf.range(1, horizon + 1, dtype=tf.int64)
+        start = origin[:, tf.newaxis]
+        if whole:
+            return tf.strings.as_string(start + steps * whole)
+        if months:
+            start = tf.broadcast_to(start, [tf.shape(origin)[0], horizon])
+            stamps = months_later(start, steps * months)
+        else:
+            stamps = start + steps * seconds
+        dates = tf.reduce_all(tf.math.floormod(stamps, DAY) == 0, 1, keepdims=True)
+        if seconds % DAY:
+            dates = tf.zeros_like(dates)
+        return tf.where(dates, write_stamps(stamps, time=False), write_stamps(stamps))
+
+    def compute_output_spec(self, quantiles, center, scale, origin):
+        rows, _, horizon, levels = quantiles.shape
+        return {
+            "ds": keras.KerasTensor((rows, horizon), "string"),
+            "forecast": keras.KerasTensor((rows, horizon), "float32"),
+            "quantiles": keras.KerasTensor((rows, horizon, levels), "float32"),
+            "levels": keras.KerasTensor((rows, levels), "float32"),
+        }
+
+    def get_config(self):
+        return {**super().get_config(), "step": self.step, "levels": self.levels}

@@ -1,0 +1,244 @@
+"""Rows of series cut at origins: to train on, to hold out, and to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from dlkit.columns import Id
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+from dlkit.rows import Rows
+from dlkit.tasks.forecasting.columns import Stamps, stamps_of
+from dlkit.tasks.forecasting.frequency import Step
+
+if TYPE_CHECKING:
+    from dlkit.tasks.forecasting.task import Forecaster
+
+ORIGINS = 256  # of a row to train on: encoded together they are to stay small
+
+
+class Windows:
+    """The rows of a table of series, and windows of them.
+
+    A row is a series whose every step may be an origin, or, where it has values of `following`, a history with what
+    came after it.
+
+    Args:
+        table: as `dlkit.data.series.read_series` gives it.
+        stamps: the column of its stamps, which knows the names of the covariates.
+        step: from one stamp to the next.
+    """
+
+    def __init__(self, table: Table, stamps: Stamps, step: Step):
+        self.table, self.stamps, self.step = table, stamps, step
+
+    def lengths(self, row: int) -> tuple[int, int]:
+        """How many values of `y` and of `following` a row has."""
+        return len(self.table.columns["y"][row]), len(self.table.columns["following"][row])
+
+    def is_whole(self, row: int) -> bool:
+        """Whether every step may be an origin."""
+        return not self.lengths(row)[1]
+
+    def values(self, row: int) -> np.ndarray:
+        """`y` and `following`, float32."""
+        columns = self.table.columns
+        return np.concatenate([np.asarray(columns[name][row], np.float32) for name in ("y", "following")])
+
+    def window(self, row: int, start: int, end: int, ahead: int, training: bool = False) -> dict[str, Any]:
+        """A row of a history and what follows: from step `start` to before `end`, and `ahead` steps more.
+
+        In training the covariates known up to now go on too, for the origins that follow.
+        """
+        columns = self.table.columns
+        values, made = self.values(row), {}
+        ds = stamps_of(columns["ds"][row])
+        if end > len(ds):
+            ds = np.concatenate([ds, self.step.after(ds[-1], end - len(ds)).astype(ds.dtype)])
+        for name in columns:
+            if name == "ds":
+                made[name] = ds[start:end]
+            elif name == "y":
+                made[name] = values[start:end]
+            elif name == "following":
+                made[name] = values[end : end + ahead]
+            elif name in self.stamps.past:
+                made[name] = columns[name][row][start : end + (ahead if training else 0)]
+            elif name in self.stamps.known:
+                made[name] = columns[name][row][start : end + ahead]
+            else:
+                made[name] = columns[name][row]
+        return made
+
+    def scales(self, season: int) -> dict[str, float]:
+        """The mean error of the seasonal naive forecast inside each series by id; of several rows of one id, the
+        longest's."""
+        from dlkit.tasks.forecasting.metrics import scale_of
+
+        longest: dict[str, int] = {}
+        for row, name in enumerate(self.table.columns["unique_id"]):
+            key = Id().raw(name).decode()
+            if key not in longest or sum(self.lengths(row)) > sum(self.lengths(longest[key])):
+                longest[key] = row
+        scales = {name: scale_of(self.values(row), season) for name, row in longest.items()}
+        return {name: scale for name, scale in scales.items() if np.isfinite(scale)}
+
+    def made_of(self, rows: list[tuple[int, dict[str, Any]]]) -> Table:
+        """A table of such rows, each with the number of the row that it was cut from."""
+        columns = {name: [made[name] for _, made in rows] for name in self.table.columns}
+        where = lambda index: self.table.where(rows[index][0])  # noqa: E731
+        return Table(self.table.source, columns, where, remarks=self.table.remarks)
+
+
+def hold_out(windows: Windows, share: float, horizon: int) -> tuple[Table, Table]:
+    """Two tables, (rest, held out): of each series its last share, at least the horizon, nothing of which is in the
+    rest.
+
+    Of rows with a history and what followed, the latest ones, and the rest without those that end after their first
+    origin.
+
+    Raises:
+        DataError: nothing would remain.
+    """
+    table = windows.table
+    rest: list[tuple[int, dict[str, Any]]] = []
+    held: list[tuple[int, dict[str, Any]]] = []
+    given = [row for row in range(len(table)) if not windows.is_whole(row)]
+    for row in set(range(len(table))) - set(given):
+        length, _ = windows.lengths(row)
+        count = max(horizon, round(share * length))
+        if length - count < 2:
+            rest.append((row, table.row(row)))
+            continue
+        rest.append((row, windows.window(row, 0, length - count, 0)))
+        held.append((row, windows.window(row, 0, length - count, count, training=True)))
+    if given:
+        ends = np.array([windows.step.position(stamps_of(table.columns["ds"][row])[-1:])[0] for row in given])
+        first = np.sort(ends)[-max(1, round(share * len(given)))]
+        unit = windows.step.unit
+        for row, end in zip(given, ends, strict=True):
+            if end >= first:
+                held.append((row, table.row(row)))
+            elif end + unit * windows.lengths(row)[1] <= first:
+                rest.append((row, table.row(row)))
+    if not rest or not held:
+        raise DataError(
+            f"{table.source} is too short to hold out its last {share:.0%}, at least {horizon} steps, by "
+            "`validation_split`. Give more, validation data, or set `validation_split` to 0."
+        )
+    return windows.made_of(rest), windows.made_of(held)
+
+
+def cut(windows: Windows, window: int, horizon: int) -> Table:
+    """The rows to encode: each with a history of at most `window` steps and what follows for at most so many
+    origins."""
+    rows = list(_cuts(windows, window, horizon))
+    return windows.made_of(rows)
+
+
+def _cuts(windows: Windows, window: int, horizon: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    for row in range(len(windows.table)):
+        before, after = windows.lengths(row)
+        total = before + after
+        first = before if after else 1
+        last = max(first, total - horizon)
+        if after and last - first < ORIGINS:
+            yield row, windows.table.row(row)
+            continue
+        for origin in range(first, min(last, total - 1) + 1, ORIGINS):
+            end = min(origin + ORIGINS - 1, last)
+            yield row, windows.window(row, max(0, origin - window), origin, end + horizon - origin, training=True)
+
+
+def asked(windows: Windows, window: int, horizon: int) -> Table:
+    """Of each row its last origin whose horizon is known, with the `window` steps before it."""
+    rows = []
+    for row in range(len(windows.table)):
+        before, after = windows.lengths(row)
+        origin = before if after else max(1, before - horizon)
+        rows.append((row, windows.window(row, max(0, origin - window), origin, horizon)))
+    return windows.made_of(rows)
+
+
+def questions(windows: Windows, window: int, horizon: int, origins: int, stride: int) -> Table:
+    """Whole series as a rolling-origin backtest: the last `origins` of each, `stride` steps from one another.
+
+    The last of them is a horizon before the series' end. Each is asked with the `window` steps before it. Rows with a
+    history and what followed stay as they are.
+
+    Raises:
+        DataError: a series is too short.
+    """
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for row in range(len(windows.table)):
+        if not windows.is_whole(row):
+            rows.append((row, windows.table.row(row)))
+            continue
+        last = windows.lengths(row)[0] - horizon
+        first = last - (origins - 1) * stride
+        if first < 1:
+            raise DataError(
+                f"{windows.table.where(row)} has {windows.lengths(row)[0]} steps: too few for {origins} "
+                f"origins, {stride} steps apart, of a horizon of {horizon}. Expected at least "
+                f"{horizon + (origins - 1) * stride + 1}."
+            )
+        rows += [
+            (row, windows.window(row, max(0, end - window), end, horizon)) for end in range(first, last + 1, stride)
+        ]
+    return windows.made_of(rows)
+
+
+def before(windows: Windows, horizon: int, origins: int, stride: int) -> Table:
+    """What is known at the first origin of the backtest of `questions`: the part to train on."""
+    back = horizon + (origins - 1) * stride
+    rows = [(row, windows.window(row, 0, windows.lengths(row)[0] - back, 0)) for row in range(len(windows.table))]
+    return windows.made_of(rows)
+
+
+class SeriesRows(Rows):
+    """Series, which are split by time, cut into windows, and measured at the origins of a backtest."""
+
+    task: Forecaster
+    windows_per_row = 2  # at most, of those that are cut: known when they are
+
+    @classmethod
+    def split(
+        cls, task: Forecaster, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+    ) -> tuple[Table, Table]:
+        """What is known at the first origin of the backtest, and the windows that it asks of."""
+        rows = task.read(data, columns=columns, data_dir=data_dir)
+        windows, stride = Windows(rows.table, task.stamps, task.step(rows.table)), task.stride or task.horizon
+        longest = max(windows.lengths(row)[0] for row in range(len(rows)))
+        test = questions(windows, longest, task.horizon, task.origins, stride)
+        return before(windows, task.horizon, task.origins, stride), test
+
+    def hold_out(self, share: float) -> tuple[Self, Self | None]:
+        windows, task = self._windows(), self.task
+        task.season_ = task.season or (windows.step.seasons() or [1])[0]
+        task.scales_ = windows.scales(task.season_)
+        if not share:
+            return self, None
+        rest, held_out = hold_out(windows, share, task.horizon)
+        return self.of(rest), self.of(held_out)
+
+    def encoded(self) -> Table:
+        made = cut(self._windows(), self._window(), self.task.horizon)
+        self.windows_per_row = max(2, *(len(values) - self.task.horizon + 1 for values in made.columns["following"]))
+        return made
+
+    def requests(self) -> Table:
+        return asked(self._windows(), self._window(), self.task.horizon)
+
+    def evaluated(self) -> Table:
+        task = self.task
+        window = max(self._window(), task.season_)
+        return questions(self._windows(), window, task.horizon, task.origins, task.stride or task.horizon)
+
+    def _windows(self) -> Windows:
+        return Windows(self.table, self.task.stamps, self.task.step(self.table))
+
+    def _window(self) -> int:
+        return self.task.stages_.preprocess.get_layer("reader").window

@@ -1,0 +1,158 @@
+"""Stamps in the graph: texts to points in time and back, in core operations, and features of the calendar."""
+
+from __future__ import annotations
+
+import math
+
+from dlkit.lazy import keras, tf
+
+DAY = 86_400
+_FORM = r"\d{4}-\d{2}(-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?)?"
+_REST = "0000-01-01 00:00:00"  # what a shorter stamp leaves out
+
+
+def parse_stamps(texts):
+    """Stamps in ISO 8601, `2016-10`, `2016-10-01` or with `13:00` or `13:00:05`, as seconds since 1970.
+
+    Args:
+        texts: string tensor of any shape.
+
+    Returns:
+        Seconds, int64, and whether each is a stamp, bool: elsewhere seconds are 0.
+    """
+    formed = tf.strings.regex_full_match(texts, _FORM)
+    texts = tf.where(formed, texts, _REST)
+    length = tf.minimum(tf.strings.length(texts), len(_REST))
+    rest = tf.strings.substr(tf.fill(tf.shape(texts), _REST), length, len(_REST) - length)
+    texts = tf.strings.join([tf.strings.substr(texts, tf.zeros_like(length), length), rest])
+
+    def number(start, size):
+        return tf.strings.to_number(tf.strings.substr(texts, start, size), tf.int64)
+
+    year, month, day = number(0, 4), number(5, 2), number(8, 2)
+    hour, minute, second = number(11, 2), number(14, 2), number(17, 2)
+    days = days_of(year, month, day)
+    there = civil(days)
+    real = (there[0] == year) & (there[1] == month) & (there[2] == day) & (hour < 24) & (minute < 60) & (second < 60)
+    valid = formed & real
+    return tf.where(valid, days * DAY + hour * 3600 + minute * 60 + second, 0), valid
+
+
+def write_stamps(seconds, time=True):
+    """Seconds since 1970, int64 of any shape, as `2016-10-01 13:00:00`, or without `time` as `2016-10-01`."""
+    days, left = tf.math.floordiv(seconds, DAY), tf.math.floormod(seconds, DAY)
+    year, month, day = civil(days)
+    parts = [_digits(year, 4), "-", _digits(month, 2), "-", _digits(day, 2)]
+    if time:
+        parts += [" ", _digits(left // 3600, 2), ":", _digits(left // 60 % 60, 2), ":", _digits(left % 60, 2)]
+    return tf.strings.join(parts)
+
+
+def days_of(year, month, day):
+    """Days since 1970 of dates: int64 of one shape."""
+    year = year - tf.cast(month <= 2, tf.int64)
+    era = tf.math.floordiv(year, 400)
+    of_era = year - era * 400
+    of_year = (153 * (month + tf.where(month > 2, tf.constant(-3, tf.int64), 9)) + 2) // 5 + day - 1
+    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
+
+
+def civil(days):
+    """Year, month and day of the month, from 1, of days since 1970: int64 of any shape."""
+    days = days + 719_468
+    era = tf.math.floordiv(days, 146_097)
+    of_era = days - era * 146_097
+    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    place = (5 * of_year + 2) // 153
+    month = place + tf.where(place < 10, tf.constant(3, tf.int64), -9)
+    return year + era * 400 + tf.cast(month <= 2, tf.int64), month, of_year - (153 * place + 2) // 5 + 1
+
+
+def months_later(seconds, months):
+    """The stamps so many months later, on the same day, or on the last one if it is the last or is missing there."""
+    days, left = tf.math.floordiv(seconds, DAY), tf.math.floormod(seconds, DAY)
+    year, month, day = civil(days)
+    ended = day == _length(year, month)
+    total = year * 12 + month - 1 + months
+    year, month = tf.math.floordiv(total, 12), tf.math.floormod(total, 12) + 1
+    last = _length(year, month)
+    day = tf.where(ended, last, tf.minimum(day, last))
+    return days_of(year, month, day) * DAY + left
+
+
+def _length(year, month):
+    """Days of a month."""
+    after = tf.cast(month == 12, tf.int64)
+    first = tf.ones_like(month)
+    return days_of(year + after, month + 1 - 12 * after, first) - days_of(year, month, first)
+
+
+def _digits(numbers, width):
+    return tf.strings.as_string(numbers, width=width, fill="0")
+
+
+YEARLY = 3  # harmonics of the year
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class Calendar(keras.layers.Layer):
+    """Features of the calendar at the steps `first` to `last` after a stamp, both counted in: 0 is the stamp itself.
+
+    Call with (batch,) int64, seconds since 1970; returns (batch, last - first + 1, features) float32: of steps shorter
+    than a day the hour, one of 24, and the time of the day as sine and cosine; shorter than a week the day of the week,
+    one of 7; shorter than a year the month, one of 12, the time of the year as three harmonics, and the share of the
+    month that is over. Longer steps, and stamps that are whole numbers, have one feature, 0.
+
+    Args:
+        first, last: integers, in steps.
+        step: [months, seconds, whole numbers] from one stamp to the next, one of them not 0.
+    """
+
+    def __init__(self, first, last, step, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.last, self.step = first, last, list(step)
+
+    def call(self, origin):
+        months, seconds, whole = self.step
+        steps = tf.range(self.first, self.last + 1, dtype=tf.int64)
+        if whole or months >= 12:
+            return tf.zeros([tf.shape(origin)[0], self.last - self.first + 1, 1])
+        stamps = origin[:, tf.newaxis] + steps * seconds
+        if months:
+            stamps = months_later(tf.broadcast_to(origin[:, tf.newaxis], tf.shape(stamps)), steps * months)
+        days, time = tf.math.floordiv(stamps, DAY), tf.math.floormod(stamps, DAY)
+        year, month, day = civil(days)
+        start = days_of(year, tf.ones_like(year), tf.ones_like(year))
+        share = (tf.cast(days - start, tf.float32) + tf.cast(time, tf.float32) / DAY) / 365.25
+        parts = [tf.one_hot(month - 1, 12)]
+        if seconds:
+            parts.append(tf.cast(day - 1, tf.float32)[..., tf.newaxis] / 31.0)
+        parts += [wave for k in range(1, YEARLY + 1) for wave in _waves(share, k)]
+        if seconds and seconds < 7 * DAY:
+            parts.append(tf.one_hot(tf.math.floormod(days + 3, 7), 7))
+        if seconds and seconds < DAY:
+            parts += [tf.one_hot(time // 3600, 24), *_waves(tf.cast(time, tf.float32) / DAY, 1)]
+        return tf.concat(parts, -1)
+
+    @property
+    def features(self):
+        """How many."""
+        months, seconds, whole = self.step
+        if whole or months >= 12:
+            return 1
+        count = 12 + 2 * YEARLY + (1 if seconds else 0)
+        if seconds:
+            count += (7 if seconds < 7 * DAY else 0) + (26 if seconds < DAY else 0)
+        return count
+
+    def compute_output_spec(self, origin):
+        return keras.KerasTensor((origin.shape[0], self.last - self.first + 1, self.features), "float32")
+
+    def get_config(self):
+        return {**super().get_config(), "first": self.first, "last": self.last, "step": self.step}
+
+
+def _waves(share, harmonic):
+    angle = 2.0 * math.pi * harmonic * share
+    return [tf.sin(angle)[..., tf.newaxis], tf.cos(angle)[..., tf.newaxis]]

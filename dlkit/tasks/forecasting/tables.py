@@ -1,0 +1,321 @@
+"""Time series: from long or wide tables to a row for each series, on a regular grid of stamps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dlkit.columns import Column, Id, Stamp, Text
+from dlkit.data.in_parts import read_in_parts
+from dlkit.data.reader import Reader
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+from dlkit.tasks.forecasting.columns import Stamps, stamps_of
+from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequency
+
+
+class SeriesReader(Reader):
+    """Reads tables of time series."""
+
+    def source(
+        self, source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None
+    ) -> Table:
+        return read_series(source, columns, rename, data_dir)
+
+
+reader = SeriesReader()
+
+
+def read_series(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None) -> Table:
+    """A row for each series: `unique_id`, `ds`, `y`, the covariates, and `following`, of which nothing is known.
+
+    A long table has a row for each series and stamp, in Nixtla's convention: `unique_id, ds, y` and the covariates;
+    without `unique_id` it is one series. A wide one, by `Stamps.wide`, has a column for each series beside `ds`. Stamps
+    become a
+    regular grid: `y` is NaN where one was missing. Steps at the end of a series with covariates but no `y` are what is
+    known ahead. A dict of columns, a DataFrame or a list of dicts may bring rows of series as they are, with lists in
+    their cells, and with `following`, the values that came after `y`.
+
+    Files are read in parts: what stays in memory is numbers, 12 bytes and 8 for each covariate a row.
+    """
+    rows = _given_rows(source, columns, rename)
+    if rows is not None:
+        return rows
+    stamps = next(column for column in columns.values() if isinstance(column, Stamps))
+    long = (read_wide if stamps.wide else read_long)(source, stamps, rename, data_dir)
+    return _gridded(long, stamps, columns)
+
+
+def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
+    """Rows of series as they are, if the source holds such."""
+    from dlkit.data.memory import rows_of
+
+    if isinstance(source, list) and source and isinstance(source[0], Mapping):
+        values = {name: [row.get(name) for row in source] for name in source[0]}
+    elif isinstance(source, Mapping) or (hasattr(source, "columns") and hasattr(source, "iloc")):
+        values = {name: source[name] for name in list(source)}
+    else:
+        return None
+    key = rename.get("ds", "ds")
+    if key not in values or not len(values[key]) or np.ndim(rows_of(values[key], "ds")[0]) == 0:
+        return None
+    missing = [
+        name for name in columns if name not in ("unique_id", "following") and rename.get(name, name) not in values
+    ]
+    if missing:
+        raise DataError(f"rows of series need the columns {', '.join(columns)}. There is no {missing[0]!r}.")
+    found = {
+        name: rows_of(values[rename.get(name, name)], name) for name in columns if rename.get(name, name) in values
+    }
+    count = len(found["ds"])
+    if any(len(column) != count for column in found.values()):
+        listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
+        raise DataError(f"rows of series: the columns must have one length. Received: {listed}.")
+    empty = {"unique_id": [""] * count, "following": [[]] * count}
+    return Table(
+        "the rows of series",
+        {name: found[name] if name in found else empty[name] for name in columns},
+        lambda row: f"the rows of series, index {row}",
+    )
+
+
+def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column]) -> Table:
+    position = np.lexsort((np.arange(len(long.code)), long.stamps, long.code))
+    code, at = long.code[position], long.stamps[position]
+    numbers = {name: values[position] for name, values in long.numbers.items()}
+    starts = np.searchsorted(code, np.arange(len(long.ids) + 1))
+    cuts = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
+    step = (
+        parse_frequency(stamps.frequency)
+        if stamps.frequency
+        else infer_frequency((at[cut] for cut in cuts), long.source)
+    )
+    if (step.whole > 0) != (at.dtype.kind == "i"):
+        raise DataError(f"{long.source}: a `frequency` of {step} does not fit its stamps, {at[0]} and so on.")
+    told = dict.fromkeys(("gaps", "duplicates", "off_grid", "missing"), 0)
+    rows: dict[str, list[Any]] = {name: [] for name in columns}
+    for series, cut in enumerate(cuts):
+        name = str(long.ids[series])
+        made = _series(name, at[cut], {key: values[cut] for key, values in numbers.items()}, step, stamps, told, long)
+        static = {key: _constant(long, key, position[cut], name) for key in long.texts}
+        if "unique_id" in stamps.static or "unique_id" in columns:
+            static["unique_id"] = name
+        for key in columns:
+            rows[key].append([] if key == "following" else {**made, **static}[key])
+    where = lambda row: f"{long.source}, series {str(long.ids[row])!r}"  # noqa: E731
+    return Table(long.source, rows, where, remarks=_remarks(step, len(cuts), len(at), told, stamps))
+
+
+def _series(
+    name: str,
+    at: np.ndarray,
+    numbers: dict[str, np.ndarray],
+    step: Step,
+    stamps: Stamps,
+    told: dict[str, int],
+    long: Long,
+) -> dict[str, np.ndarray]:
+    """One series on its grid."""
+    places, offset = np.divmod(step.position(at) - step.position(at[-1:]), step.unit)
+    if offset.any():
+        if stamps.off_grid == "refuse":
+            first = int(np.argmax(offset != 0))
+            raise DataError(
+                f"{long.source}, series {name!r}: the stamp {at[first]} is not a number of steps of one {step} before "
+                f"the last one, {at[-1]}; nor are {int((offset != 0).sum()) - 1} more. Give `frequency`, or "
+                "set `off_grid` to floor."
+            )
+        told["off_grid"] += int((offset != 0).sum())
+    places -= places[0]
+    repeated = len(places) - len(np.unique(places))
+    if repeated and stamps.duplicates == "refuse":
+        first = at[1:][np.diff(places) == 0][0]
+        raise DataError(f"{long.source}, series {name!r}: {repeated} stamps come twice, the first: {first}.")
+    told["duplicates"] += repeated
+    made = {key: _placed(values, places, stamps.duplicates) for key, values in numbers.items()}
+    known = np.flatnonzero(np.isfinite(made["y"]))
+    if not len(known):
+        raise DataError(f"{long.source}, series {name!r} has no values of 'y'. Give some, or leave the series out.")
+    last = int(known[-1]) + 1
+    gaps = last - len(np.unique(places[places < last]))
+    if gaps and not stamps.gaps:
+        missing = int(np.setdiff1d(np.arange(last), places)[0])
+        raise DataError(
+            f"{long.source}, series {name!r}: {gaps} steps of one {step} are missing, the first after "
+            f"{at[np.searchsorted(places, missing) - 1]}. Fill them, or choose how by `fill`."
+        )
+    told["gaps"] += gaps
+    told["missing"] += int(np.isnan(made["y"][:last]).sum()) - gaps
+    for key in stamps.known:
+        if np.isnan(made[key]).any():
+            told[key] = told.get(key, 0) + int(np.isnan(made[key]).sum())
+    before = -np.arange(len(made["y"]))[::-1]
+    if step.months:
+        days = [at[0], *step.after(at[0], len(made["y"]) - 1)]
+    else:
+        days = at[-1] + before * step.unit
+    ds = np.asarray(days, at.dtype)
+    ahead = set(stamps.known)
+    return {"ds": ds[:last], **{key: values if key in ahead else values[:last] for key, values in made.items()}}
+
+
+def _placed(values: np.ndarray, places: np.ndarray, duplicates: str) -> np.ndarray:
+    """Values at their places, NaN elsewhere; of several at one place the mean, or the last."""
+    size = int(places[-1]) + 1
+    there = np.isfinite(values)
+    made = np.full(size, np.nan, np.float32)
+    if duplicates == "last":
+        made[places[there]] = values[there]
+        return made
+    sums = np.bincount(places[there], values[there], size)
+    counts = np.bincount(places[there], minlength=size)
+    made[counts > 0] = (sums[counts > 0] / counts[counts > 0]).astype(np.float32)
+    return made
+
+
+def _constant(long: Long, name: str, rows: np.ndarray, series: str) -> str:
+    codes, names = long.texts[name]
+    found = [str(text) for text in names[np.unique(codes[rows])] if str(text) not in ("", "nan", "None")]
+    if len(found) > 1:
+        raise DataError(
+            f"{long.source}, series {series!r}: the static covariate {name!r} changes: {found[0]!r} and {found[1]!r}. "
+            "Give it as `known` or `past`."
+        )
+    return found[0] if found else ""
+
+
+def _remarks(step: Step, series: int, rows: int, told: dict[str, int], stamps: Stamps) -> Sequence[str]:
+    words = {
+        "gaps": "steps are missing and are filled as `fill` says",
+        "missing": "values are missing and are filled as `fill` says",
+        "duplicates": f"stamps come again: {'their mean' if stamps.duplicates == 'mean' else 'the last one'} counts",
+        "off_grid": "stamps lie between the steps and count for the one before",
+    }
+    for name in stamps.known:
+        words[name] = f"values of {name!r} are missing: its mean counts"
+    found = (f"{count} {words[name]}" for name, count in told.items() if count)
+    return [f"{series} series, {rows} rows, frequency: {step}", *found]
+
+
+class Number(Column):
+    """A number, or an empty cell for a missing one."""
+
+    dtype = "float64"
+
+    def raw(self, value: Any) -> np.float64:
+        text = value.strip() if isinstance(value, (str, bytes)) else value
+        if text is None or text in ("", b"") or type(value).__name__ in ("NAType", "NaTType"):
+            return np.float64("nan")
+        try:
+            number = np.float64(text)
+        except (TypeError, ValueError):
+            number = np.float64("inf")
+        if np.isinf(number):
+            raise DataError(f"expected a finite number, or nothing. Received: {value!r}.")
+        return number
+
+
+@dataclass
+class Long:
+    """A long table as arrays, in its own order: series as places in `ids`, stamps, numbers by name, texts by name."""
+
+    source: str
+    ids: list[Any]
+    code: np.ndarray
+    stamps: np.ndarray
+    numbers: dict[str, np.ndarray]
+    texts: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+
+def read_long(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: str | None) -> Long:
+    """A table with a row for each series and stamp; files a part at a time. Args, errors: as of `read_series`."""
+    wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Stamp(), "y": Number(optional=True)}
+    wanted |= {name: Number(optional=True) for name in (*stamps.known, *stamps.past)}
+    wanted |= {name: Text(optional=True) for name in stamps.static if name != "unique_id"}
+    for name in rename:
+        if name not in wanted:
+            raise DataError(f"there is no column {name!r} to find under another name. There are: {', '.join(wanted)}.")
+    ids: dict[Any, int] = {}
+    texts: dict[str, dict[Any, int]] = {name: {} for name in wanted if isinstance(wanted[name], Text)}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+    shown = ""
+    for table in read_in_parts(source, wanted, rename=rename, data_dir=data_dir):
+        shown = table.source
+        missing = [name for name in wanted if name not in table.columns and name != "unique_id"]
+        if missing:
+            raise DataError(
+                f"{shown} has no column {missing[0]!r}. Expected a long table, {', '.join(wanted)}; of one with a "
+                "column for each series, set `wide`. Say which it is with columns={...}, or --column NAME=OTHER."
+            )
+        names = table.columns.get("unique_id", [""] * len(table))
+        parts["unique_id"].append(np.array([ids.setdefault(_id(name), len(ids)) for name in names], np.int32))
+        parts["ds"].append(_stamps(table))
+        for name, column in wanted.items():
+            if isinstance(column, Number):
+                parts[name].append(_numbers(table, name))
+            elif name in texts:
+                known = texts[name]
+                cells = (str(cell) for cell in table.columns[name])
+                parts[name].append(np.array([known.setdefault(cell, len(known)) for cell in cells], np.int32))
+    if not ids:
+        raise DataError(f"{shown or source} has no rows. Expected at least one stamp of one series.")
+    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    made = Long(shown, list(ids), joined["unique_id"], joined["ds"], {})
+    for name in wanted:
+        if isinstance(wanted[name], Number):
+            made.numbers[name] = joined[name]
+        elif name in texts:
+            made.texts[name] = [joined[name], np.array(list(texts[name]), object)]
+    return made
+
+
+def read_wide(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: str | None) -> Long:
+    """A table with a column for each series beside that of the stamps. Args, errors: as of `read_series`."""
+    if stamps.known or stamps.past or stamps.static:
+        raise DataError("a wide table has no covariates: its columns are series. Give a long one, `unique_id, ds, y`.")
+    key = rename.get("ds", "ds")
+    if not stamps.header:
+        raise DataError("a wide table must be a csv, tsv or parquet file, a DataFrame or a dict of columns.")
+    names = [name for name in stamps.header if name != key]
+    if not names:
+        raise DataError(f"the wide table has no columns of series beside {key!r}.")
+    wanted: dict[str, Column] = {"ds": Stamp(), **{name: Number(optional=True) for name in names}}
+    tables = list(read_in_parts(source, wanted, rename={"ds": key} if key != "ds" else {}, data_dir=data_dir))
+    at = np.concatenate([_stamps(table) for table in tables])
+    values = [np.concatenate([_numbers(table, name) for table in tables]) for name in names]
+    code = np.repeat(np.arange(len(names), dtype=np.int32), len(at))
+    return Long(tables[0].source, names, code, np.tile(at, len(names)), {"y": np.concatenate(values)})
+
+
+def _id(value: Any) -> Any:
+    return Id().raw(value).decode()
+
+
+def _stamps(table: Table) -> np.ndarray:
+    cells = table.columns["ds"]
+    try:
+        return stamps_of(np.asarray(cells) if isinstance(cells, list) and isinstance(cells[0], str) else cells)
+    except DataError:
+        for row, cell in enumerate(cells):
+            try:
+                stamps_of([cell])
+            except DataError as error:
+                raise DataError(f"{table.where(row)}, column 'ds': {error}") from error
+        raise
+
+
+def _numbers(table: Table, name: str) -> np.ndarray:
+    cells = table.columns[name]
+    try:
+        if isinstance(cells, list) and any(cell == "" for cell in cells):
+            cells = ["nan" if cell == "" else cell for cell in cells]
+        values = np.asarray(cells, np.float64)  # None becomes NaN
+    except (TypeError, ValueError):
+        values = np.array([np.inf])
+    if np.isinf(values).any():  # the column says which one, or knows what pandas has for a missing one
+        return np.array(table.raw_column(name, Number()), np.float64)
+    return values

@@ -1,0 +1,204 @@
+"""Forecasting: the history of a series in, its next steps out, with quantiles, in its own units."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dlkit.columns import Count, Id
+from dlkit.data.table import Table
+from dlkit.errors import KnobError
+from dlkit.knobs import knob
+from dlkit.lazy import tf
+from dlkit.rows import ROW
+from dlkit.stages import Stages
+from dlkit.task import Task
+from dlkit.tasks.forecasting.columns import Fans, Levels, Stamps, Static, Values
+from dlkit.tasks.forecasting.rows import SeriesRows
+
+if TYPE_CHECKING:
+    from dlkit.serving.signature import Signature
+    from dlkit.tasks.forecasting.frequency import Step
+
+LINEAR = ("nlinear", "dlinear")
+
+
+@dataclass(kw_only=True)
+class Forecaster(Task):
+    """Forecasts the next steps of a series from its history: a median, quantiles and stamps, in the series' own
+    units."""
+
+    epochs: int = knob(20, "Passes over the training rows.", minimum=1)
+    batch_size: int = knob(64, "Rows per training step: windows.", minimum=1)
+    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
+    network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = knob("mlp", "The network.")
+    horizon: int = knob(12, "Steps ahead.", minimum=1)
+    quantiles: tuple[float, ...] = knob(
+        (0.1, 0.25, 0.5, 0.75, 0.9), "Levels of the quantiles, ascending, 0.5 among them.", minimum=0.001, maximum=0.999
+    )
+    known: str = knob("", "Columns of covariates that are known ahead, joined by commas: a holiday, a price.")
+    past: str = knob("", "Columns of covariates that are known up to now alone.")
+    static: str = knob("", "Columns of covariates that do not change in a series; `unique_id` may be one.")
+    frequency: str = knob("", "The step between stamps: hour, 15 minutes, week, QS, ...; inferred unless given.")
+    season: int = knob(
+        0, "Steps of a season; 0 for the usual ones of the frequency, such as a day and a week.", minimum=0
+    )
+    window: int = knob(0, "Newest steps that count; 0 for four seasons, of more than 200 steps two.", minimum=0)
+    recent: int = knob(0, "Of these, the steps that the network reads one by one; 0 for a few seasons.", minimum=0)
+    units: int = knob(64, "Width of the hidden layers.", minimum=1)
+    members: int = knob(4, "Networks side by side, whose mean is the forecast.", minimum=1)
+    dropout: float = knob(0.1, "Dropout.", minimum=0, maximum=0.95)
+    shorten: float = knob(0.1, "Share of the training windows whose history is cut short.", minimum=0, maximum=1)
+    fill: Literal["last", "linear", "mean", "refuse"] = knob(
+        "last",
+        "What stands in gaps of a history; refuse takes none in a table.",
+    )
+    duplicates: Literal["mean", "last", "refuse"] = knob("mean", "Which of a table's values of one stamp counts.")
+    off_grid: Literal["refuse", "floor"] = knob("refuse", "What becomes of stamps between the steps.")
+    wide: bool = knob(False, "The table has a column for each series, beside `ds`.")
+    origins: int = knob(1, "Origins of the backtest, of each series: the last ones.", minimum=1)
+    stride: int = knob(0, "Steps between two of them; 0 for the horizon.", minimum=0)
+
+    inputs = {"ds": Stamps(), "y": Values()}
+    target = {"following": Values(), "unique_id": Id(optional=True), "y": Values()}  # `score` asks what was before
+    answer = {"ds": Stamps(), "forecast": Values(), "quantiles": Fans(), "levels": Levels(), "given": Count()}
+    rows = SeriesRows
+    headline = "skill"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.step_ = [0, 0, 0]  # months, seconds, whole numbers
+        self.season_ = 1  # of the seasonal naive forecast and of MASE
+        self.scales_: dict[str, float] = {}  # of series by id
+        self._forecasting: Any = None  # the signature `forecast`, traced at its first use, and of which stages
+        if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
+            raise KnobError(
+                "`quantiles` must be two levels or more, ascending, 0.5 among them. Received: "
+                f"quantiles={self.quantiles}."
+            )
+        if self.network == "transformer" and self.units % 4:
+            raise KnobError(
+                f"`units` must be a multiple of 4, the heads of the transformer. Received: units={self.units}."
+            )
+        self.stamps = stamps = Stamps(
+            frequency=self.frequency,
+            wide=self.wide,
+            duplicates=self.duplicates,
+            off_grid=self.off_grid,
+            gaps=self.fill != "refuse",
+            known=_names(self.known),
+            past=_names(self.past),
+            static=_names(self.static),
+        )
+        self.inputs = {"ds": stamps, "y": Values()}
+        self.inputs |= {name: Values() for name in (*stamps.past, *stamps.known)}
+        self.inputs |= {name: Static() for name in stamps.static}
+        listed = [*stamps.known, *stamps.past, *stamps.static]
+        twice = [name for name in listed if listed.count(name) > 1 or name in ("ds", "y", "following")]
+        if twice:
+            raise KnobError(
+                f"a covariate must be one of `known`, `past` and `static`, and another than ds and y: {twice[0]!r}."
+            )
+
+    def declare(self, header: Sequence[str]) -> None:
+        if self.wide:
+            self.stamps = dataclasses.replace(self.stamps, header=tuple(header))
+            self.inputs = {**self.inputs, "ds": self.stamps}
+
+    def build(self, examples: Table) -> Stages:
+        from dlkit.tasks.forecasting.stages import build_stages
+
+        return build_stages(self, examples)
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+        from dlkit.tasks.forecasting.stages import windows_of
+
+        reader = self.stages_.preprocess.get_layer("reader")
+        scaled, truth, rows = windows_of(reader, features, target["following"], self.horizon)
+        return {**{name: scaled[name] for name in self.stages_.network.input}, ROW: rows}, {"quantiles": truth}
+
+    def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
+        from dlkit.tasks.forecasting.stages import shortened
+
+        if not self.shorten:
+            return tensors, target
+        typical = self.stages_.preprocess.get_layer("reader").typical
+        tensors, truth = shortened(tensors, target["quantiles"], self.shorten, typical, self.seed, step)
+        return tensors, {"quantiles": truth}
+
+    def loss(self) -> Any:
+        from dlkit.tasks.forecasting.quantiles import Pinball
+
+        return {"quantiles": Pinball(self.quantiles)}
+
+    def metrics(self) -> Any:
+        return None
+
+    def step(self, table: Table) -> Step:
+        """The step between stamps: of training, given, or inferred from a table."""
+        from dlkit.tasks.forecasting.columns import stamps_of
+        from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequency
+
+        if hasattr(self, "stages_") and any(self.step_):
+            return Step(*self.step_)
+        if self.frequency:
+            return parse_frequency(self.frequency)
+        few = range(min(len(table), 1000))
+        return infer_frequency((np.sort(stamps_of(table.columns["ds"][row])) for row in few), table.source)
+
+    def signatures(self) -> list[Signature]:
+        from dlkit.tasks.forecasting.stages import forecast_signature
+
+        return [forecast_signature(self)]
+
+    def forecast(
+        self, history: dict[str, Any], *, horizon: int | None = None, levels: Sequence[float] | None = None
+    ) -> dict[str, Any]:
+        """One forecast of fewer steps or with other quantiles, as the signature `forecast` gives it.
+
+        Args:
+            history: `ds` and `y`, of any length from 1, and the covariates, as `predict` takes them: those known ahead
+                with the values of all trained steps.
+            horizon: steps ahead, up to the trained ones; None for all.
+            levels: levels of quantiles between the lowest and the highest trained one; in between they are
+                interpolated. None for the trained ones.
+
+        Returns:
+            `ds`, `forecast`, the median, and `quantiles` by level.
+        """
+        from dlkit.tasks.forecasting.stages import forecast
+
+        return forecast(self, history, horizon, levels)
+
+    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
+        levels, rows = answer["levels"], answer["quantiles"]
+        quantiles = {f"{level:g}": [row[place] for row in rows] for place, level in enumerate(levels)}
+        return {name: answer[name] for name in ("ds", "forecast")} | {"quantiles": quantiles, "given": answer["given"]}
+
+    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        from dlkit.tasks.forecasting.metrics import score_forecasts
+
+        ids = [name.decode() for name in targets["unique_id"]]
+        return score_forecasts(ids, targets["y"], targets["following"], answers, self.season_, self.scales_)
+
+    def draw(self, data: Any, path: Path) -> bool:
+        from dlkit.tasks.forecasting.plots import plot_backtest
+
+        table = self.read(data).evaluated()
+        plot_backtest(table, self.answers(table), self.step(table), path)
+        return True
+
+    @staticmethod
+    def samples() -> dict[str, Any]:
+        from dlkit.tasks.forecasting.sample import airline_sample
+
+        return airline_sample()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,1 @@
+"""Image classification: all that this task alone uses. `task.py` holds the class."""

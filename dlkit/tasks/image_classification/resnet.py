@@ -1,0 +1,209 @@
+"""Residual networks: the small ones for 28 to 64 pixels, and the ones for photographs."""
+
+from dlkit.layers.fused_batch_norm import FusedBatchNormalization
+from dlkit.lazy import keras
+
+_BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+_BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+
+def resnet(input_shape, outputs, *, depth=None, dropout=0.0):
+    """The residual network of the usual depth for the size of the image.
+
+    Below 64 pixels on the shorter side this is `cifar_resnet`: with its own defaults if `depth` is None, or with depth
+    6n + 2 and the paper's widths and stem; ResNet-20 has 0.27 million parameters. From 64 pixels on it is
+    `imagenet_resnet` with depth 18, 34, 50, 101 or 152 (18 if None). Inputs and outputs are theirs.
+    """
+    if min(input_shape[:2]) < 64:
+        if depth is None:
+            return cifar_resnet(input_shape, outputs, dropout=dropout)
+        if depth < 8 or depth % 6 != 2:
+            raise ValueError(
+                "`depth` must be 6n + 2 (8, 14, 20, 32, ...) for images below 64 pixels. "
+                f"Received: depth={depth}, input_shape={tuple(input_shape)}."
+            )
+        paper = {"widths": (16, 32, 64), "stem_widths": (16,), "stem_stride": 1, "pool_shortcut": False}
+        return cifar_resnet(input_shape, outputs, blocks=(depth // 6,) * 3, dropout=dropout, **paper)
+    depth = 18 if depth is None else depth
+    blocks = {**_BASIC, **_BOTTLENECK}.get(depth)
+    if blocks is None:
+        raise ValueError(
+            "`depth` must be 18, 34, 50, 101 or 152 for images of 64 pixels and more. "
+            f"Received: depth={depth}, input_shape={tuple(input_shape)}."
+        )
+    return imagenet_resnet(input_shape, outputs, blocks=blocks, bottleneck=depth in _BOTTLENECK, dropout=dropout)
+
+
+def cifar_resnet(
+    input_shape,
+    outputs,
+    *,
+    blocks=(1, 1, 1),
+    widths=(32, 64, 128),
+    stem_widths=(16, 32),
+    stem_kernel=3,
+    stem_stride=2,
+    pool_shortcut=True,
+    preactivation=False,
+    zero_residual=False,
+    dropout=0.0,
+):
+    """Stages of pairs of 3 x 3 convolutions, made for images of 28 to 64 pixels.
+
+    He et al., 2015, arXiv:1512.03385, section 4.2. The defaults are smaller and wider than the paper's, for training
+    on a CPU: the stem halves height and width, each stage has one block, 0.31 million parameters. The paper's
+    ResNet-20 is `resnet(..., depth=20)`. Divergence: where the shape changes, the shortcut is a 1 x 1 convolution
+    (the paper's option B) and not zero padding. `widths=(160, 320, 640)` with `preactivation=True` and the paper's
+    stem gives the wide networks of arXiv:1605.07146.
+
+    Args:
+        input_shape: (height, width, channels), of any size.
+        outputs: number of logits.
+        blocks: residual blocks in each stage.
+        widths: maps in each stage. Every stage but the first halves height and width.
+        stem_widths: maps of the convolutions in front of the first stage.
+        stem_kernel: their size.
+        stem_stride: stride of the last of them.
+        pool_shortcut: a shortcut halves by average pooling, not by skipping pixels (He et al., 2018,
+            arXiv:1812.01187, figure 2).
+        preactivation: normalise and activate before each convolution (He et al., 2016, arXiv:1603.05027).
+        zero_residual: start each block as the identity, with a last gamma of zero (Goyal et al., 2017,
+            arXiv:1706.02677, section 5.1), or a last kernel of zero if `preactivation`.
+        dropout: share of pooled features dropped before the last layer, 0 to 1.
+
+    Returns:
+        A functional model. Input `image`: (batch, height, width, channels) uint8 or float, 0 to 255.
+        Output `logits`: (batch, outputs) float32.
+    """
+    _check_stages(blocks, widths)
+    image = keras.Input(input_shape, name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_minus_one_one")(image)
+    for number, width in enumerate(stem_widths, 1):
+        last = number == len(stem_widths)
+        x = _conv(width, stem_kernel, f"stem_conv_{number}", stem_stride if last else 1)(x)
+        if not (last and preactivation):
+            x = _norm_relu(x, f"stem_conv_{number}")
+    block = _preactivation_block if preactivation else _basic_block
+    for stage, (depth, width) in enumerate(zip(blocks, widths, strict=True), 1):
+        for number in range(1, depth + 1):
+            stride = 2 if stage > 1 and number == 1 else 1
+            x = block(x, width, stride, f"stage_{stage}_block_{number}", zero_residual, pool_shortcut)
+    if preactivation:
+        x = _norm_relu(x, "head")
+    return _classifier(image, x, outputs, dropout, "cifar_resnet")
+
+
+def imagenet_resnet(
+    input_shape,
+    outputs,
+    *,
+    blocks=(3, 4, 6, 3),
+    widths=(64, 128, 256, 512),
+    bottleneck=True,
+    zero_residual=False,
+    dropout=0.0,
+):
+    """Four stages behind a stem that divides height and width by four, made for photographs.
+
+    He et al., 2015, arXiv:1512.03385, table 1; the defaults are ResNet-50. 25,557,032 trainable parameters at three
+    channels and 1000 outputs; ResNet-18 (blocks=(2, 2, 2, 2), bottleneck=False) has 11,689,512. Divergence: the
+    stride of a bottleneck is in its 3 x 3 convolution, as in every later implementation ("v1.5").
+
+    Args:
+        input_shape: (height, width, channels), of any size; 64 x 64 and more make sense.
+        outputs: number of logits.
+        blocks: residual blocks in each stage.
+        widths: maps of the 3 x 3 convolutions in each stage. Every stage but the first halves height and width.
+        bottleneck: blocks of 1 x 1, 3 x 3 and 1 x 1 with four times as many maps, instead of two 3 x 3.
+        zero_residual: start each block as the identity, with a last gamma of zero (Goyal et al., 2017,
+            arXiv:1706.02677, section 5.1).
+        dropout: share of pooled features dropped before the last layer, 0 to 1.
+
+    Returns:
+        A functional model. Input `image`: (batch, height, width, channels) uint8 or float, 0 to 255.
+        Output `logits`: (batch, outputs) float32.
+    """
+    _check_stages(blocks, widths)
+    image = keras.Input(input_shape, name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_minus_one_one")(image)
+    x = _norm_relu(_conv(widths[0], 7, "stem_conv", 2)(x), "stem")
+    x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+    block = _bottleneck_block if bottleneck else _basic_block
+    for stage, (depth, width) in enumerate(zip(blocks, widths, strict=True), 1):
+        for number in range(1, depth + 1):
+            stride = 2 if stage > 1 and number == 1 else 1
+            x = block(x, width, stride, f"stage_{stage}_block_{number}", zero_residual)
+    return _classifier(image, x, outputs, dropout, "imagenet_resnet")
+
+
+def batch_norm(name, gamma="ones"):
+    """Batch normalisation over the global batch, so that the loss does not depend on the number of replicas."""
+    return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, name=name)
+
+
+def _check_stages(blocks, widths):
+    if not blocks or len(blocks) != len(widths) or min(blocks) < 1 or min(widths) < 1:
+        raise ValueError(
+            "`blocks` and `widths` must be positive, one of each for each stage. "
+            f"Received: blocks={blocks}, widths={widths}."
+        )
+
+
+def _basic_block(x, width, stride, name, zero_residual, pool_shortcut=False):
+    shortcut = x
+    if stride > 1 or x.shape[-1] != width:
+        shortcut = batch_norm(f"{name}_shortcut_norm")(_project(x, width, stride, name, pool_shortcut))
+    x = _norm_relu(_conv(width, 3, f"{name}_conv_1", stride)(x), f"{name}_conv_1")
+    x = _conv(width, 3, f"{name}_conv_2")(x)
+    x = batch_norm(f"{name}_conv_2_norm", "zeros" if zero_residual else "ones")(x)
+    x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _bottleneck_block(x, width, stride, name, zero_residual):
+    shortcut = x
+    if stride > 1 or x.shape[-1] != 4 * width:
+        shortcut = batch_norm(f"{name}_shortcut_norm")(_project(x, 4 * width, stride, name, False))
+    x = _norm_relu(_conv(width, 1, f"{name}_conv_1")(x), f"{name}_conv_1")
+    x = _norm_relu(_conv(width, 3, f"{name}_conv_2", stride)(x), f"{name}_conv_2")
+    x = _conv(4 * width, 1, f"{name}_conv_3")(x)
+    x = batch_norm(f"{name}_conv_3_norm", "zeros" if zero_residual else "ones")(x)
+    x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _preactivation_block(x, width, stride, name, zero_residual, pool_shortcut):
+    shortcut = x
+    x = _norm_relu(x, f"{name}_conv_1")
+    if stride > 1 or shortcut.shape[-1] != width:
+        shortcut = _project(x, width, stride, name, pool_shortcut)
+    x = _conv(width, 3, f"{name}_conv_1", stride)(x)
+    x = _norm_relu(x, f"{name}_conv_2")
+    # The last gamma stands in front of a ReLU, where zero would pass no gradient ever: the kernel is zero instead.
+    x = _conv(width, 3, f"{name}_conv_2", initializer="zeros" if zero_residual else "he_normal")(x)
+    return keras.layers.Add(name=f"{name}_add")([shortcut, x])
+
+
+def _project(x, width, stride, name, pool):
+    """The shortcut where the shape changes."""
+    if pool and stride > 1:
+        x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}_shortcut_pool")(x)
+        stride = 1
+    return _conv(width, 1, f"{name}_shortcut", stride)(x)
+
+
+def _conv(filters, kernel, name, stride=1, initializer="he_normal"):
+    return keras.layers.Conv2D(
+        filters, kernel, stride, "same", use_bias=False, kernel_initializer=initializer, name=name
+    )
+
+
+def _norm_relu(x, name):
+    return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(f"{name}_norm")(x))
+
+
+def _classifier(image, x, outputs, dropout, name):
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    logits = keras.layers.Dense(outputs, dtype="float32", name="logits")(x)
+    return keras.Model({"image": image}, {"logits": logits}, name=name)

@@ -1,0 +1,204 @@
+"""Image classification: encoded image in, label with its score out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from dlkit.classification import labels
+from dlkit.classification.metrics import score_multi, score_single
+from dlkit.columns import Image
+from dlkit.data.table import Table
+from dlkit.errors import KnobError
+from dlkit.knobs import knob
+from dlkit.lazy import keras, tf
+from dlkit.stages import Stages
+from dlkit.task import Task
+
+
+@dataclass(kw_only=True)
+class ImageClassifier(Task):
+    """Names what an image shows, with a score."""
+
+    epochs: int = knob(30, "Passes over the training rows.", minimum=1)
+    batch_size: int = knob(128, "Rows per training step.", minimum=1)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("sgd", "What updates the weights.")
+    learning_rate: float = knob(0.1, "The peak learning rate.", minimum=0)
+    warmup: float = knob(0.2, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
+    weight_decay: float = knob(5e-3, "Decoupled weight decay of matrices and kernels.", minimum=0)
+    monitor: str = knob("accuracy", "The validation metric whose best epoch is kept, as in the history.")
+    network: str = knob(
+        "resnet",
+        "The network; preset:NAME_OR_FOLDER takes a KerasHub image backbone with its own preprocessing.",
+        choices=("mlp", "lenet", "alexnet", "vgg", "resnet", "preset:"),
+    )
+    depth: int = knob(
+        0, "Layers of resnet (20, 32, ... small; 18, 34, 50, ... large) or vgg; 0 for the usual.", minimum=0
+    )
+    image_size: int = knob(
+        0, "Side of the network's image, in pixels; 0 for the training images' own, at most 224.", minimum=0
+    )
+    channels: int = knob(0, "1 for grey, 3 for colour, 0 for what the training images are.", minimum=0, maximum=3)
+    resize: Literal["stretch", "crop", "pad"] = knob("stretch", "How other sizes are made to fit.")
+    max_pixels: int = knob(50_000_000, "Larger images are refused before they are decoded.", minimum=1)
+    flip: Literal["none", "horizontal", "vertical"] = knob("none", "Mirrors half of the training images.")
+    flip_average: bool = knob(False, "Answers with the mean over the image and its mirror image: twice the work.")
+    shift: int = knob(0, "Moves training images by up to so many pixels.", minimum=0)
+    crop: float = knob(1.0, "Smallest share of the area that a random crop keeps.", minimum=0.05, maximum=1)
+    rand_augment: float = knob(0.0, "Strength of RandAugment's random operations.", minimum=0, maximum=1)
+    erase: float = knob(0.0, "Share of training images that lose a random rectangle.", minimum=0, maximum=1)
+    mixup: float = knob(0.0, "Alpha of MixUp.", minimum=0, maximum=1)
+    cutmix: float = knob(0.0, "Alpha of CutMix.", minimum=0, maximum=1)
+    dropout: float = knob(0.0, "Dropout before the last layer.", minimum=0, maximum=0.95)
+    label_smoothing: float = knob(0.1, "Share of each target spread over all labels.", minimum=0, maximum=0.9)
+    class_weights: str = knob("", '"balanced", or weights by label: "cat=2,dog=0.5".')
+    multi_label: bool = knob(False, "Each image carries any number of labels.")
+    threshold: float = knob(0.5, "Score from which a label holds, with multi_label.", minimum=0, maximum=1)
+    top_k: int = knob(0, "Labels listed in an answer; 0 lists all.", minimum=0)
+
+    inputs = {"image": Image()}
+    target = labels.SINGLE_TARGET
+    answer = labels.SINGLE_ANSWER
+    rows = labels.LabelRows
+    headline = "accuracy"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.labels_: list[str] = []
+        self.class_weights_: list[float] = []
+        if self.channels == 2:
+            raise KnobError("`channels` must be 0, 1 or 3. Received: channels=2.")
+        if self.multi_label:
+            self.target, self.answer, self.headline = labels.MULTI_TARGET, labels.MULTI_ANSWER, "micro_f1"
+
+    def build(self, examples: Table) -> Stages:
+        column = self.target["label"]
+        self.labels_ = labels.learn_labels(examples, column)
+        self.class_weights_ = labels.label_weights(self.class_weights, self.labels_, examples, column)
+        shape = self._image_shape(examples)
+        network = self._network(shape)
+        return Stages(
+            preprocess=_decode(shape, self.resize, self.max_pixels),
+            network=network,
+            postprocess=labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold),
+            decode=_mirrored_too(network) if self.flip_average else None,
+        )
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+        tensors, holds = self.stages_.preprocess(features), labels.encode_labels(target["label"], self.labels_)
+        if not self.class_weights:
+            return tensors, {"logits": holds}
+        return tensors, {"logits": holds}, labels.weigh_rows(holds, self.class_weights_)
+
+    def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
+        from dlkit.vision.augment_images import augment_images
+
+        images, classes = augment_images(
+            tensors["image"],
+            tf.cast(target["logits"], tf.float32),
+            seed=self.seed,
+            step=step,
+            flip=None if self.flip == "none" else self.flip,
+            shift=self.shift,
+            crop=self.crop,
+            rand_augment=self.rand_augment,
+            erase=self.erase,
+            mixup=self.mixup,
+            cutmix=self.cutmix,
+        )
+        return {"image": images}, {"logits": classes}
+
+    def loss(self) -> Any:
+        return labels.label_loss(self.multi_label, self.label_smoothing)
+
+    def metrics(self) -> Any:
+        return labels.label_metrics(self.multi_label)
+
+    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
+        return labels.present_labels(answer)
+
+    def draw(self, data: Any, path: Path) -> bool:
+        from dlkit.data.read import read
+        from dlkit.plots import plot_labelled_images
+
+        table = read(data, {**self.inputs, **self.target})
+        table = table.take(np.unique(np.linspace(0, len(table) - 1, 24).astype(int)).tolist())
+        raw = [table.raw(row, {**self.inputs, **self.target}) for row in range(len(table))]
+        plot_labelled_images(
+            [row["image"] for row in raw],
+            [b", ".join(row["label"]).decode() if self.multi_label else row["label"].decode() for row in raw],
+            self.predict([row["image"] for row in raw]),
+            path,
+        )
+        return True
+
+    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        score = score_multi if self.multi_label else score_single
+        return score(targets["label"], answers, self.labels_)
+
+    @staticmethod
+    def samples() -> dict[str, Any]:
+        from dlkit.vision.digits import digits
+
+        return digits()
+
+    def _image_shape(self, examples: Table) -> tuple[int, int, int]:
+        from dlkit.vision.image_facts import typical_shape
+
+        if self.image_size and self.channels:
+            return self.image_size, self.image_size, self.channels
+        height, width, channels = typical_shape(examples, self.inputs["image"], self.max_pixels)
+        if self.image_size:
+            height = width = self.image_size
+        return height, width, self.channels or channels
+
+    def _network(self, shape: tuple[int, int, int]) -> keras.Model:
+        outputs = len(self.labels_)
+        if self.network.startswith("preset:"):
+            from dlkit.vision.preset import preset
+
+            return preset(self.network.removeprefix("preset:"), shape, outputs, dropout=self.dropout)
+        if self.network == "resnet":
+            from dlkit.tasks.image_classification.resnet import resnet
+
+            return resnet(shape, outputs, depth=self.depth or None, dropout=self.dropout)
+        if self.network == "vgg":
+            from dlkit.tasks.image_classification.vgg import vgg
+
+            return vgg(shape, outputs, blocks=_vgg_blocks(self.depth or 16), dropout=self.dropout)
+        if self.network == "alexnet":
+            from dlkit.tasks.image_classification.alexnet import alexnet
+
+            return alexnet(shape, outputs, dropout=self.dropout)
+        if self.network == "lenet":
+            from dlkit.tasks.image_classification.lenet import lenet
+
+            return lenet(shape, outputs, dropout=self.dropout)
+        from dlkit.tasks.image_classification.mlp import mlp
+
+        return mlp(shape, outputs, dropout=self.dropout)
+
+
+def _mirrored_too(network: keras.Model) -> keras.Model:
+    """The network's mean logits over an image and its mirror image."""
+    image = keras.Input(network.input["image"].shape[1:], name="image")
+    both = [network({"image": seen})["logits"] for seen in (image, keras.ops.flip(image, axis=2))]
+    return keras.Model({"image": image}, {"logits": keras.layers.Average(dtype="float32")(both)}, name="flip_average")
+
+
+def _vgg_blocks(depth: int) -> tuple[int, ...]:
+    blocks = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+    if depth not in blocks:
+        raise KnobError(f"`depth` of vgg must be one of 11, 13, 16, 19. Received: depth={depth}.")
+    return blocks[depth]
+
+
+def _decode(shape: tuple[int, int, int], resize: str, max_pixels: int) -> keras.Model:
+    from dlkit.vision.decode_image import DecodeImage
+
+    encoded = keras.Input((), dtype="string", name="image")
+    pixels = DecodeImage(*shape, fit=resize, max_pixels=max_pixels, name="decode_image")(encoded)
+    return keras.Model({"image": encoded}, {"image": pixels}, name="preprocess")

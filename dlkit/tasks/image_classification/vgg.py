@@ -1,0 +1,57 @@
+"""VGG: stacks of 3 x 3 convolutions between poolings."""
+
+from dlkit.lazy import keras
+from dlkit.tasks.image_classification.resnet import batch_norm
+
+
+def vgg(
+    input_shape,
+    outputs,
+    *,
+    blocks=(2, 2, 3, 3, 3),
+    widths=(64, 128, 256, 512, 512),
+    dense_units=(4096, 4096),
+    normalize=False,
+    dropout=0.5,
+):
+    """Blocks of 3 x 3 convolutions, each ended by 2 x 2 max pooling, then dense layers.
+
+    Simonyan and Zisserman, 2014, arXiv:1409.1556. The defaults are its configuration D, VGG16: 138,357,544
+    parameters at 224 x 224 x 3 and 1000 outputs. VGG11 is blocks=(1, 1, 2, 2, 2), VGG19 is blocks=(2, 2, 4, 4, 4).
+    Small images: a block does not pool a map that is down to one pixel.
+
+    Args:
+        input_shape: (height, width, channels), of any size.
+        outputs: number of logits.
+        blocks: convolutions in each block.
+        widths: maps in each block.
+        dense_units: units of each hidden dense layer.
+        normalize: put batch normalisation behind each convolution (not in the paper; trains without care).
+        dropout: share of units dropped after each hidden dense layer, 0 to 1.
+
+    Returns:
+        A functional model. Input `image`: (batch, height, width, channels) uint8 or float, 0 to 255.
+        Output `logits`: (batch, outputs) float32.
+    """
+    if not blocks or len(blocks) != len(widths) or min(blocks) < 1:
+        raise ValueError(
+            f"`blocks` must be positive, one for each of `widths`. Received: blocks={blocks}, widths={widths}."
+        )
+    image = keras.Input(input_shape, name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_minus_one_one")(image)
+    for stage, (depth, width) in enumerate(zip(blocks, widths, strict=True), 1):
+        for number in range(1, depth + 1):
+            name = f"stage_{stage}_conv_{number}"
+            x = keras.layers.Conv2D(
+                width, 3, padding="same", use_bias=not normalize, kernel_initializer="he_normal", name=name
+            )(x)
+            x = batch_norm(f"{name}_norm")(x) if normalize else x
+            x = keras.layers.ReLU(name=f"{name}_relu")(x)
+        if min(x.shape[1:3]) > 1:
+            x = keras.layers.MaxPooling2D(2, name=f"stage_{stage}_pool")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    for number, width in enumerate(dense_units, 1):
+        x = keras.layers.Dense(width, "relu", kernel_initializer="he_normal", name=f"hidden_{number}")(x)
+        x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
+    logits = keras.layers.Dense(outputs, dtype="float32", name="logits")(x)
+    return keras.Model({"image": image}, {"logits": logits}, name="vgg")

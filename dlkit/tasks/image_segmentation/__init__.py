@@ -1,0 +1,1 @@
+"""Image segmentation: all that this task alone uses. `task.py` holds the class."""

@@ -1,0 +1,59 @@
+"""Random changes to images with masks, a pure function of the batch, the seed and the step."""
+
+import math
+
+from dlkit.lazy import tf
+from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
+from dlkit.vision.augment_images import StepSeeds
+from dlkit.vision.change_colour import change_colour
+from dlkit.vision.sample_windows import flip_signs, sample_windows
+
+
+@tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
+def augment_masks(images, masks, *, seed, step, flip="none", turn=False, rotate=0.0, scale=0.0, crop=1.0, colour=0.0):
+    """Augments a batch inside `tf.data`'s `map`; training only. Masks move along, each image has draws of its own.
+
+    All that moves pixels is one sampling: bilinear of the image, nearest of the mask. What comes in from beyond the
+    image is black, and no class (255).
+
+    Args:
+        images: (batch, height, width, channels) uint8; height, width and channels are static.
+        masks: (batch, height, width) uint8, class ids.
+        seed: Python integer, the seed of the run.
+        step: () int64, the number of the batch since the start of training.
+        flip: "none", "horizontal", "vertical" or "both": mirror half of the images.
+        turn: turn images by 0 or 90 degrees; with both flips, by any quarter. For square images seen from above.
+        rotate: largest angle of a random rotation, in degrees, either way.
+        scale: the window's side is at most 1 + scale times the image's: things shrink, and move.
+        crop: and at least so large a share of it: things grow, and some leave.
+        colour: strength, 0 to 1, of changes of brightness, contrast and saturation.
+
+    Returns:
+        (images, masks): as given.
+    """
+    draws = StepSeeds(seed, step)
+    if flip != "none" or turn or rotate or scale or crop < 1:
+        size = list(images.shape[1:3])
+        matrices, centres = _windows(tf.shape(images)[0], size, flip, turn, rotate, scale, crop, draws)
+        images = sample_windows(images, matrices, centres, size)
+        masks = sample_windows(masks[..., tf.newaxis], matrices, centres, size, "NEAREST", NO_CLASS)[..., 0]
+    if colour:
+        images = change_colour(images, colour, draws)
+    return images, masks
+
+
+def _windows(batch, size, flip, turn, rotate, scale, crop, draws):
+    """Matrices (batch, 2, 2) and centres (batch, 2) of the windows."""
+
+    def uniform(shape, low, high):
+        return tf.random.stateless_uniform(shape, draws.next(), low, high)
+
+    size = tf.constant(size, tf.float32)
+    side = tf.exp(uniform([batch], math.log(crop), math.log(1 + scale) + 1e-6))[:, tf.newaxis]
+    centres = size * (0.5 + (1.0 - side) * uniform([batch, 2], -0.5, 0.5))
+    quarters = tf.round(uniform([batch], 0.0, 1.0)) if turn else 0.0
+    angle = quarters * (math.pi / 2) + uniform([batch], -1.0, 1.0) * math.radians(rotate)
+    cosine, sine = tf.cos(angle), tf.sin(angle)
+    rotation = tf.stack([tf.stack([cosine, sine], 1), tf.stack([-sine, cosine], 1)], 1)
+    moves = side * flip_signs(batch, flip, draws)
+    return moves[:, :, tf.newaxis] * rotation, centres

@@ -1,0 +1,118 @@
+"""What the masks of a table are like: all of them are decoded for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlkit.columns import Image
+from dlkit.data.table import Table
+from dlkit.errors import DataError, UnreadableError
+from dlkit.rows import Rows
+from dlkit.tasks.image_segmentation.columns import Mask
+from dlkit.tasks.image_segmentation.mask_png import encode_mask
+from dlkit.vision.image_facts import image_size
+
+if TYPE_CHECKING:
+    from dlkit.tasks.image_segmentation.task import ImageSegmenter
+
+NO_CLASS = 255  # the id of pixels that count neither in training nor in scores
+
+
+def check_masks(table: Table, classes: int = 0) -> int:
+    """Refuses a mask of another size than its image, and ids beyond the classes.
+
+    Args:
+        table: with the columns `image` and `mask`. Rows that cannot be read are passed over: encoding names them.
+        classes: how many classes there are; 0 for those that the table names, if it does.
+
+    Returns:
+        The number of classes seen: the largest id, other than 255, plus one.
+
+    Raises:
+        DataError: names the row and the mask.
+    """
+    classes = classes or len(table.classes) or NO_CLASS
+    seen = np.zeros(256, bool)
+    for row in range(len(table)):
+        try:
+            ids = Mask().show(table.raw(row, {"mask": Mask()})["mask"])
+            size = _size(table.columns["image"][row])
+        except UnreadableError:
+            continue
+        if ids.shape != size:
+            raise DataError(
+                f"{_named(table, row)} is {ids.shape[0]} x {ids.shape[1]} pixels, its image {size[0]} x {size[1]} "
+                "(height x width). A mask must be of its image's size."
+            )
+        present = np.bincount(ids.ravel(), minlength=256)
+        beyond = [number for number in np.flatnonzero(present) if classes <= number < NO_CLASS]
+        if beyond:
+            raise DataError(
+                f"{_named(table, row)} has {present[beyond[0]]} pixels of the class id {beyond[0]}. The ids of the "
+                f"{classes} classes are 0 to {classes - 1}; {NO_CLASS} is for pixels that do not count."
+            )
+        seen |= present > 0
+    known = np.flatnonzero(seen[:NO_CLASS])
+    return int(known[-1]) + 1 if len(known) else 0
+
+
+def pixels_and_sizes(table: Table, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels of each class, (classes,), and the height and width of each mask that can be read, (masks, 2)."""
+    counts, sizes = np.zeros(256, np.int64), []
+    for row in range(len(table)):
+        try:
+            ids = Mask().show(table.raw(row, {"mask": Mask()})["mask"])
+        except UnreadableError:
+            continue
+        counts += np.bincount(ids.ravel(), minlength=256)
+        sizes.append(ids.shape)
+    return counts[:classes], np.array(sizes)
+
+
+def _size(image: Any) -> tuple[int, int]:
+    known = isinstance(image, (str, bytes, np.ndarray)) or hasattr(image, "__fspath__")
+    return image_size(image if known else Image().raw(image))
+
+
+def _named(table: Table, row: int) -> str:
+    mask = table.columns["mask"][row]
+    mask = getattr(mask, "mask", mask)  # of a coloured one, its file
+    file = f" {str(mask)!r}" if isinstance(mask, str) or hasattr(mask, "__fspath__") else ""
+    return f"{table.where(row)}: the mask{file}"
+
+
+class MaskRows(Rows):
+    """Images with masks, whose classes must be those of training."""
+
+    task: ImageSegmenter
+
+    @property
+    def windows_per_row(self) -> int:
+        """The tiles of an image."""
+        down, across = self.task.tiles_
+        return down * across
+
+    def check(self) -> None:
+        table, labels = self.table, self.task.labels_
+        if table.classes and list(table.classes) != labels:
+            raise DataError(
+                f"{table.source} names the classes {list(table.classes)}, training had {labels}. They must be "
+                "the same, in the same order."
+            )
+        check_masks(table, len(labels))
+
+
+def write_masks(
+    task: ImageSegmenter, answers: Iterable[tuple[str, dict[str, Any]]], folder: Path, output: Path
+) -> None:
+    """A folder of masks, PNGs of class ids: each at the place of its image, which may lie in a folder below."""
+    del task
+    output.mkdir()
+    for path, answer in answers:
+        mask = output / Path(path).relative_to(folder).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        mask.write_bytes(encode_mask(answer["mask"]))

@@ -1,0 +1,86 @@
+"""Masks as PNG files in memory: class ids of pixels, and back."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from dlkit.errors import DataError, UnreadableError
+
+_GREY_8_BIT = b"\x08\x00"  # depth and colour type, where a PNG's header has them
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def encode_mask(ids: np.ndarray) -> bytes:
+    """Class ids as a grey 8-bit PNG.
+
+    Args:
+        ids: (height, width) or (height, width, 1), of integers or booleans in [0, 255].
+    """
+    from PIL import Image
+
+    if ids.ndim == 3 and ids.shape[-1] == 1:
+        ids = ids[..., 0]
+    if ids.ndim != 2 or not ids.size or ids.dtype.kind not in "biu":
+        raise DataError(
+            "a mask must be (height, width) of integers, a class id for each pixel, and not empty. "
+            f"Received: shape {ids.shape}, {ids.dtype}."
+        )
+    if ids.min() < 0 or ids.max() > 255:
+        raise DataError(f"class ids must lie in [0, 255]. Received: from {ids.min()} to {ids.max()}.")
+    file = io.BytesIO()
+    Image.fromarray(ids.astype(np.uint8)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def mask_as_png(encoded: bytes) -> bytes:
+    """An encoded mask as a grey 8-bit PNG of class ids. One that is so already comes back as it is, not decoded.
+
+    Raises:
+        UnreadableError: it is no image, or a broken one.
+        DataError: it is a colour image or a JPEG, which hold no class ids.
+    """
+    if encoded[:8] == _SIGNATURE and encoded[24:26] == _GREY_8_BIT:
+        return encoded
+    return encode_mask(decode_mask(encoded))
+
+
+def decode_mask(encoded: bytes) -> np.ndarray:
+    """The class ids of an encoded mask, (height, width); uint8, or int32 where the file has more bits."""
+    image = _opened(encoded)
+    if image.format == "JPEG":
+        raise DataError("the mask is a JPEG, whose compression changes class ids. Save it as PNG.")
+    ids = pil_ids(image)
+    depth = encoded[24] if image.format == "PNG" and image.mode == "L" else 8
+    return ids // (255 // (2**depth - 1))  # 2 and 4 grey bits were spread over 0 to 255
+
+
+def pil_ids(image: Any) -> np.ndarray:
+    """The class ids of a PIL image, (height, width): grey values, or the indices of a palette."""
+    if image.mode in ("1", "L", "P"):
+        return np.asarray(image).astype(np.uint8)
+    if image.mode.startswith("I"):
+        return np.asarray(image).astype(np.int32)
+    raise DataError(
+        f"the mask is a colour image (mode {image.mode}). Expected class ids: a grey image, or one with a palette. Or "
+        'name the colours of the classes in a file classes.json beside the masks: {"road": [128, 64, 128], ...}.'
+    )
+
+
+def colours(encoded: bytes) -> np.ndarray:
+    """The colours of an encoded image, (height, width, 3) uint8. Raises UnreadableError."""
+    return np.asarray(_opened(encoded).convert("RGB"))
+
+
+def _opened(encoded: bytes) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(encoded))
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not an image file" if isinstance(error, UnidentifiedImageError) else error
+        raise UnreadableError(f"the mask cannot be decoded ({len(encoded)} bytes): {reason}.") from error
+    return image

@@ -1,0 +1,264 @@
+"""Image segmentation: encoded image in, a mask of its own size out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dlkit.columns import Image, Scores
+from dlkit.data.table import Table
+from dlkit.errors import DataError, KnobError
+from dlkit.knobs import knob
+from dlkit.lazy import keras, tf
+from dlkit.stages import Stages
+from dlkit.task import Task
+from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
+from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
+
+if TYPE_CHECKING:
+    from dlkit.serving.signature import Signature
+
+LARGEST = 256  # side of the network's image where nobody asks for more
+
+
+@dataclass(kw_only=True)
+class ImageSegmenter(Task):
+    """Names what each pixel of an image shows: a mask of the image's own size."""
+
+    epochs: int = knob(30, "Passes over the training rows.", minimum=1)
+    batch_size: int = knob(4, "Rows per training step.", minimum=1)
+    learning_rate: float = knob(6e-3, "The peak learning rate.", minimum=0)
+    warmup: float = knob(0.1, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
+    weight_decay: float = knob(0.01, "Decoupled weight decay of matrices and kernels.", minimum=0)
+    monitor: str = knob("accuracy", "The validation metric whose best epoch is kept, as in the history.")
+    network: str = knob(
+        "unet",
+        "The network; preset:NAME_OR_FOLDER takes a KerasHub backbone: DeepLabV3's, SegFormer's, or an encoder.",
+        choices=("unet", "deeplab_v3", "segformer", "preset:"),
+    )
+    width: int = knob(16, "Maps of unet's first level; each further one has twice as many.", minimum=1)
+    depth: int = knob(4, "How often unet halves the image's size.", minimum=1, maximum=8)
+    encoder: str = knob("", "A network of keras.applications as unet's encoder: MobileNetV2, EfficientNetV2B0, ...")
+    encoder_weights: str = knob("", '"imagenet", which Keras fetches, or a file, for the encoder; "" for none.')
+    image_size: int = knob(
+        0, "Side of the network's image, in pixels; 0 for the training images' own, at most 256.", minimum=0
+    )
+    channels: int = knob(0, "1 for grey, 3 for colour, 0 for what the training images are.", minimum=0, maximum=3)
+    resize: Literal["stretch", "pad"] = knob("pad", "How other sizes are made to fit.")
+    tiles: bool = knob(False, "Reads images at their own scale, by overlapping windows of the network's size.")
+    tile_overlap: float = knob(0.25, "Share of a window that its neighbour covers too.", minimum=0, maximum=0.9)
+    max_pixels: int = knob(50_000_000, "Larger images are refused before they are decoded.", minimum=1)
+    flip: Literal["none", "horizontal", "vertical", "both"] = knob("none", "Mirrors half of the training images.")
+    turn: bool = knob(False, "Turns half of the training images by a quarter: for pictures taken from above.")
+    rotate: float = knob(0.0, "Largest angle of a random rotation, in degrees.", minimum=0, maximum=180)
+    scale: float = knob(0.0, "Training images shrink by up to 1 + this.", minimum=0, maximum=3)
+    crop: float = knob(1.0, "Smallest share of the side that a random crop keeps.", minimum=0.1, maximum=1)
+    colour: float = knob(0.0, "Strength of random changes of colour and light.", minimum=0, maximum=1)
+    losses: str = knob("cross_entropy+dice", "cross_entropy, dice, focal, or a sum of them: cross_entropy+dice.")
+    class_weights: str = knob("", '"balanced", or weights by class: "road=2,sky=0.5".')
+    dropout: float = knob(0.0, "Dropout of the deepest features; inside of a transformer too.", minimum=0, maximum=0.95)
+
+    inputs = {"image": Image()}
+    target = {"mask": Mask()}
+    answer = {"mask_bytes": Mask()}
+    also = {"mask": ClassIds(), "scores": Scores()}
+    rows = MaskRows
+    answer_writer = write_masks
+    headline = "mean_iou"
+
+    def __post_init__(self) -> None:
+        from dlkit.tasks.image_segmentation.losses import check_loss
+
+        super().__post_init__()
+        check_loss(self.losses)
+        self.labels_: list[str] = []
+        self.class_weights_: list[float] | None = None
+        self.tiles_ = [1, 1]  # windows of a training image, one below the other and side by side
+        if self.channels == 2:
+            raise KnobError("`channels` must be 0, 1 or 3. Received: channels=2.")
+
+    def build(self, examples: Table) -> Stages:
+        from dlkit.tasks.image_segmentation.mask_facts import check_masks
+
+        classes = check_masks(examples)
+        self.labels_ = list(examples.classes) or [str(number) for number in range(classes)]
+        if len(self.labels_) < 2:
+            raise DataError(f"{examples.source}: a segmenter needs at least two classes. Found: {self.labels_}.")
+        shape = self._image_shape(examples)
+        self._learn_from_masks(examples, shape[:2])
+        network = self._network(shape)
+        if self.tiles:
+            return Stages(self._decode(shape), network, _as_it_is("mask_bytes"), decode=self._by_tiles(network))
+        return Stages(self._decode(shape), network, self._encode_masks(network))
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
+        from dlkit.tasks.image_segmentation.encode_masks import fit_masks
+        from dlkit.tasks.image_segmentation.tiles import cut_tiles
+
+        height, width, channels = self._shape()
+        if self.tiles:
+            images, masks = cut_tiles(
+                features["image"], target["mask"], (height, width), self.tiles_, channels, self.max_pixels
+            )
+            return {"image": images}, {"logits": masks}
+        images = self.stages_.preprocess(features)["image"]
+        return {"image": images}, {"logits": fit_masks(target["mask"], height, width, self.resize)}
+
+    def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
+        from dlkit.tasks.image_segmentation.augment_masks import augment_masks
+
+        images, masks = augment_masks(
+            tensors["image"],
+            target["logits"],
+            seed=self.seed,
+            step=step,
+            flip=self.flip,
+            turn=self.turn,
+            rotate=self.rotate,
+            scale=self.scale,
+            crop=self.crop,
+            colour=self.colour,
+        )
+        return {"image": images}, {"logits": masks}
+
+    def loss(self) -> Any:
+        from dlkit.tasks.image_segmentation.losses import mask_loss
+
+        return {"logits": mask_loss(self.losses, self.class_weights_)}
+
+    def metrics(self) -> Any:
+        from dlkit.tasks.image_segmentation.losses import row_accuracy
+
+        return {"logits": [keras.metrics.MeanMetricWrapper(row_accuracy, name="accuracy")]}
+
+    def signatures(self) -> list[Signature]:
+        from dlkit.serving.signature import Signature
+
+        def masks(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            logits = self.stages_.network({"image": tensors["image"]}, training=False)["logits"]
+            return {"mask": tf.cast(tf.argmax(logits, axis=-1), tf.uint8)}
+
+        def scores(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            logits = self.stages_.network({"image": tensors["image"]}, training=False)["logits"]
+            best = tf.reduce_max(tf.nn.softmax(logits), axis=-1)
+            return {"mask": tf.cast(tf.argmax(logits, axis=-1), tf.uint8), "scores": best}
+
+        def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return {"image": self.stages_.preprocess(raw)["image"]}
+
+        inputs = {"image": tf.TensorSpec([None, *self._shape()], tf.uint8)}
+        return [
+            Signature("tensors", masks, inputs, example=example),
+            Signature("scores", scores, inputs, example=example),
+        ]
+
+    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
+        mask = answer["mask_bytes"]
+        return {"mask": mask, "classes": [self.labels_[number] for number in np.unique(mask)]}
+
+    def draw(self, data: Any, path: Path) -> bool:
+        from dlkit.tasks.image_segmentation.plots import plot_masks
+
+        table = self.read(data).table
+        masks = table.raw_column("mask", self.target["mask"])
+        answers = self.answers(table)
+        confusion = self.score({"mask": masks}, answers)["confusion"]
+        few = np.unique(np.linspace(0, len(table) - 1, 6).astype(int)).tolist()
+        shown = self.target["mask"].show
+        plot_masks(
+            [table.raw(row, self.inputs)["image"] for row in few],
+            [shown(masks[row]) for row in few],
+            [shown(answers["mask_bytes"][row]) for row in few],
+            confusion,
+            path,
+        )
+        return True
+
+    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        from dlkit.tasks.image_segmentation.metrics import score_masks
+
+        return score_masks(targets["mask"], answers["mask_bytes"], self.labels_)
+
+    @staticmethod
+    def samples() -> dict[str, Any]:
+        from dlkit.vision.scenes import segmentation_sample
+
+        return segmentation_sample()
+
+    def _shape(self) -> tuple[int, int, int]:
+        return self.stages_.network.input["image"].shape[1:]
+
+    def _image_shape(self, examples: Table) -> tuple[int, int, int]:
+        from dlkit.vision.image_facts import typical_shape
+
+        height, width, channels = typical_shape(examples, self.inputs["image"], self.max_pixels, largest=LARGEST)
+        if self.image_size:
+            height = width = self.image_size
+        return height, width, self.channels or channels
+
+    def _learn_from_masks(self, examples: Table, size: tuple[int, int]) -> None:
+        """The weights of classes, and how many windows a typical image makes."""
+        from dlkit.classification.labels import weights_of_classes
+        from dlkit.tasks.image_segmentation.mask_facts import pixels_and_sizes
+        from dlkit.tasks.image_segmentation.tiles import tiles_of
+
+        if not (self.class_weights or self.tiles):
+            return
+        counts, sizes = pixels_and_sizes(examples, len(self.labels_))
+        if self.class_weights:
+            weights = weights_of_classes(self.class_weights, self.labels_, counts, counts.sum())
+            self.class_weights_ = weights.tolist()
+        if self.tiles:
+            height, width = np.median(sizes, axis=0).astype(int)
+            self.tiles_ = list(tiles_of(int(height), int(width), size))
+
+    def _network(self, shape: tuple[int, int, int]) -> keras.Model:
+        classes = len(self.labels_)
+        if self.network.startswith("preset:"):
+            from dlkit.tasks.image_segmentation.preset import mask_preset
+
+            return mask_preset(self.network.removeprefix("preset:"), shape, classes, dropout=self.dropout)
+        if self.network == "deeplab_v3":
+            from dlkit.tasks.image_segmentation.deeplab_v3 import deeplab_v3
+
+            return deeplab_v3(shape, classes, dropout=self.dropout)
+        if self.network == "segformer":
+            from dlkit.tasks.image_segmentation.segformer import segformer
+
+            return segformer(shape, classes, dropout=self.dropout)
+        from dlkit.tasks.image_segmentation.unet import unet
+
+        options = {"width": self.width, "depth": self.depth, "dropout": self.dropout}
+        return unet(shape, classes, encoder=self.encoder, weights=self.encoder_weights, **options)
+
+    def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
+        from dlkit.vision.decode_image import DecodeImage
+
+        encoded = keras.Input((), dtype="string", name="image")
+        decode = DecodeImage(*shape, fit=self.resize, max_pixels=self.max_pixels, with_size=True, name="decode_image")
+        # Windows are read from the file itself, one image at a time: decoded ones of a batch might not fit into memory.
+        file = {"encoded_image": encoded} if self.tiles else {}
+        return keras.Model({"image": encoded}, {**decode(encoded), **file}, name="preprocess")
+
+    def _by_tiles(self, network: keras.Model) -> keras.Model:
+        from dlkit.tasks.image_segmentation.tiles import SegmentTiles
+
+        encoded = keras.Input((), dtype="string", name="encoded_image")
+        masks = SegmentTiles(network, self.tile_overlap, self.max_pixels, name="segment_tiles")(encoded)
+        return keras.Model({"encoded_image": encoded}, {"mask_bytes": masks}, name="decode")
+
+    def _encode_masks(self, network: keras.Model) -> keras.Model:
+        from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks
+
+        logits = keras.Input(network.output["logits"].shape[1:], name="logits")
+        size = keras.Input((2,), dtype="int32", name="original_size")
+        masks = EncodeMasks(self.resize, name="encode_masks")(logits, size)
+        return keras.Model({"logits": logits, "original_size": size}, {"mask_bytes": masks}, name="postprocess")
+
+
+def _as_it_is(name: str) -> keras.Model:
+    made = keras.Input((), dtype="string", name=name)
+    return keras.Model({name: made}, {name: made}, name="postprocess")

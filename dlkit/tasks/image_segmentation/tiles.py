@@ -1,0 +1,173 @@
+"""Large images piece by piece: overlapping windows of the network's size, at the image's own scale."""
+
+import math
+
+from dlkit.lazy import keras, tf
+from dlkit.tasks.image_segmentation.encode_masks import decode_mask, encode_mask
+from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
+from dlkit.vision.decode_image import DecodeImage
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class SegmentTiles(keras.layers.Layer):
+    """Runs a network on overlapping windows of each image and blends their logits.
+
+    Input: (batch,) string, whole encoded image files. Output: (batch,) string: a grey 8-bit PNG of class ids for each
+    row, of its image's size. Images are read one after another and windows one by one, so that a row's answer does not
+    depend on the others. Logits are held for one line of windows at a time.
+
+    Windows are spread evenly from border to border. Where they overlap, each counts by a squared sine that falls to
+    its border, so that there is no seam. An image smaller than the window lies in the middle of black.
+
+    Args:
+        network: from `image`, (batch, height, width, channels) uint8, to `logits`, (batch, height, width, classes).
+        overlap: share of a window, 0 to 0.9, that its neighbour covers too, at least.
+        max_pixels: larger images are refused before they are decoded.
+    """
+
+    def __init__(self, network, overlap=0.25, max_pixels=50_000_000, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= overlap <= 0.9:
+            raise ValueError(f"`overlap` must be between 0 and 0.9. Received: overlap={overlap}.")
+        self.network, self.overlap, self.max_pixels = network, overlap, max_pixels
+        shape = network.input["image"].shape[1:]
+        self._size, self._classes = shape[:2], network.output["logits"].shape[-1]
+        self._decode = DecodeImage(*shape, max_pixels=max_pixels)
+        self._decode.build([None])  # it has nothing to build, which Keras would warn of
+        self._convert_input_args = False
+
+    def call(self, image):
+        return self._decode.each(image, self._mask_of, tf.TensorSpec([], tf.string))
+
+    def _mask_of(self, pixels):
+        """(any height, any width, channels) uint8 to () string."""
+        size = tf.shape(pixels)[:2]
+        pixels, before = _padded(pixels, self._size)
+        tops, lefts = (
+            spread(tf.shape(pixels)[axis], self._size[axis], self._count(tf.shape(pixels)[axis], self._size[axis]))
+            for axis in (0, 1)
+        )
+
+        def window(top, left):
+            seen = tf.slice(pixels, [top, left, 0], [*self._size, pixels.shape[-1]])
+            logits = self.network({"image": seen[tf.newaxis]}, training=False)["logits"][0]
+            return tf.transpose(tf.cast(logits, tf.float32), [1, 0, 2])  # columns first: they are blended first
+
+        def strip(top):
+            columns = _blend(lefts, self._size[1], lambda left: window(top, left), [self._size[0], self._classes])
+            return tf.transpose(columns, [1, 0, 2])
+
+        def best(logits):
+            return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
+
+        shape = [tf.shape(pixels)[1], self._classes]
+        ids = _blend(tops, self._size[0], strip, shape, best, tf.TensorSpec([None], tf.uint8))
+        return encode_mask(tf.slice(ids, before, size))
+
+    def _count(self, length, window):
+        """How many windows reach from border to border with the overlap."""
+        step = max(round(window * (1 - self.overlap)), 1)
+        return (length - window + step - 1) // step + 1
+
+    def compute_output_spec(self, image):
+        return keras.KerasTensor((image.shape[0],), "string")
+
+    def get_config(self):
+        network = keras.saving.serialize_keras_object(self.network)
+        return {**super().get_config(), "network": network, "overlap": self.overlap, "max_pixels": self.max_pixels}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
+
+
+def spread(length, window, count):
+    """(count,) int32: where windows begin that are spread evenly over a length, from its begin to its end."""
+    room, last = tf.cast(length - window, tf.float32), tf.cast(tf.maximum(count - 1, 1), tf.float32)
+    return tf.cast(tf.round(tf.cast(tf.range(count), tf.float32) * room / last), tf.int32)
+
+
+def cut_tiles(image, encoded_mask, size, counts, channels, max_pixels):
+    """Windows of images with their masks, to train on what `SegmentTiles` will see.
+
+    Args:
+        image: (batch,) string, whole encoded image files.
+        encoded_mask: (batch,) string, grey 8-bit PNGs of the same sizes.
+        size: height and width of a window.
+        counts: how many windows one below the other, and side by side.
+        channels: 1 or 3.
+        max_pixels: larger images are refused.
+
+    Returns:
+        (batch * windows, height, width, channels) uint8, and (batch * windows, height, width) uint8 class ids; beyond
+        the image black, and no class.
+    """
+    windows = math.prod(counts)
+
+    def cut(pixels):
+        starts = [spread(tf.shape(pixels)[axis], size[axis], counts[axis]) for axis in (0, 1)]
+        places = tf.stack(tf.meshgrid(*starts, indexing="ij"), axis=-1)
+        shape = [*size, pixels.shape[-1]]
+        return tf.map_fn(
+            lambda place: tf.ensure_shape(tf.slice(pixels, tf.pad(place, [[0, 1]]), shape), shape),
+            tf.reshape(places, [windows, 2]),
+            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        )
+
+    spec = tf.TensorSpec([windows, *size, channels], tf.uint8)
+    decode = DecodeImage(*size, channels, max_pixels=max_pixels)
+    images = decode.each(image, lambda pixels: cut(_padded(pixels, size)[0]), spec)
+    masks = tf.map_fn(
+        lambda png: cut(_padded(decode_mask(png), size, NO_CLASS)[0]),
+        encoded_mask,
+        fn_output_signature=tf.TensorSpec([windows, *size, 1], tf.uint8),
+    )
+    return tf.reshape(images, [-1, *size, channels]), tf.reshape(masks, [-1, *size])
+
+
+def tiles_of(height, width, size):
+    """How many windows of a size cover an image of this one, one below the other and side by side."""
+    return -(-height // size[0]), -(-width // size[1])
+
+
+def _padded(pixels, size, value=0):
+    """An image of at least this size, with itself in the middle; and the rows above and columns left of it."""
+    missing = tf.maximum(tf.constant(list(size)) - tf.shape(pixels)[:2], 0)
+    before = missing // 2
+    paddings = tf.pad(tf.stack([before, missing - before], 1), [[0, 1], [0, 0]])
+    padded = tf.pad(pixels, paddings, constant_values=value)
+    return tf.ensure_shape(padded, [None, None, pixels.shape[-1]]), before
+
+
+def _blend(starts, length, piece, shape, finish=tf.identity, finished=None):
+    """Pieces that overlap along their first axis, joined: each place gets the weighted mean of those that cover it.
+
+    Args:
+        starts: (pieces,) int32, where each begins, in order; the last one ends at the end.
+        length: of a piece.
+        piece: from its start to (length, *shape) float32.
+        shape: of a place in it; integers and () int32 tensors.
+        finish: what to make of (places, *shape), for which no further piece counts.
+        finished: the specification of a place of that.
+
+    Returns:
+        (all places, ...).
+    """
+    known = [None if tf.is_tensor(side) else side for side in shape]
+    finished = finished or tf.TensorSpec(known, tf.float32)
+    weights = tf.square(tf.sin((tf.range(length, dtype=tf.float32) + 0.5) * (math.pi / length)))
+    ends = tf.concat([starts[1:], starts[-1:] + length], axis=0)  # of what no later piece covers
+    places = tf.reshape(starts[:, tf.newaxis] + tf.range(length), [-1])
+    covered = tf.math.unsorted_segment_sum(tf.tile(weights, tf.shape(starts)), places, ends[-1])
+    aligned = [-1] + [1] * len(shape)
+
+    def add(number, total, parts):
+        start, end = starts[number], ends[number]
+        total += piece(start) * tf.reshape(weights, aligned)
+        done = total[: end - start] / tf.reshape(covered[start:end], aligned)
+        following = tf.concat([total[end - start :], tf.zeros([end - start, *shape])], axis=0)
+        return number + 1, tf.ensure_shape(following, [length, *known]), parts.write(number, finish(done))
+
+    parts = tf.TensorArray(finished.dtype, tf.size(starts), infer_shape=False, element_shape=[None, *finished.shape])
+    state = (0, tf.ensure_shape(tf.zeros([length, *shape]), [length, *known]), parts)
+    return tf.while_loop(lambda number, *_: number < tf.size(starts), add, state, parallel_iterations=1)[2].concat()

@@ -1,0 +1,29 @@
+"""Any size for networks that halve their image several times: padded at the entrance, cut at the exit."""
+
+from dlkit.lazy import keras
+
+
+def padded(x, multiple, square=False):
+    """Zeros below and right of an image, so that its sides are multiples of a number.
+
+    Args:
+        x: (batch, height, width, channels); height and width are static.
+        multiple: of pixels.
+        square: whether both sides are to be equal.
+
+    Returns:
+        (batch, more, more, channels).
+    """
+    height, width = (-(-side // multiple) * multiple for side in x.shape[1:3])
+    if square:
+        height = width = max(height, width)
+    if (height, width) == x.shape[1:3]:
+        return x
+    missing = ((0, height - x.shape[1]), (0, width - x.shape[2]))
+    return keras.layers.ZeroPadding2D(missing, name="padding")(x)
+
+
+def logits_of(x, input_shape, name="logits"):
+    """Logits of a padded image, (batch, more, more, classes), cut to its own size, as float32."""
+    more = tuple((0, side - wanted) for side, wanted in zip(x.shape[1:3], input_shape[:2], strict=True))
+    return keras.layers.Cropping2D(more, dtype="float32", name=name)(x)

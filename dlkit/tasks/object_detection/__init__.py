@@ -1,0 +1,1 @@
+"""Object detection: all that this task alone uses. `task.py` holds the class."""

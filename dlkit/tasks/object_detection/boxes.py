@@ -1,0 +1,182 @@
+"""Images with boxes: what every format of them comes down to, and tables of boxes, one a row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlkit.columns import Column, Image, Labels
+from dlkit.data.delimited import read_delimited
+from dlkit.data.match import by_kind, match_names
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+from dlkit.knobs import nearest
+from dlkit.rows import Rows
+from dlkit.tasks.object_detection.columns import Boxes
+from dlkit.tasks.object_detection.objects import CLIPPED
+from dlkit.vision.image_facts import image_size
+
+if TYPE_CHECKING:
+    from dlkit.tasks.object_detection.task import ObjectDetector
+    from dlkit.training.store import Store
+
+
+@dataclass
+class BoxedImage:
+    """An image file with its objects, of which there may be none.
+
+    Attributes:
+        image: the file.
+        where: what a message calls it.
+        boxes: ymin, xmin, ymax, xmax and 1 for a crowd (else 0) of each object, in pixels or in shares of the image.
+        labels: the name of each object's class.
+    """
+
+    image: Path
+    where: str
+    boxes: list[tuple[float, ...]] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+    def add(self, box: Sequence[float], label: str, place: str, *, crowd: bool = False) -> None:
+        """Adds an object. Raises DataError, which names `place`, for an empty or inverted box."""
+        ymin, xmin, ymax, xmax = box
+        if not (ymin < ymax and xmin < xmax and math.isfinite(ymin + xmin + ymax + xmax)):
+            raise DataError(
+                f"{place}: the box is empty, inverted or not finite: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, "
+                f"ymax {ymax:g}. Expected xmin < xmax and ymin < ymax. Correct it, or leave it out."
+            )
+        self.boxes.append((ymin, xmin, ymax, xmax, float(crowd)))
+        self.labels.append(label)
+
+
+class RelativeBoxes:
+    """Boxes in shares of their image's height and width. In pixels only when asked for, by the image's header then."""
+
+    def __init__(self, image: Any, boxes: Any):
+        """`image` as `image_size` takes it; `boxes` (n, 5): ymin, xmin, ymax, xmax in [0, 1], and 1 for a crowd."""
+        self.image = image
+        self.boxes = np.asarray(boxes, np.float64).reshape(-1, 5)
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        height, width = image_size(self.image) if len(self) else (1, 1)
+        return (self.boxes * [height, width, height, width, 1]).astype(dtype or np.float32)
+
+
+def box_table(
+    source: str,
+    images: Sequence[BoxedImage],
+    columns: Mapping[str, Column],
+    classes: Sequence[str] = (),
+    *,
+    relative: bool = False,
+) -> Table:
+    """The wanted columns of images with boxes; `relative` boxes are shares of the image."""
+    boxes = [
+        RelativeBoxes(image.image, image.boxes) if relative else np.array(image.boxes, np.float32).reshape(-1, 5)
+        for image in images
+    ]
+    held = {
+        Image: [image.image for image in images],
+        Boxes: boxes,
+        Labels: [image.labels for image in images],
+    }
+    return Table(source, by_kind(columns, held, source), lambda row: images[row].where, classes)
+
+
+def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
+    """Raises DataError for a row with another number of labels than of boxes."""
+    boxes, labels = ([name for name, column in columns.items() if isinstance(column, kind)] for kind in (Boxes, Labels))
+    if len(boxes) != 1 or len(labels) != 1:
+        return
+    for row, (some, names) in enumerate(zip(table.columns[boxes[0]], table.columns[labels[0]], strict=True)):
+        try:
+            named = len(Labels().raw(names))
+        except (TypeError, DataError):  # no lists at all: the columns have the words for it
+            continue
+        if named != len(some):
+            raise DataError(
+                f"{table.where(row)}: {len(some)} boxes in {boxes[0]!r}, {named} labels in {labels[0]!r}. "
+                "Each box needs one label."
+            )
+
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_ALSO = {Image: ("image", "file_name", "filename", "image_path"), Labels: ("label", "labels", "class")}
+
+
+def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
+    """One row an image, in the order in which they first appear; a row of the file whose box is blank has no object.
+
+    Boxes are in pixels. The files' names may also stand in `file_name`, `filename` or `image_path`, the labels in
+    `labels` or `class`.
+
+    Raises:
+        DataError: names the file, the line and what is wrong with it.
+    """
+    roles: dict[str, Column] = {name: column for name, column in columns.items() if not isinstance(column, Boxes)}
+    also: Mapping[str, Sequence[str]] = {
+        name: names for name, column in roles.items() for kind, names in _ALSO.items() if isinstance(column, kind)
+    }
+    wanted = roles | dict.fromkeys(_CORNERS, Boxes())
+    cells, where = read_delimited(
+        path, source, lambda found, hint: match_names(wanted, found, rename, source, also=also, hint=hint)
+    )
+    image, label = (next((cells[n] for n in roles if isinstance(roles[n], kind)), None) for kind in (Image, Labels))
+    if image is None:
+        raise DataError(f"{source} holds boxes of images, but no image is wanted. Wanted: {', '.join(columns)}.")
+    images: dict[str, BoxedImage] = {}
+    for row, name in enumerate(image):
+        place = where(row)
+        if not name.strip():
+            raise DataError(f"{place}: the name of the image is empty. Fill it, or leave the row out.")
+        boxed = images.setdefault(name, BoxedImage(path.parent / name, place))
+        named = "" if label is None else label[row].strip()
+        box = _box([cells[corner][row].strip() for corner in _CORNERS], place)
+        if box is None and named:
+            raise DataError(f"{place}: the label {named!r} has no box. Fill {', '.join(_CORNERS)}, or empty the label.")
+        if box is not None and label is not None and not named:
+            raise DataError(f"{place}: the box has no label. Fill it, or leave the row out.")
+        if box is not None:
+            boxed.add(box, named, place)
+    return box_table(source, list(images.values()), columns)
+
+
+def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | None:
+    """ymin, xmin, ymax, xmax; None where all cells are blank."""
+    if not any(cells):
+        return None
+    try:
+        xmin, ymin, xmax, ymax = map(float, cells)
+    except ValueError as error:
+        raise DataError(f"{place}: expected numbers in {', '.join(_CORNERS)}. Received: {', '.join(cells)}.") from error
+    return ymin, xmin, ymax, xmax
+
+
+class ObjectRows(Rows):
+    """Images with objects, whose labels must be those of training."""
+
+    task: ObjectDetector
+
+    def check(self) -> None:
+        known = self.task.labels_
+        for row, labels in enumerate(self.table.raw_column("labels", self.task.target["labels"])):
+            for label in labels:
+                name = label.decode()
+                if name not in known:
+                    raise DataError(
+                        f"{self.table.where(row)}: the label {name!r} was never seen in training. "
+                        f"{nearest(name, known)}"
+                    )
+
+    def remarks(self, store: Store) -> list[str]:
+        flags = store.all()[1]["predictions"][..., 5]
+        clipped = int((flags >= CLIPPED).sum())
+        return [f"{clipped} boxes reach beyond their image, and were cut off at its border"] if clipped else []

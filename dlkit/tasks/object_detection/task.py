@@ -1,0 +1,216 @@
+"""Object detection: encoded image in, labelled boxes in its own pixels out."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dlkit.columns import Count, Image, Labels, Scores
+from dlkit.data.table import Table
+from dlkit.errors import DataError, KnobError
+from dlkit.knobs import knob
+from dlkit.lazy import keras, tf
+from dlkit.stages import Stages
+from dlkit.task import Task
+from dlkit.tasks.object_detection.boxes import ObjectRows
+from dlkit.tasks.object_detection.coco_results import write_coco_results
+from dlkit.tasks.object_detection.columns import Boxes, BoxLabels, CrowdBoxes
+
+if TYPE_CHECKING:
+    from dlkit.serving.signature import Signature
+
+MULTIPLE = 32  # of the side of the network's image: the largest stride
+LARGEST = 512  # side of the network's image where nobody asks for more
+
+
+@dataclass(kw_only=True)
+class ObjectDetector(Task):
+    """Finds objects in an image: their boxes, labels and scores."""
+
+    epochs: int = knob(60, "Passes over the training rows.", minimum=1)
+    batch_size: int = knob(16, "Rows per training step.", minimum=1)
+    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
+    warmup: float = knob(0.1, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
+    weight_decay: float = knob(0.02, "Decoupled weight decay of matrices and kernels.", minimum=0)
+    clip_norm: float = knob(10.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
+    network: str = knob(
+        "centernet",
+        "The network; preset:NAME_OR_FOLDER takes a KerasHub backbone with a pyramid, under retinanet's heads.",
+        choices=("centernet", "retinanet", "yolo_v8", "preset:"),
+    )
+    width: int = knob(32, "Maps of centernet's first layer; the others follow.", minimum=8)
+    box_weight: float = knob(5.0, "Weight of centernet's boxes beside its centres, in the loss.", minimum=0)
+    image_size: int = knob(
+        0, "Side of the network's image, a multiple of 32; 0 for the training images' own, at most 512.", minimum=0
+    )
+    channels: int = knob(0, "1 for grey, 3 for colour, 0 for what the training images are.", minimum=0, maximum=3)
+    max_pixels: int = knob(50_000_000, "Larger images are refused before they are decoded.", minimum=1)
+    flip: Literal["none", "horizontal", "vertical", "both"] = knob("horizontal", "Mirrors half of the training images.")
+    turn: bool = knob(False, "Turns half of the training images by a quarter: for pictures taken from above.")
+    scale: float = knob(0.5, "Training images shrink by up to 1 + this.", minimum=0, maximum=3)
+    crop: float = knob(0.6, "Smallest share of the side that a random crop keeps.", minimum=0.1, maximum=1)
+    colour: float = knob(0.5, "Strength of random changes of colour and light.", minimum=0, maximum=1)
+    mosaic: float = knob(0.3, "Share of training images that are made of four.", minimum=0, maximum=1)
+    mixup: float = knob(0.0, "Share of training images blended with another one.", minimum=0, maximum=1)
+    dropout: float = knob(0.0, "Dropout before the heads; yolo_v8 has none.", minimum=0, maximum=0.95)
+    score_threshold: float = knob(0.05, "Lowest score of an answer.", minimum=0, maximum=1)
+    iou_threshold: float = knob(0.5, "Overlap from which the worse of two boxes goes.", minimum=0, maximum=1)
+    max_detections: int = knob(100, "Most answers of an image.", minimum=1)
+
+    inputs = {"image": Image()}
+    target = {"boxes": CrowdBoxes(), "labels": BoxLabels()}
+    answer = {"boxes": Boxes(), "labels": Labels(), "scores": Scores(), "num_detections": Count()}
+    rows = ObjectRows
+    answer_writer = write_coco_results
+    headline = "AP50"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.labels_: list[str] = []
+        self.max_objects_ = 0  # of a training image
+        self.mean_objects_ = 0.0
+        if self.channels == 2:
+            raise KnobError("`channels` must be 0, 1 or 3. Received: channels=2.")
+
+    def build(self, examples: Table) -> Stages:
+        names = examples.raw_column("labels", self.target["labels"])
+        counts = [len(labels) for labels in names]
+        if not sum(counts):
+            raise DataError(f"{examples.source}: none of its {len(examples)} images has an object. Label some.")
+        seen = {label.decode() for labels in names for label in labels}
+        self.labels_ = list(examples.classes) or sorted(seen)
+        self.max_objects_, self.mean_objects_ = max(counts), max(sum(counts) / len(counts), 1.0)
+        shape = self._image_shape(examples)
+        network = self._network(shape)
+        return Stages(preprocess=self._decode(shape), network=network, postprocess=self._detect(shape, network))
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
+        from dlkit.tasks.object_detection.objects import letterbox_objects
+
+        made = self.stages_.preprocess(features)
+        height, width = made["image"].shape[1:3]
+        objects = letterbox_objects(
+            target["boxes"], target["labels"], made["original_size"], self.labels_, height, width, self.max_objects_
+        )
+        return {"image": made["image"]}, {"predictions": objects}
+
+    def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
+        from dlkit.tasks.object_detection.augment_objects import augment_objects
+
+        images, objects = augment_objects(
+            tensors["image"],
+            target["predictions"],
+            seed=self.seed,
+            step=step,
+            flip=self.flip,
+            turn=self.turn,
+            scale=self.scale,
+            crop=self.crop,
+            colour=self.colour,
+            mosaic=self.mosaic,
+            mixup=self.mixup,
+        )
+        return {"image": images}, {"predictions": objects}
+
+    def loss(self) -> Any:
+        shape = self.stages_.network.input["image"].shape[1:]
+        own: dict[str, dict[str, Any]] = {
+            "centernet": {"box_weight": self.box_weight},
+            "yolo_v8": {"classes": len(self.labels_)},
+        }
+        return {"predictions": self._detector().loss_of(shape, self.mean_objects_, **own.get(self.network, {}))}
+
+    def metrics(self) -> Any:
+        return {"predictions": []}
+
+    def signatures(self) -> list[Signature]:
+        from dlkit.serving.signature import Signature
+
+        detect = self.stages_.postprocess.get_layer("detect_objects")
+
+        def answer(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            made = self.stages_.preprocess({"image": tensors["image"]})
+            predictions = self.stages_.network({"image": made["image"]}, training=False)["predictions"]
+            thresholds = tensors["score_threshold"], tensors["iou_threshold"]
+            return detect.with_thresholds(predictions, made["original_size"], *thresholds)
+
+        def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            rows = tf.ones_like(raw["image"], tf.float32)
+            return {**raw, "score_threshold": rows * self.score_threshold, "iou_threshold": rows * self.iou_threshold}
+
+        threshold = tf.TensorSpec([None], tf.float32)
+        inputs = {"image": tf.TensorSpec([None], tf.string), "score_threshold": threshold, "iou_threshold": threshold}
+        return [Signature("thresholds", answer, inputs, example=example)]
+
+    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
+        count = answer["num_detections"]
+        return {name: answer[name][:count] for name in ("boxes", "labels", "scores")}
+
+    def draw(self, data: Any, path: Path) -> bool:
+        from dlkit.tasks.object_detection.plots import plot_detections
+
+        table = self.read(data).table
+        curve = self.score(
+            {name: table.raw_column(name, column) for name, column in self.target.items()}, self.answers(table)
+        )["precision_recall"]
+        few = table.take(np.unique(np.linspace(0, len(table) - 1, 8).astype(int)).tolist())
+        raw = [few.raw(row, {**self.inputs, **self.target}) for row in range(len(few))]
+        plot_detections([row["image"] for row in raw], [row["boxes"] for row in raw],
+                        self.predict([row["image"] for row in raw]), curve, path)  # fmt: skip
+        return True
+
+    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        from dlkit.tasks.object_detection.metrics import score_objects
+
+        return score_objects(targets, answers, self.labels_)
+
+    @staticmethod
+    def samples() -> dict[str, Any]:
+        from dlkit.vision.scenes import detection_sample
+
+        return detection_sample()
+
+    def _detector(self) -> Any:
+        name = "retinanet" if self.network.startswith("preset:") else self.network
+        return importlib.import_module(f"dlkit.tasks.object_detection.{name}")
+
+    def _image_shape(self, examples: Table) -> tuple[int, int, int]:
+        from dlkit.vision.image_facts import typical_shape
+
+        height, width, channels = typical_shape(examples, self.inputs["image"], self.max_pixels, largest=LARGEST)
+        if self.image_size:
+            height = width = self.image_size
+        height, width = (-(-side // MULTIPLE) * MULTIPLE for side in (height, width))
+        return height, width, self.channels or channels
+
+    def _network(self, shape: tuple[int, int, int]) -> keras.Model:
+        network, classes = self._detector().network, len(self.labels_)
+        if self.network == "yolo_v8":
+            return network(shape, classes)
+        if self.network == "centernet":
+            return network(shape, classes, width=self.width, dropout=self.dropout)
+        return network(shape, classes, preset=self.network.partition(":")[2], dropout=self.dropout)
+
+    def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
+        from dlkit.vision.decode_image import DecodeImage
+
+        encoded = keras.Input((), dtype="string", name="image")
+        made = DecodeImage(*shape, fit="pad", max_pixels=self.max_pixels, with_size=True, name="decode_image")(encoded)
+        return keras.Model({"image": encoded}, made, name="preprocess")
+
+    def _detect(self, shape: tuple[int, int, int], network: keras.Model) -> keras.Model:
+        from dlkit.tasks.object_detection.detect_objects import DetectObjects
+
+        predictions = keras.Input(network.output["predictions"].shape[1:], name="predictions")
+        size = keras.Input((2,), dtype="int32", name="original_size")
+        detect = DetectObjects(
+            self._detector().__name__.rpartition(".")[2], *shape[:2], self.labels_, self.max_detections,
+            self.score_threshold, self.iou_threshold, name="detect_objects",
+        )  # fmt: skip
+        return keras.Model(
+            {"predictions": predictions, "original_size": size}, detect(predictions, size), name="postprocess"
+        )

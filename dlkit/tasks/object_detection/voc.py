@@ -1,0 +1,89 @@
+"""Folders in the form of Pascal VOC: an xml file of objects for each image.
+
+Everingham et al., 2010, "The Pascal Visual Object Classes (VOC) Challenge".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from dlkit.columns import Column, Image
+from dlkit.data.bytes import read_text
+from dlkit.data.match import quoted
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
+
+_ANNOTATIONS = ("Annotations", "annotations")
+_IMAGES = ("JPEGImages", "images")
+_CORNERS = ("ymin", "xmin", "ymax", "xmax")
+
+
+def is_voc(folder: Path) -> bool:
+    """Whether the folder has xml files in `Annotations/`."""
+    return any(next((folder / name).glob("*.xml"), None) is not None for name in _ANNOTATIONS)
+
+
+def read_voc(folder: Path, source: str, columns: Mapping[str, Column], stems: list[str] | None = None) -> Table:
+    """One row an xml file, in sorted order, or in the order of `stems`; one without objects is a negative.
+
+    Images lie in `JPEGImages/` or `images/`. Coordinates are taken as they stand, as torchvision, KerasCV and TFDS do:
+    VOC's own count pixels from 1, which puts its boxes up to a pixel to the lower right; most tools that write this
+    form count from 0. `difficult` and `truncated` objects are objects like the others.
+
+    Raises:
+        DataError: names the xml file, the object and what is wrong with it.
+    """
+    annotations = next(folder / name for name in _ANNOTATIONS if (folder / name).is_dir())
+    places = [folder / name for name in _IMAGES if (folder / name).is_dir()]
+    if not places:
+        raise DataError(f"{source}: no folder of images beside {annotations.name}/. Expected {_IMAGES[0]}/.")
+    files = sorted(annotations.glob("*.xml")) if stems is None else [annotations / f"{stem}.xml" for stem in stems]
+    return box_table(source, [_image(file, places[0]) for file in files], columns)
+
+
+def read_voc_list(path: Path, source: str, columns: Mapping[str, Column]) -> Table:
+    """The images that a list names, one a line: `VOC2012/ImageSets/Main/train.txt`."""
+    folder = path.absolute().parent.parent.parent
+    if not is_voc(folder):
+        raise DataError(
+            f"{source}: expected a list in a folder of Pascal VOC, FOLDER/ImageSets/Main/NAME.txt, beside "
+            f"FOLDER/Annotations/*.xml. Looked in {folder}."
+        )
+    return read_voc(folder, source, columns, [line.split()[0] for line in read_text(path, source).splitlines() if line])
+
+
+def _image(file: Path, images: Path) -> BoxedImage:
+    try:
+        root = ElementTree.parse(file).getroot()
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}.") from error
+    except ElementTree.ParseError as error:
+        raise DataError(f"{file}, line {error.position[0]}: not XML ({error}).") from error
+    boxed = BoxedImage(_file(root, file, images), str(file))
+    for number, element in enumerate(root.findall("object"), start=1):
+        place = f"{file}, object {number}"
+        label = (element.findtext("name") or "").strip()
+        if not label:
+            raise DataError(f"{place}: no <name>. Expected the name of its class.")
+        boxed.add(_box(element, place), label, place)
+    return boxed
+
+
+def _box(element: ElementTree.Element, place: str) -> list[float]:
+    texts = {corner: element.findtext(f"bndbox/{corner}") for corner in _CORNERS}
+    try:
+        return [float(texts[corner] or "") for corner in _CORNERS]
+    except ValueError as error:
+        raise DataError(f"{place}: <bndbox> must hold the numbers {quoted(_CORNERS)}. Received: {texts}.") from error
+
+
+def _file(root: ElementTree.Element, file: Path, images: Path) -> Path:
+    """The image that `filename` names; else the one that is called as the xml file."""
+    named = (root.findtext("filename") or "").strip()
+    candidates = [named] if named else []
+    candidates += [f"{file.stem}{suffix}" for suffix in Image.suffixes]
+    there = (images / name for name in candidates if (images / name).is_file())
+    return next(there, images / candidates[0])  # a missing one is told of when it is opened

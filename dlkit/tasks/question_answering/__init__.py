@@ -1,0 +1,1 @@
+"""Question answering: all that this task alone uses. `task.py` holds the class."""

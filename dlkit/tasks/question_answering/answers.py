@@ -1,0 +1,153 @@
+"""Answers that are spans of a text: any form that data has them in, SQuAD's among them, and offsets put right."""
+
+from __future__ import annotations
+
+import collections
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlkit.columns import Column, Text
+from dlkit.data.bytes import is_object, read_text
+from dlkit.data.match import match_names, wants
+from dlkit.data.reader import Reader
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+from dlkit.tasks.question_answering.columns import Answers, Passage
+
+START = "answer_start"
+
+
+class AnswerReader(Reader):
+    """Reads questions about passages."""
+
+    def file(self, path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
+        """SQuAD's json; None for a table."""
+        return read_squad(path, source, columns, rename) if path.suffix.lower() == ".json" and is_object(path) else None
+
+    def also_read(self, columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]:
+        """A column of offsets, where a table has one beside one answer a row."""
+        wanted = wants(columns, Answers) and START in found and START not in columns
+        return {START: START} if wanted else {}
+
+    def after_file(self, table: Table, columns: Mapping[str, Column], folder: Path) -> Table:
+        """Offsets that stood in a column of their own, beside their answers."""
+        if START not in table.columns or START in columns:
+            return table
+        values = dict(table.columns)
+        starts = values.pop(START)
+        name = next(name for name, column in columns.items() if isinstance(column, Answers))
+        values[name] = [_paired(answer, start) for answer, start in zip(values[name], starts, strict=True)]
+        return Table(table.source, values, table.where, table.classes, table.remarks)
+
+    def finish(self, table: Table, columns: Mapping[str, Column]) -> None:
+        if wants(columns, Answers):
+            check_answers(table, columns)
+
+
+reader = AnswerReader()
+
+
+def _paired(answer: Any, start: Any) -> Any:
+    """An answer with its offset; several answers in a cell have theirs with them."""
+    text = isinstance(answer, (str, bytes))
+    known = start is not None and start == start and str(start).strip()
+    return [(answer, start)] if text and answer and known else answer
+
+
+def check_answers(table: Table, columns: Mapping[str, Column]) -> None:
+    """Puts all answers of a table into one form, (text, character at which it starts), the most frequent first.
+
+    An offset at which the text does not stand, or that is missing, is replaced where the text stands in its context
+    once, and becomes -1 where it does not, which training leaves out. What was done is counted in `table.remarks`.
+
+    Raises:
+        DataError: an answer has none of the known forms; names its row.
+    """
+    names = {type(column): name for name, column in columns.items()}
+    answers, contexts = names[Answers], table.columns[names[Passage]]
+    counts: collections.Counter = collections.Counter()
+    checked = []
+    for row, value in enumerate(table.columns[answers]):
+        try:
+            given, context = Answers.pairs(value), Text().raw(contexts[row]).decode()
+        except DataError as error:
+            raise DataError(f"{table.where(row)}, column {answers!r}: {error}") from error
+        placed = [(text, _start(text, start, context, counts)) for text, start in given]
+        often = collections.Counter(placed)
+        checked.append(sorted(placed, key=lambda pair: -often[pair]))  # stable: of equally frequent ones the first
+    table.columns = {**table.columns, answers: checked}
+    remarks = []
+    if counts["moved"]:
+        remarks.append(
+            f"{counts['moved']} of {counts.total()} answers did not stand at their offset, or had none, and were found "
+            "elsewhere in the text, once"
+        )
+    if counts["lost"]:
+        remarks.append(
+            f"{counts['lost']} of {counts.total()} answers stand neither at their offset nor just once in the text: "
+            "they are left out of training"
+        )
+    table.remarks = [*table.remarks, *remarks]
+
+
+def _start(text: str, start: int, context: str, counts: collections.Counter) -> int:
+    if start >= 0 and context.startswith(text, start):
+        counts["right"] += 1
+        return start
+    first = context.find(text)
+    if first >= 0 and context.find(text, first + 1) < 0:
+        counts["moved"] += 1
+        return first
+    counts["lost"] += 1
+    return -1
+
+
+def read_squad(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
+    """One row a question, in the file's order: `question`, `context`, `answers`, `title`, `id`.
+
+    Raises:
+        DataError: names the file, the place and what is wrong there.
+    """
+    rows, places = [], []
+    for place, row in _questions(_load(path, source), source):
+        rows.append(row)
+        places.append(place)
+    if not rows:
+        raise DataError(f"{source} has no questions.")
+    matched = match_names(columns, list(rows[0]), rename, source)
+    values = {name: [row[key] for row in rows] for name, key in matched.items()}
+    return Table(source, values, lambda row: f"{source}, question {places[row]}")
+
+
+def _load(path: Path, source: str) -> Any:
+    try:
+        data = json.loads(read_text(path, source))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{source}, line {error.lineno}: not JSON ({error.msg}).") from error
+    if not isinstance(data, dict) or not isinstance(data.get("data"), list):
+        raise DataError(f"{source}: expected SQuAD's form, an object with a list of articles in `data`.")
+    return data["data"]
+
+
+def _questions(articles: list, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, article in enumerate(articles, start=1):
+        place = f"{source}, article {number}"
+        for at, paragraph in enumerate(_field(article, "paragraphs", list, place), start=1):
+            here = f"{place}, paragraph {at}"
+            context = _field(paragraph, "context", str, here)
+            for question in _field(paragraph, "qas", list, here):
+                text = _field(question, "question", str, here)
+                key = str(question.get("id", f"{text!r} of article {number}"))
+                # Of a question without an answer, `plausible_answers` are wrong ones.
+                answers = [] if question.get("is_impossible") else _field(question, "answers", list, here)
+                row = {"question": text, "context": context, "answers": answers}
+                yield key, {**row, "title": str(article.get("title", "")), "id": key}
+
+
+def _field(value: Any, name: str, kind: type, place: str) -> Any:
+    if not isinstance(value, dict) or not isinstance(value.get(name), kind):
+        found = type(value.get(name)).__name__ if isinstance(value, dict) and name in value else "nothing"
+        raise DataError(f"{place}: expected `{name}`, a {kind.__name__}. Received: {found}.")
+    return value[name]

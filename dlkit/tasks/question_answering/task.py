@@ -1,0 +1,228 @@
+"""Question answering: a question and a text in, the part of the text that answers it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from dlkit.columns import Labels, Score, Scores, Text
+from dlkit.data.table import Table
+from dlkit.errors import KnobError
+from dlkit.knobs import knob
+from dlkit.lazy import keras, tf
+from dlkit.padding import Padding
+from dlkit.rows import ROW, Rows
+from dlkit.stages import Stages
+from dlkit.task import Task
+from dlkit.tasks.question_answering.columns import Answers, Logits, Passage, Place, Places
+
+if TYPE_CHECKING:
+    from dlkit.serving.signature import Signature
+
+FOR_ANSWERS = ("starts", "ends", "own", "row", "context_text")  # what `BestSpans` reads beside logits
+
+
+class PassageRows(Rows):
+    """Questions about passages: of each the window with the answer and, of a long passage, one without."""
+
+    windows_per_row = 2
+
+
+@dataclass(kw_only=True)
+class QuestionAnswerer(Task):
+    """Answers a question with a part of a text: as it stands there, where it stands, and how sure that is."""
+
+    epochs: int = knob(6, "Passes over the training rows.", minimum=1)
+    batch_size: int = knob(32, "Rows per training step.", minimum=1)
+    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
+    schedule: Literal["constant", "cosine", "one_cycle"] = knob("cosine", "How the learning rate moves.")
+    warmup: float = knob(0.1, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
+    clip_norm: float = knob(1.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
+    freeze: str = knob(
+        "", "First layers not to train; of a preset, how many blocks: what they give is computed once and cached."
+    )
+    network: str = knob(
+        "bidaf",
+        "The network; preset:NAME_OR_FOLDER takes a BERT-like KerasHub backbone.",
+        choices=("bidaf", "transformer", "preset:"),
+    )
+    window: int = knob(256, "Tokens that the network reads at once, question and all; longer texts are read in parts.")
+    overlap: int = knob(64, "Tokens of the text that two neighbouring windows share.", minimum=2)
+    max_question: int = knob(48, "Longest question, in tokens; the rest is cut.", minimum=1)
+    max_answer: int = knob(30, "Longest answer, in tokens; at most half of the overlap.", minimum=1)
+    top_k: int = knob(5, "Answers that are listed.", minimum=1)
+    threshold: float = knob(0.5, "Score of no answer from which it is the answer.", minimum=0, maximum=1)
+    vocabulary_size: int = knob(20_000, "Most words that are told apart; presets have their own.", minimum=4)
+    lowercase: bool = knob(True, "Reads capitals as small letters, but knows of them; presets have their own way.")
+    embedding: int = knob(128, "Width of the embeddings, and of the transformer.", minimum=1)
+    units: int = knob(64, "Width of the recurrent state in each direction, for bidaf.", minimum=1)
+    blocks: int = knob(3, "Blocks of the transformer.", minimum=1)
+    dropout: float = knob(0.2, "Dropout; of a preset, inside of it too.", minimum=0, maximum=0.95)
+
+    inputs = {"question": Text(), "context": Passage()}
+    target = {"answers": Answers()}
+    answer = {
+        "text": Text(),
+        "start": Place(),
+        "end": Place(),
+        "score": Score(),
+        "texts": Labels(ranked_by="scores"),
+        "starts": Places(ranked_by="scores"),
+        "ends": Places(ranked_by="scores"),
+        "scores": Scores(),
+    }
+    also = {"start_logits": Logits(), "end_logits": Logits()}
+    headline = "f1"
+    rows = PassageRows
+    padding = (Padding(),)
+    network_rows = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.unanswerable_ = False  # whether training had questions without an answer
+        if self._is_preset():
+            self.frozen = ""  # what is frozen of a preset is preprocessing
+        if 2 * self.max_answer > self.overlap:
+            raise KnobError(
+                f"`max_answer` must be at most half of `overlap`, or a window might end inside an answer. Received: "
+                f"max_answer={self.max_answer}, overlap={self.overlap}."
+            )
+        if self._is_preset() and self.freeze and not (self.freeze.isdecimal() or self.freeze == "backbone"):
+            raise KnobError(
+                f'`freeze` of a preset must be a number of blocks or "backbone". Received: {self.freeze!r}.'
+            )
+
+    def build(self, examples: Table) -> Stages:
+        self.unanswerable_ = not all(examples.columns["answers"])
+        windows, network = self._preset() if self._is_preset() else self._from_scratch(examples)
+        return Stages(windows, network, self._best_spans(network))
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+        from dlkit.tasks.question_answering.place_answers import place_answers
+
+        made = self.stages_.preprocess(features)
+        chosen, places = place_answers(made, target["answers"])
+        tensors = {name: tf.gather(made[name], chosen) for name in self.stages_.network.input}
+        missing = self.window - tf.shape(made["starts"])[1]
+        padded = {
+            name: tf.ensure_shape(
+                tf.pad(values, [[0, 0], [0, missing]] + [[0, 0]] * (values.shape.rank - 2)),
+                [None, self.window, *values.shape[2:]],
+            )
+            for name, values in tensors.items()
+        }
+        return {**padded, ROW: tf.gather(made["row"], chosen)}, places
+
+    def loss(self) -> Any:
+        from dlkit.tasks.question_answering.place_answers import place_loss
+
+        return {"start_logits": place_loss, "end_logits": place_loss}
+
+    def metrics(self) -> Any:
+        return None
+
+    def signatures(self) -> list[Signature]:
+        from dlkit.columns import tensor_specs
+        from dlkit.serving.signature import Signature
+
+        network = self.stages_.network
+
+        def logits(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return network(tensors, training=False)
+
+        def window(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            made = self.stages_.preprocess(raw)
+            return {name: tf.cast(made[name], spec.dtype) for name, spec in inputs.items()}
+
+        def ask(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            from dlkit.stages import Parted, chain
+
+            known = chain(self.stages_.preprocess, Parted(network, self.network_rows))(raw)
+            spans = self.stages_.postprocess.get_layer("best_spans")
+            return spans(known, limit=raw["max_answer"], threshold=raw["threshold"])
+
+        def asked(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            rows = tf.shape(raw["question"])
+            short = max(self.max_answer // 2, 1)
+            return {**raw, "max_answer": tf.fill(rows, short), "threshold": tf.fill(rows, self.threshold)}
+
+        inputs = {
+            name: tf.TensorSpec(spec.shape, "float32" if spec.dtype == "float16" else spec.dtype)  # JSON has no halves
+            for name, spec in network.input.items()
+        }
+        options = {"max_answer": tf.TensorSpec([None], tf.int32), "threshold": tf.TensorSpec([None], tf.float32)}
+        return [
+            Signature("tensors", logits, inputs, example=window),
+            Signature("ask", ask, {**tensor_specs(self.inputs), **options}, example=asked),
+        ]
+
+    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
+        count = sum(start >= 0 for start in answer["starts"])
+        return {name: value[:count] if isinstance(value, list) else value for name, value in answer.items()}
+
+    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        from dlkit.tasks.question_answering.metrics import score_answers
+
+        golds = [[text.decode() for text, _ in row] for row in targets["answers"]]
+        return score_answers(golds, [text.decode("utf-8", errors="replace") for text in answers["text"]])
+
+    @staticmethod
+    def samples() -> dict[str, Any]:
+        from dlkit.tasks.question_answering.sample import passages
+
+        return passages()
+
+    def _is_preset(self) -> bool:
+        return self.network.startswith("preset:")
+
+    def _from_scratch(self, examples: Table) -> tuple[keras.Model, keras.Model]:
+        from dlkit.tasks.question_answering.windows import Windows
+        from dlkit.text.words import Words
+
+        texts = dict.fromkeys(text for name in self.inputs for text in examples.columns[name])
+        decoded = [Text().raw(text).decode() for text in texts]
+        words = Words.learn(decoded, self.vocabulary_size, self.window, lowercase=self.lowercase)
+        windows = Windows(words, self.window, self.max_question, self.overlap, surface=True, name="windows")
+        if self.network == "bidaf":
+            from dlkit.tasks.question_answering.bidaf import bidaf
+
+            options = {"embedding": self.embedding, "units": self.units, "dropout": self.dropout}
+            return _windowed(windows), bidaf(windows.vocabulary_size, **options)
+        from dlkit.tasks.question_answering.transformer import span_transformer
+
+        options = {"width": self.embedding, "blocks": self.blocks, "dropout": self.dropout}
+        return _windowed(windows), span_transformer(windows.vocabulary_size, **options)
+
+    def _preset(self) -> tuple[keras.Model, keras.Model]:
+        from dlkit.tasks.question_answering.preset import blocks_of, cut_preset, load_backbone, span_preset
+        from dlkit.tasks.question_answering.windows import Windows
+
+        name = self.network.removeprefix("preset:")
+        tokenizer, backbone = load_backbone(name, self.window, self.dropout)
+        windows = Windows(tokenizer, self.window, self.max_question, self.overlap, name="windows")
+        if not self.freeze:
+            return _windowed(windows), span_preset(backbone)
+        frozen = len(blocks_of(backbone)) if self.freeze == "backbone" else int(self.freeze)
+        lower, upper = cut_preset(backbone, frozen)
+        return _windowed(windows, lower, self.network_rows), upper
+
+    def _best_spans(self, network: keras.Model) -> keras.Model:
+        from dlkit.tasks.question_answering.best_spans import BestSpans
+
+        spans = BestSpans(self.top_k, self.max_answer, self.unanswerable_, self.threshold, name="best_spans")
+        kinds = {"starts": "int32", "ends": "int32", "own": "bool", "start_logits": "float32", "end_logits": "float32"}
+        tensors = {name: keras.Input((None,), dtype=kind, name=name) for name, kind in kinds.items()}
+        tensors["row"] = keras.Input((), dtype="int32", name="row")
+        tensors["context_text"] = keras.Input((), dtype="string", name="context_text")
+        return keras.Model(tensors, spans(tensors), name="postprocess")
+
+
+def _windowed(windows: keras.layers.Layer, lower: keras.Model | None = None, rows: int = 0) -> keras.Model:
+    inputs = {name: keras.Input((), dtype="string", name=name) for name in ("question", "context")}
+    made = windows(inputs["question"], inputs["context"])
+    if lower is not None:
+        from dlkit.layers.by_parts import ByParts
+
+        features = ByParts(lower, rows, name="lower")({name: made[name] for name in lower.input})
+        made = {**{name: made[name] for name in (*FOR_ANSWERS, "padding_mask")}, **features}
+    return keras.Model(inputs, made, name="preprocess")

@@ -1,0 +1,1 @@
+"""Recommendation: all that this task alone uses. `task.py` holds the class."""

@@ -1,0 +1,81 @@
+"""What a recommender trains on: rows of users as numbers, and the random parts of a batch, drawn from its step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dlkit.lazy import tf
+
+if TYPE_CHECKING:
+    from dlkit.tasks.recommendation.read_history import ReadHistory
+
+HIDE, PICK, NEGATIVES = range(3)  # what is drawn, each from a stream of its own
+
+
+def windows_of(
+    reader: ReadHistory, read: dict[str, tf.Tensor], following: tf.Tensor, pieces: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """All items of each row, the known ones and then those that followed, in windows.
+
+    Args:
+        reader: whose numbers they are.
+        read: what it made of the rows.
+        following: (rows, any) int32, the items that followed.
+        pieces: the most windows of a row; what is older is left out.
+
+    Returns:
+        (windows, length) int32, the newest item in the last place, and (windows,) int32, the row of each.
+    """
+    whole = reader.last_of(tf.concat([read["seen"], following], 1))
+    whole = reader.newest(whole, reader.length * pieces)
+    windows = tf.reshape(whole, [-1, reader.length])
+    rows = tf.repeat(tf.range(tf.shape(whole)[0]), pieces)
+    filled = tf.reduce_any(windows > 0, 1)
+    return tf.boolean_mask(windows, filled), tf.boolean_mask(rows, filled)
+
+
+def cut(numbers: tf.Tensor) -> tf.Tensor:
+    """(batch, steps) without the first steps where no row has an item; few different widths are left."""
+    longest = tf.reduce_max(tf.reduce_sum(tf.cast(tf.cumsum(numbers, axis=1) > 0, tf.int32), 1))
+    return numbers[:, -tf.minimum((tf.maximum(longest, 1) + 7) // 8 * 8, tf.shape(numbers)[1]) :]
+
+
+def shifted(items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A history without its newest item, and what follows each of its places; both (batch, steps)."""
+    before = tf.pad(items[:, :-1], [[0, 0], [1, 0]])
+    return before, tf.where(before > 0, items, 0)
+
+
+def hidden_part(items: tf.Tensor, share: float, seed: int, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A random part of each row's items, at least one: (batch, steps) of those that stay, and of those that hide."""
+    draws = _uniform(tf.shape(items), seed, HIDE, step)
+    draws = tf.where(items > 0, draws, 2.0)
+    first = draws <= tf.reduce_min(draws, 1, keepdims=True)
+    hidden = tf.logical_and(items > 0, tf.logical_or(draws < share, first))
+    return tf.where(hidden, 0, items), tf.where(hidden, items, 0)
+
+
+def some_of(items: tf.Tensor, count: int, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Up to `count` random items of each row, 0 after them: (batch, count)."""
+    items = tf.pad(items, [[0, 0], [0, count]])  # at least so many places
+    draws = tf.where(items > 0, _uniform(tf.shape(items), seed, PICK, step), -1.0)
+    return tf.gather(items, tf.math.top_k(draws, count)[1], batch_dims=1)
+
+
+def negatives_for(positives: tf.Tensor, count: int, items: int, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """One positive of each row, and as many random items as wanted, for every row the same: (batch, batch + count).
+
+    They stand in each row, so that a part of a batch, on a replica, has those of the whole.
+    """
+    rows = tf.shape(positives)[0]
+    draws = tf.random.stateless_uniform([count], _key(seed, NEGATIVES, step), 1, items + 1, tf.int32)
+    each = tf.concat([positives[:, 0], draws], 0)
+    return tf.broadcast_to(each[tf.newaxis], [rows, (positives.shape[0] or rows) + count])
+
+
+def _uniform(shape: tf.Tensor, seed: int, stream: int, step: tf.Tensor) -> tf.Tensor:
+    return tf.random.stateless_uniform(shape, _key(seed, stream, step))
+
+
+def _key(seed: int, stream: int, step: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.constant(seed * 4 + stream, tf.int64), tf.cast(step, tf.int64)])

@@ -1,0 +1,46 @@
+"""Columns of interactions: lists of items, and ratings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlkit.columns import Column, Id, Text, describe
+from dlkit.errors import DataError
+
+
+class Items(Column):
+    """Ids of items, any number of them, the oldest first. A table's cell holds them joined by `|`.
+
+    In the graph and in requests an empty id is no item: lists are padded with it, and no item at all is [""].
+    """
+
+    reader = "dlkit.tasks.recommendation.interactions"
+    shape = (None,)
+
+    def raw(self, value: Any) -> list[bytes]:
+        if isinstance(value, (str, bytes)):
+            value = Text().raw(value).split(b"|")
+        if value is None or isinstance(value, dict) or not hasattr(value, "__iter__"):
+            raise DataError(f"expected a list of item ids, or a text joined by `|`. Received: {describe(value)}.")
+        return [item for item in map(Id().raw, value) if item] or [b""]
+
+    def to_request(self, raw: list[bytes]) -> list[str]:
+        return [item.decode() for item in raw]
+
+
+class Rating(Column):
+    """How much a user likes an item: a number in the units of the training data."""
+
+    dtype = "float32"
+    atol = 1e-4
+
+    def raw(self, value: Any) -> np.float32:
+        try:
+            number = np.float32(value)
+        except (TypeError, ValueError):
+            number = np.float32("nan")
+        if not np.isfinite(number):
+            raise DataError(f"expected a rating (a finite number). Received: {describe(value)}.")
+        return number

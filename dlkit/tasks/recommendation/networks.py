@@ -1,0 +1,167 @@
+"""Recommenders as functional models, of a layer that scores items."""
+
+from __future__ import annotations
+
+from dlkit.lazy import keras, keras_rs, ops
+from dlkit.tasks.recommendation.linear_items import LinearItems
+from dlkit.tasks.recommendation.next_items import RecurrentHistory, SelfAttentiveHistory
+from dlkit.tasks.recommendation.score_items import CrossedFeatures, MatrixFactors, NeuralFactors, TwoTowers
+
+SCORERS = {"mf": MatrixFactors, "two_tower": TwoTowers, "neumf": NeuralFactors, "dcn": CrossedFeatures}
+
+
+def _who(length):
+    return {
+        "user": keras.Input((), dtype="int32", name="user"),
+        "history": keras.Input((length,), dtype="int32", name="history"),
+    }
+
+
+def mf(users, items, *, width=64, dropout=0.0, **options):
+    """The scoring layer of matrix factors; see `MatrixFactors` for all of these."""
+    return MatrixFactors(users, items, width, dropout, **options)
+
+
+def two_tower(users, items, *, width=64, hidden=64, dropout=0.0, **options):
+    """The scoring layer of two towers; `hidden` is the width of the user's hidden layer."""
+    return TwoTowers(users, items, width, dropout, hidden=hidden, **options)
+
+
+def neumf(users, items, *, width=64, dropout=0.0, **options):
+    """The scoring layer of neural matrix factors."""
+    return NeuralFactors(users, items, width, dropout, **options)
+
+
+def dcn(users, items, *, width=64, crosses=2, dropout=0.0, **options):
+    """The scoring layer of crossed features; `crosses` is the number of cross layers."""
+    return CrossedFeatures(users, items, width, dropout, crosses=crosses, **options)
+
+
+def over_all(scorer, length):
+    """Scores of all items: keras.Model from `user` (batch,) int32 and `history` (batch, length) int32 to `logits`.
+
+    Returns:
+        keras.Model to `logits`: (batch, 1 + items) float32, of nothing first.
+    """
+    inputs = _who(length)
+    return keras.Model(inputs, {"logits": scorer(inputs["user"], inputs["history"])}, name="network")
+
+
+def over_samples(scorer, length, positives, own):
+    """Scores of sampled items, for training.
+
+    Args:
+        scorer: a scoring layer.
+        length: width of `history`.
+        positives: how many items of a row are positive, at most.
+        own: share of the negatives that are the batch's own positives.
+
+    Returns:
+        keras.Model from `user`, `history`, `positives` (batch, positives) int32 and `negatives` (batch, any) int32 to
+        `logits`: (batch, positives + any) float32, corrected for sampling.
+    """
+    inputs = _who(length)
+    inputs["positives"] = keras.Input((positives,), dtype="int32", name="positives")
+    inputs["negatives"] = keras.Input((None,), dtype="int32", name="negatives")
+    numbers = keras.ops.concatenate([inputs["positives"], inputs["negatives"]], axis=1)
+    logits = scorer(inputs["user"], inputs["history"], numbers)
+    sampled = SampledLogits(scorer.sizes["items"], own, name="sampled")
+    logits = sampled(logits, inputs["positives"], inputs["negatives"])
+    return keras.Model(inputs, {"logits": logits}, name="network")
+
+
+def of_pairs(scorer, length):
+    """The rating of one item for one user, less the mean rating.
+
+    Returns:
+        keras.Model from `user`, `history`, `item` (batch,) int32 and `takers` (batch, length) int32, users who had the
+        item, to `excess`: (batch, 1) float32.
+    """
+    inputs = {
+        **_who(length),
+        "item": keras.Input((), dtype="int32", name="item"),
+        "takers": keras.Input((length,), dtype="int32", name="takers"),
+    }
+    asked = inputs["user"], inputs["history"], keras.ops.expand_dims(inputs["item"], 1), inputs["takers"]
+    return keras.Model(inputs, {"excess": scorer(*asked)}, name="network")
+
+
+def sasrec(items, length, *, width=64, blocks=2, heads=2, dropout=0.0, item_features=0, names=("sasrec",)):
+    """What follows each item of a history, by self-attention; see `SelfAttentiveHistory`.
+
+    Args:
+        names: of the layers side by side, whose mean answers.
+
+    Returns:
+        Two keras.Models of the same weights from `history` (batch, length) int32 to `logits`, float32: (batch, layers *
+        length, 1 + items) of what follows each item, layer by layer, and (batch, 1 + items) of what follows the last.
+    """
+    size = (items, width, blocks, dropout, item_features)
+    return _both([SelfAttentiveHistory(*size, heads=heads, name=name) for name in names], length)
+
+
+def gru4rec(items, length, *, width=64, blocks=1, dropout=0.0, item_features=0, names=("gru4rec",)):
+    """What follows each item of a history, by gated recurrent units; takes and returns what `sasrec` does."""
+    size = (items, width, blocks, dropout, item_features)
+    return _both([RecurrentHistory(*size, name=name) for name in names], length)
+
+
+def _both(members, length):
+    history = _who(length)["history"]
+    steps = keras.ops.concatenate([member(history) for member in members], axis=1)
+    last = sum(member(history, last=True) for member in members) / len(members)
+    every = keras.Model({"history": history}, {"logits": steps}, name="network")
+    return every, keras.Model({"history": history}, {"logits": last}, name="decode")
+
+
+def ease(items, length):
+    """The linear recommender whose weights are worked out in one step; see `LinearItems`, which is its one layer.
+
+    Returns:
+        keras.Model from `history`: (batch, length) int32 to `logits`: (batch, 1 + items) float32.
+    """
+    history = _who(length)["history"]
+    return keras.Model({"history": history}, {"logits": LinearItems(items, name="ease")(history)}, name="network")
+
+
+FAR = -1e9  # of an item that must not count: its share is exactly 0
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class SampledLogits(keras.layers.Layer):
+    """Corrects logits for how often items are sampled, and takes out negatives that are positive.
+
+    An item is sampled from the batch's own positives, by its popularity, or from all items alike. Its logit is lowered
+    by the logarithm of that probability, so that the softmax over the sample aims at the one over all items. Sources:
+    Bengio and Senecal, 2008; Yi et al., 2019, doi:10.1145/3298689.3346996; mixed negatives of Yang et al., 2020,
+    doi:10.1145/3366424.3386195.
+
+    Call with `logits`: (batch, positives + negatives), `positives`: (batch, positives) int32, 0 for none, and
+    `negatives`: (batch, negatives) int32. Returns (batch, positives + negatives) float32. Popularity is not trained;
+    assign it after building, (1 + items,) shares.
+
+    Args:
+        items: positive integer, without nothing.
+        own: float in [0, 1], the share of the negatives that are from the batch.
+    """
+
+    def __init__(self, items, own, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.items, self.own = items, own
+
+    def build(self, *_):
+        shape = (self.items + 1,)
+        self.popularity = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="popularity")
+        self.correct = keras_rs.layers.SamplingProbabilityCorrection(epsilon=1e-12, dtype="float32")
+        self.built = True
+
+    def call(self, logits, positives, negatives):
+        share = ops.convert_to_tensor(self.popularity) * self.own + (1 - self.own) / self.items
+        numbers = ops.concatenate([positives, negatives], axis=1)
+        logits = self.correct(logits, ops.take(share, numbers, axis=0))
+        hits = ops.any(negatives[:, :, None] == positives[:, None, :], axis=2)
+        never = ops.concatenate([positives == 0, ops.logical_or(hits, negatives == 0)], axis=1)
+        return ops.where(never, FAR, logits)
+
+    def get_config(self):
+        return {**super().get_config(), "items": self.items, "own": self.own}

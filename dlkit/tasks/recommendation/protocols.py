@@ -1,0 +1,123 @@
+"""Protocols: how interactions are parted into those to train on and those to measure on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlkit.errors import DataError, KnobError
+from dlkit.knobs import nearest
+from dlkit.rows import Rows
+from dlkit.tasks.recommendation.interactions import Interactions, read_interactions
+
+if TYPE_CHECKING:
+    from dlkit.tasks.recommendation.task import Recommender
+
+
+def leave_last_out(interactions: Interactions, seed: int = 0) -> np.ndarray:
+    """Tests on the last item of each user that has at least two; by stamp, else by place in the source."""
+    del seed
+    ends = interactions.starts()[1:]
+    counts = np.diff(interactions.starts())
+    test = np.zeros(len(interactions), bool)
+    test[ends[counts > 1] - 1] = True
+    return test
+
+
+def random_75_25(interactions: Interactions, seed: int = 0) -> np.ndarray:
+    """Tests on a random quarter of each user's items, rounded to whole ones.
+
+    As `python_stratified_split` of Microsoft's Recommenders parts them, by which figures are published: the same rows
+    for the same seed, in the order of the source.
+    """
+    starts = interactions.starts()
+    test = np.zeros(len(interactions), bool)
+    for start, stop in itertools.pairwise(starts):
+        rows = start + np.argsort(interactions.row[start:stop])
+        # RandomState: its stream is frozen across NumPy's releases.
+        shuffled = rows[np.random.RandomState(seed).permutation(len(rows))]
+        test[shuffled[round(0.75 * len(rows)) :]] = True
+    return test
+
+
+def random_80_20(interactions: Interactions, seed: int = 0) -> np.ndarray:
+    """Tests on a random fifth of all interactions, whoever's they are: what ratings are measured by.
+
+    As `train_test_split` of Surprise parts them: the same rows for the same seed, in the order of the source.
+    """
+    test = np.zeros(len(interactions), bool)
+    shuffled = np.random.RandomState(seed).permutation(len(interactions))
+    test[np.argsort(interactions.row)[shuffled[: -(-len(interactions) // 5)]]] = True
+    return test
+
+
+def by_time(interactions: Interactions, seed: int = 0) -> np.ndarray:
+    """Tests on the last fifth of all interactions by stamp: nothing that is trained on is later than what is tested."""
+    del seed
+    if interactions.time is None or interactions.stamps is None:
+        raise DataError(f"{interactions.source} has no column 'timestamp', which the protocol by_time parts it by.")
+    stamps = np.sort(interactions.stamps)  # of repeated pairs too: which repeat is for the future to say
+    return interactions.time >= stamps[round(0.8 * len(stamps))]
+
+
+PROTOCOLS: dict[str, Callable[[Interactions, int], np.ndarray]] = {
+    "leave_last_out": leave_last_out,
+    "random_75_25": random_75_25,
+    "random_80_20": random_80_20,
+    "by_time": by_time,
+}
+
+
+def part(
+    source: Any,
+    protocol: str,
+    *,
+    seed: int = 0,
+    columns: dict[str, str] | None = None,
+    data_dir: str | None = None,
+) -> tuple[dict[str, list], dict[str, list]]:
+    """Interactions parted by a protocol: two sources of columns, to train on and to measure on.
+
+    A pair of user and item counts the first time alone: it is never both trained and measured on. A fitted task knows
+    the items that its users had in training, so that the second part is all that `evaluate` needs.
+
+    Args:
+        source: a table of interactions, as `dlkit.data.read.read` takes it.
+        protocol: "leave_last_out", "random_75_25", "random_80_20" or "by_time".
+        seed: of the random ones.
+        columns: this table's own names for `user_id`, `item_id`, `rating` and `timestamp`.
+        data_dir: where TensorFlow Datasets lie.
+
+    Raises:
+        KnobError: there is no such protocol.
+        DataError: the source cannot be read, or a part would be empty.
+    """
+    if protocol not in PROTOCOLS:
+        raise KnobError(f"there is no protocol {protocol!r}. {nearest(protocol, PROTOCOLS)}")
+    interactions = read_interactions(source, rename=columns, data_dir=data_dir, first=True)
+    test = PROTOCOLS[protocol](interactions, seed)
+    if test.all() or not test.any():
+        raise DataError(f"{interactions.source} is too small for {protocol}: one of its parts would be empty.")
+    return interactions.columns(~test), interactions.columns(test)
+
+
+class UserRows(Rows):
+    """Users with the items that they had, or ratings, which are split by a protocol."""
+
+    task: Recommender
+
+    @property
+    def windows_per_row(self) -> int:
+        """Of sessions, the windows of the longest."""
+        return self.task.pieces_ if self.task.objective == "ranking" else 1
+
+    @classmethod
+    def split(
+        cls, task: Recommender, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+    ) -> tuple[dict[str, list], dict[str, list]]:
+        """Interactions by the task's `protocol`."""
+        usual = "random_80_20" if task.objective == "ratings" else "random_75_25"
+        return part(data, task.protocol or usual, seed=task.seed, columns=columns, data_dir=data_dir)

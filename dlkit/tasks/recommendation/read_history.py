@@ -1,0 +1,139 @@
+"""From the ids of a request to the items that a user has had, and to the users that have had an item."""
+
+import itertools
+
+import numpy as np
+
+from dlkit.lazy import keras, tf
+from dlkit.text.vocabulary import lookup_table
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class ReadHistory(keras.layers.Layer):
+    """Who asks and what the user has had: what is known of the user, and then the request's own recent items.
+
+    Users and items are numbered from 1 in the order of their ids; 0 is nobody and nothing. An item that comes twice
+    stands where it came last. Ids that are not known are left out.
+
+    Call with `user_id`: (batch,) string, and, if there are, `recent`: (batch, any) string, the oldest first, padded by
+    "", and `item_id`: (batch,) string, an item that is asked about. Returns
+
+    - `user`: (batch,) int32;
+    - `history`: (batch, length) int32, the last items, the newest in the last place, 0 before them;
+    - `seen`: (batch, any) int32, all of them, 0 in between;
+    - `cold`: (batch,) bool, whether nothing at all is known; with `item_id`, whether the user or that item is not;
+    - `item`: (batch,) int32, and `takers`: (batch, length) int32, users that have had it, 0 after them: with `item_id`.
+
+    Args:
+        users: list of str, the ids of known users.
+        items: list of str, the ids of items.
+        length: positive integer, width of `history`.
+        known: integer, how many interactions of the users will be assigned by `remember`.
+        takers: bool, whether items will be asked about.
+    """
+
+    def __init__(self, users, items, length, known=0, takers=False, **kwargs):
+        super().__init__(**kwargs)
+        self.users, self.items = list(users), list(items)
+        self.length, self.known, self.has_takers = length, known, takers
+        self._users = lookup_table(["", *self.users], range(len(self.users) + 1), missing=0)
+        self._items = lookup_table(["", *self.items], range(len(self.items) + 1), missing=0)
+        self._convert_input_args = False  # Keras knows no string tensors
+
+    def build(self, *_):
+        options = {"dtype": "int32", "initializer": "zeros", "trainable": False}
+        self.taken = self.add_weight(shape=(self.known + 1,), name="taken", **options)
+        self.starts = self.add_weight(shape=(len(self.users) + 2,), name="starts", **options)
+        if self.has_takers:
+            self.takers = self.add_weight(shape=(self.known + 1,), name="takers", **options)
+            self.taker_starts = self.add_weight(shape=(len(self.items) + 2,), name="taker_starts", **options)
+        self.built = True
+
+    def remember(self, counts, taken):
+        """Takes what is known: (users,) how many items each has had, and (known,) int32, all of them one by one."""
+        counts, taken = np.fromiter(counts, np.int64), np.asarray(taken)
+        self.starts.assign(np.cumsum([0, 0, *counts]))  # nobody has had nothing
+        self.taken.assign([*taken, 0])
+        if not self.has_takers:
+            return
+        random = np.random.RandomState(0)  # where an item has more users than count, the first ones are any
+        order = np.lexsort((random.permutation(len(taken)), taken))
+        self.takers.assign([*np.repeat(np.arange(1, len(counts) + 1), counts)[order], 0])
+        self.taker_starts.assign(np.searchsorted(taken[order], np.arange(len(self.items) + 2)))
+
+    def numbers_of(self, ids):
+        """The numbers of items, 0 for those that are not known: a string tensor to int32."""
+        return self._items.lookup(ids)
+
+    def call(self, user_id, recent=None, item_id=None):
+        user = self._users.lookup(user_id)
+        start, stop = tf.gather(self.starts, user), tf.gather(self.starts, user + 1)
+        places = start[:, tf.newaxis] + tf.range(tf.reduce_max(tf.concat([stop - start, [0]], 0)))
+        seen = tf.where(places < stop[:, tf.newaxis], tf.gather(self.taken, tf.minimum(places, self.known)), 0)
+        if recent is not None:
+            seen = self.last_of(tf.concat([seen, self.numbers_of(recent)], 1))
+        made = {"user": user, "history": self.newest(seen, self.length), "seen": seen}
+        if item_id is None:
+            return {**made, "cold": tf.logical_and(user == 0, tf.reduce_all(seen == 0, 1))}
+        item = self.numbers_of(item_id)
+        return {**made, "item": item, "takers": self.takers_of(item), "cold": tf.logical_or(user == 0, item == 0)}
+
+    def takers_of(self, items):
+        """(any,) numbers of items to (any, length) int32, users that have had each; 0 after them."""
+        start, stop = tf.gather(self.taker_starts, items), tf.gather(self.taker_starts, items + 1)
+        places = start[:, tf.newaxis] + tf.range(self.length)
+        return tf.where(places < stop[:, tf.newaxis], tf.gather(self.takers, tf.minimum(places, self.known)), 0)
+
+    def last_of(self, numbers):
+        """(batch, any) int32 with 0 wherever the same item comes again."""
+        shape = tf.shape(numbers)
+        rows = tf.broadcast_to(tf.range(shape[0])[:, tf.newaxis], shape)
+        places = tf.broadcast_to(tf.range(1, shape[1] + 1), shape)
+        cells = tf.stack([rows, numbers], 2)
+        last = tf.tensor_scatter_nd_max(tf.zeros([shape[0], len(self.items) + 1], tf.int32), cells, places)
+        return tf.where(tf.gather(last, numbers, batch_dims=1) == places, numbers, 0)
+
+    def popular(self, users, recent, k):
+        """Of each row, the k items with the lowest numbers, less those that its user has had: lists of bytes.
+
+        Args:
+            users: list of bytes, ids.
+            recent: list of lists of bytes, ids of items.
+            k: positive integer.
+        """
+        rows = {user.encode(): number for number, user in enumerate(self.users, start=1)}
+        ids = [item.encode() for item in self.items]
+        starts, taken = self.starts.numpy(), self.taken.numpy()
+        made = []
+        for user, items in zip(users, recent, strict=True):
+            row = rows.get(user, 0)
+            had = {ids[number - 1] for number in taken[starts[row] : starts[row + 1]]}.union(items)
+            made.append(list(itertools.islice((item for item in ids if item not in had), k)))
+        return made
+
+    @staticmethod
+    def newest(numbers, length):
+        """The last `length` of (batch, any) int32 that are not 0, the newest in the last place, 0 before them."""
+        real = numbers > 0
+        places = length - tf.cumsum(tf.cast(real, tf.int32), axis=1, reverse=True)
+        cells = tf.where(tf.logical_and(real, places >= 0))
+        values = tf.gather_nd(numbers, cells)
+        cells = tf.stack([tf.cast(cells[:, 0], tf.int32), tf.gather_nd(places, cells)], 1)
+        return tf.ensure_shape(tf.scatter_nd(cells, values, [tf.shape(numbers)[0], length]), [None, length])
+
+    def compute_output_spec(self, user_id, recent=None, item_id=None):
+        rows = user_id.shape[0]
+        spec = {
+            "user": keras.KerasTensor((rows,), "int32"),
+            "history": keras.KerasTensor((rows, self.length), "int32"),
+            "seen": keras.KerasTensor((rows, None), "int32"),
+            "cold": keras.KerasTensor((rows,), "bool"),
+        }
+        if item_id is not None:
+            spec["item"] = keras.KerasTensor((rows,), "int32")
+            spec["takers"] = keras.KerasTensor((rows, self.length), "int32")
+        return spec
+
+    def get_config(self):
+        own = {"users": self.users, "items": self.items, "length": self.length, "known": self.known}
+        return {**super().get_config(), **own, "takers": self.has_takers}

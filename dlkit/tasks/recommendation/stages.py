@@ -1,0 +1,188 @@
+"""The stages of a recommender, and recommendations with a request's own number and exclusions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlkit.columns import Id, batch_of, tensor_specs
+from dlkit.errors import DataError, KnobError
+from dlkit.lazy import keras, tf
+from dlkit.stages import Parted, chain
+from dlkit.tasks.recommendation import networks as recommenders
+from dlkit.tasks.recommendation.catalogue import read_features
+from dlkit.tasks.recommendation.columns import Items
+
+if TYPE_CHECKING:
+    from dlkit.serving.signature import Signature
+    from dlkit.tasks.recommendation.catalogue import Catalogue
+    from dlkit.tasks.recommendation.task import Recommender
+
+
+LINEAR = 20_000  # the most items of ease: the matrix is of their square, 1.6 GB
+
+
+def network_of(task: Recommender, known: Catalogue) -> tuple[keras.Model, keras.Model | None]:
+    """What is trained, and what answers where that is another."""
+    if task.network == "ease":
+        return _ease(task, known), None
+    builder, count = getattr(recommenders, task.network), len(known.items)
+    tables = {"user": (task.user_features, known.users), "item": (task.item_features, known.items)}
+    features = {name: _features(source, f"{name}_id", ids) for name, (source, ids) in tables.items()}
+    size = {"width": task.width, "dropout": task.dropout}
+    if task.network in ("sasrec", "gru4rec"):
+        size |= {"blocks": task.blocks, "item_features": features["item"].shape[1]}
+        heads = {"heads": task.heads} if task.network == "sasrec" else {}
+        names = [task.network, *(f"{task.network}_{member}" for member in range(1, task.members))]
+        network, decode = builder(count, task.length_, names=names, **size, **heads)
+        for name in names:
+            _teach(network.get_layer(name).items, features["item"])
+        return network, decode
+    size |= {f"{name}_features": table.shape[1] for name, table in features.items()}
+    kinds: dict[str, dict[str, Any]] = {
+        "two_tower": {"hidden": task.hidden},
+        "dcn": {"crosses": task.blocks},
+    }
+    own = {**kinds.get(task.network, {}), "by_takers": task.objective == "ratings"}
+    scorer = builder(len(known.users), count, known_users=task.known_users, name=task.network, **size, **own)
+    made = _around(task, scorer, known)
+    for name in ("users", "takers", "items", "taken"):
+        if hasattr(scorer, name):
+            _teach(getattr(scorer, name), features["item" if name in ("items", "taken") else "user"])
+    return made
+
+
+def _around(task: Recommender, scorer: Any, known: Catalogue) -> tuple[keras.Model, keras.Model | None]:
+    """The functional models around the layer that scores items."""
+    if task.objective == "ratings":
+        return recommenders.of_pairs(scorer, task.length_), None
+    if not task.negatives:
+        return recommenders.over_all(scorer, task.length_), None
+    own = task.batch_size / (task.batch_size + task.negatives)
+    network = recommenders.over_samples(scorer, task.length_, task.positives, own)
+    network.get_layer("sampled").popularity.assign(known.shares())
+    return network, recommenders.over_all(scorer, task.length_)
+
+
+def _ease(task: Recommender, known: Catalogue) -> keras.Model:
+    from dlkit.tasks.recommendation.linear_items import item_weights
+
+    count = len(known.items)
+    if count > LINEAR:
+        raise KnobError(f"`network` ease takes up to {LINEAR} items. Received: {count}. Take two_tower.")
+    rows = [*known.taken, *known.nameless]
+    weights = item_weights(
+        np.repeat(np.arange(len(rows)), [len(taken) for taken in rows]),
+        np.concatenate(rows) - 1,
+        len(rows),
+        count,
+        regularization=task.regularization,
+        hidden=task.ease_hide,
+        user_power=task.user_power,
+    )
+    network = recommenders.ease(count, task.length_)
+    network.get_layer("ease").weights_of_items.assign(weights)
+    return network
+
+
+def _features(source: str, key: str, ids: list[str]) -> np.ndarray:
+    return read_features(source, key, ids) if source else np.zeros((len(ids) + 1, 0), np.float32)
+
+
+def _teach(embedding: Any, features: np.ndarray) -> None:
+    if embedding.feature_count:
+        embedding.features.assign(features)
+
+
+def postprocess_of(task: Recommender, known: Catalogue) -> keras.Model:
+    """From logits to the best items, or from what the network adds to the mean rating to a rating."""
+    from dlkit.tasks.recommendation.rank_items import RankItems
+
+    if task.objective == "ratings":
+        excess = keras.Input((1,), name="excess")
+        rating = keras.ops.clip(excess[:, 0] + task.mean_rating_, *task.rating_range_)
+        return keras.Model({"excess": excess}, {"rating": rating}, name="postprocess")
+    rank = RankItems(known.items, task.top_k, name="rank")
+    rank.build()
+    rank.popularity.assign(known.shares())
+    tensors = {
+        "logits": keras.Input((len(known.items) + 1,), name="logits"),
+        "seen": keras.Input((None,), dtype="int32", name="seen"),
+        "cold": keras.Input((), dtype="bool", name="cold"),
+    }
+    return keras.Model(tensors, rank(**tensors), name="postprocess")
+
+
+ASKED = {"user_id": Id(), "recent": Items(), "exclude": Items()}
+
+
+def recommend_signature(task: Recommender) -> Signature:
+    """A user, recent items, items to exclude and how many are wanted, to the best items with their scores."""
+    from dlkit.serving.signature import Signature
+
+    preprocess = task.stages_.preprocess
+    reader = preprocess.get_layer("reader")
+    rank = _ratings(task) if task.objective == "ratings" else _ranking(task)
+
+    def recommend(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        read = reader(raw["user_id"], raw["recent"])
+        excluded = reader.numbers_of(raw["exclude"])
+        return {**rank(read, excluded, raw["k"]), "cold": read["cold"]}
+
+    def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        rows = tf.shape(raw["user_id"])
+        recent = raw.get("recent", tf.fill([rows[0], 1], ""))
+        popular = tf.fill([rows[0], 1], reader.items[0])
+        return {"user_id": raw["user_id"], "recent": recent, "exclude": popular, "k": tf.fill(rows, 3)}
+
+    specs = {**tensor_specs(ASKED), "k": tf.TensorSpec([None], tf.int32)}
+    return Signature("recommend", recommend, specs, example=example)
+
+
+def _ranking(task: Recommender) -> Any:
+    _, network, postprocess = task.stages_.answering()
+    run = chain(Parted(network, task.network_rows) if task.network_rows else network)
+    layer = postprocess.get_layer("rank")
+
+    def rank(read: dict[str, tf.Tensor], excluded: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        return layer(run(read)["logits"], read["seen"], read["cold"], excluded, k)
+
+    return rank
+
+
+def _ratings(task: Recommender) -> Any:
+    from dlkit.tasks.recommendation.rank_items import RankItems
+
+    scorer = task.stages_.network.get_layer(task.network)
+    reader = task.stages_.preprocess.get_layer("reader")
+    layer = RankItems(reader.items, task.top_k, ratings=True)
+
+    def rank(read: dict[str, tf.Tensor], excluded: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        takers = reader.takers_of(tf.range(len(reader.items) + 1))
+        excess = scorer(read["user"], read["history"], takers=takers)
+        ratings = tf.clip_by_value(excess + task.mean_rating_, *task.rating_range_)
+        return layer(ratings, read["seen"], read["cold"], excluded, k)
+
+    return rank
+
+
+def recommend(
+    task: Recommender, user_id: Any, recent: Iterable[Any], k: int | None, exclude: Iterable[Any]
+) -> dict[str, Any]:
+    """One answer; see `Recommender.recommend`."""
+    from dlkit.serving.signature import trace
+
+    task._check_fitted()
+    if task._recommending is None or task._recommending[0] is not task.stages_:
+        task._recommending = task.stages_, trace(recommend_signature(task))
+    k = task.top_k if k is None else k
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise DataError(f"`k` must be a positive integer. Received: {k!r}.")
+    given = {"user_id": user_id, "recent": list(recent), "exclude": list(exclude)}
+    raw = {name: column.raw(given[name]) for name, column in ASKED.items()}
+    made = task._recommending[1](**batch_of([raw], ASKED), k=tf.constant([k], tf.int32))
+    answer = {name: made[name].numpy()[0] for name in ("items", "scores", "cold")}
+    items = [item.decode() for item in answer["items"].tolist()]
+    return task.listed({"items": items, "scores": answer["scores"].tolist(), "cold": bool(answer["cold"])})

@@ -1,0 +1,251 @@
+"""Recommendation: a user or a list of recent items in, the best items of all out; or the rating of one item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dlkit.columns import Flag, Id, Scores
+from dlkit.data.table import Table
+from dlkit.errors import KnobError
+from dlkit.knobs import knob
+from dlkit.lazy import keras, tf
+from dlkit.padding import Padding
+from dlkit.rows import LENGTH, ROW
+from dlkit.stages import Stages
+from dlkit.task import Task
+from dlkit.tasks.recommendation.columns import Items, Rating
+from dlkit.tasks.recommendation.protocols import UserRows
+
+if TYPE_CHECKING:
+    from dlkit.serving.signature import Signature
+
+SESSION = ("sasrec", "gru4rec")  # read a history in its order, and answer what comes next
+PAIRS = ("neumf", "dcn")  # look at each item beside the user: they train on samples
+
+
+@dataclass(kw_only=True)
+class Recommender(Task):
+    """Recommends items to a user, known by an id, by recent items or by both; or predicts ratings."""
+
+    epochs: int = knob(60, "Passes over the training rows.", minimum=1)
+    batch_size: int = knob(64, "Rows per training step: users, or ratings.", minimum=1)
+    learning_rate: float = knob(3e-3, "The peak learning rate.", minimum=0)
+    validation_split: float = knob(
+        0.0, "Share of the users held out where no validation data is given; they stay unknown.", minimum=0, maximum=0.9
+    )
+    objective: Literal["ranking", "ratings"] = knob("ranking", "What is learned: which items, or their ratings.")
+    network: Literal["two_tower", "mf", "sasrec", "gru4rec", "neumf", "dcn", "ease"] = knob(
+        "two_tower",
+        "The network; ratings need mf, two_tower, neumf or dcn.",
+    )
+    width: int = knob(128, "Width of the embeddings.", minimum=1)
+    hidden: int = knob(64, "Width of the user's hidden layer, for two_tower.", minimum=1)
+    blocks: int = knob(2, "Layers of sasrec and gru4rec, crosses of dcn.", minimum=1)
+    heads: int = knob(2, "Attention heads of sasrec; `width` is a multiple.", minimum=1)
+    dropout: float = knob(0.5, "Dropout.", minimum=0, maximum=0.95)
+    hide: float = knob(0.3, "Share of a history hidden in training, which the rest is to find.", minimum=0, maximum=1)
+    negatives: int = knob(
+        0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0
+    )
+    members: int = knob(1, "Networks of sessions side by side, whose mean answers.", minimum=1)
+    known_users: bool = knob(True, "Users have vectors of their own; else their items are all that counts.")
+    max_items: int = knob(
+        0,
+        "Newest items of a history that count; 0 for 100 of a session, 50 for ratings, else all, up to 1000.",
+        minimum=0,
+    )
+    regularization: float = knob(200.0, "What ease adds to the diagonal of the items' products.", minimum=0)
+    ease_hide: float = knob(0.5, "Share of a history that ease reckons as hidden.", minimum=0, maximum=0.95)
+    user_power: float = knob(0.5, "Users of ease count by their number of items to this power less.", minimum=0)
+    item_features: str = knob("", "A csv, tsv or parquet file with `item_id` and features of items.")
+    user_features: str = knob("", "The same with `user_id`, of users.")
+    top_k: int = knob(10, "Items of an answer, and of the metrics.", minimum=1)
+    protocol: Literal["", "leave_last_out", "random_75_25", "random_80_20", "by_time"] = knob(
+        "",
+        "How the recipe parts data without a test part; none for random_75_25, of ratings random_80_20.",
+    )
+
+    inputs = {"user_id": Id(optional=True), "recent": Items()}
+    target = {"next": Items(), "user_id": Id(optional=True), "recent": Items()}  # `score` asks what was popular and new
+    answer = {"items": Items(ranked_by="scores"), "scores": Scores(), "cold": Flag()}
+    rows = UserRows
+    headline = "ndcg"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.length_ = 1  # of a history
+        self.pieces_ = 1  # windows of the longest one
+        self.whole_ids_ = False  # whether item ids were integers
+        self.mean_rating_ = 0.0
+        self.rating_range_ = [0.0, 0.0]
+        self._recommending: Any = None  # the signature `recommend`, traced at its first use, and of which stages
+        self.padding = (Padding("history", ("history",), left=True, buckets=self.network in SESSION),)
+        if self.network in PAIRS:
+            self.network_rows = 8  # each with all items
+        if self.network in PAIRS and self.objective == "ranking" and not self.negatives:
+            self.negatives = 200
+        if self.objective == "ratings":
+            if self.network in (*SESSION, "ease"):
+                raise KnobError(f"ratings need `network` mf, two_tower, neumf or dcn. Received: {self.network!r}.")
+            self.inputs = {"user_id": Id(), "item_id": Id(aliases=("movie_id",))}
+            self.target = {"rating": Rating(aliases=("user_rating",))}
+            self.answer = {"rating": Rating(), "cold": Flag()}
+            self.headline = "r2"
+        if self.members > 1 and self.network not in SESSION:
+            raise KnobError(f"`members` are for sasrec and gru4rec. Received: members={self.members}.")
+        if self.network == "sasrec" and self.width % self.heads:
+            raise KnobError(f"`width` must be a multiple of `heads`, {self.heads}. Received: width={self.width}.")
+
+    def build(self, examples: Table) -> Stages:
+        from dlkit.tasks.recommendation.catalogue import catalogue_of
+        from dlkit.tasks.recommendation.interactions import read_users
+        from dlkit.tasks.recommendation.read_history import ReadHistory
+        from dlkit.tasks.recommendation.stages import network_of, postprocess_of
+
+        table = examples
+        if self.objective == "ratings":
+            ratings = examples.raw_column("rating", self.target["rating"])
+            self.mean_rating_ = float(np.mean(ratings))
+            self.rating_range_ = [float(min(ratings)), float(max(ratings))]
+            pairs = {name: examples.columns[name] for name in ("user_id", "item_id")}
+            table = read_users(pairs, Recommender.target, {}, None)
+        known = catalogue_of(table)
+        self.whole_ids_ = known.whole
+        longest = max(len(taken) for taken in (*known.taken, *known.nameless))
+        usual = 100 if self.network in SESSION else 50 if self.objective == "ratings" else 1000
+        self.length_ = min(self.max_items or usual, longest)
+        self.pieces_ = -(-longest // self.length_)
+        total = sum(map(len, known.taken))
+        rated = self.objective == "ratings"
+        reader = ReadHistory(known.users, known.items, self.length_, known=total, takers=rated, name="reader")
+        reader.build()
+        reader.remember(map(len, known.taken), np.concatenate([*known.taken, np.zeros(0, np.int32)]))
+        network, decode = network_of(self, known)
+        inputs = {name: keras.Input((None,) * len(column.shape), dtype="string", name=name)
+                  for name, column in self.inputs.items()}  # fmt: skip
+        preprocess = keras.Model(inputs, reader(**inputs), name="preprocess")
+        return Stages(preprocess, network, postprocess_of(self, known), decode)
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+        from dlkit.tasks.recommendation.batches import windows_of
+
+        read, reader = self.stages_.preprocess(features), self.stages_.preprocess.get_layer("reader")
+        if self.objective == "ratings":
+            user, item = read["user"][:, tf.newaxis], read["item"][:, tf.newaxis]
+            others = {"history": tf.where(read["history"] == item, 0, read["history"])}  # no rating tells of itself
+            others["takers"] = tf.where(read["takers"] == user, 0, read["takers"])
+            tensors = {"user": read["user"], "item": read["item"], **others}
+            return tensors, {"excess": target["rating"][:, tf.newaxis] - self.mean_rating_}
+        following = reader.numbers_of(target["next"])
+        windows, rows = windows_of(reader, read, following, self.pieces_)
+        if self.network in SESSION:
+            first = reader.newest(tf.reverse(following, [1]), 1)
+            aims = tf.pad(first, [[0, 0], [self.length_ - 1, 0]])
+        else:
+            aims = reader.newest(following, self.length_)
+        tensors = {name: tf.gather(read[name], rows) for name in ("user", "history")}
+        if self.negatives:
+            aims = tf.reverse(aims, [1])
+            tensors["positives"] = tf.gather(aims[:, : self.positives], rows)
+            draws = np.random.RandomState(self.seed).randint(1, len(reader.items) + 1, self.negatives)
+            tensors["negatives"] = tf.tile(tf.constant(draws, tf.int32)[tf.newaxis], [tf.size(rows), 1])
+        network = {name: tensors[name] for name in self.stages_.network.input}
+        told = {ROW: rows}
+        if self.network in SESSION:
+            told[LENGTH] = tf.reduce_sum(tf.cast(windows > 0, tf.int32), 1)
+        return {**network, **told}, {"logits": tf.stack([tf.gather(aims, rows), windows], 1)}
+
+    @property
+    def positives(self) -> int:
+        """How many items of a row are positive at a time, at most, where items are sampled."""
+        return min(16, self.length_)
+
+    def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
+        from dlkit.tasks.recommendation.batches import cut, hidden_part, negatives_for, shifted, some_of
+
+        if self.objective == "ratings":
+            return tensors, target
+        items = target["logits"][:, 1]  # all of each row: those so far, and those that followed
+        if tensors["history"].shape[1] is None:  # shapes may vary
+            items = cut(items)
+        if self.network in SESSION:
+            history, aims = shifted(items)
+        elif self.network == "ease":
+            history = aims = items  # no item speaks for itself
+        else:
+            history, aims = hidden_part(items, self.hide, self.seed, step)
+        made = {**tensors, "history": history}
+        if self.negatives:
+            count = len(self.stages_.preprocess.get_layer("reader").items)
+            made["positives"] = aims = some_of(aims, self.positives, self.seed, step)
+            made["negatives"] = negatives_for(aims, self.negatives, count, self.seed, step)
+        return made, {"logits": aims[:, tf.newaxis]}
+
+    def loss(self) -> Any:
+        from dlkit.tasks.recommendation.losses import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
+
+        if self.objective == "ratings":
+            return {"excess": "mse"}
+        if self.network in SESSION:
+            usual = self.length_ * self.members
+            return {"logits": NextItemCrossEntropy(self.members, usual_length=usual)}
+        if self.negatives:
+            return {"logits": SampledItemCrossEntropy(self.positives)}
+        return {"logits": ItemCrossEntropy()}
+
+    def metrics(self) -> Any:
+        return None
+
+    def signatures(self) -> list[Signature]:
+        from dlkit.tasks.recommendation.stages import recommend_signature
+
+        return [recommend_signature(self)]
+
+    def recommend(
+        self, user_id: Any = "", recent: Iterable[Any] = (), *, k: int | None = None, exclude: Iterable[Any] = ()
+    ) -> dict[str, Any]:
+        """The best items for one request, as the signature `recommend` gives them.
+
+        Args:
+            user_id: who asks; empty for nobody that is known.
+            recent: ids of items that the user has had, the oldest first, beside those known from training.
+            k: how many; None for `top_k`.
+            exclude: ids of items that are not wanted, whether seen or not.
+
+        Returns:
+            `items`, the best first, with `scores`; and `cold`, whether nothing was known and they are the popular ones.
+        """
+        from dlkit.tasks.recommendation.stages import recommend
+
+        return recommend(self, user_id, recent, k, exclude)
+
+    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
+        return self.listed(answer) if "items" in answer else answer
+
+    def listed(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """An answer without padding, with item ids as they were given in training."""
+        items = [item for item in answer["items"] if item]
+        kept = {name: value[: len(items)] if isinstance(value, list) else value for name, value in answer.items()}
+        return {**kept, "items": [int(item) for item in items] if self.whole_ids_ else items}
+
+    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        from dlkit.tasks.recommendation.metrics import score_items, score_ratings
+
+        if self.objective == "ratings":
+            return score_ratings(targets["rating"], answers["rating"], self.mean_rating_)
+        reader = self.stages_.preprocess.get_layer("reader")
+        wanted = [{item for item in held if item} for held in targets["next"]]
+        lists = {"": [[item for item in row if item] for row in answers["items"]]}
+        lists["baseline_"] = reader.popular(targets["user_id"], targets["recent"], self.top_k)
+        metrics = score_items(wanted, lists, self.top_k, len(reader.items))
+        return {**metrics, "cold": int(sum(map(bool, answers["cold"])))}
+
+    @staticmethod
+    def samples() -> dict[str, Any]:
+        from dlkit.tasks.recommendation.sample import tastes
+
+        return tastes()

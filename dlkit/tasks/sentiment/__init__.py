@@ -1,0 +1,1 @@
+"""Sentiment: all that this task alone uses. `task.py` holds the class."""

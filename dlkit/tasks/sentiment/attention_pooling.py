@@ -1,0 +1,47 @@
+"""Pooling of a sequence by learned attention."""
+
+from dlkit.lazy import keras, ops
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class AttentionPooling(keras.layers.Layer):
+    """Averages the steps of a sequence, each weighted by how much it matters.
+
+    weights = softmax(context . tanh(W x + b)) over the true steps; the answer is their weighted sum. A sequence without
+    a true step gives zeros. Source: Yang et al., 2016, "Hierarchical Attention Networks", equations 5 to 7.
+
+    Call with `inputs`: (batch, steps, channels) float; `padding_mask`: (batch, steps) bool, true at steps that count.
+    Returns (batch, channels) of the layer's compute dtype.
+
+    Args:
+        units: positive integer, the width of the attention's hidden layer.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(units, bool) or not isinstance(units, int) or units < 1:
+            raise ValueError(f"`units` must be a positive integer. Received: units={units!r}.")
+        self.units = units
+        self.supports_masking = True  # Keras's own mask is not used: it ends here, without a warning
+        self.hidden = keras.layers.Dense(units, activation="tanh", dtype=self.dtype_policy, name="hidden")
+        self.context = keras.layers.Dense(1, use_bias=False, dtype="float32", name="context")
+
+    def build(self, input_shape):
+        self.hidden.build(input_shape)
+        self.context.build((*input_shape[:-1], self.units))
+
+    def call(self, inputs, padding_mask):
+        scores = ops.squeeze(self.context(self.hidden(inputs)), -1)  # float32, (batch, steps)
+        # Finite, so that a row of padding gives no 0 / 0; far enough for exp to be exactly 0 beside a true step.
+        scores = ops.where(padding_mask, scores, -1e9)
+        weights = ops.softmax(scores, -1) * ops.cast(padding_mask, "float32")
+        return ops.sum(inputs * ops.cast(weights, inputs.dtype)[:, :, None], 1)
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[2])
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}

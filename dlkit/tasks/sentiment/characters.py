@@ -1,0 +1,75 @@
+"""Characters as tokens."""
+
+from dlkit.lazy import keras, tf
+from dlkit.text import normalize
+from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
+
+
+def clean_characters(text, lowercase):
+    """Valid UTF-8, in lower case if asked: (batch,) string -> (batch,) string."""
+    text = tf.strings.unicode_transcode(tf.convert_to_tensor(text, tf.string), "UTF-8", "UTF-8")
+    return tf.strings.lower(text, encoding="utf-8") if lowercase else text
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class Characters(keras.layers.Layer):
+    """Splits texts into Unicode code points and gives their ids.
+
+    Nothing is dropped: spaces and line ends are tokens too. Invalid UTF-8 reads as U+FFFD. There is no normalization:
+    `é` as one code point and `e` with a combining accent differ.
+
+    Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, 0 padding, 1
+    unknown, 2 and up the vocabulary; `padding_mask`: (batch, max_tokens) bool, true at tokens. Longer texts are cut.
+
+    Args:
+        vocabulary: list of distinct one-character strings; entry i has id i + 2.
+        max_tokens: positive integer, the width of the answer.
+        lowercase: whether to lower the case first.
+    """
+
+    def __init__(self, vocabulary, max_tokens, lowercase=False, **kwargs):
+        super().__init__(**kwargs)
+        check_tokenizer(vocabulary, max_tokens)
+        longer = [token for token in vocabulary if len(token) != 1]
+        if longer:
+            raise ValueError(f"`vocabulary` must hold single characters. Received: {longer[0]!r}.")
+        self.vocabulary = list(vocabulary)
+        self.max_tokens = max_tokens
+        self.lowercase = lowercase
+        codes = [ord(token) for token in self.vocabulary]
+        self._table = lookup_table(codes, first_ids(codes), missing=1, key_dtype=tf.int32)
+        self._convert_input_args = False  # Keras knows no string tensors
+        self._allow_non_tensor_positional_args = True  # a list of str may be given
+
+    @classmethod
+    def learn(cls, texts, size, max_tokens, lowercase=False, min_count=1):
+        """Makes a tokenizer from the most frequent characters of `texts`; ties in the order of the code points.
+
+        Args:
+            texts: iterable of str.
+            size: positive integer, the most ids to use, padding and unknown included.
+            max_tokens: positive integer.
+            lowercase: whether to lower the case first.
+            min_count: positive integer; rarer characters are left out.
+        """
+
+        def split(text):
+            return tf.strings.unicode_split(clean_characters(text, lowercase), "UTF-8")
+
+        return cls(count(texts, split, size - FIRST, min_count), max_tokens, lowercase)
+
+    @property
+    def vocabulary_size(self):
+        """Number of ids, padding and unknown included."""
+        return len(self.vocabulary) + FIRST
+
+    def call(self, text):
+        codes = tf.strings.unicode_decode(clean_characters(text, self.lowercase), "UTF-8")[:, : self.max_tokens]
+        return normalize.pack(codes.with_flat_values(self._table.lookup(codes.flat_values)), self.max_tokens)
+
+    def compute_output_spec(self, text):
+        return token_specs(text, self.max_tokens)
+
+    def get_config(self):
+        own = {"vocabulary": self.vocabulary, "max_tokens": self.max_tokens, "lowercase": self.lowercase}
+        return {**super().get_config(), **own}

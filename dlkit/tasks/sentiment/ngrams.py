@@ -1,0 +1,182 @@
+"""Bags of word and character n-grams."""
+
+import numpy as np
+
+from dlkit.lazy import keras, tf
+from dlkit.text import normalize
+from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
+from dlkit.text.words import split_words
+
+# Marks n-grams of characters in the vocabulary. No word begins so: punctuation is split off.
+CHARACTERS = "c:"
+COUNTING_BATCH = 1024
+
+
+def word_ngrams(words, longest):
+    """Runs of 1 to `longest` words, joined by spaces, shorter runs first: ragged string -> ragged string."""
+    return tf.strings.ngrams(words, list(range(1, longest + 1)), separator=" ")
+
+
+def character_ngrams(words, shortest, longest):
+    """Runs of characters inside each word, written `<word>`: (batch, (words)) -> (batch, (runs)) ragged string."""
+    letters = tf.strings.unicode_split(tf.strings.join(["<", words.flat_values, ">"]), "UTF-8")
+    runs = tf.strings.ngrams(letters, list(range(shortest, longest + 1)), separator="")
+    return words.with_values(runs).merge_dims(1, 2)
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class Ngrams(keras.layers.Layer):
+    """Finds which n-grams of words, and of the characters inside words, a text has.
+
+    Words are those of `Words`. N-grams that are not in the vocabulary are dropped. What is left stands in this order:
+    single words, pairs of words, ..., n-grams of characters; texts with more are cut at the end.
+
+    Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, 0 padding, 2
+    and up the vocabulary (1, elsewhere the unknown token, is never given); `padding_mask`: (batch, max_tokens) bool.
+
+    Source: Joulin et al., 2016, arXiv:1607.01759 (bags of word n-grams, here with a vocabulary in place of hashing);
+    Bojanowski et al., 2016, arXiv:1607.04606 (`<`, `>` at the ends of words); Wang and Manning, 2012 (each once).
+
+    Args:
+        vocabulary: list of distinct n-grams: words joined by spaces, or `c:` and characters; entry i has id i + 2.
+        max_tokens: positive integer, the width of the answer.
+        words: positive integer, the longest n-gram of words.
+        characters: None, or a pair of positive integers, the shortest and longest n-gram of characters.
+        lowercase: whether to lower the case first.
+        distinct: whether to give each n-gram of a text once.
+    """
+
+    def __init__(self, vocabulary, max_tokens, words=2, characters=None, lowercase=True, distinct=True, **kwargs):
+        super().__init__(**kwargs)
+        check_tokenizer(vocabulary, max_tokens)
+        check_lengths(words, characters)
+        self.vocabulary = list(vocabulary)
+        self.max_tokens = max_tokens
+        self.words = words
+        self.characters = None if characters is None else tuple(characters)
+        self.lowercase = lowercase
+        self.distinct = distinct
+        ids = dict(zip(self.vocabulary, first_ids(self.vocabulary), strict=True))
+        of_words = {key: number for key, number in ids.items() if not key.startswith(CHARACTERS)}
+        inside = {key[len(CHARACTERS) :]: number for key, number in ids.items() if key.startswith(CHARACTERS)}
+        # A table must not be empty; no n-gram is the empty string.
+        self._words_table = lookup_table(list(of_words) or [""], list(of_words.values()) or [0], missing=0)
+        self._characters_table = lookup_table(list(inside) or [""], list(inside.values()) or [0], missing=0)
+        self._convert_input_args = False  # Keras knows no string tensors
+        self._allow_non_tensor_positional_args = True  # a list of str may be given
+
+    @classmethod
+    def learn(
+        cls,
+        texts,
+        size,
+        max_tokens,
+        words=2,
+        characters=None,
+        lowercase=True,
+        distinct=True,
+        min_count=1,
+        min_character_count=2,
+    ):
+        """Makes a tokenizer from the most frequent n-grams of `texts`; ties in the order of the code points.
+
+        Args:
+            texts: iterable of str; read twice if `characters` is given.
+            size: positive integer, the most ids to use, padding and unknown included.
+            max_tokens: positive integer.
+            words: positive integer, the longest n-gram of words.
+            characters: None, or a pair of positive integers, the shortest and longest n-gram of characters, which
+                take the room that the n-grams of words leave.
+            lowercase: whether to lower the case first.
+            distinct: whether to give each n-gram of a text once.
+            min_count: positive integer; rarer n-grams of words are left out.
+            min_character_count: positive integer; rarer n-grams of characters are left out.
+        """
+        check_lengths(words, characters)
+        texts = list(texts) if not isinstance(texts, (str, bytes)) else texts
+
+        def of_words(text):
+            return word_ngrams(split_words(text, lowercase), words)
+
+        def inside(text):
+            return character_ngrams(split_words(text, lowercase), *characters)
+
+        vocabulary = count(texts, of_words, size - FIRST, min_count)
+        room = size - FIRST - len(vocabulary)
+        if characters and room:
+            vocabulary += [CHARACTERS + run for run in count(texts, inside, room, min_character_count)]
+        return cls(vocabulary, max_tokens, words, characters, lowercase, distinct)
+
+    @property
+    def vocabulary_size(self):
+        """Number of ids, padding and the unused 1 included."""
+        return len(self.vocabulary) + FIRST
+
+    def call(self, text):
+        words = split_words(text, self.lowercase)
+        grams = word_ngrams(words, self.words)
+        ids = grams.with_flat_values(self._words_table.lookup(grams.flat_values))
+        if self.characters:
+            inside = character_ngrams(words, *self.characters)
+            inside = inside.with_flat_values(self._characters_table.lookup(inside.flat_values))
+            ids = tf.concat([ids, inside], 1)
+        ids = tf.ragged.boolean_mask(ids, ids > 0)
+        return normalize.pack(each_once(ids) if self.distinct else ids, self.max_tokens)
+
+    def compute_output_spec(self, text):
+        return token_specs(text, self.max_tokens)
+
+    def get_config(self):
+        own = {
+            "vocabulary": self.vocabulary,
+            "max_tokens": self.max_tokens,
+            "words": self.words,
+            "characters": self.characters,
+            "lowercase": self.lowercase,
+            "distinct": self.distinct,
+        }
+        return {**super().get_config(), **own}
+
+
+def each_once(ids):
+    """Drops what a row has already had: (batch, (ids)) ragged int32 -> the same."""
+    above = tf.cast(tf.reduce_max(tf.concat([ids.flat_values, [0]], 0)), tf.int64) + 1
+    keys, _ = tf.unique(ids.value_rowids() * above + tf.cast(ids.flat_values, tf.int64))
+    # `unique` keeps the order of first appearance, so rows stay together.
+    return tf.RaggedTensor.from_value_rowids(tf.cast(keys % above, tf.int32), keys // above, ids.nrows())
+
+
+def inverse_document_frequency(tokenizer, texts):
+    """How telling each id is: ln((1 + texts) / (1 + texts that have it)) + 1, as scikit-learn has it.
+
+    Args:
+        tokenizer: a layer of `dlkit.text`.
+        texts: list of str.
+
+    Returns:
+        (vocabulary_size,) float32, 0 for padding.
+    """
+    # As a graph: joining integers eagerly makes oneDNN write an error line on many processors.
+    tokenize = tf.function(tokenizer).get_concrete_function(tf.TensorSpec([None], tf.string))
+    frequency = np.zeros(tokenizer.vocabulary_size, np.int64)
+    for begin in range(0, len(texts), COUNTING_BATCH):
+        rows = tokenize(tf.constant(texts[begin : begin + COUNTING_BATCH]))["token_ids"].numpy()
+        for row in rows:
+            frequency[np.unique(row)] += 1
+    weights = np.log((1 + len(texts)) / (1 + frequency)) + 1
+    weights[0] = 0
+    return weights.astype(np.float32)
+
+
+def check_lengths(words, characters):
+    """Refuses lengths of n-grams that are not positive, or in the wrong order."""
+    if isinstance(words, bool) or not isinstance(words, int) or words < 1:
+        raise ValueError(f"`words` must be a positive integer. Received: words={words!r}.")
+    if characters is None:
+        return
+    good = len(characters) == 2 and all(isinstance(length, int) and length > 0 for length in characters)
+    if not good or characters[0] > characters[1]:
+        raise ValueError(
+            "`characters` must be None or a pair of positive integers, the shorter first. "
+            f"Received: characters={characters!r}."
+        )

@@ -1,0 +1,56 @@
+"""Recurrent networks over tokens."""
+
+from dlkit.lazy import keras, layers
+from dlkit.tasks.sentiment.attention_pooling import AttentionPooling
+
+CELLS = {"lstm": layers.LSTM, "gru": layers.GRU}
+
+
+def text_rnn(
+    max_tokens,
+    vocabulary_size,
+    outputs,
+    *,
+    cell="gru",
+    embedding=128,
+    units=64,
+    blocks=1,
+    attention=64,
+    dropout=0.3,
+):
+    """Bidirectional recurrent text classifier with attention pooling.
+
+    Source: Yang et al., 2016, "Hierarchical Attention Networks", the word level; LSTM of Hochreiter and Schmidhuber,
+    1997; GRU of Cho et al., 2014, arXiv:1406.1078.
+
+    Args:
+        max_tokens: positive integer, the width of `token_ids`.
+        vocabulary_size: positive integer, number of ids.
+        outputs: positive integer, number of logits.
+        cell: "lstm" or "gru".
+        embedding: width of the embeddings.
+        units: width of the state, in each direction.
+        blocks: number of recurrent layers on top of each other.
+        attention: width of the attention's hidden layer.
+        dropout: float in [0, 1), after the embeddings, each recurrent layer and the pooling.
+
+    Returns:
+        keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool, true at
+        tokens, to `logits`: (batch, outputs) float32.
+    """
+    if cell not in CELLS:
+        raise ValueError(f"`cell` must be one of {', '.join(CELLS)}. Received: cell={cell!r}.")
+    token_ids = keras.Input((max_tokens,), dtype="int32", name="token_ids")
+    padding_mask = keras.Input((max_tokens,), dtype="bool", name="padding_mask")
+    x = layers.Embedding(vocabulary_size, embedding, name="embedding")(token_ids)
+    x = layers.Dropout(dropout)(x)
+    for _ in range(blocks):
+        # cuDNN's kernels refuse rows without a token, and a graph with them does not run elsewhere.
+        recurrent = CELLS[cell](units, return_sequences=True, use_cudnn=False)
+        x = layers.Bidirectional(recurrent)(x, mask=padding_mask)
+        x = layers.Dropout(dropout)(x)
+    x = AttentionPooling(attention, name="pooling")(x, padding_mask=padding_mask)
+    x = layers.Dropout(dropout)(x)
+    logits = layers.Dense(outputs, dtype="float32", name="logits")(x)
+    inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+    return keras.Model(inputs, {"logits": logits}, name=f"text_{cell}")

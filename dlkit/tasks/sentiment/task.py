@@ -1,0 +1,208 @@
+"""Sentiment, or any other kind of text: a text in, its label with a score out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dlkit.classification import labels
+from dlkit.classification.metrics import score_multi, score_single
+from dlkit.columns import Text
+from dlkit.data.table import Table
+from dlkit.errors import KnobError
+from dlkit.knobs import knob
+from dlkit.lazy import keras, tf
+from dlkit.padding import Padding
+from dlkit.stages import Stages
+from dlkit.task import Task
+
+BAG = 16  # n-grams that the bag has room for, for each token
+
+
+@dataclass(kw_only=True)
+class SentimentClassifier(Task):
+    """Labels a text with a sentiment, or with any other set of labels, and a score."""
+
+    epochs: int = knob(3, "Passes over the training rows.", minimum=1)
+    batch_size: int = knob(64, "Rows per training step.", minimum=1)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adam", "What updates the weights.")
+    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
+    schedule: Literal["constant", "cosine", "one_cycle"] = knob("constant", "How the learning rate moves.")
+    monitor: str = knob("accuracy", "The validation metric whose best epoch is kept, as in the history.")
+    network: str = knob(
+        "mlp",
+        "The network: mlp is a bag of n-grams; preset:NAME_OR_FOLDER takes a BERT-like KerasHub backbone.",
+        choices=("mlp", "cnn", "lstm", "gru", "transformer", "preset:"),
+    )
+    max_tokens: int = knob(64, "Longest text that the network reads, in tokens; the rest is cut.", minimum=3)
+    tokens: Literal["words", "characters", "wordpiece"] = knob("words", "What a token is; presets have their own.")
+    vocabulary_file: str = knob("", "A BERT vocab.txt, for tokens=wordpiece.")
+    vocabulary_size: int = knob(
+        0, "Most tokens that are told apart; 0 for 200000 n-grams (mlp) or 20000 tokens (others).", minimum=0
+    )
+    lowercase: bool = knob(True, "Reads capitals as small letters.")
+    word_ngrams: int = knob(2, "Longest n-gram of words, for mlp.", minimum=1, maximum=5)
+    character_ngrams: bool = knob(True, "N-grams of 3 to 5 characters inside words too, for mlp.")
+    embedding: int = knob(128, "Width of the embeddings; 32 of it for mlp.", minimum=1)
+    dropout: float = knob(0.3, "Dropout; for mlp, of the n-grams too.", minimum=0, maximum=0.95)
+    label_smoothing: float = knob(0.0, "Share of each target spread over all labels.", minimum=0, maximum=0.9)
+    class_weights: str = knob("", '"balanced", or weights by label: "good=2,bad=0.5".')
+    multi_label: bool = knob(False, "Each text carries any number of labels.")
+    threshold: float = knob(0.5, "Score from which a label holds, with multi_label.", minimum=0, maximum=1)
+    top_k: int = knob(0, "Labels listed in an answer; 0 lists all.", minimum=0)
+
+    inputs = {"text": Text()}
+    target = labels.SINGLE_TARGET
+    answer = labels.SINGLE_ANSWER
+    rows = labels.LabelRows
+    padding = (Padding(),)
+    headline = "accuracy"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.labels_: list[str] = []
+        self.class_weights_: list[float] = []
+        if self.network == "mlp":
+            self.padding = ()  # a bag has no length to spare
+        if self.network.startswith("preset:") and self.freeze == "backbone":
+            self.frozen = ""  # its features are preprocessing then, and have no length either
+        if self.multi_label:
+            self.target, self.answer, self.headline = labels.MULTI_TARGET, labels.MULTI_ANSWER, "micro_f1"
+        if self.tokens == "wordpiece" and not self.vocabulary_file and not self.network.startswith("preset:"):
+            raise KnobError("`tokens=wordpiece` needs `vocabulary_file`: a vocab.txt with one piece a line.")
+
+    def build(self, examples: Table) -> Stages:
+        column = self.target["label"]
+        self.labels_ = labels.learn_labels(examples, column)
+        self.class_weights_ = labels.label_weights(self.class_weights, self.labels_, examples, column)
+        texts = [text.decode() for text in examples.raw_column("text", self.inputs["text"])]
+        preprocess, network = self._preset() if self.network.startswith("preset:") else self._from_scratch(texts)
+        postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
+        return Stages(preprocess, network, postprocess)
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+        tensors, holds = self.stages_.preprocess(features), labels.encode_labels(target["label"], self.labels_)
+        if not self.class_weights:
+            return tensors, {"logits": holds}
+        return tensors, {"logits": holds}, labels.weigh_rows(holds, self.class_weights_)
+
+    def loss(self) -> Any:
+        return labels.label_loss(self.multi_label, self.label_smoothing)
+
+    def metrics(self) -> Any:
+        return labels.label_metrics(self.multi_label)
+
+    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
+        return labels.present_labels(answer)
+
+    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        score = score_multi if self.multi_label else score_single
+        return score(targets["label"], answers, self.labels_)
+
+    def explain(self, text: str) -> dict[str, Any]:
+        """The answer to a text, with each word's share in the score of the best label.
+
+        A word's share is what the score loses when the word is left out (Li et al., 2016, arXiv:1612.08220): above 0
+        where the word speaks for the label. Shares need not add up to the score.
+
+        Returns:
+            `label`, `score`, and `words`: (word, share) in the order of the text; words are set apart by spaces.
+        """
+        words = text.split()
+        without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
+        answers = self.predict([text, *without])
+        label = (answers[0].get("ranked_labels") or answers[0]["labels"])[0]
+        scores = [_score_of(label, answer) for answer in answers]
+        return {
+            "label": label,
+            "score": scores[0],
+            "words": [(word, scores[0] - score) for word, score in zip(words, scores[1:], strict=True)],
+        }
+
+    @staticmethod
+    def samples() -> dict[str, Any]:
+        from dlkit.tasks.sentiment.sample import reviews
+
+        return reviews()
+
+    def _preset(self) -> tuple[keras.Model, keras.Model]:
+        from dlkit.text.preset import feature_classifier, layer_pools, load_preset, preset_classifier
+
+        tokenizer, backbone = load_preset(self.network.removeprefix("preset:"), self.max_tokens)
+        outputs = len(self.labels_)
+        if self.freeze != "backbone":
+            return _tokenized(tokenizer), preset_classifier(backbone, outputs, dropout=self.dropout)
+        # All that stays fixed is preprocessing: its features are computed once and cached.
+        encoder = layer_pools(backbone, self.max_tokens)
+        width = encoder.output["features"].shape[-1]
+        return _tokenized(tokenizer, encoder), feature_classifier(width, outputs, dropout=self.dropout)
+
+    def _from_scratch(self, texts: list[str]) -> tuple[keras.Model, keras.Model]:
+        if self.network == "mlp":
+            return self._bag(texts)
+        tokenizer = self._tokenizer(texts)
+        size = (None, tokenizer.vocabulary_size, len(self.labels_))  # training cuts padding: any length
+        if self.network == "cnn":
+            from dlkit.tasks.sentiment.cnn import text_cnn
+
+            network = text_cnn(*size, embedding=self.embedding, dropout=self.dropout)
+        elif self.network == "transformer":
+            from dlkit.tasks.sentiment.transformer import text_transformer
+
+            network = text_transformer(*size, width=self.embedding, dropout=self.dropout)
+        else:
+            from dlkit.tasks.sentiment.rnn import text_rnn
+
+            network = text_rnn(*size, cell=self.network, embedding=self.embedding, dropout=self.dropout)
+        return _tokenized(tokenizer), network
+
+    def _bag(self, texts: list[str]) -> tuple[keras.Model, keras.Model]:
+        from dlkit.tasks.sentiment.mlp import text_mlp
+        from dlkit.tasks.sentiment.ngrams import Ngrams, inverse_document_frequency
+
+        bag = Ngrams.learn(
+            texts,
+            self.vocabulary_size or 200_000,
+            self.max_tokens * BAG,
+            words=self.word_ngrams,
+            characters=(3, 5) if self.character_ngrams else None,
+            lowercase=self.lowercase,
+        )
+        network = text_mlp(
+            bag.max_tokens,
+            bag.vocabulary_size,
+            len(self.labels_),
+            embedding=max(self.embedding // 4, 1),
+            dropout=self.dropout,
+            token_dropout=self.dropout,
+            token_weights=inverse_document_frequency(bag, texts),
+        )
+        return _tokenized(bag), network
+
+    def _tokenizer(self, texts: list[str]) -> Any:
+        if self.tokens == "characters":
+            from dlkit.tasks.sentiment.characters import Characters
+
+            return Characters.learn(texts, self.vocabulary_size or 20_000, self.max_tokens, lowercase=self.lowercase)
+        if self.tokens == "wordpiece":
+            from dlkit.text.vocabulary import read_vocabulary
+            from dlkit.text.wordpiece import WordPiece
+
+            return WordPiece(read_vocabulary(self.vocabulary_file), self.max_tokens, lowercase=self.lowercase)
+        from dlkit.text.words import Words
+
+        return Words.learn(texts, self.vocabulary_size or 20_000, self.max_tokens, lowercase=self.lowercase)
+
+
+def _tokenized(tokenizer: keras.layers.Layer, encoder: keras.Model | None = None) -> keras.Model:
+    text = keras.Input((), dtype="string", name="text")
+    tokens = tokenizer(text)
+    if encoder is not None:
+        tokens = encoder(tokens)
+    return keras.Model({"text": text}, tokens, name="preprocess")
+
+
+def _score_of(label: str, answer: Mapping[str, Any]) -> float:
+    names, scores = answer.get("ranked_labels") or answer["labels"], answer.get("ranked_scores") or answer["scores"]
+    return scores[names.index(label)] if label in names else 0.0

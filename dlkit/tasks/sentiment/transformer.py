@@ -1,0 +1,49 @@
+"""A transformer encoder over tokens."""
+
+import keras_hub
+
+from dlkit.lazy import keras, layers
+from dlkit.tasks.sentiment.attention_pooling import AttentionPooling
+
+
+def text_transformer(max_tokens, vocabulary_size, outputs, *, width=128, heads=4, hidden=256, blocks=2, dropout=0.2):
+    """Transformer encoder with attention pooling.
+
+    Source: Vaswani et al., 2017, arXiv:1706.03762, the encoder, with layer normalization before each part (Xiong et
+    al., 2020, arXiv:2002.04745), which trains from scratch without warm-up. Positions are sines: no weight depends on
+    `max_tokens`.
+
+    Args:
+        max_tokens: positive integer, the width of `token_ids`.
+        vocabulary_size: positive integer, number of ids.
+        outputs: positive integer, number of logits.
+        width: width of the embeddings and of every block; a multiple of `heads`.
+        heads: number of attention heads.
+        hidden: width of the feed-forward layers.
+        blocks: number of encoder blocks.
+        dropout: float in [0, 1), after the embeddings, in the blocks and after the pooling.
+
+    Returns:
+        keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool, true at
+        tokens, to `logits`: (batch, outputs) float32.
+    """
+    if width % heads:
+        raise ValueError(f"`width` must be a multiple of `heads`. Received: width={width}, heads={heads}.")
+    token_ids = keras.Input((max_tokens,), dtype="int32", name="token_ids")
+    padding_mask = keras.Input((max_tokens,), dtype="bool", name="padding_mask")
+    # As large as the sines, so that neither drowns the other.
+    start = keras.initializers.RandomNormal(stddev=0.5)
+    x = layers.Embedding(vocabulary_size, width, embeddings_initializer=start, name="embedding")(token_ids)
+    x = x + keras_hub.layers.SinePositionEncoding(name="positions")(x)
+    x = layers.Dropout(dropout)(x)
+    for block in range(blocks):
+        encoder = keras_hub.layers.TransformerEncoder(
+            hidden, heads, dropout=dropout, activation="gelu", normalize_first=True, name=f"block_{block}"
+        )
+        x = encoder(x, padding_mask=padding_mask)
+    x = layers.LayerNormalization(name="norm")(x)
+    x = AttentionPooling(width, name="pooling")(x, padding_mask=padding_mask)
+    x = layers.Dropout(dropout)(x)
+    logits = layers.Dense(outputs, dtype="float32", name="logits")(x)
+    inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+    return keras.Model(inputs, {"logits": logits}, name="text_transformer")

@@ -1,0 +1,98 @@
+"""Pairs of texts that teach nothing or the wrong thing: empty sides, absurd lengths, repetitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from dlkit.data.table import Table
+from dlkit.errors import DataError, KnobError
+from dlkit.knobs import nearest
+from dlkit.rows import Rows
+
+if TYPE_CHECKING:
+    from dlkit.tasks.translation.task import Translator
+    from dlkit.training.store import Store
+
+SLACK = 10  # characters added to both sides before their lengths are compared: "No." may stand for a sentence
+_TOLD = {
+    "empty": "with an empty side",
+    "ratio": "of which one side has more than {ratio:g} times the characters of the other",
+    "duplicate": "that were there before",
+}
+
+
+def check_reasons(drop: str) -> list[str]:
+    """The parts of "empty+ratio+duplicate", or none. Raises KnobError for one that there is not."""
+    reasons = [reason.strip() for reason in drop.split("+") if reason.strip()]
+    for reason in reasons:
+        if reason not in _TOLD:
+            raise KnobError(f"`drop` has no reason {reason!r}. {nearest(reason, _TOLD)} Or a sum: empty+ratio.")
+    return reasons
+
+
+def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) -> Table:
+    """The pairs of a table without those that are dropped.
+
+    Args:
+        table: with a column of texts for each of two `names`.
+        names: of the sides.
+        drop: the reasons for which pairs are left out: "empty", "ratio", "duplicate", joined by +. Others are counted.
+        ratio: how many times as long one side must be.
+
+    Returns:
+        A table of what is left, with a remark for each reason that some pair has.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    dropped = check_reasons(drop)
+    first, second = ([_text(value) for value in table.columns[name]] for name in names)
+    lengths = np.array([[len(one.strip()), len(other.strip())] for one, other in zip(first, second, strict=True)])
+    short, long = lengths.min(axis=1), lengths.max(axis=1)
+    pairs = list(zip(first, second, strict=True))
+    first_row = {pair: row for row, pair in reversed(list(enumerate(pairs)))}
+    found = {
+        "empty": short == 0,
+        "ratio": (short > 0) & (long + SLACK > ratio * (short + SLACK)),
+        "duplicate": np.array([first_row[pair] < row for row, pair in enumerate(pairs)]),
+    }
+    remarks, keep = [], np.ones(len(table), bool)
+    for reason, rows in found.items():
+        if rows.any():
+            verdict = "left out" if reason in dropped else f"kept (`drop` may name {reason!r})"
+            told = _TOLD[reason].format(ratio=ratio)
+            remarks.append(f"{rows.sum()} of {len(table)} pairs {told}: {verdict}")
+        if reason in dropped:
+            keep &= ~rows
+    if not keep.any():
+        raise DataError(f"{table.source}: no pair is left. {'; '.join(remarks)}.")
+    kept = table.take(np.flatnonzero(keep).tolist())
+    kept.remarks = [*table.remarks, *remarks]
+    return kept
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+class PairRows(Rows):
+    """Pairs of texts, of which training drops some."""
+
+    task: Translator
+
+    def cleaned(self) -> Self:
+        return self.of(select_pairs(self.table, ("source", "target"), self.task.drop, self.task.max_ratio))
+
+    def remarks(self, store: Store) -> list[str]:
+        tensors, targets = store.all()
+        full = tensors["token_ids"][:, -1] > 0
+        cut = (tensors["decoder_ids"][:, -1] > 0) & (targets["logits"][:, -1] == 0)
+        if not (full | cut).any():
+            return []
+        limit = f"`max_tokens` ({self.task.max_tokens})"
+        return [
+            f"of {len(full)} pairs, {full.sum()} sources fill {limit} or are cut there; {cut.sum()} targets are cut"
+        ]

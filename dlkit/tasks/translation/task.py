@@ -1,0 +1,218 @@
+"""Translation, or any other way from one text to another: a text in, a text out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from dlkit.columns import Flag, Score, Text
+from dlkit.data.table import Table
+from dlkit.knobs import knob
+from dlkit.lazy import keras, tf
+from dlkit.padding import Padding
+from dlkit.rows import LENGTH
+from dlkit.stages import Stages
+from dlkit.task import Task
+from dlkit.tasks.translation.columns import Side
+from dlkit.tasks.translation.pairs import PairRows, check_reasons
+
+if TYPE_CHECKING:
+    from dlkit.serving.signature import Signature
+
+SHOWN = 2_000  # training rows by which the usual length is measured
+ROUND = 4  # lengths of batches are multiples of it: each is a plan of its own for the kernels
+
+
+@dataclass(kw_only=True)
+class Translator(Task):
+    """Translates a text, or turns it into another one in any way that pairs of texts show."""
+
+    epochs: int = knob(20, "Passes over the training rows.", minimum=1)
+    batch_size: int = knob(32, "Rows per training step.", minimum=1)
+    warmup: float = knob(0.05, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
+    clip_norm: float = knob(1.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
+    network: str = knob(
+        "transformer",
+        "The network; preset:NAME_OR_FOLDER takes a KerasHub Bart or T5 with its own vocabulary.",
+        choices=("transformer", "gru", "preset:"),
+    )
+    width: int = knob(256, "Width of the embeddings and of every block.", minimum=2)
+    blocks: int = knob(2, "Blocks of the encoder, and of the decoder.", minimum=1)
+    heads: int = knob(4, "Attention heads of the transformer; `width` is a multiple.", minimum=1)
+    hidden: int = knob(0, "Width of the transformer's feed-forward parts; 0 for four times `width`.", minimum=0)
+    positions: Literal["sines", "relative"] = knob(
+        "sines", "Where the transformer's tokens stand: sines, or T5's biases."
+    )
+    attention: Literal["luong", "bahdanau"] = knob("luong", "How the gru scores the source.")
+    dropout: float = knob(0.1, "Dropout.", minimum=0, maximum=0.95)
+    label_smoothing: float = knob(0.1, "Share of each target spread over all tokens.", minimum=0, maximum=0.9)
+    vocabulary_size: int = knob(8000, "Most subwords of both sides together; bytes take 259.", minimum=260)
+    max_tokens: int = knob(128, "Longest text to read, and to write, in tokens; longer ones are cut.", minimum=2)
+    beam_width: int = knob(4, "Hypotheses of beam search; 1 is greedy.", minimum=1, maximum=16)
+    length_penalty: float = knob(1.0, "Favours longer translations in beam search; 0 for none.", minimum=0)
+    drop: str = knob("empty+ratio+duplicate", 'Pairs not to train on, by reason; "" for none. All are counted.')
+    max_ratio: float = knob(9.0, "How many times longer one side must be, to be dropped for `ratio`.", minimum=1)
+
+    inputs = {"source": Side()}
+    target = {"target": Side(), "source": Side()}  # the source too: `score` compares with it
+    answer = {"translation": Text(), "score": Score(), "truncated": Flag()}
+    rows = PairRows
+    padding = (
+        Padding("token_ids", ("token_ids", "padding_mask"), ROUND),
+        Padding("decoder_ids", ("decoder_ids",), ROUND),
+    )
+    headline = "chrf"  # which every language has; BLEU needs words
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_reasons(self.drop)
+        self.usual_length_ = 1.0  # of a target, in tokens
+        self._generating: Any = None  # the signature `generate`, traced at its first use, and of which stages
+
+    def build(self, examples: Table) -> Stages:
+        from dlkit.tasks.translation.write_tokens import WriteTokens
+
+        network, split, join = self._parts(examples)
+        shown = examples.raw_column("target", self.target["target"])[:: -(-len(examples) // SHOWN)]
+        self.usual_length_ = float(tf.reduce_mean(tf.reduce_sum(tf.cast(split(shown)["padding_mask"], tf.float32), 1)))
+        source = keras.Input((), dtype="string", name="source")
+        tokens = {
+            "token_ids": keras.Input((self.max_tokens,), dtype="int32", name="token_ids"),
+            "padding_mask": keras.Input((self.max_tokens,), dtype="bool", name="padding_mask"),
+        }
+        written = keras.Input((None,), dtype="int32", name="written_ids")
+        write = WriteTokens(network, self.max_tokens, self.beam_width, self.length_penalty, name="write")
+        return Stages(
+            preprocess=keras.Model({"source": source}, split(source), name="preprocess"),
+            network=network,
+            postprocess=keras.Model({"written_ids": written}, {"translation": join(written)}, name="postprocess"),
+            decode=keras.Model(tokens, write(tokens["token_ids"], tokens["padding_mask"]), name="decode"),
+        )
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
+        from dlkit.tasks.translation.subwords import END, START
+
+        source = self.stages_.preprocess(features)
+        written = self.stages_.preprocess({"source": target["target"]})
+        ids = written["token_ids"]
+        last = tf.one_hot(self.max_tokens - 1, self.max_tokens, True, False, dtype=tf.bool)
+        labels = tf.where(written["truncated"][:, tf.newaxis] & last, 0, ids)  # what was cut did not end there
+        tensors = {
+            "token_ids": source["token_ids"],
+            "padding_mask": source["padding_mask"],
+            "decoder_ids": tf.pad(tf.where(ids == END, 0, ids)[:, :-1], [[0, 0], [1, 0]], constant_values=START),
+        }
+        length = tf.maximum(_count(source["token_ids"]), _count(labels))  # of sums and either alone, the least padding
+        return {**tensors, LENGTH: length}, {"logits": labels}
+
+    def loss(self) -> Any:
+        from dlkit.layers.token_loss import TokenCrossEntropy
+
+        return {"logits": TokenCrossEntropy(self.usual_length_, self.label_smoothing)}
+
+    def metrics(self) -> Any:
+        return None  # the best of thousands of logits for each token would take a tenth of a step
+
+    def signatures(self) -> list[Signature]:
+        from dlkit.serving.signature import Signature
+        from dlkit.tasks.translation.write_tokens import Draw
+
+        split, decode, join = self.stages_.answering()
+        write = decode.get_layer("write")
+
+        def generate(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            read = split({"source": tensors["source"]}, training=False)
+            draw = Draw(*(tensors[name] for name in Draw._fields))
+            written = write.write(
+                read["token_ids"],
+                read["padding_mask"],
+                tensors["max_tokens"],
+                tensors["beam_width"],
+                tensors["length_penalty"],
+                draw=draw,
+            )
+            text = join({"written_ids": written["written_ids"]}, training=False)["translation"]
+            return {"translation": text, "score": written["score"], "truncated": read["truncated"]}
+
+        whole, real = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
+        inputs = {
+            "source": tf.TensorSpec([None], tf.string),
+            "max_tokens": whole,
+            "beam_width": whole,
+            "length_penalty": real,
+            "temperature": real,
+            "top_k": whole,
+            "top_p": real,
+            "seed": whole,
+        }
+        return [Signature("generate", generate, inputs, example=self._example)]
+
+    def _example(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """A request for each row, of one of three kinds: greedy, by beams, by sampling."""
+        kind = tf.strings.length(raw["source"]) % 3
+        samples = tf.cast(kind == 2, tf.float32)
+        return {
+            "source": raw["source"],
+            "max_tokens": tf.fill(tf.shape(kind), min(48, self.max_tokens)),
+            "beam_width": tf.where(kind == 1, 3, 1),
+            "length_penalty": tf.fill(tf.shape(kind), self.length_penalty),
+            "temperature": 0.8 * samples,
+            "top_k": tf.where(kind == 2, 20, 0),
+            "top_p": 1.0 - 0.1 * samples,
+            "seed": kind,
+        }
+
+    def generate(self, sources: list[str], **options: Any) -> list[dict[str, Any]]:
+        """Answers with options of each request, as the signature `generate` does.
+
+        Args:
+            sources: texts.
+            options: `max_tokens`, `beam_width`, `length_penalty`, `temperature` (0 for none), `top_k` (0 for all),
+                `top_p` (1 for all) and `seed`: a number for all, or a list with one for each text.
+
+        Raises:
+            KnobError: an option that there is not.
+        """
+        from dlkit.tasks.translation.generate import generate
+
+        return generate(self, sources, options)
+
+    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        from dlkit.tasks.translation.metrics import score_texts
+
+        return score_texts(targets["target"], answers["translation"], targets["source"])
+
+    @staticmethod
+    def samples() -> dict[str, Any]:
+        from dlkit.tasks.translation.sample import sentences
+
+        return sentences()
+
+    def _parts(self, examples: Table) -> tuple[keras.Model, keras.layers.Layer, keras.layers.Layer]:
+        """The network; what makes ids of texts, and texts of ids."""
+        if self.network.startswith("preset:"):
+            from dlkit.tasks.translation.preset import translation_preset
+
+            return translation_preset(self.network.removeprefix("preset:"), self.max_tokens)
+        from dlkit.tasks.translation.networks import translation_gru, translation_transformer
+        from dlkit.tasks.translation.subwords import JoinSubwords, Subwords, learn_pieces
+
+        texts = [text.decode() for name in self.target for text in examples.raw_column(name, self.target[name])]
+        pieces = learn_pieces(texts, self.vocabulary_size)
+        split, join = Subwords(pieces, self.max_tokens, name="split"), JoinSubwords(pieces, name="join")
+        size = {"width": self.width, "blocks": self.blocks, "dropout": self.dropout}
+        if self.network == "gru":
+            return translation_gru(split.vocabulary_size, attention=self.attention, **size), split, join
+        network = translation_transformer(
+            split.vocabulary_size,
+            heads=self.heads,
+            hidden=self.hidden or 4 * self.width,
+            positions=self.positions,
+            **size,
+        )
+        return network, split, join
+
+
+def _count(ids: tf.Tensor) -> tf.Tensor:
+    """(batch, tokens) to (batch,) int32: how many tokens are no padding."""
+    return tf.reduce_sum(tf.cast(ids > 0, tf.int32), axis=1)

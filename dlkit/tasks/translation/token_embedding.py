@@ -1,0 +1,50 @@
+"""Embeddings that read tokens and name them."""
+
+from dlkit.lazy import keras, tf
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class TokenEmbedding(keras.layers.Layer):
+    """One matrix for tokens that go in and for those that come out.
+
+    Source: Press and Wolf, 2017, arXiv:1608.05859; scaled by the square root of the width on the way in as in Vaswani
+    et al., 2017, arXiv:1706.03762, section 3.4. Keras's `ReversibleEmbedding` does not scale.
+
+    Call with ids, (...) int32, for vectors, (..., width); or with `reverse=True` and vectors, for logits,
+    (..., vocabulary_size) float32.
+
+    Args:
+        vocabulary_size: positive integer, number of ids.
+        width: positive integer.
+    """
+
+    def __init__(self, vocabulary_size, width, **kwargs):
+        super().__init__(**kwargs)
+        self.vocabulary_size, self.width = vocabulary_size, width
+
+    def build(self, input_shape=None):
+        start = keras.initializers.RandomNormal(stddev=self.width**-0.5)
+        self.embeddings = self.add_weight(
+            shape=(self.vocabulary_size, self.width), initializer=start, name="embeddings", autocast=False
+        )
+
+    def call(self, inputs, reverse=False):
+        matrix = tf.convert_to_tensor(self.embeddings)
+        if not reverse:
+            # Of 32 bits up to here: the gradient of a frequent token is a sum of thousands, which 16 bits cannot hold.
+            return tf.cast(tf.gather(matrix, inputs), self.compute_dtype) * self.width**0.5
+        matrix = tf.cast(matrix, inputs.dtype)
+        if len(inputs.shape) == 2:
+            return tf.cast(tf.matmul(inputs, matrix, transpose_b=True), tf.float32)
+        flat = tf.matmul(tf.reshape(inputs, [-1, self.width]), matrix, transpose_b=True)
+        shape = tf.concat([tf.shape(inputs)[:-1], [self.vocabulary_size]], 0)
+        logits = tf.reshape(tf.cast(flat, tf.float32), shape)
+        return tf.ensure_shape(logits, [*inputs.shape[:-1], self.vocabulary_size])
+
+    def compute_output_spec(self, inputs, reverse=False):
+        if reverse:
+            return keras.KerasTensor((*inputs.shape[:-1], self.vocabulary_size), "float32")
+        return keras.KerasTensor((*inputs.shape, self.width), self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "vocabulary_size": self.vocabulary_size, "width": self.width}

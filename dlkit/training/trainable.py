@@ -1,0 +1,60 @@
+"""What training takes: the part of a task that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dlkit.columns import Column
+from dlkit.data.table import Table
+from dlkit.padding import Padding
+from dlkit.stages import Stages
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Trainable(Protocol):
+    """Knobs, columns, stages and the methods that make training batches; see `dlkit.task.Task`."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup: float
+    momentum: float
+    weight_decay: float
+    clip_norm: float
+    monitor: str
+    patience: int
+    validation_split: float
+    freeze: str
+    unfreeze_every: int
+    cache_mb: int
+    seed: int
+    optimizer: Any
+    schedule: Any
+    precision: Any
+    padding: Sequence[Padding]
+    frozen: str | None
+    inputs: Mapping[str, Column]
+    target: Mapping[str, Column]
+    stages_: Stages
+    history_: dict[str, list[float]]
+    samples_: list[dict[str, Any]]
+    fingerprint_: dict[str, Any]
+
+    @property
+    def knobs(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def task_name(cls) -> str: ...
+
+    def build(self, examples: Table) -> Stages: ...
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]: ...
+
+    def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]: ...
+
+    def loss(self) -> Any: ...
+
+    def metrics(self) -> Any: ...

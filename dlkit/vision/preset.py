@@ -1,0 +1,88 @@
+"""Pretrained image backbones of KerasHub, with the preprocessing that they were trained with."""
+
+from dlkit.lazy import keras
+
+
+def preset(name_or_folder, input_shape, outputs, *, dropout=0.0):
+    """A KerasHub backbone, its own image converter in front and a new classifier behind, as one functional model.
+
+    The converter resizes to the size the weights were trained on and applies their scale and offset. A backbone
+    without a saved converter gets the image as it is, 0 to 255, resized only if its size is fixed.
+
+    Args:
+        name_or_folder: name of a KerasHub preset ("resnet_50_imagenet"), a handle ("hf://...", "kaggle://...") or a
+            folder written by `save_to_preset`.
+        input_shape: (height, width, channels); one channel is repeated to three where the backbone wants three.
+        outputs: number of logits.
+        dropout: share of pooled features dropped before the last layer, 0 to 1.
+
+    Returns:
+        A functional model. Input `image`: (batch, height, width, channels) uint8 or float, 0 to 255.
+        Output `logits`: (batch, outputs) float32. The backbone is the layer called `backbone`.
+
+    Raises:
+        ValueError: there is no such preset, it cannot be fetched, or it is no image backbone.
+    """
+    converter, backbone = load_preset(name_or_folder)
+    image = keras.Input(input_shape, name="image")
+    x = image
+    channels = backbone.input.shape[-1]
+    if input_shape[-1] == 1 and channels == 3:
+        x = keras.layers.Concatenate(name="grey_to_rgb")([x, x, x])
+    x = _preprocess(x, converter, backbone.input_shape[1:3])
+    x = backbone(x)
+    if len(x.shape) == 4:
+        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    elif len(x.shape) == 3:  # (batch, tokens, width) of a vision transformer
+        x = keras.layers.GlobalAveragePooling1D(name="pool")(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    logits = keras.layers.Dense(outputs, dtype="float32", name="logits")(x)
+    return keras.Model({"image": image}, {"logits": logits}, name="preset")
+
+
+def load_preset(name_or_folder):
+    """The image converter of a preset, or None, and its backbone. Raises ValueError as `preset` does."""
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise ValueError("Presets need KerasHub: pip install keras-hub.") from error
+    name_or_folder = str(name_or_folder)
+    try:
+        backbone = keras_hub.models.Backbone.from_preset(name_or_folder, name="backbone")
+    except Exception as error:  # each hub has errors of its own, and so has each kind of broken folder
+        raise ValueError(
+            "`name_or_folder` must be a KerasHub preset that can be fetched, or a folder written by `save_to_preset`. "
+            f"Received: name_or_folder={name_or_folder!r}, and loading it failed with "
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        ) from error
+    shape = getattr(backbone, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ValueError(
+            "`name_or_folder` must name an image backbone. "
+            f"Received: name_or_folder={name_or_folder!r}, a {type(backbone).__name__}."
+        )
+    try:
+        return keras_hub.layers.ImageConverter.from_preset(name_or_folder), backbone
+    except (ValueError, FileNotFoundError):  # the folder holds a backbone alone
+        return None, backbone
+
+
+def _preprocess(x, converter, backbone_size):
+    """The converter's resizing, scale and offset as plain Keras layers, so that they are saved and exported."""
+    size = converter.image_size if converter is not None else None
+    size = size or (backbone_size if None not in backbone_size else None)
+    if size is not None and tuple(size) != x.shape[1:3]:
+        options = {"antialias": True}
+        if converter is not None:
+            names = ("interpolation", "antialias", "crop_to_aspect_ratio", "pad_to_aspect_ratio")
+            options = {name: getattr(converter, name) for name in names}
+        x = keras.layers.Resizing(*size, name="resize", **options)(x)
+    return rescaled(x, converter)
+
+
+def rescaled(x, converter):
+    """An image with the scale and offset of a converter, or None, which leaves it as it is."""
+    scale, offset = (None, None) if converter is None else (converter.scale, converter.offset)
+    if scale is None and offset is None:
+        return x
+    return keras.layers.Rescaling(1.0 if scale is None else scale, offset or 0.0, name="rescale")(x)

@@ -1,0 +1,54 @@
+"""Windows of images, moved, mirrored, turned and scaled: one sampling for all of it."""
+
+from dlkit.lazy import tf
+
+
+def sample_windows(images, matrices, centres, size, interpolation="BILINEAR", fill=0.0):
+    """The output's pixel at (y, x) is the input's at matrix · ((y, x) - middle of the output) + centre.
+
+    Positions count from the upper left corner of the image, so that a pixel's own is half a pixel from its corner.
+
+    Args:
+        images: (batch, height, width, channels) uint8 or float32.
+        matrices: (batch, 2, 2) float32, of y and x.
+        centres: (batch, 2) float32, y and x in pixels of the input.
+        size: height and width of the output.
+        interpolation: "BILINEAR" or "NEAREST".
+        fill: what lies outside of an image.
+
+    Returns:
+        (batch, *size, channels), of the images' dtype.
+    """
+    height, width = size
+    middle = tf.constant(
+        [(height - 1) / 2, (width - 1) / 2], tf.float32
+    )  # of indices, which count from pixels' middles
+    starts = centres - 0.5 - tf.linalg.matvec(matrices, middle)
+    zero = tf.zeros_like(starts[:, 0])
+    (yy, yx), (xy, xx) = (tf.unstack(tf.transpose(matrices, [1, 2, 0])[axis]) for axis in (0, 1))
+    transforms = tf.stack([xx, xy, starts[:, 1], yx, yy, starts[:, 0], zero, zero], axis=1)
+    exact = interpolation == "NEAREST" or images.dtype == tf.float32  # the operation itself would cut fractions off
+    sampled = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images if exact else tf.cast(images, tf.float32),
+        transforms=transforms,
+        output_shape=tf.constant([height, width]),
+        fill_value=fill,
+        interpolation=interpolation,
+        fill_mode="CONSTANT",
+    )
+    if not exact:
+        sampled = tf.cast(tf.round(sampled), images.dtype)
+    return tf.ensure_shape(sampled, [None, height, width, images.shape[-1]])
+
+
+def flip_signs(batch, flip, draws):
+    """(batch, 2) float32: -1 where y or x is to be mirrored, half of the time.
+
+    Args:
+        batch: () int32.
+        flip: "none", "horizontal", "vertical" or "both".
+        draws: gives a seed at each `next()`.
+    """
+    mirrored = tf.where(tf.random.stateless_uniform([batch, 2], draws.next()) < 0.5, -1.0, 1.0)
+    axes = {"none": [0.0, 0.0], "vertical": [1.0, 0.0], "horizontal": [0.0, 1.0], "both": [1.0, 1.0]}[flip]
+    return tf.where(tf.constant(axes) > 0, mirrored, 1.0)
