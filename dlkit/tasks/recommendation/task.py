@@ -186,7 +186,7 @@ class Recommender(Task):
         return made, {"logits": aims[:, tf.newaxis]}
 
     def loss(self) -> Any:
-        from dlkit.tasks.recommendation.losses import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
+        from dlkit.tasks.recommendation.networks import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
 
         if self.objective == "ratings":
             return {"excess": "mse"}
