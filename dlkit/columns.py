@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -321,7 +321,7 @@ def stack(column: Column, values: Sequence[Any]) -> np.ndarray:
     return padded
 
 
-def batch_of(rows: Sequence[dict[str, Any]], columns: dict[str, Column]) -> dict[str, tf.Tensor]:
+def batch_of(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> dict[str, tf.Tensor]:
     """Raw rows as the graph takes them: a tensor for each column, batch dimension first."""
     batch = {}
     for name, column in columns.items():
@@ -331,6 +331,6 @@ def batch_of(rows: Sequence[dict[str, Any]], columns: dict[str, Column]) -> dict
     return batch
 
 
-def tensor_specs(columns: dict[str, Column]) -> dict[str, tf.TensorSpec]:
+def tensor_specs(columns: Mapping[str, Column]) -> dict[str, tf.TensorSpec]:
     """The columns' raw form in the graph, batch dimension first."""
     return {name: tf.TensorSpec([None, *column.shape], column.dtype, name=name) for name, column in columns.items()}

@@ -29,8 +29,8 @@ def knob(
     Args:
         default: its default value.
         help: what it does, with its unit, in one sentence.
-        choices: the allowed strings, where the field's type is no `Literal` of them: one that ends in a colon allows every
-            string that starts with it (`"preset:"`).
+        choices: the allowed strings, where the field's type is no `Literal` of them. One that ends in a colon allows
+            every string that starts with it (`"preset:"`).
         minimum: the smallest allowed number, itself allowed. Checked element by element for tuples.
         maximum: the largest allowed number, itself allowed.
     """

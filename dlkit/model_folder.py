@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import pkgutil
+import re
 import shutil
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from dlkit.errors import DlkitError, KnobError, unwritable
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.stages import Stages
 from dlkit.version import __version__
-
-if TYPE_CHECKING:
-    from dlkit.task import Task
 
 FORMAT = 1
 INDEX = "dlkit.json"
@@ -25,12 +23,30 @@ SHARED = ("dlkit.layers", "dlkit.text", "dlkit.vision", "dlkit.classification") 
 _FIELDS = {"format", "stages", "names", "dlkit", "task", "knobs", "fitted"}
 
 
+class Saved(Protocol):
+    """What is saved: a fitted task; see `dlkit.task.Task`."""
+
+    stages_: Stages
+    header_: list[str]
+
+    @property
+    def knobs(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def task_name(cls) -> str: ...
+
+    def declare(self, header: Sequence[str]) -> None: ...
+
+
+SavedTask = TypeVar("SavedTask", bound=Saved)
+
+
 def holds_model(folder: Path) -> bool:
     """Whether a folder holds a saved model."""
     return (folder / INDEX).is_file()
 
 
-def write(task: Task, folder: Path, *, finished: bool = True) -> None:
+def write(task: Saved, folder: Path, *, finished: bool = True) -> None:
     """Saves a task: its knobs, what it has learned, and its stages as Keras files.
 
     A run writes its task first unfinished, so that it can be resumed; to use it is refused until it is finished. The
@@ -63,12 +79,12 @@ def write(task: Task, folder: Path, *, finished: bool = True) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _state(task: Task) -> dict[str, Any]:
+def _state(task: Saved) -> dict[str, Any]:
     fitted = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
     return {"dlkit": __version__, "task": task.task_name(), "knobs": task.knobs, "fitted": fitted}
 
 
-def read(task_class: type[Task], folder: Path) -> Task:
+def read(task_class: type[SavedTask], folder: Path) -> SavedTask:
     """The task that `write` saved; see `Task.load`."""
     name = task_class.task_name()
     index = read_index(folder, name)
@@ -85,7 +101,7 @@ def read(task_class: type[Task], folder: Path) -> Task:
     return task
 
 
-def restore(task: Task, folder: Path) -> None:
+def restore(task: Saved, folder: Path) -> None:
     """Gives a task what `folder` holds beside the knobs."""
     load_tensorflow()
     index = read_index(folder)
@@ -136,18 +152,29 @@ def knobs_of_run(folder: Path, task: str) -> dict[str, Any]:
 
 def _read_stages(folder: Path, index: dict[str, Any]) -> dict[str, keras.Model]:
     """The stages of a saved model, by name."""
-    for package in (*SHARED, f"dlkit.tasks.{index['task']}"):
-        _import_all(package)  # importing a module registers the layers that the files name
-    part = folder / index["stages"]
+    files = {name: folder / index["stages"] / f"{name}.keras" for name in index["names"]}
     try:
-        return {name: keras.models.load_model(part / f"{name}.keras", compile=False) for name in index["names"]}
+        _import_layers(files.values(), index["task"])
+        return {name: keras.models.load_model(file, compile=False) for name, file in files.items()}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(folder, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
-def _import_all(package: str) -> None:
-    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-        importlib.import_module(module.name)
+def _import_layers(files: Iterable[Path], task: str) -> None:
+    """Imports the modules that define the layers that Keras files name, which registers them.
+
+    They are registered under names without modules, so that a layer may move; and no other module is imported, since
+    some draw in what takes seconds.
+    """
+    names: set[bytes] = set()
+    for file in files:
+        with zipfile.ZipFile(file) as archive:
+            names.update(re.findall(rb'"registered_name": "dlkit>(\w+)"', archive.read("config.json")))
+    for package in (*SHARED, f"dlkit.tasks.{task}"):
+        for path in importlib.import_module(package).__path__:
+            for source in sorted(Path(path).rglob("*.py")):
+                if names.intersection(re.findall(rb"^(?:class|def) (\w+)", source.read_bytes(), re.MULTILINE)):
+                    importlib.import_module(".".join((package, *source.relative_to(path).with_suffix("").parts)))
 
 
 def _damaged(folder: Path, reason: Any) -> DlkitError:

@@ -7,7 +7,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, final, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, final, overload
 
 from dlkit import model_folder
 from dlkit.answering import Answering, rows_of, write_json_lines
@@ -24,6 +24,7 @@ from dlkit.stages import Parted, Stages, chain
 if TYPE_CHECKING:
     import keras
 
+    from dlkit.padding import Padding
     from dlkit.serving.signature import Signature
 
 
@@ -81,10 +82,8 @@ class Task:
     answer = dict[str, Column]()
     also = dict[str, Column]()  # what further signatures answer
     rows = Rows
-    padding = ()
-    frozen = (
-        None  # the first layers of the network not to train, as the knob `freeze` names them, where it is not asked
-    )
+    padding = cast("Sequence[Padding]", ())
+    frozen = cast("str | None", None)  # the first layers of the network not to train; None for those of `freeze`
     network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
     answer_writer = write_json_lines  # (task, answers with their files, folder, output)

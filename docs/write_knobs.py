@@ -10,13 +10,14 @@ README = Path(__file__).parent.parent / "README.md"
 PLACE = re.compile(r"<!-- knobs -->.*<!-- /knobs -->", re.DOTALL)
 
 
+def table(name: str) -> str:
+    """The table of a task, folded."""
+    return f"<details><summary>Knobs of <code>{name}</code></summary>\n\n{knob_table(find_task(name))}\n\n</details>"
+
+
 def tables() -> str:
-    """The tables of all tasks, folded."""
-    parts = [
-        f"<details><summary>Knobs of <code>{name}</code></summary>\n\n{knob_table(find_task(name))}\n\n</details>"
-        for name in task_names()
-    ]
-    return "<!-- knobs -->\n" + "\n".join(parts) + "\n<!-- /knobs -->"
+    """The tables of all tasks."""
+    return "<!-- knobs -->\n" + "\n".join(map(table, task_names())) + "\n<!-- /knobs -->"
 
 
 def with_tables(text: str) -> str:

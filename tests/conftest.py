@@ -66,3 +66,21 @@ def _two_workers(folder, *argv, timeout=300):
     for index, process in enumerate(processes):
         printed = (folder / f"printed-{index}").read_text()
         assert process.returncode == 0, f"worker {index} ended with {process.returncode}:\n{printed[-4000:]}"
+
+
+@pytest.fixture(scope="session")
+def tools():
+    folder = Path(os.environ.get("DLKIT_SERVABLE_TOOLS", ROOT.parent / "shared" / "tools" / "servable"))
+    if not (folder / "sigcheck.py").is_file():
+        pytest.skip(f"no independent loader: set DLKIT_SERVABLE_TOOLS (looked at {folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cload(tools, tmp_path_factory):
+    binary = tmp_path_factory.mktemp("cload") / "cload"
+    built = subprocess.run(
+        [tools / "build.sh", binary], env={**os.environ, "PYTHON": sys.executable}, capture_output=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    return binary

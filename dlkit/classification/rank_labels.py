@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from dlkit.lazy import keras, tf
 
 
@@ -24,14 +27,16 @@ class RankLabels(keras.layers.Layer):
         threshold: the score from which a label holds, if `multi_label`.
     """
 
-    def __init__(self, labels, multi_label=False, top_k=0, threshold=0.5, **kwargs):
+    def __init__(
+        self, labels: Sequence[str], multi_label: bool = False, top_k: int = 0, threshold: float = 0.5, **kwargs: Any
+    ):
         super().__init__(dtype="float32", **{key: value for key, value in kwargs.items() if key != "dtype"})
         self.labels = list(labels)
         self.multi_label = multi_label
         self.top_k = top_k
         self.threshold = threshold
 
-    def call(self, logits):
+    def call(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         logits = tf.cast(logits, tf.float32)
         scores = tf.sigmoid(logits) if self.multi_label else tf.nn.softmax(logits)
         listed = min(self.top_k or len(self.labels), len(self.labels))
@@ -42,7 +47,7 @@ class RankLabels(keras.layers.Layer):
             return {"labels": names, "scores": best, "num_labels": count}
         return {"label": names[:, 0], "score": best[:, 0], "labels": names, "scores": best}
 
-    def compute_output_spec(self, logits):
+    def compute_output_spec(self, logits: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         batch, listed = logits.shape[0], min(self.top_k or len(self.labels), len(self.labels))
         ranked = {
             "labels": keras.KerasTensor((batch, listed), "string"),
@@ -53,7 +58,7 @@ class RankLabels(keras.layers.Layer):
         best = {"label": keras.KerasTensor((batch,), "string"), "score": keras.KerasTensor((batch,), "float32")}
         return {**best, **ranked}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for name in ("labels", "multi_label", "top_k", "threshold"):
             config[name] = getattr(self, name)

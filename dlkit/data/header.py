@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,20 @@ def _in_file(path: Path, source: str) -> list[str]:
     if suffix == ".npz":
         return names_in(path, source)
     if suffix in (".jsonl", ".json"):
-        found: list[str] = []
-        read_json(path, source, lambda names, hint: found.extend(names) or {})
-        return found
+        return _in_json(path, source)
     if suffix not in (".csv", ".tsv"):
         return []
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next(records_of(file, "\t" if suffix == ".tsv" else ",", source), None)
     return [name.strip() for name in first[1]] if first else []
+
+
+def _in_json(path: Path, source: str) -> list[str]:
+    found: list[str] = []
+
+    def keep(names: Sequence[str], hint: str) -> dict[str, str]:
+        found.extend(names)
+        return {}
+
+    read_json(path, source, keep)
+    return found

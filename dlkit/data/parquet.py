@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,12 @@ def read_parquet(path: Path, source: str, choose: Choose) -> tuple[dict[str, lis
 def names_of(path: Path, source: str) -> list[str]:
     """The names of a file's columns. Raises DataError where it cannot be read."""
     found: list[str] = []
-    read_parquet(path, source, lambda names, hint: found.extend(names) or {})
+
+    def keep(names: Sequence[str], hint: str) -> dict[str, str]:
+        found.extend(names)
+        return {}
+
+    read_parquet(path, source, keep)
     return found
 
 

@@ -1,9 +1,14 @@
 """A model on many rows, some at a time: memory does not grow with them."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
 from dlkit.lazy import keras, tf
 
 
-def by_parts(model, tensors, rows):
+def by_parts(model: keras.Model, tensors: Mapping[str, tf.Tensor], rows: int) -> dict[str, tf.Tensor]:
     """What a functional model makes of tensors, in a loop over so many rows at a time, at inference.
 
     Args:
@@ -21,7 +26,7 @@ def by_parts(model, tensors, rows):
         for name, spec in model.output.items()
     }
 
-    def read(start, done):
+    def read(start: tf.Tensor, done: dict[str, tf.TensorArray]) -> tuple[tf.Tensor, dict[str, tf.TensorArray]]:
         made = model({name: values[start : start + rows] for name, values in tensors.items()}, training=False)
         return start + rows, {name: part.write(start // rows, made[name]) for name, part in done.items()}
 
@@ -41,21 +46,21 @@ class ByParts(keras.layers.Layer):
         rows: the most rows at a time.
     """
 
-    def __init__(self, model, rows=32, **kwargs):
+    def __init__(self, model: keras.Model, rows: int = 32, **kwargs: Any) -> None:
         super().__init__(trainable=False, **kwargs)
         self.model, self.rows = model, rows
 
-    def call(self, tensors):
+    def call(self, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return by_parts(self.model, tensors, self.rows)
 
-    def compute_output_spec(self, tensors):
+    def compute_output_spec(self, tensors: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
         return {name: keras.KerasTensor(spec.shape, spec.dtype) for name, spec in self.model.output.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         model = keras.saving.serialize_keras_object(self.model)
         return {**super().get_config(), "model": model, "rows": self.rows}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         config.pop("trainable", None)
         return cls(keras.saving.deserialize_keras_object(config.pop("model")), **config)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from dlkit.lazy import keras, tf
 
 
@@ -18,10 +21,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Ioffe & Szegedy, 2015, arXiv:1502.03167. As in Keras, the moving variance is the biased one.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "synchronized": True})
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         if inputs.dtype != "float32" or len(inputs.shape) != 4 or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
@@ -40,22 +43,26 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             moving.assign(tf.convert_to_tensor(moving) * self.momentum + now * (1.0 - self.momentum))
         return outputs
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["synchronized"]
         return config
 
 
-def _fixed(inputs, gamma, beta, mean, variance, epsilon):
+def _fixed(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, epsilon: float
+) -> tf.Tensor:
     return tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, mean, variance, epsilon=epsilon, is_training=False)[0]
 
 
-def _over_replicas(inputs, gamma, beta, epsilon):
+def _over_replicas(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The outputs of a replica's part, and the mean and biased variance of the whole batch."""
     replica = tf.distribute.get_replica_context()
     channels = inputs.shape[-1]
 
-    def summed(*parts):
+    def summed(*parts: tf.Tensor) -> list[tf.Tensor]:
         together = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(parts, axis=0))
         return tf.split(together, [part.shape[0] for part in parts])
 
@@ -66,8 +73,10 @@ def _over_replicas(inputs, gamma, beta, epsilon):
     variance = tf.maximum(squares / count - tf.square(mean), 0.0)
 
     @tf.custom_gradient
-    def normalize(x, gamma, beta):
-        def gradient(dy):
+    def normalize(
+        x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
+        def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, ...]:
             # With mean and variance held fixed, the kernel gives dy·scale and the sums of dy·x̂ and dy ...
             dx, dgamma, dbeta, _, _ = tf.raw_ops.FusedBatchNormGradV3(
                 y_backprop=dy, x=x, scale=gamma, reserve_space_1=mean, reserve_space_2=variance, reserve_space_3=[],

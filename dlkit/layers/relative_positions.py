@@ -1,6 +1,9 @@
 """How far apart two tokens are, as attention sees it."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 from dlkit.lazy import keras, tf
 
@@ -20,19 +23,19 @@ class RelativePositions(keras.layers.Layer):
         farthest: distance from which all are one.
     """
 
-    def __init__(self, heads, both_ways, buckets=32, farthest=128, **kwargs):
+    def __init__(self, heads: int, both_ways: bool, buckets: int = 32, farthest: int = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads, self.both_ways, self.buckets, self.farthest = heads, both_ways, buckets, farthest
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.biases = self.add_weight(shape=(self.buckets, self.heads), initializer="zeros", name="biases")
 
-    def call(self, queries, keys):
+    def call(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         distance = queries[:, tf.newaxis] - keys[tf.newaxis, :]
         biases = tf.gather(tf.convert_to_tensor(self.biases), self.bucket(distance))
         return tf.transpose(biases, [2, 0, 1])[tf.newaxis]
 
-    def bucket(self, distance):
+    def bucket(self, distance: tf.Tensor) -> tf.Tensor:
         """The bucket of each distance, query minus key: int32 to int32 of the same shape."""
         buckets, first = self.buckets, 0
         if self.both_ways:
@@ -45,9 +48,9 @@ class RelativePositions(keras.layers.Layer):
         wide = tf.minimum(exact + tf.cast(share * (buckets - exact), tf.int32), buckets - 1)
         return first + tf.where(distance < exact, distance, wide)
 
-    def compute_output_spec(self, queries, keys):
+    def compute_output_spec(self, queries: keras.KerasTensor, keys: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((1, self.heads, queries.shape[0], keys.shape[0]), self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"heads": self.heads, "both_ways": self.both_ways, "buckets": self.buckets, "farthest": self.farthest}
         return {**super().get_config(), **own}

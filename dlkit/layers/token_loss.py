@@ -1,5 +1,10 @@
 """The loss of tokens in sequences of any length."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 from dlkit.lazy import keras, tf
 
 
@@ -15,23 +20,23 @@ class TokenCrossEntropy(keras.losses.Loss):
         smoothing: share of each target that is spread.
     """
 
-    def __init__(self, usual_length=1.0, smoothing=0.0, **kwargs):
+    def __init__(self, usual_length: float = 1.0, smoothing: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.usual_length, self.smoothing = float(usual_length), float(smoothing)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Ids (batch, at least steps), 0 for none, and logits (batch, steps, vocabulary) to (batch,)."""
         steps, size = tf.shape(y_pred)[1], y_pred.shape[-1]
         ids = tf.cast(y_true, tf.int32)[:, :steps]  # batches are trimmed, targets are not
         losses = _cross_entropy(tf.reshape(y_pred, [-1, size]), tf.reshape(ids, [-1]), self.smoothing)
         return tf.reduce_sum(tf.reshape(losses, tf.shape(ids)), 1) / self.usual_length
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"usual_length": self.usual_length, "smoothing": self.smoothing}
         return {**super().get_config(), **own}
 
 
-def _cross_entropy(logits, ids, smoothing):
+def _cross_entropy(logits: tf.Tensor, ids: tf.Tensor, smoothing: float) -> tf.Tensor:
     """(tokens, vocabulary) and (tokens,) to (tokens,): 0 where the id is 0.
 
     The gradient is written out: as derived it would be three arrays of the size of the logits, where one is enough.
@@ -39,7 +44,7 @@ def _cross_entropy(logits, ids, smoothing):
     size = logits.shape[-1]
 
     @tf.custom_gradient
-    def losses_of(logits):
+    def losses_of(logits: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         counts = tf.cast(ids > 0, logits.dtype)
         plain, excess = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=ids)
         losses = plain
@@ -47,7 +52,7 @@ def _cross_entropy(logits, ids, smoothing):
             true = tf.gather(logits, ids, batch_dims=1)
             losses += smoothing * (true - tf.reduce_mean(logits, 1))
 
-        def gradient(upstream):
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
             each = upstream * counts
             slope = excess * each[:, tf.newaxis]  # probabilities less one at the true id
             if smoothing:

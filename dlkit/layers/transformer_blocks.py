@@ -1,5 +1,10 @@
 """The blocks of an encoder-decoder transformer, which write token by token as they were taught in whole."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
 from dlkit.lazy import keras, layers, tf
 
 FAR = -1e9  # added to the score of a key that must not be seen: its weight is exactly 0
@@ -15,11 +20,11 @@ class Attention(layers.Layer):
         heads: number of heads; the width is a multiple of it.
     """
 
-    def __init__(self, heads, **kwargs):
+    def __init__(self, heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads = heads
 
-    def build(self, shape):
+    def build(self, shape: Any) -> None:
         width = shape[-1]
         for name, units in (("query", width), ("key_value", 2 * width), ("merge", width)):
             layer = layers.Dense(units, use_bias=name == "merge", dtype=self.dtype_policy, name=name)
@@ -27,14 +32,14 @@ class Attention(layers.Layer):
             setattr(self, name, layer)
         self._scale = (width // self.heads) ** -0.5
 
-    def keys_values(self, x):
+    def keys_values(self, x: tf.Tensor) -> list[tf.Tensor]:
         """(batch, steps, width) to keys and values, (batch, heads, steps, width / heads) each."""
         x = self.key_value(x)
         width = x.shape[-1] // 2
         split = tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], 2, self.heads, width // self.heads])
         return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
 
-    def call(self, x, keys, values, bias=None):
+    def call(self, x: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
         """What the queries of x, (batch, steps, width), find; `bias` is added to their scores and broadcast."""
         width = x.shape[-1]
         shape = tf.shape(x)
@@ -48,12 +53,12 @@ class Attention(layers.Layer):
     # Of one step at a time nothing is transposed, and one query is no matrix: oneDNN's batched product of it takes
     # longer than products and sums, which made a step of one row a third slower.
 
-    def keys_values_of_step(self, x):
+    def keys_values_of_step(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(rows, width) to keys and values, (rows, heads, 1, width / heads) each."""
         split = tf.reshape(self.key_value(x), [-1, 2, self.heads, 1, x.shape[-1] // self.heads])
         return split[:, 0], split[:, 1]
 
-    def step(self, x, keys, values, bias=None):
+    def step(self, x: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
         """What a query of each row, (rows, width), finds; `bias` as of `call`."""
         query = tf.reshape(self.query(x) * self._scale, [-1, self.heads, 1, x.shape[-1] // self.heads])
         scores = tf.cast(tf.reduce_sum(query * keys, -1), tf.float32)
@@ -62,7 +67,7 @@ class Attention(layers.Layer):
         weights = tf.cast(tf.nn.softmax(scores), values.dtype)[..., tf.newaxis]
         return self.merge(tf.reshape(tf.reduce_sum(weights * values, 2), [-1, x.shape[-1]]))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "heads": self.heads}
 
 
@@ -79,11 +84,13 @@ class TransformerBlock(layers.Layer):
         reads_memory: whether there is attention to a memory.
     """
 
-    def __init__(self, heads, hidden, dropout=0.0, reads_memory=False, **kwargs):
+    def __init__(
+        self, heads: int, hidden: int, dropout: float = 0.0, reads_memory: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.heads, self.hidden, self.dropout, self.reads_memory = heads, hidden, dropout, reads_memory
 
-    def build(self, shape):
+    def build(self, shape: Any) -> None:
         policy = self.dtype_policy
         self.attention = Attention(self.heads, dtype=policy, name="attention")
         self.norms = [layers.LayerNormalization(epsilon=1e-6, dtype=policy) for _ in range(2 + self.reads_memory)]
@@ -98,7 +105,13 @@ class TransformerBlock(layers.Layer):
             part.build((None, None, shape[-1]))
         self.outer.build((None, None, self.hidden))
 
-    def call(self, x, bias=None, memory=None, memory_bias=None):
+    def call(
+        self,
+        x: tf.Tensor,
+        bias: tf.Tensor | None = None,
+        memory: Sequence[tf.Tensor] | None = None,
+        memory_bias: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """One block: (batch, steps, width) to the same.
 
         Args:
@@ -110,10 +123,18 @@ class TransformerBlock(layers.Layer):
         normal = self.norms[0](x)
         x += self.drops[0](self.attention(normal, *self.attention.keys_values(normal), bias))
         if self.reads_memory:
-            x += self.drops[1](self.reading(self.norms[1](x), *memory, memory_bias))
+            x += self.drops[1](self.reading(self.norms[1](x), *cast("Sequence[tf.Tensor]", memory), memory_bias))
         return x + self.drops[-1](self.outer(self.inner(self.norms[-1](x))))
 
-    def step(self, x, memory, memory_bias, past, bias=None, alone=False):
+    def step(
+        self,
+        x: tf.Tensor,
+        memory: tuple[tf.Tensor, tf.Tensor],
+        memory_bias: tf.Tensor,
+        past: tuple[tf.Tensor, tf.Tensor],
+        bias: tf.Tensor | None = None,
+        alone: bool = False,
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
         """One step of a decoder's block, in answers.
 
         Args:
@@ -126,7 +147,7 @@ class TransformerBlock(layers.Layer):
             (hypotheses, width), and the keys and values of all steps so far.
         """
         normal = self.norms[0](x)
-        kept = tuple(
+        kept: tuple[tf.Tensor, tf.Tensor] = tuple(
             tf.concat([before, now], 2)
             for before, now in zip(past, self.attention.keys_values_of_step(normal), strict=True)
         )
@@ -139,7 +160,7 @@ class TransformerBlock(layers.Layer):
             x += tf.reshape(self.reading(together, *memory, memory_bias), tf.shape(x))
         return x + self.outer(self.inner(self.norms[2](x))), kept
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {
             "heads": self.heads,
             "hidden": self.hidden,

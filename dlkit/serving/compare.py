@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 ATOL, RTOL = 1e-5, 1e-4
@@ -107,6 +109,6 @@ def _tied(scores: np.ndarray, facts: dict) -> np.ndarray:
     return np.abs(np.diff(scores, axis=1)) <= tolerance(scores[:, :-1], facts)
 
 
-def _shown(value) -> str:
+def _shown(value: Any) -> str:
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.metadata
 import sys
+from typing import TYPE_CHECKING
 
 from google.protobuf import json_format
 from tensorflow import dtypes
@@ -15,11 +16,14 @@ from dlkit.serving.lint import INIT_SIGNATURE, ops_beyond_core, shape_of
 from dlkit.serving.requests import grpc_request, rest_exchange, smallest_row
 from dlkit.serving.verify import FORMAT
 
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
 _ALWAYS = {"dlkit": "dlkit", "tensorflow": "tensorflow", "keras": "keras"}
 _IF_IMPORTED = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "tensorflow_text": "tensorflow-text"}
 
 
-def build_contract(facts: dict, *, model: str, saved_model, goldens: Goldens) -> dict:
+def build_contract(facts: dict, *, model: str, saved_model: saved_model_pb2.SavedModel, goldens: Goldens) -> dict:
     """Joins the task's facts with what the written graph and the goldens say.
 
     Args:
@@ -47,7 +51,7 @@ def build_contract(facts: dict, *, model: str, saved_model, goldens: Goldens) ->
     }
 
 
-def _signature(name: str, definition, facts: dict) -> dict:
+def _signature(name: str, definition: meta_graph_pb2.SignatureDef, facts: dict) -> dict:
     inputs = {
         key: _tensor(info, facts.get("inputs", {}).get(key, {})) for key, info in sorted(definition.inputs.items())
     }
@@ -62,7 +66,7 @@ def _signature(name: str, definition, facts: dict) -> dict:
     return {"method": method, "inputs": inputs, "outputs": outputs}
 
 
-def _tensor(info, facts: dict) -> dict:
+def _tensor(info: meta_graph_pb2.TensorInfo, facts: dict) -> dict:
     return {"dtype": dtypes.as_dtype(info.dtype).name, "shape": shape_of(info), **facts}
 
 

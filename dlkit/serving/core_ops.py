@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import tensorflow as tf
 from keras.src.backend.tensorflow import core as keras_core
@@ -61,7 +62,14 @@ def slice_update(inputs: tf.Tensor, start_indices: Sequence | tf.Tensor, updates
     return tf.ensure_shape(result, inputs.shape)
 
 
-def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+def conv(
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    strides: int | Sequence[int] = 1,
+    padding: Literal["valid", "same"] = "valid",
+    data_format: Literal["channels_last", "channels_first"] | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+) -> tf.Tensor:
     """Keras's `conv`, with the cases that it compiles with XLA written as plain convolutions.
 
     Args:
@@ -83,7 +91,14 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     return tf.transpose(outputs, [0, len(space) + 1, *range(1, len(space) + 1)])
 
 
-def _grouped(inputs, kernel, groups, strides, padding, dilation_rate):
+def _grouped(
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    groups: int,
+    strides: int | Sequence[int],
+    padding: Literal["valid", "same"],
+    dilation_rate: int | Sequence[int],
+) -> tf.Tensor:
     kernel = tf.convert_to_tensor(kernel)
     parts = [
         tf.nn.convolution(part, weights, strides, padding.upper(), dilations=dilation_rate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -16,6 +17,9 @@ from dlkit.serving.requests import apis, write_warmup
 from dlkit.serving.signature import Signature, trace
 from dlkit.serving.staging import full_disk, staged_version
 from dlkit.serving.verify import run_proof
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 WARMUP_FILE = "tf_serving_warmup_requests"
 REQUEST_FILE = "request.json"  # the REST body of a real request to `serving_default`
@@ -109,7 +113,7 @@ def prepare_goldens(signature: Signature, pairs: list) -> list:
     return prepared
 
 
-def _dtype_name(value) -> str:
+def _dtype_name(value: ArrayLike) -> str:
     dtype = tf.convert_to_tensor(value).dtype if not hasattr(value, "dtype") else tf.as_dtype(value.dtype)
     return dtype.name
 
@@ -131,7 +135,7 @@ def _write_saved_model(path: pathlib.Path, signatures: list[Signature], trackabl
     _patch(path, signatures)
 
 
-def _resources(root) -> list:
+def _resources(root: tf.Module) -> list:
     kinds = tf.saved_model.experimental.TrackableResource
     return [item for item in tf.train.TrackableView(root).descendants() if isinstance(item, kinds)]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 FILE = "dlkit_goldens.npz"
 Arrays = dict[str, np.ndarray]
@@ -57,7 +60,7 @@ def _strings(data: bytes, lengths: np.ndarray) -> np.ndarray:
     return strings.reshape(lengths.shape)
 
 
-def as_array(value, dtype: str) -> np.ndarray:
+def as_array(value: ArrayLike, dtype: str) -> np.ndarray:
     """A value as the array that a signature takes: `string` is an object array of bytes, text as UTF-8."""
     if dtype != "string":
         return np.asarray(value, dtype=dtype)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tensorflow.core.framework import node_def_pb2
+    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 # What TensorFlow Serving's JSON code can turn into a tensor and back.
 REST_DTYPES = frozenset(
@@ -14,7 +19,7 @@ INIT_SIGNATURE = "__saved_model_init_op"
 _METHOD = "tensorflow/serving/"
 
 
-def read_saved_model(version_dir: pathlib.Path):
+def read_saved_model(version_dir: pathlib.Path) -> saved_model_pb2.SavedModel:
     """The SavedModel protobuf of a version directory."""
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -23,7 +28,7 @@ def read_saved_model(version_dir: pathlib.Path):
     return saved_model
 
 
-def lint(saved_model, declared_ops: list[str]) -> list[str]:
+def lint(saved_model: saved_model_pb2.SavedModel, declared_ops: list[str]) -> list[str]:
     """Lists the problems of a SavedModel: nodes, then signatures.
 
     Args:
@@ -48,7 +53,7 @@ def lint(saved_model, declared_ops: list[str]) -> list[str]:
     return problems
 
 
-def lint_nodes(graph) -> list[str]:
+def lint_nodes(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
     """Nodes that a server without Python and without XLA cannot run, or that are tied to a device."""
     xla, compiled, python, placed = set(), set(), set(), set()
     for where, node in _nodes(graph):
@@ -72,7 +77,7 @@ def lint_nodes(graph) -> list[str]:
     return [text.format(", ".join(sorted(names)[:5])) for names, text in found if names]
 
 
-def lint_signature(name: str, signature) -> list[str]:
+def lint_signature(name: str, signature: meta_graph_pb2.SignatureDef) -> list[str]:
     """Inputs and outputs that REST cannot carry or that cannot be batched."""
     from tensorflow import dtypes
 
@@ -101,7 +106,7 @@ def lint_signature(name: str, signature) -> list[str]:
     return problems
 
 
-def _lint_classify(name: str, signature) -> list[str]:
+def _lint_classify(name: str, signature: meta_graph_pb2.SignatureDef) -> list[str]:
     from tensorflow import dtypes
 
     problems = []
@@ -121,7 +126,7 @@ def _lint_classify(name: str, signature) -> list[str]:
     return problems
 
 
-def ops_beyond_core(saved_model) -> list[str]:
+def ops_beyond_core(saved_model: saved_model_pb2.SavedModel) -> list[str]:
     """The operations of a SavedModel that core TensorFlow does not have, sorted."""
     import tensorflow as tf
 
@@ -134,13 +139,13 @@ def ops_beyond_core(saved_model) -> list[str]:
     return sorted(name for name in names if not hasattr(tf.raw_ops, name) and not name.startswith("_"))
 
 
-def shape_of(tensor_info) -> list[int | None] | None:
+def shape_of(tensor_info: meta_graph_pb2.TensorInfo) -> list[int | None] | None:
     """A TensorInfo's shape: None for a free dimension, and None in place of the list for an unknown rank."""
     shape = tensor_info.tensor_shape
     return None if shape.unknown_rank else [None if dim.size < 0 else dim.size for dim in shape.dim]
 
 
-def _nodes(graph) -> Iterator:
+def _nodes(graph: meta_graph_pb2.MetaGraphDef) -> Iterator[tuple[str, node_def_pb2.NodeDef]]:
     for node in graph.graph_def.node:
         yield "", node
     for function in graph.graph_def.library.function:

@@ -12,6 +12,7 @@ import json
 import pathlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,7 +100,16 @@ def mixed_batches(single: list[tuple]) -> list[list[tuple]]:
     return batches
 
 
-def _compare(served, inputs, answers, facts, how, labels, figures, found) -> None:
+def _compare(
+    served: Served,
+    inputs: Arrays,
+    answers: Arrays,
+    facts: dict,
+    how: str,
+    labels: list[tuple[int, int]],
+    figures: dict,
+    found: list[str],
+) -> None:
     try:
         got = served(inputs)
     except Exception as error:  # whatever the graph raises is the finding
@@ -148,7 +158,7 @@ def _probe(name: str, served: Served, good: Arrays, found: list[str]) -> int:
     return len(probes) + 1
 
 
-def wrong_requests(inputs: dict, good: Arrays):
+def wrong_requests(inputs: dict, good: Arrays) -> Iterator[tuple[str, np.ndarray, str]]:
     """Yields (input, value, cure): every lower rank, one more, each fixed size off by one, a surplus row."""
     check = "check it with tf.ensure_shape at the signature's entrance"
     for key, shape in inputs.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import pathlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,11 +13,14 @@ import tensorflow as tf
 from dlkit.errors import ExportError
 from dlkit.serving.goldens import Arrays, Goldens, rows
 
+if TYPE_CHECKING:
+    from tensorflow_serving.apis import classification_pb2, predict_pb2
+
 MAX_WARMUP = 1000  # the server refuses to load a model with more
 _PER_SIGNATURE = 10
 
 
-def apis():
+def apis() -> tuple[ModuleType, ModuleType, ModuleType]:
     """The protobufs of the package `tensorflow-serving-api`.
 
     Raises:
@@ -58,7 +63,9 @@ def rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) -> di
             "response": {"predictions": predictions}}  # fmt: skip
 
 
-def grpc_request(model: str, name: str, method: str, inputs: Arrays):
+def grpc_request(
+    model: str, name: str, method: str, inputs: Arrays
+) -> predict_pb2.PredictRequest | classification_pb2.ClassificationRequest:
     """The gRPC message: a PredictRequest, or a ClassificationRequest with the parsed examples."""
     classification, predict, _ = apis()
     if method == "classify":
@@ -103,7 +110,7 @@ def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], golden
 def smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
     """The golden row with the fewest bytes of input: the one to show as an example."""
 
-    def size(item) -> int:
+    def size(item: tuple[int, int, Arrays, Arrays]) -> int:
         return sum(
             sum(map(len, array.ravel())) if array.dtype == object else array.nbytes for array in item[2].values()
         )
@@ -155,7 +162,7 @@ def _example_json(example: tf.train.Example) -> dict:
     return row
 
 
-def _json(value, text: bool):
+def _json(value: bytes | np.ndarray, text: bool) -> Any:
     if isinstance(value, bytes):
         return _text(value) if text else _b64(value)
     if np.issubdtype(value.dtype, np.floating):  # the shortest digits that give the same number, as the server writes

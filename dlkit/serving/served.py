@@ -6,12 +6,16 @@ import contextlib
 import logging
 import pathlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from dlkit.serving.goldens import Arrays
 from dlkit.serving.lint import INIT_SIGNATURE, shape_of
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf import meta_graph_pb2
 
 
 class Served:
@@ -22,7 +26,7 @@ class Served:
         outputs: the names of the outputs, sorted.
     """
 
-    def __init__(self, session: tf.compat.v1.Session, signature):
+    def __init__(self, session: tf.compat.v1.Session, signature: meta_graph_pb2.SignatureDef) -> None:
         self.inputs = {key: shape_of(info) or [] for key, info in sorted(signature.inputs.items())}
         self.outputs = sorted(signature.outputs)
         options = config_pb2.CallableOptions(

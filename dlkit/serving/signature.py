@@ -38,7 +38,7 @@ class Signature:
     method: str = "predict"
     example: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] = field(default=dict, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ExportError(
                 f"The method of signature `{self.name}` must be one of {', '.join(METHODS)}. Received: {self.method!r}."
@@ -68,7 +68,7 @@ def trace(signature: Signature) -> tf.types.experimental.ConcreteFunction:
     if isinstance(function, tf.types.experimental.PolymorphicFunction):
         function, autograph = function.python_function, True
 
-    def serve(**inputs):
+    def serve(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _named_outputs(signature, function(_checked_inputs(signature, inputs)))
 
     specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in signature.inputs.items()}
@@ -128,7 +128,7 @@ def classify_signature(serving: Signature, *, classes: str, scores: str, name: s
     """
     parse = _parser(serving)
 
-    def classify(inputs):
+    def classify(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         answers = serving.function(parse(inputs["inputs"]))
         missing = [key for key in (classes, scores) if key not in answers]
         if missing:
@@ -156,7 +156,7 @@ def examples_signature(
     """
     parse = _parser(serving, padding)
 
-    def answer(inputs):
+    def answer(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return serving.function(parse(inputs["examples"]))
 
     spec = {"examples": tf.TensorSpec([None], tf.string)}
@@ -168,7 +168,7 @@ def _parser(serving: Signature, padding: Mapping[str, float] | None = None) -> C
     features = {key: _feature(serving.name, key, spec, (padding or {}).get(key, 0))
                 for key, spec in serving.inputs.items()}  # fmt: skip
 
-    def parse(serialized):
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(serialized, features)
         return {key: tf.cast(parsed[key], spec.dtype) if parsed[key].dtype != spec.dtype else parsed[key]
                 for key, spec in serving.inputs.items()}  # fmt: skip

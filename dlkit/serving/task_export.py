@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -15,13 +16,41 @@ from dlkit.serving.export import export
 from dlkit.serving.goldens import Goldens
 from dlkit.serving.requests import classify_goldens, serialized_examples
 from dlkit.serving.signature import Signature, classify_signature, examples_signature, trace
-from dlkit.stages import chain
-
-if TYPE_CHECKING:
-    from dlkit.task import Task
+from dlkit.stages import Stages, chain
 
 
-def export_task(task: Task, directory: Path, version: int | None) -> Path:
+
+class Servable(Protocol):
+    """What is exported: a fitted task; see `dlkit.task.Task`."""
+
+    monitor: str
+    precision: Any
+    stages_: Stages
+    samples_: list[dict[str, Any]]
+    history_: dict[str, list[float]]
+    fingerprint_: dict[str, Any]
+
+    @property
+    def inputs(self) -> Mapping[str, Column]: ...
+
+    @property
+    def answer(self) -> Mapping[str, Column]: ...
+
+    @property
+    def also(self) -> Mapping[str, Column]: ...
+
+    @property
+    def knobs(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def task_name(cls) -> str: ...
+
+    def signatures(self) -> list[Signature]: ...
+
+    def answer_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]: ...
+
+
+def export_task(task: Servable, directory: Path, version: int | None) -> Path:
     """Writes and proves a version of a fitted task; see `Task.export`."""
     signatures = task_signatures(task)
     stages = [stage for stage in vars(task.stages_).values() if stage is not None]
@@ -35,7 +64,7 @@ def export_task(task: Task, directory: Path, version: int | None) -> Path:
     )
 
 
-def task_signatures(task: Task) -> list[Signature]:
+def task_signatures(task: Servable) -> list[Signature]:
     """What a task serves: raw input in; preprocessed tensors in; its own; and `tf.Example`s in: `classify`, where it
     ranks labels, or `examples`, where it reads lists."""
     serving = Signature("serving_default", task.answer_tensors, tensor_specs(task.inputs))
@@ -55,7 +84,7 @@ def _examples(raw: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.constant(serialized_examples(_arrays(raw)))
 
 
-def _tensors_signature(task: Task) -> Signature:
+def _tensors_signature(task: Servable) -> Signature:
     made = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in task.stages_.preprocess.output.items()}
     run, preprocess = chain(*task.stages_.answering()[1:]), chain(task.stages_.preprocess)
 
@@ -70,14 +99,14 @@ def _tensors_signature(task: Task) -> Signature:
     return Signature("tensors", answer, made, example=example)
 
 
-def _ranked(answer: dict[str, Column]) -> tuple[str, str] | None:
+def _ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
     for name, column in answer.items():
         if column.ranked_by:
             return name, column.ranked_by
     return None
 
 
-def _goldens(task: Task, signatures: list[Signature]) -> Goldens:
+def _goldens(task: Servable, signatures: list[Signature]) -> Goldens:
     """Each real row that the model was saved with, alone, as every signature takes it, with predict's answer."""
     rows = [
         {name: tf.constant(stack(column, [column.from_request(request[name])])) for name, column in task.inputs.items()}
@@ -104,7 +133,7 @@ def _arrays(tensors: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _facts(task: Task) -> dict[str, Any]:
+def _facts(task: Servable) -> dict[str, Any]:
     outputs: dict[str, dict[str, Any]] = {}
     for name, column in {**task.also, **task.answer}.items():
         outputs[name] = {"description": summary(type(column))}
@@ -130,7 +159,7 @@ def _facts(task: Task) -> dict[str, Any]:
     }
 
 
-def _kept_epoch(task: Task) -> dict[str, float]:
+def _kept_epoch(task: Servable) -> dict[str, float]:
     """The history of the epoch whose weights were kept."""
     monitored = task.history_.get(f"val_{task.monitor}")
     best = min if task.monitor.endswith("loss") else max

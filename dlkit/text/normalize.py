@@ -5,9 +5,13 @@ every code point, and applied in the graph as one table look-up per character. W
 character at a time (composing `e` + U+0301 into `é`) is therefore out of reach; decomposing is not.
 """
 
+from __future__ import annotations
+
 import functools
 import sys
 import unicodedata
+from collections.abc import Callable, Iterable
+from typing import Literal
 
 import numpy as np
 
@@ -57,7 +61,7 @@ IGNORABLE = (
 )
 
 
-def within(code, ranges):
+def within(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
     """Whether a code point lies in one of the (first, last) ranges."""
     for first, last in ranges:  # noqa: SIM110 -- much faster than any(), and called for every code point
         if first <= code <= last:
@@ -65,13 +69,13 @@ def within(code, ranges):
     return False
 
 
-def fold_case(text):
+def fold_case(text: str) -> str:
     """Unicode's NFKC_Casefold of a Python string."""
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return "".join(character for character in text if not within(ord(character), IGNORABLE))
 
 
-def strip_accents(text):
+def strip_accents(text: str) -> str:
     """Decomposes a Python string (NFD) and drops its nonspacing marks."""
     text = unicodedata.normalize("NFD", text)
     return "".join(character for character in text if unicodedata.category(character) != "Mn")
@@ -84,10 +88,10 @@ class CodePointTable:
         parts: function of a one-character string giving a list of (code point, kind) pairs, at most 31.
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts: Callable[[str], list[tuple[int, int]]]) -> None:
         starts = {}  # tuple of parts -> where they begin in `values`
-        values = []
-        pages = {}  # bytes of a page -> its number
+        values: list[int] = []
+        pages: dict[bytes, int] = {}  # bytes of a page -> its number
         page_of = np.zeros(UNICODE_END // PAGE, np.int32)
         # Planes 3 to 13 hold rare Han characters or nothing, 15 and 16 are private: there one page stands for all.
         for first in range(0, UNICODE_END, PAGE):
@@ -108,7 +112,7 @@ class CodePointTable:
         self.pages = np.frombuffer(b"".join(pages), np.int32)
         self.values = np.array(values, np.int32)
 
-    def __call__(self, codes):
+    def __call__(self, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Replaces code points.
 
         Args:
@@ -130,7 +134,7 @@ class CodePointTable:
         return origin, tf.where(parts == IDENTITY, tf.gather(codes, origin), parts), kinds
 
 
-def split(text, table):
+def split(text: tf.Tensor, table: CodePointTable) -> tf.RaggedTensor:
     """Splits texts into tokens as a table's kinds say.
 
     Args:
@@ -143,7 +147,7 @@ def split(text, table):
     return _split(text, table)[0]
 
 
-def split_with_origins(text, table):
+def split_with_origins(text: tf.Tensor, table: CodePointTable) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor]:
     """Splits texts as `split` does, and tells where each byte of a token came from.
 
     Args:
@@ -165,7 +169,7 @@ def split_with_origins(text, table):
     return tokens, *(tf.repeat(tf.gather(place, kept) - begin, sizes) for place in (origin, after))
 
 
-def locate(sizes, first, after):
+def locate(sizes: tf.Tensor, first: tf.Tensor, after: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Where pieces stand in the original texts.
 
     Args:
@@ -179,7 +183,9 @@ def locate(sizes, first, after):
     return tf.gather(first, ends - sizes), tf.gather(after, ends - 1)
 
 
-def _split(text, table):
+def _split(
+    text: tf.Tensor, table: CodePointTable
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     characters = tf.strings.unicode_decode(text, "UTF-8", errors="replace")
     origin, parts, kinds = table(characters.flat_values)
     row = tf.gather(tf.cast(characters.value_rowids(), tf.int32), origin)
@@ -199,7 +205,7 @@ def _split(text, table):
     return ragged, characters, origin, row, parts, kept
 
 
-def neighbour(values, distance):
+def neighbour(values: tf.Tensor, distance: Literal[1, -1]) -> tf.Tensor:
     """Shifts (n,) values so that each place holds its left (1) or right (-1) neighbour, with -1 at the border."""
     border = -tf.ones_like(values[:1])
     if distance > 0:
@@ -207,14 +213,14 @@ def neighbour(values, distance):
     return tf.concat([values[1:], border], 0)
 
 
-def resolve_apostrophes(kinds, row):
+def resolve_apostrophes(kinds: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
     """Makes apostrophes between two WORD characters of a row WORD, and all others ALONE."""
     inside = (neighbour(kinds, 1) == WORD) & (neighbour(kinds, -1) == WORD)
     inside &= (neighbour(row, 1) == row) & (neighbour(row, -1) == row)
     return tf.where(kinds == APOSTROPHE, tf.where(inside, WORD, ALONE), kinds)
 
 
-def pack(ids, max_tokens):
+def pack(ids: tf.RaggedTensor, max_tokens: int) -> dict[str, tf.Tensor]:
     """Cuts and pads rows of ids.
 
     Args:
@@ -231,10 +237,10 @@ def pack(ids, max_tokens):
 
 
 @functools.cache
-def word_table(lowercase):
+def word_table(lowercase: bool) -> CodePointTable:
     """The table of `Words`: compatibility forms (NFKC, one character at a time), lower case if asked, and kinds."""
 
-    def parts(character):
+    def parts(character: str) -> list[tuple[int, int]]:
         category = unicodedata.category(character)
         if category in ("Zs", "Zl", "Zp", "Cc") or character == "\u200b":
             return [(ord(" "), SPACE)]

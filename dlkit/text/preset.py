@@ -120,7 +120,7 @@ def _backbone_inputs(backbone: keras.Model, inputs: dict[str, keras.KerasTensor]
     return fed
 
 
-def _sequence(output):
+def _sequence(output: keras.KerasTensor | dict[str, keras.KerasTensor]) -> keras.KerasTensor:
     return output["sequence_output"] if isinstance(output, dict) else output
 
 

@@ -1,8 +1,12 @@
 """Vocabularies: counting them, holding them in a graph, and checking them."""
 
+from __future__ import annotations
+
 import collections
 import itertools
+import os
 import pathlib
+from collections.abc import Callable, Iterable, Sequence, Sized
 
 from dlkit.lazy import keras, tf
 
@@ -10,7 +14,9 @@ FIRST = 2  # id of a vocabulary's first entry: 0 is padding, 1 the unknown token
 COUNTING_BATCH = 2048  # texts split at a time while learning a vocabulary
 
 
-def count(texts, split, size, min_count=1):
+def count(
+    texts: Iterable[str], split: Callable[[tf.Tensor], tf.RaggedTensor], size: int, min_count: int = 1
+) -> list[str]:
     """The most frequent tokens of texts, most frequent first, ties in the order of the code points.
 
     Args:
@@ -29,7 +35,7 @@ def count(texts, split, size, min_count=1):
         )
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"`texts` must be an iterable of strings, not one string. Received: texts={texts!r}.")
-    counts = collections.Counter()
+    counts: collections.Counter[bytes] = collections.Counter()
     texts = iter(texts)
     while batch := list(itertools.islice(texts, COUNTING_BATCH)):
         counts.update(split(tf.constant(batch, tf.string)).flat_values.numpy().tolist())
@@ -38,7 +44,7 @@ def count(texts, split, size, min_count=1):
     return [token.decode() for _, token in sorted(frequent)[:size]]
 
 
-def read_vocabulary(path):
+def read_vocabulary(path: str | os.PathLike[str]) -> list[str]:
     """The vocabulary in a text file (UTF-8), one token a line as in BERT's `vocab.txt`: list of str."""
     # Not `splitlines`, not `strip`: a token may be a line separator or a space of another kind.
     with pathlib.Path(path).open(encoding="utf-8", newline="\n") as file:
@@ -49,7 +55,12 @@ def read_vocabulary(path):
     return tokens
 
 
-def lookup_table(keys, values, missing=-1, key_dtype=tf.string):
+def lookup_table(
+    keys: Iterable[str | bytes] | Iterable[int],
+    values: Iterable[int],
+    missing: int = -1,
+    key_dtype: tf.DType = tf.string,
+) -> tf.lookup.StaticHashTable:
     """A hash table that is saved with the graph that uses it.
 
     Args:
@@ -67,7 +78,7 @@ def lookup_table(keys, values, missing=-1, key_dtype=tf.string):
         return tf.lookup.StaticHashTable(initializer, missing)
 
 
-def check_tokenizer(vocabulary, max_tokens):
+def check_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> None:
     """Refuses a vocabulary that is not a list of distinct strings, and a `max_tokens` that is not positive."""
     if isinstance(vocabulary, (str, bytes)) or not all(isinstance(token, str) for token in vocabulary):
         raise ValueError(f"`vocabulary` must be a list of strings. Received: vocabulary={vocabulary!r:.80}.")
@@ -80,12 +91,12 @@ def check_tokenizer(vocabulary, max_tokens):
         raise ValueError(f"`max_tokens` must be a positive integer. Received: max_tokens={max_tokens!r}.")
 
 
-def first_ids(vocabulary):
+def first_ids(vocabulary: Sized) -> range:
     """Ids of a vocabulary that begins after padding and the unknown token."""
     return range(FIRST, FIRST + len(vocabulary))
 
 
-def token_specs(text, max_tokens):
+def token_specs(text: keras.KerasTensor, max_tokens: int) -> dict[str, keras.KerasTensor]:
     """The symbolic outputs of a tokenizer for symbolic (batch,) texts."""
     shape = (text.shape[0], max_tokens)
     return {

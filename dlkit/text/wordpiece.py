@@ -1,7 +1,11 @@
 """BERT's WordPiece."""
 
+from __future__ import annotations
+
 import functools
 import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,21 +19,21 @@ MOST_BYTES = 100  # longer words are unknown, as in BERT's own code
 
 
 @functools.cache
-def bert_table(lowercase, strip_accents):
+def bert_table(lowercase: bool, strip_accents: bool) -> normalize.CodePointTable:
     """BERT's basic tokenization, as a table by code point.
 
     Source: Devlin et al., 2018, arXiv:1810.04805, and google-research/bert `tokenization.py`, in the reading of
     KerasHub: case is folded (NFKC_Casefold) after the split, and format characters end a word.
     """
 
-    def kind_of(character):
+    def kind_of(character: str) -> int:
         category = unicodedata.category(character)
         if character in " \t\n\r\f" or category in ("Cc", "Cf"):
             return SPACE
         ascii_symbol = "!" <= character <= "~" and not character.isalnum()
         return ALONE if ascii_symbol or category[0] == "P" or within(ord(character), normalize.HAN) else WORD
 
-    def parts(character):
+    def parts(character: str) -> list[tuple[int, int]]:
         word, found = "", []
         for part in normalize.strip_accents(character) if strip_accents else character:
             kind = kind_of(part)
@@ -65,7 +69,14 @@ class WordPiece(keras.layers.Layer):
         strip_accents: whether to drop accents; None does as `lowercase`, like the original BERT.
     """
 
-    def __init__(self, vocabulary, max_tokens, lowercase=True, strip_accents=None, **kwargs):
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        max_tokens: int,
+        lowercase: bool = True,
+        strip_accents: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_tokenizer(vocabulary, max_tokens)
         check_special(vocabulary, max_tokens)
@@ -88,18 +99,18 @@ class WordPiece(keras.layers.Layer):
         self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """Number of ids."""
         return len(self.vocabulary)
 
-    def split(self, text):
+    def split(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
         """Words of texts, before WordPiece: (batch,) string -> (batch, (words)) ragged string."""
         return normalize.split(tf.convert_to_tensor(text, tf.string), self._table())
 
-    def _table(self):
+    def _table(self) -> normalize.CodePointTable:
         return bert_table(self.lowercase, self.lowercase if self.strip_accents is None else self.strip_accents)
 
-    def call(self, text):
+    def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         room = self.max_tokens - 2
         words = self.split(text)[:, :room]
         ids, counts = pieces_of(words.flat_values, self._first, self._cut)
@@ -109,7 +120,7 @@ class WordPiece(keras.layers.Layer):
         ends = tf.ones_like(pieces.row_lengths()[:, tf.newaxis], tf.int32)
         return normalize.pack(tf.concat([ends * self._opening, pieces, ends * self._closing], 1), self.max_tokens)
 
-    def locate(self, text):
+    def locate(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.RaggedTensor]:
         """All pieces of texts, without [CLS] and [SEP] and uncut, and where they stand.
 
         Args:
@@ -130,15 +141,15 @@ class WordPiece(keras.layers.Layer):
             for name, flat in (("ids", ids), ("starts", starts), ("ends", ends))
         }
 
-    def _cut(self, words):
+    def _cut(self, words: tf.Tensor) -> tf.Tensor:
         """Greedy longest pieces of (words,) strings: (words, pieces) int32 ids, -1 after each word's last."""
         end = tf.strings.length(words)
         ids, at = longest_piece(words, tf.zeros_like(end), self._first, self._longest_first)
 
-        def going(at, ids):
+        def going(at: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
             return tf.reduce_any((at < end) & (ids[:, -1] >= 0))
 
-        def step(at, ids):
+        def step(at: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             active = tf.where((at < end) & (ids[:, -1] >= 0))[:, 0]
             piece, after = longest_piece(
                 tf.gather(words, active), tf.gather(at, active), self._rest, self._longest_rest
@@ -157,10 +168,10 @@ class WordPiece(keras.layers.Layer):
         only_unknown = tf.one_hot(0, tf.shape(ids)[1], self._unknown, -1, dtype=tf.int32)
         return tf.where(unknown[:, tf.newaxis], only_unknown, ids)
 
-    def compute_output_spec(self, text):
+    def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         return token_specs(text, self.max_tokens)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {
             "vocabulary": self.vocabulary,
             "max_tokens": self.max_tokens,
@@ -170,7 +181,9 @@ class WordPiece(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def pieces_of(words, table, cut):
+def pieces_of(
+    words: tf.Tensor, table: tf.lookup.StaticHashTable, cut: Callable[[tf.Tensor], tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
     """The pieces of words, most of which are pieces themselves.
 
     Args:
@@ -196,7 +209,9 @@ def pieces_of(words, table, cut):
     return ids, counts
 
 
-def longest_piece(words, at, table, longest):
+def longest_piece(
+    words: tf.Tensor, at: tf.Tensor, table: tf.lookup.StaticHashTable, longest: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """The longest piece in a table that begins at a byte of each word.
 
     Args:
@@ -224,12 +239,12 @@ def longest_piece(words, at, table, longest):
     return found, tf.where(found >= 0, after, at)
 
 
-def is_continuation(token):
+def is_continuation(token: str) -> bool:
     """Whether a piece goes on a word. `##` by itself does not."""
     return token.startswith("##") and len(token) > 2
 
 
-def check_special(vocabulary, max_tokens):
+def check_special(vocabulary: Sequence[str], max_tokens: int) -> None:
     """Refuses a vocabulary without BERT's special tokens, or no room for them."""
     missing = [token for token in SPECIAL if token not in vocabulary]
     if missing:

@@ -1,11 +1,16 @@
 """Words and punctuation marks as tokens."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
 
 
-def split_words(text, lowercase):
+def split_words(text: tf.Tensor | Sequence[str], lowercase: bool) -> tf.RaggedTensor:
     """Words and punctuation marks of texts: (batch,) string -> (batch, (tokens)) ragged string."""
     return normalize.split(tf.convert_to_tensor(text, tf.string), normalize.word_table(lowercase))
 
@@ -28,7 +33,7 @@ class Words(keras.layers.Layer):
         lowercase: whether to lower the case first.
     """
 
-    def __init__(self, vocabulary, max_tokens, lowercase=True, **kwargs):
+    def __init__(self, vocabulary: Sequence[str], max_tokens: int, lowercase: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_tokenizer(vocabulary, max_tokens)
         self.vocabulary = list(vocabulary)
@@ -39,7 +44,9 @@ class Words(keras.layers.Layer):
         self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @classmethod
-    def learn(cls, texts, size, max_tokens, lowercase=True, min_count=1):
+    def learn(
+        cls, texts: Iterable[str], size: int, max_tokens: int, lowercase: bool = True, min_count: int = 1
+    ) -> Self:
         """Makes a tokenizer from the most frequent words of `texts`; ties in the order of the code points.
 
         Args:
@@ -53,19 +60,19 @@ class Words(keras.layers.Layer):
         return cls(vocabulary, max_tokens, lowercase)
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """Number of ids, padding and unknown included."""
         return len(self.vocabulary) + FIRST
 
-    def split(self, text):
+    def split(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
         """Tokens of texts: (batch,) string -> (batch, (tokens)) ragged string."""
         return split_words(text, self.lowercase)
 
-    def call(self, text):
+    def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         tokens = self.split(text)[:, : self.max_tokens]
         return normalize.pack(tokens.with_flat_values(self._table.lookup(tokens.flat_values)), self.max_tokens)
 
-    def locate(self, text):
+    def locate(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.RaggedTensor]:
         """All tokens of texts, uncut, and where they stand: `ids`, `starts`, `ends` as `WordPiece.locate` has them.
 
         Beside them `surface`: (batch, (tokens)) ragged string, the tokens in the text's own capitals.
@@ -78,9 +85,9 @@ class Words(keras.layers.Layer):
         made = {"ids": self._table.lookup(known), "starts": starts, "ends": ends, "surface": surface}
         return {name: tokens.with_flat_values(flat) for name, flat in made.items()}
 
-    def compute_output_spec(self, text):
+    def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         return token_specs(text, self.max_tokens)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"vocabulary": self.vocabulary, "max_tokens": self.max_tokens, "lowercase": self.lowercase}
         return {**super().get_config(), **own}

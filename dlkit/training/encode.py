@@ -50,7 +50,8 @@ def encode_table(task: Trainable, table: Table, windows_per_row: int = 1) -> tup
         for kept, (tensors, targets, *weights) in _encode_chunk(encode, columns, table, rows, skipped):
             told, lengths = tensors.pop(ROW, None), tensors.pop(LENGTH, None)
             origins = np.repeat(np.arange(len(kept)), windows_per_row) if told is None else told.numpy()
-            store.append((tensors, targets), [kept[origin] for origin in origins], *(weights or [None]), lengths)
+            rows_of = [kept[origin] for origin in origins]
+            store.append((tensors, targets), rows_of, weights=weights[0] if weights else None, lengths=lengths)
     if not store.rows:
         raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
     return store, skipped

@@ -11,6 +11,8 @@ Nothing is changed for one replica or under another Keras.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer as keras_trainer
@@ -50,7 +52,7 @@ def _several_workers(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
-def _symbolic_build_of_own_part(self, iterator=None, data_batch=None):
+def _symbolic_build_of_own_part(self: Any, iterator: Any = None, data_batch: Any = None) -> Any:
     if self.distribute_strategy.num_replicas_in_sync == 1 or iterator is None:
         return _symbolic_build(self, iterator, data_batch)
     batch = next(next(iter(iterator))[2])
@@ -58,7 +60,7 @@ def _symbolic_build_of_own_part(self, iterator=None, data_batch=None):
     return _symbolic_build(self, None, own)
 
 
-def _reduce_scalars(values, strategy, reduction):
+def _reduce_scalars(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> Any:
     if reduction not in ("auto", "mean") or not _several_workers(strategy):
         return _reduce(values, strategy, reduction)
     together = strategy.run(lambda *scalars: tf.stack(scalars), args=tuple(tf.nest.flatten(values)))

@@ -34,20 +34,32 @@ class Trainable(Protocol):
     optimizer: Any
     schedule: Any
     precision: Any
-    padding: Sequence[Padding]
-    frozen: str | None
-    inputs: Mapping[str, Column]
-    target: Mapping[str, Column]
     stages_: Stages
     history_: dict[str, list[float]]
     samples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
+
+    header_: list[str]
+
+    @property
+    def inputs(self) -> Mapping[str, Column]: ...
+
+    @property
+    def target(self) -> Mapping[str, Column]: ...
+
+    @property
+    def padding(self) -> Sequence[Padding]: ...
+
+    @property
+    def frozen(self) -> str | None: ...
 
     @property
     def knobs(self) -> dict[str, Any]: ...
 
     @classmethod
     def task_name(cls) -> str: ...
+
+    def declare(self, header: Sequence[str]) -> None: ...
 
     def build(self, examples: Table) -> Stages: ...
 

@@ -1,7 +1,10 @@
 """Random changes to a batch of images, a pure function of the batch, the seed and the step."""
 
+from __future__ import annotations
+
 import copy
 import functools
+from typing import Any, Literal, Self
 
 from dlkit.lazy import keras, tf
 
@@ -10,19 +13,19 @@ _FLIPS = (None, "horizontal", "vertical")
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
 def augment_images(
-    images,
-    targets,
+    images: tf.Tensor,
+    targets: tf.Tensor,
     *,
-    seed,
-    step,
-    flip=None,
-    shift=0,
-    crop=1.0,
-    rand_augment=0.0,
-    erase=0.0,
-    mixup=0.0,
-    cutmix=0.0,
-):
+    seed: int,
+    step: int | tf.Tensor,
+    flip: Literal["horizontal", "vertical"] | None = None,
+    shift: int = 0,
+    crop: float = 1.0,
+    rand_augment: float = 0.0,
+    erase: float = 0.0,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Augments a batch inside `tf.data`'s `map`; training only.
 
     The same (seed, step) gives the same result in whatever order, process or degree of parallelism steps are
@@ -68,17 +71,17 @@ class StepSeeds(keras.random.SeedGenerator):
     Keras's layers draw their seeds from `layer.generator`; with one of these in its place they keep no state.
     """
 
-    def __init__(self, seed, step):  # Keras's own constructor would create the variable
-        seed = [seed % 2**31, seed // 2**31 % 2**31]
+    def __init__(self, seed: int, step: int | tf.Tensor):  # Keras's own constructor would create the variable
+        seed = [seed % 2**31, seed // 2**31 % 2**31]  # type: ignore[assignment]
         step = tf.cast(step, tf.int64)  # an int32 of the same value would give other numbers
         self._step_seed = tf.random.experimental.stateless_fold_in(seed, step)
         self._calls = self._streams = 0
 
-    def next(self, ordered=True):
+    def next(self, ordered: bool = True) -> tf.Tensor:
         self._calls += 1
         return tf.random.experimental.stateless_fold_in(self._step_seed, self._calls)
 
-    def stream(self):
+    def stream(self) -> Self:
         """Seeds of its own for one user, so that nobody's draws depend on whether another one drew."""
         self._streams += 1
         other = copy.copy(self)
@@ -86,7 +89,7 @@ class StepSeeds(keras.random.SeedGenerator):
         return other
 
 
-def _seeded(draws, layer_class, *args, **options):
+def _seeded(draws: StepSeeds, layer_class: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
     """A Keras augmentation layer that draws from `draws`."""
     with tf.Graph().as_default():  # takes the variable of Keras's generator, forbidden inside `tf.data`'s `map`
         layer = layer_class(*args, **options)
@@ -94,7 +97,9 @@ def _seeded(draws, layer_class, *args, **options):
     return layer
 
 
-def _flip_and_shift(images, flip, shift, draws):
+def _flip_and_shift(
+    images: tf.Tensor, flip: Literal["horizontal", "vertical"] | None, shift: int, draws: StepSeeds
+) -> tf.Tensor:
     """One gather for both: six times faster than Keras's RandomFlip and RandomTranslation on 32 x 32 x 3."""
     batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
     rows = tf.range(height)[tf.newaxis, :]
@@ -115,7 +120,7 @@ def _flip_and_shift(images, flip, shift, draws):
     return tf.gather(tf.reshape(images, [-1, channels]), pixels)
 
 
-def _crop(images, smallest, draws):
+def _crop(images: tf.Tensor, smallest: float, draws: StepSeeds) -> tf.Tensor:
     batch, size = tf.shape(images)[0], images.shape[1:3]
     area = tf.random.stateless_uniform([batch], draws.next(), smallest, 1.0)
     aspect = tf.exp(tf.random.stateless_uniform([batch], draws.next(), tf.math.log(3 / 4), tf.math.log(4 / 3)))
@@ -125,7 +130,7 @@ def _crop(images, smallest, draws):
     return _cast(tf.image.crop_and_resize(images, boxes, tf.range(batch), size), images.dtype)
 
 
-def _rand_augment(images, strength, draws):
+def _rand_augment(images: tf.Tensor, strength: float, draws: StepSeeds) -> tf.Tensor:
     """Two operations for the batch. Keras's RandAugment computes all of its 11 for each one that it uses."""
     images = tf.cast(images, tf.float32)
     for _ in range(2):
@@ -135,7 +140,7 @@ def _rand_augment(images, strength, draws):
     return images
 
 
-def _operations(strength, channels, draws):
+def _operations(strength: float, channels: int, draws: StepSeeds) -> list[keras.layers.Layer]:
     """The paper's operations, its largest magnitudes times `strength`. (Keras's own turn by up to 180 degrees.)"""
     layers = keras.layers
     operations = [
@@ -155,12 +160,14 @@ def _operations(strength, channels, draws):
     return operations
 
 
-def _apply(layer, images):
+def _apply(layer: keras.layers.Layer, images: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(layer(images), images.shape)
 
 
-def _mix(images, targets, mixup, cutmix, draws):
-    def mix(layer):
+def _mix(
+    images: tf.Tensor, targets: tf.Tensor, mixup: float, cutmix: float, draws: StepSeeds
+) -> tuple[tf.Tensor, tf.Tensor]:
+    def mix(layer: keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor]:
         mixed = layer({"images": images, "labels": targets})
         return mixed["images"], mixed["labels"]
 
@@ -172,7 +179,7 @@ def _mix(images, targets, mixup, cutmix, draws):
     return tf.cond(coin < 0.5, lambda: mix(by_weight), lambda: mix(by_area))
 
 
-def _cast(images, dtype):
+def _cast(images: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     if images.dtype == dtype:
         return images
     if dtype == tf.uint8:
@@ -180,7 +187,9 @@ def _cast(images, dtype):
     return tf.cast(images, dtype)
 
 
-def _check(flip, shift, crop, rand_augment, erase, mixup, cutmix):
+def _check(
+    flip: str | None, shift: int, crop: float, rand_augment: float, erase: float, mixup: float, cutmix: float
+) -> None:
     if flip not in _FLIPS:
         raise ValueError(f"`flip` must be None, horizontal or vertical. Received: flip={flip!r}.")
     if not isinstance(shift, int) or shift < 0:

@@ -1,9 +1,16 @@
 """Random changes of an image's colours and light."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from dlkit.lazy import tf
 
+if TYPE_CHECKING:
+    from dlkit.vision.augment_images import StepSeeds
 
-def change_colour(images, strength, draws):
+
+def change_colour(images: tf.Tensor, strength: float, draws: StepSeeds) -> tf.Tensor:
     """Saturation, contrast and brightness by random factors, each image by its own.
 
     Args:

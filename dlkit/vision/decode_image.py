@@ -1,5 +1,10 @@
 """Encoded image bytes to pixels of one size, inside the graph."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
 from dlkit.lazy import keras, tf
 
 _FITS = ("stretch", "crop", "pad")
@@ -38,7 +43,16 @@ class DecodeImage(keras.layers.Layer):
     and the limit on GIFs is read from the screen size in the header.
     """
 
-    def __init__(self, height, width, channels=3, fit="stretch", max_pixels=50_000_000, with_size=False, **kwargs):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int = 3,
+        fit: Literal["stretch", "crop", "pad"] = "stretch",
+        max_pixels: int = 50_000_000,
+        with_size: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         for name, value in (("height", height), ("width", width), ("max_pixels", max_pixels)):
             if not isinstance(value, int) or value < 1:
@@ -51,13 +65,18 @@ class DecodeImage(keras.layers.Layer):
         self.fit, self.max_pixels, self.with_size = fit, max_pixels, with_size
         self._convert_input_args = False  # Keras would turn Python lists of bytes into float tensors
 
-    def call(self, image):
+    def call(self, image: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
         pixels = tf.TensorSpec((self.height, self.width, self.channels), tf.uint8)
         outputs = (pixels, tf.TensorSpec((2,), tf.int32))
         images, sizes = self.each(image, lambda pixels: (self._resize(pixels), tf.shape(pixels)[:2]), outputs)
         return {"image": images, "original_size": sizes} if self.with_size else images
 
-    def each(self, image, function, outputs):
+    def each(
+        self,
+        image: tf.Tensor,
+        function: Callable[[tf.Tensor], Any],
+        outputs: tf.TensorSpec | tuple[tf.TensorSpec, ...],
+    ) -> Any:
         """What a function makes of each file's pixels at their own size, one file after another.
 
         Args:
@@ -70,7 +89,7 @@ class DecodeImage(keras.layers.Layer):
         rows = (image, formats, sizes, tf.range(tf.size(image)))
         return tf.map_fn(lambda row: function(self._decode_row(*row)), rows, fn_output_signature=outputs)
 
-    def _decode_row(self, image, image_format, size, row):
+    def _decode_row(self, image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         """One file: () string to (its own height and width, channels) uint8."""
         known = _check(
             image_format != _UNKNOWN,
@@ -98,13 +117,13 @@ class DecodeImage(keras.layers.Layer):
             rgb = tf.ensure_shape(rgb, [None, None, 3])
         return rgb if self.channels == 3 else _grey(rgb)
 
-    def _resize(self, image):
+    def _resize(self, image: tf.Tensor) -> tf.Tensor:
         size = tf.shape(image)[:2]
         wanted = tf.constant([self.height, self.width])
         image = tf.cond(tf.reduce_all(size == wanted), lambda: image, lambda: self._fit(image, size, wanted))
         return tf.ensure_shape(image, [self.height, self.width, self.channels])
 
-    def _fit(self, image, size, wanted):
+    def _fit(self, image: tf.Tensor, size: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
         inner = wanted
         height, width = size[0], size[1]
         if self.fit == "crop":
@@ -119,20 +138,20 @@ class DecodeImage(keras.layers.Layer):
         before = (wanted - inner) // 2
         return tf.pad(image, tf.pad(tf.stack([before, wanted - inner - before], 1), [[0, 1], [0, 0]]))
 
-    def compute_output_spec(self, image):
+    def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
         pixels = keras.KerasTensor((image.shape[0], self.height, self.width, self.channels), dtype="uint8")
         if not self.with_size:
             return pixels
         return {"image": pixels, "original_size": keras.KerasTensor((image.shape[0], 2), dtype="int32")}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for name in ("height", "width", "channels", "fit", "max_pixels", "with_size"):
             config[name] = getattr(self, name)
         return config
 
 
-def pad_frame(size, height, width):
+def pad_frame(size: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Where the "pad" fit puts images of these sizes.
 
     Args:
@@ -150,7 +169,7 @@ def pad_frame(size, height, width):
     return inner, (wanted - inner) // 2
 
 
-def _read_headers(image):
+def _read_headers(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Format (batch,) int32; height and width (batch, 2) int64, meaningless for JPEG and unknown formats."""
     head = tf.io.decode_raw(image, tf.uint8, fixed_length=_HEADER_BYTES)  # pads with zeros
     formats = tf.fill([tf.shape(head)[0]], _UNKNOWN)
@@ -167,22 +186,22 @@ def _read_headers(image):
     return formats, tf.where(column == _PNG, png, tf.where(column == _GIF, gif, bmp))
 
 
-def _number(little_endian):
+def _number(little_endian: tf.Tensor) -> tf.Tensor:
     """(..., bytes) int64 in 0..255 to (...) int64."""
     return tf.reduce_sum(little_endian * [256**i for i in range(little_endian.shape[-1])], axis=-1)
 
 
-def _jpeg_size(image):
+def _jpeg_size(image: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.io.extract_jpeg_shape(image)[:2], tf.int64)
 
 
-def _decode_bmp(image):
+def _decode_bmp(image: tf.Tensor) -> tf.Tensor:
     """(h, w, 3) uint8. TensorFlow's op hands out the indices of a palette, and blue, green, red, alpha as RGBA."""
     header = tf.cast(tf.io.decode_raw(image, tf.uint8, fixed_length=54), tf.int32)
     first_colour = 14 + _number(header[14:18])
     pixels = tf.io.decode_bmp(image, channels=0)
 
-    def look_up():
+    def look_up() -> tf.Tensor:
         palette = tf.strings.substr(image, first_colour, _number(header[10:14]) - first_colour)
         palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])[:, 2::-1]
         return tf.gather(palette, tf.cast(pixels[:, :, 0], tf.int32))
@@ -190,22 +209,22 @@ def _decode_bmp(image):
     return tf.cond(tf.shape(pixels)[2] == 1, look_up, lambda: pixels[:, :, :3])
 
 
-def _grey(rgb):
+def _grey(rgb: tf.Tensor) -> tf.Tensor:
     """(h, w, 3) uint8 to (h, w, 1) uint8, the integers of Pillow's `convert("L")`."""
     luma = tf.reduce_sum(tf.cast(rgb, tf.int32) * _LUMA, axis=-1, keepdims=True)
     return tf.cast(tf.bitwise.right_shift(luma + 32768, 16), tf.uint8)
 
 
-def _share(length, numerator, denominator):
+def _share(length: tf.Tensor, numerator: int | tf.Tensor, denominator: int | tf.Tensor) -> tf.Tensor:
     """round(length * numerator / denominator) of int32 scalars, without overflow."""
     length, numerator, denominator = (tf.cast(x, tf.int64) for x in (length, numerator, denominator))
     return tf.cast((2 * length * numerator + denominator) // (2 * denominator), tf.int32)
 
 
-def _check(condition, row, reason):
+def _check(condition: tf.Tensor, row: tf.Tensor, reason: Callable[[], Sequence[str | tf.Tensor]]) -> list[tf.Tensor]:
     """Operations that fail with the reason, which is put into words only when the condition is false."""
 
-    def fail():
+    def fail() -> tf.Tensor:
         message = tf.strings.join(["image undecodable: row ", _text(row), ": ", *reason()])
         with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
             return tf.constant(False)
@@ -213,5 +232,5 @@ def _check(condition, row, reason):
     return [tf.cond(condition, lambda: True, fail)]
 
 
-def _text(number):
+def _text(number: tf.Tensor) -> tf.Tensor:
     return tf.strings.as_string(number)

@@ -1,9 +1,19 @@
 """Pretrained image backbones of KerasHub, with the preprocessing that they were trained with."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from dlkit.lazy import keras
 
+if TYPE_CHECKING:
+    import keras_hub
 
-def preset(name_or_folder, input_shape, outputs, *, dropout=0.0):
+
+def preset(
+    name_or_folder: str | Path, input_shape: tuple[int, int, int], outputs: int, *, dropout: float = 0.0
+) -> keras.Model:
     """A KerasHub backbone, its own image converter in front and a new classifier behind, as one functional model.
 
     The converter resizes to the size the weights were trained on and applies their scale and offset. A backbone
@@ -40,7 +50,9 @@ def preset(name_or_folder, input_shape, outputs, *, dropout=0.0):
     return keras.Model({"image": image}, {"logits": logits}, name="preset")
 
 
-def load_preset(name_or_folder):
+def load_preset(
+    name_or_folder: str | Path,
+) -> tuple[keras_hub.layers.ImageConverter | None, keras_hub.models.Backbone]:
     """The image converter of a preset, or None, and its backbone. Raises ValueError as `preset` does."""
     try:
         import keras_hub
@@ -67,7 +79,9 @@ def load_preset(name_or_folder):
         return None, backbone
 
 
-def _preprocess(x, converter, backbone_size):
+def _preprocess(
+    x: keras.KerasTensor, converter: keras_hub.layers.ImageConverter | None, backbone_size: tuple[int | None, ...]
+) -> keras.KerasTensor:
     """The converter's resizing, scale and offset as plain Keras layers, so that they are saved and exported."""
     size = converter.image_size if converter is not None else None
     size = size or (backbone_size if None not in backbone_size else None)
@@ -80,7 +94,7 @@ def _preprocess(x, converter, backbone_size):
     return rescaled(x, converter)
 
 
-def rescaled(x, converter):
+def rescaled(x: keras.KerasTensor, converter: keras_hub.layers.ImageConverter | None) -> keras.KerasTensor:
     """An image with the scale and offset of a converter, or None, which leaves it as it is."""
     scale, offset = (None, None) if converter is None else (converter.scale, converter.offset)
     if scale is None and offset is None:

@@ -1,9 +1,24 @@
 """Windows of images, moved, mirrored, turned and scaled: one sampling for all of it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
 from dlkit.lazy import tf
 
+if TYPE_CHECKING:
+    from dlkit.vision.augment_images import StepSeeds
 
-def sample_windows(images, matrices, centres, size, interpolation="BILINEAR", fill=0.0):
+
+def sample_windows(
+    images: tf.Tensor,
+    matrices: tf.Tensor,
+    centres: tf.Tensor,
+    size: Sequence[int],
+    interpolation: Literal["BILINEAR", "NEAREST"] = "BILINEAR",
+    fill: float = 0.0,
+) -> tf.Tensor:
     """The output's pixel at (y, x) is the input's at matrix · ((y, x) - middle of the output) + centre.
 
     Positions count from the upper left corner of the image, so that a pixel's own is half a pixel from its corner.
@@ -41,7 +56,9 @@ def sample_windows(images, matrices, centres, size, interpolation="BILINEAR", fi
     return tf.ensure_shape(sampled, [None, height, width, images.shape[-1]])
 
 
-def flip_signs(batch, flip, draws):
+def flip_signs(
+    batch: tf.Tensor, flip: Literal["none", "horizontal", "vertical", "both"], draws: StepSeeds
+) -> tf.Tensor:
     """(batch, 2) float32: -1 where y or x is to be mirrored, half of the time.
 
     Args:

@@ -1,19 +1,14 @@
 """Every task, fitted once on its sample and exported once, for all checks."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
+import knowledge
 import pytest
-from quick import ALWAYS, LEARNS
+from knowledge import ALWAYS
 
 from dlkit.data.read import read
 from dlkit.lazy import load_tensorflow
 from dlkit.tasks import find_task, task_names
 
 EPOCHS = 4
-ROOT = Path(__file__).parent.parent.parent
 load_tensorflow()
 
 
@@ -34,7 +29,7 @@ def task_class(request):
 @pytest.fixture(scope="session")
 def fitted(task_class, tmp_path_factory):
     """A task fitted on its sample, saved and exported: with `folder` and `version`."""
-    task = task_class(**{"epochs": EPOCHS, **LEARNS.get(task_class.task_name(), {})})
+    task = task_class(**{"epochs": EPOCHS, **knowledge.of(task_class.task_name()).LEARNS})
     samples = task.samples()
     task.fit(samples["train"], samples["validation"], verbose=0)
     task.folder = tmp_path_factory.mktemp("models") / task.task_name()
@@ -48,21 +43,3 @@ def rows(fitted):
     """A few of the test rows, as a table, and their answers one at a time."""
     table = read(fitted.samples()["test"], {**fitted.inputs, **fitted.target}).take(range(12))
     return table, [fitted.answers(table.take([row])) for row in range(len(table))]
-
-
-@pytest.fixture(scope="session")
-def tools():
-    folder = Path(os.environ.get("DLKIT_SERVABLE_TOOLS", ROOT.parent / "shared" / "tools" / "servable"))
-    if not (folder / "sigcheck.py").is_file():
-        pytest.skip(f"no independent loader: set DLKIT_SERVABLE_TOOLS (looked at {folder})")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def cload(tools, tmp_path_factory):
-    binary = tmp_path_factory.mktemp("cload") / "cload"
-    built = subprocess.run(
-        [tools / "build.sh", binary], env={**os.environ, "PYTHON": sys.executable}, capture_output=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
-    return binary

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from quick import ALWAYS
+from knowledge import ALWAYS, of
 
 import dlkit
 from dlkit.lazy import tf
@@ -17,26 +17,6 @@ from dlkit.tasks import find_task, task_names
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-QUICK = {
-    "image_classification": ["--network", "mlp", "--epochs", "2"],
-    "object_detection": ["--width", "8", "--image-size", "64", "--epochs", "1"],
-    "image_segmentation": ["--width", "8", "--depth", "2", "--image-size", "64", "--epochs", "1"],
-    "translation": [
-        "--width",
-        "16",
-        "--blocks",
-        "1",
-        "--vocabulary-size",
-        "400",
-        "--max-tokens",
-        "64",
-        "--epochs",
-        "1",
-    ],
-    "question_answering": ["--embedding", "16", "--units", "8", "--epochs", "1"],
-    "recommendation": ["--width", "16", "--epochs", "2"],
-    "forecasting": ["--units", "16", "--members", "1", "--epochs", "2"],
-}
 
 
 def blocks(language):
@@ -56,7 +36,7 @@ def test_every_task_has_a_recipe():
     "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in task_names()]
 )
 def test_a_recipe_goes_all_the_way(name, tmp_path):
-    done = run([sys.executable, ROOT / "apps" / f"{name}.py", *QUICK.get(name, [])], tmp_path)
+    done = run([sys.executable, ROOT / "apps" / f"{name}.py", *of(name).RECIPE], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert find_task(name).headline in done.stdout
@@ -98,4 +78,5 @@ def test_the_first_lines_of_the_readme_run(tmp_path, monkeypatch):
 
 def test_the_readme_s_knobs_are_the_tasks_own():
     written = runpy.run_path(str(ROOT / "docs" / "write_knobs.py"))
-    assert written["with_tables"](README) == README, "run: python docs/write_knobs.py"
+    for name in re.findall(r"Knobs of <code>(\w+)</code>", README):
+        assert written["table"](name) in README, "run: python docs/write_knobs.py"

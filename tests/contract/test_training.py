@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from quick import small
+from knowledge import small
 
 import dlkit
 from dlkit.data.read import read

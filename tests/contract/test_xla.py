@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from quick import small
+from knowledge import small
 
-from dlkit.data.read import read
 from dlkit.training.batches import batches_of
 from dlkit.training.compile_network import compile_network
 from dlkit.training.order import Order
@@ -20,9 +19,10 @@ def prepared(task_class):
     """A task that is ready to train on batches of a fixed size, without randomness inside the network."""
     knobs = {name: 0.0 for name in ("dropout",) if name in task_class.__dataclass_fields__}
     task = task_class(**small(task_class.task_name(), batch_size=BATCH, epochs=1, **knobs))
-    table = read(task.samples()["train"], {**task.inputs, **task.target}).take(range(STEPS * BATCH - 3))
-    start(task, table)
-    store, _ = encode(task, table, None)
+    rows = task.read(task.samples()["train"])
+    rows = rows.of(rows.table.take(range(STEPS * BATCH - 3)))
+    start(task, rows)
+    store, _ = encode(task, rows, None)
     return task, store, Order(store.rows, BATCH, task.seed, multiple=2)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from quick import STEADY, small
+from knowledge import of, small
 
 from dlkit.data.read import read
 from dlkit.serving import export
@@ -35,7 +35,7 @@ def small_task(name, **knobs):
         **{
             **usual,
             **small(name),
-            **STEADY.get(name, {}),
+            **of(name).STEADY,
             "epochs": EPOCHS,
             "patience": 1,
             "monitor": "loss",

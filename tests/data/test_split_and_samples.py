@@ -7,14 +7,14 @@ import types
 import numpy as np
 import pytest
 
-from dlkit.columns import Image, Label, Labels, Text
+from dlkit.columns import Image, Label, Text
 from dlkit.data.read import read
 from dlkit.data.split import split
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError
-from dlkit.task import Task
+from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
-from dlkit.tasks.object_detection.columns import CrowdBoxes
+from dlkit.tasks.object_detection.columns import BoxLabels, CrowdBoxes
 from dlkit.tasks.sentiment.sample import reviews
 from dlkit.vision.digits import digits
 
@@ -64,8 +64,11 @@ def test_split_of_rare_and_missing_labels():
 @pytest.mark.parametrize(
     ("target", "values"),
     [
-        ({"boxes": CrowdBoxes(), "labels": Labels()}, {"boxes": [[], [[0, 0, 1, 1]]] * 20, "labels": [[], ["a"]] * 20}),
-        ({"boxes": CrowdBoxes(), "labels": Labels()}, {"boxes": [np.zeros((0, 4))] * 40, "labels": [[]] * 40}),
+        (
+            {"boxes": CrowdBoxes(), "labels": BoxLabels()},
+            {"boxes": [[], [[0, 0, 1, 1]]] * 20, "labels": [[], ["a"]] * 20},
+        ),
+        ({"boxes": CrowdBoxes(), "labels": BoxLabels()}, {"boxes": [np.zeros((0, 4))] * 40, "labels": [[]] * 40}),
         ({"mask": Mask()}, {"mask": [np.zeros((2, 2), int)] * 4 + [np.full((2, 2), n) for n in range(36)]}),
         ({"mask": Mask()}, {"mask": [f"{n}.png" for n in range(40)]}),
     ],
@@ -73,7 +76,7 @@ def test_split_of_rare_and_missing_labels():
 def test_rows_are_held_out_without_regard_to_boxes_and_masks(target, values):
     task = types.SimpleNamespace(seed=5, target=target)
     whole = Table("rows", {"id": list(range(40)), **values}, lambda row: f"rows, index {row}", ("a", "b"))
-    rest, held = Task.hold_out(task, whole, 0.25)
+    rest, held = (rows.table for rows in Rows(task, whole).hold_out(0.25))
     # As if there were no target at all: values that happen to be alike draw no others into their part.
     _, drawn = split(Table("rows", {"id": list(range(40))}, whole.where), 0.25, seed=5)
     assert held.columns["id"] == drawn.columns["id"]

@@ -1,5 +1,10 @@
 """From scaled quantiles to a forecast in the series' own units, with its stamps."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from dlkit.lazy import keras, tf
 from dlkit.tasks.forecasting.stamps import DAY, months_later, write_stamps
 
@@ -22,11 +27,13 @@ class AnswerForecast(keras.layers.Layer):
         levels: list of float, ascending, 0.5 among them.
     """
 
-    def __init__(self, step, levels, **kwargs):
+    def __init__(self, step: Sequence[int], levels: Sequence[float], **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.step, self.levels = list(step), list(levels)
 
-    def call(self, quantiles, center, scale, origin):
+    def call(
+        self, quantiles: tf.Tensor, center: tf.Tensor, scale: tf.Tensor, origin: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         mean = tf.reduce_mean(tf.cast(quantiles, tf.float32), 1)
         mean = mean * scale[:, tf.newaxis, tf.newaxis] + center[:, tf.newaxis, tf.newaxis]
         levels = tf.broadcast_to(tf.constant(self.levels), [tf.shape(mean)[0], len(self.levels)])
@@ -38,7 +45,7 @@ class AnswerForecast(keras.layers.Layer):
             "levels": levels,
         }
 
-    def at(self, answer, horizon, levels):
+    def at(self, answer: Mapping[str, tf.Tensor], horizon: tf.Tensor, levels: tf.Tensor) -> dict[str, tf.Tensor]:
         """The answer for fewer steps and other levels: NaN and "" beyond `horizon`.
 
         Args:
@@ -66,7 +73,7 @@ class AnswerForecast(keras.layers.Layer):
             "quantiles": tf.where(there[..., tf.newaxis], quantiles, nothing),
         }
 
-    def _stamps(self, origin, horizon):
+    def _stamps(self, origin: tf.Tensor, horizon: int) -> tf.Tensor:
         months, seconds, whole = self.step
         steps = tf.range(1, horizon + 1, dtype=tf.int64)
         start = origin[:, tf.newaxis]
@@ -82,7 +89,13 @@ class AnswerForecast(keras.layers.Layer):
             dates = tf.zeros_like(dates)
         return tf.where(dates, write_stamps(stamps, time=False), write_stamps(stamps))
 
-    def compute_output_spec(self, quantiles, center, scale, origin):
+    def compute_output_spec(
+        self,
+        quantiles: keras.KerasTensor,
+        center: keras.KerasTensor,
+        scale: keras.KerasTensor,
+        origin: keras.KerasTensor,
+    ) -> dict[str, keras.KerasTensor]:
         rows, _, horizon, levels = quantiles.shape
         return {
             "ds": keras.KerasTensor((rows, horizon), "string"),
@@ -91,5 +104,5 @@ class AnswerForecast(keras.layers.Layer):
             "levels": keras.KerasTensor((rows, levels), "float32"),
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "step": self.step, "levels": self.levels}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dlkit.lazy import keras, layers, ops
 from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, naive_places
@@ -138,7 +138,7 @@ def _member(shape: Shape, units: int, dropout: float, member: int, context: Any,
 TREND = 25  # steps of the moving average, as in the paper
 
 
-def forecast_linear(shape, *, parts="last", members=1):
+def forecast_linear(shape: Shape, *, parts: Literal["last", "trend"] = "last", members: int = 1) -> keras.Model:
     """A linear map from the window to the horizon, NLinear or DLinear of Zeng et al., 2022, arXiv:2205.13504.
 
     What is known of the steps ahead adds a linear term, which starts at 0: without covariates and calendar it is the
@@ -181,11 +181,11 @@ def forecast_linear(shape, *, parts="last", members=1):
     )
 
 
-def _horizon(shape, name):
+def _horizon(shape: Shape, name: str) -> keras.layers.Layer:
     return layers.Dense(shape.horizon, kernel_initializer="zeros", dtype="float32", name=name)
 
 
-def _moving_average(values):
+def _moving_average(values: keras.KerasTensor) -> keras.KerasTensor:
     """The mean around each step, the ends repeated: (batch, window)."""
     before, after = (TREND - 1) // 2, TREND // 2
     first, last = ops.repeat(values[:, :1], before, 1), ops.repeat(values[:, -1:], after, 1)
@@ -193,7 +193,7 @@ def _moving_average(values):
     return ops.average_pool(padded[..., None], TREND, 1)[..., 0]
 
 
-def forecast_mlp(shape, *, recent, members=1, units=64, dropout=0.1):
+def forecast_mlp(shape: Shape, *, recent: int, members: int = 1, units: int = 64, dropout: float = 0.1) -> keras.Model:
     """A dense encoder of the newest values, and a decoder of each step with what is known of it.
 
     After TiDE (Das et al., 2023, arXiv:2304.08424), whose temporal decoder reads the covariates of each step; what it
@@ -208,7 +208,7 @@ def forecast_mlp(shape, *, recent, members=1, units=64, dropout=0.1):
         keras.Model; see `forecaster`.
     """
 
-    def context(inputs, member):
+    def context(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
         start = shape.window - recent
         parts = [inputs["values"][:, start:], ops.cast(inputs["there"][:, start:], "float32")]
         parts.append(Calendar(0, 0, shape.step, name=f"calendar_now_{member}")(inputs["origin"])[:, 0])
@@ -226,7 +226,15 @@ def forecast_mlp(shape, *, recent, members=1, units=64, dropout=0.1):
 CELLS = {"lstm": layers.LSTM, "gru": layers.GRU}
 
 
-def forecast_rnn(shape, *, recent, cell="gru", members=1, units=64, dropout=0.1):
+def forecast_rnn(
+    shape: Shape,
+    *,
+    recent: int,
+    cell: str = "gru",
+    members: int = 1,
+    units: int = 64,
+    dropout: float = 0.1,
+) -> keras.Model:
     """An LSTM (Hochreiter and Schmidhuber, 1997) or GRU (Cho et al., 2014) over the newest steps, whose last state is
     the context.
 
@@ -240,7 +248,7 @@ def forecast_rnn(shape, *, recent, cell="gru", members=1, units=64, dropout=0.1)
         keras.Model; see `forecaster`.
     """
 
-    def context(inputs, member):
+    def context(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
         x = features_of_history(inputs, shape, recent, member)
         # cuDNN's kernels do not run elsewhere, and an export must.
         return layers.Dropout(dropout)(CELLS[cell](units, use_cudnn=False, name=f"{cell}_{member}")(x))
@@ -248,7 +256,9 @@ def forecast_rnn(shape, *, recent, cell="gru", members=1, units=64, dropout=0.1)
     return forecaster(shape, members, units, dropout, f"forecast_{cell}", context)
 
 
-def forecast_tcn(shape, *, recent, members=1, units=64, kernel=3, dropout=0.1):
+def forecast_tcn(
+    shape: Shape, *, recent: int, members: int = 1, units: int = 64, kernel: int = 3, dropout: float = 0.1
+) -> keras.Model:
     """Dilated causal convolutions over the newest steps, in residual blocks until the last one sees them all.
 
     Source: Bai et al., 2018, arXiv:1803.01271, with layer normalization in place of weight normalization.
@@ -263,7 +273,7 @@ def forecast_tcn(shape, *, recent, members=1, units=64, kernel=3, dropout=0.1):
         keras.Model; see `forecaster`.
     """
 
-    def context(inputs, member):
+    def context(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
         x = layers.Dense(units, name=f"lift_{member}")(features_of_history(inputs, shape, recent, member))
         dilation, seen = 1, 1
         while seen < recent:
@@ -280,7 +290,16 @@ def forecast_tcn(shape, *, recent, members=1, units=64, kernel=3, dropout=0.1):
     return forecaster(shape, members, units, dropout, "forecast_tcn", context)
 
 
-def forecast_transformer(shape, *, recent, members=1, units=64, heads=4, blocks=2, dropout=0.1):
+def forecast_transformer(
+    shape: Shape,
+    *,
+    recent: int,
+    members: int = 1,
+    units: int = 64,
+    heads: int = 4,
+    blocks: int = 2,
+    dropout: float = 0.1,
+) -> keras.Model:
     """Self-attention over patches of the newest steps, as PatchTST of Nie et al., 2023, arXiv:2211.14730.
 
     A patch is a sixteenth of what is read, and not shorter than 2 steps; they do not overlap. The patches of all
@@ -299,7 +318,7 @@ def forecast_transformer(shape, *, recent, members=1, units=64, heads=4, blocks=
     patch = max(2, recent // 16)
     count = -(-recent // patch)
 
-    def context(inputs, member):
+    def context(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
         x = features_of_history(inputs, shape, recent, member)
         x = layers.ZeroPadding1D((count * patch - recent, 0))(x)
         x = layers.Reshape((count, patch * x.shape[-1]))(x)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dlkit.lazy import keras, ops
+from collections.abc import Sequence
+from typing import Any
+
+from dlkit.lazy import keras, ops, tf
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -16,20 +19,22 @@ class OrderedQuantiles(keras.layers.Layer):
         below: how many quantiles are below the median.
     """
 
-    def __init__(self, below, **kwargs):
+    def __init__(self, below: int, **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.below = below
 
-    def call(self, median, widths):
+    def call(self, median: tf.Tensor, widths: tf.Tensor) -> tf.Tensor:
         widths = ops.softplus(widths)
         median = ops.expand_dims(median, -1)
         lower = ops.flip(ops.cumsum(ops.flip(widths[..., : self.below], -1), -1), -1)
         return ops.concatenate([median - lower, median, median + ops.cumsum(widths[..., self.below :], -1)], -1)
 
-    def compute_output_shape(self, median_shape, widths_shape):
+    def compute_output_shape(
+        self, median_shape: tuple[int | None, ...], widths_shape: tuple[Any, ...]
+    ) -> tuple[int | None, ...]:
         return (*median_shape, widths_shape[-1] + 1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "below": self.below}
 
 
@@ -44,11 +49,11 @@ class Pinball(keras.losses.Loss):
         levels: list of float, between 0 and 1.
     """
 
-    def __init__(self, levels, name="pinball", **kwargs):
+    def __init__(self, levels: Sequence[float], name: str = "pinball", **kwargs: Any):
         super().__init__(name=name, **{"dtype": "float32", **kwargs})
         self.levels = list(levels)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         known = ops.logical_not(ops.isnan(y_true))
         truth = ops.where(known, y_true, 0.0)[:, None, :, None]
         weight = ops.cast(known, "float32")[:, None, :, None]
@@ -59,5 +64,5 @@ class Pinball(keras.losses.Loss):
         rows = ops.maximum(ops.sum(weight, axis=(1, 2, 3)), 1.0)
         return ops.sum(loss, axis=(1, 2, 3)) / (rows * float(len(self.levels)) * ops.cast(shape[1], "float32"))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": self.levels}

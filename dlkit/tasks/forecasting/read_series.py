@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 import numpy as np
 
 from dlkit.lazy import keras, tf
@@ -39,7 +42,18 @@ class ReadSeries(keras.layers.Layer):
         static: dict of each static covariate's names, or of [mean, deviation] under "" for numbers.
     """
 
-    def __init__(self, window, horizon, step, fill="last", typical=0.1, past=None, known=None, static=None, **kwargs):
+    def __init__(
+        self,
+        window: int,
+        horizon: int,
+        step: Sequence[int],
+        fill: Literal["last", "linear", "mean"] = "last",
+        typical: float = 0.1,
+        past: Mapping[str, Mapping[str, float]] | None = None,
+        known: Mapping[str, Mapping[str, float]] | None = None,
+        static: Mapping[str, list[str] | dict[str, float]] | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.window, self.horizon, self.step = window, horizon, list(step)
         self.fill, self.typical = fill, typical
@@ -47,14 +61,16 @@ class ReadSeries(keras.layers.Layer):
         self._convert_input_args = False  # Keras knows no string tensors
 
     @property
-    def static_width(self):
+    def static_width(self) -> int:
         """How many features the static covariates make."""
         return sum(1 if isinstance(names, dict) else len(names) for names in self.static.values())
 
-    def call(self, inputs):
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return self.scaled(self.grid(inputs, self.horizon))
 
-    def grid(self, inputs, ahead, training=False):
+    def grid(
+        self, inputs: Mapping[str, tf.Tensor], ahead: int | tf.Tensor, training: bool = False
+    ) -> dict[str, tf.Tensor]:
         """The window as it is given, NaN where nothing is: `y`, `past`, `known`, of `ahead` steps more, `origin`,
         `static`.
 
@@ -92,7 +108,7 @@ class ReadSeries(keras.layers.Layer):
             made["static"] = tf.concat([self._static(inputs[name], names) for name, names in self.static.items()], 1)
         return made
 
-    def scaled(self, raw):
+    def scaled(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What `call` returns, of what `grid` does, or of windows cut from it."""
         y = raw["y"]
         there = tf.math.is_finite(y)
@@ -118,11 +134,11 @@ class ReadSeries(keras.layers.Layer):
         }
         return {name: tf.ensure_shape(made[name], shape) for name, shape in self._shapes().items()}
 
-    def _covariates(self):
+    def _covariates(self) -> dict[str, Mapping[str, Mapping[str, float]]]:
         """The facts of those that change with time, of the kinds that there are."""
         return {kind: facts for kind, facts in (("known", self.known), ("past", self.past)) if facts}
 
-    def _positions(self, ds, real):
+    def _positions(self, ds: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         months, _, whole = self.step
         if whole:
             formed = tf.strings.regex_full_match(ds, r"-?\d{1,18}")
@@ -144,11 +160,13 @@ class ReadSeries(keras.layers.Layer):
         year, month, _ = civil(tf.math.floordiv(seconds, 86_400))
         return seconds, year * 12 + month - 1
 
-    def _unit(self):
+    def _unit(self) -> str:
         months, seconds, whole = self.step
         return f"{months} months" if months else f"{seconds} seconds" if seconds else f"{whole}"
 
-    def _placed(self, values, place, there, name, longer=False):
+    def _placed(
+        self, values: tf.Tensor, place: tf.Tensor, there: tf.Tensor, name: str, longer: bool = False
+    ) -> tf.Tensor:
         """Values at their places of the window: (batch, window), NaN elsewhere; of several the mean."""
         rows, length = tf.shape(place)[0], tf.shape(place)[1]
         _enough(values, length, name, "at least as many values as `ds` has stamps")
@@ -165,7 +183,9 @@ class ReadSeries(keras.layers.Layer):
         counts = tf.scatter_nd(at, tf.ones_like(at[:, 0], tf.float32), shape)
         return tf.where(counts > 0, sums / tf.maximum(counts, 1.0), np.nan)
 
-    def _ahead(self, values, count, ahead, name, training):
+    def _ahead(
+        self, values: tf.Tensor, count: tf.Tensor, ahead: int | tf.Tensor, name: str, training: bool
+    ) -> tf.Tensor:
         """A covariate's values of the steps after the history: (batch, ahead)."""
         places = count[:, tf.newaxis] + tf.range(ahead)
         padded = tf.pad(values, [[0, 0], [0, ahead]], constant_values=np.nan)
@@ -177,14 +197,14 @@ class ReadSeries(keras.layers.Layer):
         return future
 
     @staticmethod
-    def _static(text, names):
+    def _static(text: tf.Tensor, names: list[str] | dict[str, float]) -> tf.Tensor:
         if not isinstance(names, dict):
             return tf.cast(text[:, tf.newaxis] == tf.constant(list(names)), tf.float32)
         formed = tf.strings.regex_full_match(text, r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
         number = tf.strings.to_number(tf.where(formed, text, "0"))
         return tf.where(formed, (number - names["mean"]) / names["deviation"], 0.0)[:, tf.newaxis]
 
-    def _shapes(self, rows=None):
+    def _shapes(self, rows: int | None = None) -> dict[str, tuple[int | None, ...]]:
         covariates = {
             "known": (rows, self.window + self.horizon, len(self.known)),
             "past": (rows, self.window, len(self.past)),
@@ -197,33 +217,33 @@ class ReadSeries(keras.layers.Layer):
             **dict.fromkeys(("origin", "center", "scale", "given"), (rows,)),
         }
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
         kinds = {"there": "uint8", "origin": "int64", "given": "int32"}
         shapes = self._shapes(inputs["ds"].shape[0])
         return {name: keras.KerasTensor(shape, kinds.get(name, "float32")) for name, shape in shapes.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = ("window", "horizon", "step", "fill", "typical", "past", "known", "static")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
-def _standard(values, facts):
+def _standard(values: tf.Tensor, facts: Mapping[str, Mapping[str, float]]) -> tf.Tensor:
     mean = tf.constant([fact["mean"] for fact in facts.values()], tf.float32)
     deviation = tf.constant([fact["deviation"] for fact in facts.values()], tf.float32)
     return tf.where(tf.math.is_finite(values), (values - mean) / deviation, 0.0)
 
 
-def _refuse(wrong, texts, message):
+def _refuse(wrong: tf.Tensor, texts: tf.Tensor, message: str) -> None:
     cells = tf.where(wrong)
     first = tf.cond(tf.size(cells) > 0, lambda: tf.gather_nd(texts, cells[0]), lambda: tf.constant(""))
     tf.debugging.Assert(tf.logical_not(tf.reduce_any(wrong)), [message, first])
 
 
-def _refuse_number(wrong, message):
+def _refuse_number(wrong: tf.Tensor, message: str) -> None:
     tf.debugging.Assert(tf.logical_not(tf.reduce_any(wrong)), [message])
 
 
-def _enough(values, count, name, expected):
+def _enough(values: tf.Tensor, count: tf.Tensor, name: str, expected: str) -> None:
     length = tf.shape(values)[1]
     tf.debugging.Assert(length >= count, [f"`{name}` must have {expected},", count, ". Received:", length])
 
@@ -231,7 +251,7 @@ def _enough(values, count, name, expected):
 METHODS = ("last", "linear", "mean")
 
 
-def fill_gaps(values, there, method):
+def fill_gaps(values: tf.Tensor, there: tf.Tensor, method: Literal["last", "linear", "mean"]) -> tf.Tensor:
     """Fills in a window what is missing after its first value: nothing that comes later than the window counts.
 
     Args:
@@ -260,11 +280,11 @@ def fill_gaps(values, there, method):
     return tf.where(between, filled + share * (next_value - filled), filled)
 
 
-def _running_maximum(numbers):
+def _running_maximum(numbers: tf.Tensor) -> tf.Tensor:
     """The largest number so far of each row: (batch, steps) int32, by doubling strides."""
     steps = tf.shape(numbers)[1]
 
-    def wider(stride, made):
+    def wider(stride: tf.Tensor, made: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         shifted = tf.pad(made, [[0, 0], [stride, 0]], constant_values=-1)[:, :steps]
         return stride * 2, tf.maximum(made, shifted)
 

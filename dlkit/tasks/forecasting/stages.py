@@ -12,6 +12,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages, chain
+from dlkit.tasks.forecasting.rows import Windows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -27,7 +28,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     from dlkit.tasks.forecasting.networks import Shape
     from dlkit.tasks.forecasting.read_series import ReadSeries
 
-    windows = task.windows(examples)
+    windows = Windows(examples, task.stamps, task.step(examples))
     step = windows.step
     longest = max(sum(windows.lengths(row)) for row in range(len(examples)))
     task.step_ = [step.months, step.seconds, step.whole]

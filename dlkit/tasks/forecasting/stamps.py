@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from dlkit.lazy import keras, tf
 
@@ -11,7 +13,7 @@ _FORM = r"\d{4}-\d{2}(-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?)?"
 _REST = "0000-01-01 00:00:00"  # what a shorter stamp leaves out
 
 
-def parse_stamps(texts):
+def parse_stamps(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Stamps in ISO 8601, `2016-10`, `2016-10-01` or with `13:00` or `13:00:05`, as seconds since 1970.
 
     Args:
@@ -26,7 +28,7 @@ def parse_stamps(texts):
     rest = tf.strings.substr(tf.fill(tf.shape(texts), _REST), length, len(_REST) - length)
     texts = tf.strings.join([tf.strings.substr(texts, tf.zeros_like(length), length), rest])
 
-    def number(start, size):
+    def number(start: int, size: int) -> tf.Tensor:
         return tf.strings.to_number(tf.strings.substr(texts, start, size), tf.int64)
 
     year, month, day = number(0, 4), number(5, 2), number(8, 2)
@@ -38,7 +40,7 @@ def parse_stamps(texts):
     return tf.where(valid, days * DAY + hour * 3600 + minute * 60 + second, 0), valid
 
 
-def write_stamps(seconds, time=True):
+def write_stamps(seconds: tf.Tensor, time: bool = True) -> tf.Tensor:
     """Seconds since 1970, int64 of any shape, as `2016-10-01 13:00:00`, or without `time` as `2016-10-01`."""
     days, left = tf.math.floordiv(seconds, DAY), tf.math.floormod(seconds, DAY)
     year, month, day = civil(days)
@@ -48,7 +50,7 @@ def write_stamps(seconds, time=True):
     return tf.strings.join(parts)
 
 
-def days_of(year, month, day):
+def days_of(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
     """Days since 1970 of dates: int64 of one shape."""
     year = year - tf.cast(month <= 2, tf.int64)
     era = tf.math.floordiv(year, 400)
@@ -57,7 +59,7 @@ def days_of(year, month, day):
     return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
 
 
-def civil(days):
+def civil(days: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Year, month and day of the month, from 1, of days since 1970: int64 of any shape."""
     days = days + 719_468
     era = tf.math.floordiv(days, 146_097)
@@ -69,7 +71,7 @@ def civil(days):
     return year + era * 400 + tf.cast(month <= 2, tf.int64), month, of_year - (153 * place + 2) // 5 + 1
 
 
-def months_later(seconds, months):
+def months_later(seconds: tf.Tensor, months: tf.Tensor) -> tf.Tensor:
     """The stamps so many months later, on the same day, or on the last one if it is the last or is missing there."""
     days, left = tf.math.floordiv(seconds, DAY), tf.math.floormod(seconds, DAY)
     year, month, day = civil(days)
@@ -81,14 +83,14 @@ def months_later(seconds, months):
     return days_of(year, month, day) * DAY + left
 
 
-def _length(year, month):
+def _length(year: tf.Tensor, month: tf.Tensor) -> tf.Tensor:
     """Days of a month."""
     after = tf.cast(month == 12, tf.int64)
     first = tf.ones_like(month)
     return days_of(year + after, month + 1 - 12 * after, first) - days_of(year, month, first)
 
 
-def _digits(numbers, width):
+def _digits(numbers: tf.Tensor, width: int) -> tf.Tensor:
     return tf.strings.as_string(numbers, width=width, fill="0")
 
 
@@ -109,11 +111,11 @@ class Calendar(keras.layers.Layer):
         step: [months, seconds, whole numbers] from one stamp to the next, one of them not 0.
     """
 
-    def __init__(self, first, last, step, **kwargs):
+    def __init__(self, first: int, last: int, step: Sequence[int], **kwargs: Any):
         super().__init__(**kwargs)
         self.first, self.last, self.step = first, last, list(step)
 
-    def call(self, origin):
+    def call(self, origin: tf.Tensor) -> tf.Tensor:
         months, seconds, whole = self.step
         steps = tf.range(self.first, self.last + 1, dtype=tf.int64)
         if whole or months >= 12:
@@ -136,7 +138,7 @@ class Calendar(keras.layers.Layer):
         return tf.concat(parts, -1)
 
     @property
-    def features(self):
+    def features(self) -> int:
         """How many."""
         months, seconds, whole = self.step
         if whole or months >= 12:
@@ -146,13 +148,13 @@ class Calendar(keras.layers.Layer):
             count += (7 if seconds < 7 * DAY else 0) + (26 if seconds < DAY else 0)
         return count
 
-    def compute_output_spec(self, origin):
+    def compute_output_spec(self, origin: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((origin.shape[0], self.last - self.first + 1, self.features), "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "first": self.first, "last": self.last, "step": self.step}
 
 
-def _waves(share, harmonic):
+def _waves(share: tf.Tensor, harmonic: int) -> list[tf.Tensor]:
     angle = 2.0 * math.pi * harmonic * share
     return [tf.sin(angle)[..., tf.newaxis], tf.cos(angle)[..., tf.newaxis]]

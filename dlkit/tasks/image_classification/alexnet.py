@@ -1,9 +1,21 @@
 """AlexNet, in one tower."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
 from dlkit.lazy import keras
 
 
-def alexnet(input_shape, outputs, *, filters=(64, 192, 384, 256, 256), dense_units=(4096, 4096), dropout=0.5):
+def alexnet(
+    input_shape: tuple[int, int, int],
+    outputs: int,
+    *,
+    filters: Sequence[int] = (64, 192, 384, 256, 256),
+    dense_units: Sequence[int] = (4096, 4096),
+    dropout: float = 0.5,
+) -> keras.Model:
     """Five convolutions and two hidden dense layers.
 
     Krizhevsky et al., 2012, in the one-tower form of Krizhevsky, 2014, arXiv:1404.5997: no local response
@@ -47,7 +59,9 @@ def alexnet(input_shape, outputs, *, filters=(64, 192, 384, 256, 256), dense_uni
     return keras.Model({"image": image}, {"logits": logits}, name="alexnet")
 
 
-def _conv(filters, kernel, name, strides=1, padding="same"):
+def _conv(
+    filters: int, kernel: int, name: str, strides: int = 1, padding: Literal["same", "valid"] = "same"
+) -> keras.layers.Layer:
     return keras.layers.Conv2D(
         filters, kernel, strides, padding, activation="relu", kernel_initializer="he_normal", name=name
     )

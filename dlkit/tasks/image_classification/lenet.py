@@ -1,18 +1,23 @@
 """LeNet-5, the first convolutional network in wide use."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
 from dlkit.lazy import keras
 
 
 def lenet(
-    input_shape,
-    outputs,
+    input_shape: tuple[int, int, int],
+    outputs: int,
     *,
-    filters=(6, 16),
-    dense_units=(120, 84),
-    activation="relu",
-    pooling="max",
-    dropout=0.0,
-):
+    filters: Sequence[int] = (6, 16),
+    dense_units: Sequence[int] = (120, 84),
+    activation: str = "relu",
+    pooling: Literal["max", "average"] = "max",
+    dropout: float = 0.0,
+) -> keras.Model:
     """Convolutions of 5 x 5, each followed by pooling, then dense layers.
 
     LeCun et al., 1998, "Gradient-based learning applied to document recognition", figure 2, with the sizes of its

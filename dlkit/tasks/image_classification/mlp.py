@@ -1,9 +1,20 @@
 """A multilayer perceptron over pixels."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from dlkit.lazy import keras
 
 
-def mlp(input_shape, outputs, *, widths=(512, 256), activation="relu", dropout=0.0):
+def mlp(
+    input_shape: tuple[int, int, int],
+    outputs: int,
+    *,
+    widths: Sequence[int] = (512, 256),
+    activation: str = "relu",
+    dropout: float = 0.0,
+) -> keras.Model:
     """Dense layers over the flattened image.
 
     Args:

@@ -1,5 +1,10 @@
 """Residual networks: the small ones for 28 to 64 pixels, and the ones for photographs."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from dlkit.layers.fused_batch_norm import FusedBatchNormalization
 from dlkit.lazy import keras
 
@@ -7,7 +12,9 @@ _BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 _BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
-def resnet(input_shape, outputs, *, depth=None, dropout=0.0):
+def resnet(
+    input_shape: tuple[int, int, int], outputs: int, *, depth: int | None = None, dropout: float = 0.0
+) -> keras.Model:
     """The residual network of the usual depth for the size of the image.
 
     Below 64 pixels on the shorter side this is `cifar_resnet`: with its own defaults if `depth` is None, or with depth
@@ -22,7 +29,7 @@ def resnet(input_shape, outputs, *, depth=None, dropout=0.0):
                 "`depth` must be 6n + 2 (8, 14, 20, 32, ...) for images below 64 pixels. "
                 f"Received: depth={depth}, input_shape={tuple(input_shape)}."
             )
-        paper = {"widths": (16, 32, 64), "stem_widths": (16,), "stem_stride": 1, "pool_shortcut": False}
+        paper: dict[str, Any] = {"widths": (16, 32, 64), "stem_widths": (16,), "stem_stride": 1, "pool_shortcut": False}
         return cifar_resnet(input_shape, outputs, blocks=(depth // 6,) * 3, dropout=dropout, **paper)
     depth = 18 if depth is None else depth
     blocks = {**_BASIC, **_BOTTLENECK}.get(depth)
@@ -35,19 +42,19 @@ def resnet(input_shape, outputs, *, depth=None, dropout=0.0):
 
 
 def cifar_resnet(
-    input_shape,
-    outputs,
+    input_shape: tuple[int, int, int],
+    outputs: int,
     *,
-    blocks=(1, 1, 1),
-    widths=(32, 64, 128),
-    stem_widths=(16, 32),
-    stem_kernel=3,
-    stem_stride=2,
-    pool_shortcut=True,
-    preactivation=False,
-    zero_residual=False,
-    dropout=0.0,
-):
+    blocks: Sequence[int] = (1, 1, 1),
+    widths: Sequence[int] = (32, 64, 128),
+    stem_widths: Sequence[int] = (16, 32),
+    stem_kernel: int = 3,
+    stem_stride: int = 2,
+    pool_shortcut: bool = True,
+    preactivation: bool = False,
+    zero_residual: bool = False,
+    dropout: float = 0.0,
+) -> keras.Model:
     """Stages of pairs of 3 x 3 convolutions, made for images of 28 to 64 pixels.
 
     He et al., 2015, arXiv:1512.03385, section 4.2. The defaults are smaller and wider than the paper's, for training
@@ -83,7 +90,7 @@ def cifar_resnet(
         x = _conv(width, stem_kernel, f"stem_conv_{number}", stem_stride if last else 1)(x)
         if not (last and preactivation):
             x = _norm_relu(x, f"stem_conv_{number}")
-    block = _preactivation_block if preactivation else _basic_block
+    block: Callable[..., keras.KerasTensor] = _preactivation_block if preactivation else _basic_block
     for stage, (depth, width) in enumerate(zip(blocks, widths, strict=True), 1):
         for number in range(1, depth + 1):
             stride = 2 if stage > 1 and number == 1 else 1
@@ -94,15 +101,15 @@ def cifar_resnet(
 
 
 def imagenet_resnet(
-    input_shape,
-    outputs,
+    input_shape: tuple[int, int, int],
+    outputs: int,
     *,
-    blocks=(3, 4, 6, 3),
-    widths=(64, 128, 256, 512),
-    bottleneck=True,
-    zero_residual=False,
-    dropout=0.0,
-):
+    blocks: Sequence[int] = (3, 4, 6, 3),
+    widths: Sequence[int] = (64, 128, 256, 512),
+    bottleneck: bool = True,
+    zero_residual: bool = False,
+    dropout: float = 0.0,
+) -> keras.Model:
     """Four stages behind a stem that divides height and width by four, made for photographs.
 
     He et al., 2015, arXiv:1512.03385, table 1; the defaults are ResNet-50. 25,557,032 trainable parameters at three
@@ -128,7 +135,7 @@ def imagenet_resnet(
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_minus_one_one")(image)
     x = _norm_relu(_conv(widths[0], 7, "stem_conv", 2)(x), "stem")
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
-    block = _bottleneck_block if bottleneck else _basic_block
+    block: Callable[..., keras.KerasTensor] = _bottleneck_block if bottleneck else _basic_block
     for stage, (depth, width) in enumerate(zip(blocks, widths, strict=True), 1):
         for number in range(1, depth + 1):
             stride = 2 if stage > 1 and number == 1 else 1
@@ -136,12 +143,12 @@ def imagenet_resnet(
     return _classifier(image, x, outputs, dropout, "imagenet_resnet")
 
 
-def batch_norm(name, gamma="ones"):
+def batch_norm(name: str, gamma: str = "ones") -> FusedBatchNormalization:
     """Batch normalisation over the global batch, so that the loss does not depend on the number of replicas."""
     return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, name=name)
 
 
-def _check_stages(blocks, widths):
+def _check_stages(blocks: Sequence[int], widths: Sequence[int]) -> None:
     if not blocks or len(blocks) != len(widths) or min(blocks) < 1 or min(widths) < 1:
         raise ValueError(
             "`blocks` and `widths` must be positive, one of each for each stage. "
@@ -149,7 +156,9 @@ def _check_stages(blocks, widths):
         )
 
 
-def _basic_block(x, width, stride, name, zero_residual, pool_shortcut=False):
+def _basic_block(
+    x: keras.KerasTensor, width: int, stride: int, name: str, zero_residual: bool, pool_shortcut: bool = False
+) -> keras.KerasTensor:
     shortcut = x
     if stride > 1 or x.shape[-1] != width:
         shortcut = batch_norm(f"{name}_shortcut_norm")(_project(x, width, stride, name, pool_shortcut))
@@ -160,7 +169,9 @@ def _basic_block(x, width, stride, name, zero_residual, pool_shortcut=False):
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
-def _bottleneck_block(x, width, stride, name, zero_residual):
+def _bottleneck_block(
+    x: keras.KerasTensor, width: int, stride: int, name: str, zero_residual: bool
+) -> keras.KerasTensor:
     shortcut = x
     if stride > 1 or x.shape[-1] != 4 * width:
         shortcut = batch_norm(f"{name}_shortcut_norm")(_project(x, 4 * width, stride, name, False))
@@ -172,7 +183,9 @@ def _bottleneck_block(x, width, stride, name, zero_residual):
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
-def _preactivation_block(x, width, stride, name, zero_residual, pool_shortcut):
+def _preactivation_block(
+    x: keras.KerasTensor, width: int, stride: int, name: str, zero_residual: bool, pool_shortcut: bool
+) -> keras.KerasTensor:
     shortcut = x
     x = _norm_relu(x, f"{name}_conv_1")
     if stride > 1 or shortcut.shape[-1] != width:
@@ -184,7 +197,7 @@ def _preactivation_block(x, width, stride, name, zero_residual, pool_shortcut):
     return keras.layers.Add(name=f"{name}_add")([shortcut, x])
 
 
-def _project(x, width, stride, name, pool):
+def _project(x: keras.KerasTensor, width: int, stride: int, name: str, pool: bool) -> keras.KerasTensor:
     """The shortcut where the shape changes."""
     if pool and stride > 1:
         x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}_shortcut_pool")(x)
@@ -192,17 +205,17 @@ def _project(x, width, stride, name, pool):
     return _conv(width, 1, f"{name}_shortcut", stride)(x)
 
 
-def _conv(filters, kernel, name, stride=1, initializer="he_normal"):
+def _conv(filters: int, kernel: int, name: str, stride: int = 1, initializer: str = "he_normal") -> keras.layers.Layer:
     return keras.layers.Conv2D(
         filters, kernel, stride, "same", use_bias=False, kernel_initializer=initializer, name=name
     )
 
 
-def _norm_relu(x, name):
+def _norm_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(f"{name}_norm")(x))
 
 
-def _classifier(image, x, outputs, dropout, name):
+def _classifier(image: keras.KerasTensor, x: keras.KerasTensor, outputs: int, dropout: float, name: str) -> keras.Model:
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     logits = keras.layers.Dense(outputs, dtype="float32", name="logits")(x)

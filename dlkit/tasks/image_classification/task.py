@@ -196,7 +196,7 @@ def _vgg_blocks(depth: int) -> tuple[int, ...]:
     return blocks[depth]
 
 
-def _decode(shape: tuple[int, int, int], resize: str, max_pixels: int) -> keras.Model:
+def _decode(shape: tuple[int, int, int], resize: Literal["stretch", "crop", "pad"], max_pixels: int) -> keras.Model:
     from dlkit.vision.decode_image import DecodeImage
 
     encoded = keras.Input((), dtype="string", name="image")

@@ -1,19 +1,23 @@
 """VGG: stacks of 3 x 3 convolutions between poolings."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from dlkit.lazy import keras
 from dlkit.tasks.image_classification.resnet import batch_norm
 
 
 def vgg(
-    input_shape,
-    outputs,
+    input_shape: tuple[int, int, int],
+    outputs: int,
     *,
-    blocks=(2, 2, 3, 3, 3),
-    widths=(64, 128, 256, 512, 512),
-    dense_units=(4096, 4096),
-    normalize=False,
-    dropout=0.5,
-):
+    blocks: Sequence[int] = (2, 2, 3, 3, 3),
+    widths: Sequence[int] = (64, 128, 256, 512, 512),
+    dense_units: Sequence[int] = (4096, 4096),
+    normalize: bool = False,
+    dropout: float = 0.5,
+) -> keras.Model:
     """Blocks of 3 x 3 convolutions, each ended by 2 x 2 max pooling, then dense layers.
 
     Simonyan and Zisserman, 2014, arXiv:1409.1556. The defaults are its configuration D, VGG16: 138,357,544

@@ -1,6 +1,10 @@
 """Random changes to images with masks, a pure function of the batch, the seed and the step."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 from dlkit.lazy import tf
 from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
@@ -10,7 +14,19 @@ from dlkit.vision.sample_windows import flip_signs, sample_windows
 
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
-def augment_masks(images, masks, *, seed, step, flip="none", turn=False, rotate=0.0, scale=0.0, crop=1.0, colour=0.0):
+def augment_masks(
+    images: tf.Tensor,
+    masks: tf.Tensor,
+    *,
+    seed: int,
+    step: tf.Tensor,
+    flip: Literal["none", "horizontal", "vertical", "both"] = "none",
+    turn: bool = False,
+    rotate: float = 0.0,
+    scale: float = 0.0,
+    crop: float = 1.0,
+    colour: float = 0.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Augments a batch inside `tf.data`'s `map`; training only. Masks move along, each image has draws of its own.
 
     All that moves pixels is one sampling: bilinear of the image, nearest of the mask. What comes in from beyond the
@@ -42,10 +58,19 @@ def augment_masks(images, masks, *, seed, step, flip="none", turn=False, rotate=
     return images, masks
 
 
-def _windows(batch, size, flip, turn, rotate, scale, crop, draws):
+def _windows(
+    batch: tf.Tensor,
+    size: Sequence[int],
+    flip: Literal["none", "horizontal", "vertical", "both"],
+    turn: bool,
+    rotate: float,
+    scale: float,
+    crop: float,
+    draws: StepSeeds,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Matrices (batch, 2, 2) and centres (batch, 2) of the windows."""
 
-    def uniform(shape, low, high):
+    def uniform(shape: Sequence[int | tf.Tensor], low: float, high: float) -> tf.Tensor:
         return tf.random.stateless_uniform(shape, draws.next(), low, high)
 
     size = tf.constant(size, tf.float32)

@@ -32,6 +32,8 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column]) -> Table:
     if len(coco.categories) > _MOST_CLASSES:
         raise DataError(f"{source} has {len(coco.categories)} categories. A mask holds at most {_MOST_CLASSES}.")
     masks = {}
+    height: Any
+    width: Any
     for key, (_, place, entry) in coco.files.items():
         height, width = entry.get("height"), entry.get("width")
         if not all(isinstance(side, int) and side > 0 for side in (height, width)):

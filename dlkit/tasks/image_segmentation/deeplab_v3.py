@@ -1,5 +1,10 @@
 """DeepLabV3+: features at several dilations, refined by finer ones. Chen et al., 2018, arXiv:1802.02611."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras_hub
 from keras_hub.src.models.deeplab_v3.deeplab_v3_layers import SpatialPyramidPooling
 
@@ -15,7 +20,7 @@ WIDTH = 256  # of KerasHub's decoder
 class SpatialPyramid(SpatialPyramidPooling):
     """KerasHub's, which builds from lists too, as files hold shapes, and learns its moments in a short training."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         super().build(tuple(input_shape))
         for part in (*self.aspp_parallel_channels, self.projection):
             for layer in part.layers:
@@ -24,8 +29,15 @@ class SpatialPyramid(SpatialPyramidPooling):
 
 
 def deeplab_v3(
-    input_shape, classes, *, widths=(64, 128, 256), blocks=(1, 1, 1), dilations=(2, 4, 6), projection=48, dropout=0.0
-):
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    widths: Sequence[int] = (64, 128, 256),
+    blocks: Sequence[int] = (1, 1, 1),
+    dilations: Sequence[int] = (2, 4, 6),
+    projection: int = 48,
+    dropout: float = 0.0,
+) -> keras.Model:
     """DeepLabV3+ over KerasHub's ResNet, from scratch.
 
     Args:
@@ -66,7 +78,18 @@ def deeplab_v3(
     return segmenter(image, x, encoder, classes, dilations=dilations, projection=projection, dropout=dropout)
 
 
-def segmenter(image, x, encoder, classes, *, last="", low=LOW, dilations=(6, 12, 18), projection=48, dropout=0.0):
+def segmenter(
+    image: keras.KerasTensor,
+    x: keras.KerasTensor,
+    encoder: keras_hub.models.FeaturePyramidBackbone,
+    classes: int,
+    *,
+    last: str = "",
+    low: str | None = LOW,
+    dilations: Sequence[int] = (6, 12, 18),
+    projection: int = 48,
+    dropout: float = 0.0,
+) -> keras.Model:
     """The network over an encoder of KerasHub with a pyramid.
 
     Its layers are those of KerasHub's `DeepLabV3Backbone`, which enlarges 256 maps to the image's size before the last
@@ -94,7 +117,13 @@ def segmenter(image, x, encoder, classes, *, last="", low=LOW, dilations=(6, 12,
     return keras.Model({"image": image}, {"logits": logits_of(x, image.shape[1:])}, name="deeplab_v3")
 
 
-def pretrained(image, x, backbone, classes, dropout):
+def pretrained(
+    image: keras.KerasTensor,
+    x: keras.KerasTensor,
+    backbone: keras_hub.models.DeepLabV3Backbone,
+    classes: int,
+    dropout: float,
+) -> keras.Model:
     """The network with the weights of KerasHub's `DeepLabV3Backbone`."""
     network = segmenter(
         image,
@@ -115,7 +144,7 @@ def pretrained(image, x, backbone, classes, dropout):
     return network
 
 
-def _convolution(x, width, name):
+def _convolution(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
     x = keras.layers.Conv2D(width, 1, use_bias=False, name=f"{name}_conv")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(
         FusedBatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_norm")(x)

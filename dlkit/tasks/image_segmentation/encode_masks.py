@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from dlkit.lazy import keras, tf
 from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
 from dlkit.vision.decode_image import pad_frame
@@ -22,19 +24,19 @@ class EncodeMasks(keras.layers.Layer):
         fit: "stretch" or "pad": how the image was made to fit.
     """
 
-    def __init__(self, fit="stretch", **kwargs):
+    def __init__(self, fit: Literal["stretch", "pad"] = "stretch", **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         if fit not in ("stretch", "pad"):
             raise ValueError(f"`fit` must be stretch or pad. Received: fit={fit!r}.")
         self.fit = fit
 
-    def call(self, logits, original_size):
+    def call(self, logits: tf.Tensor, original_size: tf.Tensor) -> tf.Tensor:
         height, width = logits.shape[1:3]
         inner, before = tf.broadcast_to([height, width], tf.shape(original_size)), tf.zeros_like(original_size)
         if self.fit == "pad":
             inner, before = pad_frame(original_size, height, width)
 
-        def of_row(row):
+        def of_row(row: tuple[tf.Tensor, ...]) -> tf.Tensor:
             values, size, part, start = row
             values = values[start[0] : start[0] + part[0], start[1] : start[1] + part[1]]
             return encode_mask(classes_at(values, size))
@@ -42,19 +44,19 @@ class EncodeMasks(keras.layers.Layer):
         rows = (tf.cast(logits, tf.float32), original_size, inner, before)
         return tf.map_fn(of_row, rows, fn_output_signature=tf.TensorSpec([], tf.string))
 
-    def compute_output_spec(self, logits, original_size):
+    def compute_output_spec(self, logits: keras.KerasTensor, original_size: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((logits.shape[0],), "string")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fit": self.fit}
 
 
-def encode_mask(ids):
+def encode_mask(ids: tf.Tensor) -> tf.Tensor:
     """(height, width) uint8 to () string, a grey 8-bit PNG."""
     return tf.io.encode_png(ids[..., tf.newaxis], compression=1)  # 1: masks gain little by more
 
 
-def classes_at(logits, size):
+def classes_at(logits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """The best class of each pixel of an image, whose logits are resized to its size as `tf.image.resize` does it.
 
     Args:
@@ -69,7 +71,7 @@ def classes_at(logits, size):
     lines = tf.maximum(STRIP // (size[1] * logits.shape[-1]), 1)
     strips = (size[0] + lines - 1) // lines
 
-    def strip(number, ids):
+    def strip(number: tf.Tensor, ids: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         rows = slice(number * lines, (number + 1) * lines)
         above, below = tf.gather(logits, tops[rows]), tf.gather(logits, bottoms[rows])
         narrow = above + (below - above) * down[rows, tf.newaxis, tf.newaxis]
@@ -82,7 +84,7 @@ def classes_at(logits, size):
     return ids.concat()
 
 
-def _neighbours(old, new):
+def _neighbours(old: tf.Tensor, new: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """For each of `new` places the two of `old` around it, and how far it lies from the first: half-pixel centres."""
     there = (tf.cast(tf.range(new), tf.float32) + 0.5) * (tf.cast(old, tf.float32) / tf.cast(new, tf.float32)) - 0.5
     first = tf.floor(there)
@@ -90,12 +92,12 @@ def _neighbours(old, new):
     return *places, there - first
 
 
-def decode_mask(encoded):
+def decode_mask(encoded: tf.Tensor) -> tf.Tensor:
     """() string, a grey 8-bit PNG, to (height, width, 1) uint8 class ids. A broken one fails with INVALID_ARGUMENT."""
     return tf.io.decode_png(encoded, channels=1)
 
 
-def fit_masks(encoded, height, width, fit):
+def fit_masks(encoded: tf.Tensor, height: int, width: int, fit: Literal["stretch", "pad"]) -> tf.Tensor:
     """Masks at the size of the network's image.
 
     Args:
@@ -108,7 +110,7 @@ def fit_masks(encoded, height, width, fit):
     """
     wanted = tf.constant([height, width])
 
-    def of_row(png):
+    def of_row(png: tf.Tensor) -> tf.Tensor:
         mask = decode_mask(png)
         inner, before = (
             pad_frame(tf.shape(mask)[:2], height, width) if fit == "pad" else (wanted, tf.zeros_like(wanted))

@@ -1,5 +1,10 @@
 """Losses of masks: cross-entropy, Dice, focal, and their sums. Each row's own; pixels of the id 255 do not count."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from dlkit.errors import KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import keras, tf
@@ -22,12 +27,12 @@ class MaskCrossEntropy(keras.losses.Loss):
         gamma: how much well-classified pixels count less.
     """
 
-    def __init__(self, class_weights=None, gamma=0.0, **kwargs):
+    def __init__(self, class_weights: Sequence[float] | None = None, gamma: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
         self.gamma = gamma
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Class ids (batch, height, width) and logits (batch, height, width, classes) to (batch,)."""
         truth, counts = _one_hot(y_true, y_pred.shape[-1])
         log_share = tf.reduce_sum(truth * tf.nn.log_softmax(y_pred), axis=-1)
@@ -36,7 +41,7 @@ class MaskCrossEntropy(keras.losses.Loss):
             pixels *= tf.pow(1.0 - tf.exp(log_share), self.gamma)
         return tf.math.divide_no_nan(tf.reduce_sum(pixels, axis=(1, 2)), tf.reduce_sum(counts, axis=(1, 2)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "class_weights": self.class_weights, "gamma": self.gamma}
 
 
@@ -51,11 +56,11 @@ class MaskDice(keras.losses.Loss):
         class_weights: one for each class; None for 1.
     """
 
-    def __init__(self, class_weights=None, **kwargs):
+    def __init__(self, class_weights: Sequence[float] | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Class ids (batch, height, width) and logits (batch, height, width, classes) to (batch,)."""
         truth, counts = _one_hot(y_true, y_pred.shape[-1])
         of_class = keras.losses.dice(truth, tf.nn.softmax(y_pred) * counts[..., tf.newaxis], axis=(1, 2))
@@ -64,7 +69,7 @@ class MaskDice(keras.losses.Loss):
             weights *= tf.constant(self.class_weights)
         return tf.math.divide_no_nan(tf.reduce_sum(of_class * weights, axis=-1), tf.reduce_sum(weights, axis=-1))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "class_weights": self.class_weights}
 
 
@@ -72,26 +77,26 @@ class MaskDice(keras.losses.Loss):
 class LossSum(keras.losses.Loss):
     """The sum of other losses."""
 
-    def __init__(self, losses, **kwargs):
+    def __init__(self, losses: Sequence[keras.losses.Loss | dict[str, Any] | str], **kwargs: Any):
         super().__init__(**kwargs)
         self.losses = [keras.losses.get(loss) for loss in losses]
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Any targets and outputs to (batch,)."""
         return tf.add_n([loss.call(y_true, y_pred) for loss in self.losses])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "losses": [keras.losses.serialize(loss) for loss in self.losses]}
 
 
-_LOSSES = {
+_LOSSES: dict[str, Callable[[Sequence[float] | None], keras.losses.Loss]] = {
     "cross_entropy": MaskCrossEntropy,
     "dice": MaskDice,
     "focal": lambda weights: MaskCrossEntropy(weights, GAMMA),
 }
 
 
-def check_loss(names):
+def check_loss(names: str) -> list[str]:
     """The parts of "cross_entropy+dice". Raises KnobError for one that there is not."""
     parts = [name.strip() for name in names.split("+")]
     for name in parts:
@@ -100,13 +105,13 @@ def check_loss(names):
     return parts
 
 
-def mask_loss(names, class_weights=None):
+def mask_loss(names: str, class_weights: Sequence[float] | None = None) -> keras.losses.Loss:
     """The loss of these names: "cross_entropy", "dice", "focal", or a sum such as "cross_entropy+dice"."""
     losses = [_LOSSES[name](class_weights) for name in check_loss(names)]
     return losses[0] if len(losses) == 1 else LossSum(losses)
 
 
-def row_accuracy(y_true, y_pred):
+def row_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """The share of right pixels of each row: ids (batch, height, width) and logits (..., classes) to (batch,)."""
     ids = tf.cast(y_true, tf.int32)
     counts = tf.cast(ids != NO_CLASS, tf.float32)
@@ -114,11 +119,11 @@ def row_accuracy(y_true, y_pred):
     return tf.math.divide_no_nan(tf.reduce_sum(hits, axis=(1, 2)), tf.reduce_sum(counts, axis=(1, 2)))
 
 
-def _one_hot(ids, classes):
+def _one_hot(ids: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor]:
     """(batch, height, width) to (..., classes) float32, zeros where a pixel does not count; and whether it does."""
     ids = tf.cast(ids, tf.int32)
     return tf.one_hot(ids, classes), tf.cast(ids != NO_CLASS, tf.float32)
 
 
-def _weights_of(truth, class_weights):
+def _weights_of(truth: tf.Tensor, class_weights: Sequence[float] | None) -> float | tf.Tensor:
     return 1.0 if class_weights is None else tf.reduce_sum(truth * tf.constant(class_weights), axis=-1)

@@ -1,5 +1,9 @@
 """Segmenters over pretrained image backbones of KerasHub, with the scale that they were trained with."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 from dlkit.lazy import keras
 from dlkit.tasks.image_segmentation.whole_pixels import padded
 from dlkit.vision.preset import load_preset, rescaled
@@ -7,7 +11,9 @@ from dlkit.vision.preset import load_preset, rescaled
 STRIDE = 32  # of the coarsest level of a published encoder
 
 
-def mask_preset(name_or_folder, input_shape, classes, *, dropout=0.0):
+def mask_preset(
+    name_or_folder: str | Path, input_shape: tuple[int, int, int], classes: int, *, dropout: float = 0.0
+) -> keras.Model:
     """A KerasHub backbone under a new last layer, or under a whole new decoder if it is an encoder alone.
 
     DeepLabV3 and SegFormer backbones keep their decoders. A mix transformer gets SegFormer's, and any other encoder

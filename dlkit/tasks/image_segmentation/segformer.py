@@ -1,5 +1,10 @@
 """KerasHub's SegFormer: a transformer in four sizes under a dense decoder. Xie et al., 2021, arXiv:2105.15203."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras_hub
 
 from dlkit.lazy import keras
@@ -12,20 +17,27 @@ STRIDE = 32  # pixels of the image for one place of the last stage; KerasHub's e
 class MixTransformer(keras_hub.models.MiTBackbone):
     """KerasHub's, in which every layer drops a tenth whatever one asks for; here `dropout` says how much."""
 
-    def __init__(self, dropout=0.0, **kwargs):
+    def __init__(self, dropout: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.dropout = dropout
         for layer in self._flatten_layers():
             if isinstance(layer, keras.layers.Dropout):
                 layer.rate = dropout
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dropout": self.dropout}
 
 
 def segformer(
-    input_shape, classes, *, widths=(32, 64, 128, 192), blocks=(1, 1, 1, 1), heads=(1, 2, 4, 6), decoder=96, dropout=0.0
-):
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    widths: Sequence[int] = (32, 64, 128, 192),
+    blocks: Sequence[int] = (1, 1, 1, 1),
+    heads: Sequence[int] = (1, 2, 4, 6),
+    decoder: int = 96,
+    dropout: float = 0.0,
+) -> keras.Model:
     """SegFormer over a small mix transformer, from scratch.
 
     Args:
@@ -68,7 +80,12 @@ def segformer(
     return segmenter(image, x, keras_hub.models.SegFormerBackbone(encoder, decoder), classes, dropout)
 
 
-def resized(backbone, image_shape, dropout, decoder=256):
+def resized(
+    backbone: keras_hub.models.SegFormerBackbone | keras_hub.models.MiTBackbone,
+    image_shape: tuple[int, int, int],
+    dropout: float,
+    decoder: int = 256,
+) -> keras_hub.models.SegFormerBackbone:
     """A pretrained SegFormer, or a new one over an encoder, for images of another size: no weight depends on it."""
     whole = isinstance(backbone, keras_hub.models.SegFormerBackbone)
     old = backbone.image_encoder if whole else backbone
@@ -81,7 +98,13 @@ def resized(backbone, image_shape, dropout, decoder=256):
     return other
 
 
-def segmenter(image, x, backbone, classes, dropout):
+def segmenter(
+    image: keras.KerasTensor,
+    x: keras.KerasTensor,
+    backbone: keras_hub.models.SegFormerBackbone,
+    classes: int,
+    dropout: float,
+) -> keras.Model:
     """The network of such a backbone: KerasHub's head, with logits at the image's size."""
     x = keras.layers.Dropout(dropout, name="dropout")(backbone(x))
     x = keras.layers.Conv2D(classes, 1, name="classes")(x)

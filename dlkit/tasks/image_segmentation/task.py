@@ -231,7 +231,7 @@ class ImageSegmenter(Task):
             return segformer(shape, classes, dropout=self.dropout)
         from dlkit.tasks.image_segmentation.unet import unet
 
-        options = {"width": self.width, "depth": self.depth, "dropout": self.dropout}
+        options: dict[str, Any] = {"width": self.width, "depth": self.depth, "dropout": self.dropout}
         return unet(shape, classes, encoder=self.encoder, weights=self.encoder_weights, **options)
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:

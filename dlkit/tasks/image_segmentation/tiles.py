@@ -1,6 +1,10 @@
 """Large images piece by piece: overlapping windows of the network's size, at the image's own scale."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 from dlkit.lazy import keras, tf
 from dlkit.tasks.image_segmentation.encode_masks import decode_mask, encode_mask
@@ -25,21 +29,21 @@ class SegmentTiles(keras.layers.Layer):
         max_pixels: larger images are refused before they are decoded.
     """
 
-    def __init__(self, network, overlap=0.25, max_pixels=50_000_000, **kwargs):
+    def __init__(self, network: keras.Model, overlap: float = 0.25, max_pixels: int = 50_000_000, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 <= overlap <= 0.9:
             raise ValueError(f"`overlap` must be between 0 and 0.9. Received: overlap={overlap}.")
         self.network, self.overlap, self.max_pixels = network, overlap, max_pixels
-        shape = network.input["image"].shape[1:]
+        shape: tuple[int, int, int] = network.input["image"].shape[1:]
         self._size, self._classes = shape[:2], network.output["logits"].shape[-1]
         self._decode = DecodeImage(*shape, max_pixels=max_pixels)
         self._decode.build([None])  # it has nothing to build, which Keras would warn of
         self._convert_input_args = False
 
-    def call(self, image):
+    def call(self, image: tf.Tensor) -> tf.Tensor:
         return self._decode.each(image, self._mask_of, tf.TensorSpec([], tf.string))
 
-    def _mask_of(self, pixels):
+    def _mask_of(self, pixels: tf.Tensor) -> tf.Tensor:
         """(any height, any width, channels) uint8 to () string."""
         size = tf.shape(pixels)[:2]
         pixels, before = _padded(pixels, self._size)
@@ -48,46 +52,53 @@ class SegmentTiles(keras.layers.Layer):
             for axis in (0, 1)
         )
 
-        def window(top, left):
+        def window(top: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
             seen = tf.slice(pixels, [top, left, 0], [*self._size, pixels.shape[-1]])
             logits = self.network({"image": seen[tf.newaxis]}, training=False)["logits"][0]
             return tf.transpose(tf.cast(logits, tf.float32), [1, 0, 2])  # columns first: they are blended first
 
-        def strip(top):
+        def strip(top: tf.Tensor) -> tf.Tensor:
             columns = _blend(lefts, self._size[1], lambda left: window(top, left), [self._size[0], self._classes])
             return tf.transpose(columns, [1, 0, 2])
 
-        def best(logits):
+        def best(logits: tf.Tensor) -> tf.Tensor:
             return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
 
         shape = [tf.shape(pixels)[1], self._classes]
         ids = _blend(tops, self._size[0], strip, shape, best, tf.TensorSpec([None], tf.uint8))
         return encode_mask(tf.slice(ids, before, size))
 
-    def _count(self, length, window):
+    def _count(self, length: tf.Tensor, window: int) -> tf.Tensor:
         """How many windows reach from border to border with the overlap."""
         step = max(round(window * (1 - self.overlap)), 1)
         return (length - window + step - 1) // step + 1
 
-    def compute_output_spec(self, image):
+    def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((image.shape[0],), "string")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         network = keras.saving.serialize_keras_object(self.network)
         return {**super().get_config(), "network": network, "overlap": self.overlap, "max_pixels": self.max_pixels}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
 
 
-def spread(length, window, count):
+def spread(length: tf.Tensor, window: int, count: int | tf.Tensor) -> tf.Tensor:
     """(count,) int32: where windows begin that are spread evenly over a length, from its begin to its end."""
     room, last = tf.cast(length - window, tf.float32), tf.cast(tf.maximum(count - 1, 1), tf.float32)
     return tf.cast(tf.round(tf.cast(tf.range(count), tf.float32) * room / last), tf.int32)
 
 
-def cut_tiles(image, encoded_mask, size, counts, channels, max_pixels):
+def cut_tiles(
+    image: tf.Tensor,
+    encoded_mask: tf.Tensor,
+    size: tuple[int, int],
+    counts: Sequence[int],
+    channels: int,
+    max_pixels: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Windows of images with their masks, to train on what `SegmentTiles` will see.
 
     Args:
@@ -104,7 +115,7 @@ def cut_tiles(image, encoded_mask, size, counts, channels, max_pixels):
     """
     windows = math.prod(counts)
 
-    def cut(pixels):
+    def cut(pixels: tf.Tensor) -> tf.Tensor:
         starts = [spread(tf.shape(pixels)[axis], size[axis], counts[axis]) for axis in (0, 1)]
         places = tf.stack(tf.meshgrid(*starts, indexing="ij"), axis=-1)
         shape = [*size, pixels.shape[-1]]
@@ -125,12 +136,12 @@ def cut_tiles(image, encoded_mask, size, counts, channels, max_pixels):
     return tf.reshape(images, [-1, *size, channels]), tf.reshape(masks, [-1, *size])
 
 
-def tiles_of(height, width, size):
+def tiles_of(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
     """How many windows of a size cover an image of this one, one below the other and side by side."""
     return -(-height // size[0]), -(-width // size[1])
 
 
-def _padded(pixels, size, value=0):
+def _padded(pixels: tf.Tensor, size: tuple[int, int], value: int = 0) -> tuple[tf.Tensor, tf.Tensor]:
     """An image of at least this size, with itself in the middle; and the rows above and columns left of it."""
     missing = tf.maximum(tf.constant(list(size)) - tf.shape(pixels)[:2], 0)
     before = missing // 2
@@ -139,7 +150,14 @@ def _padded(pixels, size, value=0):
     return tf.ensure_shape(padded, [None, None, pixels.shape[-1]]), before
 
 
-def _blend(starts, length, piece, shape, finish=tf.identity, finished=None):
+def _blend(
+    starts: tf.Tensor,
+    length: int,
+    piece: Callable[[tf.Tensor], tf.Tensor],
+    shape: Sequence[int | tf.Tensor],
+    finish: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    finished: tf.TensorSpec | None = None,
+) -> tf.Tensor:
     """Pieces that overlap along their first axis, joined: each place gets the weighted mean of those that cover it.
 
     Args:
@@ -161,7 +179,7 @@ def _blend(starts, length, piece, shape, finish=tf.identity, finished=None):
     covered = tf.math.unsorted_segment_sum(tf.tile(weights, tf.shape(starts)), places, ends[-1])
     aligned = [-1] + [1] * len(shape)
 
-    def add(number, total, parts):
+    def add(number: tf.Tensor, total: tf.Tensor, parts: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         start, end = starts[number], ends[number]
         total += piece(start) * tf.reshape(weights, aligned)
         done = total[: end - start] / tf.reshape(covered[start:end], aligned)

@@ -1,5 +1,7 @@
 """U-Net: an encoder, and a decoder that sees each of its levels again. Ronneberger et al., 2015, arXiv:1505.04597."""
 
+from __future__ import annotations
+
 from dlkit.layers.fused_batch_norm import FusedBatchNormalization
 from dlkit.lazy import keras
 from dlkit.tasks.image_segmentation.whole_pixels import logits_of, padded
@@ -37,7 +39,16 @@ _ENCODERS = {
 }
 
 
-def unet(input_shape, classes, *, width=16, depth=4, encoder="", weights="", dropout=0.0):
+def unet(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    width: int = 16,
+    depth: int = 4,
+    encoder: str = "",
+    weights: str = "",
+    dropout: float = 0.0,
+) -> keras.Model:
     """A network that labels each pixel.
 
     Without `encoder` its levels are two 3 x 3 convolutions with batch normalization each, `width` maps
@@ -78,7 +89,7 @@ def unet(input_shape, classes, *, width=16, depth=4, encoder="", weights="", dro
     return keras.Model({"image": image}, {"logits": logits_of(x, input_shape)}, name="unet")
 
 
-def _levels(image, width, depth):
+def _levels(image: keras.KerasTensor, width: int, depth: int) -> tuple[keras.KerasTensor, ...]:
     """The deepest features, then those of each level above it, from the image's size on."""
     x = keras.layers.Rescaling(1 / 127.5, -1.0, name="to_minus_one_one")(image)
     x = padded(x, 2**depth)
@@ -90,7 +101,7 @@ def _levels(image, width, depth):
     return _block(x, width * 2**depth, "bottom"), *skips
 
 
-def _block(x, width, name):
+def _block(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
     for number in (1, 2):
         x = keras.layers.Conv2D(
             width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv_{number}"
@@ -100,7 +111,7 @@ def _block(x, width, name):
     return x
 
 
-def _encoder(image, name, weights):
+def _encoder(image: keras.KerasTensor, name: str, weights: str) -> tuple[keras.KerasTensor, ...]:
     """The same of a network of `keras.applications`, from half the image's size on."""
     if name not in _ENCODERS:
         raise ValueError(f"`encoder` must be one of {', '.join(_ENCODERS)}. Received: encoder={name!r}.")

@@ -1,9 +1,13 @@
 """Any size for networks that halve their image several times: padded at the entrance, cut at the exit."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from dlkit.lazy import keras
 
 
-def padded(x, multiple, square=False):
+def padded(x: keras.KerasTensor, multiple: int, square: bool = False) -> keras.KerasTensor:
     """Zeros below and right of an image, so that its sides are multiples of a number.
 
     Args:
@@ -23,7 +27,7 @@ def padded(x, multiple, square=False):
     return keras.layers.ZeroPadding2D(missing, name="padding")(x)
 
 
-def logits_of(x, input_shape, name="logits"):
+def logits_of(x: keras.KerasTensor, input_shape: Sequence[int], name: str = "logits") -> keras.KerasTensor:
     """Logits of a padded image, (batch, more, more, classes), cut to its own size, as float32."""
     more = tuple((0, side - wanted) for side, wanted in zip(x.shape[1:3], input_shape[:2], strict=True))
     return keras.layers.Cropping2D(more, dtype="float32", name=name)(x)

@@ -1,6 +1,10 @@
 """Random changes to images with boxes, a pure function of the batch, the seed and the step."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 from dlkit.lazy import tf
 from dlkit.tasks.object_detection.objects import CROWD
@@ -14,8 +18,19 @@ MOST = 128  # objects of a training image
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
 def augment_objects(
-    images, objects, *, seed, step, flip="none", turn=False, scale=0.0, crop=1.0, colour=0.0, mosaic=0.0, mixup=0.0
-):
+    images: tf.Tensor,
+    objects: tf.Tensor,
+    *,
+    seed: int,
+    step: tf.Tensor,
+    flip: Literal["none", "horizontal", "vertical", "both"] = "none",
+    turn: bool = False,
+    scale: float = 0.0,
+    crop: float = 1.0,
+    colour: float = 0.0,
+    mosaic: float = 0.0,
+    mixup: float = 0.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Augments a batch inside `tf.data`'s `map`; training only. Boxes move along, each image has draws of its own.
 
     All that moves pixels is one bilinear sampling: a window of the image, or of four of them side by side, flipped and
@@ -54,11 +69,13 @@ def augment_objects(
     return images, _first_valid(objects)
 
 
-def _uniform(draws, shape, low=0.0, high=1.0):
+def _uniform(draws: StepSeeds, shape: Sequence[int | tf.Tensor], low: float = 0.0, high: float = 1.0) -> tf.Tensor:
     return tf.random.stateless_uniform(shape, draws.next(), low, high)
 
 
-def _four(images, objects, share, draws):
+def _four(
+    images: tf.Tensor, objects: tf.Tensor, share: float, draws: StepSeeds
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """(batch, 2 height, 2 width, channels): each image beside the next three of its batch, or beside black."""
     batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
     wide = _uniform(draws, [batch]) < share
@@ -72,13 +89,23 @@ def _four(images, objects, share, draws):
     return tf.concat(rows, axis=1), tf.concat(together, axis=1), wide
 
 
-def _keep(objects, condition):
+def _keep(objects: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
     """The objects for which a condition holds; the others become padding."""
     padding = tf.constant([0.0, 0.0, 0.0, 0.0, -1.0, 0.0])
     return tf.where(condition[..., tf.newaxis], objects, padding)
 
 
-def _window(images, objects, size, wide, flip, turn, scale, crop, draws):
+def _window(
+    images: tf.Tensor,
+    objects: tf.Tensor,
+    size: tuple[int, int],
+    wide: tf.Tensor,
+    flip: Literal["none", "horizontal", "vertical", "both"],
+    turn: bool,
+    scale: float,
+    crop: float,
+    draws: StepSeeds,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """A window of each image, at the network's size. `wide` ones have it anywhere in four images."""
     batch = tf.shape(images)[0]
     height, width = (float(side) for side in size)
@@ -97,7 +124,9 @@ def _window(images, objects, size, wide, flip, turn, scale, crop, draws):
     return images, _clip(objects, low, high, tf.constant([height, width]))
 
 
-def _sample(images, size, side, offset, signs, turned):
+def _sample(
+    images: tf.Tensor, size: tuple[int, int], side: tf.Tensor, offset: tf.Tensor, signs: tf.Tensor, turned: tf.Tensor
+) -> tf.Tensor:
     """The windows: the output's (y, x) is the input's at side · turn(sign · ((y, x) - middle)) + middle + offset."""
     moves = signs * side
     straight, zero = tf.linalg.diag(moves), tf.zeros_like(moves[:, 0])
@@ -106,7 +135,7 @@ def _sample(images, size, side, offset, signs, turned):
     return sample_windows(images, matrices, side * tf.constant(list(size), tf.float32) / 2 + offset, size)
 
 
-def _clip(objects, low, high, size):
+def _clip(objects: tf.Tensor, low: tf.Tensor, high: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Moved objects, cut off at the border; those of which too little is left become crowds or padding."""
     inside_low, inside_high = tf.clip_by_value(low, 0.0, size), tf.clip_by_value(high, 0.0, size)
     left = tf.reduce_prod(inside_high - inside_low, axis=-1)
@@ -116,7 +145,7 @@ def _clip(objects, low, high, size):
     return _keep(moved, (objects[..., 4] >= 0) & (left > 1.0))
 
 
-def _blend(images, objects, share, draws):
+def _blend(images: tf.Tensor, objects: tf.Tensor, share: float, draws: StepSeeds) -> tuple[tf.Tensor, tf.Tensor]:
     chosen = _uniform(draws, [tf.shape(images)[0]]) < share
     other = tf.roll(images, 1, axis=0)
     mean = (tf.cast(images, tf.int32) + tf.cast(other, tf.int32)) // 2
@@ -124,7 +153,7 @@ def _blend(images, objects, share, draws):
     return mixed, tf.concat([objects, _keep(tf.roll(objects, 1, axis=0), chosen[:, tf.newaxis])], axis=1)
 
 
-def _first_valid(objects):
+def _first_valid(objects: tf.Tensor) -> tf.Tensor:
     """Objects before padding, the first 128 of them."""
     order = tf.argsort(tf.cast(objects[..., 4] < 0, tf.int32), axis=1, stable=True)
     return tf.gather(objects, order[:, :MOST], batch_dims=1)

@@ -6,7 +6,10 @@ Divergences: distances to the four sides are exponentials, and boxes are learnt 
 arXiv:1911.08287).
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 from dlkit.layers.fused_batch_norm import FusedBatchNormalization
 from dlkit.lazy import keras, tf
@@ -18,7 +21,7 @@ PRIOR = 0.02  # score of every place before training
 TYPICAL = 24.0  # side of a box before training, in pixels
 
 
-def network(input_shape, classes, *, width=32, dropout=0.0):
+def network(input_shape: tuple[int, int, int], classes: int, *, width: int = 32, dropout: float = 0.0) -> keras.Model:
     """A residual encoder down to a stride of 32, and a way back up to one of 4.
 
     Args:
@@ -67,13 +70,15 @@ def network(input_shape, classes, *, width=32, dropout=0.0):
     return keras.Model({"image": image}, {"predictions": predictions}, name="centernet")
 
 
-def _convolution(x, maps, *, kernel=3, stride=1, relu=True, name):
+def _convolution(
+    x: keras.KerasTensor, maps: int, *, kernel: int = 3, stride: int = 1, relu: bool = True, name: str
+) -> keras.KerasTensor:
     x = keras.layers.Conv2D(maps, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal", name=name)(x)
     x = FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def _block(x, maps, *, stride, name):
+def _block(x: keras.KerasTensor, maps: int, *, stride: int, name: str) -> keras.KerasTensor:
     shortcut = x
     if stride > 1 or x.shape[-1] != maps:
         shortcut = keras.layers.AveragePooling2D(stride, name=f"{name}_pool")(x) if stride > 1 else x
@@ -83,7 +88,7 @@ def _block(x, maps, *, stride, name):
     return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([x, shortcut]))
 
 
-def decode(predictions, height, width):
+def decode(predictions: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Boxes and scores of every place; places beside a better one of the same class have none.
 
     A box is the mean of those of the 3 x 3 places around, weighted by their scores, as all of them were taught the same
@@ -108,7 +113,7 @@ def decode(predictions, height, width):
     return tf.reshape(mean, [-1, places, 4]), tf.reshape(scores, [-1, places, classes])
 
 
-def _boxes(predictions, height, width):
+def _boxes(predictions: tf.Tensor, height: int, width: int) -> tf.Tensor:
     sides = STRIDE * tf.exp(tf.clip_by_value(predictions[..., -4:], -6.0, 6.0))
     centres = grid(height, width, STRIDE)
     return tf.concat([centres - sides[..., :2], centres + sides[..., 2:]], axis=-1)
@@ -124,11 +129,11 @@ class CenterNetLoss(keras.losses.Loss):
         box_weight: of the boxes' part; TTFNet's is 5.
     """
 
-    def __init__(self, height, width, objects, box_weight=5.0, **kwargs):
+    def __init__(self, height: int, width: int, objects: float, box_weight: float = 5.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.height, self.width, self.objects, self.box_weight = height, width, objects, box_weight
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """(batch, objects, 6) and (batch, places, classes + 4) to (batch,)."""
         shares = self._shares(y_true)
         heat = _heat(shares, classes_of(y_true), y_pred.shape[-1] - 4)
@@ -137,7 +142,7 @@ class CenterNetLoss(keras.losses.Loss):
         boxes = self._box_loss(shares, y_true, y_pred)
         return (places + self.box_weight * boxes) / self.objects
 
-    def _shares(self, objects):
+    def _shares(self, objects: tf.Tensor) -> tf.Tensor:
         """(batch, objects, places): the Gaussian of each object, 1 in the cell of its centre."""
         boxes = boxes_of(objects) / STRIDE
         parts = []
@@ -152,7 +157,7 @@ class CenterNetLoss(keras.losses.Loss):
         shares *= tf.cast(is_object(objects), tf.float32)[..., tf.newaxis, tf.newaxis]
         return tf.reshape(shares, [tf.shape(objects)[0], objects.shape[1], parts[0].shape[-1] * parts[1].shape[-1]])
 
-    def _box_loss(self, shares, objects, predictions):
+    def _box_loss(self, shares: tf.Tensor, objects: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
         """(batch,): each object's mean over the places that are nearest to it, weighted by its Gaussian; their sum."""
         best = tf.reduce_max(shares, axis=1, keepdims=True)
         own = tf.where(shares == best, shares, 0.0)
@@ -162,12 +167,12 @@ class CenterNetLoss(keras.losses.Loss):
         overlap = keras.utils.bounding_boxes.compute_ciou(targets, found, "yxyx")
         return tf.reduce_sum(tf.where(weights > 0, weights * (1.0 - overlap), 0.0), axis=1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"height": self.height, "width": self.width, "objects": self.objects, "box_weight": self.box_weight}
         return {**super().get_config(), **own}
 
 
-def _heat(shares, classes, count):
+def _heat(shares: tf.Tensor, classes: tf.Tensor, count: int) -> tf.Tensor:
     """(batch, objects, places) to (batch, places, classes): the highest Gaussian of each class."""
     batch, objects, places = tf.shape(shares)[0], shares.shape[1], shares.shape[2]
     segments = tf.where(classes < 0, -1, classes + tf.range(batch)[:, tf.newaxis] * count)
@@ -176,7 +181,7 @@ def _heat(shares, classes, count):
     return tf.transpose(tf.maximum(tf.reshape(highest, [batch, count, places]), 0.0), [0, 2, 1])
 
 
-def _focal(heat, logits, ignored):
+def _focal(heat: tf.Tensor, logits: tf.Tensor, ignored: tf.Tensor) -> tf.Tensor:
     """(batch,): equation 1 of CenterNet with alpha 2 and beta 4, summed over places and classes."""
     score, log_score, log_rest = tf.sigmoid(logits), tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)
     centre = -tf.square(1 - score) * log_score
@@ -185,6 +190,6 @@ def _focal(heat, logits, ignored):
     return tf.reduce_sum(tf.where(heat == 1.0, centre, beside), axis=(1, 2))
 
 
-def loss_of(input_shape, objects, box_weight):
+def loss_of(input_shape: tuple[int, int, int], objects: float, box_weight: float) -> CenterNetLoss:
     """The loss for images of this shape, with so many objects on average."""
     return CenterNetLoss(input_shape[0], input_shape[1], objects, box_weight)

@@ -1,6 +1,10 @@
 """From a detector's predictions to boxes in pixels of the original image, inside the graph."""
 
+from __future__ import annotations
+
 import importlib
+from collections.abc import Sequence
+from typing import Any
 
 from dlkit.lazy import keras, tf
 from dlkit.vision.decode_image import pad_frame
@@ -24,20 +28,32 @@ class DetectObjects(keras.layers.Layer):
         iou_threshold: overlap, 0 to 1, from which the worse of two boxes of a class goes.
     """
 
-    def __init__(self, detector, height, width, labels, max_detections, score_threshold, iou_threshold, **kwargs):
+    def __init__(
+        self,
+        detector: str,
+        height: int,
+        width: int,
+        labels: Sequence[str],
+        max_detections: int,
+        score_threshold: float,
+        iou_threshold: float,
+        **kwargs: Any,
+    ):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.detector, self.height, self.width, self.labels = detector, height, width, list(labels)
         self.max_detections, self.score_threshold, self.iou_threshold = max_detections, score_threshold, iou_threshold
-        self._decode = importlib.import_module(f"dlkit.detectors.{detector}").decode
+        self._decode = importlib.import_module(f"dlkit.tasks.object_detection.{detector}").decode
 
-    def call(self, predictions, original_size):
+    def call(self, predictions: tf.Tensor, original_size: tf.Tensor) -> dict[str, tf.Tensor]:
         boxes, scores = self._decode(predictions, self.height, self.width)
         return self._answer(self._suppress(boxes, scores, self.iou_threshold, self.score_threshold), original_size)
 
-    def with_thresholds(self, predictions, original_size, score_threshold, iou_threshold):
+    def with_thresholds(
+        self, predictions: tf.Tensor, original_size: tf.Tensor, score_threshold: tf.Tensor, iou_threshold: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """The same with two thresholds for each row, (batch,) float32 each."""
 
-        def of_row(row):
+        def of_row(row: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
             boxes, scores, iou, score = row
             kept = self._suppress(boxes[tf.newaxis], scores[tf.newaxis], iou, score)
             return tuple(value[0] for value in kept)
@@ -48,7 +64,9 @@ class DetectObjects(keras.layers.Layer):
                                                        ([most], tf.float32), ([], tf.int32)))  # fmt: skip
         return self._answer(tf.map_fn(of_row, given, fn_output_signature=specs), original_size)
 
-    def _suppress(self, boxes, scores, iou_threshold, score_threshold):
+    def _suppress(
+        self, boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float | tf.Tensor, score_threshold: float | tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         return tuple(
             tf.image.combined_non_max_suppression(
                 boxes[:, :, tf.newaxis],
@@ -61,7 +79,7 @@ class DetectObjects(keras.layers.Layer):
             )
         )
 
-    def _answer(self, kept, original_size):
+    def _answer(self, kept: tuple[tf.Tensor, ...], original_size: tf.Tensor) -> dict[str, tf.Tensor]:
         boxes, scores, classes, count = kept
         inner, before = (tf.cast(pair, tf.float32) for pair in pad_frame(original_size, self.height, self.width))
         size = tf.cast(original_size, tf.float32)
@@ -77,7 +95,9 @@ class DetectObjects(keras.layers.Layer):
             "num_detections": count,
         }
 
-    def compute_output_spec(self, predictions, original_size):
+    def compute_output_spec(
+        self, predictions: keras.KerasTensor, original_size: keras.KerasTensor
+    ) -> dict[str, keras.KerasTensor]:
         batch, most = predictions.shape[0], self.max_detections
         return {
             "boxes": keras.KerasTensor((batch, most, 4), "float32"),
@@ -86,6 +106,6 @@ class DetectObjects(keras.layers.Layer):
             "num_detections": keras.KerasTensor((batch,), "int32"),
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("detector", "height", "width", "labels", "max_detections", "score_threshold", "iou_threshold")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -7,33 +7,35 @@ padding, and `CROWD`, `CLIPPED`, their sum, or 0. A loss is the mean over rows: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dlkit.lazy import tf
 from dlkit.vision.decode_image import pad_frame
 
 CROWD, CLIPPED = 1.0, 2.0
 
 
-def boxes_of(objects):
+def boxes_of(objects: tf.Tensor) -> tf.Tensor:
     """(..., 4) float32: ymin, xmin, ymax, xmax."""
     return objects[..., :4]
 
 
-def classes_of(objects):
+def classes_of(objects: tf.Tensor) -> tf.Tensor:
     """(...) int32: the number of the class, -1 for padding."""
     return tf.cast(objects[..., 4], tf.int32)
 
 
-def is_crowd(objects):
+def is_crowd(objects: tf.Tensor) -> tf.Tensor:
     """(...) bool: whether it stands for many objects, which are neither to be found nor to be penalised."""
     return (objects[..., 4] >= 0) & (tf.math.floormod(objects[..., 5], 2.0) == 1.0)
 
 
-def is_object(objects):
+def is_object(objects: tf.Tensor) -> tf.Tensor:
     """(...) bool: whether it is to be found: neither padding nor a crowd."""
     return (objects[..., 4] >= 0) & ~is_crowd(objects)
 
 
-def in_crowd(objects, centres):
+def in_crowd(objects: tf.Tensor, centres: tf.Tensor) -> tf.Tensor:
     """Which places lie inside of a crowd.
 
     Args:
@@ -48,14 +50,22 @@ def in_crowd(objects, centres):
     return tf.reduce_any(inside & is_crowd(objects)[:, :, tf.newaxis], axis=1)
 
 
-def grid(height, width, stride):
+def grid(height: int, width: int, stride: int) -> tf.Tensor:
     """(places, 2) float32: y and x of the centres of a feature map's cells, in pixels of the network's image."""
     rows = (tf.range(height // stride, dtype=tf.float32) + 0.5) * stride
     columns = (tf.range(width // stride, dtype=tf.float32) + 0.5) * stride
     return tf.reshape(tf.stack(tf.meshgrid(rows, columns, indexing="ij"), axis=-1), [-1, 2])
 
 
-def letterbox_objects(boxes, labels, original_size, known, height, width, most):
+def letterbox_objects(
+    boxes: tf.Tensor,
+    labels: tf.Tensor,
+    original_size: tf.Tensor,
+    known: Sequence[str],
+    height: int,
+    width: int,
+    most: int,
+) -> tf.Tensor:
     """Where objects lie in the network's image.
 
     Boxes are cut off at the border of their image, and marked as `CLIPPED`; what lies outside of it is padding.

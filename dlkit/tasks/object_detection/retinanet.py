@@ -3,7 +3,11 @@
 Backbone, pyramid, anchors and the matching of anchors to objects are KerasHub's.
 """
 
+from __future__ import annotations
+
 import math
+from types import ModuleType
+from typing import Any
 
 from dlkit.lazy import keras, tf
 from dlkit.tasks.object_detection.objects import boxes_of, classes_of, in_crowd, is_crowd
@@ -15,7 +19,7 @@ ANCHOR = 2.0  # side of the smallest anchors, in strides; the paper's 4 suit ima
 FOCAL_ALPHA, FOCAL_GAMMA, HUBER = 0.25, 2.0, 1 / 9  # of the paper, and of its box loss in the reference implementation
 
 
-def network(input_shape, classes, *, preset="", dropout=0.0):
+def network(input_shape: tuple[int, int, int], classes: int, *, preset: str = "", dropout: float = 0.0) -> keras.Model:
     """Heads of one convolution over KerasHub's small ResNet of one block a stage, or over a preset.
 
     Args:
@@ -53,7 +57,7 @@ def network(input_shape, classes, *, preset="", dropout=0.0):
     return keras.Model({"image": image}, {"predictions": together}, name="retinanet")
 
 
-def _head(name, anchors, numbers, bias):
+def _head(name: str, anchors: int, numbers: int, bias: float) -> keras.Sequential:
     """One head for all levels. KerasHub's own cannot be read from a file, and gives its prior to the boxes."""
     return keras.Sequential(
         [
@@ -75,7 +79,7 @@ def _head(name, anchors, numbers, bias):
     )
 
 
-def _small_resnet(keras_hub, input_shape):
+def _small_resnet(keras_hub: ModuleType, input_shape: tuple[int, int, int]) -> keras.Model:
     return keras_hub.models.ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
@@ -87,7 +91,7 @@ def _small_resnet(keras_hub, input_shape):
     )
 
 
-def _anchor_generator():
+def _anchor_generator() -> keras.layers.Layer:
     import keras_hub
 
     return keras_hub.layers.AnchorGenerator(
@@ -95,12 +99,12 @@ def _anchor_generator():
     )
 
 
-def _anchors(height, width):
+def _anchors(height: int, width: int) -> tf.Tensor:
     levels = _anchor_generator()(tf.zeros([1, height, width, 3]))
     return tf.concat(list(levels.values()), axis=0)
 
 
-def decode(predictions, height, width):
+def decode(predictions: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Boxes and scores of every anchor.
 
     Args:
@@ -130,14 +134,14 @@ class RetinaNetLoss(keras.losses.Loss):
         objects: mean number of objects of an image, which each row's sum is divided by.
     """
 
-    def __init__(self, height, width, objects, **kwargs):
+    def __init__(self, height: int, width: int, objects: float, **kwargs: Any):
         super().__init__(**kwargs)
         from keras_hub.src.models.retinanet.retinanet_label_encoder import RetinaNetLabelEncoder
 
         self.height, self.width, self.objects = height, width, objects
         self._encoder = RetinaNetLabelEncoder(_anchor_generator(), "yxyx", encoding_format="center_xywh")
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """(batch, objects, 6) and (batch, anchors, classes + 4) to (batch,)."""
         found = is_crowd(y_true) | (classes_of(y_true) < 0)
         boxes = tf.where(found[..., tf.newaxis], -1.0, boxes_of(y_true))
@@ -157,11 +161,11 @@ class RetinaNetLoss(keras.losses.Loss):
         distance = tf.where(matched, tf.reduce_sum(distance, axis=-1), 0.0)
         return (tf.reduce_sum(entropy, axis=1) + tf.reduce_sum(distance, axis=1)) / self.objects
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {**config, "height": self.height, "width": self.width, "objects": self.objects}
 
 
-def loss_of(input_shape, objects):
+def loss_of(input_shape: tuple[int, int, int], objects: float) -> RetinaNetLoss:
     """The loss for images of this shape, with so many objects on average."""
     return RetinaNetLoss(input_shape[0], input_shape[1], objects)

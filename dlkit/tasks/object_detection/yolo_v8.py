@@ -5,7 +5,10 @@ sides are distributions over 16 distances, Li et al., 2020, arXiv:2006.04388. Ke
 this file alone imports it.
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any, Literal
 
 from keras_cv.src.models.object_detection.yolo_v8 import yolo_v8_detector as keras_cv_yolo
 
@@ -18,7 +21,7 @@ PRIOR = 0.01  # score of every place before training
 BOX_WEIGHT, CLASS_WEIGHT = 7.5, 0.5  # KerasCV's defaults
 
 
-def network(input_shape, classes, *, size="xs"):
+def network(input_shape: tuple[int, int, int], classes: int, *, size: Literal["xs", "s"] = "xs") -> keras.Model:
     """KerasCV's detector over its own backbone, from scratch.
 
     Args:
@@ -51,7 +54,7 @@ def network(input_shape, classes, *, size="xs"):
     return keras.Model({"image": image}, {"predictions": together}, name="yolo_v8")
 
 
-def decode(predictions, height, width):
+def decode(predictions: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Boxes and scores of every place.
 
     Args:
@@ -83,12 +86,12 @@ class YoloV8Loss(keras.losses.Loss):
         classes: how many.
     """
 
-    def __init__(self, height, width, objects, classes, **kwargs):
+    def __init__(self, height: int, width: int, objects: float, classes: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.height, self.width, self.objects, self.classes = height, width, objects, classes
         self._encoder = keras_cv_yolo.YOLOV8LabelEncoder(num_classes=classes)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """(batch, objects, 6) and (batch, places, classes + 64) to (batch,)."""
         boxes, scores = decode(y_pred, self.height, self.width)
         centres, strides = keras_cv_yolo.get_anchors(image_shape=(self.height, self.width, 3))
@@ -113,11 +116,11 @@ class YoloV8Loss(keras.losses.Loss):
         entropy = tf.reduce_sum(tf.where(ignored, 0.0, tf.reduce_sum(entropy, axis=-1)), axis=1)
         return (BOX_WEIGHT * box_loss + CLASS_WEIGHT * entropy) / self.objects
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("height", "width", "objects", "classes")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def loss_of(input_shape, objects, classes):
+def loss_of(input_shape: tuple[int, int, int], objects: float, classes: int) -> YoloV8Loss:
     """The loss for images of this shape and so many classes, with so many objects on average."""
     return YoloV8Loss(input_shape[0], input_shape[1], objects, classes)

@@ -1,5 +1,10 @@
 """From start and end logits of windows to the best spans of each row's whole context."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 from dlkit.lazy import keras, tf
 
 NOTHING = -1e30  # the logit of what cannot be; a sum of two is still finite
@@ -31,13 +36,17 @@ class BestSpans(keras.layers.Layer):
         threshold: the score of "no answer" from which it is the answer.
     """
 
-    def __init__(self, count=5, max_answer=30, unanswerable=False, threshold=0.5, **kwargs):
+    def __init__(
+        self, count: int = 5, max_answer: int = 30, unanswerable: bool = False, threshold: float = 0.5, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.count, self.max_answer = count, max_answer
         self.unanswerable, self.threshold = unanswerable, threshold
         self._convert_input_args = False  # Keras knows no string tensors
 
-    def call(self, tensors, limit=None, threshold=None):
+    def call(
+        self, tensors: Mapping[str, tf.Tensor], limit: tf.Tensor | None = None, threshold: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         row, context = tensors["row"], tensors["context_text"]
         rows = tf.size(context)
         logits = self._logits(tensors, limit)  # (windows, length, max_answer)
@@ -64,7 +73,7 @@ class BestSpans(keras.layers.Layer):
             "scores": scores,
         }
 
-    def _logits(self, tensors, limit):
+    def _logits(self, tensors: Mapping[str, tf.Tensor], limit: tf.Tensor | None) -> tf.Tensor:
         """Of the span from each token, the `max_answer` lengths: (windows, length, max_answer)."""
         more = [[0, 0], [0, self.max_answer]]
         ends = tf.where(tensors["ends"] > 0, tensors["end_logits"], NOTHING)
@@ -76,7 +85,9 @@ class BestSpans(keras.layers.Layer):
         starts = tf.where(tensors["own"], tensors["start_logits"], NOTHING)
         return tf.maximum(starts[:, :, tf.newaxis] + ends, NOTHING)
 
-    def _best(self, logits, tensors, rows):
+    def _best(
+        self, logits: tf.Tensor, tensors: Mapping[str, tf.Tensor], rows: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The best spans of each row: (batch, count) logits, and their first and last characters."""
         row, count = tensors["row"], self.count
         flat = tf.reshape(logits, [tf.size(row), -1])
@@ -94,22 +105,27 @@ class BestSpans(keras.layers.Layer):
         best = tf.where(real[:, :, tf.newaxis], tf.gather(best, windows), NOTHING)
         best, chosen = tf.math.top_k(tf.reshape(best, [rows, -1]), count)
 
-        def of_row(values):
+        def of_row(values: tf.Tensor) -> tf.Tensor:
             return tf.gather(tf.reshape(tf.gather(values, windows), [rows, -1]), chosen, batch_dims=1)
 
         return best, of_row(start), of_row(end)
 
-    def compute_output_spec(self, tensors, limit=None, threshold=None):
+    def compute_output_spec(
+        self,
+        tensors: Mapping[str, keras.KerasTensor],
+        limit: keras.KerasTensor | None = None,
+        threshold: keras.KerasTensor | None = None,
+    ) -> dict[str, keras.KerasTensor]:
         one = {"text": "string", "start": "int32", "end": "int32", "score": "float32"}
         specs = {name: keras.KerasTensor((None,), dtype) for name, dtype in one.items()}
         return specs | {f"{name}s": keras.KerasTensor((None, self.count), dtype) for name, dtype in one.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"count": self.count, "max_answer": self.max_answer}
         return {**super().get_config(), **own, "unanswerable": self.unanswerable, "threshold": self.threshold}
 
 
-def _log_sum(logits, row, none):
+def _log_sum(logits: tf.Tensor, row: tf.Tensor, none: tf.Tensor) -> tf.Tensor:
     """ln of the sum of exp over all of a row's windows and `none`: (batch,)."""
     rows = tf.size(none)
     largest = tf.maximum(tf.math.unsorted_segment_max(tf.reduce_max(logits, axis=1), row, rows), none)
@@ -118,7 +134,7 @@ def _log_sum(logits, row, none):
     return largest + tf.math.log(summed + tf.exp(none - largest))
 
 
-def _texts(context, starts, ends):
+def _texts(context: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
     """(batch, count) string: what stands there, by characters; empty where a start is negative."""
     count = starts.shape[1]
     texts = tf.strings.substr(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dlkit.lazy import keras, layers, ops
+from typing import Any
+
+from dlkit.lazy import keras, layers, ops, tf
 from dlkit.tasks.question_answering.span_inputs import embed, span_logits, surface_inputs
 
 
-def bidaf(vocabulary_size, *, embedding=100, units=64, dropout=0.2):
+def bidaf(vocabulary_size: int, *, embedding: int = 100, units: int = 64, dropout: float = 0.2) -> keras.Model:
     """Bidirectional attention flow.
 
     Source: Seo et al., 2016, arXiv:1611.01603, with GRU in place of LSTM, the features of `embed` in place of the
@@ -26,7 +28,7 @@ def bidaf(vocabulary_size, *, embedding=100, units=64, dropout=0.2):
     inputs = surface_inputs()
     mask = inputs["padding_mask"]
 
-    def read(x, name):
+    def read(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         # cuDNN's kernels refuse padding on the left and rows without a token.
         both = layers.Bidirectional(layers.GRU(units, return_sequences=True, use_cudnn=False), name=name)
         return both(layers.Dropout(dropout)(x), mask=mask)
@@ -35,7 +37,10 @@ def bidaf(vocabulary_size, *, embedding=100, units=64, dropout=0.2):
     flow = AttentionFlow(name="attention_flow")(encoded, segment_ids=inputs["segment_ids"], padding_mask=mask)
     modelled = read(flow, "model")
     end = read(modelled, "end")
-    logits = span_logits(*(ops.concatenate([flow, x], axis=-1) for x in (modelled, end)), mask)
+    features: tuple[keras.KerasTensor, keras.KerasTensor] = tuple(
+        ops.concatenate([flow, x], axis=-1) for x in (modelled, end)
+    )
+    logits = span_logits(*features, mask)
     return keras.Model(inputs, logits, name="bidaf")
 
 
@@ -52,18 +57,18 @@ class AttentionFlow(keras.layers.Layer):
     inputs, attended question, and inputs times each of the two averages.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         channels = input_shape[-1]
         self.own, self.other, self.product = (
             self.add_weight(shape=(channels,), initializer=keras.initializers.RandomNormal(stddev=0.1), name=name)
             for name in ("own", "other", "product")
         )
 
-    def call(self, inputs, segment_ids, padding_mask):
+    def call(self, inputs: tf.Tensor, segment_ids: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
         far = ops.cast(-1e4 if self.compute_dtype == "float16" else -1e9, inputs.dtype)
         own, other = ops.sum(inputs * self.own, axis=-1), ops.sum(inputs * self.other, axis=-1)
         products = ops.matmul(inputs * self.product, ops.transpose(inputs, (0, 2, 1)))
@@ -76,5 +81,5 @@ class AttentionFlow(keras.layers.Layer):
         about = ops.matmul(ops.softmax(relevance, axis=-1)[:, None, :], inputs)  # (batch, 1, channels)
         return ops.concatenate([inputs, asked, inputs * asked, inputs * about], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (*input_shape[:-1], 4 * input_shape[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ class Passage(Text):
     """A text that holds the answer to a question."""
 
     reader = READER
-    suffixes = ()
+    suffixes: ClassVar[tuple[Any, ...]] = ()
     feature = ""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dlkit.lazy import ops, tf
 
 MOST = 4  # answers of a question that training learns from
 
 
-def place_answers(windows, answers):
+def place_answers(windows: Mapping[str, tf.Tensor], answers: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Chooses for each row the window with its answer and, of long texts, a neighbour without.
 
     Of the answers, the first that a window holds whole decides which one it is. In a window without an answer, and in
@@ -49,7 +51,7 @@ def place_answers(windows, answers):
     chosen = tf.where((number == base) | ((number == beside) & ~any_held))[:, 0]
     chosen = tf.cast(chosen, tf.int32)
 
-    def targets(places):
+    def targets(places: tf.Tensor) -> tf.Tensor:
         none = tf.pad(tf.zeros([tf.size(row), 1], tf.int32), [[0, 0], [0, MOST - 1]], constant_values=-1)
         placed = tf.where(any_held[:, tf.newaxis], tf.where(holds, places, -1), none)
         return tf.ensure_shape(tf.gather(placed, chosen), [None, MOST])
@@ -57,7 +59,7 @@ def place_answers(windows, answers):
     return chosen, {"start_logits": targets(begin), "end_logits": targets(end)}
 
 
-def _places(windows, starts, sizes):
+def _places(windows: Mapping[str, tf.Tensor], starts: tf.Tensor, sizes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """First and last token of spans of characters, (windows, most) int32 each; -1 where a window holds no such span."""
     first, after = windows["starts"][:, tf.newaxis], windows["ends"][:, tf.newaxis]  # (windows, 1, length)
     inside = after > 0
@@ -77,7 +79,7 @@ def _places(windows, starts, sizes):
     return tf.where(held, begin, -1), tf.where(held, end, -1)
 
 
-def place_loss(places, logits):
+def place_loss(places: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Mean cross entropy of the right places: (batch,) float32.
 
     Args:

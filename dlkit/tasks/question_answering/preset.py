@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dlkit.errors import KnobError
 from dlkit.lazy import keras, ops
 from dlkit.tasks.question_answering.span_inputs import span_logits, token_inputs
 from dlkit.text.preset import load_preset
 
+if TYPE_CHECKING:
+    from dlkit.text.wordpiece import WordPiece
+
 CACHE = "float16"  # of cached features: half the disk
 
 
-def load_backbone(name_or_folder: str, max_tokens: int, dropout: float):
+def load_backbone(name_or_folder: str, max_tokens: int, dropout: float) -> tuple[WordPiece, keras.Model]:
     """The tokenizer and the backbone of a preset as `load_preset` gives them, with this dropout inside of it."""
     tokenizer, loaded = load_preset(name_or_folder, max_tokens)
     config = loaded.get_config()
@@ -82,5 +87,5 @@ def _fed(backbone: keras.Model, inputs: dict[str, keras.KerasTensor]) -> dict[st
     return fed
 
 
-def _sequence(output):
+def _sequence(output: keras.KerasTensor | dict[str, keras.KerasTensor]) -> keras.KerasTensor:
     return output["sequence_output"] if isinstance(output, dict) else output

@@ -1,6 +1,9 @@
 """What all networks that point at spans share: their inputs, and logits at the end."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping
 
 from dlkit.lazy import keras, layers, ops
 from dlkit.tasks.question_answering.windows import SURFACE
@@ -8,7 +11,7 @@ from dlkit.tasks.question_answering.windows import SURFACE
 FAR = -1e9  # the logit of padding: finite, and far enough for exp to be 0 beside a token
 
 
-def token_inputs():
+def token_inputs() -> dict[str, keras.KerasTensor]:
     """The inputs of a window by name, as `dlkit.text.windows.Windows` gives them, without `surface`."""
     return {
         "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
@@ -17,12 +20,14 @@ def token_inputs():
     }
 
 
-def surface_inputs():
+def surface_inputs() -> dict[str, keras.KerasTensor]:
     """The inputs of a window by name, with `surface`."""
     return {**token_inputs(), "surface": keras.Input((None, SURFACE), dtype="uint8", name="surface")}
 
 
-def embed(inputs, vocabulary_size, width, dropout):
+def embed(
+    inputs: Mapping[str, keras.KerasTensor], vocabulary_size: int, width: int, dropout: float
+) -> keras.KerasTensor:
     """Embeddings with what is known of each token beside its id: (windows, length, width + 6).
 
     That is `surface`, the segment, and how rare a token is: ids go by frequency, 1 is what is not in the vocabulary.
@@ -39,7 +44,9 @@ def embed(inputs, vocabulary_size, width, dropout):
     return ops.concatenate([x, *known], axis=-1)
 
 
-def span_logits(start, end, padding_mask):
+def span_logits(
+    start: keras.KerasTensor, end: keras.KerasTensor, padding_mask: keras.KerasTensor
+) -> dict[str, keras.KerasTensor]:
     """A logit for each token to be a span's first or last, by dense layers: two of (windows, length) float32."""
     logits = {}
     for name, features in (("start_logits", start), ("end_logits", end)):

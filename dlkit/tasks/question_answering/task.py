@@ -186,7 +186,7 @@ class QuestionAnswerer(Task):
         if self.network == "bidaf":
             from dlkit.tasks.question_answering.bidaf import bidaf
 
-            options = {"embedding": self.embedding, "units": self.units, "dropout": self.dropout}
+            options: dict[str, Any] = {"embedding": self.embedding, "units": self.units, "dropout": self.dropout}
             return _windowed(windows), bidaf(windows.vocabulary_size, **options)
         from dlkit.tasks.question_answering.transformer import span_transformer
 

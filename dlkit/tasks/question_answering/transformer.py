@@ -1,12 +1,16 @@
 """A transformer encoder that reads question and context as one text."""
 
+from __future__ import annotations
+
 import keras_hub
 
 from dlkit.lazy import keras, layers
 from dlkit.tasks.question_answering.span_inputs import embed, span_logits, surface_inputs
 
 
-def span_transformer(vocabulary_size, *, width=128, heads=4, hidden=256, blocks=3, dropout=0.1):
+def span_transformer(
+    vocabulary_size: int, *, width: int = 128, heads: int = 4, hidden: int = 256, blocks: int = 3, dropout: float = 0.1
+) -> keras.Model:
     """Transformer encoder with a logit for each token to begin or end the answer.
 
     Source: Vaswani et al., 2017, arXiv:1706.03762, the encoder, with layer normalization before each part (Xiong et

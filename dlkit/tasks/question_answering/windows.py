@@ -1,6 +1,15 @@
 """A question with each part of a long context: overlapping windows of tokens that know where they stand."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
 from dlkit.lazy import keras, tf
+
+if TYPE_CHECKING:
+    from dlkit.text.wordpiece import WordPiece
+    from dlkit.text.words import Words
 
 SPECIAL = 3  # tokens of a window beside question and context: one before, one between, one behind
 SURFACE = 4  # what `surface` tells of a token
@@ -38,7 +47,15 @@ class Windows(keras.layers.Layer):
         surface: whether to give `surface`, for which the tokenizer must be `Words`.
     """
 
-    def __init__(self, tokenizer, width, max_question=48, overlap=64, surface=False, **kwargs):
+    def __init__(
+        self,
+        tokenizer: WordPiece | Words,
+        width: int,
+        max_question: int = 48,
+        overlap: int = 64,
+        surface: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if width - SPECIAL - max_question < 2 * overlap:
             raise ValueError(
@@ -48,7 +65,7 @@ class Windows(keras.layers.Layer):
             )
         self.tokenizer, self.width, self.max_question = tokenizer, width, max_question
         self.overlap, self.surface = overlap, surface
-        vocabulary = getattr(tokenizer, "vocabulary", [])
+        vocabulary: list[str] = getattr(tokenizer, "vocabulary", [])
         special = "[CLS]" in vocabulary and "[SEP]" in vocabulary and not surface
         size = tokenizer.vocabulary_size
         self.tokenizer.built = True  # it has nothing to build, and Keras would warn
@@ -56,7 +73,7 @@ class Windows(keras.layers.Layer):
         self.vocabulary_size = size if special else size + 2
         self._convert_input_args = False  # Keras knows no string tensors
 
-    def call(self, question, context):
+    def call(self, question: tf.Tensor, context: tf.Tensor) -> dict[str, tf.Tensor]:
         context = tf.strings.unicode_transcode(context, "UTF-8", "UTF-8", errors="replace")
         asked, text = self.tokenizer.locate(question), self.tokenizer.locate(context)
         asked = {name: values[:, : self.max_question] for name, values in asked.items()}
@@ -71,10 +88,10 @@ class Windows(keras.layers.Layer):
         of_question = (place >= 1) & (place <= questions)
         of_context = (place >= questions + 2) & (place < total - 1)
 
-        def pick(name, values=None):
+        def pick(name: str, values: tf.RaggedTensor | None = None) -> tf.Tensor:
             return _pick(text[name] if values is None else values, row, token, of_context)
 
-        def pack(name, fill=0):
+        def pack(name: str, fill: int = 0) -> tf.Tensor:
             mine = _pick(asked[name], row, place - 1, of_question, fill)
             return tf.where(of_context, pick(name), mine)
 
@@ -95,7 +112,9 @@ class Windows(keras.layers.Layer):
             made["surface"] = _surface(asked, text, row, place - 1, token, of_question, of_context)
         return made
 
-    def _cut(self, questions, contexts):
+    def _cut(
+        self, questions: tf.Tensor, contexts: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """For each window its row, its first token, the tokens that it owns and its room for context."""
         questions, contexts = tf.cast(questions, tf.int32), tf.cast(contexts, tf.int32)
         room = self.width - SPECIAL - questions
@@ -105,17 +124,19 @@ class Windows(keras.layers.Layer):
         number = tf.range(tf.size(row)) - tf.gather(tf.cumsum(counts, exclusive=True), row)
         room, stride, contexts, counts = (tf.gather(values, row) for values in (room, stride, contexts, counts))
 
-        def begin(number):
+        def begin(number: tf.Tensor) -> tf.Tensor:
             return tf.minimum(number * stride, tf.maximum(contexts - room, 0))
 
-        def border(number):  # the middle of what two neighbours share
+        def border(number: tf.Tensor) -> tf.Tensor:  # the middle of what two neighbours share
             return (begin(number - 1) + room + begin(number)) // 2
 
         low = tf.where(number == 0, 0, border(number))
         high = tf.where(number == counts - 1, contexts, border(number + 1))
         return row, begin(number), low, high, room
 
-    def compute_output_spec(self, question, context):
+    def compute_output_spec(
+        self, question: keras.KerasTensor, context: keras.KerasTensor
+    ) -> dict[str, keras.KerasTensor]:
         kinds = {"token_ids": "int32", "segment_ids": "int32", "padding_mask": "bool", "starts": "int32"}
         kinds |= {"ends": "int32", "own": "bool"}
         specs = {name: keras.KerasTensor((None, None), dtype) for name, dtype in kinds.items()}
@@ -125,7 +146,7 @@ class Windows(keras.layers.Layer):
             specs["surface"] = keras.KerasTensor((None, None, SURFACE), "uint8")
         return specs
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {
             "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
             "width": self.width,
@@ -136,34 +157,42 @@ class Windows(keras.layers.Layer):
         return {**super().get_config(), **own}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(keras.saving.deserialize_keras_object(config.pop("tokenizer")), **config)
 
 
-def _lengths(ragged):
+def _lengths(ragged: tf.RaggedTensor) -> tf.Tensor:
     return tf.cast(ragged.row_lengths(), tf.int32)
 
 
-def _pick(ragged, row, token, where, fill=0):
+def _pick(ragged: tf.RaggedTensor, row: tf.Tensor, token: tf.Tensor, where: tf.Tensor, fill: int = 0) -> tf.Tensor:
     """Values of a ragged tensor by row and token, (windows, length); `fill` where not asked for."""
     places = tf.gather(tf.cast(ragged.row_starts(), tf.int32), row)[:, tf.newaxis] + token
     flat = tf.concat([[tf.cast(fill, ragged.dtype)], ragged.flat_values], 0)  # never empty
     return tf.gather(flat, tf.where(where, places + 1, 0))
 
 
-def _surface(asked, text, row, asked_token, token, of_question, of_context):
-    def pack(of):
+def _surface(
+    asked: Mapping[str, tf.RaggedTensor],
+    text: Mapping[str, tf.RaggedTensor],
+    row: tf.Tensor,
+    asked_token: tf.Tensor,
+    token: tf.Tensor,
+    of_question: tf.Tensor,
+    of_context: tf.Tensor,
+) -> tf.Tensor:
+    def pack(of: Callable[[Mapping[str, tf.RaggedTensor]], tf.RaggedTensor]) -> tf.Tensor:
         mine = _pick(of(asked), row, asked_token, of_question)
         return tf.where(of_context, _pick(of(text), row, token, of_context), mine)
 
-    def of(kind):
+    def of(kind: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         return pack(lambda texts: texts["surface"].with_flat_values(kind(texts["surface"].flat_values)))
 
     other = (of_question[:, :, tf.newaxis] & of_context[:, tf.newaxis]) | (
         of_context[:, :, tf.newaxis] & of_question[:, tf.newaxis]
     )
 
-    def shared(kind):
+    def shared(kind: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         hashes = of(kind)
         return tf.reduce_any((hashes[:, :, tf.newaxis] == hashes[:, tf.newaxis]) & other, axis=2)
 
@@ -172,14 +201,14 @@ def _surface(asked, text, row, asked_token, token, of_question, of_context):
     return tf.stack([tf.cast(kind, tf.uint8) for kind in kinds], axis=-1)
 
 
-def _hash(words):
+def _hash(words: tf.Tensor) -> tf.Tensor:
     lowered = tf.strings.lower(words, encoding="utf-8")
     return tf.cast(tf.strings.to_hash_bucket_fast(lowered, 2**31 - 1), tf.int32)
 
 
-def _capital(words):
+def _capital(words: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.strings.lower(words, encoding="utf-8") != words, tf.int32)
 
 
-def _digit(words):
+def _digit(words: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.strings.regex_full_match(words, r".*\d.*"), tf.int32)

@@ -1,11 +1,24 @@
 """Items that speak for items: one matrix, worked out in one step."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from dlkit.lazy import keras, tf
 
 
-def item_weights(user, item, users, items, *, regularization, hidden=0.0, user_power=0.0):
+def item_weights(
+    user: np.ndarray,
+    item: np.ndarray,
+    users: int,
+    items: int,
+    *,
+    regularization: float,
+    hidden: float = 0.0,
+    user_power: float = 0.0,
+) -> np.ndarray:
     """The weights of items for items that restore each user's items best, each from the others.
 
     Source: EASE of Steck, 2019, arXiv:1905.03375, equation 8; with `hidden`, the expected loss where that share of the
@@ -54,17 +67,17 @@ class LinearItems(keras.layers.Layer):
         items: positive integer, how many there are, without nothing.
     """
 
-    def __init__(self, items, **kwargs):
+    def __init__(self, items: int, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.items = items
 
-    def build(self, *_):
+    def build(self, *_: Any) -> None:
         shape = (self.items, self.items)
         self.weights_of_items = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="of_items")
         self.factor = self.add_weight(shape=(), initializer=keras.initializers.Constant(5.0), name="factor")
         self.built = True
 
-    def call(self, history):
+    def call(self, history: tf.Tensor) -> tf.Tensor:
         history = tf.cast(history, tf.int32)
         rows = tf.broadcast_to(tf.range(tf.shape(history)[0])[:, tf.newaxis], tf.shape(history))
         cells = tf.stack([rows, history], 2)
@@ -73,5 +86,5 @@ class LinearItems(keras.layers.Layer):
         scores = tf.matmul(had, tf.convert_to_tensor(self.weights_of_items)) * tf.convert_to_tensor(self.factor)
         return tf.pad(scores, [[0, 0], [1, 0]])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "items": self.items}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from dlkit.layers.token_loss import TokenCrossEntropy
 from dlkit.lazy import keras, keras_rs, ops, tf
 from dlkit.tasks.recommendation.linear_items import LinearItems
@@ -11,34 +14,38 @@ from dlkit.tasks.recommendation.score_items import CrossedFeatures, MatrixFactor
 SCORERS = {"mf": MatrixFactors, "two_tower": TwoTowers, "neumf": NeuralFactors, "dcn": CrossedFeatures}
 
 
-def _who(length):
+def _who(length: int) -> dict[str, keras.KerasTensor]:
     return {
         "user": keras.Input((), dtype="int32", name="user"),
         "history": keras.Input((length,), dtype="int32", name="history"),
     }
 
 
-def mf(users, items, *, width=64, dropout=0.0, **options):
+def mf(users: int, items: int, *, width: int = 64, dropout: float = 0.0, **options: Any) -> MatrixFactors:
     """The scoring layer of matrix factors; see `MatrixFactors` for all of these."""
     return MatrixFactors(users, items, width, dropout, **options)
 
 
-def two_tower(users, items, *, width=64, hidden=64, dropout=0.0, **options):
+def two_tower(
+    users: int, items: int, *, width: int = 64, hidden: int = 64, dropout: float = 0.0, **options: Any
+) -> TwoTowers:
     """The scoring layer of two towers; `hidden` is the width of the user's hidden layer."""
     return TwoTowers(users, items, width, dropout, hidden=hidden, **options)
 
 
-def neumf(users, items, *, width=64, dropout=0.0, **options):
+def neumf(users: int, items: int, *, width: int = 64, dropout: float = 0.0, **options: Any) -> NeuralFactors:
     """The scoring layer of neural matrix factors."""
     return NeuralFactors(users, items, width, dropout, **options)
 
 
-def dcn(users, items, *, width=64, crosses=2, dropout=0.0, **options):
+def dcn(
+    users: int, items: int, *, width: int = 64, crosses: int = 2, dropout: float = 0.0, **options: Any
+) -> CrossedFeatures:
     """The scoring layer of crossed features; `crosses` is the number of cross layers."""
     return CrossedFeatures(users, items, width, dropout, crosses=crosses, **options)
 
 
-def over_all(scorer, length):
+def over_all(scorer: keras.layers.Layer, length: int) -> keras.Model:
     """Scores of all items: keras.Model from `user` (batch,) int32 and `history` (batch, length) int32 to `logits`.
 
     Returns:
@@ -48,7 +55,7 @@ def over_all(scorer, length):
     return keras.Model(inputs, {"logits": scorer(inputs["user"], inputs["history"])}, name="network")
 
 
-def over_samples(scorer, length, positives, own):
+def over_samples(scorer: keras.layers.Layer, length: int, positives: int, own: float) -> keras.Model:
     """Scores of sampled items, for training.
 
     Args:
@@ -71,7 +78,7 @@ def over_samples(scorer, length, positives, own):
     return keras.Model(inputs, {"logits": logits}, name="network")
 
 
-def of_pairs(scorer, length):
+def of_pairs(scorer: keras.layers.Layer, length: int) -> keras.Model:
     """The rating of one item for one user, less the mean rating.
 
     Returns:
@@ -87,7 +94,17 @@ def of_pairs(scorer, length):
     return keras.Model(inputs, {"excess": scorer(*asked)}, name="network")
 
 
-def sasrec(items, length, *, width=64, blocks=2, heads=2, dropout=0.0, item_features=0, names=("sasrec",)):
+def sasrec(
+    items: int,
+    length: int,
+    *,
+    width: int = 64,
+    blocks: int = 2,
+    heads: int = 2,
+    dropout: float = 0.0,
+    item_features: int = 0,
+    names: Sequence[str] = ("sasrec",),
+) -> tuple[keras.Model, keras.Model]:
     """What follows each item of a history, by self-attention; see `SelfAttentiveHistory`.
 
     Args:
@@ -101,13 +118,22 @@ def sasrec(items, length, *, width=64, blocks=2, heads=2, dropout=0.0, item_feat
     return _both([SelfAttentiveHistory(*size, heads=heads, name=name) for name in names], length)
 
 
-def gru4rec(items, length, *, width=64, blocks=1, dropout=0.0, item_features=0, names=("gru4rec",)):
+def gru4rec(
+    items: int,
+    length: int,
+    *,
+    width: int = 64,
+    blocks: int = 1,
+    dropout: float = 0.0,
+    item_features: int = 0,
+    names: Sequence[str] = ("gru4rec",),
+) -> tuple[keras.Model, keras.Model]:
     """What follows each item of a history, by gated recurrent units; takes and returns what `sasrec` does."""
     size = (items, width, blocks, dropout, item_features)
     return _both([RecurrentHistory(*size, name=name) for name in names], length)
 
 
-def _both(members, length):
+def _both(members: Sequence[keras.layers.Layer], length: int) -> tuple[keras.Model, keras.Model]:
     history = _who(length)["history"]
     steps = keras.ops.concatenate([member(history) for member in members], axis=1)
     last = sum(member(history, last=True) for member in members) / len(members)
@@ -115,7 +141,7 @@ def _both(members, length):
     return every, keras.Model({"history": history}, {"logits": last}, name="decode")
 
 
-def ease(items, length):
+def ease(items: int, length: int) -> keras.Model:
     """The linear recommender whose weights are worked out in one step; see `LinearItems`, which is its one layer.
 
     Returns:
@@ -146,17 +172,17 @@ class SampledLogits(keras.layers.Layer):
         own: float in [0, 1], the share of the negatives that are from the batch.
     """
 
-    def __init__(self, items, own, **kwargs):
+    def __init__(self, items: int, own: float, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.items, self.own = items, own
 
-    def build(self, *_):
+    def build(self, *_: Any) -> None:
         shape = (self.items + 1,)
         self.popularity = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="popularity")
         self.correct = keras_rs.layers.SamplingProbabilityCorrection(epsilon=1e-12, dtype="float32")
         self.built = True
 
-    def call(self, logits, positives, negatives):
+    def call(self, logits: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
         share = ops.convert_to_tensor(self.popularity) * self.own + (1 - self.own) / self.items
         numbers = ops.concatenate([positives, negatives], axis=1)
         logits = self.correct(logits, ops.take(share, numbers, axis=0))
@@ -164,7 +190,7 @@ class SampledLogits(keras.layers.Layer):
         never = ops.concatenate([positives == 0, ops.logical_or(hits, negatives == 0)], axis=1)
         return ops.where(never, FAR, logits)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "items": self.items, "own": self.own}
 
 
@@ -176,7 +202,7 @@ class ItemCrossEntropy(keras.losses.Loss):
     number of items; by the root of it, those with few are answered better and those with many hardly worse.
     """
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """(batch, any, items) int, [:, 0] the items, 0 for none, and logits (batch, 1 + all items) to (batch,)."""
         taken = tf.cast(y_true, tf.int32)[:, 0]
         nothing = tf.range(y_pred.shape[-1]) == 0
@@ -194,11 +220,11 @@ class SampledItemCrossEntropy(keras.losses.Loss):
         positives: how many of the logits are of positives: the first ones.
     """
 
-    def __init__(self, positives, **kwargs):
+    def __init__(self, positives: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.positives = positives
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """(batch, any, items) int, [:, 0] the positives, 0 for none, and logits (batch, sampled) to (batch,)."""
         taken = tf.cast(y_true, tf.int32)[:, 0, : self.positives]
         own, negatives = y_pred[:, : self.positives], y_pred[:, self.positives :]
@@ -207,7 +233,7 @@ class SampledItemCrossEntropy(keras.losses.Loss):
         count = tf.reduce_sum(tf.cast(taken > 0, losses.dtype), 1)
         return tf.reduce_sum(losses, 1) / tf.sqrt(tf.maximum(count, 1))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "positives": self.positives}
 
 
@@ -219,16 +245,16 @@ class NextItemCrossEntropy(TokenCrossEntropy):
         members: how many networks' logits follow one another.
     """
 
-    def __init__(self, members=1, **kwargs):
+    def __init__(self, members: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self.members = members
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """(batch, any, at least steps) int, [:, 0] what follows, and logits (batch, members * steps, 1 + items) to
         (batch,).
         """
         following = y_true[:, 0, -(tf.shape(y_pred)[1] // self.members) :]
         return super().call(tf.tile(following, [1, self.members]), y_pred)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "members": self.members}

@@ -5,6 +5,10 @@ float32 logits over the items, nothing's first: (batch, steps, 1 + items) of wha
 (batch, 1 + items) of what follows the last one.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from dlkit.layers.relative_positions import RelativePositions
 from dlkit.layers.transformer_blocks import FAR, TransformerBlock
 from dlkit.lazy import keras, layers, ops, tf
@@ -22,12 +26,14 @@ class _NextItems(keras.layers.Layer):
         item_features: how many features each item has.
     """
 
-    def __init__(self, items, width, blocks=2, dropout=0.0, item_features=0, **kwargs):
+    def __init__(
+        self, items: int, width: int, blocks: int = 2, dropout: float = 0.0, item_features: int = 0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
-        self.sizes = {"items": items, "width": width, "blocks": blocks, "dropout": dropout}
+        self.sizes: dict[str, Any] = {"items": items, "width": width, "blocks": blocks, "dropout": dropout}
         self.sizes["item_features"] = item_features
 
-    def build(self, history_shape):
+    def build(self, history_shape: Any) -> None:
         sizes, policy = self.sizes, self.dtype_policy
         rows, width = sizes["items"] + 1, sizes["width"]
         self.items = FeaturedEmbedding(rows, width, sizes["item_features"], dtype=policy, name="items")
@@ -38,13 +44,13 @@ class _NextItems(keras.layers.Layer):
         self.build_more(history_shape[1])
         self.built = True
 
-    def call(self, history, last=False, training=False):
+    def call(self, history: tf.Tensor, last: bool = False, training: bool = False) -> tf.Tensor:
         states = self.states(history, training)
         states = self.norm(states[:, -1] if last else states)
         logits = ops.matmul(states, ops.transpose(self.items()))
         return ops.cast(logits, "float32") + ops.cast(self.bias, "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.sizes}
 
 
@@ -60,11 +66,11 @@ class SelfAttentiveHistory(_NextItems):
         heads: attention heads; the width is a multiple.
     """
 
-    def __init__(self, *args, heads=2, **kwargs):
+    def __init__(self, *args: Any, heads: int = 2, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.sizes["heads"] = heads
 
-    def build_more(self, steps):
+    def build_more(self, steps: int | None) -> None:
         del steps
         sizes, policy = self.sizes, self.dtype_policy
         self.distances = RelativePositions(sizes["heads"], both_ways=False, name="distances")
@@ -76,7 +82,7 @@ class SelfAttentiveHistory(_NextItems):
         for block in self.blocks:
             block.build((None, None, sizes["width"]))
 
-    def states(self, history, training):
+    def states(self, history: tf.Tensor, training: bool) -> tf.Tensor:
         """(batch, steps, width) after each item."""
         steps = tf.shape(history)[1]
         x = self.drop(self.items(history) * self.sizes["width"] ** 0.5, training=training)
@@ -93,7 +99,7 @@ class SelfAttentiveHistory(_NextItems):
 class RecurrentHistory(_NextItems):
     """Gated recurrent units over the items. Source: GRU4Rec of Hidasi et al., 2015, arXiv:1511.06939."""
 
-    def build_more(self, steps):
+    def build_more(self, steps: int | None) -> None:
         del steps
         sizes = self.sizes
         self.cells = [  # cuDNN's kernels refuse rows without an item, and a graph with them does not run elsewhere
@@ -103,7 +109,7 @@ class RecurrentHistory(_NextItems):
         for cell in self.cells:
             cell.build((None, None, sizes["width"]))
 
-    def states(self, history, training):
+    def states(self, history: tf.Tensor, training: bool) -> tf.Tensor:
         """(batch, steps, width) after each item."""
         x = self.drop(self.items(history) * self.sizes["width"] ** 0.5, training=training)
         for cell in self.cells:

@@ -72,12 +72,7 @@ PROTOCOLS: dict[str, Callable[[Interactions, int], np.ndarray]] = {
 
 
 def part(
-    source: Any,
-    protocol: str,
-    *,
-    seed: int = 0,
-    columns: dict[str, str] | None = None,
-    data_dir: str | None = None,
+    source: Any, protocol: str, *, seed: int = 0, columns: dict[str, str] | None = None, data_dir: str | None = None
 ) -> tuple[dict[str, list], dict[str, list]]:
     """Interactions parted by a protocol: two sources of columns, to train on and to measure on.
 

@@ -1,5 +1,10 @@
 """The best items of all, without those that are not to be recommended."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from dlkit.lazy import keras, tf
 
 
@@ -23,17 +28,24 @@ class RankItems(keras.layers.Layer):
         ratings: whether the logits are ratings.
     """
 
-    def __init__(self, ids, k, ratings=False, **kwargs):
+    def __init__(self, ids: Sequence[str], k: int, ratings: bool = False, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.ids, self.k, self.ratings = list(ids), k, ratings
 
-    def build(self, *_):
+    def build(self, *_: Any) -> None:
         self.popularity = self.add_weight(
             shape=(len(self.ids) + 1,), initializer="zeros", trainable=False, name="popularity"
         )
         self.built = True
 
-    def call(self, logits, seen, cold, excluded=None, k=None):
+    def call(
+        self,
+        logits: tf.Tensor,
+        seen: tf.Tensor,
+        cold: tf.Tensor,
+        excluded: tf.Tensor | None = None,
+        k: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
         count = len(self.ids)
         logits = tf.cast(logits, tf.float32)
         scores = self._scores(logits, cold)
@@ -50,16 +62,23 @@ class RankItems(keras.layers.Layer):
         items = tf.where(found, tf.gather(tf.constant(["", *self.ids]), places), "")
         return {"items": items, "scores": tf.where(found, tf.gather(scores, places, batch_dims=1), 0.0)}
 
-    def _scores(self, logits, cold):
+    def _scores(self, logits: tf.Tensor, cold: tf.Tensor) -> tf.Tensor:
         if self.ratings:
             return logits
         nothing = tf.range(len(self.ids) + 1) == 0
         shares = tf.nn.softmax(tf.where(nothing, float("-inf"), logits))
         return tf.where(cold[:, tf.newaxis], tf.convert_to_tensor(self.popularity), shares)
 
-    def compute_output_spec(self, logits, seen, cold, excluded=None, k=None):
+    def compute_output_spec(
+        self,
+        logits: keras.KerasTensor,
+        seen: keras.KerasTensor,
+        cold: keras.KerasTensor,
+        excluded: keras.KerasTensor | None = None,
+        k: keras.KerasTensor | None = None,
+    ) -> dict[str, keras.KerasTensor]:
         shape = (logits.shape[0], min(self.k, len(self.ids)) if k is None else None)
         return {"items": keras.KerasTensor(shape, "string"), "scores": keras.KerasTensor(shape, "float32")}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "ids": self.ids, "k": self.k, "ratings": self.ratings}

@@ -1,6 +1,10 @@
 """From the ids of a request to the items that a user has had, and to the users that have had an item."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +36,15 @@ class ReadHistory(keras.layers.Layer):
         takers: bool, whether items will be asked about.
     """
 
-    def __init__(self, users, items, length, known=0, takers=False, **kwargs):
+    def __init__(
+        self,
+        users: Sequence[str],
+        items: Sequence[str],
+        length: int,
+        known: int = 0,
+        takers: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.users, self.items = list(users), list(items)
         self.length, self.known, self.has_takers = length, known, takers
@@ -40,7 +52,7 @@ class ReadHistory(keras.layers.Layer):
         self._items = lookup_table(["", *self.items], range(len(self.items) + 1), missing=0)
         self._convert_input_args = False  # Keras knows no string tensors
 
-    def build(self, *_):
+    def build(self, *_: Any) -> None:
         options = {"dtype": "int32", "initializer": "zeros", "trainable": False}
         self.taken = self.add_weight(shape=(self.known + 1,), name="taken", **options)
         self.starts = self.add_weight(shape=(len(self.users) + 2,), name="starts", **options)
@@ -49,7 +61,7 @@ class ReadHistory(keras.layers.Layer):
             self.taker_starts = self.add_weight(shape=(len(self.items) + 2,), name="taker_starts", **options)
         self.built = True
 
-    def remember(self, counts, taken):
+    def remember(self, counts: Iterable[int], taken: Sequence[int] | np.ndarray) -> None:
         """Takes what is known: (users,) how many items each has had, and (known,) int32, all of them one by one."""
         counts, taken = np.fromiter(counts, np.int64), np.asarray(taken)
         self.starts.assign(np.cumsum([0, 0, *counts]))  # nobody has had nothing
@@ -61,11 +73,13 @@ class ReadHistory(keras.layers.Layer):
         self.takers.assign([*np.repeat(np.arange(1, len(counts) + 1), counts)[order], 0])
         self.taker_starts.assign(np.searchsorted(taken[order], np.arange(len(self.items) + 2)))
 
-    def numbers_of(self, ids):
+    def numbers_of(self, ids: tf.Tensor) -> tf.Tensor:
         """The numbers of items, 0 for those that are not known: a string tensor to int32."""
         return self._items.lookup(ids)
 
-    def call(self, user_id, recent=None, item_id=None):
+    def call(
+        self, user_id: tf.Tensor, recent: tf.Tensor | None = None, item_id: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         user = self._users.lookup(user_id)
         start, stop = tf.gather(self.starts, user), tf.gather(self.starts, user + 1)
         places = start[:, tf.newaxis] + tf.range(tf.reduce_max(tf.concat([stop - start, [0]], 0)))
@@ -78,13 +92,13 @@ class ReadHistory(keras.layers.Layer):
         item = self.numbers_of(item_id)
         return {**made, "item": item, "takers": self.takers_of(item), "cold": tf.logical_or(user == 0, item == 0)}
 
-    def takers_of(self, items):
+    def takers_of(self, items: tf.Tensor) -> tf.Tensor:
         """(any,) numbers of items to (any, length) int32, users that have had each; 0 after them."""
         start, stop = tf.gather(self.taker_starts, items), tf.gather(self.taker_starts, items + 1)
         places = start[:, tf.newaxis] + tf.range(self.length)
         return tf.where(places < stop[:, tf.newaxis], tf.gather(self.takers, tf.minimum(places, self.known)), 0)
 
-    def last_of(self, numbers):
+    def last_of(self, numbers: tf.Tensor) -> tf.Tensor:
         """(batch, any) int32 with 0 wherever the same item comes again."""
         shape = tf.shape(numbers)
         rows = tf.broadcast_to(tf.range(shape[0])[:, tf.newaxis], shape)
@@ -93,7 +107,7 @@ class ReadHistory(keras.layers.Layer):
         last = tf.tensor_scatter_nd_max(tf.zeros([shape[0], len(self.items) + 1], tf.int32), cells, places)
         return tf.where(tf.gather(last, numbers, batch_dims=1) == places, numbers, 0)
 
-    def popular(self, users, recent, k):
+    def popular(self, users: Sequence[bytes], recent: Sequence[Sequence[bytes]], k: int) -> list[list[bytes]]:
         """Of each row, the k items with the lowest numbers, less those that its user has had: lists of bytes.
 
         Args:
@@ -112,7 +126,7 @@ class ReadHistory(keras.layers.Layer):
         return made
 
     @staticmethod
-    def newest(numbers, length):
+    def newest(numbers: tf.Tensor, length: int) -> tf.Tensor:
         """The last `length` of (batch, any) int32 that are not 0, the newest in the last place, 0 before them."""
         real = numbers > 0
         places = length - tf.cumsum(tf.cast(real, tf.int32), axis=1, reverse=True)
@@ -121,7 +135,12 @@ class ReadHistory(keras.layers.Layer):
         cells = tf.stack([tf.cast(cells[:, 0], tf.int32), tf.gather_nd(places, cells)], 1)
         return tf.ensure_shape(tf.scatter_nd(cells, values, [tf.shape(numbers)[0], length]), [None, length])
 
-    def compute_output_spec(self, user_id, recent=None, item_id=None):
+    def compute_output_spec(
+        self,
+        user_id: keras.KerasTensor,
+        recent: keras.KerasTensor | None = None,
+        item_id: keras.KerasTensor | None = None,
+    ) -> dict[str, keras.KerasTensor]:
         rows = user_id.shape[0]
         spec = {
             "user": keras.KerasTensor((rows,), "int32"),
@@ -134,6 +153,6 @@ class ReadHistory(keras.layers.Layer):
             spec["takers"] = keras.KerasTensor((rows, self.length), "int32")
         return spec
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"users": self.users, "items": self.items, "length": self.length, "known": self.known}
         return {**super().get_config(), **own, "takers": self.has_takers}

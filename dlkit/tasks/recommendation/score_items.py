@@ -8,6 +8,9 @@ float32 logits; of all items (batch, 1 + items), with that of nothing first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from dlkit.lazy import keras, keras_rs, layers, ops, tf
 
 
@@ -25,22 +28,22 @@ class _Scores(keras.layers.Layer):
 
     def __init__(
         self,
-        users,
-        items,
-        width,
-        dropout=0.0,
-        user_features=0,
-        item_features=0,
-        known_users=True,
-        by_takers=False,
-        **kwargs,
+        users: int,
+        items: int,
+        width: int,
+        dropout: float = 0.0,
+        user_features: int = 0,
+        item_features: int = 0,
+        known_users: bool = True,
+        by_takers: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.sizes = {"users": users, "items": items, "width": width, "dropout": dropout}
+        self.sizes: dict[str, Any] = {"users": users, "items": items, "width": width, "dropout": dropout}
         self.sizes |= {"user_features": user_features, "item_features": item_features}
         self.sizes |= {"known_users": known_users, "by_takers": by_takers}
 
-    def build(self, *_):
+    def build(self, *_: Any) -> None:
         sizes, policy = self.sizes, self.dtype_policy
         width, rows = sizes["width"], sizes["items"] + 1
         self.items = FeaturedEmbedding(rows, width, sizes["item_features"], dtype=policy, name="items")
@@ -56,24 +59,24 @@ class _Scores(keras.layers.Layer):
         self.build_more()
         self.built = True
 
-    def build_more(self):
+    def build_more(self) -> None:
         """Makes and builds what a kind has of its own."""
 
-    def known_of(self, user, history, training):
+    def known_of(self, user: tf.Tensor, history: tf.Tensor, training: bool) -> tf.Tensor:
         """(batch, width): what is known of the users."""
         known = self.taken.bag(history)
         if self.sizes["known_users"]:
             known += self.drop_user(self.users(user), training=training)
         return self.drop(known, training=training)
 
-    def vectors_of(self, items, takers):
+    def vectors_of(self, items: tf.Tensor | None, takers: tf.Tensor | None) -> tf.Tensor:
         """What is known of the items: (batch, the items, width), of all (1 + items, width)."""
         if items is None:
             return self.items() if takers is None else self.items() + self.takers.bags(takers)
         found = self.items(items)
         return found if takers is None else found + self.takers.bag(takers)[:, None, :]
 
-    def dot(self, known, items, takers):
+    def dot(self, known: tf.Tensor, items: tf.Tensor | None, takers: tf.Tensor | None) -> tf.Tensor:
         """Products of (batch, width) with items, and their biases: (batch, the items) float32."""
         bias, vectors = ops.cast(self.bias, "float32"), self.vectors_of(items, takers)
         if items is None:
@@ -81,7 +84,7 @@ class _Scores(keras.layers.Layer):
         products = ops.einsum("bd,bid->bi", known, vectors)
         return ops.cast(products, "float32") + ops.take(bias, items, axis=0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.sizes}
 
 
@@ -93,11 +96,18 @@ class MatrixFactors(_Scores):
     takers an item has a bag too, as in Rendle et al., 2019, arXiv:1905.01395 ("flipped").
     """
 
-    def build_more(self):
+    def build_more(self) -> None:
         shape = (self.sizes["users"] + 1,)
         self.user_bias = self.add_weight(shape=shape, initializer="zeros", name="user_bias")
 
-    def call(self, user, history, items=None, takers=None, training=False):
+    def call(
+        self,
+        user: tf.Tensor,
+        history: tf.Tensor,
+        items: tf.Tensor | None = None,
+        takers: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
         known = self.known_of(user, history, training)
         user_bias = ops.take(ops.cast(self.user_bias, "float32"), user, axis=0)
         return self.dot(known, items, takers) + user_bias[:, None]
@@ -114,18 +124,25 @@ class TwoTowers(_Scores):
         hidden: width of the hidden layer.
     """
 
-    def __init__(self, *args, hidden=64, **kwargs):
+    def __init__(self, *args: Any, hidden: int = 64, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.sizes["hidden"] = hidden
 
-    def build_more(self):
+    def build_more(self) -> None:
         width, hidden, policy = self.sizes["width"], self.sizes["hidden"], self.dtype_policy
         self.inner = layers.Dense(hidden, activation="tanh", dtype=policy, name="inner")
         self.outer = layers.Dense(width, dtype=policy, name="outer")
         self.inner.build((None, width))
         self.outer.build((None, hidden))
 
-    def call(self, user, history, items=None, takers=None, training=False):
+    def call(
+        self,
+        user: tf.Tensor,
+        history: tf.Tensor,
+        items: tf.Tensor | None = None,
+        takers: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
         known = self.known_of(user, history, training)
         return self.dot(known + self.outer(self.inner(known)), items, takers)
 
@@ -133,7 +150,9 @@ class TwoTowers(_Scores):
 class _Pairs(_Scores):
     """Logits of pairs: every item beside what is known of the user."""
 
-    def pair(self, user, history, items, takers, training):
+    def pair(
+        self, user: tf.Tensor, history: tf.Tensor, items: tf.Tensor | None, takers: tf.Tensor | None, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(batch, the items, width) twice, the users and the items; and the items' biases."""
         found, bias = self.vectors_of(items, takers), ops.cast(self.bias, "float32")
         if items is None:
@@ -143,7 +162,7 @@ class _Pairs(_Scores):
         known = self.known_of(user, history, training)[:, None, :]
         return ops.broadcast_to(known, ops.shape(found)), found, bias
 
-    def stack(self, sizes, inputs):
+    def stack(self, sizes: Sequence[int], inputs: int) -> list[keras.layers.Layer]:
         """Dense layers on top of each other."""
         made = []
         for number, size in enumerate(sizes):
@@ -162,13 +181,20 @@ class NeuralFactors(_Pairs):
     is known of a user holds the history too.
     """
 
-    def build_more(self):
+    def build_more(self) -> None:
         width, policy = self.sizes["width"], self.dtype_policy
         self.denses = self.stack((2 * width, width), 2 * width)
         self.top = layers.Dense(1, use_bias=False, dtype=policy, name="top")
         self.top.build((None, None, 2 * width))
 
-    def call(self, user, history, items=None, takers=None, training=False):
+    def call(
+        self,
+        user: tf.Tensor,
+        history: tf.Tensor,
+        items: tf.Tensor | None = None,
+        takers: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
         known, found, bias = self.pair(user, history, items, takers, training)
         x = ops.concatenate([known, found], axis=-1)
         for dense in self.denses:
@@ -187,11 +213,11 @@ class CrossedFeatures(_Pairs):
         crosses: number of cross layers.
     """
 
-    def __init__(self, *args, crosses=2, **kwargs):
+    def __init__(self, *args: Any, crosses: int = 2, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.sizes["crosses"] = crosses
 
-    def build_more(self):
+    def build_more(self) -> None:
         inputs, policy = 3 * self.sizes["width"], self.dtype_policy
         names = [f"cross_{number}" for number in range(self.sizes["crosses"])]
         self.crosses = [keras_rs.layers.FeatureCross(dtype=policy, name=name) for name in names]
@@ -202,7 +228,14 @@ class CrossedFeatures(_Pairs):
         self.top = layers.Dense(1, use_bias=False, dtype=policy, name="top")
         self.top.build((None, None, self.sizes["width"]))
 
-    def call(self, user, history, items=None, takers=None, training=False):
+    def call(
+        self,
+        user: tf.Tensor,
+        history: tf.Tensor,
+        items: tf.Tensor | None = None,
+        takers: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
         known, found, bias = self.pair(user, history, items, takers, training)
         first = x = ops.concatenate([known, found, known * found], axis=-1)
         for cross in self.crosses:
@@ -227,12 +260,12 @@ class FeaturedEmbedding(keras.layers.Layer):
         stddev: positive float, of the initial embeddings.
     """
 
-    def __init__(self, rows, width, features=0, stddev=0.05, **kwargs):
+    def __init__(self, rows: int, width: int, features: int = 0, stddev: float = 0.05, **kwargs: Any):
         super().__init__(**kwargs)
         self.rows, self.width, self.feature_count, self.stddev = rows, width, features, stddev
         self.build()
 
-    def build(self, *_):
+    def build(self, *_: Any) -> None:
         if self.built:
             return
         normal = keras.initializers.RandomNormal(stddev=self.stddev)
@@ -242,9 +275,9 @@ class FeaturedEmbedding(keras.layers.Layer):
             self.features = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="features")
             shape = (self.feature_count, self.width)
             self.kernel = self.add_weight(shape=shape, initializer=normal, name="kernel")
-        self.built = True
+        self.built: bool = True
 
-    def call(self, numbers=None):
+    def call(self, numbers: tf.Tensor | None = None) -> tf.Tensor:
         embeddings = ops.convert_to_tensor(self.embeddings)
         if numbers is None:
             if self.feature_count:
@@ -255,12 +288,12 @@ class FeaturedEmbedding(keras.layers.Layer):
             found += ops.matmul(ops.take(self.features, numbers, axis=0), self.kernel)
         return found * ops.cast(numbers > 0, found.dtype)[..., None]
 
-    def bag(self, numbers):
+    def bag(self, numbers: tf.Tensor) -> tf.Tensor:
         """The sum of the rows of (batch, any) numbers over the root of their count: (batch, width)."""
         count = ops.sum(ops.cast(numbers > 0, self.compute_dtype), axis=1, keepdims=True)
         return ops.sum(self(numbers), axis=1) / ops.sqrt(ops.maximum(count, 1))
 
-    def bags(self, numbers):
+    def bags(self, numbers: tf.Tensor) -> tf.Tensor:
         """What `bag` gives, of very many rows at a time: no vector is held twice."""
         cells = tf.where(numbers > 0)
         sums = tf.sparse.segment_sqrt_n(
@@ -268,6 +301,6 @@ class FeaturedEmbedding(keras.layers.Layer):
         )
         return tf.ensure_shape(sums, [numbers.shape[0], self.width])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"rows": self.rows, "width": self.width, "features": self.feature_count, "stddev": self.stddev}
         return {**super().get_config(), **own}

@@ -1,6 +1,10 @@
 """Pooling of a sequence by learned attention."""
 
-from dlkit.lazy import keras, ops
+from __future__ import annotations
+
+from typing import Any
+
+from dlkit.lazy import keras, ops, tf
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -17,7 +21,7 @@ class AttentionPooling(keras.layers.Layer):
         units: positive integer, the width of the attention's hidden layer.
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(units, bool) or not isinstance(units, int) or units < 1:
             raise ValueError(f"`units` must be a positive integer. Received: units={units!r}.")
@@ -26,22 +30,22 @@ class AttentionPooling(keras.layers.Layer):
         self.hidden = keras.layers.Dense(units, activation="tanh", dtype=self.dtype_policy, name="hidden")
         self.context = keras.layers.Dense(1, use_bias=False, dtype="float32", name="context")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.hidden.build(input_shape)
         self.context.build((*input_shape[:-1], self.units))
 
-    def call(self, inputs, padding_mask):
+    def call(self, inputs: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
         scores = ops.squeeze(self.context(self.hidden(inputs)), -1)  # float32, (batch, steps)
         # Finite, so that a row of padding gives no 0 / 0; far enough for exp to be exactly 0 beside a true step.
         scores = ops.where(padding_mask, scores, -1e9)
         weights = ops.softmax(scores, -1) * ops.cast(padding_mask, "float32")
         return ops.sum(inputs * ops.cast(weights, inputs.dtype)[:, :, None], 1)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}

@@ -1,11 +1,16 @@
 """Characters as tokens."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
 
 
-def clean_characters(text, lowercase):
+def clean_characters(text: tf.Tensor | Sequence[str], lowercase: bool) -> tf.Tensor:
     """Valid UTF-8, in lower case if asked: (batch,) string -> (batch,) string."""
     text = tf.strings.unicode_transcode(tf.convert_to_tensor(text, tf.string), "UTF-8", "UTF-8")
     return tf.strings.lower(text, encoding="utf-8") if lowercase else text
@@ -27,7 +32,7 @@ class Characters(keras.layers.Layer):
         lowercase: whether to lower the case first.
     """
 
-    def __init__(self, vocabulary, max_tokens, lowercase=False, **kwargs):
+    def __init__(self, vocabulary: Sequence[str], max_tokens: int, lowercase: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_tokenizer(vocabulary, max_tokens)
         longer = [token for token in vocabulary if len(token) != 1]
@@ -42,7 +47,9 @@ class Characters(keras.layers.Layer):
         self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @classmethod
-    def learn(cls, texts, size, max_tokens, lowercase=False, min_count=1):
+    def learn(
+        cls, texts: Iterable[str], size: int, max_tokens: int, lowercase: bool = False, min_count: int = 1
+    ) -> Self:
         """Makes a tokenizer from the most frequent characters of `texts`; ties in the order of the code points.
 
         Args:
@@ -53,23 +60,23 @@ class Characters(keras.layers.Layer):
             min_count: positive integer; rarer characters are left out.
         """
 
-        def split(text):
+        def split(text: tf.Tensor) -> tf.RaggedTensor:
             return tf.strings.unicode_split(clean_characters(text, lowercase), "UTF-8")
 
         return cls(count(texts, split, size - FIRST, min_count), max_tokens, lowercase)
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """Number of ids, padding and unknown included."""
         return len(self.vocabulary) + FIRST
 
-    def call(self, text):
+    def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         codes = tf.strings.unicode_decode(clean_characters(text, self.lowercase), "UTF-8")[:, : self.max_tokens]
         return normalize.pack(codes.with_flat_values(self._table.lookup(codes.flat_values)), self.max_tokens)
 
-    def compute_output_spec(self, text):
+    def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         return token_specs(text, self.max_tokens)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"vocabulary": self.vocabulary, "max_tokens": self.max_tokens, "lowercase": self.lowercase}
         return {**super().get_config(), **own}

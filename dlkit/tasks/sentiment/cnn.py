@@ -1,9 +1,22 @@
 """A convolutional network over tokens."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from dlkit.lazy import keras, layers, ops
 
 
-def text_cnn(max_tokens, vocabulary_size, outputs, *, embedding=128, filters=100, widths=(3, 4, 5), dropout=0.5):
+def text_cnn(
+    max_tokens: int | None,
+    vocabulary_size: int,
+    outputs: int,
+    *,
+    embedding: int = 128,
+    filters: int = 100,
+    widths: Sequence[int] = (3, 4, 5),
+    dropout: float = 0.5,
+) -> keras.Model:
     """One-layer convolutional text classifier: the strongest response of each filter anywhere in the text.
 
     Source: Kim, 2014, arXiv:1408.5882, trained from random embeddings ("CNN-rand"), with dropout on the embeddings

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dlkit.lazy import keras, layers, ops
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dlkit.lazy import keras, layers, ops, tf
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def text_mlp(
-    max_tokens,
-    vocabulary_size,
-    outputs,
+    max_tokens: int | None,
+    vocabulary_size: int,
+    outputs: int,
     *,
-    embedding=64,
-    hidden=(),
-    dropout=0.3,
-    token_dropout=0.3,
-    token_weights=None,
-):
+    embedding: int = 64,
+    hidden: Sequence[int] = (),
+    dropout: float = 0.3,
+    token_dropout: float = 0.3,
+    token_weights: np.ndarray | None = None,
+) -> keras.Model:
     """Bag of tokens or n-grams: embeddings are added up, then dense layers.
 
     Source: Joulin et al., 2016, arXiv:1607.01759 (fastText), with ids weighted and left out at random. With
@@ -74,7 +80,14 @@ class WeightedBag(keras.layers.Layer):
         embeddings_initializer: a Keras initializer of the embeddings.
     """
 
-    def __init__(self, vocabulary_size, dimension, token_dropout=0.0, embeddings_initializer="uniform", **kwargs):
+    def __init__(
+        self,
+        vocabulary_size: int,
+        dimension: int,
+        token_dropout: float = 0.0,
+        embeddings_initializer: str | dict[str, Any] | keras.initializers.Initializer = "uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not 0 <= token_dropout < 1:
             raise ValueError(f"`token_dropout` must be in [0, 1). Received: token_dropout={token_dropout}.")
@@ -84,7 +97,7 @@ class WeightedBag(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.seed_generator = keras.random.SeedGenerator()
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.embeddings = self.add_weight(
             shape=(self.vocabulary_size, self.dimension),
             initializer=self.embeddings_initializer,
@@ -98,7 +111,7 @@ class WeightedBag(keras.layers.Layer):
             name="token_weights",
         )
 
-    def call(self, token_ids, padding_mask, training=False):
+    def call(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, training: bool = False) -> tf.Tensor:
         weights = ops.take(ops.cast(self.token_weights, "float32"), token_ids, 0)
         weights = ops.where(padding_mask, weights, 0.0)
         if training and self.token_dropout:
@@ -108,10 +121,10 @@ class WeightedBag(keras.layers.Layer):
         embedded = ops.take(self.embeddings, token_ids, 0)  # (batch, tokens, dimension)
         return ops.einsum("bt,btd->bd", ops.cast(weights, embedded.dtype), embedded)
 
-    def compute_output_shape(self, token_ids_shape):
+    def compute_output_shape(self, token_ids_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (token_ids_shape[0], self.dimension)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {
             "vocabulary_size": self.vocabulary_size,
             "dimension": self.dimension,

@@ -1,5 +1,10 @@
 """Bags of word and character n-grams."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, cast
+
 import numpy as np
 
 from dlkit.lazy import keras, tf
@@ -12,12 +17,12 @@ CHARACTERS = "c:"
 COUNTING_BATCH = 1024
 
 
-def word_ngrams(words, longest):
+def word_ngrams(words: tf.RaggedTensor, longest: int) -> tf.RaggedTensor:
     """Runs of 1 to `longest` words, joined by spaces, shorter runs first: ragged string -> ragged string."""
     return tf.strings.ngrams(words, list(range(1, longest + 1)), separator=" ")
 
 
-def character_ngrams(words, shortest, longest):
+def character_ngrams(words: tf.RaggedTensor, shortest: int, longest: int) -> tf.RaggedTensor:
     """Runs of characters inside each word, written `<word>`: (batch, (words)) -> (batch, (runs)) ragged string."""
     letters = tf.strings.unicode_split(tf.strings.join(["<", words.flat_values, ">"]), "UTF-8")
     runs = tf.strings.ngrams(letters, list(range(shortest, longest + 1)), separator="")
@@ -46,7 +51,16 @@ class Ngrams(keras.layers.Layer):
         distinct: whether to give each n-gram of a text once.
     """
 
-    def __init__(self, vocabulary, max_tokens, words=2, characters=None, lowercase=True, distinct=True, **kwargs):
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        max_tokens: int,
+        words: int = 2,
+        characters: Sequence[int] | None = None,
+        lowercase: bool = True,
+        distinct: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_tokenizer(vocabulary, max_tokens)
         check_lengths(words, characters)
@@ -68,16 +82,16 @@ class Ngrams(keras.layers.Layer):
     @classmethod
     def learn(
         cls,
-        texts,
-        size,
-        max_tokens,
-        words=2,
-        characters=None,
-        lowercase=True,
-        distinct=True,
-        min_count=1,
-        min_character_count=2,
-    ):
+        texts: Iterable[str],
+        size: int,
+        max_tokens: int,
+        words: int = 2,
+        characters: Sequence[int] | None = None,
+        lowercase: bool = True,
+        distinct: bool = True,
+        min_count: int = 1,
+        min_character_count: int = 2,
+    ) -> Self:
         """Makes a tokenizer from the most frequent n-grams of `texts`; ties in the order of the code points.
 
         Args:
@@ -95,11 +109,11 @@ class Ngrams(keras.layers.Layer):
         check_lengths(words, characters)
         texts = list(texts) if not isinstance(texts, (str, bytes)) else texts
 
-        def of_words(text):
+        def of_words(text: tf.Tensor) -> tf.RaggedTensor:
             return word_ngrams(split_words(text, lowercase), words)
 
-        def inside(text):
-            return character_ngrams(split_words(text, lowercase), *characters)
+        def inside(text: tf.Tensor) -> tf.RaggedTensor:
+            return character_ngrams(split_words(text, lowercase), *cast("Sequence[int]", characters))
 
         vocabulary = count(texts, of_words, size - FIRST, min_count)
         room = size - FIRST - len(vocabulary)
@@ -108,11 +122,11 @@ class Ngrams(keras.layers.Layer):
         return cls(vocabulary, max_tokens, words, characters, lowercase, distinct)
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """Number of ids, padding and the unused 1 included."""
         return len(self.vocabulary) + FIRST
 
-    def call(self, text):
+    def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         words = split_words(text, self.lowercase)
         grams = word_ngrams(words, self.words)
         ids = grams.with_flat_values(self._words_table.lookup(grams.flat_values))
@@ -123,10 +137,10 @@ class Ngrams(keras.layers.Layer):
         ids = tf.ragged.boolean_mask(ids, ids > 0)
         return normalize.pack(each_once(ids) if self.distinct else ids, self.max_tokens)
 
-    def compute_output_spec(self, text):
+    def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         return token_specs(text, self.max_tokens)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {
             "vocabulary": self.vocabulary,
             "max_tokens": self.max_tokens,
@@ -138,7 +152,7 @@ class Ngrams(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def each_once(ids):
+def each_once(ids: tf.RaggedTensor) -> tf.RaggedTensor:
     """Drops what a row has already had: (batch, (ids)) ragged int32 -> the same."""
     above = tf.cast(tf.reduce_max(tf.concat([ids.flat_values, [0]], 0)), tf.int64) + 1
     keys, _ = tf.unique(ids.value_rowids() * above + tf.cast(ids.flat_values, tf.int64))
@@ -146,7 +160,7 @@ def each_once(ids):
     return tf.RaggedTensor.from_value_rowids(tf.cast(keys % above, tf.int32), keys // above, ids.nrows())
 
 
-def inverse_document_frequency(tokenizer, texts):
+def inverse_document_frequency(tokenizer: keras.layers.Layer, texts: Sequence[str]) -> np.ndarray:
     """How telling each id is: ln((1 + texts) / (1 + texts that have it)) + 1, as scikit-learn has it.
 
     Args:
@@ -168,7 +182,7 @@ def inverse_document_frequency(tokenizer, texts):
     return weights.astype(np.float32)
 
 
-def check_lengths(words, characters):
+def check_lengths(words: int, characters: Sequence[int] | None) -> None:
     """Refuses lengths of n-grams that are not positive, or in the wrong order."""
     if isinstance(words, bool) or not isinstance(words, int) or words < 1:
         raise ValueError(f"`words` must be a positive integer. Received: words={words!r}.")

@@ -1,5 +1,7 @@
 """Recurrent networks over tokens."""
 
+from __future__ import annotations
+
 from dlkit.lazy import keras, layers
 from dlkit.tasks.sentiment.attention_pooling import AttentionPooling
 
@@ -7,17 +9,17 @@ CELLS = {"lstm": layers.LSTM, "gru": layers.GRU}
 
 
 def text_rnn(
-    max_tokens,
-    vocabulary_size,
-    outputs,
+    max_tokens: int | None,
+    vocabulary_size: int,
+    outputs: int,
     *,
-    cell="gru",
-    embedding=128,
-    units=64,
-    blocks=1,
-    attention=64,
-    dropout=0.3,
-):
+    cell: str = "gru",
+    embedding: int = 128,
+    units: int = 64,
+    blocks: int = 1,
+    attention: int = 64,
+    dropout: float = 0.3,
+) -> keras.Model:
     """Bidirectional recurrent text classifier with attention pooling.
 
     Source: Yang et al., 2016, "Hierarchical Attention Networks", the word level; LSTM of Hochreiter and Schmidhuber,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from dlkit.classification import labels
 from dlkit.classification.metrics import score_multi, score_single
@@ -56,7 +56,7 @@ class SentimentClassifier(Task):
     target = labels.SINGLE_TARGET
     answer = labels.SINGLE_ANSWER
     rows = labels.LabelRows
-    padding = (Padding(),)
+    padding = cast("Sequence[Padding]", (Padding(),))
     headline = "accuracy"
 
     def __post_init__(self) -> None:

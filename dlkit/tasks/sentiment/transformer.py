@@ -1,12 +1,24 @@
 """A transformer encoder over tokens."""
 
+from __future__ import annotations
+
 import keras_hub
 
 from dlkit.lazy import keras, layers
 from dlkit.tasks.sentiment.attention_pooling import AttentionPooling
 
 
-def text_transformer(max_tokens, vocabulary_size, outputs, *, width=128, heads=4, hidden=256, blocks=2, dropout=0.2):
+def text_transformer(
+    max_tokens: int | None,
+    vocabulary_size: int,
+    outputs: int,
+    *,
+    width: int = 128,
+    heads: int = 4,
+    hidden: int = 256,
+    blocks: int = 2,
+    dropout: float = 0.2,
+) -> keras.Model:
     """Transformer encoder with attention pooling.
 
     Source: Vaswani et al., 2017, arXiv:1706.03762, the encoder, with layer normalization before each part (Xiong et

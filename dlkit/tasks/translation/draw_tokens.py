@@ -1,9 +1,11 @@
 """Sampling of tokens, with a chance of each row's own."""
 
+from __future__ import annotations
+
 from dlkit.lazy import tf
 
 
-def uniforms(seeds, steps):
+def uniforms(seeds: tf.Tensor, steps: int) -> tf.Tensor:
     """A number in [0, 1) for each row and step, from the row's seed alone: (rows,) int32 to (rows, steps) float32."""
     return tf.map_fn(
         lambda seed: tf.random.stateless_uniform([steps], tf.stack([seed, 0]), alg="philox"),
@@ -12,7 +14,9 @@ def uniforms(seeds, steps):
     )
 
 
-def draw_tokens(log_probs, temperature, top_k, top_p, chance):
+def draw_tokens(
+    log_probs: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor, chance: tf.Tensor
+) -> tf.Tensor:
     """Leaves one token to rows that sample, with its log-probability.
 
     Of the distribution at the temperature, the `top_k` most probable tokens stay, as far as the mass `top_p` reaches

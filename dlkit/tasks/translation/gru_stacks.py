@@ -1,5 +1,10 @@
 """The encoder and the decoder of a recurrent network that writes."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 from dlkit.lazy import keras, layers, tf
 
 ATTENTIONS = {"bahdanau": layers.AdditiveAttention, "luong": layers.Attention}
@@ -14,11 +19,11 @@ class GruEncoder(layers.Layer):
         dropout: float in [0, 1), before each and after the last.
     """
 
-    def __init__(self, blocks, dropout=0.0, **kwargs):
+    def __init__(self, blocks: int, dropout: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.count, self.dropout = blocks, dropout
 
-    def build(self, shape):
+    def build(self, shape: Any) -> None:
         policy, width = self.dtype_policy, shape[-1]
         # cuDNN's kernels refuse rows without a token, and a graph with them does not run elsewhere.
         self.readers = [
@@ -31,15 +36,15 @@ class GruEncoder(layers.Layer):
         for reader in self.readers:
             reader.build((None, None, width))
 
-    def call(self, x, padding_mask):
+    def call(self, x: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
         for reader in self.readers:
             x = reader(self.drop(x), mask=padding_mask)
         return self.drop(x)
 
-    def compute_output_spec(self, x, padding_mask):
+    def compute_output_spec(self, x: keras.KerasTensor, padding_mask: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor(x.shape, self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "blocks": self.count, "dropout": self.dropout}
 
 
@@ -57,13 +62,15 @@ class GruDecoder(layers.Layer):
         dropout: float in [0, 1).
     """
 
-    def __init__(self, blocks, attention="luong", dropout=0.0, **kwargs):
+    def __init__(
+        self, blocks: int, attention: Literal["bahdanau", "luong"] = "luong", dropout: float = 0.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         if attention not in ATTENTIONS:
             raise ValueError(f"`attention` must be one of {', '.join(ATTENTIONS)}. Received: {attention!r}.")
         self.count, self.attention, self.dropout = blocks, attention, dropout
 
-    def build(self, shape):
+    def build(self, shape: Any) -> None:
         policy, self.width = self.dtype_policy, shape[-1]
         self.writers = [
             layers.GRU(self.width, return_sequences=True, use_cudnn=False, dtype=policy) for _ in range(self.count)
@@ -79,23 +86,27 @@ class GruDecoder(layers.Layer):
         self.reader.build([(None, None, self.width)] * 2)
         self.join.build((None, None, 2 * self.width))
 
-    def call(self, x, memory, padding_mask):
+    def call(self, x: tf.Tensor, memory: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
         """(batch, steps, width), memory and its mask to (batch, steps, width); a step sees itself and those before."""
         for writer, start in zip(self.writers, self._starts(memory, padding_mask), strict=True):
             x = writer(self.drop(x), initial_state=start)
         return self._joined(x, memory, padding_mask)
 
-    def begin(self, memory, padding_mask, beams, steps):
+    def begin(
+        self, memory: tf.Tensor, padding_mask: tf.Tensor, beams: int | tf.Tensor, steps: int
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         """What stays, by row of the memory, and the states, by hypothesis, of which each row has `beams`, in any
         `steps`."""
         states = [tf.repeat(start, beams, axis=0) for start in self._starts(memory, padding_mask)]
         return {"memory": memory, "mask": padding_mask}, states
 
-    def shapes(self):
+    def shapes(self) -> list[tf.TensorShape]:
         """The shapes of the states."""
         return [tf.TensorShape([None, self.width]) for _ in self.writers]
 
-    def step(self, x, position, fixed, states):
+    def step(
+        self, x: tf.Tensor, position: tf.Tensor, fixed: Mapping[str, tf.Tensor], states: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """One token of each hypothesis, (rows, width), at a position: (rows, width), and the states after it."""
         after = []
         for writer, state in zip(self.writers, states, strict=True):
@@ -105,18 +116,20 @@ class GruDecoder(layers.Layer):
         joined = self._joined(grouped, fixed["memory"], fixed["mask"])
         return tf.reshape(joined, [-1, self.width]), after
 
-    def _starts(self, memory, padding_mask):
+    def _starts(self, memory: tf.Tensor, padding_mask: tf.Tensor) -> list[tf.Tensor]:
         kept = tf.cast(padding_mask, memory.dtype)[:, :, tf.newaxis]
         mean = tf.reduce_sum(memory * kept, 1) / tf.maximum(tf.reduce_sum(kept, 1), 1)
         return [start(mean) for start in self.starts]
 
-    def _joined(self, x, memory, padding_mask):
+    def _joined(self, x: tf.Tensor, memory: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
         found = self.reader([x, memory], mask=[None, padding_mask])
         return self.drop(self.join(tf.concat([x, found], -1)))
 
-    def compute_output_spec(self, x, memory, padding_mask):
+    def compute_output_spec(
+        self, x: keras.KerasTensor, memory: keras.KerasTensor, padding_mask: keras.KerasTensor
+    ) -> keras.KerasTensor:
         return keras.KerasTensor(x.shape, self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"blocks": self.count, "attention": self.attention, "dropout": self.dropout}
         return {**super().get_config(), **own}

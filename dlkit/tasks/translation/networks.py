@@ -1,5 +1,9 @@
 """Networks that read one text and write another."""
 
+from __future__ import annotations
+
+from typing import Any, Literal
+
 from dlkit.lazy import keras, layers
 from dlkit.tasks.translation.gru_stacks import GruDecoder, GruEncoder
 from dlkit.tasks.translation.token_embedding import TokenEmbedding
@@ -7,8 +11,15 @@ from dlkit.tasks.translation.transformer_stacks import TransformerDecoder, Trans
 
 
 def translation_transformer(
-    vocabulary_size, *, width=256, heads=4, hidden=1024, blocks=2, dropout=0.1, positions="sines"
-):
+    vocabulary_size: int,
+    *,
+    width: int = 256,
+    heads: int = 4,
+    hidden: int = 1024,
+    blocks: int = 2,
+    dropout: float = 0.1,
+    positions: Literal["sines", "relative"] = "sines",
+) -> keras.Model:
     """Encoder-decoder transformer, normalized before each part, with one matrix for all embeddings.
 
     Source: Vaswani et al., 2017, arXiv:1706.03762; normalization as in Xiong et al., 2020, arXiv:2002.04745; relative
@@ -28,12 +39,25 @@ def translation_transformer(
         `decoder_ids`: (batch, written) int32, what is written, moved on by one, to `logits`: (batch, written,
         vocabulary_size) float32.
     """
-    stack = {"blocks": blocks, "heads": heads, "hidden": hidden, "dropout": dropout, "positions": positions}
+    stack: dict[str, Any] = {
+        "blocks": blocks,
+        "heads": heads,
+        "hidden": hidden,
+        "dropout": dropout,
+        "positions": positions,
+    }
     encoder, decoder = TransformerEncoder(**stack, name="encoder"), TransformerDecoder(**stack, name="decoder")
     return _joined(vocabulary_size, width, encoder, decoder, "translation_transformer")
 
 
-def translation_gru(vocabulary_size, *, width=256, blocks=1, attention="luong", dropout=0.1):
+def translation_gru(
+    vocabulary_size: int,
+    *,
+    width: int = 256,
+    blocks: int = 1,
+    attention: Literal["bahdanau", "luong"] = "luong",
+    dropout: float = 0.1,
+) -> keras.Model:
     """Recurrent encoder that reads both ways, recurrent decoder with attention, one matrix for all embeddings.
 
     Source: Bahdanau et al., 2015, arXiv:1409.0473, and Luong et al., 2015, arXiv:1508.04025, as `GruDecoder` says.

@@ -1,5 +1,10 @@
 """KerasHub's sequence-to-sequence models in dlkit's ids, and token by token."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from dlkit.lazy import keras, tf
 from dlkit.tasks.translation.subwords import START
 
@@ -15,19 +20,19 @@ class PresetIds(keras.layers.Layer):
         order: list of int: the preset's id of each of dlkit's.
     """
 
-    def __init__(self, order, **kwargs):
+    def __init__(self, order: Sequence[int], **kwargs: Any):
         super().__init__(**kwargs)
         self.order = list(order)
 
-    def call(self, inputs, reverse=False):
+    def call(self, inputs: tf.Tensor, reverse: bool = False) -> tf.Tensor:
         if reverse:
             return tf.gather(tf.cast(inputs, tf.float32), self.order, axis=-1)
         return tf.gather(self.order, inputs)
 
-    def compute_output_spec(self, inputs, reverse=False):
+    def compute_output_spec(self, inputs: keras.KerasTensor, reverse: bool = False) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, "float32" if reverse else "int32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "order": self.order}
 
 
@@ -39,11 +44,13 @@ class PresetStepper:
         max_tokens: the most steps: the caches have room for them.
     """
 
-    def __init__(self, network, max_tokens):
+    def __init__(self, network: keras.Model, max_tokens: int):
         self._ids, self._model = network.get_layer("ids"), network.get_layer("preset")
         self._room = max_tokens
 
-    def begin(self, token_ids, padding_mask, beams):
+    def begin(
+        self, token_ids: tf.Tensor, padding_mask: tf.Tensor, beams: int | tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         """What stays and what grows, both by hypothesis."""
         hidden = self._model.call_encoder(self._ids(token_ids), padding_mask=padding_mask)
         hidden, mask = (tf.repeat(each, beams, axis=0) for each in (hidden, padding_mask))
@@ -54,13 +61,15 @@ class PresetStepper:
         read = self._model.call_decoder_with_cache(hidden, mask, self._ids(first), grown, 0, read, 0)[3]
         return {"hidden": hidden, "mask": mask, "read": read}, [grown]
 
-    def shapes(self):
+    def shapes(self) -> list[tf.TensorShape]:
         """The shapes of the caches, which have their room from the start."""
         backbone = self._model.backbone
         depth = getattr(backbone, "key_value_dim", None) or backbone.hidden_dim // backbone.num_heads
         return [tf.TensorShape([None, backbone.num_layers, 2, self._room, backbone.num_heads, depth])]
 
-    def step(self, ids, position, fixed, grown):
+    def step(
+        self, ids: tf.Tensor, position: tf.Tensor, fixed: Mapping[str, tf.Tensor], grown: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The logits, (hypotheses, vocabulary), after the token that each has now, and the caches."""
         logits, _, cache, _ = self._model.call_decoder_with_cache(
             fixed["hidden"],

@@ -1,5 +1,14 @@
 """How networks that were taught whole texts write them token by token."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dlkit.lazy import keras, tf
+    from dlkit.tasks.translation.preset_stepper import PresetStepper
+
 
 class Stepper:
     """A network of `dlkit.networks.translation`, one token after another.
@@ -9,12 +18,14 @@ class Stepper:
         max_tokens: the most steps.
     """
 
-    def __init__(self, network, max_tokens):
+    def __init__(self, network: keras.Model, max_tokens: int):
         self._steps = max_tokens
         self._embedding, self._decoder = network.get_layer("embedding"), network.get_layer("decoder")
         self._encoder = network.get_layer("encoder")
 
-    def begin(self, token_ids, padding_mask, beams):
+    def begin(
+        self, token_ids: tf.Tensor, padding_mask: tf.Tensor, beams: int | tf.Tensor
+    ) -> tuple[dict[str, Any], list[Any]]:
         """Reads the sources.
 
         Args:
@@ -27,17 +38,19 @@ class Stepper:
         memory = self._encoder(self._embedding(token_ids), padding_mask)
         return self._decoder.begin(memory, padding_mask, beams, self._steps)
 
-    def shapes(self):
+    def shapes(self) -> list[Any]:
         """The shapes of what grows, over all steps."""
         return self._decoder.shapes()
 
-    def step(self, ids, position, fixed, grown):
+    def step(
+        self, ids: tf.Tensor, position: tf.Tensor, fixed: Mapping[str, Any], grown: list[Any]
+    ) -> tuple[tf.Tensor, list[Any]]:
         """The logits, (hypotheses, vocabulary), after each one's token, (hypotheses,) int32, and what has grown."""
         written, grown = self._decoder.step(self._embedding(ids), position, fixed, grown)
         return self._embedding(written, reverse=True), grown
 
 
-def stepper_of(network, max_tokens):
+def stepper_of(network: keras.Model, max_tokens: int) -> Stepper | PresetStepper:
     """What steps through a network, by its layers.
 
     Args:

@@ -1,5 +1,10 @@
 """Subwords of any language, both ways: from texts to ids, and from ids to the texts."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from dlkit.errors import DlkitError
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
@@ -14,7 +19,7 @@ BREAK = b"\xff"  # stands in no UTF-8
 WORD = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\t-\r \p{L}\p{M}\p{N}]+|[\t-\r ]"
 
 
-def split(text):
+def split(text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
     """Words of texts, each with the space before it: (batch,) string -> (batch, (words)) ragged string.
 
     The words of a row, joined, are the row with a space before it; invalid UTF-8 reads as U+FFFD.
@@ -24,7 +29,7 @@ def split(text):
     return tf.strings.split(marked, BREAK)[:, 1:]
 
 
-def learn_pieces(texts, size):
+def learn_pieces(texts: Sequence[str], size: int) -> list[str]:
     """The pieces of a vocabulary of `size` ids, learned by byte-pair encoding.
 
     Sennrich et al., 2016, arXiv:1508.07909, by the package `tokenizers`. Characters beyond the most frequent get no
@@ -45,7 +50,7 @@ def learn_pieces(texts, size):
     if room < 1:
         raise ValueError(f"a vocabulary must have more than {PIECE} ids, which bytes take. Received: {size}.")
 
-    def words():
+    def words() -> Iterator[list[str]]:
         for start in range(0, len(texts), COUNTING_BATCH):
             found = split(texts[start : start + COUNTING_BATCH]).flat_values.numpy()
             yield [word.decode() for word in found.tolist()]
@@ -56,7 +61,7 @@ def learn_pieces(texts, size):
     )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.train_from_iterator(words(), trainer)
-    found = tokenizer.get_vocab()
+    found: Any = tokenizer.get_vocab()
     return [piece for piece in sorted(found, key=found.get) if len(piece.encode()) > 1][:room]
 
 
@@ -80,7 +85,7 @@ class Subwords(keras.layers.Layer):
             read as Latin-1, empty for nothing. Bytes that no piece spells get the first id that spells nothing.
     """
 
-    def __init__(self, pieces, max_tokens, byte_ids=True, **kwargs):
+    def __init__(self, pieces: Sequence[str], max_tokens: int, byte_ids: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         check_tokenizer(pieces if byte_ids else ["any"], max_tokens)
         if max_tokens < 2:
@@ -95,11 +100,11 @@ class Subwords(keras.layers.Layer):
         self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """Number of ids."""
         return (PIECE if self.byte_ids else BYTE) + len(self.pieces)
 
-    def call(self, text):
+    def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         room = self.max_tokens - 1
         # So many bytes hold more tokens than there is room for: the rest is never reached.
         text = tf.strings.substr(tf.convert_to_tensor(text, tf.string), 0, (room + 2) * self._longest)
@@ -112,11 +117,11 @@ class Subwords(keras.layers.Layer):
         packed = normalize.pack(tf.concat([tokens[:, :room], ends], 1), self.max_tokens)
         return {**packed, "truncated": tokens.row_lengths() > room}
 
-    def _cut(self, words):
+    def _cut(self, words: tf.Tensor) -> tf.Tensor:
         """Greedy longest pieces of (words,) strings: (words, pieces) int32 ids, -1 after each word's last."""
         end = tf.strings.length(words)
 
-        def step(at, ids):
+        def step(at: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             active = tf.where(at < end)[:, 0]
             piece, after = longest_piece(tf.gather(words, active), tf.gather(at, active), self._table, self._longest)
             column = tf.tensor_scatter_nd_update(-tf.ones_like(end), active[:, tf.newaxis], piece)
@@ -131,7 +136,7 @@ class Subwords(keras.layers.Layer):
             maximum_iterations=self.max_tokens,  # of which no more fit
         )[1]
 
-    def compute_output_spec(self, text):
+    def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         shape = (text.shape[0], self.max_tokens)
         return {
             "token_ids": keras.KerasTensor(shape, "int32"),
@@ -139,7 +144,7 @@ class Subwords(keras.layers.Layer):
             "truncated": keras.KerasTensor(shape[:1], "bool"),
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"pieces": self.pieces, "max_tokens": self.max_tokens, "byte_ids": self.byte_ids}
         return {**super().get_config(), **own}
 
@@ -154,30 +159,30 @@ class JoinSubwords(keras.layers.Layer):
         pieces, byte_ids: those of `Subwords`.
     """
 
-    def __init__(self, pieces, byte_ids=True, **kwargs):
+    def __init__(self, pieces: Sequence[str], byte_ids: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.pieces, self.byte_ids = list(pieces), byte_ids
 
-    def call(self, token_ids):
+    def call(self, token_ids: tf.Tensor) -> tf.Tensor:
         joined = tf.strings.reduce_join(tf.gather(tf.constant(spelling(self.pieces, self.byte_ids)), token_ids), axis=1)
         text = tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8")
         return tf.strings.regex_replace(text, "^ ", "")  # the one that `split` puts before a text
 
-    def compute_output_spec(self, token_ids):
+    def compute_output_spec(self, token_ids: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((token_ids.shape[0],), "string")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pieces": self.pieces, "byte_ids": self.byte_ids}
 
 
-def spelling(pieces, byte_ids=True):
+def spelling(pieces: Sequence[str], byte_ids: bool = True) -> list[bytes]:
     """The bytes of each id: list of bytes, empty for special tokens."""
     if not byte_ids:
         return [b""] * BYTE + [piece.encode("latin-1") for piece in pieces]
     return [b""] * BYTE + [bytes([byte]) for byte in range(256)] + [piece.encode() for piece in pieces]
 
 
-def _ids_of(spelled):
+def _ids_of(spelled: Sequence[bytes]) -> dict[bytes, int]:
     """Bytes to ids, every single byte among them."""
     ids = {piece: number for number, piece in enumerate(spelled) if piece}
     missing = [bytes([byte]) for byte in range(256) if bytes([byte]) not in ids]

@@ -200,7 +200,7 @@ class Translator(Task):
         texts = [text.decode() for name in self.target for text in examples.raw_column(name, self.target[name])]
         pieces = learn_pieces(texts, self.vocabulary_size)
         split, join = Subwords(pieces, self.max_tokens, name="split"), JoinSubwords(pieces, name="join")
-        size = {"width": self.width, "blocks": self.blocks, "dropout": self.dropout}
+        size: dict[str, Any] = {"width": self.width, "blocks": self.blocks, "dropout": self.dropout}
         if self.network == "gru":
             return translation_gru(split.vocabulary_size, attention=self.attention, **size), split, join
         network = translation_transformer(

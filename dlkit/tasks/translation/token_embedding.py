@@ -1,5 +1,9 @@
 """Embeddings that read tokens and name them."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from dlkit.lazy import keras, tf
 
 
@@ -18,17 +22,17 @@ class TokenEmbedding(keras.layers.Layer):
         width: positive integer.
     """
 
-    def __init__(self, vocabulary_size, width, **kwargs):
+    def __init__(self, vocabulary_size: int, width: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.vocabulary_size, self.width = vocabulary_size, width
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         start = keras.initializers.RandomNormal(stddev=self.width**-0.5)
         self.embeddings = self.add_weight(
             shape=(self.vocabulary_size, self.width), initializer=start, name="embeddings", autocast=False
         )
 
-    def call(self, inputs, reverse=False):
+    def call(self, inputs: tf.Tensor, reverse: bool = False) -> tf.Tensor:
         matrix = tf.convert_to_tensor(self.embeddings)
         if not reverse:
             # Of 32 bits up to here: the gradient of a frequent token is a sum of thousands, which 16 bits cannot hold.
@@ -41,10 +45,10 @@ class TokenEmbedding(keras.layers.Layer):
         logits = tf.reshape(tf.cast(flat, tf.float32), shape)
         return tf.ensure_shape(logits, [*inputs.shape[:-1], self.vocabulary_size])
 
-    def compute_output_spec(self, inputs, reverse=False):
+    def compute_output_spec(self, inputs: keras.KerasTensor, reverse: bool = False) -> keras.KerasTensor:
         if reverse:
             return keras.KerasTensor((*inputs.shape[:-1], self.vocabulary_size), "float32")
         return keras.KerasTensor((*inputs.shape, self.width), self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "vocabulary_size": self.vocabulary_size, "width": self.width}

@@ -1,5 +1,10 @@
 """The encoder and the decoder of a transformer that writes."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 from dlkit.layers.relative_positions import RelativePositions
 from dlkit.layers.transformer_blocks import FAR, TransformerBlock
 from dlkit.lazy import keras, layers, tf
@@ -12,14 +17,22 @@ class _Stack(layers.Layer):
 
     reads_memory = False
 
-    def __init__(self, blocks, heads, hidden, dropout=0.0, positions="sines", **kwargs):
+    def __init__(
+        self,
+        blocks: int,
+        heads: int,
+        hidden: int,
+        dropout: float = 0.0,
+        positions: Literal["sines", "relative"] = "sines",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if positions not in POSITIONS:
             raise ValueError(f"`positions` must be one of {', '.join(POSITIONS)}. Received: {positions!r}.")
         self.count, self.heads, self.hidden, self.dropout = blocks, heads, hidden, dropout
         self.positions = positions
 
-    def build(self, shape):
+    def build(self, shape: Any) -> None:
         if shape[-1] % self.heads:
             raise ValueError(f"the width must be a multiple of `heads`. Received: {shape[-1]}, heads={self.heads}.")
         policy = self.dtype_policy
@@ -35,20 +48,20 @@ class _Stack(layers.Layer):
         for part in (self.norm, *self.blocks):
             part.build(shape)
 
-    def _placed(self, x):
+    def _placed(self, x: tf.Tensor) -> tf.Tensor:
         """Vectors with their positions, where these are sines."""
         if self.positions == "relative":
             return x
         return x + tf.cast(sines(tf.range(tf.shape(x)[1]), x.shape[-1]), x.dtype)
 
-    def _bias(self, queries, keys):
+    def _bias(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor | float:
         """The bias of the distances between positions, 0 where positions are sines."""
         return tf.cast(self.place(queries, keys), tf.float32) if self.positions == "relative" else 0.0
 
-    def compute_output_spec(self, x, *_, **__):
+    def compute_output_spec(self, x: keras.KerasTensor, *_: Any, **__: Any) -> keras.KerasTensor:
         return keras.KerasTensor(x.shape, self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {
             "blocks": self.count,
             "heads": self.heads,
@@ -71,7 +84,7 @@ class TransformerEncoder(_Stack):
         positions: "sines", added to the vectors, or "relative", a bias of attention.
     """
 
-    def call(self, x, padding_mask):
+    def call(self, x: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
         steps = tf.range(tf.shape(x)[1])
         bias = self._bias(steps, steps) + unseen(padding_mask)
         x = self.drop(self._placed(x))
@@ -89,7 +102,7 @@ class TransformerDecoder(_Stack):
 
     reads_memory = True
 
-    def call(self, x, memory, padding_mask):
+    def call(self, x: tf.Tensor, memory: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
         """(batch, steps, width), memory and its mask to (batch, steps, width); a step sees itself and those before."""
         steps = tf.range(tf.shape(x)[1])
         later = tf.where(steps[:, tf.newaxis] >= steps, 0.0, FAR)[tf.newaxis, tf.newaxis]
@@ -99,7 +112,9 @@ class TransformerDecoder(_Stack):
             x = block(x, bias, block.reading.keys_values(memory), memory_bias)
         return self.norm(x)
 
-    def begin(self, memory, padding_mask, beams, steps):
+    def begin(
+        self, memory: tf.Tensor, padding_mask: tf.Tensor, beams: int | tf.Tensor, steps: int
+    ) -> tuple[dict[str, Any], list[tuple[tf.Tensor, ...]]]:
         """What stays, by row of the memory, and what grows, by hypothesis, of which each row has `beams`, in
         `steps`."""
         fixed = {
@@ -113,13 +128,15 @@ class TransformerDecoder(_Stack):
         nothing = tf.zeros([tf.shape(memory)[0] * beams, self.heads, 0, depth], self.compute_dtype)
         return fixed, [(nothing, nothing) for _ in self.blocks]
 
-    def shapes(self):
+    def shapes(self) -> list[tuple[tf.TensorShape, tf.TensorShape]]:
         """The shapes of what grows, where they stay the same."""
         depth = self.norm.gamma.shape[0] // self.heads
         growing = tf.TensorShape([None, self.heads, None, depth])
         return [(growing, growing) for _ in self.blocks]
 
-    def step(self, x, position, fixed, past):
+    def step(
+        self, x: tf.Tensor, position: tf.Tensor, fixed: Mapping[str, Any], past: Sequence[tuple[tf.Tensor, ...]]
+    ) -> tuple[tf.Tensor, list[tuple[tf.Tensor, ...]]]:
         """One token of each hypothesis, (rows, width), at a position: (rows, width), and what has grown."""
         bias, grown = None, []
         if self.positions == "sines":
@@ -132,7 +149,7 @@ class TransformerDecoder(_Stack):
         return self.norm(x), grown
 
 
-def sines(positions, width):
+def sines(positions: tf.Tensor, width: int) -> tf.Tensor:
     """Vectors of positions, (steps,) int32 to (steps, width) float32: Vaswani et al., 2017, section 3.5.
 
     Sines first, then cosines. KerasHub's are in the compute dtype, and bfloat16 cannot tell 257 from 256.
@@ -142,6 +159,6 @@ def sines(positions, width):
     return tf.concat([tf.sin(angles), tf.cos(angles)], 1)[:, :width]
 
 
-def unseen(padding_mask):
+def unseen(padding_mask: tf.Tensor) -> tf.Tensor:
     """The bias that hides padding: (batch, keys) bool to (batch, 1, 1, keys) float32."""
     return tf.where(padding_mask, 0.0, FAR)[:, tf.newaxis, tf.newaxis]

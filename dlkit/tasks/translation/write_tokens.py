@@ -1,6 +1,9 @@
 """Writing token by token, in one loop inside the graph: greedy, by beam search, or by sampling."""
 
+from __future__ import annotations
+
 from collections import namedtuple
+from typing import Any, Self
 
 from dlkit.lazy import keras, tf
 from dlkit.tasks.translation.draw_tokens import draw_tokens, uniforms
@@ -39,12 +42,14 @@ class WriteTokens(keras.layers.Layer):
         length_penalty: float; above 0 it favours longer answers.
     """
 
-    def __init__(self, network, max_tokens, beam_width=1, length_penalty=1.0, **kwargs):
+    def __init__(
+        self, network: keras.Model, max_tokens: int, beam_width: int = 1, length_penalty: float = 1.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.network, self.max_tokens = network, max_tokens
         self.beam_width, self.length_penalty = beam_width, length_penalty
 
-    def call(self, token_ids, padding_mask):
+    def call(self, token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = tf.shape(token_ids)[0]
         return self.write(
             token_ids,
@@ -55,7 +60,17 @@ class WriteTokens(keras.layers.Layer):
             beams=self.beam_width,
         )
 
-    def write(self, token_ids, padding_mask, limit, width, penalty, *, beams=None, draw=None):
+    def write(
+        self,
+        token_ids: tf.Tensor,
+        padding_mask: tf.Tensor,
+        limit: tf.Tensor,
+        width: tf.Tensor,
+        penalty: tf.Tensor,
+        *,
+        beams: int | None = None,
+        draw: Draw | None = None,
+    ) -> dict[str, tf.Tensor]:
         """As `call`, with the most tokens, (batch,) int32, the width, int32, and the penalty, float32, of each row.
 
         Args:
@@ -75,10 +90,10 @@ class WriteTokens(keras.layers.Layer):
         fixed, grown = stepper.begin(token_ids[:, :read], padding_mask[:, :read], beams)
         rows = tf.shape(token_ids)[0]
 
-        def going(state):
+        def going(state: _State) -> tf.Tensor:
             return tf.reduce_any(~state.done)
 
-        def body(state):
+        def body(state: _State) -> tuple[_State]:
             logits, kept = stepper.step(state.last, state.step, fixed, state.grown)
             log_probs = tf.reshape(possible(logits), [rows, beams, logits.shape[-1]])
             if draw is not None:
@@ -95,11 +110,13 @@ class WriteTokens(keras.layers.Layer):
         score = tf.exp(state.best_log_prob / tf.cast(tf.maximum(state.best_length, 1), tf.float32))
         return {"written_ids": state.best, "score": score}
 
-    def compute_output_spec(self, token_ids, padding_mask):
+    def compute_output_spec(
+        self, token_ids: keras.KerasTensor, padding_mask: keras.KerasTensor
+    ) -> dict[str, keras.KerasTensor]:
         rows = token_ids.shape[0]
         return {"written_ids": keras.KerasTensor((rows, None), "int32"), "score": keras.KerasTensor((rows,), "float32")}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {
             "network": keras.saving.serialize_keras_object(self.network),
             "max_tokens": self.max_tokens,
@@ -109,17 +126,17 @@ class WriteTokens(keras.layers.Layer):
         return {**super().get_config(), **own}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
 
 
-def possible(logits):
+def possible(logits: tf.Tensor) -> tf.Tensor:
     """The log-probabilities of tokens that may be written: not padding, not the start."""
     never = tf.one_hot([PADDING, START], logits.shape[-1], on_value=NONE, off_value=0.0)
     return tf.nn.log_softmax(tf.cast(logits, tf.float32) + tf.reduce_sum(never, 0))
 
 
-def _started(rows, beams, grown):
+def _started(rows: tf.Tensor, beams: int | tf.Tensor, grown: list[Any]) -> _State:
     first = tf.one_hot(0, beams, on_value=0.0, off_value=NONE)  # all hypotheses are the same: one counts
     return _State(
         step=tf.constant(0),
@@ -136,7 +153,7 @@ def _started(rows, beams, grown):
     )
 
 
-def _shapes(beams, grown):
+def _shapes(beams: int | tf.Tensor, grown: list[Any]) -> _State:
     row, beams = tf.TensorShape([None]), None if tf.is_tensor(beams) else beams
     return _State(
         step=tf.TensorShape([]),
@@ -153,7 +170,9 @@ def _shapes(beams, grown):
     )
 
 
-def _advanced(state, log_probs, grown, limit, width, penalty):
+def _advanced(
+    state: _State, log_probs: tf.Tensor, grown: list[Any], limit: tf.Tensor, width: tf.Tensor, penalty: tf.Tensor
+) -> _State:
     """The state after a step.
 
     Args:
@@ -199,7 +218,9 @@ def _advanced(state, log_probs, grown, limit, width, penalty):
     )
 
 
-def _with_better(state, written, log_prob, length, penalty, *, add=True):
+def _with_better(
+    state: _State, written: tf.Tensor, log_prob: tf.Tensor, length: tf.Tensor, penalty: tf.Tensor, *, add: bool = True
+) -> _State:
     """The state with these answers where they are better than those before; -inf for none."""
     score = log_prob / ((5.0 + tf.cast(length, tf.float32)) / 6.0) ** penalty
     better = score > state.best_score

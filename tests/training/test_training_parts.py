@@ -8,8 +8,10 @@ import pytest
 import tensorflow as tf
 
 import dlkit
-from dlkit.classification.labels import encode_labels, label_weigher
+from dlkit.classification.labels import encode_labels, label_weights, weigh_rows
 from dlkit.classification.metrics import score_multi, score_single
+from dlkit.columns import Label
+from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.stages import chain
 from dlkit.training import store as store_module
@@ -48,7 +50,9 @@ def test_a_full_disk_is_said(monkeypatch):
 
 def order_of(store, first_step=0, seed=3, epochs=3, batch_size=4, **options):
     order = Order(store.rows, batch_size, seed, **options)
-    dataset = training_batches(store, order, epochs=epochs, first_step=first_step, finish=lambda row, step: row[1])
+    dataset = training_batches(
+        store, order, epochs=epochs, first_step=first_step, finish=lambda row, rows, step: row[1]
+    )
     return [batch.numpy().tolist() for batch in dataset]
 
 
@@ -202,14 +206,26 @@ def test_labels_become_ones_where_they_hold():
 
 
 def test_rows_weigh_as_their_labels_do():
-    store = Store(4, 1)
-    targets = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], np.uint8)
-    store.append(({}, {"logits": targets}))
-    weigh = label_weigher("balanced", ["a", "b"], store)
-    np.testing.assert_allclose(weigh({"logits": tf.constant(targets)}), [2 / 3, 2 / 3, 2 / 3, 2.0])
-    weigh = label_weigher("b=5", ["a", "b"], store)
-    np.testing.assert_allclose(weigh({"logits": tf.constant([[1, 0], [1, 1], [0, 0]], tf.uint8)}), [1.0, 3.0, 1.0])
-    assert label_weigher("", ["a", "b"], store)(None) is None
+    table = Table("rows", {"label": ["a", "a", "a", "b"]}, str)
+    weights = label_weights("balanced", ["a", "b"], table, Label())
+    np.testing.assert_allclose(weights, [2 / 3, 2.0])
+    weighed = weigh_rows(tf.constant([[1, 0], [1, 0], [1, 0], [0, 1]], tf.uint8), weights)
+    np.testing.assert_allclose(weighed, [2 / 3, 2 / 3, 2 / 3, 2.0])
+    weights = label_weights("b=5", ["a", "b"], table, Label())
+    np.testing.assert_allclose(weigh_rows(tf.constant([[1, 0], [1, 1], [0, 0]], tf.uint8), weights), [1.0, 3.0, 1.0])
+    assert label_weights("", ["a", "b"], table, Label()) == []
+
+
+def test_weights_and_lengths_are_kept_with_rows_and_are_no_part_of_the_fingerprint():
+    plain, weighed = Store(4, 1), Store(4, 1)
+    for part in (slice(0, 3), slice(3, 4)):
+        batch = ({"x": np.arange(4)[part]}, {"y": np.arange(4)[part]})
+        plain.append(batch)
+        weighed.append(batch, weights=np.arange(4.0)[part], lengths=np.arange(4)[part] + 7)
+    assert plain.weights is plain.lengths is None
+    assert weighed.weights.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert weighed.lengths.tolist() == [7, 8, 9, 10]
+    assert weighed.fingerprint() == plain.fingerprint()
 
 
 def test_metrics_of_one_label_by_hand():

@@ -206,8 +206,8 @@ def test_the_samples_are_whole():
 @pytest.mark.slow
 def test_years_of_sunspots_are_forecast(tmp_path):
     task = dlkit.Forecaster(horizon=4, origins=8, season=11, epochs=60, learning_rate=5e-3)
-    parts = task.parted(sunspots())
-    task.fit(parts["train"], verbose=0)
-    metrics = task.evaluate(parts["test"])
+    train, test = dlkit.split(sunspots(), task)
+    task.fit(train, verbose=0)
+    metrics = task.evaluate(test)
     assert metrics["skill"] > 0.1
     assert task.export(tmp_path / "sunspots").is_dir()

@@ -42,7 +42,7 @@ ALL = {"known": "open", "past": "temp", "static": "kind"}
 @pytest.fixture(scope="module")
 def covariates():
     task = dlkit.Forecaster(**{**SMALL, **ALL, "epochs": 40, "origins": 5, "learning_rate": 5e-3})
-    parts = task.parted(long_table())
+    parts = dict(zip(("train", "test"), dlkit.split(long_table(), task), strict=True))
     task.fit(parts["train"], verbose=0, strategy="one")
     task.parts = parts
     return task
@@ -108,7 +108,7 @@ def test_training_windows_know_nothing_of_their_future(covariates):
             other["y"][place], other["temp"][place] = -5.0, 77.0
     encoded = []
     for source in (table, other):
-        rows = covariates.cut(read(source, {**covariates.inputs, **covariates.target})).take([0])
+        rows = covariates.read(source).encoded().take([0])
         columns = {**covariates.inputs, **covariates.target}
         raw = batch_of([rows.raw(0, columns)], columns)
         features = {name: raw[name] for name in covariates.inputs}
@@ -186,8 +186,7 @@ def test_rows_of_one_batch_have_horizons_of_their_own(covariates):
 
 def test_a_backtest_asks_at_the_origins_and_trains_before_the_first():
     task = dlkit.Forecaster(**SMALL, origins=3, stride=2)
-    parts = task.parted(long_table(30))
-    train, test = parts["train"], parts["test"]
+    train, test = dlkit.split(long_table(30), task)
     assert [len(y) for y in train.columns["y"]] == [22, 22]  # 30 - 4 - 2 * 2
     assert [len(y) for y in test.columns["y"]] == [22, 24, 26] * 2
     whole = read(long_table(30), {**task.inputs, **task.target})
@@ -196,7 +195,7 @@ def test_a_backtest_asks_at_the_origins_and_trains_before_the_first():
         np.testing.assert_array_equal(test.columns["following"][row], whole.columns["y"][row // 3][end : end + 4])
     assert test.columns["unique_id"] == ["a"] * 3 + ["b"] * 3
     with pytest.raises(DataError, match=r"series 'a' has 8 steps: too few for 3 origins, 2 steps apart.*at least 9"):
-        task.parted(long_table(8))
+        dlkit.split(long_table(8), task)
 
 
 def test_a_table_is_evaluated_at_its_last_origins(covariates):
@@ -214,28 +213,29 @@ def test_the_scale_is_that_of_the_training_part(covariates):
 
 def test_what_is_held_out_is_the_end_of_each_series():
     task = dlkit.Forecaster(**SMALL)
-    table = read(long_table(50), {**task.inputs, **task.target})
-    rest, held = task.hold_out(table, 0.2)
+    rows = task.read(long_table(50))
+    table = rows.table
+    rest, held = (part.table for part in rows.hold_out(0.2))
     assert [len(y) for y in rest.columns["y"]] == [40, 40]
     assert [len(y) for y in held.columns["following"]] == [10, 10]
     np.testing.assert_array_equal(held.columns["following"][1], table.columns["y"][1][40:])
     given = task.samples()["train"]
-    table = read(given, {**task.inputs, **task.target})
-    rest, held = task.hold_out(table, 0.1)
+    rest, held = (part.table for part in task.read(given).hold_out(0.1))
     assert max(len(y) + len(f) for y, f in zip(rest.columns["y"], rest.columns["following"], strict=True)) <= min(
         map(len, held.columns["y"])
     )
     with pytest.raises(DataError, match="too short to hold out"):
-        task.hold_out(read(long_table(5), {**task.inputs, **task.target}), 0.5)
+        task.read(long_table(5)).hold_out(0.5)
 
 
 def test_a_series_is_cut_into_rows_that_hold_every_origin_once(monkeypatch):
-    monkeypatch.setattr("dlkit.data.windows.ORIGINS", 7)
+    monkeypatch.setattr("dlkit.tasks.forecasting.rows.ORIGINS", 7)
     task = dlkit.Forecaster(**SMALL)
-    table = read(long_table(40), {**task.inputs, **task.target})
-    task.hold_out(table, 0.0)
-    task.stages_ = task.build(table)
-    cut = task.cut(table)
+    rows = task.read(long_table(40))
+    rows.hold_out(0.0)
+    task.stages_ = task.build(rows.table)
+    cut = rows.encoded()
+    assert rows.windows_per_row == 7
     origins = []
     for row in range(len(cut)):
         if cut.columns["unique_id"][row] == "a":

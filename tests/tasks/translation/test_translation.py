@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import dlkit
 from dlkit.lazy import keras
+from dlkit.padding import trim
 from dlkit.tasks.translation.metrics import score_texts
 from dlkit.tasks.translation.sample import sentences
 from dlkit.training.prepare import encode, start
@@ -34,12 +35,10 @@ def model():
 
 
 def store_of(**knobs):
-    from dlkit.data.read import read
-
     task = dlkit.Translator(**{**SMALL, **knobs})
-    table = read(sentences()["train"], {**task.inputs, **task.target})
-    start(task, table)
-    return task, encode(task, table, None)[0]
+    rows = task.read(sentences()["train"])
+    start(task, rows)
+    return task, encode(task, rows, None)[0], rows
 
 
 def test_the_sample_is_of_distinct_pairs():
@@ -51,7 +50,7 @@ def test_the_sample_is_of_distinct_pairs():
 
 
 def test_what_is_learned_is_one_step_behind_what_is_written():
-    task, store = store_of(max_tokens=16)
+    _, store, rows = store_of(max_tokens=16)
     tensors, targets = store.all()
     decoder, labels = tensors["decoder_ids"], targets["logits"]
     np.testing.assert_array_equal(decoder[:, 1:], np.where(labels == 2, 0, labels)[:, :-1])
@@ -60,15 +59,15 @@ def test_what_is_learned_is_one_step_behind_what_is_written():
     full = (decoder > 0).all(1)
     assert (cut & full).any(), "no target was cut: the check sees nothing"
     assert ((labels == 2).sum(1) == np.where(cut & full, 0, 1)).all()  # what was cut did not end there
-    (remark,) = task.remarks(store)
+    (remark,) = rows.remarks(store)
     assert remark.endswith(f"; {(cut & full).sum()} targets are cut")
 
 
 def test_batches_are_cut_to_their_longest_row():
-    task, store = store_of()
+    task, store, _ = store_of()
     tensors, targets = store.all()
     part = {name: tf.constant(values[:8]) for name, values in tensors.items()}
-    trimmed = task.trim(part)
+    trimmed = trim(part, task.padding)
     for name, ids in (("token_ids", tensors["token_ids"]), ("decoder_ids", targets["logits"])):
         longest = (ids[:8] > 0).sum(1).max()
         assert longest <= trimmed[name].shape[1] < longest + 4
@@ -110,7 +109,7 @@ def version(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cload(tmp_path_factory):
-    default = Path(__file__).parents[3] / "shared" / "tools" / "servable"
+    default = Path(__file__).parents[4] / "shared" / "tools" / "servable"
     folder = Path(os.environ.get("DLKIT_SERVABLE_TOOLS", default))
     if not (folder / "build.sh").is_file():
         pytest.skip(f"no independent loader: set DLKIT_SERVABLE_TOOLS (looked at {folder})")

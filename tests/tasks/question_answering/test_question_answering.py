@@ -11,6 +11,7 @@ import dlkit
 from dlkit.data.read import read
 from dlkit.errors import KnobError
 from dlkit.lazy import tf
+from dlkit.padding import lengths_of
 from dlkit.tasks.question_answering.sample import passages
 from dlkit.training.encode import encode_table
 from dlkit.training.prepare import start
@@ -97,7 +98,7 @@ def test_long_texts_are_trained_on_with_a_window_that_lacks_the_answer():
     assert store.origins == [row for row in range(10) for _ in range(2)]
     targets = store.all()[1]["start_logits"]
     assert ((targets[::2, 0] == 0) != (targets[1::2, 0] == 0)).all()  # of two windows one has it
-    assert (task.lengths(store) <= SMALL["window"]).all()
+    assert (lengths_of(store, task.padding) <= SMALL["window"]).all()
 
 
 def test_knobs_that_do_not_fit():

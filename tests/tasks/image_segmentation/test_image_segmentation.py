@@ -103,8 +103,8 @@ def test_networks_of_keras_hub_have_a_backbone_to_freeze(network):
 
     task = dlkit.ImageSegmenter(**SMALL, network=network, freeze="backbone")
     data = blobs(8)
-    start(task, read(data, {**task.inputs, **task.target}))
-    count = len(freeze(task.stages_.network, task.frozen()))
+    start(task, task.read(data))
+    count = len(freeze(task.stages_.network, task.freeze))
     assert 5 < count < len(weighted_layers(task.stages_.network)) - 2
 
 

@@ -1,0 +1,24 @@
+"""The other objective of recommenders through the loader of the server."""
+
+import pytest
+from independent import assert_served_as_predicted, lint
+from knowledge import small
+
+from dlkit.data.read import read
+from dlkit.tasks import find_task
+from dlkit.tasks.recommendation.protocols import part
+from dlkit.tasks.recommendation.sample import interactions
+
+
+@pytest.mark.parametrize(
+    "network", ["mf", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two_tower", "neumf", "dcn"))]
+)
+def test_the_loader_of_the_server_takes_ratings(network, tools, cload, tmp_path):
+    """The other objective of recommenders, whose graph looks up who had the item too."""
+    held = part(interactions(), "random_80_20")
+    task = find_task("recommendation")(**small("recommendation", objective="ratings", network=network, epochs=1))
+    task.fit(held[0], verbose=0)
+    version = task.export(tmp_path / "ratings")
+    assert lint(tools, version)["problems"] == []
+    table = read(held[1], {**task.inputs, **task.target}).take(range(3))
+    assert_served_as_predicted(task, version, cload, table, tmp_path)
