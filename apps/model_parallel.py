@@ -29,7 +29,7 @@ AGREE = 1e-5  # largest relative difference from the training on one device
 
 
 def first_half(vocabulary_size: int, max_tokens: int, width: int, blocks: int) -> keras.Model:
-    """The embeddings and the first blocks of `dlkit.networks.text_transformer`, without dropout.
+    """The embeddings and the first blocks of `dlkit.tasks.sentiment.transformer`, without dropout.
 
     Returns:
         keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool to

@@ -62,10 +62,8 @@ def parts(data: str, knobs: dict[str, Any], held_out: bool) -> tuple[Any, Any]:
     import dlkit
 
     task = dlkit.Forecaster(**knobs)
-    made = task.parted(table(data))
-    if held_out:
-        made = task.parted(made["train"])
-    return made["train"], made["test"]
+    train, test = dlkit.split(table(data), task)
+    return dlkit.split(train, task) if held_out else (train, test)
 
 
 def table(data: str) -> Any:

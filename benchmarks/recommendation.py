@@ -207,7 +207,6 @@ RATERS = {"biases": biases, "KNN baseline": surprise_knn, "SVD": surprise_svd}
 def latency(items: int, knobs: dict[str, Any]) -> None:
     """Milliseconds of one served request, and whether it ranks as NumPy does from the same logits."""
     import dlkit
-    from dlkit.data.read import read
     from dlkit.lazy import load_tensorflow, tf
 
     load_tensorflow()
@@ -223,7 +222,7 @@ def latency(items: int, knobs: dict[str, Any]) -> None:
         "next": [[f"i{item}" for item in row] for row in taken] + every,
     }
     task = dlkit.Recommender(**{"max_items": length, "negatives": 100, **knobs})
-    start(task, read(rows, {**task.inputs, **task.target}))  # without training: the weights are random
+    start(task, task.read(rows))  # without training: the weights are random
     with tempfile.TemporaryDirectory() as folder:
         version = task.export(Path(folder) / "m")
         serve = tf.saved_model.load(str(version)).signatures["serving_default"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import statistics
 import tempfile
 import time
@@ -212,24 +213,25 @@ def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
 def buckets(steps: int) -> None:
     """Target tokens a second in training, with buckets and with padding to the longest row of the data."""
     import dlkit
-    from dlkit.data.read import read
     from dlkit.lazy import tf
+    from dlkit.padding import lengths_of
     from dlkit.training.batches import batches_of
     from dlkit.training.compile_network import compile_network
     from dlkit.training.order import Order
     from dlkit.training.prepare import encode, start
 
     task = dlkit.Translator(**KNOBS, max_tokens=128, epochs=1)
-    table = read(verses("train"), {**task.inputs, **task.target}).take(range(0, 29_000, 3))
-    start(task, table)
-    store, _ = encode(task, table, None, quiet=True)
+    rows = task.read(verses("train"))
+    rows = rows.of(rows.table.take(range(0, 29_000, 3)))
+    start(task, rows)
+    store, _ = encode(task, rows, None, quiet=True)
     tensors, targets = store.all()
     longest = max(int((ids > 0).sum(1).max()) for ids in (tensors["token_ids"], targets["logits"]))
     speeds = {}
-    for name, lengths in (("buckets", task.lengths(store)), ("padding", None)):
+    for name, lengths in (("buckets", lengths_of(store, task.padding)), ("padding", None)):
         order = Order(store.rows, task.batch_size, task.seed, lengths)
         if lengths is None:
-            task.trim = lambda made: {name: ids[:, :longest] for name, ids in made.items()}
+            task.padding = tuple(dataclasses.replace(padding, multiple=longest) for padding in task.padding)
         trainer, _ = compile_network(task, order.steps)
         batches = list(batches_of(task, store, order)(0).take(steps + 5))
         read_slots = written_slots = tokens = 0

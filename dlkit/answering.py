@@ -6,31 +6,33 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.columns import Column, batch_of, tensor_specs
+from dlkit.columns import Column, batch_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import tf
+
+if TYPE_CHECKING:
+    from dlkit.serving.signature import Signature
 
 BATCH = 32
 _AROUND = ("Graph execution error", "Detected at node", "Detected unsupported", "Stack trace", 'File "', "[[")
 
 
 class Answering:
-    """The serving graph of a fitted task, traced once, as `export` traces it.
+    """A signature of a fitted task, traced once, as `export` traces it.
 
     Calling it costs little more than the graph itself; `keras.Model.predict` on one row costs about sixty times it.
     """
 
-    def __init__(self, inputs: Mapping[str, Column], answer: Callable[[dict[str, Any]], dict[str, Any]]):
-        """`answer` takes raw tensors of the inputs, batch first, to answer tensors."""
-        from dlkit.serving.signature import Signature, trace
+    def __init__(self, signature: Signature, inputs: Mapping[str, Column]):
+        """`inputs` are the kinds of the signature's inputs."""
+        from dlkit.serving.signature import trace
 
-        self._inputs = inputs
-        signature = Signature("serving_default", answer, tensor_specs(inputs))
+        self.inputs = inputs
         self._graph = trace(signature)
 
     def __call__(self, table: Table) -> dict[str, list]:
@@ -42,13 +44,13 @@ class Answering:
         collected: dict[str, list] = {name: [] for name in self._graph.structured_outputs}
         for start in range(0, len(table), BATCH):
             stop = min(start + BATCH, len(table))
-            rows = [table.raw(index, self._inputs) for index in range(start, stop)]
+            rows = [table.raw(index, self.inputs) for index in range(start, stop)]
             for name, values in self._batch(rows, table, start).items():
                 collected[name].extend(values)
         return collected
 
     def _batch(self, rows: list[dict[str, Any]], table: Table, start: int) -> dict[str, np.ndarray]:
-        batch = batch_of(rows, self._inputs)
+        batch = batch_of(rows, self.inputs)
         try:
             return {name: tensor.numpy() for name, tensor in self._graph(**batch).items()}
         except tf.errors.InvalidArgumentError as error:

@@ -107,7 +107,7 @@ class Column:
 class Text(Column):
     """A text in UTF-8."""
 
-    suffixes = (".txt",)
+    suffixes: ClassVar[tuple[str, ...]] = (".txt",)
     feature = "Text"
     may_be_empty = True
 
@@ -239,6 +239,18 @@ class Stamp(Column):
             return np.datetime64(value, "us").astype(np.float64) / 1e6  # seconds since 1970
         except (TypeError, ValueError):
             raise DataError(f"expected a time: a number or a date. Received: {describe(value)}.") from None
+
+
+class Number(Column):
+    """A number."""
+
+    dtype = "float32"
+
+    def raw(self, value: Any) -> np.float32:
+        try:
+            return np.float32(value)
+        except (TypeError, ValueError):
+            raise DataError(f"expected a number. Received: {describe(value)}.") from None
 
 
 class Score(Column):

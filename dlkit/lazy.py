@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import tempfile
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def load_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def _stderr_held_back():
+def _stderr_held_back() -> Iterator[None]:
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         stderr = os.dup(2)

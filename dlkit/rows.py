@@ -11,7 +11,7 @@ from dlkit.data.table import Table
 if TYPE_CHECKING:
     from dlkit.training.store import Store
 
-ROW, LENGTH = "row", "length"
+ROW, LENGTH = "_row", "_length"
 """Tensors beside the network's that `Task.encode` may give, each (encoded rows,) int32, and that are no part of what is
 stored: the raw row that each is of, counted from the first that it was given, and by what length it is to be bucketed.
 """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, final, overload
 
 from dlkit import model_folder
 from dlkit.answering import Answering, rows_of, write_json_lines
-from dlkit.columns import Column
+from dlkit.columns import Column, tensor_specs
 from dlkit.data.header import header_of
 from dlkit.data.read import read
 from dlkit.data.table import Table
@@ -100,7 +100,7 @@ class Task:
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
-        self._answering: Answering | None = None  # the traced serving graph, made at the first answer
+        self._answering: dict[str, Answering] = {}  # signatures by name, traced at their first answer
 
     # What a task gives.
 
@@ -237,7 +237,7 @@ class Task:
         train = self.read(data, columns=columns, data_dir=data_dir).cleaned()
         if validation is not None:
             validation = self.read(validation, columns=columns, data_dir=data_dir).cleaned()
-        self._answering = None
+        self._answering = {}
         history = fit(self, train, validation, run)
         gc.collect()  # networks and graphs are cycles: Python counts them, not their bytes, and lets several pile up
         if save and self.is_chief:
@@ -381,9 +381,34 @@ class Task:
     def answers(self, table: Table) -> dict[str, list]:
         """The served answers to a table's rows, by answer column. Raises DataError, naming the row."""
         self._check_fitted()
-        if self._answering is None:
-            self._answering = Answering(self.inputs, self.answer_tensors)
-        return self._answering(table)
+        if "" not in self._answering:
+            from dlkit.serving.signature import Signature
+
+            serving = Signature("serving_default", self.answer_tensors, tensor_specs(self.inputs))
+            self._answering[""] = Answering(serving, self.inputs)
+        return self._answering[""](table)
+
+    @final
+    def ask(self, signature: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Answers requests by one of the task's own signatures, as a server that has loaded its export does.
+
+        Args:
+            signature: its name; one of `signatures()` that names the columns of its inputs.
+            requests: inputs by name, as Python values; optional ones may be missing.
+
+        Returns:
+            The outputs of each request by name, as arrays.
+
+        Raises:
+            DataError: a request cannot be answered; names it and says why.
+        """
+        self._check_fitted()
+        named = {own.name: own for own in self.signatures()} if signature not in self._answering else {}
+        if named:
+            self._answering[signature] = Answering(named[signature], named[signature].columns)
+        answering = self._answering[signature]
+        answers = answering(rows_of(list(requests), answering.inputs)[0])
+        return [{name: values[row] for name, values in answers.items()} for row in range(len(requests))]
 
     @final
     def _check_fitted(self) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dlkit.data.delimited import records_of
 from dlkit.data.json_rows import read_json
 from dlkit.data.npz import names_in
-from dlkit.data.parquet import names_of
+from dlkit.data.parquet import read_parquet
 from dlkit.data.table import Table
 
 
@@ -41,11 +41,11 @@ def header_of(source: Any, data_dir: str | None = None) -> list[str]:
 def _in_file(path: Path, source: str) -> list[str]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return names_of(path, source)
+        return _names(read_parquet, path, source)
     if suffix == ".npz":
         return names_in(path, source)
     if suffix in (".jsonl", ".json"):
-        return _in_json(path, source)
+        return _names(read_json, path, source)
     if suffix not in (".csv", ".tsv"):
         return []
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -53,12 +53,13 @@ def _in_file(path: Path, source: str) -> list[str]:
     return [name.strip() for name in first[1]] if first else []
 
 
-def _in_json(path: Path, source: str) -> list[str]:
+def _names(read: Callable[..., Any], path: Path, source: str) -> list[str]:
+    """What a reader offers to choose from."""
     found: list[str] = []
 
     def keep(names: Sequence[str], hint: str) -> dict[str, str]:
         found.extend(names)
         return {}
 
-    read_json(path, source, keep)
+    read(path, source, keep)
     return found

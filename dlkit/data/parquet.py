@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,6 @@ def read_parquet(path: Path, source: str, choose: Choose) -> tuple[dict[str, lis
         raise DataError(f"{source}: not a readable parquet file ({error}).") from error
     cells = {name: [_value(cell) for cell in table.column(column).to_pylist()] for name, column in matched.items()}
     return cells, lambda row: f"{source}, row {row + 1}"
-
-
-def names_of(path: Path, source: str) -> list[str]:
-    """The names of a file's columns. Raises DataError where it cannot be read."""
-    found: list[str] = []
-
-    def keep(names: Sequence[str], hint: str) -> dict[str, str]:
-        found.extend(names)
-        return {}
-
-    read_parquet(path, source, keep)
-    return found
 
 
 def _value(cell: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
+from dlkit.columns import Column
 from dlkit.errors import ExportError
 from dlkit.serving.core_ops import core_ops_only
 from dlkit.serving.lint import REST_DTYPES
@@ -27,6 +28,7 @@ class Signature:
             tf.uint8)`.
         method: `predict`, or `classify`, which `classify_signature` builds.
         example: from the raw inputs of rows to this signature's, for the real requests that it is proven with.
+        columns: the kinds of its inputs, where `Task.ask` is to make requests of it.
 
     Raises:
         ExportError: for an input that a server cannot batch or that has no form in JSON.
@@ -37,6 +39,7 @@ class Signature:
     inputs: dict[str, tf.TensorSpec]
     method: str = "predict"
     example: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] = field(default=dict, repr=False)
+    columns: Mapping[str, Column] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

@@ -19,7 +19,6 @@ from dlkit.serving.signature import Signature, classify_signature, examples_sign
 from dlkit.stages import Stages, chain
 
 
-
 class Servable(Protocol):
     """What is exported: a fitted task; see `dlkit.task.Task`."""
 

@@ -89,8 +89,9 @@ class Inside(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 0:
-            table = read(sample(self.task, "test", 8), {**self.task.inputs, **self.task.target})
-            rows = tf.data.Dataset.from_tensor_slices(encode_table(self.task, table)[0].all()).batch(4)
+            known = self.task.read(sample(self.task, "test", 8))
+            store, _ = encode_table(self.task, known.encoded(), known.windows_per_row)
+            rows = tf.data.Dataset.from_tensor_slices(store.all()).batch(4)
             metrics = self.model.evaluate(rows, return_dict=True, verbose=0)
             answers = tf.nest.flatten(self.model.predict(rows, verbose=0))
             self.seen = {"metrics": metrics, "answers": [output.tolist() for output in answers]}

@@ -14,11 +14,11 @@ import pytest
 
 import dlkit
 from dlkit import DlkitError
-from dlkit.cli.flags import interval
 from dlkit.errors import KnobError, Preempted
 from dlkit.training import checkpoint_files, checkpoints
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints
+from dlkit.training.fit import interval
 from dlkit.training.trainer import Trainer
 
 STEPS = 5  # of an epoch: 40 rows, 8 a batch

@@ -23,7 +23,7 @@ class Stamps(Column):
     second. In the graph and in requests an empty text is no stamp: lists are padded with it at the end.
 
     Attributes:
-        frequency: the step between two stamps, as `dlkit.data.frequency.parse_frequency` takes it; "" to infer it.
+        frequency: the step between two stamps, as `parse_frequency` takes it; "" to infer it.
         wide: whether a table has a column for each series, beside that of the stamps.
         header: the columns of a wide table.
         duplicates: what a table's rows of one series and stamp become: "mean", "last", or "refuse".

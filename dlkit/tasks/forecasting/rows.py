@@ -27,7 +27,7 @@ class Windows:
     came after it.
 
     Args:
-        table: as `dlkit.data.series.read_series` gives it.
+        table: as `dlkit.tasks.forecasting.tables.read_series` gives it.
         stamps: the column of its stamps, which knows the names of the covariates.
         step: from one stamp to the next.
     """

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.columns import batch_of, tensor_specs
+from dlkit.columns import Count, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages, chain
+from dlkit.tasks.forecasting.columns import Levels
 from dlkit.tasks.forecasting.rows import Windows
 
 if TYPE_CHECKING:
@@ -228,38 +229,27 @@ def forecast_signature(task: Forecaster) -> Signature:
         levels = tf.tile([[task.quantiles[0], 0.5]], [rows, 1])
         return {**raw, "horizon": tf.fill([rows], (task.horizon + 1) // 2), "levels": levels}
 
-    specs = {
-        **tensor_specs(task.inputs),
-        "horizon": tf.TensorSpec([None], tf.int32),
-        "levels": tf.TensorSpec([None, None], tf.float32),
+    columns = {
+        **task.inputs,
+        "horizon": Count(optional=True, default=task.horizon),
+        "levels": Levels(optional=True, default=task.quantiles),
     }
-    return Signature("forecast", forecast, specs, example=example)
+    return Signature("forecast", forecast, tensor_specs(columns), example=example, columns=columns)
 
 
 def forecast(
     task: Forecaster, history: dict[str, Any], horizon: int | None, levels: Sequence[float] | None
 ) -> dict[str, Any]:
     """One answer; see `Forecaster.forecast`."""
-    from dlkit.answering import graph_message
-    from dlkit.serving.signature import trace
-
-    task._check_fitted()
-    if task._forecasting is None or task._forecasting[0] is not task.stages_:
-        task._forecasting = task.stages_, trace(forecast_signature(task))
-    horizon = task.horizon if horizon is None else horizon
-    levels = list(task.quantiles if levels is None else levels)
     missing = [name for name in task.inputs if name not in history]
     if missing:
         raise DataError(f"the history needs {', '.join(task.inputs)}. There is no {missing[0]!r}.")
-    raw = {name: column.raw(history[name]) for name, column in task.inputs.items()}
-    asked = {"horizon": tf.constant([horizon], tf.int32), "levels": tf.constant([levels], tf.float32)}
-    try:
-        made = task._forecasting[1](**batch_of([raw], task.inputs), **asked)
-    except tf.errors.InvalidArgumentError as error:
-        raise DataError(f"the history: {graph_message(error)}") from error
-    quantiles = np.asarray(made["quantiles"][0])[:horizon]
+    horizon = task.horizon if horizon is None else horizon
+    levels = list(task.quantiles if levels is None else levels)
+    (made,) = task.ask("forecast", [{**history, "horizon": horizon, "levels": levels}])
+    quantiles = made["quantiles"][:horizon]
     return {
-        "ds": task.answer["ds"].show(made["ds"][0].numpy()[:horizon]),
-        "forecast": made["forecast"][0].numpy()[:horizon].tolist(),
+        "ds": task.answer["ds"].show(made["ds"][:horizon]),
+        "forecast": made["forecast"][:horizon].tolist(),
         "quantiles": {f"{level:g}": quantiles[:, place].tolist() for place, level in enumerate(levels)},
     }

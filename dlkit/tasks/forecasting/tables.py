@@ -201,7 +201,7 @@ def _remarks(step: Step, series: int, rows: int, told: dict[str, int], stamps: S
     return [f"{series} series, {rows} rows, frequency: {step}", *found]
 
 
-class Number(Column):
+class OptionalNumber(Column):
     """A number, or an empty cell for a missing one."""
 
     dtype = "float64"
@@ -233,8 +233,8 @@ class Long:
 
 def read_long(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: str | None) -> Long:
     """A table with a row for each series and stamp; files a part at a time. Args, errors: as of `read_series`."""
-    wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Stamp(), "y": Number(optional=True)}
-    wanted |= {name: Number(optional=True) for name in (*stamps.known, *stamps.past)}
+    wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Stamp(), "y": OptionalNumber(optional=True)}
+    wanted |= {name: OptionalNumber(optional=True) for name in (*stamps.known, *stamps.past)}
     wanted |= {name: Text(optional=True) for name in stamps.static if name != "unique_id"}
     for name in rename:
         if name not in wanted:
@@ -255,7 +255,7 @@ def read_long(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: 
         parts["unique_id"].append(np.array([ids.setdefault(_id(name), len(ids)) for name in names], np.int32))
         parts["ds"].append(_stamps(table))
         for name, column in wanted.items():
-            if isinstance(column, Number):
+            if isinstance(column, OptionalNumber):
                 parts[name].append(_numbers(table, name))
             elif name in texts:
                 known = texts[name]
@@ -266,7 +266,7 @@ def read_long(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: 
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     made = Long(shown, list(ids), joined["unique_id"], joined["ds"], {})
     for name in wanted:
-        if isinstance(wanted[name], Number):
+        if isinstance(wanted[name], OptionalNumber):
             made.numbers[name] = joined[name]
         elif name in texts:
             made.texts[name] = [joined[name], np.array(list(texts[name]), object)]
@@ -283,7 +283,7 @@ def read_wide(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: 
     names = [name for name in stamps.header if name != key]
     if not names:
         raise DataError(f"the wide table has no columns of series beside {key!r}.")
-    wanted: dict[str, Column] = {"ds": Stamp(), **{name: Number(optional=True) for name in names}}
+    wanted: dict[str, Column] = {"ds": Stamp(), **{name: OptionalNumber(optional=True) for name in names}}
     tables = list(read_in_parts(source, wanted, rename={"ds": key} if key != "ds" else {}, data_dir=data_dir))
     at = np.concatenate([_stamps(table) for table in tables])
     values = [np.concatenate([_numbers(table, name) for table in tables]) for name in names]
@@ -317,5 +317,5 @@ def _numbers(table: Table, name: str) -> np.ndarray:
     except (TypeError, ValueError):
         values = np.array([np.inf])
     if np.isinf(values).any():  # the column says which one, or knows what pandas has for a missing one
-        return np.array(table.raw_column(name, Number()), np.float64)
+        return np.array(table.raw_column(name, OptionalNumber()), np.float64)
     return values

@@ -75,7 +75,6 @@ class Forecaster(Task):
         self.step_ = [0, 0, 0]  # months, seconds, whole numbers
         self.season_ = 1  # of the seasonal naive forecast and of MASE
         self.scales_: dict[str, float] = {}  # of series by id
-        self._forecasting: Any = None  # the signature `forecast`, traced at its first use, and of which stages
         if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
             raise KnobError(
                 "`quantiles` must be two levels or more, ascending, 0.5 among them. Received: "

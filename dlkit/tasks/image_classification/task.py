@@ -122,7 +122,7 @@ class ImageClassifier(Task):
 
     def draw(self, data: Any, path: Path) -> bool:
         from dlkit.data.read import read
-        from dlkit.plots import plot_labelled_images
+        from dlkit.tasks.image_classification.plots import plot_labelled_images
 
         table = read(data, {**self.inputs, **self.target})
         table = table.take(np.unique(np.linspace(0, len(table) - 1, 24).astype(int)).tolist())

@@ -38,7 +38,7 @@ def augment_objects(
 
     Args:
         images: (batch, height, width, channels) uint8; height, width and channels are static.
-        objects: (batch, objects, 6) float32, as `dlkit.detectors` says.
+        objects: (batch, objects, 6) float32, as `dlkit.tasks.object_detection.objects` says.
         seed: Python integer, the seed of the run.
         step: () int64, the number of the batch since the start of training.
         flip: "none", "horizontal", "vertical" or "both": mirror half of the images.

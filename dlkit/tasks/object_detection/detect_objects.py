@@ -20,7 +20,7 @@ class DetectObjects(keras.layers.Layer):
     string; `scores`: (batch, max_detections) float32; `num_detections`: (batch,) int32.
 
     Args:
-        detector: the module of `dlkit.detectors` that decodes.
+        detector: the name of the module beside this one that decodes.
         height, width: of the network's image, in pixels.
         labels: names of the classes.
         max_detections: the most answers of an image.

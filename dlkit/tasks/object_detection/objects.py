@@ -79,7 +79,7 @@ def letterbox_objects(
         most: objects of a row in the result; more are left out.
 
     Returns:
-        (batch, most, 6) float32, as `dlkit.detectors` says.
+        (batch, most, 6) float32, as the head of this module says.
     """
     size = tf.cast(original_size, tf.float32)[:, tf.newaxis]
     inner, before = (tf.cast(pair, tf.float32)[:, tf.newaxis] for pair in pad_frame(original_size, height, width))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dlkit.columns import Count, Image, Labels, Scores
+from dlkit.columns import Count, Image, Labels, Score, Scores, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import knob
@@ -142,9 +142,12 @@ class ObjectDetector(Task):
             rows = tf.ones_like(raw["image"], tf.float32)
             return {**raw, "score_threshold": rows * self.score_threshold, "iou_threshold": rows * self.iou_threshold}
 
-        threshold = tf.TensorSpec([None], tf.float32)
-        inputs = {"image": tf.TensorSpec([None], tf.string), "score_threshold": threshold, "iou_threshold": threshold}
-        return [Signature("thresholds", answer, inputs, example=example)]
+        columns = {
+            **self.inputs,
+            "score_threshold": Score(optional=True, default=self.score_threshold),
+            "iou_threshold": Score(optional=True, default=self.iou_threshold),
+        }
+        return [Signature("thresholds", answer, tensor_specs(columns), example=example, columns=columns)]
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         count = answer["num_detections"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,11 @@ class Passage(Text):
     """A text that holds the answer to a question."""
 
     reader = READER
-    suffixes: ClassVar[tuple[Any, ...]] = ()
+    suffixes = ()
     feature = ""
 
 
+@dataclass(frozen=True)
 class Answers(Column):
     """Answers that are parts of a passage, each with the character (code point) at which it starts.
 
@@ -27,6 +29,8 @@ class Answers(Column):
     dict of two lists, as TFDS has it. No answer, an empty text or an empty list: the question has none. An answer
     without a start has -1. In the graph: (answers, 2) string, text and decimal start.
     """
+
+    aliases: tuple[str, ...] = ("answer", "answer_text")
 
     reader = READER
     shape = (None, 2)
@@ -52,7 +56,7 @@ class Answers(Column):
         return [{"text": text.decode(), "answer_start": int(start)} for text, start in raw]
 
 
-class Place(Column):
+class Offset(Column):
     """A character (code point) of a passage, counted from 0; -1 for none."""
 
     dtype = "int32"
@@ -61,7 +65,7 @@ class Place(Column):
         return np.asarray(value, np.int32)
 
 
-class Places(Place):
+class Offsets(Offset):
     """Characters (code points) of a passage, counted from 0; -1 for none."""
 
     shape = (None,)

@@ -16,7 +16,7 @@ def place_answers(windows: Mapping[str, tf.Tensor], answers: tf.Tensor) -> tuple
     the first two of a row that has none, the right place is 0, the opening token.
 
     Args:
-        windows: what `dlkit.text.windows.Windows` gives.
+        windows: what `Windows` gives.
         answers: (batch, most, 2) string, text and decimal start, "" for none; -1 if it is not known.
 
     Returns:

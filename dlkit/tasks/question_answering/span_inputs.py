@@ -12,7 +12,7 @@ FAR = -1e9  # the logit of padding: finite, and far enough for exp to be 0 besid
 
 
 def token_inputs() -> dict[str, keras.KerasTensor]:
-    """The inputs of a window by name, as `dlkit.text.windows.Windows` gives them, without `surface`."""
+    """The inputs of a window by name, as `Windows` gives them, without `surface`."""
     return {
         "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
         "segment_ids": keras.Input((None,), dtype="int32", name="segment_ids"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlkit.columns import Labels, Score, Scores, Text
+from dlkit.columns import Count, Labels, Score, Scores, Text, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
@@ -14,7 +14,7 @@ from dlkit.padding import Padding
 from dlkit.rows import ROW, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.question_answering.columns import Answers, Logits, Passage, Place, Places
+from dlkit.tasks.question_answering.columns import Answers, Logits, Offset, Offsets, Passage
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -63,12 +63,12 @@ class QuestionAnswerer(Task):
     target = {"answers": Answers()}
     answer = {
         "text": Text(),
-        "start": Place(),
-        "end": Place(),
+        "start": Offset(),
+        "end": Offset(),
         "score": Score(),
         "texts": Labels(ranked_by="scores"),
-        "starts": Places(ranked_by="scores"),
-        "ends": Places(ranked_by="scores"),
+        "starts": Offsets(ranked_by="scores"),
+        "ends": Offsets(ranked_by="scores"),
         "scores": Scores(),
     }
     also = {"start_logits": Logits(), "end_logits": Logits()}
@@ -122,7 +122,6 @@ class QuestionAnswerer(Task):
         return None
 
     def signatures(self) -> list[Signature]:
-        from dlkit.columns import tensor_specs
         from dlkit.serving.signature import Signature
 
         network = self.stages_.network
@@ -150,10 +149,14 @@ class QuestionAnswerer(Task):
             name: tf.TensorSpec(spec.shape, "float32" if spec.dtype == "float16" else spec.dtype)  # JSON has no halves
             for name, spec in network.input.items()
         }
-        options = {"max_answer": tf.TensorSpec([None], tf.int32), "threshold": tf.TensorSpec([None], tf.float32)}
+        columns = {
+            **self.inputs,
+            "max_answer": Count(optional=True, default=self.max_answer),
+            "threshold": Score(optional=True, default=self.threshold),
+        }
         return [
             Signature("tensors", logits, inputs, example=window),
-            Signature("ask", ask, {**tensor_specs(self.inputs), **options}, example=asked),
+            Signature("ask", ask, tensor_specs(columns), example=asked, columns=columns),
         ]
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:

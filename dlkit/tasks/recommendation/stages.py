@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.columns import Id, batch_of, tensor_specs
+from dlkit.columns import Column, Count, Id, tensor_specs
 from dlkit.errors import DataError, KnobError
 from dlkit.lazy import keras, tf
 from dlkit.stages import Parted, chain
@@ -115,9 +115,6 @@ def postprocess_of(task: Recommender, known: Catalogue) -> keras.Model:
     return keras.Model(tensors, rank(**tensors), name="postprocess")
 
 
-ASKED = {"user_id": Id(), "recent": Items(), "exclude": Items()}
-
-
 def recommend_signature(task: Recommender) -> Signature:
     """A user, recent items, items to exclude and how many are wanted, to the best items with their scores."""
     from dlkit.serving.signature import Signature
@@ -137,8 +134,13 @@ def recommend_signature(task: Recommender) -> Signature:
         popular = tf.fill([rows[0], 1], reader.items[0])
         return {"user_id": raw["user_id"], "recent": recent, "exclude": popular, "k": tf.fill(rows, 3)}
 
-    specs = {**tensor_specs(ASKED), "k": tf.TensorSpec([None], tf.int32)}
-    return Signature("recommend", recommend, specs, example=example)
+    columns: dict[str, Column] = {
+        "user_id": Id(optional=True, default=""),
+        "recent": Items(optional=True, default=()),
+        "exclude": Items(optional=True, default=()),
+        "k": Count(optional=True, default=task.top_k),
+    }
+    return Signature("recommend", recommend, tensor_specs(columns), example=example, columns=columns)
 
 
 def _ranking(task: Recommender) -> Any:
@@ -172,17 +174,10 @@ def recommend(
     task: Recommender, user_id: Any, recent: Iterable[Any], k: int | None, exclude: Iterable[Any]
 ) -> dict[str, Any]:
     """One answer; see `Recommender.recommend`."""
-    from dlkit.serving.signature import trace
-
-    task._check_fitted()
-    if task._recommending is None or task._recommending[0] is not task.stages_:
-        task._recommending = task.stages_, trace(recommend_signature(task))
     k = task.top_k if k is None else k
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise DataError(f"`k` must be a positive integer. Received: {k!r}.")
-    given = {"user_id": user_id, "recent": list(recent), "exclude": list(exclude)}
-    raw = {name: column.raw(given[name]) for name, column in ASKED.items()}
-    made = task._recommending[1](**batch_of([raw], ASKED), k=tf.constant([k], tf.int32))
-    answer = {name: made[name].numpy()[0] for name in ("items", "scores", "cold")}
+    request = {"user_id": user_id, "recent": list(recent), "exclude": list(exclude), "k": k}
+    (answer,) = task.ask("recommend", [request])
     items = [item.decode() for item in answer["items"].tolist()]
     return task.listed({"items": items, "scores": answer["scores"].tolist(), "cold": bool(answer["cold"])})

@@ -82,7 +82,6 @@ class Recommender(Task):
         self.whole_ids_ = False  # whether item ids were integers
         self.mean_rating_ = 0.0
         self.rating_range_ = [0.0, 0.0]
-        self._recommending: Any = None  # the signature `recommend`, traced at its first use, and of which stages
         self.padding = (Padding("history", ("history",), left=True, buckets=self.network in SESSION),)
         if self.network in PAIRS:
             self.network_rows = 8  # each with all items

@@ -127,7 +127,8 @@ class SentimentClassifier(Task):
         return reviews()
 
     def _preset(self) -> tuple[keras.Model, keras.Model]:
-        from dlkit.text.preset import feature_classifier, layer_pools, load_preset, preset_classifier
+        from dlkit.tasks.sentiment.preset import feature_classifier, layer_pools, preset_classifier
+        from dlkit.text.preset import load_preset
 
         tokenizer, backbone = load_preset(self.network.removeprefix("preset:"), self.max_tokens)
         outputs = len(self.labels_)

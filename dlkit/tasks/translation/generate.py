@@ -5,48 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dlkit.columns import Text
+from dlkit.columns import Column, Count, Number
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
-from dlkit.lazy import tf
 
 if TYPE_CHECKING:
     from dlkit.tasks.translation.task import Translator
 
-BATCH = 32
+
+def request_columns(task: Translator) -> dict[str, Column]:
+    """What a request may ask for beside its text, by name, with what stands for it where it does not."""
+    return {
+        "max_tokens": Count(optional=True, default=task.max_tokens),
+        "beam_width": Count(optional=True, default=task.beam_width),
+        "length_penalty": Number(optional=True, default=task.length_penalty),
+        "temperature": Number(optional=True, default=0.0),
+        "top_k": Count(optional=True, default=0),
+        "top_p": Number(optional=True, default=1.0),
+        "seed": Count(optional=True, default=0),
+    }
 
 
 def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Answers texts with options; see `Translator.generate`."""
-    from dlkit.serving.signature import trace
-
-    usual = {
-        "max_tokens": task.max_tokens,
-        "beam_width": task.beam_width,
-        "length_penalty": task.length_penalty,
-        "temperature": 0.0,
-        "top_k": 0,
-        "top_p": 1.0,
-        "seed": 0,
-    }
+    known = request_columns(task)
     for name in options:
-        if name not in usual:
-            raise KnobError(f"there is no option {name!r}. {nearest(name, usual)}")
-    asked = {name: _each(name, options.get(name, value), len(sources)) for name, value in usual.items()}
-    task._check_fitted()
-    if task._generating is None or task._generating[0] is not task.stages_:
-        (signature,) = task.signatures()
-        task._generating = task.stages_, signature, trace(signature)
-    _, signature, graph = task._generating
-    answers: list[dict[str, Any]] = []
-    texts = [Text().raw(source) for source in sources]
-    for start in range(0, len(texts), BATCH):
-        part = slice(start, start + BATCH)
-        given = {name: tf.constant(values[part], signature.inputs[name].dtype) for name, values in asked.items()}
-        made = graph(source=tf.constant(texts[part]), **given)
-        columns = {name: made[name].numpy() for name in task.answer}
-        answers += task.present_all(columns)
-    return answers
+        if name not in known:
+            raise KnobError(f"there is no option {name!r}. {nearest(name, known)}")
+    asked = {name: _each(name, value, len(sources)) for name, value in options.items()}
+    requests = [
+        {"source": source, **{name: values[row] for name, values in asked.items()}}
+        for row, source in enumerate(sources)
+    ]
+    answers = task.ask("generate", requests)
+    return task.present_all({name: [answer[name] for answer in answers] for name in task.answer})
 
 
 def _each(name: str, value: Any, count: int) -> list[Any]:

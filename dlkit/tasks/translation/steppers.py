@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Stepper:
-    """A network of `dlkit.networks.translation`, one token after another.
+    """A network of `dlkit.tasks.translation.networks`, one token after another.
 
     Args:
         network: the functional model that was trained; its weights are used as they are.
@@ -54,7 +54,7 @@ def stepper_of(network: keras.Model, max_tokens: int) -> Stepper | PresetStepper
     """What steps through a network, by its layers.
 
     Args:
-        network: of `dlkit.networks.translation`, or with a preset's backbone inside.
+        network: of `dlkit.tasks.translation.networks`, or with a preset's backbone inside.
         max_tokens: the most steps.
     """
     if any(layer.name == "decoder" for layer in network.layers):

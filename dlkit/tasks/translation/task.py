@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlkit.columns import Flag, Score, Text
+from dlkit.columns import Flag, Score, Text, tensor_specs
 from dlkit.data.table import Table
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
@@ -67,7 +67,6 @@ class Translator(Task):
         super().__post_init__()
         check_reasons(self.drop)
         self.usual_length_ = 1.0  # of a target, in tokens
-        self._generating: Any = None  # the signature `generate`, traced at its first use, and of which stages
 
     def build(self, examples: Table) -> Stages:
         from dlkit.tasks.translation.write_tokens import WriteTokens
@@ -115,6 +114,7 @@ class Translator(Task):
 
     def signatures(self) -> list[Signature]:
         from dlkit.serving.signature import Signature
+        from dlkit.tasks.translation.generate import request_columns
         from dlkit.tasks.translation.write_tokens import Draw
 
         split, decode, join = self.stages_.answering()
@@ -134,18 +134,8 @@ class Translator(Task):
             text = join({"written_ids": written["written_ids"]}, training=False)["translation"]
             return {"translation": text, "score": written["score"], "truncated": read["truncated"]}
 
-        whole, real = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
-        inputs = {
-            "source": tf.TensorSpec([None], tf.string),
-            "max_tokens": whole,
-            "beam_width": whole,
-            "length_penalty": real,
-            "temperature": real,
-            "top_k": whole,
-            "top_p": real,
-            "seed": whole,
-        }
-        return [Signature("generate", generate, inputs, example=self._example)]
+        columns = {**self.inputs, **request_columns(self)}
+        return [Signature("generate", generate, tensor_specs(columns), example=self._example, columns=columns)]
 
     def _example(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """A request for each row, of one of three kinds: greedy, by beams, by sampling."""

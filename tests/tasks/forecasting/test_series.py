@@ -113,7 +113,7 @@ def test_a_wide_table_has_a_series_a_column(tmp_path):
     frame.to_csv(tmp_path / "wide.csv", index=False)
     frame.to_parquet(tmp_path / "wide.parquet")
     for source in (frame, tmp_path / "wide.csv", tmp_path / "wide.parquet", frame.to_dict("list")):
-        table = table_of(source, wide=True)
+        table = dlkit.Forecaster(wide=True).read(source).table
         assert table.columns["unique_id"] == ["north", "south"]
         np.testing.assert_array_equal(table.columns["y"], [[1, 2, 3, 4], [np.nan, 6, 7, 8]])
 

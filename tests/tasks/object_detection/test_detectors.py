@@ -17,7 +17,7 @@ SHAPE, CLASSES = (64, 96, 3), 3
 
 @pytest.fixture(scope="module", params=NAMES)
 def detector(request):
-    module = importlib.import_module(f"dlkit.detectors.{request.param}")
+    module = importlib.import_module(f"dlkit.tasks.object_detection.{request.param}")
     keras.utils.set_random_seed(0)
     return request.param, module, module.network(SHAPE, CLASSES), loss_of(request.param, module)
 

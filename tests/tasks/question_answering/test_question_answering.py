@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit.data.read import read
 from dlkit.errors import KnobError
 from dlkit.lazy import tf
 from dlkit.padding import lengths_of
@@ -76,9 +75,9 @@ def test_questions_without_an_answer():
 
 def prepared(rows, **knobs):
     task = dlkit.QuestionAnswerer(**{**SMALL, **knobs})
-    table = read(rows, {**task.inputs, **task.target})
-    start(task, table)
-    return task, *encode_table(task, table)
+    known = task.read(rows)
+    start(task, known)
+    return task, *encode_table(task, known.encoded(), known.windows_per_row)
 
 
 def test_rows_whose_answers_cannot_be_found_are_left_out_and_named():

@@ -2,12 +2,13 @@
 
 import pytest
 
-from dlkit.columns import Label, Text
+from dlkit.columns import Label
 from dlkit.data.read import read
 from dlkit.errors import DataError, KnobError
+from dlkit.tasks.translation.columns import Side
 from dlkit.tasks.translation.pairs import check_reasons, select_pairs
 
-PAIR = {"source": Text(), "target": Text()}
+PAIR = {"source": Side(), "target": Side()}
 TMX = """<?xml version="1.0" encoding="UTF-8"?>
 <tmx version="1.4"><header srclang="{first}" datatype="plaintext"/><body>
 <tu><tuv xml:lang="en-US"><seg>Press <bpt i="1">&lt;b&gt;</bpt>Stop<ept i="1">&lt;/b&gt;</ept> now.</seg></tuv>
@@ -43,7 +44,7 @@ def test_two_texts_that_do_not_fit(tmp_path):
     (tmp_path / "b").write_text("1\n")
     source = f"{tmp_path}/a,{tmp_path}/b"
     assert "a has 2 lines and b has 1" in refusal(source)
-    assert "two columns of texts" in refusal(source, {"text": Text(), "label": Label()})
+    assert "two columns of texts" in refusal(source, {"text": Side(), "label": Label()})
     assert "there is no" in refusal(f"{tmp_path}/a,{tmp_path}/c")
 
 

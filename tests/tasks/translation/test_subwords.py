@@ -126,7 +126,7 @@ def test_learning_without_the_package_says_what_to_install(monkeypatch):
 
 def test_the_layers_need_no_trainer():
     program = (
-        "import sys; sys.modules['tokenizers'] = None; from dlkit.text.subwords import *;"
+        "import sys; sys.modules['tokenizers'] = None; from dlkit.tasks.translation.subwords import *;"
         "print(JoinSubwords([' ab'])(Subwords([' ab'], 9)(['ab c'])['token_ids']).numpy()[0].decode())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
