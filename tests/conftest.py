@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlkit.cli.launch import worker_environments
+from dlkit.cli.main import main
 from dlkit.lazy import load_tensorflow
 from dlkit.tasks import task_names
 from dlkit.training.strategies import logical_cpus
@@ -84,3 +85,17 @@ def cload(tools, tmp_path_factory):
     )
     assert built.returncode == 0, built.stderr
     return binary
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command that must succeed; gives what it printed."""
+
+    def run(*argv):
+        capsys.readouterr()
+        code = main([str(arg) for arg in argv])
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        return printed.out
+
+    return run

@@ -13,7 +13,7 @@ from dlkit.cli.main import main
 @pytest.fixture(scope="session")
 def reviews() -> Path:
     """The file of the sample texts, as data."""
-    return Path(dlkit.__file__).parent / "data" / "samples" / "reviews.csv"
+    return Path(dlkit.__file__).parent / "tasks" / "sentiment" / "reviews.csv"
 
 
 @pytest.fixture(scope="session")
@@ -67,20 +67,6 @@ def proven_here():
         for module in (export, verify):
             patch.setattr(module, "run_proof", lambda path: {"version_dir": str(path), **prove(path)})
         yield
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs a command that must succeed; gives what it printed."""
-
-    def run(*argv):
-        capsys.readouterr()
-        code = main([str(arg) for arg in argv])
-        printed = capsys.readouterr()
-        assert code == 0, printed.err
-        return printed.out
-
-    return run
 
 
 @pytest.fixture

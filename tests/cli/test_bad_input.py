@@ -12,7 +12,9 @@ import pytest
 
 import dlkit
 from dlkit import DlkitError, model_folder
-from dlkit.classification.labels import label_weigher
+from dlkit.classification.labels import label_weights
+from dlkit.columns import Label
+from dlkit.data.table import Table
 from dlkit.training import checkpoint_files
 from dlkit.training import store as store_module
 
@@ -233,12 +235,10 @@ def test_commands_and_tasks_that_are_none(refused):
     ],
 )
 def test_class_weights_that_cannot_be_used(weights, said):
-    store = store_module.Store(2, 1)
-    store.append(({}, {"logits": np.eye(2, dtype=np.uint8)}))
+    known, table = ["good", "very bad"], Table("rows", {"label": ["good", "very bad"]}, str)
     with pytest.raises(DlkitError, match=said):
-        label_weigher(weights, ["good", "very bad"], store)
-    weigh = label_weigher("very bad=2, good = 0.5", ["good", "very bad"], store)
-    assert weigh({"logits": np.eye(2)}).numpy().tolist() == [0.5, 2.0]
+        label_weights(weights, known, table, Label())
+    assert label_weights("very bad=2, good = 0.5", known, table, Label()) == [0.5, 2.0]
 
 
 def test_a_loss_that_becomes_nan(refused, photos, tmp_path):

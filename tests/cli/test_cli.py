@@ -345,5 +345,5 @@ def test_several_labels_go_all_the_way(run, capsys, png, proven_here, tmp_path, 
 
 
 def test_the_module_runs_as_the_command():
-    assert cli.main.__module__ == "dlkit.cli"
+    assert cli.main.__module__ == "dlkit.cli.main"
     assert process("--version").communicate(timeout=60)[0].decode().strip() == f"dlkit {dlkit.__version__}"

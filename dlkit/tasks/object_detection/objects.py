@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlkit.lazy import tf
-from dlkit.vision.decode_image import pad_frame
 
 CROWD, CLIPPED = 1.0, 2.0
 
@@ -81,6 +80,8 @@ def letterbox_objects(
     Returns:
         (batch, most, 6) float32, as the head of this module says.
     """
+    from dlkit.vision.decode_image import pad_frame  # defines a layer: `--help` reads this module
+
     size = tf.cast(original_size, tf.float32)[:, tf.newaxis]
     inner, before = (tf.cast(pair, tf.float32)[:, tf.newaxis] for pair in pad_frame(original_size, height, width))
     low, high = (tf.clip_by_value(corner, 0.0, size) for corner in (boxes[..., 0:2], boxes[..., 2:4]))
