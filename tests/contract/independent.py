@@ -2,8 +2,8 @@
 
 import json
 import subprocess
-import sys
 
+import forked
 import numpy as np
 
 from dlkit.columns import stack
@@ -12,7 +12,7 @@ from dlkit.serving.requests import serialized_examples
 
 def lint(tools, version):
     """The linter's report of a version directory."""
-    done = subprocess.run([sys.executable, tools / "sigcheck.py", version, "--json"], capture_output=True, check=False)
+    done = forked.run([tools / "sigcheck.py", version, "--json"])
     return json.loads(done.stdout)
 
 

@@ -1,10 +1,9 @@
 """One graph: what evaluate scores, predict answers and export writes are the same, whatever the batch."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 
@@ -50,9 +49,7 @@ def serve(task, raw, folder):
     requests = {name: [latin(row[name]) for row in raw] for name in task.inputs}
     path = folder / "requests.json"
     path.write_text(json.dumps(requests))
-    done = subprocess.run(
-        [sys.executable, "-P", SERVED, task.version, path], capture_output=True, text=True, cwd=folder, check=False
-    )
+    done = forked.run([SERVED, task.version, path], cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -87,7 +87,7 @@ def test_two_processes_train_stop_evaluate_and_predict_as_one_device_does(index,
     assert_same_run(saw(two_processes[index]), one)
 
 
-@pytest.mark.core
+@pytest.mark.core("image_classification")
 def test_only_the_first_of_two_processes_writes(two_processes, task_class):
     first, second = two_processes
     own = {"weights.npz", "trained.npz", "seen.json"}

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from dlkit.columns import Image, Label, Labels, Score, Text, batch_of, stack
+from dlkit.answering import rows_of
+from dlkit.columns import Count, Id, Image, Label, Labels, Score, Text, batch_of, stack
+from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
 from dlkit.tasks.image_segmentation.columns import Mask
@@ -168,3 +170,16 @@ def test_masks_are_grey_png_of_class_ids():
     assert Mask().raw(raw) is raw
     assert Mask().from_request(Mask().to_request(raw)) == raw
     assert Mask().show(Mask().raw(ids > 1)).tolist() == [[0, 0, 1], [1, 0, 1]]
+
+
+def test_an_optional_column_that_is_not_there_has_its_default():
+    columns = {"text": Text(), "seed": Count(optional=True, default=7), "user": Id(optional=True)}
+    table = Table("rows", {"text": ["a", "b"]}, lambda row: f"rows, index {row}")
+    assert table.raw(1, columns) == {"text": b"b", "seed": 7, "user": b""}
+    with pytest.raises(DataError, match=r"rows has no column 'label'\. It has: text"):
+        table.raw(0, {"label": Label()})
+    asked, single = rows_of([{"text": "a", "seed": 3}, {"text": "b"}], columns)
+    assert not single
+    assert asked.raw_column("seed", columns["seed"]) == [3, 7]
+    with pytest.raises(DataError, match=r"input 1 must be a dict with \['text'\]"):
+        rows_of([{"text": "a"}, {"seed": 3}], columns)

@@ -118,6 +118,19 @@ def test_a_wide_table_has_a_series_a_column(tmp_path):
         np.testing.assert_array_equal(table.columns["y"], [[1, 2, 3, 4], [np.nan, 6, 7, 8]])
 
 
+def test_a_wide_table_of_other_series_is_measured_by_a_loaded_model(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pandas.DataFrame({"date": hours(60), "north": random.random(60), "south": random.random(60)})
+    task = dlkit.Forecaster(wide=True, horizon=2, epochs=1, units=8, members=1, batch_size=8, window=8)
+    task.fit(frame, columns={"ds": "date"}, save=tmp_path / "m", verbose=0)
+    loaded = dlkit.load(tmp_path / "m")
+    assert loaded.header_ == ["date", "north", "south"]
+    other = pandas.DataFrame({"date": hours(40), "west": random.random(40)})
+    assert loaded.evaluate(other, columns={"ds": "date"})["origins"] == 1
+    with pytest.raises(DataError, match="a wide table must be a csv, tsv or parquet file"):
+        loaded.evaluate((np.zeros(3), np.zeros(3)))
+
+
 def test_gaps_duplicates_and_missing_values_are_counted_and_kept_apart():
     ds = [*hours(3), hours(3)[-1], *hours(6)[5:]]
     y = [1.0, None, 3.0, 5.0, 7.0]

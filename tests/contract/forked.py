@@ -1,0 +1,75 @@
+"""Processes that need TensorFlow and nothing else of this one: forked from one that has imported it, in a moment.
+
+A start of Python that imports TensorFlow takes five seconds, and the checks of a task need several. The process that
+they are forked from has imported TensorFlow alone, so that none of them sees dlkit unless it imports it.
+"""
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SERVER = """
+import json, os, runpy, sys, traceback
+import tensorflow
+
+for line in sys.stdin:
+    job = json.loads(line)
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    code = 1
+    try:
+        for number, name in ((0, os.devnull), (1, job["out"]), (2, job["err"])):
+            os.dup2(os.open(name, os.O_RDWR), number)
+        os.chdir(job["cwd"])
+        os.environ.clear()
+        os.environ.update(job["env"])
+        sys.argv = job["argv"]
+        if job["module"]:
+            runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+        else:
+            sys.path.insert(0, os.path.dirname(sys.argv[0]))
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+"""
+_server = []
+
+
+def run(argv, *, module="", cwd=".", env=None):
+    """Runs a script, `argv[0]`, or a module with the arguments `argv`, as `subprocess.run` with captured texts does."""
+    if not _server or _server[0].poll() is not None:
+        quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [sys.executable, "-P", "-c", SERVER]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        _server[:] = [subprocess.Popen(command, env=quiet, text=True, **pipes)]
+        atexit.register(_server[0].kill)
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        out.touch()
+        err.touch()
+        argv = [module or str(argv[0]), *map(str, argv if module else argv[1:])]
+        job = {"argv": argv, "module": module, "cwd": str(cwd), "env": dict(env or os.environ)}
+        _server[0].stdin.write(json.dumps({**job, "out": str(out), "err": str(err)}) + "\n")
+        _server[0].stdin.flush()
+        code = int(_server[0].stdout.readline())
+        return subprocess.CompletedProcess(argv, code, out.read_text(errors="replace"), err.read_text(errors="replace"))
+
+
+def start(command, **options):
+    """As `subprocess.run`, for the proof of an export: what it starts is forked too."""
+    if command[1:3] != ["-m", "dlkit.serving.prove"]:
+        return subprocess.run(command, **options)
+    return run(command[3:], module="dlkit.serving.prove", env=options["env"])
