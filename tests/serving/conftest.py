@@ -114,13 +114,3 @@ def prove_function(tmp_path):
         return prove(path)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def servable_tools() -> pathlib.Path:
-    """The folder of the independent loader and linter, which are not part of this package."""
-    default = pathlib.Path(__file__).parents[3] / "shared" / "tools" / "servable"
-    folder = pathlib.Path(os.environ.get("DLKIT_SERVABLE_TOOLS", default))
-    if not (folder / "sigcheck.py").is_file():
-        pytest.skip(f"no sigcheck.py in {folder}; name its folder in DLKIT_SERVABLE_TOOLS")
-    return folder

@@ -1,32 +1,18 @@
 """The export through a loader (C++, no Python, XLA off) and a linter that are made outside this package."""
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+from independent import lint
 
 from dlkit.serving.goldens import FILE, load_goldens
 
 
-@pytest.fixture(scope="module")
-def cload(servable_tools, tmp_path_factory):
-    if shutil.which("gcc") is None:
-        pytest.skip("cload is built with gcc, which is not here")
-    binary = tmp_path_factory.mktemp("cload") / "cload"
-    environment = {**os.environ, "PYTHON": sys.executable}
-    subprocess.run(["bash", servable_tools / "build.sh", binary], check=True, env=environment, capture_output=True)
-    return binary
-
-
-def test_linter_finds_no_problem(servable_tools, exported):
-    command = [sys.executable, servable_tools / "sigcheck.py", exported, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    report = json.loads(done.stdout)
-    assert report["problems"] == [] and done.returncode == 0
+def test_linter_finds_no_problem(tools, exported):
+    report = lint(tools, exported)
+    assert report["problems"] == []
     assert report["signatures"]["classify"]["method"] == "tensorflow/serving/classify"
     assert report["signatures"]["classify"]["classify_ok"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 SMALL = {"units": 16, "members": 2, "batch_size": 16}
-LEARNS = {"units": 32, "members": 2, "epochs": 20, "batch_size": 16}
+LEARNS = {"units": 32, "members": 2, "epochs": 10, "batch_size": 16}
 RECIPE = ["--units", "16", "--members", "1", "--epochs", "2"]
 EDGES = {
     "one value": lambda: {"ds": ["1961-01-01"], "y": [3.5]},

@@ -9,7 +9,7 @@ SMALL = {"width": 8, "depth": 2, "image_size": 64}
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides. Measured on two devices after
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
 STEADY = {"optimizer": "sgd", "learning_rate": 0.01}
-LEARNS = {"width": 8, "depth": 3, "image_size": 64, "epochs": 5, "learning_rate": 0.01}
+LEARNS = {"width": 8, "depth": 2, "image_size": 48, "epochs": 3, "learning_rate": 0.01}
 RECIPE = ["--width", "8", "--depth", "2", "--image-size", "64", "--epochs", "1"]
 EDGES = IMAGES
 BROKEN = BROKEN_IMAGES

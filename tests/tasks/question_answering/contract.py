@@ -3,7 +3,7 @@
 from inputs import BROKEN_TEXTS, TEXTS
 
 SMALL = {"embedding": 16, "units": 8, "window": 160, "max_question": 24}
-LEARNS = {"embedding": 32, "units": 16, "window": 160, "max_question": 24, "epochs": 5, "batch_size": 16}
+LEARNS = {"embedding": 32, "units": 16, "window": 160, "max_question": 24, "epochs": 3, "batch_size": 16}
 RECIPE = ["--embedding", "16", "--units", "8", "--epochs", "1"]
 EDGES = TEXTS
 BROKEN = BROKEN_TEXTS

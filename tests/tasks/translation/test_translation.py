@@ -2,10 +2,8 @@
 
 import itertools
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,17 +103,6 @@ def test_options_of_each_request(model):
 @pytest.fixture(scope="module")
 def version(model, tmp_path_factory):
     return model.export(tmp_path_factory.mktemp("served") / "translation")
-
-
-@pytest.fixture(scope="module")
-def cload(tmp_path_factory):
-    default = Path(__file__).parents[4] / "shared" / "tools" / "servable"
-    folder = Path(os.environ.get("DLKIT_SERVABLE_TOOLS", default))
-    if not (folder / "build.sh").is_file():
-        pytest.skip(f"no independent loader: set DLKIT_SERVABLE_TOOLS (looked at {folder})")
-    binary = tmp_path_factory.mktemp("cload") / "cload"
-    subprocess.run([folder / "build.sh", binary], env={**os.environ, "PYTHON": sys.executable}, check=True)
-    return binary
 
 
 MODES = {
