@@ -8,7 +8,9 @@ line ask the column and hold no code of any task.
 from __future__ import annotations
 
 import base64
+import keyword
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,9 +250,13 @@ class Number(Column):
 
     def raw(self, value: Any) -> np.float32:
         try:
-            return np.float32(value)
+            with np.errstate(over="ignore"):
+                number = np.asarray(value, np.float32)
         except (TypeError, ValueError):
-            raise DataError(f"expected a number. Received: {describe(value)}.") from None
+            number = np.asarray(np.nan, np.float32)
+        if number.ndim or not np.isfinite(number):
+            raise DataError(f"expected a finite number. Received: {describe(value)}.")
+        return np.float32(number)
 
 
 class Score(Column):
@@ -341,6 +347,19 @@ def batch_of(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -
         plain = column.dtype == "string" and not column.shape  # by way of an array it takes half as long again
         batch[name] = tf.constant(values if plain else stack(column, values))
     return batch
+
+
+def check_input_names(columns: Mapping[str, Column], source: str) -> None:
+    """Raises DataError for a column whose name cannot be that of a tensor in a signature, and says what to do."""
+    for name in columns:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name) or name == "self":
+            own = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "column"
+            raise DataError(
+                f"{source}: the column {name!r} cannot be the input of a served model: its name must be ASCII letters, "
+                f"digits and underscores, begin with a letter and be no word of Python. Give it another with "
+                f'columns={{"{own if own[0].isalpha() else f"c_{own}"}": "{name}"}} in Python, or '
+                f"--column {own if own[0].isalpha() else f'c_{own}'}={name!r}."
+            )
 
 
 def tensor_specs(columns: Mapping[str, Column]) -> dict[str, tf.TensorSpec]:

@@ -109,7 +109,7 @@ def restore(task: Saved, folder: Path) -> None:
         setattr(task, name, value)
     if task.header_:
         task.declare(task.header_)
-    task.stages_ = Stages(**_read_stages(folder, index))
+    task.stages_ = Stages(**_read_stages(folder, index, type(task).__module__.rpartition(".")[0]))
 
 
 def read_index(folder: Path, task: str | None = None) -> dict[str, Any]:
@@ -150,17 +150,17 @@ def knobs_of_run(folder: Path, task: str) -> dict[str, Any]:
     return read_index(folder, task)["knobs"]
 
 
-def _read_stages(folder: Path, index: dict[str, Any]) -> dict[str, keras.Model]:
-    """The stages of a saved model, by name."""
+def _read_stages(folder: Path, index: dict[str, Any], package: str) -> dict[str, keras.Model]:
+    """The stages of a saved model, by name; `package` is that of its task."""
     files = {name: folder / index["stages"] / f"{name}.keras" for name in index["names"]}
     try:
-        _import_layers(files.values(), index["task"])
+        _import_layers(files.values(), package)
         return {name: keras.models.load_model(file, compile=False) for name, file in files.items()}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(folder, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
-def _import_layers(files: Iterable[Path], task: str) -> None:
+def _import_layers(files: Iterable[Path], own: str) -> None:
     """Imports the modules that define the layers that Keras files name, which registers them.
 
     They are registered under names without modules, so that a layer may move; and no other module is imported, since
@@ -170,7 +170,7 @@ def _import_layers(files: Iterable[Path], task: str) -> None:
     for file in files:
         with zipfile.ZipFile(file) as archive:
             names.update(re.findall(rb'"registered_name": "dlkit>(\w+)"', archive.read("config.json")))
-    for package in (*SHARED, f"dlkit.tasks.{task}"):
+    for package in (*SHARED, *([own] if own else [])):
         for path in importlib.import_module(package).__path__:
             for source in sorted(Path(path).rglob("*.py")):
                 if names.intersection(re.findall(rb"^(?:class|def) (\w+)", source.read_bytes(), re.MULTILINE)):

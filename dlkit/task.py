@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, final, overload
 
 from dlkit import model_folder
 from dlkit.answering import Answering, rows_of, write_json_lines
-from dlkit.columns import Column, tensor_specs
+from dlkit.columns import Column, check_input_names, tensor_specs
 from dlkit.data.header import header_of
 from dlkit.data.read import read
 from dlkit.data.table import Table
@@ -47,7 +47,7 @@ class Task:
     | `signatures` | `export`: what is served beside the usual signatures |
     | `present` | `predict`, for every answer: as a person wants it |
     | `draw` | the recipe: a picture of answers |
-    | `declare` | `fit` and `evaluate`, before they read: columns that the data define |
+    | `declare` | `fit`, before it reads the training data: columns that the data define |
     | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: the files of answers |
 
     Two optional parts: `rows`, what it knows of the rows of a source beyond that they are rows (`dlkit.rows.Rows`), and
@@ -150,13 +150,15 @@ class Task:
         return []
 
     def declare(self, header: Sequence[str]) -> None:
-        """Declares `inputs` and `target` by the columns that a source has, before it is read.
+        """Declares `inputs` and `target` by the columns that the training data has, before it is read.
 
-        Called for the data of `fit`, `evaluate` and `dlkit.split` by a task that overrides it; again when it is loaded,
-        with the header of the training data. A fitted task (`stages_`) keeps its columns.
+        Called once for each `fit`, and again when the task is loaded, after what it has learned is there. Validation
+        and test data are read with the columns of the training data. Not called for a source whose columns have no
+        names, as a folder.
 
         Args:
-            header: the names of the source's columns; empty where it has none, as a folder.
+            header: the names of the columns, those that `fit(columns=...)` renames under their new names. The names of
+                inputs become those of tensors: ASCII letters, digits and underscores, beginning with a letter.
         """
 
     # What every task does.
@@ -234,6 +236,7 @@ class Task:
             tensorboard=tensorboard,
             verbose=verbose,
         )
+        self.header_ = []
         train = self.read(data, columns=columns, data_dir=data_dir).cleaned()
         if validation is not None:
             validation = self.read(validation, columns=columns, data_dir=data_dir).cleaned()
@@ -271,11 +274,12 @@ class Task:
     @final
     def read(self, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None) -> Rows:
         """Reads labelled data into rows; sources as in `fit`. Raises DataError."""
-        if type(self).declare is not Task.declare:
-            header = header_of(data, data_dir)
-            if not hasattr(self, "stages_"):
-                self.header_ = header
-            self.declare(header)
+        if type(self).declare is not Task.declare and not self.header_:
+            own = {theirs: name for name, theirs in (columns or {}).items()}
+            self.header_ = [own.get(name, name) for name in header_of(data, data_dir)]
+            if self.header_:  # else the reader says what is wrong with the source
+                self.declare(self.header_)
+                check_input_names(self.inputs, str(data))
         return self.rows(self, read(data, {**self.inputs, **self.target}, rename=columns, data_dir=data_dir))
 
     @overload

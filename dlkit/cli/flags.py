@@ -61,13 +61,14 @@ def refuse_unknown(unknown: list[str], flags: list[str]) -> None:
     raise DlkitError(f"unknown argument {unknown[0]!r}.{meant}")
 
 
-def flags_of(parser: argparse.ArgumentParser) -> list[str]:
-    """All flags of a parser and of its commands."""
+def flags_of(parser: argparse.ArgumentParser, command: str = "") -> list[str]:
+    """All flags of a parser and of its commands, or of one of these alone."""
     flags: list[str] = []
     for action in parser._actions:
         flags += action.option_strings
         if isinstance(action, argparse._SubParsersAction):
-            flags += [flag for command in action.choices.values() for flag in flags_of(command)]
+            chosen = [action.choices[command]] if command in action.choices else list(action.choices.values())
+            flags += [flag for sub in chosen for flag in flags_of(sub)]
     return flags
 
 

@@ -57,7 +57,7 @@ def _run(parser: argparse.ArgumentParser, argv: list[str]) -> None:
             from dlkit.tasks import find_task
 
             find_task(given.task)  # a misspelled task makes all knobs unknown
-        refuse_unknown(unknown, flags_of(parser))
+        refuse_unknown(unknown, flags_of(parser, argv[0]))
     given.work(given)
 
 

@@ -28,6 +28,12 @@ def header_of(source: Any, data_dir: str | None = None) -> list[str]:
         return list(source.columns)
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return list(dict.fromkeys(str(name) for row in source if isinstance(row, Mapping) for name in row))
+    if isinstance(source, tuple) and len(source) == 2:
+        return [*header_of(source[0]), *header_of(source[1])]
+    if hasattr(source, "element_spec"):  # a tf.data.Dataset
+        return header_of(source.element_spec)
+    if hasattr(source, "iloc") and not hasattr(source, "columns"):  # a Series
+        return [] if source.name is None else [str(source.name)]
     if hasattr(source, "keys"):  # a dict of columns, or a DataFrame
         return [str(name) for name in source]
     if isinstance(source, str) and source.startswith("tfds:"):

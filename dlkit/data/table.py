@@ -30,7 +30,7 @@ class Table:
     remarks: Sequence[str] = ()
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
+        return len(next(iter(self.columns.values()), ()))
 
     def row(self, index: int) -> dict[str, Any]:
         """The values of one row, by column."""

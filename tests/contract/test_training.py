@@ -6,7 +6,6 @@ import pytest
 from knowledge import small
 
 import dlkit
-from dlkit.data.read import read
 
 EPOCHS = 3
 
@@ -18,7 +17,7 @@ def made(task_class, **knobs):
 @pytest.fixture(scope="module")
 def source(task_class):
     task = task_class()
-    table = read(task.samples()["train"], {**task.inputs, **task.target})
+    table = task.read(task.samples()["train"]).table
     return {name: [table.columns[name][row] for row in range(min(100, len(table)))] for name in table.columns}
 
 

@@ -25,7 +25,6 @@ class Stamps(Column):
     Attributes:
         frequency: the step between two stamps, as `parse_frequency` takes it; "" to infer it.
         wide: whether a table has a column for each series, beside that of the stamps.
-        header: the columns of a wide table.
         duplicates: what a table's rows of one series and stamp become: "mean", "last", or "refuse".
         off_grid: what becomes of a table's stamps between the steps: "refuse", or "floor", to the step before.
         gaps: whether a table may lack steps.
@@ -34,7 +33,6 @@ class Stamps(Column):
 
     frequency: str = ""
     wide: bool = False
-    header: tuple[str, ...] = ()
     duplicates: str = "mean"
     off_grid: str = "refuse"
     gaps: bool = True

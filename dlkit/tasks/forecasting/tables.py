@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column, Id, Stamp, Text
+from dlkit.data.header import header_of
 from dlkit.data.in_parts import read_in_parts
 from dlkit.data.reader import Reader
 from dlkit.data.table import Table
@@ -278,9 +279,10 @@ def read_wide(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: 
     if stamps.known or stamps.past or stamps.static:
         raise DataError("a wide table has no covariates: its columns are series. Give a long one, `unique_id, ds, y`.")
     key = rename.get("ds", "ds")
-    if not stamps.header:
+    header = header_of(source, data_dir)
+    if not header:
         raise DataError("a wide table must be a csv, tsv or parquet file, a DataFrame or a dict of columns.")
-    names = [name for name in stamps.header if name != key]
+    names = [name for name in header if name != key]
     if not names:
         raise DataError(f"the wide table has no columns of series beside {key!r}.")
     wanted: dict[str, Column] = {"ds": Stamp(), **{name: OptionalNumber(optional=True) for name in names}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,11 +102,6 @@ class Forecaster(Task):
             raise KnobError(
                 f"a covariate must be one of `known`, `past` and `static`, and another than ds and y: {twice[0]!r}."
             )
-
-    def declare(self, header: Sequence[str]) -> None:
-        if self.wide:
-            self.stamps = dataclasses.replace(self.stamps, header=tuple(header))
-            self.inputs = {**self.inputs, "ds": self.stamps}
 
     def build(self, examples: Table) -> Stages:
         from dlkit.tasks.forecasting.stages import build_stages
