@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from dlkit.columns import Label, Labels
+from dlkit.columns import Image, Label, Labels, Text
 from dlkit.data.split import split
 from dlkit.data.table import Table
+from dlkit.report import Report
+from dlkit.text.look_at_texts import look_at_texts
+from dlkit.vision.look_at_images import look_at_images
 
 if TYPE_CHECKING:
     from dlkit.training.store import Store
@@ -77,6 +80,17 @@ class Rows:
     def evaluated(self) -> Table:
         """The rows to measure the task on."""
         return self.table
+
+    def look(self, report: Report, validation: Self | None) -> None:
+        """Adds what these training rows, and those to validate on, are like to a report; before the task is built."""
+        report.facts["rows"] = {"train": len(self)} | ({} if validation is None else {"validation": len(validation)})
+        both = [self.table, *([] if validation is None else [validation.table])]
+        report.remarks += dict.fromkeys(remark for table in both for remark in table.remarks)
+        for name, column in self.task.inputs.items():
+            if isinstance(column, Image):
+                look_at_images(report, self.table, name)
+            elif isinstance(column, Text):
+                look_at_texts(report, self.table, None if validation is None else validation.table, name)
 
     def check(self) -> None:
         """Refuses rows that the task cannot be trained or scored on. Raises DataError."""

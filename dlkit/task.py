@@ -98,6 +98,7 @@ class Task:
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch
         self.samples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
+        self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._answering: dict[str, Answering] = {}  # signatures by name, traced at their first answer
@@ -246,6 +247,45 @@ class Task:
         if save and self.is_chief:
             model_folder.write(self, Path(save))
         return history
+
+    @final
+    def check(
+        self,
+        data: Any,
+        validation: Any = None,
+        *,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+    ) -> dict[str, Any]:
+        """Looks at data as `fit` does before it trains, without training.
+
+        Args:
+            data: as in `fit`.
+            validation: as in `fit`; None holds out `validation_split` of the data.
+            columns: this task's column names to the data's own, where they differ.
+            data_dir: where TensorFlow Datasets lie.
+
+        Returns:
+            `facts`, `remarks` (what was left out, merged or put right), `warnings` (what looks wrong) and `refusals`
+            (what `fit` would refuse), each with where and the cure.
+
+        Raises:
+            DataError: the data cannot be read.
+
+        Example:
+            >>> dlkit.SentimentClassifier().check("reviews.csv")["warnings"]
+        """
+        load_tensorflow()
+        from dlkit.training.prepare import look
+
+        trial = type(self)(**self.knobs)
+        train = trial.read(data, columns=columns, data_dir=data_dir).cleaned()
+        held = None
+        if validation is None:
+            train, held = train.hold_out(self.validation_split)
+        else:
+            held = trial.read(validation, columns=columns, data_dir=data_dir).cleaned()
+        return look(train, held).as_dict()
 
     @final
     def find_learning_rate(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import collections
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from dlkit.classification.look_at_labels import look_at_labels
 from dlkit.columns import Column, Count, Label, Labels, Score, Scores
 from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import keras, tf
+from dlkit.report import Report
 from dlkit.rows import Rows
 
 SINGLE_TARGET: dict[str, Column] = {"label": Label()}
@@ -108,6 +110,10 @@ def weigh_rows(encoded: tf.Tensor, weights: list[float]) -> tf.Tensor:
 
 class LabelRows(Rows):
     """Rows with labels, which must be those of training."""
+
+    def look(self, report: Report, validation: Self | None) -> None:
+        super().look(report, validation)
+        look_at_labels(report, self, validation)
 
     def check(self) -> None:
         check_labels(self.table, self.task.target["label"], self.task.labels_)

@@ -81,6 +81,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     for name, help, work in (
         ("train", "train a task on data", _train),
         ("find-lr", "look for a learning rate, and plot the losses", _find_lr),
+        ("check", "look at data without training: facts, warnings, refusals", _check),
     ):
         sub = command(name, help, work)
         _add_task(sub, argv, name)
@@ -132,6 +133,9 @@ def _add_training(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--plot", default="learning_rate.png", help="the picture to write (default: %(default)s)")
         return
     parser.add_argument("--validation", help="validation data; without it, a share of the data is held out")
+    if name == "check":
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        return
     add_run_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the model in --save")
     parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs")
@@ -205,6 +209,25 @@ def _train(given: argparse.Namespace) -> None:
     show_history(task)
     if given.save:
         print(f"saved: {given.save}")
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Ends the process with code 2 where training would be refused."""
+    task, samples = _task(given)
+    found = task.check(
+        given.data or samples["train"],
+        given.validation or (None if given.data else samples.get("validation")),
+        columns=_columns(given),
+        data_dir=given.data_dir,
+    )
+    if given.json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        from dlkit.cli.show import show_report
+
+        show_report(found)
+    if found["refusals"]:
+        sys.exit(2)
 
 
 def _launch(given: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from dlkit.report import shown_fact
 from dlkit.task import Task
 
 LARGEST_CONFUSION = 20
@@ -54,6 +55,18 @@ def _confusion(labels: list[str], counts: list[list[int]]) -> Grid:
         total = sum(counts[row])
         grid.add_row(escape(label), *cells, f"{counts[row][row] / total:.2f}" if total else "")
     return grid
+
+
+def show_report(found: dict[str, Any]) -> None:
+    """Prints what `Task.check` found."""
+    print(f"data: {found['source']}")
+    for name, value in found["facts"].items():
+        print(f"  {name}: {shown_fact(value)}")
+    for kind, name in (("note", "remarks"), ("warning", "warnings"), ("refused", "refusals")):
+        for text in found[name]:
+            print(f"{kind}: {text}")
+    if not found["warnings"] and not found["refusals"]:
+        print("nothing looks wrong")
 
 
 def show_history(task: Task) -> None:

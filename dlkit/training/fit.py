@@ -29,7 +29,7 @@ from dlkit.training.freeze import gradual_unfreezing
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, ordered_batches, steps_per_epoch
-from dlkit.training.prepare import encode, parts, start
+from dlkit.training.prepare import encode, look, parts, start
 from dlkit.training.store import Store
 from dlkit.training.strategies import Place
 from dlkit.training.workers import agree, naming_lost_workers
@@ -80,6 +80,11 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
         The history: metric name to one value per epoch.
     """
     train, validation = parts(task, train, validation, run.place.strategy.num_replicas_in_sync)
+    report = look(train, validation)
+    if run.verbose and run.place.is_chief:
+        report.show()
+    report.refuse_if_needed()
+    task.report_ = report.as_dict()
     bad = -1  # the step of the last NaN loss
     while True:
         changes = _check(task, run)
@@ -108,7 +113,7 @@ def _run(
         model_folder.restore(task, run.save)
     else:
         start(task, train)
-    store, held_out = encode(task, train, validation, quiet=not chief)
+    store, held_out = encode(task, train, validation, quiet=not (chief and run.verbose))
     agree(place, store)
     order = order_of(task, store, place.strategy)
     trainer, frozen = compile_network(task, order.steps, place.strategy)

@@ -13,6 +13,7 @@ from dlkit.columns import batch_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.lazy import tf
+from dlkit.report import Report
 from dlkit.stages import chain
 from dlkit.training.encode import encode_table
 from dlkit.training.store import Store
@@ -95,14 +96,18 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def look(train: Rows, validation: Rows | None) -> Report:
+    """What the rows of a run are like, and what looks wrong with them."""
+    report = Report(train.table.source)
+    train.look(report, validation)
+    return report
+
+
 def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool = False) -> tuple[Store, Store | None]:
     """The encoded rows of both parts. What had to be left out is printed, by name."""
     both = [rows for rows in (train, validation) if rows is not None]
     for rows in both:
         rows.check()
-    told = dict.fromkeys((rows.table.source, remark) for rows in both for remark in rows.table.remarks)
-    for source, remark in [] if quiet else told:  # once, where one source was split
-        print(f"{source}: {remark}", file=sys.stderr)
     store = _encode(task, train, quiet)
     if train.windows_per_row > 1:
         _check_batch(task, train.table.source, store.rows, store.rows)

@@ -38,6 +38,7 @@ class Trainable(Protocol):
     history_: dict[str, list[float]]
     samples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
+    report_: dict[str, Any]
 
     header_: list[str]
 

@@ -10,6 +10,7 @@ import numpy as np
 from dlkit.columns import Id
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.report import Report
 from dlkit.rows import Rows
 from dlkit.tasks.forecasting.columns import Stamps, stamps_of
 from dlkit.tasks.forecasting.frequency import Step
@@ -17,6 +18,7 @@ from dlkit.tasks.forecasting.frequency import Step
 if TYPE_CHECKING:
     from dlkit.tasks.forecasting.task import Forecaster
 
+HOLES = 0.5  # share of steps with a value, below which a series is mostly holes
 ORIGINS = 256  # of a row to train on: encoded together they are to stay small
 
 
@@ -198,6 +200,43 @@ def before(windows: Windows, horizon: int, origins: int, stride: int) -> Table:
     return windows.made_of(rows)
 
 
+def look_at_series(report: Report, windows: Windows, horizon: int) -> None:
+    """Adds what series are like to a report: lengths, holes, constants, timestamps far from the others."""
+    table = windows.table
+    found: dict[str, list[str]] = {name: [] for name in ("short", "constant", "holes", "far")}
+    lengths = []
+    for row in report.sample(len(table)):
+        values = windows.values(row)
+        there = np.isfinite(values)
+        lengths.append(len(values))
+        place = table.where(row)
+        if windows.is_whole(row) and len(values) < 2 * horizon:
+            found["short"].append(f"{place}: {len(values)}")
+        if len(values) and there.mean() < HOLES:
+            found["holes"].append(f"{place}: {1 - there.mean():.0%}")
+        elif there.sum() > 2 and np.ptp(values[there]) == 0:
+            found["constant"].append(place)
+        if windows.is_whole(row) and there.sum() > 20:
+            longest = int(np.diff(np.flatnonzero(there)).max())
+            if longest > len(values) / 3:
+                at = int(np.argmax(np.diff(np.flatnonzero(there)) == longest))
+                stamps = stamps_of(table.columns["ds"][row])
+                found["far"].append(f"{place}: nothing after {stamps[np.flatnonzero(there)[at]]}, for {longest} steps")
+    report.facts["steps of a series"] = f"{int(np.median(lengths))} in the middle, {min(lengths)} at least"
+    said = {
+        "short": (f"series have less than two horizons ({2 * horizon} steps)", "Their forecasts are hardly tested."),
+        "constant": ("series never change", ""),
+        "holes": (f"series have values at less than {HOLES:.0%} of their steps", "Is the step the right one?"),
+        "far": (
+            "series have timestamps far from the others",
+            "Look at the first and the last: is a year wrong?",
+        ),
+    }
+    for name, (what, cure) in said.items():
+        if found[name]:
+            report.warn(f"{len(found[name])} of {len(lengths)} {what}", found[name], cure)
+
+
 class SeriesRows(Rows):
     """Series, which are split by time, cut into windows, and measured at the origins of a backtest."""
 
@@ -223,6 +262,10 @@ class SeriesRows(Rows):
             return self, None
         rest, held_out = hold_out(windows, share, task.horizon)
         return self.of(rest), self.of(held_out)
+
+    def look(self, report: Report, validation: Self | None) -> None:
+        super().look(report, validation)
+        look_at_series(report, self._windows(), self.task.horizon)
 
     def encoded(self) -> Table:
         made = cut(self._windows(), self._window(), self.task.horizon)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from dlkit.columns import Image
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
+from dlkit.report import Report, most
 from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.tasks.image_segmentation.mask_png import encode_mask
@@ -85,6 +86,42 @@ def _named(table: Table, row: int) -> str:
     return f"{table.where(row)}: the mask{file}"
 
 
+def look_at_masks(report: Report, table: Table) -> None:
+    """Adds the pixels of each class to a report, and refuses masks whose ids cannot be meant."""
+    counts = np.zeros(256, np.int64)
+    for row in report.sample(len(table)):
+        try:
+            ids = Mask().show(table.raw(row, {"mask": Mask()})["mask"])
+        except DataError:
+            continue  # encoding names it
+        if int(ids.max(initial=0)) < 256:
+            counts += np.bincount(ids.ravel(), minlength=256)
+    seen = np.flatnonzero(counts).tolist()
+    if not seen:
+        return
+    names = table.classes or [str(number) for number in range(NO_CLASS)]
+    named = {(names[number] if number < len(names) else str(number)): int(counts[number]) for number in seen}
+    report.facts["pixels"] = {name: f"{count / counts.sum():.1%}" for name, count in most(named, 254).items()}
+    classes = [number for number in seen if number != NO_CLASS]
+    if seen in ([0, NO_CLASS], [NO_CLASS]):
+        report.refuse(
+            "the masks hold the ids 0 and 255 alone, and 255 is for pixels of no class: nothing is left to tell apart",
+            [str(table.where(0))],
+            'Where 255 is a class, name the colors in a file classes.json beside the masks: {"background": [0, 0, 0], '
+            '"object": [255, 255, 255]}; or write it as 1.',
+        )
+    elif not table.classes and len(classes) > 1 and len(classes) <= (classes[-1] + 1) / 2 and classes[-1] > 3:
+        report.refuse(
+            f"the masks have {len(classes)} class ids with large gaps: {', '.join(map(str, classes[:12]))}",
+            [str(table.where(0))],
+            "Are they grey values or colors? Name the classes, or their colors, in a file classes.json beside the "
+            "masks, or number them 0, 1, 2, ...",
+        )
+    absent = [name for number, name in enumerate(table.classes) if not counts[number]]
+    if absent:
+        report.warn(f"{len(absent)} of {len(table.classes)} classes have no pixel", map(repr, absent))
+
+
 class MaskRows(Rows):
     """Images with masks, whose classes must be those of training."""
 
@@ -95,6 +132,10 @@ class MaskRows(Rows):
         """The tiles of an image."""
         down, across = self.task.tiles_
         return down * across
+
+    def look(self, report: Report, validation: Self | None) -> None:
+        super().look(report, validation)
+        look_at_masks(report, self.table)
 
     def check(self) -> None:
         table, labels = self.table, self.task.labels_

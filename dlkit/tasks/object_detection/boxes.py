@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from dlkit.data.match import by_kind, match_names
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
+from dlkit.report import Report, most
 from dlkit.rows import Rows
-from dlkit.tasks.object_detection.columns import Boxes
+from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes
 from dlkit.tasks.object_detection.objects import CLIPPED
 from dlkit.vision.image_facts import image_size
 
@@ -110,6 +112,7 @@ def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _ALSO = {Image: ("image", "file_name", "filename", "image_path"), Labels: ("label", "labels", "class")}
+SMALL = 6  # pixels of an object's shorter side, below which a network hardly finds it
 
 
 def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
@@ -160,10 +163,91 @@ def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | No
     return ymin, xmin, ymax, xmax
 
 
+def look_at_boxes(report: Report, table: Table, shape_of: Callable[[Table], tuple[int, int, int]]) -> None:
+    """Adds what the objects of images are like to a report, and refuses boxes that cannot be meant.
+
+    Args:
+        report: to add to.
+        table: training rows, with `image`, `boxes` and `labels`.
+        shape_of: from a table to the height, width and channels of the network's image.
+    """
+    counts: collections.Counter[str] = collections.Counter()
+    outside, tiny, inside = [], [], []
+    sides: list[float] = []
+    empty = boxes_seen = images = 0
+    try:
+        height, width, _ = shape_of(table)
+    except DataError:
+        return  # no image can be read: building the task says so
+    for row in report.sample(len(table)):
+        try:
+            boxes = CrowdBoxes().raw(table.columns["boxes"][row])[:, :4]
+            size = image_size(table.columns["image"][row])
+        except DataError:
+            continue  # encoding names it
+        counts.update(label.decode() for label in Labels().raw(table.columns["labels"][row]))
+        images += 1
+        empty += not len(boxes)
+        boxes_seen += len(boxes)
+        ratio = min(height / size[0], width / size[1])
+        for box in boxes:
+            side = float(min(box[2] - box[0], box[3] - box[1])) * ratio
+            middle = (box[:2] + box[2:]) / 2
+            sides.append(side)
+            if (middle < 0).any() or middle[0] > size[0] or middle[1] > size[1]:
+                outside.append(row)
+            elif side < 1:
+                tiny.append(row)
+                if float(box.max()) <= 1:
+                    inside.append(row)
+    if not boxes_seen:
+        return
+    report.facts["objects"] = most(counts)
+    report.facts["images without objects"] = empty
+    report.facts["shorter side of objects"] = f"{np.median(sides):.0f} pixels of the network's {height} x {width} image"
+    _judge_boxes(report, table, {"outside": outside, "tiny": tiny, "shares": inside}, boxes_seen, sides)
+    absent = [name for name in table.classes if name not in counts]
+    if absent:
+        report.warn(f"{len(absent)} of {len(table.classes)} classes have no object", map(repr, absent))
+
+
+def _judge_boxes(
+    report: Report, table: Table, found: Mapping[str, list[int]], count: int, sides: Sequence[float]
+) -> None:
+    def places(kind: str) -> list[str]:
+        return [table.where(row) for row in dict.fromkeys(found[kind])]
+
+    outside, tiny = len(found["outside"]), len(found["tiny"])
+    if outside > count / 2:
+        report.refuse(
+            f"the middle of {outside} of {count} boxes lies outside of their image",
+            places("outside"),
+            "Boxes are pixels of the image, or, in YOLO's files, shares of it between 0 and 1: are these the other "
+            "kind?",
+        )
+    elif outside:
+        report.warn(f"the middle of {outside} of {count} boxes lies outside of their image", places("outside"))
+    if tiny > count / 2:
+        cure = "They look like shares of the image: multiply them by its width and height, or use YOLO's form."
+        cure = cure if len(found["shares"]) > tiny / 2 else "Raise --image-size, or cut the images into tiles."
+        report.refuse(f"{tiny} of {count} boxes are less than a pixel of the network's image", places("tiny"), cure)
+    elif np.median(sides) < SMALL:
+        report.warn(
+            f"half of the {count} objects are smaller than {SMALL} pixels in the network's image",
+            cure="Raise --image-size, or cut the images into tiles.",
+        )
+    elif tiny:
+        report.warn(f"{tiny} of {count} boxes are less than a pixel of the network's image", places("tiny"))
+
+
 class ObjectRows(Rows):
     """Images with objects, whose labels must be those of training."""
 
     task: ObjectDetector
+
+    def look(self, report: Report, validation: Self | None) -> None:
+        super().look(report, validation)
+        look_at_boxes(report, self.table, self.task.network_shape)
 
     def check(self) -> None:
         known = self.task.labels_

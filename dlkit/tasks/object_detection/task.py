@@ -84,7 +84,7 @@ class ObjectDetector(Task):
         seen = {label.decode() for labels in names for label in labels}
         self.labels_ = list(examples.classes) or sorted(seen)
         self.max_objects_, self.mean_objects_ = max(counts), max(sum(counts) / len(counts), 1.0)
-        shape = self._image_shape(examples)
+        shape = self.network_shape(examples)
         network = self._network(shape)
         return Stages(preprocess=self._decode(shape), network=network, postprocess=self._detect(shape, network))
 
@@ -181,7 +181,8 @@ class ObjectDetector(Task):
         name = "retinanet" if self.network.startswith("preset:") else self.network
         return importlib.import_module(f"dlkit.tasks.object_detection.{name}")
 
-    def _image_shape(self, examples: Table) -> tuple[int, int, int]:
+    def network_shape(self, examples: Table) -> tuple[int, int, int]:
+        """The height, width and channels of the network's image that suit a table."""
         from dlkit.vision.image_facts import typical_shape
 
         height, width, channels = typical_shape(examples, self.inputs["image"], self.max_pixels, largest=LARGEST)

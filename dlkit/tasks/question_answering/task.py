@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dlkit.columns import Count, Labels, Score, Scores, Text, tensor_specs
 from dlkit.data.table import Table
@@ -11,6 +11,7 @@ from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
 from dlkit.padding import Padding
+from dlkit.report import Report
 from dlkit.rows import ROW, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
@@ -26,6 +27,28 @@ class PassageRows(Rows):
     """Questions about passages: of each the window with the answer and, of a long passage, one without."""
 
     windows_per_row = 2
+
+    def look(self, report: Report, validation: Self | None) -> None:
+        super().look(report, validation)
+        answers = self.table.columns["answers"]
+        none = sum(not row for row in answers)
+        report.facts["questions without an answer"] = none
+        lost = [row for row, pairs in enumerate(answers) if pairs and all(start < 0 for _, start in pairs)]
+        if lost:
+            report.warn(
+                f"{len(lost)} of {len(answers)} questions have no answer that stands in their text",
+                map(self.table.where, lost),
+                "They are left out of training.",
+            )
+        if validation is not None:
+            asked = set(zip(*(map(str, self.table.columns[name]) for name in ("question", "context")), strict=True))
+            held = zip(*(map(str, validation.table.columns[name]) for name in ("question", "context")), strict=True)
+            both = [row for row, pair in enumerate(held) if pair in asked]
+            if both:
+                report.warn(
+                    f"{len(both)} of {len(validation)} validation questions are training questions too",
+                    map(validation.table.where, both),
+                )
 
 
 @dataclass(kw_only=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
+from dlkit.report import Report
 from dlkit.rows import Rows
 from dlkit.tasks.recommendation.interactions import Interactions, read_interactions
 
@@ -108,6 +110,27 @@ class UserRows(Rows):
     def windows_per_row(self) -> int:
         """Of sessions, the windows of the longest."""
         return self.task.pieces_ if self.task.objective == "ranking" else 1
+
+    def look(self, report: Report, validation: Self | None) -> None:
+        super().look(report, validation)
+        if self.task.objective == "ranking":
+            counts = collections.Counter(item for row in self.table.columns["next"] for item in row)
+            sizes = [len(row) for row in self.table.columns["next"]]
+        else:
+            counts = collections.Counter(self.table.columns["item_id"])
+            sizes = list(collections.Counter(self.table.columns["user_id"]).values())
+            ratings = np.array([float(value) for value in self.table.columns["rating"]])
+            report.facts["ratings"] = f"{ratings.min():g} to {ratings.max():g}, {ratings.mean():.3g} on average"
+            if ratings.min() == ratings.max():
+                report.warn("all ratings are one number", cure="There is nothing to predict: set objective to ranking.")
+        report.facts["users"], report.facts["items"] = len(sizes), len(counts)
+        report.facts["interactions"] = sum(sizes)
+        single = sum(size == 1 for size in sizes)
+        if single > len(sizes) / 2:
+            report.warn(f"{single} of {len(sizes)} users have one item alone", cure="What they like is hardly known.")
+        rare = sum(count == 1 for count in counts.values())
+        if rare > len(counts) / 2:
+            report.warn(f"{rare} of {len(counts)} items have one user alone", cure="They are hardly ever recommended.")
 
     @classmethod
     def split(

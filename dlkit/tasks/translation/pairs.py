@@ -10,6 +10,7 @@ import numpy as np
 from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
+from dlkit.report import Report
 from dlkit.rows import Rows
 
 if TYPE_CHECKING:
@@ -85,6 +86,24 @@ class PairRows(Rows):
 
     def cleaned(self) -> Self:
         return self.of(select_pairs(self.table, ("source", "target"), self.task.drop, self.task.max_ratio))
+
+    def look(self, report: Report, validation: Self | None) -> None:
+        super().look(report, validation)
+        sources, targets = ([_text(value) for value in self.table.columns[name]] for name in ("source", "target"))
+        pairs = list(zip(sources, targets, strict=True))
+        same = [row for row, (one, other) in enumerate(pairs) if one.strip() == other.strip()]
+        if len(same) > len(sources) / 10:
+            report.warn(f"{len(same)} of {len(sources)} pairs are the same text twice", map(self.table.where, same))
+        if validation is not None:
+            known, columns = set(pairs), validation.table.columns
+            held = zip(map(_text, columns["source"]), map(_text, columns["target"]), strict=True)
+            both = [row for row, pair in enumerate(held) if pair in known]
+            if both:
+                report.warn(
+                    f"{len(both)} of {len(validation)} validation pairs are training pairs too",
+                    map(validation.table.where, both),
+                    "What is measured on them is what was learned by heart: take them out of one part.",
+                )
 
     def remarks(self, store: Store) -> list[str]:
         tensors, targets = store.all()

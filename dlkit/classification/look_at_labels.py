@@ -1,0 +1,93 @@
+"""What a report says of labels: how many each has, names that are one, rows that contradict or repeat one another."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+from collections.abc import Sequence
+
+from dlkit.errors import DataError
+from dlkit.report import Report, alike, most
+from dlkit.rows import Rows
+
+MANY = 0.5  # labels a row, from which they are taken for something else
+RARE = 2  # rows of a label that are too few to learn from
+
+
+def look_at_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
+    """Adds what the labels of training and validation rows are like.
+
+    Args:
+        report: to add to.
+        rows: with one label or several each in the column `label`.
+        validation: the same, or None.
+    """
+    names = labels_of(rows)
+    counts = collections.Counter(name for row in names for name in row)
+    report.facts["labels"] = most(dict(counts))
+    for one, other in alike(sorted(counts)):
+        report.warn(
+            f"the labels {one!r} ({counts[one]} rows) and {other!r} ({counts[other]}) differ in case, blanks or "
+            "Unicode form alone, and are two classes",
+            cure="Write them alike.",
+        )
+    if len(counts) > 20 and len(counts) > MANY * len(rows):
+        report.warn(
+            f"there are {len(counts)} labels for {len(rows)} rows",
+            map(repr, list(counts)),
+            "Is this the column of the labels?",
+        )
+    rare = [name for name, count in counts.items() if count < RARE]
+    if rare:
+        report.warn(f"{len(rare)} of {len(counts)} labels have one training row alone", map(repr, rare))
+    if validation is not None:
+        missing = sorted({name for row in labels_of(validation) for name in row} - set(counts))
+        if missing:
+            report.warn(f"{len(missing)} labels of validation have no training row", map(repr, missing))
+    _look_at_repeats(report, rows, names, validation)
+
+
+def labels_of(rows: Rows) -> list[list[str]]:
+    """The labels of each row."""
+    raw = rows.table.raw_column("label", rows.task.target["label"])
+    return [[name.decode() for name in (value if isinstance(value, list) else [value])] for value in raw]
+
+
+def _look_at_repeats(report: Report, rows: Rows, names: Sequence[list[str]], validation: Rows | None) -> None:
+    seen: dict[bytes, int] = {}
+    contradicting, repeated = [], 0
+    for row in report.sample(len(rows), 0.5):
+        key = _key(rows, row)
+        if key is None:
+            continue
+        first = seen.setdefault(key, row)
+        if first != row:
+            repeated += 1
+            if set(names[first]) != set(names[row]):
+                places = rows.table.where(first), rows.table.where(row)
+                contradicting.append(f"{places[0]} is {names[first]}, {places[1]} {names[row]}")
+    if contradicting:
+        report.warn(f"{len(contradicting)} pairs of equal inputs have different labels", contradicting)
+    if repeated:
+        report.facts["repeated inputs"] = repeated
+    if validation is None:
+        return
+    both = [row for row in report.sample(len(validation), 0.9) if _key(validation, row) in seen]
+    if both:
+        report.warn(
+            f"{len(both)} of {len(validation)} validation rows are training rows too",
+            (validation.table.where(row) for row in both),
+            "What is measured on them is what was learned by heart: take them out of one part.",
+        )
+
+
+def _key(rows: Rows, row: int) -> bytes | None:
+    """What is the same for equal inputs; None for one that cannot be read."""
+    try:
+        raw = rows.table.raw(row, rows.task.inputs)
+    except DataError:
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for value in raw.values():
+        digest.update(value if isinstance(value, bytes) else repr(value).encode())
+    return digest.digest()

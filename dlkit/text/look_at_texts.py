@@ -1,0 +1,80 @@
+"""What a report says of the texts of a table: lengths, empty ones, scripts, words that training lacks."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+import numpy as np
+
+from dlkit.columns import Text
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+from dlkit.report import Report
+
+UNKNOWN = 0.3  # share of the words of validation that training lacks, from which it is said
+SCRIPTS = (  # without spaces between words: first and last code point
+    ("Thai", 0x0E00, 0x0E7F), ("Lao", 0x0E80, 0x0EFF), ("Burmese", 0x1000, 0x109F), ("Khmer", 0x1780, 0x17FF),
+    ("Japanese", 0x3040, 0x30FF), ("Chinese", 0x3400, 0x9FFF),
+)  # fmt: skip
+
+
+def look_at_texts(report: Report, table: Table, validation: Table | None, name: str, share: float = 0.2) -> None:
+    """Adds what can be told of a column of texts without a vocabulary.
+
+    Args:
+        report: to add to.
+        table, validation: the rows of both parts.
+        name: the column of the texts.
+        share: of the report's time, for each part.
+    """
+    texts = _texts(report, table, name, share)
+    if not texts:
+        return
+    lengths = np.array([len(text.split()) for _, text in texts])
+    report.facts[f"words of {name!r}"] = f"{int(np.median(lengths))} in the middle, {lengths.max()} at most"
+    empty = [table.where(row) for row, text in texts if not text.strip()]
+    if empty:
+        report.warn(f"{len(empty)} of {len(texts)} texts of {name!r} are empty", empty)
+    script = script_of(text for _, text in texts)
+    if script:
+        report.facts[f"script of {name!r}"] = f"{script}, which has no spaces between words"
+    if validation is not None and not script:
+        _look_for_unknown(report, texts, _texts(report, validation, name, share), name)
+
+
+def script_of(texts: Any) -> str:
+    """The script without spaces between words that most of the letters of texts are of; "" where there is none."""
+    counts: collections.Counter[str] = collections.Counter()
+    for text in texts:
+        for character in text[:500]:
+            code = ord(character)
+            if code < 0x0E00:
+                counts[""] += character.isalpha()
+                continue
+            counts[next((script for script, first, last in SCRIPTS if first <= code <= last), "")] += 1
+    (script, _), *_ = counts.most_common(1) or [("", 0)]
+    return script
+
+
+def _texts(report: Report, table: Table, name: str, share: float) -> list[tuple[int, str]]:
+    found = []
+    for row in report.sample(len(table), share):
+        try:
+            found.append((row, Text().raw(table.columns[name][row]).decode()))
+        except DataError:
+            continue  # encoding refuses or counts it
+    return found
+
+
+def _look_for_unknown(report: Report, train: list[tuple[int, str]], held: list[tuple[int, str]], name: str) -> None:
+    known = {word for _, text in train for word in text.casefold().split()}
+    words = [word for _, text in held for word in text.casefold().split()]
+    unknown = [word for word in words if word not in known]
+    if len(words) >= 50 and len(unknown) > UNKNOWN * len(words):
+        report.warn(
+            f"{len(unknown) / len(words):.0%} of the words of {name!r} in validation do not occur in the training rows "
+            "that were looked at",
+            map(repr, dict.fromkeys(unknown)),
+            "Is it the same kind of text, and the same language? Characters or subwords may know more of it.",
+        )
