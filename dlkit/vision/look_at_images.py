@@ -53,7 +53,7 @@ def look_at_images(report: Report, table: Table, name: str, share: float = 0.4) 
     alike = heights.min() == heights.max() and widths.min() == widths.max()
     report.facts["image size"] = f"{middle} (height x width)" if alike else f"{middle} in the middle, {spread}"
     report.facts["image kinds"] = most(dict(kinds))
-    _warn(report, found, len(sizes))
+    _warn(report, found, len(sizes) + len(found["broken"]))
 
 
 def _warn(report: Report, found: dict[str, list[str]], count: int) -> None:
