@@ -96,6 +96,7 @@ class Task:
         check_values(self)
         self.stages_: Stages
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch
+        self.kept_: dict[str, Any] = {}  # the epoch whose weights these are, counted from 1, and how good they are
         self.samples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.header_: list[str] = []  # the columns of the training data, for `declare`

@@ -26,6 +26,7 @@ from dlkit.training.checkpoints import Checkpoints, NanLossError, stopping_on_si
 from dlkit.training.compile_network import compile_network, give_back
 from dlkit.training.distribute import split_over_replicas
 from dlkit.training.freeze import gradual_unfreezing
+from dlkit.training.keep_best import KeepBest
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, ordered_batches, steps_per_epoch
@@ -159,6 +160,8 @@ def _run(
     give_back(trainer, task.stages_.network)
     task.stages_.teach_decode()
     task.history_ = checkpoints.history
+    last = len(task.history_.get("loss", ())) - 1
+    task.kept_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
     return task.history_
 
 
@@ -166,15 +169,10 @@ def _files(run: Run) -> CheckpointFiles | None:
     return CheckpointFiles(run.save / "checkpoints", run.keep) if run.save else None
 
 
-def _stopping(task: Trainable, known: dict[str, float]) -> keras.callbacks.EarlyStopping:
+def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
     if task.monitor not in known:
         raise KnobError(f"`monitor` names no metric: {task.monitor!r}. {nearest(task.monitor, known)}")
-    return keras.callbacks.EarlyStopping(
-        f"val_{task.monitor}",
-        mode="min" if task.monitor.endswith("loss") else "max",
-        patience=task.patience or task.epochs,  # without patience it only keeps the best
-        restore_best_weights=True,
-    )
+    return KeepBest(task.monitor, task.patience or task.epochs)  # without patience it only keeps the best
 
 
 def _tensorboard(folder: str) -> keras.callbacks.Callback:

@@ -36,6 +36,7 @@ class Trainable(Protocol):
     precision: Any
     stages_: Stages
     history_: dict[str, list[float]]
+    kept_: dict[str, Any]
     samples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
 
