@@ -318,8 +318,13 @@ class Task:
         """Scores the served answers on labelled data; sources as in `fit`."""
         self._check_fitted()
         rows = self.read(data, columns=columns, data_dir=data_dir)
-        table = rows.evaluated()
-        rows.of(table).check()
+        return self.measured(rows.of(rows.evaluated()))
+
+    @final
+    def measured(self, rows: Rows) -> dict[str, Any]:
+        """Scores the served answers to rows as they are. Raises DataError."""
+        rows.check()
+        table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
         return self.score(targets, self.answers(table))
 

@@ -158,4 +158,3 @@ def _facts(task: Servable) -> dict[str, Any]:
         "inputs": {name: {"description": summary(type(column))} for name, column in task.inputs.items()},
         "outputs": outputs,
     }
-

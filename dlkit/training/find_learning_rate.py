@@ -15,7 +15,7 @@ from dlkit.plots import plot_learning_rates
 from dlkit.training.batches import batches_of
 from dlkit.training.compile_network import compile_network
 from dlkit.training.order import Order, steps_per_epoch
-from dlkit.training.prepare import encode, start
+from dlkit.training.prepare import check_batch, encode, start
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
@@ -55,6 +55,7 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
     keras.utils.set_random_seed(task.seed)
     start(task, train)
     store, _ = encode(task, train, None)
+    check_batch(task, store, train.table.source, 1, quiet=False)
     task.epochs = max(task.epochs, -(-steps // steps_per_epoch(store.rows, task.batch_size)))
     schedule, task.schedule, task.warmup = task.schedule, "constant", 0.0  # a schedule would not let go of the rate
     trainer, _ = compile_network(task, steps)

@@ -20,6 +20,7 @@ from dlkit.errors import DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import tf
 from dlkit.padding import trim
+from dlkit.training.baseline import compare_with_baseline
 from dlkit.training.batches import batches_of, order_of
 from dlkit.training.checkpoint_files import CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints, NanLossError, stopping_on_sigterm
@@ -30,7 +31,7 @@ from dlkit.training.keep_best import KeepBest
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, ordered_batches, steps_per_epoch
-from dlkit.training.prepare import encode, parts, start
+from dlkit.training.prepare import check_batch, encode, parts, start
 from dlkit.training.store import Store
 from dlkit.training.strategies import Place
 from dlkit.training.workers import agree, naming_lost_workers
@@ -110,6 +111,7 @@ def _run(
     else:
         start(task, train)
     store, held_out = encode(task, train, validation, quiet=not chief)
+    check_batch(task, store, train.table.source, place.strategy.num_replicas_in_sync, quiet=not chief)
     agree(place, store)
     order = order_of(task, store, place.strategy)
     trainer, frozen = compile_network(task, order.steps, place.strategy)
@@ -162,6 +164,8 @@ def _run(
     task.history_ = checkpoints.history
     last = len(task.history_.get("loss", ())) - 1
     task.kept_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
+    if validation is not None and held_out and chief:
+        compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
     return task.history_
 
 

@@ -13,6 +13,8 @@ from dlkit.stages import Stages
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from dlkit.rows import Rows
+
 
 class Trainable(Protocol):
     """Knobs, columns, stages and the methods that make training batches; see `dlkit.task.Task`."""
@@ -52,6 +54,9 @@ class Trainable(Protocol):
     def padding(self) -> Sequence[Padding]: ...
 
     @property
+    def headline(self) -> str: ...
+
+    @property
     def frozen(self) -> str | None: ...
 
     @property
@@ -71,3 +76,5 @@ class Trainable(Protocol):
     def loss(self) -> Any: ...
 
     def metrics(self) -> Any: ...
+
+    def measured(self, rows: Rows) -> dict[str, Any]: ...
