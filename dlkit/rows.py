@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from dlkit.columns import Image, Label, Labels, Text
-from dlkit.data.split import split
+from dlkit.data.split import only_examples, split_rows
 from dlkit.data.table import Table
+from dlkit.errors import DataError
 from dlkit.report import Report
 from dlkit.text.look_at_texts import look_at_texts
 from dlkit.vision.look_at_images import look_at_images
@@ -60,14 +63,23 @@ class Rows:
     ) -> tuple[Any, Any]:
         """A source to train on and one to test on; see `dlkit.split`. Raises DataError where there are too few rows."""
         rows = task.read(data, columns=columns, data_dir=data_dir)
-        return split(rows.table, TEST, task.seed, by=rows._label())
+        rest, held_out = rows._parted(TEST)
+        if not len(held_out):
+            raise DataError(
+                f"{rows.table.source} cannot be split: each row is the only example of a class. Give test data of its "
+                "own."
+            )
+        return rest, held_out
 
     def hold_out(self, share: float) -> tuple[Self, Self | None]:
-        """The training rows, and those of them that are held out to validate on, None for a share of 0."""
+        """The training rows, and those of them that are held out to validate on.
+
+        None are for a share of 0, and where every row is the only example of a class.
+        """
         if not share or len(self) < 2:
             return self, None
-        rest, held_out = split(self.table, share, self.task.seed, by=self._label())
-        return self.of(rest), self.of(held_out)
+        rest, held_out = self._parted(share)
+        return self.of(rest), self.of(held_out) if len(held_out) else None
 
     def encoded(self) -> Table:
         """The rows to encode."""
@@ -98,6 +110,29 @@ class Rows:
     def remarks(self, store: Store) -> list[str]:
         """What a person should know of the encoded rows: what had to be changed in them, and how often."""
         return []
+
+    def classes_of(self, row: int) -> Iterable[str]:
+        """The classes that a row is an example of; none for a row that cannot be read, which others refuse."""
+        names = set()
+        for name, column in self.task.target.items():
+            if isinstance(column, (Label, Labels)):
+                with contextlib.suppress(DataError):
+                    value = self.table.raw(row, {name: column})[name]
+                    names.update(value if isinstance(value, list) else [value])
+        return sorted(name.decode(errors="replace") for name in names)
+
+    def _parted(self, share: float) -> tuple[Table, Table]:
+        """Two tables, (rest, held out). Of every class the rest has an example: without one it is never learned."""
+        rest, held = split_rows(self.table, share, self.task.seed, by=self._label())
+        lacking = only_examples(rest, held, self.classes_of)
+        if not lacking:
+            return self.table.take(rest), self.table.take(held)
+        kept = set(lacking.values())
+        few = ", ".join(sorted(lacking)[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        remark = f"{len(kept)} rows are not held out, the only examples of a class to train on: {few}"
+        table = self.table.take(sorted({*rest, *kept}))
+        table.remarks = (*table.remarks, remark)
+        return table, self.table.take([row for row in held if row not in kept])
 
     def _label(self) -> str | None:
         """The column whose values keep their proportions in a split."""

@@ -96,6 +96,7 @@ class Task:
         check_values(self)
         self.stages_: Stages
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch
+        self.kept_: dict[str, Any] = {}  # the epoch whose weights these are, counted from 1, and how good they are
         self.samples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
@@ -361,8 +362,13 @@ class Task:
         """Scores the served answers on labelled data; sources as in `fit`."""
         self._check_fitted()
         rows = self.read(data, columns=columns, data_dir=data_dir)
-        table = rows.evaluated()
-        rows.of(table).check()
+        return self.measured(rows.of(rows.evaluated()))
+
+    @final
+    def measured(self, rows: Rows) -> dict[str, Any]:
+        """Scores the served answers to rows as they are. Raises DataError."""
+        rows.check()
+        table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
         return self.score(targets, self.answers(table))
 

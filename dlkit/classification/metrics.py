@@ -19,8 +19,9 @@ def score_single(truth: list[bytes], answers: dict[str, list], known: list[str])
 
     Returns:
         `accuracy`; `top_5_accuracy`, if five or more are listed of more; `log_loss` (nats per row), if all are
-        listed; `macro_f1`; `baseline_accuracy`, of always the most frequent label; `rows`; `per_class` with precision,
-        recall, f1 and rows; `confusion`, rows by true and columns by answered label.
+        listed; `macro_f1`, over the labels that rows have or get; `baseline_accuracy`, of always the most frequent
+        label; `rows`; `per_class` with precision, recall, f1 and rows; `confusion`, rows by true and columns by
+        answered label.
     """
     index = {name.encode(): number for number, name in enumerate(known)}
     true = np.array([index[name] for name in truth])
@@ -38,7 +39,7 @@ def score_single(truth: list[bytes], answers: dict[str, list], known: list[str])
     for number, name in enumerate(known):
         hits = confusion[number, number]
         per_class[name] = _f1(hits, confusion[:, number].sum() - hits, confusion[number].sum() - hits)
-    metrics["macro_f1"] = float(np.mean([each["f1"] for each in per_class.values()]))
+    metrics["macro_f1"] = _macro_f1(confusion.sum(axis=0) + confusion.sum(axis=1), per_class)
     metrics["baseline_accuracy"] = float(np.bincount(true).max() / len(true))
     return {
         **metrics,
@@ -57,10 +58,10 @@ def score_multi(truth: list[list[bytes]], answers: dict[str, list], known: list[
         known: all labels.
 
     Returns:
-        `micro_f1` over all (row, label) pairs; `macro_f1`, its mean over labels; `exact_match`, rows with all labels
-        right; `hamming_loss`, the share of wrong pairs; `log_loss` (nats per pair), if all are listed;
-        `baseline_micro_f1`, of always answering the labels that most rows carry, or else the most frequent one; `rows`;
-        `per_class`.
+        `micro_f1` over all (row, label) pairs; `macro_f1`, its mean over the labels that rows have or get;
+        `exact_match`, rows with all labels right; `hamming_loss`, the share of wrong pairs; `log_loss` (nats per pair),
+        if all are listed; `baseline_micro_f1`, of always answering the labels that most rows carry, or else the most
+        frequent one; `rows`; `per_class`.
     """
     index = {name.encode(): number for number, name in enumerate(known)}
     true = np.zeros((len(truth), len(known)), dtype=bool)
@@ -76,7 +77,7 @@ def score_multi(truth: list[list[bytes]], answers: dict[str, list], known: list[
     per_class = {name: _f1(*_pairs(true[:, n], answered[:, n])) for n, name in enumerate(known)}
     metrics = {
         "micro_f1": _f1(*_pairs(true, answered))["f1"],
-        "macro_f1": float(np.mean([each["f1"] for each in per_class.values()])),
+        "macro_f1": _macro_f1(true.sum(axis=0) + answered.sum(axis=0), per_class),
         "exact_match": float((true == answered).all(axis=1).mean()),
         "hamming_loss": float((true != answered).mean()),
         "baseline_micro_f1": _f1(*_pairs(true, np.broadcast_to(frequent, true.shape)))["f1"],
@@ -87,6 +88,12 @@ def score_multi(truth: list[list[bytes]], answers: dict[str, list], known: list[
         of_true = np.clip(np.where(true, scores, 1 - scores), TINY, 1)
         metrics["log_loss"] = float(-np.log(of_true).mean())
     return metrics
+
+
+def _macro_f1(occurs: np.ndarray, per_class: dict[str, dict[str, float]]) -> float:
+    """The mean F1 of the labels that occur, as scikit-learn's: one that no row has or gets has none."""
+    values = np.array([each["f1"] for each in per_class.values()])[occurs > 0]
+    return float(values.mean()) if len(values) else 0.0
 
 
 def _pairs(true: np.ndarray, answered: np.ndarray) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from dlkit.best_epoch import history_of, kept_epoch
 from dlkit.report import shown_fact
 from dlkit.task import Task
 
@@ -71,14 +72,12 @@ def show_report(found: dict[str, Any]) -> None:
 
 def show_history(task: Task) -> None:
     """Prints how a training ended."""
-    history = task.history_
-    epochs = len(next(iter(history.values())))
-    monitored = history.get(f"val_{task.monitor}")
-    if not monitored:
+    epochs, epoch, name = len(task.history_["loss"]), kept_epoch(task), f"val_{task.monitor}"
+    found = history_of(task.history_, epoch)
+    if name not in found:
         print(f"{epochs} epochs, no validation data: the last weights are kept")
         return
-    best = (min if task.monitor.endswith("loss") else max)(monitored)
-    print(f"{epochs} epochs, kept number {monitored.index(best) + 1}: val_{task.monitor} {best:.4f}")
+    print(f"{epochs} epochs, kept number {epoch + 1}: {name} {found[name]:.4f}")
 
 
 def show_export(version: Path) -> None:

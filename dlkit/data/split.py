@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from dlkit.errors import DataError
 
 
 def split(table: Table, share: float, seed: int, by: str | None = None) -> tuple[Table, Table]:
-    """Two tables, (rest, held out), each with its rows in the table's order.
+    """Two tables, (rest, held out), each with its rows in the table's order; see `split_rows`."""
+    rest, held = split_rows(table, share, seed, by)
+    return table.take(rest), table.take(held)
+
+
+def split_rows(table: Table, share: float, seed: int, by: str | None = None) -> tuple[list[int], list[int]]:
+    """The numbers of the rows of both parts, (rest, held out), each in the table's order.
 
     Args:
         table: the rows to part.
@@ -39,8 +46,29 @@ def split(table: Table, share: float, seed: int, by: str | None = None) -> tuple
     groups = _groups(table, by)
     counts = _counts([len(group) for group in groups], wanted, random)
     held = {row for group, count in zip(groups, counts, strict=True) for row in random.permutation(group)[:count]}
-    rest = [row for row in range(len(table)) if row not in held]
-    return table.take(rest), table.take(sorted(int(row) for row in held))
+    return [row for row in range(len(table)) if row not in held], sorted(int(row) for row in held)
+
+
+def only_examples(
+    rest: Sequence[int], held: Sequence[int], classes_of: Callable[[int], Iterable[str]]
+) -> dict[str, int]:
+    """The classes of held-out rows that the rest lacks, which would never be learned, and a row of each.
+
+    Args:
+        rest: numbers of rows. They are looked at only until every class of the held-out ones is found.
+        held: numbers of rows.
+        classes_of: the classes that a row is an example of.
+    """
+    lacking: dict[str, int] = {}
+    for row in held:
+        for name in classes_of(row):
+            lacking.setdefault(name, row)
+    for row in rest:
+        if not lacking:
+            break
+        for name in classes_of(row):
+            lacking.pop(name, None)
+    return lacking
 
 
 def _groups(table: Table, by: str | None) -> list[list[int]]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from dlkit.best_epoch import history_of, kept_epoch
 from dlkit.columns import Column, stack, tensor_specs
 from dlkit.knobs import summary
 from dlkit.serving.compare import RTOL
@@ -27,6 +28,7 @@ class Servable(Protocol):
     stages_: Stages
     samples_: list[dict[str, Any]]
     history_: dict[str, list[float]]
+    kept_: dict[str, Any]
     fingerprint_: dict[str, Any]
 
     @property
@@ -151,16 +153,8 @@ def _facts(task: Servable) -> dict[str, Any]:
         "task": task.task_name(),
         "knobs": task.knobs,
         "labels": getattr(task, "labels_", []),
-        "metrics": _kept_epoch(task),
+        "metrics": history_of(task.history_, kept_epoch(task)),
         "fingerprint": task.fingerprint_,
         "inputs": {name: {"description": summary(type(column))} for name, column in task.inputs.items()},
         "outputs": outputs,
     }
-
-
-def _kept_epoch(task: Servable) -> dict[str, float]:
-    """The history of the epoch whose weights were kept."""
-    monitored = task.history_.get(f"val_{task.monitor}")
-    best = min if task.monitor.endswith("loss") else max
-    epoch = monitored.index(best(monitored)) if monitored else -1
-    return {name: values[epoch] for name, values in task.history_.items()}

@@ -15,12 +15,12 @@ import tensorflow as tf
 
 from dlkit.errors import DlkitError, Preempted
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
+from dlkit.training.keep_best import KeepBest
 from dlkit.training.trainer import Trainer
 
 SHARE = 0.03  # of a run's time that checkpoints after epochs may cost
 SPEED = 200e6  # bytes a second: what the first one is expected to take, before it has been timed
 WATCH = 50  # steps between two looks for a loss that is not finite
-_STOPPING = ("wait", "best", "best_epoch")  # what Keras's EarlyStopping knows beside the best weights
 
 
 class NanLossError(DlkitError):
@@ -53,7 +53,7 @@ class Checkpoints(keras.callbacks.Callback):
         files: CheckpointFiles | None,
         steps: int,
         every: int | float,
-        stopping: keras.callbacks.EarlyStopping | None,
+        stopping: KeepBest | None,
         facts: dict[str, Any],
         *,
         chief: bool = True,
@@ -110,10 +110,9 @@ class Checkpoints(keras.callbacks.Callback):
         _spread_seeds(self.model)
         if not self._cost:
             self._cost = sum(v.dtype.size * v.shape.num_elements() for v in _variables(self.model)) / SPEED
-        if self._stopping and self._resumed:  # it has just forgotten everything, as it does when training begins
-            for name, value in self._resumed.state.get("stopping", {}).items():
-                setattr(self._stopping, name, value)
-            self._stopping.best_weights = self._resumed.group("best") or None
+        if self._stopping and self._resumed and "stopping" in self._resumed.state:
+            # It has just forgotten everything, as it does when training begins.
+            self._stopping.restore(self._resumed.state["stopping"], self._resumed.group("best"))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
@@ -181,9 +180,9 @@ class Checkpoints(keras.callbacks.Callback):
         arrays = {f"variable/{n}": variable.numpy() for n, variable in enumerate(_variables(self.model))}
         if self.step % self._steps:  # else the next epoch begins with empty metrics
             arrays |= {f"metric/{n}": array for n, array in enumerate(_metrics(self.model))}
-        if self._stopping and self.step >= self._steps:
-            state["stopping"] = {name: float(getattr(self._stopping, name)) for name in _STOPPING}
-            arrays |= {f"best/{n}": array for n, array in enumerate(self._stopping.best_weights or [])}
+        if self._stopping and self._stopping.best_weights:
+            state["stopping"] = self._stopping.state()
+            arrays |= {f"best/{n}": array for n, array in enumerate(self._stopping.best_weights)}
         if self._chief:
             self._files.write(self.step, Checkpoint(state, arrays))
         self._written = time.perf_counter()

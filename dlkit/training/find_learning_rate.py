@@ -15,14 +15,16 @@ from dlkit.plots import plot_learning_rates
 from dlkit.training.batches import batches_of
 from dlkit.training.compile_network import compile_network
 from dlkit.training.order import Order, steps_per_epoch
-from dlkit.training.prepare import encode, start
+from dlkit.training.prepare import check_batch, encode, start
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
     from dlkit.training.trainable import Trainable
 
 LOWEST, HIGHEST = 1e-6, 10.0
-SMOOTHING = 0.9  # of the losses' moving average
+SMOOTHING = 0.9  # of the moving average that tells when to end
+HALF = 0.5  # decades on each side over which losses are averaged and slopes are taken: a batch's loss is mostly noise
+FLAT = 1e-6  # times the first loss: what float32 rounds is no fall
 HOPELESS = 4.0  # times the best loss: beyond it the rate is too high
 
 
@@ -34,7 +36,7 @@ class RangeTest(keras.callbacks.Callback):
         self.all_rates = np.geomspace(LOWEST, HIGHEST, steps)
         self.rates: list[float] = []
         self.losses: list[float] = []
-        self._mean = 0.0
+        self._mean, self._lowest = 0.0, math.inf
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         self.model.optimizer.learning_rate.assign(self.all_rates[len(self.rates)])
@@ -44,9 +46,11 @@ class RangeTest(keras.callbacks.Callback):
         loss = (logs or {})["loss"]
         self.model.reset_metrics()
         self.rates.append(float(self.all_rates[len(self.rates)]))
+        self.losses.append(loss)
         self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss
-        self.losses.append(self._mean / (1 - SMOOTHING ** len(self.rates)))
-        if not math.isfinite(loss) or self.losses[-1] > HOPELESS * min(self.losses):
+        mean = self._mean / (1 - SMOOTHING ** len(self.rates))
+        self._lowest = min(self._lowest, mean)
+        if not math.isfinite(loss) or mean > HOPELESS * self._lowest:
             self.model.stop_training = True
 
 
@@ -55,6 +59,7 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
     keras.utils.set_random_seed(task.seed)
     start(task, train)
     store, _ = encode(task, train, None)
+    check_batch(task, store, train.table.source, 1, quiet=False)
     task.epochs = max(task.epochs, -(-steps // steps_per_epoch(store.rows, task.batch_size)))
     schedule, task.schedule, task.warmup = task.schedule, "constant", 0.0  # a schedule would not let go of the rate
     trainer, _ = compile_network(task, steps)
@@ -65,15 +70,39 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
     trainer.fit(batches, steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)
     chosen = _steepest(test.rates, test.losses)
     if plot:
-        plot_learning_rates(test.rates, test.losses, chosen, plot)
+        smoothed = _smoothed(test.losses, _steps_of(HALF, test.rates))
+        plot_learning_rates(test.rates[: len(smoothed)], smoothed.tolist(), chosen, plot)
     return chosen
 
 
 def _steepest(rates: list[float], losses: list[float]) -> float:
-    """The rate at which the smoothed loss falls fastest per decade, before its lowest point."""
-    finite = int(np.isfinite(losses).sum())
-    lowest = int(np.argmin(losses[:finite])) if finite else 0
-    if lowest < 10:
-        raise DlkitError("the loss never fell in the range test. Try more `steps`, or look at the data.")
-    slopes = np.gradient(losses[: lowest + 1], np.log(rates[: lowest + 1]))
-    return rates[int(np.argmin(slopes[5:])) + 5]
+    """The rate at which the smoothed loss falls fastest per decade, where all that the slope is taken of lies below the
+    lowest point.
+
+    Args:
+        rates: growing exponentially.
+        losses: of the batches; what follows one that is not finite does not count.
+
+    Raises:
+        DlkitError: there is no such rate.
+    """
+    half = _steps_of(HALF, rates)
+    smoothed = _smoothed(losses, half)
+    lowest = int(np.argmin(smoothed)) if len(smoothed) else 0
+    if lowest > 2 * half:
+        # Slopes of the least-squares lines through the points around each one, times the same number for all.
+        slopes = np.lib.stride_tricks.sliding_window_view(smoothed[:lowest], 2 * half + 1) @ np.arange(-half, half + 1)
+        if slopes.min() < -FLAT * np.abs(smoothed[0]):
+            return rates[int(np.argmin(slopes)) + half]
+    raise DlkitError("the loss never fell in the range test. Try more `steps`, or look at the data.")
+
+
+def _steps_of(decades: float, rates: list[float]) -> int:
+    return max(1, round(decades / math.log10(rates[1] / rates[0]))) if len(rates) > 1 else 1
+
+
+def _smoothed(losses: list[float], half: int) -> np.ndarray:
+    """The mean of each loss and of those around it: a mean of those before alone would lag behind the rate."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    finite = np.asarray(losses, np.float64)[: bad[0] if len(bad) else None]
+    return np.array([finite[max(0, place - half) : place + half + 1].mean() for place in range(len(finite))])

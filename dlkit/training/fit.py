@@ -20,16 +20,18 @@ from dlkit.errors import DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import tf
 from dlkit.padding import trim
+from dlkit.training.baseline import compare_with_baseline
 from dlkit.training.batches import batches_of, order_of
 from dlkit.training.checkpoint_files import CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints, NanLossError, stopping_on_sigterm
 from dlkit.training.compile_network import compile_network, give_back
 from dlkit.training.distribute import split_over_replicas
 from dlkit.training.freeze import gradual_unfreezing
+from dlkit.training.keep_best import KeepBest
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, ordered_batches, steps_per_epoch
-from dlkit.training.prepare import encode, look, parts, start
+from dlkit.training.prepare import check_batch, encode, look, parts, start
 from dlkit.training.store import Store
 from dlkit.training.strategies import Place
 from dlkit.training.workers import agree, naming_lost_workers
@@ -113,7 +115,9 @@ def _run(
         model_folder.restore(task, run.save)
     else:
         start(task, train)
-    store, held_out = encode(task, train, validation, quiet=not (chief and run.verbose))
+    quiet = not (chief and run.verbose)
+    store, held_out = encode(task, train, validation, quiet=quiet)
+    check_batch(task, store, train.table.source, place.strategy.num_replicas_in_sync, quiet=quiet)
     agree(place, store)
     order = order_of(task, store, place.strategy)
     trainer, frozen = compile_network(task, order.steps, place.strategy)
@@ -164,6 +168,10 @@ def _run(
     give_back(trainer, task.stages_.network)
     task.stages_.teach_decode()
     task.history_ = checkpoints.history
+    last = len(task.history_.get("loss", ())) - 1
+    task.kept_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
+    if validation is not None and held_out and chief:
+        compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
     return task.history_
 
 
@@ -171,15 +179,10 @@ def _files(run: Run) -> CheckpointFiles | None:
     return CheckpointFiles(run.save / "checkpoints", run.keep) if run.save else None
 
 
-def _stopping(task: Trainable, known: dict[str, float]) -> keras.callbacks.EarlyStopping:
+def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
     if task.monitor not in known:
         raise KnobError(f"`monitor` names no metric: {task.monitor!r}. {nearest(task.monitor, known)}")
-    return keras.callbacks.EarlyStopping(
-        f"val_{task.monitor}",
-        mode="min" if task.monitor.endswith("loss") else "max",
-        patience=task.patience or task.epochs,  # without patience it only keeps the best
-        restore_best_weights=True,
-    )
+    return KeepBest(task.monitor, task.patience or task.epochs)  # without patience it only keeps the best
 
 
 def _tensorboard(folder: str) -> keras.callbacks.Callback:

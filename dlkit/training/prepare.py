@@ -32,12 +32,8 @@ def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) 
             f"`batch_size` must be at least {2 * replicas}, two rows for each of the {replicas} replicas. Received: "
             f"{task.batch_size}."
         )
-    rows, held = len(train), ""
     train, held_out = train.hold_out(0.0 if validation is not None else task.validation_split)
-    if held_out is not None:
-        validation, held = held_out, f", {len(held_out)} of them held out by `validation_split`"
-    if train.windows_per_row == 1:  # else their number shows when they are encoded
-        _check_batch(task, train.table.source, rows, len(train), held)
+    validation = held_out if validation is None else validation
     if validation is not None and len(validation) < replicas:
         raise DataError(
             f"{validation.table.source}: {len(validation)} rows to validate on are fewer than the {replicas} replicas. "
@@ -46,11 +42,22 @@ def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) 
     return train, validation
 
 
-def _check_batch(task: Trainable, source: str, rows: int, left: int, held: str = "") -> None:
-    if left < task.batch_size:
+def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, quiet: bool) -> None:
+    """Says where all rows make no whole batch, and that one of all of them takes its place.
+
+    Raises:
+        DataError: they are fewer than two for each replica.
+    """
+    if replicas > 1 and store.rows < 2 * replicas:
         raise DataError(
-            f"{source} has {rows} rows{held}: fewer than one batch of {task.batch_size}. Give more rows or a smaller "
-            "`batch_size`."
+            f"{source}: {store.rows} rows to train on are fewer than {2 * replicas}, two for each of the {replicas} "
+            "replicas. Give more, or train on fewer devices."
+        )
+    if store.rows < task.batch_size and not quiet:
+        print(
+            f"{source}: {store.rows} rows to train on are fewer than a batch of {task.batch_size}: each step takes "
+            "all of them",
+            file=sys.stderr,
         )
 
 
@@ -109,8 +116,6 @@ def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool
     for rows in both:
         rows.check()
     store = _encode(task, train, quiet)
-    if train.windows_per_row > 1:
-        _check_batch(task, train.table.source, store.rows, store.rows)
     task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": train.table.source}
     return store, None if validation is None else _encode(task, validation, quiet)
 

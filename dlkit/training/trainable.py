@@ -13,6 +13,8 @@ from dlkit.stages import Stages
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from dlkit.rows import Rows
+
 
 class Trainable(Protocol):
     """Knobs, columns, stages and the methods that make training batches; see `dlkit.task.Task`."""
@@ -36,6 +38,7 @@ class Trainable(Protocol):
     precision: Any
     stages_: Stages
     history_: dict[str, list[float]]
+    kept_: dict[str, Any]
     samples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
     report_: dict[str, Any]
@@ -50,6 +53,9 @@ class Trainable(Protocol):
 
     @property
     def padding(self) -> Sequence[Padding]: ...
+
+    @property
+    def headline(self) -> str: ...
 
     @property
     def frozen(self) -> str | None: ...
@@ -71,3 +77,5 @@ class Trainable(Protocol):
     def loss(self) -> Any: ...
 
     def metrics(self) -> Any: ...
+
+    def measured(self, rows: Rows) -> dict[str, Any]: ...

@@ -137,6 +137,14 @@ class MaskRows(Rows):
         super().look(report, validation)
         look_at_masks(report, self.table)
 
+    def classes_of(self, row: int) -> Iterable[str]:
+        try:
+            ids = np.unique(Mask().show(self.table.raw(row, {"mask": Mask()})["mask"]))
+        except DataError:
+            return []  # encoding names it
+        names = self.table.classes
+        return [names[number] if number < len(names) else str(number) for number in ids if number != NO_CLASS]
+
     def check(self) -> None:
         table, labels = self.table, self.task.labels_
         if table.classes and list(table.classes) != labels:

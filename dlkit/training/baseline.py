@@ -1,0 +1,54 @@
+"""At the end of training: whether the kept model is any better than an answer that needs no network."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlkit.errors import DataError
+
+if TYPE_CHECKING:
+    from dlkit.rows import Rows
+    from dlkit.training.store import Store
+    from dlkit.training.trainable import Trainable
+
+MOST = 256  # rows to compare on: their answers cost little beside an epoch
+
+
+def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, quiet: bool) -> None:
+    """Scores the served answers to at most 256 validation rows, and says where they are no better than the baseline.
+
+    What it finds goes to `task.kept_`: the headline metric, its baseline and the number of rows.
+
+    Args:
+        task: trained.
+        validation: rows. Those that cannot be scored, as series that are too short for a backtest, end the comparison
+            and not the run.
+        store: the same rows, encoded: without those that could not be.
+        quiet: whether to print nothing.
+    """
+    try:
+        table = validation.evaluated()
+        # Those of a task that makes others to measure on cannot be told apart: none of them was left out.
+        rows = np.unique(store.origins) if table is validation.table else np.arange(len(table))
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST)).astype(int))]
+        found = task.measured(validation.of(table.take(rows.tolist())))
+    except DataError as error:
+        _say(f"the kept model was not compared with the baseline: {error}", quiet)
+        return
+    name, base = task.headline, f"baseline_{task.headline}"
+    task.kept_ |= {name: found[name], base: found[base], "rows": len(rows)}
+    if not found[name] > found[base]:  # what is not a number is no better either
+        _say(
+            f"{validation.table.source}: the kept model is no better than the baseline: {name} {found[name]:.4f}, "
+            f"{base} {found[base]:.4f}, on {len(rows)} validation rows. Look at the data, look for a learning rate "
+            "(`dlkit find-lr`), or train for more `epochs`.",
+            quiet,
+        )
+
+
+def _say(text: str, quiet: bool) -> None:
+    if not quiet:
+        print(text, file=sys.stderr)

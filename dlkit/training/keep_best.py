@@ -1,0 +1,61 @@
+"""Early stopping: keeps the weights of the best epoch, and stops a run that has lost its patience."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from dlkit.best_epoch import Validated, is_better
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch, which `is_better` tells, and gives them back when training ends.
+
+    Keras's `EarlyStopping` keeps the first of the epochs that tie.
+
+    Args:
+        monitor: the name of the metric that decides, as in the history without `val_`.
+        patience: epochs without a better one after which to stop.
+    """
+
+    def __init__(self, monitor: str, patience: int):
+        super().__init__()
+        self.monitor, self.patience = monitor, patience
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.wait = 0
+        self.best_epoch = -1  # counted from 0; -1 for none yet
+        self.best = Validated(np.nan, np.nan)
+        self.best_weights: list[np.ndarray] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        found = logs or {}
+        now = Validated(float(found[f"val_{self.monitor}"]), float(found["val_loss"]))
+        self.wait += 1
+        if self.best_epoch < 0 or is_better(self.monitor, now, self.best):
+            self.wait, self.best, self.best_epoch = 0, now, epoch
+            self.best_weights = self.model.get_weights()
+        elif self.wait >= self.patience:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        if self.best_weights:
+            self.model.set_weights(self.best_weights)
+
+    def state(self) -> dict[str, float]:
+        """What it knows beside the weights."""
+        return {
+            "wait": float(self.wait),
+            "best": self.best.metric,
+            "best_loss": self.best.loss,
+            "best_epoch": float(self.best_epoch),
+        }
+
+    def restore(self, state: dict[str, Any], weights: list[np.ndarray]) -> None:
+        """Puts back what `state` gave and the weights. Checkpoints of before have no `best_loss`: any is better."""
+        self.wait, self.best_epoch = int(state["wait"]), int(state["best_epoch"])
+        self.best = Validated(state["best"], state.get("best_loss", np.nan))
+        self.best_weights = weights
