@@ -35,6 +35,7 @@ class Trainable(Protocol):
     schedule: Any
     precision: Any
     stages_: Stages
+    answer: dict[str, Column]
     history_: dict[str, list[float]]
     samples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
