@@ -292,6 +292,10 @@ class Flag(Column):
         return np.bool_(value)
 
 
+class Truncated(Flag):
+    """Whether the text was longer than what the model reads, and its end was cut."""
+
+
 def file_bytes(path: Any, kind: str) -> bytes:
     try:
         return Path(path).read_bytes()

@@ -23,6 +23,8 @@ def knob(
     choices: Iterable[str] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    tuned: Any = None,
+    frozen: Any = None,
 ) -> Any:
     """Declares a hyperparameter as a dataclass field.
 
@@ -33,8 +35,13 @@ def knob(
             every string that starts with it (`"preset:"`).
         minimum: the smallest allowed number, itself allowed. Checked element by element for tuples.
         maximum: the largest allowed number, itself allowed.
+        tuned: the default in its place where the network is a preset that is trained further, if it is another one.
+        frozen: the same where the preset's whole backbone stays as it is.
     """
-    metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum}
+    kinds = {"tuned": tuned, "frozen": frozen}
+    others = [f"{value} for a {kind} preset" for kind, value in kinds.items() if value is not None]
+    help = f"{help} By default {', '.join(others)}." if others else help
+    metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, **kinds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -85,6 +92,16 @@ def check_values(task: Any) -> None:
         object.__setattr__(task, field.name, value)
         if value is not None:
             _check_value(value, field, choices[field.name])
+
+
+def take_preset_defaults(task: Any, given: Iterable[str]) -> None:
+    """Gives the knobs that were not given the defaults that they have where the network is a preset."""
+    if not str(getattr(task, "network", "")).startswith("preset:"):
+        return
+    kind = "frozen" if task.freeze == "backbone" else "tuned"
+    for field in dataclasses.fields(task):
+        if field.name not in given and field.metadata[kind] is not None:
+            setattr(task, field.name, field.metadata[kind])
 
 
 def coerce(value: Any, hint: Any, name: str) -> Any:

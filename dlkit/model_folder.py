@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from dlkit.columns import Column
 from dlkit.errors import DlkitError, KnobError, unwritable
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.stages import Stages
@@ -28,6 +29,7 @@ class Saved(Protocol):
 
     stages_: Stages
     header_: list[str]
+    answer: dict[str, Column]
 
     @property
     def knobs(self) -> dict[str, Any]: ...
@@ -110,6 +112,8 @@ def restore(task: Saved, folder: Path) -> None:
     if task.header_:
         task.declare(task.header_)
     task.stages_ = Stages(**_read_stages(folder, index, type(task).__module__.rpartition(".")[0]))
+    made = task.stages_.made()  # a model that was saved before an answer was thought of answers without it
+    task.answer = {name: column for name, column in task.answer.items() if name in made}
 
 
 def read_index(folder: Path, task: str | None = None) -> dict[str, Any]:

@@ -31,6 +31,11 @@ class Stages:
         """The models that the serving graph chains."""
         return self.preprocess, self.decode or self.network, self.postprocess
 
+    def made(self) -> set[str]:
+        """The names of all tensors that there are when they answer."""
+        models = self.answering()
+        return set(models[0].input).union(*(model.output for model in models))
+
     def teach_decode(self) -> None:
         """Gives `decode` the network's weights where it has copies: files hold the two apart."""
         if self.decode is None:

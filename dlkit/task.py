@@ -16,7 +16,7 @@ from dlkit.data.header import header_of
 from dlkit.data.read import read
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
-from dlkit.knobs import check_names, check_values, knob
+from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.rows import Rows
 from dlkit.stages import Parted, Stages, chain
@@ -90,9 +90,13 @@ class Task:
 
     def __new__(cls, *args: Any, **knobs: Any) -> Self:
         check_names(cls, knobs)
-        return super().__new__(cls)
+        task = super().__new__(cls)
+        task._given = frozenset(knobs)
+        return task
 
     def __post_init__(self) -> None:
+        self._given: frozenset[str]  # the names of the knobs that were given, by `__new__`
+        take_preset_defaults(self, self._given)
         check_values(self)
         self.stages_: Stages
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch

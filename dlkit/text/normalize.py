@@ -2,20 +2,18 @@
 
 TensorFlow's core has neither Unicode normalization nor case folding. Both are worked out here in Python, once for
 every code point, and applied in the graph as one table look-up per character. What depends on more than one
-character at a time (composing `e` + U+0301 into `é`) is therefore out of reach; decomposing is not.
+character at a time (composing `e` + U+0301 into `é`) is done before that, where it is asked for: see `compose`.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 import unicodedata
-from collections.abc import Callable, Iterable
-from typing import Literal
-
-import numpy as np
+from collections.abc import Iterable
 
 from dlkit.lazy import tf
+from dlkit.text.code_points import CodePointTable, neighbour
+from dlkit.text.compose import compose
 
 # Kinds of code points.
 SPACE = 1  # ends a token and is dropped
@@ -23,11 +21,6 @@ ALONE = 2  # a token by itself: punctuation, symbols, Han characters
 WORD = 3  # joins its neighbours of the same kind
 JOINED = 4  # the rest of what an ALONE character became: `…` folded to `...` stays one token
 APOSTROPHE = 5  # WORD between two WORD characters, else ALONE
-
-PAGE = 256  # code points per page: most pages of the table are equal and kept once
-UNICODE_END = sys.maxunicode + 1
-MOST_PARTS = 31  # the longest decomposition in Unicode has 18 characters
-IDENTITY = 0  # stands for "the code point itself" in the table's values
 
 HAN = (
     (0x4E00, 0x9FFF),
@@ -81,85 +74,45 @@ def strip_accents(text: str) -> str:
     return "".join(character for character in text if unicodedata.category(character) != "Mn")
 
 
-class CodePointTable:
-    """What each code point becomes: zero or more (code point, kind) pairs, for use in a graph.
-
-    Args:
-        parts: function of a one-character string giving a list of (code point, kind) pairs, at most 31.
-    """
-
-    def __init__(self, parts: Callable[[str], list[tuple[int, int]]]) -> None:
-        starts = {}  # tuple of parts -> where they begin in `values`
-        values: list[int] = []
-        pages: dict[bytes, int] = {}  # bytes of a page -> its number
-        page_of = np.zeros(UNICODE_END // PAGE, np.int32)
-        # Planes 3 to 13 hold rare Han characters or nothing, 15 and 16 are private: there one page stands for all.
-        for first in range(0, UNICODE_END, PAGE):
-            if 0x30000 <= first < 0xE0000 or first >= 0xE1000:
-                page_of[first // PAGE] = page_of[0x30000 // PAGE - 1]
-                continue
-            page = np.zeros(PAGE, np.int32)
-            for code in range(first, first + PAGE):
-                found = tuple((kind << 24) | (IDENTITY if part == code else part) for part, kind in parts(chr(code)))[
-                    :MOST_PARTS
-                ]
-                if found not in starts:
-                    starts[found] = len(values)
-                    values.extend(found)
-                page[code - first] = (starts[found] << 5) | len(found)
-            page_of[first // PAGE] = pages.setdefault(page.tobytes(), len(pages))
-        self.page_of = page_of
-        self.pages = np.frombuffer(b"".join(pages), np.int32)
-        self.values = np.array(values, np.int32)
-
-    def __call__(self, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Replaces code points.
-
-        Args:
-            codes: (characters,) int32, code points.
-
-        Returns:
-            Tuple of `origin`: (parts,) int32, the position in `codes` of each part; `parts`: (parts,) int32, code
-            points; `kinds`: (parts,) int32.
-        """
-        page = tf.gather(self.page_of, codes // PAGE)
-        entry = tf.gather(self.pages, page * PAGE + codes % PAGE)
-        counts = tf.bitwise.bitwise_and(entry, MOST_PARTS)
-        starts = tf.bitwise.right_shift(entry, 5)
-        origin = tf.repeat(tf.range(tf.size(codes)), counts)
-        offset = tf.range(tf.size(origin)) - tf.gather(tf.cumsum(counts, exclusive=True), origin)
-        value = tf.gather(self.values, tf.gather(starts, origin) + offset)
-        kinds = tf.bitwise.right_shift(value, 24)
-        parts = tf.bitwise.bitwise_and(value, 0xFFFFFF)
-        return origin, tf.where(parts == IDENTITY, tf.gather(codes, origin), parts), kinds
+# White space, control characters, and what is as invisible: zero width spaces and joiners, byte order marks.
+BLANK = r"[\p{Z}\p{Cc}\x{200b}-\x{200f}\x{2060}\x{feff}]"
 
 
-def split(text: tf.Tensor, table: CodePointTable) -> tf.RaggedTensor:
+def strip_end(text: tf.Tensor) -> tf.Tensor:
+    """Texts without the blanks at their ends: (batch,) string to the same."""
+    return tf.strings.regex_replace(text, BLANK + r"+\z", "")
+
+
+def split(text: tf.Tensor, table: CodePointTable, nfc: bool = False) -> tf.RaggedTensor:
     """Splits texts into tokens as a table's kinds say.
 
     Args:
         text: (batch,) string, UTF-8; invalid bytes read as U+FFFD.
         table: CodePointTable.
+        nfc: whether to compose characters first.
 
     Returns:
         (batch, (tokens)) ragged string.
     """
-    return _split(text, table)[0]
+    return _split(text, table, nfc)[0]
 
 
-def split_with_origins(text: tf.Tensor, table: CodePointTable) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor]:
+def split_with_origins(
+    text: tf.Tensor, table: CodePointTable, nfc: bool = False
+) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor]:
     """Splits texts as `split` does, and tells where each byte of a token came from.
 
     Args:
         text: (batch,) string, UTF-8; an invalid byte counts as one character.
         table: CodePointTable.
+        nfc: whether to compose characters first.
 
     Returns:
         Tuple of (batch, (tokens)) ragged string; `first` and `after`: (bytes,) int32 for the bytes of all tokens in a
         row, the character of the original text that a byte is made of, and the one after it, counted from each text's
         begin. Characters that became nothing, such as combining accents, belong to the one before them.
     """
-    tokens, characters, origin, row, parts, kept = _split(text, table)
+    tokens, characters, origin, row, parts, kept = _split(text, table, nfc)
     begins = tf.cast(characters.row_starts(), tf.int32)
     ends = begins + tf.cast(characters.row_lengths(), tf.int32)
     following = tf.where(neighbour(row, -1) == row, neighbour(origin, -1), tf.gather(ends, row))
@@ -184,11 +137,15 @@ def locate(sizes: tf.Tensor, first: tf.Tensor, after: tf.Tensor) -> tuple[tf.Ten
 
 
 def _split(
-    text: tf.Tensor, table: CodePointTable
+    text: tf.Tensor, table: CodePointTable, nfc: bool
 ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     characters = tf.strings.unicode_decode(text, "UTF-8", errors="replace")
-    origin, parts, kinds = table(characters.flat_values)
-    row = tf.gather(tf.cast(characters.value_rowids(), tf.int32), origin)
+    codes, row = characters.flat_values, tf.cast(characters.value_rowids(), tf.int32)
+    if nfc:
+        codes, composed, row = compose(codes, row)
+    origin, parts, kinds = table(codes)
+    row = tf.gather(row, origin)
+    origin = tf.gather(composed, origin) if nfc else origin
     kinds = resolve_apostrophes(kinds, row)
     opens = (kinds == ALONE) | ((kinds == WORD) & ~((neighbour(kinds, 1) == WORD) & (neighbour(row, 1) == row)))
     kept = tf.where(kinds != SPACE)[:, 0]
@@ -203,14 +160,6 @@ def _split(
         tokens, tf.cast(tf.boolean_mask(row, opens), tf.int64), tf.size(text, tf.int64), validate=False
     )
     return ragged, characters, origin, row, parts, kept
-
-
-def neighbour(values: tf.Tensor, distance: Literal[1, -1]) -> tf.Tensor:
-    """Shifts (n,) values so that each place holds its left (1) or right (-1) neighbour, with -1 at the border."""
-    border = -tf.ones_like(values[:1])
-    if distance > 0:
-        return tf.concat([border, values[:-1]], 0)
-    return tf.concat([values[1:], border], 0)
 
 
 def resolve_apostrophes(kinds: tf.Tensor, row: tf.Tensor) -> tf.Tensor:

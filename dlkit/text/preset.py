@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dlkit.errors import DlkitError
 from dlkit.lazy import keras
 from dlkit.text.wordpiece import WordPiece
 
 
-def load_preset(name_or_folder: str, max_tokens: int) -> tuple[WordPiece, keras.Model]:
+def load_preset(name_or_folder: str, max_tokens: int, **options: Any) -> tuple[WordPiece, keras.Model]:
     """A backbone and its tokenizer.
 
     Args:
@@ -15,6 +17,7 @@ def load_preset(name_or_folder: str, max_tokens: int) -> tuple[WordPiece, keras.
             folder written by `save_to_preset`, or a Hugging Face folder of a BERT (config.json, model.safetensors,
             vocab.txt).
         max_tokens: width of the token ids, [CLS] and [SEP] included.
+        options: of the tokenizer.
 
     Returns:
         The tokenizer, and the KerasHub backbone.
@@ -41,4 +44,5 @@ def load_preset(name_or_folder: str, max_tokens: int) -> tuple[WordPiece, keras.
             "server lacks. Expected a BERT-like preset with a WordPiece vocabulary."
         )
     # KerasHub keeps accents where BERT's own uncased models were trained without: theirs is the default here.
-    return WordPiece(tokenizer.get_vocabulary(), max_tokens, lowercase=tokenizer.lowercase, name="tokenizer"), backbone
+    made = WordPiece(tokenizer.get_vocabulary(), max_tokens, tokenizer.lowercase, **options, name="tokenizer")
+    return made, backbone

@@ -96,10 +96,8 @@ def first_ids(vocabulary: Sized) -> range:
     return range(FIRST, FIRST + len(vocabulary))
 
 
-def token_specs(text: keras.KerasTensor, max_tokens: int) -> dict[str, keras.KerasTensor]:
-    """The symbolic outputs of a tokenizer for symbolic (batch,) texts."""
+def token_specs(text: keras.KerasTensor, max_tokens: int, truncated: bool = False) -> dict[str, keras.KerasTensor]:
+    """The symbolic outputs of a tokenizer for symbolic (batch,) texts, and `truncated`, if it tells that."""
     shape = (text.shape[0], max_tokens)
-    return {
-        "token_ids": keras.KerasTensor(shape, "int32"),
-        "padding_mask": keras.KerasTensor(shape, "bool"),
-    }
+    specs = {"token_ids": keras.KerasTensor(shape, "int32"), "padding_mask": keras.KerasTensor(shape, "bool")}
+    return {**specs, "truncated": keras.KerasTensor(shape[:1], "bool")} if truncated else specs

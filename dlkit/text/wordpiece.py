@@ -53,9 +53,9 @@ class WordPiece(keras.layers.Layer):
     """Splits texts as BERT does, into the longest pieces of words that its vocabulary has.
 
     The ids are those of KerasHub's `BertTokenizer(vocabulary, lowercase, strip_accents=strip_accents)`, packed as
-    `[CLS] text [SEP]`. Differs in two rare cases, since characters are treated one by one: with `lowercase`, letters
-    followed by a separate combining accent that is kept, or by separate Hangul vowels, are not composed; characters
-    newer than Python's Unicode tables are taken for letters.
+    `[CLS] text [SEP]`. Differs in two rare cases: without `nfc`, letters followed by a separate combining accent that
+    is kept, or by separate Hangul vowels, are not composed; characters newer than Python's Unicode tables are taken for
+    letters.
 
     Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, positions in
     `vocabulary`, 0 where padded; `padding_mask`: (batch, max_tokens) bool, true at tokens. Longer texts are cut, the
@@ -67,6 +67,8 @@ class WordPiece(keras.layers.Layer):
         max_tokens: integer, 3 or more, the width of the answer, [CLS] and [SEP] included.
         lowercase: whether to fold the case.
         strip_accents: whether to drop accents; None does as `lowercase`, like the original BERT.
+        nfc: whether to compose characters first (Unicode's NFC).
+        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class WordPiece(keras.layers.Layer):
         max_tokens: int,
         lowercase: bool = True,
         strip_accents: bool | None = None,
+        nfc: bool = False,
+        tell_truncated: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -84,6 +88,7 @@ class WordPiece(keras.layers.Layer):
         self.max_tokens = max_tokens
         self.lowercase = lowercase
         self.strip_accents = strip_accents
+        self.nfc, self.tell_truncated = nfc, tell_truncated
         ids = {token: position for position, token in enumerate(self.vocabulary)}
         self._unknown, self._opening, self._closing = (ids[token] for token in SPECIAL[1:])
         first = {token: position for token, position in ids.items() if not is_continuation(token)}
@@ -105,20 +110,24 @@ class WordPiece(keras.layers.Layer):
 
     def split(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
         """Words of texts, before WordPiece: (batch,) string -> (batch, (words)) ragged string."""
-        return normalize.split(tf.convert_to_tensor(text, tf.string), self._table())
+        return normalize.split(tf.convert_to_tensor(text, tf.string), self._table(), self.nfc)
 
     def _table(self) -> normalize.CodePointTable:
         return bert_table(self.lowercase, self.lowercase if self.strip_accents is None else self.strip_accents)
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         room = self.max_tokens - 2
-        words = self.split(text)[:, :room]
+        every_word = self.split(text)
+        words = every_word[:, :room]
         ids, counts = pieces_of(words.flat_values, self._first, self._cut)
-        pieces = tf.RaggedTensor.from_nested_row_lengths(
+        every_piece = tf.RaggedTensor.from_nested_row_lengths(
             ids, [words.row_lengths(), tf.cast(counts, tf.int64)], validate=False
-        ).merge_dims(1, 2)[:, :room]
+        ).merge_dims(1, 2)
+        pieces = every_piece[:, :room]
         ends = tf.ones_like(pieces.row_lengths()[:, tf.newaxis], tf.int32)
-        return normalize.pack(tf.concat([ends * self._opening, pieces, ends * self._closing], 1), self.max_tokens)
+        packed = normalize.pack(tf.concat([ends * self._opening, pieces, ends * self._closing], 1), self.max_tokens)
+        longer = tf.maximum(every_word.row_lengths(), every_piece.row_lengths()) > room
+        return {**packed, "truncated": longer} if self.tell_truncated else packed
 
     def locate(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.RaggedTensor]:
         """All pieces of texts, without [CLS] and [SEP] and uncut, and where they stand.
@@ -130,7 +139,9 @@ class WordPiece(keras.layers.Layer):
             Dict of `ids`, `starts`, `ends`: (batch, (pieces)) ragged int32; `starts` and `ends` are characters (code
             points) of the text, the last one not included. An invalid byte counts as one character.
         """
-        words, first, after = normalize.split_with_origins(tf.convert_to_tensor(text, tf.string), self._table())
+        words, first, after = normalize.split_with_origins(
+            tf.convert_to_tensor(text, tf.string), self._table(), self.nfc
+        )
         ids, counts = pieces_of(words.flat_values, self._first, self._cut)
         word_bytes = tf.repeat(tf.strings.length(words.flat_values), counts)
         sizes = tf.where(ids == self._unknown, word_bytes, tf.gather(self._piece_bytes, ids))
@@ -169,7 +180,7 @@ class WordPiece(keras.layers.Layer):
         return tf.where(unknown[:, tf.newaxis], only_unknown, ids)
 
     def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens)
+        return token_specs(text, self.max_tokens, self.tell_truncated)
 
     def get_config(self) -> dict[str, Any]:
         own = {
@@ -177,6 +188,8 @@ class WordPiece(keras.layers.Layer):
             "max_tokens": self.max_tokens,
             "lowercase": self.lowercase,
             "strip_accents": self.strip_accents,
+            "nfc": self.nfc,
+            "tell_truncated": self.tell_truncated,
         }
         return {**super().get_config(), **own}
 

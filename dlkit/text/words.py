@@ -10,9 +10,9 @@ from dlkit.text import normalize
 from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
 
 
-def split_words(text: tf.Tensor | Sequence[str], lowercase: bool) -> tf.RaggedTensor:
+def split_words(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = False) -> tf.RaggedTensor:
     """Words and punctuation marks of texts: (batch,) string -> (batch, (tokens)) ragged string."""
-    return normalize.split(tf.convert_to_tensor(text, tf.string), normalize.word_table(lowercase))
+    return normalize.split(tf.convert_to_tensor(text, tf.string), normalize.word_table(lowercase), nfc)
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -21,8 +21,8 @@ class Words(keras.layers.Layer):
 
     A word is a run of letters, marks and digits, with apostrophes inside it (`don't` is one token, `’` counts as `'`).
     Every other visible character is a token by itself, emoji and Han characters included. Characters are put in their
-    compatibility form (`ﬁ` is `fi`, full-width `Ａ` is `A`) one by one; a base letter with a separate combining accent
-    is not composed, since core TensorFlow has no Unicode normalization. Invalid UTF-8 reads as U+FFFD.
+    compatibility form (`ﬁ` is `fi`, full-width `Ａ` is `A`) one by one, a base letter with a separate combining accent
+    is composed before that with `nfc`. Invalid UTF-8 reads as U+FFFD.
 
     Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, 0 padding, 1
     unknown, 2 and up the vocabulary; `padding_mask`: (batch, max_tokens) bool, true at tokens. Longer texts are cut.
@@ -31,21 +31,38 @@ class Words(keras.layers.Layer):
         vocabulary: list of distinct tokens, as `split` gives them; entry i has id i + 2.
         max_tokens: positive integer, the width of the answer.
         lowercase: whether to lower the case first.
+        nfc: whether to compose characters first (Unicode's NFC).
+        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
     """
 
-    def __init__(self, vocabulary: Sequence[str], max_tokens: int, lowercase: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        max_tokens: int,
+        lowercase: bool = True,
+        nfc: bool = False,
+        tell_truncated: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_tokenizer(vocabulary, max_tokens)
         self.vocabulary = list(vocabulary)
         self.max_tokens = max_tokens
         self.lowercase = lowercase
+        self.nfc, self.tell_truncated = nfc, tell_truncated
         self._table = lookup_table(self.vocabulary, first_ids(self.vocabulary), missing=1)
         self._convert_input_args = False  # Keras knows no string tensors
         self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @classmethod
     def learn(
-        cls, texts: Iterable[str], size: int, max_tokens: int, lowercase: bool = True, min_count: int = 1
+        cls,
+        texts: Iterable[str],
+        size: int,
+        max_tokens: int,
+        lowercase: bool = True,
+        min_count: int = 1,
+        **options: Any,
     ) -> Self:
         """Makes a tokenizer from the most frequent words of `texts`; ties in the order of the code points.
 
@@ -55,9 +72,11 @@ class Words(keras.layers.Layer):
             max_tokens: positive integer.
             lowercase: whether to lower the case first.
             min_count: positive integer; rarer words are left out.
+            options: the layer's other ones.
         """
-        vocabulary = count(texts, lambda text: split_words(text, lowercase), size - FIRST, min_count)
-        return cls(vocabulary, max_tokens, lowercase)
+        nfc = options.get("nfc", False)
+        vocabulary = count(texts, lambda text: split_words(text, lowercase, nfc), size - FIRST, min_count)
+        return cls(vocabulary, max_tokens, lowercase, **options)
 
     @property
     def vocabulary_size(self) -> int:
@@ -66,11 +85,13 @@ class Words(keras.layers.Layer):
 
     def split(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
         """Tokens of texts: (batch,) string -> (batch, (tokens)) ragged string."""
-        return split_words(text, self.lowercase)
+        return split_words(text, self.lowercase, self.nfc)
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
-        tokens = self.split(text)[:, : self.max_tokens]
-        return normalize.pack(tokens.with_flat_values(self._table.lookup(tokens.flat_values)), self.max_tokens)
+        words = self.split(text)
+        tokens = words[:, : self.max_tokens]
+        packed = normalize.pack(tokens.with_flat_values(self._table.lookup(tokens.flat_values)), self.max_tokens)
+        return {**packed, "truncated": words.row_lengths() > self.max_tokens} if self.tell_truncated else packed
 
     def locate(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.RaggedTensor]:
         """All tokens of texts, uncut, and where they stand: `ids`, `starts`, `ends` as `WordPiece.locate` has them.
@@ -78,7 +99,7 @@ class Words(keras.layers.Layer):
         Beside them `surface`: (batch, (tokens)) ragged string, the tokens in the text's own capitals.
         """
         table = normalize.word_table(False)
-        tokens, first, after = normalize.split_with_origins(tf.convert_to_tensor(text, tf.string), table)
+        tokens, first, after = normalize.split_with_origins(tf.convert_to_tensor(text, tf.string), table, self.nfc)
         surface = tokens.flat_values
         known = tf.strings.lower(surface, encoding="utf-8") if self.lowercase else surface
         starts, ends = normalize.locate(tf.strings.length(surface), first, after)
@@ -86,8 +107,8 @@ class Words(keras.layers.Layer):
         return {name: tokens.with_flat_values(flat) for name, flat in made.items()}
 
     def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens)
+        return token_specs(text, self.max_tokens, self.tell_truncated)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"vocabulary": self.vocabulary, "max_tokens": self.max_tokens, "lowercase": self.lowercase}
+        own = {name: getattr(self, name) for name in ("vocabulary", "max_tokens", "lowercase", "nfc", "tell_truncated")}
         return {**super().get_config(), **own}

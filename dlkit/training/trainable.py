@@ -37,6 +37,7 @@ class Trainable(Protocol):
     schedule: Any
     precision: Any
     stages_: Stages
+    answer: dict[str, Column]
     history_: dict[str, list[float]]
     kept_: dict[str, Any]
     samples_: list[dict[str, Any]]

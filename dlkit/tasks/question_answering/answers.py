@@ -15,6 +15,7 @@ from dlkit.data.reader import Reader
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.question_answering.columns import Answers, Passage
+from dlkit.tasks.question_answering.repair_answers import repair_answers
 
 START = "answer_start"
 
@@ -59,49 +60,26 @@ def _paired(answer: Any, start: Any) -> Any:
 def check_answers(table: Table, columns: Mapping[str, Column]) -> None:
     """Puts all answers of a table into one form, (text, character at which it starts), the most frequent first.
 
-    An offset at which the text does not stand, or that is missing, is replaced where the text stands in its context
-    once, and becomes -1 where it does not, which training leaves out. What was done is counted in `table.remarks`.
+    Offsets are put right; see `repair_answers`. An answer that has no place gets -1, which training leaves out. What
+    was done is counted in `table.remarks`.
 
     Raises:
         DataError: an answer has none of the known forms; names its row.
     """
     names = {type(column): name for name, column in columns.items()}
     answers, contexts = names[Answers], table.columns[names[Passage]]
-    counts: collections.Counter = collections.Counter()
-    checked = []
+    rows = []
     for row, value in enumerate(table.columns[answers]):
         try:
-            given, context = Answers.pairs(value), Text().raw(contexts[row]).decode()
+            rows.append((Answers.pairs(value), Text().raw(contexts[row]).decode()))
         except DataError as error:
             raise DataError(f"{table.where(row)}, column {answers!r}: {error}") from error
-        placed = [(text, _start(text, start, context, counts)) for text, start in given]
-        often = collections.Counter(placed)
-        checked.append(sorted(placed, key=lambda pair: -often[pair]))  # stable: of equally frequent ones the first
+    placed, remarks = repair_answers(rows)
+    often = [collections.Counter(row) for row in placed]
+    # Stable: of equally frequent ones the first.
+    checked = [sorted(row, key=lambda pair: -seen[pair]) for row, seen in zip(placed, often, strict=True)]
     table.columns = {**table.columns, answers: checked}
-    remarks = []
-    if counts["moved"]:
-        remarks.append(
-            f"{counts['moved']} of {counts.total()} answers did not stand at their offset, or had none, and were found "
-            "elsewhere in the text, once"
-        )
-    if counts["lost"]:
-        remarks.append(
-            f"{counts['lost']} of {counts.total()} answers stand neither at their offset nor just once in the text: "
-            "they are left out of training"
-        )
     table.remarks = [*table.remarks, *remarks]
-
-
-def _start(text: str, start: int, context: str, counts: collections.Counter) -> int:
-    if start >= 0 and context.startswith(text, start):
-        counts["right"] += 1
-        return start
-    first = context.find(text)
-    if first >= 0 and context.find(text, first + 1) < 0:
-        counts["moved"] += 1
-        return first
-    counts["lost"] += 1
-    return -1
 
 
 def read_squad(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:

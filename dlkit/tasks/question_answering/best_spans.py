@@ -21,8 +21,8 @@ class BestSpans(keras.layers.Layer):
     section 4.3 and `run_squad.py`).
 
     Call with what `Windows` gives (`starts`, `ends`, `own`, `row`, `context_text`) and `start_logits`, `end_logits`:
-    (windows, length) float32; and, to ask for something else than the layer's own, `limit`: (batch,) int32, at most
-    `max_answer`, and `threshold`: (batch,) float32. Returns a dict:
+    (windows, length) float32; and, to ask for something else than the layer's own, `limit`: (batch,) int32, of which
+    more than `max_answer` is `max_answer`, and `threshold`: (batch,) float32. Returns a dict:
         text: (batch,) string, exactly as it stands in the context; empty where there is no answer.
         start, end: (batch,) int32, characters (code points) of the context, the last one not included; -1 for none.
         score: (batch,) float32, of what is answered.
@@ -34,14 +34,21 @@ class BestSpans(keras.layers.Layer):
         max_answer: tokens of the longest span.
         unanswerable: whether there may be no answer.
         threshold: the score of "no answer" from which it is the answer.
+        clip_limit: whether a `limit` below 1 is 1, as others out of range are clipped; else it leaves no answer.
     """
 
     def __init__(
-        self, count: int = 5, max_answer: int = 30, unanswerable: bool = False, threshold: float = 0.5, **kwargs: Any
+        self,
+        count: int = 5,
+        max_answer: int = 30,
+        unanswerable: bool = False,
+        threshold: float = 0.5,
+        clip_limit: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.count, self.max_answer = count, max_answer
-        self.unanswerable, self.threshold = unanswerable, threshold
+        self.unanswerable, self.threshold, self.clip_limit = unanswerable, threshold, clip_limit
         self._convert_input_args = False  # Keras knows no string tensors
 
     def call(
@@ -80,6 +87,7 @@ class BestSpans(keras.layers.Layer):
         ends = tf.signal.frame(tf.pad(ends, more, constant_values=NOTHING), self.max_answer, 1, axis=1)
         ends = ends[:, : tf.shape(tensors["ends"])[1]]
         if limit is not None:
+            limit = tf.maximum(limit, 1) if self.clip_limit else limit
             longer = tf.range(self.max_answer) >= tf.gather(limit, tensors["row"])[:, tf.newaxis]
             ends = tf.where(longer[:, tf.newaxis], NOTHING, ends)
         starts = tf.where(tensors["own"], tensors["start_logits"], NOTHING)
@@ -121,7 +129,7 @@ class BestSpans(keras.layers.Layer):
         return specs | {f"{name}s": keras.KerasTensor((None, self.count), dtype) for name, dtype in one.items()}
 
     def get_config(self) -> dict[str, Any]:
-        own = {"count": self.count, "max_answer": self.max_answer}
+        own = {"count": self.count, "max_answer": self.max_answer, "clip_limit": self.clip_limit}
         return {**super().get_config(), **own, "unanswerable": self.unanswerable, "threshold": self.threshold}
 
 

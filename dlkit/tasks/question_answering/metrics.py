@@ -1,31 +1,59 @@
-"""Exact match and F1 of answers, as SQuAD defines them."""
+"""Exact match and F1 of answers, as SQuAD defines them; by characters, as MLQA does, where a script has no spaces."""
 
 from __future__ import annotations
 
 import collections
 import re
 import string
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dlkit.text.scripts import has_spaceless, set_apart
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = frozenset(string.punctuation)
+_WIDE = ((0x3001, 0x303F), (0xFE10, 0xFE1F), (0xFE30, 0xFE6F), (0xFF01, 0xFF65))  # full-width, and of East Asia alone
 
 
-def normalize_answer(text: str) -> str:
-    """Lower case, without ASCII punctuation and articles, with single spaces."""
-    text = "".join(character for character in text.lower() if character not in _PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", text).split())
+def normalize_answer(text: str, by_characters: bool = False) -> str:
+    """Composed, in lower case, without ASCII and full-width punctuation and articles, with single spaces.
+
+    Args:
+        text: an answer.
+        by_characters: whether to set apart the characters of scripts without spaces. All of Unicode's punctuation is
+            left out then, as in MLQA (Lewis et al., 2019, arXiv:1910.07475); else it counts, as in SQuAD.
+    """
+    text = unicodedata.normalize("NFC", text).lower()
+    text = "".join(character for character in text if not _is_punctuation(character, by_characters))
+    return " ".join(_ARTICLES.sub(" ", set_apart(text) if by_characters else text).split())
+
+
+def _is_punctuation(character: str, any_script: bool) -> bool:
+    kind = unicodedata.category(character)[0]
+    if character.isascii() or kind not in "PS":
+        return character in _PUNCTUATION
+    return (any_script and kind == "P") or any(first <= ord(character) <= last for first, last in _WIDE)
+
+
+def _normalized(answer: str, gold: str) -> tuple[str, str]:
+    by_characters = has_spaceless(answer) or has_spaceless(gold)
+    return normalize_answer(answer, by_characters), normalize_answer(gold, by_characters)
 
 
 def exact_match(answer: str, gold: str) -> float:
     """1 where both are the same after normalization, else 0."""
-    return float(normalize_answer(answer) == normalize_answer(gold))
+    answered, true = _normalized(answer, gold)
+    return float(answered == true)
 
 
 def f1(answer: str, gold: str) -> float:
-    """Harmonic mean of precision and recall over words; where either has none, 1 if neither has."""
-    answered, true = normalize_answer(answer).split(), normalize_answer(gold).split()
+    """Harmonic mean of precision and recall; where either has no words, 1 if neither has.
+
+    Over words, and over the characters of scripts without spaces (Chinese, Japanese, Thai, ...), each of which counts
+    as one.
+    """
+    answered, true = (text.split() for text in _normalized(answer, gold))
     if not answered or not true:
         return float(answered == true)
     common = sum((collections.Counter(answered) & collections.Counter(true)).values())
@@ -45,15 +73,16 @@ def score_answers(golds: Sequence[Sequence[str]], answers: Sequence[str]) -> dic
     """Metrics of answers, from 0 to 1, with those of always the most frequent gold answer as a baseline.
 
     Source: Rajpurkar et al., 2016, arXiv:1606.05250, section 6.1, and 2018, arXiv:1806.03822; the official
-    `evaluate-v2.0.py`, which gives the same figures times 100.
+    `evaluate-v2.0.py`, which gives the same figures times 100. Of scripts without spaces, MLQA's.
 
     Args:
         golds: the gold answers of each question; none where it has no answer.
         answers: one answer for each question; "" for no answer.
 
     Returns:
-        `exact_match`, `f1`, `baseline_exact_match`, `baseline_f1`, `questions`; where some questions have no answer,
-        also `answerable_f1` and `unanswerable_accuracy`.
+        `exact_match`, `f1`, `baseline_exact_match`, `baseline_f1`, `questions`; `f1_over`, "words", or "characters"
+        where all gold answers are of scripts without spaces, or "words and characters"; where some questions have no
+        answer, also `answerable_f1` and `unanswerable_accuracy`.
     """
     firsts = collections.Counter(_first(row) for row in golds)
     usual = min(firsts, key=lambda text: (-firsts[text], text))
@@ -70,7 +99,12 @@ def score_answers(golds: Sequence[Sequence[str]], answers: Sequence[str]) -> dic
         metrics["unanswerable_accuracy"] = _mean(
             [value for value, known in zip(scores["f1"], has, strict=True) if not known]
         )
-    return {**metrics, "questions": len(golds)}
+    return {**metrics, "questions": len(golds), "f1_over": _counted(golds)}
+
+
+def _counted(golds: Sequence[Sequence[str]]) -> str:
+    kinds = {has_spaceless(gold) for row in golds for gold in row if normalize_answer(gold)}
+    return " and ".join(name for kind, name in ((False, "words"), (True, "characters")) if kind in kinds) or "words"
 
 
 def _first(golds: Sequence[str]) -> str:

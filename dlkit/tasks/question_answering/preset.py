@@ -17,7 +17,7 @@ CACHE = "float16"  # of cached features: half the disk
 
 def load_backbone(name_or_folder: str, max_tokens: int, dropout: float) -> tuple[WordPiece, keras.Model]:
     """The tokenizer and the backbone of a preset as `load_preset` gives them, with this dropout inside of it."""
-    tokenizer, loaded = load_preset(name_or_folder, max_tokens)
+    tokenizer, loaded = load_preset(name_or_folder, max_tokens, nfc=True)
     config = loaded.get_config()
     if "dropout" not in config or config["dropout"] == dropout:
         return tokenizer, loaded

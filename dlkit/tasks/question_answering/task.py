@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from dlkit.columns import Count, Labels, Score, Scores, Text, tensor_specs
+import numpy as np
+
+from dlkit.columns import Count, Labels, Score, Scores, Text, Truncated, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
@@ -19,6 +21,7 @@ from dlkit.tasks.question_answering.columns import Answers, Logits, Offset, Offs
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
+    from dlkit.training.store import Store
 
 FOR_ANSWERS = ("starts", "ends", "own", "row", "context_text")  # what `BestSpans` reads beside logits
 
@@ -26,6 +29,7 @@ FOR_ANSWERS = ("starts", "ends", "own", "row", "context_text")  # what `BestSpan
 class PassageRows(Rows):
     """Questions about passages: of each the window with the answer and, of a long passage, one without."""
 
+    task: QuestionAnswerer
     windows_per_row = 2
 
     def look(self, report: Report, validation: Self | None) -> None:
@@ -50,16 +54,30 @@ class PassageRows(Rows):
                     map(validation.table.where, both),
                 )
 
+    def remarks(self, store: Store) -> list[str]:
+        first, last = store.every(lambda row: row[1]["start_logits"]), store.every(lambda row: row[1]["end_logits"])
+        answered = first[:, 0] > 0  # no answer stands in the others
+        shortest = np.where(first > 0, last - first + 1, np.iinfo(first.dtype).max).min(axis=1)
+        longer = int((answered & (shortest > self.task.max_answer)).sum())
+        if not longer:
+            return []
+        return [
+            f"of {answered.sum()} questions with an answer, {longer} have none of at most `max_answer` "
+            f"({self.task.max_answer}) tokens, and can never be answered right: raise it, and `overlap` to twice as much"
+        ]
+
 
 @dataclass(kw_only=True)
 class QuestionAnswerer(Task):
     """Answers a question with a part of a text: as it stands there, where it stands, and how sure that is."""
 
-    epochs: int = knob(6, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(32, "Rows per training step.", minimum=1)
-    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
+    # The defaults of presets are those of the figures in `benchmarks/RESULTS.md`.
+    epochs: int = knob(6, "Passes over the training rows.", minimum=1, tuned=2)
+    batch_size: int = knob(32, "Rows per training step.", minimum=1, tuned=16)
+    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0, tuned=2e-4)
     schedule: Literal["constant", "cosine", "one_cycle"] = knob("cosine", "How the learning rate moves.")
     warmup: float = knob(0.1, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
+    weight_decay: float = knob(0.0, "Decoupled weight decay of matrices and kernels.", minimum=0, tuned=0.01)
     clip_norm: float = knob(1.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
     freeze: str = knob(
         "", "First layers not to train; of a preset, how many blocks: what they give is computed once and cached."
@@ -80,7 +98,7 @@ class QuestionAnswerer(Task):
     embedding: int = knob(128, "Width of the embeddings, and of the transformer.", minimum=1)
     units: int = knob(64, "Width of the recurrent state in each direction, for bidaf.", minimum=1)
     blocks: int = knob(3, "Blocks of the transformer.", minimum=1)
-    dropout: float = knob(0.2, "Dropout; of a preset, inside of it too.", minimum=0, maximum=0.95)
+    dropout: float = knob(0.2, "Dropout; of a preset, inside of it too.", minimum=0, maximum=0.95, tuned=0.0)
 
     inputs = {"question": Text(), "context": Passage()}
     target = {"answers": Answers()}
@@ -93,6 +111,7 @@ class QuestionAnswerer(Task):
         "starts": Offsets(ranked_by="scores"),
         "ends": Offsets(ranked_by="scores"),
         "scores": Scores(),
+        "truncated": Truncated(),
     }
     also = {"start_logits": Logits(), "end_logits": Logits()}
     headline = "f1"
@@ -161,7 +180,8 @@ class QuestionAnswerer(Task):
 
             known = chain(self.stages_.preprocess, Parted(network, self.network_rows))(raw)
             spans = self.stages_.postprocess.get_layer("best_spans")
-            return spans(known, limit=raw["max_answer"], threshold=raw["threshold"])
+            made = {**known, **spans(known, limit=raw["max_answer"], threshold=raw["threshold"])}
+            return {name: made[name] for name in self.answer}
 
         def asked(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             rows = tf.shape(raw["question"])
@@ -202,13 +222,12 @@ class QuestionAnswerer(Task):
         return self.network.startswith("preset:")
 
     def _from_scratch(self, examples: Table) -> tuple[keras.Model, keras.Model]:
-        from dlkit.tasks.question_answering.windows import Windows
         from dlkit.text.words import Words
 
         texts = dict.fromkeys(text for name in self.inputs for text in examples.columns[name])
         decoded = [Text().raw(text).decode() for text in texts]
-        words = Words.learn(decoded, self.vocabulary_size, self.window, lowercase=self.lowercase)
-        windows = Windows(words, self.window, self.max_question, self.overlap, surface=True, name="windows")
+        words = Words.learn(decoded, self.vocabulary_size, self.window, lowercase=self.lowercase, nfc=True)
+        windows = self._windows(words, surface=True)
         if self.network == "bidaf":
             from dlkit.tasks.question_answering.bidaf import bidaf
 
@@ -221,21 +240,36 @@ class QuestionAnswerer(Task):
 
     def _preset(self) -> tuple[keras.Model, keras.Model]:
         from dlkit.tasks.question_answering.preset import blocks_of, cut_preset, load_backbone, span_preset
-        from dlkit.tasks.question_answering.windows import Windows
 
         name = self.network.removeprefix("preset:")
         tokenizer, backbone = load_backbone(name, self.window, self.dropout)
-        windows = Windows(tokenizer, self.window, self.max_question, self.overlap, name="windows")
+        windows = self._windows(tokenizer)
         if not self.freeze:
             return _windowed(windows), span_preset(backbone)
         frozen = len(blocks_of(backbone)) if self.freeze == "backbone" else int(self.freeze)
         lower, upper = cut_preset(backbone, frozen)
         return _windowed(windows, lower, self.network_rows), upper
 
+    def _windows(self, tokenizer: Any, surface: bool = False) -> Any:
+        from dlkit.tasks.question_answering.windows import Windows
+
+        return Windows(
+            tokenizer,
+            self.window,
+            self.max_question,
+            self.overlap,
+            surface,
+            tell_truncated=True,
+            nothing_of_nothing=True,
+            name="windows",
+        )
+
     def _best_spans(self, network: keras.Model) -> keras.Model:
         from dlkit.tasks.question_answering.best_spans import BestSpans
 
-        spans = BestSpans(self.top_k, self.max_answer, self.unanswerable_, self.threshold, name="best_spans")
+        spans = BestSpans(
+            self.top_k, self.max_answer, self.unanswerable_, self.threshold, clip_limit=True, name="best_spans"
+        )
         kinds = {"starts": "int32", "ends": "int32", "own": "bool", "start_logits": "float32", "end_logits": "float32"}
         tensors = {name: keras.Input((None,), dtype=kind, name=name) for name, kind in kinds.items()}
         tensors["row"] = keras.Input((), dtype="int32", name="row")
@@ -250,5 +284,5 @@ def _windowed(windows: keras.layers.Layer, lower: keras.Model | None = None, row
         from dlkit.layers.by_parts import ByParts
 
         features = ByParts(lower, rows, name="lower")({name: made[name] for name in lower.input})
-        made = {**{name: made[name] for name in (*FOR_ANSWERS, "padding_mask")}, **features}
+        made = {**{name: made[name] for name in (*FOR_ANSWERS, "padding_mask", "truncated")}, **features}
     return keras.Model(inputs, made, name="preprocess")

@@ -38,6 +38,7 @@ class Windows(keras.layers.Layer):
         context_text: (batch,) string, the context with U+FFFD for what was no UTF-8.
         surface: (windows, length, 4) uint8, if asked: 1 where a token stands in the other text too; shares its first
             five letters with a word there; has a capital; has a digit.
+        truncated: (batch,) bool, if asked: whether the question was cut.
 
     Args:
         tokenizer: `WordPiece` or `Words`, whose `locate` is called.
@@ -45,6 +46,8 @@ class Windows(keras.layers.Layer):
         max_question: the longest question.
         overlap: tokens that two neighbours share.
         surface: whether to give `surface`, for which the tokenizer must be `Words`.
+        tell_truncated: whether to give `truncated`.
+        nothing_of_nothing: whether a row without a question owns no token, and so has no answer.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class Windows(keras.layers.Layer):
         max_question: int = 48,
         overlap: int = 64,
         surface: bool = False,
+        tell_truncated: bool = False,
+        nothing_of_nothing: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -65,6 +70,7 @@ class Windows(keras.layers.Layer):
             )
         self.tokenizer, self.width, self.max_question = tokenizer, width, max_question
         self.overlap, self.surface = overlap, surface
+        self.tell_truncated, self.nothing_of_nothing = tell_truncated, nothing_of_nothing
         vocabulary: list[str] = getattr(tokenizer, "vocabulary", [])
         special = "[CLS]" in vocabulary and "[SEP]" in vocabulary and not surface
         size = tokenizer.vocabulary_size
@@ -76,6 +82,7 @@ class Windows(keras.layers.Layer):
     def call(self, question: tf.Tensor, context: tf.Tensor) -> dict[str, tf.Tensor]:
         context = tf.strings.unicode_transcode(context, "UTF-8", "UTF-8", errors="replace")
         asked, text = self.tokenizer.locate(question), self.tokenizer.locate(context)
+        truncated = asked["ids"].row_lengths() > self.max_question
         asked = {name: values[:, : self.max_question] for name, values in asked.items()}
         row, begin, low, high, room = self._cut(asked["ids"].row_lengths(), text["ids"].row_lengths())
         questions = tf.gather(_lengths(asked["ids"]), row)
@@ -108,6 +115,10 @@ class Windows(keras.layers.Layer):
             "row": row,
             "context_text": context,
         }
+        if self.tell_truncated:
+            made["truncated"] = truncated
+        if self.nothing_of_nothing:
+            made["own"] &= questions > 0
         if self.surface:
             made["surface"] = _surface(asked, text, row, place - 1, token, of_question, of_context)
         return made
@@ -142,6 +153,8 @@ class Windows(keras.layers.Layer):
         specs = {name: keras.KerasTensor((None, None), dtype) for name, dtype in kinds.items()}
         specs["row"] = keras.KerasTensor((None,), "int32")
         specs["context_text"] = keras.KerasTensor((None,), "string")
+        if self.tell_truncated:
+            specs["truncated"] = keras.KerasTensor((None,), "bool")
         if self.surface:
             specs["surface"] = keras.KerasTensor((None, None, SURFACE), "uint8")
         return specs
@@ -153,6 +166,8 @@ class Windows(keras.layers.Layer):
             "max_question": self.max_question,
             "overlap": self.overlap,
             "surface": self.surface,
+            "tell_truncated": self.tell_truncated,
+            "nothing_of_nothing": self.nothing_of_nothing,
         }
         return {**super().get_config(), **own}
 

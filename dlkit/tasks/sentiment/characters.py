@@ -7,12 +7,15 @@ from typing import Any, Self
 
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
+from dlkit.text.compose import compose_text
 from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
 
 
-def clean_characters(text: tf.Tensor | Sequence[str], lowercase: bool) -> tf.Tensor:
-    """Valid UTF-8, in lower case if asked: (batch,) string -> (batch,) string."""
+def clean_characters(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = False) -> tf.Tensor:
+    """Valid UTF-8, in lower case if asked, composed and without blanks at its end: (batch,) string -> the same."""
     text = tf.strings.unicode_transcode(tf.convert_to_tensor(text, tf.string), "UTF-8", "UTF-8")
+    if nfc:
+        text = compose_text(normalize.strip_end(text))
     return tf.strings.lower(text, encoding="utf-8") if lowercase else text
 
 
@@ -20,8 +23,8 @@ def clean_characters(text: tf.Tensor | Sequence[str], lowercase: bool) -> tf.Ten
 class Characters(keras.layers.Layer):
     """Splits texts into Unicode code points and gives their ids.
 
-    Nothing is dropped: spaces and line ends are tokens too. Invalid UTF-8 reads as U+FFFD. There is no normalization:
-    `é` as one code point and `e` with a combining accent differ.
+    Spaces and line ends are tokens too. Invalid UTF-8 reads as U+FFFD. Without `nfc` nothing is dropped, and `é` as one
+    code point and `e` with a combining accent differ.
 
     Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, 0 padding, 1
     unknown, 2 and up the vocabulary; `padding_mask`: (batch, max_tokens) bool, true at tokens. Longer texts are cut.
@@ -30,9 +33,19 @@ class Characters(keras.layers.Layer):
         vocabulary: list of distinct one-character strings; entry i has id i + 2.
         max_tokens: positive integer, the width of the answer.
         lowercase: whether to lower the case first.
+        nfc: whether to compose characters (Unicode's NFC), and drop blanks at the end of a text, first.
+        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
     """
 
-    def __init__(self, vocabulary: Sequence[str], max_tokens: int, lowercase: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        max_tokens: int,
+        lowercase: bool = False,
+        nfc: bool = False,
+        tell_truncated: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_tokenizer(vocabulary, max_tokens)
         longer = [token for token in vocabulary if len(token) != 1]
@@ -41,6 +54,7 @@ class Characters(keras.layers.Layer):
         self.vocabulary = list(vocabulary)
         self.max_tokens = max_tokens
         self.lowercase = lowercase
+        self.nfc, self.tell_truncated = nfc, tell_truncated
         codes = [ord(token) for token in self.vocabulary]
         self._table = lookup_table(codes, first_ids(codes), missing=1, key_dtype=tf.int32)
         self._convert_input_args = False  # Keras knows no string tensors
@@ -48,7 +62,13 @@ class Characters(keras.layers.Layer):
 
     @classmethod
     def learn(
-        cls, texts: Iterable[str], size: int, max_tokens: int, lowercase: bool = False, min_count: int = 1
+        cls,
+        texts: Iterable[str],
+        size: int,
+        max_tokens: int,
+        lowercase: bool = False,
+        min_count: int = 1,
+        **options: Any,
     ) -> Self:
         """Makes a tokenizer from the most frequent characters of `texts`; ties in the order of the code points.
 
@@ -58,12 +78,13 @@ class Characters(keras.layers.Layer):
             max_tokens: positive integer.
             lowercase: whether to lower the case first.
             min_count: positive integer; rarer characters are left out.
+            options: the layer's other ones.
         """
 
         def split(text: tf.Tensor) -> tf.RaggedTensor:
-            return tf.strings.unicode_split(clean_characters(text, lowercase), "UTF-8")
+            return tf.strings.unicode_split(clean_characters(text, lowercase, options.get("nfc", False)), "UTF-8")
 
-        return cls(count(texts, split, size - FIRST, min_count), max_tokens, lowercase)
+        return cls(count(texts, split, size - FIRST, min_count), max_tokens, lowercase, **options)
 
     @property
     def vocabulary_size(self) -> int:
@@ -71,12 +92,14 @@ class Characters(keras.layers.Layer):
         return len(self.vocabulary) + FIRST
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
-        codes = tf.strings.unicode_decode(clean_characters(text, self.lowercase), "UTF-8")[:, : self.max_tokens]
-        return normalize.pack(codes.with_flat_values(self._table.lookup(codes.flat_values)), self.max_tokens)
+        characters = tf.strings.unicode_decode(clean_characters(text, self.lowercase, self.nfc), "UTF-8")
+        codes = characters[:, : self.max_tokens]
+        packed = normalize.pack(codes.with_flat_values(self._table.lookup(codes.flat_values)), self.max_tokens)
+        return {**packed, "truncated": characters.row_lengths() > self.max_tokens} if self.tell_truncated else packed
 
     def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens)
+        return token_specs(text, self.max_tokens, self.tell_truncated)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"vocabulary": self.vocabulary, "max_tokens": self.max_tokens, "lowercase": self.lowercase}
+        own = {name: getattr(self, name) for name in ("vocabulary", "max_tokens", "lowercase", "nfc", "tell_truncated")}
         return {**super().get_config(), **own}

@@ -49,6 +49,8 @@ class Ngrams(keras.layers.Layer):
         characters: None, or a pair of positive integers, the shortest and longest n-gram of characters.
         lowercase: whether to lower the case first.
         distinct: whether to give each n-gram of a text once.
+        nfc: whether to compose characters first (Unicode's NFC).
+        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts have more n-grams.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Ngrams(keras.layers.Layer):
         characters: Sequence[int] | None = None,
         lowercase: bool = True,
         distinct: bool = True,
+        nfc: bool = False,
+        tell_truncated: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -70,6 +74,7 @@ class Ngrams(keras.layers.Layer):
         self.characters = None if characters is None else tuple(characters)
         self.lowercase = lowercase
         self.distinct = distinct
+        self.nfc, self.tell_truncated = nfc, tell_truncated
         ids = dict(zip(self.vocabulary, first_ids(self.vocabulary), strict=True))
         of_words = {key: number for key, number in ids.items() if not key.startswith(CHARACTERS)}
         inside = {key[len(CHARACTERS) :]: number for key, number in ids.items() if key.startswith(CHARACTERS)}
@@ -91,6 +96,7 @@ class Ngrams(keras.layers.Layer):
         distinct: bool = True,
         min_count: int = 1,
         min_character_count: int = 2,
+        **options: Any,
     ) -> Self:
         """Makes a tokenizer from the most frequent n-grams of `texts`; ties in the order of the code points.
 
@@ -105,21 +111,23 @@ class Ngrams(keras.layers.Layer):
             distinct: whether to give each n-gram of a text once.
             min_count: positive integer; rarer n-grams of words are left out.
             min_character_count: positive integer; rarer n-grams of characters are left out.
+            options: the layer's other ones.
         """
+        nfc = options.get("nfc", False)
         check_lengths(words, characters)
         texts = list(texts) if not isinstance(texts, (str, bytes)) else texts
 
         def of_words(text: tf.Tensor) -> tf.RaggedTensor:
-            return word_ngrams(split_words(text, lowercase), words)
+            return word_ngrams(split_words(text, lowercase, nfc), words)
 
         def inside(text: tf.Tensor) -> tf.RaggedTensor:
-            return character_ngrams(split_words(text, lowercase), *cast("Sequence[int]", characters))
+            return character_ngrams(split_words(text, lowercase, nfc), *cast("Sequence[int]", characters))
 
         vocabulary = count(texts, of_words, size - FIRST, min_count)
         room = size - FIRST - len(vocabulary)
         if characters and room:
             vocabulary += [CHARACTERS + run for run in count(texts, inside, room, min_character_count)]
-        return cls(vocabulary, max_tokens, words, characters, lowercase, distinct)
+        return cls(vocabulary, max_tokens, words, characters, lowercase, distinct, **options)
 
     @property
     def vocabulary_size(self) -> int:
@@ -127,7 +135,7 @@ class Ngrams(keras.layers.Layer):
         return len(self.vocabulary) + FIRST
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
-        words = split_words(text, self.lowercase)
+        words = split_words(text, self.lowercase, self.nfc)
         grams = word_ngrams(words, self.words)
         ids = grams.with_flat_values(self._words_table.lookup(grams.flat_values))
         if self.characters:
@@ -135,10 +143,12 @@ class Ngrams(keras.layers.Layer):
             inside = inside.with_flat_values(self._characters_table.lookup(inside.flat_values))
             ids = tf.concat([ids, inside], 1)
         ids = tf.ragged.boolean_mask(ids, ids > 0)
-        return normalize.pack(each_once(ids) if self.distinct else ids, self.max_tokens)
+        ids = each_once(ids) if self.distinct else ids
+        packed = normalize.pack(ids, self.max_tokens)
+        return {**packed, "truncated": ids.row_lengths() > self.max_tokens} if self.tell_truncated else packed
 
     def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens)
+        return token_specs(text, self.max_tokens, self.tell_truncated)
 
     def get_config(self) -> dict[str, Any]:
         own = {
@@ -148,6 +158,8 @@ class Ngrams(keras.layers.Layer):
             "characters": self.characters,
             "lowercase": self.lowercase,
             "distinct": self.distinct,
+            "nfc": self.nfc,
+            "tell_truncated": self.tell_truncated,
         }
         return {**super().get_config(), **own}
 

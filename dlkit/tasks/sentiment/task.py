@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from dlkit.classification import labels
 from dlkit.classification.metrics import score_multi, score_single
-from dlkit.columns import Text
+from dlkit.columns import Text, Truncated
 from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
@@ -16,19 +16,29 @@ from dlkit.lazy import keras, tf
 from dlkit.padding import Padding
 from dlkit.stages import Stages
 from dlkit.task import Task
+from dlkit.tasks.sentiment.text_rows import TextRows, chosen_tokens
 
 BAG = 16  # n-grams that the bag has room for, for each token
+CAREFUL: dict[str, Any] = {"nfc": True, "tell_truncated": True}  # options of tokenizers, which older models lack
 
 
 @dataclass(kw_only=True)
 class SentimentClassifier(Task):
     """Labels a text with a sentiment, or with any other set of labels, and a score."""
 
-    epochs: int = knob(3, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(64, "Rows per training step.", minimum=1)
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adam", "What updates the weights.")
-    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
-    schedule: Literal["constant", "cosine", "one_cycle"] = knob("constant", "How the learning rate moves.")
+    # The defaults of presets are those of the figures in `apps/sentiment.py` and `benchmarks/RESULTS.md`.
+    epochs: int = knob(3, "Passes over the training rows.", minimum=1, frozen=15)
+    batch_size: int = knob(64, "Rows per training step.", minimum=1, tuned=32)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adam", "What updates the weights.", tuned="adamw")
+    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0, tuned=1e-4, frozen=3e-4)
+    schedule: Literal["constant", "cosine", "one_cycle"] = knob(
+        "constant", "How the learning rate moves.", tuned="cosine", frozen="cosine"
+    )
+    warmup: float = knob(
+        0.0, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9, tuned=0.1
+    )
+    weight_decay: float = knob(0.0, "Decoupled weight decay of matrices and kernels.", minimum=0, tuned=0.01)
+    clip_norm: float = knob(0.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0, tuned=1.0)
     monitor: str = knob("accuracy", "The validation metric whose best epoch is kept, as in the history.")
     network: str = knob(
         "mlp",
@@ -36,7 +46,11 @@ class SentimentClassifier(Task):
         choices=("mlp", "cnn", "lstm", "gru", "transformer", "preset:"),
     )
     max_tokens: int = knob(64, "Longest text that the network reads, in tokens; the rest is cut.", minimum=3)
-    tokens: Literal["words", "characters", "wordpiece"] = knob("words", "What a token is; presets have their own.")
+    tokens: Literal["auto", "words", "characters", "wordpiece"] = knob(
+        "auto",
+        "What a token is: auto takes characters where most letters are of scripts without spaces (Thai, Chinese, "
+        "Japanese), else words; presets and mlp have their own.",
+    )
     vocabulary_file: str = knob("", "A BERT vocab.txt, for tokens=wordpiece.")
     vocabulary_size: int = knob(
         0, "Most tokens that are told apart; 0 for 200000 n-grams (mlp) or 20000 tokens (others).", minimum=0
@@ -45,7 +59,7 @@ class SentimentClassifier(Task):
     word_ngrams: int = knob(2, "Longest n-gram of words, for mlp.", minimum=1, maximum=5)
     character_ngrams: bool = knob(True, "N-grams of 3 to 5 characters inside words too, for mlp.")
     embedding: int = knob(128, "Width of the embeddings; 32 of it for mlp.", minimum=1)
-    dropout: float = knob(0.3, "Dropout; for mlp, of the n-grams too.", minimum=0, maximum=0.95)
+    dropout: float = knob(0.3, "Dropout; for mlp, of the n-grams too.", minimum=0, maximum=0.95, tuned=0.1, frozen=0.0)
     label_smoothing: float = knob(0.0, "Share of each target spread over all labels.", minimum=0, maximum=0.9)
     class_weights: str = knob("", '"balanced", or weights by label: "good=2,bad=0.5".')
     multi_label: bool = knob(False, "Each text carries any number of labels.")
@@ -54,8 +68,8 @@ class SentimentClassifier(Task):
 
     inputs = {"text": Text()}
     target = labels.SINGLE_TARGET
-    answer = labels.SINGLE_ANSWER
-    rows = labels.LabelRows
+    answer = {**labels.SINGLE_ANSWER, "truncated": Truncated()}
+    rows = TextRows
     padding = cast("Sequence[Padding]", (Padding(),))
     headline = "accuracy"
 
@@ -63,12 +77,14 @@ class SentimentClassifier(Task):
         super().__post_init__()
         self.labels_: list[str] = []
         self.class_weights_: list[float] = []
+        self.tokens_ = ""  # "words" or "characters", where the network reads either
         if self.network == "mlp":
             self.padding = ()  # a bag has no length to spare
         if self.network.startswith("preset:") and self.freeze == "backbone":
             self.frozen = ""  # its features are preprocessing then, and have no length either
         if self.multi_label:
-            self.target, self.answer, self.headline = labels.MULTI_TARGET, labels.MULTI_ANSWER, "micro_f1"
+            self.target, self.headline = labels.MULTI_TARGET, "micro_f1"
+            self.answer = {**labels.MULTI_ANSWER, "truncated": Truncated()}
         if self.tokens == "wordpiece" and not self.vocabulary_file and not self.network.startswith("preset:"):
             raise KnobError("`tokens=wordpiece` needs `vocabulary_file`: a vocab.txt with one piece a line.")
 
@@ -82,7 +98,8 @@ class SentimentClassifier(Task):
         return Stages(preprocess, network, postprocess)
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        tensors, holds = self.stages_.preprocess(features), labels.encode_labels(target["label"], self.labels_)
+        made, holds = self.stages_.preprocess(features), labels.encode_labels(target["label"], self.labels_)
+        tensors = {name: made[name] for name in self.stages_.network.input}
         if not self.class_weights:
             return tensors, {"logits": holds}
         return tensors, {"logits": holds}, labels.weigh_rows(holds, self.class_weights_)
@@ -130,7 +147,7 @@ class SentimentClassifier(Task):
         from dlkit.tasks.sentiment.preset import feature_classifier, layer_pools, preset_classifier
         from dlkit.text.preset import load_preset
 
-        tokenizer, backbone = load_preset(self.network.removeprefix("preset:"), self.max_tokens)
+        tokenizer, backbone = load_preset(self.network.removeprefix("preset:"), self.max_tokens, **CAREFUL)
         outputs = len(self.labels_)
         if self.freeze != "backbone":
             return _tokenized(tokenizer), preset_classifier(backbone, outputs, dropout=self.dropout)
@@ -169,6 +186,7 @@ class SentimentClassifier(Task):
             words=self.word_ngrams,
             characters=(3, 5) if self.character_ngrams else None,
             lowercase=self.lowercase,
+            **CAREFUL,
         )
         network = text_mlp(
             bag.max_tokens,
@@ -182,26 +200,28 @@ class SentimentClassifier(Task):
         return _tokenized(bag), network
 
     def _tokenizer(self, texts: list[str]) -> Any:
-        if self.tokens == "characters":
-            from dlkit.tasks.sentiment.characters import Characters
+        from dlkit.tasks.sentiment.characters import Characters
+        from dlkit.text.words import Words
 
-            return Characters.learn(texts, self.vocabulary_size or 20_000, self.max_tokens, lowercase=self.lowercase)
         if self.tokens == "wordpiece":
             from dlkit.text.vocabulary import read_vocabulary
             from dlkit.text.wordpiece import WordPiece
 
-            return WordPiece(read_vocabulary(self.vocabulary_file), self.max_tokens, lowercase=self.lowercase)
-        from dlkit.text.words import Words
-
-        return Words.learn(texts, self.vocabulary_size or 20_000, self.max_tokens, lowercase=self.lowercase)
+            vocabulary = read_vocabulary(self.vocabulary_file)
+            return WordPiece(vocabulary, self.max_tokens, lowercase=self.lowercase, **CAREFUL)
+        self.tokens_ = chosen_tokens(texts) if self.tokens == "auto" else self.tokens
+        kind = Characters if self.tokens_ == "characters" else Words
+        size = self.vocabulary_size or 20_000
+        return kind.learn(texts, size, self.max_tokens, lowercase=self.lowercase, **CAREFUL)
 
 
 def _tokenized(tokenizer: keras.layers.Layer, encoder: keras.Model | None = None) -> keras.Model:
     text = keras.Input((), dtype="string", name="text")
     tokens = tokenizer(text)
+    truncated = tokens.pop("truncated")
     if encoder is not None:
         tokens = encoder(tokens)
-    return keras.Model({"text": text}, tokens, name="preprocess")
+    return keras.Model({"text": text}, {**tokens, "truncated": truncated}, name="preprocess")
 
 
 def _score_of(label: str, answer: Mapping[str, Any]) -> float:

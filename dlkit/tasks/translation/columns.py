@@ -1,8 +1,8 @@
-"""The column of a side of a translation: a text that the formats of translations hold."""
+"""Columns of translations: a text that their formats hold, and why a written one ended."""
 
 from __future__ import annotations
 
-from dlkit.columns import Text
+from dlkit.columns import Label, Text
 
 
 class Side(Text):
@@ -10,3 +10,7 @@ class Side(Text):
 
     kind = "text"
     reader = "dlkit.tasks.translation.readers"
+
+
+class FinishReason(Label):
+    """Why the text ends: `stop` where it was ended, `length` where the most tokens were written before."""

@@ -47,7 +47,7 @@ def translation_preset(name_or_folder: str, max_tokens: int) -> tuple[keras.Mode
     )
     inputs = {"token_ids": token_ids, "padding_mask": padding_mask, "decoder_ids": decoder_ids}
     network = keras.Model(inputs, {"logits": ids(logits, reverse=True)}, name="translation_preset")
-    split = Subwords(pieces, max_tokens, byte_ids=False, name="split")
+    split = Subwords(pieces, max_tokens, byte_ids=False, nfc=True, name="split")
     return network, split, JoinSubwords(pieces, byte_ids=False, name="join")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dlkit.errors import DlkitError
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
+from dlkit.text.compose import compose_text
 from dlkit.text.vocabulary import COUNTING_BATCH, check_tokenizer, lookup_table
 from dlkit.text.wordpiece import longest_piece, pieces_of
 
@@ -15,17 +16,20 @@ PADDING, START, END = 0, 1, 2
 BYTE = 3  # id of the byte 0; the other bytes follow
 PIECE = BYTE + 256  # id of a vocabulary's first piece
 BREAK = b"\xff"  # stands in no UTF-8
+SHRINKS = 3  # times that a text has fewer bytes once it is composed, at most (Unicode Standard Annex 15)
 # Letters with their marks, digits one by one, other signs, each with the space before it; further white space alone.
 WORD = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\t-\r \p{L}\p{M}\p{N}]+|[\t-\r ]"
 
 
-def split(text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
+def split(text: tf.Tensor | Sequence[str], nothing_of_nothing: bool = False) -> tf.RaggedTensor:
     """Words of texts, each with the space before it: (batch,) string -> (batch, (words)) ragged string.
 
-    The words of a row, joined, are the row with a space before it; invalid UTF-8 reads as U+FFFD.
+    The words of a row, joined, are the row with a space before it; invalid UTF-8 reads as U+FFFD. An empty row has no
+    words with `nothing_of_nothing`, else it has the space.
     """
     text = tf.strings.unicode_transcode(tf.convert_to_tensor(text, tf.string), "UTF-8", "UTF-8")
-    marked = tf.strings.regex_replace(tf.strings.join([" ", text]), f"({WORD})", BREAK + rb"\1")
+    space = tf.where(text == "", "", " ") if nothing_of_nothing else " "
+    marked = tf.strings.regex_replace(tf.strings.join([space, text]), f"({WORD})", BREAK + rb"\1")
     return tf.strings.split(marked, BREAK)[:, 1:]
 
 
@@ -72,7 +76,7 @@ class Subwords(keras.layers.Layer):
     A word takes the space before it along; from its begin on, each piece is the longest one that fits. That reads a
     vocabulary of byte-pair encoding otherwise than by its merges, at no loss of quality (Uzan et al., 2024,
     arXiv:2403.01289). Case, accents, spaces and line ends are kept, and all 256 bytes have ids: there is no unknown
-    token, and `JoinSubwords` gives back every text.
+    token, and `JoinSubwords` gives back every text, with `nfc` every composed one without blanks at its end.
 
     Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, 0 padding, 1 the
     start token, which no text has, 2 the end, 3 to 258 bytes, 259 and up the pieces; `padding_mask`: (batch,
@@ -83,16 +87,18 @@ class Subwords(keras.layers.Layer):
         max_tokens: integer, 2 or more, the width of the answer.
         byte_ids: False for a vocabulary from elsewhere: `pieces` are then what the ids from 3 on spell, their bytes
             read as Latin-1, empty for nothing. Bytes that no piece spells get the first id that spells nothing.
+        nfc: whether to compose characters (Unicode's NFC), and drop blanks at the end of a text, first. Blanks alone
+            are nothing then but the end.
     """
 
-    def __init__(self, pieces: Sequence[str], max_tokens: int, byte_ids: bool = True, **kwargs: Any):
+    def __init__(self, pieces: Sequence[str], max_tokens: int, byte_ids: bool = True, nfc: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         check_tokenizer(pieces if byte_ids else ["any"], max_tokens)
         if max_tokens < 2:
             raise ValueError(f"`max_tokens` must be 2 or more: text, end. Received: max_tokens={max_tokens}.")
         self.pieces = list(pieces)
         self.max_tokens = max_tokens
-        self.byte_ids = byte_ids
+        self.byte_ids, self.nfc = byte_ids, nfc
         ids = _ids_of(spelling(self.pieces, byte_ids))
         self._longest = max(map(len, ids))
         self._table = lookup_table(ids, ids.values())
@@ -106,9 +112,13 @@ class Subwords(keras.layers.Layer):
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         room = self.max_tokens - 1
+        text = tf.convert_to_tensor(text, tf.string)
         # So many bytes hold more tokens than there is room for: the rest is never reached.
-        text = tf.strings.substr(tf.convert_to_tensor(text, tf.string), 0, (room + 2) * self._longest)
-        words = split(text)[:, : room + 1]
+        enough = (room + 2) * self._longest
+        if self.nfc:
+            text = compose_text(tf.strings.substr(normalize.strip_end(text), 0, SHRINKS * enough))
+        text = tf.strings.substr(text, 0, enough)
+        words = split(text, self.nfc)[:, : room + 1]
         ids, counts = pieces_of(words.flat_values, self._table, self._cut)
         tokens = tf.RaggedTensor.from_nested_row_lengths(
             ids, [words.row_lengths(), tf.cast(counts, tf.int64)], validate=False
@@ -145,7 +155,7 @@ class Subwords(keras.layers.Layer):
         }
 
     def get_config(self) -> dict[str, Any]:
-        own = {"pieces": self.pieces, "max_tokens": self.max_tokens, "byte_ids": self.byte_ids}
+        own = {"pieces": self.pieces, "max_tokens": self.max_tokens, "byte_ids": self.byte_ids, "nfc": self.nfc}
         return {**super().get_config(), **own}
 
 

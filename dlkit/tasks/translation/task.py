@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlkit.columns import Flag, Score, Text, tensor_specs
+from dlkit.columns import Score, Text, Truncated, tensor_specs
 from dlkit.data.table import Table
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
@@ -13,7 +14,7 @@ from dlkit.padding import Padding
 from dlkit.rows import LENGTH
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.translation.columns import Side
+from dlkit.tasks.translation.columns import FinishReason, Side
 from dlkit.tasks.translation.pairs import PairRows, check_reasons
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ ROUND = 4  # lengths of batches are multiples of it: each is a plan of its own f
 class Translator(Task):
     """Translates a text, or turns it into another one in any way that pairs of texts show."""
 
-    epochs: int = knob(20, "Passes over the training rows.", minimum=1)
+    # Those of presets are what their authors tune with; there are no figures of them.
+    epochs: int = knob(20, "Passes over the training rows.", minimum=1, tuned=3)
     batch_size: int = knob(32, "Rows per training step.", minimum=1)
+    learning_rate: float = knob(1e-3, "The peak learning rate.", minimum=0, tuned=1e-4)
     warmup: float = knob(0.05, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
     clip_norm: float = knob(1.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
     network: str = knob(
@@ -55,7 +58,7 @@ class Translator(Task):
 
     inputs = {"source": Side()}
     target = {"target": Side(), "source": Side()}  # the source too: `score` compares with it
-    answer = {"translation": Text(), "score": Score(), "truncated": Flag()}
+    answer = {"translation": Text(), "score": Score(), "truncated": Truncated(), "finish_reason": FinishReason()}
     rows = PairRows
     padding = (
         Padding("token_ids", ("token_ids", "padding_mask"), ROUND),
@@ -80,7 +83,15 @@ class Translator(Task):
             "padding_mask": keras.Input((self.max_tokens,), dtype="bool", name="padding_mask"),
         }
         written = keras.Input((None,), dtype="int32", name="written_ids")
-        write = WriteTokens(network, self.max_tokens, self.beam_width, self.length_penalty, name="write")
+        write = WriteTokens(
+            network,
+            self.max_tokens,
+            self.beam_width,
+            self.length_penalty,
+            nothing_of_nothing=True,
+            tell_finish=True,
+            name="write",
+        )
         return Stages(
             preprocess=keras.Model({"source": source}, split(source), name="preprocess"),
             network=network,
@@ -131,8 +142,8 @@ class Translator(Task):
                 tensors["length_penalty"],
                 draw=draw,
             )
-            text = join({"written_ids": written["written_ids"]}, training=False)["translation"]
-            return {"translation": text, "score": written["score"], "truncated": read["truncated"]}
+            made = {**read, **written, **join({"written_ids": written["written_ids"]}, training=False)}
+            return {name: made[name] for name in self.answer}
 
         columns = {**self.inputs, **request_columns(self)}
         return [Signature("generate", generate, tensor_specs(columns), example=self._example, columns=columns)]
@@ -188,8 +199,8 @@ class Translator(Task):
         from dlkit.tasks.translation.subwords import JoinSubwords, Subwords, learn_pieces
 
         texts = [text.decode() for name in self.target for text in examples.raw_column(name, self.target[name])]
-        pieces = learn_pieces(texts, self.vocabulary_size)
-        split, join = Subwords(pieces, self.max_tokens, name="split"), JoinSubwords(pieces, name="join")
+        pieces = learn_pieces([unicodedata.normalize("NFC", text) for text in texts], self.vocabulary_size)
+        split, join = Subwords(pieces, self.max_tokens, nfc=True, name="split"), JoinSubwords(pieces, name="join")
         size: dict[str, Any] = {"width": self.width, "blocks": self.blocks, "dropout": self.dropout}
         if self.network == "gru":
             return translation_gru(split.vocabulary_size, attention=self.attention, **size), split, join

@@ -33,21 +33,32 @@ class WriteTokens(keras.layers.Layer):
 
     Call with `token_ids`, (batch, read) int32, and `padding_mask`, (batch, read) bool. Returns a dict of `written_ids`:
     (batch, written) int32, the end and then 0 after each row's; `score`: (batch,) float32, the geometric mean of its
-    tokens' probabilities, the end included.
+    tokens' probabilities, the end included; and, if asked, `finish_reason`: (batch,) string, "stop" where a row's end
+    was written, "length" where its most tokens were before.
 
     Args:
         network: as `translation_transformer` gives it.
         max_tokens: the most tokens to write, the end included.
         beam_width: integer, 1 to 16.
         length_penalty: float; above 0 it favours longer answers.
+        nothing_of_nothing: whether a source of the end token alone is answered by nothing, with a score of 1.
+        tell_finish: whether to give `finish_reason`.
     """
 
     def __init__(
-        self, network: keras.Model, max_tokens: int, beam_width: int = 1, length_penalty: float = 1.0, **kwargs: Any
+        self,
+        network: keras.Model,
+        max_tokens: int,
+        beam_width: int = 1,
+        length_penalty: float = 1.0,
+        nothing_of_nothing: bool = False,
+        tell_finish: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.network, self.max_tokens = network, max_tokens
         self.beam_width, self.length_penalty = beam_width, length_penalty
+        self.nothing_of_nothing, self.tell_finish = nothing_of_nothing, tell_finish
 
     def call(self, token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = tf.shape(token_ids)[0]
@@ -106,15 +117,25 @@ class WriteTokens(keras.layers.Layer):
             return (_advanced(state, log_probs, kept, limit, width, penalty),)
 
         start = _started(rows, beams, grown)
+        if self.nothing_of_nothing:
+            start = start._replace(done=token_ids[:, 0] == END)
         (state,) = tf.while_loop(going, body, (start,), shape_invariants=(_shapes(beams, stepper.shapes()),))
         score = tf.exp(state.best_log_prob / tf.cast(tf.maximum(state.best_length, 1), tf.float32))
-        return {"written_ids": state.best, "score": score}
+        written = {"written_ids": state.best, "score": score}
+        if not self.tell_finish:
+            return written
+        stopped = tf.reduce_any(state.best == END, axis=1) | start.done
+        return {**written, "finish_reason": tf.where(stopped, "stop", "length")}
 
     def compute_output_spec(
         self, token_ids: keras.KerasTensor, padding_mask: keras.KerasTensor
     ) -> dict[str, keras.KerasTensor]:
         rows = token_ids.shape[0]
-        return {"written_ids": keras.KerasTensor((rows, None), "int32"), "score": keras.KerasTensor((rows,), "float32")}
+        specs = {
+            "written_ids": keras.KerasTensor((rows, None), "int32"),
+            "score": keras.KerasTensor((rows,), "float32"),
+        }
+        return {**specs, "finish_reason": keras.KerasTensor((rows,), "string")} if self.tell_finish else specs
 
     def get_config(self) -> dict[str, Any]:
         own = {
@@ -122,6 +143,8 @@ class WriteTokens(keras.layers.Layer):
             "max_tokens": self.max_tokens,
             "beam_width": self.beam_width,
             "length_penalty": self.length_penalty,
+            "nothing_of_nothing": self.nothing_of_nothing,
+            "tell_finish": self.tell_finish,
         }
         return {**super().get_config(), **own}
 
