@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from dlkit.columns import Label, Labels
+from dlkit.data.reading import Options
 from dlkit.data.split import split
 from dlkit.data.table import Table
 
@@ -53,10 +54,16 @@ class Rows:
 
     @classmethod
     def split(
-        cls, task: Any, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+        cls,
+        task: Any,
+        data: Any,
+        *,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
     ) -> tuple[Any, Any]:
         """A source to train on and one to test on; see `dlkit.split`. Raises DataError where there are too few rows."""
-        rows = task.read(data, columns=columns, data_dir=data_dir)
+        rows = task.read(data, columns=columns, data_dir=data_dir, **options)
         return split(rows.table, TEST, task.seed, by=rows._label())
 
     def hold_out(self, share: float) -> tuple[Self, Self | None]:

@@ -13,6 +13,7 @@ import numpy as np
 from dlkit.columns import Column, Image, Labels
 from dlkit.data.delimited import read_delimited
 from dlkit.data.match import by_kind, match_names
+from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
@@ -35,19 +36,26 @@ class BoxedImage:
         where: what a message calls it.
         boxes: ymin, xmin, ymax, xmax and 1 for a crowd (else 0) of each object, in pixels or in shares of the image.
         labels: the name of each object's class.
+        empty: what is said of the boxes without an area, which are left out.
     """
 
     image: Path
     where: str
     boxes: list[tuple[float, ...]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
 
     def add(self, box: Sequence[float], label: str, place: str, *, crowd: bool = False) -> None:
-        """Adds an object. Raises DataError, which names `place`, for an empty or inverted box."""
+        """Adds an object, but one without an area. Raises DataError, which names `place`, for an inverted box."""
         ymin, xmin, ymax, xmax = box
+        if (ymin == ymax and xmin <= xmax) or (xmin == xmax and ymin <= ymax):
+            self.empty.append(
+                f"{place}: the box of {label!r} is empty: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}."
+            )
+            return
         if not (ymin < ymax and xmin < xmax and math.isfinite(ymin + xmin + ymax + xmax)):
             raise DataError(
-                f"{place}: the box is empty, inverted or not finite: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, "
+                f"{place}: the box is inverted or not finite: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, "
                 f"ymax {ymax:g}. Expected xmin < xmax and ymin < ymax. Correct it, or leave it out."
             )
         self.boxes.append((ymin, xmin, ymax, xmax, float(crowd)))
@@ -74,11 +82,21 @@ def box_table(
     source: str,
     images: Sequence[BoxedImage],
     columns: Mapping[str, Column],
+    how: Reading,
     classes: Sequence[str] = (),
     *,
     relative: bool = False,
 ) -> Table:
-    """The wanted columns of images with boxes; `relative` boxes are shares of the image."""
+    """The wanted columns of images with boxes; `relative` boxes are shares of the image.
+
+    Raises:
+        DataError: most boxes have no area; or one, where bad records are errors.
+    """
+    empty = [reason for image in images for reason in image.empty]
+    total = len(empty) + sum(len(image.boxes) for image in images)
+    if len(empty) > total / 2:
+        raise DataError(f"{source}: {len(empty)} of {total} boxes are empty. The first: {empty[0]}")
+    remarks = left_out(empty, total, "boxes", how.strict)
     boxes = [
         RelativeBoxes(image.image, image.boxes) if relative else np.array(image.boxes, np.float32).reshape(-1, 5)
         for image in images
@@ -88,7 +106,7 @@ def box_table(
         Boxes: boxes,
         Labels: [image.labels for image in images],
     }
-    return Table(source, by_kind(columns, held, source), lambda row: images[row].where, classes)
+    return Table(source, by_kind(columns, held, source), lambda row: images[row].where, classes, remarks)
 
 
 def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
@@ -112,7 +130,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _ALSO = {Image: ("image", "file_name", "filename", "image_path"), Labels: ("label", "labels", "class")}
 
 
-def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
+def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     """One row an image, in the order in which they first appear; a row of the file whose box is blank has no object.
 
     Boxes are in pixels. The files' names may also stand in `file_name`, `filename` or `image_path`, the labels in
@@ -126,9 +144,11 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], rename
         name: names for name, column in roles.items() for kind, names in _ALSO.items() if isinstance(column, kind)
     }
     wanted = roles | dict.fromkeys(_CORNERS, Boxes())
-    cells, where = read_delimited(
-        path, source, lambda found, hint: match_names(wanted, found, rename, source, also=also, hint=hint)
-    )
+
+    def choose(found: Sequence[str], hint: str) -> dict[str, str]:
+        return match_names(wanted, found, how.rename, source, also=also, hint=hint)
+
+    cells, where, remarks = read_delimited(path, source, choose, how)
     image, label = (next((cells[n] for n in roles if isinstance(roles[n], kind)), None) for kind in (Image, Labels))
     if image is None:
         raise DataError(f"{source} holds boxes of images, but no image is wanted. Wanted: {', '.join(columns)}.")
@@ -146,7 +166,9 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], rename
             raise DataError(f"{place}: the box has no label. Fill it, or leave the row out.")
         if box is not None:
             boxed.add(box, named, place)
-    return box_table(source, list(images.values()), columns)
+    table = box_table(source, list(images.values()), columns, how)
+    table.remarks = [*remarks, *table.remarks]
+    return table
 
 
 def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | None:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from dlkit.columns import Column, Image
 from dlkit.data.bytes import read_text
 from dlkit.data.match import quoted
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
@@ -26,7 +27,9 @@ def is_voc(folder: Path) -> bool:
     return any(next((folder / name).glob("*.xml"), None) is not None for name in _ANNOTATIONS)
 
 
-def read_voc(folder: Path, source: str, columns: Mapping[str, Column], stems: list[str] | None = None) -> Table:
+def read_voc(
+    folder: Path, source: str, columns: Mapping[str, Column], how: Reading, stems: list[str] | None = None
+) -> Table:
     """One row an xml file, in sorted order, or in the order of `stems`; one without objects is a negative.
 
     Images lie in `JPEGImages/` or `images/`. Coordinates are taken as they stand, as torchvision, KerasCV and TFDS do:
@@ -41,10 +44,10 @@ def read_voc(folder: Path, source: str, columns: Mapping[str, Column], stems: li
     if not places:
         raise DataError(f"{source}: no folder of images beside {annotations.name}/. Expected {_IMAGES[0]}/.")
     files = sorted(annotations.glob("*.xml")) if stems is None else [annotations / f"{stem}.xml" for stem in stems]
-    return box_table(source, [_image(file, places[0]) for file in files], columns)
+    return box_table(source, [_image(file, places[0]) for file in files], columns, how)
 
 
-def read_voc_list(path: Path, source: str, columns: Mapping[str, Column]) -> Table:
+def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     """The images that a list names, one a line: `VOC2012/ImageSets/Main/train.txt`."""
     folder = path.absolute().parent.parent.parent
     if not is_voc(folder):
@@ -52,7 +55,9 @@ def read_voc_list(path: Path, source: str, columns: Mapping[str, Column]) -> Tab
             f"{source}: expected a list in a folder of Pascal VOC, FOLDER/ImageSets/Main/NAME.txt, beside "
             f"FOLDER/Annotations/*.xml. Looked in {folder}."
         )
-    return read_voc(folder, source, columns, [line.split()[0] for line in read_text(path, source).splitlines() if line])
+    return read_voc(
+        folder, source, columns, how, [line.split()[0] for line in read_text(path, source).splitlines() if line]
+    )
 
 
 def _image(file: Path, images: Path) -> BoxedImage:

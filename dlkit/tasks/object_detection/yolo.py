@@ -8,6 +8,7 @@ from pathlib import Path
 from dlkit.columns import Column, Image
 from dlkit.data.bytes import decode, read_text
 from dlkit.data.listing import files_in
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
@@ -29,7 +30,7 @@ def find_yolo(folder: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Column]) -> Table:
+def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     """One row an image, in sorted order. An image without a file of labels, or with an empty one, is a negative.
 
     A line is `class x_centre y_centre width height` in shares of the image; the outline of YOLO's segmentation, `class
@@ -54,9 +55,12 @@ def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Colu
             _read_labels(text, names, row)
         boxed.append(row)
     alone = [file for file in files_in(labels, (".txt",))[0] if file not in used and file.name not in _LISTS]
-    table = box_table(source, boxed, columns, tuple(names.values()), relative=True)
+    table = box_table(source, boxed, columns, how, tuple(names.values()), relative=True)
     if alone:
-        table.remarks = [f"passed over {len(alone)} files of labels without an image, {alone[0]} for one"]
+        table.remarks = [
+            *table.remarks,
+            f"passed over {len(alone)} files of labels without an image, {alone[0]} for one",
+        ]
     return table
 
 
