@@ -199,11 +199,11 @@ class Label(Column):
         """Refuses lists of labels, as Python and JSON write them, and texts that join labels of other rows."""
         if _texts_among(values):
             refuse_lists((value if isinstance(value, str) else "" for value in values), where)
-        return values, []
+        return [_composed(value) for value in values] if _texts_among(values, bytes) else values, []
 
     def raw(self, value: Any) -> bytes:
-        if isinstance(value, bytes):
-            value = Text().raw(value).decode()
+        if isinstance(value, bytes):  # as it is: as a model spells it that was trained before
+            return Text().raw(value)
         if isinstance(value, (bool, np.bool_)):
             return str(bool(value)).lower().encode()
         if isinstance(value, (str, int, np.integer)):
@@ -227,7 +227,9 @@ class Labels(Column):
     def settle(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
         """Texts as lists of labels, all of them parted by the same."""
         if not _texts_among(values):
-            return values, []
+            composed = (isinstance(value, (list, tuple)) and _texts_among(value, bytes) for value in values)
+            lists = [[*map(_composed, value)] if of else value for value, of in zip(values, composed, strict=True)]
+            return lists, []
         made, remarks = split_cells([value if isinstance(value, str) else "" for value in values], where)
         return [of if isinstance(value, str) else value for value, of in zip(values, made, strict=True)], remarks
 
@@ -352,10 +354,18 @@ def comma_hint(value: Any) -> str:
     return " Write a decimal point instead of the comma." if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) else ""
 
 
-def _texts_among(values: Any) -> bool:
-    if isinstance(values, np.ndarray):
-        return values.dtype.kind in "UO" and values.ndim == 1
-    return any(isinstance(value, str) for value in values)
+def _texts_among(values: Any, kind: type = str) -> bool:
+    if isinstance(values, np.ndarray) and (values.dtype.kind not in "UOS" or values.ndim != 1):
+        return False
+    return any(isinstance(value, kind) for value in values)
+
+
+def _composed(value: Any) -> Any:
+    """A label in bytes in Unicode's form NFC; what is not UTF-8, or something else, as it is."""
+    try:
+        return unicodedata.normalize("NFC", value.decode()).encode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 def file_bytes(path: Any, kind: str) -> bytes:

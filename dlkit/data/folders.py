@@ -9,7 +9,7 @@ from typing import Any
 
 from dlkit.columns import Column, Image, Label, Labels
 from dlkit.data.files import read_file
-from dlkit.data.listing import SPLITS, count_files, entries_of, files_in
+from dlkit.data.listing import KINDS, SPLITS, count_files, entries_of, files_in, name_one
 from dlkit.data.match import quoted
 from dlkit.data.reader import readers_of
 from dlkit.data.reading import Reading, left_out
@@ -104,10 +104,15 @@ def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[
             f"{source} has no class folders; it holds {state}. Expected a folder for each class: {example}, "
             "or a table labels.csv beside the files."
         )
-    if {folder.name.lower() for folder in folders} <= SPLITS:
+    named = [folder for folder in folders if folder.name.lower() in SPLITS | KINDS]
+    if named:
+        splits = [folder for folder in named if folder.name.lower() in SPLITS]
+        kind = "splits" if splits else "kinds of files"
+        cure = name_one([Path(source) / folder.name for folder in splits]) if splits else f"Expected {example}."
         raise DataError(
-            f"{source} holds the splits {quoted(folder.name for folder in folders)}, not classes. Name one "
-            f"of them: {source.rstrip('/')}/{folders[0].name}."
+            f"{source} holds {kind}, not classes: {quoted(folder.name for folder in named)} among "
+            f"{quoted(folder.name for folder in folders)}. {cure} Where it is a class, give it another name, or list "
+            "the files in a table labels.csv."
         )
     # Files beside the class folders have no label: they count as passed over, whatever their kind.
     skipped = collections.Counter(entry.suffix.lower() for entry in entries_of(path) if not entry.is_dir())

@@ -13,13 +13,13 @@ from dlkit.data.json_rows import read_json
 from dlkit.data.memory import as_columns
 from dlkit.data.npz import names_in
 from dlkit.data.parquet import read_parquet
-from dlkit.data.reading import Reading
+from dlkit.data.reading import PLAIN, Reading
 from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import sources_in
 from dlkit.data.table import Table
 
 
-def header_of(source: Any, how: Reading) -> list[str]:
+def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
     """The names of a source's columns, in its order; none of a source whose columns have no names.
 
     Of several files those of the first.

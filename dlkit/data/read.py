@@ -21,7 +21,7 @@ from dlkit.data.bytes import kind_of
 from dlkit.data.files import read_file
 from dlkit.data.folders import read_folder
 from dlkit.data.header import header_of
-from dlkit.data.match import quoted
+from dlkit.data.match import nfc, quoted
 from dlkit.data.memory import as_columns, read_memory, with_index
 from dlkit.data.npz import read_npz
 from dlkit.data.reader import readers_of
@@ -106,7 +106,7 @@ def read_as(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     if spread:
         return _from_flags(source, columns, how, spread)
     table = _table(source, columns, how)
-    table.strict = how.strict
+    table.strict, table.classes = how.strict, tuple(map(nfc, table.classes))
     _check_lengths(table)
     for name, column in columns.items():
         if name not in table.columns:

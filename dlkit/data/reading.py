@@ -65,6 +65,9 @@ class Reading:
             raise DataError(f"`max_rows` must be at least 1. Received: {self.max_rows}.")
 
 
+PLAIN = Reading()
+
+
 def left_out(reasons: Sequence[str], total: int, kind: str, strict: bool) -> list[str]:
     """The remark on bad records, which are counted and of which the first are named; none where there are none.
 

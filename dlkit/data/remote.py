@@ -37,10 +37,8 @@ def fetched(source: str) -> Iterator[Path]:
     name = address.partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2]
     with tempfile.TemporaryDirectory(prefix="dlkit-") as folder:
         path = Path(folder) / name
-        with (
-            (_web if protocol in ("http", "https") else _file_system)(address, protocol) as file,
-            path.open("wb") as to,
-        ):
+        opened = _web(address) if protocol in ("http", "https") else _file_system(address, protocol)
+        with opened as file, path.open("wb") as to:
             try:
                 shutil.copyfileobj(file, to)
             except (OSError, EOFError) as error:

@@ -24,7 +24,7 @@ def sources_in(source: Any) -> list[Any] | None:
     if not isinstance(source, (str, os.PathLike)):
         return None
     text = os.fspath(source)
-    if "://" in text or not glob.has_magic(text):
+    if text.startswith("tfds:") or "://" in text or not glob.has_magic(text):
         return None
     path = Path(text).expanduser()
     try:

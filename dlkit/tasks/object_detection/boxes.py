@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlkit.classification.labels import respelled
 from dlkit.columns import Column, Image, Labels
 from dlkit.data.delimited import read_delimited
-from dlkit.data.match import by_kind, match_names
+from dlkit.data.match import by_kind, match_names, nfc
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
@@ -36,7 +37,7 @@ class BoxedImage:
         where: what a message calls it.
         boxes: ymin, xmin, ymax, xmax and 1 for a crowd (else 0) of each object, in pixels or in shares of the image.
         labels: the name of each object's class.
-        empty: what is said of the boxes without an area, which are left out.
+        empty, inverted: what is said of the boxes without an area, and of those that are none; both are left out.
     """
 
     image: Path
@@ -44,9 +45,10 @@ class BoxedImage:
     boxes: list[tuple[float, ...]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    inverted: list[str] = field(default_factory=list)
 
     def add(self, box: Sequence[float], label: str, place: str, *, crowd: bool = False) -> None:
-        """Adds an object, but one without an area. Raises DataError, which names `place`, for an inverted box."""
+        """Adds an object, or what is said of one without an area or with an inverted box."""
         ymin, xmin, ymax, xmax = box
         if (ymin == ymax and xmin <= xmax) or (xmin == xmax and ymin <= ymax):
             self.empty.append(
@@ -54,10 +56,11 @@ class BoxedImage:
             )
             return
         if not (ymin < ymax and xmin < xmax and math.isfinite(ymin + xmin + ymax + xmax)):
-            raise DataError(
+            self.inverted.append(
                 f"{place}: the box is inverted or not finite: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, "
                 f"ymax {ymax:g}. Expected xmin < xmax and ymin < ymax. Correct it, or leave it out."
             )
+            return
         self.boxes.append((ymin, xmin, ymax, xmax, float(crowd)))
         self.labels.append(label)
 
@@ -90,13 +93,17 @@ def box_table(
     """The wanted columns of images with boxes; `relative` boxes are shares of the image.
 
     Raises:
-        DataError: most boxes have no area; or one, where bad records are errors.
+        DataError: more than half of the boxes have no area, or a tenth is inverted, so that the numbers must mean
+            something else; or one is, where bad records are errors.
     """
     empty = [reason for image in images for reason in image.empty]
-    total = len(empty) + sum(len(image.boxes) for image in images)
+    inverted = [reason for image in images for reason in image.inverted]
+    total = len(empty) + len(inverted) + sum(len(image.boxes) for image in images)
+    if len(inverted) > total / 10:
+        raise DataError(inverted[0])
     if len(empty) > total / 2:
         raise DataError(f"{source}: {len(empty)} of {total} boxes are empty. The first: {empty[0]}")
-    remarks = left_out(empty, total, "boxes", how.strict)
+    remarks = left_out([*inverted, *empty], total, "boxes", how.strict)
     boxes = [
         RelativeBoxes(image.image, image.boxes) if relative else np.array(image.boxes, np.float32).reshape(-1, 5)
         for image in images
@@ -110,11 +117,15 @@ def box_table(
 
 
 def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
-    """Raises DataError for a row with another number of labels than of boxes."""
+    """Leaves out boxes without an area. Raises DataError for a row with another number of labels than of boxes."""
     boxes, labels = ([name for name, column in columns.items() if isinstance(column, kind)] for kind in (Boxes, Labels))
     if len(boxes) != 1 or len(labels) != 1:
         return
+    rows: dict[str, list[Any]] = {boxes[0]: [], labels[0]: []}
+    reasons, total = list[str](), 0
     for row, (some, names) in enumerate(zip(table.columns[boxes[0]], table.columns[labels[0]], strict=True)):
+        rows[boxes[0]].append(some)
+        rows[labels[0]].append(names)
         try:
             named = len(Labels().raw(names))
         except (TypeError, DataError):  # no lists at all: the columns have the words for it
@@ -124,6 +135,33 @@ def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
                 f"{table.where(row)}: {len(some)} boxes in {boxes[0]!r}, {named} labels in {labels[0]!r}. "
                 "Each box needs one label."
             )
+        total += named
+        keep = _with_area(some)
+        if not all(keep):
+            where = table.where(row)
+            reasons += [f"{where}: box {place} is empty." for place, there in enumerate(keep) if not there]
+            rows[boxes[0]][-1] = [box for box, there in zip(some, keep, strict=True) if there]
+            rows[labels[0]][-1] = [name for name, there in zip(Labels().raw(names), keep, strict=True) if there]
+    if not reasons:
+        return
+    if len(reasons) > total / 2:
+        raise DataError(f"{table.source}: {len(reasons)} of {total} boxes are empty. The first: {reasons[0]}")
+    table.columns = {**table.columns, **rows}
+    table.remarks = [*table.remarks, *left_out(reasons, total, "boxes", table.strict)]
+
+
+def _with_area(boxes: Any) -> list[bool]:
+    """Which boxes have an area, or are none that the column takes: it says so better."""
+    if isinstance(boxes, RelativeBoxes):
+        return [True]
+    try:
+        corners = np.asarray(boxes, np.float64).reshape(len(boxes), -1)
+    except (TypeError, ValueError):
+        return [True]
+    if not len(corners) or corners.shape[1] not in (4, 5):
+        return [True]
+    high, wide = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
+    return (~(((high == 0) & (wide >= 0)) | ((wide == 0) & (high >= 0)))).tolist()
 
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -187,12 +225,18 @@ class ObjectRows(Rows):
 
     task: ObjectDetector
 
+    def encoded(self) -> Table:
+        return respelled(self.table, "labels", self.task.target["labels"], self.task.labels_)
+
+    def evaluated(self) -> Table:
+        return self.encoded()
+
     def check(self) -> None:
-        known = self.task.labels_
+        known, spelled = self.task.labels_, set(map(nfc, self.task.labels_))
         for row, labels in enumerate(self.table.raw_column("labels", self.task.target["labels"])):
             for label in labels:
                 name = label.decode()
-                if name not in known:
+                if nfc(name) not in spelled:
                     raise DataError(
                         f"{self.table.where(row)}: the label {name!r} was never seen in training. "
                         f"{nearest(name, known)}"

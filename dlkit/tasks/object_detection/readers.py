@@ -21,7 +21,7 @@ from dlkit.errors import DataError
 from dlkit.tasks.object_detection.boxes import BoxedImage, RelativeBoxes, box_table, check_objects, read_box_rows
 from dlkit.tasks.object_detection.columns import Boxes
 from dlkit.tasks.object_detection.voc import is_voc, read_voc, read_voc_list
-from dlkit.tasks.object_detection.yolo import find_yolo, read_yolo
+from dlkit.tasks.object_detection.yolo import explain_yaml, find_yolo, read_yolo
 from dlkit.vision.coco import find_coco, load_coco
 
 
@@ -53,6 +53,8 @@ class BoxReader(Reader):
             return read_coco(path, source, columns, how)
         if is_delimited(path, how) and wants(columns, Boxes):
             return read_box_rows(path, source, columns, how)
+        if suffix in (".yaml", ".yml") and wants(columns, Boxes):
+            raise explain_yaml(path, source)
         if suffix == ".txt" and wants(columns, Boxes):
             return read_voc_list(path, source, columns, how)
         return None

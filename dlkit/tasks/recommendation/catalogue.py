@@ -13,7 +13,7 @@ import numpy as np
 
 from dlkit.columns import Id, comma_hint, is_missing_number
 from dlkit.data.delimited import is_delimited, open_records
-from dlkit.data.reading import Reading
+from dlkit.data.reading import PLAIN
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -144,9 +144,9 @@ def _columns(source: str) -> dict[str, list[Any]]:
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{source}: not a readable parquet file ({error}).") from error
         return {name: table.column(name).to_pylist() for name in table.column_names}
-    if not is_delimited(path, Reading()):
+    if not is_delimited(path, PLAIN):
         raise DataError(f"features are read from a csv, tsv or parquet file. Received: {source!r}.")
-    with open_records(path, source, Reading()) as records:
+    with open_records(path, source, PLAIN) as records:
         rows = [record for _, record in records.rows]
         return {name: [record[place] for record in rows] for place, name in enumerate(records.header)}
 

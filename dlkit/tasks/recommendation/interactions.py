@@ -12,7 +12,7 @@ import numpy as np
 from dlkit.columns import Column, Id, Stamp, is_missing_number
 from dlkit.data.in_parts import read_in_parts
 from dlkit.data.reader import Reader
-from dlkit.data.reading import Reading, left_out
+from dlkit.data.reading import PLAIN, Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.recommendation.columns import Rating
@@ -98,7 +98,7 @@ class Histories(Sequence):
         return [self._items[code] for code in self._codes[self._starts[row] : self._starts[row + 1]]]
 
 
-def read_interactions(source: Any, how: Reading | None = None, *, first: bool = False) -> Interactions:
+def read_interactions(source: Any, how: Reading = PLAIN, *, first: bool = False) -> Interactions:
     """Reads a table of interactions, `user_id, item_id[, rating][, timestamp]`; files a part at a time.
 
     A pair of user and item counts once: the last time, by stamp or, without stamps, by its place in the source; or the
@@ -106,7 +106,6 @@ def read_interactions(source: Any, how: Reading | None = None, *, first: bool = 
 
     A row whose id, rating or stamp is empty is left out, counted and named. Raises DataError.
     """
-    how = how or Reading()
     users: dict[Any, int] = {}
     items: dict[Any, int] = {}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
