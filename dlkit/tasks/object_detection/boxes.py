@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlkit.classification.labels import respelled
-from dlkit.columns import Column, Image, Labels
+from dlkit.columns import Column, Image, Labels, comma_hint, is_missing_number
 from dlkit.data.delimited import read_delimited
 from dlkit.data.match import by_kind, match_names, nfc
 from dlkit.data.reading import Reading, left_out
@@ -37,7 +37,7 @@ class BoxedImage:
         where: what a message calls it.
         boxes: ymin, xmin, ymax, xmax and 1 for a crowd (else 0) of each object, in pixels or in shares of the image.
         labels: the name of each object's class.
-        empty, inverted: what is said of the boxes without an area, and of those that are none; both are left out.
+        empty, inverted: what is said of the boxes without an area or a number, and of those that are none; both are left out.
     """
 
     image: Path
@@ -197,7 +197,11 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: R
             raise DataError(f"{place}: the name of the image is empty. Fill it, or leave the row out.")
         boxed = images.setdefault(name, BoxedImage(path.parent / name, place))
         named = "" if label is None else label[row].strip()
-        box = _box([cells[corner][row].strip() for corner in _CORNERS], place)
+        corners = ["" if is_missing_number(cells[corner][row]) else cells[corner][row].strip() for corner in _CORNERS]
+        if any(corners) and not all(corners):
+            boxed.empty.append(f"{place}: a number of the box is missing.")
+            continue
+        box = _box(corners, place)
         if box is None and named:
             raise DataError(f"{place}: the label {named!r} has no box. Fill {', '.join(_CORNERS)}, or empty the label.")
         if box is not None and label is not None and not named:
@@ -216,7 +220,10 @@ def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | No
     try:
         xmin, ymin, xmax, ymax = map(float, cells)
     except ValueError as error:
-        raise DataError(f"{place}: expected numbers in {', '.join(_CORNERS)}. Received: {', '.join(cells)}.") from error
+        hint = next(filter(None, map(comma_hint, cells)), "")
+        raise DataError(
+            f"{place}: expected numbers in {', '.join(_CORNERS)}. Received: {', '.join(cells)}.{hint}"
+        ) from error
     return ymin, xmin, ymax, xmax
 
 

@@ -40,7 +40,7 @@ def read_voc(
 
     Images lie in `JPEGImages/` or `images/`, or the xml files beside them. Coordinates are taken as they stand, as
     torchvision, KerasCV and TFDS do: VOC's own count pixels from 1, which puts its boxes up to a pixel to the lower
-    right; most tools that write this form count from 0. `difficult` and `truncated` objects are objects like the others.
+    right; most tools that write this form count from 0. Objects that are `difficult` or `truncated` are like others.
 
     Raises:
         DataError: names the xml file, the object and what is wrong with it.

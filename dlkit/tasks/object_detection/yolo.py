@@ -87,7 +87,7 @@ def _box(numbers: list[float], pose: int, place: str) -> tuple[float, float, flo
     """ymin, xmin, ymax, xmax; `pose` is how many numbers of points follow a box, where `data.yaml` says so."""
     if len(numbers) == 4 + pose or _is_pose(numbers):
         numbers = numbers[:4]
-    if any(not -_BEYOND <= number <= 1 + _BEYOND for number in numbers):
+    if any(abs(number - 0.5) > 0.5 + _BEYOND for number in numbers):
         raise DataError(
             f"{place}: YOLO's numbers are shares of the image, between 0 and 1. Received: "
             f"{', '.join(f'{number:g}' for number in numbers[:6])}. Pixels must be divided by the width and height."
