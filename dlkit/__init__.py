@@ -5,13 +5,14 @@ Names are loaded at their first use: `import dlkit` imports neither TensorFlow n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from dlkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dlkit.data.reading import Options
     from dlkit.task import Task
     from dlkit.tasks.forecasting.task import Forecaster as Forecaster
     from dlkit.tasks.image_classification.task import ImageClassifier as ImageClassifier
@@ -38,7 +39,12 @@ def load(folder: str | Path) -> Task:
 
 
 def split(
-    data: Any, task: Task, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+    data: Any,
+    task: Task,
+    *,
+    columns: dict[str, str] | None = None,
+    data_dir: str | None = None,
+    **options: Unpack[Options],
 ) -> tuple[Any, Any]:
     """Parts labelled data into a source to train on and one to test on, as the rows of the task know how.
 
@@ -50,6 +56,7 @@ def split(
         task: a task; its knobs, such as `seed`, `horizon` or `protocol`, say how.
         columns: this task's column names to the data's own, where they differ.
         data_dir: where TensorFlow Datasets lie.
+        **options: how the data are read, as `Task.fit` takes them.
 
     Returns:
         `train`, for `fit`, and `test`, for `evaluate`.
@@ -63,7 +70,7 @@ def split(
         >>> task.fit(train)
         >>> task.evaluate(test)
     """
-    return task.rows.split(task, data, columns=columns, data_dir=data_dir)
+    return task.rows.split(task, data, columns=columns, data_dir=data_dir, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,8 @@ import base64
 import keyword
 import os
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dlkit.data.bytes import decode
+from dlkit.data.label_cells import items_of, refuse_lists, split_cells
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
 from dlkit.vision.png import encode_image
@@ -80,6 +82,18 @@ class Column:
     def from_cell(self, cell: str, folder: Path) -> Any:
         """A table's cell as a value for `raw`; `folder` is where the table lies."""
         return cell
+
+    def settle(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
+        """All values of a source's column, where how one is read depends on the others, and remarks.
+
+        Args:
+            values: one for each row.
+            where: row number, from 0, to the words of an error message.
+
+        Raises:
+            DataError: they cannot be what they look like; names the row and the cure.
+        """
+        return values, []
 
     def from_file(self, file: Path) -> Any:
         """A file of a folder, of those with its `suffixes`, as a value for `raw`. Raises DataError."""
@@ -178,12 +192,18 @@ class Image(Column):
 
 
 class Label(Column):
-    """The name of a class. Integers and booleans become their decimal or lower-case names."""
+    """The name of a class, in Unicode's form NFC. Integers and booleans become their decimal or lower-case names."""
 
     feature = "ClassLabel"
 
+    def settle(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
+        """Refuses lists of labels, as Python and JSON write them, and texts that join labels of other rows."""
+        if _texts_among(values):
+            refuse_lists((value if isinstance(value, str) else "" for value in values), where)
+        return [_composed(value) for value in values] if _texts_among(values, bytes) else values, []
+
     def raw(self, value: Any) -> bytes:
-        if isinstance(value, bytes):
+        if isinstance(value, bytes):  # as it is: as a model spells it that was trained before
             return Text().raw(value)
         if isinstance(value, (bool, np.bool_)):
             return str(bool(value)).lower().encode()
@@ -197,16 +217,28 @@ class Label(Column):
 class Labels(Column):
     """Names of classes: several answers, or the labels of a row that may carry any number of them.
 
-    A table's cell holds them joined by `|`.
+    A table's cell holds them joined by `|`, or as a list of JSON or Python. Where no cell of a column has either,
+    commas, semicolons, line breaks and tabs part them too.
     """
 
     shape = (None,)
     may_be_empty = True
     one_hot = True
 
+    def settle(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
+        """Texts as lists of labels, all of them parted by the same."""
+        if not _texts_among(values):
+            composed = (isinstance(value, (list, tuple)) and _texts_among(value, bytes) for value in values)
+            lists = [[*map(_composed, value)] if of else value for value, of in zip(values, composed, strict=True)]
+            return lists, []
+        made, remarks = split_cells([value if isinstance(value, str) else "" for value in values], where)
+        return [of if isinstance(value, str) else value for value, of in zip(values, made, strict=True)], remarks
+
     def raw(self, value: Any) -> list[bytes]:
         if isinstance(value, str):
-            value = [name for name in value.split("|") if name.strip()]
+            value = split_cells([value], lambda row: "the cell")[0][0]
+        if isinstance(value, Mapping):
+            value = items_of(value, value)
         if not isinstance(value, (list, tuple, set, np.ndarray)):
             raise DataError(f"expected a list of labels, or a text joined by `|`. Received: {describe(value)}.")
         return [Label().raw(item) for item in value]
@@ -255,7 +287,7 @@ class Number(Column):
         except (TypeError, ValueError):
             number = np.asarray(np.nan, np.float32)
         if number.ndim or not np.isfinite(number):
-            raise DataError(f"expected a finite number. Received: {describe(value)}.")
+            raise DataError(f"expected a finite number. Received: {describe(value)}.{comma_hint(value)}")
         return np.float32(number)
 
 
@@ -289,7 +321,56 @@ class Flag(Column):
     dtype = "bool"
 
     def raw(self, value: Any) -> np.bool_:
-        return np.bool_(value)
+        return np.bool_(truth(value))
+
+
+_TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y"), ("false", "no", "0", "0.0", "f", "n")
+
+
+def truth(value: Any) -> bool:
+    """A truth value, as data have it: a boolean, 0 or 1, or one of them as a text. "False" is false.
+
+    Raises:
+        DataError: it is another thing.
+    """
+    text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip().lower()
+    if text not in _TRUE and text not in _FALSE:
+        raise DataError(f"expected true or false, or 1 or 0. Received: {describe(value)}.")
+    return text in _TRUE
+
+
+_MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "missing", "-", ".", "?")
+
+
+def is_missing_number(value: Any) -> bool:
+    """Whether a cell of a column of numbers says that there is none: empty, NA, null, NaN and the like."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        return value.strip().lower() in _MISSING
+    if isinstance(value, (float, np.floating)):
+        return bool(value != value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")  # pandas need not be there to be asked
+
+
+def comma_hint(value: Any) -> str:
+    """A further sentence for the refusal of a number with a decimal comma."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return " Write a decimal point instead of the comma." if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) else ""
+
+
+def _texts_among(values: Any, kind: type = str) -> bool:
+    if isinstance(values, np.ndarray) and (values.dtype.kind not in "UOS" or values.ndim != 1):
+        return False
+    return any(isinstance(value, kind) for value in values)
+
+
+def _composed(value: Any) -> Any:
+    """A label in bytes in Unicode's form NFC; what is not UTF-8, or something else, as it is."""
+    try:
+        return unicodedata.normalize("NFC", value.decode()).encode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 class Truncated(Flag):
@@ -311,7 +392,7 @@ def is_pil(value: Any) -> bool:
 def _named(name: str) -> bytes:
     if not name:
         raise DataError("the label is empty. Give it a name, or leave the row out.")
-    return name.encode("utf-8", errors="replace")
+    return unicodedata.normalize("NFC", name).encode("utf-8", errors="replace")
 
 
 def _plain(answer: Any) -> Any:

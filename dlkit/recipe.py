@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import dlkit
-from dlkit.cli.flags import Parser, add_knobs, add_run_options, chosen_knobs, flags_of, refuse_unknown, run_options
+from dlkit.cli.flags import (
+    Parser,
+    add_knobs,
+    add_read_options,
+    add_run_options,
+    chosen_knobs,
+    flags_of,
+    read_options,
+    refuse_unknown,
+    run_options,
+)
 from dlkit.cli.main import guarded
 from dlkit.knobs import summary
 from dlkit.tasks import find_task
@@ -37,7 +47,7 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
     task = task_class(**chosen_knobs(given, task_class, knobs))
     sources = {"train": given.data, "validation": given.validation, "test": given.test}
     if given.data and not given.test:
-        sources["train"], sources["test"] = dlkit.split(given.data, task)
+        sources["train"], sources["test"] = dlkit.split(given.data, task, **read_options(given))
         print("data: part of --data is kept for the test (--test takes data of its own)")
     if not given.data:
         sources = task.samples()
@@ -45,7 +55,7 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
     _train(task, sources, given)
     if not task.is_chief:
         return  # the first worker speaks and writes for all
-    _test(task, sources["test"], Path(given.export))
+    _test(task, sources["test"], Path(given.export), read_options(given))
     show_export(task.export(given.export))
 
 
@@ -56,11 +66,12 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentPar
         usage=f"python apps/{program} [--data DATA --test DATA] [options]",
         description=f"{summary(task_class)} Trains, scores, exports and verifies.",
     )
-    kinds = "a folder, a csv, tsv, jsonl, parquet or npz file, or tfds:NAME"
+    kinds = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
     parser.add_argument("--data", help=f"{kinds}; default: the built-in sample")
     parser.add_argument("--validation", help="validation data; without it, a share of --data is held out")
     parser.add_argument("--test", help="the data that the result is measured on; without it, a part of --data")
     parser.add_argument("--export", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)")
+    add_read_options(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_run_options(parser, save=f"models/{task_name}")
     add_knobs(parser, task_class, knobs)
@@ -71,17 +82,24 @@ def _train(task: Any, sources: dict[str, Any], given: argparse.Namespace) -> Non
     from dlkit.cli.show import show_history
 
     begun = time.perf_counter()
-    task.fit(sources["train"], sources.get("validation"), overwrite=not given.resume, **run_options(given))
+    task.fit(
+        sources["train"],
+        sources.get("validation"),
+        overwrite=not given.resume,
+        **read_options(given),
+        **run_options(given),
+    )
     if task.is_chief:
         print(f"\ntrained in {time.perf_counter() - begun:.0f} s: ", end="")
         show_history(task)
 
 
-def _test(task: Any, test: Any, export: Path) -> None:
+def _test(task: Any, test: Any, export: Path, options: dict[str, Any]) -> None:
     from dlkit.cli.show import show_metrics
 
     print("\non the test data, from the served answers:")
-    show_metrics(task.evaluate(test))
+    rows = task.read(test, **options).table
+    show_metrics(task.evaluate(rows))
     picture = export.with_suffix(".png")
-    if task.draw(test, picture):
+    if task.draw(rows, picture):
         print(f"\npicture of predictions: {picture}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from dlkit.columns import Image, Label, Labels, Text
+from dlkit.data.reading import Options
 from dlkit.data.split import only_examples, split_rows
 from dlkit.data.table import Table
 from dlkit.errors import DataError
@@ -59,10 +60,16 @@ class Rows:
 
     @classmethod
     def split(
-        cls, task: Any, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+        cls,
+        task: Any,
+        data: Any,
+        *,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
     ) -> tuple[Any, Any]:
         """A source to train on and one to test on; see `dlkit.split`. Raises DataError where there are too few rows."""
-        rows = task.read(data, columns=columns, data_dir=data_dir)
+        rows = task.read(data, columns=columns, data_dir=data_dir, **options)
         rest, held_out = rows._parted(TEST)
         if not len(held_out):
             raise DataError(

@@ -7,13 +7,14 @@ import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, cast, final, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
 from dlkit import model_folder
 from dlkit.answering import Answering, rows_of, write_json_lines
 from dlkit.columns import Column, check_input_names, tensor_specs
 from dlkit.data.header import header_of
-from dlkit.data.read import read
+from dlkit.data.read import read_as
+from dlkit.data.reading import Options, Reading
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
 from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
@@ -188,12 +189,13 @@ class Task:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         tensorboard: str | None = None,
         verbose: int | str = "auto",
+        **options: Unpack[Options],
     ) -> dict[str, list[float]]:
         """Trains from scratch, and keeps the weights of the best validation epoch.
 
         Args:
-            data: a folder, a csv, tsv, jsonl, parquet or npz file, "tfds:NAME", a DataFrame, (inputs, targets), or a
-                `tf.data.Dataset` of (features, target).
+            data: a folder, a csv, tsv, jsonl, parquet or npz file, several of them, "https://...", "tfds:NAME", a
+                DataFrame, (inputs, targets), or a `tf.data.Dataset` of (features, target).
             validation: the same; None holds out `validation_split` of the data.
             columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
             data_dir: where TensorFlow Datasets lie.
@@ -212,6 +214,8 @@ class Task:
             callbacks: more Keras callbacks.
             tensorboard: a folder for TensorBoard's logs.
             verbose: as in `keras.Model.fit`.
+            **options: how the data are read, where that does not show in them: `delimiter`, `quotes`, `header`,
+                `strict`, `max_rows`; see `dlkit.data.reading.Reading`.
 
         Returns:
             The history: metric name to one value per epoch.
@@ -243,9 +247,9 @@ class Task:
             verbose=verbose,
         )
         self.header_ = []
-        train = self.read(data, columns=columns, data_dir=data_dir).cleaned()
+        train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         if validation is not None:
-            validation = self.read(validation, columns=columns, data_dir=data_dir).cleaned()
+            validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
         self._answering = {}
         history = fit(self, train, validation, run)
         gc.collect()  # networks and graphs are cycles: Python counts them, not their bytes, and lets several pile up
@@ -261,6 +265,7 @@ class Task:
         *,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
+        **options: Unpack[Options],
     ) -> dict[str, Any]:
         """Looks at data as `fit` does before it trains, without training.
 
@@ -269,6 +274,7 @@ class Task:
             validation: as in `fit`; None holds out `validation_split` of the data.
             columns: this task's column names to the data's own, where they differ.
             data_dir: where TensorFlow Datasets lie.
+            options: as in `fit`.
 
         Returns:
             `facts`, `remarks` (what was left out, merged or put right), `warnings` (what looks wrong) and `refusals`
@@ -284,12 +290,12 @@ class Task:
         from dlkit.training.prepare import look
 
         trial = type(self)(**self.knobs)
-        train = trial.read(data, columns=columns, data_dir=data_dir).cleaned()
+        train = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         held = None
         if validation is None:
             train, held = train.hold_out(self.validation_split)
         else:
-            held = trial.read(validation, columns=columns, data_dir=data_dir).cleaned()
+            held = trial.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
         return look(train, held).as_dict()
 
     @final
@@ -301,6 +307,7 @@ class Task:
         plot: str | Path | None = None,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
+        **options: Unpack[Options],
     ) -> float:
         """Trains a copy for a few steps with a rising learning rate; gives the rate at which the loss fell fastest.
 
@@ -313,19 +320,27 @@ class Task:
         from dlkit.training.find_learning_rate import find_learning_rate
 
         trial = type(self)(**self.knobs)
-        rows = trial.read(data, columns=columns, data_dir=data_dir).cleaned()
+        rows = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         return find_learning_rate(trial, rows, steps, Path(plot) if plot else None)
 
     @final
-    def read(self, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None) -> Rows:
-        """Reads labelled data into rows; sources as in `fit`. Raises DataError."""
+    def read(
+        self,
+        data: Any,
+        *,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
+    ) -> Rows:
+        """Reads labelled data into rows; sources and options as in `fit`. Raises DataError."""
+        how = Reading(columns or {}, data_dir, **options)
         if type(self).declare is not Task.declare and not self.header_:
             own = {theirs: name for name, theirs in (columns or {}).items()}
-            self.header_ = [own.get(name, name) for name in header_of(data, data_dir)]
+            self.header_ = [own.get(name, name) for name in header_of(data, how)]
             if self.header_:  # else the reader says what is wrong with the source
                 self.declare(self.header_)
                 check_input_names(self.inputs, str(data))
-        return self.rows(self, read(data, {**self.inputs, **self.target}, rename=columns, data_dir=data_dir))
+        return self.rows(self, read_as(data, {**self.inputs, **self.target}, how))
 
     @overload
     def predict(self, values: list[Any] | tuple[Any, ...]) -> list[dict[str, Any]]: ...
@@ -361,11 +376,16 @@ class Task:
 
     @final
     def evaluate(
-        self, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+        self,
+        data: Any,
+        *,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
     ) -> dict[str, Any]:
-        """Scores the served answers on labelled data; sources as in `fit`."""
+        """Scores the served answers on labelled data; sources and options as in `fit`."""
         self._check_fitted()
-        rows = self.read(data, columns=columns, data_dir=data_dir)
+        rows = self.read(data, columns=columns, data_dir=data_dir, **options)
         return self.measured(rows.of(rows.evaluated()))
 
     @final

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import math
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from dlkit.classification.look_at_labels import look_at_labels
 from dlkit.columns import Column, Count, Label, Labels, Score, Scores
+from dlkit.data.match import nfc
 from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
@@ -49,9 +51,10 @@ def learn_labels(table: Table, column: Column) -> list[str]:
 
 def check_labels(table: Table, column: Column, known: list[str]) -> None:
     """Raises DataError for a label that training never saw, and says where it stands."""
+    spelled = set(map(nfc, known))
     for row, names in enumerate(_names(table, column)):
         for name in names:
-            if name not in known:
+            if nfc(name) not in spelled:
                 raise DataError(
                     f"{table.where(row)}: the label {name!r} was never seen in training. {nearest(name, known)}"
                 )
@@ -108,12 +111,28 @@ def weigh_rows(encoded: tf.Tensor, weights: list[float]) -> tf.Tensor:
     return tf.where(count > 0, total / tf.maximum(count, 1.0), 1.0)
 
 
+def respelled(table: Table, name: str, column: Column, known: list[str]) -> Table:
+    """The table with its labels as a model spells them that was trained when names were not yet in the form NFC."""
+    ways = {nfc(label).encode(): label.encode() for label in known if nfc(label) != label}
+    if not ways:
+        return table
+    raw = table.raw_column(name, column)
+    values = [[ways.get(label, label) for label in row] if isinstance(row, list) else ways.get(row, row) for row in raw]
+    return dataclasses.replace(table, columns={**table.columns, name: values})
+
+
 class LabelRows(Rows):
     """Rows with labels, which must be those of training."""
 
     def look(self, report: Report, validation: Self | None) -> None:
         super().look(report, validation)
         look_at_labels(report, self, validation)
+
+    def encoded(self) -> Table:
+        return respelled(self.table, "label", self.task.target["label"], self.task.labels_)
+
+    def evaluated(self) -> Table:
+        return self.encoded()
 
     def check(self) -> None:
         check_labels(self.table, self.task.target["label"], self.task.labels_)

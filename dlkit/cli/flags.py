@@ -118,3 +118,42 @@ def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None)
 def run_options(given: argparse.Namespace) -> dict[str, Any]:
     """The options among parsed flags, as `Task.fit` takes them."""
     return {name: getattr(given, name) for name in _NAMES}
+
+
+def add_read_options(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for each way in which data may be read; `dlkit.data.reading.Reading` says more of them."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--data-dir", metavar="DIR", help="where TensorFlow Datasets lie")
+    group.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME=THEIRS",
+        help="the data's own name of a column; label=A,B,C for a column of 0 and 1 for each of several labels",
+    )
+    group.add_argument("--columns", metavar="A,B,C", help="the columns of a csv or tsv whose first line is a row")
+    group.add_argument(
+        "--delimiter",
+        default="",
+        metavar="CHARACTER",
+        help="what parts the cells of a text table: tab, semicolon, ...",
+    )
+    group.add_argument(
+        "--quotes",
+        action=argparse.BooleanOptionalAction,
+        help="cells of a text table may stand in quotes; default: yes, in a tsv where all of them are well formed",
+    )
+    group.add_argument("--strict", action="store_true", help="a bad record is an error, and not left out")
+
+
+def read_options(given: argparse.Namespace) -> dict[str, Any]:
+    """The options among parsed flags, as `Task.fit` takes them. Raises DlkitError."""
+    pairs = [text.partition("=") for text in given.column]
+    for name, equals, theirs in pairs:
+        if not (name and equals and theirs):
+            raise DlkitError(f"--column must be NAME=THEIRS, as in text=review. Received: {name}{equals}{theirs}.")
+    return {
+        "columns": {name: theirs for name, _, theirs in pairs},
+        "header": [name.strip() for name in given.columns.split(",")] if given.columns else [],
+        **{name: getattr(given, name) for name in ("data_dir", "delimiter", "quotes", "strict")},
+    }

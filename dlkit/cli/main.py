@@ -9,7 +9,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from dlkit.cli.flags import Parser, add_knobs, add_run_options, chosen_knobs, flags_of, refuse_unknown, run_options
+from dlkit.cli.flags import (
+    Parser,
+    add_knobs,
+    add_read_options,
+    add_run_options,
+    chosen_knobs,
+    flags_of,
+    read_options,
+    refuse_unknown,
+    run_options,
+)
 from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
 from dlkit.knobs import summary
 from dlkit.version import __version__
@@ -159,21 +169,10 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    kinds = "a folder, a csv, tsv, jsonl, parquet or npz file, or tfds:NAME"
+    kinds = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
     without = "" if required else "; default: the built-in sample"
     parser.add_argument("--data", required=required, help=kinds + without)
-    parser.add_argument("--data-dir", metavar="DIR", help="where TensorFlow Datasets lie")
-    parser.add_argument(
-        "--column", action="append", default=[], metavar="NAME=THEIRS", help="the data's own name of a column"
-    )
-
-
-def _columns(given: argparse.Namespace) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given.column]
-    for name, equals, theirs in pairs:
-        if not (name and equals and theirs):
-            raise DlkitError(f"--column must be NAME=THEIRS, as in text=review. Received: {name}{equals}{theirs}.")
-    return {name: theirs for name, _, theirs in pairs}
+    add_read_options(parser)
 
 
 def _tasks(given: argparse.Namespace) -> None:
@@ -198,8 +197,7 @@ def _train(given: argparse.Namespace) -> None:
     task.fit(
         given.data or samples["train"],
         given.validation or samples.get("validation"),
-        columns=_columns(given),
-        data_dir=given.data_dir,
+        **read_options(given),
         overwrite=given.overwrite,
         tensorboard=given.tensorboard,
         **run_options(given),
@@ -217,8 +215,7 @@ def _check(given: argparse.Namespace) -> None:
     found = task.check(
         given.data or samples["train"],
         given.validation or (None if given.data else samples.get("validation")),
-        columns=_columns(given),
-        data_dir=given.data_dir,
+        **read_options(given),
     )
     if given.json:
         print(json.dumps(found, ensure_ascii=False))
@@ -244,9 +241,7 @@ def _launch(given: argparse.Namespace) -> None:
 
 def _find_lr(given: argparse.Namespace) -> None:
     task, samples = _task(given)
-    found = task.find_learning_rate(
-        given.data or samples["train"], plot=given.plot, columns=_columns(given), data_dir=given.data_dir
-    )
+    found = task.find_learning_rate(given.data or samples["train"], plot=given.plot, **read_options(given))
     print(f"learning rate: {found:.2g}   plot: {given.plot}")
 
 
@@ -254,7 +249,7 @@ def _evaluate(given: argparse.Namespace) -> None:
     import dlkit
     from dlkit.cli.show import show_metrics
 
-    metrics = dlkit.load(given.model).evaluate(given.data, columns=_columns(given), data_dir=given.data_dir)
+    metrics = dlkit.load(given.model).evaluate(given.data, **read_options(given))
     if given.json:
         print(json.dumps(metrics, ensure_ascii=False))
     else:

@@ -1,9 +1,14 @@
-"""Files as bytes and as text, for all readers."""
+"""Files as bytes and as text, for all readers; those that end in .gz are unpacked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO, TextIO, cast
 
 from dlkit.errors import DataError
 
@@ -11,21 +16,31 @@ Choose = Callable[[Sequence[str], str], dict[str, str]]
 """From the names that a file has, and a hint for the error where one is missing, to its names for the wanted."""
 
 
+def kind_of(path: Path) -> str:
+    """The suffix that tells what a file holds, in small letters: ".csv" of "a.csv.gz", and ".jsonl" of "a.ndjson"."""
+    name = path.name.lower().removesuffix(".gz")
+    suffix = Path(name).suffix
+    return ".jsonl" if suffix == ".ndjson" else suffix
+
+
 def is_object(path: Path) -> bool:
     """Whether a json file holds an object, as COCO's and SQuAD's do, and not a list of rows."""
     try:
-        with path.open("rb") as file:
+        with open_bytes(path) as file:
             return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
-    except OSError:
+    except (OSError, EOFError, zlib.error):
         return False
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """A file to read, unpacked. Raises OSError, and when it is read EOFError or zlib.error for a broken archive."""
+    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def read_bytes(path: Path, source: str) -> bytes:
     """The whole file. DataError where it cannot be read or is empty."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {source}: {error.strerror}.") from error
+    with _told(source), open_bytes(path) as file:
+        data = file.read()
     if not data.strip():
         raise DataError(f"{source} is empty.")
     return data
@@ -39,8 +54,22 @@ def read_text(path: Path, source: str) -> str:
     return text
 
 
+@contextlib.contextmanager
+def open_text(path: Path, source: str) -> Iterator[TextIO]:
+    """A file to read as text, a line at a time, line ends as they are. Errors as of `read_text`."""
+    with _told(source), open_bytes(path) as file:
+        refuse_utf_16(file.read(_HEAD), source)
+    try:
+        with _told(source), open_bytes(path) as file:
+            yield io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    except UnicodeDecodeError:
+        read_text(path, source)  # names the line
+        raise
+
+
 def decode(data: bytes, source: str) -> str:
     """UTF-8 bytes as text, without a byte order mark. DataError names the first line that is not UTF-8."""
+    refuse_utf_16(data[:_HEAD], source)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -51,3 +80,29 @@ def decode(data: bytes, source: str) -> str:
             f"{source}, line {line}: the file is not UTF-8 (byte {error.object[error.start]:#04x}). Convert "
             f"it first, for example: iconv -f {encoding} -t utf-8 OLD > NEW."
         ) from error
+
+
+_HEAD = 512
+
+
+def refuse_utf_16(head: bytes, source: str) -> None:
+    """Raises DataError for the first bytes of UTF-16 without a mark, which are UTF-8 too: a zero by each letter."""
+    for encoding, zeros in (("utf-16le", head[1::2]), ("utf-16be", head[0::2])):
+        others = head[0::2] if encoding == "utf-16le" else head[1::2]
+        if len(zeros) > 1 and zeros.count(0) > len(zeros) / 2 and not others.count(0):
+            raise DataError(
+                f"{source}, line 1: the file is not UTF-8 but looks like UTF-16 without a byte order mark. Convert it "
+                f"first, for example: iconv -f {encoding} -t utf-8 OLD > NEW."
+            )
+
+
+@contextlib.contextmanager
+def _told(source: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError:
+        raise
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{source}: not a readable gzip archive ({error}). Pack it again, or unpack it.") from error
+    except OSError as error:
+        raise DataError(f"cannot read {source}: {error.strerror or error}.") from error

@@ -1,48 +1,100 @@
-"""csv and tsv files: a header line, then one record a row; quotes as in RFC 4180."""
+"""Text tables, csv and tsv: a header line, then one record a row. Every reader of them comes here."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import io
+import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from dlkit.data.bytes import Choose, read_text
+from dlkit.data.bytes import Choose, kind_of, open_text
+from dlkit.data.reading import Reading
 from dlkit.errors import DataError
 
-_NAMES = {",": "comma", "\t": "tab", ";": "semicolon"}
+SUFFIXES = (".csv", ".tsv")
+_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 
 
-def read_delimited(path: Path, source: str, choose: Choose) -> tuple[dict[str, list[Any]], Callable[[int], str]]:
-    """Cells by wanted column, and the line of each row: the one its record starts on, counted from 1."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    records = records_of(io.StringIO(read_text(path, source), newline=""), delimiter, source)
-    _, header = next(records)
-    header = [name.strip() for name in header]
-    matched = choose(header, _hint(header, delimiter))
-    places = {name: header.index(column) for name, column in matched.items()}
-    cells: dict[str, list[Any]] = {name: [] for name in places}
-    lines: list[int] = []
-    for line, record in records:
-        if len(record) != len(header):
-            raise DataError(
-                f"{source}, line {line}: expected {len(header)} cells, as in the header. Received: "
-                f"{len(record)}. "
-                f'A cell that holds a {_NAMES[delimiter]}, a quote or a line break must stand in "quotes".'
-            )
-        lines.append(line)
-        for name, place in places.items():
-            cells[name].append(record[place])
+@dataclass
+class Records:
+    """An open table.
+
+    Attributes:
+        header: the names of the columns.
+        hint: a sentence for the message where a column is missing.
+        rows: the line that each record starts on, counted from 1, and its cells, of which there are as many as names.
+        remarks: what a person should know of how it is read.
+    """
+
+    header: list[str]
+    hint: str
+    rows: Iterator[tuple[int, list[str]]]
+    remarks: list[str] = field(default_factory=list)
+
+
+def is_delimited(path: Path, how: Reading) -> bool:
+    """Whether a file is a text table: by its suffix, or because the user says how it is one."""
+    return kind_of(path) in SUFFIXES or bool(how.delimiter)
+
+
+def read_delimited(
+    path: Path, source: str, choose: Choose, how: Reading
+) -> tuple[dict[str, list[Any]], Callable[[int], str], list[str]]:
+    """Cells by wanted column, the line of each row, and remarks. Raises DataError."""
+    with open_records(path, source, how) as records:
+        matched = choose(records.header, records.hint)
+        places = {name: records.header.index(column) for name, column in matched.items()}
+        cells: dict[str, list[Any]] = {name: [] for name in places}
+        lines: list[int] = []
+        for line, record in records.rows:
+            lines.append(line)
+            for name, place in places.items():
+                cells[name].append(record[place])
     if not lines:
         raise DataError(f"{source} has a header and no rows.")
-    return cells, lambda row: f"{source}, line {lines[row]}"
+    return cells, lambda row: f"{source}, line {lines[row]}", records.remarks
 
 
-def records_of(text: TextIO, delimiter: str, source: str) -> Iterator[tuple[int, list[str]]]:
-    """The records with the line that each starts on. Blank lines are none."""
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+@contextlib.contextmanager
+def open_records(path: Path, source: str, how: Reading) -> Iterator[Records]:
+    """The records of a file, as they are read. Blank lines are none.
+
+    Raises:
+        DataError: names the file, the line, what is wrong there and the cure.
+    """
+    delimiter = how.delimiter or ("\t" if kind_of(path) == ".tsv" else ",")
+    quoted, remarks = how.quotes, []
+    if quoted is None:
+        quoted = True
+        if delimiter == "\t":
+            begun, quoted = _quoting(path, source, len(how.header))
+            if begun and not quoted:
+                remarks.append(
+                    "cells begin with a quote, which is text in a tsv. Where it is not, give `quotes` (--quotes)"
+                )
+    with open_text(path, source) as text:
+        records = _records(text, delimiter, quoted, source)
+        header = list(how.header) or _header(records)
+        if not header:
+            raise DataError(f"{source} is empty.")
+        rows = _checked(records, header, delimiter, quoted, source)
+        yield Records(header, _hint(header, delimiter), rows, remarks)
+
+
+def _header(records: Iterator[tuple[int, list[str]]]) -> list[str]:
+    for _, record in records:
+        header = [name.strip() for name in record]
+        if len(header) > 1 or header[0]:  # blanks alone are a blank line
+            return header
+    return []
+
+
+def _records(text: TextIO, delimiter: str, quoted: bool, source: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True)
     # The limit of 131,072 characters a cell belongs to the module, not to a reader.
     limit = csv.field_size_limit(sys.maxsize)
     line = 1
@@ -55,15 +107,65 @@ def records_of(text: TextIO, delimiter: str, source: str) -> Iterator[tuple[int,
         raise DataError(
             f"{source}: the record that starts on line {line} has a quote that does not close, or text "
             "after its "
-            'closing quote. Inside a quoted cell, write a quote twice: "a ""good"" day".'
+            'closing quote. Inside a quoted cell, write a quote twice: "a ""good"" day". Where quotes are text and '
+            "nothing else, give quotes=False (--no-quotes)."
         ) from error
     finally:
         csv.field_size_limit(limit)
+
+
+def _checked(
+    records: Iterator[tuple[int, list[str]]], header: list[str], delimiter: str, quoted: bool, source: str
+) -> Iterator[tuple[int, list[str]]]:
+    for line, record in records:
+        if len(record) != len(header):
+            named = _NAMES.get(delimiter, repr(delimiter))
+            cure = f'A cell that holds a {named}, a quote or a line break must stand in "quotes".'
+            if not quoted:
+                cure = f"A cell may hold no {named} and no line break; where such stand in quotes, give `quotes`."
+            if delimiter == "," and any(map(_is_half, record, record[1:])):
+                cure += " Where numbers have decimal commas, write points, or part cells by another `delimiter`."
+            raise DataError(
+                f"{source}, line {line}: expected {len(header)} cells, as in the header. Received: {len(record)}. "
+                f"{cure}"
+            )
+        yield line, record
+
+
+def _is_half(before: str, after: str) -> bool:
+    """Whether two cells may be one number with a decimal comma."""
+    return bool(re.fullmatch(r"\s*[-+]?\d+", before) and re.fullmatch(r"\d+\s*", after))
+
+
+def _quoting(path: Path, source: str, width: int) -> tuple[bool, bool]:
+    """Of a tsv: whether any cell begins with a quote, and whether all that do are well formed inside their line."""
+    begun = False
+    with open_text(path, source) as text:
+        for line in text:
+            bare = line.rstrip("\r\n")
+            plain = not bare.startswith('"') and '\t"' not in bare
+            if plain and (width or not bare.strip()):
+                continue
+            try:
+                count = bare.count("\t") + 1 if plain else len(next(csv.reader([bare], delimiter="\t", strict=True)))
+            except csv.Error:
+                return True, False
+            width = width or count
+            if count != width:
+                return True, False
+            begun = begun or not plain
+    return begun, begun
 
 
 def _hint(header: list[str], delimiter: str) -> str:
     if len(header) == 1:
         for other, name in _NAMES.items():
             if other != delimiter and other in header[0]:
-                return f" Cells must be parted by a {_NAMES[delimiter]}; the first line seems to use the {name}."
-    return " The first line must hold the columns' names."
+                return (
+                    f" Cells must be parted by a {_NAMES.get(delimiter, repr(delimiter))}; the first line seems to use "
+                    f"the {name}: give delimiter={other!r} (--delimiter {name})."
+                )
+    return (
+        " The first line must hold the columns' names; of a file without such a line, give them: header=[...] "
+        "(--columns NAME,NAME)."
+    )

@@ -7,22 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column
-from dlkit.data.delimited import read_delimited
+from dlkit.data.bytes import kind_of
+from dlkit.data.delimited import is_delimited, read_delimited
 from dlkit.data.json_rows import read_json
 from dlkit.data.match import match_names
 from dlkit.data.parquet import read_parquet
 from dlkit.data.reader import readers_of
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")  # packed, .csv.gz, or .ndjson too
 
 
 def read_file(
     path: Path,
     source: str,
     columns: Mapping[str, Column],
-    rename: Mapping[str, str],
+    how: Reading,
     *,
     also: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
@@ -32,24 +34,26 @@ def read_file(
         path: the file.
         source: the file as the user named it.
         columns: the wanted columns.
-        rename: the file's own name for a wanted column.
+        how: how it is read; its `rename` has the file's own names for wanted columns.
         also: further names under which a wanted column may go.
     """
     readers = readers_of(columns)
     for reader in readers:
-        taken = reader.file(path, source, columns, rename)
+        taken = reader.file(path, source, columns, how)
         if taken is not None:
             return taken
 
     def choose(found: Sequence[str], hint: str) -> dict[str, str]:
-        matched = match_names(columns, found, rename, source, also=also, hint=hint)
+        matched = match_names(columns, found, how.rename, source, also=also, hint=hint)
         for reader in readers:
             matched |= reader.also_read(columns, found)
         return matched
 
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        cells, where = read_delimited(path, source, choose)
+    suffix, remarks = kind_of(path), list[str]()
+    if is_delimited(path, how):
+        cells, where, remarks = read_delimited(path, source, choose, how)
+    elif how.header:
+        raise DataError(f"{source}: names of columns (--columns) are for text tables, csv and tsv, without a header.")
     elif suffix in (".jsonl", ".json"):
         cells, where = read_json(path, source, choose)
     elif suffix == ".parquet":
@@ -57,12 +61,13 @@ def read_file(
     else:
         raise DataError(
             f"{source}: cannot tell what kind of data a file {suffix or 'without a suffix'} holds. Expected "
-            f"a folder or a file that ends in one of: {', '.join(TABLE_SUFFIXES)}, .npz."
+            f"a folder or a file that ends in one of: {', '.join(TABLE_SUFFIXES)}, .npz. Of a text table say what "
+            "parts its cells: delimiter=... (--delimiter)."
         )
     values: dict[str, Any] = {
         name: [_value(columns.get(name), cell, path.parent) for cell in column] for name, column in cells.items()
     }
-    table = Table(source, values, where)
+    table = Table(source, values, where, remarks=remarks, strict=how.strict)
     for reader in readers:
         table = reader.after_file(table, columns, path.parent)
     return table

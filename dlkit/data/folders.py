@@ -9,33 +9,33 @@ from typing import Any
 
 from dlkit.columns import Column, Image, Label, Labels
 from dlkit.data.files import read_file
-from dlkit.data.listing import SPLITS, count_files, entries_of, files_in
+from dlkit.data.listing import KINDS, SPLITS, count_files, entries_of, files_in, name_one
 from dlkit.data.match import quoted
 from dlkit.data.reader import readers_of
+from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
 # Not .json: a folder downloaded with a description often brings a metadata.json that is no table of files.
-_TABLES = tuple(
-    f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in (".csv", ".tsv", ".jsonl", ".parquet")
-)
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz")
+_TABLES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in _SUFFIXES)
 
 
-def read_folder(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
+def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     """One row a file, in sorted order.
 
     With a label among the columns, the label is the folder on the first level: `cat/2019/x.jpg` is a cat.
     Without one, every file below counts; of `images/` beside `masks/`, the images. A table `labels` or `metadata`
     (csv, tsv, jsonl, parquet) in the folder goes before either; its column `image` or `file_name` holds the files'
     paths. A folder without a table is first offered to the readers that the columns name. Hidden files are passed
-    over. Files of other kinds are passed over too, and a remark counts them.
+    over. Files of other kinds are passed over too, and a remark counts them; so are texts that cannot be read.
     """
     table = _table_in(path, source)
     if table is not None:
         also = {name: ("image", "file_name") for name, column in columns.items() if isinstance(column, Image)}
-        return read_file(table, f"{source.rstrip('/')}/{table.name}", columns, rename, also=also)
+        return read_file(table, f"{source.rstrip('/')}/{table.name}", columns, how, also=also)
     for reader in readers_of(columns):
-        taken = reader.folder(path, source, columns)
+        taken = reader.folder(path, source, columns, how)
         if taken is not None:
             return taken
     content, target = _roles(columns, source)
@@ -52,10 +52,19 @@ def read_folder(path: Path, source: str, columns: Mapping[str, Column], rename: 
     if skipped:
         place = "" if target is None else " in class folders"
         remarks.append(f"passed over {count_files(skipped)}. Only {_kind(column)}{place} are read")
-    values: dict[str, Any] = {content: [column.from_file(file) for file in files]}
+    read, reasons = [], []
+    for row, file in enumerate(files):
+        try:
+            read.append((row, column.from_file(file)))
+        except DataError as error:
+            reasons.append(str(error))
+    if not read:
+        raise DataError(f"{source}: none of its {len(files)} files can be read. The first: {reasons[0]}")
+    remarks += left_out(reasons, len(files), "files", how.strict)
+    values: dict[str, Any] = {content: [value for _, value in read]}
     if target is not None and labels is not None:
-        values[target] = labels
-    return Table(source, values, lambda row: str(files[row]), remarks=remarks)
+        values[target] = [labels[row] for row, _ in read]
+    return Table(source, values, lambda row: str(files[read[row][0]]), remarks=remarks)
 
 
 def _table_in(path: Path, source: str) -> Path | None:
@@ -95,10 +104,15 @@ def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[
             f"{source} has no class folders; it holds {state}. Expected a folder for each class: {example}, "
             "or a table labels.csv beside the files."
         )
-    if {folder.name.lower() for folder in folders} <= SPLITS:
+    named = [folder for folder in folders if folder.name.lower() in SPLITS | KINDS]
+    if named:
+        splits = [folder for folder in named if folder.name.lower() in SPLITS]
+        kind = "splits" if splits else "kinds of files"
+        cure = name_one([Path(source) / folder.name for folder in splits]) if splits else f"Expected {example}."
         raise DataError(
-            f"{source} holds the splits {quoted(folder.name for folder in folders)}, not classes. Name one "
-            f"of them: {source.rstrip('/')}/{folders[0].name}."
+            f"{source} holds {kind}, not classes: {quoted(folder.name for folder in named)} among "
+            f"{quoted(folder.name for folder in folders)}. {cure} Where it is a class, give it another name, or list "
+            "the files in a table labels.csv."
         )
     # Files beside the class folders have no label: they count as passed over, whatever their kind.
     skipped = collections.Counter(entry.suffix.lower() for entry in entries_of(path) if not entry.is_dir())

@@ -7,25 +7,33 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.delimited import records_of
+from dlkit.data.bytes import kind_of
+from dlkit.data.delimited import is_delimited, open_records
 from dlkit.data.json_rows import read_json
+from dlkit.data.memory import as_columns
 from dlkit.data.npz import names_in
 from dlkit.data.parquet import read_parquet
+from dlkit.data.reading import PLAIN, Reading
+from dlkit.data.remote import fetched, is_remote
+from dlkit.data.several import sources_in
 from dlkit.data.table import Table
 
 
-def header_of(source: Any, data_dir: str | None = None) -> list[str]:
+def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
     """The names of a source's columns, in its order; none of a source whose columns have no names.
+
+    Of several files those of the first.
 
     Args:
         source: as `dlkit.data.read.read` takes it.
-        data_dir: where TensorFlow Datasets lie.
+        how: how it is read.
 
     Raises:
         DataError: a file cannot be read.
     """
     if isinstance(source, Table):
         return list(source.columns)
+    source = as_columns(source)
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return list(dict.fromkeys(str(name) for row in source if isinstance(row, Mapping) for name in row))
     if isinstance(source, tuple) and len(source) == 2:
@@ -35,28 +43,39 @@ def header_of(source: Any, data_dir: str | None = None) -> list[str]:
     if hasattr(source, "iloc") and not hasattr(source, "columns"):  # a Series
         return [] if source.name is None else [str(source.name)]
     if hasattr(source, "keys"):  # a dict of columns, or a DataFrame
-        return [str(name) for name in source]
+        levels = getattr(getattr(source, "index", None), "names", ())
+        return [str(name) for name in (*source, *(level for level in levels if level is not None))]
     if isinstance(source, str) and source.startswith("tfds:"):
         from dlkit.data.tfds_source import features_of
 
-        return features_of(source, data_dir)
+        return features_of(source, how.data_dir)
+    several = sources_in(source)
+    if several:
+        return header_of(several[0], how)
+    if is_remote(source):
+        with fetched(source) as path:
+            return _in_file(path, source, how)
     path = Path(os.fspath(source)).expanduser() if isinstance(source, (str, os.PathLike)) else Path()
-    return _in_file(path, str(source)) if path.is_file() else []
+    try:
+        return _in_file(path, str(source), how) if path.is_file() else []
+    except ValueError as error:
+        if "null byte" in str(error):  # no path
+            return []
+        raise
 
 
-def _in_file(path: Path, source: str) -> list[str]:
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
+def _in_file(path: Path, source: str, how: Reading) -> list[str]:
+    if is_delimited(path, how):
+        with open_records(path, source, how) as records:
+            return records.header
+    kind = kind_of(path)
+    if kind == ".parquet":
         return _names(read_parquet, path, source)
-    if suffix == ".npz":
+    if kind == ".npz":
         return names_in(path, source)
-    if suffix in (".jsonl", ".json"):
+    if kind in (".jsonl", ".json"):
         return _names(read_json, path, source)
-    if suffix not in (".csv", ".tsv"):
-        return []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = next(records_of(file, "\t" if suffix == ".tsv" else ",", source), None)
-    return [name.strip() for name in first[1]] if first else []
+    return []
 
 
 def _names(read: Callable[..., Any], path: Path, source: str) -> list[str]:

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import Choose, read_text
+from dlkit.data.bytes import Choose, kind_of, read_text
+from dlkit.data.nested import find_inside, names_inside
 from dlkit.errors import DataError
 
 
 def read_json(path: Path, source: str, choose: Choose) -> tuple[dict[str, Any], Callable[[int], str]]:
     """Values by wanted column, and each row's place: its line (jsonl) or its number in the list, from 1."""
     text = read_text(path, source)
-    if path.suffix.lower() == ".jsonl":
+    if kind_of(path) == ".jsonl":
         rows, lines = _parse_lines(text, source)
         return cells_of(rows, choose, lambda row: f"{source}, line {lines[row]}", source)
     return cells_of(_parse_list(text, source), choose, lambda row: f"{source}, item {row + 1}", source)
@@ -29,14 +30,19 @@ def cells_of(
             raise DataError(f'{where(row)}: expected an object such as {{"text": "..."}}. Received: {str(value)[:60]}.')
     if not rows:
         raise DataError(f"{source} has no rows.")
-    matched = choose(list(dict.fromkeys(str(key) for value in rows for key in value)), "")
+    names = list(dict.fromkeys(str(key) for value in rows for key in value))
+    inside = [inner for name in names for inner in names_inside(name, (row.get(name) for row in rows))]
+    matched = choose([*names, *inside], "")
+    cells: dict[str, list[Any]] = {name: [] for name in matched}
     for row, value in enumerate(rows):
-        for column in matched.values():
-            if column not in value:
+        for name, column in matched.items():
+            there, cell = find_inside(value, column)
+            if not there:
                 raise DataError(
                     f"{where(row)}: the row has no {column!r}, though others do. Add it, or leave the row out."
                 )
-    return {name: [row[column] for row in rows] for name, column in matched.items()}, where
+            cells[name].append(cell)
+    return cells, where
 
 
 def _parse_lines(text: str, source: str) -> tuple[list[Any], list[int]]:

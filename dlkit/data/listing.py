@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dlkit.data.match import quoted
 from dlkit.errors import DataError
 
+KINDS = {"images", "masks", "labels"}  # folders of one kind of files
+_TRAINING = ("train", "training")
 SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
 
@@ -49,9 +51,13 @@ def refuse_splits(path: Path, source: str) -> None:
     """Raises DataError for a folder that holds nothing but the splits of a data set."""
     folders = [entry for entry in entries_of(path) if entry.is_dir()]
     if folders and {folder.name.lower() for folder in folders} <= SPLITS:
-        raise DataError(
-            f"{source} holds the splits {quoted(folder.name for folder in folders)}. Name one of them: {folders[0]}."
-        )
+        raise DataError(f"{source} holds the splits {quoted(folder.name for folder in folders)}. {name_one(folders)}")
+
+
+def name_one(folders: Sequence[Path]) -> str:
+    """A sentence that asks for one of the splits: the one to train on, and never that of the test."""
+    training = [folder for folder in folders if folder.name.lower() in _TRAINING]
+    return f"Name one of them: {training[0]}." if training else "Name the one to use."
 
 
 def count_files(skipped: collections.Counter) -> str:

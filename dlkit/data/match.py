@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +23,7 @@ def match_names(
     also: Mapping[str, Sequence[str]] | None = None,
     hint: str = "",
 ) -> dict[str, str]:
-    """The source's name for each wanted column.
+    """The source's name for each wanted column. Names are compared in Unicode's form NFC.
 
     Args:
         columns: the wanted columns, of which optional ones may be missing.
@@ -35,18 +37,23 @@ def match_names(
         DataError: a wanted column is not there, or is there twice.
     """
     found = list(found)
+    spelled = {nfc(name): name for name in reversed(found)}
+    counts = collections.Counter(map(nfc, found))
     matched = {}
     for name in columns:
         others = (*columns[name].aliases, *(also or {}).get(name, ()))
         candidates = [rename[name]] if name in rename else [name, *others]
-        present = [candidate for candidate in candidates if candidate in found]
+        present = [nfc(candidate) for candidate in candidates if nfc(candidate) in spelled]
+        if name in rename and not present:  # of a value inside another, its own name is enough
+            present = [inner for inner in spelled if inner.partition("/")[2] == nfc(rename[name])]
+            present = present if len(present) == 1 else []
         if not present and columns[name].optional and name not in rename:
             continue
         if not present:
-            raise DataError(_missing(name, candidates[0], found, source) + hint)
-        if found.count(present[0]) > 1:
-            raise DataError(f"{source} has {found.count(present[0])} columns named {present[0]!r}. Keep one of them.")
-        matched[name] = present[0]
+            raise DataError(_missing(name, candidates[0], found, source) + _for_several(columns[name]) + hint)
+        if counts[present[0]] > 1:
+            raise DataError(f"{source} has {counts[present[0]]} columns named {present[0]!r}. Keep one of them.")
+        matched[name] = spelled[present[0]]
     return matched
 
 
@@ -59,6 +66,15 @@ def _missing(name: str, wanted: str, found: list[str], source: str) -> str:
         f"{source} has no column {wanted!r}. Columns found: {quoted(found)}.{meant} "
         f'Say which it is with columns={{"{name}": "{example}"}} in Python, or --column {name}={example}.'
     )
+
+
+def nfc(name: str) -> str:
+    """A name in the form in which names are compared: an accent is part of its letter."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _for_several(column: Column) -> str:
+    return " Of a column of 0 and 1 for each label, name them all: NAME=A,B,C." if column.one_hot else ""
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,33 @@ from dlkit.columns import Column
 from dlkit.data.json_rows import cells_of
 from dlkit.data.labels import label_values
 from dlkit.data.match import match_names, quoted
+from dlkit.data.nested import find_inside, names_inside
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+
+
+def as_columns(source: Any) -> Any:
+    """A table of polars or Arrow as a dict of columns; anything else comes back as it is.
+
+    Raises:
+        DataError: it is one of polars that was not computed yet.
+    """
+    if type(source).__module__.partition(".")[0] == "polars" and type(source).__name__ == "LazyFrame":
+        raise DataError("a LazyFrame of polars is a plan and no table. Give what its collect() makes.")
+    if _is_frame(source) or not (hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns")):
+        return source
+    import pyarrow
+
+    table = pyarrow.table(source)
+    return {name: table.column(name).to_pylist() for name in table.column_names}
+
+
+def with_index(source: Any, wanted: Iterable[str]) -> Any:
+    """A DataFrame whose index holds wanted columns, by their names, with these as columns; else as it is."""
+    if not _is_frame(source):
+        return source
+    levels = [name for name in source.index.names if name is not None and name not in source.columns]
+    return source.reset_index(level=levels) if set(levels) & set(wanted) else source
 
 
 def read_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
@@ -77,8 +102,19 @@ def _from_pair(source: tuple, columns: Mapping[str, Column], rename: Mapping[str
 
 
 def _named(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], shown: str) -> dict[str, Any]:
-    matched = match_names(columns, list(source.keys()), rename, shown)
-    return {name: label_values(rows_of(source[key], name), name, columns, shown) for name, key in matched.items()}
+    names = list(source.keys())
+    asked = {rename[name] for name in columns if name in rename} - set(names)
+    first = {name: rows_of(source[name], name)[:_LOOKED_AT] for name in names if asked}
+    inside = [inner for name, values in first.items() for inner in names_inside(name, values)]
+    matched = match_names(columns, [*names, *inside], rename, shown)
+    made = {}
+    for name, key in matched.items():
+        if key in names:
+            made[name] = label_values(rows_of(source[key], name), name, columns, shown)
+        else:
+            outer = key.partition("/")[0]
+            made[name] = [find_inside({outer: value}, key)[1] for value in rows_of(source[outer], name)]
+    return made
 
 
 def _from_rows(source: list, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
@@ -116,6 +152,9 @@ def rows_of(values: Any, name: str) -> Any:
     raise DataError(
         f"column {name!r} must be a list or an array with one row an example. Received: {type(values).__name__}."
     )
+
+
+_LOOKED_AT = 100  # rows, for the names of what lies inside their values
 
 
 def _is_frame(value: Any) -> bool:

@@ -7,28 +7,35 @@ TensorFlow.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from dlkit.columns import Column
+from dlkit.columns import Column, Flag, is_missing_number
+from dlkit.data.bytes import kind_of
 from dlkit.data.files import read_file
 from dlkit.data.folders import read_folder
-from dlkit.data.match import quoted
-from dlkit.data.memory import read_memory
+from dlkit.data.header import header_of
+from dlkit.data.match import nfc, quoted
+from dlkit.data.memory import as_columns, read_memory, with_index
 from dlkit.data.npz import read_npz
 from dlkit.data.reader import readers_of
+from dlkit.data.reading import Options, Reading
+from dlkit.data.remote import fetched, is_remote
+from dlkit.data.several import joined, sources_in
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
 
 ACCEPTED = (
     "a folder (of class folders, or of images with their boxes or masks), a csv, tsv, jsonl, json, parquet, npz or "
-    "tmx file, two aligned texts 'FILE,FILE', 'tfds:NAME', a DataFrame, a dict of columns, a list of dicts, "
+    "tmx file (also .gz, or at https://), a list or pattern of such files, two aligned texts 'FILE,FILE', 'tfds:NAME', "
+    "a DataFrame, a dict of columns, a list of dicts, "
     "a tuple (x, y), or a tf.data.Dataset"
 )
 
@@ -39,6 +46,7 @@ def read(
     *,
     rename: Mapping[str, str] | None = None,
     data_dir: str | None = None,
+    **options: Unpack[Options],
 ) -> Table:
     """Reads the wanted columns of a source. Images given as files stay paths; they are not opened here.
 
@@ -50,15 +58,20 @@ def read(
             - a csv, tsv, jsonl, json, parquet or npz file, or the json file of COCO or of SQuAD;
             - for two texts: a TMX file, whose columns are languages, or two aligned text files: "a.en,a.es";
             - `tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, for example `tfds:mnist` or `tfds:mnist:train[:10%]`;
-            - a pandas DataFrame, a dict of columns, a list of dicts;
+            - a DataFrame of pandas or polars, an Arrow table, a dict of columns, a list of dicts;
             - a tuple (x, y): x fills the first of `columns`, or is a dict or DataFrame of several; y fills
               the rest;
+            - a list of files, or a pattern that finds them, "part-*.csv": their rows one after another;
+            - the address of a file: `https://...`, `s3://...`, or another that fsspec knows;
             - a finite tf.data.Dataset of (features, target) or of features alone, batched or not.
             The readers that the columns name know more: see `dlkit.data.reader`. A table is taken as it is.
         columns: the wanted columns by name, inputs first; the target only where it is wanted.
         rename: the source's own name for a wanted column: `{"text": "review"}`. Sources whose columns have no
-            names (class folders, arrays) do not need it and pass it over.
+            names (class folders, arrays) do not need it and pass it over. Of a value inside another its own name
+            is enough. Columns of 0 and 1 for each of several labels are named together: `{"label": "toxic,rude"}`.
         data_dir: where TFDS keeps its data sets.
+        **options: how the source is read, where that does not show in it: `delimiter`, `quotes`, `header`, `strict`,
+            `max_rows`; see `dlkit.data.reading.Reading`.
 
     Returns:
         A table of at least one row, with the wanted columns and no other. Its `where` names rows as a person
@@ -69,45 +82,90 @@ def read(
     Raises:
         DataError: with the place, what was expected and the cure.
     """
-    rename = rename or {}
+    return read_as(source, columns, Reading(rename or {}, data_dir, **options))
+
+
+def read_as(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
+    """What `read` does, for readers that have what they were told in one object."""
     if isinstance(source, Table):
         return source
+    source = with_index(as_columns(source), [how.rename.get(name, name) for name in columns])
     readers = readers_of(columns)
     for reader in readers:
-        taken = reader.source(source, columns, rename, data_dir)
+        taken = reader.source(source, columns, how)
         if taken is not None:
+            taken.strict = how.strict
             return taken
-    for name in rename:
+    for name in how.rename:
         if name not in columns:
             raise DataError(f"there is no column {name!r} to find under another name. {nearest(name, columns)}")
-    table = _table(source, columns, rename, data_dir)
+    several = sources_in(source)
+    if several:
+        return joined(source, [read_as(part, columns, how) for part in several])
+    spread = _spread(source, columns, how)
+    if spread:
+        return _from_flags(source, columns, how, spread)
+    table = _table(source, columns, how)
+    table.strict, table.classes = how.strict, tuple(map(nfc, table.classes))
     _check_lengths(table)
     for name, column in columns.items():
-        if name in table.columns and not column.may_be_missing:
+        if name not in table.columns:
+            continue
+        if not column.may_be_missing:
             _check_filled(table, name, column)
+        settled, remarks = column.settle(table.columns[name], table.where)
+        table.columns[name] = settled
+        table.remarks = [*table.remarks, *(f"column {name!r}: {remark}" for remark in remarks)]
     for reader in readers:
         reader.finish(table, columns)
     return table
 
 
-def _table(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None) -> Table:
+def _spread(source: Any, columns: Mapping[str, Column], how: Reading) -> dict[str, list[str]]:
+    """The source's columns of 0 and 1 that are to be one of several labels, by its name."""
+    asked = {name: how.rename.get(name, "") for name, column in columns.items() if column.one_hot}
+    parts = {name: [part.strip() for part in text.split(",")] for name, text in asked.items() if "," in text}
+    if not parts or set(asked.values()) & set(header_of(source, how)):  # a name with a comma
+        return {}
+    return parts
+
+
+def _from_flags(source: Any, columns: Mapping[str, Column], how: Reading, spread: Mapping[str, list[str]]) -> Table:
+    """A table with several labels a row, each of which has a column that says whether it holds."""
+    others = {name: column for name, column in columns.items() if name not in spread}
+    flags = [part for parts in spread.values() for part in parts]
+    if len(set(flags)) < len(flags) or set(flags) & set(others):
+        raise DataError(f"the columns of 0 and 1 must differ, also from {quoted(others)}. Received: {quoted(flags)}.")
+    rename = {name: theirs for name, theirs in how.rename.items() if name not in spread}
+    read = read_as(source, {**others, **{flag: Flag() for flag in flags}}, dataclasses.replace(how, rename=rename))
+    held = {flag: read.raw_column(flag, Flag()) for flag in flags}
+    values = {name: read.columns[name] for name in others if name in read.columns}
+    for name, parts in spread.items():
+        values[name] = [[part for part in parts if held[part][row]] for row in range(len(read))]
+    return dataclasses.replace(read, columns=values)
+
+
+def _table(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     if isinstance(source, str) and source.startswith("tfds:"):
         from dlkit.data.tfds_source import read_tfds
 
-        return read_tfds(source, columns, rename, data_dir)
+        return read_tfds(source, columns, how.rename, how.data_dir)
+    if is_remote(source):
+        with fetched(source) as path:
+            return _from_file(path, source, columns, how)
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(os.fspath(source), columns, rename)
+        return _from_path(os.fspath(source), columns, how)
     if _is_tf_dataset(source):
         from dlkit.data.tf_dataset import read_tf_dataset
 
-        return read_tf_dataset(source, columns, rename)
-    table = read_memory(source, columns, rename)
+        return read_tf_dataset(source, columns, how)
+    table = read_memory(source, columns, how.rename)
     if table is None:
         raise DataError(f"data of type {type(source).__name__} cannot be read. Expected {ACCEPTED}.")
     return table
 
 
-def _from_path(source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
+def _from_path(source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     if not source.strip():
         raise DataError(f"the name of the data is empty. Expected {ACCEPTED}.")
     path = Path(source).expanduser()
@@ -116,15 +174,16 @@ def _from_path(source: str, columns: Mapping[str, Column], rename: Mapping[str, 
     except (OSError, ValueError):  # too long or with a null byte: a text by mistake
         is_folder = exists = False
     if is_folder:
-        return read_folder(path, source, columns, rename)
+        return read_folder(path, source, columns, how)
     if not exists:
-        web = " To read from the web, download it first." if "://" in source else ""
-        raise DataError(
-            f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}.{web} Expected {ACCEPTED}."
-        )
-    if path.suffix.lower() == ".npz":
-        return read_npz(path, source, columns, rename)
-    return read_file(path, source, columns, rename)
+        raise DataError(f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}. Expected {ACCEPTED}.")
+    return _from_file(path, source, columns, how)
+
+
+def _from_file(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+    if kind_of(path) == ".npz":
+        return read_npz(path, source, columns, how.rename)
+    return read_file(path, source, columns, how)
 
 
 def _cut(text: str) -> str:
@@ -162,9 +221,4 @@ def _scalars(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _is_missing(value: Any) -> bool:
-    if isinstance(value, (float, np.floating)):
-        return bool(value != value)
-    return value is None or type(value).__name__ in (
-        "NAType",
-        "NaTType",
-    )  # pandas need not be there to be asked
+    return not isinstance(value, (str, bytes)) and is_missing_number(value)

@@ -12,23 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 
 
 class Reader:
     """Takes the sources that it knows. A subclass overrides what differs; None leaves a source to what comes after."""
 
-    def source(
-        self, source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None
-    ) -> Table | None:
-        """The wanted columns of a source of any kind. Args: as of `dlkit.data.read.read`."""
+    def source(self, source: Any, columns: Mapping[str, Column], how: Reading) -> Table | None:
+        """The wanted columns of a source of any kind, as `dlkit.data.read.read` takes it."""
         return None
 
-    def folder(self, path: Path, source: str, columns: Mapping[str, Column]) -> Table | None:
+    def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
         """The wanted columns of a folder without a table of its files; `source` is what the user called it."""
         return None
 
-    def file(self, path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
+    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
         """The wanted columns of a file that is not read as a table of a row each."""
         return None
 
@@ -41,7 +40,10 @@ class Reader:
         return table
 
     def finish(self, table: Table, columns: Mapping[str, Column]) -> None:
-        """Checks a table that was read, puts right what can be, and remarks on it. Raises DataError."""
+        """Checks a table that was read, puts right what can be, and remarks on it. Raises DataError.
+
+        `table.strict` says whether a bad record is an error, or is left out.
+        """
 
     def features(self, tfds: Any, info: Any, found: Mapping[str, Any], columns: Mapping[str, Column]) -> dict[str, Any]:
         """Column name to the names of features of a TFDS data set that may fill it, the only one or none.

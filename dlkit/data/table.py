@@ -21,6 +21,7 @@ class Table:
         classes: the names of all classes, where the source lists them: those of class ids in masks, in the order of the
             ids, and those of boxes, with the rare ones that no row here has.
         remarks: what a person should know of how it was read: what had to be put right, and how often.
+        strict: whether a bad record is an error; else it is left out, counted and named in `remarks`.
     """
 
     source: str
@@ -28,6 +29,7 @@ class Table:
     where: Callable[[int], str]
     classes: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    strict: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -60,4 +62,6 @@ class Table:
     def take(self, rows: Sequence[int]) -> Table:
         """The table of these rows, in this order."""
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
-        return Table(self.source, columns, lambda index: self.where(rows[index]), self.classes, self.remarks)
+        return Table(
+            self.source, columns, lambda index: self.where(rows[index]), self.classes, self.remarks, self.strict
+        )

@@ -10,6 +10,7 @@ import numpy as np
 from dlkit.columns import Column
 from dlkit.data.labels import label_values
 from dlkit.data.memory import assign
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import tf
@@ -17,13 +18,14 @@ from dlkit.lazy import tf
 _SHOWN = "the tf.data.Dataset"
 
 
-def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
+def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     """Reads a finite data set to its end, in its order, into memory.
 
     Features and target are a tensor or a dict of tensors. Whether an element is one row or a batch of them is
     told by the rank of its tensors, which must agree: a label or a text has rank 0, labels of boxes 1, boxes and
     masks 2, an image of pixels 2, or 3 with 1, 3 or 4 (or unknown) channels last. A data set that never ends is
-    refused where tf.data knows that it does not.
+    refused where tf.data knows that it does not; of one of unknown size `how.max_rows` rows are taken, and a remark
+    says so where there are more.
     """
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise DataError(f"{_SHOWN} never ends. Leave out .repeat(), or cut it with .take(rows): an epoch is one pass.")
@@ -34,17 +36,28 @@ def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], rename: Mapping
             "(sample weights are not read)."
         )
     x, y = spec if isinstance(spec, tuple) else (spec, None)
-    places = assign(x, y, columns, rename, _SHOWN)
+    places = assign(x, y, columns, how.rename, _SHOWN)
     specs = {name: _part((x, y), place) for name, place in places.items()}
     batched = _batched(specs, columns)
     values: dict[str, Any] = {name: [] for name in places}
+    unknown = dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    first = next(iter(places))
+    remarks: list[str] = []
     for element in dataset.as_numpy_iterator():
         parts = element if isinstance(spec, tuple) else (element, None)
         for name, place in places.items():
             value = _part(parts, place)
             values[name].extend(value if batched else [value])
+        if unknown and len(values[first]) > how.max_rows:
+            told = f"{_SHOWN} does not know its size, and has more than {how.max_rows} rows"
+            cure = "Give `max_rows`, or cut it with .take(rows)"
+            if how.strict:
+                raise DataError(f"{told}. {cure}.")
+            values = {name: column[: how.max_rows] for name, column in values.items()}
+            remarks = [f"{told}: the others were not read. {cure}"]
+            break
     rows = {name: _multi_hot(values[name], specs[name], columns, name) for name in places}
-    return Table(_SHOWN, rows, lambda row: f"{_SHOWN}, index {row}")
+    return Table(_SHOWN, rows, lambda row: f"{_SHOWN}, index {row}", remarks=remarks)
 
 
 def _part(parts: tuple[Any, Any], place: tuple[int, str | None]) -> Any:

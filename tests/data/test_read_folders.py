@@ -16,9 +16,9 @@ def fill(folder, *names, content=b"x"):
         (folder / name).write_bytes(content)
 
 
-def refusal(source, columns):
+def refusal(source, columns, **options):
     with pytest.raises(DataError) as caught:
-        read(source, columns)
+        read(source, columns, **options)
     return str(caught.value)
 
 
@@ -80,7 +80,11 @@ def test_table_beside_the_images(tmp_path, name, column):
             PHOTOS,
             ["holds no images", ".jpg, .jpeg, .png, .bmp, .gif", "only 1 file (1 .webp)"],
         ),
-        (["train/cat/a.png", "test/cat/a.png"], PHOTOS, ["splits 'test', 'train'", "Name one of them"]),
+        (
+            ["train/cat/a.png", "test/cat/a.png"],
+            PHOTOS,
+            ["holds splits, not classes: 'test', 'train'", "Name one of them: ", "/train."],
+        ),
         (["a.txt"], {"image": Image()}, ["holds no images", "1 .txt"]),
         (["cat/a.png"], REVIEWS, ["holds no texts (.txt)", "1 .png"]),
         (["cat/a.png"], {"image": Image(), "labels": Labels()}, ["one label, not several", "labels.csv"]),
@@ -98,5 +102,13 @@ def test_refused_folder(tmp_path, names, columns, words):
 def test_text_file_that_is_not_utf8(tmp_path):
     fill(tmp_path, "pos/1.txt", content=b"good\ncaf\xe9")
     message = refusal(tmp_path, REVIEWS)
-    assert "pos/1.txt, line 2" in message
-    assert "not UTF-8" in message
+    assert "none of its 1 files can be read" in message
+    fill(tmp_path, "neg/1.txt", "neg/2.txt", content=b"bad")
+    table = read(tmp_path, REVIEWS)
+    assert table.columns == {"text": ["bad", "bad"], "label": ["neg", "neg"]}
+    assert [table.where(row) for row in range(2)] == [str(tmp_path / "neg" / name) for name in ("1.txt", "2.txt")]
+    (remark,) = table.remarks
+    assert remark.startswith("1 of 3 files left out: ")
+    for message in (remark, refusal(tmp_path, REVIEWS, strict=True)):
+        assert "pos/1.txt, line 2" in message
+        assert "not UTF-8" in message

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
 from dlkit.columns import Id
+from dlkit.data.reading import Options, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.report import Report
@@ -92,7 +93,7 @@ class Windows:
         """A table of such rows, each with the number of the row that it was cut from."""
         columns = {name: [made[name] for _, made in rows] for name in self.table.columns}
         where = lambda index: self.table.where(rows[index][0])  # noqa: E731
-        return Table(self.table.source, columns, where, remarks=self.table.remarks)
+        return Table(self.table.source, columns, where, remarks=self.table.remarks, strict=self.table.strict)
 
 
 def hold_out(windows: Windows, share: float, horizon: int) -> tuple[Table, Table]:
@@ -171,10 +172,13 @@ def questions(windows: Windows, window: int, horizon: int, origins: int, stride:
     The last of them is a horizon before the series' end. Each is asked with the `window` steps before it. Rows with a
     history and what followed stay as they are.
 
+    A series that is too short is left out, and a remark names it.
+
     Raises:
-        DataError: a series is too short.
+        DataError: all series are too short, or one, where the table is `strict`.
     """
     rows: list[tuple[int, dict[str, Any]]] = []
+    reasons = []
     for row in range(len(windows.table)):
         if not windows.is_whole(row):
             rows.append((row, windows.table.row(row)))
@@ -182,22 +186,33 @@ def questions(windows: Windows, window: int, horizon: int, origins: int, stride:
         last = windows.lengths(row)[0] - horizon
         first = last - (origins - 1) * stride
         if first < 1:
-            raise DataError(
+            reasons.append(
                 f"{windows.table.where(row)} has {windows.lengths(row)[0]} steps: too few for {origins} "
                 f"origins, {stride} steps apart, of a horizon of {horizon}. Expected at least "
                 f"{horizon + (origins - 1) * stride + 1}."
             )
+            continue
         rows += [
             (row, windows.window(row, max(0, end - window), end, horizon)) for end in range(first, last + 1, stride)
         ]
-    return windows.made_of(rows)
+    if not rows:
+        raise DataError(reasons[0])
+    made = windows.made_of(rows)
+    made.remarks = [*made.remarks, *left_out(reasons, len(windows.table), "series", windows.table.strict)]
+    return made
 
 
 def before(windows: Windows, horizon: int, origins: int, stride: int) -> Table:
-    """What is known at the first origin of the backtest of `questions`: the part to train on."""
+    """What is known at the first origin of the backtest of `questions`: the part to train on.
+
+    Series that are too short to be asked are part of it up to the earliest of the others' first origins.
+    """
     back = horizon + (origins - 1) * stride
-    rows = [(row, windows.window(row, 0, windows.lengths(row)[0] - back, 0)) for row in range(len(windows.table))]
-    return windows.made_of(rows)
+    ends = {row: windows.lengths(row)[0] - back for row in range(len(windows.table))}
+    stamps = {row: stamps_of(windows.table.columns["ds"][row]) for row in ends}
+    earliest = min(stamps[row][end - 1] for row, end in ends.items() if end > 0)
+    ends = {row: end if end > 0 else int((stamps[row] <= earliest).sum()) for row, end in ends.items()}
+    return windows.made_of([(row, windows.window(row, 0, end, 0)) for row, end in ends.items() if end > 0])
 
 
 def look_at_series(report: Report, windows: Windows, horizon: int) -> None:
@@ -245,10 +260,16 @@ class SeriesRows(Rows):
 
     @classmethod
     def split(
-        cls, task: Forecaster, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+        cls,
+        task: Forecaster,
+        data: Any,
+        *,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
     ) -> tuple[Table, Table]:
         """What is known at the first origin of the backtest, and the windows that it asks of."""
-        rows = task.read(data, columns=columns, data_dir=data_dir)
+        rows = task.read(data, columns=columns, data_dir=data_dir, **options)
         windows, stride = Windows(rows.table, task.stamps, task.step(rows.table)), task.stride or task.horizon
         longest = max(windows.lengths(row)[0] for row in range(len(rows)))
         test = questions(windows, longest, task.horizon, task.origins, stride)

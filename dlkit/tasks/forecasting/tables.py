@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Id, Stamp, Text
+from dlkit.columns import Column, Id, Stamp, Text, comma_hint, is_missing_number
 from dlkit.data.header import header_of
 from dlkit.data.in_parts import read_in_parts
 from dlkit.data.reader import Reader
+from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.forecasting.columns import Stamps, stamps_of
@@ -22,16 +24,24 @@ from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequ
 class SeriesReader(Reader):
     """Reads tables of time series."""
 
-    def source(
-        self, source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None
-    ) -> Table:
-        return read_series(source, columns, rename, data_dir)
+    def source(self, source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
+        return read_series(_with_stamps(source, how.rename.get("ds", "ds")), columns, how)
 
 
 reader = SeriesReader()
 
 
-def read_series(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None) -> Table:
+def _with_stamps(source: Any, name: str) -> Any:
+    """A DataFrame whose index holds the stamps, with these as a column; anything else as it is."""
+    if not (hasattr(source, "columns") and hasattr(source, "iloc")) or name in source.columns:
+        return source
+    kind = type(source.index).__name__
+    if kind == "PeriodIndex":
+        source = source.set_axis(source.index.to_timestamp())
+    return source.reset_index(names=name) if kind in ("PeriodIndex", "DatetimeIndex") else source
+
+
+def read_series(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     """A row for each series: `unique_id`, `ds`, `y`, the covariates, and `following`, of which nothing is known.
 
     A long table has a row for each series and stamp, in Nixtla's convention: `unique_id, ds, y` and the covariates;
@@ -43,12 +53,12 @@ def read_series(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
 
     Files are read in parts: what stays in memory is numbers, 12 bytes and 8 for each covariate a row.
     """
-    rows = _given_rows(source, columns, rename)
+    rows = _given_rows(source, columns, how.rename)
     if rows is not None:
         return rows
     stamps = next(column for column in columns.values() if isinstance(column, Stamps))
-    long = (read_wide if stamps.wide else read_long)(source, stamps, rename, data_dir)
-    return _gridded(long, stamps, columns)
+    long = (read_wide if stamps.wide else read_long)(source, stamps, how)
+    return _gridded(long, stamps, columns, how.strict)
 
 
 def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
@@ -84,7 +94,7 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     )
 
 
-def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column]) -> Table:
+def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column], strict: bool) -> Table:
     position = np.lexsort((np.arange(len(long.code)), long.stamps, long.code))
     code, at = long.code[position], long.stamps[position]
     numbers = {name: values[position] for name, values in long.numbers.items()}
@@ -99,16 +109,26 @@ def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column]) -> Table
         raise DataError(f"{long.source}: a `frequency` of {step} does not fit its stamps, {at[0]} and so on.")
     told = dict.fromkeys(("gaps", "duplicates", "off_grid", "missing"), 0)
     rows: dict[str, list[Any]] = {name: [] for name in columns}
+    names, reasons = list[str](), list[str]()
     for series, cut in enumerate(cuts):
         name = str(long.ids[series])
+        if not np.isfinite(numbers["y"][cut]).any():
+            reasons.append(f"{long.source}, series {name!r} has no values of 'y'.")
+            continue
+        names.append(name)
         made = _series(name, at[cut], {key: values[cut] for key, values in numbers.items()}, step, stamps, told, long)
         static = {key: _constant(long, key, position[cut], name) for key in long.texts}
         if "unique_id" in stamps.static or "unique_id" in columns:
             static["unique_id"] = name
         for key in columns:
             rows[key].append([] if key == "following" else {**made, **static}[key])
-    where = lambda row: f"{long.source}, series {str(long.ids[row])!r}"  # noqa: E731
-    return Table(long.source, rows, where, remarks=_remarks(step, len(cuts), len(at), told, stamps))
+    if not names:
+        raise DataError(f"{reasons[0]} Give some, or leave the series out.")
+    where = lambda row: f"{long.source}, series {names[row]!r}"  # noqa: E731
+    remarks = _remarks(step, len(names), len(at), told, stamps)
+    return Table(
+        long.source, rows, where, remarks=[*long.remarks, *remarks, *left_out(reasons, len(cuts), "series", strict)]
+    )
 
 
 def _series(
@@ -139,8 +159,6 @@ def _series(
     told["duplicates"] += repeated
     made = {key: _placed(values, places, stamps.duplicates) for key, values in numbers.items()}
     known = np.flatnonzero(np.isfinite(made["y"]))
-    if not len(known):
-        raise DataError(f"{long.source}, series {name!r} has no values of 'y'. Give some, or leave the series out.")
     last = int(known[-1]) + 1
     gaps = last - len(np.unique(places[places < last]))
     if gaps and not stamps.gaps:
@@ -208,15 +226,14 @@ class OptionalNumber(Column):
     dtype = "float64"
 
     def raw(self, value: Any) -> np.float64:
-        text = value.strip() if isinstance(value, (str, bytes)) else value
-        if text is None or text in ("", b"") or type(value).__name__ in ("NAType", "NaTType"):
+        if is_missing_number(value):
             return np.float64("nan")
         try:
-            number = np.float64(text)
+            number = np.float64(value)
         except (TypeError, ValueError):
             number = np.float64("inf")
         if np.isinf(number):
-            raise DataError(f"expected a finite number, or nothing. Received: {value!r}.")
+            raise DataError(f"expected a finite number, or nothing. Received: {value!r}.{comma_hint(value)}")
         return number
 
 
@@ -230,22 +247,25 @@ class Long:
     stamps: np.ndarray
     numbers: dict[str, np.ndarray]
     texts: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
-def read_long(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: str | None) -> Long:
+def read_long(source: Any, stamps: Stamps, how: Reading) -> Long:
     """A table with a row for each series and stamp; files a part at a time. Args, errors: as of `read_series`."""
     wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Stamp(), "y": OptionalNumber(optional=True)}
     wanted |= {name: OptionalNumber(optional=True) for name in (*stamps.known, *stamps.past)}
     wanted |= {name: Text(optional=True) for name in stamps.static if name != "unique_id"}
-    for name in rename:
+    for name in how.rename:
         if name not in wanted:
             raise DataError(f"there is no column {name!r} to find under another name. There are: {', '.join(wanted)}.")
     ids: dict[Any, int] = {}
     texts: dict[str, dict[Any, int]] = {name: {} for name in wanted if isinstance(wanted[name], Text)}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     shown = ""
-    for table in read_in_parts(source, wanted, rename=rename, data_dir=data_dir):
+    remarks = list[str]()
+    for table in read_in_parts(source, wanted, how):
         shown = table.source
+        remarks += table.remarks
         missing = [name for name in wanted if name not in table.columns and name != "unique_id"]
         if missing:
             raise DataError(
@@ -265,7 +285,7 @@ def read_long(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: 
     if not ids:
         raise DataError(f"{shown or source} has no rows. Expected at least one stamp of one series.")
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    made = Long(shown, list(ids), joined["unique_id"], joined["ds"], {})
+    made = Long(shown, list(ids), joined["unique_id"], joined["ds"], {}, remarks=remarks)
     for name in wanted:
         if isinstance(wanted[name], OptionalNumber):
             made.numbers[name] = joined[name]
@@ -274,23 +294,26 @@ def read_long(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: 
     return made
 
 
-def read_wide(source: Any, stamps: Stamps, rename: Mapping[str, str], data_dir: str | None) -> Long:
+def read_wide(source: Any, stamps: Stamps, how: Reading) -> Long:
     """A table with a column for each series beside that of the stamps. Args, errors: as of `read_series`."""
     if stamps.known or stamps.past or stamps.static:
         raise DataError("a wide table has no covariates: its columns are series. Give a long one, `unique_id, ds, y`.")
-    key = rename.get("ds", "ds")
-    header = header_of(source, data_dir)
+    key = how.rename.get("ds", "ds")
+    header = header_of(source, how)
     if not header:
         raise DataError("a wide table must be a csv, tsv or parquet file, a DataFrame or a dict of columns.")
     names = [name for name in header if name != key]
     if not names:
         raise DataError(f"the wide table has no columns of series beside {key!r}.")
     wanted: dict[str, Column] = {"ds": Stamp(), **{name: OptionalNumber(optional=True) for name in names}}
-    tables = list(read_in_parts(source, wanted, rename={"ds": key} if key != "ds" else {}, data_dir=data_dir))
+    how = dataclasses.replace(how, rename={"ds": key} if key != "ds" else {})
+    tables = list(read_in_parts(source, wanted, how))
     at = np.concatenate([_stamps(table) for table in tables])
     values = [np.concatenate([_numbers(table, name) for table in tables]) for name in names]
     code = np.repeat(np.arange(len(names), dtype=np.int32), len(at))
-    return Long(tables[0].source, names, code, np.tile(at, len(names)), {"y": np.concatenate(values)})
+    remarks = [remark for table in tables for remark in table.remarks]
+    made = {"y": np.concatenate(values)}
+    return Long(tables[0].source, names, code, np.tile(at, len(names)), made, remarks=remarks)
 
 
 def _id(value: Any) -> Any:
@@ -313,8 +336,6 @@ def _stamps(table: Table) -> np.ndarray:
 def _numbers(table: Table, name: str) -> np.ndarray:
     cells = table.columns[name]
     try:
-        if isinstance(cells, list) and any(cell == "" for cell in cells):
-            cells = ["nan" if cell == "" else cell for cell in cells]
         values = np.asarray(cells, np.float64)  # None becomes NaN
     except (TypeError, ValueError):
         values = np.array([np.inf])

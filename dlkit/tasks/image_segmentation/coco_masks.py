@@ -11,6 +11,7 @@ import numpy as np
 
 from dlkit.columns import Column, Image
 from dlkit.data.match import by_kind
+from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.image_segmentation.columns import Mask
@@ -19,7 +20,7 @@ from dlkit.vision.coco import load_coco
 _MOST_CLASSES = 254  # ids are bytes; 0 is the background and 255 no class
 
 
-def read_coco(path: Path, source: str, columns: Mapping[str, Column]) -> Table:
+def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     """One row an image, in the file's order, with a mask drawn from polygons and RLE.
 
     They are drawn in the order of the annotations, later ones on top; the class ids are 0 for the background and
@@ -40,15 +41,26 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column]) -> Table:
             raise DataError(f"{place}: a mask needs the `height` and `width` of its image. Received: {height, width}.")
         masks[key] = DrawnMask(height, width)
     ids = {key: number for number, key in enumerate(coco.categories, start=1)}
-    for place, entry in coco.annotations(("image_id", "category_id", "segmentation")):
+    total, reasons = 0, []
+    for place, entry in coco.annotations(("image_id", "category_id")):
+        total += 1
         mask = coco.known(masks, entry["image_id"], place, "image")
         class_id = coco.known(ids, entry["category_id"], place, "category")
-        check_segmentation(entry["segmentation"], mask.height, mask.width, place)
-        mask.segments.append((class_id, entry["segmentation"], place))
+        segmentation = entry.get("segmentation")
+        if isinstance(segmentation, list):
+            segmentation = [polygon for polygon in segmentation if polygon != []]
+        if not segmentation:
+            reasons.append(f"{place}: no `segmentation`, which makes no mask; a box alone is none.")
+            continue
+        check_segmentation(segmentation, mask.height, mask.width, place)
+        mask.segments.append((class_id, segmentation, place))
+    if total and len(reasons) == total:
+        raise DataError(f"{source}: none of its {total} annotations has an outline. The first: {reasons[0]}")
+    remarks = left_out(reasons, total, "annotations", how.strict)
     where = [place for _, place, _ in coco.files.values()]
     held = {Image: [file for file, _, _ in coco.files.values()], Mask: list(masks.values())}
     values = by_kind(columns, held, source)
-    return Table(source, values, lambda row: where[row], ("background", *coco.categories.values()))
+    return Table(source, values, lambda row: where[row], ("background", *coco.categories.values()), remarks)
 
 
 @dataclass(repr=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from dlkit.columns import Image
+from dlkit.data.match import nfc
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
 from dlkit.report import Report, most
@@ -34,8 +35,9 @@ def check_masks(table: Table, classes: int = 0) -> int:
         The number of classes seen: the largest id, other than 255, plus one.
 
     Raises:
-        DataError: names the row and the mask.
+        DataError: names the row and the mask; or, where classes are to be learned, the masks hold 0 and 255 alone.
     """
+    learning = not classes
     classes = classes or len(table.classes) or NO_CLASS
     seen = np.zeros(256, bool)
     for row in range(len(table)):
@@ -58,6 +60,12 @@ def check_masks(table: Table, classes: int = 0) -> int:
             )
         seen |= present > 0
     known = np.flatnonzero(seen[:NO_CLASS])
+    if learning and seen[NO_CLASS] and known.tolist() in ([0], []):
+        raise DataError(
+            f"{table.source}: its masks hold {' and '.join(map(str, [*known, NO_CLASS]))} alone, and {NO_CLASS} means "
+            "no class. Where it is one, name both by their colours in a file classes.json beside the masks: "
+            '{"background": [0, 0, 0], "object": [255, 255, 255]}.'
+        )
     return int(known[-1]) + 1 if len(known) else 0
 
 
@@ -147,7 +155,7 @@ class MaskRows(Rows):
 
     def check(self) -> None:
         table, labels = self.table, self.task.labels_
-        if table.classes and list(table.classes) != labels:
+        if table.classes and list(table.classes) != [*map(nfc, labels)]:
             raise DataError(
                 f"{table.source} names the classes {list(table.classes)}, training had {labels}. They must be "
                 "the same, in the same order."

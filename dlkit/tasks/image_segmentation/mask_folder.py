@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column, Image
-from dlkit.data.bytes import is_object, read_text
+from dlkit.data.bytes import is_object, kind_of, read_text
 from dlkit.data.listing import entries_of, files_in, refuse_splits
 from dlkit.data.match import by_kind, quoted
 from dlkit.data.reader import Reader
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.data.tfds_features import Leaf
 from dlkit.errors import DataError
@@ -32,22 +34,22 @@ _MASK_FEATURES = ("mask", "segmentation_mask", "segmentation_label", "segmentati
 class MaskReader(Reader):
     """Reads images with masks."""
 
-    def folder(self, path: Path, source: str, columns: Mapping[str, Column]) -> Table:
+    def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
         """`images/` and `masks/`, or COCO. Raises DataError where the folder has neither form."""
         if (path / MASKS).is_dir():
             return read_mask_folder(path, source, columns)
         coco = find_coco(path)
         if coco:
-            return read_coco(coco, f"{source.rstrip('/')}/{coco.relative_to(path)}", columns)
+            return read_coco(coco, f"{source.rstrip('/')}/{coco.relative_to(path)}", columns, how)
         refuse_splits(path, source)
         raise DataError(
             f"{source}: cannot tell how the images are annotated. Expected {IMAGES}/ and {MASKS}/ with files of the "
             f"same names, or COCO's annotations.json. It holds {quoted(entry.name for entry in entries_of(path))}."
         )
 
-    def file(self, path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
+    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
         """COCO's json; None for a table."""
-        return read_coco(path, source, columns) if path.suffix.lower() == ".json" and is_object(path) else None
+        return read_coco(path, source, columns, how) if kind_of(path) == ".json" and is_object(path) else None
 
     def after_file(self, table: Table, columns: Mapping[str, Column], folder: Path) -> Table:
         return with_classes(table, columns, [folder])
@@ -102,7 +104,7 @@ def with_classes(table: Table, columns: Mapping[str, Column], folders: Sequence[
     for name, column in columns.items():
         if ids and isinstance(column, Mask):
             values[name] = [ColouredMask(mask, ids) for mask in values[name]]
-    return Table(table.source, values, table.where, names, table.remarks)
+    return dataclasses.replace(table, columns=values, classes=names)
 
 
 def read_classes(file: Path) -> tuple[tuple[str, ...], dict[tuple[int, ...], int]]:

@@ -17,11 +17,11 @@ def encode_mask(ids: np.ndarray) -> bytes:
     """Class ids as a grey 8-bit PNG.
 
     Args:
-        ids: (height, width) or (height, width, 1), of integers or booleans in [0, 255].
+        ids: (height, width) or (height, width, 1), or 3 with equal channels, of integers or booleans in [0, 255].
     """
     from PIL import Image
 
-    if ids.ndim == 3 and ids.shape[-1] == 1:
+    if ids.ndim == 3 and (ids.shape[-1] == 1 or (ids.shape[-1] == 3 and (ids == ids[..., :1]).all())):
         ids = ids[..., 0]
     if ids.ndim != 2 or not ids.size or ids.dtype.kind not in "biu":
         raise DataError(
@@ -40,7 +40,7 @@ def mask_as_png(encoded: bytes) -> bytes:
 
     Raises:
         UnreadableError: it is no image, or a broken one.
-        DataError: it is a colour image or a JPEG, which hold no class ids.
+        DataError: it is an image in colours or a JPEG, which hold no class ids.
     """
     if encoded[:8] == _SIGNATURE and encoded[24:26] == _GREY_8_BIT:
         return encoded
@@ -58,11 +58,15 @@ def decode_mask(encoded: bytes) -> np.ndarray:
 
 
 def pil_ids(image: Any) -> np.ndarray:
-    """The class ids of a PIL image, (height, width): grey values, or the indices of a palette."""
+    """The class ids of a PIL image, (height, width): grey values, in three channels too, or a palette's indices."""
     if image.mode in ("1", "L", "P"):
         return np.asarray(image).astype(np.uint8)
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.int32)
+    if image.mode in ("RGB", "RGBA", "LA"):
+        channels = np.asarray(image.convert("RGB"))
+        if (channels == channels[..., :1]).all():  # grey, written as a colour image
+            return channels[..., 0]
     raise DataError(
         f"the mask is a colour image (mode {image.mode}). Expected class ids: a grey image, or one with a palette. Or "
         'name the colours of the classes in a file classes.json beside the masks: {"road": [128, 64, 128], ...}.'

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from dlkit.columns import Column, Image, Labels
+from dlkit.classification.labels import respelled
+from dlkit.columns import Column, Image, Labels, comma_hint, is_missing_number
 from dlkit.data.delimited import read_delimited
-from dlkit.data.match import by_kind, match_names
+from dlkit.data.match import by_kind, match_names, nfc
+from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
@@ -37,21 +39,31 @@ class BoxedImage:
         where: what a message calls it.
         boxes: ymin, xmin, ymax, xmax and 1 for a crowd (else 0) of each object, in pixels or in shares of the image.
         labels: the name of each object's class.
+        empty, inverted: what is said of the boxes without an area or a number, and of those that are none; both are
+            left out.
     """
 
     image: Path
     where: str
     boxes: list[tuple[float, ...]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    inverted: list[str] = field(default_factory=list)
 
     def add(self, box: Sequence[float], label: str, place: str, *, crowd: bool = False) -> None:
-        """Adds an object. Raises DataError, which names `place`, for an empty or inverted box."""
+        """Adds an object, or what is said of one without an area or with an inverted box."""
         ymin, xmin, ymax, xmax = box
+        if (ymin == ymax and xmin <= xmax) or (xmin == xmax and ymin <= ymax):
+            self.empty.append(
+                f"{place}: the box of {label!r} is empty: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}."
+            )
+            return
         if not (ymin < ymax and xmin < xmax and math.isfinite(ymin + xmin + ymax + xmax)):
-            raise DataError(
-                f"{place}: the box is empty, inverted or not finite: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, "
+            self.inverted.append(
+                f"{place}: the box is inverted or not finite: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, "
                 f"ymax {ymax:g}. Expected xmin < xmax and ymin < ymax. Correct it, or leave it out."
             )
+            return
         self.boxes.append((ymin, xmin, ymax, xmax, float(crowd)))
         self.labels.append(label)
 
@@ -76,11 +88,25 @@ def box_table(
     source: str,
     images: Sequence[BoxedImage],
     columns: Mapping[str, Column],
+    how: Reading,
     classes: Sequence[str] = (),
     *,
     relative: bool = False,
 ) -> Table:
-    """The wanted columns of images with boxes; `relative` boxes are shares of the image."""
+    """The wanted columns of images with boxes; `relative` boxes are shares of the image.
+
+    Raises:
+        DataError: more than half of the boxes have no area, or a tenth is inverted, so that the numbers must mean
+            something else; or one is, where bad records are errors.
+    """
+    empty = [reason for image in images for reason in image.empty]
+    inverted = [reason for image in images for reason in image.inverted]
+    total = len(empty) + len(inverted) + sum(len(image.boxes) for image in images)
+    if len(inverted) > total / 10:
+        raise DataError(inverted[0])
+    if len(empty) > total / 2:
+        raise DataError(f"{source}: {len(empty)} of {total} boxes are empty. The first: {empty[0]}")
+    remarks = left_out([*inverted, *empty], total, "boxes", how.strict)
     boxes = [
         RelativeBoxes(image.image, image.boxes) if relative else np.array(image.boxes, np.float32).reshape(-1, 5)
         for image in images
@@ -90,15 +116,19 @@ def box_table(
         Boxes: boxes,
         Labels: [image.labels for image in images],
     }
-    return Table(source, by_kind(columns, held, source), lambda row: images[row].where, classes)
+    return Table(source, by_kind(columns, held, source), lambda row: images[row].where, classes, remarks)
 
 
 def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
-    """Raises DataError for a row with another number of labels than of boxes."""
+    """Leaves out boxes without an area. Raises DataError for a row with another number of labels than of boxes."""
     boxes, labels = ([name for name, column in columns.items() if isinstance(column, kind)] for kind in (Boxes, Labels))
     if len(boxes) != 1 or len(labels) != 1:
         return
+    rows: dict[str, list[Any]] = {boxes[0]: [], labels[0]: []}
+    reasons, total = list[str](), 0
     for row, (some, names) in enumerate(zip(table.columns[boxes[0]], table.columns[labels[0]], strict=True)):
+        rows[boxes[0]].append(some)
+        rows[labels[0]].append(names)
         try:
             named = len(Labels().raw(names))
         except (TypeError, DataError):  # no lists at all: the columns have the words for it
@@ -108,6 +138,33 @@ def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
                 f"{table.where(row)}: {len(some)} boxes in {boxes[0]!r}, {named} labels in {labels[0]!r}. "
                 "Each box needs one label."
             )
+        total += named
+        keep = _with_area(some)
+        if not all(keep):
+            where = table.where(row)
+            reasons += [f"{where}: box {place} is empty." for place, there in enumerate(keep) if not there]
+            rows[boxes[0]][-1] = [box for box, there in zip(some, keep, strict=True) if there]
+            rows[labels[0]][-1] = [name for name, there in zip(Labels().raw(names), keep, strict=True) if there]
+    if not reasons:
+        return
+    if len(reasons) > total / 2:
+        raise DataError(f"{table.source}: {len(reasons)} of {total} boxes are empty. The first: {reasons[0]}")
+    table.columns = {**table.columns, **rows}
+    table.remarks = [*table.remarks, *left_out(reasons, total, "boxes", table.strict)]
+
+
+def _with_area(boxes: Any) -> list[bool]:
+    """Which boxes have an area, or are none that the column takes: it says so better."""
+    if isinstance(boxes, RelativeBoxes):
+        return [True]
+    try:
+        corners = np.asarray(boxes, np.float64).reshape(len(boxes), -1)
+    except (TypeError, ValueError):
+        return [True]
+    if not len(corners) or corners.shape[1] not in (4, 5):
+        return [True]
+    high, wide = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
+    return (~(((high == 0) & (wide >= 0)) | ((wide == 0) & (high >= 0)))).tolist()
 
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -115,7 +172,7 @@ _ALSO = {Image: ("image", "file_name", "filename", "image_path"), Labels: ("labe
 SMALL = 6  # pixels of an object's shorter side, below which a network hardly finds it
 
 
-def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
+def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     """One row an image, in the order in which they first appear; a row of the file whose box is blank has no object.
 
     Boxes are in pixels. The files' names may also stand in `file_name`, `filename` or `image_path`, the labels in
@@ -129,9 +186,11 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], rename
         name: names for name, column in roles.items() for kind, names in _ALSO.items() if isinstance(column, kind)
     }
     wanted = roles | dict.fromkeys(_CORNERS, Boxes())
-    cells, where = read_delimited(
-        path, source, lambda found, hint: match_names(wanted, found, rename, source, also=also, hint=hint)
-    )
+
+    def choose(found: Sequence[str], hint: str) -> dict[str, str]:
+        return match_names(wanted, found, how.rename, source, also=also, hint=hint)
+
+    cells, where, remarks = read_delimited(path, source, choose, how)
     image, label = (next((cells[n] for n in roles if isinstance(roles[n], kind)), None) for kind in (Image, Labels))
     if image is None:
         raise DataError(f"{source} holds boxes of images, but no image is wanted. Wanted: {', '.join(columns)}.")
@@ -142,14 +201,20 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], rename
             raise DataError(f"{place}: the name of the image is empty. Fill it, or leave the row out.")
         boxed = images.setdefault(name, BoxedImage(path.parent / name, place))
         named = "" if label is None else label[row].strip()
-        box = _box([cells[corner][row].strip() for corner in _CORNERS], place)
+        corners = ["" if is_missing_number(cells[corner][row]) else cells[corner][row].strip() for corner in _CORNERS]
+        if any(corners) and not all(corners):
+            boxed.empty.append(f"{place}: a number of the box is missing.")
+            continue
+        box = _box(corners, place)
         if box is None and named:
             raise DataError(f"{place}: the label {named!r} has no box. Fill {', '.join(_CORNERS)}, or empty the label.")
         if box is not None and label is not None and not named:
             raise DataError(f"{place}: the box has no label. Fill it, or leave the row out.")
         if box is not None:
             boxed.add(box, named, place)
-    return box_table(source, list(images.values()), columns)
+    table = box_table(source, list(images.values()), columns, how)
+    table.remarks = [*remarks, *table.remarks]
+    return table
 
 
 def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | None:
@@ -159,7 +224,10 @@ def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | No
     try:
         xmin, ymin, xmax, ymax = map(float, cells)
     except ValueError as error:
-        raise DataError(f"{place}: expected numbers in {', '.join(_CORNERS)}. Received: {', '.join(cells)}.") from error
+        hint = next(filter(None, map(comma_hint, cells)), "")
+        raise DataError(
+            f"{place}: expected numbers in {', '.join(_CORNERS)}. Received: {', '.join(cells)}.{hint}"
+        ) from error
     return ymin, xmin, ymax, xmax
 
 
@@ -249,12 +317,18 @@ class ObjectRows(Rows):
         super().look(report, validation)
         look_at_boxes(report, self.table, self.task.network_shape)
 
+    def encoded(self) -> Table:
+        return respelled(self.table, "labels", self.task.target["labels"], self.task.labels_)
+
+    def evaluated(self) -> Table:
+        return self.encoded()
+
     def check(self) -> None:
-        known = self.task.labels_
+        known, spelled = self.task.labels_, set(map(nfc, self.task.labels_))
         for row, labels in enumerate(self.table.raw_column("labels", self.task.target["labels"])):
             for label in labels:
                 name = label.decode()
-                if name not in known:
+                if nfc(name) not in spelled:
                     raise DataError(
                         f"{self.table.where(row)}: the label {name!r} was never seen in training. "
                         f"{nearest(name, known)}"

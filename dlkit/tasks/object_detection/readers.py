@@ -8,35 +8,37 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Labels
-from dlkit.data.bytes import is_object
+from dlkit.columns import Column, Labels, truth
+from dlkit.data.bytes import is_object, kind_of
+from dlkit.data.delimited import is_delimited
 from dlkit.data.listing import entries_of, refuse_splits
 from dlkit.data.match import quoted, wants
 from dlkit.data.reader import Reader
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.data.tfds_features import Leaf, names_several
 from dlkit.errors import DataError
 from dlkit.tasks.object_detection.boxes import BoxedImage, RelativeBoxes, box_table, check_objects, read_box_rows
 from dlkit.tasks.object_detection.columns import Boxes
 from dlkit.tasks.object_detection.voc import is_voc, read_voc, read_voc_list
-from dlkit.tasks.object_detection.yolo import find_yolo, read_yolo
+from dlkit.tasks.object_detection.yolo import explain_yaml, find_yolo, read_yolo
 from dlkit.vision.coco import find_coco, load_coco
 
 
 class BoxReader(Reader):
     """Reads images with boxes."""
 
-    def folder(self, path: Path, source: str, columns: Mapping[str, Column]) -> Table:
+    def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
         """COCO, Pascal VOC or YOLO. Raises DataError where the folder has none of these forms."""
         coco = find_coco(path)
         if coco:
-            return read_coco(coco, f"{source.rstrip('/')}/{coco.relative_to(path)}", columns)
+            return read_coco(coco, f"{source.rstrip('/')}/{coco.relative_to(path)}", columns, how)
         if is_voc(path):
-            return read_voc(path, source, columns)
+            return read_voc(path, source, columns, how)
         yolo = find_yolo(path)
         if yolo:
             refuse_splits(yolo[0], source)
-            return read_yolo(yolo, source, columns)
+            return read_yolo(yolo, source, columns, how)
         refuse_splits(path, source)
         raise DataError(
             f"{source}: cannot tell how the images are annotated. Expected COCO's annotations.json with images/, "
@@ -44,15 +46,17 @@ class BoxReader(Reader):
             f"image,xmin,ymin,xmax,ymax,label. It holds {quoted(entry.name for entry in entries_of(path))}."
         )
 
-    def file(self, path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
+    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
         """COCO's json, a table of boxes, or VOC's list of images; None for another table."""
-        suffix = path.suffix.lower()
+        suffix = kind_of(path)
         if suffix == ".json" and is_object(path):
-            return read_coco(path, source, columns)
-        if suffix in (".csv", ".tsv") and wants(columns, Boxes):
-            return read_box_rows(path, source, columns, rename)
+            return read_coco(path, source, columns, how)
+        if is_delimited(path, how) and wants(columns, Boxes):
+            return read_box_rows(path, source, columns, how)
+        if suffix in (".yaml", ".yml") and wants(columns, Boxes):
+            raise explain_yaml(path, source)
         if suffix == ".txt" and wants(columns, Boxes):
-            return read_voc_list(path, source, columns)
+            return read_voc_list(path, source, columns, how)
         return None
 
     def finish(self, table: Table, columns: Mapping[str, Column]) -> None:
@@ -87,7 +91,7 @@ class BoxReader(Reader):
 reader = BoxReader()
 
 
-def read_coco(path: Path, source: str, columns: Mapping[str, Column]) -> Table:
+def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     """One row an image, in the file's order; an image without annotations is one without objects.
 
     `bbox` (x, y, width, height) becomes ymin, xmin, ymax, xmax, and `iscrowd` its fifth number.
@@ -101,8 +105,15 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column]) -> Table:
         image = coco.known(images, entry["image_id"], place, "image")
         label = coco.known(coco.categories, entry["category_id"], place, "category")
         x, y, width, height = _numbers(entry["bbox"], place)
-        image.add((y, x, y + height, x + width), label, place, crowd=bool(entry.get("iscrowd", 0)))
-    return box_table(source, list(images.values()), columns, tuple(dict.fromkeys(coco.categories.values())))
+        image.add((y, x, y + height, x + width), label, place, crowd=_crowd(entry, place))
+    return box_table(source, list(images.values()), columns, how, tuple(dict.fromkeys(coco.categories.values())))
+
+
+def _crowd(entry: Mapping[str, Any], place: str) -> bool:
+    try:
+        return truth(entry.get("iscrowd") or 0)
+    except DataError as error:
+        raise DataError(f"{place}, `iscrowd`: {error}") from error
 
 
 def _numbers(bbox: Any, place: str) -> list[float]:

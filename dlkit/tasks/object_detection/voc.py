@@ -5,6 +5,7 @@ Everingham et al., 2010, "The Pascal Visual Object Classes (VOC) Challenge".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 from dlkit.columns import Column, Image
 from dlkit.data.bytes import read_text
 from dlkit.data.match import quoted
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
@@ -22,29 +24,36 @@ _CORNERS = ("ymin", "xmin", "ymax", "xmax")
 
 
 def is_voc(folder: Path) -> bool:
-    """Whether the folder has xml files in `Annotations/`."""
-    return any(next((folder / name).glob("*.xml"), None) is not None for name in _ANNOTATIONS)
+    """Whether the folder has xml files in `Annotations/`, or beside its images."""
+    return any(next((folder / name).glob("*.xml"), None) is not None for name in _ANNOTATIONS) or _is_beside(folder)
 
 
-def read_voc(folder: Path, source: str, columns: Mapping[str, Column], stems: list[str] | None = None) -> Table:
+def _is_beside(folder: Path) -> bool:
+    files = (file for file in folder.glob("*.xml") if not file.name.startswith("."))
+    return any(file.with_suffix(suffix).is_file() for file in files for suffix in Image.suffixes)
+
+
+def read_voc(
+    folder: Path, source: str, columns: Mapping[str, Column], how: Reading, stems: list[str] | None = None
+) -> Table:
     """One row an xml file, in sorted order, or in the order of `stems`; one without objects is a negative.
 
-    Images lie in `JPEGImages/` or `images/`. Coordinates are taken as they stand, as torchvision, KerasCV and TFDS do:
-    VOC's own count pixels from 1, which puts its boxes up to a pixel to the lower right; most tools that write this
-    form count from 0. `difficult` and `truncated` objects are objects like the others.
+    Images lie in `JPEGImages/` or `images/`, or the xml files beside them. Coordinates are taken as they stand, as
+    torchvision, KerasCV and TFDS do: VOC's own count pixels from 1, which puts its boxes up to a pixel to the lower
+    right; most tools that write this form count from 0. Objects that are `difficult` or `truncated` are like others.
 
     Raises:
         DataError: names the xml file, the object and what is wrong with it.
     """
-    annotations = next(folder / name for name in _ANNOTATIONS if (folder / name).is_dir())
-    places = [folder / name for name in _IMAGES if (folder / name).is_dir()]
+    annotations = next((folder / name for name in _ANNOTATIONS if (folder / name).is_dir()), folder)
+    places = [folder / name for name in _IMAGES if (folder / name).is_dir()] if annotations != folder else [folder]
     if not places:
         raise DataError(f"{source}: no folder of images beside {annotations.name}/. Expected {_IMAGES[0]}/.")
     files = sorted(annotations.glob("*.xml")) if stems is None else [annotations / f"{stem}.xml" for stem in stems]
-    return box_table(source, [_image(file, places[0]) for file in files], columns)
+    return box_table(source, [_image(file, places[0]) for file in files], columns, how)
 
 
-def read_voc_list(path: Path, source: str, columns: Mapping[str, Column]) -> Table:
+def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     """The images that a list names, one a line: `VOC2012/ImageSets/Main/train.txt`."""
     folder = path.absolute().parent.parent.parent
     if not is_voc(folder):
@@ -52,7 +61,9 @@ def read_voc_list(path: Path, source: str, columns: Mapping[str, Column]) -> Tab
             f"{source}: expected a list in a folder of Pascal VOC, FOLDER/ImageSets/Main/NAME.txt, beside "
             f"FOLDER/Annotations/*.xml. Looked in {folder}."
         )
-    return read_voc(folder, source, columns, [line.split()[0] for line in read_text(path, source).splitlines() if line])
+    return read_voc(
+        folder, source, columns, how, [line.split()[0] for line in read_text(path, source).splitlines() if line]
+    )
 
 
 def _image(file: Path, images: Path) -> BoxedImage:
@@ -81,9 +92,9 @@ def _box(element: ElementTree.Element, place: str) -> list[float]:
 
 
 def _file(root: ElementTree.Element, file: Path, images: Path) -> Path:
-    """The image that `filename` names; else the one that is called as the xml file."""
-    named = (root.findtext("filename") or "").strip()
-    candidates = [named] if named else []
-    candidates += [f"{file.stem}{suffix}" for suffix in Image.suffixes]
+    """The image that `filename` names, without the folders of another machine; else that called as the xml file."""
+    named = re.split(r"[\\/]", (root.findtext("filename") or "").strip())[-1]
+    candidates = [named] if Path(named).suffix.lower() in Image.suffixes else []
+    candidates += [f"{file.stem}{suffix}" for suffix in (*Image.suffixes, *map(str.upper, Image.suffixes))]
     there = (images / name for name in candidates if (images / name).is_file())
     return next(there, images / candidates[0])  # a missing one is told of when it is opened

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from dlkit.columns import Column, Image
 from dlkit.data.bytes import decode, read_text
 from dlkit.data.listing import files_in
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
@@ -17,7 +21,8 @@ _LISTS = ("classes.txt", "classes.names", "obj.names")
 
 
 def find_yolo(folder: Path) -> tuple[Path, Path] | None:
-    """The folders of images and of labels: in the folder, or `.../labels/train` for the folder `.../images/train`."""
+    """The folders of images and of labels: in the folder, or `.../labels/train` for the folder `.../images/train`; or
+    the folder itself, where labels lie beside images."""
     if (folder / "images").is_dir() and (folder / "labels").is_dir():
         return folder / "images", folder / "labels"
     parts = folder.absolute().parts
@@ -26,22 +31,23 @@ def find_yolo(folder: Path) -> tuple[Path, Path] | None:
         labels = Path(*parts[:last], "labels", *parts[last + 1 :])
         if labels.is_dir():
             return folder, labels
-    return None
+    images = (file for file in files_in(folder, Image.suffixes)[0] if not file.with_suffix(".xml").is_file())
+    return (folder, folder) if any(file.with_suffix(".txt").is_file() for file in images) else None
 
 
-def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Column]) -> Table:
+def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Column], how: Reading) -> Table:
     """One row an image, in sorted order. An image without a file of labels, or with an empty one, is a negative.
 
     A line is `class x_centre y_centre width height` in shares of the image; the outline of YOLO's segmentation, `class
-    x y x y ...`, becomes the box around it. The classes' names stand in `data.yaml` or `classes.txt`, in the folder or
-    one above; without them a class goes by its number. Files of labels without an image are passed over, and a
-    remark counts them.
+    x y x y ...`, becomes the box around it, and of a pose its box is taken. The classes' names stand in `data.yaml` or
+    `classes.txt`, in the folder or one above; without them a class goes by its number. Files of labels without an image
+    are passed over, and a remark counts them.
 
     Raises:
         DataError: names the file, the line and what is wrong with it.
     """
     images, labels = places
-    names = _names([labels, images, *images.absolute().parents[:2]])
+    names, pose = _names([labels, images, *images.absolute().parents[:2]])
     files, _ = files_in(images, Image.suffixes)
     if not files:
         raise DataError(f"{source}: there are no images in {images}.")
@@ -51,16 +57,19 @@ def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Colu
         text = labels / file.relative_to(images).with_suffix(".txt")
         used.add(text)
         if text.is_file():
-            _read_labels(text, names, row)
+            _read_labels(text, names, pose, row)
         boxed.append(row)
     alone = [file for file in files_in(labels, (".txt",))[0] if file not in used and file.name not in _LISTS]
-    table = box_table(source, boxed, columns, tuple(names.values()), relative=True)
+    table = box_table(source, boxed, columns, how, tuple(names.values()), relative=True)
     if alone:
-        table.remarks = [f"passed over {len(alone)} files of labels without an image, {alone[0]} for one"]
+        table.remarks = [
+            *table.remarks,
+            f"passed over {len(alone)} files of labels without an image, {alone[0]} for one",
+        ]
     return table
 
 
-def _read_labels(file: Path, names: dict[int, str], row: BoxedImage) -> None:
+def _read_labels(file: Path, names: dict[int, str], pose: int, row: BoxedImage) -> None:
     for number, line in enumerate(decode(file.read_bytes(), str(file)).splitlines(), start=1):
         if not line.strip():
             continue
@@ -71,10 +80,18 @@ def _read_labels(file: Path, names: dict[int, str], row: BoxedImage) -> None:
             raise DataError(f"{place}: expected a class number and numbers. Received: {line[:60]!r}.") from error
         if class_id < 0 or (names and class_id not in names):
             raise DataError(f"{place}: class {class_id} has no name; there are {len(names)}: {list(names.values())}.")
-        row.add(_box(numbers, place), names.get(class_id, str(class_id)), place)
+        row.add(_box(numbers, pose, place), names.get(class_id, str(class_id)), place)
 
 
-def _box(numbers: list[float], place: str) -> tuple[float, float, float, float]:
+def _box(numbers: list[float], pose: int, place: str) -> tuple[float, float, float, float]:
+    """ymin, xmin, ymax, xmax; `pose` is how many numbers of points follow a box, where `data.yaml` says so."""
+    if len(numbers) == 4 + pose or _is_pose(numbers):
+        numbers = numbers[:4]
+    if any(abs(number - 0.5) > 0.5 + _BEYOND for number in numbers):
+        raise DataError(
+            f"{place}: YOLO's numbers are shares of the image, between 0 and 1. Received: "
+            f"{', '.join(f'{number:g}' for number in numbers[:6])}. Pixels must be divided by the width and height."
+        )
     if len(numbers) == 4:
         x, y, width, height = numbers
         return y - height / 2, x - width / 2, y + height / 2, x + width / 2
@@ -87,8 +104,40 @@ def _box(numbers: list[float], place: str) -> tuple[float, float, float, float]:
     return min(ys), min(xs), max(ys), max(xs)
 
 
-def _names(folders: list[Path]) -> dict[int, str]:
-    """Class number to name, from the first file of names there is; none without one."""
+_BEYOND = 1.0  # outlines and boxes may reach beyond the image a little
+
+
+def _is_pose(numbers: list[float]) -> bool:
+    """Whether a box is followed by points (x, y, visible): the third number of each is 0, 1 or 2, and once 2, or the
+    numbers are no outline's."""
+    seen = numbers[6::3]
+    if len(numbers) < 7 or (len(numbers) - 4) % 3 or any(number not in (0, 1, 2) for number in seen):
+        return False
+    return 2 in seen or len(numbers) % 2 == 1
+
+
+def explain_yaml(path: Path, source: str) -> DataError:
+    """What is said of `data.yaml` itself, which names the data of training and of validation at once."""
+    data = _yaml(path)
+    splits = {name: data[name] for name in ("train", "val", "valid", "test") if isinstance(data.get(name), str)}
+    root = path.parent / str(data.get("path") or "")
+    places = {name: _place(root, path.parent, folder) for name, folder in splits.items()}
+    listed = ", ".join(f"{name}: {place}" for name, place in places.items()) or "none"
+    return DataError(
+        f"{source} names several parts of the data, {listed}. Give the folder of one: that of `train` as --data, that "
+        "of `val` as --validation."
+    )
+
+
+def _place(root: Path, beside: Path, folder: str) -> Path:
+    """Where a part lies; Roboflow's paths begin a folder too high."""
+    candidates = [root / folder, beside / folder, beside / folder.removeprefix("../")]
+    return next((place for place in candidates if place.exists()), candidates[0])
+
+
+def _names(folders: list[Path]) -> tuple[dict[int, str], int]:
+    """Class number to name, from the first file of names there is, none without one; and how many numbers of points
+    follow a box."""
     for folder in folders:
         for name in _YAML:
             if (folder / name).is_file():
@@ -96,11 +145,11 @@ def _names(folders: list[Path]) -> dict[int, str]:
         for name in _LISTS:
             if (folder / name).is_file():
                 lines = read_text(folder / name, str(folder / name)).splitlines()
-                return dict(enumerate(line.strip() for line in lines if line.strip()))
-    return {}
+                return dict(enumerate(line.strip() for line in lines if line.strip())), 0
+    return {}, 0
 
 
-def _from_yaml(path: Path) -> dict[int, str]:
+def _yaml(path: Path) -> dict[str, Any]:
     try:
         import yaml
     except ImportError as error:
@@ -112,9 +161,14 @@ def _from_yaml(path: Path) -> dict[int, str]:
         data = yaml.safe_load(read_text(path, str(path)))
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}).") from error
-    names = data.get("names") if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def _from_yaml(path: Path) -> tuple[dict[int, str], int]:
+    data = _yaml(path)
+    names, points = data.get("names"), data.get("kpt_shape") or [0, 0]
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not all(isinstance(key, int) for key in names):
         raise DataError(f"{path}: expected `names`, a list of the classes' names, or number: name. Received: {names}.")
-    return {key: str(name) for key, name in sorted(names.items())}
+    return {key: str(name) for key, name in sorted(names.items())}, int(np.prod(points))

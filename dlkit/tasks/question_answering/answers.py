@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.columns import Column, Text
-from dlkit.data.bytes import is_object, read_text
+from dlkit.columns import Column, Text, truth
+from dlkit.data.bytes import is_object, kind_of, read_text
 from dlkit.data.match import match_names, wants
 from dlkit.data.reader import Reader
+from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.question_answering.columns import Answers, Passage
@@ -23,9 +25,9 @@ START = "answer_start"
 class AnswerReader(Reader):
     """Reads questions about passages."""
 
-    def file(self, path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
+    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
         """SQuAD's json; None for a table."""
-        return read_squad(path, source, columns, rename) if path.suffix.lower() == ".json" and is_object(path) else None
+        return read_squad(path, source, columns, how.rename) if kind_of(path) == ".json" and is_object(path) else None
 
     def also_read(self, columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]:
         """A column of offsets, where a table has one beside one answer a row."""
@@ -40,7 +42,7 @@ class AnswerReader(Reader):
         starts = values.pop(START)
         name = next(name for name, column in columns.items() if isinstance(column, Answers))
         values[name] = [_paired(answer, start) for answer, start in zip(values[name], starts, strict=True)]
-        return Table(table.source, values, table.where, table.classes, table.remarks)
+        return dataclasses.replace(table, columns=values)
 
     def finish(self, table: Table, columns: Mapping[str, Column]) -> None:
         if wants(columns, Answers):
@@ -119,9 +121,17 @@ def _questions(articles: list, source: str) -> Iterator[tuple[str, dict[str, Any
                 text = _field(question, "question", str, here)
                 key = str(question.get("id", f"{text!r} of article {number}"))
                 # Of a question without an answer, `plausible_answers` are wrong ones.
-                answers = [] if question.get("is_impossible") else _field(question, "answers", list, here)
+                impossible = _truth(question, "is_impossible", f"{here}, question {key}")
+                answers = [] if impossible else _field(question, "answers", list, here)
                 row = {"question": text, "context": context, "answers": answers}
                 yield key, {**row, "title": str(article.get("title", "")), "id": key}
+
+
+def _truth(question: dict[str, Any], name: str, place: str) -> bool:
+    try:
+        return question.get(name) is not None and truth(question[name])
+    except DataError as error:
+        raise DataError(f"{place}, `{name}`: {error}") from error
 
 
 def _field(value: Any, name: str, kind: type, place: str) -> Any:

@@ -128,8 +128,8 @@ def _remarks(counts: collections.Counter[str]) -> list[str]:
         "spelled": "{} of {all} answers stand in the text in another Unicode form, which was taken",
         "UTF-16 units": "offsets of {} of {all} answers count UTF-16 units, and were converted to characters",
         "bytes": "offsets of {} of {all} answers count bytes, and were converted to characters",
-        "moved": "{} of {all} answers did not stand at their offset, or had none, and were found elsewhere in the text, "
-        "at the nearest place or the only one",
+        "moved": "{} of {all} answers did not stand at their offset, or had none, and were found elsewhere in the "
+        "text, at the nearest place or the only one",
         "lost": "{} of {all} answers do not stand in the text, or have no offset and stand there more than once: they "
         "are left out of training",
     }

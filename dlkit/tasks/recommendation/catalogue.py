@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Id
-from dlkit.data.bytes import read_bytes
-from dlkit.data.delimited import records_of
+from dlkit.columns import Id, comma_hint, is_missing_number
+from dlkit.data.delimited import is_delimited, open_records
+from dlkit.data.reading import PLAIN
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -117,10 +117,15 @@ def read_features(source: str, key: str, ids: Sequence[str]) -> np.ndarray:
     rows = {str(value).strip(): row for row, value in enumerate(columns.pop(key))}
     if columns and len(rows) < len(next(iter(columns.values()))):
         raise DataError(f"{source}: an id stands twice in the column {key!r}. Keep one row of each.")
-    blocks = [_features(cells) for cells in columns.values()]
+    blocks = [_features(cells, name, source) for name, cells in columns.items()]
     made = np.concatenate([block for block in blocks if block.size] or [np.zeros((len(rows), 0))], axis=1)
     if not made.shape[1]:
         raise DataError(f"{source} has no column of numbers or of words that come again beside {key!r}.")
+    if not rows.keys() & set(ids):
+        raise DataError(
+            f"{source}: none of the {len(rows)} ids in {key!r}, {next(iter(rows), '')!r} for one, is among the "
+            f"{len(ids)} of the interactions, {ids[0]!r} for one. Write them alike: 12, not 12.0 or 012."
+        )
     features = np.zeros((len(ids) + 1, made.shape[1]), np.float32)
     for number, name in enumerate(ids, start=1):
         if name in rows:
@@ -139,24 +144,21 @@ def _columns(source: str) -> dict[str, list[Any]]:
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{source}: not a readable parquet file ({error}).") from error
         return {name: table.column(name).to_pylist() for name in table.column_names}
-    if path.suffix.lower() not in (".csv", ".tsv"):
+    if not is_delimited(path, PLAIN):
         raise DataError(f"features are read from a csv, tsv or parquet file. Received: {source!r}.")
-    read_bytes(path, source)  # has the words for a file that cannot be read, or is empty
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-        header, *records = [record for _, record in records_of(file, delimiter, source)]
-    short = next((record for record in records if len(record) != len(header)), None)
-    if short is not None:
-        raise DataError(f"{source}: expected {len(header)} cells in each row. Received: {short!r:.100}.")
-    return {name.strip(): [record[place] for record in records] for place, name in enumerate(header)}
+    with open_records(path, source, PLAIN) as records:
+        rows = [record for _, record in records.rows]
+        return {name: [record[place] for record in rows] for place, name in enumerate(records.header)}
 
 
-def _features(cells: list[Any]) -> np.ndarray:
+def _features(cells: list[Any], name: str, source: str) -> np.ndarray:
     """(rows, any) of one column."""
     texts = ["" if cell is None else str(cell).strip() for cell in cells]
     try:
-        numbers = np.array([float(text) if text else np.nan for text in texts])
+        numbers = np.array([np.nan if is_missing_number(text) else float(text) for text in texts])
     except ValueError:
+        if all(is_missing_number(text) or comma_hint(text) for text in texts):
+            raise DataError(f"{source}, column {name!r}: numbers with decimal commas. Write points.") from None
         return _words(texts)
     there = np.isfinite(numbers)
     if not there.any() or not numbers[there].std():

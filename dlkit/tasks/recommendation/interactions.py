@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Id, Stamp
+from dlkit.columns import Column, Id, Stamp, is_missing_number
 from dlkit.data.in_parts import read_in_parts
 from dlkit.data.reader import Reader
+from dlkit.data.reading import PLAIN, Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.recommendation.columns import Rating
@@ -26,10 +28,8 @@ COLUMNS: dict[str, Column] = {
 class UserReader(Reader):
     """Reads tables of interactions as rows of users."""
 
-    def source(
-        self, source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None
-    ) -> Table:
-        return read_users(source, columns, rename, data_dir)
+    def source(self, source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
+        return read_users(source, columns, how)
 
 
 reader = UserReader()
@@ -98,41 +98,50 @@ class Histories(Sequence):
         return [self._items[code] for code in self._codes[self._starts[row] : self._starts[row + 1]]]
 
 
-def read_interactions(
-    source: Any, *, rename: Mapping[str, str] | None = None, data_dir: str | None = None, first: bool = False
-) -> Interactions:
+def read_interactions(source: Any, how: Reading = PLAIN, *, first: bool = False) -> Interactions:
     """Reads a table of interactions, `user_id, item_id[, rating][, timestamp]`; files a part at a time.
 
     A pair of user and item counts once: the last time, by stamp or, without stamps, by its place in the source; or the
     `first`, so that nothing later takes an interaction away.
 
-    Args, errors: as of `dlkit.data.read.read`.
+    A row whose id, rating or stamp is empty is left out, counted and named. Raises DataError.
     """
     users: dict[Any, int] = {}
     items: dict[Any, int] = {}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
     shown = ""
-    for table in read_in_parts(source, COLUMNS, rename=rename, data_dir=data_dir):
+    remarks = list[str]()
+    total, reasons = 0, list[str]()
+    for table in read_in_parts(source, COLUMNS, how):
         shown = table.source
+        remarks += table.remarks
+        total += len(table)
+        table = _filled(table, reasons)
+        if not len(table):
+            continue
         for name, known in (("user_id", users), ("item_id", items)):
             parts[name].append(_codes(table, name, known))
         for name in ("rating", "timestamp"):
             if name in table.columns:
                 parts[name].append(_numbers(table, name))
     if not users:
-        raise DataError(f"{shown or source} has no rows. Expected at least one interaction.")
+        bad = f" The first bad one: {reasons[0]}" if reasons else ""
+        raise DataError(f"{shown or source} has no rows. Expected at least one interaction.{bad}")
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
     user, user_ids = _distinct(joined["user_id"], list(users))
     item, item_ids = _distinct(joined["item_id"], list(items))
-    return _ordered(shown, user_ids, item_ids, user, item, joined.get("rating"), joined.get("timestamp"), first)
+    made = _ordered(shown, user_ids, item_ids, user, item, joined.get("rating"), joined.get("timestamp"), first)
+    made.remarks = [*remarks, *left_out(reasons, total, "rows", how.strict), *made.remarks]
+    return made
 
 
-def read_users(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None) -> Table:
+def read_users(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     """A row for each user: `user_id`, `recent`, the items so far, and `next`, those that followed.
 
     A table of interactions says nothing of `recent`: all items of a user are `next`. A dict of columns, a DataFrame
     or a list of dicts may bring such rows as they are, under these names; `user_id` and `recent` may be missing.
     """
+    rename = how.rename
     rows = _given_rows(source, columns, rename)
     if rows is not None:
         return rows
@@ -141,7 +150,7 @@ def read_users(source: Any, columns: Mapping[str, Column], rename: Mapping[str, 
         if name not in known:
             raise DataError(f"there is no column {name!r} to find under another name. There are: {', '.join(known)}.")
     wanted = {name: column for name, column in rename.items() if name in COLUMNS}
-    read = read_interactions(source, rename=wanted, data_dir=data_dir)
+    read = read_interactions(source, dataclasses.replace(how, rename=wanted))
     histories = Histories(read.items, read.item, read.starts())
     made = {"user_id": read.users, "recent": [[]] * len(histories), "next": histories}
     where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
@@ -171,6 +180,28 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
         raise DataError(f"rows of users: the columns must have one length, of at least 1. Received: {listed}.")
     found = {name: found.get(name, [""] * count) for name in columns}
     return Table("the rows of users", found, lambda row: f"the rows of users, index {row}")
+
+
+def _filled(table: Table, reasons: list[str]) -> Table:
+    """The rows whose cells all have a value; the places of the others go to the list."""
+    bad: dict[int, str] = {}
+    for name, cells in table.columns.items():
+        missing = is_missing_number if name in ("rating", "timestamp") else _is_nobody
+        try:
+            distinct = set(cells.tolist() if isinstance(cells, np.ndarray) else cells)
+        except TypeError:  # no ids at all, which the columns say better
+            continue
+        if any(map(missing, distinct)):
+            for row in (row for row, cell in enumerate(cells) if missing(cell)):
+                bad.setdefault(row, f"{table.where(row)}: the {name} is empty.")
+    if not bad:
+        return table
+    reasons += [bad[row] for row in sorted(bad)]
+    return table.take([row for row in range(len(table)) if row not in bad])
+
+
+def _is_nobody(cell: Any) -> bool:
+    return cell is None or cell != cell or (isinstance(cell, (str, bytes)) and not cell.strip())
 
 
 def _codes(table: Table, name: str, known: dict[Any, int]) -> np.ndarray:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import collections
 import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
+from dlkit.data.reading import Options, Reading
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
 from dlkit.report import Report
@@ -74,7 +75,13 @@ PROTOCOLS: dict[str, Callable[[Interactions, int], np.ndarray]] = {
 
 
 def part(
-    source: Any, protocol: str, *, seed: int = 0, columns: dict[str, str] | None = None, data_dir: str | None = None
+    source: Any,
+    protocol: str,
+    *,
+    seed: int = 0,
+    columns: dict[str, str] | None = None,
+    data_dir: str | None = None,
+    **options: Unpack[Options],
 ) -> tuple[dict[str, list], dict[str, list]]:
     """Interactions parted by a protocol: two sources of columns, to train on and to measure on.
 
@@ -87,6 +94,7 @@ def part(
         seed: of the random ones.
         columns: this table's own names for `user_id`, `item_id`, `rating` and `timestamp`.
         data_dir: where TensorFlow Datasets lie.
+        **options: how the source is read, as `dlkit.data.read.read` takes them.
 
     Raises:
         KnobError: there is no such protocol.
@@ -94,7 +102,7 @@ def part(
     """
     if protocol not in PROTOCOLS:
         raise KnobError(f"there is no protocol {protocol!r}. {nearest(protocol, PROTOCOLS)}")
-    interactions = read_interactions(source, rename=columns, data_dir=data_dir, first=True)
+    interactions = read_interactions(source, Reading(columns or {}, data_dir, **options), first=True)
     test = PROTOCOLS[protocol](interactions, seed)
     if test.all() or not test.any():
         raise DataError(f"{interactions.source} is too small for {protocol}: one of its parts would be empty.")
@@ -134,8 +142,14 @@ class UserRows(Rows):
 
     @classmethod
     def split(
-        cls, task: Recommender, data: Any, *, columns: dict[str, str] | None = None, data_dir: str | None = None
+        cls,
+        task: Recommender,
+        data: Any,
+        *,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
     ) -> tuple[dict[str, list], dict[str, list]]:
         """Interactions by the task's `protocol`."""
         usual = "random_80_20" if task.objective == "ratings" else "random_75_25"
-        return part(data, task.protocol or usual, seed=task.seed, columns=columns, data_dir=data_dir)
+        return part(data, task.protocol or usual, seed=task.seed, columns=columns, data_dir=data_dir, **options)

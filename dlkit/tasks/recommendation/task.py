@@ -100,6 +100,7 @@ class Recommender(Task):
             raise KnobError(f"`width` must be a multiple of `heads`, {self.heads}. Received: width={self.width}.")
 
     def build(self, examples: Table) -> Stages:
+        from dlkit.data.reading import PLAIN
         from dlkit.tasks.recommendation.catalogue import catalogue_of
         from dlkit.tasks.recommendation.interactions import read_users
         from dlkit.tasks.recommendation.read_history import ReadHistory
@@ -111,7 +112,7 @@ class Recommender(Task):
             self.mean_rating_ = float(np.mean(ratings))
             self.rating_range_ = [float(min(ratings)), float(max(ratings))]
             pairs = {name: examples.columns[name] for name in ("user_id", "item_id")}
-            table = read_users(pairs, Recommender.target, {}, None)
+            table = read_users(pairs, Recommender.target, PLAIN)
         known = catalogue_of(table)
         self.whole_ids_ = known.whole
         longest = max(len(taken) for taken in (*known.taken, *known.nameless))

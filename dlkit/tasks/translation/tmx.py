@@ -2,85 +2,140 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from dlkit.columns import Column
-from dlkit.data.match import match_names
+from dlkit.data.bytes import open_bytes
+from dlkit.data.match import match_names, quoted
+from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+_CODE = "\uffff"  # no character, so that it stands in no text
 _MARKUP = ("bpt", "ept", "ph", "it", "ut")  # codes of a document's own format, which are no text
 
 
-def read_tmx(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
-    """A row for each unit (`tu`) that has all wanted languages.
+def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+    """A row for each unit (`tu`) that has all wanted languages; the others are counted.
 
-    A column's name in the file is its language: `columns={"source": "en", "target": "es"}`; "en" also finds "en-US".
-    Without that the first column is the header's `srclang`, and the second the other language where there are two.
+    A column's name in the file is its language: `columns={"source": "en", "target": "es"}`. "en" finds all its
+    variants, "en-US" and "en-GB"; of several in a unit the first counts. Without names the first column is the header's
+    `srclang`, and the second the other language where there are two.
 
     Raises:
         DataError: the file is no TMX, or the languages cannot be told.
     """
     header, units = "", []
     try:
-        for kind, value in _parts(path):
-            if kind == "header":
-                header = value
-            else:
-                units.append(value)
-    except (OSError, ElementTree.ParseError) as error:
+        with open_bytes(path) as file:
+            for kind, value in _parts(file):
+                if kind == "header":
+                    header = value
+                else:
+                    units.append(value)
+    except (OSError, EOFError, zlib.error, ElementTree.ParseError) as error:
         raise DataError(f"{source}: not a TMX file ({error}). Export it again as TMX 1.4.") from error
-    found = list(dict.fromkeys(language for unit in units for language in unit))
+    found = list(dict.fromkeys(language for unit in units for language, _ in unit))
     if not found:
         raise DataError(f"{source} has no units (tu) with texts (tuv, seg).")
-    wanted = {name: _language(language, found) for name, language in rename.items()}
-    matched = match_names(columns, found, wanted, source, also=_usual(list(columns), _language(header, found), found))
-    rows = [row for row, unit in enumerate(units) if all(language in unit for language in matched.values())]
-    values = {name: [units[row][language] for row in rows] for name, language in matched.items()}
-    return Table(source, values, lambda row: f"{source}, unit {rows[row] + 1}")
+    variants = _wanted(columns, found, header, how.rename, source)
+    rows: list[int] = []
+    values: dict[str, list[str]] = {name: [] for name in columns}
+    several, reasons = 0, []
+    for number, unit in enumerate(units):
+        texts = {name: [text for language, text in unit if language in accepted] for name, accepted in variants.items()}
+        lacking = [name for name, given in texts.items() if not given]
+        if lacking:
+            reasons.append(f"{source}, unit {number + 1}: no {' or '.join(variants[lacking[0]])}.")
+            continue
+        rows.append(number)
+        several += any(len(given) > 1 for given in texts.values())
+        for name, given in texts.items():
+            values[name].append(given[0])
+    told = ", ".join(f"{name}: {' or '.join(accepted)}" for name, accepted in variants.items())
+    if not rows:
+        raise DataError(f"{source}: no unit has a text of each language ({told}). Languages found: {quoted(found)}.")
+    remarks = left_out(reasons, len(units), "units", how.strict)
+    if several:
+        remarks.append(f"{several} of {len(units)} units have several texts of a language: the first counts ({told})")
+    return Table(source, values, lambda row: f"{source}, unit {rows[row] + 1}", remarks=remarks)
 
 
-def _parts(path: Path) -> Iterator[tuple]:
-    for _, element in ElementTree.iterparse(path):
+def _wanted(
+    columns: Mapping[str, Column], found: list[str], header: str, rename: Mapping[str, str], source: str
+) -> dict[str, list[str]]:
+    """The languages, as the file has them, that may fill each column."""
+    alone = list(dict.fromkeys(language.partition("-")[0] for language in found))
+    usual = dict[str, str]()
+    if header.partition("-")[0] in alone:
+        first = header.partition("-")[0]
+        others = [language for language in alone if language != first]
+        usual = dict(zip(columns, (first, *others) if len(others) == 1 else (first,), strict=False))
+        if len(alone) == 1:  # from one variant to another
+            usual = dict(zip(columns, (header, *(other for other in found if other != header)), strict=False))
+    asked = usual | {name: _plain(language) for name, language in rename.items() if name in columns}
+    accepted = {name: _variants(language, found) for name, language in asked.items()}
+    known = {name: languages for name, languages in accepted.items() if languages}
+    named = {name: languages[0] for name, languages in known.items()}
+    match_names(columns, found, {**rename, **named}, source)  # says which language is missing
+    return {name: known.get(name, [name]) for name in columns}
+
+
+def _variants(wanted: str, found: list[str]) -> list[str]:
+    """A language itself and its variants; of a variant that is not there, the language or its only other one."""
+    if wanted in found and "-" in wanted:
+        return [wanted]
+    within = [language for language in found if language == wanted or language.startswith(f"{wanted}-")]
+    close = [language for language in found if language.partition("-")[0] == wanted.partition("-")[0]]
+    return sorted(within, key=len) if within else close if len(close) == 1 else []
+
+
+def _plain(language: str) -> str:
+    return language.strip().lower().replace("_", "-")
+
+
+def _parts(file: BinaryIO) -> Iterator[tuple]:
+    for _, element in ElementTree.iterparse(file):
         name = element.tag.rpartition("}")[2]
         if name == "header":
-            yield "header", element.get("srclang", "").lower()
+            yield "header", _plain(element.get("srclang", ""))
         elif name == "tu":
             yield "unit", _unit(element)
             element.clear()
 
 
-def _unit(element: ElementTree.Element) -> dict[str, str]:
-    texts = {}
+def _unit(element: ElementTree.Element) -> list[tuple[str, str]]:
+    """The languages of a unit with their texts, in its order."""
+    texts = []
     for variant in element.iter():
         if variant.tag.rpartition("}")[2] != "tuv":
             continue
-        language = (variant.get(_LANGUAGE) or variant.get("lang") or "").lower()
+        language = _plain(variant.get(_LANGUAGE) or variant.get("lang") or "")
         segment = next((part for part in variant if part.tag.rpartition("}")[2] == "seg"), None)
         if language and segment is not None:
-            texts[language] = "".join(_texts(segment))
+            texts.append((language, _text(segment)))
     return texts
 
 
-def _texts(element: ElementTree.Element) -> Iterator[str]:
+def _text(segment: ElementTree.Element) -> str:
+    """A segment's text. A code of the document's format is a blank, as it may stand for a line's end or a picture, but
+    not before what closes, after what opens, beside a blank, or at an end."""
+    joined = "".join(_pieces(segment))
+    joined = re.sub(rf"(?<=[\s(\[{{«“]){_CODE}+|{_CODE}+(?=[\s.,;:!?)\]}}»”…、。])|^{_CODE}+|{_CODE}+$", "", joined)
+    return re.sub(f"{_CODE}+", " ", joined)
+
+
+def _pieces(element: ElementTree.Element) -> Iterator[str]:
     yield element.text or ""
     for part in element:
-        if part.tag.rpartition("}")[2] not in _MARKUP:
-            yield from _texts(part)
+        if part.tag.rpartition("}")[2] in _MARKUP:
+            yield _CODE
+        else:
+            yield from _pieces(part)
         yield part.tail or ""
-
-
-def _language(wanted: str, found: list[str]) -> str:
-    """The file's own name for a language: itself, or the only one that begins with it."""
-    wanted = wanted.lower()
-    close = [language for language in found if language.split("-")[0] == wanted.split("-")[0]]
-    return close[0] if wanted not in found and len(close) == 1 else wanted
-
-
-def _usual(names: list[str], first: str, found: list[str]) -> dict[str, list[str]]:
-    if len(found) != 2 or first not in found:
-        return {names[0]: [first]}
-    return dict(zip(names, ([first], [language for language in found if language != first]), strict=False))

@@ -135,8 +135,15 @@ def test_coco_of_no_objects_at_all(tmp_path):
             ["annotations, item 2 (id 2)", "no image with the id 8"],
         ),
         (lambda data: data["annotations"][0].update(category_id=[1]), ["item 1 (id 1)", "no category with the id [1]"]),
-        (lambda data: data["annotations"][2].update(bbox=[1, 1, 0, 5]), ["item 3 (id 3)", "empty, inverted", "xmin 1"]),
-        (lambda data: data["annotations"][2].update(bbox=[1, 1, 5, -2]), ["item 3 (id 3)", "empty, inverted"]),
+        (
+            lambda data: [entry.update(bbox=[1, 1, 0, 5]) for entry in data["annotations"][1:]],
+            ["2 of 3 boxes are empty", "item 2 (id 2)", "xmin 1"],
+        ),
+        (lambda data: data["annotations"][2].update(bbox=[1, 1, 5, -2]), ["item 3 (id 3)", "inverted"]),
+        (
+            lambda data: data["annotations"][2].update(iscrowd="perhaps"),
+            ["item 3 (id 3)", "`iscrowd`", "true or false"],
+        ),
         (lambda data: data["annotations"][2].update(bbox=[1, 1, 5]), ["item 3", "[x, y, width, height]"]),
         (lambda data: data["annotations"][2].update(bbox=["1", 1, 5, 5]), ["item 3", "[x, y, width, height]"]),
         (lambda data: data["annotations"][2].pop("bbox"), ["item 3 (id 3)", "no 'bbox'", "'image_id'"]),
@@ -218,8 +225,8 @@ def test_voc(tmp_path):
 @pytest.mark.parametrize(
     ("objects", "words"),
     [
-        ([("dog", 5), ("cat", 30)], ["b.xml, object 2", "empty, inverted", "xmin 30"]),
-        ([("dog", 31)], ["b.xml, object 1", "empty, inverted"]),
+        ([("dog", 5), ("cat", 30), ("cat", 30)], ["b.xml, object 2", "2 of 3 boxes are empty", "xmin 30"]),
+        ([("dog", 31)], ["b.xml, object 1", "inverted"]),
         ([("", 5)], ["b.xml, object 1", "no <name>"]),
         ([("dog", "left")], ["b.xml, object 1", "'left'", "must hold the numbers"]),
         ([("</name>", 5)], ["b.xml, line 1: not XML"]),
@@ -301,8 +308,9 @@ def test_yolo_labels_without_an_image_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ("0 0.5 0.5 0.1 0.1\n0 0.5 0.5 0 0.1\n", ["b.txt, line 2", "empty, inverted"]),
-        ("0 0.5 0.5 0.1 -0.1\n", ["b.txt, line 1", "empty, inverted"]),
+        ("0 0.5 0.5 0 0.1\n", ["b.txt, line 1", "1 of 1 boxes are empty"]),
+        ("0 16.5 25 23 12\n", ["b.txt, line 1", "shares of the image", "16.5, 25, 23, 12", "Pixels"]),
+        ("0 0.5 0.5 0.1 -0.1\n", ["b.txt, line 1", "inverted"]),
         ("0 0.5 0.5 nan 0.1\n", ["b.txt, line 1", "not finite"]),
         ("0 0.5 0.5\n", ["b.txt, line 1", "2 numbers after the class"]),
         ("0 0.5 0.5 0.1 0.1 0.9\n", ["b.txt, line 1", "5 numbers after the class"]),
@@ -403,10 +411,9 @@ def test_csv_under_other_names_in_a_folder_and_tsv(tmp_path):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("b.jpg,9,2,3,4,cat", ["line 6", "empty, inverted", "xmin 9", "xmax 3"]),
-        ("b.jpg,3,2,3,4,cat", ["line 6", "empty, inverted"]),
+        ("b.jpg,9,2,3,4,cat", ["line 6", "inverted", "xmin 9", "xmax 3"]),
+        ('b.jpg,"1,5",2,3,4,cat', ["line 6", "1,5", "a decimal point"]),
         ("b.jpg,1,2,inf,4,cat", ["line 6", "not finite"]),
-        ("b.jpg,1,2,,4,cat", ["line 6", "expected numbers"]),
         ("b.jpg,1,2,x,4,cat", ["line 6", "expected numbers", "x"]),
         ("b.jpg,1,2,3,4,", ["line 6", "the box has no label"]),
         ("b.jpg,,,,,cat", ["line 6", "'cat' has no box"]),

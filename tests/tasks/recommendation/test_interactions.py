@@ -90,7 +90,8 @@ def test_rows_of_users_stay_as_they_are():
     ("broken", "message"),
     [
         ("user_id,item_id\na,1\nb\n", "line 3: expected 2 cells"),
-        ("user_id,item_id\na,1\n,2\n", "line 3: the id in column 'user_id' is empty"),
+        ("user_id,item_id\n,1\n,2\n", "no rows.*line 2: the user_id is empty"),
+        ("user_id;item_id\na;1\n", "semicolon"),
         ("user_id,thing\na,1\n", "no column 'item_id'"),
         ("user_id,item_id,timestamp\na,1,soon\n", "line 2.*expected a time"),
         ("user_id,item_id,rating\na,1,nan\n", "rating is empty"),

@@ -1,0 +1,92 @@
+"""How a source is to be read, where that does not show in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from dlkit.errors import DataError
+
+MAX_ROWS = 1_000_000
+_NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
+
+
+class Options(TypedDict, total=False):
+    """What may be said of a source beyond the names of its columns; see `Reading`."""
+
+    delimiter: str
+    quotes: bool | None
+    header: Sequence[str]
+    strict: bool
+    max_rows: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is to be read: one object, from `Task.fit` and the command line down to the reader of records.
+
+    Attributes:
+        rename: the source's own name for a wanted column.
+        data_dir: where TensorFlow Datasets lie.
+        delimiter: the character between the cells of a text table, or its name ("tab"); "" for a tab in a tsv, else a
+            comma.
+        quotes: whether cells of a text table may stand in quotes, as in RFC 4180; None for yes, but of a tsv, which has
+            none, only where every cell that begins with a quote is well formed inside its line.
+        header: the columns of a text table whose first line is a row.
+        strict: whether a bad record, which is else left out, counted and named, is an error.
+        max_rows: how many rows to take of a `tf.data.Dataset` that does not know its size.
+
+    Raises:
+        DataError: the delimiter is not one character, or a name of the header comes twice.
+    """
+
+    rename: Mapping[str, str] = field(default_factory=dict)
+    data_dir: str | None = None
+    delimiter: str = ""
+    quotes: bool | None = None
+    header: Sequence[str] = ()
+    strict: bool = False
+    max_rows: int = MAX_ROWS
+
+    def __post_init__(self) -> None:
+        delimiter = _NAMED.get(self.delimiter.lower(), self.delimiter)
+        if len(delimiter) > 1 or delimiter in ('"', "\n", "\r"):
+            raise DataError(
+                f'the delimiter must be one character, or "tab". Received: {self.delimiter!r}. Tables whose cells are '
+                "parted by more must be written anew."
+            )
+        object.__setattr__(self, "delimiter", delimiter)
+        names = list(self.header)
+        twice = [name for name in names if names.count(name) > 1]
+        if twice or not all(names):
+            raise DataError(f"the names of columns must differ and not be empty. Received: {', '.join(names)}.")
+        if self.max_rows < 1:
+            raise DataError(f"`max_rows` must be at least 1. Received: {self.max_rows}.")
+
+
+PLAIN = Reading()
+
+
+def left_out(reasons: Sequence[str], total: int, kind: str, strict: bool) -> list[str]:
+    """The remark on bad records, which are counted and of which the first are named; none where there are none.
+
+    Args:
+        reasons: the place of each record with what is wrong there.
+        total: of how many records.
+        kind: what these are, in the plural.
+        strict: whether they are an error.
+
+    Raises:
+        DataError: there are some, and `strict`.
+    """
+    if not reasons:
+        return []
+    if strict:
+        raise DataError(f"{reasons[0]} Without `strict` (--strict) it is left out.")
+    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    listed = "; ".join(reason.rstrip(".") for reason in reasons[:_SHOWN])
+    return [f"{len(reasons)} of {total} {kind} left out: {listed}{more}"]
+
+
+_SHOWN = 5

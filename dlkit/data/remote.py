@@ -1,0 +1,86 @@
+"""Files elsewhere: http and https as pandas reads them, and what fsspec has a file system for, s3 and gs among them."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import re
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dlkit.errors import DataError
+from dlkit.version import __version__
+
+_REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)://.+", re.IGNORECASE)
+_SECONDS = 60  # without an answer
+
+
+def is_remote(source: Any) -> bool:
+    """Whether a source is the address of a file elsewhere, as https://host/a.csv."""
+    return isinstance(source, str) and _REMOTE.fullmatch(source.strip()) is not None
+
+
+@contextlib.contextmanager
+def fetched(source: str) -> Iterator[Path]:
+    """A copy of a file that lies elsewhere, of the same name, as long as it is open.
+
+    Raises:
+        DataError: it cannot be had; says why, and names the package that is missing.
+    """
+    address = source.strip()
+    protocol = address.partition("://")[0].lower()
+    name = address.partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2]
+    with tempfile.TemporaryDirectory(prefix="dlkit-") as folder:
+        path = Path(folder) / name
+        opened = _web(address) if protocol in ("http", "https") else _file_system(address, protocol)
+        with opened as file, path.open("wb") as to:
+            try:
+                shutil.copyfileobj(file, to)
+            except (OSError, EOFError) as error:
+                raise DataError(f"{source}: reading broke off ({error}). Try again.") from error
+        yield path
+
+
+@contextlib.contextmanager
+def _web(address: str) -> Iterator[Any]:
+    request = urllib.request.Request(address, headers={"User-Agent": f"dlkit/{__version__}"})
+    try:
+        answer = urllib.request.urlopen(request, timeout=_SECONDS)
+    except urllib.error.HTTPError as error:
+        raise DataError(f"cannot read {address}: the server says {error.code} {error.reason}.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise DataError(f"cannot read {address}: {reason}. Check the address and the network.") from error
+    with answer:
+        yield gzip.GzipFile(fileobj=answer) if answer.headers.get("Content-Encoding") == "gzip" else answer
+
+
+@contextlib.contextmanager
+def _file_system(address: str, protocol: str) -> Iterator[Any]:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise DataError(f"{address}: reading {protocol}:// needs a package: pip install fsspec.") from error
+    try:
+        file = fsspec.open(address, "rb").open()
+    except ImportError as error:
+        raise DataError(f"{address}: reading {protocol}:// needs a package: {_package(fsspec, protocol)}.") from error
+    except ValueError as error:
+        raise DataError(f"{address}: there is no way to read {protocol}:// ({error}).") from error
+    except Exception as error:  # file systems have errors of their own, of rights for one
+        raise DataError(f"cannot read {address}: {error or type(error).__name__}.") from error
+    with file:
+        yield file
+
+
+def _package(fsspec: Any, protocol: str) -> str:
+    """What fsspec says must be installed for a protocol, with pip's command for the usual ones."""
+    known = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+    if protocol in known:
+        return f"pip install {known[protocol]}"
+    return str(fsspec.registry.known_implementations.get(protocol, {}).get("err", protocol)).rstrip(".")

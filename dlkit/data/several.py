@@ -1,0 +1,71 @@
+"""Several sources as one: a list of files, or the files that a pattern finds."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dlkit.data.match import quoted
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+
+
+def sources_in(source: Any) -> list[Any] | None:
+    """The files of a list, or those that a pattern such as "part-*.csv" finds, sorted; None for one source.
+
+    Raises:
+        DataError: the list is empty or no list of files; no file fits the pattern.
+    """
+    if isinstance(source, (list, tuple)) and source and all(isinstance(part, (str, os.PathLike)) for part in source):
+        return None if isinstance(source, tuple) else list(source)
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    text = os.fspath(source)
+    if text.startswith("tfds:") or "://" in text or not glob.has_magic(text):
+        return None
+    path = Path(text).expanduser()
+    try:
+        if path.exists():  # a name that only looks like a pattern
+            return None
+        found: list[Any] = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207, which has no ** of a path
+    except (OSError, ValueError):
+        return None
+    if not found:
+        raise DataError(f"no file fits the pattern {text!r}: looked in {Path(text).expanduser().absolute().parent}.")
+    return found
+
+
+def shown(source: Any) -> str:
+    """What messages call several sources."""
+    if isinstance(source, list):
+        return str(source[0]) if len(source) == 1 else f"{source[0]} and {len(source) - 1} more"
+    return os.fspath(source)
+
+
+def joined(source: Any, tables: Sequence[Table]) -> Table:
+    """The rows of several tables, one after another.
+
+    Raises:
+        DataError: they have different columns or classes.
+    """
+    first = tables[0]
+    for table in tables[1:]:
+        if set(table.columns) != set(first.columns):
+            raise DataError(
+                f"{first.source} gives the columns {quoted(first.columns)}, {table.source} {quoted(table.columns)}. "
+                "Files that are read together must have the same."
+            )
+        if list(table.classes) != list(first.classes):
+            raise DataError(f"{first.source} and {table.source} name different classes. They must be the same.")
+    places = [(table, row) for table in tables for row in range(len(table))]
+    return Table(
+        shown(source),
+        {name: [value for table in tables for value in table.columns[name]] for name in first.columns},
+        lambda row: places[row][0].where(places[row][1]),
+        first.classes,
+        [f"{table.source}: {remark}" for table in tables for remark in table.remarks],
+        first.strict,
+    )
