@@ -39,6 +39,8 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         _say(f"the kept model was not compared with the baseline: {error}", quiet)
         return
     name, base = task.headline, f"baseline_{task.headline}"
+    if name not in found or base not in found:
+        return  # the task names no metric to quote, or no baseline of it
     task.kept_ |= {name: found[name], base: found[base], "rows": len(rows)}
     if not found[name] > found[base]:  # what is not a number is no better either
         _say(

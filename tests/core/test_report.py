@@ -110,12 +110,6 @@ FAULTS = {
     "shapes in alpha": (CLASSIFY, {}, lambda: photos(images=[shapes_in_alpha()]), "alpha carries the shape"),
     "broken images": (CLASSIFY, {}, lambda: photos(images=[b"no image"]), "1 of 12 images cannot be read"),
     "a label in two cases": (SENTIMENT, {}, lambda: texts([("x", "Good"), ("y", "Good")]), "'Good' .* and 'good'"),
-    "a label in two forms": (
-        SENTIMENT,
-        {},
-        lambda: texts([("x", "caf\u00e9"), ("y", "cafe\u0301")] * 2),
-        "Unicode form alone",
-    ),
     "one text, two labels": (SENTIMENT, {}, lambda: texts([("meh", "good"), ("meh", "bad")]), "have different labels"),
     "a column of ids": (
         SENTIMENT,
