@@ -48,7 +48,7 @@ def test_a_recipe_goes_all_the_way(name, tmp_path):
 
 def test_the_commands_of_the_readme_run(tmp_path):
     commands = next(block for block in blocks("bash") if "dlkit tasks" in block).strip().splitlines()
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         done = run(["bash", "-c", command], tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
