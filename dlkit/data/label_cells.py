@@ -116,7 +116,7 @@ def refuse_lists(texts: Iterable[str], where: Callable[[int], str]) -> None:
     for row, text in enumerate(texts):
         rows.setdefault(text.strip(), row)
     for text, row in rows.items():
-        items = _named(listed, text, row, where) if text[:1] in "[({'\"" or "(" in text else None
+        items = _named(listed, text, row, where) if text[:1] in "[({<'\"" or "(" in text else None
         quoted = any(mark in text for mark in "'\"")
         pieces = next((re.split(part, text) for part in _STRONG.values() if re.search(part, text)), [])
         joined = len(pieces) > 1 and all(piece.strip() in rows for piece in pieces if piece.strip())

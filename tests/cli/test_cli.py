@@ -347,3 +347,27 @@ def test_several_labels_go_all_the_way(run, capsys, png, proven_here, tmp_path, 
 def test_the_module_runs_as_the_command():
     assert cli.main.__module__ == "dlkit.cli.main"
     assert process("--version").communicate(timeout=60)[0].decode().strip() == f"dlkit {dlkit.__version__}"
+
+
+def test_flags_say_how_data_are_read(run, refused, sentiment_model, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text('positive;"A wonderful; warm film\nnegative;A dull film\n')
+    evaluate = ("evaluate", sentiment_model, "--data", path, "--columns", "label,text", "--delimiter", "semicolon")
+    assert "line 1" in refused(*evaluate)  # the quote does not close
+    path.write_text(path.read_text().replace("; warm", ""))
+    metrics = json.loads(run(*evaluate, "--no-quotes", "--json"))
+    assert metrics["rows"] == 2 if "rows" in metrics else 0 <= metrics["accuracy"] <= 1
+    assert "must be one character" in refused(*evaluate[:-1], "||")
+
+
+def test_strict_makes_errors_of_bad_records(refused, not_trained, sentiment_model, tmp_path):
+    for name, content in (("positive/1", b"good"), ("negative/1", b"bad"), ("negative/2", b"caf\xe9")):
+        (tmp_path / "texts" / name).with_suffix(".txt").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "texts" / name).with_suffix(".txt").write_bytes(content)
+    assert cli.main(["evaluate", str(sentiment_model), "--data", str(tmp_path / "texts")]) == 0
+    for line in (
+        refused("evaluate", sentiment_model, "--data", tmp_path / "texts", "--strict"),
+        not_trained("sentiment", "--data", tmp_path / "texts", "--strict"),
+    ):
+        assert "negative/2.txt, line 1" in line
+        assert "--strict" in line

@@ -112,3 +112,20 @@ def test_text_file_that_is_not_utf8(tmp_path):
     for message in (remark, refusal(tmp_path, REVIEWS, strict=True)):
         assert "pos/1.txt, line 2" in message
         assert "not UTF-8" in message
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (["train/a/1.png", "val/a/1.png", "unlabelled/1.png"], "/train. Where"),
+        (["test/1.png", "cat/1.png"], "Name the one to use."),
+        (["images/1.png", "masks/1.png"], "Expected "),
+        (["labels/1.png", "cat/1.png"], "Expected "),
+    ],
+)
+def test_folders_of_splits_or_kinds_are_no_classes(tmp_path, names, hint):
+    fill(tmp_path, *names)
+    message = refusal(tmp_path, PHOTOS)
+    assert "not classes" in message
+    assert hint in message
+    assert "/test." not in message

@@ -10,6 +10,7 @@ import pytest
 
 import dlkit
 from dlkit.columns import Image, Label, Labels, Text
+from dlkit.data.header import header_of
 from dlkit.data.read import read
 from dlkit.errors import DataError
 
@@ -112,3 +113,26 @@ def test_reading_imports_no_tensorflow(tmp_path):
     root = pathlib.Path(dlkit.__file__).parents[1]
     code = f"import sys\nsys.path.insert(0, {str(root)!r})\n{code}"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+
+
+def test_tables_of_arrow_and_polars():
+    import pyarrow
+
+    table = pyarrow.table({"review": ["a", "b"], "label": [1, 0]})
+    tables = [table, table.to_batches()[0]]
+    try:
+        import polars
+    except ImportError:
+        pass
+    else:
+        tables.append(polars.from_arrow(table))
+        with pytest.raises(DataError, match="collect"):
+            read(tables[-1].lazy(), REVIEWS)
+    for source in tables:
+        assert read(source, REVIEWS, rename={"text": "review"}).columns == {"text": ["a", "b"], "label": [1, 0]}
+        assert header_of(source) == ["review", "label"]
+
+
+def test_a_named_index_holds_a_column():
+    frame = pandas.DataFrame({"text": ["a", "b"], "label": ["x", "y"]}).set_index("text")
+    assert read(frame, REVIEWS).columns["text"] == ["a", "b"]

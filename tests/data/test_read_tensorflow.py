@@ -152,3 +152,20 @@ def test_refused_tf_dataset(make, words):
     message = refusal(make(tf.data.Dataset.from_tensor_slices((["a", "b"], [0, 1]))))
     for word in words:
         assert word in message
+
+
+def test_a_dataset_of_unknown_size_is_read_up_to_max_rows():
+    def rows():
+        for number in range(10**9):
+            yield f"t{number}", number % 2
+
+    spec = (tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32))
+    endless = tf.data.Dataset.from_generator(rows, output_signature=spec)
+    for dataset in (endless, endless.batch(3)):
+        table = read(dataset, REVIEWS, max_rows=10)
+        assert len(table) == 10
+        assert len(table.raw_column("text", Text())) == 10
+        (remark,) = table.remarks
+        assert "more than 10 rows: the others were not read" in remark
+        assert "does not know its size" in refusal(dataset, max_rows=10, strict=True)
+    assert read(endless.take(10), REVIEWS, max_rows=10).remarks == []

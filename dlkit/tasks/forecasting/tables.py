@@ -33,8 +33,11 @@ reader = SeriesReader()
 
 def _with_stamps(source: Any, name: str) -> Any:
     """A DataFrame whose index holds the stamps, with these as a column; anything else as it is."""
-    if not (hasattr(source, "columns") and hasattr(source, "iloc")) or name in source.columns:
+    if not (hasattr(source, "columns") and hasattr(source, "iloc")):
         return source
+    if name in source.columns:
+        periods = str(source[name].dtype).startswith("period")
+        return source.assign(**{name: source[name].dt.to_timestamp()}) if periods else source
     kind = type(source.index).__name__
     if kind == "PeriodIndex":
         source = source.set_axis(source.index.to_timestamp())

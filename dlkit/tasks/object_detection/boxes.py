@@ -39,8 +39,8 @@ class BoxedImage:
         where: what a message calls it.
         boxes: ymin, xmin, ymax, xmax and 1 for a crowd (else 0) of each object, in pixels or in shares of the image.
         labels: the name of each object's class.
-        empty, inverted: what is said of the boxes without an area or a number, and of those that are none; both are
-            left out.
+        empty, inverted: what is said of boxes without an area or a number, and of those that are none: both are left
+            out.
     """
 
     image: Path
@@ -144,7 +144,9 @@ def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
             where = table.where(row)
             reasons += [f"{where}: box {place} is empty." for place, there in enumerate(keep) if not there]
             rows[boxes[0]][-1] = [box for box, there in zip(some, keep, strict=True) if there]
-            rows[labels[0]][-1] = [name for name, there in zip(Labels().raw(names), keep, strict=True) if there]
+            rows[labels[0]][-1] = [
+                name.decode() for name, there in zip(Labels().raw(names), keep, strict=True) if there
+            ]
     if not reasons:
         return
     if len(reasons) > total / 2:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from dlkit.columns import Column, Image
 from dlkit.data.bytes import read_text
+from dlkit.data.listing import entries_of
 from dlkit.data.match import quoted
 from dlkit.data.reading import Reading
 from dlkit.data.table import Table
@@ -29,8 +30,8 @@ def is_voc(folder: Path) -> bool:
 
 
 def _is_beside(folder: Path) -> bool:
-    files = (file for file in folder.glob("*.xml") if not file.name.startswith("."))
-    return any(file.with_suffix(suffix).is_file() for file in files for suffix in Image.suffixes)
+    images = (entry for entry in entries_of(folder) if entry.suffix.lower() in Image.suffixes)
+    return any(image.with_suffix(".xml").is_file() for image in images)
 
 
 def read_voc(

@@ -17,9 +17,17 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.recommendation.columns import Rating
 
+
+class Key(Id):
+    """An id of a table of interactions, whose rows without one are left out."""
+
+    kind = "id"
+    may_be_missing = True
+
+
 COLUMNS: dict[str, Column] = {
-    "user_id": Id(),
-    "item_id": Id(aliases=("movie_id",)),
+    "user_id": Key(),
+    "item_id": Key(aliases=("movie_id",)),
     "rating": Rating(optional=True, aliases=("user_rating",)),
     "timestamp": Stamp(optional=True),
 }

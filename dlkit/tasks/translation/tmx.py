@@ -18,6 +18,7 @@ from dlkit.errors import DataError
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _CODE = "\uffff"  # no character, so that it stands in no text
+_CLOSING, _OPENING = ".,;:!?)]}»”…、。！？", "([{«“¿¡"
 _MARKUP = ("bpt", "ept", "ph", "it", "ut")  # codes of a document's own format, which are no text
 
 
@@ -125,10 +126,17 @@ def _unit(element: ElementTree.Element) -> list[tuple[str, str]]:
 
 def _text(segment: ElementTree.Element) -> str:
     """A segment's text. A code of the document's format is a blank, as it may stand for a line's end or a picture, but
-    not before what closes, after what opens, beside a blank, or at an end."""
+    not at an end, before what closes or after what opens."""
     joined = "".join(_pieces(segment))
-    joined = re.sub(rf"(?<=[\s(\[{{«“]){_CODE}+|{_CODE}+(?=[\s.,;:!?)\]}}»”…、。])|^{_CODE}+|{_CODE}+$", "", joined)
-    return re.sub(f"{_CODE}+", " ", joined)
+
+    def blank(match: re.Match[str]) -> str:
+        before, after = joined[: match.start()], joined[match.end() :]
+        if not before or not after:
+            return ""
+        touching = " " not in match[0] and (after[0] in _CLOSING or before[-1] in _OPENING or after[0].isspace())
+        return "" if touching or before[-1].isspace() else " "
+
+    return re.sub(f" *{_CODE}(?: *{_CODE})* *", blank, joined)
 
 
 def _pieces(element: ElementTree.Element) -> Iterator[str]:

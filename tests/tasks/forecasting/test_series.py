@@ -223,3 +223,85 @@ def test_years_of_sunspots_are_forecast(tmp_path):
     metrics = task.evaluate(test)
     assert metrics["skill"] > 0.1
     assert task.export(tmp_path / "sunspots").is_dir()
+
+
+def long_rows(**lengths):
+    stamps = np.datetime64("2020-01", "M") + np.arange(100)
+    return pandas.DataFrame(
+        [(name, str(stamps[n]), float(n)) for name, count in lengths.items() for n in range(count)],
+        columns=["unique_id", "ds", "y"],
+    )
+
+
+def test_a_series_without_values_and_words_for_missing_ones_stop_no_other(tmp_path):
+    rows = long_rows(a=6, b=3, c=6).astype({"y": object})
+    rows.loc[rows.unique_id == "b", "y"] = ""
+    rows.loc[2, "y"] = "NA"
+    rows.loc[4, "y"] = "null"
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    table = table_of(tmp_path / "a.csv")
+    assert list(table.columns["unique_id"]) == ["a", "c"]
+    assert np.isnan(table.columns["y"][0]).tolist() == [False, False, True, False, True, False]
+    assert table.where(1).endswith("series 'c'")
+    assert [remark for remark in table.remarks if remark.startswith("2 values are missing")]
+    assert table.remarks[-1] == f"1 of 3 series left out: {tmp_path}/a.csv, series 'b' has no values of 'y'"
+    task = dlkit.Forecaster()
+    with pytest.raises(DataError, match="series 'b' has no values"):
+        task.read(tmp_path / "a.csv", strict=True)
+    rows[rows.unique_id == "b"].to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(DataError, match="series 'b' has no values"):
+        table_of(tmp_path / "b.csv")
+
+
+def test_a_series_too_short_for_the_backtest_is_left_out_of_it():
+    rows = long_rows(a=30, new=5, b=30)
+    rows.loc[rows.unique_id == "new", "ds"] = [f"2021-{month:02}" for month in (4, 5, 6, 7, 8)]
+    task = dlkit.Forecaster(horizon=6)
+    train, test = dlkit.split(rows, task)
+    assert [str(name) for name in test.columns["unique_id"]] == ["a", "b"]
+    assert "1 of 3 series left out: the DataFrame, series 'new' has 5 steps: too few" in test.remarks[-1]
+    lengths = dict(zip(map(str, train.columns["unique_id"]), map(len, train.columns["y"]), strict=True))
+    assert lengths == {"a": 24, "new": 5, "b": 24}
+    rows.loc[rows.unique_id == "new", "ds"] = [f"2021-{month:02}" for month in (10, 11, 12)] + ["2022-01", "2022-02"]
+    train, _ = dlkit.split(rows, task)  # nothing later than the first origin, 2021-12
+    assert [len(values) for values in train.columns["y"]] == [24, 3, 24]
+    with pytest.raises(DataError, match="series 'new' has 5 steps"):
+        dlkit.split(rows, task, strict=True)
+    with pytest.raises(DataError, match="has 5 steps"):
+        dlkit.split(rows[rows.unique_id == "new"], task)
+
+
+def test_the_index_of_a_frame_may_hold_the_stamps():
+    rows = long_rows(a=6, b=6)
+    plain = table_of(rows).columns
+    dates = pandas.to_datetime(rows.ds)
+    others = [
+        rows.assign(ds=dates).set_index("ds"),
+        rows.drop(columns="ds").set_index(pandas.DatetimeIndex(dates.to_numpy())),
+        rows.drop(columns="ds").set_index(pandas.PeriodIndex(dates, freq="M", name=None)),
+        rows.assign(ds=dates).set_index(["unique_id", "ds"]),
+    ]
+    for frame in others:
+        made = table_of(frame).columns
+        assert [str(name) for name in made["unique_id"]] == ["a", "b"]
+        for name in ("ds", "y"):
+            for one, other in zip(made[name], plain[name], strict=True):
+                np.testing.assert_array_equal(one, other)
+    wide = pandas.DataFrame(
+        {"a": range(6), "b": range(6)}, index=pandas.DatetimeIndex(dates[:6].to_numpy()), dtype=float
+    )
+    read_wide = dlkit.Forecaster(wide=True).read(wide).table
+    np.testing.assert_array_equal(read_wide.columns["y"][1], plain["y"][1])
+
+
+def test_tables_of_series_have_options_and_hints_of_all(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("2020-01-01;1,5\n2020-01-02;2,5\n")
+    task = dlkit.Forecaster()
+    with pytest.raises(DataError, match="decimal point instead of the comma"):
+        task.read(path, delimiter=";", header=["ds", "y"])
+    path.write_text(path.read_text().replace(",", "."))
+    table = task.read(path, delimiter=";", header=["ds", "y"]).table
+    assert table.columns["y"][0].tolist() == [1.5, 2.5]
+    with pytest.raises(DataError, match="semicolon"):
+        task.read(path)

@@ -18,6 +18,7 @@ from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.tasks.image_segmentation.mask_facts import check_masks
 
 MASKS = {"image": Image(), "mask": Mask()}
+COLOURS = np.arange(18).reshape(2, 3, 3)
 IDS = np.array([[0, 1, 2], [2, 255, 0]], np.uint8)
 
 
@@ -133,7 +134,7 @@ def test_colours_become_class_ids(tmp_path):
         ({"a.png": IDS, "a.bmp": IDS, "more/b.png": IDS}, ["two files go by one name", "a.bmp", "a.png"]),
         ({}, ["no folder masks/", "images/ and masks/"]),
         (
-            {"a.png": np.arange(18).reshape(2, 3, 3), "more/b.png": IDS},
+            {"a.png": COLOURS, "more/b.png": IDS},
             ["images/a.jpg", "colour image", "classes.json"],
         ),
         ({"a.png": IDS, "more/b.png": np.zeros((3, 2))}, ["more/b.png' is 3 x 2 pixels, its image 2 x 3"]),
@@ -283,7 +284,7 @@ def test_arrays_of_masks(tmp_path):
     ("mask", "words"),
     [
         (np.zeros((2, 3)), ["of integers", "float64"]),
-        (np.arange(18).reshape(2, 3, 3), ["shape (2, 3, 3)"]),
+        (COLOURS, ["shape (2, 3, 3)"]),
         (np.zeros((0, 3), int), ["not empty"]),
         (np.full((2, 3), -1), ["[0, 255]", "from -1"]),
         (np.full((2, 3), 256), ["[0, 255]", "to 256"]),
@@ -435,3 +436,32 @@ def test_tfds_of_masks(prepared):
     assert named.classes == ("sky", "road", "car")
     assert ids_of(named, 0).tolist() == IDS.clip(max=2).tolist()
     assert "no column 'image'" in refusal("tfds:tiny_roads", data_dir=prepared)
+
+
+# Bad annotations, and masks as tools write them.
+
+
+def test_annotations_without_an_outline_are_left_out(tmp_path):
+    for change in (segmented([]), segmented([[]]), lambda data: data["annotations"][1].pop("segmentation")):
+        table = read(coco(tmp_path, change), MASKS)
+        assert table.remarks[0].startswith("1 of ")
+        assert "annotations left out: " in table.remarks[0]
+        assert "item 2 (id 2)" in table.remarks[0]
+        assert "item 2 (id 2)" in refusal(coco(tmp_path, change), strict=True)
+
+
+def test_grey_masks_in_three_channels(tmp_path):
+    grey = np.repeat(IDS[..., np.newaxis], 3, 2)
+    folder_of(tmp_path, {"a.png": grey, "more/b.png": np.dstack([grey, np.full((2, 3), 255)])})
+    for row in range(2):
+        assert ids_of(read(tmp_path, MASKS), row).tolist() == IDS.tolist()
+    assert Mask().show(Mask().raw(grey)).tolist() == IDS.tolist()
+
+
+def test_masks_of_0_and_255_alone(tmp_path):
+    folder_of(tmp_path, {"a.png": (IDS > 0) * 255, "more/b.png": (IDS > 2) * 255})
+    assert "hold 0 and 255 alone" in refusal(tmp_path, check=True)
+    assert "classes.json" in refusal(tmp_path, check=True)
+    assert check_masks(read(tmp_path, MASKS), 2) == 1  # of classes that are known
+    write(tmp_path / "classes.json", {"background": [0, 0, 0], "object": [255, 255, 255]})
+    assert check_masks(read(tmp_path, MASKS)) == 2

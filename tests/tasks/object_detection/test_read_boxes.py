@@ -568,3 +568,76 @@ def test_tfds_labels_that_the_user_names(prepared):
     assert "expected boxes in shares of the image" in message
     message = refusal("tfds:tiny_street", rename={"boxes": "box"}, data_dir=prepared)
     assert "'objects/bbox'" in message
+
+
+# Bad boxes, and the layouts of tools.
+
+
+def test_a_box_without_an_area_is_left_out_alone(tmp_path):
+    def flat(data):
+        data["annotations"][2].update(bbox=[1, 1, 0, 5])
+
+    coco(tmp_path / "coco", flat)
+    voc(tmp_path / "voc", [("dog", 5), ("cat", 30), ("cat", 1)])
+    yolo(tmp_path / "yolo", "0 0.5 0.5 0.1 0.1\n0 0.5 0.5 0 0.1\n1 0.5 0.5 0.1 0.1\n")
+    write(tmp_path / "boxes.csv", f"{ROWS}b.jpg,3,2,3,4,cat\nb.jpg,1,2,NA,4,cat\n")
+    rows = [{"image": "a", "boxes": [[0, 1, 2, 3], [4, 5, 4, 7], [1, 1, 2, 2]], "labels": ["cat", "dog", "owl"]}]
+    for source, left, total in (
+        (tmp_path / "coco", 1, 3), (tmp_path / "voc", 1, 3), (tmp_path / "yolo", 1, 3), (tmp_path / "boxes.csv", 2, 5),
+        (rows, 1, 3),
+    ):  # fmt: skip
+        table = read(source, OBJECTS)
+        assert sum(map(len, table.columns["boxes"])) == sum(map(len, table.columns["labels"])) == total - left
+        assert [remark for remark in table.remarks if remark.startswith(f"{left} of {total} boxes left out: ")], source
+        assert "Without `strict`" in refusal(source, strict=True)
+    assert table.columns["labels"] == [["cat", "owl"]]
+
+
+def test_one_inverted_box_of_many_is_left_out(tmp_path):
+    rows = "".join(f"a.jpg,{n},0,{n + 5},9,cat\n" for n in range(20))
+    table = read(write(tmp_path / "a.csv", f"image,xmin,ymin,xmax,ymax,label\n{rows}a.jpg,9,0,3,9,cat\n"), OBJECTS)
+    assert len(table.columns["boxes"][0]) == 20
+    assert "1 of 21 boxes left out: " in table.remarks[0]
+    assert "line 22: the box is inverted" in table.remarks[0]
+
+
+def test_labels_beside_images(tmp_path):
+    for stem in ("a", "b"):
+        picture(tmp_path / "yolo" / "obj_train_data" / f"{stem}.jpg")
+        picture(tmp_path / "voc" / f"{stem}.JPG")
+    write(tmp_path / "yolo" / "obj_train_data" / "a.txt", "1 0.5 0.5 0.5 0.5\n")
+    write(tmp_path / "yolo" / "obj.names", "cat\ndog\n")
+    write(tmp_path / "voc" / "a.xml", XML.format(name="C:\\old\\a", objects=OBJECT.format(label="dog", xmin=5)))
+    table = read(tmp_path / "yolo", OBJECTS)
+    assert table.columns["labels"] == [["dog"], []]
+    assert raw_boxes(table, 0) == [[10, 20, 30, 60, 0]]
+    table = read(tmp_path / "voc", OBJECTS)
+    assert table.columns["labels"] == [["dog"]]
+    assert table.columns["image"] == [tmp_path / "voc" / "a.JPG"]
+
+
+def test_data_yaml_names_what_to_give(tmp_path):
+    for part in ("train", "valid", "test"):
+        picture(tmp_path / part / "images" / "a.jpg")
+        write(tmp_path / part / "labels" / "a.txt", "0 0.5 0.5 0.5 0.5\n")
+    path = write(tmp_path / "data.yaml", "train: ../train/images\nval: ../valid/images\nnames: [cat]\n")
+    message = refusal(path)
+    assert f"train: {tmp_path}/train/images, val: {tmp_path}/valid/images" in message
+    assert "--validation" in message
+    assert read(tmp_path / "train" / "images", OBJECTS).columns["labels"] == [["cat"]]
+    assert f"Name one of them: {tmp_path}/train." in refusal(tmp_path)
+    (tmp_path / "train").rename(tmp_path / "val")
+    assert "Name the one to use." in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("points", ["0.1 0.2 2 0.3 0.4 0", "0.1 0.2 2", "0.1 0.2 1 0.3 0.3 1 0.1 0.1 0"])
+def test_the_lines_of_poses_are_their_boxes(tmp_path, points):
+    yolo(tmp_path, f"0 0.5 0.5 0.5 0.5 {points}\n")
+    assert raw_boxes(read(tmp_path, OBJECTS), 1) == [[10, 20, 30, 60, 0]]
+
+
+def test_how_many_points_a_pose_has_may_stand_in_data_yaml(tmp_path):
+    yolo(tmp_path, "0 0.5 0.5 0.5 0.5 0.1 0.2 0.3 0.9\n")  # an outline without it
+    assert raw_boxes(read(tmp_path, OBJECTS), 1) != [[10, 20, 30, 60, 0]]
+    write(tmp_path / "data.yaml", "names: [cat]\nkpt_shape: [2, 2]\n")
+    assert raw_boxes(read(tmp_path, OBJECTS), 1) == [[10, 20, 30, 60, 0]]

@@ -95,3 +95,22 @@ def test_the_most_frequent_answer_comes_first():
 def test_what_is_no_answer_is_refused_by_its_row(value):
     with pytest.raises(DataError, match="index 0, column 'answers'"):
         answers_of([{**ROW, "answers": value}])
+
+
+def test_is_impossible_is_a_truth_value(tmp_path):
+    for given, answers in (
+        ("False", [("Rome", 13)]),
+        (0, [("Rome", 13)]),
+        (None, [("Rome", 13)]),
+        ("true", []),
+        (1, []),
+    ):
+        question = {"id": "q", "question": "Where?", "is_impossible": given,
+                    "answers": [{"text": "Rome", "answer_start": 13}]}  # fmt: skip
+        paragraph = {"context": "Ann lives in Rome.", "qas": [question]}
+        (tmp_path / "a.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]}]}))
+        assert read(tmp_path / "a.json", COLUMNS).columns["answers"] == [answers]
+    question["is_impossible"] = "perhaps"
+    (tmp_path / "a.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]}]}))
+    with pytest.raises(DataError, match="question q, `is_impossible`: expected true or false"):
+        read(tmp_path / "a.json", COLUMNS)

@@ -206,3 +206,28 @@ def test_features_are_numbers_and_words(tmp_path):
         read_features(path, "user_id", ["1"])
     with pytest.raises(DataError, match="stands twice"):
         read_features(write(tmp_path, "g.csv", "item_id,x\n1,2\n1,3\n"), "item_id", ["1"])
+
+
+def test_rows_with_empty_cells_are_left_out_and_named(tmp_path):
+    rows = "user_id,item_id,rating,timestamp\na,1,5,10\n,2,4,11\na,,4,12\nb,3,NA,13\nb,4,3,\nb,5,2,15\n"
+    path = write(tmp_path, "a.csv", rows)
+    table = read(path, ROWS)
+    assert users(table) == [("a", ["1"]), ("b", ["5"])]
+    (remark,) = table.remarks
+    assert remark.startswith(f"4 of 6 rows left out: {path}, line 3: the user_id is empty; {path}, line 4: the item_id")
+    assert "line 5: the rating is empty" in remark
+    with pytest.raises(DataError, match="line 3: the user_id is empty"):
+        read(path, ROWS, strict=True)
+    made = read_interactions(
+        {"user_id": ["a", None, "b"], "item_id": [1, 2, 3], "rating": np.array([1.0, 2.0, np.nan])}
+    )
+    assert made.users == ["a"]
+
+
+def test_features_of_no_item_are_refused_and_missing_numbers_are_none(tmp_path):
+    path = write(tmp_path, "f.csv", "item_id,year\n1.0,2001\n2.0,2002\n")
+    with pytest.raises(DataError, match=r"none of the 2 ids in 'item_id', '1.0' for one, is among .* '1' for"):
+        read_features(path, "item_id", ["1", "2"])
+    path = write(tmp_path, "f.csv", "item_id,year\n1,2001\n2,NA\n3,2003\n")
+    features = read_features(path, "item_id", ["1", "2", "3"])
+    assert features[1:, 0].tolist() == [-1.0, 0.0, 1.0]

@@ -1,5 +1,7 @@
 """Pairs of texts from two files and from translation memories; and which of them are left out"""
 
+import json
+
 import pytest
 
 from dlkit.columns import Label
@@ -122,3 +124,50 @@ def test_a_table_without_a_good_pair_is_refused():
         select_pairs(table, ("source", "target"), "empty", 9.0)
     with pytest.raises(KnobError, match=r"'emty'.*Did you mean 'empty'"):
         check_reasons("emty")
+
+
+VARIANTS = """<tmx version="1.4"><header srclang="en_US"/><body>
+<tu><tuv xml:lang="en_US"><seg>One<ph x="1">&lt;br/&gt;</ph>two, <bpt i="1"/>three<ept i="1"/>.</seg></tuv>
+<tuv xml:lang="it_IT"><seg>Uno</seg></tuv></tu>
+<tu><tuv xml:lang="en-GB"><seg><ph/>Colour <ph/> here<ph/></seg></tuv><tuv xml:lang="it"><seg>Due</seg></tuv></tu>
+<tu><tuv xml:lang="en-GB"><seg>Three</seg></tuv><tuv xml:lang="en-US"><seg>3</seg></tuv>
+<tuv xml:lang="it"><seg>Tre</seg></tuv></tu>
+<tu><tuv xml:lang="it"><seg>Quattro</seg></tuv></tu>
+</body></tmx>"""
+
+
+@pytest.mark.parametrize("rename", [{"source": "en", "target": "it"}, {}])
+def test_variants_of_a_language_and_codes_and_units_left_out(tmp_path, rename):
+    path = tmp_path / "memory.tmx"
+    path.write_text(VARIANTS)
+    table = read(path, PAIR, rename=rename)
+    assert table.columns["source"] == ["One two, three.", "Colour here", "Three"]
+    assert table.columns["target"] == ["Uno", "Due", "Tre"]
+    left, several = table.remarks
+    assert left.startswith("1 of 4 units left out: ")
+    assert "unit 4: no en" in left
+    assert several.startswith("1 of 4 units have several texts of a language")
+    one = read(path, PAIR, rename={"source": "en-US", "target": "it"})
+    assert one.columns["source"] == ["One two, three.", "3"]
+    assert one.remarks[0].startswith("2 of 4 units left out: ")
+    assert "unit 4: no en" in refusal(path, rename=rename, strict=True)
+
+
+ROWS = [{"id": n, "translation": {"en": en, "it": it}} for n, (en, it) in enumerate([("One", "Uno"), ("Two", "Due")])]
+
+
+def test_translations_inside_a_column(tmp_path):
+    import pandas
+    import pyarrow
+    import pyarrow.parquet
+
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    for source in (tmp_path / "a.jsonl", tmp_path / "a.parquet", ROWS, pandas.DataFrame(ROWS)):
+        for names in (("en", "it"), ("translation/en", "translation/it")):
+            table = read(source, PAIR, rename=dict(zip(("source", "target"), names, strict=True)))
+            assert table.columns == {"source": ["One", "Two"], "target": ["Uno", "Due"]}
+    assert "'translation/en', 'translation/it'" in refusal(tmp_path / "a.jsonl")
+    assert "no 'translation/it'" in refusal(
+        [*ROWS, {"translation": {"en": "x"}}], rename={"source": "en", "target": "it"}
+    )
