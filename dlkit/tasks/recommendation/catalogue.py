@@ -16,6 +16,7 @@ from dlkit.data.delimited import is_delimited, open_records
 from dlkit.data.reading import PLAIN
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.tasks.recommendation.columns import ids_in
 
 
 @dataclass
@@ -87,7 +88,7 @@ def catalogue_of(table: Table) -> Catalogue:
 def _listed(value: Any, where: Callable[[int], str], row: int) -> list[Any]:
     """What a cell of items holds, without empty ids."""
     if isinstance(value, (str, bytes)):
-        value = (value.decode() if isinstance(value, bytes) else value).split("|")
+        value = ids_in(value.decode() if isinstance(value, bytes) else value)
     if value is None or not hasattr(value, "__iter__"):
         raise DataError(f"{where(row)}: expected a list of item ids. Received: {value!r:.60}.")
     return [item for item in value if item is not None and item not in ("", b"")]

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column, Id, Text, describe
+from dlkit.data.label_cells import listed
 from dlkit.errors import DataError
 
 
 class Items(Column):
-    """Ids of items, any number of them, the oldest first. A table's cell holds them joined by `|`.
+    """Ids of items, any number of them, the oldest first. A table's cell holds them joined by `|`, or as a list.
 
     In the graph and in requests an empty id is no item: lists are padded with it, and no item at all is [""].
     """
@@ -21,13 +22,19 @@ class Items(Column):
 
     def raw(self, value: Any) -> list[bytes]:
         if isinstance(value, (str, bytes)):
-            value = Text().raw(value).split(b"|")
+            value = ids_in(Text().raw(value).decode())
         if value is None or isinstance(value, dict) or not hasattr(value, "__iter__"):
             raise DataError(f"expected a list of item ids, or a text joined by `|`. Received: {describe(value)}.")
         return [item for item in map(Id().raw, value) if item] or [b""]
 
     def to_request(self, raw: list[bytes]) -> list[str]:
         return [item.decode() for item in raw]
+
+
+def ids_in(text: str) -> list[Any]:
+    """The ids of a text: joined by `|`, or in brackets, as JSON, Python and NumPy write a list. Raises DataError."""
+    items = listed(text) if text.lstrip().startswith("[") else None
+    return text.split("|") if items is None else items
 
 
 class Rating(Column):

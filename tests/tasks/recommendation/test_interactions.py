@@ -231,3 +231,16 @@ def test_features_of_no_item_are_refused_and_missing_numbers_are_none(tmp_path):
     path = write(tmp_path, "f.csv", "item_id,year\n1,2001\n2,NA\n3,2003\n")
     features = read_features(path, "item_id", ["1", "2", "3"])
     assert features[1:, 0].tolist() == [-1.0, 0.0, 1.0]
+
+
+def test_lists_of_ids_in_cells():
+    cells = ["7|8", "[7, 8]", "['7', '8']", '["7", "8"]', "['7' '8']"]
+    for cell in cells:
+        assert Items().raw(cell) == [b"7", b"8"]
+    rows = {"user_id": list("abcde"), "recent": [""] * 5, "next": cells}
+    known = catalogue_of(read(rows, ROWS))
+    assert sorted(known.items) == ["7", "8"]
+    assert known.counts.tolist() == [0, 5, 5]
+    assert Items().raw("{3f-25}|(1)") == [b"{3f-25}", b"(1)"]
+    with pytest.raises(DataError, match="list"):
+        Items().raw("['7', ['8']]")
