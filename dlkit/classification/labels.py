@@ -153,7 +153,8 @@ def present_labels(answer: dict[str, Any]) -> dict[str, Any]:
         return answer
     holding = answer["num_labels"]
     ranked = {"ranked_labels": answer["labels"], "ranked_scores": answer["scores"]}
-    return {"labels": answer["labels"][:holding], "scores": answer["scores"][:holding], **ranked}
+    others = {name: value for name, value in answer.items() if name not in MULTI_ANSWER}
+    return {"labels": answer["labels"][:holding], "scores": answer["scores"][:holding], **ranked, **others}
 
 
 def _names(table: Table, column: Column) -> list[list[str]]:

@@ -19,16 +19,17 @@ MOST_BYTES = 100  # longer words are unknown, as in BERT's own code
 
 
 @functools.cache
-def bert_table(lowercase: bool, strip_accents: bool) -> normalize.CodePointTable:
+def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) -> normalize.CodePointTable:
     """BERT's basic tokenization, as a table by code point.
 
     Source: Devlin et al., 2018, arXiv:1810.04805, and google-research/bert `tokenization.py`, in the reading of
-    KerasHub: case is folded (NFKC_Casefold) after the split, and format characters end a word.
+    KerasHub: case is folded (NFKC_Casefold) after the split, and format characters end a word; of spaces those of ASCII
+    alone, or with `any_space` all, as in BERT's own code.
     """
 
     def kind_of(character: str) -> int:
         category = unicodedata.category(character)
-        if character in " \t\n\r\f" or category in ("Cc", "Cf"):
+        if character in " \t\n\r\f" or category in ("Cc", "Cf") or (any_space and category[0] == "Z"):
             return SPACE
         ascii_symbol = "!" <= character <= "~" and not character.isalnum()
         return ALONE if ascii_symbol or category[0] == "P" or within(ord(character), normalize.HAN) else WORD
@@ -67,7 +68,7 @@ class WordPiece(keras.layers.Layer):
         max_tokens: integer, 3 or more, the width of the answer, [CLS] and [SEP] included.
         lowercase: whether to fold the case.
         strip_accents: whether to drop accents; None does as `lowercase`, like the original BERT.
-        nfc: whether to compose characters first (Unicode's NFC).
+        nfc: whether to compose characters first (Unicode's NFC), and end words at all of Unicode's spaces.
         tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
     """
 
@@ -113,7 +114,8 @@ class WordPiece(keras.layers.Layer):
         return normalize.split(tf.convert_to_tensor(text, tf.string), self._table(), self.nfc)
 
     def _table(self) -> normalize.CodePointTable:
-        return bert_table(self.lowercase, self.lowercase if self.strip_accents is None else self.strip_accents)
+        strip_accents = self.lowercase if self.strip_accents is None else self.strip_accents
+        return bert_table(self.lowercase, strip_accents, any_space=self.nfc)
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         room = self.max_tokens - 2

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 Answer = tuple[str, int]  # its text, and the offset at which it starts; -1 if it is not known
 Row = tuple[Sequence[Answer], str]  # answers with their passage
+FAR = 20  # characters: answers that stand farther from their offset say nothing of what offsets count
 UNITS: dict[str, Callable[[str, int], int]] = {  # from an offset to the character that it means
     "characters": lambda context, offset: offset,
     "UTF-16 units": lambda context, offset: _characters(context, offset * 2, "utf-16-le"),
@@ -19,8 +20,8 @@ def repair_answers(rows: Sequence[Row]) -> tuple[list[list[Answer]], list[str]]:
     """Places all answers of a source, without the blanks around them.
 
     An answer that does not stand at its offset goes to the place of its text that is nearest to it. What offsets count
-    is told from all of them together: characters, unless more answers stand where bytes or UTF-16 units say. An answer
-    without an offset has a place if its text stands in the passage once. What has no place gets -1.
+    is told from all of them together: characters, unless answers stand nearer to where bytes or UTF-16 units say. An
+    answer without an offset has a place if its text stands in the passage once. What has no place gets -1.
 
     Args:
         rows: answers with their passage.
@@ -30,8 +31,8 @@ def repair_answers(rows: Sequence[Row]) -> tuple[list[list[Answer]], list[str]]:
     """
     counts: collections.Counter[str] = collections.Counter()
     bare = _bare(rows, counts)
-    units = _units(bare)
-    placed = [[_placed(text, start, context, units, counts) for text, start in answers] for answers, context in bare]
+    unit = _unit(bare)
+    placed = [[_placed(text, start, context, unit, counts) for text, start in answers] for answers, context in bare]
     return placed, _remarks(counts)
 
 
@@ -51,33 +52,30 @@ def _after_blanks(text: str, start: int) -> int:
     return start + len(text) - len(text.lstrip()) if start >= 0 else start
 
 
-def _units(rows: Sequence[Row]) -> list[str]:
-    """The units of offsets, best first: those by which the most answers stand there, then those that come nearest."""
-    there: collections.Counter[str] = collections.Counter()
+def _unit(rows: Sequence[Row]) -> str:
+    """What the offsets of a source count: the unit by which answers stand nearest to them."""
     apart: collections.Counter[str] = collections.Counter()
     for answers, context in rows:
         for text, start in [] if context.isascii() else answers:  # else all units are the same
             places = _all(text, context) if start >= 0 else []
             for unit, place in UNITS.items() if places else ():
-                distance = min(abs(place(context, start) - known) for known in places)
-                there[unit] += not distance
-                apart[unit] += distance
-    return sorted(UNITS, key=lambda unit: (-there[unit], apart[unit]))  # stable: characters before the others
+                apart[unit] += min(FAR, *(abs(place(context, start) - known) for known in places))
+    return min(UNITS, key=lambda unit: apart[unit])  # of equal ones the first, characters
 
 
-def _placed(text: str, start: int, context: str, units: Sequence[str], counts: collections.Counter[str]) -> Answer:
+def _placed(text: str, start: int, context: str, unit: str, counts: collections.Counter[str]) -> Answer:
     places = _places(text, context)
     if not places or (start < 0 and len(places) > 1):
         counts["lost"] += 1
         return text, -1
-    known = ("characters",) if context.isascii() else units  # else all units are the same
-    told = {unit: UNITS[unit](context, start) for unit in known} if start >= 0 else {}
-    place = next((place for place in told.values() if place in places), None)
-    if place is None:
+    meant = UNITS[unit](context, start) if start >= 0 else -1
+    place = min(places, key=lambda known: abs(known - meant))
+    if start in places and place != meant:
+        place = start  # some count characters all the same
+    elif place != meant:
         counts["moved"] += 1
-        place = min(places, key=lambda place: abs(place - told[known[0]]) if told else 0)
-    elif place != told["characters"]:
-        counts[next(unit for unit in known if told[unit] == place)] += 1
+    elif place != start:
+        counts[unit] += 1
     spelled = context[place : places[place]]
     counts["spelled"] += spelled != text
     return spelled, place
@@ -129,7 +127,7 @@ def _remarks(counts: collections.Counter[str]) -> list[str]:
         "UTF-16 units": "offsets of {} of {all} answers count UTF-16 units, and were converted to characters",
         "bytes": "offsets of {} of {all} answers count bytes, and were converted to characters",
         "moved": "{} of {all} answers did not stand at their offset, or had none, and were found elsewhere in the "
-        "text, at the nearest place or the only one",
+        "text, nearest to it, or once",
         "lost": "{} of {all} answers do not stand in the text, or have no offset and stand there more than once: they "
         "are left out of training",
     }

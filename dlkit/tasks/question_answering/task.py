@@ -63,8 +63,7 @@ class PassageRows(Rows):
             return []
         return [
             f"of {answered.sum()} questions with an answer, {longer} have none of at most `max_answer` "
-            f"({self.task.max_answer}) tokens, and can never be answered right: raise it, and `overlap` "
-            "to twice as much"
+            f"({self.task.max_answer}) tokens, and cannot be answered right: raise it, and `overlap` to twice as much"
         ]
 
 

@@ -48,3 +48,32 @@ def test_a_whole_set_with_questions_that_have_no_answer():
     assert metrics["baseline_f1"] == metrics["baseline_exact_match"] == pytest.approx(2 / 4)  # "" is most frequent
     assert metrics["questions"] == 4
     assert "answerable_f1" not in score_answers([["x"]], ["x"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "match", "overlap"),
+    [
+        ("天氣很好", "今天天氣很好", 0, 2 * 4 / (4 + 6)),
+        ("《紅樓夢》", "紅樓夢", 1, 1),
+        ("「東京」、大阪。", "東京 大阪", 1, 1),
+        ("“紅樓夢”…", "紅樓夢", 1, 1),  # punctuation of any kind, beside such a script
+        ("วันนี้", "วันนี้ดี", 0, 2 * 6 / (6 + 8)),
+        ("iPhone 手机", "iphone手机", 1, 1),
+        ("the 手机", "手机", 1, 1),
+        ("１９９０，", "１９９０", 1, 1),  # full-width punctuation, beside any script
+        ("東京", "Tokyo", 0, 0),
+        ("한국어 좋아", "한국어", 0, 2 / 3),  # Korean has spaces
+        ("“Foo”", "Foo", 0, 0),  # as SQuAD's own script has it
+        ("Zoe\u0301", "Zoé", 1, 1),
+    ],
+)
+def test_scripts_without_spaces_count_characters(answer, gold, match, overlap):
+    assert exact_match(answer, gold) == match
+    assert f1(answer, gold) == pytest.approx(overlap)
+
+
+def test_what_f1_counts_is_told():
+    assert score_answers([["a cat"], []], ["cat", ""])["f1_over"] == "words"
+    assert score_answers([["紅樓夢"], []], ["紅樓", ""])["f1_over"] == "characters"
+    mixed = score_answers([["紅樓夢"], ["a cat"]], ["紅樓", "cat"])
+    assert (mixed["f1_over"], mixed["f1"]) == ("words and characters", pytest.approx((0.8 + 1) / 2))

@@ -77,12 +77,12 @@ def test_csv_and_frames_with_one_answer_a_row(tmp_path):
     assert answers_of(frame) == [[("Zoë", 0)]]
 
 
-def test_offsets_are_put_right_at_the_nearest_place():
-    given = [("Zoë", 5), ("café", 0), ("café", 14), ("tea", 3)]
+def test_offsets_are_put_right_where_the_text_stands_next_to_them():
+    given = [("Zoë", 5), ("café", 0), ("café", 22), ("tea", 3)]
     table = read([{**ROW, "answers": given}], COLUMNS)
     assert dict(table.columns["answers"][0])["Zoë"] == 0
-    assert sorted(table.columns["answers"][0]) == [("Zoë", 0), ("café", 13), ("café", 13), ("tea", -1)]
-    assert [remark.split(" answers ")[0] for remark in table.remarks] == ["offsets of 1 of 4", "2 of 4", "1 of 4"]
+    assert sorted(table.columns["answers"][0]) == [("Zoë", 0), ("café", 13), ("café", 23), ("tea", -1)]
+    assert [remark.split(" answers ")[0] for remark in table.remarks] == ["3 of 4", "1 of 4"]
     assert table.take([0]).remarks == table.remarks
 
 
