@@ -25,6 +25,7 @@ LOWEST, HIGHEST = 1e-6, 10.0
 SMOOTHING = 0.9  # of the moving average that tells when to end
 HALF = 0.5  # decades on each side over which losses are averaged and slopes are taken: a batch's loss is mostly noise
 FLAT = 1e-6  # times the first loss: what float32 rounds is no fall
+STEEP = 0.75  # of the steepest slope: about as steep
 HOPELESS = 4.0  # times the best loss: beyond it the rate is too high
 
 
@@ -76,8 +77,9 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
 
 
 def _steepest(rates: list[float], losses: list[float]) -> float:
-    """The rate at which the smoothed loss falls fastest per decade, where all that the slope is taken of lies below the
-    lowest point.
+    """The highest rate at which the smoothed loss falls about as fast per decade as anywhere below its lowest point.
+
+    About as fast: where a loss falls alike over two decades, noise says where it falls fastest.
 
     Args:
         rates: growing exponentially.
@@ -93,7 +95,7 @@ def _steepest(rates: list[float], losses: list[float]) -> float:
         # Slopes of the least-squares lines through the points around each one, times the same number for all.
         slopes = np.lib.stride_tricks.sliding_window_view(smoothed[:lowest], 2 * half + 1) @ np.arange(-half, half + 1)
         if slopes.min() < -FLAT * np.abs(smoothed[0]):
-            return rates[int(np.argmin(slopes)) + half]
+            return rates[int(np.flatnonzero(slopes <= STEEP * slopes.min())[-1]) + half]
     raise DlkitError("the loss never fell in the range test. Try more `steps`, or look at the data.")
 
 

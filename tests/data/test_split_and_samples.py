@@ -7,13 +7,15 @@ import types
 import numpy as np
 import pytest
 
-from dlkit.columns import Image, Label, Text
+import dlkit
+from dlkit.columns import Image, Label, Labels, Text
 from dlkit.data.read import read
 from dlkit.data.split import split
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError
 from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
+from dlkit.tasks.image_segmentation.mask_facts import MaskRows
 from dlkit.tasks.object_detection.columns import BoxLabels, CrowdBoxes
 from dlkit.tasks.sentiment.sample import reviews
 from dlkit.vision.digits import digits
@@ -82,6 +84,72 @@ def test_rows_are_held_out_without_regard_to_boxes_and_masks(target, values):
     assert held.columns["id"] == drawn.columns["id"]
     assert sorted(rest.columns["id"] + held.columns["id"]) == list(range(40))
     assert held.classes == rest.classes == ("a", "b")
+
+
+def rows_of(target, kind=Rows, classes=(), **values):
+    task = types.SimpleNamespace(seed=0, target=target)
+    length = len(next(iter(values.values())))
+    columns = {"id": list(range(length)), **values}
+    return kind(task, Table("rows", columns, lambda row: f"rows, index {row}", classes))
+
+
+def boxed(*labels):
+    return {"boxes": [[[0, 0, 1, 1]] * len(names) for names in labels], "labels": list(labels)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("rows", "rare"),
+    [
+        (rows_of({"label": Label()}, label=["a"] * 9 + ["b"]), ["b"]),
+        (rows_of({"label": Labels()}, label=[["a", str(n)] for n in range(10)]), list("0123456789")),
+        (rows_of({"label": Labels()}, label=[f"a|{n}" for n in range(10)]), list("0123456789")),
+        (rows_of({"boxes": CrowdBoxes(), "labels": BoxLabels()}, **boxed(*[["a"]] * 9, ["a", "b"])), ["b"]),
+        (
+            rows_of(
+                {"mask": Mask()}, MaskRows, ("sky", "sea", "sun"),
+                mask=[np.full((2, 2), 0)] * 8 + [np.array([[0, 1]]), np.array([[2, 255]])],
+            ),
+            ["sea", "sun"],
+        ),
+        (rows_of({"mask": Mask()}, MaskRows, mask=[np.full((2, 2), 0)] * 9 + [np.array([[0, 7]])]), ["7"]),
+    ],
+)  # fmt: skip
+def test_the_only_examples_of_a_class_stay_in_training(rows, rare, seed):
+    rows.task.seed = seed
+    for share in (0.1, 0.5, 0.9):
+        rest, held = rows.hold_out(share)
+        left = {name for row in range(len(rest)) for name in rest.classes_of(row)}
+        assert left == {name for row in range(len(rows)) for name in rows.classes_of(row)} >= set(rare)
+        ids = rest.table.columns["id"], held.table.columns["id"] if held else []
+        assert sorted(ids[0] + ids[1]) == list(range(10))
+        assert all(part == sorted(part) for part in ids)
+
+
+def test_rows_that_stay_in_training_are_said():
+    rows = rows_of({"boxes": CrowdBoxes(), "labels": BoxLabels()}, **boxed(["a", "b"], ["a", "c"], ["a"], ["a"]))
+    rows.task.seed = next(seed for seed in range(99) if split(rows.table, 0.5, seed)[1].columns["id"] == [0, 1])
+    rest, held = rows.hold_out(0.5)
+    assert held is None  # both are the only examples of a class
+    assert rest.table.remarks == ("2 rows are not held out, the only examples of a class to train on: b, c",)
+    rows.task.seed = next(seed for seed in range(99) if split(rows.table, 0.5, seed)[1].columns["id"] == [2, 3])
+    assert rows.hold_out(0.5)[0].table.remarks == ()
+
+
+def test_a_test_part_takes_no_class_from_training():
+    source = {"label": ["a", "b", "a"], "text": ["x", "y", "z"]}
+    for seed in range(9):
+        rest, held = dlkit.split(source, dlkit.SentimentClassifier(seed=seed))
+        assert set(rest.columns["label"]) == {"a", "b"}
+        assert len(held) == 1
+    with pytest.raises(DataError, match="each row is the only example of a class"):
+        dlkit.split({"label": ["a", "b"], "text": ["x", "y"]}, dlkit.SentimentClassifier())
+
+
+def test_a_row_that_cannot_be_read_is_an_example_of_nothing():
+    rows = rows_of({"mask": Mask()}, MaskRows, mask=["gone.png"] * 10)
+    assert list(rows.classes_of(0)) == []
+    assert [len(part) for part in rows.hold_out(0.2)] == [8, 2]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1, float("nan")])

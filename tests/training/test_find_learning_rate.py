@@ -31,6 +31,13 @@ def test_one_noisy_step_at_the_lowest_loss_is_not_the_steepest():
     assert 3e-3 < _steepest(RATES, losses.tolist()) < 4e-2
 
 
+def test_of_rates_that_do_about_as_well_the_highest_is_taken():
+    losses = 2.0 - 0.2 * (DECADES + 4).clip(0, 3) + 5 * (DECADES + 1).clip(0)  # falls alike from 1e-4 to 1e-1
+    losses[40:45] -= np.linspace(0, 0.02, 5)  # a little faster at 1e-3
+    losses[45:] -= 0.02
+    assert 5e-3 < _steepest(RATES, losses.tolist()) < 5e-2
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_does_not_choose(seed):
     # The slopes between neighbours are those of the noise: 0.03 against a fall of at most 0.02 a step.

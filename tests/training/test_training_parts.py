@@ -239,6 +239,15 @@ def test_metrics_of_one_label_by_hand():
     assert metrics["macro_f1"] == pytest.approx(2 / 3)
 
 
+def test_a_label_that_nothing_has_or_gets_does_not_count():
+    answers = {"labels": [[b"a", b"b", b"c"], [b"b", b"a", b"c"]], "scores": [[0.8, 0.1, 0.1]] * 2}
+    assert score_single([b"a", b"b"], answers, ["a", "b", "c"])["macro_f1"] == 1.0
+    wrong = {**answers, "labels": [[b"a", b"b", b"c"], [b"c", b"a", b"b"]]}
+    assert score_single([b"a", b"b"], wrong, ["a", "b", "c"])["macro_f1"] == pytest.approx(1 / 3)
+    several = {**answers, "num_labels": [1, 1]}
+    assert score_multi([[b"a"], [b"b"]], several, ["a", "b", "c"])["macro_f1"] == 1.0
+
+
 def test_metrics_against_scikit_learn():
     sklearn = pytest.importorskip("sklearn.metrics")
     generator = np.random.default_rng(0)
@@ -249,6 +258,11 @@ def test_metrics_against_scikit_learn():
     names = np.array([name.encode() for name in known], object)
     answers = {"labels": names[order], "scores": np.take_along_axis(scores, order, 1)}
     metrics = score_single(names[true].tolist(), answers, known)
+    few = true == 2  # which leaves labels that nothing has
+    some = {name: values[few] for name, values in answers.items()}
+    assert score_single(names[true[few]].tolist(), some, known)["macro_f1"] == pytest.approx(
+        sklearn.f1_score(true[few], order[few, 0], average="macro")
+    )
     best = order[:, 0]
     assert metrics["accuracy"] == pytest.approx(sklearn.accuracy_score(true, best))
     assert metrics["macro_f1"] == pytest.approx(sklearn.f1_score(true, best, average="macro"))
