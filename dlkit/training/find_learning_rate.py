@@ -25,7 +25,7 @@ LOWEST, HIGHEST = 1e-6, 10.0
 SMOOTHING = 0.9  # of the moving average that tells when to end
 HALF = 0.5  # decades on each side over which losses are averaged and slopes are taken: a batch's loss is mostly noise
 FLAT = 1e-6  # times the first loss: what float32 rounds is no fall
-STEEP = 0.75  # of the steepest slope: about as steep
+STEEP = 0.5  # of the steepest slope: about as steep
 HOPELESS = 4.0  # times the best loss: beyond it the rate is too high
 
 
