@@ -123,10 +123,12 @@ def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool
 def _encode(task: Trainable, rows: Rows, quiet: bool) -> Store:
     table, source = rows.encoded(), rows.table.source
     store, skipped = encode_table(task, table, rows.windows_per_row)
-    if skipped and not quiet:
+    remarks = list(rows.remarks(store))
+    if skipped:
         more = f"\n  and {len(skipped) - 10} more" if len(skipped) > 10 else ""
         listed = "\n  ".join(skipped[:10])
-        print(f"{source}: {len(skipped)} of {len(rows)} rows left out:\n  {listed}{more}", file=sys.stderr)
-    for remark in [] if quiet else rows.remarks(store):
+        remarks.insert(0, f"{len(skipped)} of {len(rows)} rows left out:\n  {listed}{more}")
+    task.report_.setdefault("remarks", []).extend(remarks)
+    for remark in [] if quiet else remarks:
         print(f"{source}: {remark}", file=sys.stderr)
     return store

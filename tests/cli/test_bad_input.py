@@ -67,9 +67,11 @@ def broken_photos(photos, png, tmp_path_factory):
 def test_unusable_images_are_left_out_of_training_by_name(broken_photos, capsys, proven_here, tmp_path):
     folder, broken = broken_photos
     task = dlkit.ImageClassifier(network="mlp", epochs=1, batch_size=8, max_pixels=5000, validation_split=0)
-    task.fit(str(folder), save=tmp_path / "model", verbose=0)
+    task.fit(str(folder), save=tmp_path / "model", verbose=2)
     said = capsys.readouterr().err
     assert "5 of 45 rows left out" in said
+    (remark,) = [remark for remark in task.report_["remarks"] if "left out" in remark]
+    assert remark in said
     for name, reason in broken.items():
         (line,) = [line for line in said.splitlines() if name in line]
         assert reason in line
