@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dlkit.lazy import tf
 from dlkit.text.code_points import CodePointTable, neighbour
 from dlkit.text.compose import compose
+from dlkit.text.scripts import HAN
 
 # Kinds of code points.
 SPACE = 1  # ends a token and is dropped
@@ -22,16 +23,6 @@ WORD = 3  # joins its neighbours of the same kind
 JOINED = 4  # the rest of what an ALONE character became: `…` folded to `...` stays one token
 APOSTROPHE = 5  # WORD between two WORD characters, else ALONE
 
-HAN = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
-)
 # Unicode's Default_Ignorable_Code_Point, which `unicodedata` does not have.
 IGNORABLE = (
     (0x00AD, 0x00AD),

@@ -12,6 +12,7 @@ import numpy as np
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.normalize import ALONE, JOINED, SPACE, WORD, within
+from dlkit.text.scripts import HAN
 from dlkit.text.vocabulary import check_tokenizer, lookup_table, token_specs
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -32,7 +33,7 @@ def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) ->
         if character in " \t\n\r\f" or category in ("Cc", "Cf") or (any_space and category[0] == "Z"):
             return SPACE
         ascii_symbol = "!" <= character <= "~" and not character.isalnum()
-        return ALONE if ascii_symbol or category[0] == "P" or within(ord(character), normalize.HAN) else WORD
+        return ALONE if ascii_symbol or category[0] == "P" or within(ord(character), HAN) else WORD
 
     def parts(character: str) -> list[tuple[int, int]]:
         word, found = "", []

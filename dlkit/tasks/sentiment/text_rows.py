@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dlkit.classification.labels import LabelRows
-from dlkit.text.scripts import spaceless_share
 
 if TYPE_CHECKING:
     from dlkit.tasks.sentiment.task import SentimentClassifier
@@ -22,6 +21,8 @@ def chosen_tokens(texts: Sequence[str]) -> str:
 
 
 def _share(texts: Sequence[str]) -> float:
+    from dlkit.text.scripts import spaceless_share  # its package waits for TensorFlow, which help does without
+
     return spaceless_share(texts[:: -(-len(texts) // SHOWN)])
 
 
