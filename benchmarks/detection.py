@@ -124,13 +124,11 @@ def print_latency(network: str) -> None:
     from dlkit.lazy import load_tensorflow, tf
 
     load_tensorflow()
-    from dlkit.serving.signature import trace
-    from dlkit.serving.task_export import task_signatures
 
     task = dlkit.ObjectDetector(network=network, epochs=1, image_size=320)
     task.fit(sources("trees")[0], strategy="one", verbose=0)
     jpeg = noise_jpeg()
-    whole = trace(task_signatures(task)[0])
+    whole = task.served()["serving_default"].graph
     models = (task.stages_.preprocess, task.stages_.network, task.stages_.postprocess)
     decode, run, detect = (tf.function(functools.partial(model, training=False)) for model in models)
     made = decode({"image": jpeg})

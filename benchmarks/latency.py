@@ -100,8 +100,6 @@ def main() -> None:
     given = parser.parse_args()
     print_machine()
     load_tensorflow()
-    from dlkit.serving.signature import trace
-    from dlkit.serving.task_export import task_signatures
 
     for name, ways_of in (("ImageClassifier", image_ways), ("SentimentClassifier", text_ways)):
         task = getattr(dlkit, name)(epochs=1)
@@ -111,7 +109,7 @@ def main() -> None:
             loaded = tf.saved_model.load(str(version))
             signature = loaded.signatures["serving_default"]
             raw, ways = ways_of(task, Path(folder))
-            graph = trace(task_signatures(task)[0])
+            graph = task.served()["serving_default"].graph
             ready = {next(iter(task.inputs)): tf.constant([raw])}
             answers = {"signature": signature(**ready)["label"].numpy()[0].decode()}
             answers |= {way: _label(answer()) for way, answer in ways.items()}

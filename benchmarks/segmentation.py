@@ -106,7 +106,6 @@ def latency() -> None:
     from dlkit.lazy import load_tensorflow, tf
 
     load_tensorflow()
-    from dlkit.serving.task_export import task_signatures, trace
 
     train, _ = sources("scenes")
     jpeg = noise_jpeg()
@@ -114,7 +113,7 @@ def latency() -> None:
     for network in NETWORKS:
         task = dlkit.ImageSegmenter(network=network, epochs=1, image_size=256)
         task.fit(few, strategy="one", verbose=0)
-        served, stages = trace(task_signatures(task)[0]), task.stages_
+        served, stages = task.served()["serving_default"].graph, task.stages_
         decode = tf.function(lambda x, model=stages.preprocess: model({"image": x}, training=False))
         run = tf.function(lambda x, model=stages.network: model({"image": x}, training=False)["logits"])
         answer = tf.function(

@@ -23,17 +23,15 @@ _AROUND = ("Graph execution error", "Detected at node", "Detected unsupported", 
 
 
 class Answering:
-    """A signature of a fitted task, traced once, as `export` traces it.
+    """A signature of a fitted task, in the graph that `export` writes.
 
     Calling it costs little more than the graph itself; `keras.Model.predict` on one row costs about sixty times it.
     """
 
     def __init__(self, signature: Signature, inputs: Mapping[str, Column]):
         """`inputs` are the kinds of the signature's inputs."""
-        from dlkit.serving.signature import trace
-
         self.inputs = inputs
-        self._graph = trace(signature)
+        self._graph = signature.graph
 
     def __call__(self, table: Table) -> dict[str, list]:
         """The answers to a table's rows, by answer column.

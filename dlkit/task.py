@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overl
 
 from dlkit import model_folder
 from dlkit.answering import Answering, rows_of, write_json_lines
-from dlkit.columns import Column, check_input_names, tensor_specs
+from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
 from dlkit.data.read import read_as
 from dlkit.data.reading import Options, Reading
@@ -107,7 +107,7 @@ class Task:
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
-        self._answering: dict[str, Answering] = {}  # signatures by name, traced at their first answer
+        self._served: dict[str, Signature] = {}
 
     # What a task gives.
 
@@ -250,7 +250,7 @@ class Task:
         train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         if validation is not None:
             validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
-        self._answering = {}
+        self._served = {}
         history = fit(self, train, validation, run)
         gc.collect()  # networks and graphs are cycles: Python counts them, not their bytes, and lets several pile up
         if save and self.is_chief:
@@ -287,16 +287,13 @@ class Task:
             >>> dlkit.SentimentClassifier().check("reviews.csv")["warnings"]
         """
         load_tensorflow()
-        from dlkit.training.prepare import look
+        from dlkit.training.prepare import look, parts
 
         trial = type(self)(**self.knobs)
         train = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
-        held = None
-        if validation is None:
-            train, held = train.hold_out(self.validation_split)
-        else:
-            held = trial.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
-        return look(train, held).as_dict()
+        if validation is not None:
+            validation = trial.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
+        return look(*parts(trial, train, validation, replicas=1)).as_dict()
 
     @final
     def find_learning_rate(
@@ -455,12 +452,16 @@ class Task:
     def answers(self, table: Table) -> dict[str, list]:
         """The served answers to a table's rows, by answer column. Raises DataError, naming the row."""
         self._check_fitted()
-        if "" not in self._answering:
-            from dlkit.serving.signature import Signature
+        return Answering(self.served()["serving_default"], self.inputs)(table)
 
-            serving = Signature("serving_default", self.answer_tensors, tensor_specs(self.inputs))
-            self._answering[""] = Answering(serving, self.inputs)
-        return self._answering[""](table)
+    @final
+    def served(self) -> dict[str, Signature]:
+        """The signatures that are exported, by name; each traced at its first answer, and kept."""
+        if not self._served:
+            from dlkit.serving.task_export import task_signatures
+
+            self._served = {signature.name: signature for signature in task_signatures(self)}
+        return self._served
 
     @final
     def ask(self, signature: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -477,10 +478,8 @@ class Task:
             DataError: a request cannot be answered; names it and says why.
         """
         self._check_fitted()
-        named = {own.name: own for own in self.signatures()} if signature not in self._answering else {}
-        if named:
-            self._answering[signature] = Answering(named[signature], named[signature].columns)
-        answering = self._answering[signature]
+        own = self.served()[signature]
+        answering = Answering(own, own.columns)
         answers = answering(rows_of(list(requests), answering.inputs)[0])
         return [{name: values[row] for name, values in answers.items()} for row in range(len(requests))]
 

@@ -14,7 +14,7 @@ from dlkit.serving.contract import build_contract
 from dlkit.serving.goldens import FILE, Goldens, as_array, save_goldens
 from dlkit.serving.lint import read_saved_model
 from dlkit.serving.requests import apis, write_warmup
-from dlkit.serving.signature import Signature, trace
+from dlkit.serving.signature import Signature
 from dlkit.serving.staging import full_disk, staged_version
 from dlkit.serving.verify import run_proof
 
@@ -119,7 +119,7 @@ def _dtype_name(value: ArrayLike) -> str:
 
 
 def _write_saved_model(path: pathlib.Path, signatures: list[Signature], trackables: list) -> None:
-    functions = {signature.name: trace(signature) for signature in signatures}
+    functions = {signature.name: signature.graph for signature in signatures}
     module = tf.Module()
     module.variables_ = _distinct([v for function in functions.values() for v in function.graph.variables])
     module.resources_ = _distinct([r for root in trackables for r in _resources(root)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -60,23 +61,23 @@ class Signature:
                     f"Take one of {', '.join(sorted(REST_DTYPES))} and cast inside the graph."
                 )
 
+    @functools.cached_property
+    def graph(self) -> tf.types.experimental.ConcreteFunction:
+        """The function in core operations, with its inputs checked at the entrance and its outputs named; traced once.
 
-def trace(signature: Signature) -> tf.types.experimental.ConcreteFunction:
-    """Traces a signature in core operations, with its inputs checked at the entrance and its outputs named.
+        Raises:
+            ExportError: if the function does not return a dict of dense tensors.
+        """
+        function, autograph = self.function, False
+        if isinstance(function, tf.types.experimental.PolymorphicFunction):
+            function, autograph = function.python_function, True
 
-    Raises:
-        ExportError: if the function does not return a dict of dense tensors.
-    """
-    function, autograph = signature.function, False
-    if isinstance(function, tf.types.experimental.PolymorphicFunction):
-        function, autograph = function.python_function, True
+        def serve(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return _named_outputs(self, function(_checked_inputs(self, inputs)))
 
-    def serve(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _named_outputs(signature, function(_checked_inputs(signature, inputs)))
-
-    specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in signature.inputs.items()}
-    with core_ops_only():
-        return tf.function(serve, autograph=autograph).get_concrete_function(**specs)
+        specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in self.inputs.items()}
+        with core_ops_only():
+            return tf.function(serve, autograph=autograph).get_concrete_function(**specs)
 
 
 def _checked_inputs(signature: Signature, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -132,7 +133,7 @@ def classify_signature(serving: Signature, *, classes: str, scores: str, name: s
     parse = _parser(serving)
 
     def classify(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        answers = serving.function(parse(inputs["inputs"]))
+        answers = serving.graph(**parse(inputs["inputs"]))
         missing = [key for key in (classes, scores) if key not in answers]
         if missing:
             raise ExportError(
@@ -160,7 +161,7 @@ def examples_signature(
     parse = _parser(serving, padding)
 
     def answer(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return serving.function(parse(inputs["examples"]))
+        return serving.graph(**parse(inputs["examples"]))
 
     spec = {"examples": tf.TensorSpec([None], tf.string)}
     return Signature(name, answer, spec, example=lambda raw: {"examples": example(raw)})

@@ -16,7 +16,7 @@ from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
 from dlkit.serving.goldens import Goldens
 from dlkit.serving.requests import classify_goldens, serialized_examples
-from dlkit.serving.signature import Signature, classify_signature, examples_signature, trace
+from dlkit.serving.signature import Signature, classify_signature, examples_signature
 from dlkit.stages import Stages, chain
 
 
@@ -48,12 +48,14 @@ class Servable(Protocol):
 
     def signatures(self) -> list[Signature]: ...
 
+    def served(self) -> Mapping[str, Signature]: ...
+
     def answer_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]: ...
 
 
 def export_task(task: Servable, directory: Path, version: int | None) -> Path:
     """Writes and proves a version of a fitted task; see `Task.export`."""
-    signatures = task_signatures(task)
+    signatures = list(task.served().values())
     stages = [stage for stage in vars(task.stages_).values() if stage is not None]
     return export(
         directory,
@@ -119,7 +121,7 @@ def _goldens(task: Servable, signatures: list[Signature]) -> Goldens:
             classes, scores = _ranked(task.answer) or ("", "")
             goldens[signature.name] = classify_goldens(goldens["serving_default"], classes=classes, scores=scores)
             continue
-        answer, inputs = trace(signature), [signature.example(raw) for raw in rows]
+        answer, inputs = signature.graph, [signature.example(raw) for raw in rows]
         goldens[signature.name] = [(_arrays(tensors), _arrays(answer(**tensors))) for tensors in inputs]
     # The path from preprocessed tensors must end where the path from raw input ends.
     if set(goldens["tensors"][0][1]) == set(task.answer):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from dlkit.errors import ExportError
 from dlkit.serving.requests import classify_goldens
-from dlkit.serving.signature import Signature, classify_signature, trace
+from dlkit.serving.signature import Signature, classify_signature
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_an_unknown_method_is_named():
 )
 def test_outputs_must_be_named_dense_tensors(function, message):
     with pytest.raises(ExportError, match=message):
-        trace(Signature("s", function, {"x": tf.TensorSpec([None, 2])}))
+        _ = Signature("s", function, {"x": tf.TensorSpec([None, 2])}).graph
 
 
 def test_a_traced_function_is_traced_anew():
@@ -49,8 +49,21 @@ def test_a_traced_function_is_traced_anew():
         return {"y": inputs["x"]}
 
     function({"x": tf.ones([2])})
-    trace(Signature("s", function, {"x": tf.TensorSpec([None])}))
+    _ = Signature("s", function, {"x": tf.TensorSpec([None])}).graph
     assert len(calls) == 2
+
+
+def test_a_signature_is_traced_once_for_all_that_answer():
+    calls = []
+
+    def answer(given):
+        calls.append(1)
+        return {"labels": given["x"][:, tf.newaxis], "scores": tf.ones([tf.size(given["x"]), 1])}
+
+    serving = Signature("serving_default", answer, {"x": tf.TensorSpec([None], tf.string)})
+    assert serving.graph is serving.graph
+    _ = classify_signature(serving, classes="labels", scores="scores").graph
+    assert len(calls) == 1
 
 
 def test_classify_reads_examples_of_each_dtype():
@@ -76,7 +89,7 @@ def test_classify_reads_examples_of_each_dtype():
     answers = {"labels": np.array([["ä", "true"]], object), "scores": np.float32([[130.5, 130.5]])}
     signature = classify_signature(Signature("s", answer, inputs), classes="labels", scores="scores")
     (examples, expected), *_ = classify_goldens([(row, answers)], classes="labels", scores="scores")
-    got = trace(signature)(inputs=tf.constant(examples["inputs"]))
+    got = signature.graph(inputs=tf.constant(examples["inputs"]))
     assert got["classes"].numpy().tolist() == [["ä".encode(), b"true"]]
     np.testing.assert_array_equal(got["scores"], expected["scores"])
 
@@ -97,7 +110,7 @@ def test_classify_reads_lists_of_any_length():
         )[0][0]["inputs"][0]
         for ids, values in rows
     ]
-    got = trace(signature)(inputs=tf.constant(examples))
+    got = signature.graph(inputs=tf.constant(examples))
     assert got["classes"].numpy().tolist() == [[b"a", b"b"], [b"c", b""]]
     assert got["scores"].numpy().tolist() == [[1.0], [5.0]]
 
@@ -108,4 +121,4 @@ def test_classify_needs_fixed_lengths_and_its_outputs():
         classify_signature(free, classes="labels", scores="scores")
     other = Signature("s", lambda x: {"y": x["x"]}, {"x": tf.TensorSpec([None])})
     with pytest.raises(ExportError, match=r"no output `labels`.*It has: y"):
-        trace(classify_signature(other, classes="labels", scores="y"))
+        _ = classify_signature(other, classes="labels", scores="y").graph
