@@ -134,6 +134,11 @@ def read_features(source: str, key: str, ids: Sequence[str]) -> np.ndarray:
     return features
 
 
+def ids_with_features(source: str, key: str) -> set[str]:
+    """The ids that a file of features has rows for. Raises DataError."""
+    return {str(value).strip() for value in _columns(source).get(key, [])}
+
+
 def _columns(source: str) -> dict[str, list[Any]]:
     path = Path(source).expanduser()
     if path.suffix.lower() == ".parquet":

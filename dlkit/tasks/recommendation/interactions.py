@@ -11,6 +11,7 @@ import numpy as np
 
 from dlkit.columns import Column, Id, Stamp, is_missing_number
 from dlkit.data.in_parts import read_in_parts
+from dlkit.data.memory import named_values, rows_of
 from dlkit.data.reader import Reader
 from dlkit.data.reading import PLAIN, Reading, left_out
 from dlkit.data.table import Table
@@ -161,27 +162,23 @@ def read_users(source: Any, columns: Mapping[str, Column], how: Reading) -> Tabl
     read = read_interactions(source, dataclasses.replace(how, rename=wanted))
     histories = Histories(read.items, read.item, read.starts())
     made = {"user_id": read.users, "recent": [[]] * len(histories), "next": histories}
+    remarks = list(read.remarks)
+    if read.rating is not None:
+        low, high = read.rating.min(), read.rating.max()
+        remarks.append(f"ratings from {low:g} to {high:g} do not count: an item rated low is one that the user had")
     where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
-    return Table(read.source, {name: made[name] for name in columns}, where, remarks=read.remarks)
+    return Table(read.source, {name: made[name] for name in columns}, where, remarks=remarks)
 
 
 def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
-    from dlkit.data.memory import rows_of
-
     wanted = [rename.get(name, name) for name in columns]
-    if isinstance(source, list) and source and isinstance(source[0], Mapping):
-        names = list(source[0])
-        values = {name: [row.get(name) for row in source] for name in names}
-    elif isinstance(source, Mapping) or (hasattr(source, "columns") and hasattr(source, "iloc")):
-        names, values = list(source.keys()), source
-    else:
+    values = named_values(source)
+    if values is None or not {rename.get(name, name) for name in ("recent", "next")} & set(values):
         return None
-    if not {rename.get(name, name) for name in ("recent", "next")} & set(names):
-        return None
-    missing = [name for name in wanted if name not in names and name not in ("user_id", "recent")]
+    missing = [name for name in wanted if name not in values and name not in ("user_id", "recent")]
     if missing:
         raise DataError(f"rows of users need the columns {', '.join(wanted)}. There is no {missing[0]!r}.")
-    found = {name: rows_of(values[key], name) for name, key in zip(columns, wanted, strict=True) if key in names}
+    found = {name: rows_of(values[key], name) for name, key in zip(columns, wanted, strict=True) if key in values}
     count = len(next(iter(found.values())))
     if not count or any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
@@ -268,7 +265,15 @@ def _ordered(
     kept = order[np.sort(places[unique])]
     repeated = len(user) - len(kept)
     which = "first" if first else "last"
-    remarks = [f"{repeated} of {len(user)} interactions repeat a pair of user and item: the {which} counts"]
+    remarks = list[str]()
+    if repeated:
+        remarks.append(f"{repeated} of {len(user)} interactions repeat a pair of user and item: the {which} counts")
+    tied = 0 if time is None else _tied_at_last(user[kept], time[kept])
+    if tied:
+        remarks.append(
+            f"{tied} of {len(users)} users have several newest items at one time: which is the last, the order of the "
+            "source decides"
+        )
     return Interactions(
         source,
         users,
@@ -279,5 +284,11 @@ def _ordered(
         None if time is None else time[kept],
         kept,
         time,
-        remarks if repeated else [],
+        remarks,
     )
+
+
+def _tied_at_last(user: np.ndarray, time: np.ndarray) -> int:
+    """How many users have a last interaction that has the time of the one before."""
+    last = np.append(user[1:] != user[:-1], True)[1:]
+    return int(np.sum(last & (user[1:] == user[:-1]) & (time[1:] == time[:-1])))

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
+from dlkit.columns import Id
 from dlkit.data.reading import Options, Reading
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
 from dlkit.report import Report
 from dlkit.rows import Rows
+from dlkit.tasks.recommendation.catalogue import ids_with_features
 from dlkit.tasks.recommendation.interactions import Interactions, read_interactions
 
 if TYPE_CHECKING:
@@ -121,6 +123,7 @@ class UserRows(Rows):
 
     def look(self, report: Report, validation: Self | None) -> None:
         super().look(report, validation)
+        users = {Id().raw(user).decode() for user in self.table.columns.get("user_id", [])}
         if self.task.objective == "ranking":
             counts = collections.Counter(item for row in self.table.columns["next"] for item in row)
             sizes = [len(row) for row in self.table.columns["next"]]
@@ -139,6 +142,16 @@ class UserRows(Rows):
         rare = sum(count == 1 for count in counts.values())
         if rare > len(counts) / 2:
             report.warn(f"{rare} of {len(counts)} items have one user alone", cure="They are hardly ever recommended.")
+        for kind, source, ids in (
+            ("users", self.task.user_features, users),
+            ("items", self.task.item_features, {Id().raw(item).decode() for item in counts}),
+        ):
+            if source:
+                known = len(ids & ids_with_features(source, f"{kind[:-1]}_id"))
+                report.facts[f"{kind} with features"] = f"{known} of {len(ids)}"
+                if known < len(ids) / 2:
+                    report.warn(f"{len(ids) - known} of {len(ids)} {kind} have no row in {source}",
+                                cure="Write their ids alike in both: 12, not 12.0 or 012.")  # fmt: skip
 
     @classmethod
     def split(
