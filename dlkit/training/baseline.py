@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlkit.data.split import spread
 from dlkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         table = validation.evaluated()
         # Those of a task that makes others to measure on cannot be told apart: none of them was left out.
         rows = np.unique(store.origins) if table is validation.table else np.arange(len(table))
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST)).astype(int))]
+        rows = rows[spread(len(rows), MOST)]
         found = task.measured(validation.of(table.take(rows.tolist())))
     except DataError as error:
         _say(f"the kept model was not compared with the baseline: {error}", quiet)

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 
 from dlkit.errors import DlkitError
-from dlkit.padding import lengths_of
+from dlkit.lazy import tf
 from dlkit.plots import plot_learning_rates
-from dlkit.training.batches import batches_of
+from dlkit.training.batches import batches_of, order_of
 from dlkit.training.compile_network import compile_network
-from dlkit.training.order import Order, steps_per_epoch
+from dlkit.training.order import steps_per_epoch
 from dlkit.training.prepare import check_batch, encode, start
 
 if TYPE_CHECKING:
@@ -62,10 +62,9 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
     store, _ = encode(task, train, None)
     check_batch(task, store, train.table.source, 1, quiet=False)
     task.epochs = max(task.epochs, -(-steps // steps_per_epoch(store.rows, task.batch_size)))
-    schedule, task.schedule, task.warmup = task.schedule, "constant", 0.0  # a schedule would not let go of the rate
+    task.schedule, task.warmup = "constant", 0.0  # a schedule would not let go of the rate
     trainer, _ = compile_network(task, steps)
-    order = Order(store.rows, task.batch_size, task.seed, lengths_of(store, task.padding))
-    task.schedule = schedule
+    order = order_of(task, store, tf.distribute.get_strategy())
     test = RangeTest(steps)
     batches = batches_of(task, store, order)(0)
     trainer.fit(batches, steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)

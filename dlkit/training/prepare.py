@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from dlkit.columns import batch_of
+from dlkit.data.reading import lines_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.lazy import tf
@@ -43,7 +44,7 @@ def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) 
 
 
 def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, quiet: bool) -> None:
-    """Says where all rows make no whole batch, and that one of all of them takes its place.
+    """Tells where all rows make no whole batch, and that one of all of them takes its place.
 
     Raises:
         DataError: they are fewer than two for each replica.
@@ -53,12 +54,9 @@ def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, qu
             f"{source}: {store.rows} rows to train on are fewer than {2 * replicas}, two for each of the {replicas} "
             "replicas. Give more, or train on fewer devices."
         )
-    if store.rows < task.batch_size and not quiet:
-        print(
-            f"{source}: {store.rows} rows to train on are fewer than a batch of {task.batch_size}: each step takes "
-            "all of them",
-            file=sys.stderr,
-        )
+    if store.rows < task.batch_size:
+        few = f"{store.rows} rows to train on are fewer than a batch of {task.batch_size}: each step takes all of them"
+        _tell(task, source, [few], quiet=quiet)
 
 
 def start(task: Trainable, train: Rows) -> None:
@@ -125,10 +123,14 @@ def _encode(task: Trainable, rows: Rows, quiet: bool) -> Store:
     store, skipped = encode_table(task, table, rows.windows_per_row)
     remarks = list(rows.remarks(store))
     if skipped:
-        more = f"\n  and {len(skipped) - 10} more" if len(skipped) > 10 else ""
-        listed = "\n  ".join(skipped[:10])
-        remarks.insert(0, f"{len(skipped)} of {len(rows)} rows left out:\n  {listed}{more}")
-    task.report_.setdefault("remarks", []).extend(remarks)
+        remarks.insert(0, lines_of(skipped, len(rows), "rows"))
+    _tell(task, source, remarks, quiet=quiet)
+    return store
+
+
+def _tell(task: Trainable, source: str, remarks: list[str], *, quiet: bool) -> None:
+    """Keeps remarks in the report, and prints them unless it is to be quiet."""
+    told = task.report_.setdefault("remarks", [])  # a run that goes on has those of its beginning already
+    told.extend(remark for remark in remarks if remark not in told)
     for remark in [] if quiet else remarks:
         print(f"{source}: {remark}", file=sys.stderr)
-    return store
