@@ -3,7 +3,7 @@
     python benchmarks/same_answers.py BEFORE AFTER [--tasks forecasting ...]
 
 Both are folders of a checkout; the environment that runs this serves for both. Every task is trained on its sample with
-several networks, a few epochs each, by the code of BEFORE and by that of AFTER: weights, history, the fingerprint of
+several networks, one epoch each, by the code of BEFORE and by that of AFTER: weights, history, the fingerprint of
 the encoded rows and metrics must be the same to the byte. Then the models that BEFORE saved are loaded by AFTER, and
 must give the same metrics. Ends with exit code 1 and the differences where they are not.
 """
@@ -121,7 +121,7 @@ def _in_checkout(checkout: Path, what: str, folder: Path, names: list[str]) -> d
 def compare(before: Path, after: Path, names: list[str], saved: Path | None) -> int:
     """Prints what differs, and how many runs agree. Returns how many do not."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = saved or Path(temporary)
+        folder = (saved or Path(temporary)).resolve()  # each checkout runs in its own folder
         kept = folder / "facts.json"
         if not kept.is_file():
             folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dlkit.data.bytes import decode
+from dlkit.data.bytes import decode, text_of
 from dlkit.data.label_cells import items_of, refuse_lists, split_cells
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
@@ -148,7 +148,27 @@ class Text(Column):
         raise DataError(f"expected a text (str or UTF-8 bytes). Received: {describe(value)}.")
 
 
-class Image(Column):
+class EncodedFile(Column):
+    """What a file of an image format holds, as its bytes; in requests in base64."""
+
+    channels: ClassVar[tuple[int, ...]] = (1, 3, 4)  # that the last side of one array may be
+
+    def from_cell(self, cell: str, folder: Path) -> Path | bytes:
+        return cell if isinstance(cell, bytes) else folder / cell
+
+    def many(self, value: Any) -> bool:
+        if isinstance(value, np.ndarray):
+            return value.ndim == 4 or (value.ndim == 3 and value.shape[-1] not in self.channels)
+        return isinstance(value, (list, tuple))
+
+    def to_request(self, raw: bytes) -> dict[str, str]:
+        return {"b64": base64.b64encode(raw).decode()}
+
+    def from_request(self, value: dict[str, str]) -> bytes:
+        return base64.b64decode(value["b64"])
+
+
+class Image(EncodedFile):
     """An image as encoded bytes: JPEG, PNG, BMP or GIF.
 
     Accepts a path, encoded bytes, a PIL image, or an array: (height, width), (height, width, 1, 3 or 4), of uint8 in
@@ -171,24 +191,10 @@ class Image(Column):
             f"expected an image: a path, encoded bytes, a PIL image or an array. Received: {describe(value)}."
         )
 
-    def from_cell(self, cell: str, folder: Path) -> Path | bytes:
-        return cell if isinstance(cell, bytes) else folder / cell
-
-    def many(self, value: Any) -> bool:
-        if isinstance(value, np.ndarray):
-            return value.ndim == 4 or (value.ndim == 3 and value.shape[-1] not in (1, 3, 4))
-        return isinstance(value, (list, tuple))
-
     def is_batch(self, shape: Sequence[int | None], dtype: str) -> bool:
         if dtype == "string":
             return super().is_batch(shape, dtype)
-        return len(shape) == 4 or (len(shape) == 3 and shape[-1] not in (1, 3, 4, None))
-
-    def to_request(self, raw: bytes) -> dict[str, str]:
-        return {"b64": base64.b64encode(raw).decode()}
-
-    def from_request(self, value: dict[str, str]) -> bytes:
-        return base64.b64decode(value["b64"])
+        return len(shape) == 4 or (len(shape) == 3 and shape[-1] not in (*self.channels, None))
 
 
 class Label(Column):
@@ -333,7 +339,7 @@ def truth(value: Any) -> bool:
     Raises:
         DataError: it is another thing.
     """
-    text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip().lower()
+    text = text_of(value).strip().lower()
     if text not in _TRUE and text not in _FALSE:
         raise DataError(f"expected true or false, or 1 or 0. Received: {describe(value)}.")
     return text in _TRUE
@@ -355,7 +361,7 @@ def is_missing_number(value: Any) -> bool:
 
 def comma_hint(value: Any) -> str:
     """A further sentence for the refusal of a number with a decimal comma."""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    text = text_of(value)
     return " Write a decimal point instead of the comma." if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) else ""
 
 
@@ -439,11 +445,11 @@ def check_input_names(columns: Mapping[str, Column], source: str) -> None:
     for name in columns:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name) or name == "self":
             own = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "column"
+            own = own if own[0].isalpha() else f"c_{own}"
             raise DataError(
                 f"{source}: the column {name!r} cannot be the input of a served model: its name must be ASCII letters, "
                 f"digits and underscores, begin with a letter and be no word of Python. Give it another with "
-                f'columns={{"{own if own[0].isalpha() else f"c_{own}"}": "{name}"}} in Python, or '
-                f"--column {own if own[0].isalpha() else f'c_{own}'}={name!r}."
+                f'columns={{"{own}": "{name}"}} in Python, or --column {own}={name!r}.'
             )
 
 

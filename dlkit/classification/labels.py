@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dlkit.classification.look_at_labels import look_at_labels
+from dlkit.classification.look_at_labels import labels_of, look_at_labels
 from dlkit.columns import Column, Count, Label, Labels, Score, Scores
 from dlkit.data.match import nfc
 from dlkit.data.table import Table
@@ -49,14 +49,14 @@ def learn_labels(table: Table, column: Column) -> list[str]:
     return sorted(counts, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
 
-def check_labels(table: Table, column: Column, known: list[str]) -> None:
-    """Raises DataError for a label that training never saw, and says where it stands."""
+def check_labels(table: Table, column: Column, known: list[str], name: str = "label") -> None:
+    """Raises DataError for a label in the column `name` that training never saw, and says where it stands."""
     spelled = set(map(nfc, known))
-    for row, names in enumerate(_names(table, column)):
-        for name in names:
-            if nfc(name) not in spelled:
+    for row, labels in enumerate(labels_of(table, column, name)):
+        for label in labels:
+            if nfc(label) not in spelled:
                 raise DataError(
-                    f"{table.where(row)}: the label {name!r} was never seen in training. {nearest(name, known)}"
+                    f"{table.where(row)}: the label {label!r} was never seen in training. {nearest(label, known)}"
                 )
 
 
@@ -94,7 +94,7 @@ def label_weights(class_weights: str, known: list[str], table: Table, column: Co
     """
     if not class_weights:
         return []
-    counts = collections.Counter(name for names in _names(table, column) for name in set(names))
+    counts = collections.Counter(name for names in labels_of(table, column) for name in set(names))
     return weights_of_classes(
         class_weights, known, np.array([counts[name] for name in known], np.float64), len(table)
     ).tolist()
@@ -157,13 +157,8 @@ def present_labels(answer: dict[str, Any]) -> dict[str, Any]:
     return {"labels": answer["labels"][:holding], "scores": answer["scores"][:holding], **ranked, **others}
 
 
-def _names(table: Table, column: Column) -> list[list[str]]:
-    raw = table.raw_column("label", column)
-    return [[name.decode() for name in (value if isinstance(value, list) else [value])] for value in raw]
-
-
 def _counts(table: Table, column: Column) -> collections.Counter:
-    return collections.Counter(name for names in _names(table, column) for name in names)
+    return collections.Counter(name for names in labels_of(table, column) for name in names)
 
 
 def weights_of_classes(text: str, known: list[str], counts: np.ndarray, total: float) -> np.ndarray:

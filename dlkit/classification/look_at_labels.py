@@ -6,6 +6,8 @@ import collections
 import hashlib
 from collections.abc import Sequence
 
+from dlkit.columns import Column
+from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.report import Report, alike, most
 from dlkit.rows import Rows
@@ -22,7 +24,8 @@ def look_at_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
         rows: with one label or several each in the column `label`.
         validation: the same, or None.
     """
-    names = labels_of(rows)
+    column = rows.task.target["label"]
+    names = labels_of(rows.table, column)
     counts = collections.Counter(name for row in names for name in row)
     report.facts["labels"] = most(dict(counts))
     for one, other in alike(sorted(counts)):
@@ -41,15 +44,15 @@ def look_at_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
     if rare:
         report.warn(f"{len(rare)} of {len(counts)} labels have one training row alone", map(repr, rare))
     if validation is not None:
-        missing = sorted({name for row in labels_of(validation) for name in row} - set(counts))
+        missing = sorted({name for row in labels_of(validation.table, column) for name in row} - set(counts))
         if missing:
             report.warn(f"{len(missing)} labels of validation have no training row", map(repr, missing))
     _look_at_repeats(report, rows, names, validation)
 
 
-def labels_of(rows: Rows) -> list[list[str]]:
-    """The labels of each row."""
-    raw = rows.table.raw_column("label", rows.task.target["label"])
+def labels_of(table: Table, column: Column, name: str = "label") -> list[list[str]]:
+    """The labels of each row of a table, in its column of this name."""
+    raw = table.raw_column(name, column)
     return [[name.decode() for name in (value if isinstance(value, list) else [value])] for value in raw]
 
 

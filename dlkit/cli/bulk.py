@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from dlkit.answering import BATCH
 from dlkit.data.read import read
+from dlkit.data.reading import lines_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError
 
 if TYPE_CHECKING:
     from dlkit.task import Task
-
-SHOWN = 10  # files that could not be read, before the rest are only counted
 
 
 def answer_folder(task: Task, folder: Path, output: Path) -> None:
@@ -45,9 +44,7 @@ def answer_folder(task: Task, folder: Path, output: Path) -> None:
     if len(broken) == len(table):
         raise DataError(f"none of the {len(table)} files of {folder} could be answered. The first: {broken[0]}")
     if broken:
-        more = f"\n  and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-        listed = "\n  ".join(broken[:SHOWN])
-        print(f"{len(broken)} of {len(table)} files left out:\n  {listed}{more}", file=sys.stderr)
+        print(lines_of(broken, len(table), "files"), file=sys.stderr)
     print(f"{len(table) - len(broken)} answers: {output}")
 
 

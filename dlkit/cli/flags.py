@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dlkit.task import Task
 
 
+SOURCES = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose refusals are errors as all others are, and which takes no shortened flags."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlkit.cli.flags import (
+    SOURCES,
     Parser,
     add_knobs,
     add_read_options,
@@ -169,9 +170,8 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    kinds = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
     without = "" if required else "; default: the built-in sample"
-    parser.add_argument("--data", required=required, help=kinds + without)
+    parser.add_argument("--data", required=required, help=SOURCES + without)
     add_read_options(parser)
 
 
@@ -214,7 +214,7 @@ def _check(given: argparse.Namespace) -> None:
     task, samples = _task(given)
     found = task.check(
         given.data or samples["train"],
-        given.validation or (None if given.data else samples.get("validation")),
+        given.validation or samples.get("validation"),
         **read_options(given),
     )
     if given.json:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from dlkit.best_epoch import history_of, kept_epoch
-from dlkit.report import shown_fact
+from dlkit.report import show_facts
 from dlkit.task import Task
 
 LARGEST_CONFUSION = 20
@@ -60,9 +60,7 @@ def _confusion(labels: list[str], counts: list[list[int]]) -> Grid:
 
 def show_report(found: dict[str, Any]) -> None:
     """Prints what `Task.check` found."""
-    print(f"data: {found['source']}")
-    for name, value in found["facts"].items():
-        print(f"  {name}: {shown_fact(value)}")
+    show_facts(found["source"], found["facts"])
     for kind, name in (("note", "remarks"), ("warning", "warnings"), ("refused", "refusals")):
         for text in found[name]:
             print(f"{kind}: {text}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import json
+import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 from dlkit.errors import DataError
 
@@ -37,6 +39,22 @@ def open_bytes(path: Path) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
+def file_at(source: Any) -> Path | None:
+    """The file that a source names; None where it names none: reading it says what it is."""
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    path = Path(source).expanduser()
+    try:
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # too long or with a null byte: a text by mistake
+        return None
+
+
+def text_of(value: Any) -> str:
+    """A cell as text: bytes as UTF-8, with U+FFFD for what is none."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def read_bytes(path: Path, source: str) -> bytes:
     """The whole file. DataError where it cannot be read or is empty."""
     with _told(source), open_bytes(path) as file:
@@ -52,6 +70,14 @@ def read_text(path: Path, source: str) -> str:
     if not text.strip():  # a byte order mark alone
         raise DataError(f"{source} is empty.")
     return text
+
+
+def read_json_file(path: Path, source: str) -> Any:
+    """What a file of JSON holds. DataError where it cannot be read, is empty or no JSON."""
+    try:
+        return json.loads(read_text(path, source))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{source}, line {error.lineno}: not JSON ({error.msg}).") from error
 
 
 @contextlib.contextmanager
@@ -100,8 +126,6 @@ def refuse_utf_16(head: bytes, source: str) -> None:
 def _told(source: str) -> Iterator[None]:
     try:
         yield
-    except DataError:
-        raise
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{source}: not a readable gzip archive ({error}). Pack it again, or unpack it.") from error
     except OSError as error:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import kind_of
+from dlkit.data.bytes import file_at, kind_of
 from dlkit.data.delimited import is_delimited, open_records
 from dlkit.data.json_rows import read_json
 from dlkit.data.memory import as_columns
@@ -55,13 +54,8 @@ def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
     if is_remote(source):
         with fetched(source) as path:
             return _in_file(path, source, how)
-    path = Path(os.fspath(source)).expanduser() if isinstance(source, (str, os.PathLike)) else Path()
-    try:
-        return _in_file(path, str(source), how) if path.is_file() else []
-    except ValueError as error:
-        if "null byte" in str(error):  # no path
-            return []
-        raise
+    file = file_at(source)
+    return _in_file(file, str(source), how) if file else []
 
 
 def _in_file(path: Path, source: str, how: Reading) -> list[str]:

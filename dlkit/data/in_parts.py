@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column
-from dlkit.data.bytes import kind_of, read_bytes
+from dlkit.data.bytes import file_at, kind_of, read_bytes
 from dlkit.data.delimited import is_delimited, open_records
 from dlkit.data.match import match_names
 from dlkit.data.read import read_as
@@ -40,9 +40,9 @@ def read_in_parts(source: Any, columns: Mapping[str, Column], how: Reading) -> I
         with fetched(source) as path:
             yield from _in_file(path, source, columns, how)
     else:
-        path = Path(source).expanduser() if isinstance(source, (str, os.PathLike)) else Path()
-        if path.is_file():
-            yield from _in_file(path, os.fspath(source), columns, how)
+        file = file_at(source)
+        if file:
+            yield from _in_file(file, os.fspath(source), columns, how)
         else:
             yield read_as(source, columns, how)
 

@@ -24,7 +24,7 @@ def as_columns(source: Any) -> Any:
     """
     if type(source).__module__.partition(".")[0] == "polars" and type(source).__name__ == "LazyFrame":
         raise DataError("a LazyFrame of polars is a plan and no table. Give what its collect() makes.")
-    if _is_frame(source) or not (hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns")):
+    if is_frame(source) or not (hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns")):
         return source
     import pyarrow
 
@@ -34,15 +34,24 @@ def as_columns(source: Any) -> Any:
 
 def with_index(source: Any, wanted: Iterable[str]) -> Any:
     """A DataFrame whose index holds wanted columns, by their names, with these as columns; else as it is."""
-    if not _is_frame(source):
+    if not is_frame(source):
         return source
     levels = [name for name in source.index.names if name is not None and name not in source.columns]
     return source.reset_index(level=levels) if set(levels) & set(wanted) else source
 
 
+def named_values(source: Any) -> dict[str, Any] | None:
+    """The values of a list of dicts, a dict of columns or a DataFrame by name; None for another source."""
+    if isinstance(source, list) and source and isinstance(source[0], Mapping):
+        return {name: [row.get(name) for row in source] for name in source[0]}
+    if isinstance(source, Mapping) or is_frame(source):
+        return {name: source[name] for name in list(source)}
+    return None
+
+
 def read_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
     """The wanted columns of a Python object, or None if it cannot be read. Rows go by index, from 0."""
-    if _is_frame(source):
+    if is_frame(source):
         index = source.index.tolist()
         where = lambda row: f"the DataFrame, index {index[row]!r}"  # noqa: E731
         return Table("the DataFrame", _named(source, columns, rename, "the DataFrame"), where)
@@ -69,7 +78,7 @@ def assign(
         missing = [name for name in columns if name not in places]
         if value is None or not missing:
             continue
-        if isinstance(value, Mapping) or _is_frame(value):
+        if isinstance(value, Mapping) or is_frame(value):
             keys = list(value.keys())
             there = {name: columns[name] for name in missing if rename.get(name, name) in keys}
             if not there:  # the call raises, and says which
@@ -157,7 +166,7 @@ def rows_of(values: Any, name: str) -> Any:
 _LOOKED_AT = 100  # rows, for the names of what lies inside their values
 
 
-def _is_frame(value: Any) -> bool:
+def is_frame(value: Any) -> bool:
     return hasattr(value, "columns") and hasattr(value, "iloc")
 
 

@@ -89,4 +89,11 @@ def left_out(reasons: Sequence[str], total: int, kind: str, strict: bool) -> lis
     return [f"{len(reasons)} of {total} {kind} left out: {listed}{more}"]
 
 
-_SHOWN = 5
+def lines_of(reasons: Sequence[str], total: int, kind: str) -> str:
+    """What was left out, for a person: how many of `total`, and the first of them a line each."""
+    more = f"\n  and {len(reasons) - _LINES} more" if len(reasons) > _LINES else ""
+    listed = "\n  ".join(reasons[:_LINES])
+    return f"{len(reasons)} of {total} {kind} left out:\n  {listed}{more}"
+
+
+_SHOWN, _LINES = 5, 10

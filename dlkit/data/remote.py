@@ -7,8 +7,6 @@ import gzip
 import re
 import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +46,9 @@ def fetched(source: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _web(address: str) -> Iterator[Any]:
+    import urllib.error  # here: the two are slow to import, and help needs neither
+    import urllib.request
+
     request = urllib.request.Request(address, headers={"User-Agent": f"dlkit/{__version__}"})
     try:
         answer = urllib.request.urlopen(request, timeout=_SECONDS)

@@ -17,10 +17,10 @@ def sources_in(source: Any) -> list[Any] | None:
     """The files of a list, or those that a pattern such as "part-*.csv" finds, sorted; None for one source.
 
     Raises:
-        DataError: the list is empty or no list of files; no file fits the pattern.
+        DataError: no file fits the pattern.
     """
-    if isinstance(source, (list, tuple)) and source and all(isinstance(part, (str, os.PathLike)) for part in source):
-        return None if isinstance(source, tuple) else list(source)
+    if isinstance(source, list) and source and all(isinstance(part, (str, os.PathLike)) for part in source):
+        return list(source)
     if not isinstance(source, (str, os.PathLike)):
         return None
     text = os.fspath(source)
@@ -34,7 +34,7 @@ def sources_in(source: Any) -> list[Any] | None:
     except (OSError, ValueError):
         return None
     if not found:
-        raise DataError(f"no file fits the pattern {text!r}: looked in {Path(text).expanduser().absolute().parent}.")
+        raise DataError(f"no file fits the pattern {text!r}: looked in {path.absolute().parent}.")
     return found
 
 

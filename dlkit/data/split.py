@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
+from dlkit.data.bytes import text_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -71,18 +71,19 @@ def only_examples(
     return lacking
 
 
+def spread(count: int, most: int) -> list[int]:
+    """Up to `most` of the row numbers below `count`, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist()
+
+
 def _groups(table: Table, by: str | None) -> list[list[int]]:
     """Rows by their value of `by`, less the values that occur once; all rows where nothing remains."""
     if by is None:
         return [list(range(len(table)))]
     rows: dict[str, list[int]] = collections.defaultdict(list)
     for row, value in enumerate(table.columns[by]):
-        rows[_key(value)].append(row)
+        rows[text_of(value)].append(row)
     return [rows[key] for key in sorted(rows) if len(rows[key]) > 1] or [list(range(len(table)))]
-
-
-def _key(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _counts(sizes: list[int], wanted: int, random: np.random.RandomState) -> list[int]:

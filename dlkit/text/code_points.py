@@ -13,6 +13,8 @@ from dlkit.lazy import tf
 PAGE = 256  # code points per page: most pages of the table are equal and kept once
 UNICODE_END = sys.maxunicode + 1
 MOST_PARTS = 31  # the longest decomposition in Unicode has 18 characters
+# Planes 3 to 13 hold rare Han characters or nothing, 15 and 16 are private: nothing there becomes another or combines.
+TOLD_APART = (range(0x30000), range(0xE0000, 0xE1000))
 IDENTITY = 0  # stands for "the code point itself" in the table's values
 
 
@@ -28,10 +30,9 @@ class CodePointTable:
         values: list[int] = []
         pages: dict[bytes, int] = {}  # bytes of a page -> its number
         page_of = np.zeros(UNICODE_END // PAGE, np.int32)
-        # Planes 3 to 13 hold rare Han characters or nothing, 15 and 16 are private: there one page stands for all.
         for first in range(0, UNICODE_END, PAGE):
-            if 0x30000 <= first < 0xE0000 or first >= 0xE1000:
-                page_of[first // PAGE] = page_of[0x30000 // PAGE - 1]
+            if not any(first in codes for codes in TOLD_APART):  # there one page stands for all
+                page_of[first // PAGE] = page_of[TOLD_APART[0].stop // PAGE - 1]
                 continue
             page = np.zeros(PAGE, np.int32)
             for code in range(first, first + PAGE):
@@ -57,8 +58,7 @@ class CodePointTable:
             Tuple of `origin`: (parts,) int32, the position in `codes` of each part; `parts`: (parts,) int32, code
             points; `kinds`: (parts,) int32.
         """
-        page = tf.gather(self.page_of, codes // PAGE)
-        entry = tf.gather(self.pages, page * PAGE + codes % PAGE)
+        entry = self._entry(codes)
         counts = tf.bitwise.bitwise_and(entry, MOST_PARTS)
         starts = tf.bitwise.right_shift(entry, 5)
         origin = tf.repeat(tf.range(tf.size(codes)), counts)
@@ -67,6 +67,14 @@ class CodePointTable:
         kinds = tf.bitwise.right_shift(value, 24)
         parts = tf.bitwise.bitwise_and(value, 0xFFFFFF)
         return origin, tf.where(parts == IDENTITY, tf.gather(codes, origin), parts), kinds
+
+    def kinds(self, codes: tf.Tensor) -> tf.Tensor:
+        """The kinds alone, of a table in which each code point becomes one: (characters,) int32 to the same."""
+        return tf.bitwise.right_shift(tf.gather(self.values, tf.bitwise.right_shift(self._entry(codes), 5)), 24)
+
+    def _entry(self, codes: tf.Tensor) -> tf.Tensor:
+        """Of each code point where its parts begin in `values`, times 32, plus how many they are."""
+        return tf.gather(self.pages, tf.gather(self.page_of, codes // PAGE) * PAGE + codes % PAGE)
 
 
 def neighbour(values: tf.Tensor, distance: Literal[1, -1]) -> tf.Tensor:

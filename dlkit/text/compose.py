@@ -7,12 +7,13 @@ The properties of characters are Python's, as of its version of Unicode. Source:
 from __future__ import annotations
 
 import functools
+import itertools
 import unicodedata
 
 import numpy as np
 
 from dlkit.lazy import tf
-from dlkit.text.code_points import UNICODE_END, CodePointTable, neighbour
+from dlkit.text.code_points import TOLD_APART, UNICODE_END, CodePointTable, neighbour
 
 ORDER = 63  # the bits of a kind that hold the place of a combining class among all classes, 0 for a starter
 UNSURE = 64  # of a kind: the character may change, or be taken into the one before it
@@ -32,7 +33,7 @@ def compose(codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.
         Tuple of `codes` and `row` of the composed characters, with `origin` between them: (composed,) int32,
         ascending, the place in the given `codes` at which each begins.
     """
-    kinds = _quick_table()(codes)[2]
+    kinds = _quick_table().kinds(codes)
     order = tf.bitwise.bitwise_and(kinds, ORDER)
     before = tf.where(neighbour(row, 1) == row, neighbour(order, 1), 0)
     unsettled = (kinds >= UNSURE) | ((order > 0) & (before > order))
@@ -107,7 +108,7 @@ def _pairs(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 @functools.cache
 def _orders() -> dict[int, int]:
     """The place of each combining class among all."""
-    classes = {unicodedata.combining(chr(code)) for code in range(UNICODE_END)}
+    classes = {unicodedata.combining(chr(code)) for code in itertools.chain(*TOLD_APART)}
     return {number: place for place, number in enumerate(sorted(classes))}
 
 
@@ -123,7 +124,7 @@ def _is_syllable(character: str) -> bool:
 def _compositions() -> dict[tuple[int, int], int]:
     """Pairs that are one character, but for Hangul, which is worked out."""
     pairs = {}
-    for code in range(UNICODE_END):
+    for code in itertools.chain(*TOLD_APART):
         parts = unicodedata.decomposition(chr(code)).split()
         if len(parts) == 2 and parts[0][0] != "<" and unicodedata.normalize("NFC", chr(code)) == chr(code):
             pairs[int(parts[0], 16), int(parts[1], 16)] = code

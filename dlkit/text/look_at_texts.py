@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from dlkit.columns import Text
+from dlkit.data.bytes import text_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.report import Report
@@ -17,6 +19,7 @@ SCRIPTS = (  # without spaces between words: first and last code point
     ("Thai", 0x0E00, 0x0E7F), ("Lao", 0x0E80, 0x0EFF), ("Burmese", 0x1000, 0x109F), ("Khmer", 0x1780, 0x17FF),
     ("Japanese", 0x3040, 0x30FF), ("Chinese", 0x3400, 0x9FFF),
 )  # fmt: skip
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 
 
 def look_at_texts(report: Report, table: Table, validation: Table | None, name: str, share: float = 0.2) -> None:
@@ -43,11 +46,39 @@ def look_at_texts(report: Report, table: Table, validation: Table | None, name: 
         _look_for_unknown(report, texts, _texts(report, validation, name, share), name)
 
 
+def look_for_shared(report: Report, train: Table, validation: Table, names: Sequence[str], what: str) -> None:
+    """Warns of rows to validate on that are training rows too.
+
+    Args:
+        report: to add to.
+        train, validation: the rows of both parts.
+        names: the columns of texts that must be equal.
+        what: the rows are, in the plural.
+    """
+    known = set(_cells(train, names))
+    both = [row for row, cells in enumerate(_cells(validation, names)) if cells in known]
+    if both:
+        report.warn(
+            f"{len(both)} of {len(validation)} validation {what} are training {what} too",
+            map(validation.where, both),
+            "What is measured on them is what was learned by heart: take them out of one part.",
+        )
+
+
+def _cells(table: Table, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return zip(*(map(text_of, table.columns[name]) for name in names), strict=True)
+
+
 def script_of(texts: Any) -> str:
     """The script without spaces between words that most of the letters of texts are of; "" where there is none."""
     counts: collections.Counter[str] = collections.Counter()
     for text in texts:
-        for character in text[:500]:
+        head = text[:500]
+        if head.isascii():  # most texts, and slow to walk through
+            if head:
+                counts[""] += len(head.encode().translate(None, _NO_LETTERS))
+            continue
+        for character in head:
             code = ord(character)
             if code < 0x0E00:
                 counts[""] += character.isalpha()

@@ -13,7 +13,8 @@ from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.normalize import ALONE, JOINED, SPACE, WORD, within
 from dlkit.text.scripts import HAN
-from dlkit.text.vocabulary import check_tokenizer, lookup_table, token_specs
+from dlkit.text.tokenizer import Tokenizer
+from dlkit.text.vocabulary import lookup_table
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 MOST_BYTES = 100  # longer words are unknown, as in BERT's own code
@@ -51,7 +52,7 @@ def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) ->
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class WordPiece(keras.layers.Layer):
+class WordPiece(Tokenizer):
     """Splits texts as BERT does, into the longest pieces of words that its vocabulary has.
 
     The ids are those of KerasHub's `BertTokenizer(vocabulary, lowercase, strip_accents=strip_accents)`, packed as
@@ -73,6 +74,8 @@ class WordPiece(keras.layers.Layer):
         tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
     """
 
+    options = ("lowercase", "strip_accents", "nfc", "tell_truncated")
+
     def __init__(
         self,
         vocabulary: Sequence[str],
@@ -83,14 +86,9 @@ class WordPiece(keras.layers.Layer):
         tell_truncated: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        check_tokenizer(vocabulary, max_tokens)
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
         check_special(vocabulary, max_tokens)
-        self.vocabulary = list(vocabulary)
-        self.max_tokens = max_tokens
-        self.lowercase = lowercase
         self.strip_accents = strip_accents
-        self.nfc, self.tell_truncated = nfc, tell_truncated
         ids = {token: position for position, token in enumerate(self.vocabulary)}
         self._unknown, self._opening, self._closing = (ids[token] for token in SPECIAL[1:])
         first = {token: position for token, position in ids.items() if not is_continuation(token)}
@@ -102,8 +100,6 @@ class WordPiece(keras.layers.Layer):
         self._piece_bytes = np.array(sizes, np.int32)
         self._longest_first = max(len(token.encode()) for token in first)
         self._longest_rest = max((len(token.encode()) for token in rest), default=1)
-        self._convert_input_args = False  # Keras knows no string tensors
-        self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @property
     def vocabulary_size(self) -> int:
@@ -128,9 +124,8 @@ class WordPiece(keras.layers.Layer):
         ).merge_dims(1, 2)
         pieces = every_piece[:, :room]
         ends = tf.ones_like(pieces.row_lengths()[:, tf.newaxis], tf.int32)
-        packed = normalize.pack(tf.concat([ends * self._opening, pieces, ends * self._closing], 1), self.max_tokens)
-        longer = tf.maximum(every_word.row_lengths(), every_piece.row_lengths()) > room
-        return {**packed, "truncated": longer} if self.tell_truncated else packed
+        ids = tf.concat([ends * self._opening, pieces, ends * self._closing], 1)
+        return self.packed(ids, tf.maximum(every_word.row_lengths(), every_piece.row_lengths()) > room)
 
     def locate(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.RaggedTensor]:
         """All pieces of texts, without [CLS] and [SEP] and uncut, and where they stand.
@@ -181,20 +176,6 @@ class WordPiece(keras.layers.Layer):
         unknown = (at < end) | (end > MOST_BYTES)
         only_unknown = tf.one_hot(0, tf.shape(ids)[1], self._unknown, -1, dtype=tf.int32)
         return tf.where(unknown[:, tf.newaxis], only_unknown, ids)
-
-    def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens, self.tell_truncated)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {
-            "vocabulary": self.vocabulary,
-            "max_tokens": self.max_tokens,
-            "lowercase": self.lowercase,
-            "strip_accents": self.strip_accents,
-            "nfc": self.nfc,
-            "tell_truncated": self.tell_truncated,
-        }
-        return {**super().get_config(), **own}
 
 
 def pieces_of(

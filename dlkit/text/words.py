@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
-from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
+from dlkit.text.tokenizer import Tokenizer
+from dlkit.text.vocabulary import FIRST, count, first_ids, lookup_table
 
 
 def split_words(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = False) -> tf.RaggedTensor:
@@ -16,7 +17,7 @@ def split_words(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = Fa
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class Words(keras.layers.Layer):
+class Words(Tokenizer):
     """Splits texts into words and punctuation marks and gives their ids.
 
     A word is a run of letters, marks and digits, with apostrophes inside it (`don't` is one token, `’` counts as `'`).
@@ -44,15 +45,8 @@ class Words(keras.layers.Layer):
         tell_truncated: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        check_tokenizer(vocabulary, max_tokens)
-        self.vocabulary = list(vocabulary)
-        self.max_tokens = max_tokens
-        self.lowercase = lowercase
-        self.nfc, self.tell_truncated = nfc, tell_truncated
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
         self._table = lookup_table(self.vocabulary, first_ids(self.vocabulary), missing=1)
-        self._convert_input_args = False  # Keras knows no string tensors
-        self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @classmethod
     def learn(
@@ -78,11 +72,6 @@ class Words(keras.layers.Layer):
         vocabulary = count(texts, lambda text: split_words(text, lowercase, nfc), size - FIRST, min_count)
         return cls(vocabulary, max_tokens, lowercase, **options)
 
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of ids, padding and unknown included."""
-        return len(self.vocabulary) + FIRST
-
     def split(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
         """Tokens of texts: (batch,) string -> (batch, (tokens)) ragged string."""
         return split_words(text, self.lowercase, self.nfc)
@@ -90,8 +79,8 @@ class Words(keras.layers.Layer):
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         words = self.split(text)
         tokens = words[:, : self.max_tokens]
-        packed = normalize.pack(tokens.with_flat_values(self._table.lookup(tokens.flat_values)), self.max_tokens)
-        return {**packed, "truncated": words.row_lengths() > self.max_tokens} if self.tell_truncated else packed
+        ids = tokens.with_flat_values(self._table.lookup(tokens.flat_values))
+        return self.packed(ids, words.row_lengths() > self.max_tokens)
 
     def locate(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.RaggedTensor]:
         """All tokens of texts, uncut, and where they stand: `ids`, `starts`, `ends` as `WordPiece.locate` has them.
@@ -105,10 +94,3 @@ class Words(keras.layers.Layer):
         starts, ends = normalize.locate(tf.strings.length(surface), first, after)
         made = {"ids": self._table.lookup(known), "starts": starts, "ends": ends, "surface": surface}
         return {name: tokens.with_flat_values(flat) for name, flat in made.items()}
-
-    def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens, self.tell_truncated)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("vocabulary", "max_tokens", "lowercase", "nfc", "tell_truncated")}
-        return {**super().get_config(), **own}

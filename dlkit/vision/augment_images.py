@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from dlkit.lazy import keras, tf
@@ -80,6 +81,10 @@ class StepSeeds(keras.random.SeedGenerator):
     def next(self, ordered: bool = True) -> tf.Tensor:
         self._calls += 1
         return tf.random.experimental.stateless_fold_in(self._step_seed, self._calls)
+
+    def uniform(self, shape: Sequence[int | tf.Tensor], low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+        """float32 of this shape, evenly from `low` to `high`."""
+        return tf.random.stateless_uniform(shape, self.next(), low, high)
 
     def stream(self) -> Self:
         """Seeds of its own for one user, so that nobody's draws depend on whether another one drew."""

@@ -5,13 +5,12 @@ Lin et al., 2014, arXiv:1405.0312; the format: https://cocodataset.org/#format-d
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import read_text
+from dlkit.data.bytes import read_json_file
 from dlkit.data.match import quoted
 from dlkit.errors import DataError
 
@@ -71,10 +70,7 @@ def load_coco(path: Path, source: str) -> Coco:
 
 
 def _load(path: Path, source: str) -> dict[str, Any]:
-    try:
-        data = json.loads(read_text(path, source))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{source}, line {error.lineno}: not JSON ({error.msg}).") from error
+    data = read_json_file(path, source)
     found = list(data) if isinstance(data, dict) else []
     for name in _PARTS:
         if name not in found or not isinstance(data[name], list):

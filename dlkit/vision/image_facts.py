@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column
+from dlkit.data.split import spread
 from dlkit.data.table import Table
-from dlkit.errors import DataError, UnreadableError
+from dlkit.errors import DataError, KnobError, UnreadableError
 from dlkit.lazy import tf
 
 LOOKED_AT = 50
@@ -61,15 +62,15 @@ def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = 
         DataError: none of the images can be decoded and is small enough.
     """
     sizes, coloured, broken = [], False, ""
-    for row in np.unique(np.linspace(0, len(table) - 1, LOOKED_AT).astype(int)):
+    for row in spread(len(table), LOOKED_AT):
         try:
-            image = tf.io.decode_image(table.raw(int(row), {"image": column})["image"], expand_animations=False)
+            image = tf.io.decode_image(table.raw(row, {"image": column})["image"], expand_animations=False)
         except (DataError, tf.errors.InvalidArgumentError):
-            broken = broken or f"{table.where(int(row))} is not a readable JPEG, PNG, GIF or BMP file"
+            broken = broken or f"{table.where(row)} is not a readable JPEG, PNG, GIF or BMP file"
             continue
         height, width, channels = image.shape
         if height * width > max_pixels:
-            broken = broken or f"{table.where(int(row))} has {height} x {width} pixels, allowed are {max_pixels}"
+            broken = broken or f"{table.where(row)} has {height} x {width} pixels, allowed are {max_pixels}"
             continue
         sizes.append((height, width))
         coloured = coloured or channels > 2
@@ -80,3 +81,37 @@ def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = 
         return (*sizes[0], channels)
     side = min(int(np.median([min(size) for size in sizes])), largest)
     return side, side, channels
+
+
+def chosen_shape(
+    table: Table,
+    column: Column,
+    max_pixels: int,
+    *,
+    image_size: int,
+    channels: int,
+    largest: int = LARGEST_SIDE,
+    multiple: int = 1,
+) -> tuple[int, int, int]:
+    """(height, width, channels) of a network's images: those that suit a table's, where they are not given.
+
+    Args:
+        table, column, max_pixels, largest: as of `typical_shape`.
+        image_size: height and width; 0 for what suits.
+        channels: 1 or 3; 0 for what suits.
+        multiple: what height and width are rounded up to.
+
+    Raises:
+        DataError: none of the images can be decoded and is small enough.
+    """
+    height, width, found = typical_shape(table, column, max_pixels, largest)
+    if image_size:
+        height = width = image_size
+    height, width = (-(-side // multiple) * multiple for side in (height, width))
+    return height, width, channels or found
+
+
+def check_channels(channels: int) -> None:
+    """Raises KnobError for a number of channels that no image is decoded to."""
+    if channels == 2:
+        raise KnobError("`channels` must be 0, 1 or 3. Received: channels=2.")

@@ -28,6 +28,8 @@ def look_at_images(report: Report, table: Table, name: str, share: float = 0.4) 
         name: the column of the images.
         share: of the report's time.
     """
+    from PIL.Image import DecompressionBombError
+
     sizes: list[tuple[int, int]] = []
     kinds: collections.Counter[str] = collections.Counter()
     found: dict[str, list[str]] = collections.defaultdict(list)
@@ -35,6 +37,9 @@ def look_at_images(report: Report, table: Table, name: str, share: float = 0.4) 
         value = table.columns[name][row]
         try:
             facts = _facts(value)
+        except DecompressionBombError as error:
+            found["broken"].append(f"{table.where(row)}: {error}")
+            continue
         except (OSError, SyntaxError, ValueError) as error:
             found["broken"].append(f"{table.where(row)}: {getattr(error, 'strerror', None) or 'not an image file'}")
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -66,6 +67,11 @@ def flip_signs(
         flip: "none", "horizontal", "vertical" or "both".
         draws: gives a seed at each `next()`.
     """
-    mirrored = tf.where(tf.random.stateless_uniform([batch, 2], draws.next()) < 0.5, -1.0, 1.0)
+    mirrored = tf.where(draws.uniform([batch, 2]) < 0.5, -1.0, 1.0)
     axes = {"none": [0.0, 0.0], "vertical": [1.0, 0.0], "horizontal": [0.0, 1.0], "both": [1.0, 1.0]}[flip]
     return tf.where(tf.constant(axes) > 0, mirrored, 1.0)
+
+
+def window_sides(batch: tf.Tensor, scale: float, crop: float, draws: StepSeeds) -> tf.Tensor:
+    """(batch, 1) float32, sides of random windows in those of the image: log-uniform from `crop` to 1 + `scale`."""
+    return tf.exp(draws.uniform([batch], math.log(crop), math.log(1 + scale) + 1e-6))[:, tf.newaxis]

@@ -57,7 +57,7 @@ def sentiment_model(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: elsewhere exports are proven in a process of their own
 def proven_here():
     """Exports are proven in this process, which spares the seconds that another takes to import TensorFlow."""
     from dlkit.serving import export, verify

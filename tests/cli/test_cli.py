@@ -19,7 +19,7 @@ from dlkit.cli.show import show_answer, show_metrics
 from dlkit.tasks import find_task, task_names
 from dlkit.training.checkpoint_files import CheckpointFiles
 
-COMMANDS = ("train", "find-lr", "evaluate", "predict", "export", "verify", "tasks")
+COMMANDS = ("train", "find-lr", "check", "launch", "evaluate", "predict", "export", "verify", "tasks")
 HELP = """
 import sys
 import dlkit
@@ -32,11 +32,13 @@ def run(*argv):
         assert exit.code == 0
     assert "tensorflow" not in sys.modules and "keras" not in sys.modules, argv
 
-run("--help"), run("--version"), run("tasks")
+run("--help"), run("--version")
+assert "numpy" not in sys.modules
+run("tasks")
 for command in COMMANDS:
     run(command, "--help")
 for task in TASKS:
-    run("train", task, "--help")
+    run("train", task, "--help"), run("check", task, "--help")
 assert dlkit.ImageClassifier(epochs=2).epochs == 2
 assert "tensorflow" not in sys.modules
 """

@@ -16,6 +16,24 @@ def lint(tools, version):
     return json.loads(done.stdout)
 
 
+def assert_close(one, other, *, rtol=1e-5, atol=1e-5, where="answer"):
+    """Two answers, nested as `predict` nests them, are the same but for the last bits of their floats."""
+    if isinstance(other, dict):
+        assert list(one) == list(other), where
+        for name in other:
+            assert_close(one[name], other[name], rtol=rtol, atol=atol, where=f"{where}.{name}")
+    elif isinstance(other, list):
+        assert len(one) == len(other), where
+        for number, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            assert_close(mine, theirs, rtol=rtol, atol=atol, where=f"{where}[{number}]")
+    elif isinstance(other, float) or (isinstance(other, np.ndarray) and other.dtype.kind == "f"):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=atol, err_msg=where)
+    elif isinstance(other, np.ndarray):
+        np.testing.assert_array_equal(one, other, err_msg=where)
+    else:
+        assert one == other, where
+
+
 def assert_served_as_predicted(task, version, cload, table, folder):
     """The loader's answers to a table's rows, in one batch, are those of `predict`. `folder` takes the requests."""
     if any(column.shape for column in task.inputs.values()):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import forked
+import independent
 import numpy as np
 import pytest
 
@@ -103,21 +104,5 @@ def test_predict_takes_one_or_a_list_in_order(fitted, rows):
     several = fitted.predict(values)
     assert isinstance(one, dict)
     assert [set(answer) for answer in several] == [set(one)] * 3
-    assert_close(several, [fitted.predict(value) for value in values])
+    independent.assert_close(several, [fitted.predict(value) for value in values])
     assert fitted.predict([]) == []
-
-
-def assert_close(one, other):
-    """Equal but for the last bits of a float, which rounding to digits would split at its edges."""
-    if isinstance(one, dict):
-        assert set(one) == set(other)
-        for key in one:
-            assert_close(one[key], other[key])
-    elif isinstance(one, list):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_close(a, b)
-    elif isinstance(one, float | np.ndarray):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
-    else:
-        assert one == other

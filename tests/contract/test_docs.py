@@ -78,5 +78,7 @@ def test_the_first_lines_of_the_readme_run(tmp_path, monkeypatch):
 
 def test_the_readme_s_knobs_are_the_tasks_own():
     written = runpy.run_path(str(ROOT / "docs" / "write_knobs.py"))
-    for name in re.findall(r"Knobs of <code>(\w+)</code>", README):
-        assert written["table"](name) in README, "run: python docs/write_knobs.py"
+    named = re.findall(r"Knobs of <code>(\w+)</code>", README)
+    assert named and named == [name for name in task_names() if name in named]
+    block = README.partition("<!-- knobs -->\n")[2].partition("\n<!-- /knobs -->")[0]
+    assert block == "\n".join(map(written["table"], named)), "run: python docs/write_knobs.py"

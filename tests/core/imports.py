@@ -69,7 +69,7 @@ def crossings(graph):
 
 
 def misplaced(graph):
-    """Modules of shared folders that one task alone uses, and of the core's data readers likewise."""
+    """Modules of shared folders that one task alone uses."""
     users = {module: set() for module in graph}
     for module in graph:
         folder = module.split(".")[1] if "." in module else ""

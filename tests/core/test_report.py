@@ -4,6 +4,7 @@ import io
 import json
 import re
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import dlkit
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.report import SECONDS, Report, alike, most
+from dlkit.training.prepare import encode, start
 
 RANDOM = np.random.default_rng(0)
 
@@ -263,6 +265,47 @@ def test_what_is_wrong_between_training_and_validation_is_found(name):
     task, train, validation, words = BETWEEN[name]
     found = task().check(train(), validation())
     assert any(words in text for text in found["warnings"]), found["warnings"]
+
+
+def test_an_image_too_large_to_open_is_named():
+    large = bytearray(png(noise()))
+    large[16:24] = (20_000).to_bytes(4, "big") * 2
+    large[29:33] = zlib.crc32(large[12:29]).to_bytes(4, "big")
+    found = dlkit.ImageClassifier().check(photos(images=[bytes(large)]))
+    (said,) = [text for text in found["warnings"] if "cannot be read" in text]
+    assert "index 0" in said and "400000000 pixels" in said
+
+
+def test_interactions_tell_ties_in_time_ratings_that_do_not_count_and_repeats():
+    rows = [("a", 1, 5, 10), ("a", 2, 1, 10), ("b", 1, 3, 10), ("b", 2, 2, 11), ("b", 3, 2, 11), ("c", 1, 4, 9)]
+    names = ("user_id", "item_id", "rating", "timestamp")
+    data = [dict(zip(names, row, strict=True)) for row in [*rows, ("c", 1, 5, 12)]]
+    assert dlkit.Recommender().check(data)["remarks"] == [
+        "1 of 7 interactions repeat a pair of user and item: the last counts",
+        "2 of 3 users have several newest items at one time: which is the last, the order of the source decides",
+        "ratings from 1 to 5 do not count: an item rated low is one that the user had",
+    ]
+    assert not dlkit.Recommender().check([dict(zip(names, row, strict=True)) for row in rows[2:3]])["remarks"][1:]
+
+
+def test_interactions_tell_the_share_of_items_and_users_with_features(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,price\ni0,1\ni1,2\ni9,3\n")
+    (tmp_path / "users.csv").write_text("user_id,age\nu0,1\nu1,2\nu2,3\nu3,4\n")
+    task = dlkit.Recommender(item_features=str(tmp_path / "items.csv"), user_features=str(tmp_path / "users.csv"))
+    found = task.check(likes())
+    assert (found["facts"]["items with features"], found["facts"]["users with features"]) == ("2 of 6", "4 of 8")
+    (said,) = found["warnings"]
+    assert said.startswith(f"4 of 6 items have no row in {tmp_path}/items.csv")
+
+
+def test_what_was_left_out_is_told_once_by_a_run_that_goes_on():
+    task = dlkit.ImageClassifier(network="mlp")
+    rows = task.read(photos(images=[b"broken"]))
+    start(task, rows)
+    for _ in range(2):  # before a NaN loss, and after
+        encode(task, rows, None, quiet=True)
+    (said,) = task.report_["remarks"]
+    assert said.startswith("1 of 12 rows left out")
 
 
 def test_training_shows_the_report_keeps_it_and_is_refused_by_it(capsys, tmp_path):

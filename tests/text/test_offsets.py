@@ -1,8 +1,6 @@
 """Characters that tokens stand at: by hand, and that the windows cover a text."""
 
 import json
-import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -103,12 +101,9 @@ def test_a_window_by_hand():
     assert digit[:12].tolist() == [0] * 10 + [1, 0]
 
 
-def test_offsets_of_real_passages():
+def test_offsets_of_real_passages(real_data):
     """Every gold answer is whole tokens or lies within: the text under its tokens holds it."""
-    data = pathlib.Path(os.environ.get("DLKIT_DATA") or pathlib.Path(__file__).parents[2] / "../shared/data")
-    if not (data / "squad/test.json").exists():
-        pytest.skip(f"no squad/test.json in {data}; set DLKIT_DATA")
-    articles = json.loads((data / "squad/test.json").read_text())["data"]
+    articles = json.loads((real_data / "squad/test.json").read_text())["data"]
     contexts = [paragraph["context"] for article in articles for paragraph in article["paragraphs"]]
     words = Words.learn(contexts[:50], 2000, 64)
     located = words.locate(contexts)

@@ -1,6 +1,4 @@
 import csv
-import os
-import pathlib
 
 import keras
 import keras_hub
@@ -54,13 +52,10 @@ def test_hand_made_texts_get_kerashubs_ids(lowercase, strip_accents, max_tokens)
     np.testing.assert_array_equal(ours["padding_mask"], expected != 0)
 
 
-def test_real_sentences_get_kerashubs_ids():
-    data = pathlib.Path(os.environ.get("DLKIT_DATA") or pathlib.Path(__file__).parents[2] / "../shared/data")
-    if not (data / "movie_reviews/train.csv").exists():
-        pytest.skip(f"no movie_reviews/train.csv in {data}; set DLKIT_DATA")
-    with (data / "movie_reviews/train.csv").open(encoding="utf-8") as file:
+def test_real_sentences_get_kerashubs_ids(real_data):
+    with (real_data / "movie_reviews/train.csv").open(encoding="utf-8") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
-    with (data / "en_es/train.tsv").open(encoding="utf-8") as file:
+    with (real_data / "en_es/train.tsv").open(encoding="utf-8") as file:
         texts += [line.split("\t")[1] for _, line in zip(range(4000), file, strict=False)]
     ours = WordPiece(VOCABULARY, 128)(texts)["token_ids"].numpy()
     expected = kerashub_ids(texts, VOCABULARY, True, True, 128)

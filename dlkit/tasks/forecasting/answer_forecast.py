@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlkit.lazy import keras, tf
-from dlkit.tasks.forecasting.stamps import DAY, months_later, write_stamps
+from dlkit.tasks.forecasting.stamps import DAY, later, write_stamps
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -74,16 +74,10 @@ class AnswerForecast(keras.layers.Layer):
         }
 
     def _stamps(self, origin: tf.Tensor, horizon: int) -> tf.Tensor:
-        months, seconds, whole = self.step
-        steps = tf.range(1, horizon + 1, dtype=tf.int64)
-        start = origin[:, tf.newaxis]
+        _, seconds, whole = self.step
+        stamps = later(origin[:, tf.newaxis], tf.range(1, horizon + 1, dtype=tf.int64), self.step)
         if whole:
-            return tf.strings.as_string(start + steps * whole)
-        if months:
-            start = tf.broadcast_to(start, [tf.shape(origin)[0], horizon])
-            stamps = months_later(start, steps * months)
-        else:
-            stamps = start + steps * seconds
+            return tf.strings.as_string(stamps)
         dates = tf.reduce_all(tf.math.floormod(stamps, DAY) == 0, 1, keepdims=True)
         if seconds % DAY:
             dates = tf.zeros_like(dates)

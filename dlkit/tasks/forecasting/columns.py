@@ -11,9 +11,6 @@ import numpy as np
 from dlkit.columns import Column, Text, describe
 from dlkit.errors import DataError
 
-DUPLICATES = ("mean", "last", "refuse")
-OFF_GRID = ("refuse", "floor")
-
 
 @dataclass(frozen=True)
 class Stamps(Column):

@@ -92,9 +92,9 @@ def _errors(truth: np.ndarray, forecast: np.ndarray, scale: np.ndarray, ids: Seq
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = np.where(size > 0, np.abs(error) / size, np.where(known, 0.0, np.nan))
         rows = np.nansum(np.abs(error), 1) / known.sum(1) / scale
-    series = {
-        name: [value for other, value in zip(ids, rows, strict=True) if other == name] for name in dict.fromkeys(ids)
-    }
+    series: dict[str, list[float]] = {}
+    for name, value in zip(ids, rows, strict=True):
+        series.setdefault(name, []).append(value)
     means = [np.mean(values) for values in map(_finite, series.values()) if len(values)]
     return {
         "mae": float(np.nanmean(np.abs(error))),

@@ -248,9 +248,6 @@ def _enough(values: tf.Tensor, count: tf.Tensor, name: str, expected: str) -> No
     tf.debugging.Assert(length >= count, [f"`{name}` must have {expected},", count, ". Received:", length])
 
 
-METHODS = ("last", "linear", "mean")
-
-
 def fill_gaps(values: tf.Tensor, there: tf.Tensor, method: Literal["last", "linear", "mean"]) -> tf.Tensor:
     """Fills in a window what is missing after its first value: nothing that comes later than the window counts.
 

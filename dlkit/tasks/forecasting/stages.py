@@ -14,6 +14,7 @@ from dlkit.lazy import keras, tf
 from dlkit.stages import Stages, chain
 from dlkit.tasks.forecasting.columns import Levels
 from dlkit.tasks.forecasting.rows import Windows
+from dlkit.tasks.forecasting.stamps import later
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -169,17 +170,6 @@ def windows_of(reader: Any, features: dict[str, Any], following: Any, horizon: i
     scaled = reader.scaled({name: tf.gather_nd(values, chosen) for name, values in cut.items()})
     center, scale = scaled["center"][:, tf.newaxis], scaled["scale"][:, tf.newaxis]
     return scaled, (tf.gather_nd(truth, chosen) - center) / scale, tf.cast(chosen[:, 0], tf.int32)
-
-
-def later(origin: Any, steps: Any, step: list[int]) -> Any:
-    """Stamps so many steps later: int64."""
-    from dlkit.tasks.forecasting.stamps import months_later
-
-    months, seconds, whole = step
-    if months:
-        shape = tf.broadcast_dynamic_shape(tf.shape(origin), tf.shape(steps))
-        return months_later(tf.broadcast_to(origin, shape), steps * months)
-    return origin + steps * (seconds + whole)
 
 
 def shortened(

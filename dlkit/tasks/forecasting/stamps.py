@@ -83,6 +83,18 @@ def months_later(seconds: tf.Tensor, months: tf.Tensor) -> tf.Tensor:
     return days_of(year, month, day) * DAY + left
 
 
+def later(origin: tf.Tensor, steps: tf.Tensor, step: Sequence[int]) -> tf.Tensor:
+    """The stamps so many steps later: int64, of the shape that the two share.
+
+    Args:
+        origin: int64, seconds since 1970 or whole numbers.
+        steps: int64.
+        step: [months, seconds, whole numbers], one of them not 0.
+    """
+    months, seconds, whole = step
+    return months_later(origin, steps * months) if months else origin + steps * (seconds + whole)
+
+
 def _length(year: tf.Tensor, month: tf.Tensor) -> tf.Tensor:
     """Days of a month."""
     after = tf.cast(month == 12, tf.int64)
@@ -120,9 +132,7 @@ class Calendar(keras.layers.Layer):
         steps = tf.range(self.first, self.last + 1, dtype=tf.int64)
         if whole or months >= 12:
             return tf.zeros([tf.shape(origin)[0], self.last - self.first + 1, 1])
-        stamps = origin[:, tf.newaxis] + steps * seconds
-        if months:
-            stamps = months_later(tf.broadcast_to(origin[:, tf.newaxis], tf.shape(stamps)), steps * months)
+        stamps = later(origin[:, tf.newaxis], steps, self.step)
         days, time = tf.math.floordiv(stamps, DAY), tf.math.floormod(stamps, DAY)
         year, month, day = civil(days)
         start = days_of(year, tf.ones_like(year), tf.ones_like(year))

@@ -13,6 +13,7 @@ import numpy as np
 from dlkit.columns import Column, Id, Stamp, Text, comma_hint, is_missing_number
 from dlkit.data.header import header_of
 from dlkit.data.in_parts import read_in_parts
+from dlkit.data.memory import is_frame, named_values, rows_of
 from dlkit.data.reader import Reader
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
@@ -33,7 +34,7 @@ reader = SeriesReader()
 
 def _with_stamps(source: Any, name: str) -> Any:
     """A DataFrame whose index holds the stamps, with these as a column; anything else as it is."""
-    if not (hasattr(source, "columns") and hasattr(source, "iloc")):
+    if not is_frame(source):
         return source
     if name in source.columns:
         periods = str(source[name].dtype).startswith("period")
@@ -66,13 +67,8 @@ def read_series(source: Any, columns: Mapping[str, Column], how: Reading) -> Tab
 
 def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
     """Rows of series as they are, if the source holds such."""
-    from dlkit.data.memory import rows_of
-
-    if isinstance(source, list) and source and isinstance(source[0], Mapping):
-        values = {name: [row.get(name) for row in source] for name in source[0]}
-    elif isinstance(source, Mapping) or (hasattr(source, "columns") and hasattr(source, "iloc")):
-        values = {name: source[name] for name in list(source)}
-    else:
+    values = named_values(source)
+    if values is None:
         return None
     key = rename.get("ds", "ds")
     if key not in values or not len(values[key]) or np.ndim(rows_of(values[key], "ds")[0]) == 0:

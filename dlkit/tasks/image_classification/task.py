@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from dlkit.classification import labels
 from dlkit.classification.metrics import score_multi, score_single
 from dlkit.columns import Image
+from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages
 from dlkit.task import Task
+from dlkit.vision.image_facts import check_channels, chosen_shape
 
 
 @dataclass(kw_only=True)
@@ -69,8 +69,7 @@ class ImageClassifier(Task):
         super().__post_init__()
         self.labels_: list[str] = []
         self.class_weights_: list[float] = []
-        if self.channels == 2:
-            raise KnobError("`channels` must be 0, 1 or 3. Received: channels=2.")
+        check_channels(self.channels)
         if self.multi_label:
             self.target, self.answer, self.headline = labels.MULTI_TARGET, labels.MULTI_ANSWER, "micro_f1"
 
@@ -121,11 +120,10 @@ class ImageClassifier(Task):
         return labels.present_labels(answer)
 
     def draw(self, data: Any, path: Path) -> bool:
-        from dlkit.data.read import read
         from dlkit.tasks.image_classification.plots import plot_labelled_images
 
-        table = read(data, {**self.inputs, **self.target})
-        table = table.take(np.unique(np.linspace(0, len(table) - 1, 24).astype(int)).tolist())
+        table = self.read(data).table
+        table = table.take(spread(len(table), 24))
         raw = [table.raw(row, {**self.inputs, **self.target}) for row in range(len(table))]
         plot_labelled_images(
             [row["image"] for row in raw],
@@ -146,14 +144,11 @@ class ImageClassifier(Task):
         return digits()
 
     def _image_shape(self, examples: Table) -> tuple[int, int, int]:
-        from dlkit.vision.image_facts import typical_shape
-
         if self.image_size and self.channels:
             return self.image_size, self.image_size, self.channels
-        height, width, channels = typical_shape(examples, self.inputs["image"], self.max_pixels)
-        if self.image_size:
-            height = width = self.image_size
-        return height, width, self.channels or channels
+        return chosen_shape(
+            examples, self.inputs["image"], self.max_pixels, image_size=self.image_size, channels=self.channels
+        )
 
     def _network(self, shape: tuple[int, int, int]) -> keras.Model:
         outputs = len(self.labels_)

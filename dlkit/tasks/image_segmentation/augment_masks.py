@@ -10,7 +10,7 @@ from dlkit.lazy import tf
 from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
 from dlkit.vision.augment_images import StepSeeds
 from dlkit.vision.change_colour import change_colour
-from dlkit.vision.sample_windows import flip_signs, sample_windows
+from dlkit.vision.sample_windows import flip_signs, sample_windows, window_sides
 
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
@@ -69,15 +69,11 @@ def _windows(
     draws: StepSeeds,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Matrices (batch, 2, 2) and centres (batch, 2) of the windows."""
-
-    def uniform(shape: Sequence[int | tf.Tensor], low: float, high: float) -> tf.Tensor:
-        return tf.random.stateless_uniform(shape, draws.next(), low, high)
-
     size = tf.constant(size, tf.float32)
-    side = tf.exp(uniform([batch], math.log(crop), math.log(1 + scale) + 1e-6))[:, tf.newaxis]
-    centres = size * (0.5 + (1.0 - side) * uniform([batch, 2], -0.5, 0.5))
-    quarters = tf.round(uniform([batch], 0.0, 1.0)) if turn else 0.0
-    angle = quarters * (math.pi / 2) + uniform([batch], -1.0, 1.0) * math.radians(rotate)
+    side = window_sides(batch, scale, crop, draws)
+    centres = size * (0.5 + (1.0 - side) * draws.uniform([batch, 2], -0.5, 0.5))
+    quarters = tf.round(draws.uniform([batch], 0.0, 1.0)) if turn else 0.0
+    angle = quarters * (math.pi / 2) + draws.uniform([batch], -1.0, 1.0) * math.radians(rotate)
     cosine, sine = tf.cos(angle), tf.sin(angle)
     rotation = tf.stack([tf.stack([cosine, sine], 1), tf.stack([-sine, cosine], 1)], 1)
     moves = side * flip_signs(batch, flip, draws)

@@ -58,7 +58,7 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
         raise DataError(f"{source}: none of its {total} annotations has an outline. The first: {reasons[0]}")
     remarks = left_out(reasons, total, "annotations", how.strict)
     where = [place for _, place, _ in coco.files.values()]
-    held = {Image: [file for file, _, _ in coco.files.values()], Mask: list(masks.values())}
+    held: dict[type[Column], Any] = {Image: [file for file, _, _ in coco.files.values()], Mask: list(masks.values())}
     values = by_kind(columns, held, source)
     return Table(source, values, lambda row: where[row], ("background", *coco.categories.values()), remarks)
 

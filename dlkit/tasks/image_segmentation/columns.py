@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, describe, file_bytes, is_pil
+from dlkit.columns import Column, EncodedFile, describe, file_bytes, is_pil
 from dlkit.errors import DataError
 from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask, mask_as_png, pil_ids
 
 
-class Mask(Column):
+class Mask(EncodedFile):
     """A class id for each pixel of an image, as a grey 8-bit PNG of the image's size.
 
     Accepts a path, the bytes of an image file, a PIL image, or an array of integers, (height, width). A palette image
@@ -25,6 +23,7 @@ class Mask(Column):
     reader = "dlkit.tasks.image_segmentation.mask_folder"
     pixels = 1e-3
     lists_classes = True
+    channels = (1,)
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, (str, os.PathLike)):
@@ -40,24 +39,10 @@ class Mask(Column):
             f"Received: {describe(value)}."
         )
 
-    def from_cell(self, cell: str, folder: Path) -> Path | bytes:
-        return cell if isinstance(cell, bytes) else folder / cell
-
-    def many(self, value: Any) -> bool:
-        if isinstance(value, np.ndarray):
-            return value.ndim == 4 or (value.ndim == 3 and value.shape[-1] != 1)
-        return isinstance(value, (list, tuple))
-
     def is_batch(self, shape: Sequence[int | None], dtype: str) -> bool:
         if dtype == "string":
             return super().is_batch(shape, dtype)
         return len(shape) == 4 or (len(shape) == 3 and shape[-1] != 1)
-
-    def to_request(self, raw: bytes) -> dict[str, str]:
-        return {"b64": base64.b64encode(raw).decode()}
-
-    def from_request(self, value: dict[str, str]) -> bytes:
-        return base64.b64decode(value["b64"])
 
     def show(self, answer: Any) -> np.ndarray:
         return decode_mask(answer)

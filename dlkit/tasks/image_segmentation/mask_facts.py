@@ -42,7 +42,7 @@ def check_masks(table: Table, classes: int = 0) -> int:
     seen = np.zeros(256, bool)
     for row in range(len(table)):
         try:
-            ids = Mask().show(table.raw(row, {"mask": Mask()})["mask"])
+            ids = _ids(table, row)
             size = _size(table.columns["image"][row])
         except UnreadableError:
             continue
@@ -74,12 +74,17 @@ def pixels_and_sizes(table: Table, classes: int) -> tuple[np.ndarray, np.ndarray
     counts, sizes = np.zeros(256, np.int64), []
     for row in range(len(table)):
         try:
-            ids = Mask().show(table.raw(row, {"mask": Mask()})["mask"])
+            ids = _ids(table, row)
         except UnreadableError:
             continue
         counts += np.bincount(ids.ravel(), minlength=256)
         sizes.append(ids.shape)
     return counts[:classes], np.array(sizes)
+
+
+def _ids(table: Table, row: int) -> np.ndarray:
+    """(height, width) uint8, the class ids of a mask. Raises UnreadableError, as `Mask.raw` does."""
+    return Mask().show(table.raw(row, {"mask": Mask()})["mask"])
 
 
 def _size(image: Any) -> tuple[int, int]:
@@ -99,11 +104,10 @@ def look_at_masks(report: Report, table: Table) -> None:
     counts = np.zeros(256, np.int64)
     for row in report.sample(len(table)):
         try:
-            ids = Mask().show(table.raw(row, {"mask": Mask()})["mask"])
+            ids = _ids(table, row)
         except DataError:
             continue  # encoding names it
-        if int(ids.max(initial=0)) < 256:
-            counts += np.bincount(ids.ravel(), minlength=256)
+        counts += np.bincount(ids.ravel(), minlength=256)
     seen = np.flatnonzero(counts).tolist()
     if not seen:
         return
@@ -147,7 +151,7 @@ class MaskRows(Rows):
 
     def classes_of(self, row: int) -> Iterable[str]:
         try:
-            ids = np.unique(Mask().show(self.table.raw(row, {"mask": Mask()})["mask"]))
+            ids = np.unique(_ids(self.table, row))
         except DataError:
             return []  # encoding names it
         names = self.table.classes

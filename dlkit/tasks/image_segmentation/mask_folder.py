@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column, Image
-from dlkit.data.bytes import is_object, kind_of, read_text
+from dlkit.data.bytes import is_object, kind_of, read_json_file
 from dlkit.data.listing import entries_of, files_in, refuse_splits
 from dlkit.data.match import by_kind, quoted
 from dlkit.data.reader import Reader
@@ -89,7 +88,7 @@ def read_mask_folder(path: Path, source: str, columns: Mapping[str, Column]) -> 
         if stem not in images:
             raise DataError(f"the mask {mask} has no image. Expected {path / IMAGES / stem}.png (or .jpg, ...).")
     files = list(images.values())
-    held = {Image: files, Mask: [masks[stem] for stem in images]}
+    held: dict[type[Column], Any] = {Image: files, Mask: [masks[stem] for stem in images]}
     table = Table(source, by_kind(columns, held, source), lambda row: str(files[row]), remarks=remarks)
     return with_classes(table, columns, [path, path.parent])
 
@@ -113,10 +112,7 @@ def read_classes(file: Path) -> tuple[tuple[str, ...], dict[tuple[int, ...], int
     The file holds a list of names; or an object of ids and names, `{"0": "background", "1": "road"}`; or an object of
     names and colours in the order of the ids, `{"road": [128, 64, 128]}`. In both the key "255" is no class.
     """
-    try:
-        data = json.loads(read_text(file, str(file)))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file}, line {error.lineno}: not JSON ({error.msg}).") from error
+    data = read_json_file(file, str(file))
     if isinstance(data, list) and data and all(isinstance(name, str) for name in data):
         return tuple(data), {}
     if isinstance(data, dict):

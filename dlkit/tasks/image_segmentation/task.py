@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dlkit.columns import Image, Scores
+from dlkit.data.split import spread
 from dlkit.data.table import Table
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
 from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
+from dlkit.vision.image_facts import check_channels, chosen_shape
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -77,8 +79,7 @@ class ImageSegmenter(Task):
         self.labels_: list[str] = []
         self.class_weights_: list[float] | None = None
         self.tiles_ = [1, 1]  # windows of a training image, one below the other and side by side
-        if self.channels == 2:
-            raise KnobError("`channels` must be 0, 1 or 3. Received: channels=2.")
+        check_channels(self.channels)
 
     def build(self, examples: Table) -> Stages:
         from dlkit.tasks.image_segmentation.mask_facts import check_masks
@@ -87,7 +88,14 @@ class ImageSegmenter(Task):
         self.labels_ = list(examples.classes) or [str(number) for number in range(classes)]
         if len(self.labels_) < 2:
             raise DataError(f"{examples.source}: a segmenter needs at least two classes. Found: {self.labels_}.")
-        shape = self._image_shape(examples)
+        shape = chosen_shape(
+            examples,
+            self.inputs["image"],
+            self.max_pixels,
+            image_size=self.image_size,
+            channels=self.channels,
+            largest=LARGEST,
+        )
         self._learn_from_masks(examples, shape[:2])
         network = self._network(shape)
         if self.tiles:
@@ -166,7 +174,7 @@ class ImageSegmenter(Task):
         masks = table.raw_column("mask", self.target["mask"])
         answers = self.answers(table)
         confusion = self.score({"mask": masks}, answers)["confusion"]
-        few = np.unique(np.linspace(0, len(table) - 1, 6).astype(int)).tolist()
+        few = spread(len(table), 6)
         shown = self.target["mask"].show
         plot_masks(
             [table.raw(row, self.inputs)["image"] for row in few],
@@ -190,14 +198,6 @@ class ImageSegmenter(Task):
 
     def _shape(self) -> tuple[int, int, int]:
         return self.stages_.network.input["image"].shape[1:]
-
-    def _image_shape(self, examples: Table) -> tuple[int, int, int]:
-        from dlkit.vision.image_facts import typical_shape
-
-        height, width, channels = typical_shape(examples, self.inputs["image"], self.max_pixels, largest=LARGEST)
-        if self.image_size:
-            height = width = self.image_size
-        return height, width, self.channels or channels
 
     def _learn_from_masks(self, examples: Table, size: tuple[int, int]) -> None:
         """The weights of classes, and how many windows a typical image makes."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Literal
 
 from dlkit.lazy import tf
 from dlkit.tasks.object_detection.objects import CROWD
 from dlkit.vision.augment_images import StepSeeds
 from dlkit.vision.change_colour import change_colour
-from dlkit.vision.sample_windows import flip_signs, sample_windows
+from dlkit.vision.sample_windows import flip_signs, sample_windows, window_sides
 
 VISIBLE = 0.35  # share of an object that must be left of it; with less, nobody can tell whether it is there
 MOST = 128  # objects of a training image
@@ -69,16 +67,12 @@ def augment_objects(
     return images, _first_valid(objects)
 
 
-def _uniform(draws: StepSeeds, shape: Sequence[int | tf.Tensor], low: float = 0.0, high: float = 1.0) -> tf.Tensor:
-    return tf.random.stateless_uniform(shape, draws.next(), low, high)
-
-
 def _four(
     images: tf.Tensor, objects: tf.Tensor, share: float, draws: StepSeeds
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """(batch, 2 height, 2 width, channels): each image beside the next three of its batch, or beside black."""
     batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
-    wide = _uniform(draws, [batch]) < share
+    wide = draws.uniform([batch]) < share
     canvas, together = [images], [objects]
     for number, (down, right) in enumerate(((0, width), (height, 0), (height, width)), start=1):
         other, boxes = tf.roll(images, number, axis=0), tf.roll(objects, number, axis=0)
@@ -109,11 +103,11 @@ def _window(
     """A window of each image, at the network's size. `wide` ones have it anywhere in four images."""
     batch = tf.shape(images)[0]
     height, width = (float(side) for side in size)
-    side = tf.exp(_uniform(draws, [batch], math.log(crop), math.log(1 + scale) + 1e-6))[:, tf.newaxis]
+    side = window_sides(batch, scale, crop, draws)
     room = tf.where(wide, 2.0, 1.0)[:, tf.newaxis] - side  # negative where the window is larger than the image
-    offset = room * _uniform(draws, [batch, 2]) * tf.constant([height, width])
+    offset = room * draws.uniform([batch, 2]) * tf.constant([height, width])
     signs = flip_signs(batch, flip, draws)
-    turned = (_uniform(draws, [batch]) < 0.5) if turn else tf.zeros([batch], tf.bool)
+    turned = (draws.uniform([batch]) < 0.5) if turn else tf.zeros([batch], tf.bool)
     images = _sample(images, size, side, offset, signs, turned)
     middle = tf.constant([height / 2, width / 2])
     corners = tf.reshape(objects[..., :4], [batch, -1, 2, 2])
@@ -146,7 +140,7 @@ def _clip(objects: tf.Tensor, low: tf.Tensor, high: tf.Tensor, size: tf.Tensor) 
 
 
 def _blend(images: tf.Tensor, objects: tf.Tensor, share: float, draws: StepSeeds) -> tuple[tf.Tensor, tf.Tensor]:
-    chosen = _uniform(draws, [tf.shape(images)[0]]) < share
+    chosen = draws.uniform([tf.shape(images)[0]]) < share
     other = tf.roll(images, 1, axis=0)
     mean = (tf.cast(images, tf.int32) + tf.cast(other, tf.int32)) // 2
     mixed = tf.where(chosen[:, tf.newaxis, tf.newaxis, tf.newaxis], tf.cast(mean, images.dtype), images)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from dlkit.classification.labels import respelled
+from dlkit.classification.labels import check_labels, respelled
 from dlkit.columns import Column, Image, Labels, comma_hint, is_missing_number
 from dlkit.data.delimited import read_delimited
-from dlkit.data.match import by_kind, match_names, nfc
+from dlkit.data.match import by_kind, match_names
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.knobs import nearest
 from dlkit.report import Report, most
 from dlkit.rows import Rows
 from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes
@@ -326,17 +325,9 @@ class ObjectRows(Rows):
         return self.encoded()
 
     def check(self) -> None:
-        known, spelled = self.task.labels_, set(map(nfc, self.task.labels_))
-        for row, labels in enumerate(self.table.raw_column("labels", self.task.target["labels"])):
-            for label in labels:
-                name = label.decode()
-                if nfc(name) not in spelled:
-                    raise DataError(
-                        f"{self.table.where(row)}: the label {name!r} was never seen in training. "
-                        f"{nearest(name, known)}"
-                    )
+        check_labels(self.table, self.task.target["labels"], self.task.labels_, "labels")
 
     def remarks(self, store: Store) -> list[str]:
-        flags = store.all()[1]["predictions"][..., 5]
+        flags = store.every(lambda row: row[1]["predictions"])[..., 5]
         clipped = int((flags >= CLIPPED).sum())
         return [f"{clipped} boxes reach beyond their image, and were cut off at its border"] if clipped else []

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlkit.data.bytes import read_json_file
 from dlkit.vision.coco import find_coco
 
 if TYPE_CHECKING:
@@ -40,6 +41,6 @@ def write_coco_results(
 def _ids(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Ids by file name and by category, of COCO annotations in a folder or beside it; none where there are none."""
     file = find_coco(folder) or find_coco(folder.absolute().parent)
-    data = json.loads(file.read_text("utf-8")) if file else {"images": [], "categories": []}
+    data = read_json_file(file, str(file)) if file else {"images": [], "categories": []}
     images = {Path(image["file_name"]).name: image["id"] for image in data["images"]}
     return images, {category["name"]: category["id"] for category in data["categories"]}

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from dlkit.columns import Count, Image, Labels, Score, Scores, tensor_specs
+from dlkit.data.split import spread
 from dlkit.data.table import Table
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages
@@ -19,6 +18,7 @@ from dlkit.task import Task
 from dlkit.tasks.object_detection.boxes import ObjectRows
 from dlkit.tasks.object_detection.coco_results import write_coco_results
 from dlkit.tasks.object_detection.columns import Boxes, BoxLabels, CrowdBoxes
+from dlkit.vision.image_facts import check_channels, chosen_shape
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -73,8 +73,7 @@ class ObjectDetector(Task):
         self.labels_: list[str] = []
         self.max_objects_ = 0  # of a training image
         self.mean_objects_ = 0.0
-        if self.channels == 2:
-            raise KnobError("`channels` must be 0, 1 or 3. Received: channels=2.")
+        check_channels(self.channels)
 
     def build(self, examples: Table) -> Stages:
         names = examples.raw_column("labels", self.target["labels"])
@@ -160,7 +159,7 @@ class ObjectDetector(Task):
         curve = self.score(
             {name: table.raw_column(name, column) for name, column in self.target.items()}, self.answers(table)
         )["precision_recall"]
-        few = table.take(np.unique(np.linspace(0, len(table) - 1, 8).astype(int)).tolist())
+        few = table.take(spread(len(table), 8))
         raw = [few.raw(row, {**self.inputs, **self.target}) for row in range(len(few))]
         plot_detections([row["image"] for row in raw], [row["boxes"] for row in raw],
                         self.predict([row["image"] for row in raw]), curve, path)  # fmt: skip
@@ -183,13 +182,15 @@ class ObjectDetector(Task):
 
     def network_shape(self, examples: Table) -> tuple[int, int, int]:
         """The height, width and channels of the network's image that suit a table."""
-        from dlkit.vision.image_facts import typical_shape
-
-        height, width, channels = typical_shape(examples, self.inputs["image"], self.max_pixels, largest=LARGEST)
-        if self.image_size:
-            height = width = self.image_size
-        height, width = (-(-side // MULTIPLE) * MULTIPLE for side in (height, width))
-        return height, width, self.channels or channels
+        return chosen_shape(
+            examples,
+            self.inputs["image"],
+            self.max_pixels,
+            image_size=self.image_size,
+            channels=self.channels,
+            largest=LARGEST,
+            multiple=MULTIPLE,
+        )
 
     def _network(self, shape: tuple[int, int, int]) -> keras.Model:
         network, classes = self._detector().network, len(self.labels_)

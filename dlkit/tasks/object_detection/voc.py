@@ -63,7 +63,7 @@ def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: R
             f"FOLDER/Annotations/*.xml. Looked in {folder}."
         )
     return read_voc(
-        folder, source, columns, how, [line.split()[0] for line in read_text(path, source).splitlines() if line]
+        folder, source, columns, how, [line.split()[0] for line in read_text(path, source).splitlines() if line.strip()]
     )
 
 

@@ -8,7 +8,7 @@ this file alone imports it.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 from keras_cv.src.models.object_detection.yolo_v8 import yolo_v8_detector as keras_cv_yolo
 
@@ -16,18 +16,17 @@ from dlkit.lazy import keras, tf
 from dlkit.tasks.object_detection.objects import boxes_of, classes_of, in_crowd, is_object
 
 SIDES = keras_cv_yolo.BOX_REGRESSION_CHANNELS  # four sides of 16 distances
-WIDTHS = {"xs": ((32, 64, 128, 256), (1, 2, 2, 1), 1), "s": ((64, 128, 256, 512), (1, 2, 2, 1), 2)}  # of KerasCV
+WIDTHS, DEPTHS, PYRAMID_DEPTH = (32, 64, 128, 256), (1, 2, 2, 1), 1  # of KerasCV's preset "xs"
 PRIOR = 0.01  # score of every place before training
 BOX_WEIGHT, CLASS_WEIGHT = 7.5, 0.5  # KerasCV's defaults
 
 
-def network(input_shape: tuple[int, int, int], classes: int, *, size: Literal["xs", "s"] = "xs") -> keras.Model:
+def network(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
     """KerasCV's detector over its own backbone, from scratch.
 
     Args:
         input_shape: (height, width, channels); height and width are multiples of 32.
         classes: how many.
-        size: "xs" or "s", as KerasCV's presets are called.
 
     Returns:
         A functional model. Input `image`: (batch, height, width, channels) uint8 or float, 0 to 255. Output
@@ -35,12 +34,11 @@ def network(input_shape: tuple[int, int, int], classes: int, *, size: Literal["x
     """
     import keras_cv
 
-    widths, depths, pyramid_depth = WIDTHS[size]
     backbone = keras_cv.models.YOLOV8Backbone(
-        stackwise_channels=widths, stackwise_depth=depths, include_rescaling=False, input_shape=input_shape
+        stackwise_channels=WIDTHS, stackwise_depth=DEPTHS, include_rescaling=False, input_shape=input_shape
     )
     detector = keras_cv.models.YOLOV8Detector(
-        backbone=backbone, num_classes=classes, bounding_box_format="xyxy", fpn_depth=pyramid_depth
+        backbone=backbone, num_classes=classes, bounding_box_format="xyxy", fpn_depth=PYRAMID_DEPTH
     )
     for level in (1, 2, 3):  # KerasCV starts at a score of one half everywhere, which takes the first epochs to unlearn
         bias = detector.get_layer(f"yolo_v8_head_{level}_class_3_conv").bias

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column, Text, truth
-from dlkit.data.bytes import is_object, kind_of, read_text
+from dlkit.data.bytes import is_object, kind_of, read_json_file
 from dlkit.data.match import match_names, wants
 from dlkit.data.reader import Reader
 from dlkit.data.reading import Reading
@@ -102,10 +101,7 @@ def read_squad(path: Path, source: str, columns: Mapping[str, Column], rename: M
 
 
 def _load(path: Path, source: str) -> Any:
-    try:
-        data = json.loads(read_text(path, source))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{source}, line {error.lineno}: not JSON ({error.msg}).") from error
+    data = read_json_file(path, source)
     if not isinstance(data, dict) or not isinstance(data.get("data"), list):
         raise DataError(f"{source}: expected SQuAD's form, an object with a list of articles in `data`.")
     return data["data"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dlkit.errors import KnobError
 from dlkit.lazy import keras, ops
 from dlkit.tasks.question_answering.span_inputs import span_logits, token_inputs
-from dlkit.text.preset import load_preset
+from dlkit.text.preset import blocks_of, fed, load_preset, sequence_of
 
 if TYPE_CHECKING:
     from dlkit.text.wordpiece import WordPiece
@@ -37,16 +37,9 @@ def span_preset(backbone: keras.Model) -> keras.Model:
         `backbone`.
     """
     inputs = token_inputs()
-    tuned = keras.Model(backbone.input, _sequence(backbone.output), name="backbone")
-    x = tuned(_fed(backbone, inputs))
+    tuned = keras.Model(backbone.input, sequence_of(backbone.output), name="backbone")
+    x = tuned(fed(backbone, inputs))
     return keras.Model(inputs, span_logits(x, x, inputs["padding_mask"]), name="span_preset")
-
-
-def blocks_of(backbone: keras.Model) -> list[keras.layers.Layer]:
-    """The transformer blocks of a BERT-like backbone, from below."""
-    import keras_hub
-
-    return [layer for layer in backbone.layers if isinstance(layer, keras_hub.layers.TransformerEncoder)]
 
 
 def cut_preset(backbone: keras.Model, frozen: int) -> tuple[keras.Model, keras.Model]:
@@ -62,13 +55,12 @@ def cut_preset(backbone: keras.Model, frozen: int) -> tuple[keras.Model, keras.M
     Raises:
         KnobError: there are fewer blocks.
     """
-    blocks = blocks_of(backbone)
+    below, blocks = blocks_of(backbone)
     if frozen > len(blocks):
         raise KnobError(f"`freeze={frozen}`: the preset has {len(blocks)} blocks.")
-    below = blocks[0].input[0] if isinstance(blocks[0].input, list) else blocks[0].input
     inputs = token_inputs()
     hidden = keras.Model(backbone.input, blocks[frozen - 1].output if frozen else below, name="frozen")
-    features = ops.cast(hidden(_fed(backbone, inputs)), CACHE)
+    features = ops.cast(hidden(fed(backbone, inputs)), CACHE)
     lower = keras.Model(inputs, {"features": features}, name="lower")
 
     cached = keras.Input((None, features.shape[-1]), dtype=CACHE, name="features")
@@ -78,14 +70,3 @@ def cut_preset(backbone: keras.Model, frozen: int) -> tuple[keras.Model, keras.M
         x = block(x, padding_mask=ops.cast(padding_mask, "int32"))
     upper = keras.Model({"features": cached, "padding_mask": padding_mask}, span_logits(x, x, padding_mask))
     return lower, upper
-
-
-def _fed(backbone: keras.Model, inputs: dict[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
-    fed = {"token_ids": inputs["token_ids"], "padding_mask": ops.cast(inputs["padding_mask"], "int32")}
-    if "segment_ids" in backbone.input:
-        fed["segment_ids"] = inputs["segment_ids"]
-    return fed
-
-
-def _sequence(output: keras.KerasTensor | dict[str, keras.KerasTensor]) -> keras.KerasTensor:
-    return output["sequence_output"] if isinstance(output, dict) else output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -59,7 +60,8 @@ def _unit(rows: Sequence[Row]) -> str:
         for text, start in [] if context.isascii() else answers:  # else all units are the same
             places = _all(text, context) if start >= 0 else []
             for unit, place in UNITS.items() if places else ():
-                apart[unit] += min(FAR, *(abs(place(context, start) - known) for known in places))
+                meant = place(context, start)
+                apart[unit] += min(FAR, *(abs(meant - known) for known in places))
     return min(UNITS, key=lambda unit: apart[unit])  # of equal ones the first, characters
 
 
@@ -87,11 +89,12 @@ def _places(text: str, context: str) -> dict[int, int]:
     if found or (text.isascii() and context.isascii()):
         return {place: place + len(text) for place in found}
     composed, whole = (unicodedata.normalize("NFC", each) for each in (text, context))
-    begins = _begins(context, whole)
     ends = [(place, place + len(composed)) for place in _all(composed, whole)]
+    begins = _begins(context, whole) if ends else {}
     return {begins[first]: begins[after] for first, after in ends if first in begins and after in begins}
 
 
+@functools.lru_cache(16)  # of the answers of one passage
 def _begins(context: str, composed: str) -> dict[int, int]:
     """Places in the composed text at which a character of the text itself begins, each with that one's place."""
     begins, made, last = {}, "", 0
@@ -116,7 +119,7 @@ def _all(text: str, context: str) -> list[int]:
 
 def _characters(context: str, size: int, encoding: str) -> int:
     """How many characters the first bytes of a text in an encoding are."""
-    return len(context.encode(encoding)[:size].decode(encoding, "ignore"))
+    return len(context[:size].encode(encoding)[:size].decode(encoding, "ignore"))
 
 
 def _remarks(counts: collections.Counter[str]) -> list[str]:

@@ -18,6 +18,7 @@ from dlkit.rows import ROW, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.question_answering.columns import Answers, Logits, Offset, Offsets, Passage
+from dlkit.text.look_at_texts import look_for_shared
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -45,14 +46,7 @@ class PassageRows(Rows):
                 "They are left out of training.",
             )
         if validation is not None:
-            asked = set(zip(*(map(str, self.table.columns[name]) for name in ("question", "context")), strict=True))
-            held = zip(*(map(str, validation.table.columns[name]) for name in ("question", "context")), strict=True)
-            both = [row for row, pair in enumerate(held) if pair in asked]
-            if both:
-                report.warn(
-                    f"{len(both)} of {len(validation)} validation questions are training questions too",
-                    map(validation.table.where, both),
-                )
+            look_for_shared(report, self.table, validation.table, ("question", "context"), "questions")
 
     def remarks(self, store: Store) -> list[str]:
         first, last = store.every(lambda row: row[1]["start_logits"]), store.every(lambda row: row[1]["end_logits"])
@@ -239,14 +233,15 @@ class QuestionAnswerer(Task):
         return _windowed(windows), span_transformer(windows.vocabulary_size, **options)
 
     def _preset(self) -> tuple[keras.Model, keras.Model]:
-        from dlkit.tasks.question_answering.preset import blocks_of, cut_preset, load_backbone, span_preset
+        from dlkit.tasks.question_answering.preset import cut_preset, load_backbone, span_preset
+        from dlkit.text.preset import blocks_of
 
         name = self.network.removeprefix("preset:")
         tokenizer, backbone = load_backbone(name, self.window, self.dropout)
         windows = self._windows(tokenizer)
         if not self.freeze:
             return _windowed(windows), span_preset(backbone)
-        frozen = len(blocks_of(backbone)) if self.freeze == "backbone" else int(self.freeze)
+        frozen = len(blocks_of(backbone)[1]) if self.freeze == "backbone" else int(self.freeze)
         lower, upper = cut_preset(backbone, frozen)
         return _windowed(windows, lower, self.network_rows), upper
 

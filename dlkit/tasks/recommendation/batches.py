@@ -34,12 +34,6 @@ def windows_of(
     return tf.boolean_mask(windows, filled), tf.boolean_mask(rows, filled)
 
 
-def cut(numbers: tf.Tensor) -> tf.Tensor:
-    """(batch, steps) without the first steps where no row has an item; few different widths are left."""
-    longest = tf.reduce_max(tf.reduce_sum(tf.cast(tf.cumsum(numbers, axis=1) > 0, tf.int32), 1))
-    return numbers[:, -tf.minimum((tf.maximum(longest, 1) + 7) // 8 * 8, tf.shape(numbers)[1]) :]
-
-
 def shifted(items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """A history without its newest item, and what follows each of its places; both (batch, steps)."""
     before = tf.pad(items[:, :-1], [[0, 0], [1, 0]])

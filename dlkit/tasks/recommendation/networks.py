@@ -11,8 +11,6 @@ from dlkit.tasks.recommendation.linear_items import LinearItems
 from dlkit.tasks.recommendation.next_items import RecurrentHistory, SelfAttentiveHistory
 from dlkit.tasks.recommendation.score_items import CrossedFeatures, MatrixFactors, NeuralFactors, TwoTowers
 
-SCORERS = {"mf": MatrixFactors, "two_tower": TwoTowers, "neumf": NeuralFactors, "dcn": CrossedFeatures}
-
 
 def _who(length: int) -> dict[str, keras.KerasTensor]:
     return {

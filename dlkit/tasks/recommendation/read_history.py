@@ -63,14 +63,15 @@ class ReadHistory(keras.layers.Layer):
 
     def remember(self, counts: Iterable[int], taken: Sequence[int] | np.ndarray) -> None:
         """Takes what is known: (users,) how many items each has had, and (known,) int32, all of them one by one."""
-        counts, taken = np.fromiter(counts, np.int64), np.asarray(taken)
-        self.starts.assign(np.cumsum([0, 0, *counts]))  # nobody has had nothing
-        self.taken.assign([*taken, 0])
+        counts, taken = np.fromiter(counts, np.int64), np.asarray(taken, np.int32)
+        self.starts.assign(np.pad(np.cumsum(counts), (2, 0)).astype(np.int32))  # nobody has had nothing
+        self.taken.assign(np.pad(taken, (0, 1)))
         if not self.has_takers:
             return
         random = np.random.RandomState(0)  # where an item has more users than count, the first ones are any
         order = np.lexsort((random.permutation(len(taken)), taken))
-        self.takers.assign([*np.repeat(np.arange(1, len(counts) + 1), counts)[order], 0])
+        users = np.repeat(np.arange(1, len(counts) + 1, dtype=np.int32), counts)
+        self.takers.assign(np.pad(users[order], (0, 1)))
         self.taker_starts.assign(np.searchsorted(taken[order], np.arange(len(self.items) + 2)))
 
     def numbers_of(self, ids: tf.Tensor) -> tf.Tensor:

@@ -62,6 +62,22 @@ class _Scores(keras.layers.Layer):
     def build_more(self) -> None:
         """Makes and builds what a kind has of its own."""
 
+    def call(
+        self,
+        user: tf.Tensor,
+        history: tf.Tensor,
+        items: tf.Tensor | None = None,
+        takers: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        return self.score(self.known_of(user, history, training), user, items, takers, training)
+
+    def score(
+        self, known: tf.Tensor, user: tf.Tensor, items: tf.Tensor | None, takers: tf.Tensor | None, training: bool
+    ) -> tf.Tensor:
+        """What `call` returns, of what is known of the users, (batch, width), and the rest of what it was given."""
+        raise NotImplementedError
+
     def known_of(self, user: tf.Tensor, history: tf.Tensor, training: bool) -> tf.Tensor:
         """(batch, width): what is known of the users."""
         known = self.taken.bag(history)
@@ -100,15 +116,9 @@ class MatrixFactors(_Scores):
         shape = (self.sizes["users"] + 1,)
         self.user_bias = self.add_weight(shape=shape, initializer="zeros", name="user_bias")
 
-    def call(
-        self,
-        user: tf.Tensor,
-        history: tf.Tensor,
-        items: tf.Tensor | None = None,
-        takers: tf.Tensor | None = None,
-        training: bool = False,
+    def score(
+        self, known: tf.Tensor, user: tf.Tensor, items: tf.Tensor | None, takers: tf.Tensor | None, training: bool
     ) -> tf.Tensor:
-        known = self.known_of(user, history, training)
         user_bias = ops.take(ops.cast(self.user_bias, "float32"), user, axis=0)
         return self.dot(known, items, takers) + user_bias[:, None]
 
@@ -135,32 +145,29 @@ class TwoTowers(_Scores):
         self.inner.build((None, width))
         self.outer.build((None, hidden))
 
-    def call(
-        self,
-        user: tf.Tensor,
-        history: tf.Tensor,
-        items: tf.Tensor | None = None,
-        takers: tf.Tensor | None = None,
-        training: bool = False,
+    def score(
+        self, known: tf.Tensor, user: tf.Tensor, items: tf.Tensor | None, takers: tf.Tensor | None, training: bool
     ) -> tf.Tensor:
-        known = self.known_of(user, history, training)
         return self.dot(known + self.outer(self.inner(known)), items, takers)
 
 
 class _Pairs(_Scores):
     """Logits of pairs: every item beside what is known of the user."""
 
-    def pair(
-        self, user: tf.Tensor, history: tf.Tensor, items: tf.Tensor | None, takers: tf.Tensor | None, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """(batch, the items, width) twice, the users and the items; and the items' biases."""
+    def score(
+        self, known: tf.Tensor, user: tf.Tensor, items: tf.Tensor | None, takers: tf.Tensor | None, training: bool
+    ) -> tf.Tensor:
         found, bias = self.vectors_of(items, takers), ops.cast(self.bias, "float32")
         if items is None:
             found = ops.broadcast_to(found[None], (ops.shape(user)[0], *found.shape))
         else:
             bias = ops.take(bias, items, axis=0)
-        known = self.known_of(user, history, training)[:, None, :]
-        return ops.broadcast_to(known, ops.shape(found)), found, bias
+        known = ops.broadcast_to(known[:, None, :], ops.shape(found))
+        return ops.cast(self.logits_of(known, found, training)[..., 0], "float32") + bias
+
+    def logits_of(self, known: tf.Tensor, found: tf.Tensor, training: bool) -> tf.Tensor:
+        """(batch, the items, 1) of users and items, both (batch, the items, width)."""
+        raise NotImplementedError
 
     def stack(self, sizes: Sequence[int], inputs: int) -> list[keras.layers.Layer]:
         """Dense layers on top of each other."""
@@ -187,20 +194,11 @@ class NeuralFactors(_Pairs):
         self.top = layers.Dense(1, use_bias=False, dtype=policy, name="top")
         self.top.build((None, None, 2 * width))
 
-    def call(
-        self,
-        user: tf.Tensor,
-        history: tf.Tensor,
-        items: tf.Tensor | None = None,
-        takers: tf.Tensor | None = None,
-        training: bool = False,
-    ) -> tf.Tensor:
-        known, found, bias = self.pair(user, history, items, takers, training)
+    def logits_of(self, known: tf.Tensor, found: tf.Tensor, training: bool) -> tf.Tensor:
         x = ops.concatenate([known, found], axis=-1)
         for dense in self.denses:
             x = dense(x)
-        logits = self.top(ops.concatenate([known * found, self.drop(x, training=training)], axis=-1))
-        return ops.cast(logits[..., 0], "float32") + bias
+        return self.top(ops.concatenate([known * found, self.drop(x, training=training)], axis=-1))
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -228,21 +226,13 @@ class CrossedFeatures(_Pairs):
         self.top = layers.Dense(1, use_bias=False, dtype=policy, name="top")
         self.top.build((None, None, self.sizes["width"]))
 
-    def call(
-        self,
-        user: tf.Tensor,
-        history: tf.Tensor,
-        items: tf.Tensor | None = None,
-        takers: tf.Tensor | None = None,
-        training: bool = False,
-    ) -> tf.Tensor:
-        known, found, bias = self.pair(user, history, items, takers, training)
+    def logits_of(self, known: tf.Tensor, found: tf.Tensor, training: bool) -> tf.Tensor:
         first = x = ops.concatenate([known, found, known * found], axis=-1)
         for cross in self.crosses:
             x = cross(first, x)
         for dense in self.denses:
             x = dense(x)
-        return ops.cast(self.top(self.drop(x, training=training))[..., 0], "float32") + bias
+        return self.top(self.drop(x, training=training))
 
 
 @keras.saving.register_keras_serializable("dlkit")

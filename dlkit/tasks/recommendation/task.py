@@ -13,7 +13,7 @@ from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
-from dlkit.padding import Padding
+from dlkit.padding import Padding, trim
 from dlkit.rows import LENGTH, ROW
 from dlkit.stages import Stages
 from dlkit.task import Task
@@ -165,13 +165,13 @@ class Recommender(Task):
         return min(16, self.length_)
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
-        from dlkit.tasks.recommendation.batches import cut, hidden_part, negatives_for, shifted, some_of
+        from dlkit.tasks.recommendation.batches import hidden_part, negatives_for, shifted, some_of
 
         if self.objective == "ratings":
             return tensors, target
         items = target["logits"][:, 1]  # all of each row: those so far, and those that followed
         if tensors["history"].shape[1] is None:  # shapes may vary
-            items = cut(items)
+            items = trim({"history": items}, self.padding)["history"]
         if self.network in SESSION:
             history, aims = shifted(items)
         elif self.network == "ease":

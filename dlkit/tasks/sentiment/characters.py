@@ -8,7 +8,8 @@ from typing import Any, Self
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.compose import compose_text
-from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
+from dlkit.text.tokenizer import Tokenizer
+from dlkit.text.vocabulary import FIRST, count, first_ids, lookup_table
 
 
 def clean_characters(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = False) -> tf.Tensor:
@@ -20,7 +21,7 @@ def clean_characters(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class Characters(keras.layers.Layer):
+class Characters(Tokenizer):
     """Splits texts into Unicode code points and gives their ids.
 
     Spaces and line ends are tokens too. Invalid UTF-8 reads as U+FFFD. Without `nfc` nothing is dropped, and `é` as one
@@ -46,19 +47,12 @@ class Characters(keras.layers.Layer):
         tell_truncated: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        check_tokenizer(vocabulary, max_tokens)
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
         longer = [token for token in vocabulary if len(token) != 1]
         if longer:
             raise ValueError(f"`vocabulary` must hold single characters. Received: {longer[0]!r}.")
-        self.vocabulary = list(vocabulary)
-        self.max_tokens = max_tokens
-        self.lowercase = lowercase
-        self.nfc, self.tell_truncated = nfc, tell_truncated
         codes = [ord(token) for token in self.vocabulary]
         self._table = lookup_table(codes, first_ids(codes), missing=1, key_dtype=tf.int32)
-        self._convert_input_args = False  # Keras knows no string tensors
-        self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @classmethod
     def learn(
@@ -86,20 +80,8 @@ class Characters(keras.layers.Layer):
 
         return cls(count(texts, split, size - FIRST, min_count), max_tokens, lowercase, **options)
 
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of ids, padding and unknown included."""
-        return len(self.vocabulary) + FIRST
-
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         characters = tf.strings.unicode_decode(clean_characters(text, self.lowercase, self.nfc), "UTF-8")
         codes = characters[:, : self.max_tokens]
-        packed = normalize.pack(codes.with_flat_values(self._table.lookup(codes.flat_values)), self.max_tokens)
-        return {**packed, "truncated": characters.row_lengths() > self.max_tokens} if self.tell_truncated else packed
-
-    def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens, self.tell_truncated)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("vocabulary", "max_tokens", "lowercase", "nfc", "tell_truncated")}
-        return {**super().get_config(), **own}
+        ids = codes.with_flat_values(self._table.lookup(codes.flat_values))
+        return self.packed(ids, characters.row_lengths() > self.max_tokens)

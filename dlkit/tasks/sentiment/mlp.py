@@ -36,7 +36,7 @@ def text_mlp(
         dropout: float in [0, 1), on the bag and after each dense layer.
         token_dropout: float in [0, 1), the share of ids left out of each bag in training.
         token_weights: None for all equal, or (vocabulary_size,) float array, fixed weights such as
-            `dlkit.text.ngrams.inverse_document_frequency`.
+            `dlkit.tasks.sentiment.ngrams.inverse_document_frequency`.
 
     Returns:
         keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool, true at

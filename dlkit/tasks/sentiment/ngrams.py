@@ -8,8 +8,8 @@ from typing import Any, Self, cast
 import numpy as np
 
 from dlkit.lazy import keras, tf
-from dlkit.text import normalize
-from dlkit.text.vocabulary import FIRST, check_tokenizer, count, first_ids, lookup_table, token_specs
+from dlkit.text.tokenizer import Tokenizer
+from dlkit.text.vocabulary import FIRST, count, first_ids, lookup_table
 from dlkit.text.words import split_words
 
 # Marks n-grams of characters in the vocabulary. No word begins so: punctuation is split off.
@@ -30,7 +30,7 @@ def character_ngrams(words: tf.RaggedTensor, shortest: int, longest: int) -> tf.
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class Ngrams(keras.layers.Layer):
+class Ngrams(Tokenizer):
     """Finds which n-grams of words, and of the characters inside words, a text has.
 
     Words are those of `Words`. N-grams that are not in the vocabulary are dropped. What is left stands in this order:
@@ -53,6 +53,8 @@ class Ngrams(keras.layers.Layer):
         tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts have more n-grams.
     """
 
+    options = ("words", "characters", "lowercase", "distinct", "nfc", "tell_truncated")
+
     def __init__(
         self,
         vocabulary: Sequence[str],
@@ -65,24 +67,17 @@ class Ngrams(keras.layers.Layer):
         tell_truncated: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        check_tokenizer(vocabulary, max_tokens)
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
         check_lengths(words, characters)
-        self.vocabulary = list(vocabulary)
-        self.max_tokens = max_tokens
         self.words = words
         self.characters = None if characters is None else tuple(characters)
-        self.lowercase = lowercase
         self.distinct = distinct
-        self.nfc, self.tell_truncated = nfc, tell_truncated
         ids = dict(zip(self.vocabulary, first_ids(self.vocabulary), strict=True))
         of_words = {key: number for key, number in ids.items() if not key.startswith(CHARACTERS)}
         inside = {key[len(CHARACTERS) :]: number for key, number in ids.items() if key.startswith(CHARACTERS)}
         # A table must not be empty; no n-gram is the empty string.
         self._words_table = lookup_table(list(of_words) or [""], list(of_words.values()) or [0], missing=0)
         self._characters_table = lookup_table(list(inside) or [""], list(inside.values()) or [0], missing=0)
-        self._convert_input_args = False  # Keras knows no string tensors
-        self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @classmethod
     def learn(
@@ -129,11 +124,6 @@ class Ngrams(keras.layers.Layer):
             vocabulary += [CHARACTERS + run for run in count(texts, inside, room, min_character_count)]
         return cls(vocabulary, max_tokens, words, characters, lowercase, distinct, **options)
 
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of ids, padding and the unused 1 included."""
-        return len(self.vocabulary) + FIRST
-
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         words = split_words(text, self.lowercase, self.nfc)
         grams = word_ngrams(words, self.words)
@@ -144,24 +134,7 @@ class Ngrams(keras.layers.Layer):
             ids = tf.concat([ids, inside], 1)
         ids = tf.ragged.boolean_mask(ids, ids > 0)
         ids = each_once(ids) if self.distinct else ids
-        packed = normalize.pack(ids, self.max_tokens)
-        return {**packed, "truncated": ids.row_lengths() > self.max_tokens} if self.tell_truncated else packed
-
-    def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens, self.tell_truncated)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {
-            "vocabulary": self.vocabulary,
-            "max_tokens": self.max_tokens,
-            "words": self.words,
-            "characters": self.characters,
-            "lowercase": self.lowercase,
-            "distinct": self.distinct,
-            "nfc": self.nfc,
-            "tell_truncated": self.tell_truncated,
-        }
-        return {**super().get_config(), **own}
+        return self.packed(ids, ids.row_lengths() > self.max_tokens)
 
 
 def each_once(ids: tf.RaggedTensor) -> tf.RaggedTensor:

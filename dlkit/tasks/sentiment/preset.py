@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dlkit.lazy import keras, layers, ops
+from dlkit.text.preset import blocks_of, fed, sequence_of
 
 
 def preset_classifier(backbone: keras.Model, outputs: int, *, dropout: float = 0.1) -> keras.Model:
@@ -13,8 +14,8 @@ def preset_classifier(backbone: keras.Model, outputs: int, *, dropout: float = 0
         `logits`: (batch, outputs) float32. The backbone is the layer called `backbone`.
     """
     inputs = _token_inputs(None)
-    tuned = keras.Model(backbone.input, _sequence(backbone.output), name="backbone")
-    features = tuned(_backbone_inputs(backbone, inputs))
+    tuned = keras.Model(backbone.input, sequence_of(backbone.output), name="backbone")
+    features = tuned(fed(backbone, inputs))
     x = _mean(ops.cast(features, "float32"), inputs["padding_mask"])
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = layers.Dense(outputs, dtype="float32", name="logits")(x)
@@ -31,14 +32,11 @@ def layer_pools(backbone: keras.Model, max_tokens: int) -> keras.Model:
         A functional model, called `layer_pools`, from `token_ids` and `padding_mask`, (batch, max_tokens), to
         `features`: (batch, 2 * (layers + 1) * width) float32.
     """
-    import keras_hub
-
-    blocks = [layer for layer in backbone.layers if isinstance(layer, keras_hub.layers.TransformerEncoder)]
-    below = blocks[0].input[0] if isinstance(blocks[0].input, list) else blocks[0].input
+    below, blocks = blocks_of(backbone)
     inputs = _token_inputs(max_tokens)
     hidden = keras.Model(backbone.input, [below, *(block.output for block in blocks)], name="backbone")
     pools = []
-    for features in hidden(_backbone_inputs(backbone, inputs)):
+    for features in hidden(fed(backbone, inputs)):
         features = ops.cast(features, "float32")
         kept = inputs["padding_mask"][:, :, None]
         pools += [_mean(features, inputs["padding_mask"]), ops.max(ops.where(kept, features, -1e9), axis=1)]
@@ -72,17 +70,6 @@ def _token_inputs(max_tokens: int | None) -> dict[str, keras.KerasTensor]:
         "token_ids": keras.Input((max_tokens,), dtype="int32", name="token_ids"),
         "padding_mask": keras.Input((max_tokens,), dtype="bool", name="padding_mask"),
     }
-
-
-def _backbone_inputs(backbone: keras.Model, inputs: dict[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
-    fed = {"token_ids": inputs["token_ids"], "padding_mask": ops.cast(inputs["padding_mask"], "int32")}
-    if "segment_ids" in backbone.input:
-        fed["segment_ids"] = ops.zeros_like(inputs["token_ids"])
-    return fed
-
-
-def _sequence(output: keras.KerasTensor | dict[str, keras.KerasTensor]) -> keras.KerasTensor:
-    return output["sequence_output"] if isinstance(output, dict) else output
 
 
 def _mean(features: keras.KerasTensor, padding_mask: keras.KerasTensor) -> keras.KerasTensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dlkit.classification.labels import LabelRows
+from dlkit.text.scripts import spaceless_share
 
 if TYPE_CHECKING:
     from dlkit.tasks.sentiment.task import SentimentClassifier
@@ -17,13 +18,11 @@ MOST, SOME = 0.5, 0.1  # shares of the letters
 
 def chosen_tokens(texts: Sequence[str]) -> str:
     """What `tokens=auto` takes: "characters" where most letters are of scripts without spaces, else "words"."""
-    return "characters" if _share(texts) >= MOST else "words"
+    return "characters" if spaceless_share(texts[row] for row in _spread(len(texts))) >= MOST else "words"
 
 
-def _share(texts: Sequence[str]) -> float:
-    from dlkit.text.scripts import spaceless_share  # its package waits for TensorFlow, which help does without
-
-    return spaceless_share(texts[:: -(-len(texts) // SHOWN)])
+def _spread(count: int) -> range:
+    return range(0, count, -(-count // SHOWN))
 
 
 class TextRows(LabelRows):
@@ -35,7 +34,8 @@ class TextRows(LabelRows):
         tokens, told = self.task.tokens_, super().remarks(store)
         if self.task.tokens != "auto" or not tokens:
             return told
-        share = _share([text.decode() for text in self.table.raw_column("text", self.task.inputs["text"])])
+        some = self.table.take(_spread(len(self.table)))
+        share = spaceless_share(text.decode() for text in some.raw_column("text", self.task.inputs["text"]))
         facts = f"{share:.0%} of the letters are of scripts without spaces"
         if tokens == "characters":
             return [*told, f"{facts}: `tokens=auto` took tokens=characters, which `max_tokens` counts"]

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from dlkit.data.bytes import text_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
 from dlkit.report import Report
 from dlkit.rows import Rows
+from dlkit.text.look_at_texts import look_for_shared
 
 if TYPE_CHECKING:
     from dlkit.tasks.translation.task import Translator
@@ -50,7 +52,7 @@ def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) ->
         DataError: nothing is left.
     """
     dropped = check_reasons(drop)
-    first, second = ([_text(value) for value in table.columns[name]] for name in names)
+    first, second = ([text_of(value) for value in table.columns[name]] for name in names)
     lengths = np.array([[len(one.strip()), len(other.strip())] for one, other in zip(first, second, strict=True)])
     short, long = lengths.min(axis=1), lengths.max(axis=1)
     pairs = list(zip(first, second, strict=True))
@@ -75,10 +77,6 @@ def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) ->
     return kept
 
 
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
 class PairRows(Rows):
     """Pairs of texts, of which training drops some."""
 
@@ -89,26 +87,18 @@ class PairRows(Rows):
 
     def look(self, report: Report, validation: Self | None) -> None:
         super().look(report, validation)
-        sources, targets = ([_text(value) for value in self.table.columns[name]] for name in ("source", "target"))
+        sources, targets = ([text_of(value) for value in self.table.columns[name]] for name in ("source", "target"))
         pairs = list(zip(sources, targets, strict=True))
         same = [row for row, (one, other) in enumerate(pairs) if one.strip() == other.strip()]
         if len(same) > len(sources) / 10:
             report.warn(f"{len(same)} of {len(sources)} pairs are the same text twice", map(self.table.where, same))
         if validation is not None:
-            known, columns = set(pairs), validation.table.columns
-            held = zip(map(_text, columns["source"]), map(_text, columns["target"]), strict=True)
-            both = [row for row, pair in enumerate(held) if pair in known]
-            if both:
-                report.warn(
-                    f"{len(both)} of {len(validation)} validation pairs are training pairs too",
-                    map(validation.table.where, both),
-                    "What is measured on them is what was learned by heart: take them out of one part.",
-                )
+            look_for_shared(report, self.table, validation.table, ("source", "target"), "pairs")
 
     def remarks(self, store: Store) -> list[str]:
-        tensors, targets = store.all()
-        full = tensors["token_ids"][:, -1] > 0
-        cut = (tensors["decoder_ids"][:, -1] > 0) & (targets["logits"][:, -1] == 0)
+        full = store.every(lambda row: row[0]["token_ids"])[:, -1] > 0
+        written = store.every(lambda row: row[0]["decoder_ids"])[:, -1] > 0
+        cut = written & (store.every(lambda row: row[1]["logits"])[:, -1] == 0)
         if not (full | cut).any():
             return []
         limit = f"`max_tokens` ({self.task.max_tokens})"

@@ -8,6 +8,7 @@ from dlkit.errors import DlkitError
 from dlkit.lazy import keras, layers, ops
 from dlkit.tasks.translation.preset_stepper import PresetIds
 from dlkit.tasks.translation.subwords import BYTE, JoinSubwords, Subwords
+from dlkit.text.preset import fetch_preset
 
 
 def translation_preset(name_or_folder: str, max_tokens: int) -> tuple[keras.Model, layers.Layer, layers.Layer]:
@@ -58,15 +59,7 @@ def _load(name_or_folder: str) -> tuple[Any, keras.Model]:
         keras_hub.models.BartBackbone: keras_hub.models.BartSeq2SeqLM,
         keras_hub.models.T5Backbone: keras_hub.models.T5Seq2SeqLM,
     }
-    try:
-        tokenizer = keras_hub.tokenizers.Tokenizer.from_preset(name_or_folder)
-        backbone = keras_hub.models.Backbone.from_preset(name_or_folder)
-    except Exception as error:  # each hub has errors of its own, and so has each kind of broken folder
-        reason = str(error).strip().splitlines() or ["no message"]
-        raise DlkitError(
-            f"`network`: the preset {name_or_folder!r} cannot be loaded: {type(error).__name__}: {reason[0]} Give a "
-            "preset that can be fetched, or a folder that holds one."
-        ) from error
+    tokenizer, backbone = fetch_preset(name_or_folder)
     if type(backbone) not in kinds:
         raise DlkitError(
             f"`network`: the preset {name_or_folder!r} is a {type(backbone).__name__}. Expected a Bart or a T5."

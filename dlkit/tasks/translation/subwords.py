@@ -9,7 +9,7 @@ from dlkit.errors import DlkitError
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.compose import compose_text
-from dlkit.text.vocabulary import COUNTING_BATCH, check_tokenizer, lookup_table
+from dlkit.text.vocabulary import COUNTING_BATCH, check_tokenizer, lookup_table, token_specs
 from dlkit.text.wordpiece import longest_piece, pieces_of
 
 PADDING, START, END = 0, 1, 2
@@ -147,12 +147,7 @@ class Subwords(keras.layers.Layer):
         )[1]
 
     def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        shape = (text.shape[0], self.max_tokens)
-        return {
-            "token_ids": keras.KerasTensor(shape, "int32"),
-            "padding_mask": keras.KerasTensor(shape, "bool"),
-            "truncated": keras.KerasTensor(shape[:1], "bool"),
-        }
+        return token_specs(text, self.max_tokens, truncated=True)
 
     def get_config(self) -> dict[str, Any]:
         own = {"pieces": self.pieces, "max_tokens": self.max_tokens, "byte_ids": self.byte_ids, "nfc": self.nfc}

@@ -12,7 +12,6 @@ from dlkit.columns import batch_of
 from dlkit.data.read import read
 from dlkit.errors import DataError, KnobError
 from dlkit.lazy import tf
-from dlkit.serving.signature import trace
 from dlkit.tasks.forecasting.stages import forecast_signature
 
 SMALL = {"units": 8, "members": 2, "epochs": 2, "horizon": 4, "season": 6, "window": 12, "batch_size": 32}
@@ -171,7 +170,7 @@ def test_a_request_says_how_far_and_which_quantiles(covariates):
 
 
 def test_rows_of_one_batch_have_horizons_of_their_own(covariates):
-    asked = trace(forecast_signature(covariates))
+    asked = forecast_signature(covariates).graph
     rows = [
         {name: column.raw(request_of(covariates, length)[name]) for name, column in covariates.inputs.items()}
         for length in (3, 9)

