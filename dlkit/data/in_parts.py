@@ -53,7 +53,7 @@ def _in_file(path: Path, source: str, columns: Mapping[str, Column], how: Readin
     elif kind_of(path) == ".parquet":
         yield from _parquet(path, source, columns, how)
     else:
-        yield read_as(path, columns, how)
+        yield read_as(source, columns, how)  # under its own name
 
 
 def _delimited(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Iterator[Table]:

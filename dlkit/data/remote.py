@@ -16,6 +16,7 @@ from dlkit.version import __version__
 
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)://.+", re.IGNORECASE)
 _SECONDS = 60  # without an answer
+_open: dict[str, Path] = {}  # copies by address
 
 
 def is_remote(source: Any) -> bool:
@@ -25,12 +26,15 @@ def is_remote(source: Any) -> bool:
 
 @contextlib.contextmanager
 def fetched(source: str) -> Iterator[Path]:
-    """A copy of a file that lies elsewhere, of the same name, as long as it is open.
+    """A copy of a file that lies elsewhere, of the same name, as long as it is open; one for all who ask meanwhile.
 
     Raises:
         DataError: it cannot be had; says why, and names the package that is missing.
     """
     address = source.strip()
+    if address in _open:
+        yield _open[address]
+        return
     protocol = address.partition("://")[0].lower()
     name = address.partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2]
     with tempfile.TemporaryDirectory(prefix="dlkit-") as folder:
@@ -41,7 +45,11 @@ def fetched(source: str) -> Iterator[Path]:
                 shutil.copyfileobj(file, to)
             except (OSError, EOFError) as error:
                 raise DataError(f"{source}: reading broke off ({error}). Try again.") from error
-        yield path
+        _open[address] = path
+        try:
+            yield path
+        finally:
+            del _open[address]
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from dlkit.columns import Label, Text
+from dlkit.data import remote
 from dlkit.data.header import header_of
 from dlkit.data.in_parts import read_in_parts
 from dlkit.data.read import read
@@ -47,6 +48,18 @@ def test_over_http(served):
     assert len(read([f"{address}/a.csv", folder / "a.csv"], REVIEWS)) == 4
     with pytest.raises(DataError, match=r"gone.csv: the server says 404"):
         read(f"{address}/gone.csv", REVIEWS)
+
+
+def test_a_part_of_a_file_elsewhere_is_named_by_its_address_and_fetched_once(served, monkeypatch):
+    folder, address = served
+    (folder / "a.jsonl").write_text('{"text": "good", "label": "a"}\n')
+    fetches = []
+    web = remote._web
+    monkeypatch.setattr(remote, "_web", lambda address: fetches.append(address) or web(address))
+    (table,) = read_in_parts(f"{address}/a.jsonl", REVIEWS, Reading())
+    assert table.source == f"{address}/a.jsonl"
+    assert table.where(0) == f"{address}/a.jsonl, line 1"
+    assert len(fetches) == 1
 
 
 def test_no_server():
