@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import itertools
 import unicodedata
+from collections.abc import Callable
 
 import numpy as np
 
 from dlkit.lazy import tf
 from dlkit.text.code_points import TOLD_APART, UNICODE_END, CodePointTable, neighbour
+from dlkit.text.traced import traced
 
 ORDER = 63  # the bits of a kind that hold the place of a combining class among all classes, 0 for a starter
 UNSURE = 64  # of a kind: the character may change, or be taken into the one before it
@@ -44,6 +46,15 @@ def compose(codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.
 
 def compose_text(text: tf.Tensor) -> tf.Tensor:
     """Texts in canonical composition (NFC): (batch,) string to the same; invalid UTF-8 reads as U+FFFD."""
+    return _composing()(text)
+
+
+@functools.cache
+def _composing() -> Callable[[tf.Tensor], tf.Tensor]:
+    return traced(_compose_text, tf.TensorSpec([None], tf.string))
+
+
+def _compose_text(text: tf.Tensor) -> tf.Tensor:
     characters = tf.strings.unicode_decode(text, "UTF-8", errors="replace")
     codes, _, row = compose(characters.flat_values, tf.cast(characters.value_rowids(), tf.int32))
     composed = tf.RaggedTensor.from_value_rowids(codes, tf.cast(row, tf.int64), characters.nrows(), validate=False)

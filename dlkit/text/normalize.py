@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from dlkit.lazy import tf
 from dlkit.text.code_points import CodePointTable, neighbour
 from dlkit.text.compose import compose
 from dlkit.text.scripts import HAN
+from dlkit.text.traced import traced
 
 # Kinds of code points.
 SPACE = 1  # ends a token and is dropped
@@ -85,7 +86,12 @@ def split(text: tf.Tensor, table: CodePointTable, nfc: bool = False) -> tf.Ragge
     Returns:
         (batch, (tokens)) ragged string.
     """
-    return _split(text, table, nfc)[0]
+    return _splitting(table, nfc)(text)
+
+
+@functools.cache
+def _splitting(table: CodePointTable, nfc: bool) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+    return traced(lambda text: _split(text, table, nfc)[0], tf.TensorSpec([None], tf.string))
 
 
 def split_with_origins(
@@ -103,6 +109,17 @@ def split_with_origins(
         row, the character of the original text that a byte is made of, and the one after it, counted from each text's
         begin. Characters that became nothing, such as combining accents, belong to the one before them.
     """
+    return _splitting_with_origins(table, nfc)(text)
+
+
+@functools.cache
+def _splitting_with_origins(table: CodePointTable, nfc: bool) -> Callable[[tf.Tensor], tuple]:
+    return traced(lambda text: _split_with_origins(text, table, nfc), tf.TensorSpec([None], tf.string))
+
+
+def _split_with_origins(
+    text: tf.Tensor, table: CodePointTable, nfc: bool
+) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor]:
     tokens, characters, origin, row, parts, kept = _split(text, table, nfc)
     begins = tf.cast(characters.row_starts(), tf.int32)
     ends = begins + tf.cast(characters.row_lengths(), tf.int32)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 CHUNK = 64  # rows encoded together: enough to occupy the cores, small beside the store
 
 
-def encode_table(task: Trainable, table: Table, windows_per_row: int = 1) -> tuple[Store, list[str]]:
+def encode_table(
+    task: Trainable, table: Table, windows_per_row: int = 1, graph: Callable[..., Any] | None = None
+) -> tuple[Store, list[str]]:
     """Encodes all rows of a table.
 
     Rows whose file cannot be read or decoded are left out.
@@ -30,6 +32,7 @@ def encode_table(task: Trainable, table: Table, windows_per_row: int = 1) -> tup
         task: whose `encode` it is.
         table: raw rows.
         windows_per_row: how many encoded rows each makes, at most.
+        graph: the task's `encoding_graph`, where several tables share it.
 
     Returns:
         The encoded rows, (tensors, targets) each, and what was left out: where it stands and why.
@@ -39,7 +42,7 @@ def encode_table(task: Trainable, table: Table, windows_per_row: int = 1) -> tup
     """
     store, skipped = Store(len(table) * windows_per_row, task.cache_mb), []
     columns = {**task.inputs, **task.target}
-    encode = tf.function(_encoder(task)).get_concrete_function(tensor_specs(columns))
+    encode = graph or encoding_graph(task)
     for start in range(0, len(table), CHUNK):
         rows = []
         for index in range(start, min(start + CHUNK, len(table))):
@@ -57,11 +60,13 @@ def encode_table(task: Trainable, table: Table, windows_per_row: int = 1) -> tup
     return store, skipped
 
 
-def _encoder(task: Trainable) -> Callable[[dict[str, tf.Tensor]], Any]:
+def encoding_graph(task: Trainable) -> Callable[..., Any]:
+    """A task's `encode` as a graph, from raw rows by column."""
+
     def encode(raw: dict[str, tf.Tensor]) -> Any:
         return task.encode({name: raw[name] for name in task.inputs}, {name: raw[name] for name in task.target})
 
-    return encode
+    return tf.function(encode, autograph=False).get_concrete_function(tensor_specs({**task.inputs, **task.target}))
 
 
 def _encode_chunk(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -16,7 +16,7 @@ from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.lazy import tf
 from dlkit.report import Report
 from dlkit.stages import chain
-from dlkit.training.encode import encode_table
+from dlkit.training.encode import encode_table, encoding_graph
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
@@ -113,14 +113,15 @@ def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool
     both = [rows for rows in (train, validation) if rows is not None]
     for rows in both:
         rows.check()
-    store = _encode(task, train, quiet)
+    graph = encoding_graph(task)
+    store = _encode(task, train, graph, quiet)
     task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": train.table.source}
-    return store, None if validation is None else _encode(task, validation, quiet)
+    return store, None if validation is None else _encode(task, validation, graph, quiet)
 
 
-def _encode(task: Trainable, rows: Rows, quiet: bool) -> Store:
+def _encode(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool) -> Store:
     table, source = rows.encoded(), rows.table.source
-    store, skipped = encode_table(task, table, rows.windows_per_row)
+    store, skipped = encode_table(task, table, rows.windows_per_row, graph)
     remarks = list(rows.remarks(store))
     if skipped:
         remarks.insert(0, lines_of(skipped, len(rows), "rows"))

@@ -156,7 +156,7 @@ def inverse_document_frequency(tokenizer: keras.layers.Layer, texts: Sequence[st
         (vocabulary_size,) float32, 0 for padding.
     """
     # As a graph: joining integers eagerly makes oneDNN write an error line on many processors.
-    tokenize = tf.function(tokenizer).get_concrete_function(tf.TensorSpec([None], tf.string))
+    tokenize = tf.function(tokenizer, autograph=False).get_concrete_function(tf.TensorSpec([None], tf.string))
     frequency = np.zeros(tokenizer.vocabulary_size, np.int64)
     for begin in range(0, len(texts), COUNTING_BATCH):
         rows = tokenize(tf.constant(texts[begin : begin + COUNTING_BATCH]))["token_ids"].numpy()

@@ -37,7 +37,10 @@ def test_a_table_gives_rows_of_users_by_time():
     assert users(table) == ORDERED
     assert list(table.columns["recent"]) == [[], []]
     assert "user 'b'" in table.where(0)
-    assert table.remarks == ["1 of 6 interactions repeat a pair of user and item: the last counts"]
+    assert table.remarks == [
+        "1 of 6 interactions repeat a pair of user and item: the last counts",
+        "ratings from 2 to 5 do not count: an item rated low is one that the user had",
+    ]
 
 
 def test_without_stamps_the_order_of_the_table_counts():
@@ -213,7 +216,7 @@ def test_rows_with_empty_cells_are_left_out_and_named(tmp_path):
     path = write(tmp_path, "a.csv", rows)
     table = read(path, ROWS)
     assert users(table) == [("a", ["1"]), ("b", ["5"])]
-    (remark,) = table.remarks
+    remark, _ = table.remarks
     assert remark.startswith(f"4 of 6 rows left out: {path}, line 3: the user_id is empty; {path}, line 4: the item_id")
     assert "line 5: the rating is empty" in remark
     with pytest.raises(DataError, match="line 3: the user_id is empty"):
