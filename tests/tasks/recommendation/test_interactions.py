@@ -94,7 +94,7 @@ def test_rows_of_users_stay_as_they_are():
         ("user_id;item_id\na;1\n", "semicolon"),
         ("user_id,thing\na,1\n", "no column 'item_id'"),
         ("user_id,item_id,timestamp\na,1,soon\n", "line 2.*expected a time"),
-        ("user_id,item_id,rating\na,1,nan\n", "rating is empty"),
+        ("user_id,item_id,timestamp\na,1,inf\n", "line 2: the timestamp is no finite number"),
         ("user_id,item_id\n", "no rows"),
         ("", "empty"),
     ],
@@ -212,10 +212,12 @@ def test_rows_with_empty_cells_are_left_out_and_named(tmp_path):
     rows = "user_id,item_id,rating,timestamp\na,1,5,10\n,2,4,11\na,,4,12\nb,3,NA,13\nb,4,3,\nb,5,2,15\n"
     path = write(tmp_path, "a.csv", rows)
     table = read(path, ROWS)
-    assert users(table) == [("a", ["1"]), ("b", ["5"])]
-    (remark,) = table.remarks
-    assert remark.startswith(f"4 of 6 rows left out: {path}, line 3: the user_id is empty; {path}, line 4: the item_id")
-    assert "line 5: the rating is empty" in remark
+    assert users(table) == [("a", ["1"]), ("b", ["3", "5"])]
+    remark, unrated = table.remarks
+    assert remark.startswith(f"3 of 6 rows left out: {path}, line 3: the user_id is empty; {path}, line 4: the item_id")
+    assert unrated == f"1 of 6 ratings are no numbers, and count as none: {path}, line 5"
+    (remark,) = read_interactions(path, rated=True).remarks
+    assert remark.startswith("4 of 6 rows left out") and "line 5: the rating is empty" in remark
     with pytest.raises(DataError, match="line 3: the user_id is empty"):
         read(path, ROWS, strict=True)
     made = read_interactions(
