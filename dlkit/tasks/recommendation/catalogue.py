@@ -86,7 +86,10 @@ def catalogue_of(
 
     for number in range(len(table)):
         user = table.raw(number, {"user_id": Id()})["user_id"]
-        recent, following = (_listed(table.columns[name][number], table.where, number) for name in ("recent", "next"))
+        recent, following = (table.columns[name][number] for name in ("recent", "next"))
+        nothing_recent = not isinstance(recent, (str, bytes)) and is_missing_number(recent)
+        recent = [] if nothing_recent else _listed(recent, table.where, number)
+        following = _listed(following, table.where, number)
         rated = table.raw(number, {"ratings": Ratings(optional=True, default=())})["ratings"]
         ratings = ratings_of(rated, len(following), table.where(number))
         keep = liked(ratings, least)
