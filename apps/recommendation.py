@@ -5,7 +5,7 @@ command   python apps/recommendation.py
 result    nDCG@10 0.36, hit rate 0.85; popularity 0.12 and 0.58; 24 s, 2026-11-23
 
 data      a csv, tsv or parquet table `user_id,item_id[,rating][,timestamp]`, or tfds:movielens/100k-ratings
-command   python apps/recommendation.py --data ratings.csv --network ease
+command   python apps/recommendation.py --data ratings.csv --network ease --min-rating 0
           python apps/recommendation.py --data ratings.csv --protocol leave_last_out --network sasrec
           python apps/recommendation.py --data ratings.csv --objective ratings --network mf --width 64 \\
               --batch-size 1024 --learning-rate 4e-3 --weight-decay 3 --dropout 0 --epochs 10

@@ -81,8 +81,9 @@ def main() -> None:
         print("\nml100k, {}, seed {}: {} to train on, {} to test on".format(protocol, seed, *counts))
         for name in peers if given.peers is None else given.peers:
             run_peer(name, peers[name], train, test, ranking)
+        every = {"min_rating": 0.0} if ranking else {}  # all interactions count, as for the peers
         for name in networks if given.networks is None else given.networks:
-            run_task(name, {**networks[name], "seed": seed, **knobs}, train, test)
+            run_task(name, {**networks[name], **every, "seed": seed, **knobs}, train, test)
 
 
 def split(protocol: str, seed: int, held_out: bool) -> tuple[dict[str, list], dict[str, list]]:

@@ -71,20 +71,23 @@ def rows_of(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
     """What `predict` was given, as a table, and whether it was one row rather than a list."""
     names = list(inputs)
     needed = [name for name, column in inputs.items() if not column.optional]
+    wanted = needed or f"any of {names}"
     if len(names) == 1 and not isinstance(values, Mapping):
         single = not next(iter(inputs.values())).many(values)
     else:
         single = isinstance(values, Mapping)
     if not single and not hasattr(values, "__iter__"):
-        raise DataError(f"expected a dict with {needed}, or a list of such. Received: {type(values).__name__}.")
+        raise DataError(f"expected a dict with {wanted}, or a list of such. Received: {type(values).__name__}.")
     rows = [values] if single else list(values)
     if len(names) == 1 and not (rows and isinstance(rows[0], Mapping)):
         rows = [{names[0]: value} for value in rows]
     for number, row in enumerate(rows):
-        if not isinstance(row, Mapping) or any(name not in row for name in needed):
+        if not isinstance(row, Mapping) or any(name not in row for name in needed) or not set(names) & set(row):
             lacks = [name for name in needed if name not in row] if isinstance(row, Mapping) else []
-            received = f"one without {lacks}" if lacks else type(row).__name__
-            raise DataError(f"input {number} must be a dict with {needed}. Received: {received}.")
+            received = (
+                f"one without {lacks}" if lacks else f"{row!r:.60}" if isinstance(row, Mapping) else type(row).__name__
+            )
+            raise DataError(f"input {number} must be a dict with {wanted}. Received: {received}.")
     columns = {name: [row.get(name, column.default) for row in rows] for name, column in inputs.items()}
     return Table("input", columns, _namer(columns[names[0]])), single
 

@@ -111,6 +111,10 @@ class Rows:
             elif isinstance(column, Text):
                 look_at_texts(report, self.table, None if validation is None else validation.table, name)
 
+    def look_at_evaluated(self) -> list[str]:
+        """What a person should know of these rows before they believe the metrics on them."""
+        return []
+
     def check(self) -> None:
         """Refuses rows that the task cannot be trained or scored on. Raises DataError."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -383,6 +384,8 @@ class Task:
         """Scores the served answers on labelled data; sources and options as in `fit`."""
         self._check_fitted()
         rows = self.read(data, columns=columns, data_dir=data_dir, **options)
+        for remark in rows.look_at_evaluated():
+            print(f"{rows.table.source}: {remark}", file=sys.stderr)
         return self.measured(rows.of(rows.evaluated()))
 
     @final

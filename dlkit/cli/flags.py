@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import types
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,14 +37,19 @@ def add_knobs(parser: argparse.ArgumentParser, task: type, defaults: dict[str, A
     for field in dataclasses.fields(task):
         flag = f"--{field.name.replace('_', '-')}"
         default = (defaults or {}).get(field.name, field.default)
-        shown = "" if default == "" else f" (default: {default})"
+        shown = "" if default in ("", None) else f" (default: {default})"
         listed = f" One of: {', '.join(choices[field.name])}." if choices[field.name] else ""
         help = (field.metadata["help"] + listed + shown).replace("%", "%%")
         if hints[field.name] is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help)
         else:
-            kind = str if typing.get_origin(hints[field.name]) is typing.Literal else hints[field.name]
+            kind = str if typing.get_origin(hints[field.name]) is typing.Literal else _stated(hints[field.name])
             group.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=kind.__name__.upper(), help=help)
+
+
+def _stated(hint: Any) -> Any:
+    """The type of a flag's value: of `float | None`, where None stands for no flag, float."""
+    return typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint
 
 
 def chosen_knobs(given: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def knob_table(task: type) -> str:
     for field in dataclasses.fields(task):
         listed = ", ".join(f"`{choice}`" for choice in choices[field.name])
         listed = f" One of: {listed}." if listed else ""
-        default = "" if field.default == "" else f"`{field.default}`"
+        default = "" if field.default in ("", None) else f"`{field.default}`"
         rows.append(f"| `{field.name}` | {default} | {field.metadata['help']}{listed} |")
     return "\n".join(rows)
 

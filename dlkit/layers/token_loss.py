@@ -26,10 +26,14 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Ids (batch, at least steps), 0 for none, and logits (batch, steps, vocabulary) to (batch,)."""
+        return tf.reduce_sum(self.of_tokens(y_true, y_pred), 1) / self.usual_length
+
+    def of_tokens(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """What `call` adds up: (batch, steps)."""
         steps, size = tf.shape(y_pred)[1], y_pred.shape[-1]
         ids = tf.cast(y_true, tf.int32)[:, :steps]  # batches are trimmed, targets are not
         losses = _cross_entropy(tf.reshape(y_pred, [-1, size]), tf.reshape(ids, [-1]), self.smoothing)
-        return tf.reduce_sum(tf.reshape(losses, tf.shape(ids)), 1) / self.usual_length
+        return tf.reshape(losses, tf.shape(ids))
 
     def get_config(self) -> dict[str, Any]:
         own = {"usual_length": self.usual_length, "smoothing": self.smoothing}

@@ -282,8 +282,9 @@ def test_interactions_tell_ties_in_time_ratings_that_do_not_count_and_repeats():
     data = [dict(zip(names, row, strict=True)) for row in [*rows, ("c", 1, 5, 12)]]
     assert dlkit.Recommender().check(data)["remarks"] == [
         "1 of 7 interactions repeat a pair of user and item: the last counts",
-        "2 of 3 users have several newest items at one time: which is the last, the order of the source decides",
-        "ratings from 1 to 5 do not count: an item rated low is one that the user had",
+        "2 of 3 users have several newest items at one time: which is the last, a hash of user and item decides, "
+        "whatever the order of the source",
+        "ratings from 1 to 5: 3 of 6 interactions are rated below 3 and count as had, not as liked (`min_rating`)",
     ]
     assert not dlkit.Recommender().check([dict(zip(names, row, strict=True)) for row in rows[2:3]])["remarks"][1:]
 

@@ -12,26 +12,47 @@ if TYPE_CHECKING:
 HIDE, PICK, NEGATIVES = range(3)  # what is drawn, each from a stream of its own
 
 
+WEIGHT = 1000  # of a usual interaction: weights are integers beside the numbers of items
+
+
 def windows_of(
-    reader: ReadHistory, read: dict[str, tf.Tensor], following: tf.Tensor, pieces: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+    reader: ReadHistory, had: tf.Tensor, following: tf.Tensor, pieces: int, weights: tf.Tensor | None = None
+) -> tuple[tf.Tensor, ...]:
     """All items of each row, the known ones and then those that followed, in windows.
 
     Args:
         reader: whose numbers they are.
-        read: what it made of the rows.
+        had: (rows, any) int32, the known items.
         following: (rows, any) int32, the items that followed.
         pieces: the most windows of a row; what is older is left out.
+        weights: (rows, any) int32, what those that followed weigh, if they do not weigh alike.
 
     Returns:
-        (windows, length) int32, the newest item in the last place, and (windows,) int32, the row of each.
+        (windows, length) int32, the newest item in the last place, and (windows,) int32, the row of each; with
+        `weights` those of the items in windows too.
     """
-    whole = reader.last_of(tf.concat([read["seen"], following], 1))
-    whole = reader.newest(whole, reader.length * pieces)
-    windows = tf.reshape(whole, [-1, reader.length])
+    whole, length = reader.last_of(tf.concat([had, following], 1)), reader.length * pieces
+    windows = tf.reshape(reader.newest(whole, length), [-1, reader.length])
     rows = tf.repeat(tf.range(tf.shape(whole)[0]), pieces)
     filled = tf.reduce_any(windows > 0, 1)
-    return tf.boolean_mask(windows, filled), tf.boolean_mask(rows, filled)
+    made = tf.boolean_mask(windows, filled), tf.boolean_mask(rows, filled)
+    if weights is None:
+        return made
+    each = reader.newest(whole, length, tf.concat([tf.fill(tf.shape(had), WEIGHT), weights], 1))
+    return *made, tf.boolean_mask(tf.reshape(each, [-1, reader.length]), filled)
+
+
+def liked_ones(following: tf.Tensor, ratings: tf.Tensor, least: float | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """What followed without what was not liked, 0 instead, and the ratings of all, NaN for none; both (rows, any).
+
+    Args:
+        following: (rows, any) int32, the items.
+        ratings: (rows, at most as many) float32.
+        least: the lowest rating of what counts as liked; None for all.
+    """
+    short = tf.shape(following)[1] - tf.shape(ratings)[1]
+    ratings = tf.pad(ratings, [[0, 0], [0, tf.maximum(short, 0)]], constant_values=float("nan"))
+    return following if least is None else tf.where(ratings < least, 0, following), ratings
 
 
 def shifted(items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -49,11 +70,17 @@ def hidden_part(items: tf.Tensor, share: float, seed: int, step: tf.Tensor) -> t
     return tf.where(hidden, 0, items), tf.where(hidden, items, 0)
 
 
-def some_of(items: tf.Tensor, count: int, seed: int, step: tf.Tensor) -> tf.Tensor:
-    """Up to `count` random items of each row, 0 after them: (batch, count)."""
+def some_of(
+    items: tf.Tensor, weights: tf.Tensor | None, count: int, seed: int, step: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Up to `count` random items of each row, 0 after them, and their weights, if there are any: (batch, count)."""
     items = tf.pad(items, [[0, 0], [0, count]])  # at least so many places
     draws = tf.where(items > 0, _uniform(tf.shape(items), seed, PICK, step), -1.0)
-    return tf.gather(items, tf.math.top_k(draws, count)[1], batch_dims=1)
+    places = tf.math.top_k(draws, count)[1]
+    some = tf.gather(items, places, batch_dims=1)
+    if weights is None:
+        return some, None
+    return some, tf.gather(tf.pad(weights, [[0, 0], [0, count]]), places, batch_dims=1)
 
 
 def negatives_for(positives: tf.Tensor, count: int, items: int, seed: int, step: tf.Tensor) -> tf.Tensor:

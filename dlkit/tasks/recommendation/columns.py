@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Id, Text, describe
+from dlkit.columns import Column, Id, Text, describe, is_missing_number
 from dlkit.data.label_cells import listed
 from dlkit.errors import DataError
 
@@ -21,6 +21,8 @@ class Items(Column):
     shape = (None,)
 
     def raw(self, value: Any) -> list[bytes]:
+        if self.optional and not isinstance(value, (str, bytes)) and is_missing_number(value):
+            value = self.default or ()  # null in a request
         if isinstance(value, (str, bytes)):
             value = ids_in(Text().raw(value).decode())
         if value is None or isinstance(value, dict) or not hasattr(value, "__iter__"):
@@ -35,6 +37,20 @@ def ids_in(text: str) -> list[Any]:
     """The ids of a text: joined by `|`, or in brackets, as JSON, Python and NumPy write a list. Raises DataError."""
     items = listed(text) if text.lstrip().startswith("[") else None
     return text.split("|") if items is None else items
+
+
+class Ratings(Column):
+    """The ratings of a list of items, in its order; NaN for an item without one."""
+
+    dtype = "float32"
+    shape = (None,)
+    empty = float("nan")
+    may_be_empty = True
+
+    def raw(self, value: Any) -> list[float]:
+        if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__"):
+            raise DataError(f"expected a list of ratings, one for each item. Received: {describe(value)}.")
+        return [float("nan") if is_missing_number(rating) else float(Rating().raw(rating)) for rating in value]
 
 
 class Rating(Column):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class UserReader(Reader):
 
 
 reader = UserReader()
+SHOWN = 3  # places that a remark names
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Interactions:
         source: what was read.
         users, items: the ids as the source has them, in the order of their first interactions.
         user, item: (interactions,) int32, places in `users` and `items`.
-        rating: (interactions,) float32, or None where the source has none.
+        rating: (interactions,) float32, NaN for those without one; None where the source has none.
         time: (interactions,) float64, or None.
         row: (interactions,) int64, places in the source.
         stamps: (rows,) float64, the times of all rows of the source, those of repeated pairs too, or None.
@@ -90,13 +92,17 @@ class Interactions:
 
 
 class Histories(Sequence):
-    """The items of each user, the oldest first, as lists that are made when asked for."""
+    """The items of each user, the oldest first, or their ratings, as lists that are made when asked for."""
 
     def __init__(self, items: Sequence[Any], codes: np.ndarray, starts: np.ndarray):
         self._items, self._codes, self._starts = items, codes, starts
 
     def __len__(self) -> int:
         return len(self._starts) - 1
+
+    def flat(self) -> np.ndarray:
+        """The values of all lists, one after another."""
+        return np.asarray(self._items)[self._codes]
 
     def __getitem__(self, row: Any) -> Any:
         if isinstance(row, slice):
@@ -107,13 +113,25 @@ class Histories(Sequence):
         return [self._items[code] for code in self._codes[self._starts[row] : self._starts[row + 1]]]
 
 
-def read_interactions(source: Any, how: Reading = PLAIN, *, first: bool = False) -> Interactions:
+def read_interactions(
+    source: Any, how: Reading = PLAIN, *, keep: Literal["last", "first", "all"] = "last", rated: bool = False
+) -> Interactions:
     """Reads a table of interactions, `user_id, item_id[, rating][, timestamp]`; files a part at a time.
 
-    A pair of user and item counts once: the last time, by stamp or, without stamps, by its place in the source; or the
-    `first`, so that nothing later takes an interaction away.
+    Those of one time stand in the order of a hash of user and item, so that a shuffled file gives the same; not of the
+    ids, which are often given out in some order of their own, from which a network would learn what comes next.
 
-    A row whose id, rating or stamp is empty is left out, counted and named. Raises DataError.
+    A row whose id or stamp is empty is left out, counted and named.
+
+    Args:
+        source: what to read, as `dlkit.data.read.read` takes it.
+        how: how it is read.
+        keep: which interactions of one pair of user and item count: the last one, by stamp or, without stamps, by its
+            place in the source; the first, so that nothing later takes an interaction away; or all.
+        rated: whether ratings are what is learned: rows without one are left out too. Else they have none.
+
+    Raises:
+        DataError: the source cannot be read.
     """
     users: dict[Any, int] = {}
     items: dict[Any, int] = {}
@@ -121,34 +139,43 @@ def read_interactions(source: Any, how: Reading = PLAIN, *, first: bool = False)
     shown = ""
     remarks = list[str]()
     total, reasons = 0, list[str]()
+    unrated, places = 0, list[str]()
     for table in read_in_parts(source, COLUMNS, how):
         shown = table.source
         remarks += table.remarks
         total += len(table)
-        table = _filled(table, reasons)
+        table = _filled(table, reasons, rated)
         if not len(table):
             continue
         for name, known in (("user_id", users), ("item_id", items)):
             parts[name].append(_codes(table, name, known))
         for name in ("rating", "timestamp"):
             if name in table.columns:
-                parts[name].append(_numbers(table, name))
+                parts[name].append(_ratings(table) if name == "rating" and not rated else _numbers(table, name))
+        if "rating" in table.columns and not rated:
+            none = np.flatnonzero(np.isnan(parts["rating"][-1]))
+            unrated += len(none)
+            places += [table.where(int(row)) for row in none[: SHOWN - len(places)]]
     if not users:
         bad = f" The first bad one: {reasons[0]}" if reasons else ""
         raise DataError(f"{shown or source} has no rows. Expected at least one interaction.{bad}")
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
     user, user_ids = _distinct(joined["user_id"], list(users))
     item, item_ids = _distinct(joined["item_id"], list(items))
-    made = _ordered(shown, user_ids, item_ids, user, item, joined.get("rating"), joined.get("timestamp"), first)
-    made.remarks = [*remarks, *left_out(reasons, total, "rows", how.strict), *made.remarks]
+    made = _ordered(shown, user_ids, item_ids, user, item, joined.get("rating"), joined.get("timestamp"), keep)
+    remarks += left_out(reasons, total, "rows", how.strict)
+    if unrated:
+        few = "; ".join(places) + (f"; and {unrated - SHOWN} more" if unrated > SHOWN else "")
+        remarks.append(f"{unrated} of {total} ratings are no numbers, and count as none: {few}")
+    made.remarks = [*remarks, *made.remarks]
     return made
 
 
 def read_users(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
-    """A row for each user: `user_id`, `recent`, the items so far, and `next`, those that followed.
+    """A row for each user: `user_id`, `recent`, the items so far, and `next`, those that followed, with `ratings`.
 
     A table of interactions says nothing of `recent`: all items of a user are `next`. A dict of columns, a DataFrame
-    or a list of dicts may bring such rows as they are, under these names; `user_id` and `recent` may be missing.
+    or a list of dicts may bring such rows as they are, under these names; only `next` must be there.
     """
     rename = how.rename
     rows = _given_rows(source, columns, rename)
@@ -161,13 +188,12 @@ def read_users(source: Any, columns: Mapping[str, Column], how: Reading) -> Tabl
     wanted = {name: column for name, column in rename.items() if name in COLUMNS}
     read = read_interactions(source, dataclasses.replace(how, rename=wanted))
     histories = Histories(read.items, read.item, read.starts())
-    made = {"user_id": read.users, "recent": [[]] * len(histories), "next": histories}
-    remarks = list(read.remarks)
+    made: dict[str, Any] = {"user_id": read.users, "recent": [[]] * len(histories), "next": histories}
     if read.rating is not None:
-        low, high = read.rating.min(), read.rating.max()
-        remarks.append(f"ratings from {low:g} to {high:g} do not count: an item rated low is one that the user had")
+        values, codes = np.unique(read.rating, return_inverse=True)
+        made["ratings"] = Histories(values.tolist(), codes, read.starts())
     where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
-    return Table(read.source, {name: made[name] for name in columns}, where, remarks=remarks)
+    return Table(read.source, {name: made[name] for name in columns if name in made}, where, remarks=list(read.remarks))
 
 
 def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
@@ -175,7 +201,8 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     values = named_values(source)
     if values is None or not {rename.get(name, name) for name in ("recent", "next")} & set(values):
         return None
-    missing = [name for name in wanted if name not in values and name not in ("user_id", "recent")]
+    lacking = ("user_id", "recent", "ratings")
+    missing = [key for name, key in zip(columns, wanted, strict=True) if key not in values and name not in lacking]
     if missing:
         raise DataError(f"rows of users need the columns {', '.join(wanted)}. There is no {missing[0]!r}.")
     found = {name: rows_of(values[key], name) for name, key in zip(columns, wanted, strict=True) if key in values}
@@ -183,14 +210,16 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     if not count or any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
         raise DataError(f"rows of users: the columns must have one length, of at least 1. Received: {listed}.")
-    found = {name: found.get(name, [""] * count) for name in columns}
+    found = {name: found.get(name, [""] * count) for name in columns if name in found or name != "ratings"}
     return Table("the rows of users", found, lambda row: f"the rows of users, index {row}")
 
 
-def _filled(table: Table, reasons: list[str]) -> Table:
+def _filled(table: Table, reasons: list[str], rated: bool) -> Table:
     """The rows whose cells all have a value; the places of the others go to the list."""
     bad: dict[int, str] = {}
     for name, cells in table.columns.items():
+        if name == "rating" and not rated:
+            continue
         missing = is_missing_number if name in ("rating", "timestamp") else _is_nobody
         try:
             distinct = set(cells.tolist() if isinstance(cells, np.ndarray) else cells)
@@ -229,9 +258,31 @@ def _codes(table: Table, name: str, known: dict[Any, int]) -> np.ndarray:
 
 def _numbers(table: Table, name: str) -> np.ndarray:
     try:
-        return np.asarray(table.columns[name], np.float64)
+        found = np.asarray(table.columns[name], np.float64)
     except (TypeError, ValueError):  # dates, or a value that is none
-        return np.array(table.raw_column(name, COLUMNS[name]), np.float64)
+        found = np.array(table.raw_column(name, COLUMNS[name]), np.float64)
+    if not np.isfinite(found).all():
+        row = int(np.argmin(np.isfinite(found)))
+        raise DataError(f"{table.where(row)}: the {name} is no finite number. Fill it, or leave the row out.")
+    return found
+
+
+def _ratings(table: Table) -> np.ndarray:
+    """The ratings of a part, NaN for what is none."""
+    cells = table.columns["rating"]
+    try:
+        found = np.array(cells, np.float64)
+    except (TypeError, ValueError):
+        found = np.array([_rating(cell) for cell in cells])
+    found[~np.isfinite(found)] = np.nan
+    return found
+
+
+def _rating(cell: Any) -> float:
+    try:
+        return float(Rating().raw(cell))
+    except DataError:
+        return float("nan")
 
 
 def _distinct(codes: np.ndarray, values: list[Any]) -> tuple[np.ndarray, list[Any]]:
@@ -249,30 +300,26 @@ def _distinct(codes: np.ndarray, values: list[Any]) -> tuple[np.ndarray, list[An
 
 
 def _ordered(
-    source: str, users: list, items: list, user: np.ndarray, item: np.ndarray, rating: Any, time: Any, first: bool
+    source: str, users: list, items: list, user: np.ndarray, item: np.ndarray, rating: Any, time: Any, keep: str
 ) -> Interactions:
-    for name, values in (("rating", rating), ("timestamp", time)):
-        if values is not None and not np.isfinite(values).all():
-            row = int(np.argmin(np.isfinite(values)))
-            raise DataError(
-                f"{source}, row {row + 1}: the {name} is empty or no finite number. Fill it, or leave it out."
-            )
     arrival = np.arange(len(user))
-    order = np.lexsort((arrival, time, user) if time is not None else (arrival, user))
+    liking = arrival if rating is None else np.nan_to_num(rating, nan=-np.inf)  # of one pair at one time
+    order = np.lexsort(
+        (arrival, user) if time is None else (arrival, liking, _mixed(users, items)(user, item), time, user)
+    )
     pairs = user[order].astype(np.int64) * len(items) + item[order]
-    places = np.arange(len(pairs)) if first else np.arange(len(pairs))[::-1]
+    places = np.arange(len(pairs)) if keep == "first" else np.arange(len(pairs))[::-1]
     _, unique = np.unique(pairs[places], return_index=True)
-    kept = order[np.sort(places[unique])]
+    kept = order if keep == "all" else order[np.sort(places[unique])]
     repeated = len(user) - len(kept)
-    which = "first" if first else "last"
     remarks = list[str]()
     if repeated:
-        remarks.append(f"{repeated} of {len(user)} interactions repeat a pair of user and item: the {which} counts")
+        remarks.append(f"{repeated} of {len(user)} interactions repeat a pair of user and item: the {keep} counts")
     tied = 0 if time is None else _tied_at_last(user[kept], time[kept])
     if tied:
         remarks.append(
-            f"{tied} of {len(users)} users have several newest items at one time: which is the last, the order of the "
-            "source decides"
+            f"{tied} of {len(users)} users have several newest items at one time: which is the last, a hash of user "
+            "and item decides, whatever the order of the source"
         )
     return Interactions(
         source,
@@ -280,12 +327,27 @@ def _ordered(
         items,
         user[kept],
         item[kept],
-        None if rating is None else rating[kept].astype(np.float32),
+        None if rating is None or np.isnan(rating).all() else rating[kept].astype(np.float32),
         None if time is None else time[kept],
         kept,
         time,
         remarks,
     )
+
+
+def _mixed(users: Sequence[Any], items: Sequence[Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """From places of users and items to a uint64 of each pair, which their ids alone decide (splitmix64 of CRC-32)."""
+    of_user, of_item = (
+        np.fromiter((zlib.crc32(Id().raw(value)) for value in ids), np.uint64, len(ids)) for ids in (users, items)
+    )
+
+    def mixed(user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        x = (of_user[user] << np.uint64(32)) | of_item[item]
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+        return x ^ (x >> np.uint64(31))
+
+    return mixed
 
 
 def _tied_at_last(user: np.ndarray, time: np.ndarray) -> int:

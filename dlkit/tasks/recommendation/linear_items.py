@@ -18,6 +18,7 @@ def item_weights(
     regularization: float,
     hidden: float = 0.0,
     user_power: float = 0.0,
+    values: np.ndarray | None = None,
 ) -> np.ndarray:
     """The weights of items for items that restore each user's items best, each from the others.
 
@@ -31,6 +32,7 @@ def item_weights(
         regularization: positive float, added to the diagonal of the items' products.
         hidden: float in [0, 1).
         user_power: float.
+        values: (interactions,) float, what each counts in the place of 1.
 
     Returns:
         (items, items) float32, from rows to columns, with zeros on the diagonal.
@@ -44,7 +46,7 @@ def item_weights(
         last = min(first + 1024, users)
         part = np.zeros((last - first, items), np.float32)
         rows = slice(starts[first], starts[last])
-        part[user[rows] - first, item[rows]] = 1.0
+        part[user[rows] - first, item[rows]] = 1.0 if values is None else values[rows]
         products += part.T @ (part * weights[first:last, None].astype(np.float32))
     diagonal = np.diag_indices(items)
     products[diagonal] += regularization + hidden / (1 - hidden) * products[diagonal]

@@ -7,6 +7,7 @@ from typing import Any
 
 from dlkit.layers.token_loss import TokenCrossEntropy
 from dlkit.lazy import keras, keras_rs, ops, tf
+from dlkit.tasks.recommendation.batches import WEIGHT
 from dlkit.tasks.recommendation.linear_items import LinearItems
 from dlkit.tasks.recommendation.next_items import RecurrentHistory, SelfAttentiveHistory
 from dlkit.tasks.recommendation.score_items import CrossedFeatures, MatrixFactors, NeuralFactors, TwoTowers
@@ -71,7 +72,7 @@ def over_samples(scorer: keras.layers.Layer, length: int, positives: int, own: f
     inputs["negatives"] = keras.Input((None,), dtype="int32", name="negatives")
     numbers = keras.ops.concatenate([inputs["positives"], inputs["negatives"]], axis=1)
     logits = scorer(inputs["user"], inputs["history"], numbers)
-    sampled = SampledLogits(scorer.sizes["items"], own, name="sampled")
+    sampled = SampledLogits(scorer.sizes["items"] - scorer.sizes["new_items"], own, name="sampled")
     logits = sampled(logits, inputs["positives"], inputs["negatives"])
     return keras.Model(inputs, {"logits": logits}, name="network")
 
@@ -198,16 +199,34 @@ class ItemCrossEntropy(keras.losses.Loss):
 
     Source: the multinomial likelihood of Liang et al., 2018, arXiv:1802.05814, equation 2. There a row counts by its
     number of items; by the root of it, those with few are answered better and those with many hardly worse.
+
+    Args:
+        weighted: whether items have weights, of which the number of items is then the sum.
     """
 
+    def __init__(self, weighted: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.weighted = weighted
+
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """(batch, any, items) int, [:, 0] the items, 0 for none, and logits (batch, 1 + all items) to (batch,)."""
+        """(batch, any, items) int, [:, 0] the items, 0 for none, [:, 2] their weights in thousandths, if any, and
+        logits (batch, 1 + all items) to (batch,).
+        """
         taken = tf.cast(y_true, tf.int32)[:, 0]
         nothing = tf.range(y_pred.shape[-1]) == 0
         shares = tf.nn.log_softmax(tf.where(nothing, -1e9, y_pred))
         real = tf.cast(taken > 0, shares.dtype)
+        real *= _weights(y_true, real) if self.weighted else 1.0
         losses = tf.gather(shares, taken, batch_dims=1) * real
         return -tf.reduce_sum(losses, 1) / tf.sqrt(tf.maximum(tf.reduce_sum(real, 1), 1))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "weighted": self.weighted}
+
+
+def _weights(y_true: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Those of the first items of each row, as many as there are in the other tensor, whose type they get."""
+    return tf.cast(y_true[:, 2, : tf.shape(like)[1]], like.dtype) / WEIGHT
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -216,23 +235,27 @@ class SampledItemCrossEntropy(keras.losses.Loss):
 
     Args:
         positives: how many of the logits are of positives: the first ones.
+        weighted: as of `ItemCrossEntropy`.
     """
 
-    def __init__(self, positives: int, **kwargs: Any):
+    def __init__(self, positives: int, weighted: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.positives = positives
+        self.positives, self.weighted = positives, weighted
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """(batch, any, items) int, [:, 0] the positives, 0 for none, and logits (batch, sampled) to (batch,)."""
+        """(batch, any, items) int, [:, 0] the positives, 0 for none, [:, 2] their weights in thousandths, if any, and
+        logits (batch, sampled) to (batch,).
+        """
         taken = tf.cast(y_true, tf.int32)[:, 0, : self.positives]
         own, negatives = y_pred[:, : self.positives], y_pred[:, self.positives :]
         others = tf.reduce_logsumexp(negatives, 1, keepdims=True)
         losses = tf.where(taken > 0, tf.math.softplus(others - own), 0.0)
-        count = tf.reduce_sum(tf.cast(taken > 0, losses.dtype), 1)
-        return tf.reduce_sum(losses, 1) / tf.sqrt(tf.maximum(count, 1))
+        real = tf.cast(taken > 0, losses.dtype)
+        real *= _weights(y_true, real) if self.weighted else 1.0
+        return tf.reduce_sum(losses * real, 1) / tf.sqrt(tf.maximum(tf.reduce_sum(real, 1), 1))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "positives": self.positives}
+        return {**super().get_config(), "positives": self.positives, "weighted": self.weighted}
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -241,18 +264,22 @@ class NextItemCrossEntropy(TokenCrossEntropy):
 
     Args:
         members: how many networks' logits follow one another.
+        weighted: as of `ItemCrossEntropy`.
     """
 
-    def __init__(self, members: int = 1, **kwargs: Any):
+    def __init__(self, members: int = 1, weighted: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.members = members
+        self.members, self.weighted = members, weighted
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """(batch, any, at least steps) int, [:, 0] what follows, and logits (batch, members * steps, 1 + items) to
-        (batch,).
+        """(batch, any, at least steps) int, [:, 0] what follows, [:, 2] its weights in thousandths, if any, and logits
+        (batch, members * steps, 1 + items) to (batch,).
         """
-        following = y_true[:, 0, -(tf.shape(y_pred)[1] // self.members) :]
-        return super().call(tf.tile(following, [1, self.members]), y_pred)
+        newest = y_true[:, :, -(tf.shape(y_pred)[1] // self.members) :]
+        losses = self.of_tokens(tf.tile(newest[:, 0], [1, self.members]), y_pred)
+        if self.weighted:
+            losses *= tf.tile(tf.cast(newest[:, 2], losses.dtype) / WEIGHT, [1, self.members])
+        return tf.reduce_sum(losses, 1) / self.usual_length
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "members": self.members}
+        return {**super().get_config(), "members": self.members, "weighted": self.weighted}

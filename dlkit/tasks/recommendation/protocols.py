@@ -15,15 +15,19 @@ from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
 from dlkit.report import Report
 from dlkit.rows import Rows
-from dlkit.tasks.recommendation.catalogue import ids_with_features
+from dlkit.tasks.recommendation.catalogue import look_at_features
 from dlkit.tasks.recommendation.interactions import Interactions, read_interactions
+from dlkit.tasks.recommendation.liked import all_ratings, how_ratings_count, least_rating, mean_rating
 
 if TYPE_CHECKING:
     from dlkit.tasks.recommendation.task import Recommender
 
 
 def leave_last_out(interactions: Interactions, seed: int = 0) -> np.ndarray:
-    """Tests on the last item of each user that has at least two; by stamp, else by place in the source."""
+    """Tests on the last item of each user that has at least two; by stamp, without any by place in the source.
+
+    Of several at one time a hash of user and item tells the last, whatever the order of the source.
+    """
     del seed
     ends = interactions.starts()[1:]
     counts = np.diff(interactions.starts())
@@ -83,12 +87,14 @@ def part(
     seed: int = 0,
     columns: dict[str, str] | None = None,
     data_dir: str | None = None,
+    repeats: bool = False,
+    rated: bool = False,
     **options: Unpack[Options],
 ) -> tuple[dict[str, list], dict[str, list]]:
     """Interactions parted by a protocol: two sources of columns, to train on and to measure on.
 
-    A pair of user and item counts the first time alone: it is never both trained and measured on. A fitted task knows
-    the items that its users had in training, so that the second part is all that `evaluate` needs.
+    Without `repeats` a pair of user and item counts the first time alone: it is never both trained and measured on. A
+    fitted task knows the items that its users had in training, so that the second part is all that `evaluate` needs.
 
     Args:
         source: a table of interactions, as `dlkit.data.read.read` takes it.
@@ -96,6 +102,8 @@ def part(
         seed: of the random ones.
         columns: this table's own names for `user_id`, `item_id`, `rating` and `timestamp`.
         data_dir: where TensorFlow Datasets lie.
+        repeats: whether a pair that comes again counts each time, for what recommends items that the user has had.
+        rated: whether ratings are what is learned: rows without one are left out.
         **options: how the source is read, as `dlkit.data.read.read` takes them.
 
     Raises:
@@ -104,7 +112,8 @@ def part(
     """
     if protocol not in PROTOCOLS:
         raise KnobError(f"there is no protocol {protocol!r}. {nearest(protocol, PROTOCOLS)}")
-    interactions = read_interactions(source, Reading(columns or {}, data_dir, **options), first=True)
+    how = Reading(columns or {}, data_dir, **options)
+    interactions = read_interactions(source, how, keep="all" if repeats else "first", rated=rated)
     test = PROTOCOLS[protocol](interactions, seed)
     if test.all() or not test.any():
         raise DataError(f"{interactions.source} is too small for {protocol}: one of its parts would be empty.")
@@ -127,6 +136,7 @@ class UserRows(Rows):
         if self.task.objective == "ranking":
             counts = collections.Counter(item for row in self.table.columns["next"] for item in row)
             sizes = [len(row) for row in self.table.columns["next"]]
+            self._look_at_ratings(report)
         else:
             counts = collections.Counter(self.table.columns["item_id"])
             sizes = list(collections.Counter(self.table.columns["user_id"]).values())
@@ -147,11 +157,46 @@ class UserRows(Rows):
             ("items", self.task.item_features, {Id().raw(item).decode() for item in counts}),
         ):
             if source:
-                known = len(ids & ids_with_features(source, f"{kind[:-1]}_id"))
+                found, remarks = look_at_features(source, f"{kind[:-1]}_id")
+                known, report.remarks = len(ids & found), [*report.remarks, *remarks]
                 report.facts[f"{kind} with features"] = f"{known} of {len(ids)}"
-                if known < len(ids) / 2:
-                    report.warn(f"{len(ids) - known} of {len(ids)} {kind} have no row in {source}",
-                                cure="Write their ids alike in both: 12, not 12.0 or 012.")  # fmt: skip
+                cure = "Write their ids alike in both: 12, not 12.0 or 012."
+                if not known:
+                    report.refuse(f"none of {len(ids)} {kind} has a row in {source}: 0 % match", cure=cure)
+                elif known < len(ids) / 2:
+                    report.warn(f"{len(ids) - known} of {len(ids)} {kind} have no row in {source}", cure=cure)
+                if kind == "items" and found - ids:
+                    how = "recommended by their features" if self.task.takes_new_items else "not recommended"
+                    report.facts["items without interactions"] = f"{len(found - ids)}, {how}"
+
+    def _look_at_ratings(self, report: Report) -> None:
+        """Says what ratings count for."""
+        ratings = all_ratings(self.table.columns.get("ratings", ()))
+        if not np.isfinite(ratings).any():
+            if self.task.min_rating is not None or self.task.rating_weights:
+                report.refuse("there are no ratings for `min_rating` and `rating_weights`", cure="Leave both out.")
+            return
+        try:
+            least = least_rating(ratings, self.task.min_rating)
+            if self.task.rating_weights:
+                mean_rating(ratings, least)
+        except DataError as error:
+            report.refuse(str(error).rstrip("."))
+            return
+        report.remarks.append(how_ratings_count(ratings, least, weighted=self.task.rating_weights))
+
+    def look_at_evaluated(self) -> list[str]:
+        if self.task.objective == "ratings" or self.task.repeats:
+            return []
+        raw = {name: self.table.raw_column(name, column) for name, column in self.task.target.items()}
+        had = self.task.stages_.preprocess.get_layer("reader").had_before(raw["user_id"], raw["recent"])
+        again = sum(len({*held} & before) for held, before in zip(raw["next"], had, strict=True))
+        if not again:
+            return []
+        return [
+            f"{again} of {sum(map(len, raw['next']))} held-out items are ones that their users already had, which are "
+            "never recommended: they count as missed. Train with `repeats` (--repeats) to recommend items again."
+        ]
 
     @classmethod
     def split(
@@ -165,4 +210,13 @@ class UserRows(Rows):
     ) -> tuple[dict[str, list], dict[str, list]]:
         """Interactions by the task's `protocol`."""
         usual = "random_80_20" if task.objective == "ratings" else "random_75_25"
-        return part(data, task.protocol or usual, seed=task.seed, columns=columns, data_dir=data_dir, **options)
+        return part(
+            data,
+            task.protocol or usual,
+            seed=task.seed,
+            columns=columns,
+            data_dir=data_dir,
+            repeats=task.repeats,
+            rated=task.objective == "ratings",
+            **options,
+        )

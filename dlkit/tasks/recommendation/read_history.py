@@ -24,8 +24,9 @@ class ReadHistory(keras.layers.Layer):
 
     - `user`: (batch,) int32;
     - `history`: (batch, length) int32, the last items, the newest in the last place, 0 before them;
-    - `seen`: (batch, any) int32, all of them, 0 in between;
-    - `cold`: (batch,) bool, whether nothing at all is known; with `item_id`, whether the user or that item is not;
+    - `seen`: (batch, any) int32, all of them, 0 in between, and those that were passed;
+    - `cold`: (batch,) bool, whether nothing at all is known; with `item_id`, whether the user or that item is not; with
+      `passed`, whether no item of `history` is;
     - `item`: (batch,) int32, and `takers`: (batch, length) int32, users that have had it, 0 after them: with `item_id`.
 
     Args:
@@ -34,6 +35,8 @@ class ReadHistory(keras.layers.Layer):
         length: positive integer, width of `history`.
         known: integer, how many interactions of the users will be assigned by `remember`.
         takers: bool, whether items will be asked about.
+        passed: integer, how many further items, had and not liked, will be assigned by `remember`.
+        candidates: bool, whether requests may name the items to choose from.
     """
 
     def __init__(
@@ -43,9 +46,12 @@ class ReadHistory(keras.layers.Layer):
         length: int,
         known: int = 0,
         takers: bool = False,
+        passed: int = 0,
+        candidates: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.passed_count, self.candidates = passed, candidates
         self.users, self.items = list(users), list(items)
         self.length, self.known, self.has_takers = length, known, takers
         self._users = lookup_table(["", *self.users], range(len(self.users) + 1), missing=0)
@@ -59,6 +65,9 @@ class ReadHistory(keras.layers.Layer):
         if self.has_takers:
             self.takers = self.add_weight(shape=(self.known + 1,), name="takers", **options)
             self.taker_starts = self.add_weight(shape=(len(self.items) + 2,), name="taker_starts", **options)
+        if self.passed_count:
+            self.passed = self.add_weight(shape=(self.passed_count + 1,), name="passed", **options)
+            self.passed_starts = self.add_weight(shape=(len(self.users) + 2,), name="passed_starts", **options)
         self.built = True
 
     def remember(self, counts: Iterable[int], taken: Sequence[int] | np.ndarray) -> None:
@@ -74,6 +83,11 @@ class ReadHistory(keras.layers.Layer):
         self.takers.assign(np.pad(users[order], (0, 1)))
         self.taker_starts.assign(np.searchsorted(taken[order], np.arange(len(self.items) + 2)))
 
+    def remember_passed(self, passed: Sequence[np.ndarray]) -> None:
+        """Takes what is known beside: for each user, numbers of items that were had and not liked."""
+        self.passed_starts.assign(np.pad(np.cumsum([len(items) for items in passed]), (2, 0)).astype(np.int32))
+        self.passed.assign(np.pad(np.concatenate(passed), (0, 1)))
+
     def numbers_of(self, ids: tf.Tensor) -> tf.Tensor:
         """The numbers of items, 0 for those that are not known: a string tensor to int32."""
         return self._items.lookup(ids)
@@ -81,17 +95,28 @@ class ReadHistory(keras.layers.Layer):
     def call(
         self, user_id: tf.Tensor, recent: tf.Tensor | None = None, item_id: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        user = self._users.lookup(user_id)
-        start, stop = tf.gather(self.starts, user), tf.gather(self.starts, user + 1)
-        places = start[:, tf.newaxis] + tf.range(tf.reduce_max(tf.concat([stop - start, [0]], 0)))
-        seen = tf.where(places < stop[:, tf.newaxis], tf.gather(self.taken, tf.minimum(places, self.known)), 0)
-        if recent is not None:
-            seen = self.last_of(tf.concat([seen, self.numbers_of(recent)], 1))
-        made = {"user": user, "history": self.newest(seen, self.length), "seen": seen}
+        user, had = self._users.lookup(user_id), self.had(user_id, recent)
+        none, seen = tf.reduce_all(had == 0, 1), had
+        if self.passed_count:
+            seen = tf.concat([had, self._of(user, self.passed, self.passed_starts)], 1)
+        made = {"user": user, "history": self.newest(had, self.length), "seen": seen}
         if item_id is None:
-            return {**made, "cold": tf.logical_and(user == 0, tf.reduce_all(seen == 0, 1))}
+            return {**made, "cold": none if self.passed_count else tf.logical_and(user == 0, none)}
         item = self.numbers_of(item_id)
         return {**made, "item": item, "takers": self.takers_of(item), "cold": tf.logical_or(user == 0, item == 0)}
+
+    def had(self, user_id: tf.Tensor, recent: tf.Tensor | None = None) -> tf.Tensor:
+        """(batch, any) int32, what is known of the users and then the request's own, without what was not liked."""
+        had = self._of(self._users.lookup(user_id), self.taken, self.starts)
+        return had if recent is None else self.last_of(tf.concat([had, self.numbers_of(recent)], 1))
+
+    @staticmethod
+    def _of(user: tf.Tensor, values: tf.Variable, starts: tf.Variable) -> tf.Tensor:
+        """(batch, any), of each user's values those that lie between its start and the next one's, 0 after them."""
+        start, stop = tf.gather(starts, user), tf.gather(starts, user + 1)
+        places = start[:, tf.newaxis] + tf.range(tf.reduce_max(tf.concat([stop - start, [0]], 0)))
+        last = values.shape[0] - 1
+        return tf.where(places < stop[:, tf.newaxis], tf.gather(values, tf.minimum(places, last)), 0)
 
     def takers_of(self, items: tf.Tensor) -> tf.Tensor:
         """(any,) numbers of items to (any, length) int32, users that have had each; 0 after them."""
@@ -108,31 +133,40 @@ class ReadHistory(keras.layers.Layer):
         last = tf.tensor_scatter_nd_max(tf.zeros([shape[0], len(self.items) + 1], tf.int32), cells, places)
         return tf.where(tf.gather(last, numbers, batch_dims=1) == places, numbers, 0)
 
-    def popular(self, users: Sequence[bytes], recent: Sequence[Sequence[bytes]], k: int) -> list[list[bytes]]:
-        """Of each row, the k items with the lowest numbers, less those that its user has had: lists of bytes.
+    def had_before(self, users: Sequence[bytes], recent: Sequence[Sequence[bytes]]) -> list[set[bytes]]:
+        """Of each row, the ids of all items that its user is known to have had, liked or not.
 
         Args:
             users: list of bytes, ids.
             recent: list of lists of bytes, ids of items.
-            k: positive integer.
         """
         rows = {user.encode(): number for number, user in enumerate(self.users, start=1)}
         ids = [item.encode() for item in self.items]
-        starts, taken = self.starts.numpy(), self.taken.numpy()
+        known = [(self.starts.numpy(), self.taken.numpy())]
+        if self.passed_count:
+            known.append((self.passed_starts.numpy(), self.passed.numpy()))
         made = []
         for user, items in zip(users, recent, strict=True):
             row = rows.get(user, 0)
-            had = {ids[number - 1] for number in taken[starts[row] : starts[row + 1]]}.union(items)
-            made.append(list(itertools.islice((item for item in ids if item not in had), k)))
+            numbers = itertools.chain(*(values[starts[row] : starts[row + 1]] for starts, values in known))
+            made.append({ids[number - 1] for number in numbers}.union(items))
         return made
 
+    def popular(self, had: Sequence[set[bytes]], k: int) -> list[list[bytes]]:
+        """Of each row, the k items with the lowest numbers, less those that were had: lists of bytes."""
+        ids = [item.encode() for item in self.items]
+        return [list(itertools.islice((item for item in ids if item not in items), k)) for items in had]
+
     @staticmethod
-    def newest(numbers: tf.Tensor, length: int) -> tf.Tensor:
-        """The last `length` of (batch, any) int32 that are not 0, the newest in the last place, 0 before them."""
+    def newest(numbers: tf.Tensor, length: int, values: tf.Tensor | None = None) -> tf.Tensor:
+        """The last `length` of (batch, any) int32 that are not 0, the newest in the last place, 0 before them.
+
+        With `values`, as many int32, what these are at the same places.
+        """
         real = numbers > 0
         places = length - tf.cumsum(tf.cast(real, tf.int32), axis=1, reverse=True)
         cells = tf.where(tf.logical_and(real, places >= 0))
-        values = tf.gather_nd(numbers, cells)
+        values = tf.gather_nd(numbers if values is None else values, cells)
         cells = tf.stack([tf.cast(cells[:, 0], tf.int32), tf.gather_nd(places, cells)], 1)
         return tf.ensure_shape(tf.scatter_nd(cells, values, [tf.shape(numbers)[0], length]), [None, length])
 
@@ -156,4 +190,5 @@ class ReadHistory(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         own = {"users": self.users, "items": self.items, "length": self.length, "known": self.known}
+        own |= {"passed": self.passed_count, "candidates": self.candidates}
         return {**super().get_config(), **own, "takers": self.has_takers}

@@ -24,6 +24,8 @@ class _Scores(keras.layers.Layer):
         user_features, item_features: how many features each has.
         known_users: whether users have embeddings; without, their history is all that counts.
         by_takers: whether an item is known by users who had it too, as a user is by items.
+        new_items: how many of the items, at the end, nobody had yet: their features and what items have in common, the
+            mean of the others' embeddings and biases, are all that is known of them. Training does not see them.
     """
 
     def __init__(
@@ -36,18 +38,20 @@ class _Scores(keras.layers.Layer):
         item_features: int = 0,
         known_users: bool = True,
         by_takers: bool = False,
+        new_items: int = 0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.sizes: dict[str, Any] = {"users": users, "items": items, "width": width, "dropout": dropout}
         self.sizes |= {"user_features": user_features, "item_features": item_features}
-        self.sizes |= {"known_users": known_users, "by_takers": by_takers}
+        self.sizes |= {"known_users": known_users, "by_takers": by_takers, "new_items": new_items}
 
     def build(self, *_: Any) -> None:
         sizes, policy = self.sizes, self.dtype_policy
         width, rows = sizes["width"], sizes["items"] + 1
-        self.items = FeaturedEmbedding(rows, width, sizes["item_features"], dtype=policy, name="items")
-        self.taken = FeaturedEmbedding(rows, width, sizes["item_features"], dtype=policy, name="taken")
+        items = {"features": sizes["item_features"], "new": sizes["new_items"], "dtype": policy}
+        self.items = FeaturedEmbedding(rows, width, **items, name="items")
+        self.taken = FeaturedEmbedding(rows, width, **items, name="taken")
         users = (sizes["users"] + 1, width, sizes["user_features"])
         if sizes["known_users"]:
             self.users = FeaturedEmbedding(*users, dtype=policy, name="users")
@@ -70,7 +74,10 @@ class _Scores(keras.layers.Layer):
         takers: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor:
-        return self.score(self.known_of(user, history, training), user, items, takers, training)
+        logits = self.score(self.known_of(user, history, training), user, items, takers, training)
+        if not self.sizes["new_items"] or items is not None or not training:
+            return logits
+        return ops.where(ops.arange(logits.shape[1]) > self.sizes["items"] - self.sizes["new_items"], NEVER, logits)
 
     def score(
         self, known: tf.Tensor, user: tf.Tensor, items: tf.Tensor | None, takers: tf.Tensor | None, training: bool
@@ -92,9 +99,13 @@ class _Scores(keras.layers.Layer):
         found = self.items(items)
         return found if takers is None else found + self.takers.bag(takers)[:, None, :]
 
+    def biases(self) -> tf.Tensor:
+        """(1 + items,), of new ones the mean of the others."""
+        return _with_means(ops.convert_to_tensor(self.bias)[:, None], self.sizes["new_items"])[:, 0]
+
     def dot(self, known: tf.Tensor, items: tf.Tensor | None, takers: tf.Tensor | None) -> tf.Tensor:
         """Products of (batch, width) with items, and their biases: (batch, the items) float32."""
-        bias, vectors = ops.cast(self.bias, "float32"), self.vectors_of(items, takers)
+        bias, vectors = ops.cast(self.biases(), "float32"), self.vectors_of(items, takers)
         if items is None:
             return ops.cast(ops.matmul(known, ops.transpose(vectors)), "float32") + bias
         products = ops.einsum("bd,bid->bi", known, vectors)
@@ -248,11 +259,13 @@ class FeaturedEmbedding(keras.layers.Layer):
         width: positive integer.
         features: integer, how many features each row has.
         stddev: positive float, of the initial embeddings.
+        new: integer, how many of the rows, at the end, have no embedding of their own, but the mean of the others.
     """
 
-    def __init__(self, rows: int, width: int, features: int = 0, stddev: float = 0.05, **kwargs: Any):
+    def __init__(self, rows: int, width: int, features: int = 0, stddev: float = 0.05, new: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
         self.rows, self.width, self.feature_count, self.stddev = rows, width, features, stddev
+        self.new = new
         self.build()
 
     def build(self, *_: Any) -> None:
@@ -268,7 +281,7 @@ class FeaturedEmbedding(keras.layers.Layer):
         self.built: bool = True
 
     def call(self, numbers: tf.Tensor | None = None) -> tf.Tensor:
-        embeddings = ops.convert_to_tensor(self.embeddings)
+        embeddings = _with_means(ops.convert_to_tensor(self.embeddings), self.new)
         if numbers is None:
             if self.feature_count:
                 embeddings += ops.matmul(self.features, self.kernel)
@@ -293,4 +306,16 @@ class FeaturedEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         own = {"rows": self.rows, "width": self.width, "features": self.feature_count, "stddev": self.stddev}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, "new": self.new}
+
+
+NEVER = -1e9  # of an item that must not count: its share is exactly 0
+
+
+def _with_means(table: tf.Tensor, new: int) -> tf.Tensor:
+    """A table, (rows, any), whose last rows are the mean of all but them and the first."""
+    if not new:
+        return table
+    known = table[: table.shape[0] - new]
+    mean = ops.mean(known[1:], axis=0, keepdims=True)
+    return ops.concatenate([known, ops.broadcast_to(mean, (new, table.shape[1]))], axis=0)

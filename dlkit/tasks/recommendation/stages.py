@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +29,8 @@ def network_of(task: Recommender, known: Catalogue) -> tuple[keras.Model, keras.
         return _ease(task, known), None
     builder, count = getattr(recommenders, task.network), len(known.items)
     tables = {"user": (task.user_features, known.users), "item": (task.item_features, known.items)}
-    features = {name: _features(source, f"{name}_id", ids) for name, (source, ids) in tables.items()}
+    new = {"user": 0, "item": known.new}
+    features = {name: _features(source, f"{name}_id", ids, new[name]) for name, (source, ids) in tables.items()}
     size = {"width": task.width, "dropout": task.dropout}
     if task.network in ("sasrec", "gru4rec"):
         size |= {"blocks": task.blocks, "item_features": features["item"].shape[1]}
@@ -45,7 +45,7 @@ def network_of(task: Recommender, known: Catalogue) -> tuple[keras.Model, keras.
         "two_tower": {"hidden": task.hidden},
         "dcn": {"crosses": task.blocks},
     }
-    own = {**kinds.get(task.network, {}), "by_takers": task.objective == "ratings"}
+    own = {**kinds.get(task.network, {}), "by_takers": task.objective == "ratings", "new_items": known.new}
     scorer = builder(len(known.users), count, known_users=task.known_users, name=task.network, **size, **own)
     made = _around(task, scorer, known)
     for name in ("users", "takers", "items", "taken"):
@@ -62,7 +62,7 @@ def _around(task: Recommender, scorer: Any, known: Catalogue) -> tuple[keras.Mod
         return recommenders.over_all(scorer, task.length_), None
     own = task.batch_size / (task.batch_size + task.negatives)
     network = recommenders.over_samples(scorer, task.length_, task.positives, own)
-    network.get_layer("sampled").popularity.assign(known.shares())
+    network.get_layer("sampled").popularity.assign(known.shares()[: 1 + len(known.items) - known.new])
     return network, recommenders.over_all(scorer, task.length_)
 
 
@@ -81,14 +81,15 @@ def _ease(task: Recommender, known: Catalogue) -> keras.Model:
         regularization=task.regularization,
         hidden=task.ease_hide,
         user_power=task.user_power,
+        values=np.concatenate(known.weights) if task.rating_weights else None,
     )
     network = recommenders.ease(count, task.length_)
     network.get_layer("ease").weights_of_items.assign(weights)
     return network
 
 
-def _features(source: str, key: str, ids: list[str]) -> np.ndarray:
-    return read_features(source, key, ids) if source else np.zeros((len(ids) + 1, 0), np.float32)
+def _features(source: str, key: str, ids: list[str], new: int) -> np.ndarray:
+    return read_features(source, key, ids, new) if source else np.zeros((len(ids) + 1, 0), np.float32)
 
 
 def _teach(embedding: Any, features: np.ndarray) -> None:
@@ -104,9 +105,9 @@ def postprocess_of(task: Recommender, known: Catalogue) -> keras.Model:
         excess = keras.Input((1,), name="excess")
         rating = keras.ops.clip(excess[:, 0] + task.mean_rating_, *task.rating_range_)
         return keras.Model({"excess": excess}, {"rating": rating}, name="postprocess")
-    rank = RankItems(known.items, task.top_k, name="rank")
+    rank = RankItems(known.items, task.top_k, repeats=task.repeats, name="rank")
     rank.build()
-    rank.popularity.assign(known.shares())
+    rank.popularity.assign(known.popularity())
     tensors = {
         "logits": keras.Input((len(known.items) + 1,), name="logits"),
         "seen": keras.Input((None,), dtype="int32", name="seen"),
@@ -116,7 +117,10 @@ def postprocess_of(task: Recommender, known: Catalogue) -> keras.Model:
 
 
 def recommend_signature(task: Recommender) -> Signature:
-    """A user, recent items, items to exclude and how many are wanted, to the best items with their scores."""
+    """A user, recent items, items to exclude and to choose from and how many are wanted, to the best items with scores.
+
+    A model that was saved before requests could name `candidates` does not ask for them.
+    """
     from dlkit.serving.signature import Signature
 
     preprocess = task.stages_.preprocess
@@ -125,14 +129,20 @@ def recommend_signature(task: Recommender) -> Signature:
 
     def recommend(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         read = reader(raw["user_id"], raw["recent"])
-        excluded = reader.numbers_of(raw["exclude"])
-        return {**rank(read, excluded, raw["k"]), "cold": read["cold"]}
+        excluded, candidates = reader.numbers_of(raw["exclude"]), None
+        if reader.candidates:
+            candidates = reader.numbers_of(raw["candidates"])
+            candidates = tf.where(tf.logical_and(candidates == 0, raw["candidates"] != ""), -1, candidates)
+        return {**rank(read, excluded, raw["k"], candidates), "cold": read["cold"]}
 
     def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         rows = tf.shape(raw["user_id"])
         recent = raw.get("recent", tf.fill([rows[0], 1], ""))
         popular = tf.fill([rows[0], 1], reader.items[0])
-        return {"user_id": raw["user_id"], "recent": recent, "exclude": popular, "k": tf.fill(rows, 3)}
+        made = {"user_id": raw["user_id"], "recent": recent, "exclude": popular, "k": tf.fill(rows, 3)}
+        if reader.candidates:
+            made["candidates"] = tf.tile(tf.constant([reader.items[:6]]), [rows[0], 1])
+        return made
 
     columns: dict[str, Column] = {
         "user_id": Id(optional=True, default=""),
@@ -140,6 +150,8 @@ def recommend_signature(task: Recommender) -> Signature:
         "exclude": Items(optional=True, default=()),
         "k": Count(optional=True, default=task.top_k),
     }
+    if reader.candidates:
+        columns["candidates"] = Items(optional=True, default=())
     return Signature("recommend", recommend, tensor_specs(columns), example=example, columns=columns)
 
 
@@ -148,8 +160,10 @@ def _ranking(task: Recommender) -> Any:
     run = chain(Parted(network, task.network_rows) if task.network_rows else network)
     layer = postprocess.get_layer("rank")
 
-    def rank(read: dict[str, tf.Tensor], excluded: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        return layer(run(read)["logits"], read["seen"], read["cold"], excluded, k)
+    def rank(
+        read: dict[str, tf.Tensor], excluded: tf.Tensor, k: tf.Tensor, candidates: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        return layer(run(read)["logits"], read["seen"], read["cold"], excluded, k, candidates)
 
     return rank
 
@@ -159,25 +173,39 @@ def _ratings(task: Recommender) -> Any:
 
     scorer = task.stages_.network.get_layer(task.network)
     reader = task.stages_.preprocess.get_layer("reader")
-    layer = RankItems(reader.items, task.top_k, ratings=True)
+    layer = RankItems(reader.items, task.top_k, ratings=True, repeats=task.repeats)
 
-    def rank(read: dict[str, tf.Tensor], excluded: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def rank(
+        read: dict[str, tf.Tensor], excluded: tf.Tensor, k: tf.Tensor, candidates: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
         takers = reader.takers_of(tf.range(len(reader.items) + 1))
         excess = scorer(read["user"], read["history"], takers=takers)
         ratings = tf.clip_by_value(excess + task.mean_rating_, *task.rating_range_)
-        return layer(ratings, read["seen"], read["cold"], excluded, k)
+        return layer(ratings, read["seen"], read["cold"], excluded, k, candidates)
 
     return rank
 
 
-def recommend(
-    task: Recommender, user_id: Any, recent: Iterable[Any], k: int | None, exclude: Iterable[Any]
-) -> dict[str, Any]:
-    """One answer; see `Recommender.recommend`."""
+def recommend(task: Recommender, k: int | None, request: dict[str, Any]) -> dict[str, Any]:
+    """One answer; see `Recommender.recommend`. What the request does not name is None."""
+    given = {name: value for name, value in request.items() if value is not None}
+    if given.get("candidates") == []:
+        raise DataError("`candidates` is an empty list: nothing to choose from. Leave it out to choose from all items.")
+    if "candidates" in given and not task.stages_.preprocess.get_layer("reader").candidates:
+        raise DataError("this model was saved before requests could name `candidates`. Train it again.")
+    return answer_of(task, "recommend", {**given, "k": number_of_items(task, k)})
+
+
+def number_of_items(task: Recommender, k: int | None) -> int:
+    """How many items a request wants. Raises DataError."""
     k = task.top_k if k is None else k
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise DataError(f"`k` must be a positive integer. Received: {k!r}.")
-    request = {"user_id": user_id, "recent": list(recent), "exclude": list(exclude), "k": k}
-    (answer,) = task.ask("recommend", [request])
+    return k
+
+
+def answer_of(task: Recommender, signature: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The items that a signature gives for one request, without padding."""
+    (answer,) = task.ask(signature, [request])
     items = [item.decode() for item in answer["items"].tolist()]
     return task.listed({"items": items, "scores": answer["scores"].tolist(), "cold": bool(answer["cold"])})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,11 +18,12 @@ from dlkit.padding import Padding, trim
 from dlkit.rows import LENGTH, ROW
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.recommendation.columns import Items, Rating
+from dlkit.tasks.recommendation.columns import Items, Rating, Ratings
 from dlkit.tasks.recommendation.protocols import UserRows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
+    from dlkit.tasks.recommendation.catalogue import Catalogue
 
 SESSION = ("sasrec", "gru4rec")  # read a history in its order, and answer what comes next
 PAIRS = ("neumf", "dcn")  # look at each item beside the user: they train on samples
@@ -61,16 +63,29 @@ class Recommender(Task):
     regularization: float = knob(200.0, "What ease adds to the diagonal of the items' products.", minimum=0)
     ease_hide: float = knob(0.5, "Share of a history that ease reckons as hidden.", minimum=0, maximum=0.95)
     user_power: float = knob(0.5, "Users of ease count by their number of items to this power less.", minimum=0)
+    min_rating: float | None = knob(
+        None,
+        "The lowest rating of an item that a user liked: others count as had alone; by default the middle of the "
+        "range, where most ratings reach it, else all count.",
+    )
+    rating_weights: bool = knob(False, "Interactions weigh as their ratings in training, and in what is popular.")
+    repeats: bool = knob(False, "Items that a user has had may be recommended again.")
     item_features: str = knob("", "A csv, tsv or parquet file with `item_id` and features of items.")
     user_features: str = knob("", "The same with `user_id`, of users.")
+    new_items: bool = knob(True, "two_tower and mf recommend items that have features and no interaction yet.")
     top_k: int = knob(10, "Items of an answer, and of the metrics.", minimum=1)
     protocol: Literal["", "leave_last_out", "random_75_25", "random_80_20", "by_time"] = knob(
         "",
         "How the recipe parts data without a test part; none for random_75_25, of ratings random_80_20.",
     )
 
-    inputs = {"user_id": Id(optional=True), "recent": Items()}
-    target = {"next": Items(), "user_id": Id(optional=True), "recent": Items()}  # `score` asks what was popular and new
+    inputs = {"user_id": Id(optional=True), "recent": Items(optional=True, default=())}
+    target = {  # `score` asks what was popular, new and liked
+        "next": Items(),
+        "ratings": Ratings(optional=True, default=()),
+        "user_id": Id(optional=True),
+        "recent": Items(optional=True, default=()),
+    }
     answer = {"items": Items(ranked_by="scores"), "scores": Scores(), "cold": Flag()}
     rows = UserRows
     headline = "ndcg"
@@ -82,6 +97,9 @@ class Recommender(Task):
         self.whole_ids_ = False  # whether item ids were integers
         self.mean_rating_ = 0.0
         self.rating_range_ = [0.0, 0.0]
+        self.least_rating_: float | None = None  # of what counts as liked; None for all
+        self.usual_rating_: float | None = None  # which weighs 1; None where all weigh the same
+        self.new_items_ = 0  # at the end of the catalogue, that nobody had yet
         self.padding = (Padding("history", ("history",), left=True, buckets=self.network in SESSION),)
         if self.network in PAIRS:
             self.network_rows = 8  # each with all items
@@ -94,6 +112,8 @@ class Recommender(Task):
             self.target = {"rating": Rating(aliases=("user_rating",))}
             self.answer = {"rating": Rating(), "cold": Flag()}
             self.headline = "r2"
+            if self.min_rating is not None or self.rating_weights:
+                raise KnobError('`min_rating` and `rating_weights` are for objective="ranking": ratings learn all.')
         if self.members > 1 and self.network not in SESSION:
             raise KnobError(f"`members` are for sasrec and gru4rec. Received: members={self.members}.")
         if self.network == "sasrec" and self.width % self.heads:
@@ -101,7 +121,6 @@ class Recommender(Task):
 
     def build(self, examples: Table) -> Stages:
         from dlkit.data.reading import PLAIN
-        from dlkit.tasks.recommendation.catalogue import catalogue_of
         from dlkit.tasks.recommendation.interactions import read_users
         from dlkit.tasks.recommendation.read_history import ReadHistory
         from dlkit.tasks.recommendation.stages import network_of, postprocess_of
@@ -113,25 +132,46 @@ class Recommender(Task):
             self.rating_range_ = [float(min(ratings)), float(max(ratings))]
             pairs = {name: examples.columns[name] for name in ("user_id", "item_id")}
             table = read_users(pairs, Recommender.target, PLAIN)
-        known = catalogue_of(table)
-        self.whole_ids_ = known.whole
+        known = self._catalogue(table)
+        self.whole_ids_, self.new_items_ = known.whole, known.new
         longest = max(len(taken) for taken in (*known.taken, *known.nameless))
         usual = 100 if self.network in SESSION else 50 if self.objective == "ratings" else 1000
         self.length_ = min(self.max_items or usual, longest)
         self.pieces_ = -(-longest // self.length_)
         total = sum(map(len, known.taken))
         rated = self.objective == "ratings"
-        reader = ReadHistory(known.users, known.items, self.length_, known=total, takers=rated, name="reader")
+        passed = sum(map(len, known.passed))
+        size = known.users, known.items, self.length_, total
+        reader = ReadHistory(*size, takers=rated, passed=passed, candidates=True, name="reader")
         reader.build()
         reader.remember(map(len, known.taken), np.concatenate([*known.taken, np.zeros(0, np.int32)]))
+        if passed:
+            reader.remember_passed(known.passed)
         network, decode = network_of(self, known)
         inputs = {name: keras.Input((None,) * len(column.shape), dtype="string", name=name)
                   for name, column in self.inputs.items()}  # fmt: skip
         preprocess = keras.Model(inputs, reader(**inputs), name="preprocess")
         return Stages(preprocess, network, postprocess_of(self, known), decode)
 
+    def _catalogue(self, table: Table) -> Catalogue:
+        """What rows of users hold, by what their ratings count for."""
+        from dlkit.tasks.recommendation.catalogue import catalogue_of, ids_with_features
+        from dlkit.tasks.recommendation.liked import all_ratings, least_rating, mean_rating
+
+        ratings = all_ratings(table.columns.get("ratings", ()))
+        self.least_rating_ = least_rating(ratings, self.min_rating)
+        self.usual_rating_ = mean_rating(ratings, self.least_rating_) if self.rating_weights else None
+        further = ids_with_features(self.item_features, "item_id") if self.takes_new_items else ()
+        return catalogue_of(table, self.least_rating_, self.usual_rating_, further)
+
+    @property
+    def takes_new_items(self) -> bool:
+        """Whether items that nobody had yet are in the catalogue, by their features."""
+        ranks = self.objective == "ranking" and self.network in ("two_tower", "mf")
+        return bool(self.item_features) and self.new_items and ranks
+
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        from dlkit.tasks.recommendation.batches import windows_of
+        from dlkit.tasks.recommendation.batches import WEIGHT, liked_ones, windows_of
 
         read, reader = self.stages_.preprocess(features), self.stages_.preprocess.get_layer("reader")
         if self.objective == "ratings":
@@ -140,24 +180,38 @@ class Recommender(Task):
             others["takers"] = tf.where(read["takers"] == user, 0, read["takers"])
             tensors = {"user": read["user"], "item": read["item"], **others}
             return tensors, {"excess": target["rating"][:, tf.newaxis] - self.mean_rating_}
-        following = reader.numbers_of(target["next"])
-        windows, rows = windows_of(reader, read, following, self.pieces_)
-        if self.network in SESSION:
-            first = reader.newest(tf.reverse(following, [1]), 1)
-            aims = tf.pad(first, [[0, 0], [self.length_ - 1, 0]])
-        else:
-            aims = reader.newest(following, self.length_)
+        following, ratings = liked_ones(reader.numbers_of(target["next"]), target["ratings"], self.least_rating_)
+        had = reader.had(features["user_id"], features["recent"])
+        weights = None
+        if self.usual_rating_ is not None:
+            each = tf.where(tf.math.is_nan(ratings), 1.0, ratings / self.usual_rating_)
+            weights = tf.maximum(tf.cast(tf.round(each * WEIGHT), tf.int32), 1)
+        windows, rows, *weighed = windows_of(reader, had, following, self.pieces_, weights)
+
+        def aims_of(values: tf.Tensor | None) -> tf.Tensor:
+            """Of the items to find, or of what stands beside them."""
+            if self.network in SESSION:
+                reverse = None if values is None else tf.reverse(values, [1])
+                first = reader.newest(tf.reverse(following, [1]), 1, reverse)
+                return tf.pad(first, [[0, 0], [self.length_ - 1, 0]])
+            found = reader.newest(following, self.length_, values)
+            return tf.reverse(found, [1]) if self.negatives else found
+
+        aims = aims_of(None)
         tensors = {name: tf.gather(read[name], rows) for name in ("user", "history")}
         if self.negatives:
-            aims = tf.reverse(aims, [1])
             tensors["positives"] = tf.gather(aims[:, : self.positives], rows)
-            draws = np.random.RandomState(self.seed).randint(1, len(reader.items) + 1, self.negatives)
+            count = len(reader.items) - self.new_items_
+            draws = np.random.RandomState(self.seed).randint(1, count + 1, self.negatives)
             tensors["negatives"] = tf.tile(tf.constant(draws, tf.int32)[tf.newaxis], [tf.size(rows), 1])
         network = {name: tensors[name] for name in self.stages_.network.input}
         told = {ROW: rows}
         if self.network in SESSION:
             told[LENGTH] = tf.reduce_sum(tf.cast(windows > 0, tf.int32), 1)
-        return {**network, **told}, {"logits": tf.stack([tf.gather(aims, rows), windows], 1)}
+        planes = [tf.gather(aims, rows), windows]
+        if weights is not None:
+            planes += [tf.gather(aims_of(weights), rows), *weighed]
+        return {**network, **told}, {"logits": tf.stack(planes, 1)}
 
     @property
     def positives(self) -> int:
@@ -170,8 +224,10 @@ class Recommender(Task):
         if self.objective == "ratings":
             return tensors, target
         items = target["logits"][:, 1]  # all of each row: those so far, and those that followed
+        weights = target["logits"][:, 3] if self.rating_weights else None
         if tensors["history"].shape[1] is None:  # shapes may vary
             items = trim({"history": items}, self.padding)["history"]
+            weights = None if weights is None else weights[:, -tf.shape(items)[1] :]
         if self.network in SESSION:
             history, aims = shifted(items)
         elif self.network == "ease":
@@ -180,10 +236,11 @@ class Recommender(Task):
             history, aims = hidden_part(items, self.hide, self.seed, step)
         made = {**tensors, "history": history}
         if self.negatives:
-            count = len(self.stages_.preprocess.get_layer("reader").items)
-            made["positives"] = aims = some_of(aims, self.positives, self.seed, step)
+            count = len(self.stages_.preprocess.get_layer("reader").items) - self.new_items_
+            aims, weights = some_of(aims, weights, self.positives, self.seed, step)
+            made["positives"] = aims
             made["negatives"] = negatives_for(aims, self.negatives, count, self.seed, step)
-        return made, {"logits": aims[:, tf.newaxis]}
+        return made, {"logits": aims[:, tf.newaxis] if weights is None else tf.stack([aims, aims, weights], 1)}
 
     def loss(self) -> Any:
         from dlkit.tasks.recommendation.networks import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
@@ -192,21 +249,28 @@ class Recommender(Task):
             return {"excess": "mse"}
         if self.network in SESSION:
             usual = self.length_ * self.members
-            return {"logits": NextItemCrossEntropy(self.members, usual_length=usual)}
+            return {"logits": NextItemCrossEntropy(self.members, self.rating_weights, usual_length=usual)}
         if self.negatives:
-            return {"logits": SampledItemCrossEntropy(self.positives)}
-        return {"logits": ItemCrossEntropy()}
+            return {"logits": SampledItemCrossEntropy(self.positives, self.rating_weights)}
+        return {"logits": ItemCrossEntropy(self.rating_weights)}
 
     def metrics(self) -> Any:
         return None
 
     def signatures(self) -> list[Signature]:
+        from dlkit.tasks.recommendation.similar_items import similar_signature
         from dlkit.tasks.recommendation.stages import recommend_signature
 
-        return [recommend_signature(self)]
+        return [recommend_signature(self), similar_signature(self)]
 
     def recommend(
-        self, user_id: Any = "", recent: Iterable[Any] = (), *, k: int | None = None, exclude: Iterable[Any] = ()
+        self,
+        user_id: Any = "",
+        recent: Iterable[Any] | None = None,
+        *,
+        k: int | None = None,
+        exclude: Iterable[Any] | None = None,
+        candidates: Iterable[Any] | None = None,
     ) -> dict[str, Any]:
         """The best items for one request, as the signature `recommend` gives them.
 
@@ -215,13 +279,37 @@ class Recommender(Task):
             recent: ids of items that the user has had, the oldest first, beside those known from training.
             k: how many; None for `top_k`.
             exclude: ids of items that are not wanted, whether seen or not.
+            candidates: ids of the items to choose from; without any, all.
 
         Returns:
             `items`, the best first, with `scores`; and `cold`, whether nothing was known and they are the popular ones.
+
+        Raises:
+            DataError: the request cannot be answered; says why.
         """
         from dlkit.tasks.recommendation.stages import recommend
 
-        return recommend(self, user_id, recent, k, exclude)
+        lists = {"recent": recent, "exclude": exclude, "candidates": candidates}
+        given = {name: value if value is None else list(value) for name, value in lists.items()}
+        return recommend(self, k, {"user_id": user_id, **given})
+
+    def similar(self, item: Any, *, k: int | None = None) -> dict[str, Any]:
+        """The items most like one, as the signature `similar` gives them.
+
+        Args:
+            item: its id.
+            k: how many; None for `top_k`.
+
+        Returns:
+            `items`, the best first, with `scores`, cosines of what was learned of them, or the weights of `ease`; and
+            `cold`, whether the item is not known and there are none.
+
+        Raises:
+            DataError: the request cannot be answered; says why.
+        """
+        from dlkit.tasks.recommendation.similar_items import similar
+
+        return similar(self, item, k)
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         return self.listed(answer) if "items" in answer else answer
@@ -230,22 +318,34 @@ class Recommender(Task):
         """An answer without padding, with item ids as they were given in training."""
         items = [item for item in answer["items"] if item]
         kept = {name: value[: len(items)] if isinstance(value, list) else value for name, value in answer.items()}
-        return {**kept, "items": [int(item) for item in items] if self.whole_ids_ else items}
+        return {**kept, "items": [*map(_whole, items)] if self.whole_ids_ else items}
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        from dlkit.tasks.recommendation.liked import liked
         from dlkit.tasks.recommendation.metrics import score_items, score_ratings
 
         if self.objective == "ratings":
             return score_ratings(targets["rating"], answers["rating"], self.mean_rating_)
         reader = self.stages_.preprocess.get_layer("reader")
-        wanted = [{item for item in held if item} for held in targets["next"]]
+        rated = (
+            liked(np.asarray(ratings or [np.nan] * len(held)), self.least_rating_)
+            for held, ratings in zip(targets["next"], targets["ratings"], strict=True)
+        )
+        wanted = [{*itertools.compress(held, keep)} - {b""} for held, keep in zip(targets["next"], rated, strict=True)]
         lists = {"": [[item for item in row if item] for row in answers["items"]]}
-        lists["baseline_"] = reader.popular(targets["user_id"], targets["recent"], self.top_k)
+        had = reader.had_before(targets["user_id"], targets["recent"])
+        lists["baseline_"] = reader.popular([set()] * len(had) if self.repeats else had, self.top_k)
         metrics = score_items(wanted, lists, self.top_k, len(reader.items))
-        return {**metrics, "cold": int(sum(map(bool, answers["cold"])))}
+        repeated = sum(len(held & before) for held, before in zip(wanted, had, strict=True))
+        return {**metrics, "cold": int(sum(map(bool, answers["cold"]))), "repeated": repeated}
 
     @staticmethod
     def samples() -> dict[str, Any]:
         from dlkit.tasks.recommendation.sample import tastes
 
         return tastes()
+
+
+def _whole(item: str) -> Any:
+    """An id of digits as the integer that it is; of a file of features there may be others."""
+    return int(item) if item.removeprefix("-").isdecimal() and str(int(item)) == item else item

@@ -7,7 +7,7 @@ from dlkit.columns import Id, Stamp
 from dlkit.data import in_parts
 from dlkit.data.read import read
 from dlkit.errors import DataError, KnobError
-from dlkit.tasks.recommendation.catalogue import catalogue_of, read_features
+from dlkit.tasks.recommendation.catalogue import catalogue_of, look_at_features, read_features
 from dlkit.tasks.recommendation.columns import Items, Rating
 from dlkit.tasks.recommendation.interactions import read_interactions
 from dlkit.tasks.recommendation.protocols import part
@@ -37,10 +37,7 @@ def test_a_table_gives_rows_of_users_by_time():
     assert users(table) == ORDERED
     assert list(table.columns["recent"]) == [[], []]
     assert "user 'b'" in table.where(0)
-    assert table.remarks == [
-        "1 of 6 interactions repeat a pair of user and item: the last counts",
-        "ratings from 2 to 5 do not count: an item rated low is one that the user had",
-    ]
+    assert table.remarks == ["1 of 6 interactions repeat a pair of user and item: the last counts"]
 
 
 def test_without_stamps_the_order_of_the_table_counts():
@@ -97,7 +94,7 @@ def test_rows_of_users_stay_as_they_are():
         ("user_id;item_id\na;1\n", "semicolon"),
         ("user_id,thing\na,1\n", "no column 'item_id'"),
         ("user_id,item_id,timestamp\na,1,soon\n", "line 2.*expected a time"),
-        ("user_id,item_id,rating\na,1,nan\n", "rating is empty"),
+        ("user_id,item_id,timestamp\na,1,inf\n", "line 2: the timestamp is no finite number"),
         ("user_id,item_id\n", "no rows"),
         ("", "empty"),
     ],
@@ -215,16 +212,17 @@ def test_rows_with_empty_cells_are_left_out_and_named(tmp_path):
     rows = "user_id,item_id,rating,timestamp\na,1,5,10\n,2,4,11\na,,4,12\nb,3,NA,13\nb,4,3,\nb,5,2,15\n"
     path = write(tmp_path, "a.csv", rows)
     table = read(path, ROWS)
-    assert users(table) == [("a", ["1"]), ("b", ["5"])]
-    remark, _ = table.remarks
-    assert remark.startswith(f"4 of 6 rows left out: {path}, line 3: the user_id is empty; {path}, line 4: the item_id")
-    assert "line 5: the rating is empty" in remark
+    assert users(table) == [("a", ["1"]), ("b", ["3", "5"])]
+    remark, unrated = table.remarks
+    assert remark.startswith(f"3 of 6 rows left out: {path}, line 3: the user_id is empty; {path}, line 4: the item_id")
+    assert unrated == f"1 of 6 ratings are no numbers, and count as none: {path}, line 5"
+    (remark,) = read_interactions(path, rated=True).remarks
+    assert remark.startswith("4 of 6 rows left out") and "line 5: the rating is empty" in remark
     with pytest.raises(DataError, match="line 3: the user_id is empty"):
         read(path, ROWS, strict=True)
-    made = read_interactions(
-        {"user_id": ["a", None, "b"], "item_id": [1, 2, 3], "rating": np.array([1.0, 2.0, np.nan])}
-    )
-    assert made.users == ["a"]
+    given = {"user_id": ["a", None, "b"], "item_id": [1, 2, 3], "rating": np.array([1.0, 2.0, np.nan])}
+    assert read_interactions(given, rated=True).users == ["a"]
+    assert read_interactions(given).users == ["a", "b"]
 
 
 def test_features_of_no_item_are_refused_and_missing_numbers_are_none(tmp_path):
@@ -247,3 +245,82 @@ def test_lists_of_ids_in_cells():
     assert Items().raw("{3f-25}|(1)") == [b"{3f-25}", b"(1)"]
     with pytest.raises(DataError, match="list"):
         Items().raw("['7', ['8']]")
+
+
+def tied():
+    """Each user had five of twelve items at one time, and two before."""
+    rows = [
+        (f"u{user}", f"i{(user + place) % 12}", 9 if place > 1 else place) for user in range(30) for place in range(7)
+    ]
+    rows += [("u0", "i3", 9)]  # again, and rated another way
+    ratings = [1 + number % 5 for number in range(len(rows))]
+    return [dict(zip(("user_id", "item_id", "timestamp", "rating"), (*row, rating), strict=True))
+            for row, rating in zip(rows, ratings, strict=True)]  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", ["leave_last_out", "by_time"])
+def test_ties_in_time_are_broken_alike_in_a_shuffled_file(protocol):
+    source = tied()
+    shuffled = [source[row] for row in np.random.default_rng(0).permutation(len(source))]
+    as_texts = [{name: str(value) for name, value in row.items()} for row in shuffled]
+
+    def parts(data):
+        made = part(data, protocol)
+        return [sorted(zip(*map(list, held.values()), strict=True)) for held in made]
+
+    assert parts(source) == parts(shuffled) == parts(as_texts)
+    for data in (shuffled, as_texts):
+        assert users(read(data, ROWS)) == users(read(source, ROWS))
+
+
+def test_ties_in_time_are_not_in_the_order_of_ids():
+    """Else a network would learn from it which item comes next."""
+    histories = [items[2:] for _, items in users(read(tied(), ROWS))]
+    numbers = np.array([[int(item[1:]) for item in items] for items in histories])
+    assert 0.3 < np.mean(np.diff(numbers) > 0) < 0.7
+    assert len({tuple(np.argsort(row)) for row in numbers.tolist()}) > 15  # nor in one order for all users
+
+
+def test_of_one_pair_at_one_time_the_higher_rating_is_the_last():
+    rows = {"user_id": ["a"] * 3, "item_id": ["x"] * 3, "timestamp": [1, 1, 1], "rating": [2, 5, 3]}
+    assert read_interactions(rows).rating.tolist() == [5]
+    assert read_interactions({name: values[::-1] for name, values in rows.items()}).rating.tolist() == [5]
+
+
+def test_a_rating_that_is_none_leaves_no_row_out_where_it_does_not_count(tmp_path):
+    for cell in ("", "NA", "good", "1e999"):
+        path = write(tmp_path, "a.csv", f"user_id,item_id,rating\na,1,5\na,2,{cell}\nb,3,2\n")
+        table = read(path, ROWS, strict=True)
+        assert users(table) == [("a", ["1", "2"]), ("b", ["3"])]
+        assert table.remarks == [f"1 of 3 ratings are no numbers, and count as none: {path}, line 3"]
+    rows = {"user_id": ["a", "b"], "item_id": [1, 2], "rating": ["PG", "R"]}
+    assert read_interactions(rows).rating is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers", "said"),
+    [
+        (["1", "2", "unknown", "4"], True, "1 of 4 cells are no numbers and count as empty: 'unknown'"),
+        (["1", "2", "", "x", "y"], False, ""),
+        (["1", "2", "3", "4", "5", "?!", "x"], False, "2 of 7 cells are no numbers and make words of the column"),
+        ([str(n) for n in range(18)] + ["a", "b"], True, "2 of 20 cells are no numbers and count as empty: 'a', 'b'"),
+        (["1|2", "1", "2", "2"], False, ""),  # lists of codes
+        (["a", "b", "a", "7"], False, ""),
+    ],
+)
+def test_one_bad_cell_does_not_make_words_of_numbers(cells, numbers, said, tmp_path):
+    rows = "".join(f"{row},{cell}\n" for row, cell in enumerate(cells))
+    path = write(tmp_path, "f.csv", f"item_id,year\n{rows}")
+    _, remarks = look_at_features(path, "item_id")
+    assert len(remarks) == bool(said)
+    assert all(said in remark for remark in remarks)
+    ids = [str(row) for row in range(len(cells))]
+    if cells == ["1", "2", "", "x", "y"]:  # no word stands twice
+        with pytest.raises(DataError, match="no column of numbers or of words"):
+            read_features(path, "item_id", ids)
+        return
+    if numbers:
+        found = read_features(path, "item_id", ids)[1:]
+        there = np.array([float(cell) if cell.isdigit() else np.nan for cell in cells])
+        expected = np.nan_to_num((there - np.nanmean(there)) / np.nanstd(there))
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)

@@ -93,7 +93,9 @@ def test_a_reader_comes_back_from_a_file(reader, tmp_path):
 
 
 def test_the_popular_are_those_that_are_new(reader):
-    assert reader.popular([b"u", b"w"], [[b"c", b""], [b""]], 3) == [[b"d", b"e", b"f"], [b"a", b"b", b"c"]]
+    had = reader.had_before([b"u", b"w"], [[b"c", b""], [b""]])
+    assert had == [{b"a", b"b", b"c", b""}, {b""}]
+    assert reader.popular(had, 3) == [[b"d", b"e", b"f"], [b"a", b"b", b"c"]]
 
 
 @pytest.fixture
@@ -242,7 +244,11 @@ def test_a_part_of_each_row_hides_and_the_rest_stays():
 
 
 def test_negatives_are_the_same_in_each_row_and_hold_each_row_s_own():
-    positives = item_batches.some_of(tf.constant([[0, 4, 0], [5, 6, 2]]), 4, 0, tf.constant(0)).numpy()
+    items = tf.constant([[0, 4, 0], [5, 6, 2]])
+    some, weights = item_batches.some_of(items, items * 10, 4, 0, tf.constant(0))
+    assert weights.numpy().tolist() == (some * 10).numpy().tolist()
+    assert item_batches.some_of(items, None, 4, 0, tf.constant(0))[1] is None
+    positives = some.numpy()
     assert sorted(positives[0]) == [0, 0, 0, 4] and positives[0, 0] == 4
     assert sorted(positives[1]) == [0, 2, 5, 6]
     negatives = item_batches.negatives_for(tf.constant(positives), 50, 6, 0, tf.constant(0)).numpy()
@@ -253,12 +259,14 @@ def test_negatives_are_the_same_in_each_row_and_hold_each_row_s_own():
 
 
 def test_histories_are_cut_in_windows_and_shifted(reader):
-    made = reader(tf.constant(["v"]), tf.constant([["a", "b"]]))
-    windows, rows = item_batches.windows_of(reader, made, tf.constant([[3, 0]]), 2)
+    had = reader.had(tf.constant(["v"]), tf.constant([["a", "b"]]))
+    windows, rows = item_batches.windows_of(reader, had, tf.constant([[3, 0]]), 2)
     assert windows.numpy().tolist() == [[4, 5, 6], [1, 2, 3]]
     assert rows.numpy().tolist() == [0, 0]
-    windows, _ = item_batches.windows_of(reader, made, tf.constant([[5, 0]]), 2)  # again: only at its last place
-    assert windows.numpy().tolist() == [[0, 4, 6], [1, 2, 5]]
+    again = tf.constant([[5, 0]])
+    windows, _, weights = item_batches.windows_of(reader, had, again, 2, tf.constant([[7, 9]]))
+    assert windows.numpy().tolist() == [[0, 4, 6], [1, 2, 5]]  # only at its last place
+    assert weights.numpy().tolist() == [[0, 1000, 1000], [1000, 1000, 7]]
     before, after = item_batches.shifted(tf.constant([[0, 4, 5, 6]]))
     assert (before.numpy().tolist(), after.numpy().tolist()) == ([[0, 0, 4, 5]], [[0, 0, 5, 6]])
     wide = tf.constant([[0] * 20 + [1], [0] * 19 + [1, 2]])

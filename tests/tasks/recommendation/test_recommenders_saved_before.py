@@ -1,0 +1,45 @@
+"""Recommenders that were saved before ratings, repeats, candidates and new items counted answer as they did."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from independent import assert_close
+
+import dlkit
+from dlkit.errors import DataError
+
+SAVED = Path(__file__).parent / "recommenders_saved_before.tar.xz"
+ASKED = {"user_id", "recent", "exclude", "k"}
+INTERACTIONS = {  # that they were trained on
+    "user_id": [f"u{u}" for u in range(12) for _ in range(5)],
+    "item_id": [(2 * (7 * u + 3 * p) + u % 2) % 16 for u in range(12) for p in range(5)],
+    "rating": [float(1 + (u * 7 + p * 3) % 5) for u in range(12) for p in range(5)],
+    "timestamp": [100 * u + p for u in range(12) for p in range(5)],
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    with tarfile.open(SAVED) as archive:
+        archive.extractall(folder, filter="data")
+    return folder, json.loads((folder / "answers.json").read_text())
+
+
+@pytest.mark.parametrize("name", ("two_tower", "ease", "sasrec", "mf-ratings"))
+def test_their_answers(name, saved, tmp_path):
+    folder, answers = saved
+    then = answers[name]
+    dlkit.load(folder / name).save(tmp_path / "again")
+    for place in (folder / name, tmp_path / "again"):
+        model = dlkit.load(place)
+        assert_close(model.predict(then["inputs"]), then["answers"], rtol=1e-5, atol=0)
+        found = [model.recommend(user, recent, **options) for user, recent, options in then["requests"]]
+        assert_close(found, then["recommended"], rtol=1e-5, atol=0)
+        metrics = model.evaluate(INTERACTIONS)
+        assert_close({key: metrics[key] for key in then["metrics"]}, then["metrics"], rtol=1e-5, atol=1e-7)
+    assert set(model.served()["recommend"].inputs) == ASKED  # a request that was enough is enough
+    with pytest.raises(DataError, match="saved before requests could name `candidates`"):
+        model.recommend("u1", candidates=[1])
