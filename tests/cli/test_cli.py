@@ -1,5 +1,6 @@
 """The command line does what the README shows, and says what it cannot do in one line."""
 
+import argparse
 import importlib.util
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 
 import dlkit
 from dlkit.cli import main as cli
+from dlkit.cli.flags import add_knobs, knob_table
 from dlkit.cli.show import show_answer, show_metrics
 from dlkit.tasks import find_task, task_names
 from dlkit.training.checkpoint_files import CheckpointFiles
@@ -373,3 +375,12 @@ def test_strict_makes_errors_of_bad_records(refused, not_trained, sentiment_mode
     ):
         assert "negative/2.txt, line 1" in line
         assert "--strict" in line
+
+
+def test_a_flag_that_takes_a_number_or_is_left_out():
+    parser = argparse.ArgumentParser()
+    add_knobs(parser, find_task("recommendation"))
+    assert parser.parse_args(["--min-rating", "4"]).min_rating == 4.0
+    assert not hasattr(parser.parse_args([]), "min_rating")
+    assert "None" not in parser.format_help()
+    assert "| `min_rating` |  |" in knob_table(find_task("recommendation"))

@@ -55,6 +55,19 @@ def liked_ones(following: tf.Tensor, ratings: tf.Tensor, least: float | None) ->
     return following if least is None else tf.where(ratings < least, 0, following), ratings
 
 
+def weights_of(ratings: tf.Tensor, usual: float) -> tf.Tensor:
+    """What interactions weigh, in thousandths: int32 of ratings in proportion to the usual one; NaN weighs as that."""
+    each = tf.where(tf.math.is_nan(ratings), 1.0, ratings / usual)
+    return tf.maximum(tf.cast(tf.round(each * WEIGHT), tf.int32), 1)
+
+
+def first_of(reader: ReadHistory, following: tf.Tensor, values: tf.Tensor | None = None) -> tf.Tensor:
+    """The first item of each row, or what the values are there, in the newest place of a history: (rows, length)."""
+    values = None if values is None else tf.reverse(values, [1])
+    first = reader.newest(tf.reverse(following, [1]), 1, values)
+    return tf.pad(first, [[0, 0], [reader.length - 1, 0]])
+
+
 def shifted(items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """A history without its newest item, and what follows each of its places; both (batch, steps)."""
     before = tf.pad(items[:, :-1], [[0, 0], [1, 0]])

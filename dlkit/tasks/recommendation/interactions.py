@@ -159,6 +159,9 @@ def read_interactions(
     if not users:
         bad = f" The first bad one: {reasons[0]}" if reasons else ""
         raise DataError(f"{shown or source} has no rows. Expected at least one interaction.{bad}")
+    for name, arrays in parts.items():
+        if 0 < len(arrays) < len(parts["user_id"]):
+            raise DataError(f"{source}: not every file has a column {name!r}. Expected it in all of them, or in none.")
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
     user, user_ids = _distinct(joined["user_id"], list(users))
     item, item_ids = _distinct(joined["item_id"], list(items))

@@ -171,7 +171,7 @@ class Recommender(Task):
         return bool(self.item_features) and self.new_items and ranks
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        from dlkit.tasks.recommendation.batches import WEIGHT, liked_ones, windows_of
+        from dlkit.tasks.recommendation.batches import first_of, liked_ones, weights_of, windows_of
 
         read, reader = self.stages_.preprocess(features), self.stages_.preprocess.get_layer("reader")
         if self.objective == "ratings":
@@ -182,18 +182,13 @@ class Recommender(Task):
             return tensors, {"excess": target["rating"][:, tf.newaxis] - self.mean_rating_}
         following, ratings = liked_ones(reader.numbers_of(target["next"]), target["ratings"], self.least_rating_)
         had = reader.had(features["user_id"], features["recent"])
-        weights = None
-        if self.usual_rating_ is not None:
-            each = tf.where(tf.math.is_nan(ratings), 1.0, ratings / self.usual_rating_)
-            weights = tf.maximum(tf.cast(tf.round(each * WEIGHT), tf.int32), 1)
+        weights = None if self.usual_rating_ is None else weights_of(ratings, self.usual_rating_)
         windows, rows, *weighed = windows_of(reader, had, following, self.pieces_, weights)
 
         def aims_of(values: tf.Tensor | None) -> tf.Tensor:
-            """Of the items to find, or of what stands beside them."""
+            """The items to find, or what the values are there."""
             if self.network in SESSION:
-                reverse = None if values is None else tf.reverse(values, [1])
-                first = reader.newest(tf.reverse(following, [1]), 1, reverse)
-                return tf.pad(first, [[0, 0], [self.length_ - 1, 0]])
+                return first_of(reader, following, values)
             found = reader.newest(following, self.length_, values)
             return tf.reverse(found, [1]) if self.negatives else found
 

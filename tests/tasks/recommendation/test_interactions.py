@@ -324,3 +324,12 @@ def test_one_bad_cell_does_not_make_words_of_numbers(cells, numbers, said, tmp_p
         there = np.array([float(cell) if cell.isdigit() else np.nan for cell in cells])
         expected = np.nan_to_num((there - np.nanmean(there)) / np.nanstd(there))
         np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
+
+
+def test_a_column_of_some_files_alone_is_refused(tmp_path):
+    files = [
+        write(tmp_path, "a.csv", "user_id,item_id,rating\na,1,5\n"),
+        write(tmp_path, "b.csv", "user_id,item_id\na,2\n"),
+    ]
+    with pytest.raises(DataError, match="not every file has a column 'rating'"):
+        read_interactions(files)
