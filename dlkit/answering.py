@@ -14,6 +14,7 @@ from dlkit.columns import Column, batch_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import tf
+from dlkit.rows import ERROR
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -43,7 +44,11 @@ class Answering:
         for start in range(0, len(table), BATCH):
             stop = min(start + BATCH, len(table))
             rows = [table.raw(index, self.inputs) for index in range(start, stop)]
-            for name, values in self._batch(rows, table, start).items():
+            answers = self._batch(rows, table, start)
+            for offset, reason in enumerate(answers.get(ERROR, ())):
+                if reason:
+                    raise DataError(f"{table.where(start + offset)}: {reason.decode()}")
+            for name, values in answers.items():
                 collected[name].extend(values)
         return collected
 

@@ -23,7 +23,7 @@ from dlkit.data.bytes import decode, text_of
 from dlkit.data.label_cells import items_of, refuse_lists, split_cells
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
-from dlkit.vision.png import encode_image
+from dlkit.vision.png import as_read, encode_image, encode_pil
 
 
 @dataclass(frozen=True)
@@ -169,23 +169,24 @@ class EncodedFile(Column):
 
 
 class Image(EncodedFile):
-    """An image as encoded bytes: JPEG, PNG, BMP or GIF.
+    """An image as encoded bytes: JPEG, PNG, BMP, GIF or WebP.
 
     Accepts a path, encoded bytes, a PIL image, or an array: (height, width), (height, width, 1, 3 or 4), of uint8 in
-    [0, 255], uint16 in [0, 65535] or float in [0, 1]. Arrays become PNG, which loses nothing of 8-bit values.
+    [0, 255], uint16 in [0, 65535] or float in [0, 1]. Arrays become PNG, which loses nothing of 8 and 16 bits; so do
+    files of other formats that Pillow opens (TIFF, AVIF, animated WebP, ...), with their EXIF orientation.
     """
 
-    suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+    suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif")
     feature = "Image"
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, (str, os.PathLike)):
-            return file_bytes(value, "image")
+            return as_read(file_bytes(value, "image"))
         if isinstance(value, (bytes, bytearray)):
-            return bytes(value)
-        if is_pil(value) and value.mode not in ("1", "L", "I;16", "RGB", "RGBA"):  # a palette's indices are no colours
-            value = value.convert("RGB")
-        if hasattr(value, "__array__") or is_pil(value):
+            return as_read(bytes(value))
+        if is_pil(value):
+            return encode_pil(value)
+        if hasattr(value, "__array__"):
             return encode_image(np.asarray(value))
         raise DataError(
             f"expected an image: a path, encoded bytes, a PIL image or an array. Received: {describe(value)}."
@@ -377,6 +378,10 @@ def _composed(value: Any) -> Any:
         return unicodedata.normalize("NFC", value.decode()).encode() if isinstance(value, bytes) else value
     except UnicodeDecodeError:
         return value
+
+
+class Reason(Text):
+    """Why a row could not be read, and has no answer; empty for one that has."""
 
 
 class Truncated(Flag):

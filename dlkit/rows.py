@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from dlkit.columns import Image, Label, Labels, Text
@@ -22,6 +23,11 @@ ROW, LENGTH = "_row", "_length"
 """Tensors beside the network's that `Task.encode` may give, each (encoded rows,) int32, and that are no part of what is
 stored: the raw row that each is of, counted from the first that it was given, and by what length it is to be bucketed.
 """
+ERROR = "error"
+"""The answer that says why a row could not be read, "" for one that was. `Task.encode` may give it among its tensors,
+(raw rows,) string: such rows are left out of training. In Python their answers are a DataError.
+"""
+ALL = "*"  # in a map of labels: all others that the model does not know
 TEST = 0.2  # the share to test on, of ordinary rows
 
 
@@ -87,6 +93,39 @@ class Rows:
             return self, None
         rest, held_out = self._parted(share)
         return self.of(rest), self.of(held_out) if len(held_out) else None
+
+    def relabelled(self, names: Mapping[str, str]) -> Self:
+        """The rows with other labels, for data that call things otherwise than those of training.
+
+        Args:
+            names: old name to new. The name "*" stands for all that the model does not know and that have no other.
+
+        Raises:
+            DataError: the rows have no labels, or none of a name.
+        """
+        kinds = {name: column for name, column in self.task.target.items() if isinstance(column, (Label, Labels))}
+        if not kinds:
+            raise DataError(f"{self.table.source}: a map of labels needs labels. This task has none.")
+        known = set(getattr(self.task, "labels_", ()))
+        seen: set[str] = set()
+
+        def renamed(label: bytes) -> str:
+            old = label.decode()
+            seen.add(old)
+            return names.get(old, old if old in known else names.get(ALL, old))
+
+        columns = dict(self.table.columns)
+        for name, column in kinds.items():
+            raw = self.table.raw_column(name, column)
+            columns[name] = [[*map(renamed, row)] if isinstance(row, list) else renamed(row) for row in raw]
+        classes = tuple(dict.fromkeys(renamed(name.encode()) for name in self.table.classes))
+        missing = [name for name in names if name not in (*seen, ALL)]
+        if missing:
+            raise DataError(
+                f"{self.table.source}: the map of labels names {missing[0]!r}, which no row has. They have "
+                f"{', '.join(sorted(seen)[:20])}."
+            )
+        return self.of(replace(self.table, columns=columns, classes=classes))
 
     def encoded(self) -> Table:
         """The rows to encode."""

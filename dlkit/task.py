@@ -20,7 +20,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DlkitError
 from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
-from dlkit.rows import Rows
+from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Task:
     padding = cast("Sequence[Padding]", ())
     frozen = cast("str | None", None)  # the first layers of the network not to train; None for those of `freeze`
     network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
+    looks = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
     answer_writer = write_json_lines  # (task, answers with their files, folder, output)
 
@@ -365,11 +366,10 @@ class Task:
     @final
     def present_all(self, answers: dict[str, list]) -> list[dict[str, Any]]:
         """Served answers by column as one for each row, as `predict` gives them."""
+        shown = {name: column for name, column in self.answer.items() if name != ERROR}  # there are none with an error
         return [
-            self.present(
-                {name: column.show(value) for (name, column), value in zip(self.answer.items(), row, strict=True)}
-            )
-            for row in zip(*(answers[name] for name in self.answer), strict=True)
+            self.present({name: column.show(value) for (name, column), value in zip(shown.items(), row, strict=True)})
+            for row in zip(*(answers[name] for name in shown), strict=True)
         ]
 
     @final
@@ -379,11 +379,18 @@ class Task:
         *,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
+        label_map: Mapping[str, str] | None = None,
         **options: Unpack[Options],
     ) -> dict[str, Any]:
-        """Scores the served answers on labelled data; sources and options as in `fit`."""
+        """Scores the served answers on labelled data; sources and options as in `fit`.
+
+        `label_map` renames the labels of data from elsewhere, `{"car": "vehicle"}`; the name "*" stands for all others
+        that the model does not know.
+        """
         self._check_fitted()
         rows = self.read(data, columns=columns, data_dir=data_dir, **options)
+        if label_map:
+            rows = rows.relabelled(label_map)
         for remark in rows.look_at_evaluated():
             print(f"{rows.table.source}: {remark}", file=sys.stderr)
         return self.measured(rows.of(rows.evaluated()))

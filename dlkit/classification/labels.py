@@ -56,7 +56,8 @@ def check_labels(table: Table, column: Column, known: list[str], name: str = "la
         for label in labels:
             if nfc(label) not in spelled:
                 raise DataError(
-                    f"{table.where(row)}: the label {label!r} was never seen in training. {nearest(label, known)}"
+                    f"{table.where(row)}: the label {label!r} was never seen in training. {nearest(label, known)} "
+                    f"Where it is another name of one, `evaluate` takes a map: --label-map {label}={known[0]}."
                 )
 
 

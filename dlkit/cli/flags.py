@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,14 +156,19 @@ def add_read_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--strict", action="store_true", help="a bad record is an error, and not left out")
 
 
+def pairs_of(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, str]]:
+    """What a flag that may come several times joins by =. Raises DlkitError, which names its form."""
+    pairs = [text.partition("=") for text in texts]
+    for name, equals, other in pairs:
+        if not (name and equals and other):
+            raise DlkitError(f"{flag} must be {form}. Received: {name}{equals}{other}.")
+    return [(name, other) for name, _, other in pairs]
+
+
 def read_options(given: argparse.Namespace) -> dict[str, Any]:
     """The options among parsed flags, as `Task.fit` takes them. Raises DlkitError."""
-    pairs = [text.partition("=") for text in given.column]
-    for name, equals, theirs in pairs:
-        if not (name and equals and theirs):
-            raise DlkitError(f"--column must be NAME=THEIRS, as in text=review. Received: {name}{equals}{theirs}.")
     return {
-        "columns": {name: theirs for name, _, theirs in pairs},
+        "columns": dict(pairs_of(given.column, "--column", "NAME=THEIRS, as in text=review")),
         "header": [name.strip() for name in given.columns.split(",")] if given.columns else [],
         **{name: getattr(given, name) for name in ("data_dir", "delimiter", "quotes", "strict")},
     }

@@ -17,6 +17,7 @@ from dlkit.cli.flags import (
     add_run_options,
     chosen_knobs,
     flags_of,
+    pairs_of,
     read_options,
     refuse_unknown,
     run_options,
@@ -101,6 +102,13 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     evaluate = command("evaluate", "score the served answers on labelled data", _evaluate)
     evaluate.add_argument("model", help="the folder of a saved model")
     _add_source(evaluate, required=True)
+    evaluate.add_argument(
+        "--label-map",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="the model's name of a label of the data; *=NEW for all others that it does not know",
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     predict = command("predict", "answer raw inputs", _predict)
     predict.add_argument("model", help="the folder of a saved model")
@@ -249,7 +257,8 @@ def _evaluate(given: argparse.Namespace) -> None:
     import dlkit
     from dlkit.cli.show import show_metrics
 
-    metrics = dlkit.load(given.model).evaluate(given.data, **read_options(given))
+    names = dict(pairs_of(given.label_map, "--label-map", "OLD=NEW, as in car=vehicle"))
+    metrics = dlkit.load(given.model).evaluate(given.data, label_map=names, **read_options(given))
     if given.json:
         print(json.dumps(metrics, ensure_ascii=False))
     else:

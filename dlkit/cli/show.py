@@ -13,16 +13,19 @@ from dlkit.best_epoch import history_of, kept_epoch
 from dlkit.report import show_facts
 from dlkit.task import Task
 
-LARGEST_CONFUSION = 20
+LARGEST_CONFUSION, LARGEST_LIST = 20, 100  # classes
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
-    """Prints metrics: the numbers, then what they are compared with, then the confusion of few classes."""
+    """Prints metrics: the numbers, those by class, what they are compared with, then the confusion of few classes."""
     console = Console(highlight=False)
     numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
     width = max(map(len, numbers))
     for name, value in numbers.items():
         console.print(f"{name:{width}}  {value:.4f}" if isinstance(value, float) else f"{name:{width}}  {value}")
+    if 0 < len(metrics.get("per_class", {})) <= LARGEST_LIST:
+        console.print()
+        console.print(_compared(metrics["per_class"]))
     if "compared" in metrics:
         console.print()
         console.print(_compared(metrics["compared"]))

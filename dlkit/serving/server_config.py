@@ -11,7 +11,7 @@ from dlkit.errors import ExportError
 from dlkit.serving.verify import version_directory
 
 _INLINE = 200  # characters of a request body that still reads well on a command line
-IMAGE = "tensorflow/serving"
+IMAGE = "tensorflow/serving:2.20.0"  # pinned: what reads WebP in one release may not in another
 
 
 def write_models_config(

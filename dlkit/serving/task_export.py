@@ -12,6 +12,7 @@ import tensorflow as tf
 from dlkit.best_epoch import history_of, kept_epoch
 from dlkit.columns import Column, stack, tensor_specs
 from dlkit.knobs import summary
+from dlkit.rows import ERROR
 from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
 from dlkit.serving.goldens import Goldens
@@ -88,11 +89,14 @@ def _examples(raw: dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 def _tensors_signature(task: Servable) -> Signature:
-    made = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in task.stages_.preprocess.output.items()}
+    output = task.stages_.preprocess.output
+    made = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in output.items() if name != ERROR}
     run, preprocess = chain(*task.stages_.answering()[1:]), chain(task.stages_.preprocess)
 
     def answer(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        answers = run(tensors)
+        rows = tf.shape(next(iter(tensors.values())))[:1]
+        known = {ERROR: tf.fill(rows, "")} if ERROR in output else {}  # what is preprocessed could be read
+        answers = run({**tensors, **known})
         return {name: answers[name] for name in task.answer}
 
     def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -12,7 +12,7 @@ from dlkit.columns import Column, batch_of, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
-from dlkit.rows import LENGTH, ROW
+from dlkit.rows import ERROR, LENGTH, ROW
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
@@ -51,13 +51,24 @@ def encode_table(
             except UnreadableError as error:
                 skipped.append(str(error))
         for kept, (tensors, targets, *weights) in _encode_chunk(encode, columns, table, rows, skipped):
-            told, lengths = tensors.pop(ROW, None), tensors.pop(LENGTH, None)
+            told, lengths, errors = (tensors.pop(name, None) for name in (ROW, LENGTH, ERROR))
             origins = np.repeat(np.arange(len(kept)), windows_per_row) if told is None else told.numpy()
-            rows_of = [kept[origin] for origin in origins]
-            store.append((tensors, targets), rows_of, weights=weights[0] if weights else None, lengths=lengths)
+            rest = (tensors, targets), weights[0] if weights else None, lengths
+            if errors is not None and any(reasons := errors.numpy()):
+                skipped += [f"{table.where(kept[row])}: {why.decode()}" for row, why in enumerate(reasons) if why]
+                read = np.flatnonzero([not reasons[origin] for origin in origins])
+                origins, rest = origins[read], _taken(rest, read)
+            if len(origins):
+                encoded, weight, length = rest
+                store.append(encoded, [kept[origin] for origin in origins], weights=weight, lengths=length)
     if not store.rows:
         raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
     return store, skipped
+
+
+def _taken(nest: Any, rows: np.ndarray) -> Any:
+    """The rows of these numbers of all tensors of a nest."""
+    return tf.nest.map_structure(lambda value: None if value is None else tf.gather(value, rows), nest)
 
 
 def encoding_graph(task: Trainable) -> Callable[..., Any]:

@@ -32,6 +32,7 @@ from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, ordered_batches, steps_per_epoch
 from dlkit.training.prepare import check_batch, encode, look, parts, start
+from dlkit.training.show_score import ShowScore
 from dlkit.training.store import Store
 from dlkit.training.strategies import Place
 from dlkit.training.workers import agree, naming_lost_workers
@@ -142,6 +143,11 @@ def _run(
         *([gradual_unfreezing(frozen, task.unfreeze_every)] if frozen and task.unfreeze_every else []),
         *([stopping] if stopping else []),
         *([_tensorboard(run.tensorboard)] if run.tensorboard and chief else []),
+        *(
+            [ShowScore(task, validation, held_out, lambda: give_back(trainer, task.stages_.network))]
+            if run.verbose and chief and task.looks and validation is not None and held_out
+            else []
+        ),
         *run.callbacks,
         checkpoints,  # last: it saves what the others have decided
     ]

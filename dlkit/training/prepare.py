@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from dlkit.columns import batch_of
+from dlkit.columns import batch_of, tensor_specs
 from dlkit.data.reading import lines_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.lazy import tf
 from dlkit.report import Report
+from dlkit.rows import ERROR
 from dlkit.stages import chain
 from dlkit.training.encode import encode_table, encoding_graph
 from dlkit.training.store import Store
@@ -78,14 +79,17 @@ def start(task: Trainable, train: Rows) -> None:
 def _requests(task: Trainable, table: Table, count: int) -> list[dict[str, Any]]:
     """The inputs of the first rows that can be preprocessed, in the form of a REST request."""
     found: list[dict[str, Any]] = []
+    preprocess = tf.function(chain(task.stages_.preprocess), input_signature=[tensor_specs(task.inputs)])
     for index in range(len(table)):
         if len(found) == count:
             break
         try:
             raw = table.raw(index, task.inputs)
-            chain(task.stages_.preprocess)(batch_of([raw], task.inputs))
+            made = preprocess(batch_of([raw], task.inputs))
         except (DataError, tf.errors.InvalidArgumentError):
             continue  # encoding counts and names it
+        if ERROR in made and made[ERROR][0].numpy():
+            continue
         found.append({name: column.to_request(raw[name]) for name, column in task.inputs.items()})
     return found
 

@@ -59,6 +59,9 @@ class Trainable(Protocol):
     def headline(self) -> str: ...
 
     @property
+    def looks(self) -> tuple[str, ...]: ...
+
+    @property
     def frozen(self) -> str | None: ...
 
     @property

@@ -56,6 +56,12 @@ def find_coco(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
+def size_of(entry: Mapping[str, Any]) -> tuple[int, int]:
+    """The height and width that an entry of an image tells; 0 for what is no number above it."""
+    height, width = (entry.get(name) for name in ("height", "width"))
+    return tuple(side if isinstance(side, int) and side > 0 else 0 for side in (height, width))  # type: ignore[return-value]
+
+
 def load_coco(path: Path, source: str) -> Coco:
     """Reads a file of annotations.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import warnings
@@ -10,18 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column
+from dlkit.columns import Column, file_bytes
 from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError, UnreadableError
 from dlkit.lazy import tf
+from dlkit.vision.image_header import orientation_of
+from dlkit.vision.orientation import SWAPPED, TAG
 
-LOOKED_AT = 50
+LOOKED_AT, SAMPLED = 50, 500  # rows: at whose headers, and at whose pixels
+GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
+TURNED_ALONG = "were of the image as it is stored, and were turned along by its EXIF orientation"
+_PNG_HEAD = 26  # bytes up to the depth and colour type
+PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_SIDE = 224  # beyond that, networks for classification gain little and cost a lot
 
 
 def image_size(image: Any) -> tuple[int, int]:
-    """(height, width) of an image: of a file's header alone, without decoding it.
+    """(height, width) of an image as it is stored: of a file's header alone, without decoding it.
 
     Args:
         image: encoded bytes, a path, or an array or PIL image.
@@ -29,22 +36,67 @@ def image_size(image: Any) -> tuple[int, int]:
     Raises:
         UnreadableError: there is no such file, or it is no image.
     """
+    return _header(image)[0]
+
+
+def orientation_at(image: Any) -> int:
+    """The EXIF orientation of an image, 1 to 8. Raises UnreadableError, as `image_size` does."""
+    if isinstance(image, (str, os.PathLike)):
+        image = file_bytes(image, "image")
+    if isinstance(image, (bytes, bytearray)):
+        return orientation_of(bytes(image))
+    return image.getexif().get(TAG, 1) if hasattr(image, "getexif") else 1
+
+
+def seen_size(image: Any) -> tuple[int, int]:
+    """(height, width) of an image as it is to be seen. Raises UnreadableError, as `image_size` does."""
+    height, width = image_size(image)
+    return (width, height) if orientation_at(image) >= SWAPPED else (height, width)
+
+
+def turns_images(task: Any) -> bool:
+    """Whether a task turns images by their EXIF orientation: all but those that were saved before it was read."""
+    stages = getattr(task, "stages_", None)
+    return stages is None or bool(stages.preprocess.get_layer("decode_image").orient)
+
+
+def orientation_of_annotation(image: Any, size: tuple[int, int]) -> int:
+    """The EXIF orientation by which an annotation is to be turned to lie on an image as it is seen; 1 for none.
+
+    An annotation is of the image as it is stored where its own size says so, and not of the one that is seen.
+
+    Args:
+        image: as `image_size` takes it.
+        size: the height and width that the annotation has, or tells of its image.
+
+    Raises:
+        UnreadableError: as `image_size` does.
+    """
+    stored = image_size(image)
+    if tuple(size) != stored or stored[0] == stored[1]:
+        return 1
+    orientation = orientation_at(image)
+    return orientation if orientation >= SWAPPED else 1
+
+
+def _header(image: Any) -> tuple[tuple[int, int], str]:
+    """(height, width) of an image as it is stored, and its mode in Pillow's words. UnreadableError without one."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(image, np.ndarray):
-        return image.shape[0], image.shape[1]
+        return image.shape[:2], "RGB" if image.ndim == 3 and image.shape[2] > 2 else "L"  # type: ignore[return-value]
     if isinstance(image, (bytes, bytearray)):
         file: Any = io.BytesIO(image)
         named = f"{len(image)} bytes"
     elif isinstance(image, (str, os.PathLike)):
         file, named = Path(image), repr(str(image))
     else:
-        return image.height, image.width
+        return (image.height, image.width), image.mode
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decompressed
             with Image.open(file) as opened:
-                return opened.height, opened.width
+                return (opened.height, opened.width), opened.mode
     except UnidentifiedImageError as error:
         raise UnreadableError(f"cannot read the size of the image ({named}): not an image file.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -53,27 +105,27 @@ def image_size(image: Any) -> tuple[int, int]:
 
 
 def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = LARGEST_SIDE) -> tuple[int, int, int]:
-    """(height, width, channels) that suit a table's images.
+    """(height, width, channels) that suit a table's images, by their headers alone.
 
-    If those looked at are of one size, of at most `largest` pixels a side, it is that size; else a square with
-    their median shorter side, at most `largest`. One channel if all are grey.
+    If those looked at are of one size as they are seen, of at most `largest` pixels a side, it is that size; else a
+    square with their median shorter side, at most `largest`. One channel if all are grey.
 
     Raises:
-        DataError: none of the images can be decoded and is small enough.
+        DataError: none of the images has a header and is small enough.
     """
     sizes, coloured, broken = [], False, ""
     for row in spread(len(table), LOOKED_AT):
         try:
-            image = tf.io.decode_image(table.raw(row, {"image": column})["image"], expand_animations=False)
-        except (DataError, tf.errors.InvalidArgumentError):
-            broken = broken or f"{table.where(row)} is not a readable JPEG, PNG, GIF or BMP file"
+            image = table.raw(row, {"image": column})["image"]
+            (height, width), mode = _header(image)
+        except DataError:
+            broken = broken or f"{table.where(row)} is not a readable image file"
             continue
-        height, width, channels = image.shape
-        if height * width > max_pixels:
+        if not 0 < height * width <= max_pixels:
             broken = broken or f"{table.where(row)} has {height} x {width} pixels, allowed are {max_pixels}"
             continue
-        sizes.append((height, width))
-        coloured = coloured or channels > 2
+        sizes.append((width, height) if orientation_of(image) >= SWAPPED else (height, width))
+        coloured = coloured or mode not in GREY
     if not sizes:
         raise DataError(f"{table.source}: none of the images looked at can be used. The first: {broken}.")
     channels = 3 if coloured else 1
@@ -81,6 +133,38 @@ def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = 
         return (*sizes[0], channels)
     side = min(int(np.median([min(size) for size in sizes])), largest)
     return side, side, channels
+
+
+def largest_sample(table: Table, column: Column, max_pixels: int) -> int:
+    """The largest sample of a table's 16-bit PNGs, of at most 500 rows; 0 where there are none.
+
+    It is what they are scaled by: cameras that count to 4095 write it into 16 bits.
+    """
+    largest = 0
+    for row in spread(len(table), SAMPLED):
+        with contextlib.suppress(DataError, OSError, ValueError, tf.errors.InvalidArgumentError):
+            if not _may_be_deep(table.columns["image"][row]):
+                continue
+            image = table.raw(row, {"image": column})["image"]
+            if image[:8] != PNG or image[24:25] != b"\x10":
+                continue
+            height, width = image_size(image)
+            if height * width <= max_pixels:
+                pixels = tf.io.decode_png(image, channels=3, dtype=tf.uint16)
+                largest = max(largest, int(tf.reduce_max(tf.cast(pixels, tf.int32))))
+    return largest
+
+
+def _may_be_deep(value: Any) -> bool:
+    """Whether an image may have 16 bits: of a file, which need not be read whole, its first bytes tell."""
+    if isinstance(value, (str, os.PathLike)):
+        with Path(value).open("rb") as file:
+            value = file.read(_PNG_HEAD)
+    if not isinstance(value, (bytes, bytearray)):
+        return True
+    if value.startswith(PNG):
+        return value[24:25] == b"\x10"
+    return not value.startswith((b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF"))
 
 
 def chosen_shape(

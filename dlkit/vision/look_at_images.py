@@ -13,8 +13,9 @@ import numpy as np
 
 from dlkit.data.table import Table
 from dlkit.report import Report, most
+from dlkit.vision.image_header import orientation_of
 
-TURNED = 274  # EXIF's tag of the orientation; 1 is upright
+LARGEST_LOOK = 4_000_000  # pixels of an image whose alpha is looked at
 _CHANNELS = {"1": "grey", "L": "grey", "I": "grey", "F": "grey", "LA": "grey with alpha", "P": "palette",
              "RGB": "color", "RGBA": "color with alpha", "CMYK": "CMYK", "YCbCr": "color"}  # fmt: skip
 
@@ -58,24 +59,19 @@ def look_at_images(report: Report, table: Table, name: str, share: float = 0.4) 
     alike = heights.min() == heights.max() and widths.min() == widths.max()
     report.facts["image size"] = f"{middle} (height x width)" if alike else f"{middle} in the middle, {spread}"
     report.facts["image kinds"] = most(dict(kinds))
+    if found["turned"]:
+        report.facts["EXIF orientation"] = f"{len(found['turned'])} of {len(sizes)} images are turned by it"
+    if found["deep"]:
+        report.facts["16 bits"] = f"{len(found['deep'])} of {len(sizes)} images, scaled by their largest sample"
     _warn(report, found, len(sizes) + len(found["broken"]))
 
 
 def _warn(report: Report, found: dict[str, list[str]], count: int) -> None:
     said = {
         "broken": ("images cannot be read", "They are left out of training."),
-        "turned": (
-            "images carry an EXIF orientation that turns them, and are read as they are stored",
-            "Turn them before training, for example by Pillow's ImageOps.exif_transpose, annotations along.",
-        ),
-        "deep": ("images have 16 bits, of which the upper 8 count", "Scale them to the whole range before training."),
-        "dark": (
-            "images have 16 bits and no value above 4095: most of what they show is lost, since the upper 8 bits count",
-            "Scale them to the whole range of 16 bits, or save them with 8.",
-        ),
-        "shape": (
-            "images have one color wherever they are opaque: their alpha carries the shape, which is not read",
-            "Paint them on a background before training.",
+        "blank": (
+            "images are nothing but white where they are laid on white: their alpha carries a white shape",
+            "Paint them on a background of another color before training.",
         ),
     }
     for flag, (what, cure) in said.items():
@@ -90,27 +86,26 @@ def _facts(value: Any) -> tuple[tuple[int, int], str, list[str]] | None:
     if isinstance(value, np.ndarray):
         channels = value.shape[2] if value.ndim == 3 else 1
         deep = value.dtype == np.uint16
-        flags = ["dark" if value.max(initial=0) < 4096 else "deep"] if deep else []
+        flags = ["deep"] if deep else []
         return value.shape[:2], {1: "grey", 3: "color", 4: "color with alpha"}.get(channels, "other"), flags  # type: ignore[return-value]
-    if isinstance(value, (bytes, bytearray)):
-        file: Any = io.BytesIO(value)
-    elif isinstance(value, (str, os.PathLike)):
-        file = Path(value)
-    else:
+    if isinstance(value, (str, os.PathLike)):
+        value = Path(value).read_bytes()
+    if not isinstance(value, (bytes, bytearray)):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow, on files that are odd and can be read
-        with Image.open(file) as image:
+        with Image.open(io.BytesIO(value)) as image:
             kind = "16 bit" if image.mode.startswith("I") else _CHANNELS.get(image.mode, image.mode)
-            flags = ["turned"] if image.getexif().get(TURNED, 1) not in (0, 1) else []
+            flags = ["turned"] if orientation_of(bytes(value)) > 1 else []
             if image.mode.startswith("I"):
-                flags.append("dark" if np.asarray(image).max(initial=0) < 4096 else "deep")
-            if image.mode in ("RGBA", "LA") or "transparency" in image.info:
-                flags += ["shape"] if _is_shape(np.asarray(image.convert("RGBA"))) else []
+                flags.append("deep")
+            transparent = image.mode in ("RGBA", "LA") or "transparency" in image.info
+            if transparent and image.width * image.height <= LARGEST_LOOK:
+                flags += ["blank"] if _is_white_shape(np.asarray(image.convert("RGBA"))) else []
             return (image.height, image.width), kind, flags
 
 
-def _is_shape(pixels: np.ndarray) -> bool:
-    """Whether an image shows something by its alpha alone."""
+def _is_white_shape(pixels: np.ndarray) -> bool:
+    """Whether an image shows something by its alpha alone, in white."""
     alpha, opaque = pixels[..., 3], pixels[pixels[..., 3] > 0][:, :3]
-    return bool(len(opaque)) and alpha.min() < 128 <= alpha.max() and int(np.ptp(opaque, axis=0).max()) < 8
+    return bool(len(opaque)) and alpha.min() < 128 <= alpha.max() and int(opaque.min()) > 247

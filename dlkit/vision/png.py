@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import warnings
+import zlib
+from typing import Any
+
 import numpy as np
 
 from dlkit.errors import DataError
 from dlkit.lazy import tf
+from dlkit.vision.orientation import TAG
+
+_READ = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")  # what begins so is for the graph to read
+_HEAD = 33  # bytes of a PNG's signature and first chunk
 
 
 def encode_image(array: np.ndarray) -> bytes:
@@ -32,3 +42,59 @@ def encode_image(array: np.ndarray) -> bytes:
             f"pixels must lie in [0, {np.iinfo(dtype).max}]. Received: from {array.min()} to {array.max()}."
         )
     return tf.io.encode_png(array.astype(dtype), compression=1).numpy()  # 1: three times quicker than the default
+
+
+def as_read(data: bytes) -> bytes:
+    """A file as the graph reads it: one of another format that Pillow opens as PNG, anything else as it is."""
+    if data.startswith(_READ) or _is_plain_bmp(data) or _is_still_webp(data):
+        return data
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is too large the graph refuses
+            with Image.open(io.BytesIO(data)) as image:
+                return encode_pil(image)
+    except (OSError, SyntaxError, ValueError, DataError, Image.DecompressionBombError):
+        return data  # the graph says what it is
+
+
+def encode_pil(image: Any) -> bytes:
+    """A PIL image as PNG, with its EXIF orientation: whether it is turned by it is the graph's to say."""
+    image.load()  # which turns those of TIFF
+    orientation = image.getexif().get(TAG, 1)
+    if image.mode in ("P", "PA", "LA", "La", "RGBa") and ("transparency" in image.info or image.mode != "P"):
+        image = image.convert("RGBA")
+    elif image.mode not in ("1", "L", "I;16", "RGB", "RGBA"):  # a palette's indices are no colours
+        image = image.convert("I;16" if image.mode.startswith("I;16") else "RGB")
+    png = encode_image(np.asarray(image))
+    if orientation not in range(2, 9):
+        return png
+    exif = b"eXIf" + struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, TAG, 3, 1, orientation, 0)
+    return png[:_HEAD] + struct.pack(">I", len(exif) - 4) + exif + struct.pack(">I", zlib.crc32(exif)) + png[_HEAD:]
+
+
+def seen_pixels(data: bytes) -> np.ndarray:
+    """The pixels of a file for a picture of it, (height, width, 3) uint8: upright, on white."""
+    from PIL import Image, ImageOps
+
+    image: Any = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    if image.mode.startswith("I"):
+        samples = np.asarray(image).astype(np.float64)
+        image = Image.fromarray((255 * samples / max(samples.max(), 1)).astype(np.uint8))
+    image = image.convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB"))
+
+
+def _is_plain_bmp(data: bytes) -> bool:
+    return (
+        data.startswith(b"BM")
+        and data[28:30] in (b"\x08\0", b"\x18\0", b" \0")
+        and data[30:34] in (b"\0" * 4, b"\3\0\0\0")
+    )
+
+
+def _is_still_webp(data: bytes) -> bool:
+    return (
+        data[:4] == b"RIFF" and data[8:12] == b"WEBP" and not (data[12:16] == b"VP8X" and data[20:21] and data[20] & 2)
+    )

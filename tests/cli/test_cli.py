@@ -384,3 +384,16 @@ def test_a_flag_that_takes_a_number_or_is_left_out():
     assert not hasattr(parser.parse_args([]), "min_rating")
     assert "None" not in parser.format_help()
     assert "| `min_rating` |  |" in knob_table(find_task("recommendation"))
+
+
+def test_metrics_by_class_are_printed(capsys):
+    show_metrics(
+        {"AP50": 0.5, "per_class": {"cat": {"AP": 0.25, "objects": 7}, "a [dog]": {"AP": 0.125, "objects": 3}}}
+    )
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    assert lines == [["AP50", "0.5000"], ["AP", "objects"], ["cat", "0.25", "7"], ["a", "[dog]", "0.125", "3"]]
+
+
+def test_a_label_map_is_asked_for_in_its_form(capsys):
+    assert cli.main(["evaluate", "nowhere", "--data", "x", "--label-map", "car"]) == 2
+    assert "--label-map must be OLD=NEW, as in car=vehicle. Received: car." in capsys.readouterr().err

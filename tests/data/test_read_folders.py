@@ -32,11 +32,11 @@ def test_class_folders_of_images(tmp_path):
 
 
 def test_other_files_are_counted(tmp_path):
-    fill(tmp_path, "cat/a.png", "cat/a.webp", "cat/b.webp", "Thumbs.db", "notes")
+    fill(tmp_path, "cat/a.png", "cat/a.heic", "cat/b.heic", "Thumbs.db", "notes")
     table = read(tmp_path, PHOTOS)
     assert len(table) == 1
     (remark,) = table.remarks
-    assert remark.startswith("passed over 4 files (2 .webp, 1 .db, 1 without suffix)")
+    assert remark.startswith("passed over 4 files (2 .heic, 1 .db, 1 without suffix)")
 
 
 def test_class_folders_of_texts(tmp_path):
@@ -76,9 +76,9 @@ def test_table_beside_the_images(tmp_path, name, column):
         ([".keep"], PHOTOS, ["no class folders", "no images"]),
         (["cat/a.png", "dog/.keep"], PHOTOS, ["class folder", "dog", "holds no images"]),
         (
-            ["cat/a.webp"],
+            ["cat/a.heic"],
             PHOTOS,
-            ["holds no images", ".jpg, .jpeg, .png, .bmp, .gif", "only 1 file (1 .webp)"],
+            ["holds no images", ".jpg, .jpeg, .png, .bmp, .gif, .webp, .tif, .tiff, .avif", "only 1 file (1 .heic)"],
         ),
         (
             ["train/cat/a.png", "test/cat/a.png"],

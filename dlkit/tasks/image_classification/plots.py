@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.lazy import tf
 from dlkit.plots import new_figure, save_figure
+from dlkit.vision.png import seen_pixels
 
 
 def plot_labelled_images(
@@ -21,7 +21,7 @@ def plot_labelled_images(
     figure = new_figure(1.5 * columns, 1.75 * rows)
     grid = np.ravel(figure.subplots(rows, columns, squeeze=False))
     for axes, image, truth, answer in zip(grid, images, truths, answers, strict=False):  # the last row may have gaps
-        pixels = tf.io.decode_image(image, channels=3, expand_animations=False).numpy()
+        pixels = seen_pixels(image)
         names = answer["label"] if "label" in answer else ", ".join(answer["labels"]) or "none"
         score = f" {answer['score']:.2f}" if "score" in answer else ""
         right = names == truth

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from dlkit.classification import labels
 from dlkit.classification.metrics import score_multi, score_single
-from dlkit.columns import Image
+from dlkit.columns import Image, Reason
 from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import KnobError
@@ -16,7 +16,9 @@ from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.vision.image_facts import check_channels, chosen_shape
+from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
+
+SMALLEST = {"lenet": 24}  # side below which images are enlarged for a network, if nobody sets it
 
 
 @dataclass(kw_only=True)
@@ -44,6 +46,9 @@ class ImageClassifier(Task):
     channels: int = knob(0, "1 for grey, 3 for colour, 0 for what the training images are.", minimum=0, maximum=3)
     resize: Literal["stretch", "crop", "pad"] = knob("stretch", "How other sizes are made to fit.")
     max_pixels: int = knob(50_000_000, "Larger images are refused before they are decoded.", minimum=1)
+    alpha: Literal["white", "drop"] = knob(
+        "white", "What is transparent is laid on white; drop takes its colors as if it were opaque."
+    )
     flip: Literal["none", "horizontal", "vertical"] = knob("none", "Mirrors half of the training images.")
     flip_average: bool = knob(False, "Answers with the mean over the image and its mirror image: twice the work.")
     shift: int = knob(0, "Moves training images by up to so many pixels.", minimum=0)
@@ -61,28 +66,33 @@ class ImageClassifier(Task):
 
     inputs = {"image": Image()}
     target = labels.SINGLE_TARGET
-    answer = labels.SINGLE_ANSWER
+    answer = {**labels.SINGLE_ANSWER, "error": Reason()}
     rows = labels.LabelRows
     headline = "accuracy"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.labels_: list[str] = []
+        self.depth_ = 0  # the largest sample of 16-bit training images; 0 where there are none
         self.class_weights_: list[float] = []
         check_channels(self.channels)
         if self.multi_label:
-            self.target, self.answer, self.headline = labels.MULTI_TARGET, labels.MULTI_ANSWER, "micro_f1"
+            self.target, self.headline = labels.MULTI_TARGET, "micro_f1"
+            self.answer = {**labels.MULTI_ANSWER, "error": Reason()}
 
     def build(self, examples: Table) -> Stages:
+        from dlkit.layers.blank_answers import blanked
+
         column = self.target["label"]
         self.labels_ = labels.learn_labels(examples, column)
         self.class_weights_ = labels.label_weights(self.class_weights, self.labels_, examples, column)
         shape = self._image_shape(examples)
+        self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
         network = self._network(shape)
         return Stages(
-            preprocess=_decode(shape, self.resize, self.max_pixels),
+            preprocess=self._decode(shape),
             network=network,
-            postprocess=labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold),
+            postprocess=blanked(labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)),
             decode=_mirrored_too(network) if self.flip_average else None,
         )
 
@@ -146,9 +156,22 @@ class ImageClassifier(Task):
     def _image_shape(self, examples: Table) -> tuple[int, int, int]:
         if self.image_size and self.channels:
             return self.image_size, self.image_size, self.channels
-        return chosen_shape(
+        height, width, channels = chosen_shape(
             examples, self.inputs["image"], self.max_pixels, image_size=self.image_size, channels=self.channels
         )
+        least = 0 if self.image_size else SMALLEST.get(self.network, 0)
+        if min(height, width) < least:  # several times enlarged, so that the shape stays
+            times = -(-least // min(height, width))
+            height, width = height * times, width * times
+        return height, width, channels
+
+    def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
+        from dlkit.vision.decode_image import DecodeImage, as_people_see
+
+        encoded = keras.Input((), dtype="string", name="image")
+        options = as_people_see(self.alpha, self.depth_)
+        made = DecodeImage(*shape, fit=self.resize, max_pixels=self.max_pixels, **options, name="decode_image")(encoded)
+        return keras.Model({"image": encoded}, made, name="preprocess")
 
     def _network(self, shape: tuple[int, int, int]) -> keras.Model:
         outputs = len(self.labels_)
@@ -189,11 +212,3 @@ def _vgg_blocks(depth: int) -> tuple[int, ...]:
     if depth not in blocks:
         raise KnobError(f"`depth` of vgg must be one of 11, 13, 16, 19. Received: depth={depth}.")
     return blocks[depth]
-
-
-def _decode(shape: tuple[int, int, int], resize: Literal["stretch", "crop", "pad"], max_pixels: int) -> keras.Model:
-    from dlkit.vision.decode_image import DecodeImage
-
-    encoded = keras.Input((), dtype="string", name="image")
-    pixels = DecodeImage(*shape, fit=resize, max_pixels=max_pixels, name="decode_image")(encoded)
-    return keras.Model({"image": encoded}, {"image": pixels}, name="preprocess")

@@ -16,20 +16,37 @@ from dlkit.report import Report, most
 from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.tasks.image_segmentation.mask_png import encode_mask
-from dlkit.vision.image_facts import image_size
+from dlkit.vision.image_facts import TURNED_ALONG, image_size, orientation_of_annotation, seen_size, turns_images
+from dlkit.vision.orientation import turn_array
 
 if TYPE_CHECKING:
     from dlkit.tasks.image_segmentation.task import ImageSegmenter
+    from dlkit.training.store import Store
 
 NO_CLASS = 255  # the id of pixels that count neither in training nor in scores
 
 
-def check_masks(table: Table, classes: int = 0) -> int:
+class TurnedMask:
+    """A mask of an image as it is stored, turned to lie on the one that is seen when it is asked for."""
+
+    def __init__(self, mask: Any, orientation: int):
+        """`mask` as `Mask.raw` takes it; the EXIF orientation of its image."""
+        self.mask, self.orientation = mask, orientation
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        ids = Mask().show(Mask().raw(self.mask))
+        return turn_array(ids, self.orientation).astype(dtype or np.uint8)
+
+
+def check_masks(table: Table, classes: int = 0, *, upright: bool = True) -> int:
     """Refuses a mask of another size than its image, and ids beyond the classes.
+
+    A mask that is of its image's size as that is stored, and not as it is seen, is turned in the table.
 
     Args:
         table: with the columns `image` and `mask`. Rows that cannot be read are passed over: encoding names them.
         classes: how many classes there are; 0 for those that the table names, if it does.
+        upright: whether images are turned by their EXIF orientation.
 
     Returns:
         The number of classes seen: the largest id, other than 255, plus one.
@@ -43,7 +60,9 @@ def check_masks(table: Table, classes: int = 0) -> int:
     for row in range(len(table)):
         try:
             ids = _ids(table, row)
-            size = _size(table.columns["image"][row])
+            size = _size(table.columns["image"][row], upright)
+            if upright and ids.shape != size and _turn(table, row, ids.shape):
+                ids = _ids(table, row)
         except UnreadableError:
             continue
         if ids.shape != size:
@@ -87,9 +106,24 @@ def _ids(table: Table, row: int) -> np.ndarray:
     return Mask().show(table.raw(row, {"mask": Mask()})["mask"])
 
 
-def _size(image: Any) -> tuple[int, int]:
+def _size(image: Any, upright: bool) -> tuple[int, int]:
+    return (seen_size if upright else image_size)(_known(image))
+
+
+def _known(image: Any) -> Any:
+    """An image as `image_size` takes it."""
     known = isinstance(image, (str, bytes, np.ndarray)) or hasattr(image, "__fspath__")
-    return image_size(image if known else Image().raw(image))
+    return image if known else Image().raw(image)
+
+
+def _turn(table: Table, row: int, size: tuple[int, ...]) -> bool:
+    """Turns a mask in a table, if it is of its image as it is stored. Returns whether it is."""
+    orientation = orientation_of_annotation(_known(table.columns["image"][row]), (size[0], size[1]))
+    if orientation > 1:
+        masks = list(table.columns["mask"])
+        masks[row] = TurnedMask(masks[row], orientation)
+        table.columns = {**table.columns, "mask": masks}
+    return orientation > 1
 
 
 def _named(table: Table, row: int) -> str:
@@ -164,7 +198,11 @@ class MaskRows(Rows):
                 f"{table.source} names the classes {list(table.classes)}, training had {labels}. They must be "
                 "the same, in the same order."
             )
-        check_masks(table, len(labels))
+        check_masks(table, len(labels), upright=turns_images(self.task))
+
+    def remarks(self, store: Store) -> list[str]:
+        turned = sum(isinstance(mask, TurnedMask) for mask in self.table.columns["mask"])
+        return [f"{turned} masks {TURNED_ALONG}"] if turned else []
 
 
 def write_masks(

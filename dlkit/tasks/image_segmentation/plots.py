@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.lazy import tf
 from dlkit.plots import new_figure, save_figure
 from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
+from dlkit.vision.png import seen_pixels
 
 OPACITY = 0.45
 MOST_NAMED = 20  # classes whose names and shares fit into the picture of the confusion
@@ -34,7 +34,7 @@ def plot_masks(
     figure = new_figure(2.4 * len(images) + 4.6, 5.4)
     shape = figure.add_gridspec(2, len(images) + 2)
     for column, (image, *masks) in enumerate(zip(images, truths, answers, strict=True)):
-        pixels = tf.io.decode_image(image, channels=3, expand_animations=False).numpy()
+        pixels = seen_pixels(image)
         for row, ids in enumerate(masks):
             axes = figure.add_subplot(shape[row, column])
             axes.imshow(overlaid(pixels, ids, names))

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dlkit.columns import Image, Scores
+from dlkit.columns import Image, Reason, Scores
 from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.rows import ERROR
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
 from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
-from dlkit.vision.image_facts import check_channels, chosen_shape
+from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -53,6 +54,9 @@ class ImageSegmenter(Task):
     tiles: bool = knob(False, "Reads images at their own scale, by overlapping windows of the network's size.")
     tile_overlap: float = knob(0.25, "Share of a window that its neighbour covers too.", minimum=0, maximum=0.9)
     max_pixels: int = knob(50_000_000, "Larger images are refused before they are decoded.", minimum=1)
+    alpha: Literal["white", "drop"] = knob(
+        "white", "What is transparent is laid on white; drop takes its colors as if it were opaque."
+    )
     flip: Literal["none", "horizontal", "vertical", "both"] = knob("none", "Mirrors half of the training images.")
     turn: bool = knob(False, "Turns half of the training images by a quarter: for pictures taken from above.")
     rotate: float = knob(0.0, "Largest angle of a random rotation, in degrees.", minimum=0, maximum=180)
@@ -65,7 +69,7 @@ class ImageSegmenter(Task):
 
     inputs = {"image": Image()}
     target = {"mask": Mask()}
-    answer = {"mask_bytes": Mask()}
+    answer = {"mask_bytes": Mask(), "error": Reason()}
     also = {"mask": ClassIds(), "scores": Scores()}
     rows = MaskRows
     answer_writer = write_masks
@@ -77,6 +81,7 @@ class ImageSegmenter(Task):
         super().__post_init__()
         check_loss(self.losses)
         self.labels_: list[str] = []
+        self.depth_ = 0  # the largest sample of 16-bit training images; 0 where there are none
         self.class_weights_: list[float] | None = None
         self.tiles_ = [1, 1]  # windows of a training image, one below the other and side by side
         check_channels(self.channels)
@@ -97,6 +102,7 @@ class ImageSegmenter(Task):
             largest=LARGEST,
         )
         self._learn_from_masks(examples, shape[:2])
+        self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
         network = self._network(shape)
         if self.tiles:
             return Stages(self._decode(shape), network, _as_it_is("mask_bytes"), decode=self._by_tiles(network))
@@ -106,14 +112,14 @@ class ImageSegmenter(Task):
         from dlkit.tasks.image_segmentation.encode_masks import fit_masks
         from dlkit.tasks.image_segmentation.tiles import cut_tiles
 
-        height, width, channels = self._shape()
+        height, width, _ = self._shape()
         if self.tiles:
-            images, masks = cut_tiles(
-                features["image"], target["mask"], (height, width), self.tiles_, channels, self.max_pixels
-            )
-            return {"image": images}, {"logits": masks}
-        images = self.stages_.preprocess(features)["image"]
-        return {"image": images}, {"logits": fit_masks(target["mask"], height, width, self.resize)}
+            decode = self.stages_.answering()[1].get_layer("segment_tiles").decode
+            images, masks, errors = cut_tiles(features["image"], target["mask"], decode, self.tiles_)
+            return {"image": images, ERROR: errors}, {"logits": masks}
+        made = self.stages_.preprocess(features)
+        tensors = {name: made[name] for name in ("image", ERROR) if name in made}
+        return tensors, {"logits": fit_masks(target["mask"], height, width, self.resize)}
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         from dlkit.tasks.image_segmentation.augment_masks import augment_masks
@@ -170,7 +176,9 @@ class ImageSegmenter(Task):
     def draw(self, data: Any, path: Path) -> bool:
         from dlkit.tasks.image_segmentation.plots import plot_masks
 
-        table = self.read(data).table
+        rows = self.read(data)
+        rows.check()  # which turns masks that are of stored images
+        table = rows.table
         masks = table.raw_column("mask", self.target["mask"])
         answers = self.answers(table)
         confusion = self.score({"mask": masks}, answers)["confusion"]
@@ -238,7 +246,8 @@ class ImageSegmenter(Task):
         from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
-        decode = DecodeImage(*shape, fit=self.resize, max_pixels=self.max_pixels, with_size=True, name="decode_image")
+        options = {"fit": self.resize, "max_pixels": self.max_pixels, "with_size": True, **self._as_people_see()}
+        decode = DecodeImage(*shape, **options, name="decode_image")
         # Windows are read from the file itself, one image at a time: decoded ones of a batch might not fit into memory.
         file = {"encoded_image": encoded} if self.tiles else {}
         return keras.Model({"image": encoded}, {**decode(encoded), **file}, name="preprocess")
@@ -247,16 +256,24 @@ class ImageSegmenter(Task):
         from dlkit.tasks.image_segmentation.tiles import SegmentTiles
 
         encoded = keras.Input((), dtype="string", name="encoded_image")
-        masks = SegmentTiles(network, self.tile_overlap, self.max_pixels, name="segment_tiles")(encoded)
-        return keras.Model({"encoded_image": encoded}, {"mask_bytes": masks}, name="decode")
+        options = self._as_people_see()
+        made = SegmentTiles(network, self.tile_overlap, self.max_pixels, options, name="segment_tiles")(encoded)
+        return keras.Model({"encoded_image": encoded}, made, name="decode")
+
+    def _as_people_see(self) -> dict[str, Any]:
+        from dlkit.vision.decode_image import as_people_see
+
+        return as_people_see(self.alpha, self.depth_)
 
     def _encode_masks(self, network: keras.Model) -> keras.Model:
+        from dlkit.layers.blank_answers import blanked
         from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks
 
         logits = keras.Input(network.output["logits"].shape[1:], name="logits")
         size = keras.Input((2,), dtype="int32", name="original_size")
         masks = EncodeMasks(self.resize, name="encode_masks")(logits, size)
-        return keras.Model({"logits": logits, "original_size": size}, {"mask_bytes": masks}, name="postprocess")
+        given = {"logits": logits, "original_size": size}
+        return blanked(keras.Model(given, {"mask_bytes": masks}, name="postprocess"))
 
 
 def _as_it_is(name: str) -> keras.Model:

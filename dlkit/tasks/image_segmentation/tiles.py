@@ -17,8 +17,9 @@ class SegmentTiles(keras.layers.Layer):
     """Runs a network on overlapping windows of each image and blends their logits.
 
     Input: (batch,) string, whole encoded image files. Output: (batch,) string: a grey 8-bit PNG of class ids for each
-    row, of its image's size. Images are read one after another and windows one by one, so that a row's answer does not
-    depend on the others. Logits are held for one line of windows at a time.
+    row, of its image's size; where rows may have errors, a dict of that as `mask_bytes`, and of `error`. Images are
+    read one after another and windows one by one, so that a row's answer does not depend on the others. Logits are
+    held for one line of windows at a time.
 
     Windows are spread evenly from border to border. Where they overlap, each counts by a squared sine that falls to
     its border, so that there is no seam. An image smaller than the window lies in the middle of black.
@@ -27,21 +28,30 @@ class SegmentTiles(keras.layers.Layer):
         network: from `image`, (batch, height, width, channels) uint8, to `logits`, (batch, height, width, classes).
         overlap: share of a window, 0 to 0.9, that its neighbour covers too, at least.
         max_pixels: larger images are refused before they are decoded.
+        reading: further options of `DecodeImage`.
     """
 
-    def __init__(self, network: keras.Model, overlap: float = 0.25, max_pixels: int = 50_000_000, **kwargs: Any):
+    def __init__(
+        self,
+        network: keras.Model,
+        overlap: float = 0.25,
+        max_pixels: int = 50_000_000,
+        reading: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if not 0 <= overlap <= 0.9:
             raise ValueError(f"`overlap` must be between 0 and 0.9. Received: overlap={overlap}.")
-        self.network, self.overlap, self.max_pixels = network, overlap, max_pixels
+        self.network, self.overlap, self.max_pixels, self.reading = network, overlap, max_pixels, dict(reading or {})
         shape: tuple[int, int, int] = network.input["image"].shape[1:]
         self._size, self._classes = shape[:2], network.output["logits"].shape[-1]
-        self._decode = DecodeImage(*shape, max_pixels=max_pixels)
-        self._decode.build([None])  # it has nothing to build, which Keras would warn of
+        self.decode = DecodeImage(*shape, max_pixels=max_pixels, **self.reading)
+        self.decode.build([None])  # it has nothing to build, which Keras would warn of
         self._convert_input_args = False
 
-    def call(self, image: tf.Tensor) -> tf.Tensor:
-        return self._decode.each(image, self._mask_of, tf.TensorSpec([], tf.string))
+    def call(self, image: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
+        masks, errors = self.decode.each(image, self._mask_of, tf.TensorSpec([], tf.string))
+        return {"mask_bytes": masks, "error": errors} if self.decode.with_error else masks
 
     def _mask_of(self, pixels: tf.Tensor) -> tf.Tensor:
         """(any height, any width, channels) uint8 to () string."""
@@ -73,12 +83,14 @@ class SegmentTiles(keras.layers.Layer):
         step = max(round(window * (1 - self.overlap)), 1)
         return (length - window + step - 1) // step + 1
 
-    def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor:
-        return keras.KerasTensor((image.shape[0],), "string")
+    def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
+        made = {name: keras.KerasTensor((image.shape[0],), "string") for name in ("mask_bytes", "error")}
+        return made if self.decode.with_error else made["mask_bytes"]
 
     def get_config(self) -> dict[str, Any]:
         network = keras.saving.serialize_keras_object(self.network)
-        return {**super().get_config(), "network": network, "overlap": self.overlap, "max_pixels": self.max_pixels}
+        own = {"overlap": self.overlap, "max_pixels": self.max_pixels, "reading": self.reading}
+        return {**super().get_config(), "network": network, **own}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -92,28 +104,21 @@ def spread(length: tf.Tensor, window: int, count: int | tf.Tensor) -> tf.Tensor:
 
 
 def cut_tiles(
-    image: tf.Tensor,
-    encoded_mask: tf.Tensor,
-    size: tuple[int, int],
-    counts: Sequence[int],
-    channels: int,
-    max_pixels: int,
-) -> tuple[tf.Tensor, tf.Tensor]:
+    image: tf.Tensor, encoded_mask: tf.Tensor, decode: DecodeImage, counts: Sequence[int]
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Windows of images with their masks, to train on what `SegmentTiles` will see.
 
     Args:
         image: (batch,) string, whole encoded image files.
         encoded_mask: (batch,) string, grey 8-bit PNGs of the same sizes.
-        size: height and width of a window.
+        decode: reads the images; its size is that of a window.
         counts: how many windows one below the other, and side by side.
-        channels: 1 or 3.
-        max_pixels: larger images are refused.
 
     Returns:
         (batch * windows, height, width, channels) uint8, and (batch * windows, height, width) uint8 class ids; beyond
-        the image black, and no class.
+        the image black, and no class; and what is wrong with each image, (batch,) string.
     """
-    windows = math.prod(counts)
+    windows, size, channels = math.prod(counts), (decode.height, decode.width), decode.channels
 
     def cut(pixels: tf.Tensor) -> tf.Tensor:
         starts = [spread(tf.shape(pixels)[axis], size[axis], counts[axis]) for axis in (0, 1)]
@@ -126,14 +131,13 @@ def cut_tiles(
         )
 
     spec = tf.TensorSpec([windows, *size, channels], tf.uint8)
-    decode = DecodeImage(*size, channels, max_pixels=max_pixels)
-    images = decode.each(image, lambda pixels: cut(_padded(pixels, size)[0]), spec)
+    images, errors = decode.each(image, lambda pixels: cut(_padded(pixels, size)[0]), spec)
     masks = tf.map_fn(
         lambda png: cut(_padded(decode_mask(png), size, NO_CLASS)[0]),
         encoded_mask,
         fn_output_signature=tf.TensorSpec([windows, *size, 1], tf.uint8),
     )
-    return tf.reshape(images, [-1, *size, channels]), tf.reshape(masks, [-1, *size])
+    return tf.reshape(images, [-1, *size, channels]), tf.reshape(masks, [-1, *size]), errors
 
 
 def tiles_of(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +17,15 @@ from dlkit.columns import Column, Image, Labels, comma_hint, is_missing_number
 from dlkit.data.delimited import read_delimited
 from dlkit.data.match import by_kind, match_names
 from dlkit.data.reading import Reading, left_out
+from dlkit.data.split import spread
 from dlkit.data.table import Table
-from dlkit.errors import DataError
+from dlkit.errors import DataError, UnreadableError
 from dlkit.report import Report, most
 from dlkit.rows import Rows
 from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes
 from dlkit.tasks.object_detection.objects import CLIPPED
-from dlkit.vision.image_facts import image_size
+from dlkit.vision.image_facts import TURNED_ALONG, image_size, orientation_of_annotation, seen_size, turns_images
+from dlkit.vision.orientation import turn_boxes
 
 if TYPE_CHECKING:
     from dlkit.tasks.object_detection.task import ObjectDetector
@@ -40,6 +43,7 @@ class BoxedImage:
         labels: the name of each object's class.
         empty, inverted: what is said of boxes without an area or a number, and of those that are none: both are left
             out.
+        size: the height and width that the annotation tells of its image; 0 where it tells none.
     """
 
     image: Path
@@ -48,6 +52,7 @@ class BoxedImage:
     labels: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     inverted: list[str] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)
 
     def add(self, box: Sequence[float], label: str, place: str, *, crowd: bool = False) -> None:
         """Adds an object, or what is said of one without an area or with an inverted box."""
@@ -67,20 +72,56 @@ class BoxedImage:
         self.labels.append(label)
 
 
-class RelativeBoxes:
-    """Boxes in shares of their image's height and width. In pixels only when asked for, by the image's header then."""
+class BoxesOfImage:
+    """Boxes for which one must know how their image lies. In pixels of it as it is seen only when asked for.
+
+    Attributes:
+        upright: whether the model turns images by their EXIF orientation, and boxes are of images so turned.
+        turned: whether they were found to be of the image as it is stored, and turned along with it.
+    """
 
     def __init__(self, image: Any, boxes: Any):
-        """`image` as `image_size` takes it; `boxes` (n, 5): ymin, xmin, ymax, xmax in [0, 1], and 1 for a crowd."""
+        """`image` as `image_size` takes it; `boxes` (n, 5): ymin, xmin, ymax, xmax, and 1 for a crowd."""
         self.image = image
         self.boxes = np.asarray(boxes, np.float64).reshape(-1, 5)
+        self.upright, self.turned = True, False
 
     def __len__(self) -> int:
         return len(self.boxes)
 
+
+class RelativeBoxes(BoxesOfImage):
+    """Boxes in shares of their image's height and width, as it is seen."""
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        height, width = image_size(self.image) if len(self) else (1, 1)
+        size = seen_size if self.upright else image_size
+        height, width = size(self.image) if len(self) else (1, 1)
         return (self.boxes * [height, width, height, width, 1]).astype(dtype or np.float32)
+
+
+class SizedBoxes(BoxesOfImage):
+    """Boxes in pixels of an image whose size the annotation tells.
+
+    Where that is the size of the image as it is stored, and not of the one that is seen, they are turned along.
+    """
+
+    def __init__(self, image: Any, boxes: Any, size: tuple[int, int]):
+        super().__init__(image, boxes)
+        self.size = size
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        boxes = self.boxes
+        if self.upright and self.turned_by() > 1:
+            self.turned = True
+            boxes = turn_boxes(boxes, self.turned_by(), *self.size)
+        return boxes.astype(dtype or np.float32)
+
+    def turned_by(self) -> int:
+        """The EXIF orientation by which the boxes are to be turned, 1 for none, or no image."""
+        try:
+            return orientation_of_annotation(self.image, self.size)
+        except UnreadableError:
+            return 1
 
 
 def box_table(
@@ -106,16 +147,22 @@ def box_table(
     if len(empty) > total / 2:
         raise DataError(f"{source}: {len(empty)} of {total} boxes are empty. The first: {empty[0]}")
     remarks = left_out([*inverted, *empty], total, "boxes", how.strict)
-    boxes = [
-        RelativeBoxes(image.image, image.boxes) if relative else np.array(image.boxes, np.float32).reshape(-1, 5)
-        for image in images
-    ]
+    boxes = [_laid(image, relative) for image in images]
     held = {
         Image: [image.image for image in images],
         Boxes: boxes,
         Labels: [image.labels for image in images],
     }
     return Table(source, by_kind(columns, held, source), lambda row: images[row].where, classes, remarks)
+
+
+def _laid(image: BoxedImage, relative: bool) -> Any:
+    """(n, 5) boxes in pixels of the image as it is seen, or what becomes them."""
+    if relative:
+        return RelativeBoxes(image.image, image.boxes)
+    if min(image.size) > 0 and image.size[0] != image.size[1]:
+        return SizedBoxes(image.image, image.boxes, image.size)
+    return np.array(image.boxes, np.float32).reshape(-1, 5)
 
 
 def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
@@ -156,7 +203,7 @@ def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
 
 def _with_area(boxes: Any) -> list[bool]:
     """Which boxes have an area, or are none that the column takes: it says so better."""
-    if isinstance(boxes, RelativeBoxes):
+    if isinstance(boxes, BoxesOfImage):
         return [True]
     try:
         corners = np.asarray(boxes, np.float64).reshape(len(boxes), -1)
@@ -232,13 +279,31 @@ def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | No
     return ymin, xmin, ymax, xmax
 
 
-def look_at_boxes(report: Report, table: Table, shape_of: Callable[[Table], tuple[int, int, int]]) -> None:
+def side_for_objects(table: Table, usual: int, most: int, wanted: int) -> int:
+    """The side of a network's image in which half of a table's objects have so many pixels on their shorter side.
+
+    Args:
+        table: with `image` and `boxes`; at most 200 of its rows are looked at, by the headers of their images.
+        usual, most: the least and the greatest side.
+        wanted: pixels.
+    """
+    shares: list[float] = []
+    for row in spread(len(table), 200):
+        with contextlib.suppress(DataError):  # encoding names it
+            boxes = CrowdBoxes().raw(table.columns["boxes"][row])[:, :4]
+            shares += ((boxes[:, 2:] - boxes[:, :2]).min(axis=1) / max(seen_size(table.columns["image"][row]))).tolist()
+    side = wanted / max(float(np.median(shares)), 1e-9) if shares else 0.0
+    return int(np.clip(side, usual, most))
+
+
+def look_at_boxes(report: Report, table: Table, shape_of: Callable[[Table], tuple[int, int, int]], usual: int) -> None:
     """Adds what the objects of images are like to a report, and refuses boxes that cannot be meant.
 
     Args:
         report: to add to.
         table: training rows, with `image`, `boxes` and `labels`.
         shape_of: from a table to the height, width and channels of the network's image.
+        usual: the side of the network's image beyond which it is said.
     """
     counts: collections.Counter[str] = collections.Counter()
     outside, tiny, inside = [], [], []
@@ -251,7 +316,7 @@ def look_at_boxes(report: Report, table: Table, shape_of: Callable[[Table], tupl
     for row in report.sample(len(table)):
         try:
             boxes = CrowdBoxes().raw(table.columns["boxes"][row])[:, :4]
-            size = image_size(table.columns["image"][row])
+            size = seen_size(table.columns["image"][row])
         except DataError:
             continue  # encoding names it
         counts.update(label.decode() for label in Labels().raw(table.columns["labels"][row]))
@@ -274,6 +339,11 @@ def look_at_boxes(report: Report, table: Table, shape_of: Callable[[Table], tupl
     report.facts["objects"] = most(counts)
     report.facts["images without objects"] = empty
     report.facts["shorter side of objects"] = f"{np.median(sides):.0f} pixels of the network's {height} x {width} image"
+    if max(height, width) > usual:
+        report.remarks.append(
+            f"the network's image is {height} x {width} pixels, more than the usual {usual}, since objects are small: "
+            "a step takes longer. --image-size sets it"
+        )
     _judge_boxes(report, table, {"outside": outside, "tiny": tiny, "shares": inside}, boxes_seen, sides)
     absent = [name for name in table.classes if name not in counts]
     if absent:
@@ -314,9 +384,16 @@ class ObjectRows(Rows):
 
     task: ObjectDetector
 
+    def __init__(self, task: ObjectDetector, table: Table):
+        super().__init__(task, table)
+        if not turns_images(task):
+            for boxes in table.columns["boxes"]:
+                if isinstance(boxes, BoxesOfImage):
+                    boxes.upright = False
+
     def look(self, report: Report, validation: Self | None) -> None:
         super().look(report, validation)
-        look_at_boxes(report, self.table, self.task.network_shape)
+        look_at_boxes(report, self.table, self.task.network_shape, max(self.task.image_size, self.task.usual_side))
 
     def encoded(self) -> Table:
         return respelled(self.table, "labels", self.task.target["labels"], self.task.labels_)
@@ -330,4 +407,6 @@ class ObjectRows(Rows):
     def remarks(self, store: Store) -> list[str]:
         flags = store.every(lambda row: row[1]["predictions"])[..., 5]
         clipped = int((flags >= CLIPPED).sum())
-        return [f"{clipped} boxes reach beyond their image, and were cut off at its border"] if clipped else []
+        turned = sum(isinstance(boxes, BoxesOfImage) and boxes.turned for boxes in self.table.columns["boxes"])
+        said = [f"{clipped} boxes reach beyond their image, and were cut off at its border"] if clipped else []
+        return [*said, f"the boxes of {turned} images {TURNED_ALONG}"] if turned else said

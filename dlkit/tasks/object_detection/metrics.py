@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+ALWAYS = (1, 10, 100)  # answers of an image, whose recall COCO tells
+ANY = "any class"
+SURE = 0.5  # score from which an answer to an image without objects is a false alarm to count by rows
 AREAS = {"all": 0, "small": 1, "medium": 2, "large": 3}  # small: below 32 x 32 pixels; large: above 96 x 96
 
 
 def score_objects(targets: dict[str, list], answers: dict[str, list], known: Sequence[str]) -> dict[str, Any]:
-    """COCO's metrics: Lin et al., 2014, arXiv:1405.0312, by pycocotools.
+    """COCO's metrics: Lin et al., 2014, arXiv:1405.0312, by pycocotools; of all answers, not of the best 100 alone.
 
     Args:
         targets: `boxes`: (n, 5) of each row, yxyx in pixels and whether it is a crowd; `labels`: (n,) bytes.
@@ -22,19 +25,31 @@ def score_objects(targets: dict[str, list], answers: dict[str, list], known: Seq
 
     Returns:
         `AP`, mean over classes and overlaps of 0.5 to 0.95; `AP50`, `AP75`; `AP_small`, `AP_medium`, `AP_large` where
-        there are such objects; `AR1`, `AR10`, `AR100`, recall of so many answers an image; `baseline_AP50`, of one
-        median box in every image; `rows`, `objects`; `per_class` with AP, AP50 and objects; `precision_recall`:
-        precision at 101 recalls from 0 to 1, at an overlap of 0.5, mean over classes.
+        there are such objects; `AR1`, `AR10`, `AR100`, recall of so many answers an image, and that of all where they
+        are more (`AR300`); `AP_any_class` and `AP50_any_class`, as if all classes were one, where there are several;
+        `baseline_AP50`, of one median box in every image; `per_class` with AP, AP50 and objects; `precision_recall`:
+        precision at 101 recalls from 0 to 1, at an overlap of 0.5, mean over classes. All these where there are objects
+        at all. `rows`, `objects`; and where there are images without objects, `rows_without_objects`, the answers to an
+        image of these, `false_alarms_per_row`, and the share of these with an answer of at least 0.5,
+        `rows_with_false_alarm`.
     """
     found = [_detections(row, answers) for row in range(len(answers["boxes"]))]
-    evaluation = _evaluate(targets, found, known)
+    counts = {"rows": len(found), "objects": sum(map(len, targets["labels"])), **_false_alarms(targets, found)}
+    if not counts["objects"]:
+        return counts
+    most = max(ALWAYS[-1], *(len(boxes) for boxes in answers["boxes"]))
+    evaluation = _evaluate(targets, found, known, most)
     precision = evaluation["precision"]  # (overlaps, recalls, classes, areas, most)
-    metrics = _summary(evaluation)
+    metrics = _summary(evaluation, most)
+    if len(known) > 1:
+        one = _summary(_evaluate(_as_one(targets), [_one_label(row) for row in found], [ANY], most), most)
+        metrics |= {f"{name}_any_class": one[name] for name in ("AP", "AP50")}
     objects = _counts(targets, known)
-    metrics["baseline_AP50"] = _mean(_evaluate(targets, _median_box(targets), known)["precision"][0, :, :, 0, -1])
+    baseline = _evaluate(targets, _median_box(targets), known, most)
+    metrics["baseline_AP50"] = _mean(baseline["precision"][0, :, :, 0, -1])
     return {
         **metrics,
-        "rows": len(found),
+        **counts,
         "objects": int(sum(objects)),
         "per_class": {
             name: {
@@ -63,8 +78,31 @@ def _median_box(targets: dict[str, list]) -> list[list[tuple[np.ndarray, bytes, 
     return [[(median, frequent, 1.0)] for _ in targets["boxes"]]
 
 
-def _evaluate(targets: dict[str, list], found: list[list[tuple]], known: Sequence[str]) -> dict[str, np.ndarray]:
-    """The evaluator's arrays `precision` and `recall`; -1 where there is nothing to measure."""
+def _false_alarms(targets: dict[str, list], found: list[list[tuple]]) -> dict[str, Any]:
+    """What was answered where there is nothing: AP does not see it where no image has an object of the class."""
+    empty = [detections for boxes, detections in zip(targets["boxes"], found, strict=True) if not len(boxes)]
+    if not empty:
+        return {}
+    return {
+        "rows_without_objects": len(empty),
+        "false_alarms_per_row": float(np.mean([len(detections) for detections in empty])),
+        "rows_with_false_alarm": float(np.mean([any(score >= SURE for *_, score in row) for row in empty])),
+    }
+
+
+def _as_one(targets: dict[str, list]) -> dict[str, list]:
+    """The same objects, all of one class."""
+    return {"boxes": targets["boxes"], "labels": [[ANY.encode()] * len(labels) for labels in targets["labels"]]}
+
+
+def _one_label(detections: list[tuple]) -> list[tuple]:
+    return [(box, ANY.encode(), score) for box, _, score in detections]
+
+
+def _evaluate(
+    targets: dict[str, list], found: list[list[tuple]], known: Sequence[str], most: int
+) -> dict[str, np.ndarray]:
+    """The evaluator's arrays `precision` and `recall`, of at most so many answers; -1 where nothing is to measure."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -86,6 +124,7 @@ def _evaluate(targets: dict[str, list], found: list[list[tuple]], known: Sequenc
         truth.createIndex()
         answered.createIndex()
         evaluator = COCOeval(truth, answered, "bbox")
+        evaluator.params.maxDets = sorted({*ALWAYS, most})
         evaluator.evaluate()
         evaluator.accumulate()
     return {name: evaluator.eval[name] for name in ("precision", "recall")}
@@ -103,7 +142,7 @@ def _annotation(number: int, row: int, box: np.ndarray, category: int) -> dict[s
     }
 
 
-def _summary(evaluation: dict[str, np.ndarray]) -> dict[str, float]:
+def _summary(evaluation: dict[str, np.ndarray], most: int) -> dict[str, float]:
     precision, recall = evaluation["precision"], evaluation["recall"]
     metrics = {
         "AP": _mean(precision[:, :, :, 0, -1]),
@@ -114,8 +153,8 @@ def _summary(evaluation: dict[str, np.ndarray]) -> dict[str, float]:
         of_area = precision[:, :, :, AREAS[area], -1]
         if (of_area > -1).any():
             metrics[f"AP_{area}"] = _mean(of_area)
-    for place, most in enumerate((1, 10, 100)):
-        metrics[f"AR{most}"] = _mean(recall[:, :, 0, place])
+    for place, count in enumerate(sorted({*ALWAYS, most})):
+        metrics[f"AR{count}"] = _mean(recall[:, :, 0, place])
     return metrics
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.lazy import tf
 from dlkit.plots import new_figure, save_figure
+from dlkit.vision.png import seen_pixels
 
 SHOWN = 0.2  # lowest score of a box in a picture, unless none of its image has it
 
@@ -27,7 +27,7 @@ def plot_detections(
     shape = figure.add_gridspec(2, columns + 1)
     for number, (image, truth, answer) in enumerate(zip(images, truths, answers, strict=True)):
         axes = figure.add_subplot(shape[number // columns, number % columns])
-        axes.imshow(tf.io.decode_image(image, channels=3, expand_animations=False).numpy())
+        axes.imshow(seen_pixels(image))
         for box in truth:
             _rectangle(axes, box, "white", 0.8)
         shown = max(min(SHOWN, max(answer["scores"], default=0.0)), 0.0)

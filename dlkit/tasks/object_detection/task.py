@@ -7,24 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlkit.columns import Count, Image, Labels, Score, Scores, tensor_specs
+from dlkit.columns import Count, Image, Labels, Reason, Score, Scores, tensor_specs
 from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.rows import ERROR
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.object_detection.boxes import ObjectRows
+from dlkit.tasks.object_detection.boxes import ObjectRows, side_for_objects
 from dlkit.tasks.object_detection.coco_results import write_coco_results
 from dlkit.tasks.object_detection.columns import Boxes, BoxLabels, CrowdBoxes
-from dlkit.vision.image_facts import check_channels, chosen_shape
+from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
 
 MULTIPLE = 32  # of the side of the network's image: the largest stride
 LARGEST = 512  # side of the network's image where nobody asks for more
+LARGER = 1024  # the same where objects would be small
+WANTED = 8  # pixels of the network's image that the shorter side of half of the objects should have
 
 
 @dataclass(kw_only=True)
@@ -45,10 +48,16 @@ class ObjectDetector(Task):
     width: int = knob(32, "Maps of centernet's first layer; the others follow.", minimum=8)
     box_weight: float = knob(5.0, "Weight of centernet's boxes beside its centres, in the loss.", minimum=0)
     image_size: int = knob(
-        0, "Side of the network's image, a multiple of 32; 0 for the training images' own, at most 512.", minimum=0
+        0,
+        "Side of the network's image, a multiple of 32; 0 for the training images' own, at most 512, or up to 1024 "
+        "where half of the objects would be less than 8 pixels.",
+        minimum=0,
     )
     channels: int = knob(0, "1 for grey, 3 for colour, 0 for what the training images are.", minimum=0, maximum=3)
     max_pixels: int = knob(50_000_000, "Larger images are refused before they are decoded.", minimum=1)
+    alpha: Literal["white", "drop"] = knob(
+        "white", "What is transparent is laid on white; drop takes its colors as if it were opaque."
+    )
     flip: Literal["none", "horizontal", "vertical", "both"] = knob("horizontal", "Mirrors half of the training images.")
     turn: bool = knob(False, "Turns half of the training images by a quarter: for pictures taken from above.")
     scale: float = knob(0.5, "Training images shrink by up to 1 + this.", minimum=0, maximum=3)
@@ -63,14 +72,17 @@ class ObjectDetector(Task):
 
     inputs = {"image": Image()}
     target = {"boxes": CrowdBoxes(), "labels": BoxLabels()}
-    answer = {"boxes": Boxes(), "labels": Labels(), "scores": Scores(), "num_detections": Count()}
+    answer = {"boxes": Boxes(), "labels": Labels(), "scores": Scores(), "num_detections": Count(), "error": Reason()}
     rows = ObjectRows
     answer_writer = write_coco_results
     headline = "AP50"
+    looks = ("AP50", "AP")
+    usual_side = LARGEST
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.labels_: list[str] = []
+        self.depth_ = 0  # the largest sample of 16-bit training images; 0 where there are none
         self.max_objects_ = 0  # of a training image
         self.mean_objects_ = 0.0
         check_channels(self.channels)
@@ -84,6 +96,7 @@ class ObjectDetector(Task):
         self.labels_ = list(examples.classes) or sorted(seen)
         self.max_objects_, self.mean_objects_ = max(counts), max(sum(counts) / len(counts), 1.0)
         shape = self.network_shape(examples)
+        self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
         network = self._network(shape)
         return Stages(preprocess=self._decode(shape), network=network, postprocess=self._detect(shape, network))
 
@@ -95,7 +108,8 @@ class ObjectDetector(Task):
         objects = letterbox_objects(
             target["boxes"], target["labels"], made["original_size"], self.labels_, height, width, self.max_objects_
         )
-        return {"image": made["image"]}, {"predictions": objects}
+        errors = {ERROR: made[ERROR]} if ERROR in made else {}
+        return {"image": made["image"], **errors}, {"predictions": objects}
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         from dlkit.tasks.object_detection.augment_objects import augment_objects
@@ -135,7 +149,11 @@ class ObjectDetector(Task):
             made = self.stages_.preprocess({"image": tensors["image"]})
             predictions = self.stages_.network({"image": made["image"]}, training=False)["predictions"]
             thresholds = tensors["score_threshold"], tensors["iou_threshold"]
-            return detect.with_thresholds(predictions, made["original_size"], *thresholds)
+            answers = detect.with_thresholds(predictions, made["original_size"], *thresholds)
+            if ERROR not in made:  # of a model that was saved before there were any
+                return answers
+            blank = self.stages_.postprocess.get_layer("blank_answers")
+            return {**blank(made[ERROR], answers), ERROR: made[ERROR]}
 
         def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             rows = tf.ones_like(raw["image"], tf.float32)
@@ -188,7 +206,7 @@ class ObjectDetector(Task):
             self.max_pixels,
             image_size=self.image_size,
             channels=self.channels,
-            largest=LARGEST,
+            largest=LARGEST if self.image_size else side_for_objects(examples, LARGEST, LARGER, WANTED),
             multiple=MULTIPLE,
         )
 
@@ -201,13 +219,16 @@ class ObjectDetector(Task):
         return network(shape, classes, preset=self.network.partition(":")[2], dropout=self.dropout)
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
-        from dlkit.vision.decode_image import DecodeImage
+        from dlkit.vision.decode_image import DecodeImage, as_people_see
 
         encoded = keras.Input((), dtype="string", name="image")
-        made = DecodeImage(*shape, fit="pad", max_pixels=self.max_pixels, with_size=True, name="decode_image")(encoded)
+        options: dict[str, Any] = {"fit": "pad", "max_pixels": self.max_pixels, "with_size": True}
+        options |= as_people_see(self.alpha, self.depth_)
+        made = DecodeImage(*shape, **options, name="decode_image")(encoded)
         return keras.Model({"image": encoded}, made, name="preprocess")
 
     def _detect(self, shape: tuple[int, int, int], network: keras.Model) -> keras.Model:
+        from dlkit.layers.blank_answers import blanked
         from dlkit.tasks.object_detection.detect_objects import DetectObjects
 
         predictions = keras.Input(network.output["predictions"].shape[1:], name="predictions")
@@ -216,6 +237,5 @@ class ObjectDetector(Task):
             self._detector().__name__.rpartition(".")[2], *shape[:2], self.labels_, self.max_detections,
             self.score_threshold, self.iou_threshold, name="detect_objects",
         )  # fmt: skip
-        return keras.Model(
-            {"predictions": predictions, "original_size": size}, detect(predictions, size), name="postprocess"
-        )
+        given = {"predictions": predictions, "original_size": size}
+        return blanked(keras.Model(given, detect(predictions, size), name="postprocess"))

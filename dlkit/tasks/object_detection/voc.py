@@ -74,7 +74,7 @@ def _image(file: Path, images: Path) -> BoxedImage:
         raise DataError(f"cannot read {file}: {error.strerror}.") from error
     except ElementTree.ParseError as error:
         raise DataError(f"{file}, line {error.position[0]}: not XML ({error}).") from error
-    boxed = BoxedImage(_file(root, file, images), str(file))
+    boxed = BoxedImage(_file(root, file, images), str(file), size=_size(root))
     for number, element in enumerate(root.findall("object"), start=1):
         place = f"{file}, object {number}"
         label = (element.findtext("name") or "").strip()
@@ -82,6 +82,12 @@ def _image(file: Path, images: Path) -> BoxedImage:
             raise DataError(f"{place}: no <name>. Expected the name of its class.")
         boxed.add(_box(element, place), label, place)
     return boxed
+
+
+def _size(root: ElementTree.Element) -> tuple[int, int]:
+    """The height and width that the file tells; 0 for what is no number."""
+    height, width = (root.findtext(f"size/{side}", "").strip() for side in ("height", "width"))
+    return int(height) if height.isdecimal() else 0, int(width) if width.isdecimal() else 0
 
 
 def _box(element: ElementTree.Element, place: str) -> list[float]:

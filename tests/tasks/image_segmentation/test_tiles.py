@@ -8,6 +8,7 @@ import tensorflow as tf
 from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks
 from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask
 from dlkit.tasks.image_segmentation.tiles import SegmentTiles, cut_tiles, spread, tiles_of
+from dlkit.vision.decode_image import DecodeImage
 from dlkit.vision.png import encode_image
 
 SIZE = (16, 24)
@@ -128,7 +129,8 @@ def test_training_windows_cover_the_image_with_its_mask():
     files = tf.constant([encode_image(image), encode_image(image[:5])])
     masks = tf.constant([encode_mask(mask), encode_mask(mask[:5])])
     counts = tiles_of(40, 30, SIZE)
-    images, ids = cut_tiles(files, masks, SIZE, counts, 1, 10_000)
+    images, ids, errors = cut_tiles(files, masks, DecodeImage(*SIZE, 1, max_pixels=10_000), counts)
+    assert not any(errors.numpy())
     assert images.shape == (2 * 6, *SIZE, 1)
     assert ids.shape == (2 * 6, *SIZE)
     corners = [(top, left) for top in (0, 12, 24) for left in (0, 6)]

@@ -69,3 +69,32 @@ def test_a_crowd_is_neither_hit_nor_missed():
 def test_no_answers_at_all_score_nothing():
     metrics = score_objects(TRUE, answers([], [], []), KNOWN)
     assert metrics["AP"] == metrics["AR100"] == 0
+
+
+def test_more_than_100_answers_of_an_image_count():
+    boxes = [[20 * (n // 15), 20 * (n % 15), 20 * (n // 15) + 12, 20 * (n % 15) + 12] for n in range(150)]
+    true = targets([([*box, 0], b"cat") for box in boxes])
+    found = answers([(box, b"cat", 0.9 - n / 1000) for n, box in enumerate(boxes)], most=300)
+    metrics = score_objects(true, found, ["cat"])
+    assert metrics["AP"] == metrics["AP50"] == metrics["AR300"] == pytest.approx(1.0)
+    assert metrics["AR100"] == pytest.approx(100 / 150)
+    assert "AR300" not in score_objects(TRUE, answers([], [], []), KNOWN)
+
+
+def test_false_alarms_on_images_without_objects():
+    nothing = targets([], [], [])
+    found = answers([([0, 0, 9, 9], b"cat", 0.9), ([5, 5, 9, 9], b"dog", 0.2)], [([0, 0, 9, 9], b"dog", 0.4)], [])
+    assert score_objects(nothing, found, KNOWN) == {
+        "rows": 3, "objects": 0, "rows_without_objects": 3, "false_alarms_per_row": 1.0, "rows_with_false_alarm": 1 / 3,
+    }  # fmt: skip
+    among = score_objects(TRUE, answers([], [([0, 0, 9, 9], b"dog", 0.9)], []), KNOWN)
+    assert (among["rows_without_objects"], among["rows_with_false_alarm"]) == (1, 1.0)
+
+
+def test_a_score_that_ignores_classes():
+    found = answers(
+        [([0, 0, 10, 10], b"dog", 0.9), ([20, 20, 60, 70], b"cat", 0.8)], [], [([5, 5, 25, 45], b"cat", 0.7)]
+    )
+    metrics = score_objects(TRUE, found, KNOWN)
+    assert metrics["AP50"] < 0.6
+    assert metrics["AP50_any_class"] == metrics["AP_any_class"] == pytest.approx(1.0)

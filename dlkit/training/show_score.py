@@ -1,0 +1,52 @@
+"""The score of served answers while a run goes on: what a loss does not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from dlkit.data.split import spread
+from dlkit.errors import DataError
+
+if TYPE_CHECKING:
+    from dlkit.rows import Rows
+    from dlkit.training.store import Store
+    from dlkit.training.trainable import Trainable
+
+TIMES, MOST = 10, 64  # looks in a run at most, and rows that each scores
+
+
+class ShowScore(keras.callbacks.Callback):
+    """Prints the metrics that a task names, of at most 64 validation rows, every few epochs; at most ten times.
+
+    It changes nothing of the run. Rows that cannot be scored end the looks.
+
+    Args:
+        task: whose stages hold the weights.
+        rows: to validate on.
+        store: the same rows, encoded: without those that could not be.
+        give_back: brings the weights that are trained to the stages, where a strategy has copies.
+    """
+
+    def __init__(self, task: Trainable, rows: Rows, store: Store, give_back: Callable[[], None]):
+        super().__init__()
+        self._task, self._give_back = task, give_back
+        self._every = max(-(-task.epochs // TIMES), 2)
+        known = np.unique(store.origins)
+        self._rows = rows.of(rows.evaluated().take(known[spread(len(known), MOST)].tolist()))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        last = epoch + 1 == self._task.epochs  # the end has a score of its own
+        if last or not self._every or (epoch + 1) % self._every:
+            return
+        self._give_back()
+        try:
+            found = self._task.measured(self._rows)
+        except DataError:
+            self._every = 0
+            return
+        told = ", ".join(f"{name} {found[name]:.4f}" for name in self._task.looks if name in found)
+        print(f"epoch {epoch + 1}: {told} of the answers to {len(self._rows)} validation rows")

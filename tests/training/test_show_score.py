@@ -1,0 +1,68 @@
+"""The score of served answers while a run goes on: when it is shown, of what, and that it ends where it cannot be."""
+
+import types
+
+import numpy as np
+import pytest
+
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+from dlkit.training.show_score import ShowScore
+
+
+class Rows:
+    def __init__(self, table):
+        self.table = table
+
+    def __len__(self):
+        return len(self.table)
+
+    def evaluated(self):
+        return self.table
+
+    def of(self, table):
+        return Rows(table)
+
+
+def looks(epochs, measured, capsys, rows=200):
+    table = Table("rows", {"x": list(range(rows))}, str)
+    task = types.SimpleNamespace(epochs=epochs, looks=("AP50", "AP"), measured=measured)
+    store = types.SimpleNamespace(origins=np.repeat(np.arange(0, rows, 2), 2))  # every other row could be encoded
+    given_back = []
+    show = ShowScore(task, Rows(table), store, lambda: given_back.append(1))
+    for epoch in range(epochs):
+        show.on_epoch_end(epoch)
+    return capsys.readouterr().out.splitlines(), len(given_back)
+
+
+def test_at_most_ten_looks_at_64_rows(capsys):
+    seen = []
+
+    def measured(rows):
+        seen.append(rows.table.columns["x"])
+        return {"AP50": 0.5, "AP": 0.25, "rows": 1}
+
+    said, given_back = looks(60, measured, capsys)
+    assert said[0] == "epoch 6: AP50 0.5000, AP 0.2500 of the answers to 64 validation rows"
+    assert len(said) == given_back == 9  # and the end has a score of its own
+    assert len(seen[0]) == 64 and not any(row % 2 for row in seen[0])
+    assert looks(2, measured, capsys) == ([], 0)
+
+
+def test_what_cannot_be_scored_is_not_asked_again(capsys):
+    def refuses(rows):
+        raise DataError("no")
+
+    said, given_back = looks(60, refuses, capsys)
+    assert (said, given_back) == ([], 1)
+
+
+@pytest.mark.slow
+def test_a_detector_shows_ap_while_it_trains(capsys):
+    import dlkit
+
+    images = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), np.uint8)
+    data = {"image": list(images), "boxes": [[[2, 3, 20, 25]]] * 8, "labels": [["a"]] * 8}
+    task = dlkit.ObjectDetector(epochs=4, width=8, image_size=32, batch_size=4)
+    task.fit(data, data, verbose=2)
+    assert "epoch 2: AP50 0." in capsys.readouterr().out
