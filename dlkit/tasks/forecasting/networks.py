@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dlkit.lazy import keras, layers, ops
-from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, naive_places
+from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, TrendForecasts, naive_places
 from dlkit.tasks.forecasting.quantiles import OrderedQuantiles
 from dlkit.tasks.forecasting.stamps import Calendar
 
@@ -17,7 +17,7 @@ class Shape:
 
     Attributes:
         window, horizon: steps of the history, and ahead.
-        step: [months, seconds, whole numbers] from one stamp to the next.
+        step: from one timestamp to the next, as `Step.as_list` gives it.
         seasons: lengths of seasons, in steps.
         levels: levels of the quantiles, ascending, 0.5 among them.
         known, past, static: how many covariates are known ahead, known up to now, and features of a series.
@@ -104,8 +104,20 @@ def forecaster(shape: Shape, members: int, units: int, dropout: float, name: str
     """
     inputs = inputs_of(shape)
     places = naive_places(shape.window, shape.horizon, shape.seasons)
-    forecasts = NaiveForecasts(places, name="naive")(inputs["values"])
-    there = NaiveForecasts(places, name="naive_there")(inputs["there"])
+    recent = min(2 * max(min(shape.seasons, default=1), shape.horizon), shape.window)
+    trends = TrendForecasts(
+        shape.horizon, recent, [season for season in shape.seasons if 2 * season <= shape.window], name="trends"
+    )
+    naive = (
+        NaiveForecasts(places, name="naive")(inputs["values"]),
+        NaiveForecasts(places, name="naive_there")(inputs["there"]),
+    )
+    forecasts, there = (
+        layers.Concatenate(name=name)(parts)
+        for name, *parts in zip(
+            ("forecasts", "forecasts_there"), naive, trends(inputs["values"], inputs["there"]), strict=True
+        )
+    )
     steps = [features_of_steps(inputs, shape), forecasts, there]
     if shape.known:
         steps.append(NaiveForecasts(places, name="naive_known")(inputs["known"]))

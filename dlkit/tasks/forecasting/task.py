@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from dlkit.lazy import tf
 from dlkit.rows import ROW
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.forecasting.columns import Fans, Levels, Stamps, Static, Values
+from dlkit.tasks.forecasting.columns import Categories, Fans, Levels, Series, Stamps, Static, Values
 from dlkit.tasks.forecasting.rows import SeriesRows
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class Forecaster(Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.step_ = [0, 0, 0]  # months, seconds, whole numbers
+        self.step_ = [0, 0, 0]  # as `Step.as_list`; of models that were saved before, months, seconds, whole numbers
+        self.categories_: dict[str, list[str]] = {}  # the names of covariates that are no numbers
         self.season_ = 1  # of the seasonal naive forecast and of MASE
         self.scales_: dict[str, float] = {}  # of series by id
         if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
@@ -103,6 +104,23 @@ class Forecaster(Task):
                 f"a covariate must be one of `known`, `past` and `static`, and another than ds and y: {twice[0]!r}."
             )
 
+    def declare(self, header: Sequence[str]) -> None:
+        if hasattr(self, "stages_"):  # trained anew: what an earlier training learned is no longer so
+            self.step_, self.categories_ = [0, 0, 0], {}
+        self.set_columns()
+
+    def set_columns(self) -> None:
+        """The columns by what is learned: the step, and which covariates are categories. Values are in double
+        precision, which they are not in models that were saved before columns were declared."""
+        self.stamps = replace(self.stamps, trained=tuple(self.step_))
+        covariates = {
+            name: Categories() if name in self.categories_ else Values()
+            for name in (*self.stamps.past, *self.stamps.known)
+        }
+        static = {name: Static() for name in self.stamps.static}
+        self.inputs = {"ds": self.stamps, "y": Series(), **covariates, **static}
+        self.target = {"following": Series(), "unique_id": Id(optional=True), "y": Series()}
+
     def build(self, examples: Table) -> Stages:
         from dlkit.tasks.forecasting.stages import build_stages
 
@@ -120,8 +138,7 @@ class Forecaster(Task):
 
         if not self.shorten:
             return tensors, target
-        typical = self.stages_.preprocess.get_layer("reader").typical
-        tensors, truth = shortened(tensors, target["quantiles"], self.shorten, typical, self.seed, step)
+        tensors, truth = shortened(tensors, target["quantiles"], self.shorten, self.seed, step)
         return tensors, {"quantiles": truth}
 
     def loss(self) -> Any:
@@ -135,12 +152,12 @@ class Forecaster(Task):
     def step(self, table: Table) -> Step:
         """The step between stamps: of training, given, or inferred from a table."""
         from dlkit.tasks.forecasting.columns import stamps_of
-        from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequency
+        from dlkit.tasks.forecasting.frequency import Step, infer_frequency
 
         if hasattr(self, "stages_") and any(self.step_):
             return Step(*self.step_)
-        if self.frequency:
-            return parse_frequency(self.frequency)
+        if self.stamps.step:
+            return self.stamps.step
         few = range(min(len(table), 1000))
         return infer_frequency((np.sort(stamps_of(table.columns["ds"][row])) for row in few), table.source)
 
@@ -177,7 +194,8 @@ class Forecaster(Task):
         from dlkit.tasks.forecasting.metrics import score_forecasts
 
         ids = [name.decode() for name in targets["unique_id"]]
-        return score_forecasts(ids, targets["y"], targets["following"], answers, self.season_, self.scales_)
+        window = self.stages_.preprocess.get_layer("reader").window
+        return score_forecasts(ids, targets["y"], targets["following"], answers, self.season_, self.scales_, window)
 
     def draw(self, data: Any, path: Path) -> bool:
         from dlkit.tasks.forecasting.plots import plot_backtest
