@@ -207,7 +207,7 @@ class ReadSeries(keras.layers.Layer):
         """The same as `Step.day`, of the stamps of each row."""
         day, length = day_of_month(tf.math.floordiv(seconds, DAY))
         ends = tf.reduce_all((day == length) | ~real, 1)
-        fits = tf.reduce_all((day == tf.minimum(self._step.anchor, length)) | ~real, 1)
+        fits = tf.reduce_all((day == tf.minimum(tf.constant(self._step.anchor, tf.int64), length)) | ~real, 1)
         last = tf.where(fits, tf.constant(self._step.anchor or 31, tf.int64), 31)
         return tf.where(ends, last, tf.reduce_max(tf.where(real, day, 0), 1))
 
