@@ -15,8 +15,9 @@ class AnswerForecast(keras.layers.Layer):
     """The mean of members' quantiles in the units of the history, and the stamps of the steps ahead.
 
     Call with `quantiles`: (batch, members, horizon, levels) float32, ascending; `center` and `scale`: (batch,) float64;
-    `origin` and, of steps of months, `anchor`: (batch,) int64, as of `ReadSeries`. The mean of ascending quantiles is
-    ascending, and no mixture's tails are widened by it (Lichtendahl et al., 2013). Returns
+    `origin` and, of steps of months, `anchor`: (batch,) int64; and, if there is such, `lowest`: (batch,) float64, below
+    which no quantile goes; all as of `ReadSeries`. The mean of ascending quantiles is ascending, and no mixture's tails
+    are widened by it (Lichtendahl et al., 2013). Returns
 
     - `ds`: (batch, horizon) string, the stamps, as dates where the step is a day or longer and midnight its time;
     - `forecast`: (batch, horizon), the median, of the dtype of `center`;
@@ -26,13 +27,12 @@ class AnswerForecast(keras.layers.Layer):
     Args:
         step: as of `ReadSeries`.
         levels: list of float, ascending, 0.5 among them.
-        lowest: float, below which no quantile goes; None for no bound.
     """
 
-    def __init__(self, step: Sequence[int], levels: Sequence[float], lowest: float | None = None, **kwargs: Any):
+    def __init__(self, step: Sequence[int], levels: Sequence[float], **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.autocast = False  # what large series vary by is beyond float32
-        self.step, self.levels, self.lowest = list(step), list(levels), lowest
+        self.step, self.levels = list(step), list(levels)
 
     def call(
         self,
@@ -41,11 +41,12 @@ class AnswerForecast(keras.layers.Layer):
         scale: tf.Tensor,
         origin: tf.Tensor,
         anchor: tf.Tensor | None = None,
+        lowest: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         mean = tf.cast(tf.reduce_mean(tf.cast(quantiles, tf.float32), 1), center.dtype)
         mean = mean * scale[:, tf.newaxis, tf.newaxis] + center[:, tf.newaxis, tf.newaxis]
-        if self.lowest is not None:
-            mean = tf.maximum(mean, self.lowest)
+        if lowest is not None:
+            mean = tf.maximum(mean, lowest[:, tf.newaxis, tf.newaxis])
         levels = tf.broadcast_to(tf.constant(self.levels), [tf.shape(mean)[0], len(self.levels)])
         forecast = mean[..., self.levels.index(0.5)]
         return {
@@ -103,6 +104,7 @@ class AnswerForecast(keras.layers.Layer):
         scale: keras.KerasTensor,
         origin: keras.KerasTensor,
         anchor: keras.KerasTensor | None = None,
+        lowest: keras.KerasTensor | None = None,
     ) -> dict[str, keras.KerasTensor]:
         rows, _, horizon, levels = quantiles.shape
         return {
@@ -113,4 +115,4 @@ class AnswerForecast(keras.layers.Layer):
         }
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "step": self.step, "levels": self.levels, "lowest": self.lowest}
+        return {**super().get_config(), "step": self.step, "levels": self.levels}

@@ -55,13 +55,15 @@ def score_forecasts(
     levels = np.asarray(answers["levels"][0], float)
     known = np.isfinite(truth)
     error = truth[..., None] - quantiles
-    compared["forecaster"]["pinball"] = float(np.maximum(levels * error, (levels - 1) * error)[known].mean())
+    compared["forecaster"]["pinball"] = (
+        float(np.maximum(levels * error, (levels - 1) * error)[known].mean()) if known.any() else None
+    )
     inside = (quantiles[..., 0] <= truth) & (truth <= quantiles[..., -1])
     own = compared["forecaster"]
     notes = _notes(own, truth, scale, ids, [len(history) for history in histories], window)
     return {
         **own,
-        f"coverage_{round(100 * (levels[-1] - levels[0]))}": float(inside[known].mean()),
+        f"coverage_{round(100 * (levels[-1] - levels[0]))}": float(inside[known].mean()) if known.any() else None,
         "crossing": int((np.diff(quantiles, axis=-1) < 0).sum()),
         "skill": _skill(compared),
         "baseline_skill": 0.0,

@@ -35,6 +35,8 @@ class ReadSeries(keras.layers.Layer):
     - of steps of months, `anchor`: (batch,) int64, the day of the month that the stamps stand on, 31 for the last;
     - `center`, `scale`: (batch,), of the dtype of `y`, of the values that were given (Kim et al., 2022, RevIN, without
       weights); a `scale` of 0 where they do not differ;
+    - if there is such, `lowest`: (batch,), of the dtype of `y`, below which no forecast may be: the smallest float32
+      where the window itself goes below;
     - `given`: (batch,) int32, how many were.
 
     One or two values do not tell how far a series goes: their deviation is taken together with one value that is off by
@@ -54,6 +56,7 @@ class ReadSeries(keras.layers.Layer):
         off_grid: "refuse", or "floor": stamps between the steps count for the step before.
         duplicates: what values of one step become: "mean", "last", or "refuse".
         gaps: whether steps may be missing between the first stamp and the newest.
+        lowest: float, below which no training series went; None for no bound.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class ReadSeries(keras.layers.Layer):
         off_grid: Literal["refuse", "floor"] = "refuse",
         duplicates: Literal["mean", "last", "refuse"] = "mean",
         gaps: bool = True,
+        lowest: float | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -77,7 +81,7 @@ class ReadSeries(keras.layers.Layer):
         self.fill, self.typical = fill, typical
         self.past, self.known, self.static = dict(past or {}), dict(known or {}), dict(static or {})
         self.usual = None if usual is None else [list(pair) for pair in usual]
-        self.off_grid, self.duplicates, self.gaps = off_grid, duplicates, gaps
+        self.off_grid, self.duplicates, self.gaps, self.lowest = off_grid, duplicates, gaps, lowest
         self._step, self._as_before = Step(*step), len(step) == 3
         self._convert_input_args = False  # Keras knows no string tensors
 
@@ -149,6 +153,7 @@ class ReadSeries(keras.layers.Layer):
             **({"anchor": raw["anchor"]} if self._anchors else {}),
             "center": center,
             "scale": scale,
+            **({} if self.lowest is None else {"lowest": self._bound(y, there)}),
             "given": tf.cast(given, tf.int32),
         }
         return {name: tf.ensure_shape(made[name], shape) for name, shape in self._shapes().items()}
@@ -175,6 +180,12 @@ class ReadSeries(keras.layers.Layer):
         same = tf.logical_and(given >= FEW, highest == lowest)
         own = tf.where(same, tf.zeros_like(center), tf.sqrt(squares / some))
         return tf.where(same, highest, center), tf.where(given < FEW, few, own)
+
+    def _bound(self, y: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+        """The bound, where no value that was given is below it."""
+        bound = tf.constant(self.lowest, y.dtype)
+        below = tf.reduce_any(tf.logical_and(there, y < bound), 1)
+        return tf.where(below, tf.constant(np.finfo(np.float32).min, y.dtype), bound)
 
     def _usual(self, center: tf.Tensor) -> tf.Tensor:
         """The deviation of the training series of the nearest level; beyond their levels it goes along with them."""
@@ -338,18 +349,23 @@ class ReadSeries(keras.layers.Layer):
             "values": (rows, self.window),
             "there": (rows, self.window),
             **{name: shape for name, shape in covariates.items() if shape[-1]},
-            **dict.fromkeys(("origin", *(["anchor"] if self._anchors else []), "center", "scale", "given"), (rows,)),
+            **dict.fromkeys(self._scalars(), (rows,)),
         }
+
+    def _scalars(self) -> list[str]:
+        anchor, lowest = ["anchor"] if self._anchors else [], [] if self.lowest is None else ["lowest"]
+        return ["origin", *anchor, "center", "scale", *lowest, "given"]
 
     def compute_output_spec(self, inputs: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
         own = inputs["y"].dtype
-        kinds = {"there": "uint8", "origin": "int64", "anchor": "int64", "given": "int32", "center": own, "scale": own}
+        kinds = {"there": "uint8", "origin": "int64", "anchor": "int64", "given": "int32"}
+        kinds |= dict.fromkeys(("center", "scale", "lowest"), own)
         shapes = self._shapes(inputs["ds"].shape[0])
         return {name: keras.KerasTensor(shape, kinds.get(name, "float32")) for name, shape in shapes.items()}
 
     def get_config(self) -> dict[str, Any]:
         as_before = ("window", "horizon", "step", "fill", "typical", "past", "known", "static")
-        own = (*as_before, "usual", "off_grid", "duplicates", "gaps")
+        own = (*as_before, "usual", "off_grid", "duplicates", "gaps", "lowest")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.columns import Count, is_missing_number, tensor_specs
+from dlkit.columns import Count, batch_of, is_missing_number, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages, chain
 from dlkit.tasks.forecasting.columns import Levels, Series
 from dlkit.tasks.forecasting.read_series import FEW
-from dlkit.tasks.forecasting.rows import Windows, seasons_of, window_of
+from dlkit.tasks.forecasting.rows import Windows, cut, seasons_of, window_of
 from dlkit.tasks.forecasting.stamps import later
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dlkit.tasks.forecasting.task import Forecaster
 
 
+ENOUGH = 4096  # windows to choose the first weights by
 MANY = 10_000  # rows to learn statistics from
 
 
@@ -54,6 +55,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         off_grid=task.off_grid,
         duplicates=task.duplicates,
         usual=_usual(windows),
+        lowest=_lowest(windows),
         **facts,
         name="reader",
     )
@@ -67,14 +69,34 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     levels = list(task.quantiles)
     shape = Shape(window, task.horizon, task.step_, seasons, levels, known, past, reader.static_width)
     network = _network(task, shape)
+    _begin(task, network, reader, windows)
     scaled = keras.Input(network.output["quantiles"].shape[1:], name="quantiles")
     others = {
         name: keras.Input((), dtype=made[name].dtype, name=name)
-        for name in ("center", "scale", "origin", "anchor")
+        for name in ("center", "scale", "origin", "anchor", "lowest")
         if name in made
     }
-    answer = AnswerForecast(task.step_, levels, _lowest(windows), name="answer")(scaled, **others)
+    answer = AnswerForecast(task.step_, levels, name="answer")(scaled, **others)
     return Stages(preprocess, network, keras.Model({"quantiles": scaled, **others}, answer, name="postprocess"))
+
+
+def _begin(task: Forecaster, network: keras.Model, reader: Any, windows: Windows) -> None:
+    """Gives a network its first biases by some of the training windows."""
+    from dlkit.tasks.forecasting.first_weights import begin_with_naive
+
+    table = cut(windows, reader.window, task.horizon)
+    rows, count = [], 0
+    for row in np.random.default_rng(task.seed).permutation(len(table)):
+        if count < ENOUGH:
+            rows.append(int(row))
+            count += max(1, len(table.columns["following"][row]) - task.horizon + 1)
+    columns = {**task.inputs, "following": task.target["following"]}
+    try:
+        raw = batch_of([table.raw(row, columns) for row in rows], columns)
+        scaled, truth, _ = windows_of(reader, raw, raw["following"], task.horizon)
+    except tf.errors.InvalidArgumentError:
+        return  # encoding says which row it is
+    begin_with_naive(network, {name: scaled[name] for name in network.input}, truth, task.quantiles)
 
 
 def _network(task: Forecaster, shape: Any) -> keras.Model:

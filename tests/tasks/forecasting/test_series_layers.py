@@ -441,11 +441,13 @@ def test_the_pinball_loss_by_hand():
 
 
 def test_no_quantile_is_below_the_lowest_value():
-    layer = AnswerForecast([0, 0, 1, 0, 0, 1], [0.1, 0.5, 0.9], 0.0)
-    quantiles = tf.constant([[[[-3.0, -0.5, 2]]]])
-    made = layer(quantiles, tf.constant([1.0]), tf.constant([1.0]), tf.constant([0], tf.int64))
-    np.testing.assert_allclose(made["quantiles"], [[[0, 0.5, 3]]])
-    assert layer.get_config()["lowest"] == 0.0
+    """Unless the history is below it itself."""
+    read, answer = reader(usual=[[1.0, 1.0]], lowest=0.0), AnswerForecast([0, 86_400, 0, 0, 0, 1], [0.1, 0.5, 0.9])
+    made = read({"ds": days([1, 2, 3], [1, 2, 3]), "y": tf.constant([[1.0, 0, 3], [1, -1, 3]], tf.float64)})
+    facts = {name: made[name] for name in ("center", "scale", "origin", "lowest")}
+    quantiles = answer(tf.constant([[[[-3.0, -0.5, 2]]]] * 2), **facts)["quantiles"].numpy()
+    assert quantiles[0, 0, 0] == 0 < quantiles[0, 0, 1] < quantiles[0, 0, 2]
+    assert quantiles[1, 0, 0] < -1
 
 
 def test_an_answer_is_in_units_with_its_stamps_and_other_levels_lie_between():
