@@ -35,15 +35,19 @@ class Forecaster(Task):
     epochs: int = knob(20, "Passes over the training rows.", minimum=1)
     batch_size: int = knob(64, "Rows per training step: windows.", minimum=1)
     learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
+    # The rise of the learning rate to its peak costs up to six epochs without a better one.
+    patience: int = knob(8, "Epochs without a better validation metric after which to stop; 0 for never.", minimum=0)
     network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = knob("mlp", "The network.")
     horizon: int = knob(12, "Steps ahead.", minimum=1)
     quantiles: tuple[float, ...] = knob(
         (0.1, 0.25, 0.5, 0.75, 0.9), "Levels of the quantiles, ascending, 0.5 among them.", minimum=0.001, maximum=0.999
     )
-    known: str = knob("", "Columns of covariates that are known ahead, joined by commas: a holiday, a price.")
+    known: str = knob(
+        "", "Columns of covariates that are known ahead, joined by commas: a holiday's name, a price; numbers or names."
+    )
     past: str = knob("", "Columns of covariates that are known up to now alone.")
     static: str = knob("", "Columns of covariates that do not change in a series; `unique_id` may be one.")
-    frequency: str = knob("", "The step between stamps: hour, 15 minutes, week, QS, ...; inferred unless given.")
+    frequency: str = knob("", "The step between timestamps: hour, 15 minutes, B, QS, ...; inferred unless given.")
     season: int = knob(
         0, "Steps of a season; 0 for the usual ones of the frequency, such as a day and a week.", minimum=0
     )
@@ -55,10 +59,10 @@ class Forecaster(Task):
     shorten: float = knob(0.1, "Share of the training windows whose history is cut short.", minimum=0, maximum=1)
     fill: Literal["last", "linear", "mean", "refuse"] = knob(
         "last",
-        "What stands in gaps of a history; refuse takes none in a table.",
+        "What stands in gaps of a history; refuse takes none, in a table as in a request.",
     )
-    duplicates: Literal["mean", "last", "refuse"] = knob("mean", "Which of a table's values of one stamp counts.")
-    off_grid: Literal["refuse", "floor"] = knob("refuse", "What becomes of stamps between the steps.")
+    duplicates: Literal["mean", "last", "refuse"] = knob("mean", "Which of several values of one timestamp counts.")
+    off_grid: Literal["refuse", "floor"] = knob("refuse", "What becomes of timestamps between the steps.")
     wide: bool = knob(False, "The table has a column for each series, beside `ds`.")
     origins: int = knob(1, "Origins of the backtest, of each series: the last ones.", minimum=1)
     stride: int = knob(0, "Steps between two of them; 0 for the horizon.", minimum=0)
