@@ -8,9 +8,33 @@ from typing import Any
 import numpy as np
 
 from dlkit.lazy import keras, tf
+from dlkit.tasks.forecasting.naive_forecasts import NaiveForecasts, TrendForecasts, naive_places
+from dlkit.tasks.forecasting.networks import Shape, trend_options
 
 SHARP = 1.0  # how fast a naive forecast loses weight by its error over that of the best
+BETTER = 0.9  # of the error of the best forecast without a trend
 LEAST = 1e-3  # of a width between quantiles, in deviations of the window
+
+
+def trends_help(shape: Shape, tensors: Mapping[str, tf.Tensor], truth: tf.Tensor) -> bool:
+    """Whether a forecast by trend is clearly better on training windows than those without, or is the only other one.
+
+    Where none is, they are noise among the inputs of the network. Args as of `begin_with_naive`.
+    """
+    places = naive_places(shape.window, shape.horizon, shape.seasons)
+    if places.shape[1] == 1:
+        return True
+    values, there = tensors["values"], tensors["there"]
+    made, known = TrendForecasts(*trend_options(shape))(values, there)
+    naive = NaiveForecasts(places)
+    forecasts = np.concatenate([naive(values), made], -1)
+    counted = np.concatenate([naive(there), known], -1) > 0
+    truth = truth.numpy()[..., None]
+    counted = np.isfinite(truth) & counted.all(-1, keepdims=True)
+    if not counted.any():
+        return True
+    errors = np.where(counted, np.abs(forecasts - truth), 0.0).sum((0, 1)) / counted.sum()
+    return bool(errors[places.shape[1] :].min() < BETTER * errors[: places.shape[1]].min())
 
 
 def begin_with_naive(

@@ -21,6 +21,7 @@ class Shape:
         seasons: lengths of seasons, in steps.
         levels: levels of the quantiles, ascending, 0.5 among them.
         known, past, static: how many covariates are known ahead, known up to now, and features of a series.
+        trends: whether trends are among the naive forecasts.
     """
 
     window: int
@@ -31,11 +32,18 @@ class Shape:
     known: int = 0
     past: int = 0
     static: int = 0
+    trends: bool = True
 
     @property
     def below(self) -> int:
         """How many levels are below the median."""
         return self.levels.index(0.5)
+
+
+def trend_options(shape: Shape) -> tuple[int, int, list[int]]:
+    """The horizon, the newest steps and the seasons of `TrendForecasts`."""
+    recent = min(2 * max(min(shape.seasons, default=1), shape.horizon), shape.window)
+    return shape.horizon, recent, [season for season in shape.seasons if 2 * season <= shape.window]
 
 
 def inputs_of(shape: Shape) -> dict[str, Any]:
@@ -104,20 +112,14 @@ def forecaster(shape: Shape, members: int, units: int, dropout: float, name: str
     """
     inputs = inputs_of(shape)
     places = naive_places(shape.window, shape.horizon, shape.seasons)
-    recent = min(2 * max(min(shape.seasons, default=1), shape.horizon), shape.window)
-    trends = TrendForecasts(
-        shape.horizon, recent, [season for season in shape.seasons if 2 * season <= shape.window], name="trends"
-    )
     naive = (
         NaiveForecasts(places, name="naive")(inputs["values"]),
         NaiveForecasts(places, name="naive_there")(inputs["there"]),
     )
-    forecasts, there = (
-        layers.Concatenate(name=name)(parts)
-        for name, *parts in zip(
-            ("forecasts", "forecasts_there"), naive, trends(inputs["values"], inputs["there"]), strict=True
-        )
-    )
+    if shape.trends:
+        trends = TrendForecasts(*trend_options(shape), name="trends")(inputs["values"], inputs["there"])
+        naive = tuple(layers.Concatenate()(parts) for parts in zip(naive, trends, strict=True))
+    forecasts, there = layers.Identity(name="forecasts")(naive[0]), layers.Identity(name="forecasts_there")(naive[1])
     steps = [features_of_steps(inputs, shape), forecasts, there]
     if shape.known:
         steps.append(NaiveForecasts(places, name="naive_known")(inputs["known"]))

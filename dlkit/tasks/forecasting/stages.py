@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ MANY = 10_000  # rows to learn statistics from
 def build_stages(task: Forecaster, examples: Table) -> Stages:
     """Learns the frequency, the window and what covariates look like, and builds the three models."""
     from dlkit.tasks.forecasting.answer_forecast import AnswerForecast
+    from dlkit.tasks.forecasting.first_weights import begin_with_naive, trends_help
     from dlkit.tasks.forecasting.networks import Shape
     from dlkit.tasks.forecasting.read_series import ReadSeries, width_of
 
@@ -68,8 +70,13 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     known, past = width_of(reader.known), width_of(reader.past)
     levels = list(task.quantiles)
     shape = Shape(window, task.horizon, task.step_, seasons, levels, known, past, reader.static_width)
-    network = _network(task, shape)
-    _begin(task, network, reader, windows)
+    try:
+        some, truth = _some_windows(task, reader, windows)
+    except tf.errors.InvalidArgumentError:  # encoding says which row it is
+        network = _network(task, shape)
+    else:
+        network = _network(task, replace(shape, trends=trends_help(shape, some, truth)))
+        begin_with_naive(network, {name: some[name] for name in network.input}, truth, levels)
     scaled = keras.Input(network.output["quantiles"].shape[1:], name="quantiles")
     others = {
         name: keras.Input((), dtype=made[name].dtype, name=name)
@@ -80,10 +87,8 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     return Stages(preprocess, network, keras.Model({"quantiles": scaled, **others}, answer, name="postprocess"))
 
 
-def _begin(task: Forecaster, network: keras.Model, reader: Any, windows: Windows) -> None:
-    """Gives a network its first biases by some of the training windows."""
-    from dlkit.tasks.forecasting.first_weights import begin_with_naive
-
+def _some_windows(task: Forecaster, reader: Any, windows: Windows) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Some of the training windows, as `windows_of` gives them."""
     table = cut(windows, reader.window, task.horizon)
     rows, count = [], 0
     for row in np.random.default_rng(task.seed).permutation(len(table)):
@@ -91,12 +96,9 @@ def _begin(task: Forecaster, network: keras.Model, reader: Any, windows: Windows
             rows.append(int(row))
             count += max(1, len(table.columns["following"][row]) - task.horizon + 1)
     columns = {**task.inputs, "following": task.target["following"]}
-    try:
-        raw = batch_of([table.raw(row, columns) for row in rows], columns)
-        scaled, truth, _ = windows_of(reader, raw, raw["following"], task.horizon)
-    except tf.errors.InvalidArgumentError:
-        return  # encoding says which row it is
-    begin_with_naive(network, {name: scaled[name] for name in network.input}, truth, task.quantiles)
+    raw = batch_of([table.raw(row, columns) for row in rows], columns)
+    scaled, truth, _ = windows_of(reader, raw, raw["following"], task.horizon)
+    return scaled, truth
 
 
 def _network(task: Forecaster, shape: Any) -> keras.Model:
