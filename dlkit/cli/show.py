@@ -17,12 +17,14 @@ LARGEST_CONFUSION, LARGEST_LIST = 20, 100  # classes
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
-    """Prints metrics: the numbers, those by class, what they are compared with, then the confusion of few classes."""
+    """Prints metrics: the numbers, notes on them, those by class, what they are compared with, and the confusion."""
     console = Console(highlight=False)
     numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
     width = max(map(len, numbers))
     for name, value in numbers.items():
         console.print(f"{name:{width}}  {value:.4f}" if isinstance(value, float) else f"{name:{width}}  {value}")
+    for note in metrics.get("notes", ()):
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
     if 0 < len(metrics.get("per_class", {})) <= LARGEST_LIST:
         console.print()
         console.print(_compared(metrics["per_class"]))
@@ -41,7 +43,7 @@ def _compared(rows: dict[str, dict[str, float]]) -> Grid:
     for name in ("", *names):
         grid.add_column(name, justify="right" if name else "left")
     for row, metrics in rows.items():
-        grid.add_row(escape(row), *(f"{metrics[name]:.4g}" if name in metrics else "" for name in names))
+        grid.add_row(escape(row), *("" if metrics.get(name) is None else f"{metrics[name]:.4g}" for name in names))
     return grid
 
 

@@ -1,4 +1,4 @@
-"""Naive forecasts: the last value, and those of the same place in earlier seasons; and a mixture of them."""
+"""Naive forecasts: the last value, those of the same place in earlier seasons, and trends; and a mixture of them."""
 
 from __future__ import annotations
 
@@ -58,6 +58,71 @@ class NaiveForecasts(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "places": self.places.tolist()}
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class TrendForecasts(keras.layers.Layer):
+    """Forecasts that go on with a trend: the last value and the slope of the window (drift), the line through the
+    newest `recent` steps, and of each season the same place of the last one, with the change from the season before it.
+
+    Call with `values`: (batch, window) float32, and `there`: (batch, window), whether each was given: lines are fitted
+    to those by least squares. Returns forecasts, (batch, horizon, 2 + seasons) float32, and which of them could be
+    made, the same.
+
+    Args:
+        horizon: positive integer, steps ahead.
+        recent: positive integer, in steps.
+        seasons: list of integers, lengths of seasons in steps, of which the window holds two.
+    """
+
+    def __init__(self, horizon: int, recent: int, seasons: Sequence[int], **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.horizon, self.recent, self.seasons = horizon, recent, list(seasons)
+
+    def call(self, values: tf.Tensor, there: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values, there = ops.cast(values, "float32"), ops.cast(there, "float32")
+        ahead = ops.arange(1, self.horizon + 1, dtype="float32")[None]
+        _, slope, enough = _line(values, there)
+        level, recent, recently = _line(values[:, -self.recent :], there[:, -self.recent :])
+        made = [values[:, -1:] + slope * ahead, level + recent * ahead]
+        known = [enough * ops.ones_like(ahead), recently * ops.ones_like(ahead)]
+        for season in self.seasons:
+            places = values.shape[1] - season + np.arange(self.horizon) % season
+            last, before = there[:, -season:], there[:, -2 * season : -season]
+            change = _mean(values[:, -season:], last) - _mean(values[:, -2 * season : -season], before)
+            times = np.arange(self.horizon) // season + 1.0
+            made.append(ops.take(values, places, axis=1) + change * ops.cast(times, "float32")[None])
+            both = (ops.mean(last, 1, keepdims=True) >= 0.5) & (ops.mean(before, 1, keepdims=True) >= 0.5)
+            known.append(ops.take(there, places, axis=1) * ops.cast(both, "float32"))
+        return ops.stack(made, -1), ops.stack(known, -1)
+
+    def compute_output_shape(self, values_shape: tuple[Any, ...], there_shape: tuple[Any, ...]) -> Any:
+        shape = (values_shape[0], self.horizon, 2 + len(self.seasons))
+        return shape, shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "horizon": self.horizon, "recent": self.recent, "seasons": self.seasons}
+
+
+LINE = 3  # values that a line needs: through two of them there is always one
+
+
+def _line(values: tf.Tensor, there: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The line through what is there: its value at the last step, its slope a step, and whether it has enough values;
+    (batch, 1) each, and 0 without."""
+    steps = ops.arange(1 - values.shape[1], 1, dtype="float32")[None]
+    count = ops.sum(there, 1, keepdims=True)
+    middle, mean = _mean(steps * ops.ones_like(values), there), _mean(values, there)
+    away = there * (steps - middle)
+    slope = ops.sum(away * (values - mean), 1, keepdims=True) / ops.maximum(
+        ops.sum(ops.square(away), 1, keepdims=True), 1.0
+    )
+    enough = ops.cast(count >= LINE, "float32")
+    return enough * (mean - slope * middle), enough * slope, enough
+
+
+def _mean(values: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+    return ops.sum(there * values, 1, keepdims=True) / ops.maximum(ops.sum(there, 1, keepdims=True), 1.0)
 
 
 @keras.saving.register_keras_serializable("dlkit")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dlkit.lazy import keras, layers, ops
-from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, naive_places
+from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, TrendForecasts, naive_places
 from dlkit.tasks.forecasting.quantiles import OrderedQuantiles
 from dlkit.tasks.forecasting.stamps import Calendar
 
@@ -17,10 +17,11 @@ class Shape:
 
     Attributes:
         window, horizon: steps of the history, and ahead.
-        step: [months, seconds, whole numbers] from one stamp to the next.
+        step: from one timestamp to the next, as `Step.as_list` gives it.
         seasons: lengths of seasons, in steps.
         levels: levels of the quantiles, ascending, 0.5 among them.
         known, past, static: how many covariates are known ahead, known up to now, and features of a series.
+        trends: whether trends are among the naive forecasts.
     """
 
     window: int
@@ -31,11 +32,18 @@ class Shape:
     known: int = 0
     past: int = 0
     static: int = 0
+    trends: bool = True
 
     @property
     def below(self) -> int:
         """How many levels are below the median."""
         return self.levels.index(0.5)
+
+
+def trend_options(shape: Shape) -> tuple[int, int, list[int]]:
+    """The horizon, the newest steps and the seasons of `TrendForecasts`."""
+    recent = min(2 * max(min(shape.seasons, default=1), shape.horizon), shape.window)
+    return shape.horizon, recent, [season for season in shape.seasons if 2 * season <= shape.window]
 
 
 def inputs_of(shape: Shape) -> dict[str, Any]:
@@ -104,8 +112,14 @@ def forecaster(shape: Shape, members: int, units: int, dropout: float, name: str
     """
     inputs = inputs_of(shape)
     places = naive_places(shape.window, shape.horizon, shape.seasons)
-    forecasts = NaiveForecasts(places, name="naive")(inputs["values"])
-    there = NaiveForecasts(places, name="naive_there")(inputs["there"])
+    naive = (
+        NaiveForecasts(places, name="naive")(inputs["values"]),
+        NaiveForecasts(places, name="naive_there")(inputs["there"]),
+    )
+    if shape.trends:
+        trends = TrendForecasts(*trend_options(shape), name="trends")(inputs["values"], inputs["there"])
+        naive = tuple(layers.Concatenate()(parts) for parts in zip(naive, trends, strict=True))
+    forecasts, there = layers.Identity(name="forecasts")(naive[0]), layers.Identity(name="forecasts_there")(naive[1])
     steps = [features_of_steps(inputs, shape), forecasts, there]
     if shape.known:
         steps.append(NaiveForecasts(places, name="naive_known")(inputs["known"]))

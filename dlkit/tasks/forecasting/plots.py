@@ -50,7 +50,7 @@ def _draw_fan(axes: Any, table: Table, answers: dict[str, list], step: Step, row
     past = history[-HORIZONS * horizon :]
     stamps = stamps_of(table.columns["ds"][row])
     axes.plot(stamps[-len(past) :], past, color="0.35", linewidth=1, label="history")
-    ahead = step.after(stamps[-1], horizon)
+    ahead = step.after(stamps, horizon)
     quantiles, levels = np.asarray(answers["quantiles"][row]), np.asarray(answers["levels"][row])
     for low in range(len(levels) // 2):
         high = len(levels) - 1 - low
@@ -76,7 +76,7 @@ def _draw_backtest(axes: Any, table: Table, answers: dict[str, list], step: Step
     for place, row in enumerate(rows):
         made = np.asarray(answers["forecast"][row])
         quantiles = np.asarray(answers["quantiles"][row])
-        ahead = step.after(stamps_of(table.columns["ds"][row])[-1], len(made))
+        ahead = step.after(stamps_of(table.columns["ds"][row]), len(made))
         following = np.asarray(table.columns["following"][row], float)[: len(made)]
         truth |= dict(zip(ahead[: len(following)].tolist(), following, strict=True))
         axes.plot(ahead, made, color="tab:blue", linewidth=0.9, alpha=0.8, label="" if place else "forecasts")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from dlkit.lazy import keras, tf
-from dlkit.tasks.forecasting.stamps import civil, parse_stamps
+from dlkit.tasks.forecasting.frequency import DAY, Step
+from dlkit.tasks.forecasting.stamps import business_day, business_position, civil, day_of_month, parse_stamps
 
-SMALL = 1e-6  # of the mean: what varies less is constant
+SMALL = 1e-6  # of the mean: what varies less is constant, where levels tell the scale
+FEW = 3  # values, from which on a window is scaled by them alone
+NEXT_TO_NOTHING = 1e-30  # whose logarithm is a number
+Facts = dict[str, float] | list[str]
+"""Of a covariate that is a number its `mean` and `deviation`, else the names that it may have."""
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -18,28 +23,40 @@ class ReadSeries(keras.layers.Layer):
     """The last `window` steps of a series up to its newest stamp, with what is known of the `horizon` after it.
 
     Call with a dict of `ds`: (batch, any) string, stamps in any order, padded by "" at the end; `y`: (batch, any)
-    float32, NaN where a value is missing; each of `past`: the same; each of `known`: the same, and after the history's
-    values those of the `horizon` steps that follow the newest stamp; each of `static`: (batch,) string. Returns
+    float64, NaN where a value is missing; each of `past`: the same in float32, or names, string; each of `known`: the
+    same, and after the history's values those of the `horizon` steps that follow the newest stamp; each of `static`:
+    (batch,) string. Returns
 
     - `values`: (batch, window) float32, gaps filled, less `center`, over `scale`; 0 before the first value;
     - `there`: (batch, window) uint8, whether a value was given;
-    - if there are such, `known`: (batch, window + horizon, names) and `past`: (batch, window, names), standardised, 0
-      where
-      missing, and `static`: (batch, features) float32;
+    - if there are such, `known`: (batch, window + horizon, features) and `past`: (batch, window, features),
+      standardised, 0 where missing, and `static`: (batch, features) float32;
     - `origin`: (batch,) int64, the newest stamp, in seconds since 1970 or as the whole number that it is;
-    - `center`, `scale`: (batch,) float32, of the values that were given (Kim et al., 2022, RevIN, without weights);
+    - of steps of months, `anchor`: (batch,) int64, the day of the month that the stamps stand on, 31 for the last;
+    - `center`, `scale`: (batch,), of the dtype of `y`, of the values that were given (Kim et al., 2022, RevIN, without
+      weights); a `scale` of 0 where they do not differ;
+    - if there is such, `lowest`: (batch,), of the dtype of `y`, below which no forecast may be: the smallest float32
+      where the window itself goes below;
     - `given`: (batch,) int32, how many were.
 
-    Values of one stamp count by their mean. A window of few values has too small a deviation: it is taken together with
-    one value that is off by `typical` times the mean.
+    One or two values do not tell how far a series goes: their deviation is taken together with one value that is off by
+    the usual deviation of the training series whose level is the nearest. From three on each series is scaled by
+    itself.
 
     Args:
         window, horizon: positive integers, in steps.
-        step: [months, seconds, whole numbers] from one stamp to the next, one of them not 0.
+        step: as `Step.as_list` gives it. One of three numbers is of a model that was saved before anchors were known:
+            stamps then have no fractions, and the last day of a month stays the last.
         fill: "last", "linear" or "mean", as in `fill_gaps`.
-        typical: float, the usual deviation over the mean.
-        past, known: dicts of each covariate's mean and deviation.
+        typical: float, the usual deviation over the mean, of a model that was saved before `usual` was known: all
+            windows are taken together with one value that is off by it.
+        past, known: dicts of each covariate's mean and deviation, or of its names.
         static: dict of each static covariate's names, or of [mean, deviation] under "" for numbers.
+        usual: pairs of a level, ascending and not negative, and the usual deviation there; None for `typical`.
+        off_grid: "refuse", or "floor": stamps between the steps count for the step before.
+        duplicates: what values of one step become: "mean", "last", or "refuse".
+        gaps: whether steps may be missing between the first stamp and the newest.
+        lowest: float, below which no training series went; None for no bound.
     """
 
     def __init__(
@@ -49,21 +66,29 @@ class ReadSeries(keras.layers.Layer):
         step: Sequence[int],
         fill: Literal["last", "linear", "mean"] = "last",
         typical: float = 0.1,
-        past: Mapping[str, Mapping[str, float]] | None = None,
-        known: Mapping[str, Mapping[str, float]] | None = None,
-        static: Mapping[str, list[str] | dict[str, float]] | None = None,
+        past: Mapping[str, Facts] | None = None,
+        known: Mapping[str, Facts] | None = None,
+        static: Mapping[str, Facts] | None = None,
+        usual: Sequence[Sequence[float]] | None = None,
+        off_grid: Literal["refuse", "floor"] = "refuse",
+        duplicates: Literal["mean", "last", "refuse"] = "mean",
+        gaps: bool = True,
+        lowest: float | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.window, self.horizon, self.step = window, horizon, list(step)
         self.fill, self.typical = fill, typical
         self.past, self.known, self.static = dict(past or {}), dict(known or {}), dict(static or {})
+        self.usual = None if usual is None else [list(pair) for pair in usual]
+        self.off_grid, self.duplicates, self.gaps, self.lowest = off_grid, duplicates, gaps, lowest
+        self._step, self._as_before = Step(*step), len(step) == 3
         self._convert_input_args = False  # Keras knows no string tensors
 
     @property
     def static_width(self) -> int:
         """How many features the static covariates make."""
-        return sum(1 if isinstance(names, dict) else len(names) for names in self.static.values())
+        return width_of(self.static)
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return self.scaled(self.grid(inputs, self.horizon))
@@ -83,24 +108,27 @@ class ReadSeries(keras.layers.Layer):
         least = tf.constant(np.iinfo(np.int64).min, tf.int64)
         newest = tf.argmax(tf.where(real, seconds, least), 1)
         last = tf.gather(position, newest, batch_dims=1)[:, tf.newaxis]
-        origin = tf.gather(seconds, newest, batch_dims=1)
-        unit = sum(self.step)
+        unit = self._step.unit
         behind = tf.where(real, last - position, 0)
         _refuse(
             behind % unit != 0,
             ds,
             f"`ds` holds a stamp that is not a number of steps of {self._unit()} before the newest:",
         )
+        self._refuse_repeats_and_gaps(behind // unit, real, ds)
         place = self.window - 1 - tf.cast(tf.minimum(behind // unit, self.window), tf.int32)
         there = tf.logical_and(real, place >= 0)
-        made = {"origin": origin, "y": self._placed(inputs["y"], place, there, "y")}
-        for kind, names, longer in (("past", self.past, training), ("known", self.known, True)):
+        order = tf.argsort(seconds, stable=True) if self.duplicates == "last" else None
+        made = {"origin": tf.gather(seconds, newest, batch_dims=1)}
+        if self._anchors:
+            made["anchor"] = self._anchor(seconds, real)
+        made["y"] = self._placed(inputs["y"], place, there, order, "y")
+        for kind, facts, longer in (("past", self.past, training), ("known", self.known, True)):
             columns = []
-            for name in names:
-                placed = self._placed(inputs[name], place, there, name, longer)
+            for name, values in self._columns(inputs, facts):
+                placed = self._placed(values, place, there, order, name, longer)
                 if longer:
-                    future = self._ahead(inputs[name], count, ahead, name, training)
-                    placed = tf.concat([placed, future], 1)
+                    placed = tf.concat([placed, self._ahead(values, count, ahead, name, training)], 1)
                 columns.append(placed)
             if columns:
                 made[kind] = tf.stack(columns, 2)
@@ -112,62 +140,163 @@ class ReadSeries(keras.layers.Layer):
         """What `call` returns, of what `grid` does, or of windows cut from it."""
         y = raw["y"]
         there = tf.math.is_finite(y)
-        weight = tf.cast(there, tf.float32)
-        given = tf.reduce_sum(weight, 1)
-        known = tf.where(there, y, 0.0)
-        some = tf.maximum(given, 1.0)
-        center = tf.reduce_sum(known, 1) / some
-        squares = tf.reduce_sum(weight * tf.square(known - center[:, tf.newaxis]), 1)
-        spread = tf.sqrt((squares + tf.square(self.typical * center)) / (given + 1.0))
-        least = SMALL * tf.abs(center)
-        scale = tf.where(spread > least, spread, tf.where(center == 0.0, 1.0, tf.abs(center)))
-        values = tf.where(there, (y - center[:, tf.newaxis]) / scale[:, tf.newaxis], 0.0)
+        given = tf.reduce_sum(tf.cast(there, y.dtype), 1)
+        center, scale = self._of_levels(y, there, given) if self.usual is None else self._of_itself(y, there, given)
+        unit = tf.where(scale > 0, scale, tf.ones_like(scale))
+        values = tf.where(there, (y - center[:, tf.newaxis]) / unit[:, tf.newaxis], tf.zeros_like(y))
         made = {
-            "values": fill_gaps(values, there, self.fill),
+            "values": fill_gaps(tf.cast(values, tf.float32), there, self.fill),
             "there": tf.cast(there, tf.uint8),
             **{kind: _standard(raw[kind], facts) for kind, facts in self._covariates().items()},
             **({"static": raw["static"]} if self.static else {}),
             "origin": raw["origin"],
+            **({"anchor": raw["anchor"]} if self._anchors else {}),
             "center": center,
             "scale": scale,
+            **({} if self.lowest is None else {"lowest": self._bound(y, there)}),
             "given": tf.cast(given, tf.int32),
         }
         return {name: tf.ensure_shape(made[name], shape) for name, shape in self._shapes().items()}
 
-    def _covariates(self) -> dict[str, Mapping[str, Mapping[str, float]]]:
+    def _of_levels(self, y: tf.Tensor, there: tf.Tensor, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Center and scale of models that were saved before `usual` was known."""
+        weight = tf.cast(there, tf.float32)
+        known = tf.where(there, y, 0.0)
+        center = tf.reduce_sum(known, 1) / tf.maximum(given, 1.0)
+        squares = tf.reduce_sum(weight * tf.square(known - center[:, tf.newaxis]), 1)
+        spread = tf.sqrt((squares + tf.square(self.typical * center)) / (given + 1.0))
+        least = SMALL * tf.abs(center)
+        return center, tf.where(spread > least, spread, tf.where(center == 0.0, 1.0, tf.abs(center)))
+
+    def _of_itself(self, y: tf.Tensor, there: tf.Tensor, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The mean and deviation of what was given; the value itself and 0 where all of three or more are one."""
+        zero = tf.zeros_like(y)
+        some = tf.maximum(given, 1)
+        center = tf.reduce_sum(tf.where(there, y, zero), 1) / some
+        squares = tf.reduce_sum(tf.square(tf.where(there, y - center[:, tf.newaxis], zero)), 1)
+        few = tf.sqrt((squares + tf.square(self._usual(center))) / (given + 1))
+        highest = tf.reduce_max(tf.where(there, y, y.dtype.min), 1)
+        lowest = tf.reduce_min(tf.where(there, y, y.dtype.max), 1)
+        same = tf.logical_and(given >= FEW, highest == lowest)
+        own = tf.where(same, tf.zeros_like(center), tf.sqrt(squares / some))
+        return tf.where(same, highest, center), tf.where(given < FEW, few, own)
+
+    def _bound(self, y: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+        """The bound, where no value that was given is below it."""
+        bound = tf.constant(self.lowest, y.dtype)
+        below = tf.reduce_any(tf.logical_and(there, y < bound), 1)
+        return tf.where(below, tf.constant(np.finfo(np.float32).min, y.dtype), bound)
+
+    def _usual(self, center: tf.Tensor) -> tf.Tensor:
+        """The deviation of the training series of the nearest level; beyond their levels it goes along with them."""
+        levels, deviations = (tf.constant([pair[side] for pair in self.usual or []], center.dtype) for side in (0, 1))
+        level = tf.abs(center)
+        far = tf.abs(_log(level)[:, tf.newaxis] - _log(levels))
+        found = tf.gather(deviations, tf.argmin(far, 1))
+        inside = tf.clip_by_value(level, levels[0], levels[-1])
+        return tf.where(level > 0, found * level / tf.where(level > 0, inside, tf.ones_like(inside)), found)
+
+    def _covariates(self) -> dict[str, Mapping[str, Facts]]:
         """The facts of those that change with time, of the kinds that there are."""
         return {kind: facts for kind, facts in (("known", self.known), ("past", self.past)) if facts}
 
+    @staticmethod
+    def _columns(inputs: Mapping[str, tf.Tensor], facts: Mapping[str, Facts]) -> Iterator[tuple[str, tf.Tensor]]:
+        """The covariates as numbers: of names, for each of them whether it stands there."""
+        for name, known in facts.items():
+            if isinstance(known, dict):
+                yield name, inputs[name]
+            else:
+                yield from ((name, tf.cast(inputs[name] == category, tf.float32)) for category in known)
+
+    @property
+    def _anchors(self) -> bool:
+        """Whether months are counted from a day that the stamps stand on."""
+        return bool(self._step.months) and not self._step.business and not self._as_before
+
+    def _anchor(self, seconds: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+        """The same as `Step.day`, of the stamps of each row."""
+        day, length = day_of_month(tf.math.floordiv(seconds, DAY))
+        ends = tf.reduce_all((day == length) | ~real, 1)
+        fits = tf.reduce_all((day == tf.minimum(tf.constant(self._step.anchor, tf.int64), length)) | ~real, 1)
+        last = tf.where(fits, tf.constant(self._step.anchor or 31, tf.int64), 31)
+        return tf.where(ends, last, tf.reduce_max(tf.where(real, day, 0), 1))
+
     def _positions(self, ds: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        months, _, whole = self.step
-        if whole:
+        """Stamps as numbers, those between the steps as the step before where they may be, and their positions."""
+        step = self._step
+        if step.whole:
             formed = tf.strings.regex_full_match(ds, r"-?\d{1,18}")
             _refuse(
                 tf.logical_and(real, ~formed),
                 ds,
                 '`ds` must hold whole numbers, as in training, padded by "". Received:',
             )
-            seconds = tf.strings.to_number(tf.where(formed, ds, "0"), tf.int64)
+            seconds = self._floored(tf.strings.to_number(tf.where(formed, ds, "0"), tf.int64))
             return seconds, seconds
-        seconds, valid = parse_stamps(ds)
+        seconds, valid = parse_stamps(ds, step.per_second)
         _refuse(
             tf.logical_and(real, ~valid),
             ds,
             '`ds` must hold stamps as 2016-10-01 or 2016-10-01 13:00:00, padded by "". Received:',
         )
-        if not months:
-            return seconds, seconds
-        year, month, _ = civil(tf.math.floordiv(seconds, 86_400))
-        return seconds, year * 12 + month - 1
+        if step.months:
+            year, month, _ = civil(tf.math.floordiv(seconds, DAY))
+            return seconds, year * 12 + month - 1
+        if step.business:
+            return self._business_days(ds, seconds, real)
+        if not self._as_before and step.per_second == 1 and self.off_grid == "refuse":
+            fraction = tf.strings.regex_full_match(ds, r".*\.\d*[1-9]\d*")
+            _refuse(fraction, ds, f"`ds` holds a fraction of a second between steps of {self._unit()}:")
+        seconds = self._floored(seconds)
+        return seconds, seconds
+
+    def _floored(self, position: tf.Tensor) -> tf.Tensor:
+        if self.off_grid == "refuse":
+            return position
+        return position - tf.math.floormod(position - self._step.anchor, self._step.unit)
+
+    def _business_days(self, ds: tf.Tensor, seconds: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        days, time = tf.math.floordiv(seconds, DAY), tf.math.floormod(seconds, DAY)
+        position = business_position(days)
+        if self.off_grid == "floor":
+            return business_day(position) * DAY + time, position
+        weekend = tf.logical_and(real, business_day(position) != days)
+        _refuse(weekend, ds, "`ds` holds a day of a weekend, which is no business day:")
+        return seconds, position
 
     def _unit(self) -> str:
-        months, seconds, whole = self.step
-        return f"{months} months" if months else f"{seconds} seconds" if seconds else f"{whole}"
+        step = self._step
+        if step.business:
+            return str(step)
+        return (
+            f"{step.months} months" if step.months else f"{step.seconds} seconds" if step.seconds else f"{step.whole}"
+        )
+
+    def _refuse_repeats_and_gaps(self, steps: tf.Tensor, real: tf.Tensor, ds: tf.Tensor) -> None:
+        """Refuses what a table's rows may not have either; `steps` are those from each stamp to the newest one."""
+        if self.duplicates != "refuse" and self.gaps:
+            return
+        order = tf.argsort(tf.where(real, steps, -1), stable=True)
+        ordered = tf.gather(tf.where(real, steps, -1), order, batch_dims=1)
+        same = tf.logical_and(ordered[:, 1:] == ordered[:, :-1], ordered[:, 1:] >= 0)
+        stamps = tf.gather(ds, order, batch_dims=1)[:, 1:]
+        if self.duplicates == "refuse":
+            _refuse(same, stamps, "`ds` holds two stamps of one step, which `duplicates` refuses:")
+        if not self.gaps:
+            wide = tf.logical_and(ordered[:, 1:] - ordered[:, :-1] > 1, ordered[:, :-1] >= 0)
+            _refuse(wide, stamps, f"`ds` lacks a step of {self._unit()}, which `fill` refuses, after")
 
     def _placed(
-        self, values: tf.Tensor, place: tf.Tensor, there: tf.Tensor, name: str, longer: bool = False
+        self,
+        values: tf.Tensor,
+        place: tf.Tensor,
+        there: tf.Tensor,
+        order: tf.Tensor | None,
+        name: str,
+        longer: bool = False,
     ) -> tf.Tensor:
-        """Values at their places of the window: (batch, window), NaN elsewhere; of several the mean."""
+        """Values at their places of the window: (batch, window), NaN elsewhere; of several the mean, or the last."""
         rows, length = tf.shape(place)[0], tf.shape(place)[1]
         _enough(values, length, name, "at least as many values as `ds` has stamps")
         if not longer:  # a value beyond the stamps would be lost in silence
@@ -179,9 +308,15 @@ class ReadSeries(keras.layers.Layer):
         cells = tf.where(finite)
         at = tf.stack([tf.cast(cells[:, 0], tf.int32), tf.gather_nd(place, cells)], 1)
         shape = tf.stack([rows, self.window])
+        nothing = tf.constant(np.nan, values.dtype)
+        if order is not None:
+            rank = tf.gather_nd(tf.argsort(order), cells)
+            latest = tf.tensor_scatter_nd_max(tf.fill(shape, -1), at, rank)
+            found = tf.gather(tf.gather(values, order, batch_dims=1), tf.maximum(latest, 0), batch_dims=1)
+            return tf.where(latest >= 0, found, nothing)
         sums = tf.scatter_nd(at, tf.gather_nd(values, cells), shape)
-        counts = tf.scatter_nd(at, tf.ones_like(at[:, 0], tf.float32), shape)
-        return tf.where(counts > 0, sums / tf.maximum(counts, 1.0), np.nan)
+        counts = tf.scatter_nd(at, tf.ones_like(at[:, 0], values.dtype), shape)
+        return tf.where(counts > 0, sums / tf.maximum(counts, 1), nothing)
 
     def _ahead(
         self, values: tf.Tensor, count: tf.Tensor, ahead: int | tf.Tensor, name: str, training: bool
@@ -197,7 +332,7 @@ class ReadSeries(keras.layers.Layer):
         return future
 
     @staticmethod
-    def _static(text: tf.Tensor, names: list[str] | dict[str, float]) -> tf.Tensor:
+    def _static(text: tf.Tensor, names: Facts) -> tf.Tensor:
         if not isinstance(names, dict):
             return tf.cast(text[:, tf.newaxis] == tf.constant(list(names)), tf.float32)
         formed = tf.strings.regex_full_match(text, r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -206,31 +341,50 @@ class ReadSeries(keras.layers.Layer):
 
     def _shapes(self, rows: int | None = None) -> dict[str, tuple[int | None, ...]]:
         covariates = {
-            "known": (rows, self.window + self.horizon, len(self.known)),
-            "past": (rows, self.window, len(self.past)),
+            "known": (rows, self.window + self.horizon, width_of(self.known)),
+            "past": (rows, self.window, width_of(self.past)),
             "static": (rows, self.static_width),
         }
         return {
             "values": (rows, self.window),
             "there": (rows, self.window),
             **{name: shape for name, shape in covariates.items() if shape[-1]},
-            **dict.fromkeys(("origin", "center", "scale", "given"), (rows,)),
+            **dict.fromkeys(self._scalars(), (rows,)),
         }
 
+    def _scalars(self) -> list[str]:
+        anchor, lowest = ["anchor"] if self._anchors else [], [] if self.lowest is None else ["lowest"]
+        return ["origin", *anchor, "center", "scale", *lowest, "given"]
+
     def compute_output_spec(self, inputs: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
-        kinds = {"there": "uint8", "origin": "int64", "given": "int32"}
+        own = inputs["y"].dtype
+        kinds = {"there": "uint8", "origin": "int64", "anchor": "int64", "given": "int32"}
+        kinds |= dict.fromkeys(("center", "scale", "lowest"), own)
         shapes = self._shapes(inputs["ds"].shape[0])
         return {name: keras.KerasTensor(shape, kinds.get(name, "float32")) for name, shape in shapes.items()}
 
     def get_config(self) -> dict[str, Any]:
-        own = ("window", "horizon", "step", "fill", "typical", "past", "known", "static")
+        as_before = ("window", "horizon", "step", "fill", "typical", "past", "known", "static")
+        own = (*as_before, "usual", "off_grid", "duplicates", "gaps", "lowest")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
-def _standard(values: tf.Tensor, facts: Mapping[str, Mapping[str, float]]) -> tf.Tensor:
-    mean = tf.constant([fact["mean"] for fact in facts.values()], tf.float32)
-    deviation = tf.constant([fact["deviation"] for fact in facts.values()], tf.float32)
+def width_of(covariates: Mapping[str, Facts]) -> int:
+    """How many features they make: one for a number, and one for each of a category's names."""
+    return sum(1 if isinstance(facts, dict) else len(facts) for facts in covariates.values())
+
+
+def _standard(values: tf.Tensor, covariates: Mapping[str, Facts]) -> tf.Tensor:
+    facts: list[dict[str, float]] = []
+    for known in covariates.values():
+        facts += [known] if isinstance(known, dict) else [{"mean": 0.0, "deviation": 1.0}] * len(known)
+    mean = tf.constant([fact["mean"] for fact in facts], tf.float32)
+    deviation = tf.constant([fact["deviation"] for fact in facts], tf.float32)
     return tf.where(tf.math.is_finite(values), (values - mean) / deviation, 0.0)
+
+
+def _log(values: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.maximum(values, NEXT_TO_NOTHING))
 
 
 def _refuse(wrong: tf.Tensor, texts: tf.Tensor, message: str) -> None:

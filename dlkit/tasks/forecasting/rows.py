@@ -13,7 +13,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.report import Report
 from dlkit.rows import Rows
-from dlkit.tasks.forecasting.columns import Stamps, stamps_of
+from dlkit.tasks.forecasting.columns import Series, Stamps, stamps_of
 from dlkit.tasks.forecasting.frequency import Step
 
 if TYPE_CHECKING:
@@ -47,9 +47,13 @@ class Windows:
         return not self.lengths(row)[1]
 
     def values(self, row: int) -> np.ndarray:
-        """`y` and `following`, float32."""
+        """`y` and `following`, float64."""
         columns = self.table.columns
-        return np.concatenate([np.asarray(columns[name][row], np.float32) for name in ("y", "following")])
+        return np.concatenate([Series().raw(columns[name][row]) for name in ("y", "following")])
+
+    def stamps_of(self, row: int) -> np.ndarray:
+        """The timestamps of a row's history."""
+        return stamps_of(self.table.columns["ds"][row], self.stamps.counts)
 
     def window(self, row: int, start: int, end: int, ahead: int, training: bool = False) -> dict[str, Any]:
         """A row of a history and what follows: from step `start` to before `end`, and `ahead` steps more.
@@ -58,9 +62,9 @@ class Windows:
         """
         columns = self.table.columns
         values, made = self.values(row), {}
-        ds = stamps_of(columns["ds"][row])
+        ds = self.stamps_of(row)
         if end > len(ds):
-            ds = np.concatenate([ds, self.step.after(ds[-1], end - len(ds)).astype(ds.dtype)])
+            ds = np.concatenate([ds, self.step.after(ds, end - len(ds)).astype(ds.dtype)])
         for name in columns:
             if name == "ds":
                 made[name] = ds[start:end]
@@ -119,7 +123,7 @@ def hold_out(windows: Windows, share: float, horizon: int) -> tuple[Table, Table
         rest.append((row, windows.window(row, 0, length - count, 0)))
         held.append((row, windows.window(row, 0, length - count, count, training=True)))
     if given:
-        ends = np.array([windows.step.position(stamps_of(table.columns["ds"][row])[-1:])[0] for row in given])
+        ends = np.array([windows.step.position(windows.stamps_of(row)[-1:])[0] for row in given])
         first = np.sort(ends)[-max(1, round(share * len(given)))]
         unit = windows.step.unit
         for row, end in zip(given, ends, strict=True):
@@ -189,7 +193,8 @@ def questions(windows: Windows, window: int, horizon: int, origins: int, stride:
             reasons.append(
                 f"{windows.table.where(row)} has {windows.lengths(row)[0]} steps: too few for {origins} "
                 f"origins, {stride} steps apart, of a horizon of {horizon}. Expected at least "
-                f"{horizon + (origins - 1) * stride + 1}."
+                f"{horizon + (origins - 1) * stride + 1}; where the file holds the test period alone, give the history "
+                "before it too."
             )
             continue
         rows += [
@@ -209,7 +214,7 @@ def before(windows: Windows, horizon: int, origins: int, stride: int) -> Table:
     """
     back = horizon + (origins - 1) * stride
     ends = {row: windows.lengths(row)[0] - back for row in range(len(windows.table))}
-    stamps = {row: stamps_of(windows.table.columns["ds"][row]) for row in ends}
+    stamps = {row: windows.stamps_of(row) for row in ends}
     earliest = min(stamps[row][end - 1] for row, end in ends.items() if end > 0)
     ends = {row: end if end > 0 else int((stamps[row] <= earliest).sum()) for row, end in ends.items()}
     return windows.made_of([(row, windows.window(row, 0, end, 0)) for row, end in ends.items() if end > 0])
@@ -235,7 +240,7 @@ def look_at_series(report: Report, windows: Windows, horizon: int) -> None:
             longest = int(np.diff(np.flatnonzero(there)).max())
             if longest > len(values) / 3:
                 at = int(np.argmax(np.diff(np.flatnonzero(there)) == longest))
-                stamps = stamps_of(table.columns["ds"][row])
+                stamps = windows.stamps_of(row)
                 found["far"].append(f"{place}: nothing after {stamps[np.flatnonzero(there)[at]]}, for {longest} steps")
     report.facts["steps of a series"] = f"{int(np.median(lengths))} in the middle, {min(lengths)} at least"
     said = {
@@ -272,12 +277,13 @@ class SeriesRows(Rows):
         rows = task.read(data, columns=columns, data_dir=data_dir, **options)
         windows, stride = Windows(rows.table, task.stamps, task.step(rows.table)), task.stride or task.horizon
         longest = max(windows.lengths(row)[0] for row in range(len(rows)))
-        test = questions(windows, longest, task.horizon, task.origins, stride)
+        window = task.window or window_of(seasons_of(task, windows.step), task.horizon, longest)
+        test = questions(windows, _backtest(task, windows.step, window), task.horizon, task.origins, stride)
         return before(windows, task.horizon, task.origins, stride), test
 
     def hold_out(self, share: float) -> tuple[Self, Self | None]:
         windows, task = self._windows(), self.task
-        task.season_ = task.season or (windows.step.seasons() or [1])[0]
+        task.season_ = (seasons_of(task, windows.step) or [1])[0]
         task.scales_ = windows.scales(task.season_)
         if not share:
             return self, None
@@ -297,12 +303,31 @@ class SeriesRows(Rows):
         return asked(self._windows(), self._window(), self.task.horizon)
 
     def evaluated(self) -> Table:
-        task = self.task
-        window = max(self._window(), task.season_)
-        return questions(self._windows(), window, task.horizon, task.origins, task.stride or task.horizon)
+        task, windows = self.task, self._windows()
+        window = _backtest(task, windows.step, self._window())
+        return questions(windows, window, task.horizon, task.origins, task.stride or task.horizon)
 
     def _windows(self) -> Windows:
         return Windows(self.table, self.task.stamps, self.task.step(self.table))
 
     def _window(self) -> int:
         return self.task.stages_.preprocess.get_layer("reader").window
+
+
+def seasons_of(task: Forecaster, step: Step) -> list[int]:
+    """The seasons of the naive forecasts, in steps, the shortest first."""
+    return [task.season] if task.season else step.seasons()
+
+
+def window_of(seasons: list[int], horizon: int, longest: int) -> int:
+    """The newest steps that count where none are given: four seasons, of long ones two, as far as the longest series
+    holds two."""
+    wanted = [(4 if season <= 200 else 2) * season for season in seasons if 2 * season <= longest]
+    return max(1, min(max([2 * horizon, *wanted]), longest - 1))
+
+
+def _backtest(task: Forecaster, step: Step, window: int) -> int:
+    """The steps of history of a row of a backtest: what the network reads, and two seasons, by which the naive
+    forecasts are made and scaled."""
+    season = (seasons_of(task, step) or [1])[0]
+    return max(window, 2 * season, task.horizon)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.columns import Count, tensor_specs
+from dlkit.columns import Count, batch_of, is_missing_number, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages, chain
-from dlkit.tasks.forecasting.columns import Levels
-from dlkit.tasks.forecasting.rows import Windows
+from dlkit.tasks.forecasting.columns import Levels, Series
+from dlkit.tasks.forecasting.read_series import FEW
+from dlkit.tasks.forecasting.rows import Windows, cut, seasons_of, window_of
 from dlkit.tasks.forecasting.stamps import later
 
 if TYPE_CHECKING:
@@ -21,51 +23,82 @@ if TYPE_CHECKING:
     from dlkit.tasks.forecasting.task import Forecaster
 
 
+ENOUGH = 4096  # windows to choose the first weights by
 MANY = 10_000  # rows to learn statistics from
 
 
 def build_stages(task: Forecaster, examples: Table) -> Stages:
     """Learns the frequency, the window and what covariates look like, and builds the three models."""
     from dlkit.tasks.forecasting.answer_forecast import AnswerForecast
+    from dlkit.tasks.forecasting.first_weights import begin_with_naive, trends_help
     from dlkit.tasks.forecasting.networks import Shape
-    from dlkit.tasks.forecasting.read_series import ReadSeries
+    from dlkit.tasks.forecasting.read_series import ReadSeries, width_of
 
     windows = Windows(examples, task.stamps, task.step(examples))
-    step = windows.step
+    step = windows.step.anchored(map(windows.stamps_of, range(min(len(examples), MANY))))
     longest = max(sum(windows.lengths(row)) for row in range(len(examples)))
-    task.step_ = [step.months, step.seconds, step.whole]
-    seasons = [task.season] if task.season else step.seasons()
-    window = task.window or _window(seasons, task.horizon, longest)
+    task.step_ = step.as_list()
     stamps = task.stamps
+    task.categories_ = {name: names for name in (*stamps.past, *stamps.known) if (names := _categories(examples, name))}
+    task.set_columns()
+    seasons = seasons_of(task, step)
+    window = task.window or window_of(seasons, task.horizon, longest)
     facts: dict[str, Any] = {
-        kind: {name: _facts(examples, name) for name in getattr(stamps, kind)} for kind in ("past", "known")
+        kind: {name: task.categories_.get(name) or _facts(examples, name) for name in getattr(stamps, kind)}
+        for kind in ("past", "known")
     }
     facts["static"] = {name: _names(examples, name) for name in stamps.static}
-    fill = "last" if task.fill == "refuse" else task.fill
-    typical = _typical(windows)
-    reader = ReadSeries(window, task.horizon, task.step_, fill=fill, typical=typical, **facts, name="reader")
+    reader = ReadSeries(
+        window,
+        task.horizon,
+        task.step_,
+        fill="last" if task.fill == "refuse" else task.fill,
+        gaps=task.fill != "refuse",
+        off_grid=task.off_grid,
+        duplicates=task.duplicates,
+        usual=_usual(windows),
+        lowest=_lowest(windows),
+        **facts,
+        name="reader",
+    )
     inputs = {
         name: keras.Input((None,) * len(column.shape), dtype=column.dtype, name=name)
         for name, column in task.inputs.items()
     }
-    preprocess = keras.Model(inputs, reader(inputs), name="preprocess")
-    known, past = len(stamps.known), len(stamps.past)
+    made = reader(inputs)
+    preprocess = keras.Model(inputs, made, name="preprocess")
+    known, past = width_of(reader.known), width_of(reader.past)
     levels = list(task.quantiles)
     shape = Shape(window, task.horizon, task.step_, seasons, levels, known, past, reader.static_width)
-    network = _network(task, shape)
+    try:
+        some, truth = _some_windows(task, reader, windows)
+    except tf.errors.InvalidArgumentError:  # encoding says which row it is
+        network = _network(task, shape)
+    else:
+        network = _network(task, replace(shape, trends=trends_help(shape, some, truth)))
+        begin_with_naive(network, {name: some[name] for name in network.input}, truth, levels)
     scaled = keras.Input(network.output["quantiles"].shape[1:], name="quantiles")
     others = {
-        "center": keras.Input((), name="center"),
-        "scale": keras.Input((), name="scale"),
-        "origin": keras.Input((), dtype="int64", name="origin"),
+        name: keras.Input((), dtype=made[name].dtype, name=name)
+        for name in ("center", "scale", "origin", "anchor", "lowest")
+        if name in made
     }
     answer = AnswerForecast(task.step_, levels, name="answer")(scaled, **others)
     return Stages(preprocess, network, keras.Model({"quantiles": scaled, **others}, answer, name="postprocess"))
 
 
-def _window(seasons: list[int], horizon: int, longest: int) -> int:
-    wanted = [(4 if season <= 200 else 2) * season for season in seasons if 2 * season <= longest]
-    return max(1, min(max([2 * horizon, *wanted]), longest - 1))
+def _some_windows(task: Forecaster, reader: Any, windows: Windows) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Some of the training windows, as `windows_of` gives them."""
+    table = cut(windows, reader.window, task.horizon)
+    rows, count = [], 0
+    for row in np.random.default_rng(task.seed).permutation(len(table)):
+        if count < ENOUGH:
+            rows.append(int(row))
+            count += max(1, len(table.columns["following"][row]) - task.horizon + 1)
+    columns = {**task.inputs, "following": task.target["following"]}
+    raw = batch_of([table.raw(row, columns) for row in rows], columns)
+    scaled, truth, _ = windows_of(reader, raw, raw["following"], task.horizon)
+    return scaled, truth
 
 
 def _network(task: Forecaster, shape: Any) -> keras.Model:
@@ -98,21 +131,56 @@ def _network(task: Forecaster, shape: Any) -> keras.Model:
     return forecast_rnn(shape, cell=task.network, **options)
 
 
-def _typical(windows: Any) -> float:
-    """The usual deviation of a series over its mean."""
-    ratios = []
+LEVELS = 32  # at most, at which the usual deviation is kept
+
+
+def _usual(windows: Windows) -> list[list[float]]:
+    """At up to `LEVELS` levels of training series, ascending, how far they usually go from their mean.
+
+    A level is the root of the mean square: it is that of a value which is as large as they are. Where values go through
+    0, a level of 0 is among them: then a small value does not speak of a small series.
+    """
+    found = []
     for row in range(min(len(windows.table), MANY)):
         values = windows.values(row)
         values = values[np.isfinite(values)]
-        if len(values) > 1 and abs(values.mean()) > 0:
-            ratios.append(float(values.std() / abs(values.mean())))
-    return float(np.clip(np.median(ratios), 1e-3, 10.0)) if ratios else 0.1
+        if len(values) > 1 and values.std() > 0:
+            found.append((float(np.sqrt(np.square(values).mean())), float(values.std()), float(values.min())))
+    if not found:
+        return [[1.0, 0.1]]
+    sides = np.array_split(np.array(sorted(found)), min(LEVELS, len(found)))
+    made = [[float(np.median(side[:, 0])), float(np.median(side[:, 1]))] for side in sides]
+    return [[0.0, made[0][1]], *made] if min(lowest for *_, lowest in found) < 0 else made
+
+
+def _lowest(windows: Windows) -> float | None:
+    """0 where no value of the training series is below: counts, prices, rain. Else no bound."""
+    lows = (windows.values(row) for row in range(len(windows.table)))
+    return 0.0 if all((values >= 0)[np.isfinite(values)].all() for values in lows) else None
+
+
+def _categories(examples: Table, name: str) -> list[str]:
+    """The names of a covariate that is a category, none of one that is a number."""
+    found: set[str] = set()
+    for cells in examples.columns[name]:
+        array = np.asarray(cells)
+        if array.dtype.kind in "OUS":
+            found |= {text for cell in array if not is_missing_number(cell) and not _is_number(text := str(cell))}
+    return sorted(found)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _facts(examples: Table, name: str) -> dict[str, float]:
     """The mean and deviation of a covariate."""
     few = range(min(len(examples), MANY))
-    values = np.concatenate([np.asarray(examples.columns[name][row], np.float64) for row in few])
+    values = np.concatenate([Series().raw(examples.columns[name][row]) for row in few])
     values = values[np.isfinite(values)]
     deviation = float(values.std()) if len(values) else 0.0
     return {"mean": float(values.mean()) if len(values) else 0.0, "deviation": deviation if deviation > 0 else 1.0}
@@ -138,14 +206,15 @@ def windows_of(reader: Any, features: dict[str, Any], following: Any, horizon: i
     Args:
         reader: the layer `ReadSeries` of the task.
         features: raw columns by name, of rows that may be of any length.
-        following: (batch, any) float32, what came after each history, NaN at the end for nothing.
+        following: (batch, any) float64, what came after each history, NaN at the end for nothing.
         horizon: positive integer.
 
     Returns:
         What the reader makes of each window; the scaled values that followed, (windows, horizon) float32, NaN where
-        unknown; and which row each window is of, (windows,) int32. Windows without a known value before or after are
-        left out.
+        unknown and after a window without a change; and which row each window is of, (windows,) int32. Windows without
+        a known value before or after are left out.
     """
+    following = tf.cast(following, features["y"].dtype)
     finite = tf.math.is_finite(following)
     places = tf.range(1, tf.shape(following)[1] + 1)
     count = tf.reduce_max(tf.pad(tf.where(finite, places, 0), [[0, 0], [1, 0]]), 1)
@@ -153,7 +222,7 @@ def windows_of(reader: Any, features: dict[str, Any], following: Any, horizon: i
     origins = tf.reduce_max(last) + 1
     ahead = origins + horizon
     raw = reader.grid(features, ahead, training=True)
-    padded = tf.pad(following, [[0, 0], [0, ahead]], constant_values=np.nan)
+    padded = tf.pad(following, [[0, 0], [0, ahead]], constant_values=tf.constant(np.nan, following.dtype))
     series = tf.concat([raw["y"], padded[:, : origins - 1]], 1)
     cut = {"y": tf.signal.frame(series, reader.window, 1)}
     truth = tf.signal.frame(padded[:, : origins + horizon - 1], horizon, 1)
@@ -161,28 +230,33 @@ def windows_of(reader: Any, features: dict[str, Any], following: Any, horizon: i
         if kind in raw:
             cut[kind] = tf.signal.frame(raw[kind][:, : size + origins - 1], size, 1, axis=1)
     steps = tf.range(origins)
-    cut["origin"] = later(raw["origin"][:, tf.newaxis], tf.cast(steps, tf.int64), reader.step)
-    if "static" in raw:
-        cut["static"] = tf.repeat(raw["static"][:, tf.newaxis], origins, axis=1)
+    anchor = raw["anchor"][:, tf.newaxis] if "anchor" in raw else None
+    cut["origin"] = later(raw["origin"][:, tf.newaxis], tf.cast(steps, tf.int64), reader.step, anchor)
+    for name in ("static", "anchor"):
+        if name in raw:
+            cut[name] = tf.repeat(raw[name][:, tf.newaxis], origins, axis=1)
     wanted = steps <= last[:, tf.newaxis]
     wanted &= tf.reduce_any(tf.math.is_finite(cut["y"]), 2) & tf.reduce_any(tf.math.is_finite(truth), 2)
     chosen = tf.where(wanted)
     scaled = reader.scaled({name: tf.gather_nd(values, chosen) for name, values in cut.items()})
     center, scale = scaled["center"][:, tf.newaxis], scaled["scale"][:, tf.newaxis]
-    return scaled, (tf.gather_nd(truth, chosen) - center) / scale, tf.cast(chosen[:, 0], tf.int32)
+    # A window without a change is answered by its value, whatever follows: there is nothing to learn from it.
+    ahead_of_it = (tf.gather_nd(truth, chosen) - center) / tf.where(scale > 0, scale, tf.constant(np.nan, scale.dtype))
+    return scaled, tf.cast(ahead_of_it, tf.float32), tf.cast(chosen[:, 0], tf.int32)
 
 
-def shortened(
-    tensors: dict[str, Any], truth: Any, share: float, typical: float, seed: int, step: Any
-) -> tuple[dict[str, Any], Any]:
+def shortened(tensors: dict[str, Any], truth: Any, share: float, seed: int, step: Any) -> tuple[dict[str, Any], Any]:
     """Some of the windows with the newest steps alone, from one to all, as a short history is read.
 
     Args:
         tensors: a batch of the network's tensors.
         truth: (batch, horizon) float32, scaled as they are.
         share: of the rows, between 0 and 1.
-        typical: as of `ReadSeries`; here in units of the window's deviation, 1.
         seed, step: the draw is a function of both.
+
+    Returns:
+        The same, scaled as `ReadSeries` scales the newest steps: one or two values together with one that is off by the
+        window's deviation, 1. The truth after steps without a change is NaN, as that of whole windows.
     """
     values, there = tensors["values"], tensors["there"]
     rows, width = tf.shape(values)[0], values.shape[1]
@@ -196,11 +270,15 @@ def shortened(
     count = tf.maximum(tf.reduce_sum(weight, 1, keepdims=True), 1.0)
     center = tf.reduce_sum(weight * values, 1, keepdims=True) / count
     squares = tf.reduce_sum(weight * tf.square(values - center), 1, keepdims=True)
-    scale = tf.sqrt((squares + 1.0) / (count + 1.0))
-    short = kept[:, tf.newaxis] < width
-    center, scale = tf.where(short & some, center, 0.0), tf.where(short & some, scale, 1.0)
-    made = {**tensors, "values": tf.where(newest, (values - center) / scale, 0.0), "there": left}
-    return made, (truth - center) / scale
+    own = tf.sqrt(squares / count)
+    scale = tf.where(count < FEW, tf.sqrt((squares + 1.0) / (count + 1.0)), tf.where(own > FLAT, own, np.nan))
+    short = (kept[:, tf.newaxis] < width) & some
+    center, scale = tf.where(short, center, 0.0), tf.where(short, scale, 1.0)
+    inside = tf.where(tf.math.is_nan(scale), 0.0, (values - center) / scale)
+    return {**tensors, "values": tf.where(newest, inside, 0.0), "there": left}, (truth - center) / scale
+
+
+FLAT = 1e-5  # of a window's deviation, below which values in single precision do not change
 
 
 def forecast_signature(task: Forecaster) -> Signature:

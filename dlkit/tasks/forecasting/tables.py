@@ -19,7 +19,7 @@ from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.forecasting.columns import Stamps, stamps_of
-from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequency
+from dlkit.tasks.forecasting.frequency import Step, infer_frequency, own_step
 
 
 class SeriesReader(Reader):
@@ -55,7 +55,7 @@ def read_series(source: Any, columns: Mapping[str, Column], how: Reading) -> Tab
     known ahead. A dict of columns, a DataFrame or a list of dicts may bring rows of series as they are, with lists in
     their cells, and with `following`, the values that came after `y`.
 
-    Files are read in parts: what stays in memory is numbers, 12 bytes and 8 for each covariate a row.
+    Files are read in parts: what stays in memory is numbers, 16 bytes and 8 for each covariate a row.
     """
     rows = _given_rows(source, columns, how.rename)
     if rows is not None:
@@ -99,13 +99,7 @@ def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column], strict: 
     numbers = {name: values[position] for name, values in long.numbers.items()}
     starts = np.searchsorted(code, np.arange(len(long.ids) + 1))
     cuts = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
-    step = (
-        parse_frequency(stamps.frequency)
-        if stamps.frequency
-        else infer_frequency((at[cut] for cut in cuts), long.source)
-    )
-    if (step.whole > 0) != (at.dtype.kind == "i"):
-        raise DataError(f"{long.source}: a `frequency` of {step} does not fit its stamps, {at[0]} and so on.")
+    step = _step(long, stamps, [at[cut] for cut in cuts])
     told = dict.fromkeys(("gaps", "duplicates", "off_grid", "missing"), 0)
     rows: dict[str, list[Any]] = {name: [] for name in columns}
     names, reasons = list[str](), list[str]()
@@ -116,6 +110,8 @@ def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column], strict: 
             continue
         names.append(name)
         made = _series(name, at[cut], {key: values[cut] for key, values in numbers.items()}, step, stamps, told, long)
+        made = {key: _named(values, long.categories[key]) if key in long.categories else values
+                for key, values in made.items()}  # fmt: skip
         static = {key: _constant(long, key, position[cut], name) for key in long.texts}
         if "unique_id" in stamps.static or "unique_id" in columns:
             static["unique_id"] = name
@@ -130,6 +126,29 @@ def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column], strict: 
     )
 
 
+def _step(long: Long, stamps: Stamps, series: list[np.ndarray]) -> Step:
+    """The step of all series: that of training, the given one, or the usual one.
+
+    Raises:
+        DataError: it is none of their timestamps' kind, or some series have another one.
+    """
+    step = stamps.step or infer_frequency(series, long.source)
+    if (step.whole > 0) != (long.stamps.dtype.kind == "i"):
+        raise DataError(
+            f"{long.source}: a `frequency` of {step} does not fit its timestamps, {series[0][0]} and so on."
+        )
+    if not stamps.frequency:
+        others = {name: own_step(of, step) for name, of in zip(long.ids, series, strict=True)}
+        mixed = [f"series {str(name)!r}: {own}" for name, own in others.items() if own]
+        if mixed:
+            raise DataError(
+                f"{long.source}: mixed frequencies. The step is one {step}, and that of {len(mixed)} of {len(series)} "
+                f"series is another: {', '.join(mixed[:3])}{', ...' if mixed[3:] else ''}. Give them tables and models "
+                "of their own, or set `frequency`."
+            )
+    return step.anchored(series) if stamps.off_grid == "floor" and not stamps.trained else step
+
+
 def _series(
     name: str,
     at: np.ndarray,
@@ -140,23 +159,26 @@ def _series(
     long: Long,
 ) -> dict[str, np.ndarray]:
     """One series on its grid."""
-    places, offset = np.divmod(step.position(at) - step.position(at[-1:]), step.unit)
-    if offset.any():
-        if stamps.off_grid == "refuse":
-            first = int(np.argmax(offset != 0))
+    floor = stamps.off_grid == "floor"
+    places, between = step.places(at, floor)
+    if between.any():
+        if not floor:
+            first = int(np.argmax(between))
             raise DataError(
-                f"{long.source}, series {name!r}: the stamp {at[first]} is not a number of steps of one {step} before "
-                f"the last one, {at[-1]}; nor are {int((offset != 0).sum()) - 1} more. Give `frequency`, or "
+                f"{long.source}, series {name!r}: the timestamp {at[first]} is not a number of steps of one {step} "
+                f"before the last one, {at[-1]}; nor are {int(between.sum()) - 1} more. Give `frequency`, or "
                 "set `off_grid` to floor."
             )
-        told["off_grid"] += int((offset != 0).sum())
+        told["off_grid"] += int(between.sum())
     places -= places[0]
     repeated = len(places) - len(np.unique(places))
     if repeated and stamps.duplicates == "refuse":
         first = at[1:][np.diff(places) == 0][0]
-        raise DataError(f"{long.source}, series {name!r}: {repeated} stamps come twice, the first: {first}.")
+        raise DataError(f"{long.source}, series {name!r}: {repeated} timestamps come twice, the first: {first}.")
     told["duplicates"] += repeated
-    made = {key: _placed(values, places, stamps.duplicates) for key, values in numbers.items()}
+    how = {key: "last" if key in long.categories else stamps.duplicates for key in numbers}
+    made = {key: _placed(values, places, how[key]) for key, values in numbers.items()}
+    made = {key: values if key == "y" else values.astype(np.float32) for key, values in made.items()}
     known = np.flatnonzero(np.isfinite(made["y"]))
     last = int(known[-1]) + 1
     gaps = last - len(np.unique(places[places < last]))
@@ -169,35 +191,35 @@ def _series(
     told["gaps"] += gaps
     told["missing"] += int(np.isnan(made["y"][:last]).sum()) - gaps
     for key in stamps.known:
-        if np.isnan(made[key]).any():
+        if key not in long.categories and np.isnan(made[key]).any():
             told[key] = told.get(key, 0) + int(np.isnan(made[key]).sum())
-    before = -np.arange(len(made["y"]))[::-1]
-    if step.months:
-        days = [at[0], *step.after(at[0], len(made["y"]) - 1)]
-    else:
-        days = at[-1] + before * step.unit
-    ds = np.asarray(days, at.dtype)
     ahead = set(stamps.known)
-    return {"ds": ds[:last], **{key: values if key in ahead else values[:last] for key, values in made.items()}}
+    ds = step.grid(at, last, floor)
+    return {"ds": ds, **{key: values if key in ahead else values[:last] for key, values in made.items()}}
 
 
 def _placed(values: np.ndarray, places: np.ndarray, duplicates: str) -> np.ndarray:
-    """Values at their places, NaN elsewhere; of several at one place the mean, or the last."""
+    """Values at their places, NaN elsewhere; of several at one place the mean, or the last. In double precision."""
     size = int(places[-1]) + 1
     there = np.isfinite(values)
-    made = np.full(size, np.nan, np.float32)
+    made = np.full(size, np.nan)
     if duplicates == "last":
         made[places[there]] = values[there]
         return made
     sums = np.bincount(places[there], values[there], size)
     counts = np.bincount(places[there], minlength=size)
-    made[counts > 0] = (sums[counts > 0] / counts[counts > 0]).astype(np.float32)
+    made[counts > 0] = sums[counts > 0] / counts[counts > 0]
     return made
+
+
+def _named(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Places in names, NaN for none, as the names."""
+    return np.where(np.isfinite(codes), names[np.nan_to_num(codes).astype(int)], "")
 
 
 def _constant(long: Long, name: str, rows: np.ndarray, series: str) -> str:
     codes, names = long.texts[name]
-    found = [str(text) for text in names[np.unique(codes[rows])] if str(text) not in ("", "nan", "None")]
+    found = [str(text) for text in names[np.unique(codes[rows])] if not is_missing_number(str(text))]
     if len(found) > 1:
         raise DataError(
             f"{long.source}, series {series!r}: the static covariate {name!r} changes: {found[0]!r} and {found[1]!r}. "
@@ -210,8 +232,8 @@ def _remarks(step: Step, series: int, rows: int, told: dict[str, int], stamps: S
     words = {
         "gaps": "steps are missing and are filled as `fill` says",
         "missing": "values are missing and are filled as `fill` says",
-        "duplicates": f"stamps come again: {'their mean' if stamps.duplicates == 'mean' else 'the last one'} counts",
-        "off_grid": "stamps lie between the steps and count for the one before",
+        "duplicates": f"timestamps come again: {'the mean' if stamps.duplicates == 'mean' else 'the last one'} counts",
+        "off_grid": "timestamps lie between the steps and count for the one before",
     }
     for name in stamps.known:
         words[name] = f"values of {name!r} are missing: its mean counts"
@@ -238,7 +260,10 @@ class OptionalNumber(Column):
 
 @dataclass
 class Long:
-    """A long table as arrays, in its own order: series as places in `ids`, stamps, numbers by name, texts by name."""
+    """A long table as arrays, in its own order: series as places in `ids`, timestamps, numbers by name, texts by name.
+
+    A covariate that is a category is among the numbers, as a place in the names that `categories` holds for it.
+    """
 
     source: str
     ids: list[Any]
@@ -246,13 +271,15 @@ class Long:
     stamps: np.ndarray
     numbers: dict[str, np.ndarray]
     texts: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    categories: dict[str, np.ndarray] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
 
 def read_long(source: Any, stamps: Stamps, how: Reading) -> Long:
     """A table with a row for each series and stamp; files a part at a time. Args, errors: as of `read_series`."""
     wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Stamp(), "y": OptionalNumber(optional=True)}
-    wanted |= {name: OptionalNumber(optional=True) for name in (*stamps.known, *stamps.past)}
+    covariates = (*stamps.known, *stamps.past)
+    wanted |= {name: OptionalNumber(optional=True) for name in covariates}
     wanted |= {name: Text(optional=True) for name in stamps.static if name != "unique_id"}
     for name in how.rename:
         if name not in wanted:
@@ -260,6 +287,7 @@ def read_long(source: Any, stamps: Stamps, how: Reading) -> Long:
     ids: dict[Any, int] = {}
     texts: dict[str, dict[Any, int]] = {name: {} for name in wanted if isinstance(wanted[name], Text)}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+    categories: dict[str, dict[str, int]] = {}
     shown = ""
     remarks = list[str]()
     for table in read_in_parts(source, wanted, how):
@@ -271,11 +299,16 @@ def read_long(source: Any, stamps: Stamps, how: Reading) -> Long:
                 f"{shown} has no column {missing[0]!r}. Expected a long table, {', '.join(wanted)}; of one with a "
                 "column for each series, set `wide`. Say which it is with columns={...}, or --column NAME=OTHER."
             )
+        for name in covariates:
+            if _is_category(table.columns[name]):
+                categories.setdefault(name, {})
         names = table.columns.get("unique_id", [""] * len(table))
         parts["unique_id"].append(np.array([ids.setdefault(_id(name), len(ids)) for name in names], np.int32))
-        parts["ds"].append(_stamps(table))
+        parts["ds"].append(_stamps(table, stamps.counts))
         for name, column in wanted.items():
-            if isinstance(column, OptionalNumber):
+            if name in categories:
+                parts[name].append(_codes(table.columns[name], categories[name]))
+            elif isinstance(column, OptionalNumber):
                 parts[name].append(_numbers(table, name))
             elif name in texts:
                 known = texts[name]
@@ -290,7 +323,30 @@ def read_long(source: Any, stamps: Stamps, how: Reading) -> Long:
             made.numbers[name] = joined[name]
         elif name in texts:
             made.texts[name] = [joined[name], np.array(list(texts[name]), object)]
+    made.categories = {name: np.array(list(names) or [""], object) for name, names in categories.items()}
     return made
+
+
+def _is_category(cells: Any) -> bool:
+    """Whether a column of a covariate holds names: fewer than half of those that are no missing ones are numbers."""
+    if isinstance(cells, np.ndarray) and cells.dtype.kind in "iufb":
+        return False
+    given = [cell for cell in cells if isinstance(cell, (str, bytes)) and not is_missing_number(cell)]
+    return bool(given) and 2 * sum(map(_is_number, given)) < len(given)
+
+
+def _is_number(text: str | bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return bool(comma_hint(text))  # meant as one: it is to be refused
+    return True
+
+
+def _codes(cells: Any, names: dict[str, int]) -> np.ndarray:
+    """Cells as places in names, which grow by those that are new; NaN for an empty cell."""
+    texts = ("" if is_missing_number(cell) else str(cell).strip() for cell in cells)
+    return np.array([names.setdefault(text, len(names)) if text else np.nan for text in texts], np.float64)
 
 
 def read_wide(source: Any, stamps: Stamps, how: Reading) -> Long:
@@ -307,7 +363,7 @@ def read_wide(source: Any, stamps: Stamps, how: Reading) -> Long:
     wanted: dict[str, Column] = {"ds": Stamp(), **{name: OptionalNumber(optional=True) for name in names}}
     how = dataclasses.replace(how, rename={"ds": key} if key != "ds" else {})
     tables = list(read_in_parts(source, wanted, how))
-    at = np.concatenate([_stamps(table) for table in tables])
+    at = np.concatenate([_stamps(table, stamps.counts) for table in tables])
     values = [np.concatenate([_numbers(table, name) for table in tables]) for name in names]
     code = np.repeat(np.arange(len(names), dtype=np.int32), len(at))
     remarks = [remark for table in tables for remark in table.remarks]
@@ -319,14 +375,14 @@ def _id(value: Any) -> Any:
     return Id().raw(value).decode()
 
 
-def _stamps(table: Table) -> np.ndarray:
+def _stamps(table: Table, counts: bool) -> np.ndarray:
     cells = table.columns["ds"]
     try:
-        return stamps_of(np.asarray(cells) if isinstance(cells, list) and isinstance(cells[0], str) else cells)
+        return stamps_of(np.asarray(cells) if isinstance(cells, list) and isinstance(cells[0], str) else cells, counts)
     except DataError:
         for row, cell in enumerate(cells):
             try:
-                stamps_of([cell])
+                stamps_of([cell], counts)
             except DataError as error:
                 raise DataError(f"{table.where(row)}, column 'ds': {error}") from error
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from dlkit.lazy import tf
 from dlkit.rows import ROW
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.forecasting.columns import Fans, Levels, Stamps, Static, Values
+from dlkit.tasks.forecasting.columns import Categories, Fans, Levels, Series, Stamps, Static, Values
 from dlkit.tasks.forecasting.rows import SeriesRows
 
 if TYPE_CHECKING:
@@ -35,15 +35,19 @@ class Forecaster(Task):
     epochs: int = knob(20, "Passes over the training rows.", minimum=1)
     batch_size: int = knob(64, "Rows per training step: windows.", minimum=1)
     learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
+    # The rise of the learning rate to its peak costs up to six epochs without a better one.
+    patience: int = knob(8, "Epochs without a better validation metric after which to stop; 0 for never.", minimum=0)
     network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = knob("mlp", "The network.")
     horizon: int = knob(12, "Steps ahead.", minimum=1)
     quantiles: tuple[float, ...] = knob(
         (0.1, 0.25, 0.5, 0.75, 0.9), "Levels of the quantiles, ascending, 0.5 among them.", minimum=0.001, maximum=0.999
     )
-    known: str = knob("", "Columns of covariates that are known ahead, joined by commas: a holiday, a price.")
+    known: str = knob(
+        "", "Columns of covariates that are known ahead, joined by commas: a holiday's name, a price; numbers or names."
+    )
     past: str = knob("", "Columns of covariates that are known up to now alone.")
     static: str = knob("", "Columns of covariates that do not change in a series; `unique_id` may be one.")
-    frequency: str = knob("", "The step between stamps: hour, 15 minutes, week, QS, ...; inferred unless given.")
+    frequency: str = knob("", "The step between timestamps: hour, 15 minutes, B, QS, ...; inferred unless given.")
     season: int = knob(
         0, "Steps of a season; 0 for the usual ones of the frequency, such as a day and a week.", minimum=0
     )
@@ -55,10 +59,10 @@ class Forecaster(Task):
     shorten: float = knob(0.1, "Share of the training windows whose history is cut short.", minimum=0, maximum=1)
     fill: Literal["last", "linear", "mean", "refuse"] = knob(
         "last",
-        "What stands in gaps of a history; refuse takes none in a table.",
+        "What stands in gaps of a history; refuse takes none, in a table as in a request.",
     )
-    duplicates: Literal["mean", "last", "refuse"] = knob("mean", "Which of a table's values of one stamp counts.")
-    off_grid: Literal["refuse", "floor"] = knob("refuse", "What becomes of stamps between the steps.")
+    duplicates: Literal["mean", "last", "refuse"] = knob("mean", "Which of several values of one timestamp counts.")
+    off_grid: Literal["refuse", "floor"] = knob("refuse", "What becomes of timestamps between the steps.")
     wide: bool = knob(False, "The table has a column for each series, beside `ds`.")
     origins: int = knob(1, "Origins of the backtest, of each series: the last ones.", minimum=1)
     stride: int = knob(0, "Steps between two of them; 0 for the horizon.", minimum=0)
@@ -71,7 +75,8 @@ class Forecaster(Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.step_ = [0, 0, 0]  # months, seconds, whole numbers
+        self.step_ = [0, 0, 0]  # as `Step.as_list`; of models that were saved before, months, seconds, whole numbers
+        self.categories_: dict[str, list[str]] = {}  # the names of covariates that are no numbers
         self.season_ = 1  # of the seasonal naive forecast and of MASE
         self.scales_: dict[str, float] = {}  # of series by id
         if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
@@ -103,6 +108,23 @@ class Forecaster(Task):
                 f"a covariate must be one of `known`, `past` and `static`, and another than ds and y: {twice[0]!r}."
             )
 
+    def declare(self, header: Sequence[str]) -> None:
+        if hasattr(self, "stages_"):  # trained anew: what an earlier training learned is no longer so
+            self.step_, self.categories_ = [0, 0, 0], {}
+        self.set_columns()
+
+    def set_columns(self) -> None:
+        """The columns by what is learned: the step, and which covariates are categories. Values are in double
+        precision, which they are not in models that were saved before columns were declared."""
+        self.stamps = replace(self.stamps, trained=tuple(self.step_))
+        covariates = {
+            name: Categories() if name in self.categories_ else Values()
+            for name in (*self.stamps.past, *self.stamps.known)
+        }
+        static = {name: Static() for name in self.stamps.static}
+        self.inputs = {"ds": self.stamps, "y": Series(), **covariates, **static}
+        self.target = {"following": Series(), "unique_id": Id(optional=True), "y": Series()}
+
     def build(self, examples: Table) -> Stages:
         from dlkit.tasks.forecasting.stages import build_stages
 
@@ -120,8 +142,7 @@ class Forecaster(Task):
 
         if not self.shorten:
             return tensors, target
-        typical = self.stages_.preprocess.get_layer("reader").typical
-        tensors, truth = shortened(tensors, target["quantiles"], self.shorten, typical, self.seed, step)
+        tensors, truth = shortened(tensors, target["quantiles"], self.shorten, self.seed, step)
         return tensors, {"quantiles": truth}
 
     def loss(self) -> Any:
@@ -135,12 +156,12 @@ class Forecaster(Task):
     def step(self, table: Table) -> Step:
         """The step between stamps: of training, given, or inferred from a table."""
         from dlkit.tasks.forecasting.columns import stamps_of
-        from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequency
+        from dlkit.tasks.forecasting.frequency import Step, infer_frequency
 
         if hasattr(self, "stages_") and any(self.step_):
             return Step(*self.step_)
-        if self.frequency:
-            return parse_frequency(self.frequency)
+        if self.stamps.step:
+            return self.stamps.step
         few = range(min(len(table), 1000))
         return infer_frequency((np.sort(stamps_of(table.columns["ds"][row])) for row in few), table.source)
 
@@ -177,7 +198,8 @@ class Forecaster(Task):
         from dlkit.tasks.forecasting.metrics import score_forecasts
 
         ids = [name.decode() for name in targets["unique_id"]]
-        return score_forecasts(ids, targets["y"], targets["following"], answers, self.season_, self.scales_)
+        window = self.stages_.preprocess.get_layer("reader").window
+        return score_forecasts(ids, targets["y"], targets["following"], answers, self.season_, self.scales_, window)
 
     def draw(self, data: Any, path: Path) -> bool:
         from dlkit.tasks.forecasting.plots import plot_backtest

@@ -76,3 +76,36 @@ def test_the_seasonal_naive_forecast_goes_on():
 
 def test_a_history_without_values_is_scored():
     assert np.isfinite(scored(histories=[np.array([np.nan])], scales={"a": 1.0})["mase"])
+
+
+def test_a_constant_has_no_mase_but_a_skill():
+    """Without a scale errors themselves are compared; where the naive forecasts make none, any is worse."""
+    flat = np.full(6, 3.0)
+
+    def of(forecast, following):
+        answers = {
+            "forecast": [np.array(forecast)],
+            "quantiles": [np.stack([np.array(forecast)] * 3, 1)],
+            "levels": [np.array([0.1, 0.5, 0.9])],
+        }
+        return scored(histories=[flat], following=[np.array(following)], answers=answers, scales={})
+
+    for forecast, skill in (([3.0, 3.0], 0.0), ([3.0, 4.0], -1.0)):
+        made = of(forecast, [3.0, 3.0])
+        assert (made["mase"], made["skill"]) == (None, skill)
+        assert made["notes"] == ["1 of 1 series do not change before the origins and have no mase: 'a'"]
+    assert of([3.0, 4.0], [3.0, 5.0])["skill"] == 0.5
+
+
+def test_zeros_are_no_part_of_smape():
+    made = scored(following=[np.array([0.0, 8.0])])
+    assert made["smape"] == pytest.approx(100 * 2 / 7)
+    assert made["notes"] == ["50% of the values are 0 and no part of smape"]
+    made = scored(following=[np.zeros(2)])
+    assert made["smape"] is None
+    assert made["notes"] == ["all values are 0, of which there is no smape"]
+
+
+def test_what_is_not_known_has_no_metrics():
+    made = scored(following=[np.full(2, np.nan)])
+    assert (made["mae"], made["mase"], made["skill"]) == (None, None, 0.0)

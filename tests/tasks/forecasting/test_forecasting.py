@@ -187,14 +187,116 @@ def test_a_backtest_asks_at_the_origins_and_trains_before_the_first():
     task = dlkit.Forecaster(**SMALL, origins=3, stride=2)
     train, test = dlkit.split(long_table(30), task)
     assert [len(y) for y in train.columns["y"]] == [22, 22]  # 30 - 4 - 2 * 2
-    assert [len(y) for y in test.columns["y"]] == [22, 24, 26] * 2
+    assert [len(y) for y in test.columns["y"]] == [12] * 6  # the window, and two seasons
     whole = read(long_table(30), {**task.inputs, **task.target})
     for row in range(6):
-        end = len(test.columns["y"][row])
+        end = (22, 24, 26)[row % 3]
+        np.testing.assert_array_equal(test.columns["y"][row], whole.columns["y"][row // 3][end - 12 : end])
         np.testing.assert_array_equal(test.columns["following"][row], whole.columns["y"][row // 3][end : end + 4])
+        assert test.columns["ds"][row][-1] == whole.columns["ds"][row // 3][end - 1]
     assert test.columns["unique_id"] == ["a"] * 3 + ["b"] * 3
-    with pytest.raises(DataError, match=r"series 'a' has 8 steps: too few for 3 origins, 2 steps apart.*at least 9"):
+    with pytest.raises(
+        DataError, match=r"series 'a' has 8 steps: too few for 3 origins, 2 steps apart.*at least 9; .*give the history"
+    ):
         dlkit.split(long_table(8), task)
+
+
+def test_a_file_of_the_test_period_alone_is_named(covariates):
+    short = {name: values[:10] for name, values in long_table(10).items()}
+    with pytest.raises(DataError, match=r"too few for 5 origins.*where the file holds the test period alone, give"):
+        covariates.evaluate(short)
+    metrics = covariates.evaluate(long_table(25))
+    assert metrics["notes"] == [
+        "4 of 10 origins have less history than the 12 steps that the model reads, the shortest 5: where the data hold "
+        "the test period alone, give the history before it too"
+    ]
+    assert "notes" not in covariates.evaluate(long_table(120))
+
+
+def untrained(table, **knobs):
+    """A forecaster as it is before its first step, which answers."""
+    task = dlkit.Forecaster(**{**SMALL, "members": 1, "season": 0, "window": 0, **knobs})
+    rows = task.read(table)
+    rows.hold_out(0.0)
+    task.stages_ = task.build(rows.table)
+    task.samples_ = []
+    return task
+
+
+def months(count):
+    return [f"{2015 + place // 12}-{place % 12 + 1:02}" for place in range(count)]
+
+
+def test_small_changes_of_large_values_come_through_the_graph():
+    y = 1e9 + 10 * np.sin(np.arange(48) * np.pi / 6)
+    task = untrained({"ds": months(48), "y": y.tolist()})
+    made = task.predict({"ds": months(48), "y": y.tolist()})
+    quantiles = np.array(list(made["quantiles"].values()))
+    assert np.abs(quantiles - 1e9).max() < 60
+    assert len(np.unique(quantiles)) > 10  # in single precision they are multiples of 64
+    shifted = task.predict({"ds": months(48), "y": (y - 1e9).tolist()})
+    np.testing.assert_allclose(quantiles - 1e9, list(shifted["quantiles"].values()), atol=1e-4)
+
+
+def test_counts_have_no_quantile_below_0_and_temperatures_have():
+    counts = [float(place % 7 == 0) for place in range(60)]
+    asked = {"ds": months(60), "y": counts}
+    lowest = min(map(min, untrained(asked).predict(asked)["quantiles"].values()))
+    assert lowest == 0
+    below = {**asked, "y": [value - 0.5 for value in counts]}
+    assert min(map(min, untrained(asked).predict(below)["quantiles"].values())) < -0.5
+    cold = {**asked, "y": [value - 0.5 for value in counts]}
+    assert min(map(min, untrained(cold).predict(cold)["quantiles"].values())) < -0.5
+
+
+def test_constants_are_answered_by_themselves():
+    table = {"unique_id": ["a"] * 40 + ["b"] * 40, "ds": months(40) * 2, "y": [3.0] * 40 + list(range(40))}
+    task = untrained(table)
+    made = task.predict({"ds": months(9), "y": [7.25] * 9})
+    assert set(made["forecast"]) == {7.25} == {value for row in made["quantiles"].values() for value in row}
+
+
+def test_categories_are_inputs_of_a_model_and_are_there_again_when_it_is_loaded(tmp_path):
+    names = ["", "", "Easter", "May"] * 15
+    table = {"ds": months(56) + months(60)[56:], "y": [float(place % 4) for place in range(56)] + [None] * 4}
+    task = untrained({**table, "holiday": names}, known="holiday")
+    assert task.categories_ == {"holiday": ["Easter", "May"]}
+    asked = {"ds": months(8), "y": [0, 1, 2, 3, 0, 1, 2, 3], "holiday": ["", "", "Easter", "May"] * 3}
+    made = task.predict(asked)
+    assert made["forecast"] != task.predict({**asked, "holiday": [*asked["holiday"][:8], *["May"] * 4]})["forecast"]
+    task.save(tmp_path / "m")
+    loaded = dlkit.load(tmp_path / "m")
+    assert loaded.predict(asked) == made
+    numbers = task.predict({**asked, "holiday": [None, float("nan"), "Easter", "May"] * 3})
+    assert numbers == made
+
+
+def test_one_rule_for_tables_and_requests():
+    """What training floored, a request may hold; what it refused, a request may not."""
+    clock = np.datetime64("2021-03-01", "s") + 300 * np.arange(60) + np.where(np.arange(60) > 50, 60, 0)
+    table = {"ds": clock.astype(str).tolist(), "y": [float(place % 6) for place in range(60)]}
+    task = untrained(table, off_grid="floor")
+    assert task.predict({name: values[-20:] for name, values in table.items()})["ds"][0] == "2021-03-01 05:00:00"
+    even = {"ds": months(30), "y": list(range(30))}
+    strict = untrained(even, fill="refuse", duplicates="refuse")
+    gap = {"ds": ["2020-01", "2020-02", "2020-04"], "y": [1.0, 2, 3]}
+    with pytest.raises(DataError, match="lacks a step of 1 months, which `fill` refuses"):
+        strict.predict(gap)
+    with pytest.raises(DataError, match="two stamps of one step"):
+        strict.predict({"ds": ["2020-01", "2020-02", "2020-02"], "y": [1.0, 2, 3]})
+    assert untrained(even).predict(gap)["given"] == 3
+
+
+def test_a_bill_of_the_28th_stays_one():
+    ds = [f"{month}-28" for month in months(50)]
+    task = untrained({"ds": ds, "y": list(range(50))})
+    for request in (ds, ds[-1:]):
+        assert task.predict({"ds": request, "y": [1.0] * len(request)})["ds"][:2] == ["2019-03-28", "2019-04-28"]
+
+
+def test_no_axis_of_one_is_mixed(recwarn):
+    untrained({"ds": list(range(40)), "y": list(range(40))}, horizon=2)
+    assert not [warning for warning in recwarn if "softmax" in str(warning.message)]
 
 
 def test_a_table_is_evaluated_at_its_last_origins(covariates):

@@ -8,7 +8,7 @@ import pytest
 import dlkit
 from dlkit.data.read import read
 from dlkit.errors import DataError, KnobError
-from dlkit.tasks.forecasting.columns import Stamps, stamp_texts, stamps_of
+from dlkit.tasks.forecasting.columns import Series, Stamps, stamp_texts, stamps_of
 from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequency
 from dlkit.tasks.forecasting.sample import airline_passengers, sunspots
 
@@ -36,6 +36,10 @@ def hours(count, start="2021-03-01"):
         ("ME", "1 month", "month"),
         ("QS", "quarter", "quarter"),
         ("YE", "year", "year"),
+        ("B", "business day", "business day"),
+        ("BME", "BM", "month, on its last business day"),
+        ("BMS", "BMS", "month, on its first business day"),
+        ("BQE", "BQE", "quarter, on its last business day"),
     ],
 )
 def test_a_frequency_is_inferred_as_pandas_makes_it_and_as_it_is_written(alias, name, shown):
@@ -43,7 +47,22 @@ def test_a_frequency_is_inferred_as_pandas_makes_it_and_as_it_is_written(alias, 
     step = infer_frequency([stamps], "here")
     assert step == parse_frequency(alias) == parse_frequency(name)
     assert str(step) == shown
-    np.testing.assert_array_equal(step.after(stamps[9], 20), stamps[10:])
+    np.testing.assert_array_equal(step.after(stamps[:10], 20), stamps[10:])
+    np.testing.assert_array_equal(step.grid(stamps, 30, floor=False), stamps)
+
+
+@pytest.mark.parametrize("day", [1, 15, 28, 29, 30, 31])
+def test_months_go_on_from_the_day_that_they_stand_on(day):
+    """A bill of the 28th does not become one of the month's end in February, whose 28th is its end."""
+    months = np.arange("2019-01", "2024-01", dtype="datetime64[M]")
+    lengths = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(int)
+    stamps = (months.astype("datetime64[D]") + np.minimum(day, lengths) - 1).astype("datetime64[s]")
+    step = infer_frequency([stamps], "here").anchored([stamps])
+    assert (step, step.anchor) == (Step(months=1), day)
+    np.testing.assert_array_equal(step.after(stamps[:26], 34), stamps[26:])  # the last one is of February
+    np.testing.assert_array_equal(step.after(stamps[25], 34), stamps[26:])  # alone: as in training
+    other = np.array(["2023-01-12", "2023-02-12"], "datetime64[s]")
+    assert str(step.after(other, 1)[0]) == "2023-03-12T00:00:00"
 
 
 def test_whole_numbers_count_steps():
@@ -79,16 +98,57 @@ def test_stamps_of_all_kinds_become_one():
         ["2021-03-01 00:00", "2021-03-02T00:00:00"],
     ):
         assert stamp_texts(stamps_of(given)) == expected
+    for given in ([20210301, 20210302], ["20210301", "20210302"], ["2021/03/01", "2021/03/02"]):
+        assert stamp_texts(stamps_of(given)) == expected
+    quarters = [b"2020-04-01 00:00:00", b"2020-07-01 00:00:00"]
+    for given in ([202004, 202007], ["202004", "202007"], ["2020Q2", "2020-Q3"], ["2020-04", "2020-07"]):
+        assert stamp_texts(stamps_of(given)) == quarters
+    assert stamp_texts(stamps_of([20210301, 20210302], counts=True)) == [b"20210301", b"20210302"]
+    assert stamp_texts(stamps_of(["2021-03-01 00:00:00.25"])) == [b"2021-03-01 00:00:00.250000"]
     assert stamp_texts(stamps_of([3, 4])) == stamp_texts(stamps_of(["3", "4"])) == [b"3", b"4"]
 
 
 @pytest.mark.parametrize(
     "given",
-    [["soon"], ["2021-03-01", "soon"], [1.5], [None], ["2021-03-01T00:00Z"], ["2021-02-30"], "2021-03-01", 5, [True]],
+    [["soon"], ["2021-03-01", "soon"], [1.5], [None], ["2021-02-30"], "2021-03-01", 5, [True], ["2021-W05"]],
 )
 def test_what_is_no_stamp_is_refused_by_its_place(given):
-    with pytest.raises(DataError, match=r"stamp"):
+    with pytest.raises(DataError, match=r"timestamp"):
         Stamps().raw(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["2021-03-01", "2021-03-01T05:00Z"], "timestamp 1 has a time zone"),
+        (["2021-03-01 05:00-05:00"], "timestamp 0 has a time zone"),
+        (["2021-03-01 04:00", "2021-03-01 05:00+0100"], "timestamp 1 has a time zone"),
+        (pandas.to_datetime(["2021-03-01"]).tz_localize("Europe/Berlin"), "timestamp 0 has a time zone"),
+        (pandas.Series(pandas.to_datetime(["2021-03-01"]).tz_localize("UTC")), "timestamp 0 has a time zone"),
+        (["2021-03-01", "1/2/2020"], "timestamp 1 is not valid: .* whether the day or the month comes first"),
+        ([20210630, 20210631, 20210701], "timestamp 1, 20210631, is no date, although others look like YYYYMMDD"),
+        (["2021-03-01", "20210302"], "timestamp 1 is not valid beside dates"),
+    ],
+)
+def test_no_stamp_is_read_as_another_one(given, words):
+    with pytest.raises(DataError, match=words):
+        Stamps().raw(given)
+
+
+def test_whole_numbers_that_could_be_dates_count_steps_where_that_is_said():
+    table = table_of({"ds": [200001, 200002, 200003], "y": [1, 2, 3]}, frequency="1")
+    assert table.columns["ds"][0].tolist() == [200001, 200002, 200003]
+    assert table_of({"ds": [200011, 200012, 200013, 200014], "y": [1, 2, 3, 4]}).columns["ds"][0].dtype.kind == "i"
+
+
+def test_steps_may_be_parts_of_a_second():
+    stamps = np.datetime64("2021-03-01", "us") + 250_000 * np.arange(8)
+    table = table_of({"ds": stamps.astype(str).tolist(), "y": list(range(8))})
+    np.testing.assert_array_equal(table.columns["ds"][0], stamps)
+    assert table.remarks[0] == "1 series, 8 rows, frequency: 0.25 seconds"
+    uneven = [*hours(3), "2021-03-01 03:00:00.5"]
+    with pytest.raises(DataError, match=r"03:00:00|02:00:00.*is not a number of steps of one hour"):
+        table_of({"ds": uneven, "y": list(range(4))})
 
 
 def test_a_long_table_becomes_a_row_a_series_in_the_order_of_stamps(tmp_path):
@@ -145,12 +205,12 @@ def test_gaps_duplicates_and_missing_values_are_counted_and_kept_apart():
     ("ds", "knobs", "words"),
     [
         ([*hours(3), *hours(6)[5:]], {"fill": "refuse"}, r"series 'x': 2 steps of one hour are missing.*02:00:00"),
-        ([*hours(3), *hours(3)[2:]], {"duplicates": "refuse"}, r"series 'x': 1 stamps come twice.*02:00:00"),
-        ([*hours(4), "2021-03-01 03:20"], {}, r"series 'x': the stamp .* is not a number of steps of one hour"),
-        ([*hours(2), "soon"], {}, r"index 2, column 'ds': stamp 0 is none: str 'soon'"),
-        ([*hours(2), 7], {}, r"stamp 2 is none"),
+        ([*hours(3), *hours(3)[2:]], {"duplicates": "refuse"}, r"series 'x': 1 timestamps come twice.*02:00:00"),
+        ([*hours(4), "2021-03-01 03:20"], {}, r"series 'x': the timestamp .* is not a number of steps of one hour"),
+        ([*hours(2), "soon"], {}, r"index 2, column 'ds': timestamp 0 is not valid: str 'soon'"),
+        ([*hours(2), 7], {}, r"index 2, column 'ds'|timestamp 2 is not valid"),
         (["2021-03-01"] * 3, {}, "frequency cannot be inferred. Give `frequency`"),
-        (hours(3), {"frequency": "1"}, "does not fit its stamps"),
+        (hours(3), {"frequency": "1"}, "does not fit its timestamps"),
     ],
 )
 def test_what_cannot_be_is_refused_with_series_and_stamp(ds, knobs, words):
@@ -163,6 +223,78 @@ def test_stamps_between_the_steps_may_count_for_the_one_before():
     ds = ["2021-03-01 00:10", "2021-03-01 01:00", "2021-03-01 02:00", "2021-03-01 03:00"]
     table = table_of({"ds": ds, "y": [1.0, 2, 3, 4]}, off_grid="floor", frequency="h")
     np.testing.assert_array_equal(table.columns["ds"][0], np.array(hours(4), "datetime64[s]"))
+
+
+def test_the_step_begins_where_most_stamps_are_though_the_last_ones_are_late():
+    ds = [*hours(6)[:4], "2021-03-01T04:10:00", "2021-03-01T05:10:00"]
+    table = table_of({"ds": ds, "y": list(range(6))}, off_grid="floor")
+    np.testing.assert_array_equal(table.columns["ds"][0], np.array(hours(6), "datetime64[s]"))
+
+
+@pytest.mark.parametrize(
+    ("frequencies", "words"),
+    [
+        (
+            {"m": "MS", "d": "D", "e": "D"},
+            "The step is one day, and that of 1 of 3 series is another: series 'm': month",
+        ),
+        ({"w": "W", "h": "h", "i": "h"}, "series 'w': week"),
+        ({"d": "D", "m": "MS", "n": "MS", "o": "MS"}, "series 'd': day"),
+    ],
+)
+def test_mixed_frequencies_are_refused_by_series(frequencies, words):
+    frames = [
+        pandas.DataFrame({"unique_id": name, "ds": pandas.date_range("2015-01-01", periods=30, freq=alias), "y": 1.0})
+        for name, alias in frequencies.items()
+    ]
+    if "d" in frequencies and "n" in frequencies:
+        frames[0] = frames[0][:20]
+    with pytest.raises(DataError, match=f"mixed frequencies. .*{words}"):
+        table_of(pandas.concat(frames))
+    holes = frames[-1].drop(index=[3, 7, 8, 15])
+    assert table_of(pandas.concat([frames[-1], holes.assign(unique_id="x")]))
+
+
+def test_business_days_have_no_weekends_but_their_holidays_are_gaps():
+    days = pandas.bdate_range("2021-01-04", periods=60).delete([11, 30])
+    table = table_of({"ds": days, "y": np.arange(58.0)})
+    assert table.remarks[0].endswith("frequency: business day")
+    assert len(table.columns["y"][0]) == 60
+    np.testing.assert_array_equal(
+        table.columns["ds"][0], pandas.bdate_range("2021-01-04", periods=60).to_numpy().astype("datetime64[s]")
+    )
+    with pytest.raises(DataError, match="is not a number of steps of one business day"):
+        table_of({"ds": [*days, pandas.Timestamp("2021-04-10")], "y": np.arange(59.0)}, frequency="B")
+
+
+def test_small_changes_of_large_values_are_read():
+    y = 1e9 + 10 * np.sin(np.arange(40))
+    stamps = [str(np.datetime64("2010-01", "M") + place) for place in range(40)]
+    np.testing.assert_array_equal(table_of({"ds": stamps, "y": y}).columns["y"][0], y)
+
+
+def test_a_covariate_may_be_a_category():
+    ds = hours(6)
+    source = {"ds": ds, "y": [1, 2, 3, 4, None, None], "holiday": ["", "Easter", None, "", "Easter", ""]}
+    for given in (source, pandas.DataFrame(source)):
+        table = table_of(given, known="holiday")
+        assert table.columns["holiday"][0].tolist() == ["", "Easter", "", "", "Easter", ""]
+    with pytest.raises(DataError, match="index 1, column 'temp': expected a finite number"):
+        table_of({"ds": ds[:3], "y": [1, 2, 3], "temp": ["1", "much", "2"]}, past="temp")
+    with pytest.raises(DataError, match="decimal point"):
+        table_of({"ds": ds[:3], "y": [1, 2, 3], "temp": ["1,5", "2,5", "2,0"]}, past="temp")
+
+
+def test_pandas_missing_values_are_missing_ones():
+    frame = pandas.DataFrame({"ds": hours(4), "y": pandas.array([1, None, 3, 4], "Int64"), "t": [1.0, 2, 3, 4]})
+    frame["t"] = pandas.array([0.5, None, None, 2], "Float64")
+    frame["kind"] = pandas.array(["a", None, "a", "a"], "string")
+    table = table_of(frame, past="t", static="kind")
+    np.testing.assert_array_equal(table.columns["y"][0], [1, np.nan, 3, 4])
+    np.testing.assert_array_equal(table.columns["t"][0], [0.5, np.nan, np.nan, 2])
+    assert table.columns["kind"] == ["a"]
+    np.testing.assert_array_equal(Series().raw(pandas.array([1, None], "Int64")), [1, np.nan])
+    np.testing.assert_array_equal(Series().raw([1, pandas.NA, None]), [1, np.nan, np.nan])
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 """Layers of forecasting by hand and against pandas: stamps, windows, calendar, naive forecasts, quantiles."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from dlkit.lazy import tf
 from dlkit.tasks.forecasting.answer_forecast import AnswerForecast
 from dlkit.tasks.forecasting.frequency import parse_frequency
-from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, naive_places
+from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, TrendForecasts, naive_places
 from dlkit.tasks.forecasting.quantiles import OrderedQuantiles, Pinball
 from dlkit.tasks.forecasting.read_series import ReadSeries, fill_gaps
 from dlkit.tasks.forecasting.stages import shortened, windows_of
-from dlkit.tasks.forecasting.stamps import Calendar, civil, months_later, parse_stamps, write_stamps
+from dlkit.tasks.forecasting.stamps import Calendar, civil, later, months_later, parse_stamps, write_stamps
 
 pandas = pytest.importorskip("pandas")
 NAN = np.nan
@@ -91,7 +93,7 @@ def test_gaps_are_filled_by_what_came_before():
 
 
 def reader(**options):
-    return ReadSeries(5, 2, [0, 86_400, 0], **{"typical": 0.0, **options})
+    return ReadSeries(5, 2, **{"step": [0, 86_400, 0], "typical": 0.0, **options})
 
 
 def days(*numbers):
@@ -120,6 +122,176 @@ def test_one_value_and_none_have_a_scale():
     made = reader(typical=0.5)({"ds": days([1], [1]), "y": tf.constant([[-8.0], [NAN]])})
     np.testing.assert_allclose(made["center"], [-8, 0])
     np.testing.assert_allclose(made["scale"], [np.sqrt(16 / 2), 1])
+
+
+def scale_of(*rows, usual=((4.0, 2.0), (100.0, 50.0))):
+    made = reader(usual=usual)(
+        {"ds": days(*[range(1, len(row) + 1) for row in rows]), "y": tf.constant(rows, "float64")}
+    )
+    return made["center"].numpy(), made["scale"].numpy(), made["values"].numpy()
+
+
+def test_a_series_is_scaled_by_itself():
+    """Levels of its own and of other series say nothing, and small changes of large values survive."""
+    around = np.array([3.0, -5, 4, -2])
+    for level in (0, 10, 1e4, 1e9, -1e12):
+        center, scale, values = scale_of([*(level + around)])
+        np.testing.assert_allclose(scale, around.std(), rtol=1e-4)
+        np.testing.assert_allclose(center - level, around.mean(), atol=1e-3)
+        np.testing.assert_allclose(values[0, 1:], (around - around.mean()) / around.std(), atol=1e-3)
+
+
+def test_a_constant_has_no_scale_and_is_answered_by_itself():
+    for value in (0.0, 0.1, 7.3e9):
+        center, scale, values = scale_of([value] * 4)
+        assert (center[0], scale[0]) == (value, 0)
+        np.testing.assert_array_equal(values, np.zeros([1, 5]))
+        layer = AnswerForecast([0, 86_400, 0, 0, 0, 1], [0.1, 0.5])
+        made = layer(tf.constant([[[[-1.0, 1.0]] * 2]]), center, scale, tf.constant([0], tf.int64))
+        np.testing.assert_array_equal(made["quantiles"], np.full([1, 2, 2], value))
+
+
+def test_one_or_two_values_have_the_usual_deviation_of_their_level():
+    one = [scale_of([value])[1][0] * np.sqrt(2) for value in (5.0, 90.0, 1.0, 1000.0, 0.0)]
+    np.testing.assert_allclose(one, [2, 50, 0.5, 500, 2])  # beyond the levels they go along
+    through_zero = scale_of([0.01], usual=((0.0, 2.0), (4.0, 2.0)))[1]
+    np.testing.assert_allclose(through_zero * np.sqrt(2), [2])
+    np.testing.assert_allclose(scale_of([5.0, 5.0])[1], [2 / np.sqrt(3)])
+
+
+def test_windows_without_a_change_teach_nothing():
+    layer = reader(usual=[[1.0, 1.0]])
+    y = np.array([[2.0, 2, 2, 2, 2, 9, 1]])
+    _, truth, _ = windows_of(layer, {"ds": days([1, 2, 3]), "y": tf.constant(y[:, :3])}, tf.constant(y[:, 3:]), 2)
+    assert np.isnan(truth.numpy()[:3]).all()
+    assert np.isfinite(scale_of([2.0, 2, 2, 2, 9])[1]).all()
+
+
+STEPS = {
+    "floor": parse_frequency("15 minutes").anchored([np.array(["2021-03-01 00:05"], "datetime64[s]")]),
+    "business": parse_frequency("B"),
+}
+
+
+def test_stamps_between_the_steps_count_for_the_one_before_as_in_a_table():
+    layer = ReadSeries(4, 2, STEPS["floor"].as_list(), usual=[[1.0, 1.0]], off_grid="floor")
+    ds = ["2021-03-01 01:05", "2021-03-01 01:20", "2021-03-01 01:41", "2021-03-01 01:52"]
+    made = layer.grid({"ds": strings([ds]), "y": tf.constant([[1.0, 2, 3, 4]], tf.float64)}, 2)
+    np.testing.assert_array_equal(made["y"], [[1, 2, 3, 4]])
+    assert made["origin"].numpy().astype("datetime64[s]")[0] == np.datetime64("2021-03-01T01:50:00")
+    places, between = STEPS["floor"].places(np.array(ds, "datetime64[s]"), floor=True)
+    np.testing.assert_array_equal(places - places[0], [0, 1, 2, 3])
+    assert between.tolist() == [False, False, True, True]
+    assert str(STEPS["floor"].grid(np.array(ds, "datetime64[s]"), 4, floor=True)[-1]) == "2021-03-01T01:50:00"
+
+
+def test_of_values_of_one_step_the_last_counts_as_in_a_table():
+    layer = reader(usual=[[1.0, 1.0]], duplicates="last", step=parse_frequency("day").as_list())
+    ds, y = days([2, 1, 2, 3, 1, 2]), [[5.0, 1, 6, 7, 2, NAN]]
+    np.testing.assert_array_equal(layer.grid({"ds": ds, "y": tf.constant(y)}, 2)["y"], [[NAN, NAN, 2, 6, 7]])
+
+
+def daily(**options):
+    return ReadSeries(5, 2, parse_frequency("day").as_list(), usual=[[1.0, 1.0]], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "ds", "words"),
+    [
+        ({"duplicates": "refuse"}, ["2021-03-01", "2021-03-02", "2021-03-02"], "two stamps of one step.*2021-03-02"),
+        ({"gaps": False}, ["2021-03-01", "2021-03-04", "2021-03-05"], "lacks a step.*refuses, after.*2021-03-01"),
+        ({}, ["2021-03-01 00:00:00.5", "2021-03-02 00:00:00"], "a fraction of a second.*00.5"),
+        ({}, ["2021-03-01", "2021-03-02 05:00"], "not a number of steps"),
+        ({}, ["20210301", "20210302"], "must hold stamps as 2016-10-01"),
+        ({}, ["2021-03-01", "2021-03-02T00:00:00-05:00"], "must hold stamps as 2016-10-01"),
+    ],
+)
+def test_what_a_table_may_not_hold_a_request_may_not_either(options, ds, words):
+    asked = {"ds": strings([ds]), "y": tf.ones([1, len(ds)], tf.float64)}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s){words}"):
+        daily(**options)(asked)
+    if options:
+        daily()(asked)
+
+
+def test_what_is_refused_only_where_it_stands():
+    """Padding is no repeat, and neither are a request's order and steps after its newest stamp."""
+    layer = daily(duplicates="refuse", gaps=False)
+    made = layer({"ds": days([3, 1, 2, 0, 0], [5, 4, 3, 2, 1]), "y": tf.ones([2, 5], tf.float64)})
+    np.testing.assert_array_equal(made["given"], [3, 5])
+
+
+def test_business_days_go_on_over_weekends():
+    layer = ReadSeries(4, 3, STEPS["business"].as_list(), usual=[[1.0, 1.0]])
+    ds = ["2021-03-03 16:00", "2021-03-04 16:00", "2021-03-05 16:00", "2021-03-08 16:00"]
+    made = layer({"ds": strings([ds]), "y": tf.constant([[1.0, 2, 3, 4]], tf.float64)})
+    np.testing.assert_array_equal(made["there"], [[1, 1, 1, 1]])
+    stamps = later(made["origin"][:, None], tf.range(-3, 9, dtype=tf.int64), STEPS["business"].as_list())
+    expected = pandas.bdate_range("2021-03-03", periods=12) + pandas.Timedelta(hours=16)
+    np.testing.assert_array_equal(stamps[0].numpy().astype("datetime64[s]"), expected.to_numpy())
+    assert Calendar(1, 3, STEPS["business"].as_list())(made["origin"])[0].numpy()[:, -7:].argmax(1).tolist() == [
+        1,
+        2,
+        3,
+    ]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a day of a weekend"):
+        layer({"ds": strings([["2021-03-06"]]), "y": tf.ones([1, 1], tf.float64)})
+
+
+@pytest.mark.parametrize("alias", ["BME", "BMS", "BQE"])
+def test_business_ends_of_months_are_those_of_pandas(alias):
+    expected = pandas.date_range("2019-01-31", periods=40, freq=alias).to_numpy().astype("datetime64[s]")
+    origin = tf.constant([expected[9].astype(int)], tf.int64)
+    made = later(origin, tf.range(-9, 31, dtype=tf.int64), parse_frequency(alias).as_list())
+    np.testing.assert_array_equal(made.numpy().astype("datetime64[s]"), expected)
+
+
+@pytest.mark.parametrize(
+    ("trained", "ds", "following"),
+    [
+        (28, ["2021-01-28", "2021-02-28"], "2021-03-28"),
+        (28, ["2021-02-28"], "2021-03-28"),
+        (0, ["2021-02-28"], "2021-03-31"),
+        (31, ["2021-02-28"], "2021-03-31"),
+        (0, ["2020-12-30", "2021-01-30", "2021-02-28"], "2021-03-30"),
+        (31, ["2021-01-12", "2021-02-12"], "2021-03-12"),
+        (1, ["2021-01-31", "2021-02-28"], "2021-03-31"),
+    ],
+)
+def test_months_of_a_request_go_on_as_those_of_a_table(trained, ds, following):
+    step = dataclasses.replace(parse_frequency("month"), anchor=trained)
+    reader, answer = ReadSeries(4, 2, step.as_list(), usual=[[1.0, 1.0]]), AnswerForecast(step.as_list(), [0.1, 0.5])
+    made = reader({"ds": strings([[*ds, ""]]), "y": tf.ones([1, len(ds) + 1], tf.float64)})
+    facts = {name: made[name] for name in ("center", "scale", "origin", "anchor")}
+    assert answer(tf.zeros([1, 1, 2, 2]), **facts)["ds"].numpy()[0, 0].decode() == following
+    assert str(step.after(np.array(ds, "datetime64[s]"), 1)[0])[:10] == following
+
+
+def test_steps_of_parts_of_a_second():
+    step = [0, 250_000, 0, 0, 0, 1_000_000]
+    layer, answer = ReadSeries(3, 2, step, usual=[[1.0, 1.0]]), AnswerForecast(step, [0.1, 0.5])
+    ds = ["2021-03-01 00:00:00.25", "2021-03-01 00:00:00.500", "2021-03-01 00:00:01"]
+    made = layer({"ds": strings([ds]), "y": tf.constant([[1.0, 2, 3]], tf.float64)})
+    np.testing.assert_array_equal(made["there"], [[1, 0, 1]])
+    stamps = answer(tf.zeros([1, 1, 2, 2]), made["center"], made["scale"], made["origin"])["ds"]
+    assert stamps.numpy().tolist() == [[b"2021-03-01 00:00:01.250000", b"2021-03-01 00:00:01.500000"]]
+    assert Calendar(0, 2, step)(made["origin"]).shape[-1] == Calendar(0, 2, step).features
+
+
+def test_categories_are_known_by_their_names():
+    layer = daily(known={"holiday": ["Easter", "May"]}, past={"sky": ["blue"]})
+    asked = {
+        "ds": days([3, 5]),
+        "y": tf.constant([[1.0, 2]], tf.float64),
+        "holiday": strings([["May", "", "Easter", "new"]]),
+        "sky": strings([["blue", "grey"]]),
+    }
+    made = layer(asked)
+    np.testing.assert_array_equal(made["known"][0, :, 0], [0, 0, 0, 0, 0, 1, 0])
+    np.testing.assert_array_equal(made["known"][0, :, 1], [0, 0, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(made["past"][0, :, 0], [0, 0, 1, 0, 0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`holiday` must be known ahead"):
+        layer({**asked, "holiday": strings([["May", "", "Easter"]])})
 
 
 def test_covariates_stand_beside_the_values_and_ahead():
@@ -186,25 +358,31 @@ def test_windows_of_a_row_are_those_of_requests_at_each_origin():
 
 
 def test_a_shortened_window_is_what_a_short_request_makes():
-    layer = reader(typical=0.3)
-    y = np.array([[3.0, 5, 4, 6, 2]], np.float32)
+    layer = reader(usual=[[1.0, 1.0]])
+    y = np.array([[3.0, 5, 4, 6, 2]], np.float64)
     made = layer({"ds": days([1, 2, 3, 4, 5]), "y": tf.constant(y)})
     tensors = {name: made[name] for name in ("values", "there")}
-    truth = (tf.constant([[7.0, 8.0]]) - made["center"][:, None]) / made["scale"][:, None]
+    ahead = np.array([[7.0, 8.0]])
+    truth = tf.cast((ahead - made["center"][:, None]) / made["scale"][:, None], tf.float32)
     kept = set()
     for step in range(40):
-        short, moved = shortened(tensors, truth, 1.0, 0.3, 0, tf.constant(step))
+        short, moved = shortened(tensors, truth, 1.0, 0, tf.constant(step))
         count = int(short["there"].numpy().sum())
         kept.add(count)
         values = short["values"].numpy()[0, 5 - count :]
         np.testing.assert_allclose(values.mean(), 0, atol=1e-5)
+        if 3 <= count < 5:
+            alone = layer({"ds": days(range(1, count + 1)), "y": tf.constant(y[:, 5 - count :])})
+            np.testing.assert_allclose(values, alone["values"][0, 5 - count :], atol=1e-5)
+            units = (ahead - alone["center"][:, None]) / alone["scale"][:, None]
+            np.testing.assert_allclose(moved, units, rtol=1e-4)
         slope = (moved[0, 1] - moved[0, 0]) / (truth[0, 1] - truth[0, 0])
         if count > 1:  # the same line through values and truth
             np.testing.assert_allclose(
                 (values[-1] - values[0]) / slope, (y[0, 4] - y[0, 5 - count]) / made["scale"][0], atol=1e-4
             )
     assert kept >= {1, 2, 3}
-    same, moved = shortened(tensors, truth, 0.0, 0.3, 0, tf.constant(1))
+    same, moved = shortened(tensors, truth, 0.0, 0, tf.constant(1))
     np.testing.assert_array_equal(same["values"], tensors["values"])
     np.testing.assert_array_equal(moved, truth)
 
@@ -217,6 +395,25 @@ def test_naive_forecasts_stand_a_season_back():
     two = tf.stack([values, -values], 2)
     np.testing.assert_array_equal(NaiveForecasts(places)(two)[0, 0], [9, -9, 6, -6, 2, -2])
     np.testing.assert_array_equal(naive_places(10, 5, [4])[:, 1], [6, 7, 8, 9, 6])
+
+
+def test_trends_go_on():
+    steps = np.arange(12.0)
+    line, there = 3 + 2 * steps, np.ones(12)
+    season = np.tile([0.0, 5, -5, 1], 3) + np.repeat([0.0, 10, 20], 4)
+    gap = there.copy()
+    gap[[4, 5]] = 0
+    values = np.stack([line, np.where(gap, line, -99.0), season, line]).astype("float32")
+    given = np.stack([there, gap, there, np.eye(12)[-1]]).astype("uint8")
+    made, known = TrendForecasts(3, 6, [4])(tf.constant(values), tf.constant(given))
+    ahead = 3 + 2 * np.arange(12.0, 15)
+    np.testing.assert_allclose(made[0], np.stack([ahead] * 3, 1), rtol=1e-5)
+    np.testing.assert_allclose(made[1, :, :2], np.stack([ahead] * 2, 1), rtol=1e-5)
+    np.testing.assert_allclose(made[2, :, 2], [30, 35, 25], rtol=1e-5)
+    np.testing.assert_array_equal(known[0], np.ones([3, 3]))
+    np.testing.assert_array_equal(known[3], np.zeros([3, 3]))
+    long, _ = TrendForecasts(6, 6, [4])(tf.constant(values[2:3]), tf.constant(given[2:3]))
+    np.testing.assert_allclose(long[0, :, 2], [30, 35, 25, 31, 40, 45], rtol=1e-5)
 
 
 def test_a_mixture_leaves_out_what_is_not_there():
@@ -241,6 +438,16 @@ def test_the_pinball_loss_by_hand():
     answer = np.array([[[[1.0, 4], [9, 9]], [[2, 2], [0, 0]]]] * 2, np.float32)  # rows, members, steps, levels
     loss = Pinball([0.1, 0.5], reduction="none")(truth, answer).numpy()
     np.testing.assert_allclose(loss, [(0.1 * 1 + 0.5 * 2 + 0 + 0) / 4, 0], rtol=1e-6)
+
+
+def test_no_quantile_is_below_the_lowest_value():
+    """Unless the history is below it itself."""
+    read, answer = reader(usual=[[1.0, 1.0]], lowest=0.0), AnswerForecast([0, 86_400, 0, 0, 0, 1], [0.1, 0.5, 0.9])
+    made = read({"ds": days([1, 2, 3], [1, 2, 3]), "y": tf.constant([[1.0, 0, 3], [1, -1, 3]], tf.float64)})
+    facts = {name: made[name] for name in ("center", "scale", "origin", "lowest")}
+    quantiles = answer(tf.constant([[[[-3.0, -0.5, 2]]]] * 2), **facts)["quantiles"].numpy()
+    assert quantiles[0, 0, 0] == 0 < quantiles[0, 0, 1] < quantiles[0, 0, 2]
+    assert quantiles[1, 0, 0] < -1
 
 
 def test_an_answer_is_in_units_with_its_stamps_and_other_levels_lie_between():
