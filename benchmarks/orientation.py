@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def decode(pairs: int) -> None:
-    """Median milliseconds of each, and of the ratios to the first of the same turn."""
+    """Median milliseconds of each, by the clock and of the processor, and of the ratios to the first of a turn."""
     from PIL import Image
 
     from dlkit.lazy import tf
@@ -69,16 +69,19 @@ def decode(pairs: int) -> None:
         "now, no tag": lambda: now(upright),
         "now, turned": lambda: now(turned),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    clocks = {"clock": time.perf_counter, "processor": time.process_time}
+    times: dict[str, dict[str, list[float]]] = {clock: {name: [] for name in ways} for clock in clocks}
     for number in range(pairs + 10):
         for name, way in ways.items():
-            start = time.perf_counter()
+            starts = {clock: now_is() for clock, now_is in clocks.items()}
             way()
-            if number >= 10:
-                times[name].append(1000 * (time.perf_counter() - start))
-    for name, values in times.items():
-        ratio = statistics.median(mine / first for mine, first in zip(values, times["before"], strict=True))
-        print(f"{name}: {statistics.median(values):.2f} ms, {ratio:.3f} of before")
+            for clock, now_is in clocks.items():
+                if number >= 10:
+                    times[clock][name].append(1000 * (now_is() - starts[clock]))
+    for clock, of in times.items():
+        for name, values in of.items():
+            ratio = statistics.median(mine / first for mine, first in zip(values, of["before"], strict=True))
+            print(f"{clock}, {name}: {statistics.median(values):.2f} ms, {ratio:.3f} of before")
 
 
 def masks(epochs: int, seed: int) -> None:

@@ -149,11 +149,11 @@ def _reader() -> tf.types.experimental.PolymorphicFunction:
 
 
 def _walk(
-    start: int, length: tf.Tensor, step: Callable[..., tuple[tf.Tensor, ...]], found: tuple[tf.Tensor, ...]
+    start: int | tf.Tensor, length: tf.Tensor, step: Callable[..., tuple[tf.Tensor, ...]], found: tuple[tf.Tensor, ...]
 ) -> tuple[tf.Tensor, ...]:
     """What a step from part to part finds: (position, *found) to the next position, the length to stop, and so on."""
     walked = tf.while_loop(
-        lambda position, *_: position < length, step, (tf.constant(start), *found), maximum_iterations=_LONGEST
+        lambda position, *_: position < length, step, (tf.convert_to_tensor(start), *found), maximum_iterations=_LONGEST
     )
     return tuple(walked[1:])
 
@@ -164,10 +164,13 @@ def _jpeg_exif(image: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     def step(position: tf.Tensor, exif: tf.Tensor) -> tuple[tf.Tensor, ...]:
         head = _bytes(image, position, 10)
         found = tf.reduce_all(head[4:] == _EXIF) & (head[1] == 0xE1)
-        on = ~found & (head[0] == 0xFF) & tf.gather(_BEFORE_FRAME, head[1])
+        on = ~found & (head[0] == 0xFF) & (head[1] >= 0xE0)  # applications, comments, filling
         return tf.where(on, _next_segment(position, head), length), tf.where(found, position + 10, exif)
 
-    return _walk(2, length, step, (tf.constant(-1),))[0]
+    # It is nearly always in the first segment, behind JFIF's in the second, or nowhere: a loop takes longer.
+    second, exif = step(tf.constant(2), tf.constant(-1))
+    third, exif = step(second, exif)
+    return tf.cond(third < length, lambda: _walk(third, length, step, (exif,))[0], lambda: exif)
 
 
 def _jpeg_ends(image: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
