@@ -63,11 +63,12 @@ class NaiveForecasts(keras.layers.Layer):
 @keras.saving.register_keras_serializable("dlkit")
 class TrendForecasts(keras.layers.Layer):
     """Forecasts that go on with a trend: the last value and the slope of the window (drift), the line through the
-    newest `recent` steps, and of each season the same place of the last one, with the change from the season before it.
+    newest `recent` steps, and of each season the same place of the last one, with the change from the season before it,
+    and with that which the slope of the window makes of a season.
 
     Call with `values`: (batch, window) float32, and `there`: (batch, window), whether each was given: lines are fitted
-    to those by least squares. Returns forecasts, (batch, horizon, 2 + seasons) float32, and which of them could be
-    made, the same.
+    to those by least squares. Returns forecasts, (batch, horizon, 2 + 2 * seasons) float32, and which of them could
+    be made, the same.
 
     Args:
         horizon: positive integer, steps ahead.
@@ -90,14 +91,15 @@ class TrendForecasts(keras.layers.Layer):
             places = values.shape[1] - season + np.arange(self.horizon) % season
             last, before = there[:, -season:], there[:, -2 * season : -season]
             change = _mean(values[:, -season:], last) - _mean(values[:, -2 * season : -season], before)
-            times = np.arange(self.horizon) // season + 1.0
-            made.append(ops.take(values, places, axis=1) + change * ops.cast(times, "float32")[None])
+            times = ops.cast(np.arange(self.horizon) // season + 1.0, "float32")[None]
+            same, given = ops.take(values, places, axis=1), ops.take(there, places, axis=1)
+            made += [same + change * times, same + slope * season * times]
             both = (ops.mean(last, 1, keepdims=True) >= 0.5) & (ops.mean(before, 1, keepdims=True) >= 0.5)
-            known.append(ops.take(there, places, axis=1) * ops.cast(both, "float32"))
+            known += [given * ops.cast(both, "float32"), given * enough]
         return ops.stack(made, -1), ops.stack(known, -1)
 
     def compute_output_shape(self, values_shape: tuple[Any, ...], there_shape: tuple[Any, ...]) -> Any:
-        shape = (values_shape[0], self.horizon, 2 + len(self.seasons))
+        shape = (values_shape[0], self.horizon, 2 + 2 * len(self.seasons))
         return shape, shape
 
     def get_config(self) -> dict[str, Any]:

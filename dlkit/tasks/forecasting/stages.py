@@ -256,7 +256,7 @@ def shortened(tensors: dict[str, Any], truth: Any, share: float, seed: int, step
 
     Returns:
         The same, scaled as `ReadSeries` scales the newest steps: one or two values together with one that is off by the
-        window's deviation, 1. The truth after steps without a change is NaN, as that of whole windows.
+        window's deviation, 1. Windows whose newest steps hardly vary stay whole.
     """
     values, there = tensors["values"], tensors["there"]
     rows, width = tf.shape(values)[0], values.shape[1]
@@ -271,14 +271,18 @@ def shortened(tensors: dict[str, Any], truth: Any, share: float, seed: int, step
     center = tf.reduce_sum(weight * values, 1, keepdims=True) / count
     squares = tf.reduce_sum(weight * tf.square(values - center), 1, keepdims=True)
     own = tf.sqrt(squares / count)
-    scale = tf.where(count < FEW, tf.sqrt((squares + 1.0) / (count + 1.0)), tf.where(own > FLAT, own, np.nan))
-    short = (kept[:, tf.newaxis] < width) & some
+    scale = tf.where(count < FEW, tf.sqrt((squares + 1.0) / (count + 1.0)), own)
+    short = (kept[:, tf.newaxis] < width) & some & (scale >= QUIET)
     center, scale = tf.where(short, center, 0.0), tf.where(short, scale, 1.0)
-    inside = tf.where(tf.math.is_nan(scale), 0.0, (values - center) / scale)
-    return {**tensors, "values": tf.where(newest, inside, 0.0), "there": left}, (truth - center) / scale
+    left, newest = tf.where(short, left, there), newest | ~short
+    return {**tensors, "values": tf.where(newest, (values - center) / scale, 0.0), "there": left}, (
+        truth - center
+    ) / scale
 
 
-FLAT = 1e-5  # of a window's deviation, below which values in single precision do not change
+QUIET = (
+    1 / 3
+)  # of a window's deviation: newest steps that vary less are not cut out, as what follows is far off in theirs
 
 
 def forecast_signature(task: Forecaster) -> Signature:

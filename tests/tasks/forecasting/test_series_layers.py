@@ -407,11 +407,13 @@ def test_trends_go_on():
     given = np.stack([there, gap, there, np.eye(12)[-1]]).astype("uint8")
     made, known = TrendForecasts(3, 6, [4])(tf.constant(values), tf.constant(given))
     ahead = 3 + 2 * np.arange(12.0, 15)
-    np.testing.assert_allclose(made[0], np.stack([ahead] * 3, 1), rtol=1e-5)
+    np.testing.assert_allclose(made[0], np.stack([ahead] * 4, 1), rtol=1e-5)
     np.testing.assert_allclose(made[1, :, :2], np.stack([ahead] * 2, 1), rtol=1e-5)
     np.testing.assert_allclose(made[2, :, 2], [30, 35, 25], rtol=1e-5)
-    np.testing.assert_array_equal(known[0], np.ones([3, 3]))
-    np.testing.assert_array_equal(known[3], np.zeros([3, 3]))
+    slope = np.polyfit(steps, season, 1)[0]
+    np.testing.assert_allclose(made[2, :, 3], season[8:11] + 4 * slope, rtol=1e-5)
+    np.testing.assert_array_equal(known[0], np.ones([3, 4]))
+    np.testing.assert_array_equal(known[3], np.zeros([3, 4]))
     long, _ = TrendForecasts(6, 6, [4])(tf.constant(values[2:3]), tf.constant(given[2:3]))
     np.testing.assert_allclose(long[0, :, 2], [30, 35, 25, 31, 40, 45], rtol=1e-5)
 
