@@ -35,8 +35,8 @@ class Forecaster(Task):
     epochs: int = knob(20, "Passes over the training rows.", minimum=1)
     batch_size: int = knob(64, "Rows per training step: windows.", minimum=1)
     learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
-    # While the learning rate is near its peak, up to nine epochs are no better than one before.
-    patience: int = knob(10, "Epochs without a better validation metric after which to stop; 0 for never.", minimum=0)
+    # While the learning rate is near its peak, up to eleven epochs are no better than one before.
+    patience: int = knob(12, "Epochs without a better validation metric after which to stop; 0 for never.", minimum=0)
     network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = knob("mlp", "The network.")
     horizon: int = knob(12, "Steps ahead.", minimum=1)
     quantiles: tuple[float, ...] = knob(
