@@ -49,9 +49,9 @@ def broken_photos(photos, png, tmp_path_factory):
     shutil.copytree(photos, folder)
     good = (photos / "red" / "1.png").read_bytes()
     broken = {
-        "empty": (b"", "not a JPEG, PNG, GIF or BMP file (0 bytes)"),
-        "text": (b"hello", "not a JPEG, PNG, GIF or BMP file (5 bytes)"),
-        "truncated": (good[:60], "Invalid PNG data, size 60"),
+        "empty": (b"", "not a JPEG, PNG, GIF, BMP or still WebP file (0 bytes)"),
+        "text": (b"hello", "not a JPEG, PNG, GIF, BMP or still WebP file (5 bytes)"),
+        "truncated": (good[:60], "the file ends too early, or has another length than it says (60 bytes)"),
         "huge": (png((1, 1, 1), 100), "100 x 100 pixels, allowed are 1 to 5000"),
         "gone": (None, "No such file"),
     }
@@ -102,7 +102,7 @@ def test_no_usable_image_at_all(not_trained, png, tmp_path):
         (tmp_path / "all" / label).mkdir(parents=True)
         for number in range(8):
             (tmp_path / "all" / label / f"{number}.png").write_bytes(b"hello")
-    assert "0.png is not a readable JPEG" in not_trained("image_classification", *MLP, "--data", tmp_path / "all")
+    assert "0.png is not a readable image file" in not_trained("image_classification", *MLP, "--data", tmp_path / "all")
     for path in (tmp_path / "all").rglob("*.png"):
         path.write_bytes(png((1, 2, 3)))
     line = not_trained("image_classification", *MLP, "--data", tmp_path / "all", "--max-pixels", 10)

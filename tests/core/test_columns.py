@@ -98,7 +98,7 @@ def test_rows_of_free_length_are_padded():
 
 @pytest.mark.parametrize(
     ("mode", "channels", "pixel"),
-    [("1", 1, 255), ("L", 1, 200), ("P", 3, 204), ("RGB", 3, 200), ("RGBA", 4, 200), ("LA", 3, 200), ("CMYK", 3, 200)],
+    [("1", 1, 255), ("L", 1, 200), ("P", 3, 204), ("RGB", 3, 200), ("RGBA", 4, 200), ("LA", 4, 200), ("CMYK", 3, 200)],
 )
 def test_pil_images_keep_their_colours(mode, channels, pixel):
     from PIL import Image as Pillow

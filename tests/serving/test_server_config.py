@@ -54,7 +54,7 @@ def test_batching_parameters(tmp_path):
 def test_commands(exported, contract):
     lines = serve_commands(exported.parent, contract, port=9000)
     serve, query = shlex.split(lines["serve"]), shlex.split(lines["query"])
-    assert serve[-1] == "tensorflow/serving" and "MODEL_NAME=tiny" in serve
+    assert serve[-1] == "tensorflow/serving:2.20.0" and "MODEL_NAME=tiny" in serve
     assert f"{exported.parent}:/models/tiny" in serve and "9000:8501" in serve
     assert query[-1] == "http://localhost:9000/v1/models/tiny:predict"
     assert query[2] == f"@{exported}/assets.extra/request.json"  # too long for a command line
