@@ -2,9 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Two processes; checks that share a fitted model stay in one. Of one thread each in `test`, where they share two cores.
+# Two processes; checks that share a fitted model stay in one.
 TWO := -n 2 --dist loadscope
-ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 .PHONY: demo test test-all check format
 
@@ -12,7 +11,7 @@ demo: $(VENV)/installed-demo
 	$(BIN)/python apps/image_classification.py
 
 test: $(VENV)/installed-test
-	$(ONE_THREAD) $(BIN)/python -m pytest $(TWO) -m "not slow"
+	$(BIN)/python -m pytest $(TWO) -m "not slow"
 
 test-all: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(TWO)

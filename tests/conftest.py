@@ -1,5 +1,6 @@
 """Where the real data and the independent tools lie, two devices in every test, and pairs of workers, for all tests."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -46,6 +47,13 @@ def pytest_xdist_make_scheduler(config, log):
             return task if task in task_names() else file
 
     return ByTask(config, log)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def old_objects_are_looked_at_once():
+    """Every fit collects what is unreachable: it need not walk through what files before have left, each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -247,6 +247,7 @@ def test_resume_needs_a_run(refused, sentiment_model, tmp_path):
     assert "task 'sentiment', not 'image_classification'" in line
 
 
+@pytest.mark.slow  # the contract checks kill runs too
 def test_a_killed_run_is_resumed(run, refused, tmp_path):
     model = tmp_path / "model"
     child = process("train", "sentiment", "--save", model, "--epochs", 100_000, "--no-character-ngrams")

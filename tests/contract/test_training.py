@@ -40,7 +40,7 @@ def test_a_second_fit_starts_clean_and_repeats_the_first(uninterrupted, source):
         np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.core
+@pytest.mark.core("sentiment")
 def test_another_seed_gives_another_run(uninterrupted, task_class, source):
     other = made(task_class, seed=8)
     assert other.fit(source, verbose=0)["loss"] != uninterrupted.history_["loss"]
@@ -59,7 +59,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.core
+@pytest.mark.core("sentiment")
 @pytest.mark.parametrize(("epoch", "batch", "every"), [(2, 0, 0), (1, 2, 2)])
 def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(
     uninterrupted, task_class, source, tmp_path, epoch, batch, every
@@ -77,7 +77,7 @@ def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(
     assert dlkit.load(tmp_path / "m").history_ == history
 
 
-@pytest.mark.core
+@pytest.mark.core("sentiment")
 def test_resuming_with_other_data_is_refused(task_class, source, tmp_path):
     stop = [Stop(1, 0)]
     with pytest.raises(KeyboardInterrupt):

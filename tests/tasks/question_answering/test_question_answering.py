@@ -107,6 +107,7 @@ def test_knobs_that_do_not_fit():
         dlkit.QuestionAnswerer(window=100).fit(colours(40), verbose=0)
 
 
+@pytest.mark.slow
 def test_cached_features_of_frozen_blocks_are_the_network_s_own(minilm):
     few = {name: values[:8] for name, values in passages()["train"].items()}
     whole, store, _ = prepared(few, network=minilm, window=128, dropout=0.0)

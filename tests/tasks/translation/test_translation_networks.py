@@ -138,7 +138,10 @@ def written_rows(made):
     return [row[: np.argmax(row == 0)].tolist() if (row == 0).any() else row.tolist() for row in rows]
 
 
-@pytest.mark.parametrize(("width", "penalty"), [(1, 1.0), (2, 0.0), (3, 1.0), (4, 0.6)])
+@pytest.mark.parametrize(
+    ("width", "penalty"),
+    [(1, 1.0), (3, 0.6), pytest.param(2, 0.0, marks=pytest.mark.slow), pytest.param(4, 1.0, marks=pytest.mark.slow)],
+)
 def test_what_is_written_is_what_a_plain_search_finds(network, width, penalty):
     given = inputs(seed=3, rows=4)
     write = WriteTokens(network, 9, width, penalty)
