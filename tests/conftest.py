@@ -2,10 +2,12 @@
 
 import gc
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,6 +56,15 @@ def old_objects_are_looked_at_once():
     """Every fit collects what is unreachable: it need not walk through what files before have left, each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def saved(request, tmp_path_factory):
+    """Models that an earlier dlkit saved, from the archive `SAVED` of the test's module: folder, and their answers."""
+    folder = tmp_path_factory.mktemp("saved")
+    with tarfile.open(request.module.SAVED) as archive:
+        archive.extractall(folder, filter="data")
+    return folder, json.loads((folder / "answers.json").read_text())
 
 
 @pytest.fixture(scope="session")

@@ -1,29 +1,14 @@
 """Models of texts that were saved before answers told what was cut, and before texts were composed, answer as then."""
 
-import json
-import tarfile
 from pathlib import Path
 
 import pytest
-from independent import assert_close
+from independent import assert_as_then
 
 import dlkit
 
 SAVED = Path(__file__).parent / "texts_saved_before.tar.xz"
 TASKS = ("sentiment-mlp", "sentiment-cnn", "question_answering", "translation")
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    with tarfile.open(SAVED) as archive:
-        archive.extractall(folder, filter="data")
-    return folder, json.loads((folder / "answers.json").read_text())
-
-
-def assert_as_then(now, then):
-    """The same, up to what another processor rounds."""
-    assert_close(now, then, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -1,8 +1,6 @@
 """Models of pictures that were saved when these lay as they are stored answer as then: turned, 16-bit, alpha, GIF."""
 
 import base64
-import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +11,6 @@ from dlkit.errors import DataError
 
 SAVED = Path(__file__).parent / "pictures_saved_before.tar.xz"
 TASKS = ("image_classification", "image_segmentation", "image_segmentation-tiles")
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    with tarfile.open(SAVED) as archive:
-        archive.extractall(folder, filter="data")
-    return folder, json.loads((folder / "answers.json").read_text())
 
 
 @pytest.mark.parametrize("name", TASKS)

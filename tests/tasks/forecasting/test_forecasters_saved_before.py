@@ -1,28 +1,13 @@
 """Forecasters that were saved before series were scaled by themselves, and steps had anchors, answer as then."""
 
-import json
-import tarfile
 from pathlib import Path
 
 import pytest
-from independent import assert_close
+from independent import assert_as_then
 
 import dlkit
 
 SAVED = Path(__file__).parent / "forecasters_saved_before.tar.xz"
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    with tarfile.open(SAVED) as archive:
-        archive.extractall(folder, filter="data")
-    return folder, json.loads((folder / "answers.json").read_text())
-
-
-def assert_as_then(now, then):
-    """The same, up to what another processor rounds."""
-    assert_close(now, then, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("name", ["months", "hours"])

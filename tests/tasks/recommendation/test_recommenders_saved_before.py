@@ -1,11 +1,9 @@
 """Recommenders that were saved before ratings, repeats, candidates and new items counted answer as they did."""
 
-import json
-import tarfile
 from pathlib import Path
 
 import pytest
-from independent import assert_close
+from independent import assert_as_then, assert_close
 
 import dlkit
 from dlkit.errors import DataError
@@ -20,14 +18,6 @@ INTERACTIONS = {  # that they were trained on
 }
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    with tarfile.open(SAVED) as archive:
-        archive.extractall(folder, filter="data")
-    return folder, json.loads((folder / "answers.json").read_text())
-
-
 @pytest.mark.parametrize("name", ("two_tower", "ease", "sasrec", "mf-ratings"))
 def test_their_answers(name, saved, tmp_path):
     folder, answers = saved
@@ -35,9 +25,9 @@ def test_their_answers(name, saved, tmp_path):
     dlkit.load(folder / name).save(tmp_path / "again")
     for place in (folder / name, tmp_path / "again"):
         model = dlkit.load(place)
-        assert_close(model.predict(then["inputs"]), then["answers"], rtol=1e-5, atol=0)
+        assert_as_then(model.predict(then["inputs"]), then["answers"])
         found = [model.recommend(user, recent, **options) for user, recent, options in then["requests"]]
-        assert_close(found, then["recommended"], rtol=1e-5, atol=0)
+        assert_as_then(found, then["recommended"])
         metrics = model.evaluate(INTERACTIONS)
         assert_close({key: metrics[key] for key in then["metrics"]}, then["metrics"], rtol=1e-5, atol=1e-7)
     assert set(model.served()["recommend"].inputs) == ASKED  # a request that was enough is enough
