@@ -15,6 +15,9 @@ UNICODE_END = sys.maxunicode + 1
 MOST_PARTS = 31  # the longest decomposition in Unicode has 18 characters
 # Planes 3 to 13 hold rare Han characters or nothing, 15 and 16 are private: nothing there becomes another or combines.
 TOLD_APART = (range(0x30000), range(0xE0000, 0xE1000))
+# Han, surrogates and private characters: within each of these all become the same in every table.
+ALIKE = (range(0x3400, 0x4D00), range(0x4E00, 0x9F00), range(0xD800, 0xE000), range(0xE000, 0xF800),
+         range(0x20000, 0x2A600))  # fmt: skip
 IDENTITY = 0  # stands for "the code point itself" in the table's values
 
 
@@ -33,6 +36,10 @@ class CodePointTable:
         for first in range(0, UNICODE_END, PAGE):
             if not any(first in codes for codes in TOLD_APART):  # there one page stands for all
                 page_of[first // PAGE] = page_of[TOLD_APART[0].stop // PAGE - 1]
+                continue
+            alike = next((codes.start for codes in ALIKE if first in codes), first)
+            if first > alike:
+                page_of[first // PAGE] = page_of[alike // PAGE]
                 continue
             page = np.zeros(PAGE, np.int32)
             for code in range(first, first + PAGE):

@@ -15,7 +15,7 @@ import numpy as np
 
 from dlkit.lazy import tf
 from dlkit.text.code_points import TOLD_APART, UNICODE_END, CodePointTable, neighbour
-from dlkit.text.traced import traced
+from dlkit.traced import traced
 
 ORDER = 63  # the bits of a kind that hold the place of a combining class among all classes, 0 for a starter
 UNSURE = 64  # of a kind: the character may change, or be taken into the one before it

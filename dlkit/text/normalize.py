@@ -15,7 +15,7 @@ from dlkit.lazy import tf
 from dlkit.text.code_points import CodePointTable, neighbour
 from dlkit.text.compose import compose
 from dlkit.text.scripts import HAN
-from dlkit.text.traced import traced
+from dlkit.traced import traced
 
 # Kinds of code points.
 SPACE = 1  # ends a token and is dropped

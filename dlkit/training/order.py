@@ -106,6 +106,7 @@ def ordered_batches(
 
 
 def _fixed(steps: tf.data.Dataset, batch: Callable) -> tf.data.Dataset:
+    batch = tf.autograph.experimental.do_not_convert(batch)  # there is nothing to convert, and it takes a second
     dataset = steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
     return dataset.with_options(without_autotune())
 

@@ -17,6 +17,7 @@ from dlkit.lazy import tf
 from dlkit.report import Report
 from dlkit.rows import ERROR
 from dlkit.stages import chain
+from dlkit.traced import traced
 from dlkit.training.encode import encode_table, encoding_graph
 from dlkit.training.store import Store
 
@@ -79,7 +80,7 @@ def start(task: Trainable, train: Rows) -> None:
 def _requests(task: Trainable, table: Table, count: int) -> list[dict[str, Any]]:
     """The inputs of the first rows that can be preprocessed, in the form of a REST request."""
     found: list[dict[str, Any]] = []
-    preprocess = tf.function(chain(task.stages_.preprocess), input_signature=[tensor_specs(task.inputs)])
+    preprocess = traced(chain(task.stages_.preprocess), tensor_specs(task.inputs))
     for index in range(len(table)):
         if len(found) == count:
             break

@@ -131,6 +131,7 @@ class DecodeImage(keras.layers.Layer):
         formats, sizes = read_headers(image, self.webp)
         rows = (image, formats, sizes, tf.range(tf.size(image)))
 
+        @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
         def of_row(row: tuple[tf.Tensor, ...]) -> tuple[Any, tf.Tensor]:
             encoded, image_format, size, number = row
             return self._row(encoded, image_format, size, number, function, outputs)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dlkit.lazy import tf
+from dlkit.traced import traced
 
 UNKNOWN, JPEG, PNG, GIF, BMP, WEBP = range(-1, 5)
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")  # by the numbers above
@@ -89,6 +90,16 @@ def _webp_sizes(head: tf.Tensor, byte: tf.Tensor) -> tf.Tensor:
 
 def read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> Header:
     """The header of one file: () string, with the format and the size that `read_headers` gave."""
+    return Header(*_reading()(image, image_format, size))
+
+
+@functools.cache
+def _reading() -> Callable[..., tuple[tf.Tensor, ...]]:
+    specs = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int64)
+    return traced(lambda image, image_format, size: tuple(_read_header(image, image_format, size)), *specs)
+
+
+def _read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> Header:
     length, no = tf.strings.length(image), tf.constant(False)
 
     def jpeg() -> Header:
@@ -140,12 +151,12 @@ def orientation_of(data: bytes) -> int:
 
 
 @functools.cache
-def _reader() -> tf.types.experimental.PolymorphicFunction:
+def _reader() -> Callable[..., tf.Tensor]:
     def read(image: tf.Tensor) -> tf.Tensor:
         formats, sizes = read_headers(image[tf.newaxis], webp=True)
         return read_header(image, formats[0], sizes[0]).orientation
 
-    return tf.function(read, input_signature=[tf.TensorSpec([], tf.string)])
+    return traced(read, tf.TensorSpec([], tf.string))
 
 
 def _walk(

@@ -8,7 +8,7 @@ from typing import Any
 from dlkit.lazy import tf
 
 
-def traced(function: Callable[..., Any], *specs: tf.TensorSpec) -> Callable[..., Any]:
+def traced(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
     """A function of tensors, traced now: a graph that calls it holds one operation, and is traced as much sooner."""
     with tf.init_scope():  # it is no part of the graph that asks for it first
         return tf.function(function, autograph=False).get_concrete_function(*specs)
