@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from dlkit.columns import Image as ImageColumn
+from dlkit.vision import image_header
 from dlkit.vision.decode_image import DecodeImage, as_people_see
 from dlkit.vision.image_header import orientation_of
 from dlkit.vision.orientation import TAG, turn_array, turn_boxes
@@ -117,6 +118,12 @@ def test_where_exif_may_lie_and_where_there_is_none():
         assert orientation_of(data) == 1
     for value in (0, 9, 300):
         assert orientation_of(turned("JPEG", value)) == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+def test_files_without_exif_are_told_before_any_graph_is_traced(kind, monkeypatch):
+    monkeypatch.setattr(image_header, "_reader", lambda: pytest.fail("a graph was traced"))
+    assert orientation_of(encode(picture(), kind)) == 1
 
 
 def test_as_saved_before_they_lie_as_they_are_stored():
