@@ -147,7 +147,7 @@ def name_of(image: tf.Tensor) -> tf.Tensor:
 
 def orientation_of(data: bytes) -> int:
     """The EXIF orientation of a JPEG, PNG or WebP, 1 to 8; 1 where it tells none: as the graph reads it."""
-    # Most files have none of the marks that EXIF follows in a JPEG, a PNG or a WebP, and a graph takes a second to trace.
+    # Most files have none of the marks that EXIF follows (JPEG, PNG, WebP), and a graph takes a second to trace.
     return int(_reader()(data)) if any(mark in data for mark in (b"Exif", b"eXIf", b"EXIF")) else 1
 
 
