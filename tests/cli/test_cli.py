@@ -316,7 +316,13 @@ def multi_label_images(folder: Path, png) -> Path:
             ["--epochs", 10, "--learning-rate", 0.01, "--no-character-ngrams"],
             {"sun", "rain"},
         ),
-        ("image_classification", multi_label_images, ["--network", "mlp", "--epochs", 12], {"red", "deep blue"}),
+        pytest.param(
+            "image_classification",
+            multi_label_images,
+            ["--network", "mlp", "--epochs", 12],
+            {"red", "deep blue"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_several_labels_go_all_the_way(run, capsys, png, proven_here, tmp_path, task, make, flags, known):

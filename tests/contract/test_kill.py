@@ -24,8 +24,8 @@ def resume_benchmark(*arguments, **environment):
     return done.stdout
 
 
-@pytest.mark.core("sentiment")
-@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 5])
 def test_a_run_killed_at_random_steps_ends_with_the_same_bytes(task_class, kills):
     printed = resume_benchmark("--tasks", task_class.task_name(), "--kills", kills, "--seed", kills)
     assert f"{kills} of {kills} resumed runs are bit-identical" in printed

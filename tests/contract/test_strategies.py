@@ -57,7 +57,7 @@ def assert_same_run(seen, expected):
         np.testing.assert_allclose(left, right, rtol=0, atol=CLOSE * np.abs(right).max())
 
 
-@pytest.mark.core("image_classification")
+@pytest.mark.core("sentiment")
 def test_one_device_trains_and_stops_early(one):
     assert len(one["history"]["loss"]) == len(one["history"]["val_loss"]) == 2 < worker.EPOCHS
     assert np.isfinite(one["history"]["loss"]).all()
@@ -65,7 +65,7 @@ def test_one_device_trains_and_stops_early(one):
     assert all(len(output) == 8 for output in one["inside"]["answers"])
 
 
-@pytest.mark.core("image_classification")
+@pytest.mark.core("sentiment")
 def test_a_run_that_differs_is_seen(one):
     for kind in ("weights", "trained"):
         moved = [array * (1 + 3 * CLOSE) for array in one[kind]]  # the larger ones show it
@@ -76,18 +76,18 @@ def test_a_run_that_differs_is_seen(one):
         assert_same_run({**one, "inside": swapped}, one)
 
 
-@pytest.mark.core("image_classification")
+@pytest.mark.core("sentiment")
 def test_two_devices_train_as_one_does(one, task_class):
     assert_same_run(worker.fit(worker.small_task(task_class.task_name()), "mirrored:2"), one)
 
 
-@pytest.mark.core("image_classification")
+@pytest.mark.core("sentiment")
 @pytest.mark.parametrize("index", [0, 1])
 def test_two_processes_train_stop_evaluate_and_predict_as_one_device_does(index, one, two_processes):
     assert_same_run(saw(two_processes[index]), one)
 
 
-@pytest.mark.core("image_classification")
+@pytest.mark.core("sentiment")
 def test_only_the_first_of_two_processes_writes(two_processes, task_class):
     first, second = two_processes
     own = {"weights.npz", "trained.npz", "seen.json"}

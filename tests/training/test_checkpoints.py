@@ -468,6 +468,7 @@ class StopAfter(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_resumed_run_answers_with_what_it_learned_where_answers_take_another_way(tmp_path):
     """`flip_average` answers by `decode`, a model around the network, of which a file holds a copy."""
     random = np.random.default_rng(0)

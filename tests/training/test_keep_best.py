@@ -153,6 +153,7 @@ def test_fewer_rows_than_a_batch_are_one_batch_and_it_is_said_once(capsys):
     assert task.report_["remarks"].count(said) == 1
 
 
+@pytest.mark.slow
 def test_each_replica_needs_two_rows():
     few = {name: values[:3] for name, values in TEXTS.items()}
     task = dlkit.SentimentClassifier(epochs=1)

@@ -33,7 +33,13 @@ def run(steps, parallel, options, seed=7):
     return {step: (x.numpy(), y.numpy()) for step, (x, y) in zip(steps, data, strict=True)}
 
 
-@pytest.mark.parametrize("options", [EVERYTHING, {"flip": "vertical", "shift": 1}], ids=["everything", "shift"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(EVERYTHING, marks=pytest.mark.slow, id="everything"),
+        pytest.param({"flip": "vertical", "shift": 1}, id="shift"),
+    ],
+)
 def test_result_depends_on_seed_and_step_alone(options):
     first = run(range(4), 1, options)
     again = run([3, 1], 2, options)

@@ -49,7 +49,7 @@ def tasks():
     }
 
 
-@pytest.mark.parametrize("name", ["labels", "by tiles", "detector"])
+@pytest.mark.parametrize("name", ["labels", pytest.param("by tiles", marks=pytest.mark.slow), "detector"])
 def test_a_bad_row_costs_itself_alone(name):
     task, data = tasks()[name]
     rows = task.read(data)

@@ -44,7 +44,8 @@ def test_any_size_answers_in_full_and_survives_saving(name, shape, tmp_path):
     np.testing.assert_allclose(answer(loaded, images), logits, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["unet", *(pytest.param(name, marks=pytest.mark.slow) for name in list(SMALL)[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(SMALL))
 def test_an_image_learnt_by_heart(name):
     """Four quarters of one colour each: after some steps each pixel is told right, to the borders."""
     keras.utils.set_random_seed(0)
