@@ -128,6 +128,13 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     export.add_argument("--version", type=int, help="the version; default: the next")
     verify = command("verify", "run the proof again on what is on disk", _verify)
     verify.add_argument("directory", help="an exported version, or the folder above, whose newest is taken")
+    verify.add_argument(
+        "--library",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a package of operations that the export names and that may be imported, beyond those that dlkit knows",
+    )
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 
@@ -334,7 +341,7 @@ def _verify(given: argparse.Namespace) -> None:
     from dlkit.cli.show import show_proof
     from dlkit.serving.verify import verify
 
-    report = verify(given.directory)
+    report = verify(given.directory, given.library)
     if given.json:
         print(json.dumps(report))
     else:

@@ -70,6 +70,6 @@ def run(argv, *, module="", cwd=".", env=None):
 
 def start(command, **options):
     """As `subprocess.run`, for the proof of an export: what it starts is forked too."""
-    if command[1:3] != ["-m", "dlkit.serving.prove"]:
+    if command[1:4] != ["-P", "-m", "dlkit.serving.prove"]:
         return subprocess.run(command, **options)
-    return run(command[3:], module="dlkit.serving.prove", env=options["env"])
+    return run(command[4:], module="dlkit.serving.prove", env=options["env"])

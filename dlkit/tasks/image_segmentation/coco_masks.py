@@ -14,9 +14,11 @@ from dlkit.data.match import by_kind
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.vision.coco import load_coco
 
+_MOST_PIXELS = 2**28  # Pillow opens none of more
 _MOST_CLASSES = 254  # ids are bytes; 0 is the background and 255 no class
 
 
@@ -29,7 +31,7 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
     Raises:
         DataError: names the file, the entry and what is wrong with it.
     """
-    coco = load_coco(path, source)
+    coco = load_coco(path, source, how)
     if len(coco.categories) > _MOST_CLASSES:
         raise DataError(f"{source} has {len(coco.categories)} categories. A mask holds at most {_MOST_CLASSES}.")
     masks = {}
@@ -39,6 +41,11 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
         height, width = entry.get("height"), entry.get("width")
         if not all(isinstance(side, int) and side > 0 for side in (height, width)):
             raise DataError(f"{place}: a mask needs the `height` and `width` of its image. Received: {height, width}.")
+        if height * width > _MOST_PIXELS:
+            raise DataError(
+                f"{place}: {height} x {width} pixels are more than any image has that is decoded here, {_MOST_PIXELS}. "
+                "Correct its `height` and `width`."
+            )
         masks[key] = DrawnMask(height, width)
     ids = {key: number for number, key in enumerate(coco.categories, start=1)}
     total, reasons = 0, []
@@ -132,7 +139,5 @@ def _covered(segmentation: Any, height: int, width: int, place: str) -> np.ndarr
         rle = mask.merge(mask.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation["counts"], list):
         rle = mask.frPyObjects(segmentation, height, width)
-    try:
+    with foreign(f"{place}: the RLE cannot be decoded", "an RLE", "Write it anew with pycocotools."):
         return mask.decode(rle).astype(bool)
-    except ValueError as error:
-        raise DataError(f"{place}: the RLE cannot be decoded ({error}). Write it anew with pycocotools.") from error

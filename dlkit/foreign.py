@@ -1,0 +1,86 @@
+"""Files, variables and texts that others wrote: one place decides what becomes of whatever goes wrong with them.
+
+Libraries refuse what they cannot read in as many ways as there are of them. `foreign` makes one error of all these,
+which says where it is, what was expected and the cure; the library's own comes along as its cause (`--debug`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+
+from dlkit.errors import DataError, DlkitError
+
+UNPACKED = "DLKIT_MAX_UNPACKED"  # the environment variable
+USUAL = "4GB"
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@contextlib.contextmanager
+def foreign(
+    source: object, expected: str = "readable", cure: str = "", *, error: type[DlkitError] = DataError
+) -> Iterator[None]:
+    """Around the reading of what others wrote: whatever it raises becomes an `error`; those of dlkit stay as they are.
+
+    Args:
+        source: what is read, in the user's words, with the place in it if that is known.
+        expected: what it is not, after "not": "a readable npz file".
+        cure: a further sentence.
+        error: the kind of error.
+    """
+    try:
+        yield
+    except Exception as reason:
+        raise curable(reason, source, expected, cure, error=error) from reason
+
+
+def curable(
+    reason: Exception,
+    source: object,
+    expected: str = "readable",
+    cure: str = "",
+    *,
+    error: type[DlkitError] = DataError,
+) -> DlkitError:
+    """The error that `foreign` makes of another one."""
+    if isinstance(reason, DlkitError):
+        return reason
+    cure = f" {cure}" if cure else ""
+    if isinstance(reason, OSError) and reason.strerror and reason.errno:
+        return error(f"cannot read {source}: {reason.strerror}.")
+    if isinstance(reason, RecursionError):
+        return error(f"{source}: not {expected} (values inside values, too deep to be read).{cure}")
+    if isinstance(reason, MemoryError):
+        return error(f"{source}: not {expected} (it asks for more memory than there is).{cure}")
+    position = getattr(reason, "position", ())  # of XML
+    line = getattr(reason, "lineno", 0) or (position[0] if isinstance(position, tuple) and position else 0)
+    place = f", line {line}" if isinstance(line, int) and line and ", line " not in str(source) else ""
+    return error(f"{source}{place}: not {expected} ({_said(reason)}).{cure}")
+
+
+def _said(reason: Exception) -> str:
+    """What an exception says, on one line, which is cut where it is long."""
+    text = " ".join(str(getattr(reason, "msg", "") or reason).split()) or type(reason).__name__
+    text = f"there is no {text}" if isinstance(reason, KeyError) else text
+    return (text if len(text) <= 200 else f"{text[:200]}...").rstrip(".")
+
+
+def most_unpacked() -> int:
+    """How many bytes may come out of one packed file. Raises DlkitError where the variable is no size."""
+    text = os.environ.get(UNPACKED, "").strip() or USUAL
+    size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
+    if not size:
+        raise DlkitError(f"{UNPACKED} must be a size such as 500MB or 8GB. Received: {text!r}.")
+    return int(float(size[1]) * _UNITS[size[2].upper()])
+
+
+def check_unpacked(size: int, source: object, *, error: type[DlkitError] = DataError) -> None:
+    """Raises an `error` for more bytes than may come out of one packed file; names the file, the limit and the cure."""
+    if size > most_unpacked():
+        limit = os.environ.get(UNPACKED, "").strip() or USUAL
+        raise error(
+            f"{source} unpacks to more than the limit of {limit}, so that it might fill the memory. Where it may, "
+            f"raise the limit: {UNPACKED}=16GB in the environment, for one."
+        )
