@@ -46,11 +46,14 @@ def load_goldens(path: pathlib.Path) -> Goldens:
             if form == "bytes":
                 continue
             pairs = goldens.setdefault(signature, [])
+            if int(index) >= len(file.files):  # each has a file at least
+                raise ExportError(f"{path}: there is no golden before {index}. Export the model again.")
             while len(pairs) <= int(index):
                 pairs.append(({}, {}))
             value = array_of(file, key, str(path), error=ExportError)
             if form == "lengths":
-                value = _strings(array_of(file, f"{key.removesuffix('lengths')}bytes", str(path), error=ExportError).tobytes(), value)
+                data = array_of(file, f"{key.removesuffix('lengths')}bytes", str(path), error=ExportError)
+                value = _strings(data.tobytes(), value)
             pairs[int(index)][side == "answers"][name] = value
     return goldens
 
