@@ -20,13 +20,14 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @contextlib.contextmanager
 def foreign(
-    source: object, expected: str = "readable", cure: str = "", *, error: type[DlkitError] = DataError
+    source: object, expected: str = "", cure: str = "", *, error: type[DlkitError] = DataError
 ) -> Iterator[None]:
     """Around the reading of what others wrote: whatever it raises becomes an `error`; those of dlkit stay as they are.
 
     Args:
         source: what is read, in the user's words, with the place in it if that is known.
-        expected: what it is not, after "not": "a readable npz file".
+        expected: what it is not, after "not": "a readable npz file"; "" where nothing is known but that it cannot be
+            read.
         cure: a further sentence.
         error: the kind of error.
     """
@@ -39,7 +40,7 @@ def foreign(
 def curable(
     reason: Exception,
     source: object,
-    expected: str = "readable",
+    expected: str = "",
     cure: str = "",
     *,
     error: type[DlkitError] = DataError,
@@ -50,18 +51,20 @@ def curable(
     cure = f" {cure}" if cure else ""
     if isinstance(reason, OSError) and reason.strerror and reason.errno:
         return error(f"cannot read {source}: {reason.strerror}.")
-    if isinstance(reason, RecursionError):
-        return error(f"{source}: not {expected} (values inside values, too deep to be read).{cure}")
-    if isinstance(reason, MemoryError):
-        return error(f"{source}: not {expected} (it asks for more memory than there is).{cure}")
     position = getattr(reason, "position", ())  # of XML
     line = getattr(reason, "lineno", 0) or (position[0] if isinstance(position, tuple) and position else 0)
     place = f", line {line}" if isinstance(line, int) and line and ", line " not in str(source) else ""
+    if not expected:
+        return error(f"cannot read {source}{place}: {_said(reason)}.{cure}")
     return error(f"{source}{place}: not {expected} ({_said(reason)}).{cure}")
 
 
 def _said(reason: Exception) -> str:
     """What an exception says, on one line, which is cut where it is long."""
+    if isinstance(reason, RecursionError):
+        return "values inside values, too deep"
+    if isinstance(reason, MemoryError):
+        return "it asks for more memory than there is"
     text = " ".join(str(getattr(reason, "msg", "") or reason).split()) or type(reason).__name__
     text = f"there is no {text}" if isinstance(reason, KeyError) else text
     return (text if len(text) <= 200 else f"{text[:200]}...").rstrip(".")

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -34,6 +34,9 @@ class Saved(Protocol):
     stages_: Stages
     header_: list[str]
     answer: dict[str, Column]
+
+    @property
+    def inputs(self) -> Mapping[str, Column]: ...
 
     @property
     def knobs(self) -> dict[str, Any]: ...
@@ -143,8 +146,8 @@ def read_index(folder: Path, task: str | None = None) -> dict[str, Any]:
         number = index.get("format") if isinstance(index, dict) else None
         if isinstance(number, int) and number > FORMAT:
             raise DlkitError(
-                f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads up to {FORMAT}. "
-                "Install the newer one: pip install --upgrade dlkit."
+                f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads up to "
+                f"{FORMAT}. Install the newer one: pip install --upgrade dlkit."
             )
         check_index(index)
     if task and index["task"] != task:

@@ -33,7 +33,7 @@ def is_object(path: Path) -> bool:
 
 
 def open_bytes(path: Path, source: str) -> BinaryIO:
-    """A file to read, unpacked. Raises OSError, and when it is read DataError for a broken archive or too large a one."""
+    """A file to read, unpacked. Raises OSError, and while it is read DataError for a broken or too large archive."""
     file = path.open("rb")
     return cast("BinaryIO", unpacked(file, source)) if path.suffix.lower() == ".gz" else file
 

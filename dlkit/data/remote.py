@@ -41,9 +41,8 @@ def fetched(source: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dlkit-") as folder:
         path = Path(folder) / name
         opened = _web(address) if protocol in ("http", "https") else _file_system(address, protocol)
-        with opened as file, path.open("wb") as to:
-            with foreign(source, "read to its end", "Try again."):
-                shutil.copyfileobj(file, to)
+        with opened as file, path.open("wb") as to, foreign(source, "read to its end", "Try again."):
+            shutil.copyfileobj(file, to)
         _open[address] = path
         try:
             yield path

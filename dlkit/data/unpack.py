@@ -58,7 +58,7 @@ def unpacked(file: Any, source: object) -> io.BufferedReader:
 
 
 def check_zip(archive: zipfile.ZipFile, source: object, *, error: type[DlkitError] = DataError) -> None:
-    """Raises an `error` for an archive whose files are larger than the limit. No more of a file is read than it says."""
+    """Raises an `error` for an archive whose files are larger than the limit. No more is read of one than it says."""
     check_unpacked(sum(entry.file_size for entry in archive.infolist()), source, error=error)
 
 
@@ -73,7 +73,9 @@ def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError)
         with path.open("rb") as file:
             head = file.read(6)
         if head == np.lib.format.MAGIC_PREFIX:
-            raise error(f"{source}: holds a single array. Expected named arrays, as numpy.savez_compressed writes them.")
+            raise error(
+                f"{source}: holds a single array. Expected named arrays, as numpy.savez_compressed writes them."
+            )
         if not head.startswith(b"PK"):
             raise ValueError("it is no zip archive" if head else "it is empty")
         return np.load(path, allow_pickle=False)

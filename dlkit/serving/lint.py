@@ -33,7 +33,7 @@ FILE_OPS = frozenset(
     FlushSummaryWriter CloseSummaryWriter StatsAggregatorSetSummaryWriter PrintV2 DebugIdentity DebugIdentityV2
     DebugIdentityV3 DebugNanCount DebugNumericSummary DataServiceDataset DataServiceDatasetV2 DataServiceDatasetV3
     DataServiceDatasetV4 RegisterDataset RegisterDatasetV2
-    """.split()
+    """.split()  # noqa: SIM905
 )
 LOADER_OPS = frozenset({"RestoreV2", "SaveV2", "ShardedFilename", "MergeV2Checkpoints"})
 INIT_SIGNATURE = "__saved_model_init_op"
@@ -102,8 +102,7 @@ def lint_files(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
     """Nodes that read or write files, but for those by which a loader restores the variables beside the graph."""
     saver, definition = graph.saver_def, graph.graph_def
     filename, *own = (
-        name.partition(":")[0]
-        for name in (saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name)
+        name.partition(":")[0] for name in (saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name)
     )
     loaders = [node for node in definition.node if node.name in own]
     # Each function that the loader calls, with the name that it has for the file.

@@ -91,12 +91,15 @@ def read_contract(version_dir: pathlib.Path) -> dict:
 def run_proof(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
     """Runs `dlkit.serving.prove` on a version directory in a child process and returns its report.
 
-    `libraries` are the packages that it may import, beyond those that dlkit knows. A child that dies becomes a failed report that says during which step.
+    `libraries` are the packages that it may import, beyond those that dlkit knows. A child that dies becomes a failed
+    report that says during which step.
     """
     environment = child_environment(TF_CPP_MIN_LOG_LEVEL="3")
     environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # this process may hold most of the GPU's memory
     path = str(pathlib.Path(version_dir).resolve())
-    command = python_command("-m", "dlkit.serving.prove", "--worker", *(f"--library={name}" for name in libraries), path)
+    command = python_command(
+        "-m", "dlkit.serving.prove", "--worker", *(f"--library={name}" for name in libraries), path
+    )
     child = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     lines = child.stdout.splitlines()
     reports = [line for line in lines if line.startswith("report: ")]

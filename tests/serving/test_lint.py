@@ -94,7 +94,9 @@ def matching_files(x):
 
 
 def restore(x):
-    return x + tf.raw_ops.RestoreV2(prefix="/tmp/none", tensor_names=["x"], shape_and_slices=[""], dtypes=[tf.float32])[0]
+    return (
+        x + tf.raw_ops.RestoreV2(prefix="/tmp/none", tensor_names=["x"], shape_and_slices=[""], dtypes=[tf.float32])[0]
+    )
 
 
 @pytest.mark.parametrize(
