@@ -45,28 +45,16 @@ def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
         `{"ok", "problems": [str], "signatures": {name: {"alone", "mixed", "probes", "max_error"}},
         "seconds"}`.
     """
-    from dlkit.serving.served import loaded
-
     start = time.perf_counter()
     extra = version_dir / "assets.extra"
-    contract = read_contract(version_dir)
-    for library in contract["libraries"]:  # brings the operations that the contract says the server must have
-        if library not in OP_LIBRARIES.union(libraries):
-            raise ExportError(
-                f"{extra / 'dlkit.json'} says that the graph needs the package {library!r}, and importing it runs its "
-                f"code. Known are: {', '.join(sorted(OP_LIBRARIES))}. Where you trust it: dlkit verify --library "
-                f"{library}."
-            )
-        with foreign(f"the package {library!r}", "one that can be imported", "Install it.", error=ExportError):
-            importlib.import_module(library)
-    declared = contract["ops_beyond_core"] if contract["libraries"] else []
-    with foreign(version_dir / "saved_model.pb", "a SavedModel", "Export the model again.", error=ExportError):
-        problems = lint(read_saved_model(version_dir), declared)
+    contract, problems = examine(version_dir, libraries)
     report: dict = {"ok": False, "problems": problems, "signatures": {}, "seconds": 0.0}
     if not problems:
         with foreign(extra / FILE, "what `export` writes", "Export the model again.", error=ExportError):
             goldens = load_goldens(extra / FILE)
         _progress("loading the SavedModel")
+        from dlkit.serving.served import loaded
+
         with loaded(version_dir) as served:
             _progress("answering the goldens")
             for name in sorted(served):
@@ -79,6 +67,29 @@ def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
     report["ok"] = not problems
     report["seconds"] = round(time.perf_counter() - start, 2)
     return report
+
+
+def examine(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[dict, list[str]]:
+    """The contract of a version directory, and what lint finds in its graph, of which nothing is run.
+
+    Raises:
+        ExportError: they cannot be read, or the contract names a package that must not be imported.
+    """
+    file = version_dir / "assets.extra" / "dlkit.json"
+    contract = read_contract(version_dir)
+    for library in contract["libraries"]:  # brings the operations that the contract says the server must have
+        if library not in OP_LIBRARIES.union(libraries):
+            raise ExportError(
+                f"{file} says that the graph needs the package {library!r}, and importing it runs its "
+                f"code. Known are: {', '.join(sorted(OP_LIBRARIES))}. Where you trust it: dlkit verify --library "
+                f"{library}."
+            )
+        with foreign(f"the package {library!r}", "one that can be imported", "Install it.", error=ExportError):
+            importlib.import_module(library)
+    declared = contract["ops_beyond_core"] if contract["libraries"] else []
+    with foreign(version_dir / "saved_model.pb", "a SavedModel", "Export the model again.", error=ExportError):
+        problems = lint(read_saved_model(version_dir), declared)
+    return contract, problems
 
 
 def _prove_signature(name: str, served: Served, goldens: list, facts: dict, problems: list[str]) -> dict:
@@ -230,7 +241,8 @@ def main(arguments: list[str]) -> int:
     libraries = [argument.partition("=")[2] for argument in arguments if argument.startswith("--library=")]
     if "--worker" in arguments:
         try:
-            report = prove(pathlib.Path(paths[0]), libraries)
+            with foreign(paths[0], "an export that can be proven", "Export the model again.", error=ExportError):
+                report = prove(pathlib.Path(paths[0]), libraries)
         except ExportError as error:
             report = {"ok": False, "problems": [str(error)], "signatures": {}, "seconds": 0.0}
         print("report: " + json.dumps(report), flush=True)

@@ -110,6 +110,17 @@ def check_segmentation(segmentation: Any, height: int, width: int, place: str) -
                     f"{place}: a polygon must be [x, y, x, y, ...], three corners or more. Received: "
                     f"{str(polygon)[:60]}."
                 )
+            if _length(polygon) > height * width + 100 * (height + width):  # what draws it takes as much memory
+                raise DataError(
+                    f"{place}: the outline is {_length(polygon):.3g} pixels long, in an image of {height} x {width}. "
+                    f"Its corners must be pixels of the image: {str(polygon)[:60]}."
+                )
+
+
+def _length(polygon: list[float]) -> float:
+    """How many pixels lie on a polygon's edges, and between its first corner and that of the image."""
+    corners = np.array([0, 0, *polygon, *polygon[:2]], np.float64).reshape(-1, 2)
+    return float(np.abs(np.diff(corners, axis=0)).max(axis=1).sum())
 
 
 def _is_polygon(polygon: Any) -> bool:
