@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -102,4 +103,9 @@ def array_of(file: Any, key: str, source: str, *, error: type[DlkitError] = Data
                 f"{named}: its header says {dtype} of the shape {shape}, and {held} bytes are there. The file is "
                 "damaged. Write it again."
             )
-        return file[key]
+        array = file[key]
+        if dtype.kind == "U" and array.size:
+            codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
+            if codes.max() > sys.maxunicode:
+                raise error(f"{named} holds numbers that are no characters. The file is damaged. Write it again.")
+        return array

@@ -451,7 +451,7 @@ def read_malformed(folder, kinds, seeds):
                 counts["read"] += 1
             except DlkitError as error:
                 counts["refused"] += 1
-                if "\n" in str(error) or len(str(error)) > 5000:
+                if "\n" in str(error) or len(str(error)) > 4000:
                     faults.append(
                         f"{kind}, seed {seed}: an error of {len(str(error))} characters: {str(error)[:300]!r}"
                     )
@@ -494,7 +494,7 @@ def test_some_malformed_files(look):
 
 @pytest.mark.slow
 def test_many_malformed_files(look):
-    counts = look(range(1000, 1080))
+    counts = look(range(100, 115))
     assert sum(counts.values()) >= 300 and counts["refused"] >= 150
 
 

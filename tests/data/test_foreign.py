@@ -166,6 +166,7 @@ def npy(shape, dtype="|u1", data=b"x" * 6):
         (npy((10**9,), "<U0", b""), "its header says <U0 of the shape (1000000000,), and 0 bytes"),
         (npy((10**9, 0), data=b""), "and 0 bytes are there"),
         (npy((-1,)), "its header says uint8 of the shape (-1,)"),
+        (npy((1,), "<U2", b"a\0\0\0\0\0\x11\0"), "holds numbers that are no characters"),
         (npy((6,), "|O"), "Texts must have a string dtype"),
         (b"\x93NUMPY\x03\x00" + npy((6,))[8:], "the array 'label' cannot be read"),
         (b"no array", "the array 'label' cannot be read"),
@@ -369,6 +370,14 @@ def test_sizes_of_masks_that_lie(tmp_path):
     png(tmp_path / "images" / "a.png")
     (tmp_path / "annotations.json").write_text(coco("a.png").replace("8", "10000000"))
     assert "10000000 x 10000000 pixels are more than any image has" in refusal(tmp_path, MASKS)
+
+
+@pytest.mark.parametrize("outline", [[1, 1, 1e12, 1, 5, 5], [1, 1, 5, 1, 1e9, 1e9], [0, 0, 7, 7] * 500])
+def test_outlines_that_take_the_memory(tmp_path, outline):
+    png(tmp_path / "images" / "a.png")
+    (tmp_path / "annotations.json").write_text(coco("a.png").replace("[[1, 1, 5, 1, 5, 5]]", json.dumps([outline])))
+    message = refusal(tmp_path, MASKS)
+    assert "annotations, item 1 (id 1): the outline is " in message and "in an image of 8 x 8" in message
 
 
 def test_a_picture_that_breaks_its_library_is_unreadable(tmp_path):

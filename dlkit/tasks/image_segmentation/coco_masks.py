@@ -40,7 +40,9 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
     for key, (_, place, entry) in coco.files.items():
         height, width = entry.get("height"), entry.get("width")
         if not all(isinstance(side, int) and side > 0 for side in (height, width)):
-            raise DataError(f"{place}: a mask needs the `height` and `width` of its image. Received: {height, width}.")
+            raise DataError(
+                f"{place}: a mask needs the `height` and `width` of its image. Received: {str((height, width))[:60]}."
+            )
         if height * width > _MOST_PIXELS:
             raise DataError(
                 f"{place}: {height} x {width} pixels are more than any image has that is decoded here, {_MOST_PIXELS}. "

@@ -278,7 +278,7 @@ def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | No
     except ValueError as error:
         hint = next(filter(None, map(comma_hint, cells)), "")
         raise DataError(
-            f"{place}: expected numbers in {', '.join(_CORNERS)}. Received: {', '.join(cells)}.{hint}"
+            f"{place}: expected numbers in {', '.join(_CORNERS)}. Received: {', '.join(cells)[:100]}.{hint}"
         ) from error
     return ymin, xmin, ymax, xmax
 
