@@ -63,6 +63,8 @@ def _said(reason: Exception) -> str:
     """What an exception says, on one line, which is cut where it is long."""
     if isinstance(reason, RecursionError):
         return "values inside values, too deep"
+    if type(reason).__name__ == "UnidentifiedImageError":  # Pillow's, which names an object in memory
+        return "its first bytes are of no known format"
     if isinstance(reason, MemoryError):
         return "it asks for more memory than there is"
     text = " ".join(str(getattr(reason, "msg", "") or reason).split()) or type(reason).__name__

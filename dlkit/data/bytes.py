@@ -63,6 +63,12 @@ def read_bytes(path: Path, source: str) -> bytes:
     return data
 
 
+def refuse_blank(path: Path, source: str) -> None:
+    """Raises DataError for a file that holds nothing, or blanks alone: libraries say less of it."""
+    if path.stat().st_size < _HEAD:
+        read_bytes(path, source)
+
+
 def read_text(path: Path, source: str) -> str:
     """The whole file as text, without a byte order mark. DataError names the first line that is not UTF-8."""
     text = decode(read_bytes(path, source), source)

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column
+from dlkit.data.bytes import refuse_blank
 from dlkit.data.labels import label_values
 from dlkit.data.match import match_names
 from dlkit.data.memory import class_names
 from dlkit.data.table import Table
 from dlkit.data.unpack import array_of, open_arrays
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 
 
 def read_npz(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
@@ -42,8 +44,8 @@ def names_in(path: Path, source: str) -> list[str]:
 
 
 def _opened(path: Path, source: str) -> Any:
-    if not path.stat().st_size:
-        raise DataError(f"{source} is empty.")
+    with foreign(source):
+        refuse_blank(path, source)
     return open_arrays(path, source)
 
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import Choose
+from dlkit.data.bytes import Choose, refuse_blank
 from dlkit.data.nested import find_inside
-from dlkit.errors import DataError
 from dlkit.foreign import check_unpacked, foreign
 
 _ROWS = 8192  # of a part
@@ -39,8 +38,7 @@ def opened_parquet(path: Path, source: str) -> Iterator[Any]:
     with foreign(source, "a readable parquet file"):
         import pyarrow.parquet
 
-        if not path.stat().st_size:
-            raise DataError(f"{source} is empty.")
+        refuse_blank(path, source)
         with pyarrow.parquet.ParquetFile(path) as file:
             yield file
 

@@ -82,8 +82,7 @@ def colours(encoded: bytes) -> np.ndarray:
 def _opened(encoded: bytes) -> Any:
     from PIL import Image
 
-    named = f"the mask cannot be decoded, {len(encoded)} bytes"
-    with foreign(named, "a readable image file", error=UnreadableError):
+    with foreign(f"the mask cannot be decoded ({len(encoded)} bytes)", "an image file", error=UnreadableError):
         image = Image.open(io.BytesIO(encoded))
         image.load()
     return image
