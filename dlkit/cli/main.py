@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import sys
@@ -23,6 +24,7 @@ from dlkit.cli.flags import (
     run_options,
 )
 from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
+from dlkit.foreign import foreign
 from dlkit.knobs import summary
 from dlkit.version import __version__
 
@@ -320,10 +322,9 @@ def _inputs(given: list[str]) -> list[str]:
 
 def _object(text: str, names: list[str]) -> dict[str, Any]:
     """An input of several columns, written as a JSON object."""
-    try:
+    value = None
+    with contextlib.suppress(DlkitError), foreign("the input"):
         value = json.loads(text)
-    except ValueError:
-        value = None
     if not isinstance(value, dict):
         example = json.dumps(dict.fromkeys(names, "..."))
         raise DlkitError(f"an input of this task is a JSON object: {example}. Received: {text[:60]}")

@@ -77,7 +77,7 @@ def examine(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[d
     """
     file = version_dir / "assets.extra" / "dlkit.json"
     contract = read_contract(version_dir)
-    for library in contract["libraries"]:  # brings the operations that the contract says the server must have
+    for library in contract.get("libraries", []):  # brings the operations that the contract says the server must have
         if library not in OP_LIBRARIES.union(libraries):
             raise ExportError(
                 f"{file} says that the graph needs the package {library!r}, and importing it runs its "
@@ -86,7 +86,7 @@ def examine(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[d
             )
         with foreign(f"the package {library!r}", "one that can be imported", "Install it.", error=ExportError):
             importlib.import_module(library)
-    declared = contract["ops_beyond_core"] if contract["libraries"] else []
+    declared = contract["ops_beyond_core"] if contract.get("libraries") else []
     with foreign(version_dir / "saved_model.pb", "a SavedModel", "Export the model again.", error=ExportError):
         problems = lint(read_saved_model(version_dir), declared)
     return contract, problems

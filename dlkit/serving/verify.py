@@ -14,6 +14,7 @@ from dlkit.child import child_environment, python_command
 from dlkit.errors import ExportError
 from dlkit.foreign import foreign
 
+_KINDS: dict[str, type] = {"signatures": dict, "libraries": list, "ops_beyond_core": list}
 FORMAT = 1  # of dlkit.json; a reader takes its own and older ones
 
 
@@ -78,13 +79,14 @@ def read_contract(version_dir: pathlib.Path) -> dict:
                 f"{file} has the format {number}, this dlkit reads up to {FORMAT}: a newer dlkit "
                 f"({contract.get('versions', {}).get('dlkit', 'unknown')}) wrote it. Upgrade dlkit."
             )
-        for name, kind in (("signatures", dict), ("libraries", list), ("ops_beyond_core", list)):
-            if not isinstance(contract[name], kind):
-                raise TypeError(f"{name!r} is a {type(contract[name]).__name__}")
-        if not all(isinstance(value, dict) for value in contract["signatures"].values()):
+        held = {name: contract.get(name, kind()) for name, kind in _KINDS.items()}
+        for name, kind in _KINDS.items():
+            if not isinstance(held[name], kind):
+                raise TypeError(f"{name!r} is of the type {type(held[name]).__name__}, not {kind.__name__}")
+        if not all(isinstance(value, dict) for value in held["signatures"].values()):
             raise TypeError("a signature is no object")
-        if not all(isinstance(name, str) for name in (*contract["libraries"], *contract["ops_beyond_core"])):
-            raise TypeError("a name is no text")
+        if not all(isinstance(name, str) for name in (*held["libraries"], *held["ops_beyond_core"])):
+            raise TypeError("a package or an operation is no text")
         return contract
 
 

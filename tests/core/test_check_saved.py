@@ -162,3 +162,11 @@ def test_a_stage_that_unpacks_to_much(model, monkeypatch):
     rewritten(model / "stages-1" / "network.keras", lambda data: data + b" " * 2**22)
     monkeypatch.setenv("DLKIT_MAX_UNPACKED", "3MB")
     assert "network.keras unpacks to more than the limit of 3MB" in refusal(model)
+
+
+def test_large_weights_that_are_not_packed_are_no_fault(model, monkeypatch):
+    rewritten(model / "stages-1" / "network.keras", lambda data: data)
+    with zipfile.ZipFile(model / "stages-1" / "network.keras", "a", zipfile.ZIP_STORED) as archive:
+        archive.writestr("more", b" " * 2**22)
+    monkeypatch.setenv("DLKIT_MAX_UNPACKED", "3MB")
+    assert dlkit.load(model).labels_ == ["neg", "pos"]
