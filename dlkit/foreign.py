@@ -10,8 +10,12 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from dlkit.errors import DataError, DlkitError
+
+if TYPE_CHECKING:
+    import zipfile
 
 UNPACKED = "DLKIT_MAX_UNPACKED"  # the environment variable
 USUAL = "4GB"
@@ -89,3 +93,16 @@ def check_unpacked(size: int, source: object, *, error: type[DlkitError] = DataE
             f"{source} unpacks to more than the limit of {limit}, so that it might fill the memory. Where it may, "
             f"raise the limit: {UNPACKED}=16GB in the environment, for one."
         )
+
+
+def check_zip(archive: zipfile.ZipFile, source: object, *, error: type[DlkitError] = DataError) -> None:
+    """Raises an `error` for an archive whose files say that they are larger than it is by more than the limit.
+
+    No more is read of a file than it says. What is not packed does not count: large weights are no fault.
+    """
+    check_unpacked(sum(entry.file_size for entry in archive.infolist()) - size_of(archive), source, error=error)
+
+
+def size_of(archive: Any) -> int:
+    """The bytes of the file that an open archive is."""
+    return os.fstat(archive.fp.fileno()).st_size

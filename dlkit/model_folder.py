@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dlkit.check_saved import check_index, check_learned, check_stages
-from dlkit.data.unpack import check_zip
 from dlkit.errors import DlkitError, KnobError, unwritable
-from dlkit.foreign import foreign
+from dlkit.foreign import check_zip, foreign
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.stages import Stages
 from dlkit.version import __version__

@@ -5,16 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import os
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlkit.errors import DataError, DlkitError
-from dlkit.foreign import check_unpacked, foreign
+from dlkit.foreign import check_unpacked, foreign, size_of
 
 _PART = 1 << 20
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -59,18 +57,6 @@ def unpacked(file: Any, source: object) -> io.BufferedReader:
     return io.BufferedReader(Unpacked(file, source), _PART)
 
 
-def check_zip(archive: zipfile.ZipFile, source: object, *, error: type[DlkitError] = DataError) -> None:
-    """Raises an `error` for an archive whose files say that they are larger than it is by more than the limit.
-
-    No more is read of a file than it says. What is not packed does not count: large weights are no fault.
-    """
-    check_unpacked(sum(entry.file_size for entry in archive.infolist()) - _size(archive), source, error=error)
-
-
-def _size(archive: Any) -> int:
-    return os.fstat(archive.fp.fileno()).st_size
-
-
 def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError) -> Any:
     """An npz file, whose arrays `array_of` reads. Pickled objects are refused: loading them could run any code.
 
@@ -100,7 +86,7 @@ def array_of(file: Any, key: str, source: str, *, error: type[DlkitError] = Data
     cure = "Texts must have a string dtype: numpy.array(list_of_str)."
     with foreign(f"{source}: the array {key!r} cannot be read", "a readable array", cure, error=error):
         entry = file.zip.getinfo(key if key in file.zip.namelist() else f"{key}.npy")
-        check_unpacked(entry.file_size - _size(file.zip), named, error=error)
+        check_unpacked(entry.file_size - size_of(file.zip), named, error=error)
         with file.zip.open(entry) as member:
             version = np.lib.format.read_magic(member)
             shape, _, dtype = _HEADERS[version](member)
