@@ -22,6 +22,7 @@ import numpy as np
 from dlkit.data.bytes import decode, text_of
 from dlkit.data.label_cells import items_of, refuse_lists, split_cells
 from dlkit.errors import DataError, UnreadableError
+from dlkit.foreign import foreign
 from dlkit.lazy import tf
 from dlkit.vision.png import as_read, encode_image, encode_pil
 
@@ -128,10 +129,8 @@ class Text(Column):
     may_be_empty = True
 
     def from_file(self, file: Path) -> str:
-        try:
+        with foreign(file):
             return decode(file.read_bytes(), str(file))
-        except OSError as error:
-            raise DataError(f"cannot read {file}: {error.strerror}.") from error
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, bytes):
@@ -389,11 +388,8 @@ class Truncated(Flag):
 
 
 def file_bytes(path: Any, kind: str) -> bytes:
-    try:
+    with foreign(f"the {kind} {str(path)!r}", error=UnreadableError):
         return Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableError(f"cannot read the {kind} {str(path)!r}: {reason}.") from error
 
 
 def is_pil(value: Any) -> bool:

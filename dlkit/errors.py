@@ -8,13 +8,24 @@ from pathlib import Path
 CURABLE = 2  # exit code
 INTERRUPTED = 130  # exit code after SIGINT: 128 + its number
 PREEMPTED = 143  # and after SIGTERM
+_LINE = 3000  # characters
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DlkitError(ValueError):
-    """Something the user gave cannot be used. The message says what was expected, what came, where, and the cure."""
+    """Something the user gave cannot be used. The message says what was expected, what came, where, and the cure.
+
+    Very long lines lose their middle: what came may be of any length.
+    """
 
     exit_code = CURABLE
+
+    def __init__(self, message: str = "", *arguments: object):
+        super().__init__("\n".join(map(_shortened, message.split("\n"))), *arguments)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 2 :]}"
 
 
 class LostWorkerError(DlkitError):

@@ -8,11 +8,13 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from dlkit.check_saved import check_index, check_learned, check_stages
 from dlkit.errors import DlkitError, KnobError, unwritable
+from dlkit.foreign import check_zip, foreign
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.stages import Stages
 from dlkit.version import __version__
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 INDEX = "dlkit.json"
 SHARED = ("dlkit.layers", "dlkit.text", "dlkit.vision", "dlkit.classification")  # where the layers of tasks may lie
-_FIELDS = {"format", "stages", "names", "dlkit", "task", "knobs", "fitted"}
 
 
 class Saved(Protocol):
@@ -32,6 +33,9 @@ class Saved(Protocol):
     stages_: Stages
     header_: list[str]
     answer: dict[str, Column]
+
+    @property
+    def inputs(self) -> Mapping[str, Column]: ...
 
     @property
     def knobs(self) -> dict[str, Any]: ...
@@ -109,11 +113,15 @@ def restore(task: Saved, folder: Path) -> None:
     """Gives a task what `folder` holds beside the knobs."""
     load_tensorflow()
     index = read_index(folder)
-    for name, value in index["fitted"].items():
-        setattr(task, name, value)
-    if task.header_:
-        task.declare(task.header_)
-    task.stages_ = Stages(**_read_stages(folder, index, type(task).__module__.rpartition(".")[0]))
+    with _reading(folder):
+        check_learned(index["fitted"], vars(task))
+        for name, value in index["fitted"].items():
+            setattr(task, name, value)
+        if task.header_:
+            task.declare(task.header_)
+        stages = Stages(**_read_stages(folder, index, type(task).__module__.rpartition(".")[0]))
+        check_stages(stages, task.inputs, task.answer)
+        task.stages_ = stages
     made = task.stages_.made()  # a model that was saved before an answer was thought of answers without it
     task.answer = {name: column for name, column in task.answer.items() if name in made}
 
@@ -128,22 +136,19 @@ def read_index(folder: Path, task: str | None = None) -> dict[str, Any]:
     Raises:
         DlkitError: the folder holds no model, one of another task, or one that a newer dlkit saved.
     """
-    try:
-        index = json.loads((folder / INDEX).read_text("utf-8"))
-    except FileNotFoundError:
+    if not holds_model(folder):
         raise DlkitError(
             f"{folder} is not a saved model: it has no {INDEX}. Give the folder that `--save` or `save()` wrote."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise _damaged(folder, error) from error
-    number = index.get("format") if isinstance(index, dict) else None
-    if isinstance(number, int) and number > FORMAT:
-        raise DlkitError(
-            f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads up to {FORMAT}. "
-            "Install the newer one: pip install --upgrade dlkit."
         )
-    if not isinstance(index, dict) or not index.keys() >= _FIELDS:
-        raise _damaged(folder, f"{INDEX} is not what `save` writes")
+    with _reading(folder):
+        index = json.loads((folder / INDEX).read_text("utf-8"))
+        number = index.get("format") if isinstance(index, dict) else None
+        if isinstance(number, int) and number > FORMAT:
+            raise DlkitError(
+                f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads up to "
+                f"{FORMAT}. Install the newer one: pip install --upgrade dlkit."
+            )
+        check_index(index)
     if task and index["task"] != task:
         raise DlkitError(f"{folder} holds a model of the task {index['task']!r}, not {task!r}.")
     return index
@@ -159,11 +164,8 @@ def knobs_of_run(folder: Path, task: str) -> dict[str, Any]:
 def _read_stages(folder: Path, index: dict[str, Any], package: str) -> dict[str, keras.Model]:
     """The stages of a saved model, by name; `package` is that of its task."""
     files = {name: folder / index["stages"] / f"{name}.keras" for name in index["names"]}
-    try:
-        _import_layers(files.values(), package)
-        return {name: keras.models.load_model(file, compile=False) for name, file in files.items()}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _damaged(folder, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    _import_layers(files.values(), package)
+    return {name: keras.models.load_model(file, compile=False) for name, file in files.items()}
 
 
 def _import_layers(files: Iterable[Path], own: str) -> None:
@@ -175,6 +177,7 @@ def _import_layers(files: Iterable[Path], own: str) -> None:
     names: set[bytes] = set()
     for file in files:
         with zipfile.ZipFile(file) as archive:
+            check_zip(archive, file)
             names.update(re.findall(rb'"registered_name": "dlkit>(\w+)"', archive.read("config.json")))
     for package in (*SHARED, *([own] if own else [])):
         for path in importlib.import_module(package).__path__:
@@ -183,5 +186,6 @@ def _import_layers(files: Iterable[Path], own: str) -> None:
                     importlib.import_module(".".join((package, *source.relative_to(path).with_suffix("").parts)))
 
 
-def _damaged(folder: Path, reason: Any) -> DlkitError:
-    return DlkitError(f"the saved model {folder} cannot be read: {reason}. Restore the folder, or train again.")
+def _reading(folder: Path) -> contextlib.AbstractContextManager[None]:
+    source, cure = f"the saved model {folder} cannot be read", "Restore the folder, or train again."
+    return foreign(source, "what `save` writes", cure, error=DlkitError)

@@ -217,7 +217,7 @@ class Task:
             tensorboard: a folder for TensorBoard's logs.
             verbose: as in `keras.Model.fit`.
             **options: how the data are read, where that does not show in them: `delimiter`, `quotes`, `header`,
-                `strict`, `max_rows`; see `dlkit.data.reading.Reading`.
+                `strict`, `max_rows`, `allow_outside`; see `dlkit.data.reading.Reading`.
 
         Returns:
             The history: metric name to one value per epoch.

@@ -153,6 +153,11 @@ def add_read_options(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="cells of a text table may stand in quotes; default: yes, in a tsv where all of them are well formed",
     )
+    group.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="files that a table or an annotation names may lie outside of the data's folder",
+    )
     group.add_argument("--strict", action="store_true", help="a bad record is an error, and not left out")
 
 
@@ -170,5 +175,5 @@ def read_options(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "columns": dict(pairs_of(given.column, "--column", "NAME=THEIRS, as in text=review")),
         "header": [name.strip() for name in given.columns.split(",")] if given.columns else [],
-        **{name: getattr(given, name) for name in ("data_dir", "delimiter", "quotes", "strict")},
+        **{name: getattr(given, name) for name in ("data_dir", "delimiter", "quotes", "strict", "allow_outside")},
     }

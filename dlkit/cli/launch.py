@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from dlkit.child import child_environment, python_command
 from dlkit.errors import CURABLE, INTERRUPTED, PREEMPTED, DlkitError
 from dlkit.model_folder import INDEX
 
-PROGRAM = (sys.executable, "-m", "dlkit")
+PROGRAM = tuple(python_command("-m", "dlkit"))
 GRACE = 30.0  # seconds that the others have to end by themselves after the first failure
 STOP = 10.0  # seconds from SIGTERM to SIGKILL
 AGAIN = 1.0  # seconds; signals closer together are one: `timeout` sends its own to the process and to its group
@@ -198,7 +199,7 @@ def worker_environments(count: int) -> list[dict[str, str]]:
     """The environment of each of `count` processes on this machine that train together: this one's, with TF_CONFIG."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(count)]}
     tasks = [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(count)]
-    return [{**os.environ, "TF_CONFIG": json.dumps(task)} for task in tasks]
+    return [child_environment(TF_CONFIG=json.dumps(task)) for task in tasks]
 
 
 def _free_ports(count: int) -> list[int]:

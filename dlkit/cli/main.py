@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import sys
@@ -23,6 +24,7 @@ from dlkit.cli.flags import (
     run_options,
 )
 from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
+from dlkit.foreign import foreign
 from dlkit.knobs import summary
 from dlkit.version import __version__
 
@@ -128,6 +130,13 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     export.add_argument("--version", type=int, help="the version; default: the next")
     verify = command("verify", "run the proof again on what is on disk", _verify)
     verify.add_argument("directory", help="an exported version, or the folder above, whose newest is taken")
+    verify.add_argument(
+        "--library",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a package of operations that the export names and that may be imported, beyond those that dlkit knows",
+    )
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 
@@ -313,10 +322,9 @@ def _inputs(given: list[str]) -> list[str]:
 
 def _object(text: str, names: list[str]) -> dict[str, Any]:
     """An input of several columns, written as a JSON object."""
-    try:
+    value = None
+    with contextlib.suppress(DlkitError), foreign("the input"):
         value = json.loads(text)
-    except ValueError:
-        value = None
     if not isinstance(value, dict):
         example = json.dumps(dict.fromkeys(names, "..."))
         raise DlkitError(f"an input of this task is a JSON object: {example}. Received: {text[:60]}")
@@ -334,7 +342,7 @@ def _verify(given: argparse.Namespace) -> None:
     from dlkit.cli.show import show_proof
     from dlkit.serving.verify import verify
 
-    report = verify(given.directory)
+    report = verify(given.directory, given.library)
     if given.json:
         print(json.dumps(report))
     else:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
+from dlkit.data.unpack import unpacked
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 
 Choose = Callable[[Sequence[str], str], dict[str, str]]
 """From the names that a file has, and a hint for the error where one is missing, to its names for the wanted."""
@@ -27,16 +27,15 @@ def kind_of(path: Path) -> str:
 
 def is_object(path: Path) -> bool:
     """Whether a json file holds an object, as COCO's and SQuAD's do, and not a list of rows."""
-    try:
-        with open_bytes(path) as file:
-            return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
-    except (OSError, EOFError, zlib.error):
-        return False
+    with contextlib.suppress(DataError), foreign(path), open_bytes(path, str(path)) as file:
+        return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+    return False
 
 
-def open_bytes(path: Path) -> BinaryIO:
-    """A file to read, unpacked. Raises OSError, and when it is read EOFError or zlib.error for a broken archive."""
-    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+def open_bytes(path: Path, source: str) -> BinaryIO:
+    """A file to read, unpacked. Raises OSError, and while it is read DataError for a broken or too large archive."""
+    file = path.open("rb")
+    return cast("BinaryIO", unpacked(file, source)) if path.suffix.lower() == ".gz" else file
 
 
 def file_at(source: Any) -> Path | None:
@@ -57,11 +56,17 @@ def text_of(value: Any) -> str:
 
 def read_bytes(path: Path, source: str) -> bytes:
     """The whole file. DataError where it cannot be read or is empty."""
-    with _told(source), open_bytes(path) as file:
+    with foreign(source), open_bytes(path, source) as file:
         data = file.read()
     if not data.strip():
         raise DataError(f"{source} is empty.")
     return data
+
+
+def refuse_blank(path: Path, source: str) -> None:
+    """Raises DataError for a file that holds nothing, or blanks alone: libraries say less of it."""
+    if path.stat().st_size < _HEAD:
+        read_bytes(path, source)
 
 
 def read_text(path: Path, source: str) -> str:
@@ -74,19 +79,18 @@ def read_text(path: Path, source: str) -> str:
 
 def read_json_file(path: Path, source: str) -> Any:
     """What a file of JSON holds. DataError where it cannot be read, is empty or no JSON."""
-    try:
-        return json.loads(read_text(path, source))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{source}, line {error.lineno}: not JSON ({error.msg}).") from error
+    text = read_text(path, source)
+    with foreign(source, "JSON"):
+        return json.loads(text)
 
 
 @contextlib.contextmanager
 def open_text(path: Path, source: str) -> Iterator[TextIO]:
     """A file to read as text, a line at a time, line ends as they are. Errors as of `read_text`."""
-    with _told(source), open_bytes(path) as file:
+    with foreign(source), open_bytes(path, source) as file:
         refuse_utf_16(file.read(_HEAD), source)
     try:
-        with _told(source), open_bytes(path) as file:
+        with open_bytes(path, source) as file:
             yield io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     except UnicodeDecodeError:
         read_text(path, source)  # names the line
@@ -120,13 +124,3 @@ def refuse_utf_16(head: bytes, source: str) -> None:
                 f"{source}, line 1: the file is not UTF-8 but looks like UTF-16 without a byte order mark. Convert it "
                 f"first, for example: iconv -f {encoding} -t utf-8 OLD > NEW."
             )
-
-
-@contextlib.contextmanager
-def _told(source: str) -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{source}: not a readable gzip archive ({error}). Pack it again, or unpack it.") from error
-    except OSError as error:
-        raise DataError(f"cannot read {source}: {error.strerror or error}.") from error

@@ -148,7 +148,7 @@ def _quoting(path: Path, source: str, width: int) -> tuple[bool, bool]:
                 continue
             try:
                 count = bare.count("\t") + 1 if plain else len(next(csv.reader([bare], delimiter="\t", strict=True)))
-            except csv.Error:
+            except (csv.Error, StopIteration):
                 return True, False
             width = width or count
             if count != width:

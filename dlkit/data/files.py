@@ -9,6 +9,7 @@ from typing import Any
 from dlkit.columns import Column
 from dlkit.data.bytes import kind_of
 from dlkit.data.delimited import is_delimited, read_delimited
+from dlkit.data.inside import Inside
 from dlkit.data.json_rows import read_json
 from dlkit.data.match import match_names
 from dlkit.data.parquet import read_parquet
@@ -64,9 +65,14 @@ def read_file(
             f"a folder or a file that ends in one of: {', '.join(TABLE_SUFFIXES)}, .npz. Of a text table say what "
             "parts its cells: delimiter=... (--delimiter)."
         )
+    inside = Inside(how, path.parent)
     values: dict[str, Any] = {
         name: [_value(columns.get(name), cell, path.parent) for cell in column] for name, column in cells.items()
     }
+    for name, column in values.items():
+        for row, value in enumerate(column):
+            if isinstance(value, Path):
+                inside(value, f"{where(row)}, column {name!r}")
     table = Table(source, values, where, remarks=remarks, strict=how.strict)
     for reader in readers:
         table = reader.after_file(table, columns, path.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from dlkit.data.reading import PLAIN, Reading
 from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import sources_in
 from dlkit.data.table import Table
+from dlkit.foreign import foreign
 
 
 def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
@@ -32,6 +34,13 @@ def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
     """
     if isinstance(source, Table):
         return list(source.columns)
+    if isinstance(source, (str, os.PathLike)):
+        with foreign(source):
+            return _header(source, how)
+    return _header(source, how)
+
+
+def _header(source: Any, how: Reading) -> list[str]:
     source = as_columns(source)
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return list(dict.fromkeys(str(name) for row in source if isinstance(row, Mapping) for name in row))

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column
-from dlkit.data.bytes import file_at, kind_of, read_bytes
+from dlkit.data.bytes import file_at, kind_of
 from dlkit.data.delimited import is_delimited, open_records
 from dlkit.data.match import match_names
+from dlkit.data.parquet import opened_parquet
 from dlkit.data.read import read_as
 from dlkit.data.reading import Reading
 from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import sources_in
 from dlkit.data.table import Table
-from dlkit.errors import DataError
+from dlkit.foreign import foreign
 
 ROWS = 200_000  # of a part
 
@@ -37,12 +38,13 @@ def read_in_parts(source: Any, columns: Mapping[str, Column], how: Reading) -> I
         for part in several:
             yield from read_in_parts(part, columns, how)
     elif is_remote(source):
-        with fetched(source) as path:
+        with fetched(source) as path, foreign(source):
             yield from _in_file(path, source, columns, how)
     else:
         file = file_at(source)
         if file:
-            yield from _in_file(file, os.fspath(source), columns, how)
+            with foreign(source):
+                yield from _in_file(file, os.fspath(source), columns, how)
         else:
             yield read_as(source, columns, how)
 
@@ -68,15 +70,7 @@ def _delimited(path: Path, source: str, columns: Mapping[str, Column], how: Read
 
 
 def _parquet(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Iterator[Table]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        read_bytes(path, source)  # has the better words for an empty file
-        raise DataError(f"{source}: not a readable parquet file ({error}).") from error
-    with file:
+    with opened_parquet(path, source) as file:
         matched = match_names(columns, file.schema_arrow.names, how.rename, source)
         start = 0
         for batch in file.iter_batches(ROWS, columns=sorted(set(matched.values()))):

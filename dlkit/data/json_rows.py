@@ -10,6 +10,7 @@ from typing import Any
 from dlkit.data.bytes import Choose, kind_of, read_text
 from dlkit.data.nested import find_inside, names_inside
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 
 
 def read_json(path: Path, source: str, choose: Choose) -> tuple[dict[str, Any], Callable[[int], str]]:
@@ -50,24 +51,16 @@ def _parse_lines(text: str, source: str) -> tuple[list[Any], list[int]]:
     for line, content in enumerate(text.split("\n"), start=1):  # splitlines() would also cut at U+2028 in a text
         if not content.strip():
             continue
-        try:
+        with foreign(f"{source}, line {line}", "a JSON object", "Write one object on each line."):
             rows.append(json.loads(content))
-        except ValueError as error:
-            raise DataError(
-                f"{source}, line {line}: not a JSON object ({error}). Write one object on each line."
-            ) from error
         lines.append(line)
     return rows, lines
 
 
 def _parse_list(text: str, source: str) -> list[Any]:
-    try:
+    cure = "Expected one list of objects; a file with one object a line must end in .jsonl."
+    with foreign(source, "JSON", cure):
         rows = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{source}, line {error.lineno}: not JSON ({error.msg}). Expected one list of objects; a file "
-            "with one object a line must end in .jsonl."
-        ) from error
     if not isinstance(rows, list):
         raise DataError(f"{source}: expected a list of objects. Received: {type(rows).__name__}.")
     return rows

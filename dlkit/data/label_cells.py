@@ -48,7 +48,7 @@ def listed(text: str) -> list[Any] | None:
     for read in (json.loads, ast.literal_eval):
         try:
             return items_of(read(bare), text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except Exception:  # whatever either makes of what is no list
             continue
     if bare[0] == "(":  # words in parentheses are a name
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dlkit.data.match import quoted
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 
 KINDS = {"images", "masks", "labels"}  # folders of one kind of files
 _TRAINING = ("train", "training")
@@ -41,10 +42,8 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
 
 def entries_of(folder: Path) -> list[Path]:
     """What a folder holds, sorted, less what is hidden. Raises DataError."""
-    try:
+    with foreign(f"the folder {folder}"):
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"cannot read the folder {folder}: {error.strerror}.") from error
 
 
 def refuse_splits(path: Path, source: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from dlkit.columns import Column
 from dlkit.errors import DataError
 
-_LISTED = 20  # a wide table's header would drown the message
+_LISTED, _LONG = 20, 200  # a wide table's header would drown the message; names, and characters of each
 
 
 def match_names(
@@ -81,7 +81,7 @@ def quoted(names: Iterable[str]) -> str:
     """Names in a sentence, cut where there are very many."""
     names = list(names)
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return (", ".join(repr(name) for name in names[:_LISTED]) or "none") + more
+    return (", ".join(repr(name[:_LONG]) for name in map(str, names[:_LISTED])) or "none") + more
 
 
 def by_kind(columns: Mapping[str, Column], held: Mapping[type[Column], Any], source: str) -> dict[str, Any]:

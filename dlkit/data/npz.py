@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column
-from dlkit.data.bytes import read_bytes
+from dlkit.data.bytes import refuse_blank
 from dlkit.data.labels import label_values
 from dlkit.data.match import match_names
 from dlkit.data.memory import class_names
 from dlkit.data.table import Table
+from dlkit.data.unpack import array_of, open_arrays
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 
 
 def read_npz(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
@@ -43,26 +44,13 @@ def names_in(path: Path, source: str) -> list[str]:
 
 
 def _opened(path: Path, source: str) -> Any:
-    try:
-        file = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        read_bytes(path, source)  # has the better words for an empty file
-        raise DataError(f"{source}: not a readable npz file. Write it with numpy.savez_compressed.") from error
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise DataError(
-            f"{source}: holds a single array. Expected named arrays, as numpy.savez_compressed writes them."
-        )
-    return file
+    with foreign(source):
+        refuse_blank(path, source)
+    return open_arrays(path, source)
 
 
 def _array(file: Any, key: str, source: str) -> np.ndarray:
-    try:
-        array = file[key]
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{source}: the array {key!r} cannot be read ({error}). Texts must have a string dtype: "
-            "numpy.array(list_of_str)."
-        ) from error
+    array = array_of(file, key, source)
     if array.ndim == 0:
         raise DataError(f"{source}: {key!r} is a single value. Expected an array with one row an example.")
     return array

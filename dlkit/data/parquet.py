@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import Choose, read_bytes
+from dlkit.data.bytes import Choose, refuse_blank
 from dlkit.data.nested import find_inside
-from dlkit.errors import DataError
+from dlkit.foreign import check_unpacked, foreign
+
+_ROWS = 8192  # of a part
+_CELL = 32  # bytes of a Python value, in the middle
 
 
 def read_parquet(path: Path, source: str, choose: Choose) -> tuple[dict[str, list[Any]], Callable[[int], str]]:
     """Values by wanted column, and the number of each row, from 1. Only the wanted columns are read."""
     import pyarrow
-    import pyarrow.parquet
 
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            structs = (field for field in schema if pyarrow.types.is_struct(field.type))
-            inside = [f"{field.name}/{inner.name}" for field in structs for inner in field.type]
-            matched = choose([*schema.names, *inside], "")
-            outer = {name: name if name in schema.names else name.partition("/")[0] for name in matched.values()}
-            table = file.read(columns=sorted(set(outer.values())))
-    except (pyarrow.ArrowException, OSError) as error:
-        read_bytes(path, source)  # has the better words for an empty file
-        raise DataError(f"{source}: not a readable parquet file ({error}).") from error
-    cells = {
-        name: [_value(cell, outer[column], column) for cell in table.column(outer[column]).to_pylist()]
-        for name, column in matched.items()
-    }
+    with opened_parquet(path, source) as file:
+        schema = file.schema_arrow
+        structs = (field for field in schema if pyarrow.types.is_struct(field.type))
+        inside = [f"{field.name}/{inner.name}" for field in structs for inner in field.type]
+        matched = choose([*schema.names, *inside], "")
+        outer = {name: name if name in schema.names else name.partition("/")[0] for name in matched.values()}
+        cells: dict[str, list[Any]] = {name: [] for name in matched}
+        for part in parts_of(file, sorted(set(outer.values())), source):
+            for name, column in matched.items():
+                cells[name] += [_value(cell, outer[column], column) for cell in part[outer[column]]]
     return cells, lambda row: f"{source}, row {row + 1}"
+
+
+@contextlib.contextmanager
+def opened_parquet(path: Path, source: str) -> Iterator[Any]:
+    """A parquet file to read, a `pyarrow.parquet.ParquetFile`. Whatever is wrong with it is a DataError."""
+    with foreign(source, "a readable parquet file"):
+        import pyarrow.parquet
+
+        refuse_blank(path, source)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield file
+
+
+def parts_of(file: Any, names: list[str], source: str) -> Iterator[dict[str, list[Any]]]:
+    """Columns of an open file as Python values, a few thousand rows at a time.
+
+    Raises:
+        DataError: they are larger than the limit: packed columns may say that a million rows are alike.
+    """
+    size = 0
+    for batch in file.iter_batches(_ROWS, columns=names):
+        size += batch.nbytes + _CELL * batch.num_rows * batch.num_columns
+        check_unpacked(size, source)
+        yield {name: batch.column(name).to_pylist() for name in names}
 
 
 def _value(cell: Any, outer: str, name: str) -> Any:

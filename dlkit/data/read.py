@@ -27,9 +27,10 @@ from dlkit.data.npz import read_npz
 from dlkit.data.reader import readers_of
 from dlkit.data.reading import Options, Reading
 from dlkit.data.remote import fetched, is_remote
-from dlkit.data.several import joined, sources_in
+from dlkit.data.several import folders_of, joined, sources_in
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 from dlkit.knobs import nearest
 
 ACCEPTED = (
@@ -71,7 +72,7 @@ def read(
             is enough. Columns of 0 and 1 for each of several labels are named together: `{"label": "toxic,rude"}`.
         data_dir: where TFDS keeps its data sets.
         **options: how the source is read, where that does not show in it: `delimiter`, `quotes`, `header`, `strict`,
-            `max_rows`; see `dlkit.data.reading.Reading`.
+            `max_rows`, `allow_outside`; see `dlkit.data.reading.Reading`.
 
     Returns:
         A table of at least one row, with the wanted columns and no other. Its `where` names rows as a person
@@ -89,6 +90,13 @@ def read_as(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     """What `read` does, for readers that have what they were told in one object."""
     if isinstance(source, Table):
         return source
+    if isinstance(source, (str, os.PathLike)):
+        with foreign(_cut(os.fspath(source))):
+            return _read(source, columns, how)
+    return _read(source, columns, how)
+
+
+def _read(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     source = with_index(as_columns(source), [how.rename.get(name, name) for name in columns])
     readers = readers_of(columns)
     for reader in readers:
@@ -101,6 +109,7 @@ def read_as(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
             raise DataError(f"there is no column {name!r} to find under another name. {nearest(name, columns)}")
     several = sources_in(source)
     if several:
+        how = dataclasses.replace(how, folders=(*how.folders, *folders_of(several)))
         return joined(source, [read_as(part, columns, how) for part in several])
     spread = _spread(source, columns, how)
     if spread:
@@ -174,7 +183,7 @@ def _from_path(source: str, columns: Mapping[str, Column], how: Reading) -> Tabl
     except (OSError, ValueError):  # too long or with a null byte: a text by mistake
         is_folder = exists = False
     if is_folder:
-        return read_folder(path, source, columns, how)
+        return read_folder(path, source, columns, dataclasses.replace(how, folders=(*how.folders, path)))
     if not exists:
         raise DataError(f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}. Expected {ACCEPTED}.")
     return _from_file(path, source, columns, how)

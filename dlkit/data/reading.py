@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypedDict
 
 from dlkit.errors import DataError
@@ -20,6 +21,7 @@ class Options(TypedDict, total=False):
     header: Sequence[str]
     strict: bool
     max_rows: int
+    allow_outside: bool
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Reading:
         header: the columns of a text table whose first line is a row.
         strict: whether a bad record, which is else left out, counted and named, is an error.
         max_rows: how many rows to take of a `tf.data.Dataset` that does not know its size.
+        allow_outside: whether files that a table or an annotation names may lie outside of the data's folder.
+        folders: those that the user gave: readers add them, and files that are named may lie below them.
 
     Raises:
         DataError: the delimiter is not one character, or a name of the header comes twice.
@@ -48,6 +52,8 @@ class Reading:
     header: Sequence[str] = ()
     strict: bool = False
     max_rows: int = MAX_ROWS
+    allow_outside: bool = False
+    folders: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         delimiter = _NAMED.get(self.delimiter.lower(), self.delimiter)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import re
 import shutil
 import tempfile
@@ -11,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dlkit.data.unpack import unpacked
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 from dlkit.version import __version__
 
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)://.+", re.IGNORECASE)
@@ -40,11 +41,8 @@ def fetched(source: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dlkit-") as folder:
         path = Path(folder) / name
         opened = _web(address) if protocol in ("http", "https") else _file_system(address, protocol)
-        with opened as file, path.open("wb") as to:
-            try:
-                shutil.copyfileobj(file, to)
-            except (OSError, EOFError) as error:
-                raise DataError(f"{source}: reading broke off ({error}). Try again.") from error
+        with opened as file, path.open("wb") as to, foreign(source, "read to its end", "Try again."):
+            shutil.copyfileobj(file, to)
         _open[address] = path
         try:
             yield path
@@ -62,11 +60,11 @@ def _web(address: str) -> Iterator[Any]:
         answer = urllib.request.urlopen(request, timeout=_SECONDS)
     except urllib.error.HTTPError as error:
         raise DataError(f"cannot read {address}: the server says {error.code} {error.reason}.") from error
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of the network, and for what is no address
         reason = getattr(error, "reason", error)
         raise DataError(f"cannot read {address}: {reason}. Check the address and the network.") from error
     with answer:
-        yield gzip.GzipFile(fileobj=answer) if answer.headers.get("Content-Encoding") == "gzip" else answer
+        yield unpacked(answer, address) if answer.headers.get("Content-Encoding") == "gzip" else answer
 
 
 @contextlib.contextmanager

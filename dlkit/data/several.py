@@ -38,6 +38,12 @@ def sources_in(source: Any) -> list[Any] | None:
     return found
 
 
+def folders_of(sources: Sequence[Any]) -> list[Path]:
+    """The folders of several sources that lie on this machine: what one of them names may lie beside another."""
+    paths = [Path(part).expanduser() for part in sources if "://" not in os.fspath(part)]
+    return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
+
+
 def shown(source: Any) -> str:
     """What messages call several sources."""
     if isinstance(source, list):

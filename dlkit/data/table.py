@@ -8,6 +8,7 @@ from typing import Any
 
 from dlkit.columns import Column
 from dlkit.errors import DataError
+from dlkit.foreign import curable
 
 
 @dataclass
@@ -53,6 +54,8 @@ class Table:
                 raw[name] = column.raw(value)
             except DataError as error:
                 raise type(error)(f"{self.where(index)}, column {name!r}: {error}") from error
+            except Exception as error:
+                raise curable(error, f"{self.where(index)}, column {name!r}", f"a {column.kind}") from error
         return raw
 
     def raw_column(self, name: str, column: Column) -> list[Any]:

@@ -65,7 +65,7 @@ def export(
             if "No space left" in str(error):  # TensorFlow's own writers do not raise OSError
                 raise full_disk(base, error.message) from error
             raise
-        report = run_proof(staging)
+        report = run_proof(staging, contract.get("libraries", ()))  # those that the caller names
         if not report["ok"]:
             raise ExportError(
                 f"The export to {base} was not proven; nothing was written there:\n- " + "\n- ".join(report["problems"])

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlkit.data.unpack import array_of, open_arrays
+from dlkit.errors import ExportError
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -37,17 +40,20 @@ def save_goldens(path: pathlib.Path, goldens: Goldens) -> None:
 def load_goldens(path: pathlib.Path) -> Goldens:
     """Reads what `save_goldens` wrote: strings as object arrays of bytes."""
     goldens: Goldens = {}
-    with np.load(path, allow_pickle=False) as file:
+    with open_arrays(path, str(path), error=ExportError) as file:
         for key in sorted(file.files):
             signature, index, side, name, form = key.split("/")
             if form == "bytes":
                 continue
             pairs = goldens.setdefault(signature, [])
+            if int(index) >= len(file.files):  # each has a file at least
+                raise ExportError(f"{path}: there is no golden before {index}. Export the model again.")
             while len(pairs) <= int(index):
                 pairs.append(({}, {}))
-            value = file[key]
+            value = array_of(file, key, str(path), error=ExportError)
             if form == "lengths":
-                value = _strings(file[key.removesuffix("lengths") + "bytes"].tobytes(), value)
+                data = array_of(file, f"{key.removesuffix('lengths')}bytes", str(path), error=ExportError)
+                value = _strings(data.tobytes(), value)
             pairs[int(index)][side == "answers"][name] = value
     return goldens
 

@@ -14,7 +14,28 @@ if TYPE_CHECKING:
 REST_DTYPES = frozenset(
     "float32 float64 int8 int16 int32 int64 uint8 uint32 uint64 bool string".split()  # noqa: SIM905
 )
-PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction"})
+PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
+# What reads or writes files, or is told an address to talk to, among the operations of TensorFlow 2.21.
+FILE_OPS = frozenset(
+    """
+    ReadFile WriteFile MatchingFiles Save SaveSlices SaveV2 Restore RestoreSlice RestoreV2 MergeV2Checkpoints
+    ShardedFilename ShardedFilespec LoadAndRemapMatrix GenerateVocabRemapping ImmutableConst RecordInput
+    InitializeTableFromTextFile InitializeTableFromTextFileV2 FixedUnigramCandidateSampler FileSystemSetConfiguration
+    WholeFileReader WholeFileReaderV2 TextLineReader TextLineReaderV2 FixedLengthRecordReader FixedLengthRecordReaderV2
+    TFRecordReader TFRecordReaderV2 LMDBReader IdentityReader IdentityReaderV2 ReaderRead ReaderReadV2 ReaderReadUpTo
+    ReaderReadUpToV2 TextLineDataset TFRecordDataset TFRecordDatasetV2 FixedLengthRecordDataset
+    FixedLengthRecordDatasetV2 CSVDataset CSVDatasetV2 ExperimentalCSVDataset LMDBDataset ExperimentalLMDBDataset
+    SqlDataset ExperimentalSqlDataset MatchingFilesDataset ExperimentalMatchingFilesDataset CacheDataset CacheDatasetV2
+    SaveDataset SaveDatasetV2 LoadDataset SnapshotDataset SnapshotDatasetV2 SnapshotDatasetReader SnapshotChunkDataset
+    SnapshotNestedDatasetReader ListSnapshotChunksDataset DistributedSave DatasetToTFRecord
+    ExperimentalDatasetToTFRecord CreateSummaryFileWriter CreateSummaryDbWriter SummaryWriter ImportEvent WriteSummary
+    WriteAudioSummary WriteGraphSummary WriteHistogramSummary WriteImageSummary WriteRawProtoSummary WriteScalarSummary
+    FlushSummaryWriter CloseSummaryWriter StatsAggregatorSetSummaryWriter PrintV2 DebugIdentity DebugIdentityV2
+    DebugIdentityV3 DebugNanCount DebugNumericSummary DataServiceDataset DataServiceDatasetV2 DataServiceDatasetV3
+    DataServiceDatasetV4 RegisterDataset RegisterDatasetV2
+    """.split()  # noqa: SIM905
+)
+LOADER_OPS = frozenset({"RestoreV2", "SaveV2", "ShardedFilename", "MergeV2Checkpoints"})
 INIT_SIGNATURE = "__saved_model_init_op"
 _METHOD = "tensorflow/serving/"
 
@@ -38,7 +59,7 @@ def lint(saved_model: saved_model_pb2.SavedModel, declared_ops: list[str]) -> li
     graphs = [graph for graph in saved_model.meta_graphs if set(graph.meta_info_def.tags) == {"serve"}]
     if len(graphs) != 1:
         return [f"there must be one graph with the tag `serve` alone, there are {len(graphs)}"]
-    problems = lint_nodes(graphs[0])
+    problems = lint_nodes(graphs[0]) + lint_files(graphs[0])
     undeclared = sorted(set(ops_beyond_core(saved_model)) - set(declared_ops))
     if undeclared:
         problems.append(
@@ -75,6 +96,45 @@ def lint_nodes(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
         (placed, "nodes tied to a device: {}. Trace them outside tf.device"),
     ]
     return [text.format(", ".join(sorted(names)[:5])) for names, text in found if names]
+
+
+def lint_files(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
+    """Nodes that read or write files, but for those by which a loader restores the variables beside the graph."""
+    saver, definition = graph.saver_def, graph.graph_def
+    filename, *own = (
+        name.partition(":")[0] for name in (saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name)
+    )
+    loaders = [node for node in definition.node if node.name in own]
+    # Each function that the loader calls, with the name that it has for the file.
+    called = {
+        function.signature.name: [argument.name for argument in function.signature.input_arg][:1]
+        for function in definition.library.function
+        if any(function.signature.name in _functions(node) and [*node.input][:1] == [filename] for node in loaders)
+    }
+    files, reached = set(), set()
+    for where, node in _nodes(graph):
+        inside = called.get(where.rstrip("/"))
+        restores = inside is not None and (node.op != "RestoreV2" or [*node.input][:1] == inside)
+        if node.op in FILE_OPS and not (node.op in LOADER_OPS and restores):
+            files.add(f"{node.op} ({where}{node.name})")
+        if where or node.name not in own:
+            inputs = {name.removeprefix("^").partition(":")[0] for name in node.input} if not where else set()
+            if inputs.intersection(own) or _functions(node).intersection(called):
+                reached.add(f"{where}{node.name}")
+    for name, signature in graph.signature_def.items():
+        tensors = [*signature.inputs.values(), *signature.outputs.values()]
+        reached |= {f"signature `{name}`" for info in tensors if info.name.partition(":")[0] in own}
+    found = [
+        (files, "operations that read or write files, or talk to other machines: {}. A server has none for them"),
+        (reached, "what only a loader may run, to restore variables, is used by: {}"),
+    ]
+    return [text.format(", ".join(sorted(names)[:5])) for names, text in found if names]
+
+
+def _functions(node: node_def_pb2.NodeDef) -> set[str]:
+    """The functions that a node calls, or hands on."""
+    values = node.attr.values()
+    return {node.op, *(value.func.name for value in values), *(f.name for value in values for f in value.list.func)}
 
 
 def lint_signature(name: str, signature: meta_graph_pb2.SignatureDef) -> list[str]:

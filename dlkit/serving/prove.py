@@ -1,4 +1,4 @@
-"""Proves a version directory from outside: `python -m dlkit.serving.prove VERSION_DIR [--json]`.
+"""Proves a version directory from outside: `python -m dlkit.serving.prove VERSION_DIR [--json] [--library=NAME]`.
 
 It needs TensorFlow and NumPy only; no Keras object of the training process takes part. The work is done in a
 child process, so that a request which aborts it is reported.
@@ -12,14 +12,17 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlkit.errors import ExportError
+from dlkit.foreign import foreign
 from dlkit.serving.compare import difference, max_error
 from dlkit.serving.goldens import FILE, Arrays, load_goldens, rows
 from dlkit.serving.lint import lint, read_saved_model
+from dlkit.serving.verify import read_contract
 
 if TYPE_CHECKING:  # TensorFlow is for the child alone
     from dlkit.serving.served import Served
@@ -28,26 +31,30 @@ _BATCH = 32  # rows of a mixed batch
 _SHOWN = 10  # problems of one signature before the rest are only counted
 
 
-def prove(version_dir: pathlib.Path) -> dict:
+OP_LIBRARIES = frozenset({"tensorflow_text"})  # what networks and tokenizers of dlkit's may need, and no other code
+
+
+def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
     """Lints and runs a version directory that holds a contract and goldens.
+
+    Args:
+        version_dir: the directory.
+        libraries: packages of operations that may be imported where the contract names them, beyond `OP_LIBRARIES`.
 
     Returns:
         `{"ok", "problems": [str], "signatures": {name: {"alone", "mixed", "probes", "max_error"}},
         "seconds"}`.
     """
-    from dlkit.serving.served import loaded
-
     start = time.perf_counter()
     extra = version_dir / "assets.extra"
-    contract = json.loads((extra / "dlkit.json").read_text("utf-8"))
-    for library in contract.get("libraries", []):
-        importlib.import_module(library)  # brings the operations that the contract says the server must have
-    declared = contract["ops_beyond_core"] if contract.get("libraries") else []
-    problems = lint(read_saved_model(version_dir), declared)
+    contract, problems = examine(version_dir, libraries)
     report: dict = {"ok": False, "problems": problems, "signatures": {}, "seconds": 0.0}
     if not problems:
-        goldens = load_goldens(extra / FILE)
+        with foreign(extra / FILE, "what `export` writes", "Export the model again.", error=ExportError):
+            goldens = load_goldens(extra / FILE)
         _progress("loading the SavedModel")
+        from dlkit.serving.served import loaded
+
         with loaded(version_dir) as served:
             _progress("answering the goldens")
             for name in sorted(served):
@@ -60,6 +67,29 @@ def prove(version_dir: pathlib.Path) -> dict:
     report["ok"] = not problems
     report["seconds"] = round(time.perf_counter() - start, 2)
     return report
+
+
+def examine(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[dict, list[str]]:
+    """The contract of a version directory, and what lint finds in its graph, of which nothing is run.
+
+    Raises:
+        ExportError: they cannot be read, or the contract names a package that must not be imported.
+    """
+    file = version_dir / "assets.extra" / "dlkit.json"
+    contract = read_contract(version_dir)
+    for library in contract.get("libraries", []):  # brings the operations that the contract says the server must have
+        if library not in OP_LIBRARIES.union(libraries):
+            raise ExportError(
+                f"{file} says that the graph needs the package {library!r}, and importing it runs its "
+                f"code. Known are: {', '.join(sorted(OP_LIBRARIES))}. Where you trust it: dlkit verify --library "
+                f"{library}."
+            )
+        with foreign(f"the package {library!r}", "one that can be imported", "Install it.", error=ExportError):
+            importlib.import_module(library)
+    declared = contract["ops_beyond_core"] if contract.get("libraries") else []
+    with foreign(version_dir / "saved_model.pb", "a SavedModel", "Export the model again.", error=ExportError):
+        problems = lint(read_saved_model(version_dir), declared)
+    return contract, problems
 
 
 def _prove_signature(name: str, served: Served, goldens: list, facts: dict, problems: list[str]) -> dict:
@@ -206,16 +236,21 @@ def main(arguments: list[str]) -> int:
     """The command line. With `--worker` it is the child that `verify` starts; else it starts that child."""
     paths = [argument for argument in arguments if not argument.startswith("-")]
     if len(paths) != 1:
-        print("usage: python -m dlkit.serving.prove VERSION_DIR [--json]", file=sys.stderr)
+        print("usage: python -m dlkit.serving.prove VERSION_DIR [--json] [--library=NAME]", file=sys.stderr)
         return 2
+    libraries = [argument.partition("=")[2] for argument in arguments if argument.startswith("--library=")]
     if "--worker" in arguments:
-        print("report: " + json.dumps(prove(pathlib.Path(paths[0]))), flush=True)
+        try:
+            with foreign(paths[0], "an export that can be proven", "Export the model again.", error=ExportError):
+                report = prove(pathlib.Path(paths[0]), libraries)
+        except ExportError as error:
+            report = {"ok": False, "problems": [str(error)], "signatures": {}, "seconds": 0.0}
+        print("report: " + json.dumps(report), flush=True)
         return 0
-    from dlkit.errors import ExportError
     from dlkit.serving.verify import run_proof, version_directory
 
     try:
-        report = run_proof(version_directory(paths[0]))
+        report = run_proof(version_directory(paths[0]), libraries)
     except ExportError as error:
         report = {"ok": False, "problems": [str(error)]}
     print(json.dumps(report, indent=1) if "--json" in arguments else "\n".join(report["problems"] or ["proven"]))

@@ -8,19 +8,23 @@ import pathlib
 import re
 import signal
 import subprocess
-import sys
+from collections.abc import Sequence
 
+from dlkit.child import child_environment, python_command
 from dlkit.errors import ExportError
+from dlkit.foreign import foreign
 
+_KINDS: dict[str, type] = {"signatures": dict, "libraries": list, "ops_beyond_core": list}
 FORMAT = 1  # of dlkit.json; a reader takes its own and older ones
-_PACKAGES = pathlib.Path(__file__).resolve().parents[2]
 
 
-def verify(directory: str | os.PathLike) -> dict:
+def verify(directory: str | os.PathLike, libraries: Sequence[str] = ()) -> dict:
     """Proves an export that is on disk: the graph's nodes, the golden answers, wrong requests.
 
     Args:
         directory: a version directory, or the folder above, of which the highest version is taken.
+        libraries: packages whose operations the graph may need, beyond those that dlkit knows. What else the export
+            names is not imported: it may be anyone's.
 
     Returns:
         The report of `dlkit.serving.prove`, with `version_dir`.
@@ -29,7 +33,7 @@ def verify(directory: str | os.PathLike) -> dict:
         ExportError: if it is not an export of dlkit, or if the proof fails; the message names each finding.
     """
     path = version_directory(directory)
-    report = run_proof(path)
+    report = run_proof(path, libraries)
     if not report["ok"]:
         raise ExportError(f"{path} is not fit to serve:\n- " + "\n- ".join(report["problems"]))
     return report
@@ -65,37 +69,39 @@ def read_contract(version_dir: pathlib.Path) -> dict:
         ExportError: if it is missing, not JSON, or of a newer format.
     """
     file = pathlib.Path(version_dir) / "assets.extra" / "dlkit.json"
-    try:
+    if not file.exists():
+        raise ExportError(f"{version_dir} is a SavedModel that dlkit did not export: {file} is missing.")
+    with foreign(file, "what `export` writes", "It is damaged: export the model again.", error=ExportError):
         contract = json.loads(file.read_text("utf-8"))
         number = int(contract["format"])
-    except FileNotFoundError:
-        raise ExportError(f"{version_dir} is a SavedModel that dlkit did not export: {file} is missing.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{file} is damaged ({error}). Export the model again.") from None
-    if number > FORMAT:
-        raise ExportError(
-            f"{file} has the format {number}, this dlkit reads up to {FORMAT}: a newer dlkit "
-            f"({contract.get('versions', {}).get('dlkit', 'unknown')}) wrote it. Upgrade dlkit."
-        )
-    return contract
+        if number > FORMAT:
+            raise ExportError(
+                f"{file} has the format {number}, this dlkit reads up to {FORMAT}: a newer dlkit "
+                f"({contract.get('versions', {}).get('dlkit', 'unknown')}) wrote it. Upgrade dlkit."
+            )
+        held = {name: contract.get(name, kind()) for name, kind in _KINDS.items()}
+        for name, kind in _KINDS.items():
+            if not isinstance(held[name], kind):
+                raise TypeError(f"{name!r} is of the type {type(held[name]).__name__}, not {kind.__name__}")
+        if not all(isinstance(value, dict) for value in held["signatures"].values()):
+            raise TypeError("a signature is no object")
+        if not all(isinstance(name, str) for name in (*held["libraries"], *held["ops_beyond_core"])):
+            raise TypeError("a package or an operation is no text")
+        return contract
 
 
-def run_proof(version_dir: pathlib.Path) -> dict:
+def run_proof(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
     """Runs `dlkit.serving.prove` on a version directory in a child process and returns its report.
 
-    A child that dies becomes a failed report that says during which step.
+    `libraries` are the packages that it may import, beyond those that dlkit knows. A child that dies becomes a failed
+    report that says during which step.
     """
-    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
+    environment = child_environment(TF_CPP_MIN_LOG_LEVEL="3")
     environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # this process may hold most of the GPU's memory
-    paths = [str(_PACKAGES), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    command = [
-        sys.executable,
-        "-m",
-        "dlkit.serving.prove",
-        "--worker",
-        str(pathlib.Path(version_dir).resolve()),
-    ]
+    path = str(pathlib.Path(version_dir).resolve())
+    command = python_command(
+        "-m", "dlkit.serving.prove", "--worker", *(f"--library={name}" for name in libraries), path
+    )
     child = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     lines = child.stdout.splitlines()
     reports = [line for line in lines if line.startswith("report: ")]

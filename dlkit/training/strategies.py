@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlkit.errors import DlkitError, KnobError
+from dlkit.foreign import foreign
 from dlkit.lazy import tf
 
 WORDS = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
@@ -211,18 +212,34 @@ def _tf_config_workers() -> int:
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         return 0
-    try:
-        cluster = json.loads(text)["cluster"]
+    example = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+    cure = f"TF_CONFIG must be JSON like {example}. Received: {text[:500]!r}."
+    with foreign("TF_CONFIG", "what tells the workers of one another", cure, error=DlkitError):
+        cluster, task = (json.loads(text)[name] for name in ("cluster", "task"))
+        for kind, addresses in cluster.items():
+            if not isinstance(addresses, list) or not all(map(_is_address, addresses)):
+                raise ValueError(f"the {kind} must be a list of host:port")
+        addresses, index = cluster.get(task["type"]), task["index"]
+        if not addresses:
+            raise ValueError(f"the cluster lists no {task['type']!r}, which this process is to be")
+        if type(index) is not int or not 0 <= index < len(addresses):
+            raise ValueError(
+                f"the index of this {task['type']}, {index!r}, must be from 0 to {len(addresses) - 1}: there are "
+                f"{len(addresses)}"
+            )
         return len(cluster.get("chief", [])) + len(cluster["worker"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DlkitError(
-            'TF_CONFIG must be JSON like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", '
-            f'"index": 0}}}}. Received: {text!r}.'
-        ) from error
+
+
+def _is_address(text: Any) -> bool:
+    port = text.rpartition(":")[2] if isinstance(text, str) else ""
+    return port.isdecimal() and 0 < int(port) < 2**16 and len(port) < len(text) - 1
 
 
 def _slurm_workers() -> int:
-    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "0")) if "SLURM_PROCID" in os.environ else 0
+    cure = "They are set by srun; start without it, or by it."
+    with foreign("Slurm's variables", "whole numbers", cure, error=DlkitError):
+        int(os.environ.get("SLURM_PROCID", "0"))
+        return int(os.environ.get("SLURM_STEP_NUM_TASKS", "0")) if "SLURM_PROCID" in os.environ else 0
 
 
 @functools.cache

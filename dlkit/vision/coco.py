@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.data.bytes import read_json_file
+from dlkit.data.inside import Inside
 from dlkit.data.match import quoted
+from dlkit.data.reading import Reading
 from dlkit.errors import DataError
 
 NAMES = ("annotations.json", "_annotations.coco.json")
@@ -62,7 +64,7 @@ def size_of(entry: Mapping[str, Any]) -> tuple[int, int]:
     return tuple(side if isinstance(side, int) and side > 0 else 0 for side in (height, width))  # type: ignore[return-value]
 
 
-def load_coco(path: Path, source: str) -> Coco:
+def load_coco(path: Path, source: str, how: Reading) -> Coco:
     """Reads a file of annotations.
 
     The images lie in `images/` beside the file, or beside it; those of `annotations/instances_NAME.json` may lie in
@@ -72,7 +74,7 @@ def load_coco(path: Path, source: str) -> Coco:
         DataError: names the file, the entry and what is wrong with it.
     """
     data = _load(path, source)
-    return Coco(source, data, _categories(data, source), _files(data, path, source))
+    return Coco(source, data, _categories(data, source), _files(data, path, source, how))
 
 
 def _load(path: Path, source: str) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _categories(data: dict[str, Any], source: str) -> dict[Any, str]:
     return dict(sorted(names.items(), key=lambda pair: (isinstance(pair[0], str), pair[0])))
 
 
-def _files(data: dict[str, Any], path: Path, source: str) -> dict[Any, tuple[Path, str, dict]]:
+def _files(data: dict[str, Any], path: Path, source: str, how: Reading) -> dict[Any, tuple[Path, str, dict]]:
     """Image id to its file, the words that name it, and its entry."""
     entries: dict[Any, dict] = {}
     for place, entry in _entries(data, "images", ("id", "file_name"), source):
@@ -118,7 +120,12 @@ def _files(data: dict[str, Any], path: Path, source: str) -> dict[Any, tuple[Pat
     if not names:
         raise DataError(f"{source} has no images.")
     folder = _folder(path, list(names.values()), source)
-    return {key: (folder / name, f"{source}, image {name!r}", entries[key]) for key, name in names.items()}
+    inside = Inside(how, path.parent, folder)
+    files = {}
+    for key, name in names.items():
+        place = f"{source}, image {name!r}"
+        files[key] = inside(folder / name, place), place, entries[key]
+    return files
 
 
 def _folder(path: Path, names: list[str], source: str) -> Path:
@@ -126,7 +133,7 @@ def _folder(path: Path, names: list[str], source: str) -> Path:
     beside, part = path.parent, path.stem.rpartition("_")[2]
     places = [beside / "images", beside, beside.parent / part, beside.parent / "images"]
     for place in places:
-        if any((place / name).is_file() for name in names):
+        if any("\0" not in name and (place / name).is_file() for name in names):
             return place
     raise DataError(
         f"{source}: none of its {len(names)} images is there, {names[0]!r} for one. Looked in "

@@ -15,6 +15,7 @@ from dlkit.columns import Column, file_bytes
 from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError, UnreadableError
+from dlkit.foreign import foreign
 from dlkit.lazy import tf
 from dlkit.vision.image_header import orientation_of
 from dlkit.vision.orientation import SWAPPED, TAG
@@ -81,7 +82,7 @@ def orientation_of_annotation(image: Any, size: tuple[int, int]) -> int:
 
 def _header(image: Any) -> tuple[tuple[int, int], str]:
     """(height, width) of an image as it is stored, and its mode in Pillow's words. UnreadableError without one."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     if isinstance(image, np.ndarray):
         return image.shape[:2], "RGB" if image.ndim == 3 and image.shape[2] > 2 else "L"  # type: ignore[return-value]
@@ -92,16 +93,13 @@ def _header(image: Any) -> tuple[tuple[int, int], str]:
         file, named = Path(image), repr(str(image))
     else:
         return (image.height, image.width), image.mode
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decompressed
-            with Image.open(file) as opened:
-                return (opened.height, opened.width), opened.mode
-    except UnidentifiedImageError as error:
-        raise UnreadableError(f"cannot read the size of the image ({named}): not an image file.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableError(f"cannot read the size of the image ({named}): {reason}.") from error
+    with (
+        foreign(f"the size of the image ({named})", "an image file", error=UnreadableError),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decompressed
+        with Image.open(file) as opened:
+            return (opened.height, opened.width), opened.mode
 
 
 def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = LARGEST_SIDE) -> tuple[int, int, int]:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from dlkit.data.table import Table
+from dlkit.errors import DataError
+from dlkit.foreign import foreign
 from dlkit.report import Report, most
 from dlkit.vision.image_header import orientation_of
 
@@ -29,20 +31,16 @@ def look_at_images(report: Report, table: Table, name: str, share: float = 0.4) 
         name: the column of the images.
         share: of the report's time.
     """
-    from PIL.Image import DecompressionBombError
-
     sizes: list[tuple[int, int]] = []
     kinds: collections.Counter[str] = collections.Counter()
     found: dict[str, list[str]] = collections.defaultdict(list)
     for row in report.sample(len(table), share):
         value = table.columns[name][row]
         try:
-            facts = _facts(value)
-        except DecompressionBombError as error:
-            found["broken"].append(f"{table.where(row)}: {error}")
-            continue
-        except (OSError, SyntaxError, ValueError) as error:
-            found["broken"].append(f"{table.where(row)}: {getattr(error, 'strerror', None) or 'not an image file'}")
+            with foreign(table.where(row), "an image file"):
+                facts = _facts(value)
+        except DataError as error:
+            found["broken"].append(str(error))
             continue
         if facts is None:
             continue

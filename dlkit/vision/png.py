@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import warnings
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 from dlkit.lazy import tf
 from dlkit.vision.orientation import TAG
 
@@ -50,13 +52,11 @@ def as_read(data: bytes) -> bytes:
         return data
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is too large the graph refuses
-            with Image.open(io.BytesIO(data)) as image:
-                return encode_pil(image)
-    except (OSError, SyntaxError, ValueError, DataError, Image.DecompressionBombError):
-        return data  # the graph says what it is
+    with contextlib.suppress(DataError), foreign("the image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is too large the graph refuses
+        with Image.open(io.BytesIO(data)) as image:
+            return encode_pil(image)
+    return data  # the graph says what it is
 
 
 def encode_pil(image: Any) -> bytes:

@@ -65,7 +65,9 @@ def proven_here():
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (export, verify):
-            patch.setattr(module, "run_proof", lambda path: {"version_dir": str(path), **prove(path)})
+            patch.setattr(
+                module, "run_proof", lambda path, libraries=(): {"version_dir": str(path), **prove(path, libraries)}
+            )
         yield
 
 

@@ -167,6 +167,8 @@ def test_columns_of_other_names(run, refused, tmp_path, photo_model, photos):
     rows = [f"{photos / label / f'{n}.png'},{label}" for n in range(3) for label in ("red", "dark blue")]
     table.write_text("file,kind\n" + "\n".join(rows))
     renamed = ["--column", "image=file", "--column", "label=kind"]
+    assert "--allow-outside" in refused("evaluate", photo_model, "--data", table, *renamed)
+    renamed.append("--allow-outside")
     assert json.loads(run("evaluate", photo_model, "--data", table, "--json", *renamed))["rows"] == 6
     assert "no column 'image'" in refused("evaluate", photo_model, "--data", table)
     assert "NAME=THEIRS" in refused("evaluate", photo_model, "--data", table, "--column", "image")

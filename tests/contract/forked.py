@@ -8,9 +8,10 @@ import atexit
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from dlkit.child import child_environment, python_command
 
 SERVER = """
 import json, os, runpy, sys, traceback
@@ -51,8 +52,8 @@ _server = []
 def run(argv, *, module="", cwd=".", env=None):
     """Runs a script, `argv[0]`, or a module with the arguments `argv`, as `subprocess.run` with captured texts does."""
     if not _server or _server[0].poll() is not None:
-        quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, "-P", "-c", SERVER]
+        quiet = child_environment(TF_CPP_MIN_LOG_LEVEL="3")
+        command = python_command("-c", SERVER)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         _server[:] = [subprocess.Popen(command, env=quiet, text=True, **pipes)]
         atexit.register(_server[0].kill)
@@ -70,6 +71,6 @@ def run(argv, *, module="", cwd=".", env=None):
 
 def start(command, **options):
     """As `subprocess.run`, for the proof of an export: what it starts is forked too."""
-    if command[1:3] != ["-m", "dlkit.serving.prove"]:
+    if command[1:4] != ["-P", "-m", "dlkit.serving.prove"]:
         return subprocess.run(command, **options)
-    return run(command[3:], module="dlkit.serving.prove", env=options["env"])
+    return run(command[4:], module="dlkit.serving.prove", env=options["env"])

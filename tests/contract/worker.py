@@ -98,7 +98,7 @@ class Inside(keras.callbacks.Callback):
 
 
 def main(name: str, folder: Path) -> None:
-    export.run_proof = lambda version_dir: {
+    export.run_proof = lambda version_dir, libraries=(): {
         "version_dir": str(version_dir),
         **prove(version_dir),
     }  # here: spares another process

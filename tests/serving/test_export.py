@@ -33,7 +33,7 @@ def write(directory, **changes):
 
 @pytest.fixture
 def unproven(monkeypatch):
-    monkeypatch.setattr(export_module, "run_proof", lambda path: {"ok": True, "problems": []})
+    monkeypatch.setattr(export_module, "run_proof", lambda path, libraries=(): {"ok": True, "problems": []})
 
 
 def test_files(exported, tiny):
@@ -120,7 +120,7 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path, unproven):
 
 
 def test_a_failed_proof_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(export_module, "run_proof", lambda path: {"ok": False, "problems": ["off by 2"]})
+    monkeypatch.setattr(export_module, "run_proof", lambda path, libraries=(): {"ok": False, "problems": ["off by 2"]})
     with pytest.raises(ExportError, match=r"not proven(.|\n)*off by 2"):
         write(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []

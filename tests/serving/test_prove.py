@@ -1,16 +1,24 @@
 """Each check of the proof fails on a planted fault, and passes without it."""
 
 import contextlib
+import json
 import re
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from dlkit.cli.main import main as command_line
+from dlkit.errors import ExportError
 from dlkit.serving import export as export_module
+from dlkit.serving import prove as prove_module
 from dlkit.serving import signature as signature_module
+from dlkit.serving import verify as verify_module
 from dlkit.serving.lint import lint, read_saved_model
+from dlkit.serving.prove import examine
 from dlkit.serving.verify import run_proof
 
 X = {"x": tf.TensorSpec([None, 4], tf.float32)}
@@ -186,3 +194,56 @@ def test_a_request_that_aborts_the_process_is_reported(tmp_path, monkeypatch):
     print(text)
     # Where oneDNN does not abort, TensorFlow answers wrong sizes, and that is a finding too.
     assert "killed by SIGABRT during: signature `serving_default`" in text or "was answered" in text
+
+
+@pytest.fixture
+def planted_library(exported, tmp_path, monkeypatch):
+    """An export that names a package, which tells where it was imported."""
+    version = shutil.copytree(exported, tmp_path / "tiny" / "1")
+    contract = json.loads((version / "assets.extra" / "dlkit.json").read_text())
+    contract["libraries"] = ["planted_library"]
+    (version / "assets.extra" / "dlkit.json").write_text(json.dumps(contract))
+    (tmp_path / "planted_library.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()")
+    monkeypatch.syspath_prepend(tmp_path)
+    return version, tmp_path / "imported"
+
+
+def test_a_package_that_a_contract_names_is_not_imported_unless_it_is_given(planted_library):
+    version, imported = planted_library
+    with pytest.raises(
+        ExportError, match=r"needs the package 'planted_library'.* dlkit verify --library planted_library"
+    ):
+        examine(version)
+    assert not imported.exists()
+    assert examine(version, ["planted_library"])[1] == [] and imported.exists()
+    with pytest.raises(ExportError, match="needs the package 'planted_library'"):
+        examine(version, ["tensorflow_text"])
+
+
+def test_a_package_that_is_not_there_is_told(planted_library):
+    version, _ = planted_library
+    contract = (version / "assets.extra" / "dlkit.json").read_text().replace("planted_library", "no_such_library")
+    (version / "assets.extra" / "dlkit.json").write_text(contract)
+    with pytest.raises(ExportError, match=r"the package 'no_such_library': not one that can be imported \(No module"):
+        examine(version, ["no_such_library"])
+
+
+def test_names_of_packages_reach_the_proof(capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(verify_module, "version_directory", lambda path: path)
+    monkeypatch.setattr(verify_module, "run_proof", lambda path, libraries: asked.append(libraries) or {"ok": True})
+    monkeypatch.setattr("dlkit.cli.show.show_proof", lambda report: None)
+    assert command_line(["verify", "served", "--library", "one", "--library", "two"]) == 0
+    assert asked == [["one", "two"]]
+    with pytest.raises(ExportError, match="needs the package"):
+        monkeypatch.setattr(prove_module, "read_contract", lambda path: {"libraries": ["os.path"]})
+        examine(Path("served"), ["os"])
+
+
+@pytest.mark.parametrize("file", ["saved_model.pb", "assets.extra/dlkit_goldens.npz", "assets.extra/dlkit.json"])
+def test_files_of_an_export_that_are_none(exported, tmp_path, file, capfd):
+    version = shutil.copytree(exported, tmp_path / "1")
+    (version / file).write_bytes(b"\xff" * 100)
+    assert prove_module.main(["--worker", str(version)]) == 0
+    report = json.loads(capfd.readouterr().out.splitlines()[-1].removeprefix("report: "))
+    assert not report["ok"] and str(version / file) in report["problems"][0]

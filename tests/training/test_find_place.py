@@ -114,6 +114,40 @@ def test_a_broken_tf_config_is_shown(word, text, monkeypatch):
         find_place(word)
 
 
+@pytest.mark.parametrize(
+    ("cluster", "task", "said"),
+    [
+        ({"worker": ["a:1", "b:2"]}, {"type": "worker", "index": 5}, "5, must be from 0 to 1: there are 2"),
+        ({"worker": ["a:1", "b:2"]}, {"type": "worker", "index": -1}, "-1, must be from 0 to 1"),
+        ({"worker": ["a:1", "b:2"]}, {"type": "worker", "index": "0"}, "'0', must be from 0 to 1"),
+        ({"worker": ["a:1", "b:2"]}, {"type": "worker", "index": True}, "True, must be from 0 to 1"),
+        ({"worker": ["a:1", "b:2"]}, {"type": "chief", "index": 0}, "the cluster lists no 'chief'"),
+        ({"worker": ["a:1", "b:2"]}, {"type": [], "index": 0}, "unhashable"),
+        ({"worker": ["a:1", "b:2"]}, {"type": "worker"}, "there is no 'index'"),
+        ({"worker": ["a:1", "b:2"]}, [], "list indices"),
+        ({"worker": ["a", "b:2"]}, {"type": "worker", "index": 0}, "the worker must be a list of host:port"),
+        ({"worker": ["a:70000", "b:2"]}, {"type": "worker", "index": 0}, "a list of host:port"),
+        ({"worker": [1, 2]}, {"type": "worker", "index": 0}, "a list of host:port"),
+        ({"worker": "a:1"}, {"type": "worker", "index": 0}, "a list of host:port"),
+        ({"chief": [None], "worker": ["b:2"]}, {"type": "worker", "index": 0}, "the chief must be a list of host:port"),
+    ],
+)
+def test_a_tf_config_of_other_values_is_refused(cluster, task, said, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    with pytest.raises(DlkitError) as raised:
+        find_place("multiworker")
+    assert said in str(raised.value) and "TF_CONFIG must be JSON like" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["SLURM_PROCID", "SLURM_STEP_NUM_TASKS"])
+def test_variables_of_slurm_that_are_no_numbers(name, monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv(name, "two")
+    with pytest.raises(DlkitError, match="Slurm's variables: not whole numbers"):
+        find_place("multiworker")
+
+
 def test_multiworker_without_workers_says_how_to_name_them():
     with pytest.raises(DlkitError, match=rf"TF_CONFIG, or .* srun\. {DEVICES} `dlkit launch --workers 2"):
         find_place("multiworker")

@@ -14,9 +14,11 @@ from dlkit.data.match import by_kind
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.vision.coco import load_coco
 
+_MOST_PIXELS = 2**28  # Pillow opens none of more
 _MOST_CLASSES = 254  # ids are bytes; 0 is the background and 255 no class
 
 
@@ -29,7 +31,7 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
     Raises:
         DataError: names the file, the entry and what is wrong with it.
     """
-    coco = load_coco(path, source)
+    coco = load_coco(path, source, how)
     if len(coco.categories) > _MOST_CLASSES:
         raise DataError(f"{source} has {len(coco.categories)} categories. A mask holds at most {_MOST_CLASSES}.")
     masks = {}
@@ -38,7 +40,14 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
     for key, (_, place, entry) in coco.files.items():
         height, width = entry.get("height"), entry.get("width")
         if not all(isinstance(side, int) and side > 0 for side in (height, width)):
-            raise DataError(f"{place}: a mask needs the `height` and `width` of its image. Received: {height, width}.")
+            raise DataError(
+                f"{place}: a mask needs the `height` and `width` of its image. Received: {str((height, width))[:60]}."
+            )
+        if height * width > _MOST_PIXELS:
+            raise DataError(
+                f"{place}: {height} x {width} pixels are more than any image has that is decoded here, {_MOST_PIXELS}. "
+                "Correct its `height` and `width`."
+            )
         masks[key] = DrawnMask(height, width)
     ids = {key: number for number, key in enumerate(coco.categories, start=1)}
     total, reasons = 0, []
@@ -103,6 +112,17 @@ def check_segmentation(segmentation: Any, height: int, width: int, place: str) -
                     f"{place}: a polygon must be [x, y, x, y, ...], three corners or more. Received: "
                     f"{str(polygon)[:60]}."
                 )
+            if _length(polygon) > height * width + 100 * (height + width):  # what draws it takes as much memory
+                raise DataError(
+                    f"{place}: the outline is {_length(polygon):.3g} pixels long, in an image of {height} x {width}. "
+                    f"Its corners must be pixels of the image: {str(polygon)[:60]}."
+                )
+
+
+def _length(polygon: list[float]) -> float:
+    """How many pixels lie on a polygon's edges, and between its first corner and that of the image."""
+    corners = np.array([0, 0, *polygon, *polygon[:2]], np.float64).reshape(-1, 2)
+    return float(np.abs(np.diff(corners, axis=0)).max(axis=1).sum())
 
 
 def _is_polygon(polygon: Any) -> bool:
@@ -132,7 +152,5 @@ def _covered(segmentation: Any, height: int, width: int, place: str) -> np.ndarr
         rle = mask.merge(mask.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation["counts"], list):
         rle = mask.frPyObjects(segmentation, height, width)
-    try:
+    with foreign(f"{place}: the RLE cannot be decoded", "an RLE", "Write it anew with pycocotools."):
         return mask.decode(rle).astype(bool)
-    except ValueError as error:
-        raise DataError(f"{place}: the RLE cannot be decoded ({error}). Write it anew with pycocotools.") from error

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DataError, UnreadableError
+from dlkit.foreign import foreign
 
 _GREY_8_BIT = b"\x08\x00"  # depth and colour type, where a PNG's header has them
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -79,12 +80,9 @@ def colours(encoded: bytes) -> np.ndarray:
 
 
 def _opened(encoded: bytes) -> Any:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
+    with foreign(f"the mask cannot be decoded ({len(encoded)} bytes)", "an image file", error=UnreadableError):
         image = Image.open(io.BytesIO(encoded))
         image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not an image file" if isinstance(error, UnidentifiedImageError) else error
-        raise UnreadableError(f"the mask cannot be decoded ({len(encoded)} bytes): {reason}.") from error
     return image

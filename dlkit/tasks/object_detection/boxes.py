@@ -15,6 +15,7 @@ import numpy as np
 from dlkit.classification.labels import check_labels, respelled
 from dlkit.columns import Column, Image, Labels, comma_hint, is_missing_number
 from dlkit.data.delimited import read_delimited
+from dlkit.data.inside import Inside
 from dlkit.data.match import by_kind, match_names
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.split import spread
@@ -243,11 +244,14 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: R
     if image is None:
         raise DataError(f"{source} holds boxes of images, but no image is wanted. Wanted: {', '.join(columns)}.")
     images: dict[str, BoxedImage] = {}
+    inside = Inside(how, path.parent)
     for row, name in enumerate(image):
         place = where(row)
         if not name.strip():
             raise DataError(f"{place}: the name of the image is empty. Fill it, or leave the row out.")
-        boxed = images.setdefault(name, BoxedImage(path.parent / name, place))
+        if name not in images:
+            images[name] = BoxedImage(inside(path.parent / name, place), place)
+        boxed = images[name]
         named = "" if label is None else label[row].strip()
         corners = ["" if is_missing_number(cells[corner][row]) else cells[corner][row].strip() for corner in _CORNERS]
         if any(corners) and not all(corners):
@@ -274,7 +278,7 @@ def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | No
     except ValueError as error:
         hint = next(filter(None, map(comma_hint, cells)), "")
         raise DataError(
-            f"{place}: expected numbers in {', '.join(_CORNERS)}. Received: {', '.join(cells)}.{hint}"
+            f"{place}: expected numbers in {', '.join(_CORNERS)}. Received: {', '.join(cells)[:100]}.{hint}"
         ) from error
     return ymin, xmin, ymax, xmax
 

@@ -99,7 +99,7 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
     Raises:
         DataError: names the file, the entry and what is wrong with it.
     """
-    coco = load_coco(path, source)
+    coco = load_coco(path, source, how)
     images = {key: BoxedImage(file, place, size=size_of(entry)) for key, (file, place, entry) in coco.files.items()}
     for place, entry in coco.annotations(("image_id", "category_id", "bbox")):
         image = coco.known(images, entry["image_id"], place, "image")

@@ -12,11 +12,13 @@ from xml.etree import ElementTree
 
 from dlkit.columns import Column, Image
 from dlkit.data.bytes import read_text
+from dlkit.data.inside import Inside
 from dlkit.data.listing import entries_of
 from dlkit.data.match import quoted
 from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
 
 _ANNOTATIONS = ("Annotations", "annotations")
@@ -51,7 +53,9 @@ def read_voc(
     if not places:
         raise DataError(f"{source}: no folder of images beside {annotations.name}/. Expected {_IMAGES[0]}/.")
     files = sorted(annotations.glob("*.xml")) if stems is None else [annotations / f"{stem}.xml" for stem in stems]
-    return box_table(source, [_image(file, places[0]) for file in files], columns, how)
+    inside = Inside(how, folder)
+    boxed = [_image(inside(file, source), places[0], inside) for file in files]
+    return box_table(source, boxed, columns, how)
 
 
 def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
@@ -67,14 +71,10 @@ def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: R
     )
 
 
-def _image(file: Path, images: Path) -> BoxedImage:
-    try:
+def _image(file: Path, images: Path, inside: Inside) -> BoxedImage:
+    with foreign(file, "XML"):
         root = ElementTree.parse(file).getroot()
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}.") from error
-    except ElementTree.ParseError as error:
-        raise DataError(f"{file}, line {error.position[0]}: not XML ({error}).") from error
-    boxed = BoxedImage(_file(root, file, images), str(file), size=_size(root))
+    boxed = BoxedImage(inside(_file(root, file, images), str(file)), str(file), size=_size(root))
     for number, element in enumerate(root.findall("object"), start=1):
         place = f"{file}, object {number}"
         label = (element.findtext("name") or "").strip()

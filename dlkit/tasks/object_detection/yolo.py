@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from dlkit.columns import Column, Image
 from dlkit.data.bytes import decode, read_text
@@ -14,6 +13,7 @@ from dlkit.data.listing import files_in
 from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
 
 _YAML = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -70,17 +70,22 @@ def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Colu
 
 
 def _read_labels(file: Path, names: dict[int, str], pose: int, row: BoxedImage) -> None:
-    for number, line in enumerate(decode(file.read_bytes(), str(file)).splitlines(), start=1):
+    for number, line in enumerate(_lines(file), start=1):
         if not line.strip():
             continue
         place = f"{file}, line {number}"
         try:
             class_id, *numbers = int(line.split()[0]), *map(float, line.split()[1:])
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise DataError(f"{place}: expected a class number and numbers. Received: {line[:60]!r}.") from error
         if class_id < 0 or (names and class_id not in names):
             raise DataError(f"{place}: class {class_id} has no name; there are {len(names)}: {list(names.values())}.")
         row.add(_box(numbers, pose, place), names.get(class_id, str(class_id)), place)
+
+
+def _lines(file: Path) -> list[str]:
+    with foreign(file):
+        return decode(file.read_bytes(), str(file)).splitlines()
 
 
 def _box(numbers: list[float], pose: int, place: str) -> tuple[float, float, float, float]:
@@ -157,11 +162,33 @@ def _yaml(path: Path) -> dict[str, Any]:
             f"{path}: reading yaml needs PyYAML. Install it (pip install pyyaml), or write the names of the classes "
             f"into {path.with_name('classes.txt')}, one a line."
         ) from error
-    try:
-        data = yaml.safe_load(read_text(path, str(path)))
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}).") from error
+    text = read_text(path, str(path))
+    with foreign(path, "YAML"):
+        loader = yaml.SafeLoader(text)
+        try:
+            root = loader.get_single_node()
+            if root is not None and _size(root, {}) > _MOST_VALUES:
+                raise DataError(
+                    f"{path}: its aliases (*name) stand for more than {_MOST_VALUES} values, or for themselves. Write "
+                    "the values out."
+                )
+            data = None if root is None else loader.construct_document(root)
+        finally:
+            loader.dispose()
     return data if isinstance(data, dict) else {}
+
+
+_MOST_VALUES = 1_000_000
+
+
+def _size(node: Any, known: dict[int, float]) -> float:
+    """How many values a node of YAML stands for, what its aliases stand for counted each time."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # as it is met again inside itself
+        inside = node.value if isinstance(node.value, list) else []
+        pairs = [part for item in inside for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in pairs)
+    return known[id(node)]
 
 
 def _from_yaml(path: Path) -> tuple[dict[int, str], int]:
@@ -169,6 +196,15 @@ def _from_yaml(path: Path) -> tuple[dict[int, str], int]:
     names, points = data.get("names"), data.get("kpt_shape") or [0, 0]
     if isinstance(names, list):
         names = dict(enumerate(names))
-    if not isinstance(names, dict) or not all(isinstance(key, int) for key in names):
-        raise DataError(f"{path}: expected `names`, a list of the classes' names, or number: name. Received: {names}.")
-    return {key: str(name) for key, name in sorted(names.items())}, int(np.prod(points))
+    if not isinstance(names, dict) or not all(
+        isinstance(key, int) and not isinstance(name, (dict, list)) for key, name in names.items()
+    ):
+        raise DataError(
+            f"{path}: expected `names`, a list of the classes' names, or number: name. Received: {str(names)[:100]}."
+        )
+    if not isinstance(points, list) or not all(isinstance(number, int) and 0 <= number < 1000 for number in points):
+        raise DataError(
+            f"{path}: `kpt_shape` must be how many points there are, and numbers of each, as in [17, 3]. Received: "
+            f"{str(points)[:60]}."
+        )
+    return {key: str(name) for key, name in sorted(names.items())}, math.prod(points)

@@ -14,6 +14,7 @@ import numpy as np
 
 from dlkit.columns import Id, comma_hint, is_missing_number
 from dlkit.data.delimited import is_delimited, open_records
+from dlkit.data.parquet import opened_parquet, parts_of
 from dlkit.data.reading import PLAIN
 from dlkit.data.table import Table
 from dlkit.errors import DataError
@@ -211,14 +212,13 @@ def look_at_features(source: str, key: str) -> tuple[set[str], list[str]]:
 def _columns(source: str) -> dict[str, list[Any]]:
     path = Path(source).expanduser()
     if path.suffix.lower() == ".parquet":
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            table = pyarrow.parquet.read_table(path)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{source}: not a readable parquet file ({error}).") from error
-        return {name: table.column(name).to_pylist() for name in table.column_names}
+        with opened_parquet(path, source) as file:
+            names = file.schema_arrow.names
+            cells: dict[str, list[Any]] = {name: [] for name in names}
+            for part in parts_of(file, names, source):
+                for name in names:
+                    cells[name] += part[name]
+            return cells
     if not is_delimited(path, PLAIN):
         raise DataError(f"features are read from a csv, tsv or parquet file. Received: {source!r}.")
     with open_records(path, source, PLAIN) as records:

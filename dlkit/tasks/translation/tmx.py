@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +14,7 @@ from dlkit.data.match import match_names, quoted
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.foreign import foreign
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _CODE = "\uffff"  # no character, so that it stands in no text
@@ -33,15 +33,12 @@ def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: Readin
         DataError: the file is no TMX, or the languages cannot be told.
     """
     header, units = "", []
-    try:
-        with open_bytes(path) as file:
-            for kind, value in _parts(file):
-                if kind == "header":
-                    header = value
-                else:
-                    units.append(value)
-    except (OSError, EOFError, zlib.error, ElementTree.ParseError) as error:
-        raise DataError(f"{source}: not a TMX file ({error}). Export it again as TMX 1.4.") from error
+    with foreign(source, "a TMX file", "Export it again as TMX 1.4."), open_bytes(path, source) as file:
+        for kind, value in _parts(file):
+            if kind == "header":
+                header = value
+            else:
+                units.append(value)
     found = list(dict.fromkeys(language for unit in units for language, _ in unit))
     if not found:
         raise DataError(f"{source} has no units (tu) with texts (tuv, seg).")

@@ -1,0 +1,78 @@
+"""What a saved model may hold: anyone may have written it, and nothing of it is taken for right unseen.
+
+Each function raises a ValueError or TypeError that says what is wrong; `dlkit.foreign` makes the error of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dlkit.stages import Stages
+
+if TYPE_CHECKING:
+    from dlkit.columns import Column
+
+_KINDS = {"format": int, "stages": str, "names": list, "dlkit": str, "task": str, "knobs": dict, "fitted": dict}
+_STAGES = ("preprocess", "network", "postprocess", "decode")
+_TEXTS = ("header_", "labels_")  # lists of texts, by which columns and classes go
+
+
+def check_index(index: Any) -> None:
+    """Checks the index of a saved model: its fields, their types, and that it names nothing outside of its folder."""
+    if not isinstance(index, dict):
+        raise TypeError("it is no object")
+    for name, kind in _KINDS.items():
+        if name not in index:
+            raise ValueError(f"there is no {name!r}")
+        if not isinstance(index[name], kind) or isinstance(index[name], bool):
+            raise TypeError(f"{name!r} is of the type {type(index[name]).__name__}, not {kind.__name__}")
+    if not isinstance(index.get("finished", True), bool):
+        raise TypeError("'finished' is neither true nor false")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", index["stages"]):
+        raise ValueError(f"'stages' is not the name of a folder in it: {index['stages'][:60]!r}")
+    if not set(_STAGES[:3]) <= {*map(str, index["names"])} <= set(_STAGES) or len(index["names"]) > len(_STAGES):
+        raise ValueError(f"'names' are not {', '.join(_STAGES[:3])}: {str(index['names'])[:60]}")
+
+
+def check_learned(learned: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Checks what a task has learned against the attributes that a new one has: their names and JSON's types."""
+    for name, value in learned.items():
+        if not name.endswith("_") or name.startswith("_") or name == "stages_" or name not in known:
+            raise ValueError(f"'fitted' has {name[:60]!r}, which this task does not learn")
+        usual = known[name]
+        if usual is not None and _json_kind(value) != _json_kind(usual):
+            raise TypeError(f"{name!r} is {_json_kind(value)}, not {_json_kind(usual)}")
+        if name in _TEXTS and not all(isinstance(text, str) for text in value):
+            raise TypeError(f"{name!r} holds what is no text")
+
+
+def _json_kind(value: Any) -> str:
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "a text", dict: "an object"}
+    return "nothing" if value is None else kinds.get(type(value), "a list")
+
+
+def check_stages(stages: Stages, inputs: Mapping[str, Column], answer: Mapping[str, Column]) -> None:
+    """Checks that each stage finds what it reads among the inputs and what those before it make, in its shape."""
+    known: dict[str, tuple[tuple[int | None, ...], bool]] = {
+        name: ((None, *column.shape), column.dtype == "string") for name, column in inputs.items()
+    }
+    for model in stages.answering():
+        for side in (model.input, model.output):
+            if not isinstance(side, dict):
+                raise TypeError(f"the stage {model.name} does not name its tensors")
+        for name, tensor in model.input.items():
+            shape, text = tuple(tensor.shape), tensor.dtype == "string"
+            made = known.get(name)
+            if made is None:
+                raise ValueError(f"the stage {model.name} reads {name!r}, which nothing before it makes")
+            if text != made[1] or len(shape) != len(made[0]) or not all(map(_may_be_one, shape, made[0])):
+                raise ValueError(f"the stage {model.name} reads {name!r} of the shape {shape}, and it is {made[0]}")
+        known |= {name: (tuple(tensor.shape), tensor.dtype == "string") for name, tensor in model.output.items()}
+    if not set(answer) & set(known):
+        raise ValueError(f"no stage makes any of the answers {', '.join(answer)}")
+
+
+def _may_be_one(one: int | None, other: int | None) -> bool:
+    return None in (one, other) or one == other
