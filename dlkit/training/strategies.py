@@ -201,11 +201,18 @@ def _multiworker(worker_timeout: float) -> Place:
             "`strategy=multiworker` needs the addresses of the workers: the variable TF_CONFIG, or to be started by "
             f"Slurm's srun. {_what_there_is()} `dlkit launch --workers 2 -- train ...` starts two on this machine."
         )
-    if not _over_workers.cache_info().currsize:  # else they are connected
+    if not _has_started():  # else they are connected, or it is too late to
         _meet(source, worker_timeout)
     strategy = _over_workers(source)
     worker, workers = _position(strategy)
     return Place(strategy, f"worker {worker} of {workers}, named by {origin}", worker, workers)
+
+
+def _has_started() -> bool:
+    """Whether TensorFlow has computed anything in this process, after which it takes no more workers."""
+    from tensorflow.python.eager import context
+
+    return context.context()._context_handle is not None
 
 
 def _meet(source: str, worker_timeout: float) -> None:
