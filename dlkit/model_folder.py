@@ -82,14 +82,6 @@ def has_run(folder: Path) -> bool:
     return name == RUN or ((folder / name).is_file() and not read_index(folder).get("finished", True))
 
 
-def is_finished(folder: Path, knobs: dict[str, Any], *, but: str) -> bool:
-    """Whether the run in a folder has ended, and had these knobs, one apart."""
-    if has_run(folder):
-        return False
-    saved = read_index(folder)["knobs"]
-    return all(saved.get(name, value) == value for name, value in knobs.items() if name != but)
-
-
 def index_of_run(folder: Path) -> str:
     """The name of the index to go on from: that of a run that has not ended, if there is one."""
     return RUN if (folder / RUN).is_file() else INDEX

@@ -32,8 +32,9 @@ class OtherRunError(DlkitError):
 
 def other_data(kinds: Sequence[str]) -> OtherRunError:
     """The error for a run that was started with other data of these kinds."""
+    others = " and ".join(f"other {kind} data" for kind in kinds)
     return OtherRunError(
-        f"the run was started with other {' and '.join(kinds)} data. Resume with the same data, start anew with "
+        f"the run was started with {others}. Resume with the same data, start anew with "
         "`overwrite`, or allow it by `allow_changes`: then an interrupted epoch begins again."
     )
 

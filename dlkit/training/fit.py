@@ -144,7 +144,7 @@ def _run(
     check_batch(task, store, train.table.source, place.strategy.num_replicas_in_sync, quiet=quiet)
     files = _files(run)
     checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
-    done = bool(run.resume and run.save and not changes and model_folder.is_finished(run.save, task.knobs, but=CACHE))
+    done = not changes and _is_done(task, run)
     agree(place, _to_be_equal(task, run, checkpoint, done))
     if done and _same_data(was, task.fingerprint_, run):
         if not quiet:
@@ -232,6 +232,14 @@ def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done:
         "save": bool(run.save),
         **{name: getattr(run, name) for name in ("checkpoint_every", "nan_retries", "changed")},
     }
+
+
+def _is_done(task: Trainable, run: Run) -> bool:
+    """Whether the run that is resumed has ended, and had the same knobs."""
+    if not run.resume or not run.save or model_folder.has_run(run.save):
+        return False
+    started = type(task)(**model_folder.knobs_of_run(run.save, task.task_name())).knobs
+    return all(value == started[name] for name, value in task.knobs.items() if name != CACHE)
 
 
 def _same_data(was: dict[str, Any], now: dict[str, Any], run: Run) -> bool:

@@ -1,6 +1,7 @@
 """Saved models are replaced only if asked, wholly, by one at a time, and a reader never finds a half."""
 
 import contextlib
+import json
 import shutil
 
 import keras
@@ -181,3 +182,16 @@ def test_a_finished_run_without_checkpoints_is_not_trained_as_if_it_had_just_beg
 def test_other_words_for_resume(tmp_path):
     with pytest.raises(DlkitError, match=r'`resume` must be True, False or "auto". Received: \'yes\''):
         fit(tmp_path / "m", resume="yes")
+
+
+def test_a_finished_run_is_known_by_hyperparameters_that_json_writes_as_lists(tmp_path):
+    from types import SimpleNamespace
+
+    from dlkit.training.fit import Run, _is_done
+
+    task = dlkit.Forecaster(quantiles=(0.1, 0.5, 0.9))
+    index = {"format": 1, "stages": "", "names": [], "dlkit": "", "task": "forecasting", "fitted": {}}
+    (tmp_path / "dlkit.json").write_text(json.dumps({**index, "knobs": task.knobs}))
+    run = Run(SimpleNamespace(is_chief=True), save=tmp_path, resume=True)
+    assert _is_done(task, run)
+    assert not _is_done(dlkit.Forecaster(quantiles=(0.2, 0.5)), run)
