@@ -156,7 +156,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None)
 
 def _auto(text: str) -> str:
     if text != "auto":
-        raise DlkitError(f"--resume takes `auto` or nothing. Received: {text!r}.")
+        raise argparse.ArgumentTypeError(f"takes `auto` or nothing, received {text!r}")
     return text
 
 
