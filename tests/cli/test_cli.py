@@ -244,7 +244,9 @@ def test_resume_needs_a_run(refused, sentiment_model, tmp_path):
     assert "holds no run to go on with" in refused("train", "sentiment", "--save", empty, "--resume")
     assert list(empty.iterdir()) == []
     assert "`resume` needs `save`" in refused("train", "sentiment", "--resume")
-    assert "argument --resume: takes `auto` or nothing, received 'yes'" in refused("train", "sentiment", "--resume", "yes")
+    assert "argument --resume: takes `auto` or nothing, received 'yes'" in refused(
+        "train", "sentiment", "--resume", "yes"
+    )
     assert "`worker_timeout` must be a positive number" in refused("train", "sentiment", "--worker-timeout", 0)
     line = refused("train", "image_classification", "--save", sentiment_model, "--resume")
     assert "task 'sentiment', not 'image_classification'" in line
