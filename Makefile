@@ -8,7 +8,7 @@ TWO := -n 2 --dist loadscope
 .PHONY: demo test test-all check format
 
 demo: $(VENV)/installed-demo
-	$(BIN)/python apps/image_classification.py
+	$(BIN)/python apps/image_classification.py --overwrite
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(TWO) -m "not slow"

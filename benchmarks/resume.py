@@ -102,7 +102,6 @@ def kill(task: str, save: str, workers: int, victim: int, step: int) -> float:
 
 def train(name: str, save: str, victim: int, step: int) -> None:
     import sys
-    from pathlib import Path
 
     from dlkit.cli.main import guarded
     from dlkit.data.read import read
@@ -135,7 +134,7 @@ def train(name: str, save: str, victim: int, step: int) -> None:
             {column: table.columns[column] for column in table.columns},
             {column: held_out.columns[column] for column in held_out.columns},
             save=save,
-            resume=(Path(save) / "dlkit.json").exists(),
+            resume="auto",
             strategy="multiworker" if "TF_CONFIG" in os.environ else "one",
             checkpoint_every=3,
             callbacks=[Kill()] if victim >= 0 else [],

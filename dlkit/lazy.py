@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from keras import ops as ops
 
 
+_importing = threading.RLock()  # TensorFlow's modules import one another in circles: two threads would see halves
+_finished: set[str] = set()  # the modules that are there in whole
+
+
 class _Module:
     """Stands for a module until one of its attributes is asked for."""
 
@@ -26,13 +31,15 @@ class _Module:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        load_tensorflow()
-        if self._name not in sys.modules:
-            # Keras draws the seeds of weights from `random`, and so does keras_rs (0.4) while it is imported: the
-            # first model of a process would differ from the next.
-            drawn = random.getstate()
-            importlib.import_module(self._name)
-            random.setstate(drawn)
+        if self._name not in _finished:
+            with _importing:
+                load_tensorflow()
+                # Keras draws the seeds of weights from `random`, and so does keras_rs (0.4) while it is imported: the
+                # first model of a process would differ from the next.
+                drawn = random.getstate()
+                importlib.import_module(self._name)
+                random.setstate(drawn)
+                _finished.add(self._name)
         return getattr(sys.modules[self._name], attribute)
 
 
@@ -42,14 +49,22 @@ def load_tensorflow() -> None:
     They come before the logging library is initialised and go straight to file descriptor 2, so that is where they
     are held back. They are printed after all if the import fails.
     """
-    if "tensorflow" in sys.modules:
+    if "tensorflow" in _finished:
         return
-    # At 2, oneDNN's complaint about joining integers on some processors would pass. What fails raises, at any level.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _stderr_held_back():
-        tensorflow = importlib.import_module("tensorflow")
-        tensorflow.get_logger().setLevel("ERROR")  # its warnings on retracing count all models of a process together
-        tensorflow.config.list_physical_devices()  # looks for a GPU, and complains where there is none
+    with _importing:
+        if "tensorflow" in _finished:  # another thread has done it meanwhile
+            return
+        if "tensorflow" not in sys.modules:
+            # At 2, oneDNN's complaint about joining integers on some processors would pass. What fails raises, at any
+            # level.
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+            with _stderr_held_back():
+                tensorflow = importlib.import_module("tensorflow")
+                tensorflow.get_logger().setLevel("ERROR")  # its warnings on retracing count all models together
+                tensorflow.config.list_physical_devices()  # looks for a GPU, and complains where there is none
+        else:
+            importlib.import_module("tensorflow")  # by the program's own import, which another thread may be in
+        _finished.add("tensorflow")
 
 
 @contextlib.contextmanager

@@ -8,11 +8,12 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dlkit.check_saved import check_index, check_learned, check_stages
+from dlkit.durable import LOCK, PARTIAL, held, sync_tree, unique, write_file
 from dlkit.errors import DlkitError, KnobError, unwritable
 from dlkit.foreign import check_zip, foreign
 from dlkit.lazy import keras, load_tensorflow
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 INDEX = "dlkit.json"
+RUN = "run.json"  # the index of a run that has not ended
 SHARED = ("dlkit.layers", "dlkit.text", "dlkit.vision", "dlkit.classification")  # where the layers of tasks may lie
 
 
@@ -50,41 +52,85 @@ SavedTask = TypeVar("SavedTask", bound=Saved)
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether a folder holds a saved model."""
-    return (folder / INDEX).is_file()
+    """Whether a folder holds a saved model, or a run that was stopped before its end."""
+    return (folder / INDEX).is_file() or (folder / RUN).is_file()
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Inside, this process alone writes into the folder of a model.
+
+    Raises:
+        DlkitError: another process does, which it names, or the folder cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder / LOCK))
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        yield
+
+
+def refuse_to_replace(folder: Path) -> None:
+    """Raises DlkitError for a folder that holds a model or a run."""
+    if holds_model(folder):
+        raise DlkitError(
+            f"{folder} holds a saved model already, or a run that was stopped. Replace it by `overwrite`, go on with a "
+            "run by `resume`, or save elsewhere."
+        )
+
+
+def has_run(folder: Path) -> bool:
+    """Whether a folder holds a run that was stopped before its end."""
+    name = index_of_run(folder)
+    return name == RUN or ((folder / name).is_file() and not read_index(folder).get("finished", True))
+
+
+def index_of_run(folder: Path) -> str:
+    """The name of the index to go on from: that of a run that has not ended, if there is one."""
+    return RUN if (folder / RUN).is_file() else INDEX
 
 
 def write(task: Saved, folder: Path, *, finished: bool = True) -> None:
-    """Saves a task: its knobs, what it has learned, and its stages as Keras files.
+    """Saves a task: its knobs, what it has learned, and its stages as Keras files. The caller is `writing`.
 
-    A run writes its task first unfinished, so that it can be resumed; to use it is refused until it is finished. The
-    stages go to a subfolder of their own; the index, which names it, is replaced in one step when they are on
-    disk. A kill or a full disk leaves the model that was there before.
+    A run writes its task first unfinished, beside a model that may be there, so that it can be resumed. The stages
+    go to a subfolder of their own; the index, which names it, is replaced in one step when they are on disk. A kill
+    or a full disk leaves the model that was there before.
 
     Raises:
         DlkitError: the folder cannot be written, or its disk is full.
     """
     stages = {name: stage for name, stage in vars(task.stages_).items() if stage is not None}
-    number = max((int(path.name.partition("-")[2]) for path in folder.glob("stages-[0-9]*")), default=0) + 1
-    part, partial = folder / f"stages-{number}", folder / f"{INDEX}.partial"
-    existed = folder.exists()
+    part = folder / unique("stages-")
+    facts = {"format": FORMAT, "finished": finished, "stages": part.name, "names": list(stages), **_state(task)}
     try:
         part.mkdir(parents=True)
         for name, stage in stages.items():
             stage.save(part / f"{name}.keras")
-        facts = {"format": FORMAT, "finished": finished, "stages": part.name, "names": list(stages)}
-        partial.write_text(json.dumps({**facts, **_state(task)}, indent=1, ensure_ascii=False), encoding="utf-8")
-        partial.replace(folder / INDEX)
+        sync_tree(part)
+        text = json.dumps(facts, indent=1, ensure_ascii=False).encode()
+        write_file(folder / (INDEX if finished else RUN), lambda file: file.write(text))
+        if finished:
+            (folder / RUN).unlink(missing_ok=True)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-            if not existed:
-                folder.rmdir()
         raise unwritable(folder, error) from error
-    for old in folder.glob("stages-*"):
-        if old != part:
-            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        _remove_leftovers(folder)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes stages that no index names, and what killed writers have left of an index."""
+    named = set()
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # who cannot read an index removes nothing
+        for name in (INDEX, RUN):
+            if (folder / name).is_file():
+                named.add(json.loads((folder / name).read_text("utf-8"))["stages"])
+        for old in folder.glob("stages-*"):
+            if re.fullmatch(r"stages-([1-9]\d*|[0-9a-f]{8})", old.name) and old.name not in named:
+                shutil.rmtree(old, ignore_errors=True)
+        for old in [*folder.glob(f"{INDEX}.*{PARTIAL}"), *folder.glob(f"{RUN}.*{PARTIAL}")]:
+            old.unlink(missing_ok=True)
 
 
 def _state(task: Saved) -> dict[str, Any]:
@@ -94,25 +140,34 @@ def _state(task: Saved) -> dict[str, Any]:
 
 def read(task_class: type[SavedTask], folder: Path) -> SavedTask:
     """The task that `write` saved; see `Task.load`."""
-    name = task_class.task_name()
-    index = read_index(folder, name)
+    while True:
+        index = read_index(folder, task_class.task_name())
+        try:
+            return _loaded(task_class, folder, index)
+        except DlkitError:
+            if read_index(folder)["stages"] == index["stages"]:
+                raise
+            # else it was replaced while it was read: what replaced it is whole
+
+
+def _loaded(task_class: type[SavedTask], folder: Path, index: dict[str, Any]) -> SavedTask:
     if not index.get("finished", True):
-        raise DlkitError(
-            f"{folder} holds a run that was stopped before its end. Go on with it: dlkit train {name} --data ... "
-            f"--save {folder} --resume; with fewer --epochs and --allow-changes, to end it where it is."
-        )
+        raise _unfinished(folder, task_class.task_name())
     try:
         task = task_class(**index["knobs"])
     except KnobError as error:
         raise DlkitError(f"{folder} was saved by dlkit {index['dlkit']}, and this is {__version__}: {error}") from error
-    restore(task, folder)
+    _restore(task, folder, index)
     return task
 
 
 def restore(task: Saved, folder: Path) -> None:
-    """Gives a task what `folder` holds beside the knobs."""
+    """Gives a task what the run in `folder` holds beside the knobs."""
+    _restore(task, folder, read_index(folder, name=index_of_run(folder)))
+
+
+def _restore(task: Saved, folder: Path, index: dict[str, Any]) -> None:
     load_tensorflow()
-    index = read_index(folder)
     with _reading(folder):
         check_learned(index["fitted"], vars(task))
         for name, value in index["fitted"].items():
@@ -126,22 +181,32 @@ def restore(task: Saved, folder: Path) -> None:
     task.answer = {name: column for name, column in task.answer.items() if name in made}
 
 
-def read_index(folder: Path, task: str | None = None) -> dict[str, Any]:
+def _unfinished(folder: Path, task: str) -> DlkitError:
+    return DlkitError(
+        f"{folder} holds a run that was stopped before its end. Go on with it: dlkit train {task} --data ... "
+        f"--save {folder} --resume; with fewer --epochs and --allow-changes, to end it where it is."
+    )
+
+
+def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict[str, Any]:
     """The index of a saved model.
 
     Args:
         folder: the model's folder.
         task: the task that it must be of, if it must.
+        name: `INDEX`, or `RUN` for that of a run that has not ended.
 
     Raises:
         DlkitError: the folder holds no model, one of another task, or one that a newer dlkit saved.
     """
-    if not holds_model(folder):
+    if not (folder / name).is_file():
+        if name == INDEX and (folder / RUN).is_file():
+            raise _unfinished(folder, read_index(folder, task, RUN)["task"])
         raise DlkitError(
             f"{folder} is not a saved model: it has no {INDEX}. Give the folder that `--save` or `save()` wrote."
         )
     with _reading(folder):
-        index = json.loads((folder / INDEX).read_text("utf-8"))
+        index = json.loads((folder / name).read_text("utf-8"))
         number = index.get("format") if isinstance(index, dict) else None
         if isinstance(number, int) and number > FORMAT:
             raise DlkitError(
@@ -158,7 +223,7 @@ def knobs_of_run(folder: Path, task: str) -> dict[str, Any]:
     """The knobs that the run in a folder was started with. Raises DlkitError where it holds none of this task."""
     if not holds_model(folder):
         raise DlkitError(f"{folder} holds no run to go on with. Leave out `resume` to start one.")
-    return read_index(folder, task)["knobs"]
+    return read_index(folder, task, index_of_run(folder))["knobs"]
 
 
 def _read_stages(folder: Path, index: dict[str, Any], package: str) -> dict[str, keras.Model]:

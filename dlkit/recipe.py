@@ -85,7 +85,6 @@ def _train(task: Any, sources: dict[str, Any], given: argparse.Namespace) -> Non
     task.fit(
         sources["train"],
         sources.get("validation"),
-        overwrite=not given.resume,
         **read_options(given),
         **run_options(given),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import sys
@@ -22,6 +23,7 @@ from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
+from dlkit.traced import TRACING
 
 if TYPE_CHECKING:
     import keras
@@ -181,9 +183,10 @@ class Task:
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
         save: str | Path | None = None,
-        resume: bool = False,
+        resume: bool | Literal["auto"] = False,
         overwrite: bool = False,
         strategy: Any = "auto",
+        worker_timeout: float = 120.0,
         checkpoint_every: int | str = 0,
         keep: int = 2,
         allow_changes: bool = False,
@@ -203,10 +206,13 @@ class Task:
             data_dir: where TensorFlow Datasets lie.
             save: a folder for the model and its checkpoints.
             resume: go on with the stopped run that `save` holds, from its newest checkpoint: the result is the one of a
-                run that was never stopped, to the bit on a CPU.
-            overwrite: replace the model that `save` holds.
+                run that was never stopped, to the bit on a CPU. A finished run is left as it is. "auto" does so where
+                `save` holds anything, and else starts: the same call, made again after any kill, ends the run.
+            overwrite: replace the model that `save` holds, which stays until the new one is finished. With
+                `resume="auto"`: only where that would be refused, as of other hyperparameters or data.
             strategy: where to train: "auto", "one", "mirrored", "mirrored:N", "multiworker", "tpu", "tpu:NAME", or a
                 `tf.distribute.Strategy`; see `dlkit.training.strategies.find_place`. The answer is the same.
+            worker_timeout: seconds to wait for workers that do not answer, before the run begins.
             checkpoint_every: steps between two checkpoints, or minutes as "10m"; 0 for the ends of epochs, of which
                 so many are left out that the cost stays under 3 % of the time.
             keep: how many checkpoints to keep.
@@ -224,14 +230,17 @@ class Task:
 
         Raises:
             DataError: the data cannot be used; says where and why.
-            DlkitError: `save` cannot be written or resumed, the loss became NaN, or another worker was lost.
+            DlkitError: `save` cannot be written or resumed, or another process writes there; the loss became NaN; the
+                workers do not agree, or one was lost or never answered.
             Preempted: SIGTERM stopped the run, after a checkpoint; it ends the process with code 143.
         """
         load_tensorflow()
-        from dlkit.training.fit import Run, fit, interval
+        from dlkit.training.fit import Run, fit, interval, refuse
         from dlkit.training.strategies import find_place
 
-        place = find_place(strategy)  # before TensorFlow computes anything, after which it takes no new devices
+        place = find_place(
+            strategy, worker_timeout
+        )  # before TensorFlow computes anything, after which it takes no new devices
         self.is_chief = place.is_chief
         if verbose and self.is_chief and strategy != "one":
             print(f"training on {place.reason}")
@@ -248,15 +257,15 @@ class Task:
             tensorboard=tensorboard,
             verbose=verbose,
         )
-        self.header_ = []
-        train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
-        if validation is not None:
-            validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
-        self._served = {}
-        history = fit(self, train, validation, run)
+        with model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext():
+            refuse(self, run)  # before the data are read
+            self.header_ = []
+            train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
+            if validation is not None:
+                validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
+            self._served = {}
+            history = fit(self, train, validation, run)
         gc.collect()  # networks and graphs are cycles: Python counts them, not their bytes, and lets several pile up
-        if save and self.is_chief:
-            model_folder.write(self, Path(save))
         return history
 
     @final
@@ -420,11 +429,23 @@ class Task:
         return export_task(self, Path(directory), version)
 
     @final
-    def save(self, folder: str | Path) -> None:
-        """Saves the fitted task; `dlkit.load` reads it. Of several workers that trained it, the first alone writes."""
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Saves the fitted task; `dlkit.load` reads it. Of several workers that trained it, the first alone writes.
+
+        Args:
+            folder: where to; made if it is missing.
+            overwrite: replace the model that it holds, which stays until the new one is on disk.
+
+        Raises:
+            DlkitError: the folder holds a model, or a run that was stopped; another process writes there; or it
+                cannot be written.
+        """
         self._check_fitted()
         if self.is_chief:
-            model_folder.write(self, Path(folder))
+            with model_folder.writing(Path(folder)):
+                if not overwrite:
+                    model_folder.refuse_to_replace(Path(folder))
+                model_folder.write(self, Path(folder))
 
     @final
     @classmethod
@@ -467,11 +488,12 @@ class Task:
     @final
     def served(self) -> dict[str, Signature]:
         """The signatures that are exported, by name; each traced at its first answer, and kept."""
-        if not self._served:
-            from dlkit.serving.task_export import task_signatures
+        with TRACING:
+            if not self._served:
+                from dlkit.serving.task_export import task_signatures
 
-            self._served = {signature.name: signature for signature in task_signatures(self)}
-        return self._served
+                self._served = {signature.name: signature for signature in task_signatures(self)}
+            return self._served
 
     @final
     def ask(self, signature: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

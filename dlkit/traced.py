@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from dlkit.lazy import tf
+
+TRACING = threading.RLock()  # of this process: Keras's functions are replaced meanwhile, and eight first answers wait
 
 
 def traced(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:

@@ -57,9 +57,10 @@ def chosen_knobs(given: argparse.Namespace, task: type[Task], defaults: dict[str
     """The knobs among parsed flags, over those of the run that is resumed or else over `defaults`."""
     knobs = defaults or {}
     if getattr(given, "resume", False) and given.save:
-        from dlkit.model_folder import knobs_of_run
+        from dlkit.model_folder import holds_model, knobs_of_run
 
-        knobs = knobs_of_run(Path(given.save), task.task_name())
+        if given.resume != "auto" or holds_model(Path(given.save)):
+            knobs = knobs_of_run(Path(given.save), task.task_name())
     flags = {field.name: getattr(given, field.name) for field in dataclasses.fields(task) if hasattr(given, field.name)}
     return {**knobs, **flags}
 
@@ -94,7 +95,17 @@ def knob_table(task: type) -> str:
     return "\n".join(rows)
 
 
-_NAMES = ("save", "resume", "strategy", "checkpoint_every", "keep", "allow_changes", "nan_retries")
+_NAMES = (
+    "save",
+    "resume",
+    "overwrite",
+    "strategy",
+    "worker_timeout",
+    "checkpoint_every",
+    "keep",
+    "allow_changes",
+    "nan_retries",
+)
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None) -> None:
@@ -102,11 +113,29 @@ def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None)
     group = parser.add_argument_group("run")
     shown = " (default: %(default)s)" if save else ""
     group.add_argument("--save", default=save, help=f"folder for the model and its checkpoints{shown}")
-    group.add_argument("--resume", action="store_true", help="go on with the stopped run in --save")
+    group.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_auto,
+        metavar="auto",
+        help="go on with the stopped run in --save; `--resume auto`: where there is one, else start",
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace the model in --save, once the new one is finished"
+    )
     group.add_argument(
         "--strategy",
         default="auto",
         help="where to train: auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME (default: %(default)s)",
+    )
+    group.add_argument(
+        "--worker-timeout",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="how long to wait for other workers that do not answer, before training (default: %(default)g)",
     )
     group.add_argument(
         "--checkpoint-every",
@@ -123,6 +152,12 @@ def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None)
         metavar="N",
         help="times to go back to the last good checkpoint, with half the learning rate, on a NaN loss",
     )
+
+
+def _auto(text: str) -> str:
+    if text != "auto":
+        raise argparse.ArgumentTypeError(f"takes `auto` or nothing, received {text!r}")
+    return text
 
 
 def run_options(given: argparse.Namespace) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from dlkit.child import child_environment, python_command
 from dlkit.errors import CURABLE, INTERRUPTED, PREEMPTED, DlkitError
-from dlkit.model_folder import INDEX
+from dlkit.model_folder import INDEX, RUN
 
 PROGRAM = tuple(python_command("-m", "dlkit"))
 GRACE = 30.0  # seconds that the others have to end by themselves after the first failure
@@ -114,21 +114,24 @@ def _value(argv: list[str], flag: str) -> str | None:
     return value
 
 
-def _stamp(argv: list[str]) -> tuple[int, int] | None:
-    """Tells one version of the saved run's index from another; None where there is none."""
-    try:
-        facts = (Path(_value(argv, "--save") or "") / INDEX).stat()
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_mtime_ns
+def _stamp(argv: list[str]) -> list[tuple[int, int]]:
+    """Tells one version of what was saved from another, by its indices; empty where there is none."""
+    stamps = []
+    for name in (RUN, INDEX):
+        with contextlib.suppress(OSError):
+            facts = (Path(_value(argv, "--save") or "") / name).stat()
+            stamps.append((facts.st_ino, facts.st_mtime_ns))
+    return stamps
 
 
-def _again(argv: list[str], before: tuple[int, int] | None) -> tuple[list[str], str]:
+def _again(argv: list[str], before: list[tuple[int, int]]) -> tuple[list[str], str]:
     """The command of a restart, and where it starts."""
     now = _stamp(argv)
     # The index from before the launch is of the model that --overwrite replaces: not the run to go on with.
-    if now is None or (now == before and "--resume" not in argv):
+    if not now or (now == before and _value(argv, "--resume") is None):
         return argv, "the start, as no run was saved yet"
+    if _value(argv, "--resume") == "auto":
+        return argv, "the last checkpoint"
     kept = [word for word in argv if word not in ("--overwrite", "--resume")]
     return [*kept, "--resume"], "the last checkpoint"
 

@@ -165,7 +165,6 @@ def _add_training(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
         return
     add_run_options(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace the model in --save")
     parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs")
 
 
@@ -215,7 +214,6 @@ def _train(given: argparse.Namespace) -> None:
         given.data or samples["train"],
         given.validation or samples.get("validation"),
         **read_options(given),
-        overwrite=given.overwrite,
         tensorboard=given.tensorboard,
         **run_options(given),
     )

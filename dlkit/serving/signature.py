@@ -12,6 +12,7 @@ from dlkit.columns import Column
 from dlkit.errors import ExportError
 from dlkit.serving.core_ops import core_ops_only
 from dlkit.serving.lint import REST_DTYPES
+from dlkit.traced import TRACING
 
 METHODS = ("predict", "classify")
 _EXAMPLE_DTYPES = {tf.string: tf.string, tf.float32: tf.float32, tf.float64: tf.float32}  # the rest: int64
@@ -68,6 +69,12 @@ class Signature:
         Raises:
             ExportError: if the function does not return a dict of dense tensors.
         """
+        with TRACING:  # threads that want it at once get the one that the first of them traces
+            if "graph" not in vars(self):
+                vars(self)["graph"] = self._trace()
+            return vars(self)["graph"]
+
+    def _trace(self) -> tf.types.experimental.ConcreteFunction:
         function, autograph = self.function, False
         if isinstance(function, tf.types.experimental.PolymorphicFunction):
             function, autograph = function.python_function, True

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import pathlib
-import secrets
 import shutil
-import socket
-import time
 from collections.abc import Iterator
 
+from dlkit.durable import held, is_free, sync, sync_tree, unique
 from dlkit.errors import ExportError
 
 _PREFIX = ".dlkit-export-"  # not a number: TensorFlow Serving takes no notice of it
-_ABANDONED = 24 * 3600.0  # seconds; for leftovers of other hosts, whose processes cannot be asked after
+_LOCK = ".lock"  # held while the folder beside it is written
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -33,24 +30,22 @@ def staged_version(base: pathlib.Path, version: int | None) -> Iterator[tuple[pa
     _check_base(base)
     if version is not None:
         _check_version(base, version)
-    made = _make_base(base)
-    staging = base / f"{_PREFIX}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    staging = base / unique(_PREFIX)
     placed: list[pathlib.Path] = []
     try:
-        remove_leftovers(base)
-        staging.mkdir()
-        yield staging, placed
-        _sync_tree(staging)
-        placed.append(_place(staging, base, version))
-        _sync(base)
+        with held(_lock_of(staging)):
+            try:
+                remove_leftovers(base)
+                staging.mkdir()
+                yield staging, placed
+                sync_tree(staging)
+                placed.append(_place(staging, base, version))
+                sync(base)
+            finally:
+                if not placed:
+                    shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise _explained(error, base) from error
-    finally:
-        if not placed:
-            shutil.rmtree(staging, ignore_errors=True)
-            for folder in made:  # those that this export made, the deepest first
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
 
 
 def next_version(base: pathlib.Path) -> int:
@@ -60,26 +55,19 @@ def next_version(base: pathlib.Path) -> int:
 
 
 def remove_leftovers(base: pathlib.Path) -> list[pathlib.Path]:
-    """Removes what killed exports have left: folders whose process is gone, or that are a day old."""
+    """Removes what killed exports have left: folders whose lock is there, and nobody holds it."""
     removed = []
-    for folder in base.glob(f"{_PREFIX}*"):
-        host, _, rest = folder.name.removeprefix(_PREFIX).rpartition("-")[0].rpartition("-")
-        with contextlib.suppress(OSError):
-            old = time.time() - folder.stat().st_mtime > _ABANDONED
-            if old or (host == socket.gethostname() and rest.isdecimal() and not _alive(int(rest))):
-                shutil.rmtree(folder)
-                removed.append(folder)
+    for lock in base.glob(f"{_PREFIX}*{_LOCK}"):
+        if is_free(lock):
+            folder = lock.with_name(lock.name.removesuffix(_LOCK))
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+            removed.append(folder)
     return removed
 
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _lock_of(staging: pathlib.Path) -> pathlib.Path:
+    return staging.with_name(staging.name + _LOCK)
 
 
 def _check_base(base: pathlib.Path) -> None:
@@ -98,15 +86,6 @@ def _check_version(base: pathlib.Path, version: int) -> None:
             f"Version {version} exists in {base}; a served version must not change. "
             f"Leave `version` out to write {next_version(base)}, or remove {base / str(version)} first."
         )
-
-
-def _make_base(base: pathlib.Path) -> list[pathlib.Path]:
-    missing = [folder for folder in (base, *base.parents) if not folder.exists()]
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _explained(error, base) from error
-    return missing
 
 
 def _place(staging: pathlib.Path, base: pathlib.Path, version: int | None) -> pathlib.Path:
@@ -136,17 +115,3 @@ def full_disk(base: pathlib.Path, detail: str) -> ExportError:
         f"The disk of {base} is full ({detail}). Nothing was left behind. "
         "Make room, for example by removing old versions, or export to another disk."
     )
-
-
-def _sync_tree(folder: pathlib.Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from dlkit.durable import PARTIAL, write_file
 from dlkit.errors import DlkitError, unwritable
+
+_NAMES = "arrays"  # in a checkpoint's state, on disk: the names of all arrays
 
 
 @dataclass
@@ -54,22 +54,15 @@ class CheckpointFiles:
             DlkitError: the disk is full or the folder cannot be written; the ones before are untouched.
         """
         path = self.folder / f"step-{step:012d}.npz"
-        partial = path.with_suffix(".partial")
-        text = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
+        state = {**checkpoint.state, _NAMES: sorted(checkpoint.arrays)}
+        arrays = {**checkpoint.arrays, "state": np.frombuffer(json.dumps(state).encode(), np.uint8)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.savez(file, allow_pickle=False, **{**checkpoint.arrays, "state": text})
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-            _sync(self.folder)
+            write_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise unwritable(path, error) from error
         later = [old for old in self._paths() if old > path]
-        for old in [*later, *self._paths()[len(later) + self._keep :], *self.folder.glob("*.partial")]:
+        for old in [*later, *self._paths()[len(later) + self._keep :], *self._partial()]:
             old.unlink(missing_ok=True)
 
     def drop_newest(self) -> None:
@@ -103,7 +96,12 @@ class CheckpointFiles:
 
     def clear(self) -> None:
         """Removes all of them."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for old in [*self._paths(), *self._partial()]:
+            old.unlink(missing_ok=True)
+
+    def _partial(self) -> list[Path]:
+        """What killed runs have left: while this one holds the folder's lock, nobody else writes there."""
+        return list(self.folder.glob(f"step-*{PARTIAL}"))
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.npz"), reverse=True)
@@ -112,14 +110,9 @@ class CheckpointFiles:
 def _read(path: Path) -> Checkpoint:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}  # each is compared with its checksum
-    return Checkpoint(json.loads(arrays.pop("state").tobytes()), arrays)
-
-
-def _sync(folder: Path) -> None:
-    """Puts a rename on disk, where the system has a way to."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    state = json.loads(arrays.pop("state").tobytes())
+    names = state.pop(_NAMES, None)  # which those of dlkit 0.1 had not: the list of a zip file has no checksum
+    if names is not None and names != sorted(arrays):
+        wrong = ", ".join(sorted(set(names) ^ set(arrays))[:3])
+        raise ValueError(f"its arrays are not those that were written: {wrong}")
+    return Checkpoint(state, arrays)

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,22 @@ from dlkit.training.trainer import Trainer
 SHARE = 0.03  # of a run's time that checkpoints after epochs may cost
 SPEED = 200e6  # bytes a second: what the first one is expected to take, before it has been timed
 WATCH = 50  # steps between two looks for a loss that is not finite
+
+
+PARTS = {"training": "sha256", "validation": "validation"}  # of the data, and their fingerprints in `fingerprint_`
+
+
+class OtherRunError(DlkitError):
+    """A run cannot be resumed as another: with other knobs or other data."""
+
+
+def other_data(kinds: Sequence[str]) -> OtherRunError:
+    """The error for a run that was started with other data of these kinds."""
+    others = " and ".join(f"other {kind} data" for kind in kinds)
+    return OtherRunError(
+        f"the run was started with {others}. Resume with the same data, start anew with "
+        "`overwrite`, or allow it by `allow_changes`: then an interrupted epoch begins again."
+    )
 
 
 class NanLossError(DlkitError):
@@ -86,11 +102,13 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             DlkitError: it is of other data, another network or another optimizer.
         """
-        if checkpoint.state["fingerprint"] != self.facts["fingerprint"] and not changed:
-            raise DlkitError(
-                "the run was started with other training data. Resume with the same data, start anew with "
-                "`overwrite`, or allow it by `allow_changes`: then the interrupted epoch begins again."
-            )
+        saved = {"validation": self.facts["validation"], **checkpoint.state}  # dlkit 0.1 saved none of it
+        kinds = [
+            kind for kind, name in (("training", "fingerprint"), ("validation", "validation"))
+            if saved[name] != self.facts[name]
+        ]  # fmt: skip
+        if kinds and not changed:
+            raise other_data(kinds)
         variables, arrays = _variables(trainer), checkpoint.group("variable")
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise DlkitError(

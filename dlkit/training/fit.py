@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
@@ -22,8 +22,15 @@ from dlkit.lazy import tf
 from dlkit.padding import trim
 from dlkit.training.baseline import compare_with_baseline
 from dlkit.training.batches import batches_of, order_of
-from dlkit.training.checkpoint_files import CheckpointFiles
-from dlkit.training.checkpoints import Checkpoints, NanLossError, stopping_on_sigterm
+from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
+from dlkit.training.checkpoints import (
+    PARTS,
+    Checkpoints,
+    NanLossError,
+    OtherRunError,
+    other_data,
+    stopping_on_sigterm,
+)
 from dlkit.training.compile_network import compile_network, give_back
 from dlkit.training.distribute import split_over_replicas
 from dlkit.training.freeze import gradual_unfreezing
@@ -41,7 +48,8 @@ if TYPE_CHECKING:
     from dlkit.rows import Rows
     from dlkit.training.trainable import Trainable
 
-FREE = ("patience", "cache_mb")  # knobs that may be others when a run is resumed
+CACHE = "cache_mb"  # the knob that changes nothing but memory
+FREE = ("patience", CACHE)  # knobs that may be others when a run is resumed
 
 
 @dataclass
@@ -50,7 +58,7 @@ class Run:
 
     place: Place
     save: Path | None = None
-    resume: bool = False
+    resume: bool | Literal["auto"] = False
     overwrite: bool = False
     changed: bool = False
     keep: int = 2
@@ -89,11 +97,18 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     report.refuse_if_needed()
     task.report_ = report.as_dict()
     bad = -1  # the step of the last NaN loss
+    auto, fresh = run.resume == "auto", dict(vars(task))
     while True:
-        changes = _check(task, run)
         try:
+            changes = _changes(task, run)
             with naming_lost_workers(run.place):
-                return _run(task, train, validation, run, changes)
+                return _run(task, train, validation, _decided(run), changes)
+        except OtherRunError:
+            if not (auto and run.overwrite):
+                raise
+            vars(task).clear()
+            vars(task).update(fresh)  # nothing of the run that is replaced
+            run = dataclasses.replace(run, resume=False)
         except NanLossError as error:
             if not run.nan_retries:
                 raise
@@ -107,6 +122,13 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
             run = dataclasses.replace(run, resume=True, overwrite=False, changed=True, nan_retries=run.nan_retries - 1)
 
 
+def _decided(run: Run) -> Run:
+    """With "auto", whether to go on or to start."""
+    if run.resume == "auto" and run.save:
+        return dataclasses.replace(run, resume=model_folder.holds_model(run.save))
+    return run
+
+
 def _run(
     task: Trainable, train: Rows, validation: Rows | None, run: Run, changes: dict[str, Any]
 ) -> dict[str, list[float]]:
@@ -116,10 +138,23 @@ def _run(
         model_folder.restore(task, run.save)
     else:
         start(task, train)
+    was = task.fingerprint_
     quiet = not (chief and run.verbose)
     store, held_out = encode(task, train, validation, quiet=quiet)
     check_batch(task, store, train.table.source, place.strategy.num_replicas_in_sync, quiet=quiet)
-    agree(place, store)
+    files = _files(run)
+    checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
+    done = not changes and _is_done(task, run)
+    agree(place, _to_be_equal(task, run, checkpoint, done))
+    if done and _same_data(was, task.fingerprint_, run):
+        if not quiet:
+            print(f"the run in {run.save} is finished: there is nothing left to train")
+        return task.history_
+    if run.resume and not checkpoint and run.save and not model_folder.has_run(run.save):
+        raise DlkitError(
+            f"the finished run in {run.save} has no checkpoint to go on from. Start anew with `overwrite`, or save "
+            "elsewhere."
+        )
     order = order_of(task, store, place.strategy)
     trainer, frozen = compile_network(task, order.steps, place.strategy)
     # What can be refused is refused before anything is written.
@@ -129,13 +164,17 @@ def _run(
     if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
         known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)
     stopping = _stopping(task, known) if held_out else None
-    files = _files(run)
     checkpoints = Checkpoints(
         files,
         order.steps,
         run.checkpoint_every,
         stopping,
-        {"fingerprint": task.fingerprint_["sha256"], "steps": order.steps, "knobs": task.knobs},
+        {
+            "fingerprint": task.fingerprint_["sha256"],
+            "validation": task.fingerprint_["validation"],
+            "steps": order.steps,
+            "knobs": task.knobs,
+        },
         chief=chief,
         describe=lambda step: _describe_nan(task, train.table, store, order, step, bool(files)),
     )
@@ -151,7 +190,6 @@ def _run(
         *run.callbacks,
         checkpoints,  # last: it saves what the others have decided
     ]
-    checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
     if checkpoint:
         checkpoints.load(checkpoint, trainer, changed=run.changed)
     if chief and files and run.save and (changes or not run.resume):
@@ -178,7 +216,38 @@ def _run(
     task.kept_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
     if validation is not None and held_out and chief:
         compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
+    if run.save and chief:
+        model_folder.write(task, run.save)
     return task.history_
+
+
+def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done: bool) -> dict[str, Any]:
+    """What must be the same in all workers, by name: else they would train to nonsense, or wait for one another."""
+    begins = "is done" if done else f"after step {checkpoint.state['step']}" if checkpoint else "at the start"
+    return {
+        **{name: value for name, value in task.knobs.items() if name != CACHE},
+        "training data": task.fingerprint_["sha256"][:12],
+        "validation data": (task.fingerprint_["validation"] or "none")[:12],
+        "the run begins": begins,
+        "save": bool(run.save),
+        **{name: getattr(run, name) for name in ("checkpoint_every", "nan_retries", "changed")},
+    }
+
+
+def _is_done(task: Trainable, run: Run) -> bool:
+    """Whether the run that is resumed has ended, and had the same knobs."""
+    if not run.resume or not run.save or model_folder.has_run(run.save):
+        return False
+    started = type(task)(**model_folder.knobs_of_run(run.save, task.task_name())).knobs
+    return all(value == started[name] for name, value in task.knobs.items() if name != CACHE)
+
+
+def _same_data(was: dict[str, Any], now: dict[str, Any], run: Run) -> bool:
+    """Whether a finished run had the same data. Raises OtherRunError where it must have."""
+    kinds = [kind for kind, name in PARTS.items() if name in was and was[name] != now[name]]
+    if kinds and not run.changed:
+        raise other_data(kinds)
+    return not kinds
 
 
 def _files(run: Run) -> CheckpointFiles | None:
@@ -197,29 +266,33 @@ def _tensorboard(folder: str) -> keras.callbacks.Callback:
     return keras.callbacks.TensorBoard(folder)
 
 
-def _check(task: Trainable, run: Run) -> dict[str, Any]:
-    """Refuses a run that would do harm. Returns the knobs that a resumed run changes, with their values of before."""
+def refuse(task: Trainable, run: Run) -> None:
+    """Raises DlkitError for a run that would do harm, as far as that shows without the data."""
     if run.nan_retries < 0:
         raise KnobError(f"`nan_retries` must be at least 0. Received: {run.nan_retries}.")
     if run.keep < 1:
         raise KnobError(f"`keep` must be at least 1 checkpoint. Received: {run.keep}.")
+    if run.resume not in (True, False, "auto"):
+        raise KnobError(f'`resume` must be True, False or "auto". Received: {run.resume!r}.')
     if run.save is None:
         for name in ("resume", "checkpoint_every", "nan_retries"):
             if getattr(run, name):
                 raise DlkitError(f"`{name}` needs `save`: the folder where the run keeps its checkpoints.")
-        return {}
-    if not run.resume:
-        if run.place.is_chief and not run.overwrite and model_folder.holds_model(run.save):
-            raise DlkitError(
-                f"{run.save} holds a saved model already. Go on with it by `resume`, replace it by `overwrite`, or "
-                "save elsewhere."
-            )
+    elif not run.resume and run.place.is_chief and not run.overwrite:
+        model_folder.refuse_to_replace(run.save)
+    with contextlib.suppress(OtherRunError) if run.overwrite else contextlib.nullcontext():
+        _changes(task, run)
+
+
+def _changes(task: Trainable, run: Run) -> dict[str, Any]:
+    """The knobs that a resumed run changes, with their values of before. Raises OtherRunError where it must not."""
+    if not run.save or not _decided(run).resume:
         return {}
     started = type(task)(**model_folder.knobs_of_run(run.save, task.task_name())).knobs
     changes = {name: started[name] for name, value in task.knobs.items() if name not in FREE and value != started[name]}
     if changes and not run.changed:
         listed = ", ".join(f"{name}={value!r}, not {task.knobs[name]!r}" for name, value in changes.items())
-        raise DlkitError(
+        raise OtherRunError(
             f"the run in {run.save} was started with {listed}. Resume with the same knobs, allow the change by "
             "`allow_changes`, or start anew with `overwrite`."
         )

@@ -121,7 +121,9 @@ def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool
     graph = encoding_graph(task)
     store = _encode(task, train, graph, quiet)
     task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": train.table.source}
-    return store, None if validation is None else _encode(task, validation, graph, quiet)
+    held_out = None if validation is None else _encode(task, validation, graph, quiet)
+    task.fingerprint_["validation"] = held_out.fingerprint() if held_out else None
+    return store, held_out
 
 
 def _encode(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool) -> Store:

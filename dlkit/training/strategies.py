@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from dlkit.errors import DlkitError, KnobError
 from dlkit.foreign import foreign
 from dlkit.lazy import tf
+from dlkit.training.meeting import meet
 
 WORDS = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
 
@@ -38,19 +40,22 @@ class Place:
         return self.worker == 0
 
 
-def find_place(asked: Any) -> Place:
+def find_place(asked: Any, worker_timeout: float = 120.0) -> Place:
     """The place that a word or a strategy asks for.
 
     Args:
         asked: a `tf.distribute.Strategy`, or one of `auto` (what the machine offers), `one` (one device), `mirrored`
             (all GPUs of this machine), `mirrored:N` (N GPUs or, without any, N logical CPUs), `multiworker` (the
             processes that `TF_CONFIG` or Slurm name), `tpu` (the one of this machine, or `TPU_NAME`), `tpu:NAME`.
+        worker_timeout: the most seconds to wait for other workers to answer, before TensorFlow connects them.
 
     Raises:
         KnobError: no such word, or a strategy that Keras cannot train under.
-        DlkitError: the machine has not what was asked for; lists what it has.
+        DlkitError: the machine has not what was asked for; lists what it has. Or workers do not answer.
     """
-    place = _given(asked) if not isinstance(asked, str) else _named(asked)
+    if not 0 < worker_timeout < math.inf:
+        raise KnobError(f"`worker_timeout` must be a positive number of seconds. Received: {worker_timeout!r}.")
+    place = _given(asked) if not isinstance(asked, str) else _named(asked, worker_timeout)
     if place.strategy.num_replicas_in_sync > 1:
         from dlkit.training.keras_repair import repair_keras
 
@@ -58,31 +63,35 @@ def find_place(asked: Any) -> Place:
     return place
 
 
-def _named(asked: str) -> Place:
+def _named(asked: str, worker_timeout: float) -> Place:
     word, colon, detail = asked.partition(":")
     if word == "auto" and not colon:
-        return _auto()
+        return _auto(worker_timeout)
     if word == "one" and not colon:
-        return Place(_one(), f"one device, {_names(_devices())[0]}")
+        return _one_device()
     if word == "mirrored":
         return _mirrored(_count(asked, detail) if colon else 0)
     if word == "multiworker" and not colon:
-        return _multiworker()
+        return _multiworker(worker_timeout)
     if word == "tpu" and (detail or not colon):
         return _tpu(detail)
     raise KnobError(f"`strategy` must be one of {WORDS}, or a tf.distribute.Strategy. Received: {asked!r}.")
 
 
-def _auto() -> Place:
+def _one_device() -> Place:
+    return Place(_one(), f"one device, {_names(_devices())[0]}")
+
+
+def _auto(worker_timeout: float) -> Place:
     if tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME"):
         return _because(_tpu(""), "auto found a TPU")
     for variable, found in (("TF_CONFIG", _tf_config_workers()), ("SLURM_STEP_NUM_TASKS", _slurm_workers())):
         if found > 1:
-            return _because(_multiworker(), f"auto found {found} workers in {variable}")
+            return _because(_multiworker(worker_timeout), f"auto found {found} workers in {variable}")
     gpus = tf.config.list_physical_devices("GPU")
     if len(gpus) > 1:
         return _because(_mirrored(0), f"auto found {len(gpus)} GPUs")
-    return _because(_named("one"), "auto found nothing to share the work with")
+    return _because(_one_device(), "auto found nothing to share the work with")
 
 
 def _because(place: Place, why: str) -> Place:
@@ -183,7 +192,7 @@ def logical_cpus(count: int) -> None:
         ) from error
 
 
-def _multiworker() -> Place:
+def _multiworker(worker_timeout: float) -> Place:
     if _tf_config_workers():
         source, origin = "tf_config", "TF_CONFIG"
     elif _slurm_workers():
@@ -193,9 +202,28 @@ def _multiworker() -> Place:
             "`strategy=multiworker` needs the addresses of the workers: the variable TF_CONFIG, or to be started by "
             f"Slurm's srun. {_what_there_is()} `dlkit launch --workers 2 -- train ...` starts two on this machine."
         )
+    if not _has_started():  # else they are connected, or it is too late to
+        _meet(source, worker_timeout)
     strategy = _over_workers(source)
     worker, workers = _position(strategy)
     return Place(strategy, f"worker {worker} of {workers}, named by {origin}", worker, workers)
+
+
+def _has_started() -> bool:
+    """Whether TensorFlow has computed anything in this process, after which it takes no more workers."""
+    from tensorflow.python.eager import context
+
+    return context.context()._context_handle is not None
+
+
+def _meet(source: str, worker_timeout: float) -> None:
+    """Waits for the other workers at the addresses that TensorFlow is about to connect."""
+    resolver = _slurm_cluster() if source == "slurm" else tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    cluster = resolver.cluster_spec().as_dict()
+    chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
+    own = int(resolver.task_id or 0) + (len(chiefs) if resolver.task_type == "worker" else 0)
+    if len(chiefs) + len(workers) > 1 and resolver.task_type in ("chief", "worker"):
+        meet([*chiefs, *workers], own, worker_timeout)
 
 
 def _position(strategy: tf.distribute.Strategy) -> tuple[int, int]:

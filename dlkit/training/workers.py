@@ -1,15 +1,21 @@
-"""What the workers of a run must know of one another: that they see the same rows, and that one is gone."""
+"""What the workers of a run must know of one another: that they are about to do the same, and that one is gone."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from dlkit.answering import graph_message
-from dlkit.errors import DataError, LostWorkerError
-from dlkit.lazy import tf
-from dlkit.training.store import Store
+from dlkit.errors import DlkitError, LostWorkerError
+from dlkit.lazy import keras, tf
 from dlkit.training.strategies import Place
+from dlkit.version import __version__
 
 LOST = ("Unavailable", "Aborted", "Internal", "DeadlineExceeded", "Cancelled", "FailedPrecondition", "Unknown")
 
@@ -28,15 +34,53 @@ def naming_lost_workers(place: Place) -> Iterator[None]:
         ) from error
 
 
-def agree(place: Place, store: Store) -> None:
-    """Waits for all workers, and refuses if they do not see the same rows."""
+def agree(place: Place, facts: Mapping[str, Any]) -> None:
+    """Waits for all workers, and refuses where they are not about to do the same.
+
+    Args:
+        place: where the run trains.
+        facts: what must be equal in all of them, as JSON knows it, by name. The code is compared too.
+
+    Raises:
+        DlkitError: something differs: says what, in which worker.
+    """
     if place.workers == 1:
         return
-    own = tf.constant([int(store.fingerprint()[:15], 16)], tf.int64)
-    seen = place.strategy.gather(own, axis=0).numpy()
-    if len(set(seen)) > 1:
-        others = [number for number, mark in enumerate(seen) if mark != seen[0]]
-        raise DataError(
-            f"the workers read different training data: {', '.join(map(str, others))} not what worker 0 reads. All "
-            "must see the same files."
-        )
+    text = json.dumps({**_code(), **facts}, sort_keys=True, default=str).encode()
+    marks = _gathered(place, np.array([len(text), int(hashlib.sha256(text).hexdigest()[:15], 16)], np.int64))
+    if (marks == marks[0]).all():
+        return
+    padded = np.frombuffer(text.ljust(int(marks[:, 0].max())), np.uint8).astype(np.int64)
+    told = [json.loads(bytes(row.astype(np.uint8))) for row in _gathered(place, padded)]
+    names = [name for name in dict.fromkeys(key for one in told for key in one) if _differ(told, name)]
+    lines = [f"{name}: {_by_worker(told, name)}" for name in names]
+    raise DlkitError(
+        f"the workers are not about to train alike. {'; '.join(lines)}. Start all with the same command, on the same "
+        "files and the same code."
+    )
+
+
+def _code() -> dict[str, str]:
+    """What computes: versions, and a digest of dlkit's own sources."""
+    digest, folder = hashlib.sha256(), Path(__file__).parents[1]
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(source.relative_to(folder).as_posix().encode() + source.read_bytes())
+    return {
+        "dlkit": f"{__version__} ({digest.hexdigest()[:8]})",
+        "TensorFlow": tf.__version__,
+        "Keras": keras.__version__,
+    }
+
+
+def _gathered(place: Place, own: np.ndarray) -> np.ndarray:
+    """(workers, n): what each worker has, (n,) int64."""
+    rows = place.strategy.gather(tf.constant(own[np.newaxis]), axis=0).numpy()
+    return rows[:: len(rows) // place.workers]  # a worker of several devices tells it for each
+
+
+def _differ(told: list[dict[str, Any]], name: str) -> bool:
+    return any(one.get(name) != told[0].get(name) for one in told)
+
+
+def _by_worker(told: list[dict[str, Any]], name: str) -> str:
+    return ", ".join(f"{one.get(name)!r} in worker {number}" for number, one in enumerate(told))

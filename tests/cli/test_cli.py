@@ -203,6 +203,7 @@ def test_save_is_replaced_only_if_asked_and_then_wholly(refused, sentiment_model
     arguments = {"data": data["train"], "validation": data["validation"], "save": model, "verbose": 0}
     with pytest.raises(KeyboardInterrupt):
         task.fit(**arguments, overwrite=True, callbacks=[Stop()])
+    assert dlkit.load(model).history_ == dlkit.load(sentiment_model).history_  # it stays until then
     resumed = task.fit(**arguments, resume=True)  # this run, not the one that was replaced
     assert resumed["loss"] != dlkit.load(sentiment_model).history_["loss"]
     assert not dlkit.load(model).character_ngrams
@@ -245,6 +246,10 @@ def test_resume_needs_a_run(refused, sentiment_model, tmp_path):
     assert "holds no run to go on with" in refused("train", "sentiment", "--save", empty, "--resume")
     assert list(empty.iterdir()) == []
     assert "`resume` needs `save`" in refused("train", "sentiment", "--resume")
+    assert "argument --resume: takes `auto` or nothing, received 'yes'" in refused(
+        "train", "sentiment", "--resume", "yes"
+    )
+    assert "`worker_timeout` must be a positive number" in refused("train", "sentiment", "--worker-timeout", 0)
     line = refused("train", "image_classification", "--save", sentiment_model, "--resume")
     assert "task 'sentiment', not 'image_classification'" in line
 

@@ -228,6 +228,8 @@ sys.exit(1 if runs < 2 else 0)
         (False, "--resume", "the start"),
         (True, "--overwrite", "the start"),  # what is replaced is another run
         (True, "--resume", "the last checkpoint"),
+        (False, "--resume=auto", "the start"),
+        (True, "--resume=auto", "the last checkpoint"),
     ],
 )
 def test_a_restart_before_the_first_checkpoint(ended, tmp_path, saved, flag, start):

@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 
@@ -179,16 +178,16 @@ def test_a_kill_leaves_no_version_and_the_next_export_cleans_up(tmp_path, unprov
     root = str(pathlib.Path(export_module.__file__).parents[2])
     child = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": root}, check=False)
     assert child.returncode == -signal.SIGKILL
-    (left,) = tmp_path.iterdir()
+    left, lock = sorted(tmp_path.iterdir())
     assert left.name.startswith(".dlkit-export-")
-    mine = tmp_path / f".dlkit-export-{socket.gethostname()}-{os.getpid()}-00"  # of a live process
-    other = tmp_path / ".dlkit-export-else-where-1-00"  # of another host
-    old = tmp_path / ".dlkit-export-else-where-2-00"
-    for folder in (mine, other, old):
-        folder.mkdir()
-    os.utime(old, (0, 0))
-    assert write(tmp_path).name == "1"
-    assert {path.name for path in tmp_path.iterdir()} == {"1", mine.name, other.name}
+    assert lock.name == f"{left.name}.lock"
+    other = tmp_path / ".dlkit-export-x"  # whose it is, no lock says
+    other.mkdir()
+    with staging.staged_version(tmp_path, None) as (mine, _):  # of a live process
+        os.utime(mine, (0, 0))
+        assert write(tmp_path).name == "1"
+        assert {path.name for path in tmp_path.iterdir()} == {"1", mine.name, f"{mine.name}.lock", other.name}
+    assert {path.name for path in tmp_path.iterdir()} == {"1", "2", other.name}
 
 
 def test_two_exports_at_once_take_two_versions(tmp_path):

@@ -1,12 +1,14 @@
 """Runs are stopped at any step and go on: what is written, when, what is read back, and what is refused."""
 
 import errno
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 import dlkit
 from dlkit import DlkitError
 from dlkit.errors import KnobError, Preempted
-from dlkit.training import checkpoint_files, checkpoints
+from dlkit.training import checkpoints
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints
 from dlkit.training.fit import interval
@@ -110,7 +112,7 @@ def test_a_failing_write_leaves_the_ones_before(monkeypatch, files, error, said,
             given[0].write(b"PK half of it")
         raise error
 
-    owner, name = {"arrays": (np, "savez"), "sync": (os, "fsync"), "rename": (checkpoint_files.Path, "replace")}[at]
+    owner, name = {"arrays": (np, "savez"), "sync": (os, "fsync"), "rename": (Path, "replace")}[at]
     with monkeypatch.context() as patched:
         patched.setattr(owner, name, fail)
         with pytest.raises(DlkitError, match=said):
@@ -127,10 +129,15 @@ def test_what_a_kill_left_half_written_is_ignored_then_removed(monkeypatch, file
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(np, "savez", killed)
         files.write(20, checkpoint_of(20))
-    assert names(files.folder) == [name_of(7), name_of(12), "step-000000000020.partial"]
+    *whole, partial = names(files.folder)
+    assert whole == [name_of(7), name_of(12)]
+    assert re.fullmatch(r"step-000000000020\.npz\.[0-9a-f]{8}\.partial", partial)
+    (files.folder / "notes.partial").touch()  # somebody's own
     assert same(files.newest(), checkpoint_of(12))
     files.write(15, checkpoint_of(15))
-    assert names(files.folder) == [name_of(12), name_of(15)]
+    assert names(files.folder) == ["notes.partial", name_of(12), name_of(15)]
+    files.clear()
+    assert names(files.folder) == ["notes.partial"]
 
 
 def truncated(data):
@@ -180,6 +187,25 @@ def test_whichever_bit_is_flipped_no_checkpoint_is_read_as_another(tmp_path, cap
                 wrong.append((place, bit, got))
     capsys.readouterr()
     assert not wrong
+
+
+@pytest.mark.parametrize("drop", ["variable/10", "best/0", "state"])
+def test_an_array_that_the_list_of_the_file_lacks_or_has_too_much_is_no_checkpoint(files, capsys, drop):
+    newest = files.folder / name_of(12)
+    with np.load(newest) as file:
+        arrays = {name: file[name] for name in file.files}
+    fewer = {name: array for name, array in arrays.items() if name != drop}
+    for changed in (fewer, {**arrays, "best/1": arrays[drop]}):
+        np.savez(newest, **changed)
+        assert same(files.newest(), checkpoint_of(7))
+    assert capsys.readouterr().err.count("Going on from") == 2
+
+
+def test_a_checkpoint_of_before_which_names_no_arrays_is_read(files):
+    old = checkpoint_of(12)
+    text = np.frombuffer(json.dumps(old.state).encode(), np.uint8)
+    np.savez(files.folder / name_of(12), **old.arrays, state=text)
+    assert same(files.newest(), old)
 
 
 # When they are written.

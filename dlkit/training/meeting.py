@@ -1,0 +1,110 @@
+"""The workers of a run meet at their addresses before TensorFlow connects them: it would wait in silence, for good."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from dlkit.errors import DlkitError, LostWorkerError
+
+GREETING = b"dlkit worker\n"  # what one says that still waits for others
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # to a server of TensorFlow's
+SETTINGS = 4  # the kind of frame by which that answers
+PATIENCE = 3.0  # seconds for one connection
+PAUSE = 0.2  # seconds between two rounds
+
+
+def meet(addresses: Sequence[str], own: int, limit: float) -> None:
+    """Waits until all other workers answer at their addresses.
+
+    One that has met all goes on, and TensorFlow's server answers in its place from then on.
+
+    Args:
+        addresses: of all workers, as "host:port".
+        own: which of them this process is.
+        limit: the most seconds to wait.
+
+    Raises:
+        DlkitError: this worker's port is taken.
+        LostWorkerError: workers did not answer in time; says which, where, and how they failed.
+    """
+    missing = {number: address for number, address in enumerate(addresses) if number != own}
+    with _greeting(addresses[own], own):
+        print(f"waiting for the workers at {', '.join(missing.values())}, for {limit:g} s at most", file=sys.stderr)
+        end = time.monotonic() + limit
+        while True:
+            failed = {number: _failure(address) for number, address in missing.items()}
+            missing = {number: address for number, address in missing.items() if failed[number]}
+            if not missing:
+                return
+            if time.monotonic() >= end:
+                break
+            time.sleep(PAUSE)
+    told = "; ".join(f"worker {number} at {address} {failed[number]}" for number, address in missing.items())
+    raise LostWorkerError(
+        f"no answer within {limit:g} s: {told}. Start all workers, correct their addresses (TF_CONFIG), or wait longer "
+        "(`worker_timeout`)."
+    )
+
+
+def _failure(address: str) -> str:
+    """How a worker fails to answer; nothing if it does."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE) as connection:
+            connection.sendall(HTTP2)
+            answer = b""
+            while len(answer) < len(HTTP2) and (more := connection.recv(64)):
+                answer += more
+                if answer.startswith(GREETING) or (len(answer) > 3 and answer[3] == SETTINGS):
+                    return ""
+    except socket.gaierror:
+        return "has a name that cannot be resolved"
+    except TimeoutError:
+        return "is silent"
+    except ConnectionRefusedError:
+        return "has not started"
+    except OSError as error:
+        return f"cannot be reached ({error.strerror or error})"
+    return "is something else than a worker"
+
+
+@contextlib.contextmanager
+def _greeting(address: str, own: int) -> Iterator[None]:
+    """Inside, whoever connects to this worker's port is greeted."""
+    port = int(address.rpartition(":")[2])
+    both = socket.has_dualstack_ipv6()
+    try:
+        server = socket.create_server(
+            ("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both, backlog=128
+        )
+    except OSError as error:
+        raise DlkitError(
+            f"worker {own} cannot listen at {address}: {error.strerror or error}. End what has the port, or give this "
+            "worker another one in every TF_CONFIG."
+        ) from error
+    server.settimeout(PAUSE)
+    done = threading.Event()
+    greeter = threading.Thread(target=_greet, args=(server, done), daemon=True)
+    greeter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        greeter.join()
+        server.close()
+
+
+def _greet(server: socket.socket, done: threading.Event) -> None:
+    while not done.is_set():
+        with contextlib.suppress(OSError):
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(1.0)
+                connection.sendall(GREETING)
+                while connection.recv(64):  # until the other has closed: then the port is free at once
+                    pass
