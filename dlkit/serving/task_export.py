@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 from dlkit.best_epoch import history_of, kept_epoch
 from dlkit.columns import Column, stack, tensor_specs
 from dlkit.knobs import summary
+from dlkit.limits import ANY, Limits
 from dlkit.rows import ERROR
 from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
@@ -75,6 +77,8 @@ def task_signatures(task: Servable) -> list[Signature]:
     own = task.signatures()
     usual = [] if any(signature.name == "tensors" for signature in own) else [_tensors_signature(task)]
     signatures = {signature.name: signature for signature in (serving, *usual, *own)}
+    tensors = signatures["tensors"]
+    signatures["tensors"] = replace(tensors, limits={**_limits_of(task, tensors.inputs), **tensors.limits})
     ranked = _ranked(task.answer)
     if ranked:
         signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1])
@@ -86,6 +90,14 @@ def task_signatures(task: Servable) -> list[Signature]:
 
 def _examples(raw: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.constant(serialized_examples(_arrays(raw)))
+
+
+def _limits_of(task: Servable, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, Limits]:
+    """What the layers of the preprocessing know of the tensors that they make; and that numbers are finite."""
+    known: dict[str, Limits] = {name: ANY for name, spec in inputs.items() if spec.dtype.is_floating}
+    for layer in task.stages_.preprocess.layers:
+        known |= getattr(layer, "limits", {})
+    return {name: known[name] for name in inputs if name in known}
 
 
 def _tensors_signature(task: Servable) -> Signature:

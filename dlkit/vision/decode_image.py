@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from dlkit.lazy import keras, tf
-from dlkit.vision.image_header import JPEG, UNKNOWN, Header, little_endian, name_of, read_header, read_headers
+from dlkit.limits import Limits
 from dlkit.vision.bands import in_bands
+from dlkit.vision.image_header import JPEG, UNKNOWN, Header, little_endian, name_of, read_header, read_headers
 from dlkit.vision.orientation import reversals, swap, turn
 
 _FITS = ("stretch", "crop", "pad")
@@ -87,6 +88,11 @@ class DecodeImage(keras.layers.Layer):
         self.fit, self.max_pixels, self.with_size = fit, max_pixels, with_size
         self.orient, self.webp, self.alpha, self.depth, self.with_error = orient, webp, alpha, depth, with_error
         self._convert_input_args = False  # Keras would turn Python lists of bytes into float tensors
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """What its tensors can be, where a request brings them."""
+        return {"original_size": Limits(1, self.max_pixels)}
 
     def call(self, image: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
         def fitted(pixels: tf.Tensor, orientation: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:

@@ -12,6 +12,7 @@ from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 from dlkit.padding import Padding
 from dlkit.report import Report
 from dlkit.rows import ROW, Rows
@@ -188,8 +189,8 @@ class QuestionAnswerer(Task):
         }
         columns = {
             **self.inputs,
-            "max_answer": Count(optional=True, default=self.max_answer),
-            "threshold": Score(optional=True, default=self.threshold),
+            "max_answer": Count(optional=True, default=self.max_answer, limits=Limits(1)),
+            "threshold": Score(optional=True, default=self.threshold, limits=Limits(0, 1)),
         }
         return [
             Signature("tensors", logits, inputs, example=window),
