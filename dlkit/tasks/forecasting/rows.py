@@ -310,6 +310,24 @@ class SeriesRows(Rows):
     def requests(self) -> Table:
         return asked(self._windows(), self._window(), self.task.horizon)
 
+    @classmethod
+    def made_up(cls, task: Forecaster, count: int) -> list[dict[str, Any]]:
+        """Waves of several lengths, from one value on, with covariates that do not change."""
+        reader, step = task.stages_.preprocess.get_layer("reader"), Step(*task.step_)
+        monday = np.array(["2020-01-06T00:00:00"], "datetime64[s]")
+        first = np.zeros(1, np.int64) if step.whole else monday
+        lengths = [1, 3, task.horizon, reader.window, reader.window + 3]
+        made = []
+        for number in range(count):
+            length = lengths[number % len(lengths)] + number // len(lengths)
+            ds = np.concatenate([first, step.after(first, length - 1).astype(first.dtype)]) if length > 1 else first
+            row: dict[str, Any] = {"ds": ds, "y": 20.0 + number + 5.0 * np.sin(np.arange(length) / 2.0)}
+            for name in (*task.stamps.past, *task.stamps.known):
+                steps = length + (task.horizon if name in task.stamps.known else 0)
+                row[name] = [""] * steps if name in task.categories_ else [0.5] * steps
+            made.append({**row, **dict.fromkeys(task.stamps.static, "")})
+        return made
+
     def evaluated(self) -> Table:
         task, windows = self.task, self._windows()
         window = _backtest(task, windows.step, self._window())
