@@ -130,8 +130,8 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         "--examples",
         default="kept",
         metavar="FILE|sample|none",
-        help="the inputs that the export shows and is proven by: a file of rows, the built-in sample's, or made-up ones, "
-        "for an export without any row of the training data; default: the rows that the model keeps",
+        help="the inputs that the export shows and is proven by: a file of rows, the built-in sample's, or made-up "
+        "ones, for an export without any row of the training data; default: the rows that the model keeps",
     )
     export.add_argument("--test", metavar="DATA", help="data to evaluate on first; the contract tells the metrics")
     config = command("server-config", "write what a server of exports reads, and a Kubernetes manifest", _server_config)

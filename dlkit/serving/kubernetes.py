@@ -33,8 +33,8 @@ def manifest(image: str, model: str, files: Mapping[str, str]) -> str:
     """
     probe = f"{{ httpGet: {{ path: {json.dumps(f'/v1/models/{model}')}, port: {REST} }}, periodSeconds: 5"
     return f"""\
-# The exports lie on a volume of your own, the claim `{NAME}-models`: NAME/VERSION for each. Set memory and cores to what
-# the table of docs/serving.md says of the tasks, and to what was measured.
+# The exports lie on a volume of your own, the claim `{NAME}-models`: NAME/VERSION for each. Set memory and cores by
+# the table of docs/serving.md and by what you measure.
 apiVersion: v1
 kind: ConfigMap
 metadata: {{ name: {NAME} }}

@@ -97,7 +97,7 @@ def write_batching_parameters(
 
 
 def write_monitoring_config(path: str | os.PathLike) -> pathlib.Path:
-    """Writes a `monitoring.config` for `--monitoring_config_file`: metrics as Prometheus reads them, on the REST port."""
+    """Writes a `monitoring.config` for `--monitoring_config_file`: Prometheus reads metrics on the REST port."""
     path = pathlib.Path(path)
     path.write_text(f"prometheus_config {{ enable: true path: {_quoted(METRICS)} }}\n", "utf-8")
     return path

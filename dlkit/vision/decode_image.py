@@ -136,16 +136,16 @@ class DecodeImage(keras.layers.Layer):
         """What a function makes of each file's stored pixels and its orientation, None for that of all; and errors."""
         image = tf.ensure_shape(tf.convert_to_tensor(image, tf.string), [None])
         formats, sizes = read_headers(image, self.webp)
-        rows = (image, formats, sizes, tf.range(tf.size(image)))
 
         @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
-        def of_row(row: tuple[tf.Tensor, ...]) -> tuple[Any, tf.Tensor]:
-            encoded, image_format, size, number = row
+        def of_row(number: tf.Tensor) -> tuple[Any, tf.Tensor]:
+            encoded, image_format, size = (tf.gather(values, number) for values in (image, formats, sizes))
             return self._row(encoded, image_format, size, number, function, outputs)
 
-        # One after another: of ten files at a time the decoded pixels alone could take ten times as much memory.
+        # One after another: of ten files at a time the decoded pixels alone could take ten times as much memory. By
+        # their numbers, as the loop would copy all files that it is given.
         signature = (outputs, tf.TensorSpec([], tf.string))
-        return tf.map_fn(of_row, rows, fn_output_signature=signature, parallel_iterations=1)
+        return tf.map_fn(of_row, tf.range(tf.size(image)), fn_output_signature=signature, parallel_iterations=1)
 
     def _row(
         self,

@@ -39,7 +39,7 @@ def unproven(monkeypatch):
 def test_files(exported, tiny):
     assert exported.name == "1"
     files = {str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file()}
-    extra = ["dlkit.json", "dlkit_goldens.npz", "request.json", "tf_serving_warmup_requests"]
+    extra = ["MODEL_CARD.md", "dlkit.json", "dlkit_goldens.npz", "request.json", "tf_serving_warmup_requests"]
     variables = ["variables/variables.index", "variables/variables.data-00000-of-00001"]
     assert files == {
         "saved_model.pb",
