@@ -28,7 +28,8 @@ def test_one_of_several_reference_answers_is_found_by_the_proof(prove_function):
 
     inputs = {"x": tf.TensorSpec([None], tf.float32)}
     values = [np.array([value], np.float32) for value in (1.0, 0.0)]
-    report = prove_function(answer, inputs, [({"x": x}, {"y": np.log(x)}) for x in values])
+    with np.errstate(divide="ignore"):
+        report = prove_function(answer, inputs, [({"x": x}, {"y": np.log(x)}) for x in values])
     assert [text for text in report["problems"] if "input 1 row 0 holds NaN or an infinity in `y`" in text]
 
 
