@@ -12,7 +12,7 @@ from dlkit.serving import export as export_module
 from dlkit.serving.goldens import load_goldens, rows
 from dlkit.serving.requests import rest_exchange
 
-RANGES = (("minimum", -1), ("maximum", 1))
+MASKS = ("padding_mask", "there")
 
 
 def strict(text):
@@ -46,23 +46,9 @@ def test_what_cannot_be_meant_is_refused(fitted):
         signature.graph(**_tensors(right))
         facts = contract["signatures"][name]["inputs"]
         wrongs = [
-            (key, np.full_like(right[key], facts[key][bound] + step))
-            for key in right
-            for bound, step in RANGES
-            if bound in facts[key]
-            and np.asarray(facts[key][bound] + step, right[key].dtype) != facts[key][bound]
-            and not (right[key].dtype.kind == "u" and facts[key][bound] + step < 0)
+            (key, wrong) for key, value in right.items() for wrong in _beyond(value, facts[key], name == "tensors")
         ]
-        wrongs += [
-            (key, np.full_like(value, np.nan))
-            for key, value in right.items()
-            if value.dtype.kind == "f" and (name == "tensors" or "minimum" in facts[key])
-        ]
-        wrongs += [
-            (key, np.zeros_like(value))
-            for key, value in right.items()
-            if key in ("padding_mask", "there") and name == "tensors"
-        ]
+        wrongs += [(key, np.zeros_like(right[key])) for key in right if key in MASKS]
         for key, value in wrongs:
             bad += 1
             with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{key}` must"):
@@ -88,6 +74,16 @@ def test_without_examples_no_row_of_the_training_data_is_in_an_export(fitted, tm
                 missed += 1
     assert found or not missed  # the usual export has some: they are looked for as they are written
     assert json.loads((version / "assets.extra" / "dlkit.json").read_text("utf-8"))["examples"] == "made up"
+
+
+def _beyond(value, facts, tensors):
+    """Values of an input that cannot be meant."""
+    kind, given = value.dtype.kind, [facts[name] for name in ("minimum", "maximum") if name in facts]
+    bounds = [facts[name] + step for name, step in (("minimum", -1), ("maximum", 1)) if name in facts]
+    wrong = [np.full_like(value, bound) for bound in bounds if bound not in given and (kind != "u" or bound >= 0)]
+    if kind == "f" and (tensors or given):
+        wrong += [np.full_like(value, number) for number in (np.nan, np.inf)]
+    return wrong
 
 
 def _forms(value):
