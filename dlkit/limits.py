@@ -24,7 +24,7 @@ class Limits(NamedTuple):
             return "hold a value in each row that is not 0 or false" + (" and be 0 or 1" if self.most == 1 else "")
         if self.least is not None and self.most is not None:
             return f"be between {self.least:g} and {self.most:g}"
-        return "be finite" if self.least is None else f"be at least {self.least:g} and finite"
+        return "be finite" if self.least is None else f"be at least {self.least:g}"
 
 
 ANY = Limits()  # of numbers: that they are finite
@@ -49,11 +49,11 @@ def refusal_of(name: str, value: tf.Tensor, limits: Limits) -> tf.Operation:
 
     def fail() -> tf.Tensor:  # what is put into words only when it is wrong
         row = tf.argmin(tf.cast(right, tf.int32))
-        message = [f"`{name}` must {limits}. Received: row", row]
+        message = [f"`{name}` must {limits}. Received in row ", tf.strings.as_string(row)]
         if not limits.some:
             wrong = tf.boolean_mask(tf.reshape(value[row], [-1]), ~tf.reshape(inside[row], [-1]))
-            message += [", with", wrong[0]]
-        with tf.control_dependencies([tf.debugging.Assert(False, message)]):
+            message += [": ", tf.strings.as_string(wrong[0])]
+        with tf.control_dependencies([tf.debugging.Assert(False, [tf.strings.join(message)])]):
             return tf.constant(False)
 
     return tf.cond(tf.reduce_all(right), lambda: tf.constant(True), fail).op

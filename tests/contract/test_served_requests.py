@@ -80,7 +80,8 @@ def _beyond(value, facts, tensors):
     """Values of an input that cannot be meant."""
     kind, given = value.dtype.kind, [facts[name] for name in ("minimum", "maximum") if name in facts]
     bounds = [facts[name] + step for name, step in (("minimum", -1), ("maximum", 1)) if name in facts]
-    wrong = [np.full_like(value, bound) for bound in bounds if bound not in given and (kind != "u" or bound >= 0)]
+    wrong = [np.full_like(value, bound) for bound in bounds if kind != "u" or bound >= 0]
+    wrong = [made for made in wrong if made.flat[0] not in given]  # rounding may have led back
     if kind == "f" and (tensors or given):
         wrong += [np.full_like(value, number) for number in (np.nan, np.inf)]
     return wrong
