@@ -49,10 +49,11 @@ def refusal_of(name: str, value: tf.Tensor, limits: Limits) -> tf.Operation:
 
     def fail() -> tf.Tensor:  # what is put into words only when it is wrong
         row = tf.argmin(tf.cast(right, tf.int32))
-        message = [f"`{name}` must {limits}. Received in row ", tf.strings.as_string(row)]
+        received: list[str | tf.Tensor] = ["no such value"]
         if not limits.some:
             wrong = tf.boolean_mask(tf.reshape(value[row], [-1]), ~tf.reshape(inside[row], [-1]))
-            message += [": ", tf.strings.as_string(wrong[0])]
+            received = [tf.strings.as_string(wrong[0])]
+        message = [f"`{name}` must {limits}. Received: ", *received, ", in row ", tf.strings.as_string(row)]
         with tf.control_dependencies([tf.debugging.Assert(False, [tf.strings.join(message)])]):
             return tf.constant(False)
 

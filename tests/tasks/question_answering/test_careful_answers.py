@@ -69,7 +69,7 @@ def test_max_answer_above_its_range_is_clipped_and_below_refused(model):
     assert spans[1] == spans[2]
     assert spans[0][0]
     for limit in (0, -5):
-        with pytest.raises(DataError, match=f"`max_answer` must be at least 1. Received in row 0: {limit}"):
+        with pytest.raises(DataError, match=f"`max_answer` must be at least 1. Received: {limit}, in row 0"):
             model.ask("ask", [{**row, "max_answer": limit}])
 
 
