@@ -24,6 +24,7 @@ from dlkit.data.label_cells import items_of, refuse_lists, split_cells
 from dlkit.errors import DataError, UnreadableError
 from dlkit.foreign import foreign
 from dlkit.lazy import tf
+from dlkit.limits import Limits
 from dlkit.vision.png import as_read, encode_image, encode_pil
 
 
@@ -38,6 +39,7 @@ class Column:
         optional: whether a source or a request may lack it, so that a table has no such column, and cells may be empty.
         aliases: other names under which a source may have it.
         default: what stands for an optional one that is not there.
+        limits: what a request's values can be; None where any can be meant.
         kind: what messages call it; by default the class's name in small letters.
         reader: the module whose `reader`, a `dlkit.data.reader.Reader`, knows the sources of such columns alone; ""
             where what is common to all tables is enough. Imported only when such a column is wanted.
@@ -56,6 +58,7 @@ class Column:
     optional: bool = False
     aliases: tuple[str, ...] = ()
     default: Any = None
+    limits: Limits | None = None
 
     kind: ClassVar[str] = "column"
     reader: ClassVar[str] = ""

@@ -57,7 +57,7 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
     if not task.is_chief:
         return  # the first worker speaks and writes for all
     _test(task, sources["test"], Path(given.export), read_options(given))
-    show_export(task.export(given.export))
+    show_export(task.export(given.export, examples=given.examples))
 
 
 def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentParser, type]:
@@ -71,6 +71,9 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentPar
     parser.add_argument("--validation", help="validation data; without it, a share of --data is held out")
     parser.add_argument("--test", help="the data that the result is measured on; without it, a part of --data")
     parser.add_argument("--export", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)")
+    parser.add_argument(
+        "--examples", default="kept", metavar="FILE|sample|none", help="what the export shows; as of dlkit export"
+    )
     add_read_options(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_run_options(parser, save=f"models/{task_name}")

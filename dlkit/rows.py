@@ -12,6 +12,7 @@ from dlkit.data.reading import Options
 from dlkit.data.split import only_examples, split_rows
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.made_up import made_up
 from dlkit.report import Report
 from dlkit.text.look_at_texts import look_at_texts
 from dlkit.vision.look_at_images import look_at_images
@@ -134,6 +135,16 @@ class Rows:
     def requests(self) -> Table:
         """Rows such as requests bring: a few are kept with the model, to prove exports."""
         return self.table
+
+    @classmethod
+    def made_up(cls, task: Any, count: int) -> list[dict[str, Any]]:
+        """Inputs that are no rows of any data, for exports that are to hold none: values for `Column.raw` by column.
+
+        Args:
+            task: fitted.
+            count: how many, none like another.
+        """
+        return [{name: made_up(column, number) for name, column in task.inputs.items()} for number in range(count)]
 
     def evaluated(self) -> Table:
         """The rows to measure the task on."""

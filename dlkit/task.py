@@ -21,6 +21,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DlkitError
 from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
+from dlkit.plain import finite, name_of
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
 from dlkit.traced import TRACING
@@ -108,6 +109,7 @@ class Task:
         self.kept_: dict[str, Any] = {}  # the epoch whose weights these are, counted from 1, and how good they are
         self.samples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
+        self.tested_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
@@ -194,6 +196,7 @@ class Task:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         tensorboard: str | None = None,
         verbose: int | str = "auto",
+        keep_examples: bool = True,
         **options: Unpack[Options],
     ) -> dict[str, list[float]]:
         """Trains from scratch, and keeps the weights of the best validation epoch.
@@ -222,6 +225,8 @@ class Task:
             callbacks: more Keras callbacks.
             tensorboard: a folder for TensorBoard's logs.
             verbose: as in `keras.Model.fit`.
+            keep_examples: whether the model keeps the inputs of up to 8 training rows, which its exports show and are
+                proven by unless told otherwise; see `export`.
             **options: how the data are read, where that does not show in them: `delimiter`, `quotes`, `header`,
                 `strict`, `max_rows`, `allow_outside`; see `dlkit.data.reading.Reading`.
 
@@ -256,10 +261,11 @@ class Task:
             callbacks=callbacks,
             tensorboard=tensorboard,
             verbose=verbose,
+            keep_examples=keep_examples,
         )
         with model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext():
             refuse(self, run)  # before the data are read
-            self.header_ = []
+            self.header_, self.tested_ = [], {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
             if validation is not None:
                 validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
@@ -393,6 +399,8 @@ class Task:
     ) -> dict[str, Any]:
         """Scores the served answers on labelled data; sources and options as in `fit`.
 
+        The contract and the model card of an export that follows tell the metrics of the last evaluation.
+
         `label_map` renames the labels of data from elsewhere, `{"car": "vehicle"}`; the name "*" stands for all others
         that the model does not know.
         """
@@ -402,7 +410,10 @@ class Task:
             rows = rows.relabelled(label_map)
         for remark in rows.look_at_evaluated():
             print(f"{rows.table.source}: {remark}", file=sys.stderr)
-        return self.measured(rows.of(rows.evaluated()))
+        asked = rows.of(rows.evaluated())
+        metrics = self.measured(asked)
+        self.tested_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
+        return metrics
 
     @final
     def measured(self, rows: Rows) -> dict[str, Any]:
@@ -413,12 +424,21 @@ class Task:
         return self.score(targets, self.answers(table))
 
     @final
-    def export(self, directory: str | Path, *, version: int | None = None) -> Path:
+    def export(self, directory: str | Path, *, version: int | None = None, examples: Any = "kept") -> Path:
         """Writes `directory/<version>/` for TensorFlow Serving, proven to answer as `predict` does.
 
         Of several workers that trained it, the first one alone writes; the others get the directory back.
 
+        Args:
+            directory: the servable's folder, whose name is the model's on the server.
+            version: by default the next.
+            examples: the inputs that the export shows in its contract, warms up with and is proven by: "kept", the rows
+                of the training data that the model keeps; "sample", those of the task's built-in sample; "none",
+                made-up ones, for an export without any row of the training data; or a source of rows, as in `fit`, with
+                targets or without.
+
         Raises:
+            DataError: `examples` cannot be read.
             ExportError: the version exists, or the proof failed; then nothing appears.
         """
         self._check_fitted()
@@ -426,7 +446,7 @@ class Task:
             return Path(directory)
         from dlkit.serving.task_export import export_task
 
-        return export_task(self, Path(directory), version)
+        return export_task(self, Path(directory), version, examples)
 
     @final
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:

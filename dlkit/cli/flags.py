@@ -105,6 +105,7 @@ _NAMES = (
     "keep",
     "allow_changes",
     "nan_retries",
+    "keep_examples",
 )
 
 
@@ -145,6 +146,12 @@ def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None)
     )
     group.add_argument("--keep", type=int, default=2, metavar="N", help="checkpoints to keep (default: %(default)s)")
     group.add_argument("--allow-changes", action="store_true", help="resume with other knobs or data than before")
+    group.add_argument(
+        "--no-examples",
+        action="store_false",
+        dest="keep_examples",
+        help="keep no rows of the training data with the model, which its exports would show",
+    )
     group.add_argument(
         "--nan-retries",
         type=int,

@@ -128,6 +128,25 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     export.add_argument("model", help="the folder of a saved model")
     export.add_argument("directory", help="the servable's folder; the version goes below it")
     export.add_argument("--version", type=int, help="the version; default: the next")
+    export.add_argument(
+        "--examples",
+        default="kept",
+        metavar="FILE|sample|none",
+        help="the inputs that the export shows and is proven by: a file of rows, the built-in sample's, or made-up "
+        "ones, for an export without any row of the training data; default: the rows that the model keeps",
+    )
+    export.add_argument("--test", metavar="DATA", help="data to evaluate on first; the contract tells the metrics")
+    config = command("server-config", "write what a server of exports reads, and a Kubernetes manifest", _server_config)
+    config.add_argument("directories", nargs="+", metavar="DIRECTORY", help="exported models: the folders of versions")
+    config.add_argument("--output", required=True, metavar="FOLDER", help="where to write the files")
+    config.add_argument("--image", help="the server's image; default: a pinned one")
+    config.add_argument(
+        "--max-batch-size",
+        type=int,
+        default=32,
+        metavar="ROWS",
+        help="rows that are run together (default: %(default)s)",
+    )
     verify = command("verify", "run the proof again on what is on disk", _verify)
     verify.add_argument("directory", help="an exported version, or the folder above, whose newest is taken")
     verify.add_argument(
@@ -333,7 +352,19 @@ def _export(given: argparse.Namespace) -> None:
     import dlkit
     from dlkit.cli.show import show_export
 
-    show_export(dlkit.load(given.model).export(given.directory, version=given.version))
+    task = dlkit.load(given.model)
+    if given.test:
+        task.evaluate(given.test)
+    show_export(task.export(given.directory, version=given.version, examples=given.examples))
+
+
+def _server_config(given: argparse.Namespace) -> None:
+    from dlkit.serving.server_config import IMAGE, write_server_files
+
+    line = write_server_files(
+        given.directories, given.output, image=given.image or IMAGE, max_batch_size=given.max_batch_size
+    )
+    print(f"written: {given.output}\n\nserve them:\n  {line}\n\nor: kubectl apply -f {given.output}/kubernetes.yaml")
 
 
 def _verify(given: argparse.Namespace) -> None:

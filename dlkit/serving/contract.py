@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import importlib.metadata
+import subprocess
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from google.protobuf import json_format
 from tensorflow import dtypes
 
+from dlkit.limits import Limits
 from dlkit.serving.compare import ATOL, RTOL
 from dlkit.serving.goldens import Goldens
 from dlkit.serving.lint import INIT_SIGNATURE, ops_beyond_core, shape_of
@@ -23,7 +27,15 @@ _ALWAYS = {"dlkit": "dlkit", "tensorflow": "tensorflow", "keras": "keras"}
 _IF_IMPORTED = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "tensorflow_text": "tensorflow-text"}
 
 
-def build_contract(facts: dict, *, model: str, saved_model: saved_model_pb2.SavedModel, goldens: Goldens) -> dict:
+def build_contract(
+    facts: dict,
+    *,
+    model: str,
+    saved_model: saved_model_pb2.SavedModel,
+    goldens: Goldens,
+    size: int,
+    limits: Mapping[str, Mapping[str, Limits]],
+) -> dict:
     """Joins the task's facts with what the written graph and the goldens say.
 
     Args:
@@ -33,17 +45,22 @@ def build_contract(facts: dict, *, model: str, saved_model: saved_model_pb2.Save
         model: the served name.
         saved_model: the protobuf that was written.
         goldens: signature -> pairs of inputs and answers.
+        size: bytes of what a server loads.
+        limits: signature -> input -> what its values can be.
     """
     definitions = saved_model.meta_graphs[0].signature_def
     signatures = {}
     for name in sorted(set(definitions) - {INIT_SIGNATURE}):
-        signatures[name] = _signature(name, definitions[name], facts)
+        signatures[name] = _signature(definitions[name], facts, limits.get(name, {}))
         signatures[name]["example"] = _example(model, name, signatures[name]["method"], goldens[name])
     kept = {key: value for key, value in facts.items() if key not in ("inputs", "outputs")}
     return {
         "format": FORMAT,
         **kept,
         "name": model,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **({"revision": revision} if (revision := _revision()) else {}),
+        "size": size,
         "signatures": signatures,
         "libraries": sorted(facts.get("libraries", [])),
         "ops_beyond_core": ops_beyond_core(saved_model),
@@ -51,9 +68,10 @@ def build_contract(facts: dict, *, model: str, saved_model: saved_model_pb2.Save
     }
 
 
-def _signature(name: str, definition: meta_graph_pb2.SignatureDef, facts: dict) -> dict:
+def _signature(definition: meta_graph_pb2.SignatureDef, facts: dict, limits: Mapping[str, Limits]) -> dict:
     inputs = {
-        key: _tensor(info, facts.get("inputs", {}).get(key, {})) for key, info in sorted(definition.inputs.items())
+        key: _tensor(info, {**facts.get("inputs", {}).get(key, {}), **_bounds(limits.get(key))})
+        for key, info in sorted(definition.inputs.items())
     }
     outputs = {}
     for key, info in sorted(definition.outputs.items()):
@@ -64,6 +82,14 @@ def _signature(name: str, definition: meta_graph_pb2.SignatureDef, facts: dict) 
     if method == "classify" and set(outputs) == {"classes", "scores"}:
         outputs["classes"].setdefault("ranked_by", "scores")
     return {"method": method, "inputs": inputs, "outputs": outputs}
+
+
+def _bounds(limits: Limits | None) -> dict[str, float]:
+    """An input's limits in the words of JSON Schema."""
+    if limits is None:
+        return {}
+    known = {"minimum": limits.least, "maximum": limits.most}
+    return {name: bound for name, bound in known.items() if bound is not None}
 
 
 def _tensor(info: meta_graph_pb2.TensorInfo, facts: dict) -> dict:
@@ -88,6 +114,15 @@ def _example(model: str, name: str, method: str, pairs: list) -> dict:
             "request_base64": base64.b64encode(message.SerializeToString(deterministic=True)).decode("ascii"),
         },
     }
+
+
+def _revision() -> str:
+    """The commit of the git repository that the process works in: that of the code which exports; "" for none."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _versions() -> dict[str, str]:

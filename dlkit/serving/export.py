@@ -13,6 +13,7 @@ from dlkit.errors import ExportError
 from dlkit.serving.contract import build_contract
 from dlkit.serving.goldens import FILE, Goldens, as_array, save_goldens
 from dlkit.serving.lint import read_saved_model
+from dlkit.serving.model_card import model_card
 from dlkit.serving.requests import apis, write_warmup
 from dlkit.serving.signature import Signature
 from dlkit.serving.staging import full_disk, staged_version
@@ -21,6 +22,7 @@ from dlkit.serving.verify import run_proof
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+CARD_FILE = "MODEL_CARD.md"
 WARMUP_FILE = "tf_serving_warmup_requests"
 REQUEST_FILE = "request.json"  # the REST body of a real request to `serving_default`
 
@@ -164,13 +166,25 @@ def _patch(path: pathlib.Path, signatures: list[Signature]) -> None:
 def _write_extra(path: pathlib.Path, model: str, signatures: list[Signature], goldens: Goldens, facts: dict) -> None:
     extra = path / "assets.extra"
     extra.mkdir()
-    contract = build_contract(facts, model=model, saved_model=read_saved_model(path), goldens=goldens)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    contract = build_contract(
+        facts,
+        model=model,
+        saved_model=read_saved_model(path),
+        goldens=goldens,
+        size=size,
+        limits={signature.name: signature.all_limits for signature in signatures},
+    )
     write_warmup(extra / WARMUP_FILE, model, {s.name: s.method for s in signatures}, goldens)
     save_goldens(extra / FILE, goldens)
     request = contract["signatures"]["serving_default"]["example"]["rest"]["request"]
-    (extra / REQUEST_FILE).write_text(json.dumps(request, ensure_ascii=False) + "\n", "utf-8")
-    try:
-        text = json.dumps(contract, indent=1, ensure_ascii=False)
-    except TypeError as error:
-        raise ExportError(f"The contract must hold plain JSON values: {error}.") from error
-    (extra / "dlkit.json").write_text(text + "\n", "utf-8")
+    for file, value, indent in ((REQUEST_FILE, request, None), ("dlkit.json", contract, 1)):
+        try:
+            text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ExportError(
+                f"{file} must hold plain JSON values, and no number that is not finite: {error}. Give each "
+                "signature an example whose inputs and answers are finite."
+            ) from error
+        (extra / file).write_text(text + "\n", "utf-8")
+    (extra / CARD_FILE).write_text(model_card(contract), "utf-8")

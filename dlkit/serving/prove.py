@@ -98,6 +98,13 @@ def _prove_signature(name: str, served: Served, goldens: list, facts: dict, prob
     if not goldens:
         found.append("there is no golden answer to prove it with")
     single = rows(goldens)
+    for index, row, _, answers in single:
+        wrong = [name for name, array in answers.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+        if wrong:
+            found.append(
+                f"the reference answer to input {index} row {row} holds NaN or an infinity in `{wrong[0]}`, which JSON "
+                "does not have: pad by 0, and tell how many count"
+            )
     for index, row, inputs, answers in single:
         _compare(served, inputs, answers, facts, f"input {index} row {row} alone", [(index, row)], figures, found)
         figures["alone"] += 1

@@ -108,14 +108,18 @@ def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], golden
 
 
 def smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
-    """The golden row with the fewest bytes of input: the one to show as an example."""
+    """The golden row to show as an example: with the fewest bytes of input, of those without NaN if there are any."""
 
     def size(item: tuple[int, int, Arrays, Arrays]) -> int:
         return sum(
             sum(map(len, array.ravel())) if array.dtype == object else array.nbytes for array in item[2].values()
         )
 
-    _, _, inputs, answers = min(rows(pairs), key=size)
+    def finite(item: tuple[int, int, Arrays, Arrays]) -> bool:
+        return all(np.isfinite(array).all() for side in item[2:] for array in side.values() if array.dtype.kind == "f")
+
+    found = rows(pairs)
+    _, _, inputs, answers = min(list(filter(finite, found)) or found, key=size)
     return inputs, answers
 
 

@@ -6,8 +6,10 @@ import json
 import os
 import pathlib
 import shlex
+from collections.abc import Sequence
 
 from dlkit.errors import ExportError
+from dlkit.serving.kubernetes import CONFIG, GRPC, METRICS, MODELS, REST, manifest, server_arguments
 from dlkit.serving.verify import version_directory
 
 _INLINE = 200  # characters of a request body that still reads well on a command line
@@ -92,6 +94,54 @@ def write_batching_parameters(
     path = pathlib.Path(path)
     path.write_text("".join(f"{name} {{ value: {value} }}\n" for name, value in values.items()), "utf-8")
     return path
+
+
+def write_monitoring_config(path: str | os.PathLike) -> pathlib.Path:
+    """Writes a `monitoring.config` for `--monitoring_config_file`: Prometheus reads metrics on the REST port."""
+    path = pathlib.Path(path)
+    path.write_text(f"prometheus_config {{ enable: true path: {_quoted(METRICS)} }}\n", "utf-8")
+    return path
+
+
+def write_server_files(
+    directories: Sequence[str | os.PathLike], output: str | os.PathLike, *, image: str = IMAGE, **batching: int
+) -> str:
+    """Writes what a server of several exports reads, and a Kubernetes manifest that holds the same.
+
+    Args:
+        directories: folders that `export` wrote; the server sees each as /models/NAME.
+        output: the folder for `models.config`, `batching_parameters.txt`, `monitoring.config` and `kubernetes.yaml`.
+        image: of the server; pinned by default.
+        batching: as `write_batching_parameters` takes it.
+
+    Returns:
+        The line that starts such a server with Docker.
+
+    Raises:
+        ExportError: one is no export, two have one name, or a value is out of range.
+    """
+    bases: dict[str, pathlib.Path] = {}
+    for directory in directories:
+        version_directory(directory)  # refuses what is none
+        base = pathlib.Path(directory).absolute()
+        if (base / "saved_model.pb").is_file():
+            raise ExportError(f"{directory} is one version. Give the folder above it, whose newest version is served.")
+        if base.name in bases:
+            raise ExportError(f"{bases[base.name]} and {base} would have the same name on the server. Rename one.")
+        bases[base.name] = base
+    output = pathlib.Path(output).absolute()
+    output.mkdir(parents=True, exist_ok=True)
+    files = [
+        write_models_config(output / "models.config", {name: f"{MODELS}/{name}" for name in bases}),
+        write_batching_parameters(output / "batching_parameters.txt", **batching),
+        write_monitoring_config(output / "monitoring.config"),
+    ]
+    texts = {file.name: file.read_text("utf-8") for file in files}
+    (output / "kubernetes.yaml").write_text(manifest(image, next(iter(bases)), texts), "utf-8")
+    line = ["docker", "run", "--rm", "-p", f"{GRPC}:{GRPC}", "-p", f"{REST}:{REST}", "-v", f"{output}:{CONFIG}:ro"]
+    for name, base in bases.items():
+        line += ["-v", f"{base}:{MODELS}/{name}:ro"]
+    return shlex.join([*line, "--entrypoint", "tensorflow_model_server", image, *server_arguments()])
 
 
 def serve_commands(directory: str | os.PathLike, contract: dict, *, port: int = 8501) -> dict[str, str]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from dlkit.columns import Column
 from dlkit.errors import ExportError
+from dlkit.limits import Limits, refusal_of
 from dlkit.serving.core_ops import core_ops_only
 from dlkit.serving.lint import REST_DTYPES
 from dlkit.traced import TRACING
@@ -31,6 +32,8 @@ class Signature:
         method: `predict`, or `classify`, which `classify_signature` builds.
         example: from the raw inputs of rows to this signature's, for the real requests that it is proven with.
         columns: the kinds of its inputs, where `Task.ask` is to make requests of it.
+        limits: what values of its inputs can be meant, by name, beside those that `columns` know; others are answered
+            with INVALID_ARGUMENT.
 
     Raises:
         ExportError: for an input that a server cannot batch or that has no form in JSON.
@@ -42,6 +45,7 @@ class Signature:
     method: str = "predict"
     example: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] = field(default=dict, repr=False)
     columns: Mapping[str, Column] = field(default_factory=dict, repr=False)
+    limits: Mapping[str, Limits] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -61,6 +65,12 @@ class Signature:
                     f"{where} has the dtype {spec.dtype.name}, which JSON requests cannot carry. "
                     f"Take one of {', '.join(sorted(REST_DTYPES))} and cast inside the graph."
                 )
+
+    @property
+    def all_limits(self) -> dict[str, Limits]:
+        """What the values of its inputs can be, by name."""
+        known = {name: column.limits for name, column in self.columns.items() if column.limits}
+        return {**known, **self.limits}
 
     @functools.cached_property
     def graph(self) -> tf.types.experimental.ConcreteFunction:
@@ -95,8 +105,16 @@ def _checked_inputs(signature: Signature, inputs: dict[str, tf.Tensor]) -> dict[
     checked = {
         name: tf.ensure_shape(inputs[name], spec.shape, name=f"check_{name}") for name, spec in signature.inputs.items()
     }
-    if len(checked) == 1:
+    checks = [refusal_of(name, checked[name], limits) for name, limits in signature.all_limits.items()]
+    if len(checked) > 1:
+        checks.append(_equal_rows(signature, checked))
+    if not checks:
         return checked
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(value) for name, value in checked.items()}
+
+
+def _equal_rows(signature: Signature, checked: dict[str, tf.Tensor]) -> tf.Operation:
     names = sorted(checked)
     rows = {name: tf.shape(checked[name])[0] for name in names}
     message = [f"Inputs of signature {signature.name} must have equally many rows. Received:"]
@@ -104,8 +122,7 @@ def _checked_inputs(signature: Signature, inputs: dict[str, tf.Tensor]) -> dict[
         message += [f"{name}:", rows[name]]
     equal = tf.reduce_all([tf.equal(rows[names[0]], rows[name]) for name in names[1:]])
     assertion = tf.debugging.Assert(equal, message, name="check_rows")
-    with tf.control_dependencies([assertion.op if hasattr(assertion, "op") else assertion]):
-        return {name: tf.identity(value) for name, value in checked.items()}
+    return assertion.op if hasattr(assertion, "op") else assertion
 
 
 def _named_outputs(signature: Signature, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,10 @@ import tensorflow as tf
 
 from dlkit.best_epoch import history_of, kept_epoch
 from dlkit.columns import Column, stack, tensor_specs
+from dlkit.examples import examples_of, made_up_rows
 from dlkit.knobs import summary
+from dlkit.limits import ANY, Limits
+from dlkit.plain import finite, name_of
 from dlkit.rows import ERROR
 from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
@@ -31,6 +35,8 @@ class Servable(Protocol):
     history_: dict[str, list[float]]
     kept_: dict[str, Any]
     fingerprint_: dict[str, Any]
+    tested_: dict[str, Any]
+    rows: Any
 
     @property
     def inputs(self) -> Mapping[str, Column]: ...
@@ -54,16 +60,17 @@ class Servable(Protocol):
     def answer_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]: ...
 
 
-def export_task(task: Servable, directory: Path, version: int | None) -> Path:
+def export_task(task: Servable, directory: Path, version: int | None, examples: Any) -> Path:
     """Writes and proves a version of a fitted task; see `Task.export`."""
+    rows, told = examples_of(task, examples)
     signatures = list(task.served().values())
     stages = [stage for stage in vars(task.stages_).values() if stage is not None]
     return export(
         directory,
         signatures=signatures,
         trackables=stages,
-        goldens=_goldens(task, signatures),
-        contract=_facts(task),
+        goldens=_goldens(task, signatures, rows),
+        contract={**_facts(task), "examples": told},
         version=version,
     )
 
@@ -75,6 +82,8 @@ def task_signatures(task: Servable) -> list[Signature]:
     own = task.signatures()
     usual = [] if any(signature.name == "tensors" for signature in own) else [_tensors_signature(task)]
     signatures = {signature.name: signature for signature in (serving, *usual, *own)}
+    tensors = signatures["tensors"]
+    signatures["tensors"] = replace(tensors, limits={**_limits_of(task, tensors.inputs), **tensors.limits})
     ranked = _ranked(task.answer)
     if ranked:
         signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1])
@@ -86,6 +95,14 @@ def task_signatures(task: Servable) -> list[Signature]:
 
 def _examples(raw: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.constant(serialized_examples(_arrays(raw)))
+
+
+def _limits_of(task: Servable, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, Limits]:
+    """What the layers of the preprocessing know of the tensors that they make; and that numbers are finite."""
+    known: dict[str, Limits] = {name: ANY for name, spec in inputs.items() if spec.dtype.is_floating}
+    for layer in task.stages_.preprocess.layers:
+        known |= getattr(layer, "limits", {})
+    return {name: known[name] for name in inputs if name in known}
 
 
 def _tensors_signature(task: Servable) -> Signature:
@@ -113,27 +130,41 @@ def _ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
     return None
 
 
-def _goldens(task: Servable, signatures: list[Signature]) -> Goldens:
-    """Each real row that the model was saved with, alone, as every signature takes it, with predict's answer."""
-    rows = [
-        {name: tf.constant(stack(column, [column.from_request(request[name])])) for name, column in task.inputs.items()}
-        for request in task.samples_
-    ]
+def _goldens(task: Servable, signatures: list[Signature], examples: list[dict[str, Any]]) -> Goldens:
+    """Each example alone, as every signature takes it, with predict's answer."""
+    rows = [_batch_of_one(task, raw) for raw in examples]
+    if not any(map(_is_json, rows)):  # a request to show must be strict JSON, which has no missing numbers
+        rows += [row for row in (_batch_of_one(task, raw) for raw in made_up_rows(task)) if _is_json(row)][:1]
     goldens: Goldens = {}
+    serving = signatures[0]
     for signature in signatures:
         if signature.method == "classify":
             classes, scores = _ranked(task.answer) or ("", "")
             goldens[signature.name] = classify_goldens(goldens["serving_default"], classes=classes, scores=scores)
             continue
-        answer, inputs = signature.graph, [signature.example(raw) for raw in rows]
-        goldens[signature.name] = [(_arrays(tensors), _arrays(answer(**tensors))) for tensors in inputs]
-    # The path from preprocessed tensors must end where the path from raw input ends.
-    if set(goldens["tensors"][0][1]) == set(task.answer):
-        goldens["tensors"] = [
-            (inputs, answer)
-            for (inputs, _), (_, answer) in zip(goldens["tensors"], goldens["serving_default"], strict=True)
-        ]
+        pairs = goldens[signature.name] = []
+        for raw in rows:
+            inputs = signature.example(raw)
+            try:
+                answer = signature.graph(**inputs)
+            except tf.errors.InvalidArgumentError:
+                if signature.name != "tensors":
+                    raise
+                continue  # an empty text is a request, and tensors without any token are none
+            if signature.name == "tensors" and set(answer) == set(task.answer):
+                answer = serving.graph(
+                    **raw
+                )  # the path from preprocessed tensors must end where that from raw input does
+            pairs.append((_arrays(inputs), _arrays(answer)))
     return goldens
+
+
+def _batch_of_one(task: Servable, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(stack(column, [raw[name]])) for name, column in task.inputs.items()}
+
+
+def _is_json(row: dict[str, tf.Tensor]) -> bool:
+    return all(np.isfinite(value.numpy()).all() for value in row.values() if value.dtype.is_floating)
 
 
 def _arrays(tensors: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
@@ -155,12 +186,25 @@ def _facts(task: Servable) -> dict[str, Any]:
         for facts in outputs.values():
             if "atol" in facts:
                 facts |= {"atol": max(2e-2, facts["atol"]), "rtol": 2e-2}
+    kept = {name: value for name, value in task.kept_.items() if name != "epoch"}
     return {
         "task": task.task_name(),
-        "knobs": task.knobs,
+        "description": summary(type(task)),
+        "knobs": {name: _without_folder(value) for name, value in task.knobs.items()},
         "labels": getattr(task, "labels_", []),
-        "metrics": history_of(task.history_, kept_epoch(task)),
-        "fingerprint": task.fingerprint_,
+        "metrics": finite(history_of(task.history_, kept_epoch(task))),
+        "validation": finite(kept),
+        "test": task.tested_,
+        "fingerprint": {**task.fingerprint_, "source": name_of(task.fingerprint_.get("source", ""))},
         "inputs": {name: {"description": summary(type(column))} for name, column in task.inputs.items()},
         "outputs": outputs,
     }
+
+
+def _without_folder(value: Any) -> Any:
+    """A hyperparameter; of one that is a file or folder of this machine the name alone."""
+    if not isinstance(value, str):
+        return value
+    kind, preset, path = value.rpartition("preset:")
+    local = path and (Path(path).is_absolute() or Path(path).expanduser().exists())
+    return f"{kind}{preset}{name_of(path)}" if local else value

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 from dlkit.text import normalize
 from dlkit.text.vocabulary import FIRST, check_tokenizer, token_specs
 
@@ -47,6 +48,11 @@ class Tokenizer(keras.layers.Layer):
     def vocabulary_size(self) -> int:
         """Number of ids, padding and unknown included."""
         return len(self.vocabulary) + FIRST
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """What its tensors can be, where a request brings them."""
+        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(some=True)}
 
     def packed(self, ids: tf.RaggedTensor, longer: tf.Tensor) -> dict[str, tf.Tensor]:
         """What `call` returns, of (batch, (tokens)) int32 ids and of which texts are longer, (batch,) bool."""

@@ -20,6 +20,7 @@ from dlkit.errors import DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import tf
 from dlkit.padding import trim
+from dlkit.plain import without_folders
 from dlkit.training.baseline import compare_with_baseline
 from dlkit.training.batches import batches_of, order_of
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
@@ -67,6 +68,7 @@ class Run:
     callbacks: Sequence[keras.callbacks.Callback] = ()
     tensorboard: str | None = None
     verbose: int | str = "auto"
+    keep_examples: bool = True
 
 
 def interval(given: int | str) -> int | float:
@@ -95,7 +97,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     if run.verbose and run.place.is_chief:
         report.show()
     report.refuse_if_needed()
-    task.report_ = report.as_dict()
+    task.report_ = without_folders(report.as_dict(), report.source)
     bad = -1  # the step of the last NaN loss
     auto, fresh = run.resume == "auto", dict(vars(task))
     while True:
@@ -137,7 +139,7 @@ def _run(
     if run.resume and run.save and not changes:
         model_folder.restore(task, run.save)
     else:
-        start(task, train)
+        start(task, train, keep_examples=run.keep_examples)
     was = task.fingerprint_
     quiet = not (chief and run.verbose)
     store, held_out = encode(task, train, validation, quiet=quiet)

@@ -9,23 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from dlkit.columns import batch_of, tensor_specs
 from dlkit.data.reading import lines_of
-from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, KnobError
-from dlkit.lazy import tf
+from dlkit.examples import as_requests, readable
+from dlkit.plain import name_of, without_folders
 from dlkit.report import Report
-from dlkit.rows import ERROR
-from dlkit.stages import chain
-from dlkit.traced import traced
 from dlkit.training.encode import encode_table, encoding_graph
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
     from dlkit.training.trainable import Trainable
-
-SAMPLES = 8  # real rows kept with a model: the golden requests of its exports
 
 
 def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) -> tuple[Rows, Rows | None]:
@@ -61,8 +55,8 @@ def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, qu
         _tell(task, source, [few], quiet=quiet)
 
 
-def start(task: Trainable, train: Rows) -> None:
-    """Builds a task's stages from its training rows.
+def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
+    """Builds a task's stages from its training rows, of which it keeps a few unless told otherwise.
 
     Raises:
         DlkitError: the knobs and the rows do not make a network.
@@ -74,25 +68,7 @@ def start(task: Trainable, train: Rows) -> None:
             raise
         except (ValueError, OSError) as error:  # how builders, tokenizers and Keras refuse their parameters
             raise DlkitError(f"the network cannot be built: {error}") from error
-    task.samples_ = _requests(task, train.requests(), SAMPLES)
-
-
-def _requests(task: Trainable, table: Table, count: int) -> list[dict[str, Any]]:
-    """The inputs of the first rows that can be preprocessed, in the form of a REST request."""
-    found: list[dict[str, Any]] = []
-    preprocess = traced(chain(task.stages_.preprocess), tensor_specs(task.inputs))
-    for index in range(len(table)):
-        if len(found) == count:
-            break
-        try:
-            raw = table.raw(index, task.inputs)
-            made = preprocess(batch_of([raw], task.inputs))
-        except (DataError, tf.errors.InvalidArgumentError):
-            continue  # encoding counts and names it
-        if ERROR in made and made[ERROR][0].numpy():
-            continue
-        found.append({name: column.to_request(raw[name]) for name, column in task.inputs.items()})
-    return found
+    task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
 
 
 @contextlib.contextmanager
@@ -120,7 +96,7 @@ def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool
         rows.check()
     graph = encoding_graph(task)
     store = _encode(task, train, graph, quiet)
-    task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": train.table.source}
+    task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": name_of(train.table.source)}
     held_out = None if validation is None else _encode(task, validation, graph, quiet)
     task.fingerprint_["validation"] = held_out.fingerprint() if held_out else None
     return store, held_out
@@ -139,6 +115,7 @@ def _encode(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool)
 def _tell(task: Trainable, source: str, remarks: list[str], *, quiet: bool) -> None:
     """Keeps remarks in the report, and prints them unless it is to be quiet."""
     told = task.report_.setdefault("remarks", [])  # a run that goes on has those of its beginning already
-    told.extend(remark for remark in remarks if remark not in told)
+    kept = without_folders(remarks, source)
+    told.extend(remark for remark in kept if remark not in told)
     for remark in [] if quiet else remarks:
         print(f"{source}: {remark}", file=sys.stderr)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
+from dlkit.vision.bands import in_bands
 from dlkit.vision.image_header import JPEG, UNKNOWN, Header, little_endian, name_of, read_header, read_headers
 from dlkit.vision.orientation import reversals, swap, turn
 
@@ -87,6 +89,11 @@ class DecodeImage(keras.layers.Layer):
         self.orient, self.webp, self.alpha, self.depth, self.with_error = orient, webp, alpha, depth, with_error
         self._convert_input_args = False  # Keras would turn Python lists of bytes into float tensors
 
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """What its tensors can be, where a request brings them."""
+        return {"original_size": Limits(1, self.max_pixels)}
+
     def call(self, image: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
         def fitted(pixels: tf.Tensor, orientation: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
             size = tf.shape(pixels)[:2]
@@ -129,14 +136,16 @@ class DecodeImage(keras.layers.Layer):
         """What a function makes of each file's stored pixels and its orientation, None for that of all; and errors."""
         image = tf.ensure_shape(tf.convert_to_tensor(image, tf.string), [None])
         formats, sizes = read_headers(image, self.webp)
-        rows = (image, formats, sizes, tf.range(tf.size(image)))
 
         @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
-        def of_row(row: tuple[tf.Tensor, ...]) -> tuple[Any, tf.Tensor]:
-            encoded, image_format, size, number = row
+        def of_row(number: tf.Tensor) -> tuple[Any, tf.Tensor]:
+            encoded, image_format, size = (tf.gather(values, number) for values in (image, formats, sizes))
             return self._row(encoded, image_format, size, number, function, outputs)
 
-        return tf.map_fn(of_row, rows, fn_output_signature=(outputs, tf.TensorSpec([], tf.string)))
+        # One after another: of ten files at a time the decoded pixels alone could take ten times as much memory. By
+        # their numbers, as the loop would copy all files that it is given.
+        signature = (outputs, tf.TensorSpec([], tf.string))
+        return tf.map_fn(of_row, tf.range(tf.size(image)), fn_output_signature=signature, parallel_iterations=1)
 
     def _row(
         self,
@@ -208,7 +217,7 @@ class DecodeImage(keras.layers.Layer):
         if self.webp:
             formats.append(lambda: self._opaque(tf.io.decode_image(image, expand_animations=False)))
         rgb = tf.ensure_shape(tf.switch_case(image_format, formats), [None, None, 3])
-        return rgb if self.channels == 3 else _grey(rgb)
+        return rgb if self.channels == 3 else in_bands(_grey, rgb, 1)
 
     def _decode_png(self, image: tf.Tensor, header: Header) -> tf.Tensor:
         def usual() -> tf.Tensor:
@@ -220,10 +229,14 @@ class DecodeImage(keras.layers.Layer):
                 lambda: tf.io.decode_png(image, channels=3),
             )
 
-        def deep() -> tf.Tensor:
-            samples = tf.cast(tf.io.decode_png(image, channels=4, dtype=tf.uint16), tf.float32)
+        def scaled(samples: tf.Tensor) -> tf.Tensor:
+            samples = tf.cast(samples, tf.float32)
             colours = tf.clip_by_value(tf.round(samples[..., :3] * (255 / self.depth)), 0.0, 255.0)
-            return self._opaque(tf.cast(tf.concat([colours, tf.round(samples[..., 3:] / 257)], -1), tf.uint8))
+            pixels = tf.cast(tf.concat([colours, tf.round(samples[..., 3:] / 257)], -1), tf.uint8)
+            return pixels[..., :3] if self.alpha == "drop" else _on_white(pixels)
+
+        def deep() -> tf.Tensor:
+            return in_bands(scaled, tf.io.decode_png(image, channels=4, dtype=tf.uint16), 3)
 
         return tf.cond(header.deep, deep, usual) if self.depth else usual()
 
@@ -231,7 +244,7 @@ class DecodeImage(keras.layers.Layer):
         """(h, w, 3 or 4) uint8 to (h, w, 3) uint8."""
         if self.alpha == "drop":
             return pixels[..., :3]
-        return tf.cond(tf.shape(pixels)[2] == 4, lambda: _on_white(pixels), lambda: pixels)
+        return tf.cond(tf.shape(pixels)[2] == 4, lambda: in_bands(_on_white, pixels, 3), lambda: pixels)
 
     def _resize(self, image: tf.Tensor, orientation: tf.Tensor | None) -> tf.Tensor:
         """A stored picture at the output's size, as it is to be seen: turned when it is small, which costs less."""
@@ -322,7 +335,7 @@ def _decode_bmp(image: tf.Tensor) -> tf.Tensor:
     def look_up() -> tf.Tensor:
         palette = tf.strings.substr(image, first_colour, little_endian(header[10:14]) - first_colour)
         palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])[:, 2::-1]
-        return tf.gather(palette, tf.cast(pixels[:, :, 0], tf.int32))
+        return in_bands(lambda indices: tf.gather(palette, tf.cast(indices[:, :, 0], tf.int32)), pixels, 3)
 
     return tf.cond(tf.shape(pixels)[2] == 1, look_up, lambda: pixels[:, :, :3])
 

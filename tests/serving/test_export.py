@@ -1,10 +1,12 @@
 """What an export leaves on disk, and that a failed one leaves nothing."""
 
 import base64
+import datetime
 import errno
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +18,9 @@ import tensorflow as tf
 from dlkit.errors import ExportError
 from dlkit.serving import export as export_module
 from dlkit.serving import staging
+from dlkit.serving.contract import _revision
 from dlkit.serving.export import export
+from dlkit.serving.model_card import model_card
 from dlkit.serving.requests import apis
 from dlkit.serving.signature import Signature
 from dlkit.serving.verify import FORMAT, read_contract, run_proof, verify, version_directory
@@ -38,7 +42,7 @@ def unproven(monkeypatch):
 def test_files(exported, tiny):
     assert exported.name == "1"
     files = {str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file()}
-    extra = ["dlkit.json", "dlkit_goldens.npz", "request.json", "tf_serving_warmup_requests"]
+    extra = ["MODEL_CARD.md", "dlkit.json", "dlkit_goldens.npz", "request.json", "tf_serving_warmup_requests"]
     variables = ["variables/variables.index", "variables/variables.data-00000-of-00001"]
     assert files == {
         "saved_model.pb",
@@ -67,6 +71,38 @@ def test_contract(exported, contract):
     }
     assert tensors["outputs"]["labels"] == {"dtype": "string", "shape": [None, 3], "ranked_by": "scores"}
     assert contract["signatures"]["serving_default"]["inputs"]["image"]["description"] == "PNG bytes"
+
+
+def test_contract_tells_when_of_what_code_and_how_large(exported, contract, monkeypatch, tmp_path):
+    made = datetime.datetime.fromisoformat(contract["date"])
+    assert made.utcoffset() == datetime.timedelta(0) and made <= datetime.datetime.now(datetime.UTC)
+    extra = exported / "assets.extra"
+    assert contract["size"] == sum(
+        file.stat().st_size for file in exported.rglob("*") if file.is_file() and extra not in file.parents
+    )
+    monkeypatch.chdir(tmp_path)
+    assert _revision() == ""  # no repository
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    assert re.fullmatch("[0-9a-f]{40}", _revision())
+
+
+def test_model_card(exported, contract):
+    card = (exported / "assets.extra" / "MODEL_CARD.md").read_text("utf-8")
+    sections = [line.removeprefix("## ") for line in card.splitlines() if line.startswith("## ")]
+    assert sections == [
+        "Model details",
+        "Intended use",
+        "Training data",
+        "Metrics",
+        "Inputs and outputs",
+        "Limits",
+    ]
+    assert contract["date"] in card and "`cat`, `dog`, `köln`" in card and "| `accuracy` | 0.5 |" in card
+    assert "| `pixels` | in | uint8 | any x 8 x 8 x 4 |" in card and "was not evaluated on test data" in card
+    facts = {**contract, "test": {"source": "rows|1.csv", "rows": 3, "metrics": {"f1": None, "classes": {"a": 1}}}}
+    assert "On 3 rows of rows\\|1.csv" in model_card(facts) and "| `f1` | none |\n\nAnd 1 more" in model_card(facts)
 
 
 def test_contract_examples_are_real(contract, tiny):

@@ -6,7 +6,12 @@ import pytest
 from google.protobuf import text_format
 
 from dlkit.errors import ExportError
-from dlkit.serving.server_config import serve_commands, write_batching_parameters, write_models_config
+from dlkit.serving.server_config import (
+    serve_commands,
+    write_batching_parameters,
+    write_models_config,
+    write_server_files,
+)
 
 
 def test_models_config(tmp_path):
@@ -63,3 +68,43 @@ def test_commands(exported, contract):
         "signatures": {"serving_default": {"example": {"rest": {"request": {"instances": ["it's"]}}}}},
     }
     assert shlex.split(serve_commands("m", short)["query"])[2] == '{"instances": ["it\'s"]}'
+
+
+def test_server_files(exported, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    config = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
+    line = write_server_files([exported.parent], tmp_path / "server", max_batch_size=8)
+    folder = tmp_path / "server"
+    parsed = text_format.Parse((folder / "models.config").read_text("utf-8"), config.ModelServerConfig())
+    assert [(model.name, model.base_path) for model in parsed.model_config_list.config] == [("tiny", "/models/tiny")]
+    monitoring = pytest.importorskip("tensorflow_serving.config.monitoring_config_pb2").MonitoringConfig()
+    text_format.Parse((folder / "monitoring.config").read_text(), monitoring)
+    assert monitoring.prometheus_config.enable
+    settings, deployment, service = yaml.safe_load_all((folder / "kubernetes.yaml").read_text("utf-8"))
+    for name in ("models.config", "batching_parameters.txt", "monitoring.config"):
+        assert settings["data"][name] == (folder / name).read_text("utf-8")
+    assert "max_batch_size { value: 8 }" in settings["data"]["batching_parameters.txt"]
+    pod = deployment["spec"]["template"]
+    assert pod["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": "8501",
+        "prometheus.io/path": monitoring.prometheus_config.path,
+    }
+    (container,) = pod["spec"]["containers"]
+    assert container["image"] == "tensorflow/serving:2.20.0"
+    assert container["readinessProbe"]["httpGet"] == {"path": "/v1/models/tiny", "port": 8501}
+    assert {"startupProbe", "livenessProbe"} <= set(container)
+    assert pod["metadata"]["labels"] == service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
+    words = shlex.split(line)
+    assert words[-len(container["args"]) :] == container["args"] and "tensorflow/serving:2.20.0" in words
+    assert f"{exported.parent}:/models/tiny:ro" in words and f"{folder}:/config:ro" in words
+
+
+def test_server_files_refuse_what_cannot_be_served(exported, tmp_path):
+    with pytest.raises(ExportError, match="one version"):
+        write_server_files([exported], tmp_path / "server")
+    with pytest.raises(ExportError, match="same name"):
+        write_server_files([exported.parent, exported.parent], tmp_path / "server")
+    with pytest.raises(ExportError, match="not a folder"):
+        write_server_files([tmp_path / "none"], tmp_path / "server")
+    assert not (tmp_path / "server").exists()

@@ -27,12 +27,13 @@ class AnswerForecast(keras.layers.Layer):
     Args:
         step: as of `ReadSeries`.
         levels: list of float, ascending, 0.5 among them.
+        finite: whether `at` pads by 0, and tells in `steps` how many count; else by NaN, which JSON does not have.
     """
 
-    def __init__(self, step: Sequence[int], levels: Sequence[float], **kwargs: Any):
+    def __init__(self, step: Sequence[int], levels: Sequence[float], finite: bool = False, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.autocast = False  # what large series vary by is beyond float32
-        self.step, self.levels = list(step), list(levels)
+        self.step, self.levels, self.finite = list(step), list(levels), finite
 
     def call(
         self,
@@ -57,7 +58,7 @@ class AnswerForecast(keras.layers.Layer):
         }
 
     def at(self, answer: Mapping[str, tf.Tensor], horizon: tf.Tensor, levels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The answer for fewer steps and other levels: NaN and "" beyond `horizon`.
+        """The answer for fewer steps and other levels: 0, or NaN unless `finite`, and "" beyond `horizon`.
 
         Args:
             answer: what `call` returned.
@@ -77,8 +78,9 @@ class AnswerForecast(keras.layers.Layer):
         hats = tf.nn.relu(1.0 - tf.abs(place[..., tf.newaxis] - tf.range(len(known), dtype=tf.float32)))
         quantiles = tf.matmul(answer["quantiles"], tf.cast(hats, answer["quantiles"].dtype), transpose_b=True)
         there = tf.range(longest) < horizon[:, tf.newaxis]
-        nothing = tf.constant(float("nan"), quantiles.dtype)
+        nothing = tf.constant(0.0 if self.finite else float("nan"), quantiles.dtype)
         return {
+            **({"steps": horizon} if self.finite else {}),
             "ds": tf.where(there, answer["ds"], ""),
             "forecast": tf.where(there, answer["forecast"], nothing),
             "quantiles": tf.where(there[..., tf.newaxis], quantiles, nothing),
@@ -115,4 +117,4 @@ class AnswerForecast(keras.layers.Layer):
         }
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "step": self.step, "levels": self.levels}
+        return {**super().get_config(), "step": self.step, "levels": self.levels, "finite": self.finite}

@@ -95,8 +95,9 @@ class Values(Column):
             raise DataError(f"expected a list of numbers, NaN where one is missing. Received: {describe(value)}.")
         return values
 
-    def to_request(self, raw: np.ndarray) -> list[float]:
-        return [float(str(value)) for value in raw]  # the shortest digits that give the same number
+    def to_request(self, raw: np.ndarray) -> list[float | None]:
+        """The shortest digits that give the same numbers; null for one that is missing, as JSON has no NaN."""
+        return [float(str(value)) if np.isfinite(value) else None for value in raw]
 
 
 class Series(Values):

@@ -8,11 +8,13 @@ from typing import Any, Literal
 import numpy as np
 
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 from dlkit.tasks.forecasting.frequency import DAY, Step
 from dlkit.tasks.forecasting.stamps import business_day, business_position, civil, day_of_month, parse_stamps
 
 SMALL = 1e-6  # of the mean: what varies less is constant, where levels tell the scale
 FEW = 3  # values, from which on a window is scaled by them alone
+LARGEST_SCALED = 1e9  # of scaled values: far more than a window of any length can have
 NEXT_TO_NOTHING = 1e-30  # whose logarithm is a number
 Facts = dict[str, float] | list[str]
 """Of a covariate that is a number its `mean` and `deviation`, else the names that it may have."""
@@ -57,6 +59,7 @@ class ReadSeries(keras.layers.Layer):
         duplicates: what values of one step become: "mean", "last", or "refuse".
         gaps: whether steps may be missing between the first stamp and the newest.
         lowest: float, below which no training series went; None for no bound.
+        only_meant: whether a history without any value, and values beyond those of float32, are refused in a request.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class ReadSeries(keras.layers.Layer):
         duplicates: Literal["mean", "last", "refuse"] = "mean",
         gaps: bool = True,
         lowest: float | None = None,
+        only_meant: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -82,6 +86,7 @@ class ReadSeries(keras.layers.Layer):
         self.past, self.known, self.static = dict(past or {}), dict(known or {}), dict(static or {})
         self.usual = None if usual is None else [list(pair) for pair in usual]
         self.off_grid, self.duplicates, self.gaps, self.lowest = off_grid, duplicates, gaps, lowest
+        self.only_meant = only_meant
         self._step, self._as_before = Step(*step), len(step) == 3
         self._convert_input_args = False  # Keras knows no string tensors
 
@@ -90,8 +95,30 @@ class ReadSeries(keras.layers.Layer):
         """How many features the static covariates make."""
         return width_of(self.static)
 
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """What its tensors can be, where a request brings them."""
+        largest = float(np.finfo(np.float32).max)  # of what a request may bring, and of what is learned of it
+        return {
+            "values": Limits(-LARGEST_SCALED, LARGEST_SCALED),
+            "there": Limits(0, 1, some=True),
+            "anchor": Limits(1, 31),
+            "center": Limits(-largest, largest),
+            "scale": Limits(0, largest),
+            "lowest": Limits(-largest, largest),
+            "given": Limits(1),
+        }
+
     def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return self.scaled(self.grid(inputs, self.horizon))
+        made = self.scaled(self.grid(inputs, self.horizon))
+        if not self.only_meant:
+            return made
+        y = inputs["y"]
+        large = tf.math.is_finite(y) & (tf.abs(y) > tf.cast(np.finfo(np.float32).max, y.dtype))
+        _refuse_number(large, "`y` must be numbers of float32's range, up to 3.4e38.")
+        window = f"the newest {self.window} steps up to its last stamp"
+        _refuse_number(made["given"] == 0, f"`y` must hold a number within {window}. All are missing or not finite.")
+        return made
 
     def grid(
         self, inputs: Mapping[str, tf.Tensor], ahead: int | tf.Tensor, training: bool = False
@@ -365,7 +392,7 @@ class ReadSeries(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         as_before = ("window", "horizon", "step", "fill", "typical", "past", "known", "static")
-        own = (*as_before, "usual", "off_grid", "duplicates", "gaps", "lowest")
+        own = (*as_before, "usual", "off_grid", "duplicates", "gaps", "lowest", "only_meant")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 

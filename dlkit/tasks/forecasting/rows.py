@@ -170,13 +170,14 @@ def asked(windows: Windows, window: int, horizon: int) -> Table:
     return windows.made_of(rows)
 
 
-def questions(windows: Windows, window: int, horizon: int, origins: int, stride: int) -> Table:
+def questions(windows: Windows, window: int, horizon: int, origins: int, stride: int, read: int) -> Table:
     """Whole series as a rolling-origin backtest: the last `origins` of each, `stride` steps from one another.
 
     The last of them is a horizon before the series' end. Each is asked with the `window` steps before it. Rows with a
     history and what followed stay as they are.
 
-    A series that is too short is left out, and a remark names it.
+    A series that is too short is left out, and so are origins without a value in the `read` steps before them, which is
+    what the model reads; a remark names them.
 
     Raises:
         DataError: all series are too short, or one, where the table is `strict`.
@@ -197,9 +198,16 @@ def questions(windows: Windows, window: int, horizon: int, origins: int, stride:
                 "before it too."
             )
             continue
-        rows += [
+        asked_of = [
             (row, windows.window(row, max(0, end - window), end, horizon)) for end in range(first, last + 1, stride)
         ]
+        empty = [number for number, (_, made) in enumerate(asked_of) if not np.isfinite(made["y"][-read:]).any()]
+        if empty:
+            reasons.append(
+                f"{windows.table.where(row)} has no value in the {read} steps before {len(empty)} of its "
+                f"{len(asked_of)} origins, which are not asked."
+            )
+        rows += [asked for number, asked in enumerate(asked_of) if number not in empty]
     if not rows:
         raise DataError(reasons[0])
     made = windows.made_of(rows)
@@ -278,7 +286,7 @@ class SeriesRows(Rows):
         windows, stride = Windows(rows.table, task.stamps, task.step(rows.table)), task.stride or task.horizon
         longest = max(windows.lengths(row)[0] for row in range(len(rows)))
         window = task.window or window_of(seasons_of(task, windows.step), task.horizon, longest)
-        test = questions(windows, _backtest(task, windows.step, window), task.horizon, task.origins, stride)
+        test = questions(windows, _backtest(task, windows.step, window), task.horizon, task.origins, stride, window)
         return before(windows, task.horizon, task.origins, stride), test
 
     def hold_out(self, share: float) -> tuple[Self, Self | None]:
@@ -302,10 +310,28 @@ class SeriesRows(Rows):
     def requests(self) -> Table:
         return asked(self._windows(), self._window(), self.task.horizon)
 
+    @classmethod
+    def made_up(cls, task: Forecaster, count: int) -> list[dict[str, Any]]:
+        """Waves of several lengths, from one value on, with covariates that do not change."""
+        reader, step = task.stages_.preprocess.get_layer("reader"), Step(*task.step_)
+        monday = np.array(["2020-01-06T00:00:00"], "datetime64[s]")
+        first = np.zeros(1, np.int64) if step.whole else monday
+        lengths = [1, 3, task.horizon, reader.window, reader.window + 3]
+        made = []
+        for number in range(count):
+            length = lengths[number % len(lengths)] + number // len(lengths)
+            ds = np.concatenate([first, step.after(first, length - 1).astype(first.dtype)]) if length > 1 else first
+            row: dict[str, Any] = {"ds": ds, "y": 20.0 + number + 5.0 * np.sin(np.arange(length) / 2.0)}
+            for name in (*task.stamps.past, *task.stamps.known):
+                steps = length + (task.horizon if name in task.stamps.known else 0)
+                row[name] = [""] * steps if name in task.categories_ else [0.5] * steps
+            made.append({**row, **dict.fromkeys(task.stamps.static, "")})
+        return made
+
     def evaluated(self) -> Table:
         task, windows = self.task, self._windows()
         window = _backtest(task, windows.step, self._window())
-        return questions(windows, window, task.horizon, task.origins, task.stride or task.horizon)
+        return questions(windows, window, task.horizon, task.origins, task.stride or task.horizon, self._window())
 
     def _windows(self) -> Windows:
         return Windows(self.table, self.task.stamps, self.task.step(self.table))

@@ -58,6 +58,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         duplicates=task.duplicates,
         usual=_usual(windows),
         lowest=_lowest(windows),
+        only_meant=True,
         **facts,
         name="reader",
     )
@@ -83,7 +84,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         for name in ("center", "scale", "origin", "anchor", "lowest")
         if name in made
     }
-    answer = AnswerForecast(task.step_, levels, name="answer")(scaled, **others)
+    answer = AnswerForecast(task.step_, levels, finite=True, name="answer")(scaled, **others)
     return Stages(preprocess, network, keras.Model({"quantiles": scaled, **others}, answer, name="postprocess"))
 
 
@@ -298,8 +299,9 @@ def forecast_signature(task: Forecaster) -> Signature:
 
     def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         rows = tf.shape(raw["ds"])[0]
+        steps = (task.horizon + 1) // 2 if layer.finite else task.horizon  # else its answer would hold NaN
         levels = tf.tile([[task.quantiles[0], 0.5]], [rows, 1])
-        return {**raw, "horizon": tf.fill([rows], (task.horizon + 1) // 2), "levels": levels}
+        return {**raw, "horizon": tf.fill([rows], steps), "levels": levels}
 
     columns = {
         **task.inputs,

@@ -70,6 +70,7 @@ class Forecaster(Task):
     inputs = {"ds": Stamps(), "y": Values()}
     target = {"following": Values(), "unique_id": Id(optional=True), "y": Values()}  # `score` asks what was before
     answer = {"ds": Stamps(), "forecast": Values(), "quantiles": Fans(), "levels": Levels(), "given": Count()}
+    also = {"steps": Count()}  # of the signature `forecast`
     rows = SeriesRows
     headline = "skill"
 

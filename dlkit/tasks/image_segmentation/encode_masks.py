@@ -42,7 +42,7 @@ class EncodeMasks(keras.layers.Layer):
             return encode_mask(classes_at(values, size))
 
         rows = (tf.cast(logits, tf.float32), original_size, inner, before)
-        return tf.map_fn(of_row, rows, fn_output_signature=tf.TensorSpec([], tf.string))
+        return tf.map_fn(of_row, rows, fn_output_signature=tf.TensorSpec([], tf.string), parallel_iterations=1)
 
     def compute_output_spec(self, logits: keras.KerasTensor, original_size: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((logits.shape[0],), "string")

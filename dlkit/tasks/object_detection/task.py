@@ -13,6 +13,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 from dlkit.rows import ERROR
 from dlkit.stages import Stages
 from dlkit.task import Task
@@ -161,8 +162,8 @@ class ObjectDetector(Task):
 
         columns = {
             **self.inputs,
-            "score_threshold": Score(optional=True, default=self.score_threshold),
-            "iou_threshold": Score(optional=True, default=self.iou_threshold),
+            "score_threshold": Score(optional=True, default=self.score_threshold, limits=Limits(0, 1)),
+            "iou_threshold": Score(optional=True, default=self.iou_threshold, limits=Limits(0, 1)),
         }
         return [Signature("thresholds", answer, tensor_specs(columns), example=example, columns=columns)]
 

@@ -12,6 +12,7 @@ from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 from dlkit.padding import Padding
 from dlkit.report import Report
 from dlkit.rows import ROW, Rows
@@ -186,10 +187,12 @@ class QuestionAnswerer(Task):
             name: tf.TensorSpec(spec.shape, "float32" if spec.dtype == "float16" else spec.dtype)  # JSON has no halves
             for name, spec in network.input.items()
         }
+        # A model that was saved before limits were clipped answers 0 with nothing.
+        least = Limits(1) if self.stages_.postprocess.get_layer("best_spans").clip_limit else None
         columns = {
             **self.inputs,
-            "max_answer": Count(optional=True, default=self.max_answer),
-            "threshold": Score(optional=True, default=self.threshold),
+            "max_answer": Count(optional=True, default=self.max_answer, limits=least),
+            "threshold": Score(optional=True, default=self.threshold, limits=Limits(0, 1)),
         }
         return [
             Signature("tensors", logits, inputs, example=window),

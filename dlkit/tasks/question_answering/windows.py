@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 
 if TYPE_CHECKING:
     from dlkit.text.wordpiece import WordPiece
@@ -78,6 +79,12 @@ class Windows(keras.layers.Layer):
         self._open, self._close = map(vocabulary.index, ("[CLS]", "[SEP]")) if special else (size, size + 1)
         self.vocabulary_size = size if special else size + 2
         self._convert_input_args = False  # Keras knows no string tensors
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """What its tensors can be, where a request brings them."""
+        flags = dict.fromkeys(("segment_ids", "surface"), Limits(0, 1))
+        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(some=True), **flags}
 
     def call(self, question: tf.Tensor, context: tf.Tensor) -> dict[str, tf.Tensor]:
         context = tf.strings.unicode_transcode(context, "UTF-8", "UTF-8", errors="replace")

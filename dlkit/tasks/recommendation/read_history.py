@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 from dlkit.text.vocabulary import lookup_table
 
 
@@ -91,6 +92,12 @@ class ReadHistory(keras.layers.Layer):
     def numbers_of(self, ids: tf.Tensor) -> tf.Tensor:
         """The numbers of items, 0 for those that are not known: a string tensor to int32."""
         return self._items.lookup(ids)
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """What its tensors can be, where a request brings them."""
+        users, items = Limits(0, len(self.users)), Limits(0, len(self.items))
+        return {"user": users, "takers": users, **dict.fromkeys(("history", "seen", "item"), items)}
 
     def call(
         self, user_id: tf.Tensor, recent: tf.Tensor | None = None, item_id: tf.Tensor | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlkit.columns import Column, Count, Id, tensor_specs
 from dlkit.lazy import tf
+from dlkit.limits import Limits
 from dlkit.tasks.recommendation.rank_items import RankItems
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def similar_signature(task: Recommender) -> Signature:
         rows = tf.shape(next(iter(raw.values())))[:1]
         return {"item_id": tf.fill(rows, reader.items[0]), "k": tf.fill(rows, 3)}
 
-    columns: dict[str, Column] = {"item_id": Id(), "k": Count(optional=True, default=task.top_k)}
+    columns: dict[str, Column] = {"item_id": Id(), "k": Count(optional=True, default=task.top_k, limits=Limits(1))}
     return Signature("similar", similar, tensor_specs(columns), example=example, columns=columns)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from dlkit.columns import Column, Count, Id, tensor_specs
 from dlkit.errors import DataError, KnobError
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 from dlkit.stages import Parted, chain
 from dlkit.tasks.recommendation import networks as recommenders
 from dlkit.tasks.recommendation.catalogue import read_features
@@ -148,7 +149,7 @@ def recommend_signature(task: Recommender) -> Signature:
         "user_id": Id(optional=True, default=""),
         "recent": Items(optional=True, default=()),
         "exclude": Items(optional=True, default=()),
-        "k": Count(optional=True, default=task.top_k),
+        "k": Count(optional=True, default=task.top_k, limits=Limits(1)),
     }
     if reader.candidates:
         columns["candidates"] = Items(optional=True, default=())

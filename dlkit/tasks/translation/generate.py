@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dlkit.columns import Column, Count, Number
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
+from dlkit.limits import Limits
 
 if TYPE_CHECKING:
     from dlkit.tasks.translation.task import Translator
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 def request_columns(task: Translator) -> dict[str, Column]:
     """What a request may ask for beside its text, by name, with what stands for it where it does not."""
     return {
-        "max_tokens": Count(optional=True, default=task.max_tokens),
-        "beam_width": Count(optional=True, default=task.beam_width),
-        "length_penalty": Number(optional=True, default=task.length_penalty),
-        "temperature": Number(optional=True, default=0.0),
-        "top_k": Count(optional=True, default=0),
-        "top_p": Number(optional=True, default=1.0),
+        "max_tokens": Count(optional=True, default=task.max_tokens, limits=Limits(1)),
+        "beam_width": Count(optional=True, default=task.beam_width, limits=Limits(1)),
+        "length_penalty": Number(optional=True, default=task.length_penalty, limits=Limits(0)),
+        "temperature": Number(optional=True, default=0.0, limits=Limits(0)),
+        "top_k": Count(optional=True, default=0, limits=Limits(0)),
+        "top_p": Number(optional=True, default=1.0, limits=Limits(0, 1)),
         "seed": Count(optional=True, default=0),
     }
 

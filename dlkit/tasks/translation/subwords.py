@@ -7,6 +7,7 @@ from typing import Any
 
 from dlkit.errors import DlkitError
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 from dlkit.text import normalize
 from dlkit.text.compose import compose_text
 from dlkit.text.vocabulary import COUNTING_BATCH, check_tokenizer, lookup_table, token_specs
@@ -109,6 +110,11 @@ class Subwords(keras.layers.Layer):
     def vocabulary_size(self) -> int:
         """Number of ids."""
         return (PIECE if self.byte_ids else BYTE) + len(self.pieces)
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """What its tensors can be, where a request brings them."""
+        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(some=True)}
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         room = self.max_tokens - 1

@@ -469,6 +469,32 @@ def test_an_answer_is_in_units_with_its_stamps_and_other_levels_lie_between():
             layer.at(made, tf.constant([horizon]), tf.constant([[level]]))
 
 
+def test_fewer_steps_are_padded_by_numbers_that_json_has_and_counted():
+    layer = AnswerForecast([1, 0, 0], [0.1, 0.5, 0.9], finite=True)
+    again = AnswerForecast.from_config(layer.get_config())
+    origin = tf.constant([np.datetime64("2021-01-31", "s").astype(int)], tf.int64)
+    made = again(tf.constant([[[[-1.0, 0, 2], [-2, 0, 4]]]]), tf.constant([100.0]), tf.constant([10.0]), origin)
+    asked = again.at(made, tf.constant([1]), tf.constant([[0.3, 0.5]]))
+    assert asked["steps"].numpy().tolist() == [1]
+    np.testing.assert_allclose(asked["forecast"], [[100, 0]])
+    np.testing.assert_allclose(asked["quantiles"], [[[95, 100], [0, 0]]])
+    before = {name: value for name, value in layer.get_config().items() if name != "finite"}
+    assert not AnswerForecast.from_config(before).finite  # a model that was saved before answers as it did
+
+
+def test_a_history_without_a_value_is_refused_and_so_are_numbers_beyond_float32():
+    asked = {"ds": days([1, 2, 3], [1, 2, 3]), "y": tf.constant([[NAN, NAN, 1], [NAN, NAN, np.inf]], tf.float64)}
+    assert reader(usual=[[1.0, 1.0]])(asked)["given"].numpy().tolist() == [1, 0]  # as it was
+    strict = reader(usual=[[1.0, 1.0]], only_meant=True)
+    strict = ReadSeries.from_config(strict.get_config())
+    first = {name: values[:1] for name, values in asked.items()}
+    assert strict(first)["given"].numpy().tolist() == [1]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`y` must hold a number"):
+        strict(asked)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"up to 3\.4e38"):
+        strict({**first, "y": tf.constant([[1.0, 2, 1e300]], tf.float64)})
+
+
 def test_hours_are_written_with_their_time_and_whole_numbers_as_such():
     layer = AnswerForecast([0, 3600, 0], [0.1, 0.5])
     start = tf.constant([np.datetime64("2021-01-31 22:00", "s").astype(int)], tf.int64)

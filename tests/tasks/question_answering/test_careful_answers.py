@@ -5,6 +5,7 @@ import unicodedata
 import pytest
 
 import dlkit
+from dlkit.errors import DataError
 from dlkit.training.encode import encode_table
 from dlkit.training.prepare import start
 
@@ -61,13 +62,15 @@ def test_a_row_without_a_question_is_left_out_and_named():
     assert "or nothing was asked" in skipped[0]
 
 
-def test_max_answer_out_of_range_is_clipped(model):
+def test_max_answer_above_its_range_is_clipped_and_below_refused(model):
     row = {"question": "Who lives?", "context": CONTEXT}
-    asked = model.ask("ask", [{**row, "max_answer": limit} for limit in (1, 0, -5, 4, 99)])
+    asked = model.ask("ask", [{**row, "max_answer": limit} for limit in (1, 4, 99)])
     spans = [(bytes(answer["text"]), int(answer["start"])) for answer in asked]
-    assert spans[0] == spans[1] == spans[2]
-    assert spans[3] == spans[4]
+    assert spans[1] == spans[2]
     assert spans[0][0]
+    for limit in (0, -5):
+        with pytest.raises(DataError, match=f"`max_answer` must be at least 1. Received: {limit}, in row 0"):
+            model.ask("ask", [{**row, "max_answer": limit}])
 
 
 def test_a_span_is_the_text_s_own_in_any_form_of_unicode(model):

@@ -1,0 +1,39 @@
+"""Values that are made up, for exports that are to hold no row of any data."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from dlkit.columns import Column, EncodedFile, Id, Text
+
+_WORDS = "The quick brown fox jumps over 13 lazy dogs, and the café by the old mill is open; who would not go there?"
+
+
+@functools.singledispatch
+def made_up(column: Column, number: int) -> Any:
+    """A value of a column that is made up, the same for each number; as `Column.raw` takes it."""
+    if column.dtype != "string":
+        return number + 0.5 if not column.shape else [number + 0.5] * (number + 1)
+    return [str(item + 1) for item in range(number + 1)]  # names, as ids often are
+
+
+@made_up.register
+def _(column: Text, number: int) -> str:
+    words = _WORDS.split()
+    return " ".join(words[(number + place) % len(words)] for place in range(2 + 7 * number))
+
+
+@made_up.register
+def _(column: Id, number: int) -> str:
+    return str(number + 1)
+
+
+@made_up.register
+def _(column: EncodedFile, number: int) -> np.ndarray:
+    height, width = 48 + 8 * number, 64  # of the same size as no other: each is resized in its own way
+    down, across = np.mgrid[0:height, 0:width]
+    planes = [down * 255 // height, across * 255 // width, (down * (number + 3) + across * 5) % 256]
+    return np.stack(planes, -1).astype(np.uint8)

@@ -1,0 +1,134 @@
+"""The model card of an export, `assets.extra/MODEL_CARD.md`: for people, what `dlkit.json` says to programs.
+
+Its sections are those of Mitchell et al., 2019, arXiv:1810.03993, as far as an export knows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_SHOWN = 30  # labels, and metrics of one table, before the rest are only counted
+
+
+def model_card(contract: Mapping[str, Any]) -> str:
+    """The card, in Markdown.
+
+    Args:
+        contract: what `dlkit.serving.contract.build_contract` gives.
+    """
+    parts = [f"# {contract['name']}", contract.get("description", ""), *_details(contract), *_use(contract)]
+    parts += [*_data(contract), *_metrics(contract), *_signatures(contract), *_limits(contract)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _details(contract: Mapping[str, Any]) -> list[str]:
+    versions = contract["versions"]
+    facts = {
+        "Task": contract.get("task", ""),
+        "Network": contract.get("knobs", {}).get("network", ""),
+        "Exported": contract["date"],
+        "Code revision": contract.get("revision", ""),
+        "Size": f"{contract['size'] / 1e6:.1f} MB",
+        "Made with": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+    return ["## Model details", _list(f"{name}: {_cell(value)}" for name, value in facts.items() if value)]
+
+
+def _use(contract: Mapping[str, Any]) -> list[str]:
+    rest = contract["signatures"]["serving_default"]["example"]["rest"]
+    labels = contract.get("labels") or []
+    said = "To answer inputs like those that it was trained on, as TensorFlow Serving serves it: POST a request to "
+    said += f"`{rest['url']}`; `request.json` beside this file is one."
+    shown = ", ".join(f"`{_cell(label)}`" for label in labels[:_SHOWN])
+    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    known = f"It knows {len(labels)} labels, and answers with no other: {shown}{more}." if labels else ""
+    return ["## Intended use", said, known]
+
+
+def _data(contract: Mapping[str, Any]) -> list[str]:
+    found = contract.get("fingerprint", {})
+    facts = found if isinstance(found, Mapping) else {"fingerprint": found}
+    names = {"source": "Source", "rows": "Rows as the network reads them", "sha256": "SHA-256 of them"}
+    listed = _list(f"{names.get(name, name)}: {_cell(value)}" for name, value in facts.items())
+    examples = contract.get("examples", "")
+    told = f"The examples in `dlkit.json`, the warm-up requests and the proof: {examples}." if examples else ""
+    return ["## Training data", listed, told]
+
+
+def _metrics(contract: Mapping[str, Any]) -> list[str]:
+    test = contract.get("test") or {}
+    parts = ["## Metrics"]
+    if test:
+        measured = f"On {test['rows']} rows of {_cell(test['source'])}, by `evaluate` on the served answers:"
+        parts += [measured, _table(test["metrics"])]
+    else:
+        parts += ["It was not evaluated on test data before it was exported."]
+    if contract.get("validation"):
+        parts += ["On validation rows, by the served answers:", _table(contract["validation"])]
+    if contract.get("metrics"):
+        parts += ["Of the kept epoch, while it was trained (`val_`: on validation rows):", _table(contract["metrics"])]
+    return parts
+
+
+def _signatures(contract: Mapping[str, Any]) -> list[str]:
+    parts = ["## Inputs and outputs"]
+    for name, signature in contract["signatures"].items():
+        parts += [f"### `{name}` ({signature['method']})"]
+        tensors = [("in", item) for item in signature["inputs"].items()]
+        tensors += [("out", item) for item in signature["outputs"].items()]
+        rows = [(f"`{key}`", kind, *_described(facts)) for kind, (key, facts) in tensors]
+        parts += [_rows(("name", "", "dtype", "shape", "values", "what it is"), rows)]
+    return parts
+
+
+def _limits(contract: Mapping[str, Any]) -> list[str]:
+    said = [
+        "The metrics are those of the data named above. On data of another kind, origin or time it may be far worse: "
+        "measure it there (`dlkit evaluate`).",
+        "Nothing was measured for groups of people or kinds of input apart from what the metrics name.",
+        "Scores are what the network gives; whether they are calibrated was not measured.",
+        "Requests that cannot be meant are refused (INVALID_ARGUMENT); what a row is refused or blanked for says "
+        "docs/serving.md of dlkit.",
+    ]
+    beyond = contract.get("ops_beyond_core")
+    if beyond:
+        said.append(f"A server must have operations beyond TensorFlow's own: {', '.join(beyond)}.")
+    return ["## Limits", _list(said)]
+
+
+def _table(metrics: Mapping[str, Any]) -> str:
+    """Metrics that are one number each; others are counted."""
+    plain = {name: value for name, value in metrics.items() if isinstance(value, (int, float)) or value is None}
+    rows = [(f"`{name}`", "none" if value is None else f"{value:.6g}") for name, value in list(plain.items())[:_SHOWN]]
+    left = len(metrics) - len(rows)
+    return _rows(("metric", "value"), rows) + (f"\n\nAnd {left} more in `dlkit.json`." if left else "")
+
+
+def _described(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    return str(facts["dtype"]), _shape(facts["shape"]), _range(facts), _cell(facts.get("description", ""))
+
+
+def _rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _shape(shape: list[int | None] | None) -> str:
+    return "any" if shape is None else " x ".join("any" if side is None else str(side) for side in shape)
+
+
+def _range(facts: Mapping[str, Any]) -> str:
+    least, most = facts.get("minimum"), facts.get("maximum")
+    bounds = [f"from {least:g}" if least is not None else "", f"to {most:g}" if most is not None else ""]
+    return " ".join(filter(None, bounds))
+
+
+def _cell(value: Any) -> str:
+    """A value on one line of Markdown: names of files and labels may hold anything."""
+    return re.sub(r"\s+", " ", str(value)).replace("|", "\\|").replace("`", "'")
