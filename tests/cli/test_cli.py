@@ -139,6 +139,25 @@ def test_export_then_verify(run, refused, photo_model, served):
     assert "no exported model" in refused("verify", photo_model)
 
 
+def test_what_an_export_holds_of_the_data_is_chosen(run, sentiment_model, proven_here, tmp_path):
+    (tmp_path / "mine.csv").write_text("text\n" + "a quiet Tuesday\n" * 3)
+    (tmp_path / "test.csv").write_text("text,label\nwonderful,positive\nterrible,negative\n")
+    out = tmp_path / "served"
+    run("export", sentiment_model, out, "--examples", tmp_path / "mine.csv", "--test", tmp_path / "test.csv")
+    run("export", sentiment_model, out, "--examples", "none")
+    kept = json.loads((sentiment_model / "dlkit.json").read_text())["fitted"]["samples_"][0]["text"]
+    mine, none = (b"".join(p.read_bytes() for p in (out / n).rglob("*") if p.is_file()) for n in "12")
+    assert b"a quiet Tuesday" in mine
+    for held in (mine, none):
+        assert kept.encode() not in held
+        assert str(tmp_path).encode() not in held
+    contract = json.loads((out / "1" / "assets.extra" / "dlkit.json").read_text())
+    assert contract["test"]["rows"] == 2
+    assert contract["test"]["source"] == "test.csv"
+    run("train", "sentiment", "--epochs", 1, "--no-examples", "--save", tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "dlkit.json").read_text())["fitted"]["samples_"] == []
+
+
 def test_a_broken_image_in_a_served_batch(served, photos, png):
     import tensorflow as tf
 
