@@ -59,7 +59,9 @@ def test_what_cannot_be_meant_is_refused(fitted):
 
 @pytest.mark.core
 def test_without_examples_no_row_of_the_training_data_is_in_an_export(fitted, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_module, "run_proof", lambda path: {"ok": True, "problems": []})  # proven by `core` tests
+    monkeypatch.setattr(
+        export_module, "run_proof", lambda path, libraries=(): {"ok": True, "problems": []}
+    )  # proven by `core` tests
     version = fitted.export(tmp_path / "private", examples="none")
     written = b"\0".join(_contents(version))
     known = b"\0".join(_contents(fitted.version))

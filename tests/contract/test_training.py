@@ -32,7 +32,7 @@ def weights(task):
     return [variable.numpy() for variable in task.stages_.network.variables]
 
 
-@pytest.mark.core
+@pytest.mark.core("sentiment")
 def test_a_second_fit_starts_clean_and_repeats_the_first(uninterrupted, source):
     first, before = dict(uninterrupted.history_), weights(uninterrupted)
     assert uninterrupted.fit(source, verbose=0) == first

@@ -238,7 +238,9 @@ assert tf.reduce_sum(tf.ones(3)) == 3  # goes on
 """
 
 
-@pytest.mark.parametrize(("word", "place"), [("tpu", "here"), ("tpu:no-such-one", "no-such-one")])
+@pytest.mark.parametrize(
+    ("word", "place"), [pytest.param("tpu", "here", marks=pytest.mark.slow), ("tpu:no-such-one", "no-such-one")]
+)
 def test_a_tpu_that_is_not_there_is_said_soon(word, place):
     # In a process of its own: looking for one makes TensorFlow forget its devices.
     ended = subprocess.run([sys.executable, "-c", TPU, word], capture_output=True, text=True)

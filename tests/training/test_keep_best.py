@@ -123,6 +123,7 @@ def test_without_validation_data_there_is_nothing_to_compare(capsys):
     assert "baseline" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_at_most_256_rows_are_compared_and_none_that_cannot_be_read(tmp_path):
     for label in "ab":
         (tmp_path / label).mkdir()

@@ -56,6 +56,7 @@ def test_keras_cannot_train_on_several_workers_with_less(seen, repaired, failure
         assert re.search(failure, text), f"Keras fails in another way: {text}"
 
 
+@pytest.mark.slow
 def test_repaired_it_trains_evaluates_and_predicts_as_one_process_does(seen):
     expected = keras_worker.train(tf.distribute.get_strategy())
     for worker in seen:

@@ -99,6 +99,7 @@ def test_other_sizes(size):
     assert (boxes[:, 2] - boxes[:, 0]).max() <= 40 * size / 128
 
 
+@pytest.mark.slow
 def test_samples_are_sources():
     for part, count in (("train", 400), ("validation", 60), ("test", 100)):
         boxes = read(detection_sample()[part], {"image": Image(), "boxes": CrowdBoxes(), "labels": Labels()})

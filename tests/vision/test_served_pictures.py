@@ -49,7 +49,9 @@ def tasks():
     }
 
 
-@pytest.mark.parametrize("name", ["labels", pytest.param("by tiles", marks=pytest.mark.slow), "detector"])
+@pytest.mark.parametrize(
+    "name", ["labels", *(pytest.param(name, marks=pytest.mark.slow) for name in ("by tiles", "detector"))]
+)
 def test_a_bad_row_costs_itself_alone(name):
     task, data = tasks()[name]
     rows = task.read(data)

@@ -7,7 +7,6 @@ LEARNS = {"units": 32, "members": 2, "epochs": 10, "batch_size": 16}
 RECIPE = ["--units", "16", "--members", "1", "--epochs", "2"]
 EDGES = {
     "one value": lambda: {"ds": ["1961-01-01"], "y": [3.5]},
-    "no value at all": lambda: {"ds": ["1961-01-01"], "y": [None]},
     "constant": lambda: {"ds": ["1961-01", "1961-02", "1961-03"], "y": [0, 0, 0]},
     "gaps, in disorder": lambda: {"ds": ["1961-06-01", "1959-01-01", "1960-12-01"], "y": [3.0, float("nan"), 1.0]},
     "one stamp twice": lambda: {"ds": ["1961-06-30", "1961-06-30 13:00"], "y": [1.0, 2.0]},
@@ -15,6 +14,7 @@ EDGES = {
     "long": lambda: {"ds": np.arange("1000-01", "3000-01", dtype="datetime64[M]"), "y": np.arange(24_000.0)},
 }
 BROKEN = {
+    "no value at all": {"ds": ["1961-01-01"], "y": [None]},
     "no stamp": {"ds": ["soon"], "y": [1.0]},
     "no stamps": {"ds": [], "y": []},
     "no day": {"ds": ["1961-02-30"], "y": [1.0]},

@@ -66,6 +66,7 @@ def test_a_mask_of_another_size_an_id_too_many_and_other_classes_are_refused(fit
         )
 
 
+@pytest.mark.slow
 def test_class_weights_come_from_pixels_or_names():
     data = blobs(8)
     task = dlkit.ImageSegmenter(**SMALL, class_weights="balanced")
@@ -134,6 +135,7 @@ def test_large_training_images_become_windows():
     assert task.fingerprint_["rows"] == 4 * 8
 
 
+@pytest.mark.slow
 def test_signatures_of_the_network_s_own_size(fitted, tmp_path):
     version = fitted.export(tmp_path / "served")
     import tensorflow as tf

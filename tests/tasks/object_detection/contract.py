@@ -10,7 +10,7 @@ SMALL = {"width": 8, "image_size": 64}
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
 STEADY = {"optimizer": "sgd", "learning_rate": 0.01}
 LEARNS = {
-    **{"width": 16, "image_size": 96, "epochs": 5, "batch_size": 8},
+    **{"width": 16, "image_size": 96, "epochs": 3, "batch_size": 8},
     **{"mosaic": 0.0, "colour": 0.0, "scale": 0.0, "crop": 1.0, "flip": "none"},
 }
 RECIPE = ["--width", "8", "--image-size", "64", "--epochs", "1"]

@@ -217,6 +217,7 @@ def test_the_future_of_a_protocol_by_time_changes_no_answer():
     assert first.predict(asked) == second.predict(asked)
 
 
+@pytest.mark.slow
 def test_real_ratings_train_and_beat_popularity(real_data):
     train, test = part(real_data / "ml100k" / "ratings.csv", "random_75_25", seed=42)
     task = fitted(train, network="ease", min_rating=0)
@@ -224,6 +225,7 @@ def test_real_ratings_train_and_beat_popularity(real_data):
     assert metrics["ndcg"] > 0.45 > metrics["baseline_ndcg"] + 0.15
 
 
+@pytest.mark.slow
 def test_members_answer_by_their_mean():
     """Of two members the answer is the mean of what each alone would give."""
     task = fitted(network="sasrec", members=2, epochs=1, heads=1)

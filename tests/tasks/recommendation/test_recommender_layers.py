@@ -273,6 +273,7 @@ def test_histories_are_cut_in_windows_and_shifted(reader):
     assert trim({"history": wide}, dlkit.Recommender().padding)["history"].shape[1] == 8
 
 
+@pytest.mark.slow
 def test_the_first_model_of_a_process_has_the_weights_of_the_next():
     """Importing keras_rs draws from `random`, where Keras finds the seeds of weights."""
     code = "import random; from dlkit.lazy import keras, keras_rs; keras.layers; random.seed(7); keras_rs.layers; "

@@ -124,6 +124,7 @@ def test_learning_without_the_package_says_what_to_install(monkeypatch):
         learn_pieces(["a"], 300)
 
 
+@pytest.mark.slow
 def test_the_layers_need_no_trainer():
     program = (
         "import sys; sys.modules['tokenizers'] = None; from dlkit.tasks.translation.subwords import *;"
