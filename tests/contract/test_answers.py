@@ -90,7 +90,7 @@ def test_a_saved_task_answers_the_same(fitted, rows):
         )
 
 
-@pytest.mark.core
+@pytest.mark.core("sentiment")
 def test_a_saved_task_exports_again(fitted):
     assert dlkit.load(fitted.folder).export(fitted.folder.parent / "again").name == "1"
 

@@ -32,9 +32,8 @@ def test_every_task_has_a_recipe():
     assert {path.stem for path in (ROOT / "apps").glob("*.py")} >= set(task_names())
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "sentiment" else pytest.param(name, marks=pytest.mark.slow) for name in task_names()]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", task_names())
 def test_a_recipe_goes_all_the_way(name, tmp_path):
     done = run([sys.executable, ROOT / "apps" / f"{name}.py", *of(name).RECIPE], tmp_path)
     assert done.returncode == 0, done.stderr

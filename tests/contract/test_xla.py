@@ -53,7 +53,7 @@ def test_every_dimension_of_a_training_batch_is_known(prepared):
     assert unknown_shapes(batches_of(task, store, Order(store.rows, BATCH, task.seed))(0))  # planted: uneven batches
 
 
-@pytest.mark.core
+@pytest.mark.core("sentiment")
 def test_the_step_compiles_and_gives_the_losses_of_the_uncompiled_one(prepared):
     task, store, order = prepared
     initial = [variable.numpy() for variable in task.stages_.network.variables]

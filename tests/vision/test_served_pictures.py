@@ -135,6 +135,7 @@ def test_small_images_are_enlarged_for_lenet():
     assert task.stages_.network.input["image"].shape == (None, 24, 30, 3)
 
 
+@pytest.mark.slow
 def test_labels_of_another_site_are_mapped():
     task, data = tasks()["classifier"]
     start(task, task.read(data))

@@ -30,7 +30,7 @@ def answer(model, images, training=False):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("shape", [(64, 64, 3), (45, 70, 1)])
+@pytest.mark.parametrize("shape", [pytest.param((64, 64, 3), marks=pytest.mark.slow), (45, 70, 1)])
 def test_any_size_answers_in_full_and_survives_saving(name, shape, tmp_path):
     model = SMALL[name](shape)
     images = pixels(shape)
@@ -84,6 +84,7 @@ def test_encoders_give_a_level_at_each_half(encoder):
     assert sizes == [(64 // 2**level, 96 // 2**level) for level in (1, 2, 3, 4, 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deeplab_v3", "segformer"])
 def test_nothing_is_random_without_dropout(name):
     model = SMALL[name]((64, 64, 3))
@@ -99,6 +100,7 @@ def test_nothing_is_random_without_dropout(name):
     np.testing.assert_allclose(answer(again, images, training=True), first, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_keras_s_transformer_would_drop_whatever_one_asks_for():
     plain = hub.models.MiTBackbone(**mix_transformer())
     rates = [layer.rate for layer in plain._flatten_layers() if isinstance(layer, keras.layers.Dropout)]
