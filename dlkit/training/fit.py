@@ -240,8 +240,13 @@ def _is_done(task: Trainable, run: Run) -> bool:
     """Whether the run that is resumed has ended, and had the same knobs."""
     if not run.resume or not run.save or model_folder.has_run(run.save):
         return False
-    started = type(task)(**model_folder.knobs_of_run(run.save, task.task_name())).knobs
+    started = _started(task, run.save)
     return all(value == started[name] for name, value in task.knobs.items() if name != CACHE)
+
+
+def _started(task: Trainable, folder: Path) -> dict[str, Any]:
+    """The knobs that the run in a folder was started with, in the types that a task gives them."""
+    return type(task)(**model_folder.knobs_of_run(folder, task.task_name())).knobs
 
 
 def _same_data(was: dict[str, Any], now: dict[str, Any], run: Run) -> bool:
@@ -290,7 +295,7 @@ def _changes(task: Trainable, run: Run) -> dict[str, Any]:
     """The knobs that a resumed run changes, with their values of before. Raises OtherRunError where it must not."""
     if not run.save or not _decided(run).resume:
         return {}
-    started = type(task)(**model_folder.knobs_of_run(run.save, task.task_name())).knobs
+    started = _started(task, run.save)
     changes = {name: started[name] for name, value in task.knobs.items() if name not in FREE and value != started[name]}
     if changes and not run.changed:
         listed = ", ".join(f"{name}={value!r}, not {task.knobs[name]!r}" for name, value in changes.items())

@@ -6,6 +6,7 @@ import shutil
 
 import keras
 import pytest
+from stop import Stop
 
 import dlkit
 from dlkit import DlkitError, model_folder
@@ -24,19 +25,6 @@ def rows(first=0, count=32):
 
 def task(**knobs):
     return dlkit.SentimentClassifier(**{**KNOBS, **knobs})
-
-
-class Stop(keras.callbacks.Callback):
-    """Stops a run at a step."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
 
 
 class Trains(keras.callbacks.Callback):

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from stop import Stop
 
 import dlkit
 from dlkit import DlkitError
@@ -305,19 +306,6 @@ def rows():
     """40 short texts."""
     sample = dlkit.SentimentClassifier.samples()["train"]
     return {name: list(values[:40]) for name, values in sample.items()}
-
-
-class Stop(keras.callbacks.Callback):
-    """Stops a run before the step of this number is done, or its checkpoint written."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
 
 
 def stopped(folder, rows, step, **knobs):
