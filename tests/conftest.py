@@ -16,7 +16,7 @@ import pytest
 
 from dlkit.cli.launch import worker_environments
 from dlkit.cli.main import main
-from dlkit.lazy import load_tensorflow
+from dlkit.lazy import load_tensorflow, tf
 from dlkit.serving import verify
 from dlkit.tasks import task_names
 from dlkit.training.strategies import logical_cpus
@@ -25,6 +25,15 @@ ROOT = Path(__file__).parent.parent
 load_tensorflow()
 # Before anything is computed, after which TensorFlow takes no new ones: `mirrored:2` trains in any test.
 logical_cpus(2)
+
+
+def pytest_configure(config):
+    """Leaves the optimizer of graphs out of this process in `make test`: it takes a sixth of the time, of small graphs.
+
+    The processes that tests start have it, the proofs of exports among them, and so have all tests of `make test-all`.
+    """
+    if "not slow" in config.option.markexpr:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -3,10 +3,12 @@
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 from knowledge import of
@@ -49,7 +51,9 @@ def test_the_commands_of_the_readme_run(tmp_path):
     commands = next(block for block in blocks("bash") if "dlkit tasks" in block).strip().splitlines()
     assert len(commands) == 6
     for command in commands:
-        done = run(["bash", "-c", command], tmp_path)
+        program, *words = shlex.split(command)
+        assert program == "dlkit"
+        done = forked.run(words, module="dlkit", cwd=tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert done.stderr == "", command
     assert (tmp_path / "saved_models/reviews/1/saved_model.pb").is_file()
