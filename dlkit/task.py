@@ -323,11 +323,12 @@ class Task:
         data_dir: str | None = None,
         **options: Unpack[Options],
     ) -> float:
-        """Trains a copy for a few steps with a rising learning rate; gives the rate at which the loss fell fastest.
+        """Trains a copy for a few steps with a rising learning rate, and then a few times with the task's schedule,
+        from the rate at which the loss fell fastest to the one near it that trains best.
 
         Args:
             data: as in `fit`.
-            steps: how many; the loss is read at each.
+            steps: of each of these trainings, of which there are four or five as a rule.
             plot: where to write a picture of the losses.
         """
         load_tensorflow()

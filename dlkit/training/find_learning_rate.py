@@ -1,8 +1,10 @@
-"""The learning-rate range test: Smith, 2015, arXiv:1506.01186, section 3.3, with rates that grow exponentially."""
+"""The learning-rate range test, Smith, 2015, arXiv:1506.01186, section 3.3, with rates that grow exponentially; and
+short trainings with the task's own schedule, which settle what it suggests."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from dlkit.lazy import tf
 from dlkit.plots import plot_learning_rates
 from dlkit.training.batches import batches_of, order_of
 from dlkit.training.compile_network import compile_network
+from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import steps_per_epoch
 from dlkit.training.prepare import check_batch, encode, start
 
@@ -27,14 +30,16 @@ HALF = 0.5  # decades on each side over which losses are averaged and slopes are
 FLAT = 1e-6  # times the first loss: what float32 rounds is no fall
 STEEP = 0.5  # of the steepest slope: about as steep
 HOPELESS = 4.0  # times the best loss: beyond it the rate is too high
+STRIDE = math.sqrt(10)  # between the rates of two short trainings
+LAST = 0.25  # the share of the steps of a short training whose mean loss is compared
 
 
-class RangeTest(keras.callbacks.Callback):
-    """Raises the learning rate from step to step and keeps the losses, until they explode."""
+class Rated(keras.callbacks.Callback):
+    """Trains each step at a rate of its own and keeps the losses, until they explode."""
 
-    def __init__(self, steps: int):
+    def __init__(self, rates: np.ndarray):
         super().__init__()
-        self.all_rates = np.geomspace(LOWEST, HIGHEST, steps)
+        self.all_rates = rates
         self.rates: list[float] = []
         self.losses: list[float] = []
         self._mean, self._lowest = 0.0, math.inf
@@ -54,6 +59,13 @@ class RangeTest(keras.callbacks.Callback):
         if not math.isfinite(loss) or mean > HOPELESS * self._lowest:
             self.model.stop_training = True
 
+    def last(self) -> float:
+        """The mean of the last losses; infinite where they exploded."""
+        if len(self.losses) < len(self.all_rates):
+            return math.inf
+        mean = float(np.mean(self.losses[-max(1, round(LAST * len(self.losses))) :]))
+        return mean if math.isfinite(mean) else math.inf
+
 
 def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | None) -> float:
     """A peak learning rate for a task's knobs and data; see `Task.find_learning_rate`."""
@@ -62,16 +74,50 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
     store, _ = encode(task, train, None)
     check_batch(task, store, train.table.source, 1, quiet=False)
     task.epochs = max(task.epochs, -(-steps // steps_per_epoch(store.rows, task.batch_size)))
+    curve = _curve(task, steps)
     task.schedule, task.warmup = "constant", 0.0  # a schedule would not let go of the rate
     trainer, _ = compile_network(task, steps)
     order = order_of(task, store, tf.distribute.get_strategy())
-    test = RangeTest(steps)
-    batches = batches_of(task, store, order)(0)
-    trainer.fit(batches, steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)
-    chosen = _steepest(test.rates, test.losses)
+    variables = [*trainer.variables, *trainer.optimizer.variables]
+    begun = [variable.numpy() for variable in variables]
+
+    def trained(rates: np.ndarray) -> Rated:
+        for variable, value in zip(variables, begun, strict=True):
+            variable.assign(value)
+        test = Rated(rates)
+        batches = batches_of(task, store, order)(0)
+        trainer.fit(batches, steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)
+        return test
+
+    test = trained(np.geomspace(LOWEST, HIGHEST, steps))
+    chosen = _settled(_steepest(test.rates, test.losses), lambda rate: trained(rate * curve).last())
     if plot:
         smoothed = _smoothed(test.losses, _steps_of(HALF, test.rates))
         plot_learning_rates(test.rates[: len(smoothed)], smoothed.tolist(), chosen, plot)
+    return chosen
+
+
+def _curve(task: Trainable, steps: int) -> np.ndarray:
+    """The rates of a run of so many steps by the task's schedule, as shares of the peak."""
+    schedule = make_schedule(task, steps)
+    rates = [float(schedule(step)) if callable(schedule) else schedule for step in range(steps)]
+    return np.asarray(rates) / task.learning_rate
+
+
+def _settled(rate: float, loss_at: Callable[[float], float]) -> float:
+    """The rate near a suggested one at which a short training ends lowest, by steps of `STRIDE` downhill.
+
+    The range test raises the rate too fast for a warm-up to help, and so it explodes below rates that train well.
+    """
+    chosen, best = rate, loss_at(rate)
+    for factor in (STRIDE, 1 / STRIDE) if math.isfinite(best) else (1 / STRIDE,):
+        tried = chosen * factor
+        while LOWEST <= tried <= HIGHEST and ((loss := loss_at(tried)) < best or math.isinf(best)):
+            if loss < best:
+                chosen, best = tried, loss
+            tried *= factor
+        if chosen != rate:
+            break
     return chosen
 
 

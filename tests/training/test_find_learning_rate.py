@@ -1,10 +1,13 @@
 """The learning-rate range test: which rate it suggests."""
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from dlkit.errors import DlkitError
-from dlkit.training.find_learning_rate import _steepest
+from dlkit.training.find_learning_rate import Rated, _curve, _settled, _steepest
 
 RATES = np.geomspace(1e-6, 10, 100).tolist()
 DECADES = np.log10(RATES)
@@ -62,3 +65,40 @@ def test_the_number_of_steps_is_free():
 def test_a_loss_that_never_fell_is_said(losses):
     with pytest.raises(DlkitError, match="never fell"):
         _steepest(RATES[: len(losses)], losses.tolist())
+
+
+@pytest.mark.parametrize("best", [2e-6, 3e-4, 0.013, 0.4, 5.0])
+def test_short_trainings_go_downhill_from_the_suggestion_to_the_best_rate(best):
+    asked = []
+
+    def loss_at(rate):
+        asked.append(rate)
+        return abs(math.log10(rate / best)) if rate < 5 * best else math.inf
+
+    settled = _settled(0.013, loss_at)
+    assert best / 2 < settled < best * 2
+    assert len(asked) == len(set(asked)), "no rate is trained twice"
+
+
+def test_a_suggestion_that_is_best_stays_and_costs_two_more_trainings():
+    asked = []
+    assert _settled(0.01, lambda rate: asked.append(rate) or abs(math.log10(rate / 0.01))) == 0.01
+    assert len(asked) == 3
+
+
+def test_where_all_explode_the_suggestion_stays():
+    assert _settled(0.01, lambda rate: math.inf) == 0.01
+
+
+def test_short_trainings_have_the_schedule_of_the_task():
+    task = SimpleNamespace(learning_rate=0.5, schedule="one_cycle", warmup=0.0)
+    curve = _curve(task, 100)
+    assert curve[0] == pytest.approx(1 / 25) and curve[30] == pytest.approx(1.0) and curve[-1] < 0.01
+    task.schedule = "constant"
+    assert _curve(task, 3).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_what_explodes_is_worse_than_what_does_not():
+    whole, broken = Rated(np.full(8, 0.1)), Rated(np.full(8, 0.1))
+    whole.losses, broken.losses = [9.0, 9, 9, 9, 9, 9, 2, 4], [1.0, 1.0, 1.0]
+    assert whole.last() == 3.0 and broken.last() == math.inf
