@@ -44,6 +44,7 @@ from dlkit.training.show_score import ShowScore
 from dlkit.training.store import Store
 from dlkit.training.strategies import Place
 from dlkit.training.workers import agree, naming_lost_workers
+from dlkit.version import install_hint
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
@@ -269,7 +270,7 @@ def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
 
 def _tensorboard(folder: str) -> keras.callbacks.Callback:
     if importlib.util.find_spec("tensorboard") is None:
-        raise DlkitError('`tensorboard` needs the package of that name: pip install "dlkit[tensorboard]".')
+        raise DlkitError(f"`tensorboard` needs the package of that name: {install_hint('tensorboard')}.")
     return keras.callbacks.TensorBoard(folder)
 
 
