@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DlkitError
 from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
+from dlkit.log import logger
 from dlkit.plain import finite, name_of
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
@@ -111,6 +111,7 @@ class Task:
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.tested_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
+        self.tracked_: dict[str, str] = {}  # the runs of experiment trackers that followed the training, by tracker
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._served: dict[str, Signature] = {}
@@ -248,7 +249,7 @@ class Task:
         )  # before TensorFlow computes anything, after which it takes no new devices
         self.is_chief = place.is_chief
         if verbose and self.is_chief and strategy != "one":
-            print(f"training on {place.reason}")
+            logger.info(f"training on {place.reason}")
         run = Run(
             place,
             save=Path(save) if save else None,
@@ -265,7 +266,7 @@ class Task:
         )
         with model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext():
             refuse(self, run)  # before the data are read
-            self.header_, self.tested_ = [], {}
+            self.header_, self.tested_, self.tracked_ = [], {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
             if validation is not None:
                 validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
@@ -409,7 +410,7 @@ class Task:
         if label_map:
             rows = rows.relabelled(label_map)
         for remark in rows.look_at_evaluated():
-            print(f"{rows.table.source}: {remark}", file=sys.stderr)
+            logger.warning(f"{rows.table.source}: {remark}")
         asked = rows.of(rows.evaluated())
         metrics = self.measured(asked)
         self.tested_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
