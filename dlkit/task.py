@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
-from dlkit import model_folder
+from dlkit import copies, model_folder
 from dlkit.answering import Answering, rows_of, write_json_lines
 from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
@@ -24,6 +24,7 @@ from dlkit.log import logger
 from dlkit.plain import finite, name_of
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
+from dlkit.summary import five_lines
 from dlkit.traced import TRACING
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ class Task:
     looks = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
     answer_writer = write_json_lines  # (task, answers with their files, folder, output)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__repr__ = Task.__repr__  # type: ignore[method-assign]  # else `dataclass` gives each task another one
 
     def __new__(cls, *args: Any, **knobs: Any) -> Self:
         check_names(cls, knobs)
@@ -483,6 +488,36 @@ class Task:
     def task_name(cls) -> str:
         """The name that the task's folder, command and app share."""
         return cls.__module__.removesuffix(".task").rpartition(".")[2]
+
+    # What scikit-learn, `pickle` and `copy` ask for.
+
+    @final
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Give the hyperparameters and their values, as scikit-learn's estimators do. `deep` changes nothing here."""
+        return self.knobs
+
+    @final
+    def set_params(self, **params: Any) -> Self:
+        """Set hyperparameters, as scikit-learn's estimators do; all of them or, where one is wrong, none.
+
+        A fitted task answers as before until it is fitted again.
+
+        Raises:
+            KnobError: one is misspelled, of the wrong type or out of its range.
+        """
+        other = copies.changed(self, params)
+        vars(self).update(other.knobs if hasattr(self, "stages_") else vars(other))
+        self._given |= params.keys()
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return copies.unfitted(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copies.reduced(self)
+
+    def __repr__(self) -> str:
+        return five_lines(self)
 
     # Inside.
 
