@@ -80,11 +80,8 @@ def test_parameters_of_a_fitted_task_are_for_its_next_fit(fitted):
 def test_five_lines_say_what_a_task_is(fitted):
     lines = repr(fitted).splitlines()
     assert lines[0].startswith("SentimentClassifier: ")
-    assert set(lines[1].removeprefix("  options: ").split(", ")) == {
-        "epochs=2",
-        "embedding=8",
-        "character_ngrams=False",
-    }
+    options = lines[1].removeprefix("  options: ")
+    assert set(options.split(", ")) == {"epochs=2", "embedding=8", "character_ngrams=False"}
     assert lines[2] == f"  fitted: yes, the weights of epoch {fitted.kept_['epoch']} of 2"
     assert lines[3] == "  rows: 320 of the dict of columns"
     kept = fitted.kept_

@@ -12,11 +12,7 @@ import dlkit
 from dlkit.log import logger
 from dlkit.report import Report
 
-COMMANDS = (
-    "cli",
-    "recipe.py",
-    "prove.py",
-)  # what prints because it is a command, or talks to the process that began it
+COMMANDS = ("cli", "recipe.py", "prove.py")  # what prints because it is a command
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import functools
 import importlib.metadata
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 from dlkit.version import DISTRIBUTION, __version__, install_hint
 
 ROOT = Path(__file__).parents[2]
+NOT_HERE = {"mlflow": "mlflow-skinny", "sklearn": "scikit-learn"}  # distributions of extras, where not installed
 # `dlkit` alone, or with extras, where pip would take it for a distribution: there it is somebody else's.
 OTHERS = re.compile(r"(?<![\w.-])dlkit\[[a-z]|pip3? install[^\n`]*?[\s\"'](?<![\w./-])dlkit(?![\w/-])")
 
@@ -61,7 +63,7 @@ def test_hints_come_from_one_place_and_their_extras_exist(config):
     extras = set(config["options.extras_require"])
     written, asked = [], set()
     for path in [*(ROOT / "dlkit").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and path.is_relative_to(ROOT / "dlkit"):
                 elsewhere = DISTRIBUTION in node.value and path.name != "version.py"
                 written += [f"{path}: {node.value}"] if elsewhere else []
@@ -75,10 +77,16 @@ def test_hints_come_from_one_place_and_their_extras_exist(config):
     assert extras - {"demo", "test", "dev"} == set(re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE))
 
 
+@functools.cache
+def nodes(path):
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
 def imported(path):
     """The packages that a file imports, inside functions too, and those that it names to import them later."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -97,7 +105,8 @@ def test_what_the_code_imports_is_declared_and_what_is_declared_is_imported(conf
     base = names_of(config["options"]["install_requires"])
     extras = {name for line in config["options.extras_require"].values() for name in names_of(line)}
     given = {
-        package: {name.lower().replace("_", "-") for name in providers.get(package, [package])} for package in packages
+        package: {name.lower().replace("_", "-") for name in providers.get(package, [NOT_HERE.get(package, package)])}
+        for package in packages
     }
     assert {package: names for package, names in given.items() if not names & (base | extras)} == {}
     assert base - set().union(*given.values()) == set()
