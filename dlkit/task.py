@@ -22,6 +22,7 @@ from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.log import logger
 from dlkit.plain import finite, name_of
+from dlkit.progress import quiet
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
 from dlkit.summary import five_lines
@@ -269,7 +270,10 @@ class Task:
             verbose=verbose,
             keep_examples=keep_examples,
         )
-        with model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext():
+        with (
+            model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext(),
+            quiet(not (verbose and self.is_chief)),
+        ):
             refuse(self, run)  # before the data are read
             self.header_, self.tested_, self.tracked_ = [], {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()

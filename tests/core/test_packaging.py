@@ -137,7 +137,7 @@ def built(tmp_path_factory):
         pytest.importorskip(needed, reason=f"needs {needed}: the extra `test` has it")
     folder = tmp_path_factory.mktemp("dist")
     copied = folder / "checkout"  # setuptools writes into what it builds from
-    shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".venv", ".git", "*.egg-info", "__pycache__"))
+    shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".venv*", ".git", "*.egg-info", "__pycache__"))
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, copied]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
