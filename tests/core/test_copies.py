@@ -16,8 +16,9 @@ TEXTS = ["What a cast!", "The plot is thin."]
 @pytest.fixture(scope="module")
 def fitted():
     task = dlkit.SentimentClassifier(**KNOBS)
-    samples = task.samples()
-    task.fit(samples["train"], samples["validation"], verbose=0, strategy="one")
+    rows = task.samples()["train"]
+    train, held_out = ({name: rows[name][part] for name in rows} for part in (slice(64), slice(64, 80)))
+    task.fit(train, held_out, verbose=0, strategy="one")
     return task
 
 
@@ -83,10 +84,10 @@ def test_five_lines_say_what_a_task_is(fitted):
     options = lines[1].removeprefix("  options: ")
     assert set(options.split(", ")) == {"epochs=2", "embedding=8", "character_ngrams=False"}
     assert lines[2] == f"  fitted: yes, the weights of epoch {fitted.kept_['epoch']} of 2"
-    assert lines[3] == "  rows: 320 of the dict of columns"
+    assert lines[3] == "  rows: 64 of the dict of columns"
     kept = fitted.kept_
     assert lines[4] == (
-        f"  metric: accuracy {kept['accuracy']:.4f}, baseline {kept['baseline_accuracy']:.4f}, on 80 validation rows"
+        f"  metric: accuracy {kept['accuracy']:.4f}, baseline {kept['baseline_accuracy']:.4f}, on 16 validation rows"
     )
     assert len(lines) == 5
     long = dlkit.SentimentClassifier(vocabulary_file="x" * 500)
