@@ -31,7 +31,7 @@ def read_parquet(path: Path, source: str, choose: Choose) -> tuple[dict[str, lis
             for part in parts_of(file, sorted(set(outer.values())), source):
                 for name, column in matched.items():
                     cells[name] += [_value(cell, outer[column], column) for cell in part[outer[column]]]
-                told(len(cells[next(iter(matched))]))
+                told(max(map(len, cells.values()), default=0))
     return cells, lambda row: f"{source}, row {row + 1}"
 
 
