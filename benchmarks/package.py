@@ -9,7 +9,6 @@ documents and messages that would install a package of somebody else's. Needs th
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,9 +27,8 @@ def main() -> None:
     ):
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", TESTS, "-k", names]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        passed = re.search(r"(\d+) (passed|skipped|failed).* in ([\d.]+)s", done.stdout)
-        verdict = "passes" if not done.returncode and "skipped" not in done.stdout else done.stdout
-        print(f"{what}: {verdict}{f', {passed[3]} s' if passed else ''}", flush=True)
+        passed = not done.returncode and "s" not in done.stdout.partition(" ")[0]  # a letter for each test: s, skipped
+        print(f"{what}: {'passes' if passed else done.stdout}", flush=True)
 
 
 if __name__ == "__main__":
