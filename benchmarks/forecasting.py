@@ -18,7 +18,7 @@ measured on: knobs are chosen there. With `--holidays` the federal holidays are 
 each the coverage and the width of the 80 % interval are printed, at a horizon of 7 and eight origins. `samples` are the
 built-in airline passengers and sunspots.
 
-LightGBM needs pip install "dlkit[forecasters]".
+LightGBM needs pip install "dlkit-keras[forecasters]".
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ import numpy as np
 from forecast_peers import HOURLY, PEERS
 from machine import DATA, print_machine
 from timing import knobs_of
+
+from dlkit.version import install_hint
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "traffic": {"horizon": 24, "origins": 28, "stride": 24},
@@ -181,7 +183,7 @@ def run_peer(name: str, train: Any, test: Any, knobs: dict[str, Any]) -> None:
     try:
         forecasts = PEERS[name](train, test, horizon, season, step, knobs.get("known"))
     except ImportError as error:
-        print(f'{name}: {error}. pip install "dlkit[forecasters]"', flush=True)
+        print(f"{name}: {error}. {install_hint('forecasters')}", flush=True)
         return
     seconds = time.perf_counter() - begun
     scales = {

@@ -9,7 +9,7 @@ python benchmarks/recommendation.py latency [KNOB=VALUE ...] [--items 1682 10000
 All that is compared is trained on the same interactions and asked for the same held-out ones: `ranking` prints nDCG,
 hit rate and recall at 10 and the share of the catalogue that is recommended, `ratings` RMSE and MAE, each with seconds
 of training. With `--held-out` the training part is parted once more, and the test part left alone: knobs are chosen
-there, where items of the test part count as missed. Peers need pip install "dlkit[recommenders]", but popularity,
+there, where items of the test part count as missed. Peers need pip install "dlkit-keras[recommenders]", but popularity,
 item-kNN and EASE, which are written out here. `latency` exports a two_tower that has learnt nothing, times requests,
 and ranks the same logits by NumPy.
 """
@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 from machine import DATA, print_machine
 from timing import knobs_of, median_ms
+
+from dlkit.version import install_hint
 
 K = 10
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -121,7 +123,7 @@ def run_peer(name: str, peer: Callable, train: dict, test: dict, ranking: bool) 
         users, items, had = matrix(train)
         scores = peer(had)
     except ImportError as error:
-        print(f'{name}: {error}. pip install "dlkit[recommenders]"', flush=True)
+        print(f"{name}: {error}. {install_hint('recommenders')}", flush=True)
         return
     seconds = time.perf_counter() - begun
     best = np.argsort(-np.where(had > 0, -np.inf, scores), axis=1, kind="stable")[:, :K]

@@ -84,7 +84,10 @@ def __getattr__(name: str) -> Any:
         for task in task_names():
             if (found := find_task(task)).__name__ == name:
                 return found
-    raise AttributeError(f"module 'dlkit' has no attribute {name!r}")
+        from dlkit.knobs import nearest
+
+        raise AttributeError(f"module 'dlkit' has no attribute {name!r}. {nearest(name, __dir__())}")
+    raise AttributeError(f"module 'dlkit' has no attribute {name!r}")  # as `from dlkit import text` asks, for one
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dlkit.errors import DlkitError
+from dlkit.log import logger
 
 try:
     import fcntl
@@ -133,10 +134,9 @@ def _taken(lock: Path) -> int:
             os.close(descriptor)
             raise
         except OSError as error:
-            print(
+            logger.warning(
                 f"{lock.parent}: its file system has no locks ({error.strerror}), so nothing keeps a second process "
-                "from writing there. See to it that none does.",
-                file=sys.stderr,
+                "from writing there. See to it that none does."
             )
         if _is_file_of(lock, descriptor):
             command = shlex.join(sys.argv)[:200]

@@ -18,7 +18,7 @@ from dlkit.errors import DlkitError, KnobError, unwritable
 from dlkit.foreign import check_zip, foreign
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.stages import Stages
-from dlkit.version import __version__
+from dlkit.version import __version__, install_hint
 
 if TYPE_CHECKING:
     from dlkit.columns import Column
@@ -211,7 +211,7 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict
         if isinstance(number, int) and number > FORMAT:
             raise DlkitError(
                 f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads up to "
-                f"{FORMAT}. Install the newer one: pip install --upgrade dlkit."
+                f"{FORMAT}. Install the newer one: {install_hint()}."
             )
         check_index(index)
     if task and index["task"] != task:

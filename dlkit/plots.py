@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DlkitError
+from dlkit.version import install_hint
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -20,7 +21,7 @@ def new_figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise DlkitError('pictures need matplotlib: pip install "dlkit[plots]".') from error
+        raise DlkitError(f"pictures need matplotlib: {install_hint('plots')}.") from error
     return Figure(figsize=(width, height), layout="constrained", dpi=120)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlkit.errors import DataError
+from dlkit.log import logger
 
 SECONDS = 5.0  # that a look takes at most; what is not seen by then is said
 EXAMPLES = 3  # places that a finding names
@@ -70,12 +70,12 @@ class Report:
         return {name: getattr(self, name) for name in ("source", "facts", "remarks", "warnings", "refusals")}
 
     def show(self) -> None:
-        """Prints the facts to standard output, and what a person should look at to standard error."""
-        show_facts(self.source, self.facts)
+        """Logs the facts, and as warnings what a person should look at."""
+        logger.info(facts_text(self.source, self.facts))
         for text in self.remarks:
-            print(f"{self.source}: {text}", file=sys.stderr)
+            logger.warning(f"{self.source}: {text}")
         for text in self.warnings:
-            print(f"warning: {self.source}: {text}", file=sys.stderr)
+            logger.warning(f"warning: {self.source}: {text}")
 
     def refuse_if_needed(self) -> None:
         """Raises DataError where something cannot be meant."""
@@ -89,11 +89,9 @@ def _said(what: str, places: Iterable[str], cure: str) -> str:
     return f"{what}{where}.{f' {cure}' if cure else ''}"
 
 
-def show_facts(source: str, facts: Mapping[str, Any]) -> None:
-    """Prints facts to standard output."""
-    print(f"data: {source}")
-    for name, value in facts.items():
-        print(f"  {name}: {_shown(value)}")
+def facts_text(source: str, facts: Mapping[str, Any]) -> str:
+    """Give facts as a person reads them, a line each."""
+    return "\n".join([f"data: {source}", *(f"  {name}: {_shown(value)}" for name, value in facts.items())])
 
 
 def _shown(value: Any) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
-from dlkit import model_folder
+from dlkit import copies, model_folder
 from dlkit.answering import Answering, rows_of, write_json_lines
 from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
@@ -21,9 +20,12 @@ from dlkit.data.table import Table
 from dlkit.errors import DlkitError
 from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
+from dlkit.log import logger
 from dlkit.plain import finite, name_of
+from dlkit.progress import quiet
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
+from dlkit.summary import five_lines
 from dlkit.traced import TRACING
 
 if TYPE_CHECKING:
@@ -94,6 +96,10 @@ class Task:
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
     answer_writer = write_json_lines  # (task, answers with their files, folder, output)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__repr__ = Task.__repr__  # type: ignore[method-assign]  # else `dataclass` gives each task another one
+
     def __new__(cls, *args: Any, **knobs: Any) -> Self:
         check_names(cls, knobs)
         task = super().__new__(cls)
@@ -111,6 +117,7 @@ class Task:
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.tested_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
+        self.tracked_: dict[str, str] = {}  # the runs of experiment trackers that followed the training, by tracker
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._served: dict[str, Signature] = {}
@@ -248,7 +255,7 @@ class Task:
         )  # before TensorFlow computes anything, after which it takes no new devices
         self.is_chief = place.is_chief
         if verbose and self.is_chief and strategy != "one":
-            print(f"training on {place.reason}")
+            logger.info(f"training on {place.reason}")
         run = Run(
             place,
             save=Path(save) if save else None,
@@ -263,9 +270,12 @@ class Task:
             verbose=verbose,
             keep_examples=keep_examples,
         )
-        with model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext():
+        with (
+            model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext(),
+            quiet(not (verbose and self.is_chief)),
+        ):
             refuse(self, run)  # before the data are read
-            self.header_, self.tested_ = [], {}
+            self.header_, self.tested_, self.tracked_ = [], {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
             if validation is not None:
                 validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
@@ -410,7 +420,7 @@ class Task:
         if label_map:
             rows = rows.relabelled(label_map)
         for remark in rows.look_at_evaluated():
-            print(f"{rows.table.source}: {remark}", file=sys.stderr)
+            logger.warning(f"{rows.table.source}: {remark}")
         asked = rows.of(rows.evaluated())
         metrics = self.measured(asked)
         self.tested_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
@@ -483,6 +493,36 @@ class Task:
     def task_name(cls) -> str:
         """The name that the task's folder, command and app share."""
         return cls.__module__.removesuffix(".task").rpartition(".")[2]
+
+    # What scikit-learn, `pickle` and `copy` ask for.
+
+    @final
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Give the hyperparameters and their values, as scikit-learn's estimators do. `deep` changes nothing here."""
+        return self.knobs
+
+    @final
+    def set_params(self, **params: Any) -> Self:
+        """Set hyperparameters, as scikit-learn's estimators do; all of them or, where one is wrong, none.
+
+        A fitted task answers as before until it is fitted again.
+
+        Raises:
+            KnobError: one is misspelled, of the wrong type or out of its range.
+        """
+        other = copies.changed(self, params)
+        vars(self).update(other.knobs if hasattr(self, "stages_") else vars(other))
+        self._given |= params.keys()
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return copies.unfitted(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copies.reduced(self)
+
+    def __repr__(self) -> str:
+        return five_lines(self)
 
     # Inside.
 

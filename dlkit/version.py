@@ -1,3 +1,14 @@
-"""The version of dlkit."""
+"""The version of dlkit, and its name on the package index, where `dlkit` is somebody else's package."""
 
 __version__ = "0.1.0"
+DISTRIBUTION = "dlkit-keras"
+
+
+def install_hint(extra: str = "") -> str:
+    """Give pip's command for this package, for messages: with an extra, or for its newest version.
+
+    Example:
+        >>> install_hint("plots")
+        'pip install "dlkit-keras[plots]"'
+    """
+    return f'pip install "{DISTRIBUTION}[{extra}]"' if extra else f"pip install --upgrade {DISTRIBUTION}"

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from dlkit.best_epoch import history_of, kept_epoch
-from dlkit.report import show_facts
+from dlkit.report import facts_text
 from dlkit.task import Task
 
 LARGEST_CONFUSION, LARGEST_LIST = 20, 100  # classes
@@ -65,7 +65,7 @@ def _confusion(labels: list[str], counts: list[list[int]]) -> Grid:
 
 def show_report(found: dict[str, Any]) -> None:
     """Prints what `Task.check` found."""
-    show_facts(found["source"], found["facts"])
+    print(facts_text(found["source"], found["facts"]))
     for kind, name in (("note", "remarks"), ("warning", "warnings"), ("refused", "refusals")):
         for text in found[name]:
             print(f"{kind}: {text}")

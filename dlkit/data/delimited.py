@@ -14,8 +14,10 @@ from typing import Any, TextIO
 from dlkit.data.bytes import Choose, kind_of, open_text
 from dlkit.data.reading import Reading
 from dlkit.errors import DataError
+from dlkit.progress import progress
 
 SUFFIXES = (".csv", ".tsv")
+LOOK = 1024  # records between two words on how many were read
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 
 
@@ -50,10 +52,13 @@ def read_delimited(
         places = {name: records.header.index(column) for name, column in matched.items()}
         cells: dict[str, list[Any]] = {name: [] for name in places}
         lines: list[int] = []
-        for line, record in records.rows:
-            lines.append(line)
-            for name, place in places.items():
-                cells[name].append(record[place])
+        with progress(f"reading {source}") as told:
+            for line, record in records.rows:
+                lines.append(line)
+                for name, place in places.items():
+                    cells[name].append(record[place])
+                if len(lines) % LOOK == 0:
+                    told(len(lines))
     if not lines:
         raise DataError(f"{source} has a header and no rows.")
     return cells, lambda row: f"{source}, line {lines[row]}", records.remarks

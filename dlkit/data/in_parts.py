@@ -19,6 +19,7 @@ from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import sources_in
 from dlkit.data.table import Table
 from dlkit.foreign import foreign
+from dlkit.progress import progress
 
 ROWS = 200_000  # of a part
 
@@ -59,24 +60,27 @@ def _in_file(path: Path, source: str, columns: Mapping[str, Column], how: Readin
 
 
 def _delimited(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Iterator[Table]:
-    with open_records(path, source, how) as records:
+    with open_records(path, source, how) as records, progress(f"reading {source}") as told:
         matched = match_names(columns, records.header, how.rename, source, hint=records.hint)
         places = {name: records.header.index(column) for name, column in matched.items()}
-        remarks = records.remarks
+        remarks, done = records.remarks, 0
         while part := list(itertools.islice(records.rows, ROWS)):
             cells = {name: [record[place] for _, record in part] for name, place in places.items()}
             yield Table(source, cells, _on_lines(source, [line for line, _ in part]), remarks=remarks)
-            remarks = []
+            remarks, done = [], done + len(part)
+            told(done)
 
 
 def _parquet(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Iterator[Table]:
     with opened_parquet(path, source) as file:
         matched = match_names(columns, file.schema_arrow.names, how.rename, source)
         start = 0
-        for batch in file.iter_batches(ROWS, columns=sorted(set(matched.values()))):
-            cells = {name: batch.column(column).to_pylist() for name, column in matched.items()}
-            yield Table(source, cells, _rows_after(source, start))
-            start += len(batch)
+        with progress(f"reading {source}", file.metadata.num_rows) as told:
+            for batch in file.iter_batches(ROWS, columns=sorted(set(matched.values()))):
+                cells = {name: batch.column(column).to_pylist() for name, column in matched.items()}
+                yield Table(source, cells, _rows_after(source, start))
+                start += len(batch)
+                told(start)
 
 
 def _on_lines(source: str, lines: list[int]) -> Callable[[int], str]:

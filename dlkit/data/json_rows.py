@@ -11,6 +11,7 @@ from dlkit.data.bytes import Choose, kind_of, read_text
 from dlkit.data.nested import find_inside, names_inside
 from dlkit.errors import DataError
 from dlkit.foreign import foreign
+from dlkit.progress import progress
 
 
 def read_json(path: Path, source: str, choose: Choose) -> tuple[dict[str, Any], Callable[[int], str]]:
@@ -48,12 +49,15 @@ def cells_of(
 
 def _parse_lines(text: str, source: str) -> tuple[list[Any], list[int]]:
     rows, lines = [], []
-    for line, content in enumerate(text.split("\n"), start=1):  # splitlines() would also cut at U+2028 in a text
-        if not content.strip():
-            continue
-        with foreign(f"{source}, line {line}", "a JSON object", "Write one object on each line."):
-            rows.append(json.loads(content))
-        lines.append(line)
+    contents = text.split("\n")  # splitlines() would also cut at U+2028 in a text
+    with progress(f"reading {source}", len(contents)) as told:
+        for line, content in enumerate(contents, start=1):
+            if not content.strip():
+                continue
+            with foreign(f"{source}, line {line}", "a JSON object", "Write one object on each line."):
+                rows.append(json.loads(content))
+            lines.append(line)
+            told(len(lines))
     return rows, lines
 
 

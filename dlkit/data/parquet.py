@@ -10,6 +10,7 @@ from typing import Any
 from dlkit.data.bytes import Choose, refuse_blank
 from dlkit.data.nested import find_inside
 from dlkit.foreign import check_unpacked, foreign
+from dlkit.progress import progress
 
 _ROWS = 8192  # of a part
 _CELL = 32  # bytes of a Python value, in the middle
@@ -26,9 +27,11 @@ def read_parquet(path: Path, source: str, choose: Choose) -> tuple[dict[str, lis
         matched = choose([*schema.names, *inside], "")
         outer = {name: name if name in schema.names else name.partition("/")[0] for name in matched.values()}
         cells: dict[str, list[Any]] = {name: [] for name in matched}
-        for part in parts_of(file, sorted(set(outer.values())), source):
-            for name, column in matched.items():
-                cells[name] += [_value(cell, outer[column], column) for cell in part[outer[column]]]
+        with progress(f"reading {source}", file.metadata.num_rows) as told:
+            for part in parts_of(file, sorted(set(outer.values())), source):
+                for name, column in matched.items():
+                    cells[name] += [_value(cell, outer[column], column) for cell in part[outer[column]]]
+                told(max(map(len, cells.values()), default=0))
     return cells, lambda row: f"{source}, row {row + 1}"
 
 

@@ -14,6 +14,7 @@ from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import tf
+from dlkit.progress import progress
 
 _SHOWN = "the tf.data.Dataset"
 
@@ -43,19 +44,21 @@ def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], how: Reading) -
     unknown = dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY
     first = next(iter(places))
     remarks: list[str] = []
-    for element in dataset.as_numpy_iterator():
-        parts = element if isinstance(spec, tuple) else (element, None)
-        for name, place in places.items():
-            value = _part(parts, place)
-            values[name].extend(value if batched else [value])
-        if unknown and len(values[first]) > how.max_rows:
-            told = f"{_SHOWN} does not know its size, and has more than {how.max_rows} rows"
-            cure = "Give `max_rows`, or cut it with .take(rows)"
-            if how.strict:
-                raise DataError(f"{told}. {cure}.")
-            values = {name: column[: how.max_rows] for name, column in values.items()}
-            remarks = [f"{told}: the others were not read. {cure}"]
-            break
+    with progress(f"reading {_SHOWN}") as told:
+        for element in dataset.as_numpy_iterator():
+            parts = element if isinstance(spec, tuple) else (element, None)
+            for name, place in places.items():
+                value = _part(parts, place)
+                values[name].extend(value if batched else [value])
+            told(len(values[first]))
+            if unknown and len(values[first]) > how.max_rows:
+                long = f"{_SHOWN} does not know its size, and has more than {how.max_rows} rows"
+                cure = "Give `max_rows`, or cut it with .take(rows)"
+                if how.strict:
+                    raise DataError(f"{long}. {cure}.")
+                values = {name: column[: how.max_rows] for name, column in values.items()}
+                remarks = [f"{long}: the others were not read. {cure}"]
+                break
     rows = {name: _multi_hot(values[name], specs[name], columns, name) for name in places}
     return Table(_SHOWN, rows, lambda row: f"{_SHOWN}, index {row}", remarks=remarks)
 

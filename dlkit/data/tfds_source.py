@@ -15,6 +15,7 @@ from dlkit.data.tfds_features import by_feature_kind, class_names, kept_encoded,
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
 from dlkit.lazy import load_tensorflow
+from dlkit.progress import progress
 
 _SOURCE = re.compile(r"tfds:(?P<name>[^:]+)(:(?P<version>\d+\.\d+\.\d+))?(:(?P<split>.+))?")
 
@@ -46,7 +47,12 @@ def read_tfds(source: str, columns: Mapping[str, Column], rename: Mapping[str, s
         decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True), decoders=decoders),
         read_config=tfds.ReadConfig(try_autocache=False),
     )
-    examples = list(dataset.as_numpy_iterator())
+    examples: list[Any] = []
+    size = int(dataset.cardinality())  # negative where it is not known
+    with progress(f"reading {source}", size if size > 0 else None) as told:
+        for example in dataset.as_numpy_iterator():
+            examples.append(example)
+            told(len(examples))
     image = next((chosen[name] for name, column in columns.items() if isinstance(column, Image)), None)
     values = {}
     for name, leaf in chosen.items():

@@ -19,11 +19,12 @@ from dlkit.serving.goldens import Goldens
 from dlkit.serving.lint import INIT_SIGNATURE, ops_beyond_core, shape_of
 from dlkit.serving.requests import grpc_request, rest_exchange, smallest_row
 from dlkit.serving.verify import FORMAT
+from dlkit.version import __version__
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-_ALWAYS = {"dlkit": "dlkit", "tensorflow": "tensorflow", "keras": "keras"}
+_ALWAYS = {"tensorflow": "tensorflow", "keras": "keras"}
 _IF_IMPORTED = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "tensorflow_text": "tensorflow-text"}
 
 
@@ -127,7 +128,7 @@ def _revision() -> str:
 
 def _versions() -> dict[str, str]:
     packages = dict(_ALWAYS, **{name: package for name, package in _IF_IMPORTED.items() if name in sys.modules})
-    versions = {"python": sys.version.split()[0]}
+    versions = {"python": sys.version.split()[0], "dlkit": __version__}
     for name, package in packages.items():
         try:
             versions[name] = importlib.metadata.version(package)

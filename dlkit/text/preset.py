@@ -7,6 +7,7 @@ from typing import Any
 from dlkit.errors import DlkitError
 from dlkit.lazy import keras, ops
 from dlkit.text.wordpiece import WordPiece
+from dlkit.version import install_hint
 
 
 def fetch_preset(name_or_folder: str) -> tuple[Any, keras.Model]:
@@ -18,7 +19,7 @@ def fetch_preset(name_or_folder: str) -> tuple[Any, keras.Model]:
         return tokenizer, keras_hub.models.Backbone.from_preset(name_or_folder)
     except Exception as error:  # each hub has errors of its own, and so has each kind of broken folder
         if isinstance(error, ImportError) and "safetensors" in str(error):
-            raise DlkitError('Hugging Face folders need safetensors: pip install "dlkit[presets]".') from error
+            raise DlkitError(f"Hugging Face folders need safetensors: {install_hint('presets')}.") from error
         reason = str(error).strip().splitlines() or ["no message"]
         raise DlkitError(
             f"`network`: the preset {name_or_folder!r} cannot be loaded: {type(error).__name__}: {reason[0]} Give a "

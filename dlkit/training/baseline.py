@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dlkit.data.split import spread
 from dlkit.errors import DataError
+from dlkit.log import logger
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
@@ -54,4 +54,4 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
 
 def _say(text: str, quiet: bool) -> None:
     if not quiet:
-        print(text, file=sys.stderr)
+        logger.warning(text)

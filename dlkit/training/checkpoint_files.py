@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from dlkit.durable import PARTIAL, write_file
 from dlkit.errors import DlkitError, unwritable
+from dlkit.log import logger
 
 _NAMES = "arrays"  # in a checkpoint's state, on disk: the names of all arrays
 
@@ -88,7 +88,7 @@ class CheckpointFiles:
                 reasons.append(f"{path} is broken: {error}")
                 continue
             for reason in reasons:
-                print(f"{reason}. Going on from {path.name}, the one before.", file=sys.stderr)
+                logger.warning(f"{reason}. Going on from {path.name}, the one before.")
             return checkpoint
         if paths:
             raise DlkitError(f"no checkpoint can be read. {'. '.join(reasons)}. Start anew with `overwrite`.")

@@ -12,6 +12,7 @@ from dlkit.columns import Column, batch_of, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
+from dlkit.progress import progress
 from dlkit.rows import ERROR, LENGTH, ROW
 from dlkit.training.store import Store
 
@@ -43,24 +44,26 @@ def encode_table(
     store, skipped = Store(len(table) * windows_per_row, task.cache_mb), []
     columns = {**task.inputs, **task.target}
     encode = graph or encoding_graph(task)
-    for start in range(0, len(table), CHUNK):
-        rows = []
-        for index in range(start, min(start + CHUNK, len(table))):
-            try:
-                rows.append((index, table.raw(index, columns)))
-            except UnreadableError as error:
-                skipped.append(str(error))
-        for kept, (tensors, targets, *weights) in _encode_chunk(encode, columns, table, rows, skipped):
-            told, lengths, errors = (tensors.pop(name, None) for name in (ROW, LENGTH, ERROR))
-            origins = np.repeat(np.arange(len(kept)), windows_per_row) if told is None else told.numpy()
-            rest = (tensors, targets), weights[0] if weights else None, lengths
-            if errors is not None and any(reasons := errors.numpy()):
-                skipped += [f"{table.where(kept[row])}: {why.decode()}" for row, why in enumerate(reasons) if why]
-                read = np.flatnonzero([not reasons[origin] for origin in origins])
-                origins, rest = origins[read], _taken(rest, read)
-            if len(origins):
-                encoded, weight, length = rest
-                store.append(encoded, [kept[origin] for origin in origins], weights=weight, lengths=length)
+    with progress("encoding", len(table)) as done:
+        for start in range(0, len(table), CHUNK):
+            rows = []
+            for index in range(start, min(start + CHUNK, len(table))):
+                try:
+                    rows.append((index, table.raw(index, columns)))
+                except UnreadableError as error:
+                    skipped.append(str(error))
+            for kept, (tensors, targets, *weights) in _encode_chunk(encode, columns, table, rows, skipped):
+                told, lengths, errors = (tensors.pop(name, None) for name in (ROW, LENGTH, ERROR))
+                origins = np.repeat(np.arange(len(kept)), windows_per_row) if told is None else told.numpy()
+                rest = (tensors, targets), weights[0] if weights else None, lengths
+                if errors is not None and any(reasons := errors.numpy()):
+                    skipped += [f"{table.where(kept[row])}: {why.decode()}" for row, why in enumerate(reasons) if why]
+                    read = np.flatnonzero([not reasons[origin] for origin in origins])
+                    origins, rest = origins[read], _taken(rest, read)
+                if len(origins):
+                    encoded, weight, length = rest
+                    store.append(encoded, [kept[origin] for origin in origins], weights=weight, lengths=length)
+            done(min(start + CHUNK, len(table)))
     if not store.rows:
         raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
     return store, skipped

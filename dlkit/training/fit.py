@@ -19,6 +19,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import tf
+from dlkit.log import logger
 from dlkit.padding import trim
 from dlkit.plain import without_folders
 from dlkit.training.baseline import compare_with_baseline
@@ -43,7 +44,9 @@ from dlkit.training.prepare import check_batch, encode, look, parts, start
 from dlkit.training.show_score import ShowScore
 from dlkit.training.store import Store
 from dlkit.training.strategies import Place
+from dlkit.training.tracking import LogHyperparameters, tracked
 from dlkit.training.workers import agree, naming_lost_workers
+from dlkit.version import install_hint
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
@@ -120,7 +123,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
             bad = error.step
             task.learning_rate /= 2
             if run.place.is_chief:
-                print(f"{error}\nGoing back there, with learning_rate={task.learning_rate:g}.", file=sys.stderr)
+                logger.warning(f"{error}\nGoing back there, with learning_rate={task.learning_rate:g}.")
             run = dataclasses.replace(run, resume=True, overwrite=False, changed=True, nan_retries=run.nan_retries - 1)
 
 
@@ -150,7 +153,7 @@ def _run(
     agree(place, _to_be_equal(task, run, checkpoint, done))
     if done and _same_data(was, task.fingerprint_, run):
         if not quiet:
-            print(f"the run in {run.save} is finished: there is nothing left to train")
+            logger.info(f"the run in {run.save} is finished: there is nothing left to train")
         return task.history_
     if run.resume and not checkpoint and run.save and not model_folder.has_run(run.save):
         raise DlkitError(
@@ -190,16 +193,20 @@ def _run(
             else []
         ),
         *run.callbacks,
+        *([LogHyperparameters(task)] if chief else []),
         checkpoints,  # last: it saves what the others have decided
     ]
     if checkpoint:
         checkpoints.load(checkpoint, trainer, changed=run.changed)
-    if chief and files and run.save and (changes or not run.resume):
-        if not run.resume:
-            files.clear()
-        model_folder.write(task, run.save, finished=False)
     verbose = (1 if sys.stdout.isatty() else 2) if run.verbose == "auto" else run.verbose
-    with stopping_on_sigterm(checkpoints) if files else contextlib.nullcontext():
+    with (
+        tracked(task, run.callbacks) if chief else contextlib.nullcontext(),
+        stopping_on_sigterm(checkpoints) if files else contextlib.nullcontext(),
+    ):
+        if chief and files and run.save and (changes or not run.resume):
+            if not run.resume:
+                files.clear()
+            model_folder.write(task, run.save, finished=False)
         fit_from_checkpoint(
             trainer,
             lambda step: split_over_replicas(training(step), place.strategy),
@@ -207,6 +214,8 @@ def _run(
             callbacks,
             steps=order.steps,
             epochs=task.epochs,
+            batch_size=task.batch_size,
+            validation_split=task.validation_split,
             verbose=verbose if chief else 0,
             validation_data=watched if held_out else None,
             validation_steps=steps_per_epoch(held_out.rows, task.batch_size) if held_out else None,
@@ -269,7 +278,7 @@ def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
 
 def _tensorboard(folder: str) -> keras.callbacks.Callback:
     if importlib.util.find_spec("tensorboard") is None:
-        raise DlkitError('`tensorboard` needs the package of that name: pip install "dlkit[tensorboard]".')
+        raise DlkitError(f"`tensorboard` needs the package of that name: {install_hint('tensorboard')}.")
     return keras.callbacks.TensorBoard(folder)
 
 

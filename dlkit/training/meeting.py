@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 
 from dlkit.errors import DlkitError, LostWorkerError
+from dlkit.log import logger
 
 GREETING = b"dlkit worker\n"  # what one says that still waits for others
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # to a server of TensorFlow's
@@ -34,7 +34,7 @@ def meet(addresses: Sequence[str], own: int, limit: float) -> None:
     """
     missing = {number: address for number, address in enumerate(addresses) if number != own}
     with _greeting(addresses[own], own):
-        print(f"waiting for the workers at {', '.join(missing.values())}, for {limit:g} s at most", file=sys.stderr)
+        logger.warning(f"waiting for the workers at {', '.join(missing.values())}, for {limit:g} s at most")
         end = time.monotonic() + limit
         while True:
             failed = {number: _failure(address) for number, address in missing.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import keras
 from dlkit.data.reading import lines_of
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.examples import as_requests, readable
+from dlkit.log import logger
 from dlkit.plain import name_of, without_folders
 from dlkit.report import Report
 from dlkit.training.encode import encode_table, encoding_graph
@@ -118,4 +118,4 @@ def _tell(task: Trainable, source: str, remarks: list[str], *, quiet: bool) -> N
     kept = without_folders(remarks, source)
     told.extend(remark for remark in kept if remark not in told)
     for remark in [] if quiet else remarks:
-        print(f"{source}: {remark}", file=sys.stderr)
+        logger.warning(f"{source}: {remark}")

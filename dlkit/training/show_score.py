@@ -10,6 +10,7 @@ import numpy as np
 
 from dlkit.data.split import spread
 from dlkit.errors import DataError
+from dlkit.log import logger
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
@@ -49,4 +50,4 @@ class ShowScore(keras.callbacks.Callback):
             self._every = 0
             return
         told = ", ".join(f"{name} {found[name]:.4f}" for name in self._task.looks if name in found)
-        print(f"epoch {epoch + 1}: {told} of the answers to {len(self._rows)} validation rows")
+        logger.info(f"epoch {epoch + 1}: {told} of the answers to {len(self._rows)} validation rows")

@@ -43,6 +43,7 @@ class Trainable(Protocol):
     samples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
     report_: dict[str, Any]
+    tracked_: dict[str, str]
 
     header_: list[str]
 

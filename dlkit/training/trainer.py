@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -30,6 +31,7 @@ class Trainer(keras.Model):
         super().__init__(*args, **kwargs)
         self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self._usual_rows = rows / self.replicas
+        self._first_batch = 0  # of the epoch that `fit` begins with
         self.asked = tf.Variable([0.0, 0.0], trainable=False, name="asked")
         self.heard = tf.Variable([0.0, 0.0], trainable=False, name="heard")
         self.first_bad = tf.Variable(tf.constant(-1, tf.int64), trainable=False, name="first_bad")
@@ -48,6 +50,24 @@ class Trainer(keras.Model):
     def updater(self) -> keras.optimizers.Optimizer:
         """The optimizer that updates weights, inside of one that scales losses."""
         return getattr(self.optimizer, "inner_optimizer", self.optimizer)
+
+    def begin_at(self, epoch: int, batch: int) -> None:
+        """Makes `fit` begin with this batch of this epoch, both counted from 0. What it is given begins there too.
+
+        The epoch goes where Keras's own `BackupAndRestore` writes it: as an argument, `initial_epoch` would make a
+        resumed run another one to those who look at the arguments of `fit`.
+        """
+        self._initial_epoch, self._first_batch = epoch, batch
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """As Keras's. `fit` calls it with its iterator before the first epoch, whose first batches are left out then.
+
+        Keras itself can begin at an epoch, and inside of none.
+        """
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+        first, self._first_batch = self._first_batch, 0
+        if first:
+            _leave_out(iterator, first)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step on a replica's part of a batch."""
@@ -89,6 +109,21 @@ class Trainer(keras.Model):
         sums = [None if g is None else next(own if _is_dense(g) else rest) for g in gradients]
         means = [None if total is None else _divided(total, facts[0]) for total in sums]
         return means, facts[1] / facts[0]
+
+
+def _leave_out(iterator: Any, first: int) -> None:
+    """Makes the next epoch of an iterator of Keras's begin at this batch. No data are read: a step asks for its own."""
+    whole = iterator._enumerate_iterator
+
+    def rest() -> Iterator[tuple[int, int, Any]]:
+        iterator._enumerate_iterator = whole
+        for batch in whole():
+            if batch[0] >= first:
+                yield batch
+            else:
+                iterator._steps_seen -= 1  # else it would take the data to end too early
+
+    iterator._enumerate_iterator = rest
 
 
 def _is_dense(gradient: Any) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from dlkit.data.split import split
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
+from dlkit.version import install_hint
 
 
 def digits() -> dict[str, dict[str, Any]]:
@@ -24,9 +25,7 @@ def digits() -> dict[str, dict[str, Any]]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise DlkitError(
-            'the sample digits come with scikit-learn. Install it: pip install "dlkit[samples]".'
-        ) from error
+        raise DlkitError(f"the sample digits come with scikit-learn. Install it: {install_hint('samples')}.") from error
     data = load_digits()
     images = np.round(data.images * (255.0 / 16.0)).astype(np.uint8)  # 0..16 on file
     labels = [str(label) for label in data.target]

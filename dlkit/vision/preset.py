@@ -54,10 +54,8 @@ def load_preset(
     name_or_folder: str | Path,
 ) -> tuple[keras_hub.layers.ImageConverter | None, keras_hub.models.Backbone]:
     """The image converter of a preset, or None, and its backbone. Raises ValueError as `preset` does."""
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise ValueError("Presets need KerasHub: pip install keras-hub.") from error
+    import keras_hub
+
     name_or_folder = str(name_or_folder)
     try:
         backbone = keras_hub.models.Backbone.from_preset(name_or_folder, name="backbone")

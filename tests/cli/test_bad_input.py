@@ -306,7 +306,7 @@ def test_models_of_a_newer_dlkit_or_of_another_task(refused, copied):
     index = edit(copied, format=99, dlkit="9.1")
     line = refused("predict", copied, "x")
     assert "saved by dlkit 9.1 in format 99; this dlkit reads up to 1" in line
-    assert "pip install --upgrade dlkit" in line
+    assert "pip install --upgrade dlkit-keras" in line
     edit(copied, format=1, knobs={**index["knobs"], "novelty": 3})
     line = refused("predict", copied, "x")
     assert f"saved by dlkit 9.1, and this is {dlkit.__version__}: " in line

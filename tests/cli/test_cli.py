@@ -202,7 +202,7 @@ def test_tensorboard_has_its_files_or_the_error_names_the_extra(run, refused, ph
         run(*argv)
         assert list(logs.rglob("events.out.tfevents.*"))
     else:
-        assert "dlkit[tensorboard]" in refused(*argv)
+        assert "dlkit-keras[tensorboard]" in refused(*argv)
 
 
 def test_save_is_replaced_only_if_asked_and_then_wholly(refused, sentiment_model, tmp_path):

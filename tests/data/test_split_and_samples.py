@@ -180,7 +180,7 @@ def test_digits():
 
 def test_digits_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DlkitError, match=r'pip install "dlkit\[samples\]"'):
+    with pytest.raises(DlkitError, match=r'pip install "dlkit-keras\[samples\]"'):
         digits()
 
 

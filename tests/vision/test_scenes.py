@@ -115,5 +115,5 @@ def test_refused(monkeypatch):
     with pytest.raises(DlkitError, match="no part 'dev'"):
         scenes(1, part="dev")
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DlkitError, match=r'pip install "dlkit\[samples\]"'):
+    with pytest.raises(DlkitError, match=r'pip install "dlkit-keras\[samples\]"'):
         scenes(1, part="train")

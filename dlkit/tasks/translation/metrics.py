@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlkit.errors import DlkitError
+from dlkit.version import install_hint
 
 
 def score_texts(truth: list[bytes], answers: list[bytes], sources: list[bytes]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def score_texts(truth: list[bytes], answers: list[bytes], sources: list[bytes]) 
     try:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError as error:
-        raise DlkitError('BLEU and chrF need sacrebleu: pip install "dlkit[translation]".') from error
+        raise DlkitError(f"BLEU and chrF need sacrebleu: {install_hint('translation')}.") from error
     right, said, given = ([text.decode(errors="replace") for text in texts] for texts in (truth, answers, sources))
     bleu, chrf = BLEU(), CHRF()
     scored = bleu.corpus_score(said, [right])

@@ -12,6 +12,7 @@ from dlkit.text import normalize
 from dlkit.text.compose import compose_text
 from dlkit.text.vocabulary import COUNTING_BATCH, check_tokenizer, lookup_table, token_specs
 from dlkit.text.wordpiece import longest_piece, pieces_of
+from dlkit.version import install_hint
 
 PADDING, START, END = 0, 1, 2
 BYTE = 3  # id of the byte 0; the other bytes follow
@@ -50,7 +51,7 @@ def learn_pieces(texts: Sequence[str], size: int) -> list[str]:
     try:
         from tokenizers import Tokenizer, models, trainers
     except ImportError as error:
-        raise DlkitError('to learn subwords needs tokenizers: pip install "dlkit[translation]".') from error
+        raise DlkitError(f"to learn subwords needs tokenizers: {install_hint('translation')}.") from error
     room = size - PIECE
     if room < 1:
         raise ValueError(f"a vocabulary must have more than {PIECE} ids, which bytes take. Received: {size}.")

@@ -1,0 +1,39 @@
+"""The logger `dlkit`: what the library tells while it works. Infos go to stdout and warnings to stderr by default.
+
+As of any logger, its level silences it, and handlers that the program adds get its records:
+
+    logging.getLogger("dlkit").setLevel(logging.WARNING)
+    logging.getLogger("dlkit").addHandler(logging.FileHandler("run.log"))  # in place of the terminal
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+logger = logging.getLogger("dlkit")
+
+
+class _Terminal(logging.Handler):
+    """Prints bare lines where nothing else shows them: no other handler of this logger, none of the root's."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints a record; what goes wrong is raised, as by `print`."""
+        if not any(handler is not self for handler in logger.handlers) and not _root_prints():
+            print(self.format(record), file=sys.stdout if record.levelno <= logging.INFO else sys.stderr)
+
+
+def _root_prints() -> bool:
+    """Whether the program has set up logging to the terminal. What keeps records elsewhere does not show them."""
+    terminal = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    return logger.propagate and any(
+        getattr(handler, "stream", sys.stderr) in terminal
+        for handler in logging.getLogger().handlers
+        if not isinstance(handler, logging.NullHandler)
+    )
+
+
+if not any(isinstance(handler, _Terminal) for handler in logger.handlers):
+    logger.addHandler(_Terminal())
+    if logger.level == logging.NOTSET:  # else the program has chosen one before
+        logger.setLevel(logging.INFO)

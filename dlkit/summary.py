@@ -1,0 +1,61 @@
+"""A task in five lines, as Python shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlkit.best_epoch import kept_epoch
+from dlkit.knobs import summary
+
+_LINE = 160  # characters; what is longer is cut
+
+
+def five_lines(task: Any) -> str:
+    """Give a task's class, the hyperparameters that are not their defaults, what it learned from, and how well.
+
+    Example:
+        >>> print(task)
+        SentimentClassifier: Texts to labels, or to one label.
+          options: epochs=3, network='transformer'
+          fitted: yes, the weights of epoch 2 of 3
+          rows: 320 of reviews.csv
+          metric: accuracy 0.9500, baseline 0.5000, on 80 validation rows
+    """
+    lines = {"options": _options(task), "fitted": _fitted(task), "rows": _rows(task), "metric": _metric(task)}
+    shown = (f"  {name}: {text}" for name, text in lines.items())
+    return "\n".join(map(_cut, [f"{type(task).__name__}: {summary(type(task))}", *shown]))
+
+
+def _options(task: Any) -> str:
+    defaults = type(task)().knobs
+    others = [f"{name}={value!r}" for name, value in task.knobs.items() if value != defaults[name]]
+    return ", ".join(others) or "the defaults"
+
+
+def _fitted(task: Any) -> str:
+    if not hasattr(task, "stages_"):
+        return "no"
+    epochs = len(task.history_.get("loss", ()))
+    return f"yes, the weights of epoch {kept_epoch(task) + 1} of {epochs}" if epochs else "yes"
+
+
+def _rows(task: Any) -> str:
+    found = task.fingerprint_
+    return f"{found['rows']:,} of {found['source']}" if "rows" in found and "source" in found else "none"
+
+
+def _metric(task: Any) -> str:
+    """The metric to quote, of the last evaluation, or else of the validation rows."""
+    name, tested, kept = task.headline, task.tested_, task.kept_
+    on_test = name in tested.get("metrics", {})
+    found = tested["metrics"] if on_test else kept
+    if name not in found:
+        return "none"
+    base = found.get(f"baseline_{name}")
+    compared = f", baseline {base:.4f}" if isinstance(base, float) else ""
+    rows = f"{tested['rows']:,} rows of {tested['source']}" if on_test else f"{kept.get('rows', 0):,} validation rows"
+    return f"{name} {found[name]:.4f}{compared}, on {rows}"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LINE else f"{line[: _LINE - 4]} ..."
