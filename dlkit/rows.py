@@ -151,6 +151,15 @@ class Rows:
         return [answer]
 
     @classmethod
+    def known(cls, task: Any) -> Any:
+        """What the task answers where it is given nothing: a source of rows that a fitted task holds itself.
+
+        Raises:
+            DataError: it holds none; says what to give.
+        """
+        raise DataError(f"the task {task.task_name()} holds no rows of its own. Give what is to be answered.")
+
+    @classmethod
     def made_up(cls, task: Any, count: int) -> list[dict[str, Any]]:
         """Inputs that are no rows of any data, for exports that are to hold none: values for `Column.raw` by column.
 
