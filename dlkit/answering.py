@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,23 @@ class Answering:
             for name, values in answers.items():
                 collected[name].extend(values)
         return collected
+
+    def able(self, table: Table, reasons: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Of each row that can be answered its number and its answer by column; why another cannot goes to the list."""
+        for start in range(0, len(table), BATCH):
+            rows = range(start, min(start + BATCH, len(table)))
+            try:
+                yield from self._numbered(table, rows)
+            except DataError:  # which ones it was shows only one by one
+                for row in rows:
+                    try:
+                        yield from self._numbered(table, [row])
+                    except DataError as error:
+                        reasons.append(str(error))
+
+    def _numbered(self, table: Table, rows: Sequence[int]) -> list[tuple[int, dict[str, Any]]]:
+        answers = self(table.take(rows))
+        return [(row, {name: values[place] for name, values in answers.items()}) for place, row in enumerate(rows)]
 
     def _batch(self, rows: list[dict[str, Any]], table: Table, start: int) -> dict[str, np.ndarray]:
         batch = batch_of(rows, self.inputs)

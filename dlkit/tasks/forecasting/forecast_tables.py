@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.answering import BATCH, Answering
+from dlkit.answering import Answering
 from dlkit.columns import Id
 from dlkit.data.read import read_as
 from dlkit.data.reading import Reading, left_out
@@ -48,12 +48,14 @@ def forecast_table(
     reasons = list[str]()
     asked = table.take(rows := _able(task, Windows(table, task.stamps, task.step(table)), reasons))
     asked.columns |= {"horizon": [horizon] * len(rows), "levels": [levels] * len(rows)}
-    made = list(_answers(task, asked, reasons))
+    signature = task.served()["forecast"]
+    made = list(Answering(signature, signature.columns).able(asked, reasons))
     if not made:
         raise DataError(reasons[0])
     for remark in [*table.remarks, *left_out(reasons, len(table), "series", how.strict)]:
         print(f"{table.source}: {remark}", file=sys.stderr)
-    answers = {name: np.stack([answer[name][:horizon] for _, answer in made]) for name in made[0][1]}
+    names = ("ds", "forecast", "quantiles")
+    answers = {name: np.stack([answer[name][:horizon] for _, answer in made]) for name in names}
     columns = {
         "unique_id": np.repeat(np.array([asked.columns["unique_id"][row] for row, _ in made], object), horizon),
         "ds": stamps_of(answers["ds"].ravel().tolist(), task.stamps.counts),
@@ -105,28 +107,6 @@ def _able(task: Forecaster, windows: Windows, reasons: list[str]) -> list[int]:
             "whose `y` is empty."
         )
     return rows
-
-
-def _answers(task: Forecaster, table: Table, reasons: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What the signature `forecast` answers to each row; why a row has no answer goes to the list."""
-    signature = task.served()["forecast"]
-    answering = Answering(signature, signature.columns)
-
-    def of(rows: range | list[int]) -> list[tuple[int, dict[str, Any]]]:
-        made = answering(table.take(rows))
-        names = ("ds", "forecast", "quantiles")
-        return [(row, {name: made[name][place] for name in names}) for place, row in enumerate(rows)]
-
-    for start in range(0, len(table), BATCH):
-        rows = range(start, min(start + BATCH, len(table)))
-        try:
-            yield from of(rows)
-        except DataError:  # which ones it was shows only one by one
-            for row in rows:
-                try:
-                    yield from of([row])
-                except DataError as error:
-                    reasons.append(str(error))
 
 
 def _with_future(task: Forecaster, table: Table, future: Any, how: Reading) -> Table:
