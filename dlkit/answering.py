@@ -12,9 +12,9 @@ import numpy as np
 
 from dlkit.columns import Column, batch_of
 from dlkit.data.table import Table
-from dlkit.errors import DataError
+from dlkit.errors import DataError, DlkitError
 from dlkit.lazy import tf
-from dlkit.rows import ERROR
+from dlkit.rows import ERROR, Rows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -51,6 +51,27 @@ class Answering:
             for name, values in answers.items():
                 collected[name].extend(values)
         return collected
+
+    def each(self, rows: list[dict[str, Any]]) -> tuple[dict[str, list], dict[int, str]]:
+        """The answers to the raw rows of a batch that can be answered, by answer column, and why the others cannot.
+
+        The reasons go by a row's place in the batch.
+        """
+        try:
+            answers = {
+                name: list(tensor.numpy()) for name, tensor in self._graph(**batch_of(rows, self.inputs)).items()
+            }
+        except tf.errors.InvalidArgumentError as error:
+            if len(rows) == 1:
+                return {name: [] for name in self._graph.structured_outputs}, {0: graph_message(error)}
+            alone = [self.each([row]) for row in rows]
+            reasons = {place: bad[0] for place, (_, bad) in enumerate(alone) if bad}
+            return {name: [of for made, _ in alone for of in made[name]] for name in alone[0][0]}, reasons
+        reasons = {place: said.decode() for place, said in enumerate(answers.get(ERROR, ())) if said}
+        if reasons:
+            good = [place for place in range(len(rows)) if place not in reasons]
+            answers = {name: [values[place] for place in good] for name, values in answers.items()}
+        return answers, reasons
 
     def _batch(self, rows: list[dict[str, Any]], table: Table, start: int) -> dict[str, np.ndarray]:
         batch = batch_of(rows, self.inputs)
@@ -95,6 +116,29 @@ def rows_of(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
             raise DataError(f"input {number} must be a dict with {wanted}. Received: {received}.")
     columns = {name: [row.get(name, column.default) for row in rows] for name, column in inputs.items()}
     return Table("input", columns, _namer(columns[names[0]])), single
+
+
+def frames() -> Any:
+    """pandas. Raises DlkitError where it is not installed."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise DlkitError("as_frame=True needs a package: pip install pandas. Without it a list comes.") from error
+    return pandas
+
+
+def as_table(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], index: Any = None) -> Any:
+    """Answers as a DataFrame.
+
+    Args:
+        pandas: the package.
+        rows: what was answered.
+        answers: to each row, as `Task.present` gives it.
+        index: of the rows, used where each answer is one row of the table.
+    """
+    made = [record for row, answer in enumerate(answers) for record in rows.answer_rows(row, answer)]
+    same = index is not None and len(made) == len(index)
+    return pandas.DataFrame(made, index=index if same else None)
 
 
 def _namer(values: Sequence[Any]) -> Callable[[int], str]:
