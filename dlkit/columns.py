@@ -125,7 +125,7 @@ class Column:
 
 
 class Text(Column):
-    """A text in UTF-8."""
+    """A text in UTF-8, or the `Path` of a file that holds one."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
     feature = "Text"
@@ -147,6 +147,8 @@ class Text(Column):
             return value
         if isinstance(value, str):
             return value.encode("utf-8", errors="replace")  # lone surrogates have no UTF-8 form
+        if isinstance(value, Path):
+            return self.from_file(value).encode()
         raise DataError(f"expected a text (str or UTF-8 bytes). Received: {describe(value)}.")
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.answering import Answering
+from dlkit.answering import Answering, frames
 from dlkit.columns import Id
 from dlkit.data.read import read_as
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
-from dlkit.errors import DataError, DlkitError
+from dlkit.errors import DataError
 from dlkit.tasks.forecasting.columns import stamps_of
 from dlkit.tasks.forecasting.frequency import Step
 from dlkit.tasks.forecasting.long_tables import read_future
@@ -38,7 +38,7 @@ def forecast_table(
     task: Forecaster, data: Any, *, how: Reading, horizon: int | None, levels: Sequence[float] | None, future: Any
 ) -> Any:
     """The forecasts of every series of a table; see `Forecaster.forecast`."""
-    pandas = _pandas()
+    pandas = frames("a table of forecasts", " `predict_to(data, FILE)` does without.")
     horizon = task.horizon if horizon is None else horizon
     levels = [*map(float, task.quantiles if levels is None else levels)]
     _check(task, horizon, levels)
@@ -80,14 +80,6 @@ def _check(task: Forecaster, horizon: int, levels: Sequence[float]) -> None:
             f"`levels` must be quantile levels from {low:g} to {high:g}, as in training. Received: {levels}. The "
             "bounds of an interval of 80 % are 0.1 and 0.9."
         )
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError as error:
-        raise DlkitError("a table of forecasts is a DataFrame, which needs pandas: pip install pandas.") from error
-    return pandas
 
 
 def _able(task: Forecaster, windows: Windows, reasons: list[str]) -> list[int]:

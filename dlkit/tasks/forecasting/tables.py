@@ -85,11 +85,12 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     if any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
         raise DataError(f"rows of series: the columns must have one length. Received: {listed}.")
+    ids = found.get("unique_id", [""] * count)
     empty = {"unique_id": [""] * count, "following": [[]] * count}
     return Table(
         "the rows of series",
         {name: found[name] if name in found else empty[name] for name in dict.fromkeys([*named, "following"])},
-        lambda row: f"the rows of series, index {row}",
+        lambda row: f"the rows of series, index {row}" + (f", series {str(ids[row])!r}" if ids[row] else ""),
     )
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.answering import Answering
+from dlkit.answering import Answering, frames
 from dlkit.data.memory import rows_of
 from dlkit.data.read import read_as
 from dlkit.data.reading import Reading, left_out
-from dlkit.errors import DataError, DlkitError
+from dlkit.errors import DataError
 from dlkit.tasks.recommendation.stages import check_candidates, number_of_items
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def recommendation_table(
     task: Recommender, users: Any, how: Reading, k: int | None, candidates: Iterable[Any] | None
 ) -> Any:
     """The best items of every user of a table; see `Recommender.recommend_all`."""
-    pandas = _pandas()
+    pandas = frames("a table of recommendations", " `predict_to(data, FILE)` does without.")
     request: dict[str, Any] = {"k": number_of_items(task, k)}
     if candidates is not None:
         request["candidates"] = list(candidates)
@@ -57,16 +57,6 @@ def recommendation_table(
     ):
         print(f"{table.source}: {remark}", file=sys.stderr)
     return pandas.DataFrame(made)
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError as error:
-        raise DlkitError(
-            "a table of recommendations is a DataFrame, which needs pandas: pip install pandas."
-        ) from error
-    return pandas
 
 
 def _as_table(users: Any) -> Any:
