@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table as Grid
 
 from dlkit.best_epoch import history_of, kept_epoch
@@ -136,7 +137,7 @@ def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
             console.print(f"  {name}: {columns[name][0]}", markup=False, soft_wrap=True)
     largest = max((abs(cell) for cells in columns.values() for cell in cells if isinstance(cell, float)), default=0.0)
     digits = min(max(0, DIGITS - 1 - math.floor(math.log10(largest))), MOST_DIGITS) if largest else 1
-    grid = Grid(box=None, pad_edge=True)
+    grid = Grid(box=None, pad_edge=False)
     for name, cells in columns.items():
         if name not in same:
             grid.add_column(escape(name), justify="left" if isinstance(cells[0], str) else "right")
@@ -148,7 +149,7 @@ def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
                 if name not in same
             )
         )
-    console.print(grid)
+    console.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
 
 def _shown(item: Any) -> str:

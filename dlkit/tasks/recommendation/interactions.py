@@ -218,7 +218,9 @@ def read_requests(source: Any, columns: Mapping[str, Column], how: Reading) -> T
         rename = {name: theirs for name, theirs in how.rename.items() if name in COLUMNS}
         read = read_interactions(source, dataclasses.replace(how, rename=rename))
         made = {"user_id": read.users, "recent": Histories(read.items, read.item, read.starts())}
-        return Table(read.source, made, lambda row: f"{read.source}, user {read.users[row]!r}", remarks=read.remarks)
+        rated = ["each item counts as one that its user liked, whatever its rating"] if has["rating"] else []
+        where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
+        return Table(read.source, made, where, remarks=[*read.remarks, *rated])
     if not has["user_id"] and not has["recent"]:
         raise DataError(
             f"{str(source)[:200] if isinstance(source, (str, os.PathLike)) else 'the table'} has no column 'user_id'. "
