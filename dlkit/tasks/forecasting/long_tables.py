@@ -58,7 +58,8 @@ class Ids:
 class Long:
     """A long table as arrays, in its own order: series as places in `ids`, timestamps, numbers by name, texts by name.
 
-    A covariate that is a category is among the numbers, as a place in the names that `categories` holds for it.
+    A covariate that is a category is among the numbers, as a place in the names that `categories` holds for it. `bad`
+    says of a series, by its place, which of its cells cannot be read.
     """
 
     source: str
@@ -69,6 +70,7 @@ class Long:
     texts: dict[str, list[np.ndarray]] = field(default_factory=dict)
     categories: dict[str, np.ndarray] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    bad: dict[int, str] = field(default_factory=dict)
 
     def cell(self, name: str, row: int) -> Any:
         """A covariate's value in a row: a number, NaN for a missing one, or a name, "" for none."""
@@ -76,8 +78,11 @@ class Long:
         return float(value) if names is None else names[int(value)] if np.isfinite(value) else ""
 
 
-def read_long(source: Any, stamps: Stamps, how: Reading) -> Long:
-    """A table with a row for each series and stamp; files a part at a time. Args, errors: as of `read_series`."""
+def read_long(source: Any, stamps: Stamps, how: Reading, answering: bool = False) -> Long:
+    """A table with a row for each series and stamp; files a part at a time. Args, errors: as of `read_series`.
+
+    Where histories are to be answered, a cell that cannot be read costs its series alone.
+    """
     covariates = (*stamps.known, *stamps.past)
     wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Stamp(), "y": OptionalNumber(optional=True)}
     wanted |= {name: OptionalNumber(optional=True) for name in covariates}
@@ -85,7 +90,7 @@ def read_long(source: Any, stamps: Stamps, how: Reading) -> Long:
     for name in how.rename:
         if name not in wanted:
             raise DataError(f"there is no column {name!r} to find under another name. There are: {', '.join(wanted)}.")
-    return _read_columns(source, wanted, covariates, stamps, how)
+    return _read_columns(source, wanted, covariates, stamps, how, answering)
 
 
 def read_future(source: Any, stamps: Stamps, how: Reading) -> Long:
@@ -97,9 +102,14 @@ def read_future(source: Any, stamps: Stamps, how: Reading) -> Long:
 
 
 def _read_columns(
-    source: Any, wanted: dict[str, Column], covariates: Sequence[str], stamps: Stamps, how: Reading
+    source: Any,
+    wanted: dict[str, Column],
+    covariates: Sequence[str],
+    stamps: Stamps,
+    how: Reading,
+    answering: bool = False,
 ) -> Long:
-    ids = Ids()
+    ids, bad = Ids(), dict[int, str]()
     texts: dict[str, dict[Any, int]] = {name: {} for name in wanted if isinstance(wanted[name], Text)}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     categories: dict[str, dict[str, int]] = {}
@@ -117,6 +127,11 @@ def _read_columns(
         for name in covariates:
             if _is_category(table.columns[name]):
                 categories.setdefault(name, {})
+        if answering:
+            numbers = [name for name, of in wanted.items() if isinstance(of, OptionalNumber) and name not in categories]
+            table = _without_bad_cells(table, numbers, stamps.counts, ids, bad)
+            if not len(table):
+                continue
         names = table.columns.get("unique_id", [""] * len(table))
         parts["unique_id"].append(np.array([*map(ids.place, names)], np.int32))
         parts["ds"].append(_stamps(table, stamps.counts))
@@ -131,8 +146,10 @@ def _read_columns(
                 parts[name].append(np.array([known.setdefault(cell, len(known)) for cell in cells], np.int32))
     if not ids.known:
         raise DataError(f"{shown or source} has no rows. Expected at least one stamp of one series.")
+    if not parts["ds"]:
+        raise DataError(bad[0])
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    made = Long(shown, ids.known, joined["unique_id"], joined["ds"], {}, remarks=remarks)
+    made = Long(shown, ids.known, joined["unique_id"], joined["ds"], {}, remarks=remarks, bad=bad)
     for name in wanted:
         if isinstance(wanted[name], OptionalNumber):
             made.numbers[name] = joined[name]
@@ -140,6 +157,27 @@ def _read_columns(
             made.texts[name] = [joined[name], np.array(list(texts[name]), object)]
     made.categories = {name: np.array(list(names) or [""], object) for name, names in categories.items()}
     return made
+
+
+def _without_bad_cells(table: Table, numbers: Sequence[str], counts: bool, ids: Ids, bad: dict[int, str]) -> Table:
+    """The rows whose timestamps and numbers can be read; of a series with others, what is wrong with the first."""
+    try:
+        _stamps(table, counts)
+        for name in numbers:
+            _numbers(table, name)
+        return table
+    except DataError:
+        good = []
+        for row in range(len(table)):
+            one = table.take([row])
+            try:
+                _stamps(one, counts)
+                for name in numbers:
+                    _numbers(one, name)
+                good.append(row)
+            except DataError as error:
+                bad.setdefault(ids.place(one.row(0).get("unique_id", "")), str(error))
+        return table.take(good)
 
 
 def _is_category(cells: Any) -> bool:

@@ -62,7 +62,7 @@ def read_series(source: Any, columns: Mapping[str, Column], how: Reading) -> Tab
     if rows is not None:
         return rows
     stamps = next(column for column in columns.values() if isinstance(column, Stamps))
-    long = (read_wide if stamps.wide else read_long)(source, stamps, how)
+    long = read_wide(source, stamps, how) if stamps.wide else read_long(source, stamps, how, "following" not in columns)
     return _gridded(long, stamps, columns, how.strict)
 
 
@@ -108,6 +108,9 @@ def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column], strict: 
     names, reasons = list[str](), list[str]()
     for series, cut in enumerate(cuts):
         name, own = str(long.ids[series]), collections.Counter[str]()
+        if series in long.bad:
+            reasons.append(long.bad[series])
+            continue
         if not np.isfinite(numbers["y"][cut]).any():
             reasons.append(f"{long.source}, series {name!r} has no values of 'y'.")
             continue

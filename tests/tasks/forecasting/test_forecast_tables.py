@@ -159,6 +159,20 @@ def test_timestamps_between_the_steps_cost_their_series_where_histories_are_answ
         task.read(frame)
 
 
+def test_a_cell_that_cannot_be_read_costs_its_series():
+    task, frame = dlkit.Forecaster(), pandas.concat([series("a"), series("b"), series("c")]).astype({"ds": str})
+    frame.iloc[70, 1] = "soon"
+    frame["y"] = [value if row != 130 else "much" for row, value in enumerate(frame.y)]
+    table = read(frame, task.inputs)
+    assert table.columns["unique_id"] == ["a"]
+    said = " ".join(table.remarks)
+    assert "2 of 3 series left out" in said and "'soon'" in said and "'much'" in said
+    with pytest.raises(DataError, match="'soon'"):
+        read(frame[frame.unique_id == "b"], task.inputs)
+    with pytest.raises(DataError, match="'soon'"):
+        task.read(frame)
+
+
 def test_kept_ends_go_on_without_a_table_and_are_kept_only_if_asked(model, promoted):
     pandas.testing.assert_frame_equal(model.forecast(), model.forecast(FRAME))  # held-out steps are among them
     future = pandas.concat([AHEAD, AHEAD.assign(ds=pandas.date_range("2018-05-01", periods=4, freq="MS"))])
