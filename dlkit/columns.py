@@ -410,8 +410,11 @@ def _named(name: str) -> bytes:
 def _plain(answer: Any) -> Any:
     if isinstance(answer, bytes):
         return answer.decode("utf-8", errors="replace")
-    if isinstance(answer, np.ndarray):
-        return [_plain(item) for item in answer]
+    if isinstance(answer, np.ndarray):  # all numbers at once: of long lists, one by one takes ten times as long
+        items = answer.tolist()
+        if answer.dtype != object:
+            return items
+        return [item.decode(errors="replace") if type(item) is bytes else _plain(item) for item in items]
     return answer.item() if isinstance(answer, np.generic) else answer
 
 

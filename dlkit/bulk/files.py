@@ -100,8 +100,9 @@ class Files:
 
     def drop(self) -> None:
         """Removes what was begun; bad rows stay, under their name."""
-        if self.bad_partial.exists():
+        if _size(self.bad_partial):
             self.bad_partial.replace(self.bad)
+        self.bad_partial.unlink(missing_ok=True)
         self.partial.unlink(missing_ok=True)
         self.progress.unlink(missing_ok=True)
 
