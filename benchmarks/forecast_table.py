@@ -13,6 +13,7 @@ import argparse
 import collections
 import csv
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -66,15 +67,17 @@ def write(series: dict[str, np.ndarray], path: Path) -> int:
 
 
 def timed(command: list[str], name: str) -> float:
-    """Seconds of a command in a process of its own."""
-    begun = time.perf_counter()
+    """Seconds of a command in a process of its own, and those of processors, which other work does not lengthen."""
+    begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     )
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
     seconds = time.perf_counter() - begun
-    print(f"{name}: {seconds:.1f} s", flush=True)
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+    print(f"{name}: {seconds:.1f} s, {busy:.1f} s of processors", flush=True)
     return seconds
 
 
