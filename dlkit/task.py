@@ -55,7 +55,7 @@ class Task:
     | `present` | `predict`, for every answer: as a person wants it |
     | `draw` | the recipe: a picture of answers |
     | `declare` | `fit`, before it reads the training data: columns that the data define |
-    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: the files of answers |
+    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: a form of its own for the answers to files |
 
     Two optional parts: `rows`, what it knows of the rows of a source beyond that they are rows (`dlkit.rows.Rows`), and
     `padding`, by which they share batches (`dlkit.padding.Padding`).

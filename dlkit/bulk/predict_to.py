@@ -186,7 +186,7 @@ class _Growing:
                 records += [{**lead, **self._beside(lead, answer)} for answer in made]
                 continue
             where = batch.part.table.where(row)
-            reason = reason.removeprefix(where).lstrip(":, ")
+            reason = _without(where, reason)
             bad.append({"row": self.progress.rows + place + 1, "place": where, "reason": reason})
             if one and not batch.part.named:
                 records.append({**lead, **self._beside(lead, self._blank(batch, row))})
@@ -310,7 +310,9 @@ def _by_task(task: Task, folder: Path, output: Path, how: Reading, overwrite: bo
         for batch, made, reasons in _answered(task, parts_to_answer(task, str(folder), how), 0, bar):
             progress.rows += batch.count
             progress.answered += batch.count - len(reasons)
-            progress.reasons += list(reasons.values())[: max(0, _NAMED - len(progress.reasons))]
+            places = {place: batch.part.table.where(batch.start + place) for place in reasons}
+            told = [f"{places[place]}: {_without(places[place], reason)}" for place, reason in reasons.items()]
+            progress.reasons += told[: max(0, _NAMED - len(progress.reasons))]
             good = [batch.start + place for place in range(batch.count) if place not in reasons]
             yield from zip(map(batch.part.table.where, good), task.present_all(made), strict=True)
 
@@ -324,6 +326,11 @@ def _by_task(task: Task, folder: Path, output: Path, how: Reading, overwrite: bo
     _remove(output)
     partial.replace(output)
     return {**_told(progress, output, None), "bad_output": None}
+
+
+def _without(where: str, reason: str) -> str:
+    """A reason without the place, which some begin with."""
+    return reason.removeprefix(where).lstrip(":, ")
 
 
 def _remove(path: Path) -> None:
