@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
 from dlkit import model_folder
-from dlkit.answering import Answering, as_table, frames, rows_of, write_json_lines
+from dlkit.answering import Answering, as_table, frames, rows_of
 from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
 from dlkit.data.read import read_as
@@ -94,7 +94,7 @@ class Task:
     network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
     looks = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
-    answer_writer = write_json_lines  # (task, answers with their files, folder, output)
+    answer_writer = cast("Callable[..., None] | None", None)  # (task, answers with their files, folder, output)
 
     def __new__(cls, *args: Any, **knobs: Any) -> Self:
         check_names(cls, knobs)

@@ -55,7 +55,7 @@ def predict_to(
 ) -> dict[str, Any]:
     """What `Task.predict_to` does."""
     form, folder = format_of(output), folder_at(data)
-    own = "answer_writer" in vars(type(task))
+    own = task.answer_writer is not None
     if form is None and not (folder and (own or not output.suffix)):
         raise DlkitError(f"the output must end in .csv, .jsonl or .parquet. Received: {output}.")
     try:
@@ -317,6 +317,7 @@ def _by_task(task: Task, folder: Path, output: Path, how: Reading, overwrite: bo
             yield from zip(map(batch.part.table.where, good), task.present_all(made), strict=True)
 
     with bar:
+        assert task.answer_writer is not None
         task.answer_writer(answers(), folder, partial)
     if not progress.answered:
         _remove(partial)
