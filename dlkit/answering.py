@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,11 +162,3 @@ def _namer(values: Sequence[Any]) -> Callable[[int], str]:
         return repr(str(value)) if short else f"input {index}"
 
     return where
-
-
-def write_json_lines(task: Any, answers: Iterable[tuple[str, dict[str, Any]]], folder: Path, output: Path) -> None:
-    """Writes the answers to a folder's files, each with its file's path, as JSON lines."""
-    del task, folder
-    with output.open("w", encoding="utf-8") as file:
-        for path, answer in answers:
-            file.write(json.dumps({"file": path, **answer}, ensure_ascii=False) + "\n")

@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
 from dlkit import model_folder
-from dlkit.answering import Answering, as_table, frames, rows_of, write_json_lines
+from dlkit.answering import Answering, as_table, frames, rows_of
 from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
 from dlkit.data.read import read_as
@@ -55,7 +55,7 @@ class Task:
     | `present` | `predict`, for every answer: as a person wants it |
     | `draw` | the recipe: a picture of answers |
     | `declare` | `fit`, before it reads the training data: columns that the data define |
-    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: the files of answers |
+    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: a form of its own for the answers to files |
 
     Two optional parts: `rows`, what it knows of the rows of a source beyond that they are rows (`dlkit.rows.Rows`), and
     `padding`, by which they share batches (`dlkit.padding.Padding`).
@@ -94,7 +94,7 @@ class Task:
     network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
     looks = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
-    answer_writer = write_json_lines  # (task, answers with their files, folder, output)
+    answer_writer = cast("Callable[..., None] | None", None)  # (task, answers with their files, folder, output)
 
     def __new__(cls, *args: Any, **knobs: Any) -> Self:
         check_names(cls, knobs)

@@ -56,7 +56,7 @@ def predict_to(
     """What `Task.predict_to` does."""
     data = task.rows.known(task) if data is None else data
     form, folder = format_of(output), folder_at(data)
-    own = "answer_writer" in vars(type(task))
+    own = task.answer_writer is not None
     if form is None and not (folder and (own or not output.suffix)):
         raise DlkitError(f"the output must end in .csv, .jsonl or .parquet. Received: {output}.")
     try:
@@ -187,7 +187,7 @@ class _Growing:
                 records += [{**lead, **self._beside(lead, answer)} for answer in made]
                 continue
             where = batch.part.table.where(row)
-            reason = reason.removeprefix(where).lstrip(":, ")
+            reason = _without(where, reason)
             bad.append({"row": self.progress.rows + place + 1, "place": where, "reason": reason})
             if one and not batch.part.named:
                 records.append({**lead, **self._beside(lead, self._blank(batch, row))})
@@ -311,11 +311,14 @@ def _by_task(task: Task, folder: Path, output: Path, how: Reading, overwrite: bo
         for batch, made, reasons in _answered(task, parts_to_answer(task, str(folder), how), 0, bar):
             progress.rows += batch.count
             progress.answered += batch.count - len(reasons)
-            progress.reasons += list(reasons.values())[: max(0, _NAMED - len(progress.reasons))]
+            places = {place: batch.part.table.where(batch.start + place) for place in reasons}
+            told = [f"{places[place]}: {_without(places[place], reason)}" for place, reason in reasons.items()]
+            progress.reasons += told[: max(0, _NAMED - len(progress.reasons))]
             good = [batch.start + place for place in range(batch.count) if place not in reasons]
             yield from zip(map(batch.part.table.where, good), task.present_all(made), strict=True)
 
     with bar:
+        assert task.answer_writer is not None
         task.answer_writer(answers(), folder, partial)
     if not progress.answered:
         _remove(partial)
@@ -325,6 +328,11 @@ def _by_task(task: Task, folder: Path, output: Path, how: Reading, overwrite: bo
     _remove(output)
     partial.replace(output)
     return {**_told(progress, output, None), "bad_output": None}
+
+
+def _without(where: str, reason: str) -> str:
+    """A reason without the place, which some begin with."""
+    return reason.removeprefix(where).lstrip(":, ")
 
 
 def _remove(path: Path) -> None:

@@ -98,8 +98,8 @@ def record_parts(
 
 def _names_in(source: Any, how: Reading) -> list[str]:
     """The columns of a source, of which bad rows may be anywhere; of jsonl those of its first part."""
-    first = next(iter(sources_in(source) or [source])) if not isinstance(source, Table) else source
-    file = None if isinstance(first, Table) else file_at(first)
+    first: Any = source if isinstance(source, Table) else next(iter(sources_in(source) or [source]))
+    file = file_at(first)
     if file and is_delimited(file, how):
         with open_records(file, os.fspath(first), how, {}) as records:
             return records.header
