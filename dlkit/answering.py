@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ import numpy as np
 
 from dlkit.columns import Column, batch_of
 from dlkit.data.table import Table
-from dlkit.errors import DataError
+from dlkit.errors import DataError, DlkitError
 from dlkit.lazy import tf
-from dlkit.rows import ERROR
+from dlkit.rows import ERROR, Rows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -51,6 +50,42 @@ class Answering:
             for name, values in answers.items():
                 collected[name].extend(values)
         return collected
+
+    def each(self, rows: list[dict[str, Any]]) -> tuple[dict[str, list], dict[int, str]]:
+        """The answers to the raw rows of a batch that can be answered, by answer column, and why the others cannot.
+
+        The reasons go by a row's place in the batch.
+        """
+        try:
+            answers = {
+                name: list(tensor.numpy()) for name, tensor in self._graph(**batch_of(rows, self.inputs)).items()
+            }
+        except tf.errors.InvalidArgumentError as error:
+            if len(rows) == 1:
+                return {name: [] for name in self._graph.structured_outputs}, {0: graph_message(error)}
+            alone = [self.each([row]) for row in rows]
+            reasons = {place: bad[0] for place, (_, bad) in enumerate(alone) if bad}
+            return {name: [of for made, _ in alone for of in made[name]] for name in alone[0][0]}, reasons
+        reasons = {place: said.decode() for place, said in enumerate(answers.get(ERROR, ())) if said}
+        if reasons:
+            good = [place for place in range(len(rows)) if place not in reasons]
+            answers = {name: [values[place] for place in good] for name, values in answers.items()}
+        return answers, reasons
+
+    def able(self, table: Table, reasons: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Of each row that can be answered its number and its answer by column; why another cannot goes to the list."""
+        for start in range(0, len(table), BATCH):
+            raw: dict[int, dict[str, Any]] = {}
+            for row in range(start, min(start + BATCH, len(table))):
+                try:
+                    raw[row] = table.raw(row, self.inputs)
+                except DataError as error:
+                    reasons.append(str(error))
+            answers, bad = self.each([*raw.values()]) if raw else ({}, {})
+            reasons += [f"{table.where(row)}: {bad[place]}" for place, row in enumerate(raw) if place in bad]
+            good = [row for place, row in enumerate(raw) if place not in bad]
+            for place, row in enumerate(good):
+                yield row, {name: values[place] for name, values in answers.items()}
 
     def _batch(self, rows: list[dict[str, Any]], table: Table, start: int) -> dict[str, np.ndarray]:
         batch = batch_of(rows, self.inputs)
@@ -97,6 +132,29 @@ def rows_of(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
     return Table("input", columns, _namer(columns[names[0]])), single
 
 
+def frames(what: str, otherwise: str = "") -> Any:
+    """pandas, for `what`. Raises DlkitError where it is not installed, and says what there is without."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise DlkitError(f"{what} needs a package: pip install pandas.{otherwise}") from error
+    return pandas
+
+
+def as_table(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], index: Any = None) -> Any:
+    """Answers as a DataFrame.
+
+    Args:
+        pandas: the package.
+        rows: what was answered.
+        answers: to each row, as `Task.present` gives it.
+        index: of the rows, used where each answer is one row of the table.
+    """
+    made = [record for row, answer in enumerate(answers) for record in rows.answer_rows(row, answer)]
+    same = index is not None and len(made) == len(index)
+    return pandas.DataFrame(made, index=index if same else None)
+
+
 def _namer(values: Sequence[Any]) -> Callable[[int], str]:
     def where(index: int) -> str:
         value = values[index]
@@ -104,11 +162,3 @@ def _namer(values: Sequence[Any]) -> Callable[[int], str]:
         return repr(str(value)) if short else f"input {index}"
 
     return where
-
-
-def write_json_lines(task: Any, answers: Iterable[tuple[str, dict[str, Any]]], folder: Path, output: Path) -> None:
-    """Writes the answers to a folder's files, each with its file's path, as JSON lines."""
-    del task, folder
-    with output.open("w", encoding="utf-8") as file:
-        for path, answer in answers:
-            file.write(json.dumps({"file": path, **answer}, ensure_ascii=False) + "\n")

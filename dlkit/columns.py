@@ -125,7 +125,7 @@ class Column:
 
 
 class Text(Column):
-    """A text in UTF-8."""
+    """A text in UTF-8, or the `Path` of a file that holds one."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
     feature = "Text"
@@ -147,6 +147,8 @@ class Text(Column):
             return value
         if isinstance(value, str):
             return value.encode("utf-8", errors="replace")  # lone surrogates have no UTF-8 form
+        if isinstance(value, Path):
+            return self.from_file(value).encode()
         raise DataError(f"expected a text (str or UTF-8 bytes). Received: {describe(value)}.")
 
 
@@ -408,8 +410,11 @@ def _named(name: str) -> bytes:
 def _plain(answer: Any) -> Any:
     if isinstance(answer, bytes):
         return answer.decode("utf-8", errors="replace")
-    if isinstance(answer, np.ndarray):
-        return [_plain(item) for item in answer]
+    if isinstance(answer, np.ndarray):  # all numbers at once: of long lists, one by one takes ten times as long
+        items = answer.tolist()
+        if answer.dtype != object:
+            return items
+        return [item.decode(errors="replace") if type(item) is bytes else _plain(item) for item in items]
     return answer.item() if isinstance(answer, np.generic) else answer
 
 

@@ -41,7 +41,11 @@ class Rows:
     Attributes:
         task: whose rows they are. Its stages are built when `encoded`, `requests`, `evaluated` and `check` are called.
         table: the rows.
+        by_record: whether each record of a table is a row of its own. Such tables are read and answered in parts;
+            others, whose rows are made of several records, are read whole.
     """
+
+    by_record: bool = True
 
     def __init__(self, task: Any, table: Table):
         self.task, self.table = task, table
@@ -135,6 +139,25 @@ class Rows:
     def requests(self) -> Table:
         """Rows such as requests bring: a few are kept with the model, to prove exports."""
         return self.table
+
+    def answer_rows(self, row: int, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """The rows of a table of answers that the answer to one row makes: one, of which each key is a column.
+
+        Args:
+            row: which of these rows was answered.
+            answer: to it, as `Task.present` gives it.
+        """
+        del row
+        return [answer]
+
+    @classmethod
+    def known(cls, task: Any) -> Any:
+        """What the task answers where it is given nothing: a source of rows that a fitted task holds itself.
+
+        Raises:
+            DataError: it holds none; says what to give.
+        """
+        raise DataError(f"the task {task.task_name()} holds no rows of its own. Give what is to be answered.")
 
     @classmethod
     def made_up(cls, task: Any, count: int) -> list[dict[str, Any]]:

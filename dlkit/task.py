@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
 from dlkit import copies, model_folder
-from dlkit.answering import Answering, rows_of, write_json_lines
+from dlkit.answering import Answering, as_table, frames, rows_of
 from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
 from dlkit.data.read import read_as
-from dlkit.data.reading import Options, Reading
+from dlkit.data.reading import Options, Reading, lines_of
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
 from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
@@ -26,10 +26,12 @@ from dlkit.progress import quiet
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
 from dlkit.summary import five_lines
+from dlkit.to_answer import to_answer
 from dlkit.traced import TRACING
 
 if TYPE_CHECKING:
     import keras
+    import pandas
 
     from dlkit.padding import Padding
     from dlkit.serving.signature import Signature
@@ -55,7 +57,7 @@ class Task:
     | `present` | `predict`, for every answer: as a person wants it |
     | `draw` | the recipe: a picture of answers |
     | `declare` | `fit`, before it reads the training data: columns that the data define |
-    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: the files of answers |
+    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: a form of its own for the answers to files |
 
     Two optional parts: `rows`, what it knows of the rows of a source beyond that they are rows (`dlkit.rows.Rows`), and
     `padding`, by which they share batches (`dlkit.padding.Padding`).
@@ -94,7 +96,7 @@ class Task:
     network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
     looks = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
-    answer_writer = write_json_lines  # (task, answers with their files, folder, output)
+    answer_writer = cast("Callable[..., None] | None", None)  # (task, answers with their files, folder, output)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -368,26 +370,133 @@ class Task:
         return self.rows(self, read_as(data, {**self.inputs, **self.target}, how))
 
     @overload
-    def predict(self, values: list[Any] | tuple[Any, ...]) -> list[dict[str, Any]]: ...
+    def predict(
+        self,
+        values: Any,
+        *,
+        as_frame: Literal[True],
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
+    ) -> pandas.DataFrame: ...
 
     @overload
-    def predict(self, values: str | bytes | Path | Mapping[str, Any]) -> dict[str, Any]: ...
+    def predict(
+        self, values: list[Any] | tuple[Any, ...], *, as_frame: Literal[False] = False, **options: Unpack[Options]
+    ) -> list[dict[str, Any]]: ...
 
     @overload
-    def predict(self, values: Any) -> Any: ...
+    def predict(
+        self, values: str | bytes | Mapping[str, Any], *, as_frame: Literal[False] = False, **options: Unpack[Options]
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def predict(
+        self,
+        values: Any,
+        *,
+        as_frame: bool = False,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
+    ) -> Any: ...
 
     @final
-    def predict(self, values: Any) -> Any:
-        """Answers one raw input with a dict, or a list of them with a list, in order.
+    def predict(
+        self,
+        values: Any,
+        *,
+        as_frame: bool = False,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
+    ) -> Any:
+        """Answers one raw input with a dict, and a list or a table of them with a list, in order.
 
-        A task of several inputs takes dicts by column name.
+        A text that is the name of a file, a folder or a data set is never answered itself: a table is read, and a file
+        that holds one input gives its answer. In a list, texts are what they are.
+
+        Args:
+            values: one input, for tasks of several a dict by column name; a list of inputs; a Series; or whatever `fit`
+                reads, without targets: a DataFrame, a dict of columns, a csv, tsv, jsonl, parquet or npz file, a
+                folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
+            as_frame: give a pandas DataFrame, with the index of a DataFrame or Series that was given, and for a folder
+                with the files.
+            columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
+            data_dir: where TensorFlow Datasets lie.
+            **options: how the data are read, as in `fit`.
+
+        Returns:
+            A dict for one input and for the file of one, else a list of them. Files of a folder that cannot be read are
+            left out, and named on stderr.
 
         Raises:
-            DataError: an input cannot be used; names it and says why.
+            DataError: an input cannot be used; names it and says why. A file is missing.
+            DlkitError: `as_frame` needs pandas.
+
+        Example:
+            >>> model.predict(frame["text"], as_frame=True)["label"]
         """
-        table, single = rows_of(values, self.inputs)
-        shown = self.present_all(self.answers(table))
-        return shown[0] if single else shown
+        self._check_fitted()
+        pandas = frames("as_frame=True", " Without it a list comes.") if as_frame else None
+        given = to_answer(self, values, Reading(columns or {}, data_dir, **options))
+        if given.bad:
+            print(lines_of(given.bad, len(given.table) + len(given.bad), "files"), file=sys.stderr)
+        shown = self.present_all(self.answers(given.table))
+        if pandas is None:
+            return shown[0] if given.single else shown
+        return as_table(pandas, self.rows(self, given.table), shown, given.index)
+
+    @final
+    def predict_to(
+        self,
+        data: Any,
+        output: str | Path,
+        *,
+        keep: str | Sequence[str] = (),
+        overwrite: bool = False,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        verbose: bool = True,
+        **options: Unpack[Options],
+    ) -> dict[str, Any]:
+        """Answers a whole source into a file, in bounded memory: csv, jsonl and parquet are read and written in parts.
+
+        Each row of a table has its row in the output, in order. Rows that cannot be answered have an empty one, and
+        stand with their places and the reasons in `<output>.bad.jsonl`; files of a folder that cannot are left out.
+        After a kill the same call goes on where it was, and the output is the one of a call that was not killed.
+
+        Args:
+            data: what to answer: whatever `fit` reads, without targets; None for the rows that the model holds itself,
+                as all users of its training data.
+            output: a file that ends in .csv, .jsonl or .parquet; of a folder also what the task writes for one, as
+                a folder of masks.
+            keep: columns of the data to have in the output before the answers: their names, or "all". An answer of the
+                same name becomes `predicted_<name>`.
+            overwrite: replace a finished output, or one that was begun of something else, once the new one is finished.
+            columns: as in `predict`.
+            data_dir: as in `predict`.
+            verbose: whether to show a bar of progress on a terminal, and what is to be said of the data.
+            **options: how the data are read, as in `fit`.
+
+        Returns:
+            `rows`, `answered` and `bad` (how many), `reasons` (of the first bad ones), `output`, and `bad_output`, the
+            side file, or None.
+
+        Raises:
+            DataError: the data cannot be read, or none of the rows can be answered.
+            DlkitError: the output exists, or was begun of other data, another model or other options; another process
+                writes it; or it cannot be written.
+
+        Example:
+            >>> model.predict_to("reviews.csv", "answers.parquet", keep="id")["bad"]
+        """
+        self._check_fitted()
+        from dlkit.bulk.predict_to import predict_to
+
+        how = Reading(columns or {}, data_dir, **options)
+        keep = [keep] if isinstance(keep, str) else list(keep)
+        return predict_to(self, data, Path(output), how, keep=keep, overwrite=overwrite, verbose=verbose)
 
     @final
     def present_all(self, answers: dict[str, list]) -> list[dict[str, Any]]:

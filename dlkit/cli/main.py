@@ -115,13 +115,23 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     predict = command("predict", "answer raw inputs", _predict)
     predict.add_argument("model", help="the folder of a saved model")
     predict.add_argument(
-        "inputs", nargs="+", help="files or texts; - reads one a line from standard input; a folder needs --output"
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help=f"texts, files with one input, or data: {SOURCES}; - for stdin's lines; none for what the model holds "
+        "itself: all users, or the series that it has kept",
     )
     predict.add_argument(
         "--output",
-        metavar="PATH",
-        help="where to write the answers to a folder's files: JSON, or masks, as the task says",
+        metavar="FILE",
+        help="write the answers to a .csv, .jsonl or .parquet file; of a folder also in the task's own form",
     )
+    predict.add_argument(
+        "--keep", metavar="A,B|all", default="", help="columns of the data to have in the output, before the answers"
+    )
+    predict.add_argument("--overwrite", action="store_true", help="replace the output, once the new one is finished")
+    predict.add_argument("--text", action="store_true", help="inputs are texts, also those that are names of files")
+    add_read_options(predict)
     predict.add_argument("--explain", action="store_true", help="show each word's share in the score (texts)")
     predict.add_argument("--json", action="store_true", help="print JSON, one line an input")
     export = command("export", "write a version for TensorFlow Serving, proven equal to predict", _export)
@@ -293,34 +303,27 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 def _predict(given: argparse.Namespace) -> None:
     import dlkit
+    from dlkit.cli.predict import predict_into, shown_answers
     from dlkit.cli.show import show_answer
 
     task = dlkit.load(given.model)
-    if given.output:
-        _predict_folder(task, given)
-        return
     inputs: list[Any] = _inputs(given.inputs)
-    if len(task.inputs) > 1:
-        inputs = [_object(text, list(task.inputs)) for text in inputs]
+    words = given.text or given.inputs == ["-"]
+    if len(task.inputs) > 1 and inputs and (words or all(text.lstrip().startswith("{") for text in inputs)):
+        inputs, words = [_object(text, list(task.inputs)) for text in inputs], True
+    if given.output:
+        predict_into(task, inputs, words, given)
+        return
     explain = getattr(task, "explain", None)
     if given.explain and explain is None:
         raise DlkitError(f"the task {task.task_name()} has no explanation.")
-    answers = [explain(text) for text in inputs] if given.explain and explain else task.predict(inputs)
-    for value, answer in zip(inputs, answers, strict=True):
+    for value, answer, rows in shown_answers(
+        task, inputs, words, explain if given.explain else None, read_options(given)
+    ):
         if given.json:
             print(json.dumps({"input": value, **answer}, ensure_ascii=False))
         else:
-            show_answer(value, answer)
-
-
-def _predict_folder(task: Any, given: argparse.Namespace) -> None:
-    from pathlib import Path
-
-    from dlkit.cli.bulk import answer_folder
-
-    if len(given.inputs) != 1 or not Path(given.inputs[0]).is_dir():
-        raise DlkitError(f"--output needs one folder of files. Received: {' '.join(given.inputs)}.")
-    answer_folder(task, Path(given.inputs[0]), Path(given.output))
+            show_answer(value, answer, rows)
 
 
 def _inputs(given: list[str]) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table as Grid
 
 from dlkit.best_epoch import history_of, kept_epoch
@@ -14,6 +17,8 @@ from dlkit.report import facts_text
 from dlkit.task import Task
 
 LARGEST_CONFUSION, LARGEST_LIST = 20, 100  # classes
+DIGITS, MOST_DIGITS = 5, 12  # of the largest number of a table, and behind the point
+WIDEST = 10_000  # characters of a line
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
@@ -103,12 +108,48 @@ def show_proof(report: dict[str, Any]) -> None:
         )
 
 
-def show_answer(value: Any, answer: dict[str, Any]) -> None:
-    """Prints one answer in a few lines."""
+def show_answer(value: Any, answer: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
+    """Prints one answer in a few lines, or as the table that it makes.
+
+    Args:
+        value: what was answered.
+        answer: as `Task.present` gives it.
+        rows: of a table, as `Rows.answer_rows` makes them of the answer: of several columns of one length it is the
+            better view.
+    """
     console = Console(highlight=False)
     console.print(f"[bold]{escape(_shortened(str(value)))}[/]", soft_wrap=True)
+    if rows and rows[0] is not answer:
+        _show_rows(rows)
+        return
     for name, item in answer.items():
         console.print(f"  {name}: {_shown(item)}", markup=False, soft_wrap=True)
+
+
+def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints rows with their columns aligned; what is one in all of them, and no measured number, stands before."""
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    same = [name for name, cells in columns.items() if len(rows) > 1 and cells.count(cells[0]) == len(cells)]
+    same = [name for name in same if not isinstance(columns[name][0], float)]
+    console = Console(highlight=False, width=WIDEST)  # a narrow terminal breaks lines, and cuts nothing
+    for name in same:
+        if columns[name][0] != "":
+            console.print(f"  {name}: {columns[name][0]}", markup=False, soft_wrap=True)
+    largest = max((abs(cell) for cells in columns.values() for cell in cells if isinstance(cell, float)), default=0.0)
+    digits = min(max(0, DIGITS - 1 - math.floor(math.log10(largest))), MOST_DIGITS) if largest else 1
+    grid = Grid(box=None, pad_edge=False)
+    for name, cells in columns.items():
+        if name not in same:
+            grid.add_column(escape(name), justify="left" if isinstance(cells[0], str) else "right")
+    for row in rows:
+        grid.add_row(
+            *(
+                escape(f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell))
+                for name, cell in row.items()
+                if name not in same
+            )
+        )
+    console.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
 
 def _shown(item: Any) -> str:

@@ -85,13 +85,16 @@ def read_json_file(path: Path, source: str) -> Any:
 
 
 @contextlib.contextmanager
-def open_text(path: Path, source: str) -> Iterator[TextIO]:
-    """A file to read as text, a line at a time, line ends as they are. Errors as of `read_text`."""
+def open_text(path: Path, source: str, errors: str = "strict") -> Iterator[TextIO]:
+    """A file to read as text, a line at a time, line ends as they are. Errors as of `read_text`.
+
+    With `errors="surrogateescape"` bytes that are not UTF-8 come along, and `not_utf_8` finds them.
+    """
     with foreign(source), open_bytes(path, source) as file:
         refuse_utf_16(file.read(_HEAD), source)
     try:
         with open_bytes(path, source) as file:
-            yield io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            yield io.TextIOWrapper(file, encoding="utf-8-sig", errors=errors, newline="")
     except UnicodeDecodeError:
         read_text(path, source)  # names the line
         raise
@@ -113,6 +116,16 @@ def decode(data: bytes, source: str) -> str:
 
 
 _HEAD = 512
+
+
+def not_utf_8(text: str) -> str:
+    """What is wrong with a text of `open_text(errors="surrogateescape")`; "" for one that is UTF-8."""
+    if text.isascii():
+        return ""
+    wrong = next((letter for letter in text if "\udc80" <= letter <= "\udcff"), "")
+    if not wrong:
+        return ""
+    return f"not UTF-8 (byte {ord(wrong) - 0xDC00:#04x}). Convert it first, for example: iconv -f latin1 -t utf-8."
 
 
 def refuse_utf_16(head: bytes, source: str) -> None:

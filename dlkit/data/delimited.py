@@ -65,28 +65,33 @@ def read_delimited(
 
 
 @contextlib.contextmanager
-def open_records(path: Path, source: str, how: Reading) -> Iterator[Records]:
+def open_records(path: Path, source: str, how: Reading, bad: dict[int, str] | None = None) -> Iterator[Records]:
     """The records of a file, as they are read. Blank lines are none.
+
+    Args:
+        path, source, how: the file, as the user named it, and how it is read.
+        bad: gets what is wrong with a record by its line, which then comes without cells; None for an error.
 
     Raises:
         DataError: names the file, the line, what is wrong there and the cure.
     """
     delimiter = how.delimiter or ("\t" if kind_of(path) == ".tsv" else ",")
     quoted, remarks = how.quotes, []
+    errors = "strict" if bad is None else "surrogateescape"
     if quoted is None:
         quoted = True
         if delimiter == "\t":
-            begun, quoted = _quoting(path, source, len(how.header))
+            begun, quoted = _quoting(path, source, len(how.header), errors)
             if begun and not quoted:
                 remarks.append(
                     "cells begin with a quote, which is text in a tsv. Where it is not, give `quotes` (--quotes)"
                 )
-    with open_text(path, source) as text:
+    with open_text(path, source, errors) as text:
         records = _records(text, delimiter, quoted, source)
         header = list(how.header) or _header(records)
         if not header:
             raise DataError(f"{source} is empty.")
-        rows = _checked(records, header, delimiter, quoted, source)
+        rows = _checked(records, header, delimiter, quoted, source, bad)
         yield Records(header, _hint(header, delimiter), rows, remarks)
 
 
@@ -120,7 +125,12 @@ def _records(text: TextIO, delimiter: str, quoted: bool, source: str) -> Iterato
 
 
 def _checked(
-    records: Iterator[tuple[int, list[str]]], header: list[str], delimiter: str, quoted: bool, source: str
+    records: Iterator[tuple[int, list[str]]],
+    header: list[str],
+    delimiter: str,
+    quoted: bool,
+    source: str,
+    bad: dict[int, str] | None,
 ) -> Iterator[tuple[int, list[str]]]:
     for line, record in records:
         if len(record) != len(header):
@@ -130,10 +140,10 @@ def _checked(
                 cure = f"A cell may hold no {named} and no line break; where such stand in quotes, give `quotes`."
             if delimiter == "," and any(map(_is_half, record, record[1:])):
                 cure += " Where numbers have decimal commas, write points, or part cells by another `delimiter`."
-            raise DataError(
-                f"{source}, line {line}: expected {len(header)} cells, as in the header. Received: {len(record)}. "
-                f"{cure}"
-            )
+            said = f"expected {len(header)} cells, as in the header. Received: {len(record)}. {cure}"
+            if bad is None:
+                raise DataError(f"{source}, line {line}: {said}")
+            bad[line], record = said, []
         yield line, record
 
 
@@ -142,10 +152,10 @@ def _is_half(before: str, after: str) -> bool:
     return bool(re.fullmatch(r"\s*[-+]?\d+", before) and re.fullmatch(r"\d+\s*", after))
 
 
-def _quoting(path: Path, source: str, width: int) -> tuple[bool, bool]:
+def _quoting(path: Path, source: str, width: int, errors: str) -> tuple[bool, bool]:
     """Of a tsv: whether any cell begins with a quote, and whether all that do are well formed inside their line."""
     begun = False
-    with open_text(path, source) as text:
+    with open_text(path, source, errors) as text:
         for line in text:
             bare = line.rstrip("\r\n")
             plain = not bare.startswith('"') and '\t"' not in bare

@@ -18,21 +18,31 @@ _CELL = 32  # bytes of a Python value, in the middle
 
 def read_parquet(path: Path, source: str, choose: Choose) -> tuple[dict[str, list[Any]], Callable[[int], str]]:
     """Values by wanted column, and the number of each row, from 1. Only the wanted columns are read."""
-    import pyarrow
-
     with opened_parquet(path, source) as file:
-        schema = file.schema_arrow
-        structs = (field for field in schema if pyarrow.types.is_struct(field.type))
-        inside = [f"{field.name}/{inner.name}" for field in structs for inner in field.type]
-        matched = choose([*schema.names, *inside], "")
-        outer = {name: name if name in schema.names else name.partition("/")[0] for name in matched.values()}
+        matched, outer = chosen(file, choose)
         cells: dict[str, list[Any]] = {name: [] for name in matched}
         with progress(f"reading {source}", file.metadata.num_rows) as told:
             for part in parts_of(file, sorted(set(outer.values())), source):
                 for name, column in matched.items():
-                    cells[name] += [_value(cell, outer[column], column) for cell in part[outer[column]]]
+                    cells[name] += values_of(part[outer[column]], outer[column], column)
                 told(max(map(len, cells.values()), default=0))
     return cells, lambda row: f"{source}, row {row + 1}"
+
+
+def chosen(file: Any, choose: Choose) -> tuple[dict[str, str], dict[str, str]]:
+    """Of an open file its name for each wanted column, which may lie inside another, and the column that holds it."""
+    import pyarrow
+
+    schema = file.schema_arrow
+    structs = (field for field in schema if pyarrow.types.is_struct(field.type))
+    inside = [f"{field.name}/{inner.name}" for field in structs for inner in field.type]
+    matched = choose([*schema.names, *inside], "")
+    return matched, {name: name if name in schema.names else name.partition("/")[0] for name in matched.values()}
+
+
+def values_of(cells: list[Any], outer: str, name: str) -> list[Any]:
+    """The values of a wanted column, of the cells of the one that holds it."""
+    return [_value(cell, outer, name) for cell in cells]
 
 
 @contextlib.contextmanager

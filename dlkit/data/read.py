@@ -116,7 +116,7 @@ def _read(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
         return _from_flags(source, columns, how, spread)
     table = _table(source, columns, how)
     table.strict, table.classes = how.strict, tuple(map(nfc, table.classes))
-    _check_lengths(table)
+    check_lengths(table)
     for name, column in columns.items():
         if name not in table.columns:
             continue
@@ -204,7 +204,8 @@ def _is_tf_dataset(source: Any) -> bool:
     return tensorflow is not None and isinstance(source, tensorflow.data.Dataset)
 
 
-def _check_lengths(table: Table) -> None:
+def check_lengths(table: Table) -> None:
+    """Raises DataError for columns of several lengths, and for no rows."""
     lengths = {name: len(values) for name, values in table.columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())

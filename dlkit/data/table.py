@@ -53,6 +53,8 @@ class Table:
             try:
                 raw[name] = column.raw(value)
             except DataError as error:
+                if str(error).startswith(self.where(index)):  # of a row that is a file, which the error names
+                    raise
                 raise type(error)(f"{self.where(index)}, column {name!r}: {error}") from error
             except Exception as error:
                 raise curable(error, f"{self.where(index)}, column {name!r}", f"a {column.kind}") from error

@@ -105,6 +105,29 @@ def test_predict_answers_in_order(run, sentiment_model, photo_model, photos):
     assert printed.count("label: ") == 2
 
 
+def test_predict_answers_tables_and_files_and_never_their_names(
+    run, refused, sentiment_model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.csv").write_text("id,review\n1,a wonderful film\n2\n3,dull\n")
+    (tmp_path / "one.txt").write_text("a wonderful film")
+    (tmp_path / "dull").write_text("a wonderful film")
+    into = ("--output", "answers.csv", "--keep", "id", "--column", "text=review")
+    assert run("predict", sentiment_model, "rows.csv", *into) == "2 answers: answers.csv\n"
+    lines = (tmp_path / "answers.csv").read_text().splitlines()
+    assert lines[0] == "id,label,score,labels,scores,truncated"
+    assert [line.partition(",")[0] for line in lines[1:]] == ["1", "", "3"]
+    assert "answers.csv exists already" in refused("predict", sentiment_model, "rows.csv", *into)
+    assert "rows.csv, line 3: expected 2 cells" in refused("predict", sentiment_model, "rows.csv", *into[4:])
+    assert "there is no file 'gone.csv'" in refused("predict", sentiment_model, "gone.csv")
+    said = run("predict", sentiment_model, "one.txt", "a wonderful film", "dull", "--json")
+    file, text, named = (json.loads(line) for line in said.splitlines())
+    assert file["score"] == named["score"] == pytest.approx(text["score"])
+    (word,) = run("predict", sentiment_model, "--text", "dull", "--json").splitlines()
+    assert json.loads(word)["score"] != named["score"]
+    assert "is for data" in refused("predict", sentiment_model, "a text", "--output", "a.csv")
+
+
 def test_predict_reads_lines_from_standard_input(run, sentiment_model, typed):
     typed("Wonderful!\r\nAwful \u2028 and boring.\n\n".encode())
     lines = [json.loads(line) for line in run("predict", sentiment_model, "-", "--json").rstrip("\n").split("\n")]

@@ -13,6 +13,7 @@ from dlkit.columns import Column, Text, describe, is_missing_number
 from dlkit.errors import DataError
 from dlkit.tasks.forecasting.frequency import Step, parse_frequency
 
+FEW = 3  # values, from which on a window is scaled by them alone
 LARGEST = float(np.finfo(np.float32).max)
 _ISO = re.compile(r"(\d{4}-\d{2}(?:-\d{2}(?:[ T]\d{2}(?::\d{2}(?::\d{2}(?:\.\d+)?)?)?)?)?)")
 _SLASHED = re.compile(r"\d{4}/\d{2}/\d{2}")

@@ -9,11 +9,11 @@ import numpy as np
 
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
+from dlkit.tasks.forecasting.columns import FEW
 from dlkit.tasks.forecasting.frequency import DAY, Step
 from dlkit.tasks.forecasting.stamps import business_day, business_position, civil, day_of_month, parse_stamps
 
 SMALL = 1e-6  # of the mean: what varies less is constant, where levels tell the scale
-FEW = 3  # values, from which on a window is scaled by them alone
 LARGEST_SCALED = 1e9  # of scaled values: far more than a window of any length can have
 NEXT_TO_NOTHING = 1e-30  # whose logarithm is a number
 Facts = dict[str, float] | list[str]

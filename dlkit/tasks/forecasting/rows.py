@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
-from dlkit.columns import Id
+from dlkit.columns import Id, is_missing_number
 from dlkit.data.reading import Options, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.report import Report
 from dlkit.rows import Rows
-from dlkit.tasks.forecasting.columns import Series, Stamps, stamps_of
+from dlkit.tasks.forecasting.columns import Series, Stamps, stamp_texts, stamps_of
 from dlkit.tasks.forecasting.frequency import Step
+from dlkit.tasks.forecasting.nixtla import forecast_rows
 
 if TYPE_CHECKING:
     from dlkit.tasks.forecasting.task import Forecaster
@@ -170,6 +171,35 @@ def asked(windows: Windows, window: int, horizon: int) -> Table:
     return windows.made_of(rows)
 
 
+def newest(windows: Windows, length: int, horizon: int) -> list[dict[str, Any]]:
+    """The last `length` steps of each series, and what is known of the `horizon` after them, as JSON can hold it.
+
+    Of several rows of one id, the one that ends last.
+    """
+    last: dict[bytes, tuple[int, int]] = {}
+    for row, name in enumerate(windows.table.columns["unique_id"]):
+        _, after = windows.lengths(row)
+        end = int(windows.step.position(windows.stamps_of(row)[-1:])[0]) + windows.step.unit * after
+        key = Id().raw(name)
+        last[key] = max(last.get(key, (end, row)), (end, row))
+    made = []
+    for _, row in last.values():
+        total = sum(windows.lengths(row))
+        cut = windows.window(row, max(0, total - length), total, horizon)
+        cut["ds"] = [text.decode() for text in stamp_texts(cut["ds"])]
+        made.append({name: _as_json(value) for name, value in cut.items() if name != "following"})
+    return made
+
+
+def _as_json(value: Any) -> Any:
+    """Numbers, names or a list of them as JSON has them, null for one that is missing."""
+    if isinstance(value, (list, np.ndarray)):
+        return [*map(_as_json, value)]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, str) or not is_missing_number(value) else None
+
+
 def questions(windows: Windows, window: int, horizon: int, origins: int, stride: int, read: int) -> Table:
     """Whole series as a rolling-origin backtest: the last `origins` of each, `stride` steps from one another.
 
@@ -269,6 +299,7 @@ class SeriesRows(Rows):
     """Series, which are split by time, cut into windows, and measured at the origins of a backtest."""
 
     task: Forecaster
+    by_record = False
     windows_per_row = 2  # at most, of those that are cut: known when they are
 
     @classmethod
@@ -293,10 +324,31 @@ class SeriesRows(Rows):
         windows, task = self._windows(), self.task
         task.season_ = (seasons_of(task, windows.step) or [1])[0]
         task.scales_ = windows.scales(task.season_)
+        task.series_ = self._ends(windows) if task.keep_history else []
         if not share:
             return self, None
         rest, held_out = hold_out(windows, share, task.horizon)
         return self.of(rest), self.of(held_out)
+
+    def _ends(self, windows: Windows) -> list[dict[str, Any]]:
+        """The end of each series, as JSON can hold it, of all that a forecast from there may read."""
+        longest = max(sum(windows.lengths(row)) for row in range(len(self)))
+        window = self.task.window or window_of(seasons_of(self.task, windows.step), self.task.horizon, longest)
+        return newest(windows, _backtest(self.task, windows.step, window), self.task.horizon)
+
+    @classmethod
+    def known(cls, task: Forecaster) -> list[dict[str, Any]]:
+        """The ends of the training series, where they were kept."""
+        if not task.series_:
+            raise DataError(
+                "this forecaster keeps no series: give it a table of them. One that is trained with `keep_history` "
+                "(--keep-history) forecasts those of its training data without one."
+            )
+        return task.series_
+
+    def answer_rows(self, row: int, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """A row for each step ahead, with the names of Nixtla's libraries."""
+        return forecast_rows(self.table.columns["unique_id"][row] if "unique_id" in self.table.columns else "", answer)
 
     def look(self, report: Report, validation: Self | None) -> None:
         super().look(report, validation)

@@ -13,8 +13,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages, chain
-from dlkit.tasks.forecasting.columns import Levels, Series
-from dlkit.tasks.forecasting.read_series import FEW
+from dlkit.tasks.forecasting.columns import FEW, Levels, Series
 from dlkit.tasks.forecasting.rows import Windows, cut, seasons_of, window_of
 from dlkit.tasks.forecasting.stamps import later
 

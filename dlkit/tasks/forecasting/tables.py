@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
+import collections
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Id, Stamp, Text, comma_hint, is_missing_number
-from dlkit.data.header import header_of
-from dlkit.data.in_parts import read_in_parts
+from dlkit.columns import Column, is_missing_number
 from dlkit.data.memory import is_frame, named_values, rows_of
 from dlkit.data.reader import Reader
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.tasks.forecasting.columns import Stamps, stamps_of
+from dlkit.tasks.forecasting.columns import FEW, Stamps
 from dlkit.tasks.forecasting.frequency import Step, infer_frequency, own_step
+from dlkit.tasks.forecasting.long_tables import Long, read_long, read_wide
 
 
 class SeriesReader(Reader):
     """Reads tables of time series."""
 
     def source(self, source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
-        return read_series(_with_stamps(source, how.rename.get("ds", "ds")), columns, how)
+        return read_series(with_stamps(source, how.rename.get("ds", "ds")), columns, how)
 
 
 reader = SeriesReader()
 
 
-def _with_stamps(source: Any, name: str) -> Any:
+def with_stamps(source: Any, name: str) -> Any:
     """A DataFrame whose index holds the stamps, with these as a column; anything else as it is."""
     if not is_frame(source):
         return source
@@ -48,6 +46,9 @@ def _with_stamps(source: Any, name: str) -> Any:
 def read_series(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     """A row for each series: `unique_id`, `ds`, `y`, the covariates, and `following`, of which nothing is known.
 
+    Where `following` is not wanted, histories are to be answered: a series that cannot be, because its timestamps are
+    irregular, costs itself alone.
+
     A long table has a row for each series and stamp, in Nixtla's convention: `unique_id, ds, y` and the covariates;
     without `unique_id` it is one series. A wide one, by `Stamps.wide`, has a column for each series beside `ds`. Stamps
     become a
@@ -61,7 +62,7 @@ def read_series(source: Any, columns: Mapping[str, Column], how: Reading) -> Tab
     if rows is not None:
         return rows
     stamps = next(column for column in columns.values() if isinstance(column, Stamps))
-    long = (read_wide if stamps.wide else read_long)(source, stamps, how)
+    long = read_wide(source, stamps, how) if stamps.wide else read_long(source, stamps, how, "following" not in columns)
     return _gridded(long, stamps, columns, how.strict)
 
 
@@ -78,18 +79,18 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     ]
     if missing:
         raise DataError(f"rows of series need the columns {', '.join(columns)}. There is no {missing[0]!r}.")
-    found = {
-        name: rows_of(values[rename.get(name, name)], name) for name in columns if rename.get(name, name) in values
-    }
+    named = dict.fromkeys([*columns, "unique_id"])
+    found = {name: rows_of(values[rename.get(name, name)], name) for name in named if rename.get(name, name) in values}
     count = len(found["ds"])
     if any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
         raise DataError(f"rows of series: the columns must have one length. Received: {listed}.")
+    ids = found.get("unique_id", [""] * count)
     empty = {"unique_id": [""] * count, "following": [[]] * count}
     return Table(
         "the rows of series",
-        {name: found[name] if name in found else empty[name] for name in columns},
-        lambda row: f"the rows of series, index {row}",
+        {name: found[name] if name in found else empty[name] for name in dict.fromkeys([*named, "following"])},
+        lambda row: f"the rows of series, index {row}" + (f", series {str(ids[row])!r}" if ids[row] else ""),
     )
 
 
@@ -99,54 +100,85 @@ def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column], strict: 
     numbers = {name: values[position] for name, values in long.numbers.items()}
     starts = np.searchsorted(code, np.arange(len(long.ids) + 1))
     cuts = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
+    answering = "following" not in columns
     step = _step(long, stamps, [at[cut] for cut in cuts])
-    told = dict.fromkeys(("gaps", "duplicates", "off_grid", "missing"), 0)
-    rows: dict[str, list[Any]] = {name: [] for name in columns}
+    others = {} if stamps.frequency else _other_steps(long, step, [at[cut] for cut in cuts], answering)
+    told = collections.Counter(dict.fromkeys(("gaps", "duplicates", "off_grid", "missing"), 0))
+    rows: dict[str, list[Any]] = {name: [] for name in (*columns, "unique_id", "following")}
     names, reasons = list[str](), list[str]()
     for series, cut in enumerate(cuts):
-        name = str(long.ids[series])
+        name, own = str(long.ids[series]), collections.Counter[str]()
+        if series in long.bad:
+            reasons.append(long.bad[series])
+            continue
         if not np.isfinite(numbers["y"][cut]).any():
             reasons.append(f"{long.source}, series {name!r} has no values of 'y'.")
             continue
+        try:
+            if name in others:
+                raise DataError(f"{long.source}, series {name!r}: {others[name]}")
+            of = {key: values[cut] for key, values in numbers.items()}
+            made: dict[str, Any] = _series(name, at[cut], of, step, stamps, own, long)
+            static = {key: _constant(long, key, position[cut], name) for key in long.texts}
+        except DataError as error:
+            if not answering:
+                raise
+            reasons.append(str(error))
+            continue
         names.append(name)
-        made = _series(name, at[cut], {key: values[cut] for key, values in numbers.items()}, step, stamps, told, long)
-        made = {key: _named(values, long.categories[key]) if key in long.categories else values
-                for key, values in made.items()}  # fmt: skip
-        static = {key: _constant(long, key, position[cut], name) for key in long.texts}
-        if "unique_id" in stamps.static or "unique_id" in columns:
-            static["unique_id"] = name
-        for key in columns:
-            rows[key].append([] if key == "following" else {**made, **static}[key])
+        told.update(own)
+        made |= {key: _named(made[key], categories) for key, categories in long.categories.items()}
+        made |= {**static, "unique_id": long.ids[series], "following": []}
+        for key, column in rows.items():
+            column.append(made[key])
     if not names:
-        raise DataError(f"{reasons[0]} Give some, or leave the series out.")
+        raise DataError(reasons[0] if answering else f"{reasons[0]} Give some, or leave the series out.")
     where = lambda row: f"{long.source}, series {names[row]!r}"  # noqa: E731
-    remarks = _remarks(step, len(names), len(at), told, stamps)
+    remarks = [*_remarks(step, len(names), len(at), told, stamps), *(_look_at_ends(names, rows) if answering else ())]
     return Table(
         long.source, rows, where, remarks=[*long.remarks, *remarks, *left_out(reasons, len(cuts), "series", strict)]
     )
 
 
-def _step(long: Long, stamps: Stamps, series: list[np.ndarray]) -> Step:
-    """The step of all series: that of training, the given one, or the usual one.
+def _look_at_ends(names: Sequence[str], rows: Mapping[str, list[Any]]) -> list[str]:
+    """Remarks on series whose forecasts are another thing than they seem."""
+    ends = np.array([ds[-1] for ds in rows["ds"]])
+    found = {
+        f"end before the newest timestamp, {ends.max()}, and go on from their own ends": ends < ends.max(),
+        f"have less than {FEW} values, which do not tell how far they go: others of their level do": np.array(
+            [np.isfinite(y).sum() < FEW for y in rows["y"]]
+        ),
+    }
+    made = []
+    for what, which in found.items():
+        places = np.flatnonzero(which)
+        few = ", ".join(repr(names[row]) for row in places[:3]) + (", ..." if len(places) > 3 else "")
+        made += [f"{len(places)} of {len(names)} series {what}: {few}"] if few else []
+    return made
 
-    Raises:
-        DataError: it is none of their timestamps' kind, or some series have another one.
-    """
+
+def _step(long: Long, stamps: Stamps, series: list[np.ndarray]) -> Step:
+    """The step of all series: that of training, the given one, or the usual one. Raises DataError where it is none of
+    their timestamps' kind."""
     step = stamps.step or infer_frequency(series, long.source)
     if (step.whole > 0) != (long.stamps.dtype.kind == "i"):
         raise DataError(
             f"{long.source}: a `frequency` of {step} does not fit its timestamps, {series[0][0]} and so on."
         )
-    if not stamps.frequency:
-        others = {name: own_step(of, step) for name, of in zip(long.ids, series, strict=True)}
-        mixed = [f"series {str(name)!r}: {own}" for name, own in others.items() if own]
-        if mixed:
-            raise DataError(
-                f"{long.source}: mixed frequencies. The step is one {step}, and that of {len(mixed)} of {len(series)} "
-                f"series is another: {', '.join(mixed[:3])}{', ...' if mixed[3:] else ''}. Give them tables and models "
-                "of their own, or set `frequency`."
-            )
     return step.anchored(series) if stamps.off_grid == "floor" and not stamps.trained else step
+
+
+def _other_steps(long: Long, step: Step, series: list[np.ndarray], answering: bool) -> dict[str, str]:
+    """What is wrong with each series whose own step is another one, by id. Raises DataError for them in training."""
+    found = {str(name): own for name, of in zip(long.ids, series, strict=True) if (own := own_step(of, step))}
+    if found and not answering:
+        mixed = [f"series {name!r}: {own}" for name, own in found.items()]
+        raise DataError(
+            f"{long.source}: mixed frequencies. The step is one {step}, and that of {len(mixed)} of {len(series)} "
+            f"series is another: {', '.join(mixed[:3])}{', ...' if mixed[3:] else ''}. Give them tables and models "
+            "of their own, or set `frequency`."
+        )
+    return {name: f"its step is one {own}, and the model's is one {step}." for name, own in found.items()}
 
 
 def _series(
@@ -155,7 +187,7 @@ def _series(
     numbers: dict[str, np.ndarray],
     step: Step,
     stamps: Stamps,
-    told: dict[str, int],
+    told: collections.Counter[str],
     long: Long,
 ) -> dict[str, np.ndarray]:
     """One series on its grid."""
@@ -192,7 +224,7 @@ def _series(
     told["missing"] += int(np.isnan(made["y"][:last]).sum()) - gaps
     for key in stamps.known:
         if key not in long.categories and np.isnan(made[key]).any():
-            told[key] = told.get(key, 0) + int(np.isnan(made[key]).sum())
+            told[key] += int(np.isnan(made[key]).sum())
     ahead = set(stamps.known)
     ds = step.grid(at, last, floor)
     return {"ds": ds, **{key: values if key in ahead else values[:last] for key, values in made.items()}}
@@ -239,161 +271,3 @@ def _remarks(step: Step, series: int, rows: int, told: dict[str, int], stamps: S
         words[name] = f"values of {name!r} are missing: its mean counts"
     found = (f"{count} {words[name]}" for name, count in told.items() if count)
     return [f"{series} series, {rows} rows, frequency: {step}", *found]
-
-
-class OptionalNumber(Column):
-    """A number, or an empty cell for a missing one."""
-
-    dtype = "float64"
-
-    def raw(self, value: Any) -> np.float64:
-        if is_missing_number(value):
-            return np.float64("nan")
-        try:
-            number = np.float64(value)
-        except (TypeError, ValueError):
-            number = np.float64("inf")
-        if np.isinf(number):
-            raise DataError(f"expected a finite number, or nothing. Received: {value!r}.{comma_hint(value)}")
-        return number
-
-
-@dataclass
-class Long:
-    """A long table as arrays, in its own order: series as places in `ids`, timestamps, numbers by name, texts by name.
-
-    A covariate that is a category is among the numbers, as a place in the names that `categories` holds for it.
-    """
-
-    source: str
-    ids: list[Any]
-    code: np.ndarray
-    stamps: np.ndarray
-    numbers: dict[str, np.ndarray]
-    texts: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    categories: dict[str, np.ndarray] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-
-
-def read_long(source: Any, stamps: Stamps, how: Reading) -> Long:
-    """A table with a row for each series and stamp; files a part at a time. Args, errors: as of `read_series`."""
-    wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Stamp(), "y": OptionalNumber(optional=True)}
-    covariates = (*stamps.known, *stamps.past)
-    wanted |= {name: OptionalNumber(optional=True) for name in covariates}
-    wanted |= {name: Text(optional=True) for name in stamps.static if name != "unique_id"}
-    for name in how.rename:
-        if name not in wanted:
-            raise DataError(f"there is no column {name!r} to find under another name. There are: {', '.join(wanted)}.")
-    ids: dict[Any, int] = {}
-    texts: dict[str, dict[Any, int]] = {name: {} for name in wanted if isinstance(wanted[name], Text)}
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-    categories: dict[str, dict[str, int]] = {}
-    shown = ""
-    remarks = list[str]()
-    for table in read_in_parts(source, wanted, how):
-        shown = table.source
-        remarks += table.remarks
-        missing = [name for name in wanted if name not in table.columns and name != "unique_id"]
-        if missing:
-            raise DataError(
-                f"{shown} has no column {missing[0]!r}. Expected a long table, {', '.join(wanted)}; of one with a "
-                "column for each series, set `wide`. Say which it is with columns={...}, or --column NAME=OTHER."
-            )
-        for name in covariates:
-            if _is_category(table.columns[name]):
-                categories.setdefault(name, {})
-        names = table.columns.get("unique_id", [""] * len(table))
-        parts["unique_id"].append(np.array([ids.setdefault(_id(name), len(ids)) for name in names], np.int32))
-        parts["ds"].append(_stamps(table, stamps.counts))
-        for name, column in wanted.items():
-            if name in categories:
-                parts[name].append(_codes(table.columns[name], categories[name]))
-            elif isinstance(column, OptionalNumber):
-                parts[name].append(_numbers(table, name))
-            elif name in texts:
-                known = texts[name]
-                cells = (str(cell) for cell in table.columns[name])
-                parts[name].append(np.array([known.setdefault(cell, len(known)) for cell in cells], np.int32))
-    if not ids:
-        raise DataError(f"{shown or source} has no rows. Expected at least one stamp of one series.")
-    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    made = Long(shown, list(ids), joined["unique_id"], joined["ds"], {}, remarks=remarks)
-    for name in wanted:
-        if isinstance(wanted[name], OptionalNumber):
-            made.numbers[name] = joined[name]
-        elif name in texts:
-            made.texts[name] = [joined[name], np.array(list(texts[name]), object)]
-    made.categories = {name: np.array(list(names) or [""], object) for name, names in categories.items()}
-    return made
-
-
-def _is_category(cells: Any) -> bool:
-    """Whether a column of a covariate holds names: fewer than half of those that are no missing ones are numbers."""
-    if isinstance(cells, np.ndarray) and cells.dtype.kind in "iufb":
-        return False
-    given = [cell for cell in cells if isinstance(cell, (str, bytes)) and not is_missing_number(cell)]
-    return bool(given) and 2 * sum(map(_is_number, given)) < len(given)
-
-
-def _is_number(text: str | bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return bool(comma_hint(text))  # meant as one: it is to be refused
-    return True
-
-
-def _codes(cells: Any, names: dict[str, int]) -> np.ndarray:
-    """Cells as places in names, which grow by those that are new; NaN for an empty cell."""
-    texts = ("" if is_missing_number(cell) else str(cell).strip() for cell in cells)
-    return np.array([names.setdefault(text, len(names)) if text else np.nan for text in texts], np.float64)
-
-
-def read_wide(source: Any, stamps: Stamps, how: Reading) -> Long:
-    """A table with a column for each series beside that of the stamps. Args, errors: as of `read_series`."""
-    if stamps.known or stamps.past or stamps.static:
-        raise DataError("a wide table has no covariates: its columns are series. Give a long one, `unique_id, ds, y`.")
-    key = how.rename.get("ds", "ds")
-    header = header_of(source, how)
-    if not header:
-        raise DataError("a wide table must be a csv, tsv or parquet file, a DataFrame or a dict of columns.")
-    names = [name for name in header if name != key]
-    if not names:
-        raise DataError(f"the wide table has no columns of series beside {key!r}.")
-    wanted: dict[str, Column] = {"ds": Stamp(), **{name: OptionalNumber(optional=True) for name in names}}
-    how = dataclasses.replace(how, rename={"ds": key} if key != "ds" else {})
-    tables = list(read_in_parts(source, wanted, how))
-    at = np.concatenate([_stamps(table, stamps.counts) for table in tables])
-    values = [np.concatenate([_numbers(table, name) for table in tables]) for name in names]
-    code = np.repeat(np.arange(len(names), dtype=np.int32), len(at))
-    remarks = [remark for table in tables for remark in table.remarks]
-    made = {"y": np.concatenate(values)}
-    return Long(tables[0].source, names, code, np.tile(at, len(names)), made, remarks=remarks)
-
-
-def _id(value: Any) -> Any:
-    return Id().raw(value).decode()
-
-
-def _stamps(table: Table, counts: bool) -> np.ndarray:
-    cells = table.columns["ds"]
-    try:
-        return stamps_of(np.asarray(cells) if isinstance(cells, list) and isinstance(cells[0], str) else cells, counts)
-    except DataError:
-        for row, cell in enumerate(cells):
-            try:
-                stamps_of([cell], counts)
-            except DataError as error:
-                raise DataError(f"{table.where(row)}, column 'ds': {error}") from error
-        raise
-
-
-def _numbers(table: Table, name: str) -> np.ndarray:
-    cells = table.columns[name]
-    try:
-        values = np.asarray(cells, np.float64)  # None becomes NaN
-    except (TypeError, ValueError):
-        values = np.array([np.inf])
-    if np.isinf(values).any():  # the column says which one, or knows what pandas has for a missing one
-        return np.array(table.raw_column(name, OptionalNumber()), np.float64)
-    return values

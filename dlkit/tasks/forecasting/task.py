@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
 from dlkit.columns import Count, Id
+from dlkit.data.reading import Options, Reading
 from dlkit.data.table import Table
-from dlkit.errors import KnobError
+from dlkit.errors import DataError, KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import tf
 from dlkit.rows import ROW
@@ -64,6 +65,10 @@ class Forecaster(Task):
     duplicates: Literal["mean", "last", "refuse"] = knob("mean", "Which of several values of one timestamp counts.")
     off_grid: Literal["refuse", "floor"] = knob("refuse", "What becomes of timestamps between the steps.")
     wide: bool = knob(False, "The table has a column for each series, beside `ds`.")
+    keep_history: bool = knob(
+        False,
+        "The newest steps of each training series are saved with the model, which then forecasts without a table.",
+    )
     origins: int = knob(1, "Origins of the backtest, of each series: the last ones.", minimum=1)
     stride: int = knob(0, "Steps between two of them; 0 for the horizon.", minimum=0)
 
@@ -80,6 +85,7 @@ class Forecaster(Task):
         self.categories_: dict[str, list[str]] = {}  # the names of covariates that are no numbers
         self.season_ = 1  # of the seasonal naive forecast and of MASE
         self.scales_: dict[str, float] = {}  # of series by id
+        self.series_: list[dict[str, Any]] = []  # with `keep_history`, the end of each, as a request brings it
         if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
             raise KnobError(
                 "`quantiles` must be two levels or more, ascending, 0.5 among them. Received: "
@@ -171,24 +177,80 @@ class Forecaster(Task):
 
         return [forecast_signature(self)]
 
+    @overload
     def forecast(
-        self, history: dict[str, Any], *, horizon: int | None = None, levels: Sequence[float] | None = None
-    ) -> dict[str, Any]:
-        """One forecast of fewer steps or with other quantiles, as the signature `forecast` gives it.
+        self,
+        history: Mapping[str, Any],
+        *,
+        horizon: int | None = None,
+        levels: Sequence[float] | None = None,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def forecast(
+        self,
+        history: Any = None,
+        *,
+        horizon: int | None = None,
+        levels: Sequence[float] | None = None,
+        future: Any = None,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
+    ) -> Any: ...
+
+    def forecast(
+        self,
+        history: Any = None,
+        *,
+        horizon: int | None = None,
+        levels: Sequence[float] | None = None,
+        future: Any = None,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
+    ) -> Any:
+        """Continues every series of a table, or one history, as the signature `forecast` does.
 
         Args:
-            history: `ds` and `y`, of any length from 1, and the covariates, as `predict` takes them: those known ahead
-                with the values of all trained steps.
+            history: a table of series as `fit` takes it, long or wide: a DataFrame, a file, ...; None for the series
+                that the model has kept (`keep_history`). A dict of `ds`, `y` and the covariates, as `predict` takes it,
+                is one history, of any length from 1, its covariates that are known ahead with the values of all trained
+                steps.
             horizon: steps ahead, up to the trained ones; None for all.
             levels: levels of quantiles between the lowest and the highest trained one; in between they are
                 interpolated. None for the trained ones.
+            future: a table of `unique_id`, `ds` and the covariates that are known ahead, of all trained steps after
+                each series' end; without `unique_id` it holds for all series. None where the series' own rows with an
+                empty `y` at their ends hold them.
+            columns: this task's column names to the tables' own, where they differ.
+            data_dir: where TensorFlow Datasets lie.
+            **options: how the tables are read, as in `fit`.
 
         Returns:
-            `ds`, `forecast`, the median, and `quantiles` by level.
+            Of a table a DataFrame in the form of Nixtla's libraries, a row for each series and step from the series'
+            last timestamp on: `unique_id`, of the type that it has in the table, `ds`, `yhat`, the median, and a column
+            for each other quantile: `yhat-lo-80` for the level 0.1, `yhat-hi-80` for 0.9, the bounds of the interval
+            that 80 % are in. Series that cannot be continued are left out, counted and named on stderr. Of one history
+            a dict: `ds`, `forecast`, the median, and `quantiles` by level.
+
+        Raises:
+            DataError: no series can be continued; says why, and the cure.
+
+        Example:
+            >>> model.forecast("sales.csv", horizon=6)
         """
+        self._check_fitted()
+        from dlkit.tasks.forecasting.forecast_tables import forecast_table, is_history
         from dlkit.tasks.forecasting.stages import forecast
 
-        return forecast(self, history, horizon, levels)
+        if is_history(history):
+            if future is not None:
+                raise DataError("`future` is for tables. One history has the values ahead in its own lists.")
+            return forecast(self, history, horizon, levels)
+        how = Reading(columns or {}, data_dir, **options)
+        history = self.rows.known(self) if history is None else history
+        return forecast_table(self, history, how=how, horizon=horizon, levels=levels, future=future)
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         levels, rows = answer["levels"], answer["quantiles"]

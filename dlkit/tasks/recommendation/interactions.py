@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from dlkit.columns import Column, Id, Stamp, is_missing_number
+from dlkit.data.header import header_of
 from dlkit.data.in_parts import read_in_parts
+from dlkit.data.match import nfc, quoted
 from dlkit.data.memory import named_values, rows_of
 from dlkit.data.reader import Reader
 from dlkit.data.reading import PLAIN, Reading, left_out
@@ -38,8 +41,8 @@ COLUMNS: dict[str, Column] = {
 class UserReader(Reader):
     """Reads tables of interactions as rows of users."""
 
-    def source(self, source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
-        return read_users(source, columns, how)
+    def source(self, source: Any, columns: Mapping[str, Column], how: Reading) -> Table | None:
+        return read_users(source, columns, how) if "next" in columns else read_requests(source, columns, how)
 
 
 reader = UserReader()
@@ -197,6 +200,34 @@ def read_users(source: Any, columns: Mapping[str, Column], how: Reading) -> Tabl
         made["ratings"] = Histories(values.tolist(), codes, read.starts())
     where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
     return Table(read.source, {name: made[name] for name in columns if name in made}, where, remarks=list(read.remarks))
+
+
+def read_requests(source: Any, columns: Mapping[str, Column], how: Reading) -> Table | None:
+    """A row for each user of a table of interactions, with its items as `recent`; None for a table of users, which has
+    a row for each already: `user_id`, `recent`, or both.
+
+    Raises:
+        DataError: the source cannot be read, or has none of these columns.
+    """
+    found = {nfc(name) for name in header_of(source, how)}
+    has = {
+        name: not found.isdisjoint(map(nfc, [how.rename.get(name, name), *column.aliases]))
+        for name, column in {**COLUMNS, "recent": columns["recent"]}.items()
+    }
+    if has["item_id"] and not has["recent"]:
+        rename = {name: theirs for name, theirs in how.rename.items() if name in COLUMNS}
+        read = read_interactions(source, dataclasses.replace(how, rename=rename))
+        made = {"user_id": read.users, "recent": Histories(read.items, read.item, read.starts())}
+        rated = ["each item counts as one that its user liked, whatever its rating"] if has["rating"] else []
+        where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
+        return Table(read.source, made, where, remarks=[*read.remarks, *rated])
+    if not has["user_id"] and not has["recent"]:
+        raise DataError(
+            f"{str(source)[:200] if isinstance(source, (str, os.PathLike)) else 'the table'} has no column 'user_id'. "
+            f"Columns found: {quoted(sorted(found))}. Expected a table of users, user_id or recent or both, or of "
+            "interactions, user_id and item_id. Say which it is with columns={...}, or --column NAME=OTHER."
+        )
+    return None
 
 
 def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:

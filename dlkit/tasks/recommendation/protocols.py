@@ -124,6 +124,24 @@ class UserRows(Rows):
     """Users with the items that they had, or ratings, which are split by a protocol."""
 
     task: Recommender
+    by_record = False  # a table of interactions has several records for each user
+
+    @classmethod
+    def known(cls, task: Recommender) -> dict[str, list[Any]]:
+        """All users of the training data, with their ids as they were there."""
+        users = task.stages_.preprocess.get_layer("reader").users
+        if not users:
+            raise DataError("this recommender was trained without ids of users: give the `recent` items of each.")
+        return {"user_id": [*map(int, users)] if task.whole_users_ else list(users)}
+
+    def answer_rows(self, row: int, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """A row for each item, the best first."""
+        user = self.table.columns["user_id"][row] if "user_id" in self.table.columns else ""
+        ranked = enumerate(zip(answer["items"], answer["scores"], strict=True), start=1)
+        return [
+            {"user_id": user, "item_id": item, "score": score, "rank": rank, "cold": answer["cold"]}
+            for rank, (item, score) in ranked
+        ]
 
     @property
     def windows_per_row(self) -> int:
@@ -219,4 +237,18 @@ class UserRows(Rows):
             repeats=task.repeats,
             rated=task.objective == "ratings",
             **options,
+        )
+
+
+class PairRows(UserRows):
+    """Ratings, of which each row is a pair of a user and an item, and so is each record that is answered."""
+
+    by_record = True
+    answer_rows = Rows.answer_rows
+
+    @classmethod
+    def known(cls, task: Recommender) -> dict[str, list[Any]]:
+        raise DataError(
+            "a recommender of ratings answers pairs: give a table of user_id and item_id. In Python, `recommend_all()` "
+            "ranks all items of each user by the ratings that it expects."
         )

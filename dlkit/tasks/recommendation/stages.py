@@ -190,11 +190,17 @@ def _ratings(task: Recommender) -> Any:
 def recommend(task: Recommender, k: int | None, request: dict[str, Any]) -> dict[str, Any]:
     """One answer; see `Recommender.recommend`. What the request does not name is None."""
     given = {name: value for name, value in request.items() if value is not None}
-    if given.get("candidates") == []:
-        raise DataError("`candidates` is an empty list: nothing to choose from. Leave it out to choose from all items.")
-    if "candidates" in given and not task.stages_.preprocess.get_layer("reader").candidates:
-        raise DataError("this model was saved before requests could name `candidates`. Train it again.")
+    if "candidates" in given:
+        check_candidates(task, given["candidates"])
     return answer_of(task, "recommend", {**given, "k": number_of_items(task, k)})
+
+
+def check_candidates(task: Recommender, candidates: list[Any]) -> None:
+    """Raises DataError for an empty list of items to choose from, and where the model does not ask for one."""
+    if not candidates:
+        raise DataError("`candidates` is an empty list: nothing to choose from. Leave it out to choose from all items.")
+    if not task.stages_.preprocess.get_layer("reader").candidates:
+        raise DataError("this model was saved before requests could name `candidates`. Train it again.")
 
 
 def number_of_items(task: Recommender, k: int | None) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
 from dlkit.columns import Flag, Id, Scores
+from dlkit.data.memory import is_frame
+from dlkit.data.reading import Options, Reading
 from dlkit.data.table import Table
-from dlkit.errors import KnobError
+from dlkit.errors import DataError, KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
 from dlkit.padding import Padding, trim
@@ -19,7 +21,7 @@ from dlkit.rows import LENGTH, ROW
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.recommendation.columns import Items, Rating, Ratings
-from dlkit.tasks.recommendation.protocols import UserRows
+from dlkit.tasks.recommendation.protocols import PairRows, UserRows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -95,6 +97,7 @@ class Recommender(Task):
         self.length_ = 1  # of a history
         self.pieces_ = 1  # windows of the longest one
         self.whole_ids_ = False  # whether item ids were integers
+        self.whole_users_ = False  # whether user ids were
         self.mean_rating_ = 0.0
         self.rating_range_ = [0.0, 0.0]
         self.least_rating_: float | None = None  # of what counts as liked; None for all
@@ -111,7 +114,7 @@ class Recommender(Task):
             self.inputs = {"user_id": Id(), "item_id": Id(aliases=("movie_id",))}
             self.target = {"rating": Rating(aliases=("user_rating",))}
             self.answer = {"rating": Rating(), "cold": Flag()}
-            self.headline = "r2"
+            self.headline, self.rows = "r2", PairRows
             if self.min_rating is not None or self.rating_weights:
                 raise KnobError('`min_rating` and `rating_weights` are for objective="ranking": ratings learn all.')
         if self.members > 1 and self.network not in SESSION:
@@ -133,6 +136,8 @@ class Recommender(Task):
             pairs = {name: examples.columns[name] for name in ("user_id", "item_id")}
             table = read_users(pairs, Recommender.target, PLAIN)
         known = self._catalogue(table)
+        users = [user for user in table.columns["user_id"] if Id().raw(user)] if "user_id" in table.columns else []
+        self.whole_users_ = bool(users) and all(isinstance(user, (int, float, np.number)) for user in users)
         self.whole_ids_, self.new_items_ = known.whole, known.new
         longest = max(len(taken) for taken in (*known.taken, *known.nameless))
         usual = 100 if self.network in SESSION else 50 if self.objective == "ratings" else 1000
@@ -284,9 +289,51 @@ class Recommender(Task):
         """
         from dlkit.tasks.recommendation.stages import recommend
 
+        if is_frame(user_id) or not np.ndim(user_id) == 0:
+            raise DataError("`recommend` answers one user. For those of a table or a list call `recommend_all(users)`.")
         lists = {"recent": recent, "exclude": exclude, "candidates": candidates}
         given = {name: value if value is None else list(value) for name, value in lists.items()}
         return recommend(self, k, {"user_id": user_id, **given})
+
+    def recommend_all(
+        self,
+        users: Any = None,
+        *,
+        k: int | None = None,
+        candidates: Iterable[Any] | None = None,
+        columns: dict[str, str] | None = None,
+        data_dir: str | None = None,
+        **options: Unpack[Options],
+    ) -> Any:
+        """The best items for all users, as a long table.
+
+        Args:
+            users: None for all users of the training data; or a list or Series of ids; a table of users, `user_id` or
+                `recent` or both; or one of interactions, `user_id` and `item_id`, whose items come after those that are
+                known from training: a DataFrame, a file, ..., as `fit` takes it.
+            k: how many items a user gets; None for `top_k`.
+            candidates: ids of the items to choose from; without any, all.
+            columns: this task's column names to the table's own, where they differ.
+            data_dir: where TensorFlow Datasets lie.
+            **options: how the table is read, as in `fit`.
+
+        Returns:
+            A DataFrame with a row for each user and item, the best first: `user_id`, of the type that it has in the
+            table, `item_id`, `score`, `rank` from 1, and `cold`, whether nothing is known of the user and the items are
+            the popular ones. Users that cannot be answered, that get nothing and that are cold are counted on stderr.
+
+        Raises:
+            DataError: the table cannot be read, or no user can be answered; says why.
+
+        Example:
+            >>> model.recommend_all(k=5).to_parquet("recommendations.parquet")
+        """
+        self._check_fitted()
+        from dlkit.tasks.recommendation.recommend_tables import recommendation_table
+
+        if users is None:
+            users = UserRows.known(self)
+        return recommendation_table(self, users, Reading(columns or {}, data_dir, **options), k, candidates)
 
     def similar(self, item: Any, *, k: int | None = None) -> dict[str, Any]:
         """The items most like one, as the signature `similar` gives them.
@@ -313,7 +360,11 @@ class Recommender(Task):
         """An answer without padding, with item ids as they were given in training."""
         items = [item for item in answer["items"] if item]
         kept = {name: value[: len(items)] if isinstance(value, list) else value for name, value in answer.items()}
-        return {**kept, "items": [*map(_whole, items)] if self.whole_ids_ else items}
+        return {**kept, "items": self.as_given(items)}
+
+    def as_given(self, items: list[str]) -> list[Any]:
+        """Item ids as they were given in training: integers where they all were."""
+        return [*map(_whole, items)] if self.whole_ids_ else items
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.recommendation.liked import liked

@@ -1,0 +1,103 @@
+"""What tells one source and one fitted model from another, and how many rows a source has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlkit.data.bytes import file_at, kind_of
+from dlkit.data.parquet import opened_parquet
+from dlkit.data.record_parts import Part
+from dlkit.data.remote import is_remote
+from dlkit.to_answer import names_in
+
+if TYPE_CHECKING:
+    from dlkit.task import Task
+
+
+def folder_at(data: Any) -> Path | None:
+    """The folder that a source names; None for another."""
+    if not isinstance(data, (str, os.PathLike)):
+        return None
+    path = Path(data).expanduser()
+    try:
+        return path if path.is_dir() else None
+    except (OSError, ValueError):
+        return None
+
+
+def digest_of_data(data: Any, parts: Iterable[Part]) -> str:
+    """Tells one source from another: files by what they hold, those of folders by name, size and time."""
+    digest = hashlib.blake2b(digest_size=16)
+    names = names_in(data)
+    if names is None:
+        for part in parts:
+            for name, values in {**part.table.columns, **part.kept}.items():
+                digest.update(name.encode())
+                for value in values:
+                    digest.update(_bytes_of(value))
+        return digest.hexdigest()
+    for name in names:
+        digest.update(os.fsencode(name) if is_remote(name) or not file_at(name) else b"file")
+        if file := file_at(name):
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest())
+        elif folder := folder_at(name):
+            for path in sorted(folder.rglob("*")):
+                facts = path.stat()
+                if path.is_file():
+                    digest.update(
+                        f"{path.relative_to(folder)} {facts.st_size} {facts.st_mtime_ns}\n".encode(errors="replace")
+                    )
+    return digest.hexdigest()
+
+
+def _bytes_of(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if hasattr(value, "__array__"):
+        array = np.asarray(value)
+        return f"{array.shape}{array.dtype}".encode() + (
+            array.tobytes() if array.dtype != object else repr(value).encode()
+        )
+    return value.encode(errors="replace") if isinstance(value, str) else repr(value).encode(errors="replace")
+
+
+def digest_of_model(task: Task) -> str:
+    """Tells one fitted model from another: what it was told, what it learned, and its weights."""
+    task._check_fitted()
+    learned = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
+    told = {"task": task.task_name(), "knobs": task.knobs, "learned": {**learned, "tested_": None}}
+    digest = hashlib.blake2b(json.dumps(told, sort_keys=True, default=repr).encode(), digest_size=16)
+    for stage in task.stages_.answering():
+        for weight in stage.weights:
+            digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def count_of(data: Any) -> int | None:
+    """How many rows a source has, for the bar, where that shows without reading it: lines of a text table may be fewer
+    rows."""
+    names = names_in(data)
+    if names is None:
+        return None
+    counts = []
+    for name in names:
+        file, folder = file_at(name), folder_at(name)
+        if folder:
+            counts.append(sum(path.is_file() for path in folder.rglob("*")))
+        elif file and kind_of(file) == ".parquet":
+            with opened_parquet(file, str(name)) as opened:
+                counts.append(opened.metadata.num_rows)
+        elif file and kind_of(file) in (".csv", ".tsv", ".jsonl") and file.suffix != ".gz":
+            with file.open("rb") as lines:
+                counts.append(sum(block.count(b"\n") for block in iter(lambda: lines.read(1 << 20), b"")))
+        else:
+            return None
+    return sum(counts)

@@ -1,0 +1,184 @@
+"""Files of answers, which grow by a few rows at a time: csv, jsonl and parquet.
+
+What grows is a file beside the output, `<output>.partial`; cut at any of its sizes of before, it goes on from there.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlkit.durable import write_file
+from dlkit.errors import DlkitError
+from dlkit.plain import finite
+
+GROUP = 65_536  # rows of a row group of parquet
+Records = Sequence[dict[str, Any]]
+
+
+class JsonLines:
+    """An object a line."""
+
+    def header(self, names: Sequence[str]) -> bytes:
+        """What the file begins with."""
+        return b""
+
+    def lines(self, records: Records, names: Sequence[str]) -> bytes:
+        """Some records, each of which has these names, as they follow in the file."""
+        return "".join(f"{as_json(record)}\n" for record in records).encode()
+
+    def finish(self, partial: Path, output: Path) -> None:
+        """Puts the file, which is on disk whole, in its place."""
+        partial.replace(output)
+
+
+class Csv(JsonLines):
+    """A header and a record a row; lists and the like stand in their cells as JSON, and what is missing is empty."""
+
+    def header(self, names: Sequence[str]) -> bytes:
+        return self._written([names])
+
+    def lines(self, records: Records, names: Sequence[str]) -> bytes:
+        return self._written([[_cell(record[name]) for name in names] for record in records])
+
+    def _written(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        return text.getvalue().encode(errors="replace")
+
+
+class Parquet(JsonLines):
+    """What grows are tables of Arrow, each with its size before it and with types of its own, which are joined last."""
+
+    def lines(self, records: Records, names: Sequence[str]) -> bytes:
+        import pyarrow
+
+        table = pyarrow.table({name: _array([record[name] for record in records]) for name in names})
+        sink = pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        data = sink.getvalue().to_pybytes()
+        return struct.pack("<q", len(data)) + data
+
+    def finish(self, partial: Path, output: Path) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        schema = _joined(list(dict.fromkeys(table.schema for table in _tables(partial))))
+
+        def write(file: Any) -> None:
+            with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+                waiting: list[Any] = []
+                for table in _tables(partial):
+                    waiting.append(_cast(table, schema))
+                    if sum(map(len, waiting)) >= GROUP:
+                        writer.write_table(pyarrow.concat_tables(waiting).combine_chunks())
+                        waiting = []
+                if waiting:
+                    writer.write_table(pyarrow.concat_tables(waiting).combine_chunks())
+
+        write_file(output, write)
+        partial.unlink()
+
+
+FORMATS = {".csv": Csv(), ".jsonl": JsonLines(), ".ndjson": JsonLines(), ".parquet": Parquet()}
+
+
+def format_of(output: Path) -> JsonLines | None:
+    """The form of a file by its suffix; None where there is none of that.
+
+    Raises:
+        DlkitError: it is parquet, and pyarrow is not installed.
+    """
+    found = FORMATS.get(output.suffix.lower())
+    if isinstance(found, Parquet):
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise DlkitError(
+                f"{output}: parquet needs a package: pip install pyarrow. Or write .csv or .jsonl."
+            ) from error
+    return found
+
+
+def as_json(value: Any) -> str:
+    """A value as strict JSON on one line: without NaN, bytes in base64, dates in ISO 8601."""
+    return json.dumps(finite(value), ensure_ascii=False, default=_plain).encode(errors="replace").decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode()
+    if isinstance(value, np.ndarray):
+        return finite(value.tolist())
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int)):
+        return str(value).lower() if isinstance(value, bool) else value
+    if isinstance(value, (float, np.generic)):
+        return finite(value)
+    text = as_json(value)
+    return json.loads(text) if text.startswith('"') else text
+
+
+def _array(values: list[Any]) -> Any:
+    """An array of Arrow: of values of several kinds their JSON."""
+    import pyarrow
+
+    plain = [value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value for value in values]
+    try:
+        return pyarrow.array(plain)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, UnicodeError, OverflowError):
+        return pyarrow.array(_texts(plain), pyarrow.string())
+
+
+def _texts(values: Sequence[Any]) -> list[str | None]:
+    return [
+        value.encode(errors="replace").decode() if isinstance(value, str) else None if value is None else as_json(value)
+        for value in values
+    ]
+
+
+def _tables(partial: Path) -> Iterator[Any]:
+    import pyarrow
+
+    with partial.open("rb") as file:
+        while head := file.read(8):
+            with pyarrow.ipc.open_stream(file.read(struct.unpack("<q", head)[0])) as stream:
+                yield stream.read_all()
+
+
+def _joined(schemas: Sequence[Any]) -> Any:
+    """One schema for all: the wider type of a column, or texts where its types have nothing in common."""
+    import pyarrow
+
+    fields = []
+    for name in schemas[0].names if schemas else ():
+        own = [pyarrow.schema([schema.field(name)]) for schema in schemas]
+        try:
+            fields.append(pyarrow.unify_schemas(own, promote_options="permissive").field(name))
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+            fields.append(pyarrow.field(name, pyarrow.string()))
+    return pyarrow.schema(fields)
+
+
+def _cast(table: Any, schema: Any) -> Any:
+    import pyarrow
+
+    columns = {}
+    for field in schema:
+        column = table.column(field.name)
+        if pyarrow.types.is_string(field.type) and not pyarrow.types.is_string(column.type):
+            column = pyarrow.chunked_array([pyarrow.array(_texts(column.to_pylist()), field.type)])
+        columns[field.name] = column.cast(field.type)
+    return pyarrow.table(columns, schema)

@@ -1,0 +1,72 @@
+"""Tables of recommendations: the best items of every user of a table, a row for each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlkit.answering import Answering, frames
+from dlkit.data.memory import rows_of
+from dlkit.data.read import read_as
+from dlkit.data.reading import Reading, left_out
+from dlkit.errors import DataError
+from dlkit.tasks.recommendation.stages import check_candidates, number_of_items
+
+if TYPE_CHECKING:
+    from dlkit.tasks.recommendation.task import Recommender
+
+SHOWN = 3  # users that a remark names
+
+
+def recommendation_table(
+    task: Recommender, users: Any, how: Reading, k: int | None, candidates: Iterable[Any] | None
+) -> Any:
+    """The best items of every user of a table; see `Recommender.recommend_all`."""
+    pandas = frames("a table of recommendations", " `predict_to(data, FILE)` does without.")
+    request: dict[str, Any] = {"k": number_of_items(task, k)}
+    if candidates is not None:
+        request["candidates"] = list(candidates)
+        check_candidates(task, request["candidates"])
+    table = read_as(_as_table(users), type(task).inputs, how)
+    table.columns |= {name: [value] * len(table) for name, value in request.items()}
+    names = table.columns.get("user_id", [""] * len(table))
+    reader, reasons = task.stages_.preprocess.get_layer("reader"), list[str]()
+    ids = {item.encode(): shown for item, shown in zip(reader.items, task.as_given(reader.items), strict=True)}
+    cold, none = list[Any](), list[Any]()
+    made: dict[str, list[Any]] = {name: [] for name in ("user_id", "item_id", "score", "rank", "cold")}
+    signature = task.served()["recommend"]
+    for row, answer in Answering(signature, signature.columns).able(table, reasons):
+        items = answer["items"][answer["items"] != b""].tolist()
+        cold += [names[row]] if answer["cold"] else []
+        none += [] if items else [names[row]]
+        made["user_id"] += [names[row]] * len(items)
+        made["item_id"] += [ids[item] for item in items]
+        made["score"] += answer["scores"][: len(items)].tolist()
+        made["rank"] += range(1, len(items) + 1)
+        made["cold"] += [bool(answer["cold"])] * len(items)
+    if len(reasons) == len(table):
+        raise DataError(reasons[0])
+    for remark in (
+        *table.remarks,
+        *left_out(reasons, len(table), "users", how.strict),
+        *_counted(cold, len(table), "are not known: they get the most popular items"),
+        *_counted(none, len(table), "get no item: they have had all that there are"),
+    ):
+        print(f"{table.source}: {remark}", file=sys.stderr)
+    return pandas.DataFrame(made)
+
+
+def _as_table(users: Any) -> Any:
+    """A list, an array or a Series of ids as a table; anything else as it is."""
+    listed = isinstance(users, (list, np.ndarray)) or type(users).__name__ == "Series"
+    if not listed or (isinstance(users, list) and users and isinstance(users[0], Mapping)):
+        return users
+    return {"user_id": rows_of(users, "user_id")}
+
+
+def _counted(users: Sequence[Any], total: int, what: str) -> list[str]:
+    few = ", ".join(repr(str(user)) for user in users[:SHOWN]) + (", ..." if users[SHOWN:] else "")
+    return [f"{len(users)} of {total} users {what}: {few}"] if users else []
