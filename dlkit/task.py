@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
 from dlkit import model_folder
-from dlkit.answering import Answering, rows_of, write_json_lines
+from dlkit.answering import Answering, is_source, rows_of, write_json_lines
+from dlkit.best_epoch import kept_epoch
 from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
 from dlkit.data.read import read_as
 from dlkit.data.reading import Options, Reading
 from dlkit.data.table import Table
-from dlkit.errors import DlkitError
+from dlkit.data.write import check_new_file, write_rows
+from dlkit.errors import DataError, DlkitError, unwritable
 from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.plain import finite, name_of
+from dlkit.plots import plot_history, save_figure
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
 from dlkit.traced import TRACING
@@ -51,7 +54,7 @@ class Task:
     | `samples` | the command line, the recipe and the tests, where no data is given |
     | `signatures` | `export`: what is served beside the usual signatures |
     | `present` | `predict`, for every answer: as a person wants it |
-    | `draw` | the recipe: a picture of answers |
+    | `picture` | `plot`, `draw`: a figure of answers |
     | `declare` | `fit`, before it reads the training data: columns that the data define |
     | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: the files of answers |
 
@@ -154,9 +157,9 @@ class Task:
         """A served answer as a person wants it in Python; without padding, for one."""
         return answer
 
-    def draw(self, data: Any, path: Path) -> bool:
-        """Writes a picture of answers to some of the data, if the task has one. Returns whether it has."""
-        return False
+    def picture(self, rows: Rows) -> Any:
+        """A matplotlib figure of answers to some rows, beside true values where they have them; None for none."""
+        return None
 
     def signatures(self) -> list[Signature]:
         """Further signatures to serve. One that is called `tensors` takes the place of the usual one."""
@@ -395,33 +398,137 @@ class Task:
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
         label_map: Mapping[str, str] | None = None,
+        answers: str | Path | None = None,
         **options: Unpack[Options],
     ) -> dict[str, Any]:
         """Scores the served answers on labelled data; sources and options as in `fit`.
 
         The contract and the model card of an export that follows tell the metrics of the last evaluation.
 
-        `label_map` renames the labels of data from elsewhere, `{"car": "vehicle"}`; the name "*" stands for all others
-        that the model does not know.
+        Args:
+            data: as in `fit`.
+            columns: this task's column names to the data's own, where they differ.
+            data_dir: where TensorFlow Datasets lie.
+            label_map: renames the labels of data from elsewhere, `{"car": "vehicle"}`; the name "*" stands for all
+                others that the model does not know.
+            answers: a new file for each row with its place, its true values, its answer and its error: csv, jsonl or
+                parquet, by its suffix; of questions also json, SQuAD's file of predictions.
+            options: as in `fit`.
+
+        Returns:
+            The metrics by name; `headline` names the one to quote.
+
+        Raises:
+            DataError: the data cannot be read or scored.
+            DlkitError: `answers` exists, cannot be written, or its suffix tells no form.
+
+        Example:
+            >>> model.evaluate("test.csv", answers="answers.csv")["accuracy"]
         """
         self._check_fitted()
+        file = None if answers is None else Path(answers)
+        if file:
+            check_new_file(file, "`answers`", self.rows.answer_files)
         rows = self.read(data, columns=columns, data_dir=data_dir, **options)
         if label_map:
             rows = rows.relabelled(label_map)
         for remark in rows.look_at_evaluated():
             print(f"{rows.table.source}: {remark}", file=sys.stderr)
         asked = rows.of(rows.evaluated())
-        metrics = self.measured(asked)
+        metrics, targets, answered = self._measured(asked)
+        if file:
+            self._write_answers(file, asked, targets, answered)
         self.tested_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
         return metrics
 
     @final
+    def plot(self, data: Any) -> Any:
+        """A picture of answers: a matplotlib figure, which a notebook shows.
+
+        Args:
+            data: inputs as `predict` takes them, or a folder of them; or labelled data as `evaluate` does, beside whose
+                true values the answers are drawn.
+
+        Raises:
+            DlkitError: the task draws no answers, or matplotlib is not installed.
+            DataError: the data cannot be read or answered.
+
+        Example:
+            >>> model.plot("photo.jpg").savefig("answer.png")
+        """
+        figure = self._picture(data)
+        if figure is None:
+            raise DlkitError(
+                f"the task {self.task_name()} has no picture of its answers. `predict` gives them as values."
+            )
+        return figure
+
+    @final
+    def draw(self, data: Any, path: str | Path) -> bool:
+        """Writes what `plot` gives as a file, if the task has pictures. Returns whether it has."""
+        figure = self._picture(data)
+        if figure is not None:
+            save_figure(figure, path)
+        return figure is not None
+
+    @final
+    def plot_history(self) -> Any:
+        """A matplotlib figure of the loss and the metrics over the epochs, with the epoch whose weights are kept.
+
+        Raises:
+            DlkitError: the task is not fitted, or matplotlib is not installed.
+
+        Example:
+            >>> model.plot_history().savefig("history.png")
+        """
+        self._check_fitted()
+        return plot_history(self.history_, kept_epoch(self) + 1)
+
+    @final
+    def _picture(self, data: Any) -> Any:
+        self._check_fitted()
+        if type(self).picture is Task.picture:
+            return None
+        if isinstance(data, Table):
+            return self.picture(self.rows(self, data))
+        if not is_source(data, self.inputs, self.target):
+            return self.picture(self.rows(self, rows_of(data, self.inputs)[0]))
+        try:
+            rows = self.read(data)
+        except DataError as error:
+            try:
+                rows = self.rows(self, read_as(data, self.inputs, Reading()))
+            except DataError:
+                raise error from None
+            print(f"{rows.table.source}: drawn without true values: {error}", file=sys.stderr)
+        return self.picture(rows)
+
+    @final
     def measured(self, rows: Rows) -> dict[str, Any]:
         """Scores the served answers to rows as they are. Raises DataError."""
+        return self._measured(rows)[0]
+
+    @final
+    def _measured(self, rows: Rows) -> tuple[dict[str, Any], dict[str, list], dict[str, list]]:
+        """The metrics, and what they are made of: true values and served answers, by column."""
         rows.check()
         table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
-        return self.score(targets, self.answers(table))
+        answers = self.answers(table)
+        return self.score(targets, answers), targets, answers
+
+    @final
+    def _write_answers(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:
+        made = []
+        for row, answer in enumerate(self.present_all(answers)):
+            target = {name: values[row] for name, values in targets.items()}
+            given = {name: rows.table.columns[name][row] for name in self.inputs if name in rows.table.columns}
+            told = {name: str(value) for name, value in given.items() if isinstance(value, (str, int, Path))}
+            made += [{"row": rows.table.where(row), **told, **each} for each in rows.with_errors(row, target, answer)]
+        try:
+            rows.answer_files.get(file.suffix.lower(), write_rows)(file, made)
+        except OSError as error:
+            raise unwritable(file, error) from error
 
     @final
     def export(self, directory: str | Path, *, version: int | None = None, examples: Any = "kept") -> Path:

@@ -138,6 +138,19 @@ class LabelRows(Rows):
     def check(self) -> None:
         check_labels(self.table, self.task.target["label"], self.task.labels_)
 
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """Whether the answer is right, and the score of the true label; of several, which are missed and false."""
+        made = super().with_errors(row, target, answer)[0]
+        true = target["label"]
+        if not isinstance(true, list):
+            scores = dict(zip(answer["labels"], answer["scores"], strict=True))
+            right = nfc(answer["label"]) == nfc(made["true_label"])
+            return [{**made, "correct": right, "true_score": scores.get(true.decode())}]
+        names = [label.decode() for label in true if label]
+        missed = [name for name in names if name not in answer["labels"]]
+        false = [name for name in answer["labels"] if name not in names]
+        return [{**made, "true_label": names, "correct": not (missed or false), "missed": missed, "false": false}]
+
 
 def rank_labels(known: list[str], multi_label: bool, top_k: int, threshold: float) -> keras.Model:
     """The postprocessing model of a classifier: `logits` to the answer."""

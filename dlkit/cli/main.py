@@ -111,6 +111,11 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         metavar="OLD=NEW",
         help="the model's name of a label of the data; *=NEW for all others that it does not know",
     )
+    evaluate.add_argument(
+        "--answers",
+        metavar="FILE",
+        help="write each row with its answer and error: .csv, .jsonl or .parquet; of questions .json too, SQuAD's form",
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     predict = command("predict", "answer raw inputs", _predict)
     predict.add_argument("model", help="the folder of a saved model")
@@ -284,16 +289,21 @@ def _evaluate(given: argparse.Namespace) -> None:
     from dlkit.cli.show import show_metrics
 
     names = dict(pairs_of(given.label_map, "--label-map", "OLD=NEW, as in car=vehicle"))
-    metrics = dlkit.load(given.model).evaluate(given.data, label_map=names, **read_options(given))
+    metrics = dlkit.load(given.model).evaluate(
+        given.data, label_map=names, answers=given.answers, **read_options(given)
+    )
     if given.json:
         print(json.dumps(metrics, ensure_ascii=False))
-    else:
-        show_metrics(metrics)
+        return
+    show_metrics(metrics)
+    if given.answers:
+        print(f"\neach row with its answer and error: {given.answers}")
 
 
 def _predict(given: argparse.Namespace) -> None:
     import dlkit
     from dlkit.cli.show import show_answer
+    from dlkit.vision.png import as_json
 
     task = dlkit.load(given.model)
     if given.output:
@@ -308,7 +318,7 @@ def _predict(given: argparse.Namespace) -> None:
     answers = [explain(text) for text in inputs] if given.explain and explain else task.predict(inputs)
     for value, answer in zip(inputs, answers, strict=True):
         if given.json:
-            print(json.dumps({"input": value, **answer}, ensure_ascii=False))
+            print(json.dumps({"input": value, **answer}, ensure_ascii=False, default=as_json))
         else:
             show_answer(value, answer)
 

@@ -333,6 +333,25 @@ class SeriesRows(Rows):
         window = _backtest(task, windows.step, self._window())
         return questions(windows, window, task.horizon, task.origins, task.stride or task.horizon, self._window())
 
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """A row for each step ahead: the series, the cutoff, the step's timestamp, its value, forecast, quantiles and
+        absolute error; the last two null where the value is not known."""
+        cutoff = str(self._windows().stamps_of(row)[-1])
+        truth = np.full(len(answer["forecast"]), np.nan)
+        truth[: len(target["following"])] = target["following"][: len(truth)]
+        series = {"unique_id": target["unique_id"].decode(), "cutoff": cutoff}
+        return [
+            {
+                **series,
+                "ds": answer["ds"][step],
+                "true_y": float(truth[step]),
+                "forecast": made,
+                **{f"q{level}": values[step] for level, values in answer["quantiles"].items()},
+                "absolute_error": float(abs(made - truth[step])),
+            }
+            for step, made in enumerate(answer["forecast"])
+        ]
+
     def _windows(self) -> Windows:
         return Windows(self.table, self.task.stamps, self.task.step(self.table))
 

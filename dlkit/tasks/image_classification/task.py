@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from dlkit.classification import labels
 from dlkit.classification.metrics import score_multi, score_single
 from dlkit.columns import Image, Reason
-from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.rows import Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
+from dlkit.vision.plots import MOST
 
 SMALLEST = {"lenet": 24}  # side below which images are enlarged for a network, if nobody sets it
 
@@ -129,19 +129,17 @@ class ImageClassifier(Task):
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         return labels.present_labels(answer)
 
-    def draw(self, data: Any, path: Path) -> bool:
-        from dlkit.tasks.image_classification.plots import plot_labelled_images
+    def picture(self, rows: Rows) -> Any:
+        from dlkit.tasks.image_classification.plots import plot_labelled_images, plot_scores
 
-        table = self.read(data).table
-        table = table.take(spread(len(table), 24))
-        raw = [table.raw(row, {**self.inputs, **self.target}) for row in range(len(table))]
-        plot_labelled_images(
-            [row["image"] for row in raw],
-            [b", ".join(row["label"]).decode() if self.multi_label else row["label"].decode() for row in raw],
-            self.predict([row["image"] for row in raw]),
-            path,
-        )
-        return True
+        few = rows.few(24 if rows.labelled else MOST)
+        images = few.raw_column("image", self.inputs["image"])
+        answers = self.present_all(self.answers(few))
+        if not rows.labelled:
+            return plot_scores(images, answers)
+        true = few.raw_column("label", self.target["label"])
+        names = [b", ".join(label).decode() if self.multi_label else label.decode() for label in true]
+        return plot_labelled_images(images, names, answers)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         score = score_multi if self.multi_label else score_single

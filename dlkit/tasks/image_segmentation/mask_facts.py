@@ -200,6 +200,16 @@ class MaskRows(Rows):
             )
         check_masks(table, len(labels), upright=turns_images(self.task))
 
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """The mean intersection over union of the classes that the row's masks have, that of each, and the share of
+        right pixels; null where no pixel counts."""
+        from dlkit.tasks.image_segmentation.metrics import ious
+
+        made = super().with_errors(row, target, answer)[0]
+        shares, accuracy = ious(Mask().show(target["mask"]), answer["mask"], self.task.labels_)
+        mean = sum(shares.values()) / len(shares) if shares else None
+        return [{**made, "iou": mean, "pixel_accuracy": accuracy, "iou_by_class": shares}]
+
     def remarks(self, store: Store) -> list[str]:
         turned = sum(isinstance(mask, TurnedMask) for mask in self.table.columns["mask"])
         return [f"{turned} masks {TURNED_ALONG}"] if turned else []

@@ -47,6 +47,15 @@ def score_masks(truth: Iterable[bytes], answers: Iterable[bytes], known: Sequenc
     }
 
 
+def ious(true: np.ndarray, answered: np.ndarray, known: Sequence[str]) -> tuple[dict[str, float], float | None]:
+    """Intersection over union of one mask, by the names of the classes that are true or answered, and the share of
+    right pixels; None where no pixel counts."""
+    counts = count_pairs(true, answered, len(known))
+    hits, union = np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1) - np.diag(counts)
+    shares = {name: float(hits[number] / union[number]) for number, name in enumerate(known) if union[number]}
+    return shares, float(hits.sum() / counts.sum()) if counts.any() else None
+
+
 def count_pairs(true: np.ndarray, answered: np.ndarray, classes: int) -> np.ndarray:
     """Pixels by true and answered class: (height, width) integers each to (classes, classes) int64."""
     if true.shape != answered.shape:

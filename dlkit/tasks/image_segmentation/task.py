@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dlkit.columns import Image, Reason, Scores
-from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
-from dlkit.rows import ERROR
+from dlkit.rows import ERROR, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
 from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
 from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
+from dlkit.vision.plots import MOST
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -171,27 +170,22 @@ class ImageSegmenter(Task):
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         mask = answer["mask_bytes"]
-        return {"mask": mask, "classes": [self.labels_[number] for number in np.unique(mask)]}
+        counts = np.bincount(mask.ravel(), minlength=len(self.labels_))
+        shares = {self.labels_[number]: float(counts[number] / mask.size) for number in np.flatnonzero(counts)}
+        return {"mask": mask, "classes": [*shares], "shares": shares}
 
-    def draw(self, data: Any, path: Path) -> bool:
-        from dlkit.tasks.image_segmentation.plots import plot_masks
+    def picture(self, rows: Rows) -> Any:
+        from dlkit.tasks.image_segmentation.plots import plot_masks, plot_tinted
 
-        rows = self.read(data)
-        rows.check()  # which turns masks that are of stored images
-        table = rows.table
-        masks = table.raw_column("mask", self.target["mask"])
-        answers = self.answers(table)
-        confusion = self.score({"mask": masks}, answers)["confusion"]
-        few = spread(len(table), 6)
-        shown = self.target["mask"].show
-        plot_masks(
-            [table.raw(row, self.inputs)["image"] for row in few],
-            [shown(masks[row]) for row in few],
-            [shown(answers["mask_bytes"][row]) for row in few],
-            confusion,
-            path,
-        )
-        return True
+        if not rows.labelled:
+            few = rows.few(MOST)
+            images = few.raw_column("image", self.inputs["image"])
+            return plot_tinted(images, [answer["mask"] for answer in self.predict(images)], self.labels_)
+        confusion = self.measured(rows)["confusion"]  # which turns masks that are of stored images
+        few = rows.few(6)
+        images, masks = (few.raw_column(name, kind) for name, kind in (*self.inputs.items(), *self.target.items()))
+        answers = [answer["mask"] for answer in self.predict(images)]
+        return plot_masks(images, [*map(self.target["mask"].show, masks)], answers, confusion)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.image_segmentation.metrics import score_masks
