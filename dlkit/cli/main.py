@@ -8,6 +8,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dlkit.cli.flags import (
@@ -120,12 +121,19 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     predict = command("predict", "answer raw inputs", _predict)
     predict.add_argument("model", help="the folder of a saved model")
     predict.add_argument(
-        "inputs", nargs="+", help="files or texts; - reads one a line from standard input; a folder needs --output"
+        "inputs",
+        nargs="+",
+        help="files or texts; - reads one a line from standard input; a folder needs --output or --draw",
     )
     predict.add_argument(
         "--output",
         metavar="PATH",
         help="where to write the answers to a folder's files: JSON, or masks, as the task says",
+    )
+    predict.add_argument(
+        "--draw",
+        metavar="DIR",
+        help="draw each answer, on its image or beside its history, into a folder that is empty or new",
     )
     predict.add_argument("--explain", action="store_true", help="show each word's share in the score (texts)")
     predict.add_argument("--json", action="store_true", help="print JSON, one line an input")
@@ -302,12 +310,18 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 def _predict(given: argparse.Namespace) -> None:
     import dlkit
+    from dlkit.cli.draw import check_drawing, draw_answers, folder_inputs
     from dlkit.cli.show import show_answer
     from dlkit.vision.png import as_json
 
     task = dlkit.load(given.model)
     if given.output:
         _predict_folder(task, given)
+        return
+    if given.draw:
+        check_drawing(task, Path(given.draw))
+    if given.draw and len(given.inputs) == 1 and Path(given.inputs[0]).is_dir():
+        draw_answers(task, folder_inputs(task, Path(given.inputs[0])), Path(given.draw))
         return
     inputs: list[Any] = _inputs(given.inputs)
     if len(task.inputs) > 1:
@@ -321,11 +335,11 @@ def _predict(given: argparse.Namespace) -> None:
             print(json.dumps({"input": value, **answer}, ensure_ascii=False, default=as_json))
         else:
             show_answer(value, answer)
+    if given.draw:
+        draw_answers(task, inputs, Path(given.draw))
 
 
 def _predict_folder(task: Any, given: argparse.Namespace) -> None:
-    from pathlib import Path
-
     from dlkit.cli.bulk import answer_folder
 
     if len(given.inputs) != 1 or not Path(given.inputs[0]).is_dir():

@@ -13,6 +13,7 @@ from dlkit.vision.plots import picture_grid, tint
 from dlkit.vision.png import seen_pixels
 
 OPACITY = 0.45
+LEGEND = 1.5  # inches
 NAMED_UNDER = 4  # classes whose shares stand under an image
 MOST_NAMED = 20  # classes whose names and shares fit into the picture of the confusion
 
@@ -67,6 +68,7 @@ def plot_tinted(images: Sequence[bytes], masks: Sequence[np.ndarray], names: Seq
               facecolor="none" if is_clear(number, names) else (*tint(number) / 255, OPACITY))
         for number in present
     ]  # fmt: skip
+    figure.set_figwidth(figure.get_figwidth() + LEGEND)
     figure.legend(handles=patches, loc="outside right upper", fontsize=8, frameon=False)
     return figure
 

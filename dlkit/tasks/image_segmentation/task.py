@@ -177,14 +177,13 @@ class ImageSegmenter(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.image_segmentation.plots import plot_masks, plot_tinted
 
+        confusion = self.measured(rows)["confusion"] if rows.labelled else {}  # which turns masks of stored images
+        few = rows.few(6 if rows.labelled else MOST)
+        images = few.raw_column("image", self.inputs["image"])
+        answers = [answer["mask"] for answer in self.present_all(self.answers(few))]
         if not rows.labelled:
-            few = rows.few(MOST)
-            images = few.raw_column("image", self.inputs["image"])
-            return plot_tinted(images, [answer["mask"] for answer in self.predict(images)], self.labels_)
-        confusion = self.measured(rows)["confusion"]  # which turns masks that are of stored images
-        few = rows.few(6)
-        images, masks = (few.raw_column(name, kind) for name, kind in (*self.inputs.items(), *self.target.items()))
-        answers = [answer["mask"] for answer in self.predict(images)]
+            return plot_tinted(images, answers, self.labels_)
+        masks = few.raw_column("mask", self.target["mask"])
         return plot_masks(images, [*map(self.target["mask"].show, masks)], answers, confusion)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:

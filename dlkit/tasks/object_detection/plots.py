@@ -45,7 +45,7 @@ def plot_boxes(images: Sequence[bytes], answers: Sequence[dict[str, Any]], label
     for axes, answer in zip(places, answers, strict=True):
         drawn = _draw_answers(axes, answer, colors)
         left = len(answer["boxes"]) - drawn
-        said = f"{drawn} objects" if drawn != 1 else "1 object"
+        said = "1 box" if drawn == 1 else f"{drawn} boxes"
         axes.set_xlabel(f"{said}; {left} below {SHOWN:g} not drawn" if left else said, fontsize=8)
     return figure
 
@@ -60,10 +60,16 @@ def _draw_answers(axes: Any, answer: dict[str, Any], colors: Mapping[str, Any]) 
         color, sure = colors.get(label, "tab:orange"), score >= UNSURE
         _rectangle(axes, box, color, 1.6, dashed=not sure)
         inside = box[0] - top < 0.05 * (bottom - top)  # else the label would leave the image
-        paper = {"facecolor": color, "edgecolor": "none", "pad": 0.8, "alpha": 1.0 if sure else 0.45}
+        paper = {"facecolor": color if sure else _pale(color), "edgecolor": "none", "pad": 0.8}
         axes.text(box[1], box[0] + 1 if inside else box[0] - 1, f"{label} {score:.2f}", fontsize=6, color="black",
-                  va="top" if inside else "bottom", alpha=1.0 if sure else 0.7, clip_on=True, bbox=paper)  # fmt: skip
+                  va="top" if inside else "bottom", clip_on=True, bbox=paper)  # fmt: skip
     return len(shown)
+
+
+def _pale(color: Any) -> Any:
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.4 * part + 0.6 for part in to_rgb(color))
 
 
 def _rectangle(axes: Any, box: Sequence[float], color: Any, width: float, *, dashed: bool = False) -> None:
