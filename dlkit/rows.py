@@ -145,6 +145,27 @@ class Rows:
             )
         return self.of(replace(self.table, columns=columns, classes=classes))
 
+    def new_labels(self, known: Sequence[str]) -> list[str]:
+        """The labels of these rows beyond those known: those that their source lists in its order, others by name.
+
+        Raises:
+            DataError: they cannot be added to those known.
+        """
+        seen = {label for row in range(len(self)) for label in self.classes_of(row)}
+        ordered = dict.fromkeys([*self.table.classes, *sorted(seen, key=lambda name: (len(name), name))])
+        return [label for label in ordered if label not in known]
+
+    def goes_on(self, model: Any) -> dict[str, Any]:
+        """What a run that goes on from a model learns anew of these training rows, by attribute of the task.
+
+        All else that is learned, the model's vocabularies and statistics, stays. The task has its labels already.
+
+        Raises:
+            DlkitError: the model cannot go on with them.
+        """
+        del model
+        return {}
+
     def encoded(self) -> Table:
         """The rows to encode."""
         return self.table

@@ -94,6 +94,7 @@ class Task:
     frozen = cast("str | None", None)  # the first layers of the network not to train; None for those of `freeze`
     network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
     looks = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
+    of_training = cast("tuple[str, ...]", ())  # own knobs that neither the graph nor what is learned depends on
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
     answer_writer = write_json_lines  # (task, answers with their files, folder, output)
 
@@ -114,6 +115,7 @@ class Task:
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.tested_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
+        self.init_from_: dict[str, Any] = {}  # the model from which training went on, and the labels that were new
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._served: dict[str, Signature] = {}
@@ -200,9 +202,10 @@ class Task:
         tensorboard: str | None = None,
         verbose: int | str = "auto",
         keep_examples: bool = True,
+        init_from: str | Path | Task | None = None,
         **options: Unpack[Options],
     ) -> dict[str, list[float]]:
-        """Trains from scratch, and keeps the weights of the best validation epoch.
+        """Trains from scratch or from a model, and keeps the weights of the best validation epoch.
 
         Args:
             data: a folder, a csv, tsv, jsonl, parquet or npz file, several of them, "https://...", "tfds:NAME", a
@@ -230,6 +233,9 @@ class Task:
             verbose: as in `keras.Model.fit`.
             keep_examples: whether the model keeps the inputs of up to 8 training rows, which its exports show and are
                 proven by unless told otherwise; see `export`.
+            init_from: a saved model's folder, or a fitted task, of the same task and network: training begins with its
+                weights, and its vocabularies, statistics and the order of its labels stay. Labels that are new get rows
+                of the last layer of their own. Of a run that is resumed it is not needed.
             **options: how the data are read, where that does not show in them: `delimiter`, `quotes`, `header`,
                 `strict`, `max_rows`, `allow_outside`; see `dlkit.data.reading.Reading`.
 
@@ -244,6 +250,7 @@ class Task:
         """
         load_tensorflow()
         from dlkit.training.fit import Run, fit, interval, refuse
+        from dlkit.training.go_on import copy_of
         from dlkit.training.strategies import find_place
 
         place = find_place(
@@ -265,7 +272,11 @@ class Task:
             tensorboard=tensorboard,
             verbose=verbose,
             keep_examples=keep_examples,
+            init_from=Path(init_from) if isinstance(init_from, (str, Path)) else init_from,
         )
+        if isinstance(run.init_from, Task):  # it may be this one, or go on to be used
+            run.init_from._check_fitted()
+            run.init_from = copy_of(run.init_from)
         with model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext():
             refuse(self, run)  # before the data are read
             self.header_, self.tested_ = [], {}

@@ -43,6 +43,7 @@ class Trainable(Protocol):
     samples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
     report_: dict[str, Any]
+    init_from_: dict[str, Any]
 
     header_: list[str]
 
@@ -60,6 +61,9 @@ class Trainable(Protocol):
 
     @property
     def looks(self) -> tuple[str, ...]: ...
+
+    @property
+    def of_training(self) -> tuple[str, ...]: ...
 
     @property
     def frozen(self) -> str | None: ...

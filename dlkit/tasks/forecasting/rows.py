@@ -14,7 +14,7 @@ from dlkit.errors import DataError
 from dlkit.report import Report
 from dlkit.rows import Rows
 from dlkit.tasks.forecasting.columns import Series, Stamps, stamps_of
-from dlkit.tasks.forecasting.frequency import Step
+from dlkit.tasks.forecasting.frequency import Step, infer_frequency
 
 if TYPE_CHECKING:
     from dlkit.tasks.forecasting.task import Forecaster
@@ -301,6 +301,16 @@ class SeriesRows(Rows):
     def look(self, report: Report, validation: Self | None) -> None:
         super().look(report, validation)
         look_at_series(report, self._windows(), self.task.horizon)
+
+    def goes_on(self, model: Forecaster) -> dict[str, Any]:
+        windows = Windows(self.table, self.task.stamps, Step(*model.step_))
+        found = infer_frequency((windows.stamps_of(row) for row in range(min(len(self), 1000))), self.table.source)
+        if found != windows.step:
+            raise DataError(
+                f"{self.table.source} has a timestamp every {found}, the model was trained on {windows.step}. They must "
+                "be the same."
+            )
+        return {"scales_": {**model.scales_, **windows.scales(model.season_)}}
 
     def encoded(self) -> Table:
         made = cut(self._windows(), self._window(), self.task.horizon)

@@ -72,6 +72,7 @@ class Forecaster(Task):
     also = {"steps": Count()}  # of the signature `forecast`
     rows = SeriesRows
     headline = "skill"
+    of_training = ("shorten", "origins", "stride")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -69,6 +69,9 @@ class ImageClassifier(Task):
     answer = {**labels.SINGLE_ANSWER, "error": Reason()}
     rows = labels.LabelRows
     headline = "accuracy"
+    of_training = (
+        "flip", "shift", "crop", "rand_augment", "erase", "mixup", "cutmix", "label_smoothing", "class_weights"
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,16 +84,23 @@ class ImageClassifier(Task):
             self.answer = {**labels.MULTI_ANSWER, "error": Reason()}
 
     def build(self, examples: Table) -> Stages:
-        from dlkit.layers.blank_answers import blanked
-
         column = self.target["label"]
         self.labels_ = labels.learn_labels(examples, column)
         self.class_weights_ = labels.label_weights(self.class_weights, self.labels_, examples, column)
         shape = self._image_shape(examples)
         self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
-        network = self._network(shape)
+        return self._stages(self._decode(shape), self._network(shape))
+
+    def with_labels(self, stages: Stages) -> Stages:
+        """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
+        network = labels.widened(stages.network, "logits", len(self.labels_))
+        return self._stages(stages.preprocess, network)
+
+    def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
+        from dlkit.layers.blank_answers import blanked
+
         return Stages(
-            preprocess=self._decode(shape),
+            preprocess=preprocess,
             network=network,
             postprocess=blanked(labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)),
             decode=_mirrored_too(network) if self.flip_average else None,

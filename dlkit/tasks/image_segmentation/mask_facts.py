@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -182,6 +182,27 @@ class MaskRows(Rows):
     def look(self, report: Report, validation: Self | None) -> None:
         super().look(report, validation)
         look_at_masks(report, self.table)
+
+    def new_labels(self, known: Sequence[str]) -> list[str]:
+        listed = [*map(nfc, self.table.classes)]
+        if listed and listed[: len(known)] != [*map(nfc, known)]:
+            raise DataError(
+                f"{self.table.source} names the classes {listed}, the model has {list(known)}. Its own must come "
+                "first, in their order: the ids of the masks go by it."
+            )
+        if listed:
+            return listed[len(known) :]
+        new = [str(number) for number in range(len(known), check_masks(self.table, upright=turns_images(self.task)))]
+        if new and [*known] != [str(number) for number in range(len(known))]:
+            raise DataError(
+                f"{self.table.source} has class ids beyond the {len(known)} classes of the model, and names none. Name "
+                "all classes, the model's first, in a file classes.json beside the masks."
+            )
+        return new
+
+    def goes_on(self, model: ImageSegmenter) -> dict[str, Any]:
+        self.task.learn_from_masks(self.table, model.stages_.network.input["image"].shape[1:3])
+        return {}
 
     def classes_of(self, row: int) -> Iterable[str]:
         try:

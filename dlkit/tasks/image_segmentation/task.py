@@ -73,6 +73,7 @@ class ImageSegmenter(Task):
     rows = MaskRows
     answer_writer = write_masks
     headline = "mean_iou"
+    of_training = ("flip", "turn", "rotate", "scale", "crop", "colour", "losses", "class_weights")
 
     def __post_init__(self) -> None:
         from dlkit.tasks.image_segmentation.losses import check_loss
@@ -100,12 +101,20 @@ class ImageSegmenter(Task):
             channels=self.channels,
             largest=LARGEST,
         )
-        self._learn_from_masks(examples, shape[:2])
+        self.learn_from_masks(examples, shape[:2])
         self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
-        network = self._network(shape)
+        return self._stages(self._decode(shape), self._network(shape))
+
+    def with_labels(self, stages: Stages) -> Stages:
+        """A model's stages for the classes of now, of which it has the first ones; the network with fresh weights."""
+        from dlkit.classification.labels import widened
+
+        return self._stages(stages.preprocess, widened(stages.network, "classes", len(self.labels_)))
+
+    def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
         if self.tiles:
-            return Stages(self._decode(shape), network, _as_it_is("mask_bytes"), decode=self._by_tiles(network))
-        return Stages(self._decode(shape), network, self._encode_masks(network))
+            return Stages(preprocess, network, _as_it_is("mask_bytes"), decode=self._by_tiles(network))
+        return Stages(preprocess, network, self._encode_masks(network))
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         from dlkit.tasks.image_segmentation.encode_masks import fit_masks
@@ -200,7 +209,7 @@ class ImageSegmenter(Task):
     def _shape(self) -> tuple[int, int, int]:
         return self.stages_.network.input["image"].shape[1:]
 
-    def _learn_from_masks(self, examples: Table, size: tuple[int, int]) -> None:
+    def learn_from_masks(self, examples: Table, size: tuple[int, int]) -> None:
         """The weights of classes, and how many windows a typical image makes."""
         from dlkit.classification.labels import weights_of_classes
         from dlkit.tasks.image_segmentation.mask_facts import pixels_and_sizes

@@ -400,6 +400,10 @@ class ObjectRows(Rows):
         super().look(report, validation)
         look_at_boxes(report, self.table, self.task.network_shape, max(self.task.image_size, self.task.usual_side))
 
+    def goes_on(self, model: ObjectDetector) -> dict[str, Any]:
+        count = max((len(labels) for labels in self.table.columns["labels"]), default=0)
+        return {"max_objects_": max(count, model.max_objects_)}  # room for all objects of an image
+
     def encoded(self) -> Table:
         return respelled(self.table, "labels", self.task.target["labels"], self.task.labels_)
 

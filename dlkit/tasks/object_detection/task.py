@@ -77,6 +77,7 @@ class ObjectDetector(Task):
     answer_writer = write_coco_results
     headline = "AP50"
     looks = ("AP50", "AP")
+    of_training = ("box_weight", "flip", "turn", "scale", "crop", "colour", "mosaic", "mixup")
     usual_side = LARGEST
 
     def __post_init__(self) -> None:
@@ -99,6 +100,12 @@ class ObjectDetector(Task):
         self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
         network = self._network(shape)
         return Stages(preprocess=self._decode(shape), network=network, postprocess=self._detect(shape, network))
+
+    def with_labels(self, stages: Stages) -> Stages:
+        """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
+        shape = stages.network.input["image"].shape[1:]
+        network = self._network(shape)
+        return Stages(stages.preprocess, network, self._detect(shape, network))
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         from dlkit.tasks.object_detection.objects import letterbox_objects

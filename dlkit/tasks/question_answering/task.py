@@ -65,11 +65,19 @@ class PassageRows(Rows):
         answered = first[:, 0] > 0  # no answer stands in the others
         shortest = np.where(first > 0, last - first + 1, np.iinfo(first.dtype).max).min(axis=1)
         longer = int((answered & (shortest > self.task.max_answer)).sum())
+        none = sum(not row for row in self.table.columns["answers"])
+        said = []
+        if none and not self.task.unanswerable_:
+            said.append(
+                f"{none} questions have no answer, and the model never says so: those that it was first trained on all "
+                "had one"
+            )
         if not longer:
-            return []
+            return said
         return [
+            *said,
             f"of {answered.sum()} questions with an answer, {longer} have none of at most `max_answer` "
-            f"({self.task.max_answer}) tokens, and cannot be answered right: raise it, and `overlap` to twice as much"
+            f"({self.task.max_answer}) tokens, and cannot be answered right: raise it, and `overlap` to twice as much",
         ]
 
 

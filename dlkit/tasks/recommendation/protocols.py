@@ -11,7 +11,7 @@ import numpy as np
 
 from dlkit.columns import Id
 from dlkit.data.reading import Options, Reading
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.report import Report
 from dlkit.rows import Rows
@@ -168,6 +168,12 @@ class UserRows(Rows):
                 if kind == "items" and found - ids:
                     how = "recommended by their features" if self.task.takes_new_items else "not recommended"
                     report.facts["items without interactions"] = f"{len(found - ids)}, {how}"
+
+    def goes_on(self, model: Recommender) -> dict[str, Any]:
+        raise DlkitError(
+            "a recommender cannot go on from a model: its users, its items and who had what are part of the network. "
+            "Train anew on all interactions, without `init_from`."
+        )
 
     def _look_at_ratings(self, report: Report) -> None:
         """Says what ratings count for."""
