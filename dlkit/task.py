@@ -274,9 +274,10 @@ class Task:
             keep_examples=keep_examples,
             init_from=Path(init_from) if isinstance(init_from, (str, Path)) else init_from,
         )
-        if isinstance(run.init_from, Task):  # it may be this one, or go on to be used
+        if isinstance(run.init_from, Task):
             run.init_from._check_fitted()
-            run.init_from = copy_of(run.init_from)
+            if run.init_from is self:  # which forgets what it has learned
+                run.init_from = copy_of(self)
         with model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext():
             refuse(self, run)  # before the data are read
             self.header_, self.tested_ = [], {}

@@ -68,7 +68,7 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
     Args:
         task: of the same network; see `check_model`.
         train: its training rows.
-        model: a fitted task, which the task takes over, or the folder of a saved one.
+        model: a fitted task, which stays as it is, or the folder of a saved one.
         keep_examples: whether a few training rows are kept with the task.
 
     Returns:
@@ -79,7 +79,7 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
     """
     check_model(task, model)
     name = name_of(model) if isinstance(model, Path) else "a fitted task"
-    old = model_folder.read(type(task), model) if isinstance(model, Path) else model
+    old = model_folder.read(type(task), model) if isinstance(model, Path) else copy_of(model)
     declared, columns = list(task.inputs), list(old.inputs)
     if declared != columns:
         raise DlkitError(

@@ -303,12 +303,13 @@ class SeriesRows(Rows):
         look_at_series(report, self._windows(), self.task.horizon)
 
     def goes_on(self, model: Forecaster) -> dict[str, Any]:
-        windows = Windows(self.table, self.task.stamps, Step(*model.step_))
-        found = infer_frequency((windows.stamps_of(row) for row in range(min(len(self), 1000))), self.table.source)
+        windows = Windows(self.table, self.task.stamps, model.step(self.table))
+        few = range(min(len(self), 1000))
+        found = self.task.stamps.step or infer_frequency(map(windows.stamps_of, few), self.table.source)
         if found != windows.step:
             raise DataError(
-                f"{self.table.source} has a timestamp every {found}, the model was trained on {windows.step}. They must "
-                "be the same."
+                f"{self.table.source} has a timestamp every {found}, the model was trained with one every "
+                f"{windows.step}. They must be the same."
             )
         return {"scales_": {**model.scales_, **windows.scales(model.season_)}}
 
@@ -346,7 +347,7 @@ class SeriesRows(Rows):
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
         """A row for each step ahead: the series, the cutoff, the step's timestamp, its value, forecast, quantiles and
         absolute error; the last two null where the value is not known."""
-        cutoff = str(self._windows().stamps_of(row)[-1])
+        cutoff = str(self._windows().stamps_of(row)[-1]).removesuffix("T00:00:00")
         truth = np.full(len(answer["forecast"]), np.nan)
         truth[: len(target["following"])] = target["following"][: len(truth)]
         series = {"unique_id": target["unique_id"].decode(), "cutoff": cutoff}
