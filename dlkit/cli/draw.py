@@ -63,7 +63,8 @@ def draw_answers(task: Task, inputs: Sequence[Any], folder: Path) -> None:
         raise DataError(f"none of the {len(inputs)} inputs could be answered. The first: {broken[0]}")
     if broken:
         print(lines_of(broken, len(inputs), "inputs"), file=sys.stderr)
-    print(f"{len(inputs) - len(broken)} pictures: {folder}")
+    drawn = len(inputs) - len(broken)
+    print(f"{drawn} {'picture' if drawn == 1 else 'pictures'}: {folder}")
 
 
 def _name(value: Any, number: int, taken: set[str]) -> str:

@@ -15,15 +15,13 @@ from dlkit.errors import DataError, UnreadableError
 from dlkit.report import Report, most
 from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
-from dlkit.tasks.image_segmentation.mask_png import encode_mask
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS, encode_mask
 from dlkit.vision.image_facts import TURNED_ALONG, image_size, orientation_of_annotation, seen_size, turns_images
 from dlkit.vision.orientation import turn_array
 
 if TYPE_CHECKING:
     from dlkit.tasks.image_segmentation.task import ImageSegmenter
     from dlkit.training.store import Store
-
-NO_CLASS = 255  # the id of pixels that count neither in training nor in scores
 
 
 class TurnedMask:

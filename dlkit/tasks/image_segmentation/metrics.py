@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DataError
-from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
-from dlkit.tasks.image_segmentation.mask_png import decode_mask
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS, decode_mask
 
 
 def score_masks(truth: Iterable[bytes], answers: Iterable[bytes], known: Sequence[str]) -> dict[str, Any]:

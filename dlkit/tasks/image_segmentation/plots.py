@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.plots import new_figure
-from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS
 from dlkit.vision.plots import picture_grid, tint
 from dlkit.vision.png import seen_pixels
 
