@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,9 @@ class Rows:
         return all(name in self.table.columns for name, column in self.task.target.items() if not column.optional)
 
     def few(self, most: int) -> Table:
-        """Up to so many of the rows, evenly spread."""
+        """Up to so many of the rows to draw, evenly spread; of inputs alone it is said where they are not all."""
+        if len(self) > most and not self.labelled:
+            print(f"{self.table.source}: {most} of {len(self)} are drawn", file=sys.stderr)
         return self.table.take(spread(len(self), most))
 
     def of(self, table: Table) -> Self:

@@ -280,7 +280,7 @@ class Task:
                 run.init_from = copy_of(self)
         with model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext():
             refuse(self, run)  # before the data are read
-            self.header_, self.tested_ = [], {}
+            self.header_, self.tested_, self.init_from_ = [], {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
             if validation is not None:
                 validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
@@ -448,9 +448,9 @@ class Task:
             print(f"{rows.table.source}: {remark}", file=sys.stderr)
         asked = rows.of(rows.evaluated())
         metrics, targets, answered = self._measured(asked)
+        self.tested_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
         if file:
             self._write_answers(file, asked, targets, answered)
-        self.tested_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
         return metrics
 
     @final
