@@ -40,6 +40,7 @@ def going_on(**knobs):
     return dlkit.SentimentClassifier(**{**KNOBS, **knobs})
 
 
+@pytest.mark.slow
 def test_at_a_rate_of_zero_the_answers_are_the_models_and_words_stay_known(model):
     task, old = going_on(learning_rate=0.0), dlkit.load(model)
     other = {"text": ["strange new words", *texts("bad", "good")["text"]], "label": ["bad", *["bad", "good"] * 12]}
@@ -60,6 +61,7 @@ def test_new_labels_are_learned_beside_the_models_own_and_said(model, capfd):
     assert any("1 new ones" in remark for remark in task.report_["remarks"])
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_a_fitted_task_which_stays_as_it_was_and_may_be_itself(model):
     old = dlkit.load(model)
     before = weights(old)
@@ -90,6 +92,7 @@ def test_a_run_that_goes_on_is_resumed_to_the_bit_without_its_model(model, tmp_p
     assert loaded.predict("plain same") == whole.predict("plain same")
 
 
+@pytest.mark.slow
 def test_changes_on_the_way_keep_the_models_words_or_are_refused(model, tmp_path):
     options = {"verbose": 0, "strategy": "one", "checkpoint_every": 1, "save": tmp_path / "run"}
     data = texts("good", "bad", "neutral")
@@ -120,6 +123,7 @@ def test_what_cannot_go_on_is_refused_with_what_differs(model, tmp_path):
             call()
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_models_own_hyperparameters(model, tmp_path, capfd):
     data = tmp_path / "new.csv"
     rows = texts("bad", "neutral")
