@@ -107,6 +107,24 @@ def graph_message(error: Exception) -> str:
     return re.sub(r"{{.*?}} *", "", text).removeprefix("assertion failed: ").replace("row 0: ", "").strip("[] ")
 
 
+def is_source(data: Any, inputs: Mapping[str, Column], target: Mapping[str, Column]) -> bool:
+    """Whether data are a source of rows, as `fit` reads it, rather than inputs, as `predict` takes them.
+
+    A file is an input where the task's only input is held by files of such a name, and a dict where it has no column
+    of the target.
+    """
+    if isinstance(data, Mapping):
+        return any(name in data for name in target if name not in inputs)
+    if isinstance(data, (str, Path)):
+        path, column = Path(data), next(iter(inputs.values()))
+        if str(data).startswith("tfds:") or path.is_dir():
+            return True
+        return path.is_file() and not (len(inputs) == 1 and path.suffix.lower() in column.suffixes)
+    if isinstance(data, tuple):
+        return not all(isinstance(part, (str, Path)) for part in data)  # (x, y)
+    return any(hasattr(data, name) for name in ("columns", "column_names", "element_spec"))
+
+
 def rows_of(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
     """What `predict` was given, as a table, and whether it was one row rather than a list."""
     names = list(inputs)

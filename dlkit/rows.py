@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from dlkit.columns import Image, Label, Labels, Text
 from dlkit.data.reading import Options
-from dlkit.data.split import only_examples, split_rows
+from dlkit.data.split import only_examples, split_rows, spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.made_up import made_up
@@ -43,9 +45,12 @@ class Rows:
         table: the rows.
         by_record: whether each record of a table is a row of its own. Such tables are read and answered in parts;
             others, whose rows are made of several records, are read whole.
+        answer_files: what writes the rows of `with_errors` in a form of the task's own, by the suffix of the file,
+            beside csv, jsonl and parquet.
     """
 
     by_record: bool = True
+    answer_files: ClassVar[Mapping[str, Callable[[Path, Sequence[Mapping[str, Any]]], None]]] = {}
 
     def __init__(self, task: Any, table: Table):
         self.task, self.table = task, table
@@ -60,6 +65,17 @@ class Rows:
         Where that is another number for each row, `encode` tells by `ROW` which row each is of.
         """
         return 1
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the rows have true values, and not inputs alone."""
+        return all(name in self.table.columns for name, column in self.task.target.items() if not column.optional)
+
+    def few(self, most: int) -> Table:
+        """Up to so many of the rows to draw, evenly spread; of inputs alone it is said where they are not all."""
+        if len(self) > most and not self.labelled:
+            print(f"{self.table.source}: {most} of {len(self)} are drawn", file=sys.stderr)
+        return self.table.take(spread(len(self), most))
 
     def of(self, table: Table) -> Self:
         """Other rows of the same task."""
@@ -132,6 +148,27 @@ class Rows:
             )
         return self.of(replace(self.table, columns=columns, classes=classes))
 
+    def new_labels(self, known: Sequence[str]) -> list[str]:
+        """The labels of these rows beyond those known: those that their source lists in its order, others by name.
+
+        Raises:
+            DataError: they cannot be added to those known.
+        """
+        seen = {label for row in range(len(self)) for label in self.classes_of(row)}
+        ordered = dict.fromkeys([*self.table.classes, *sorted(seen, key=lambda name: (len(name), name))])
+        return [label for label in ordered if label not in known]
+
+    def goes_on(self, model: Any) -> dict[str, Any]:
+        """What a run that goes on from a model learns anew of these training rows, by attribute of the task.
+
+        All else that is learned, the model's vocabularies and statistics, stays. The task has its labels already.
+
+        Raises:
+            DlkitError: the model cannot go on with them.
+        """
+        del model
+        return {}
+
     def encoded(self) -> Table:
         """The rows to encode."""
         return self.table
@@ -149,6 +186,23 @@ class Rows:
         """
         del row
         return [answer]
+
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """The rows of a table of evaluated answers that one row makes: its true values, its answer, and its error.
+
+        By default one row without an error. A task says here what the error of a row of its own is.
+
+        Args:
+            row: which of these rows.
+            target: its true values by column, as the graph takes them.
+            answer: to it, as `Task.present` gives it.
+        """
+        del row
+        return [{**self.true_values(target), **answer}]
+
+    def true_values(self, target: Mapping[str, Any]) -> dict[str, Any]:
+        """True values of a row in plain Python, each as `true_` and its column."""
+        return {f"true_{name}": self.task.target[name].to_request(value) for name, value in target.items()}
 
     @classmethod
     def known(cls, task: Any) -> Any:

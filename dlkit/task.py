@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
 from dlkit import copies, model_folder
-from dlkit.answering import Answering, as_table, frames, rows_of
+from dlkit.answering import Answering, as_table, frames, is_source, rows_of
+from dlkit.best_epoch import kept_epoch
 from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
 from dlkit.data.read import read_as
 from dlkit.data.reading import Options, Reading, lines_of
 from dlkit.data.table import Table
-from dlkit.errors import DlkitError
+from dlkit.data.write import check_new_file, write_rows
+from dlkit.errors import DataError, DlkitError, unwritable
 from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.log import logger
 from dlkit.plain import finite, name_of
+from dlkit.plots import plot_history, save_figure
 from dlkit.progress import quiet
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Parted, Stages, chain
@@ -55,7 +58,7 @@ class Task:
     | `samples` | the command line, the recipe and the tests, where no data is given |
     | `signatures` | `export`: what is served beside the usual signatures |
     | `present` | `predict`, for every answer: as a person wants it |
-    | `draw` | the recipe: a picture of answers |
+    | `picture` | `plot`, `draw`: a figure of answers |
     | `declare` | `fit`, before it reads the training data: columns that the data define |
     | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: a form of its own for the answers to files |
 
@@ -95,6 +98,7 @@ class Task:
     frozen = cast("str | None", None)  # the first layers of the network not to train; None for those of `freeze`
     network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
     looks = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
+    of_training = cast("tuple[str, ...]", ())  # own knobs that neither the graph nor what is learned depends on
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
     answer_writer = cast("Callable[..., None] | None", None)  # (task, answers with their files, folder, output)
 
@@ -120,6 +124,7 @@ class Task:
         self.tested_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
         self.tracked_: dict[str, str] = {}  # the runs of experiment trackers that followed the training, by tracker
+        self.init_from_: dict[str, Any] = {}  # the model from which training went on, and the labels that were new
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._served: dict[str, Signature] = {}
@@ -163,9 +168,9 @@ class Task:
         """A served answer as a person wants it in Python; without padding, for one."""
         return answer
 
-    def draw(self, data: Any, path: Path) -> bool:
-        """Writes a picture of answers to some of the data, if the task has one. Returns whether it has."""
-        return False
+    def picture(self, rows: Rows) -> Any:
+        """A matplotlib figure of answers to some rows, beside true values where they have them; None for none."""
+        return None
 
     def signatures(self) -> list[Signature]:
         """Further signatures to serve. One that is called `tensors` takes the place of the usual one."""
@@ -206,9 +211,10 @@ class Task:
         tensorboard: str | None = None,
         verbose: int | str = "auto",
         keep_examples: bool = True,
+        init_from: str | Path | Task | None = None,
         **options: Unpack[Options],
     ) -> dict[str, list[float]]:
-        """Trains from scratch, and keeps the weights of the best validation epoch.
+        """Trains from scratch or from a model, and keeps the weights of the best validation epoch.
 
         Args:
             data: a folder, a csv, tsv, jsonl, parquet or npz file, several of them, "https://...", "tfds:NAME", a
@@ -236,6 +242,9 @@ class Task:
             verbose: as in `keras.Model.fit`.
             keep_examples: whether the model keeps the inputs of up to 8 training rows, which its exports show and are
                 proven by unless told otherwise; see `export`.
+            init_from: a saved model's folder, or a fitted task, of the same task and network: training begins with its
+                weights, and its vocabularies, statistics and the order of its labels stay. Labels that are new get rows
+                of the last layer of their own. Of a run that is resumed it is not needed.
             **options: how the data are read, where that does not show in them: `delimiter`, `quotes`, `header`,
                 `strict`, `max_rows`, `allow_outside`; see `dlkit.data.reading.Reading`.
 
@@ -250,6 +259,7 @@ class Task:
         """
         load_tensorflow()
         from dlkit.training.fit import Run, fit, interval, refuse
+        from dlkit.training.go_on import copy_of
         from dlkit.training.strategies import find_place
 
         place = find_place(
@@ -271,13 +281,18 @@ class Task:
             tensorboard=tensorboard,
             verbose=verbose,
             keep_examples=keep_examples,
+            init_from=Path(init_from) if isinstance(init_from, (str, Path)) else init_from,
         )
+        if isinstance(run.init_from, Task):
+            run.init_from._check_fitted()
+            if run.init_from is self:  # which forgets what it has learned
+                run.init_from = copy_of(self)
         with (
             model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext(),
             quiet(not (verbose and self.is_chief)),
         ):
             refuse(self, run)  # before the data are read
-            self.header_, self.tested_, self.tracked_ = [], {}, {}
+            self.header_, self.tested_, self.tracked_, self.init_from_ = [], {}, {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
             if validation is not None:
                 validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
@@ -441,7 +456,7 @@ class Task:
         pandas = frames("as_frame=True", " Without it a list comes.") if as_frame else None
         given = to_answer(self, values, Reading(columns or {}, data_dir, **options))
         if given.bad:
-            print(lines_of(given.bad, len(given.table) + len(given.bad), "files"), file=sys.stderr)
+            logger.warning(lines_of(given.bad, len(given.table) + len(given.bad), "files"))
         shown = self.present_all(self.answers(given.table))
         if pandas is None:
             return shown[0] if given.single else shown
@@ -515,33 +530,137 @@ class Task:
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
         label_map: Mapping[str, str] | None = None,
+        answers: str | Path | None = None,
         **options: Unpack[Options],
     ) -> dict[str, Any]:
         """Scores the served answers on labelled data; sources and options as in `fit`.
 
         The contract and the model card of an export that follows tell the metrics of the last evaluation.
 
-        `label_map` renames the labels of data from elsewhere, `{"car": "vehicle"}`; the name "*" stands for all others
-        that the model does not know.
+        Args:
+            data: as in `fit`.
+            columns: this task's column names to the data's own, where they differ.
+            data_dir: where TensorFlow Datasets lie.
+            label_map: renames the labels of data from elsewhere, `{"car": "vehicle"}`; the name "*" stands for all
+                others that the model does not know.
+            answers: a new file for each row with its place, its true values, its answer and its error: csv, jsonl or
+                parquet, by its suffix; of questions also json, SQuAD's file of predictions.
+            options: as in `fit`.
+
+        Returns:
+            The metrics by name; `headline` names the one to quote.
+
+        Raises:
+            DataError: the data cannot be read or scored.
+            DlkitError: `answers` exists, cannot be written, or its suffix tells no form.
+
+        Example:
+            >>> model.evaluate("test.csv", answers="answers.csv")["accuracy"]
         """
         self._check_fitted()
+        file = None if answers is None else Path(answers)
+        if file:
+            check_new_file(file, "`answers`", self.rows.answer_files)
         rows = self.read(data, columns=columns, data_dir=data_dir, **options)
         if label_map:
             rows = rows.relabelled(label_map)
         for remark in rows.look_at_evaluated():
             logger.warning(f"{rows.table.source}: {remark}")
         asked = rows.of(rows.evaluated())
-        metrics = self.measured(asked)
+        metrics, targets, answered = self._measured(asked)
         self.tested_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
+        if file:
+            self._write_answers(file, asked, targets, answered)
         return metrics
+
+    @final
+    def plot(self, data: Any) -> Any:
+        """A picture of answers: a matplotlib figure, which a notebook shows.
+
+        Args:
+            data: inputs as `predict` takes them, or a folder of them; or labelled data as `evaluate` does, beside whose
+                true values the answers are drawn.
+
+        Raises:
+            DlkitError: the task draws no answers, or matplotlib is not installed.
+            DataError: the data cannot be read or answered.
+
+        Example:
+            >>> model.plot("photo.jpg").savefig("answer.png")
+        """
+        figure = self._picture(data)
+        if figure is None:
+            raise DlkitError(
+                f"the task {self.task_name()} has no picture of its answers. `predict` gives them as values."
+            )
+        return figure
+
+    @final
+    def draw(self, data: Any, path: str | Path) -> bool:
+        """Writes what `plot` gives as a file, if the task has pictures. Returns whether it has."""
+        figure = self._picture(data)
+        if figure is not None:
+            save_figure(figure, path)
+        return figure is not None
+
+    @final
+    def plot_history(self) -> Any:
+        """A matplotlib figure of the loss and the metrics over the epochs, with the epoch whose weights are kept.
+
+        Raises:
+            DlkitError: the task is not fitted, or matplotlib is not installed.
+
+        Example:
+            >>> model.plot_history().savefig("history.png")
+        """
+        self._check_fitted()
+        return plot_history(self.history_, kept_epoch(self) + 1)
+
+    @final
+    def _picture(self, data: Any) -> Any:
+        self._check_fitted()
+        if type(self).picture is Task.picture:
+            return None
+        if isinstance(data, Table):
+            return self.picture(self.rows(self, data))
+        if not is_source(data, self.inputs, self.target):
+            return self.picture(self.rows(self, rows_of(data, self.inputs)[0]))
+        try:
+            rows = self.read(data)
+        except DataError as error:
+            try:
+                rows = self.rows(self, read_as(data, self.inputs, Reading()))
+            except DataError:
+                raise error from None
+            logger.warning(f"{rows.table.source}: drawn without true values: {error}")
+        return self.picture(rows)
 
     @final
     def measured(self, rows: Rows) -> dict[str, Any]:
         """Scores the served answers to rows as they are. Raises DataError."""
+        return self._measured(rows)[0]
+
+    @final
+    def _measured(self, rows: Rows) -> tuple[dict[str, Any], dict[str, list], dict[str, list]]:
+        """The metrics, and what they are made of: true values and served answers, by column."""
         rows.check()
         table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
-        return self.score(targets, self.answers(table))
+        answers = self.answers(table)
+        return self.score(targets, answers), targets, answers
+
+    @final
+    def _write_answers(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:
+        made = []
+        for row, answer in enumerate(self.present_all(answers)):
+            target = {name: values[row] for name, values in targets.items()}
+            given = {name: rows.table.columns[name][row] for name in self.inputs if name in rows.table.columns}
+            told = {name: str(value) for name, value in given.items() if isinstance(value, (str, int, Path))}
+            made += [{"row": rows.table.where(row), **told, **each} for each in rows.with_errors(row, target, answer)]
+        try:
+            rows.answer_files.get(file.suffix.lower(), write_rows)(file, made)
+        except OSError as error:
+            raise unwritable(file, error) from error
 
     @final
     def export(self, directory: str | Path, *, version: int | None = None, examples: Any = "kept") -> Path:

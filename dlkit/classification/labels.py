@@ -129,6 +129,10 @@ class LabelRows(Rows):
         super().look(report, validation)
         look_at_labels(report, self, validation)
 
+    def goes_on(self, model: Any) -> dict[str, Any]:
+        task, column = self.task, self.task.target["label"]
+        return {"class_weights_": label_weights(task.class_weights, task.labels_, self.table, column)}
+
     def encoded(self) -> Table:
         return respelled(self.table, "label", self.task.target["label"], self.task.labels_)
 
@@ -138,6 +142,19 @@ class LabelRows(Rows):
     def check(self) -> None:
         check_labels(self.table, self.task.target["label"], self.task.labels_)
 
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """Whether the answer is right, and the score of the true label; of several, which are missed and false."""
+        made = super().with_errors(row, target, answer)[0]
+        true = target["label"]
+        if not isinstance(true, list):
+            scores = dict(zip(answer["labels"], answer["scores"], strict=True))
+            right = nfc(answer["label"]) == nfc(made["true_label"])
+            return [{**made, "correct": right, "true_score": scores.get(true.decode())}]
+        names = [label.decode() for label in true if label]
+        missed = [name for name in names if name not in answer["labels"]]
+        false = [name for name in answer["labels"] if name not in names]
+        return [{**made, "true_label": names, "correct": not (missed or false), "missed": missed, "false": false}]
+
 
 def rank_labels(known: list[str], multi_label: bool, top_k: int, threshold: float) -> keras.Model:
     """The postprocessing model of a classifier: `logits` to the answer."""
@@ -146,6 +163,20 @@ def rank_labels(known: list[str], multi_label: bool, top_k: int, threshold: floa
     logits = keras.Input((len(known),), name="logits")
     ranked = RankLabels(known, multi_label, top_k, threshold, name="rank_labels")(logits)
     return keras.Model({"logits": logits}, ranked, name="postprocess")
+
+
+def widened(network: keras.Model, layer: str, outputs: int) -> keras.Model:
+    """A network as another one, with so many outputs of its last layer with weights, all of them fresh.
+
+    Args:
+        network: functional.
+        layer: the name of that layer, dense or a convolution.
+        outputs: how many.
+    """
+    config = network.get_config()
+    (last,) = [part["config"] for part in config["layers"] if part["config"].get("name") == layer]
+    last["units" if "units" in last else "filters"] = outputs
+    return type(network).from_config(config)
 
 
 def present_labels(answer: dict[str, Any]) -> dict[str, Any]:

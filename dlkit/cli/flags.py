@@ -54,15 +54,27 @@ def _stated(hint: Any) -> Any:
 
 
 def chosen_knobs(given: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The knobs among parsed flags, over those of the run that is resumed or else over `defaults`."""
+    """The knobs among parsed flags, over those of the run that is resumed or of the model that it goes on from, or else
+    over `defaults`."""
     knobs = defaults or {}
-    if getattr(given, "resume", False) and given.save:
-        from dlkit.model_folder import holds_model, knobs_of_run
+    if getattr(given, "init_from", None):
+        from dlkit.model_folder import read_index
 
-        if given.resume != "auto" or holds_model(Path(given.save)):
+        resumed = given.resume and given.save and _holds(given.save)
+        knobs = knobs if resumed else read_index(Path(given.init_from), task.task_name())["knobs"]
+    if getattr(given, "resume", False) and given.save:
+        from dlkit.model_folder import knobs_of_run
+
+        if given.resume != "auto" or _holds(given.save):
             knobs = knobs_of_run(Path(given.save), task.task_name())
     flags = {field.name: getattr(given, field.name) for field in dataclasses.fields(task) if hasattr(given, field.name)}
     return {**knobs, **flags}
+
+
+def _holds(folder: str) -> bool:
+    from dlkit.model_folder import holds_model
+
+    return holds_model(Path(folder))
 
 
 def refuse_unknown(unknown: list[str], flags: list[str]) -> None:
@@ -106,6 +118,7 @@ _NAMES = (
     "allow_changes",
     "nan_retries",
     "keep_examples",
+    "init_from",
 )
 
 
@@ -125,6 +138,12 @@ def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None)
     )
     group.add_argument(
         "--overwrite", action="store_true", help="replace the model in --save, once the new one is finished"
+    )
+    group.add_argument(
+        "--init-from",
+        metavar="MODEL",
+        help="a saved model whose training goes on with these data; new labels are added, and flags that are not given "
+        "are the model's",
     )
     group.add_argument(
         "--strategy",

@@ -8,6 +8,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dlkit.cli.flags import (
@@ -111,6 +112,11 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         metavar="OLD=NEW",
         help="the model's name of a label of the data; *=NEW for all others that it does not know",
     )
+    evaluate.add_argument(
+        "--answers",
+        metavar="FILE",
+        help="write each row with its answer and error: .csv, .jsonl or .parquet; of questions .json too, SQuAD's form",
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     predict = command("predict", "answer raw inputs", _predict)
     predict.add_argument("model", help="the folder of a saved model")
@@ -132,6 +138,11 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     predict.add_argument("--overwrite", action="store_true", help="replace the output, once the new one is finished")
     predict.add_argument("--text", action="store_true", help="inputs are texts, also those that are names of files")
     add_read_options(predict)
+    predict.add_argument(
+        "--draw",
+        metavar="DIR",
+        help="draw each answer, on its image or beside its history, into a folder that is empty or new",
+    )
     predict.add_argument("--explain", action="store_true", help="show each word's share in the score (texts)")
     predict.add_argument("--json", action="store_true", help="print JSON, one line an input")
     export = command("export", "write a version for TensorFlow Serving, proven equal to predict", _export)
@@ -294,19 +305,30 @@ def _evaluate(given: argparse.Namespace) -> None:
     from dlkit.cli.show import show_metrics
 
     names = dict(pairs_of(given.label_map, "--label-map", "OLD=NEW, as in car=vehicle"))
-    metrics = dlkit.load(given.model).evaluate(given.data, label_map=names, **read_options(given))
+    metrics = dlkit.load(given.model).evaluate(
+        given.data, label_map=names, answers=given.answers, **read_options(given)
+    )
     if given.json:
         print(json.dumps(metrics, ensure_ascii=False))
-    else:
-        show_metrics(metrics)
+        return
+    show_metrics(metrics)
+    if given.answers:
+        print(f"\neach row with its answer and error: {given.answers}")
 
 
 def _predict(given: argparse.Namespace) -> None:
     import dlkit
+    from dlkit.cli.draw import check_drawing, draw_answers, folder_inputs
     from dlkit.cli.predict import predict_into, shown_answers
     from dlkit.cli.show import show_answer
+    from dlkit.vision.png import as_json
 
     task = dlkit.load(given.model)
+    if given.draw:
+        check_drawing(task, Path(given.draw))
+        if len(given.inputs) == 1 and Path(given.inputs[0]).is_dir():
+            draw_answers(task, folder_inputs(task, Path(given.inputs[0])), Path(given.draw))
+            return
     inputs: list[Any] = _inputs(given.inputs)
     words = given.text or given.inputs == ["-"]
     if len(task.inputs) > 1 and inputs and (words or all(text.lstrip().startswith("{") for text in inputs)):
@@ -321,9 +343,11 @@ def _predict(given: argparse.Namespace) -> None:
         task, inputs, words, explain if given.explain else None, read_options(given)
     ):
         if given.json:
-            print(json.dumps({"input": value, **answer}, ensure_ascii=False))
+            print(json.dumps({"input": value, **answer}, ensure_ascii=False, default=as_json))
         else:
             show_answer(value, answer, rows)
+    if given.draw:
+        draw_answers(task, inputs, Path(given.draw))
 
 
 def _inputs(given: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -153,6 +154,10 @@ def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _shown(item: Any) -> str:
+    if isinstance(item, np.ndarray) and item.ndim == 2:
+        return f"{item.shape[0]} x {item.shape[1]} pixels (height x width); --draw DIR draws it, --json prints it"
+    if isinstance(item, dict) and all(isinstance(value, float) for value in item.values()):
+        return ", ".join(f"{name} {value:.1%}" for name, value in sorted(item.items(), key=lambda pair: -pair[1]))
     if isinstance(item, list):
         return ", ".join(map(_shown, item[:10])) + (f", ... ({len(item)})" if len(item) > 10 else "")
     if isinstance(item, tuple):

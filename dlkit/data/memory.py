@@ -86,8 +86,8 @@ def assign(
             places.update({name: (part, rename.get(name, name)) for name in there})
         elif part == 0:
             places[missing[0]] = (0, None)
-        elif len(missing) == 1:
-            places[missing[0]] = (1, None)
+        elif len(needed := [name for name in missing if not columns[name].optional] or missing) == 1:
+            places[needed[0]] = (1, None)
         else:
             raise DataError(
                 f"{source}: one y cannot fill {len(missing)} columns: {quoted(missing)}. Give x (or y) as a "

@@ -36,11 +36,12 @@ from dlkit.training.checkpoints import (
 from dlkit.training.compile_network import compile_network, give_back
 from dlkit.training.distribute import split_over_replicas
 from dlkit.training.freeze import gradual_unfreezing
+from dlkit.training.go_on import check_model, fixed_knobs, start_from, went_on
 from dlkit.training.keep_best import KeepBest
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, ordered_batches, steps_per_epoch
-from dlkit.training.prepare import check_batch, encode, look, parts, start
+from dlkit.training.prepare import check_batch, encode, look, parts, start, tell
 from dlkit.training.show_score import ShowScore
 from dlkit.training.store import Store
 from dlkit.training.strategies import Place
@@ -72,6 +73,7 @@ class Run:
     tensorboard: str | None = None
     verbose: int | str = "auto"
     keep_examples: bool = True
+    init_from: Trainable | Path | None = None
 
 
 def interval(given: int | str) -> int | float:
@@ -127,6 +129,22 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
             run = dataclasses.replace(run, resume=True, overwrite=False, changed=True, nan_retries=run.nan_retries - 1)
 
 
+def _goes_on(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
+    """Whether a run that is resumed with changes went on from a model, which it then keeps.
+
+    Raises:
+        OtherRunError: the changes would make another network of it.
+    """
+    model = went_on(folder)
+    wrong = fixed_knobs(task) & changes.keys() if model else set()
+    if wrong:
+        raise OtherRunError(
+            f"the run in {folder} went on from {model['model']}: {', '.join(sorted(wrong))} would change its network. "
+            "Resume with the same, or start anew with `overwrite`."
+        )
+    return bool(model)
+
+
 def _decided(run: Run) -> Run:
     """With "auto", whether to go on or to start."""
     if run.resume == "auto" and run.save:
@@ -139,12 +157,16 @@ def _run(
 ) -> dict[str, list[float]]:
     place, chief = run.place, run.place.is_chief
     keras.utils.set_random_seed(task.seed)
-    if run.resume and run.save and not changes:
+    said: Sequence[str] = ()
+    if run.resume and run.save and (not changes or _goes_on(task, run.save, changes)):
         model_folder.restore(task, run.save)
+    elif run.init_from is not None:
+        said = start_from(task, train, run.init_from, keep_examples=run.keep_examples)
     else:
         start(task, train, keep_examples=run.keep_examples)
     was = task.fingerprint_
     quiet = not (chief and run.verbose)
+    tell(task, train.table.source, said, quiet=quiet)
     store, held_out = encode(task, train, validation, quiet=quiet)
     check_batch(task, store, train.table.source, place.strategy.num_replicas_in_sync, quiet=quiet)
     files = _files(run)
@@ -240,6 +262,7 @@ def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done:
         "training data": task.fingerprint_["sha256"][:12],
         "validation data": (task.fingerprint_["validation"] or "none")[:12],
         "the run begins": begins,
+        "the model that it goes on from": task.init_from_,
         "save": bool(run.save),
         **{name: getattr(run, name) for name in ("checkpoint_every", "nan_retries", "changed")},
     }
@@ -298,6 +321,8 @@ def refuse(task: Trainable, run: Run) -> None:
         model_folder.refuse_to_replace(run.save)
     with contextlib.suppress(OtherRunError) if run.overwrite else contextlib.nullcontext():
         _changes(task, run)
+    if run.init_from is not None and not _decided(run).resume:
+        check_model(task, run.init_from)
 
 
 def _changes(task: Trainable, run: Run) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -52,7 +52,7 @@ def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, qu
         )
     if store.rows < task.batch_size:
         few = f"{store.rows} rows to train on are fewer than a batch of {task.batch_size}: each step takes all of them"
-        _tell(task, source, [few], quiet=quiet)
+        tell(task, source, [few], quiet=quiet)
 
 
 def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
@@ -108,14 +108,14 @@ def _encode(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool)
     remarks = list(rows.remarks(store))
     if skipped:
         remarks.insert(0, lines_of(skipped, len(rows), "rows"))
-    _tell(task, source, remarks, quiet=quiet)
+    tell(task, source, remarks, quiet=quiet)
     return store
 
 
-def _tell(task: Trainable, source: str, remarks: list[str], *, quiet: bool) -> None:
+def tell(task: Trainable, source: str, remarks: Sequence[str], *, quiet: bool) -> None:
     """Keeps remarks in the report, and prints them unless it is to be quiet."""
     told = task.report_.setdefault("remarks", [])  # a run that goes on has those of its beginning already
-    kept = without_folders(remarks, source)
+    kept = without_folders(list(remarks), source)
     told.extend(remark for remark in kept if remark not in told)
     for remark in [] if quiet else remarks:
         logger.warning(f"{source}: {remark}")

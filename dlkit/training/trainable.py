@@ -44,6 +44,7 @@ class Trainable(Protocol):
     fingerprint_: dict[str, Any]
     report_: dict[str, Any]
     tracked_: dict[str, str]
+    init_from_: dict[str, Any]
 
     header_: list[str]
 
@@ -61,6 +62,9 @@ class Trainable(Protocol):
 
     @property
     def looks(self) -> tuple[str, ...]: ...
+
+    @property
+    def of_training(self) -> tuple[str, ...]: ...
 
     @property
     def frozen(self) -> str | None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import struct
@@ -98,3 +99,18 @@ def _is_still_webp(data: bytes) -> bool:
     return (
         data[:4] == b"RIFF" and data[8:12] == b"WEBP" and not (data[12:16] == b"VP8X" and data[20:21] and data[20] & 2)
     )
+
+
+def as_json(value: Any) -> Any:
+    """What JSON has no form for, as `json.dumps(default=as_json)` asks it.
+
+    A mask, (height, width) uint8, becomes a grey PNG in base64, `{"b64": "..."}` as in requests; other arrays, lists.
+
+    Raises:
+        TypeError: it is no value of NumPy.
+    """
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 2 and value.size:
+        return {"b64": base64.b64encode(encode_image(value)).decode()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(f"expected a value of JSON or NumPy. Received: {type(value).__name__}.")

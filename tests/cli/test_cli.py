@@ -1,6 +1,7 @@
 """The command line does what the README shows, and says what it cannot do in one line."""
 
 import argparse
+import csv
 import importlib.util
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 import dlkit
 from dlkit.cli import main as cli
 from dlkit.cli.flags import add_knobs, knob_table
+from dlkit.cli.main import main
 from dlkit.cli.show import show_answer, show_metrics
 from dlkit.tasks import find_task, task_names
 from dlkit.training.checkpoint_files import CheckpointFiles
@@ -454,3 +456,39 @@ def test_metrics_by_class_are_printed(capsys):
 def test_a_label_map_is_asked_for_in_its_form(capsys):
     assert cli.main(["evaluate", "nowhere", "--data", "x", "--label-map", "car"]) == 2
     assert "--label-map must be OLD=NEW, as in car=vehicle. Received: car." in capsys.readouterr().err
+
+
+def test_answers_of_an_evaluation_go_to_a_file(run, refused, sentiment_model, reviews, tmp_path):
+    file = tmp_path / "answers.csv"
+    assert str(file) in run("evaluate", sentiment_model, "--data", reviews, "--answers", file)
+    with file.open(encoding="utf-8", newline="") as opened:
+        table = list(csv.DictReader(opened))
+    assert list(table[0])[:4] == ["row", "text", "true_label", "label"]
+    assert table[0]["row"] == f"{reviews}, line 2"
+    right = [row["label"] == row["true_label"] for row in table]
+    assert [row["correct"] for row in table] == [str(each) for each in right]
+    assert "exists already" in refused("evaluate", sentiment_model, "--data", reviews, "--answers", file)
+    wrong = ("evaluate", sentiment_model, "--data", reviews, "--answers", tmp_path / "a.xls")
+    assert "must end in .csv, .jsonl, .parquet" in refused(*wrong)
+
+
+def test_answers_are_drawn_for_files_and_folders(run, refused, photo_model, photos, sentiment_model, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(photos / "red" / "0.png", folder / name)
+    (folder / "c.png").write_bytes(b"none")
+    assert main(["predict", str(photo_model), str(folder), "--draw", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"2 pictures: {tmp_path / 'out'}\n"
+    assert "c.png" in printed.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+    assert "is not empty" in refused("predict", photo_model, folder / "a.png", "--draw", tmp_path / "out")
+    assert "draws no answers" in refused("predict", sentiment_model, "good", "--draw", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    figure = dlkit.load(photo_model).plot(folder / "a.png")
+    scores, names = figure.axes[1].patches, [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    answer = dlkit.load(photo_model).predict(folder / "a.png")
+    assert names == answer["labels"]
+    assert [bar.get_width() for bar in scores] == pytest.approx(answer["scores"])

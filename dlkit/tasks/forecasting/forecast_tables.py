@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from dlkit.data.read import read_as
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.log import logger
 from dlkit.tasks.forecasting.columns import stamps_of
 from dlkit.tasks.forecasting.frequency import Step
 from dlkit.tasks.forecasting.long_tables import read_future
@@ -53,7 +53,7 @@ def forecast_table(
     if not made:
         raise DataError(reasons[0])
     for remark in [*table.remarks, *left_out(reasons, len(table), "series", how.strict)]:
-        print(f"{table.source}: {remark}", file=sys.stderr)
+        logger.warning(f"{table.source}: {remark}")
     names = ("ds", "forecast", "quantiles")
     answers = {name: np.stack([answer[name][:horizon] for _, answer in made]) for name in names}
     columns = {

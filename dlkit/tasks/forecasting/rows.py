@@ -14,7 +14,7 @@ from dlkit.errors import DataError
 from dlkit.report import Report
 from dlkit.rows import Rows
 from dlkit.tasks.forecasting.columns import Series, Stamps, stamp_texts, stamps_of
-from dlkit.tasks.forecasting.frequency import Step
+from dlkit.tasks.forecasting.frequency import Step, infer_frequency
 from dlkit.tasks.forecasting.nixtla import forecast_rows
 
 if TYPE_CHECKING:
@@ -354,6 +354,17 @@ class SeriesRows(Rows):
         super().look(report, validation)
         look_at_series(report, self._windows(), self.task.horizon)
 
+    def goes_on(self, model: Forecaster) -> dict[str, Any]:
+        windows = Windows(self.table, self.task.stamps, model.step(self.table))
+        few = range(min(len(self), 1000))
+        found = self.task.stamps.step or infer_frequency(map(windows.stamps_of, few), self.table.source)
+        if found != windows.step:
+            raise DataError(
+                f"{self.table.source} has a timestamp every {found}, the model was trained with one every "
+                f"{windows.step}. They must be the same."
+            )
+        return {"scales_": {**model.scales_, **windows.scales(model.season_)}}
+
     def encoded(self) -> Table:
         made = cut(self._windows(), self._window(), self.task.horizon)
         self.windows_per_row = max(2, *(len(values) - self.task.horizon + 1 for values in made.columns["following"]))
@@ -384,6 +395,25 @@ class SeriesRows(Rows):
         task, windows = self.task, self._windows()
         window = _backtest(task, windows.step, self._window())
         return questions(windows, window, task.horizon, task.origins, task.stride or task.horizon, self._window())
+
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """A row for each step ahead: the series, the cutoff, the step's timestamp, its value, forecast, quantiles and
+        absolute error; the last two null where the value is not known."""
+        cutoff = str(self._windows().stamps_of(row)[-1]).removesuffix("T00:00:00")
+        truth = np.full(len(answer["forecast"]), np.nan)
+        truth[: len(target["following"])] = target["following"][: len(truth)]
+        series = {"unique_id": target["unique_id"].decode(), "cutoff": cutoff}
+        return [
+            {
+                **series,
+                "ds": answer["ds"][step],
+                "true_y": float(truth[step]),
+                "forecast": made,
+                **{f"q{level}": values[step] for level, values in answer["quantiles"].items()},
+                "absolute_error": float(abs(made - truth[step])),
+            }
+            for step, made in enumerate(answer["forecast"])
+        ]
 
     def _windows(self) -> Windows:
         return Windows(self.table, self.task.stamps, self.task.step(self.table))

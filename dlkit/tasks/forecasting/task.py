@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
@@ -15,7 +14,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import tf
-from dlkit.rows import ROW
+from dlkit.rows import ROW, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.forecasting.columns import Categories, Fans, Levels, Series, Stamps, Static, Values
@@ -78,6 +77,7 @@ class Forecaster(Task):
     also = {"steps": Count()}  # of the signature `forecast`
     rows = SeriesRows
     headline = "skill"
+    of_training = ("shorten", "origins", "stride")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -264,12 +264,11 @@ class Forecaster(Task):
         window = self.stages_.preprocess.get_layer("reader").window
         return score_forecasts(ids, targets["y"], targets["following"], answers, self.season_, self.scales_, window)
 
-    def draw(self, data: Any, path: Path) -> bool:
-        from dlkit.tasks.forecasting.plots import plot_backtest
+    def picture(self, rows: Rows) -> Any:
+        from dlkit.tasks.forecasting.plots import SERIES, plot_backtest, plot_fans
 
-        table = self.read(data).evaluated()
-        plot_backtest(table, self.answers(table), self.step(table), path)
-        return True
+        table = rows.evaluated() if rows.labelled else rows.few(SERIES)
+        return (plot_backtest if rows.labelled else plot_fans)(table, self.answers(table), self.step(table))
 
     @staticmethod
     def samples() -> dict[str, Any]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from dlkit.classification import labels
 from dlkit.classification.metrics import score_multi, score_single
 from dlkit.columns import Image, Reason
-from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.rows import Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
+from dlkit.vision.plots import MOST
 
 SMALLEST = {"lenet": 24}  # side below which images are enlarged for a network, if nobody sets it
 
@@ -69,6 +69,9 @@ class ImageClassifier(Task):
     answer = {**labels.SINGLE_ANSWER, "error": Reason()}
     rows = labels.LabelRows
     headline = "accuracy"
+    of_training = (
+        "flip", "shift", "crop", "rand_augment", "erase", "mixup", "cutmix", "label_smoothing", "class_weights"
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,16 +84,23 @@ class ImageClassifier(Task):
             self.answer = {**labels.MULTI_ANSWER, "error": Reason()}
 
     def build(self, examples: Table) -> Stages:
-        from dlkit.layers.blank_answers import blanked
-
         column = self.target["label"]
         self.labels_ = labels.learn_labels(examples, column)
         self.class_weights_ = labels.label_weights(self.class_weights, self.labels_, examples, column)
         shape = self._image_shape(examples)
         self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
-        network = self._network(shape)
+        return self._stages(self._decode(shape), self._network(shape))
+
+    def with_labels(self, stages: Stages) -> Stages:
+        """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
+        network = labels.widened(stages.network, "logits", len(self.labels_))
+        return self._stages(stages.preprocess, network)
+
+    def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
+        from dlkit.layers.blank_answers import blanked
+
         return Stages(
-            preprocess=self._decode(shape),
+            preprocess=preprocess,
             network=network,
             postprocess=blanked(labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)),
             decode=_mirrored_too(network) if self.flip_average else None,
@@ -129,19 +139,17 @@ class ImageClassifier(Task):
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         return labels.present_labels(answer)
 
-    def draw(self, data: Any, path: Path) -> bool:
-        from dlkit.tasks.image_classification.plots import plot_labelled_images
+    def picture(self, rows: Rows) -> Any:
+        from dlkit.tasks.image_classification.plots import plot_labelled_images, plot_scores
 
-        table = self.read(data).table
-        table = table.take(spread(len(table), 24))
-        raw = [table.raw(row, {**self.inputs, **self.target}) for row in range(len(table))]
-        plot_labelled_images(
-            [row["image"] for row in raw],
-            [b", ".join(row["label"]).decode() if self.multi_label else row["label"].decode() for row in raw],
-            self.predict([row["image"] for row in raw]),
-            path,
-        )
-        return True
+        few = rows.few(24 if rows.labelled else MOST)
+        images = few.raw_column("image", self.inputs["image"])
+        answers = self.present_all(self.answers(few))
+        if not rows.labelled:
+            return plot_scores(images, answers)
+        true = few.raw_column("label", self.target["label"])
+        names = [b", ".join(label).decode() if self.multi_label else label.decode() for label in true]
+        return plot_labelled_images(images, names, answers)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         score = score_multi if self.multi_label else score_single

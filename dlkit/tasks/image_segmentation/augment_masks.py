@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from dlkit.lazy import tf
-from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS
 from dlkit.vision.augment_images import StepSeeds
 from dlkit.vision.change_colour import change_colour
 from dlkit.vision.sample_windows import flip_signs, sample_windows, window_sides

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dlkit.lazy import keras, tf
-from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS
 from dlkit.vision.decode_image import pad_frame
 
 STRIP = 2**22  # logits that are held at once while a mask is made

@@ -8,7 +8,7 @@ from typing import Any
 from dlkit.errors import KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import keras, tf
-from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS
 
 GAMMA = 2.0  # of the focal loss: the paper's
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,15 +15,13 @@ from dlkit.errors import DataError, UnreadableError
 from dlkit.report import Report, most
 from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
-from dlkit.tasks.image_segmentation.mask_png import encode_mask
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS, encode_mask
 from dlkit.vision.image_facts import TURNED_ALONG, image_size, orientation_of_annotation, seen_size, turns_images
 from dlkit.vision.orientation import turn_array
 
 if TYPE_CHECKING:
     from dlkit.tasks.image_segmentation.task import ImageSegmenter
     from dlkit.training.store import Store
-
-NO_CLASS = 255  # the id of pixels that count neither in training nor in scores
 
 
 class TurnedMask:
@@ -183,6 +181,27 @@ class MaskRows(Rows):
         super().look(report, validation)
         look_at_masks(report, self.table)
 
+    def new_labels(self, known: Sequence[str]) -> list[str]:
+        listed = [*map(nfc, self.table.classes)]
+        if listed and listed[: len(known)] != [*map(nfc, known)]:
+            raise DataError(
+                f"{self.table.source} names the classes {listed}, the model has {list(known)}. Its own must come "
+                "first, in their order: the ids of the masks go by it."
+            )
+        if listed:
+            return listed[len(known) :]
+        new = [str(number) for number in range(len(known), check_masks(self.table, upright=turns_images(self.task)))]
+        if new and [*known] != [str(number) for number in range(len(known))]:
+            raise DataError(
+                f"{self.table.source} has class ids beyond the {len(known)} classes of the model, and names none. Name "
+                "all classes, the model's first, in a file classes.json beside the masks."
+            )
+        return new
+
+    def goes_on(self, model: ImageSegmenter) -> dict[str, Any]:
+        self.task.learn_from_masks(self.table, model.stages_.network.input["image"].shape[1:3])
+        return {}
+
     def classes_of(self, row: int) -> Iterable[str]:
         try:
             ids = np.unique(_ids(self.table, row))
@@ -199,6 +218,16 @@ class MaskRows(Rows):
                 "the same, in the same order."
             )
         check_masks(table, len(labels), upright=turns_images(self.task))
+
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """The mean intersection over union of the classes that the row's masks have, that of each, and the share of
+        right pixels; null where no pixel counts."""
+        from dlkit.tasks.image_segmentation.metrics import ious
+
+        made = super().with_errors(row, target, answer)[0]
+        shares, accuracy = ious(Mask().show(target["mask"]), answer["mask"], self.task.labels_)
+        mean = sum(shares.values()) / len(shares) if shares else None
+        return [{**made, "iou": mean, "pixel_accuracy": accuracy, "iou_by_class": shares}]
 
     def remarks(self, store: Store) -> list[str]:
         turned = sum(isinstance(mask, TurnedMask) for mask in self.table.columns["mask"])

@@ -10,6 +10,7 @@ import numpy as np
 from dlkit.errors import DataError, UnreadableError
 from dlkit.foreign import foreign
 
+NO_CLASS = 255  # the id of pixels that count neither in training nor in scores
 _GREY_8_BIT = b"\x08\x00"  # depth and colour type, where a PNG's header has them
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

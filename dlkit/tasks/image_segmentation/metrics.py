@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DataError
-from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
-from dlkit.tasks.image_segmentation.mask_png import decode_mask
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS, decode_mask
 
 
 def score_masks(truth: Iterable[bytes], answers: Iterable[bytes], known: Sequence[str]) -> dict[str, Any]:
@@ -45,6 +44,15 @@ def score_masks(truth: Iterable[bytes], answers: Iterable[bytes], known: Sequenc
         },
         "confusion": {"labels": list(known), "counts": confusion.tolist()},
     }
+
+
+def ious(true: np.ndarray, answered: np.ndarray, known: Sequence[str]) -> tuple[dict[str, float], float | None]:
+    """Intersection over union of one mask, by the names of the classes that are true or answered, and the share of
+    right pixels; None where no pixel counts."""
+    counts = count_pairs(true, answered, len(known))
+    hits, union = np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1) - np.diag(counts)
+    shares = {name: float(hits[number] / union[number]) for number, name in enumerate(known) if union[number]}
+    return shares, float(hits.sum() / counts.sum()) if counts.any() else None
 
 
 def count_pairs(true: np.ndarray, answered: np.ndarray, classes: int) -> np.ndarray:

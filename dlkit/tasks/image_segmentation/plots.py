@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dlkit.plots import new_figure, save_figure
-from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
+from dlkit.plots import new_figure
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS
+from dlkit.vision.plots import picture_grid, tint
 from dlkit.vision.png import seen_pixels
 
 OPACITY = 0.45
+LEGEND = 1.5  # inches
+NAMED_UNDER = 4  # classes whose shares stand under an image
 MOST_NAMED = 20  # classes whose names and shares fit into the picture of the confusion
 
 
@@ -21,14 +23,16 @@ def plot_masks(
     truths: Sequence[np.ndarray],
     answers: Sequence[np.ndarray],
     confusion: dict[str, Any],
-    path: Path,
-) -> None:
+) -> Any:
     """Images under their true and their answered masks, one above the other, and the confusion of classes.
 
     Args:
         images: encoded.
         truths, answers: (height, width) class ids, 255 for no class.
         confusion: `labels`, and `counts` by true and answered class.
+
+    Returns:
+        The figure.
     """
     names = confusion["labels"]
     figure = new_figure(2.4 * len(images) + 4.6, 5.4)
@@ -43,22 +47,48 @@ def plot_masks(
             if column == 0:
                 axes.set_ylabel(("true", "answered")[row])
     _plot_confusion(figure.add_subplot(shape[:, len(images) :]), names, np.array(confusion["counts"]))
-    save_figure(figure, path)
+    return figure
+
+
+def plot_tinted(images: Sequence[bytes], masks: Sequence[np.ndarray], names: Sequence[str]) -> Any:
+    """Images under their answered masks, (height, width) class ids each, with a legend of the classes that they have
+    and the share of each."""
+    from matplotlib.patches import Patch
+
+    pictures = [overlaid(seen_pixels(image), mask, names) for image, mask in zip(images, masks, strict=True)]
+    figure, places = picture_grid(pictures)
+    counts = np.array([np.bincount(mask.ravel(), minlength=256) for mask in masks])
+    for axes, own in zip(places, counts, strict=True):
+        largest = sorted(np.flatnonzero(own), key=lambda number: -own[number])[:NAMED_UNDER]
+        axes.set_xlabel(", ".join(f"{_named(number, names)} {own[number] / own.sum():.0%}" for number in largest),
+                        fontsize=8)  # fmt: skip
+    present = np.flatnonzero(counts.sum(axis=0))[:MOST_NAMED]
+    patches = [
+        Patch(label=f"{_named(number, names)}{' (clear)' if is_clear(number, names) else ''}", edgecolor="0.4",
+              facecolor="none" if is_clear(number, names) else (*tint(number) / 255, OPACITY))
+        for number in present
+    ]  # fmt: skip
+    figure.set_figwidth(figure.get_figwidth() + LEGEND)
+    figure.legend(handles=patches, loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def is_clear(number: int, names: Sequence[str]) -> bool:
+    """Whether a class leaves the image as it is: the first one, which is the background by convention, one of that
+    name, and what is no class."""
+    return number in (0, NO_CLASS) or [*names[number : number + 1]] == ["background"]
+
+
+def _named(number: Any, names: Sequence[str]) -> str:
+    return names[number] if number < len(names) else "no class"
 
 
 def overlaid(pixels: np.ndarray, ids: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """An image tinted by its mask, (height, width, 3) uint8; but for what is no class, or called "background"."""
+    """An image tinted by its mask, (height, width, 3) uint8, but where the mask is clear."""
     tints = np.array([tint(number) for number in range(256)])
-    clear = np.array([number == NO_CLASS or names[number : number + 1] == ["background"] for number in range(256)])
+    clear = np.array([is_clear(number, names) for number in range(256)])
     share = np.where(clear, 0.0, OPACITY)[ids][..., None]
     return np.round((1 - share) * pixels + share * tints[ids]).astype(np.uint8)
-
-
-def tint(number: int) -> np.ndarray:
-    """The colour of a class, (3,) in [0, 255]: hues by the golden ratio, so that neighbours differ."""
-    from matplotlib.colors import hsv_to_rgb
-
-    return 255 * hsv_to_rgb((number * 0.61803 % 1, 0.9, 1.0))
 
 
 def _plot_confusion(axes: Any, names: Sequence[str], counts: np.ndarray) -> None:
@@ -70,7 +100,7 @@ def _plot_confusion(axes: Any, names: Sequence[str], counts: np.ndarray) -> None
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     for label, number in zip(axes.get_yticklabels(), range(len(names)), strict=True):
-        if names[number] != "background":
+        if not is_clear(number, names):
             label.set_backgroundcolor((*tint(number) / 255, OPACITY))
     for row, column in np.ndindex(*shares.shape):
         if len(names) <= 6 or row == column:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dlkit.columns import Image, Reason, Scores
-from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
-from dlkit.rows import ERROR
+from dlkit.rows import ERROR, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
 from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
 from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
+from dlkit.vision.plots import MOST
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -74,6 +73,7 @@ class ImageSegmenter(Task):
     rows = MaskRows
     answer_writer = write_masks
     headline = "mean_iou"
+    of_training = ("flip", "turn", "rotate", "scale", "crop", "colour", "losses", "class_weights")
 
     def __post_init__(self) -> None:
         from dlkit.tasks.image_segmentation.losses import check_loss
@@ -101,12 +101,20 @@ class ImageSegmenter(Task):
             channels=self.channels,
             largest=LARGEST,
         )
-        self._learn_from_masks(examples, shape[:2])
+        self.learn_from_masks(examples, shape[:2])
         self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
-        network = self._network(shape)
+        return self._stages(self._decode(shape), self._network(shape))
+
+    def with_labels(self, stages: Stages) -> Stages:
+        """A model's stages for the classes of now, of which it has the first ones; the network with fresh weights."""
+        from dlkit.classification.labels import widened
+
+        return self._stages(stages.preprocess, widened(stages.network, "classes", len(self.labels_)))
+
+    def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
         if self.tiles:
-            return Stages(self._decode(shape), network, _as_it_is("mask_bytes"), decode=self._by_tiles(network))
-        return Stages(self._decode(shape), network, self._encode_masks(network))
+            return Stages(preprocess, network, _as_it_is("mask_bytes"), decode=self._by_tiles(network))
+        return Stages(preprocess, network, self._encode_masks(network))
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         from dlkit.tasks.image_segmentation.encode_masks import fit_masks
@@ -171,27 +179,21 @@ class ImageSegmenter(Task):
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         mask = answer["mask_bytes"]
-        return {"mask": mask, "classes": [self.labels_[number] for number in np.unique(mask)]}
+        counts = np.bincount(mask.ravel(), minlength=len(self.labels_))
+        shares = {self.labels_[number]: float(counts[number] / mask.size) for number in np.flatnonzero(counts)}
+        return {"mask": mask, "classes": [*shares], "shares": shares}
 
-    def draw(self, data: Any, path: Path) -> bool:
-        from dlkit.tasks.image_segmentation.plots import plot_masks
+    def picture(self, rows: Rows) -> Any:
+        from dlkit.tasks.image_segmentation.plots import plot_masks, plot_tinted
 
-        rows = self.read(data)
-        rows.check()  # which turns masks that are of stored images
-        table = rows.table
-        masks = table.raw_column("mask", self.target["mask"])
-        answers = self.answers(table)
-        confusion = self.score({"mask": masks}, answers)["confusion"]
-        few = spread(len(table), 6)
-        shown = self.target["mask"].show
-        plot_masks(
-            [table.raw(row, self.inputs)["image"] for row in few],
-            [shown(masks[row]) for row in few],
-            [shown(answers["mask_bytes"][row]) for row in few],
-            confusion,
-            path,
-        )
-        return True
+        confusion = self.measured(rows)["confusion"] if rows.labelled else {}  # which turns masks of stored images
+        few = rows.few(6 if rows.labelled else MOST)
+        images = few.raw_column("image", self.inputs["image"])
+        answers = [answer["mask"] for answer in self.present_all(self.answers(few))]
+        if not rows.labelled:
+            return plot_tinted(images, answers, self.labels_)
+        masks = few.raw_column("mask", self.target["mask"])
+        return plot_masks(images, [*map(self.target["mask"].show, masks)], answers, confusion)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.image_segmentation.metrics import score_masks
@@ -207,7 +209,7 @@ class ImageSegmenter(Task):
     def _shape(self) -> tuple[int, int, int]:
         return self.stages_.network.input["image"].shape[1:]
 
-    def _learn_from_masks(self, examples: Table, size: tuple[int, int]) -> None:
+    def learn_from_masks(self, examples: Table, size: tuple[int, int]) -> None:
         """The weights of classes, and how many windows a typical image makes."""
         from dlkit.classification.labels import weights_of_classes
         from dlkit.tasks.image_segmentation.mask_facts import pixels_and_sizes

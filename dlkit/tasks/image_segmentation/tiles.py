@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from dlkit.lazy import keras, tf
 from dlkit.tasks.image_segmentation.encode_masks import decode_mask, encode_mask
-from dlkit.tasks.image_segmentation.mask_facts import NO_CLASS
+from dlkit.tasks.image_segmentation.mask_png import NO_CLASS
 from dlkit.vision.decode_image import DecodeImage
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -391,13 +392,17 @@ class ObjectRows(Rows):
     def __init__(self, task: ObjectDetector, table: Table):
         super().__init__(task, table)
         if not turns_images(task):
-            for boxes in table.columns["boxes"]:
+            for boxes in table.columns.get("boxes", ()):  # none in what is to be answered alone
                 if isinstance(boxes, BoxesOfImage):
                     boxes.upright = False
 
     def look(self, report: Report, validation: Self | None) -> None:
         super().look(report, validation)
         look_at_boxes(report, self.table, self.task.network_shape, max(self.task.image_size, self.task.usual_side))
+
+    def goes_on(self, model: ObjectDetector) -> dict[str, Any]:
+        count = max((len(labels) for labels in self.table.columns["labels"]), default=0)
+        return {"max_objects_": max(count, model.max_objects_)}  # room for all objects of an image
 
     def encoded(self) -> Table:
         return respelled(self.table, "labels", self.task.target["labels"], self.task.labels_)
@@ -407,6 +412,29 @@ class ObjectRows(Rows):
 
     def check(self) -> None:
         check_labels(self.table, self.task.target["labels"], self.task.labels_, "labels")
+
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """Each answered box's overlap with the object that it finds; and objects found and missed, and false boxes,
+        among answers of a score of at least 0.5."""
+        from dlkit.tasks.object_detection.metrics import SURE, match_boxes
+
+        del row
+        boxes, labels = target["boxes"], [label.decode() for label in target["labels"]]
+        crowd = boxes[:, 4] > 0
+        overlaps, lies_in_crowd = match_boxes(answer, boxes, labels)
+        sure = [score >= SURE for score in answer["scores"]]
+        matched = sum(holds and overlap is not None for holds, overlap in zip(sure, overlaps, strict=True))
+        return [
+            {
+                "true_boxes": boxes[:, :4].tolist(),
+                "true_labels": labels,
+                **answer,
+                "overlaps": overlaps,
+                "matched": matched,
+                "missed": int((~crowd).sum()) - matched,
+                "false": sum(sure) - matched - sum(map(operator.and_, sure, lies_in_crowd)),
+            }
+        ]
 
     def remarks(self, store: Store) -> list[str]:
         flags = store.every(lambda row: row[1]["predictions"])[..., 5]

@@ -11,6 +11,7 @@ import numpy as np
 
 ALWAYS = (1, 10, 100)  # answers of an image, whose recall COCO tells
 ANY = "any class"
+LEAST_OVERLAP = 0.5  # of a box with the object that it finds
 SURE = 0.5  # score from which an answer to an image without objects is a false alarm to count by rows
 AREAS = {"all": 0, "small": 1, "medium": 2, "large": 3}  # small: below 32 x 32 pixels; large: above 96 x 96
 
@@ -61,6 +62,42 @@ def score_objects(targets: dict[str, list], answers: dict[str, list], known: Seq
         },
         "precision_recall": [_mean(precision[0, recall, :, 0, -1]) for recall in range(precision.shape[1])],
     }
+
+
+def match_boxes(
+    answer: dict[str, Any], boxes: np.ndarray, labels: Sequence[str]
+) -> tuple[list[float | None], list[bool]]:
+    """Which object each answered box finds, as COCO matches them at an overlap of 0.5: the best scores choose first.
+
+    Args:
+        answer: `boxes`, `labels` and `scores` to one image.
+        boxes: (n, 5) true ones, yxyx in pixels and whether it is a crowd.
+        labels: of the true boxes.
+
+    Returns:
+        The overlap of each answered box with the object of its label that it finds, None where it finds none; and
+        whether it lies in a crowd of its label instead, and is neither right nor wrong.
+    """
+    count = len(answer["boxes"])
+    overlaps: list[float | None] = [None] * count
+    in_crowd, taken = [False] * count, np.zeros(len(boxes), bool)
+    for place in np.argsort(-np.asarray(answer["scores"], float), kind="stable"):
+        same = np.array([label == answer["labels"][place] for label in labels], bool)
+        share = _overlap(np.asarray(answer["boxes"][place], float), boxes) * same
+        free = np.where(taken | (boxes[:, 4] > 0), 0.0, share)
+        if len(free) and free.max() >= LEAST_OVERLAP:
+            taken[free.argmax()] = True
+            overlaps[place] = float(free.max())
+        else:
+            in_crowd[place] = bool(((share >= LEAST_OVERLAP) & (boxes[:, 4] > 0)).any())
+    return overlaps, in_crowd
+
+
+def _overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(n,) intersection over union of a box with others; with a crowd, over the box alone."""
+    inner = np.maximum(np.minimum(box[2:], boxes[:, 2:4]) - np.maximum(box[:2], boxes[:, :2]), 0).prod(1)
+    own, others = (box[2:] - box[:2]).prod(), (boxes[:, 2:4] - boxes[:, :2]).prod(1)
+    return inner / np.maximum(np.where(boxes[:, 4] > 0, own, own + others - inner), 1e-9)
 
 
 def _detections(row: int, answers: dict[str, list]) -> list[tuple[np.ndarray, bytes, float]]:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlkit.columns import Count, Image, Labels, Reason, Score, Scores, tensor_specs
-from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
-from dlkit.rows import ERROR
+from dlkit.rows import ERROR, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.object_detection.boxes import ObjectRows, side_for_objects
 from dlkit.tasks.object_detection.coco_results import write_coco_results
 from dlkit.tasks.object_detection.columns import Boxes, BoxLabels, CrowdBoxes
 from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
+from dlkit.vision.plots import MOST
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -78,6 +77,7 @@ class ObjectDetector(Task):
     answer_writer = write_coco_results
     headline = "AP50"
     looks = ("AP50", "AP")
+    of_training = ("box_weight", "flip", "turn", "scale", "crop", "colour", "mosaic", "mixup")
     usual_side = LARGEST
 
     def __post_init__(self) -> None:
@@ -100,6 +100,12 @@ class ObjectDetector(Task):
         self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
         network = self._network(shape)
         return Stages(preprocess=self._decode(shape), network=network, postprocess=self._detect(shape, network))
+
+    def with_labels(self, stages: Stages) -> Stages:
+        """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
+        shape = stages.network.input["image"].shape[1:]
+        network = self._network(shape)
+        return Stages(stages.preprocess, network, self._detect(shape, network))
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         from dlkit.tasks.object_detection.objects import letterbox_objects
@@ -171,18 +177,15 @@ class ObjectDetector(Task):
         count = answer["num_detections"]
         return {name: answer[name][:count] for name in ("boxes", "labels", "scores")}
 
-    def draw(self, data: Any, path: Path) -> bool:
-        from dlkit.tasks.object_detection.plots import plot_detections
+    def picture(self, rows: Rows) -> Any:
+        from dlkit.tasks.object_detection.plots import plot_boxes, plot_detections
 
-        table = self.read(data).table
-        curve = self.score(
-            {name: table.raw_column(name, column) for name, column in self.target.items()}, self.answers(table)
-        )["precision_recall"]
-        few = table.take(spread(len(table), 8))
-        raw = [few.raw(row, {**self.inputs, **self.target}) for row in range(len(few))]
-        plot_detections([row["image"] for row in raw], [row["boxes"] for row in raw],
-                        self.predict([row["image"] for row in raw]), curve, path)  # fmt: skip
-        return True
+        few = rows.few(8 if rows.labelled else MOST)
+        images, answers = few.raw_column("image", self.inputs["image"]), self.present_all(self.answers(few))
+        if not rows.labelled:
+            return plot_boxes(images, answers, self.labels_)
+        curve = self.measured(rows).get("precision_recall", [])
+        return plot_detections(images, few.raw_column("boxes", self.target["boxes"]), answers, curve)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.object_detection.metrics import score_objects

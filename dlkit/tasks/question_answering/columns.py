@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,18 @@ class Answers(Column):
 
     def to_request(self, raw: list[list[bytes]]) -> list[dict[str, Any]]:
         return [{"text": text.decode(), "answer_start": int(start)} for text, start in raw]
+
+
+class QuestionId(Text):
+    """The name by which data call a question, of which any will do; empty for none."""
+
+    suffixes = ()
+    feature = ""
+
+    def raw(self, value: Any) -> bytes:
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return b""
+        return super().raw(value if isinstance(value, bytes) else str(value))
 
 
 class Offset(Column):

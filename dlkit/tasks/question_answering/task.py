@@ -18,7 +18,9 @@ from dlkit.report import Report
 from dlkit.rows import ROW, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.question_answering.columns import Answers, Logits, Offset, Offsets, Passage
+from dlkit.tasks.question_answering.columns import Answers, Logits, Offset, Offsets, Passage, QuestionId
+from dlkit.tasks.question_answering.metrics import best_over, exact_match, f1
+from dlkit.tasks.question_answering.predictions import write_predictions
 from dlkit.text.look_at_texts import look_for_shared
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class PassageRows(Rows):
 
     task: QuestionAnswerer
     windows_per_row = 2
+    answer_files = {".json": write_predictions}
 
     def look(self, report: Report, validation: Self | None) -> None:
         super().look(report, validation)
@@ -49,16 +52,32 @@ class PassageRows(Rows):
         if validation is not None:
             look_for_shared(report, self.table, validation.table, ("question", "context"), "questions")
 
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """Exact match and F1 of the answer, against the true one that fits best; and the question's id, if it has
+        one."""
+        del row
+        golds = [text.decode() for text, _ in target["answers"]]
+        scores = {metric.__name__: best_over(metric, answer["text"], golds) for metric in (exact_match, f1)}
+        return [{"id": target["id"].decode() or None, "true_answers": golds, **answer, **scores}]
+
     def remarks(self, store: Store) -> list[str]:
         first, last = store.every(lambda row: row[1]["start_logits"]), store.every(lambda row: row[1]["end_logits"])
         answered = first[:, 0] > 0  # no answer stands in the others
         shortest = np.where(first > 0, last - first + 1, np.iinfo(first.dtype).max).min(axis=1)
         longer = int((answered & (shortest > self.task.max_answer)).sum())
+        none = sum(not row for row in self.table.columns["answers"])
+        said = []
+        if none and not self.task.unanswerable_:
+            said.append(
+                f"{none} questions have no answer, and the model never says so: those that it was first trained on all "
+                "had one"
+            )
         if not longer:
-            return []
+            return said
         return [
+            *said,
             f"of {answered.sum()} questions with an answer, {longer} have none of at most `max_answer` "
-            f"({self.task.max_answer}) tokens, and cannot be answered right: raise it, and `overlap` to twice as much"
+            f"({self.task.max_answer}) tokens, and cannot be answered right: raise it, and `overlap` to twice as much",
         ]
 
 
@@ -96,7 +115,7 @@ class QuestionAnswerer(Task):
     dropout: float = knob(0.2, "Dropout; of a preset, inside of it too.", minimum=0, maximum=0.95, tuned=0.0)
 
     inputs = {"question": Text(), "context": Passage()}
-    target = {"answers": Answers()}
+    target = {"answers": Answers(), "id": QuestionId(optional=True)}
     answer = {
         "text": Text(),
         "start": Offset(),

@@ -11,13 +11,13 @@ import numpy as np
 
 from dlkit.columns import Id
 from dlkit.data.reading import Options, Reading
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.report import Report
 from dlkit.rows import Rows
 from dlkit.tasks.recommendation.catalogue import look_at_features
 from dlkit.tasks.recommendation.interactions import Interactions, read_interactions
-from dlkit.tasks.recommendation.liked import all_ratings, how_ratings_count, least_rating, mean_rating
+from dlkit.tasks.recommendation.liked import all_ratings, how_ratings_count, least_rating, liked, mean_rating
 
 if TYPE_CHECKING:
     from dlkit.tasks.recommendation.task import Recommender
@@ -187,6 +187,12 @@ class UserRows(Rows):
                     how = "recommended by their features" if self.task.takes_new_items else "not recommended"
                     report.facts["items without interactions"] = f"{len(found - ids)}, {how}"
 
+    def goes_on(self, model: Recommender) -> dict[str, Any]:
+        raise DlkitError(
+            "a recommender cannot go on from a model: its users, its items and who had what are part of the network. "
+            "Train anew on all interactions, without `init_from`."
+        )
+
     def _look_at_ratings(self, report: Report) -> None:
         """Says what ratings count for."""
         ratings = all_ratings(self.table.columns.get("ratings", ()))
@@ -215,6 +221,18 @@ class UserRows(Rows):
             f"{again} of {sum(map(len, raw['next']))} held-out items are ones that their users already had, which are "
             "never recommended: they count as missed. Train with `repeats` (--repeats) to recommend items again."
         ]
+
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """The rank of each held-out item among the answered ones, from 1, null for one that is not there; of a rating
+        its absolute error."""
+        if self.task.objective == "ratings":
+            made = super().with_errors(row, target, answer)[0]
+            return [{**made, "absolute_error": abs(made["rating"] - made["true_rating"])}]
+        ratings = np.asarray(target["ratings"] or [np.nan] * len(target["next"]))
+        wanted = [*itertools.compress(target["next"], liked(ratings, self.task.least_rating_))]
+        held = self.task.listed({"items": [item.decode() for item in wanted]})["items"]
+        places = {item: place for place, item in enumerate(answer["items"], start=1)}
+        return [{"true_items": held, **answer, "ranks": [places.get(item) for item in held]}]
 
     @classmethod
     def split(

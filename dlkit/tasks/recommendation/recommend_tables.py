@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from dlkit.data.memory import rows_of
 from dlkit.data.read import read_as
 from dlkit.data.reading import Reading, left_out
 from dlkit.errors import DataError
+from dlkit.log import logger
 from dlkit.tasks.recommendation.stages import check_candidates, number_of_items
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def recommendation_table(
         *_counted(cold, len(table), "are not known: they get the most popular items"),
         *_counted(none, len(table), "get no item: they have had all that there are"),
     ):
-        print(f"{table.source}: {remark}", file=sys.stderr)
+        logger.warning(f"{table.source}: {remark}")
     return pandas.DataFrame(made)
 
 

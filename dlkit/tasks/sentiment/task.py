@@ -72,6 +72,7 @@ class SentimentClassifier(Task):
     rows = TextRows
     padding = cast("Sequence[Padding]", (Padding(),))
     headline = "accuracy"
+    of_training = ("label_smoothing", "class_weights")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,6 +97,12 @@ class SentimentClassifier(Task):
         preprocess, network = self._preset() if self.network.startswith("preset:") else self._from_scratch(texts)
         postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
         return Stages(preprocess, network, postprocess)
+
+    def with_labels(self, stages: Stages) -> Stages:
+        """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
+        network = labels.widened(stages.network, "logits", len(self.labels_))
+        postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
+        return Stages(stages.preprocess, network, postprocess)
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
         made, holds = self.stages_.preprocess(features), labels.encode_labels(target["label"], self.labels_)

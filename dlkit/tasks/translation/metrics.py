@@ -25,19 +25,29 @@ def score_texts(truth: list[bytes], answers: list[bytes], sources: list[bytes]) 
     Raises:
         DlkitError: sacrebleu is not installed.
     """
-    try:
-        from sacrebleu.metrics import BLEU, CHRF
-    except ImportError as error:
-        raise DlkitError(f"BLEU and chrF need sacrebleu: {install_hint('translation')}.") from error
+    bleu, chrf = _metrics()
     right, said, given = ([text.decode(errors="replace") for text in texts] for texts in (truth, answers, sources))
-    bleu, chrf = BLEU(), CHRF()
     scored = bleu.corpus_score(said, [right])
     return {
         "chrf": chrf.corpus_score(said, [right]).score,
         "bleu": scored.score,
         "length_ratio": scored.ratio,
-        "baseline_chrf": CHRF().corpus_score(given, [right]).score,
-        "baseline_bleu": BLEU().corpus_score(given, [right]).score,
+        "baseline_chrf": chrf.corpus_score(given, [right]).score,
+        "baseline_bleu": bleu.corpus_score(given, [right]).score,
         "rows": len(right),
         "signatures": {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())},
     }
+
+
+def chrf_of(answer: str, truth: str) -> float:
+    """chrF of one text, 0 to 100. Raises DlkitError where sacrebleu is not installed."""
+    return _metrics()[1].sentence_score(answer, [truth]).score
+
+
+def _metrics() -> tuple[Any, Any]:
+    """sacrebleu's BLEU and chrF."""
+    try:
+        from sacrebleu.metrics import BLEU, CHRF
+    except ImportError as error:
+        raise DlkitError(f"BLEU and chrF need sacrebleu: {install_hint('translation')}.") from error
+    return BLEU(), CHRF()

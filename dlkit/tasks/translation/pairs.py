@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -94,6 +94,14 @@ class PairRows(Rows):
             report.warn(f"{len(same)} of {len(sources)} pairs are the same text twice", map(self.table.where, same))
         if validation is not None:
             look_for_shared(report, self.table, validation.table, ("source", "target"), "pairs")
+
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """chrF of the row, 0 to 100."""
+        from dlkit.tasks.translation.metrics import chrf_of
+
+        del row
+        true = target["target"].decode(errors="replace")
+        return [{"true_target": true, **answer, "chrf": chrf_of(answer["translation"], true)}]
 
     def remarks(self, store: Store) -> list[str]:
         full = store.every(lambda row: row[0]["token_ids"])[:, -1] > 0

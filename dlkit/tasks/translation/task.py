@@ -64,6 +64,7 @@ class Translator(Task):
         Padding("token_ids", ("token_ids", "padding_mask"), ROUND),
         Padding("decoder_ids", ("decoder_ids",), ROUND),
     )
+    of_training = ("label_smoothing", "drop", "max_ratio")
     headline = "chrf"  # which every language has; BLEU needs words
 
     def __post_init__(self) -> None:

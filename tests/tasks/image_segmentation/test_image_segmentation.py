@@ -1,5 +1,8 @@
 """The segmenter as a user has it: masks of the images' own sizes, tiles, weights, frozen encoders, pictures."""
 
+import base64
+import json
+
 import numpy as np
 import pytest
 
@@ -50,6 +53,28 @@ def test_pictures_show_masks_and_confusion(fitted, tmp_path):
     pytest.importorskip("matplotlib")
     assert fitted.draw(blobs(8, seed=1), tmp_path / "masks.png")
     assert (tmp_path / "masks.png").stat().st_size > 10_000
+
+
+def test_the_command_prints_masks_as_json_and_in_words(fitted, run, tmp_path):
+    fitted.save(tmp_path / "model", overwrite=True)
+    files = []
+    for number, image in enumerate(blobs(2, seed=4)["image"]):
+        files.append(tmp_path / f"{number}.png")
+        files[-1].write_bytes(encode_image(image))
+    lines = run("predict", tmp_path / "model", *files, "--json").splitlines()
+    for file, line, answer in zip(files, lines, fitted.predict(files), strict=True):
+        printed = json.loads(line)
+        assert printed["input"] == str(file)
+        np.testing.assert_array_equal(decode_mask(base64.b64decode(printed["mask"]["b64"])), answer["mask"])
+        assert printed["shares"] == {"ground": np.mean(answer["mask"] == 0), "box": np.mean(answer["mask"] == 1)}
+    said = run("predict", tmp_path / "model", files[0])
+    assert "mask: 40 x 48 pixels (height x width)" in said
+    assert f"ground {fitted.predict(files[0])['shares']['ground']:.1%}, box" in said
+    (tmp_path / "bad.png").write_bytes(b"none")
+    assert run("predict", tmp_path / "model", files[0], "--draw", tmp_path / "drawn").endswith(
+        f"1 picture: {tmp_path / 'drawn'}\n"
+    )
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["0.png"]
 
 
 def test_a_mask_of_another_size_an_id_too_many_and_other_classes_are_refused(fitted):

@@ -1,15 +1,21 @@
 """Masks to the network's size and back: aligned with the image, and each row for itself."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from dlkit.data.table import Table
+from dlkit.errors import DataError
 from dlkit.tasks.image_segmentation import encode_masks
 from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks, classes_at, fit_masks
+from dlkit.tasks.image_segmentation.mask_facts import MaskRows
 from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask
+from dlkit.tasks.image_segmentation.metrics import ious
+from dlkit.tasks.image_segmentation.plots import overlaid
 from dlkit.vision.decode_image import DecodeImage
 from dlkit.vision.png import encode_image
 
@@ -102,3 +108,35 @@ def test_the_letterbox_is_cut_away():
 def test_a_wrong_fit_is_refused():
     with pytest.raises(ValueError, match="Received: fit='crop'"):
         EncodeMasks("crop")
+
+
+def test_the_iou_of_one_mask_counts_the_classes_that_it_has():
+    true = np.array([[0, 0, 1, 1], [255, 255, 1, 1]], np.uint8)
+    answered = np.array([[0, 1, 1, 1], [2, 2, 1, 0]], np.uint8)
+    shares, accuracy = ious(true, answered, ["ground", "box", "sky"])
+    assert shares == {"ground": pytest.approx(1 / 3), "box": pytest.approx(3 / 5)}  # the sky is where nothing counts
+    assert accuracy == pytest.approx(4 / 6)
+    assert ious(np.full((2, 2), 255, np.uint8), answered[:, :2], ["ground", "box", "sky"]) == ({}, None)
+
+
+def test_new_classes_of_masks_come_after_those_of_the_model():
+    def rows(classes, ids):
+        masks = np.array([[0, ids]], np.uint8)
+        table = Table("new", {"image": [np.zeros((1, 2, 3), np.uint8)], "mask": [masks]}, str, classes)
+        return MaskRows(SimpleNamespace(alpha="white", depth_=0), table)
+
+    assert rows(["ground", "box", "sky"], 2).new_labels(["ground", "box"]) == ["sky"]
+    assert rows([], 2).new_labels(["0", "1"]) == ["2"]
+    assert rows([], 1).new_labels(["ground", "box"]) == []
+    with pytest.raises(DataError, match="Its own must come first"):
+        rows(["box", "ground", "sky"], 2).new_labels(["ground", "box"])
+    with pytest.raises(DataError, match="beyond the 2 classes of the model, and names none"):
+        rows([], 2).new_labels(["ground", "box"])
+
+
+def test_the_first_class_and_no_class_leave_the_image_as_it_is():
+    pytest.importorskip("matplotlib")
+    pixels = np.full((1, 4, 3), 100, np.uint8)
+    seen = overlaid(pixels, np.array([[0, 1, 2, 255]], np.uint8), ["road", "car", "background"])
+    assert (seen[0, [0, 2, 3]] == 100).all()
+    assert (seen[0, 1] != 100).any()

@@ -1,10 +1,14 @@
 """COCO's metrics of detections, on answers worked out by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("pycocotools")
-from dlkit.tasks.object_detection.metrics import score_objects
+from dlkit.data.table import Table
+from dlkit.tasks.object_detection.boxes import ObjectRows
+from dlkit.tasks.object_detection.metrics import match_boxes, score_objects
 
 KNOWN = ["cat", "dog"]
 
@@ -98,3 +102,24 @@ def test_a_score_that_ignores_classes():
     metrics = score_objects(TRUE, found, KNOWN)
     assert metrics["AP50"] < 0.6
     assert metrics["AP50_any_class"] == metrics["AP_any_class"] == pytest.approx(1.0)
+
+
+def test_each_box_finds_the_object_it_overlaps_most_the_best_scores_first():
+    boxes = np.float32([[0, 0, 10, 10, 0], [20, 20, 60, 70, 0], [0, 80, 40, 120, 1]])
+    labels = ["cat", "dog", "dog"]
+    answer = {
+        "boxes": [[0, 0, 10, 5], [0, 0, 10, 9], [20, 20, 60, 50], [20, 20, 60, 60], [5, 85, 15, 95], [0, 0, 10, 10]],
+        "labels": ["cat", "cat", "dog", "cat", "dog", "dog"],
+        "scores": [0.6, 0.9, 0.3, 0.8, 0.7, 0.55],
+    }
+    overlaps, in_crowd = match_boxes(answer, boxes, labels)
+    # The first comes after the second, which has the cat; the fourth is no cat; the fifth lies in a crowd of dogs.
+    assert overlaps == [None, pytest.approx(0.9), pytest.approx(0.6), None, None, None]
+    assert in_crowd == [False, False, False, False, True, False]
+    assert match_boxes({"boxes": [], "labels": [], "scores": []}, boxes, labels) == ([], [])
+    alone = {"boxes": [[0, 0, 1, 1]], "labels": ["cat"], "scores": [1.0]}
+    assert match_boxes(alone, np.zeros((0, 5), np.float32), []) == ([None], [False])
+    rows = ObjectRows(SimpleNamespace(depth_=0, alpha="white"), Table("a", {"image": [b""]}, str))
+    target = {"boxes": boxes, "labels": [label.encode() for label in labels]}
+    (made,) = rows.with_errors(0, target, answer)
+    assert (made["matched"], made["missed"], made["false"]) == (1, 1, 3)  # at 0.5; the crowd counts for nothing

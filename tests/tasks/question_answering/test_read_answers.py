@@ -8,7 +8,9 @@ import pytest
 from dlkit.columns import Text
 from dlkit.data.read import read
 from dlkit.errors import DataError
-from dlkit.tasks.question_answering.columns import Answers, Passage
+from dlkit.tasks.question_answering.columns import Answers, Passage, QuestionId
+from dlkit.tasks.question_answering.predictions import write_predictions
+from dlkit.tasks.question_answering.task import PassageRows
 
 COLUMNS = {"question": Text(), "context": Passage(), "answers": Answers()}
 CONTEXT = "Zoë owns the café. The café opens at 7."
@@ -114,3 +116,27 @@ def test_is_impossible_is_a_truth_value(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]}]}))
     with pytest.raises(DataError, match="question q, `is_impossible`: expected true or false"):
         read(tmp_path / "a.json", COLUMNS)
+
+
+def test_ids_come_from_the_data_and_squads_file_goes_by_them(tmp_path):
+    columns = {**COLUMNS, "id": QuestionId(optional=True)}
+    first = {"id": "a", "question": "Who?", "answers": [{"text": "Zoë", "answer_start": 0}]}
+    table = read(squad(tmp_path, first, {**first, "id": "b"}), columns)
+    assert table.raw_column("id", columns["id"]) == [b"a", b"b"]
+    rows = {"question": ["Who?"] * 3, "context": [CONTEXT] * 3, "answers": ["Zoë"] * 3, "id": [7, None, float("nan")]}
+    assert read(rows, columns).raw_column("id", columns["id"]) == [b"7", b"", b""]
+    pair = ({name: rows[name] for name in ("question", "context")}, rows["answers"])  # y is the answers, as ever
+    assert read(pair, columns).columns["answers"] == [[("Zoë", 0)]] * 3
+
+    made = PassageRows(None, table).with_errors(
+        0, {"answers": [[b"Zo\xc3\xab", b"0"]], "id": b"a"}, {"text": "the Zoë", "score": 0.5}
+    )
+    assert made == [
+        {"id": "a", "true_answers": ["Zoë"], "text": "the Zoë", "score": 0.5, "exact_match": 1.0, "f1": 1.0}
+    ]
+    path = tmp_path / "predictions.json"
+    write_predictions(path, [{"row": "1", "id": "a", "text": "Zoë"}, {"row": "2", "id": "b", "text": ""}])
+    assert json.loads(path.read_text("utf-8")) == {"a": "Zoë", "b": ""}
+    for wrong, words in ((None, "2 has no `id`"), ("a", "2 questions have the id 'a'")):
+        with pytest.raises(DataError, match=words):
+            write_predictions(path, [{"row": "1", "id": "a", "text": ""}, {"row": "2", "id": wrong, "text": ""}])

@@ -1,0 +1,162 @@
+"""A run that goes on from a saved model: its weights, vocabularies and statistics, on other data, with new labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from dlkit import model_folder
+from dlkit.check_saved import check_stages
+from dlkit.errors import DlkitError
+from dlkit.examples import as_requests, readable
+from dlkit.plain import name_of
+from dlkit.stages import Stages
+from dlkit.training.freeze import weighted_layers
+from dlkit.training.prepare import precision
+
+if TYPE_CHECKING:
+    from dlkit.rows import Rows
+    from dlkit.training.trainable import Trainable
+
+_OWN = ("history_", "kept_", "samples_", "fingerprint_", "tested_", "report_", "header_", "init_from_")  # of a run
+
+
+def copy_of(model: Trainable) -> Trainable:
+    """A fitted task that shares nothing with the one given."""
+    with tempfile.TemporaryDirectory() as folder:
+        model_folder.write(model, Path(folder))
+        return model_folder.read(type(model), Path(folder))
+
+
+def check_model(task: Trainable, model: Trainable | Path) -> None:
+    """Raises DlkitError for a model of another task, or whose hyperparameters make another network."""
+    if isinstance(model, Path):
+        knobs, name = model_folder.read_index(model, task.task_name())["knobs"], str(model)
+    else:
+        knobs, name = model.knobs, "the fitted task"
+        if type(model) is not type(task):
+            raise DlkitError(f"`init_from` is a model of the task {model.task_name()!r}, not {task.task_name()!r}.")
+    known = {key: value for key, value in knobs.items() if key in task.knobs}
+    other = type(task)(**known)
+    fixed = fixed_knobs(other)
+    differing = {key: value for key, value in other.knobs.items() if key in fixed and value != task.knobs[key]}
+    if differing:
+        listed = ", ".join(f"{key}={value!r}, not {task.knobs[key]!r}" for key, value in differing.items())
+        raise DlkitError(
+            f"`init_from`: {name} has {listed}: its network would be another one. Give the same; those of training "
+            "alone may differ, as the epochs. In Python, begin with those of the model: "
+            f"{type(task).__name__}(**{{**dlkit.load(MODEL).knobs, 'epochs': 3}})."
+        )
+
+
+def fixed_knobs(task: Trainable) -> Collection[str]:
+    """The hyperparameters that make the graph, or say what is learned from the data."""
+    shared = {field.name for base in type(task).__mro__[1:-1] for field in dataclasses.fields(base)}
+    free = (shared | {*task.of_training}) - {"precision"} - (set() if task.frozen is None else {"freeze"})
+    return {name for name in task.knobs if name not in free}
+
+
+def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_examples: bool = True) -> Sequence[str]:
+    """Gives a task all that a model has learned, and adds the labels that its training rows have beyond the model's.
+
+    Args:
+        task: of the same network; see `check_model`.
+        train: its training rows.
+        model: a fitted task, which stays as it is, or the folder of a saved one.
+        keep_examples: whether a few training rows are kept with the task.
+
+    Returns:
+        What a person should know: how many labels are known, and which are new.
+
+    Raises:
+        DlkitError: the model cannot go on with these rows; says why.
+    """
+    check_model(task, model)
+    name = name_of(model) if isinstance(model, Path) else "a fitted task"
+    old = model_folder.read(type(task), model) if isinstance(model, Path) else copy_of(model)
+    declared, columns = list(task.inputs), list(old.inputs)
+    if declared != columns:
+        raise DlkitError(
+            f"{train.table.source} gives the inputs {', '.join(declared)}, the model has {', '.join(columns)}. They "
+            "must be the same."
+        )
+    vars(task).pop("stages_", None)
+    for key, value in vars(old).items():
+        if key.endswith("_") and not key.startswith("_") and key not in (*_OWN, "stages_"):
+            setattr(task, key, value)
+    if task.header_:
+        task.declare(task.header_)
+    stages = old.stages_
+    if old.freeze and old.frozen is None:  # the layers that its training left as they were
+        for layer in weighted_layers(stages.network):
+            layer.trainable = True
+    known = list(getattr(task, "labels_", ()))
+    new = train.new_labels(known) if known else []
+    if new:
+        task.labels_ = [*known, *new]  # type: ignore[attr-defined]
+        stages = _with_labels(task, stages, name, len(known))
+    for key, value in train.goes_on(old).items():
+        setattr(task, key, value)
+    task.stages_ = stages
+    made = stages.made()
+    task.answer = {key: column for key, column in task.answer.items() if key in made}
+    task.init_from_ = {"model": name, "new_labels": list(new)}
+    task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
+    said = [f"training goes on from {name}"]
+    if known:
+        listed = ", ".join(map(repr, new[:10])) + (f" and {len(new) - 10} more" if len(new) > 10 else "")
+        said[0] += f", with its {len(known)} labels" + (f" and {len(new)} new ones: {listed}" if new else "")
+    return said
+
+
+def _with_labels(task: Trainable, stages: Stages, name: str, before: int) -> Stages:
+    """The stages of a model for more labels, `task.labels_`, the first of which are its own."""
+    with_labels = getattr(task, "with_labels", None)
+    added = task.labels_[before:]  # type: ignore[attr-defined]
+    if with_labels is None:
+        raise DlkitError(f"the task {task.task_name()} takes no new labels. New are: {', '.join(added[:10])}.")
+    with precision(task.precision):
+        made: Stages = with_labels(stages)
+    try:
+        check_stages(made, task.inputs, task.answer)
+        _copy_weights(stages.network, made.network, before, before + len(added))
+    except (ValueError, TypeError) as error:
+        raise DlkitError(
+            f"{name} takes no new labels ({', '.join(added[:10])}): {error}. Train anew, or leave these rows out."
+        ) from error
+    made.teach_decode()
+    return made
+
+
+def _copy_weights(old: keras.Model, new: keras.Model, before: int, after: int) -> None:
+    """Copies the weights of a network to one of more labels, whose further rows of the last layer stay as they are.
+
+    An axis of a multiple of the labels, as of several anchors, has the labels of each beside one another.
+
+    Raises:
+        ValueError: the networks differ in more.
+    """
+    for source, aim in zip(old.weights, new.weights, strict=True):
+        values, made = np.asarray(source.numpy()), np.array(aim.numpy())
+        if values.shape == made.shape:
+            aim.assign(values)
+            continue
+        axes = [axis for axis, pair in enumerate(zip(values.shape, made.shape, strict=True)) if pair[0] != pair[1]]
+        times, rest = divmod(values.shape[axes[0]], before)
+        if len(axes) > 1 or rest or made.shape[axes[0]] != times * after:
+            raise ValueError(f"its weight {source.path} of {values.shape} would be {made.shape}")
+        grown = np.moveaxis(made, axes[0], -1).copy()
+        parts = grown.reshape(*grown.shape[:-1], times, after)
+        parts[..., :before] = np.moveaxis(values, axes[0], -1).reshape(*grown.shape[:-1], times, before)
+        aim.assign(np.moveaxis(parts.reshape(grown.shape), -1, axes[0]))
+
+
+def went_on(folder: Path) -> Mapping[str, Any]:
+    """From which model the run in a folder went on; empty for none."""
+    return model_folder.read_index(folder, name=model_folder.index_of_run(folder))["fitted"].get("init_from_", {})
