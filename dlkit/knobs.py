@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from dlkit.errors import KnobError
+from dlkit.options import option
+from dlkit.synonyms import meant
 
 
 def knob(
@@ -58,7 +60,9 @@ def check_names(task: type, names: Iterable[str]) -> None:
     known = [field.name for field in dataclasses.fields(task)]
     for name in names:
         if name not in known:
-            raise KnobError(f"{task.__name__} has no knob {name!r}. {nearest(name, known)}")
+            close = meant(name, known)
+            guess = f" Did you mean {close!r}?" if close else ""
+            raise KnobError(f"{task.__name__} has no option {name!r}. Expected one of: {', '.join(known)}.{guess}")
 
 
 def choices_of(task: type) -> dict[str, tuple[str, ...]]:
@@ -76,8 +80,8 @@ def choices_of(task: type) -> dict[str, tuple[str, ...]]:
 
 
 def summary(kind: type) -> str:
-    """The first line of a class's docstring."""
-    return (kind.__doc__ or "").splitlines()[0]
+    """The first paragraph of a class's docstring, in one line."""
+    return " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
 
 
 def check_values(task: Any) -> None:
@@ -124,7 +128,9 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
         return int(value)
     elif isinstance(value, wanted):
         return value
-    raise KnobError(f"`{name}` must be {type_name(hint)}. Received: {name}={value!r} ({type(value).__name__}).")
+    raise KnobError(
+        f"{option(name)} must be {type_name(hint)}. Received: {option(name, value)} ({type(value).__name__})."
+    )
 
 
 def type_name(hint: Any) -> str:
@@ -143,13 +149,13 @@ def _check_value(value: Any, field: dataclasses.Field, choices: tuple[str, ...])
     if choices and not any(
         value == choice or (choice.endswith(":") and value.startswith(choice)) for choice in choices
     ):
-        raise KnobError(f"`{field.name}` has no choice {value!r}. {nearest(value, choices)}")
+        raise KnobError(f"{option(field.name)} has no choice {value!r}. {nearest(value, choices)}")
     low, high = field.metadata["minimum"], field.metadata["maximum"]
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
-            raise KnobError(f"`{field.name}` must be finite. Received: {field.name}={value}.")
+            raise KnobError(f"{option(field.name)} must be finite. Received: {option(field.name, value)}.")
         if (low is not None and number < low) or (high is not None and number > high):
             bounds = " and ".join(
                 f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None
             )
-            raise KnobError(f"`{field.name}` must be {bounds}. Received: {field.name}={value}.")
+            raise KnobError(f"{option(field.name)} must be {bounds}. Received: {option(field.name, value)}.")

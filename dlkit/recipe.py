@@ -11,17 +11,15 @@ from typing import Any
 import dlkit
 from dlkit.cli.flags import (
     SOURCES,
-    Parser,
     add_knobs,
     add_read_options,
     add_run_options,
     chosen_knobs,
-    flags_of,
     read_options,
-    refuse_unknown,
     run_options,
 )
 from dlkit.cli.main import guarded
+from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
 from dlkit.knobs import summary
 from dlkit.tasks import find_task
 
@@ -60,24 +58,32 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
     show_export(task.export(given.export, examples=given.examples))
 
 
-def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentParser, type]:
+def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[Parser, type]:
     task_class = find_task(task_name)
     program = Path(sys.argv[0]).name
     parser = Parser(
         usage=f"python apps/{program} [--data DATA --test DATA] [options]",
         description=f"{summary(task_class)} Trains, scores, exports and verifies.",
     )
-    parser.add_argument("--data", help=f"{SOURCES}; default: the built-in sample")
-    parser.add_argument("--validation", help="validation data; without it, a share of --data is held out")
-    parser.add_argument("--test", help="the data that the result is measured on; without it, a part of --data")
-    parser.add_argument("--export", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)")
-    parser.add_argument(
-        "--examples", default="kept", metavar="FILE|sample|none", help="what the export shows; as of dlkit export"
+    parser.shorten()
+    for title in (OWN, DATA, TRAINING, RUN):  # in the order in which help shows them
+        parser.group(title)
+    add_knobs(parser, task_class, knobs)
+    data, run = parser.group(DATA), parser.group(RUN)
+    data.add_argument("--data", help=f"{SOURCES}; default: the built-in sample")
+    data.add_argument("--validation", metavar="DATA", help="validation data; without it, a share of --data is held out")
+    data.add_argument(
+        "--test", metavar="DATA", help="the data that the result is measured on; without it, a part of --data"
     )
     add_read_options(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_run_options(parser, save=f"models/{task_name}")
-    add_knobs(parser, task_class, knobs)
+    run.add_argument(
+        "--export", metavar="DIR", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)"
+    )
+    run.add_argument(
+        "--examples", default="kept", metavar="FILE|sample|none", help="what the export shows; as of dlkit export"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser, task_class
 
 

@@ -12,17 +12,15 @@ from typing import Any
 
 from dlkit.cli.flags import (
     SOURCES,
-    Parser,
     add_knobs,
     add_read_options,
     add_run_options,
     chosen_knobs,
-    flags_of,
     pairs_of,
     read_options,
-    refuse_unknown,
     run_options,
 )
+from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
 from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
 from dlkit.foreign import foreign
 from dlkit.knobs import summary
@@ -75,7 +73,7 @@ def _run(parser: argparse.ArgumentParser, argv: list[str]) -> None:
     given.work(given)
 
 
-def _parser(argv: list[str]) -> argparse.ArgumentParser:
+def _parser(argv: list[str]) -> Parser:
     shared = Parser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser = Parser(
@@ -86,7 +84,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dlkit {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, help: str, work: Any) -> argparse.ArgumentParser:
+    def command(name: str, help: str, work: Any) -> Parser:
         sub = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", parents=[shared])
         sub.set_defaults(work=work)
         return sub
@@ -160,11 +158,13 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_task(parser: argparse.ArgumentParser, argv: list[str], command: str) -> None:
+def _add_task(parser: Parser, argv: list[str], command: str) -> None:
     from dlkit.tasks import find_task, task_names
 
+    for title in (OWN, DATA, TRAINING, RUN):  # in the order in which help shows them
+        parser.group(title)
+    parser.shorten()
     parser.usage = f"dlkit {command} TASK [--data DATA] [options]"
-    parser.epilog = f"dlkit {command} TASK --help lists the task's knobs."
     parser.add_argument("task", metavar="TASK", help=f"one of: {', '.join(task_names())}")
     name = next((word for word in argv[1:] if word in task_names()), None) if argv[:1] == [command] else None
     if name:
@@ -174,17 +174,22 @@ def _add_task(parser: argparse.ArgumentParser, argv: list[str], command: str) ->
         add_knobs(parser, task)
 
 
-def _add_training(parser: argparse.ArgumentParser, name: str) -> None:
+def _add_training(parser: Parser, name: str) -> None:
     _add_source(parser, required=False)
+    run = parser.group(RUN)
     if name == "find-lr":
-        parser.add_argument("--plot", default="learning_rate.png", help="the picture to write (default: %(default)s)")
+        run.add_argument(
+            "--plot", metavar="FILE", default="learning_rate.png", help="the picture to write (default: %(default)s)"
+        )
         return
-    parser.add_argument("--validation", help="validation data; without it, a share of the data is held out")
+    parser.group(DATA).add_argument(
+        "--validation", metavar="DATA", help="validation data; without it, a share of the data is held out"
+    )
     if name == "check":
-        parser.add_argument("--json", action="store_true", help="print JSON")
+        run.add_argument("--json", action="store_true", help="print JSON")
         return
     add_run_options(parser)
-    parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs")
+    run.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs")
 
 
 def _add_launch(parser: argparse.ArgumentParser) -> None:
@@ -204,9 +209,9 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- train TASK ...", help="what each worker runs")
 
 
-def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
+def _add_source(parser: Parser, *, required: bool) -> None:
     without = "" if required else "; default: the built-in sample"
-    parser.add_argument("--data", required=required, help=SOURCES + without)
+    parser.group(DATA).add_argument("--data", required=required, help=SOURCES + without)
     add_read_options(parser)
 
 

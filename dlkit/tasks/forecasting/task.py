@@ -29,7 +29,7 @@ LINEAR = ("nlinear", "dlinear")
 
 @dataclass(kw_only=True)
 class Forecaster(Task):
-    """Forecasts the next steps of a series from its history: a median, quantiles and stamps, in the series' own
+    """Forecasts the next steps of a series from its history: a median, quantiles and timestamps, in the series' own
     units."""
 
     epochs: int = knob(20, "Passes over the training rows.", minimum=1)
