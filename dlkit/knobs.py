@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dlkit.errors import KnobError
-from dlkit.options import option
+from dlkit.options import either, option
 from dlkit.synonyms import meant
 
 
@@ -27,6 +27,7 @@ def knob(
     maximum: float | None = None,
     tuned: Any = None,
     frozen: Any = None,
+    file: bool = False,
 ) -> Any:
     """Declares a hyperparameter as a dataclass field.
 
@@ -39,11 +40,12 @@ def knob(
         maximum: the largest allowed number, itself allowed.
         tuned: the default in its place where the network is a preset that is trained further, if it is another one.
         frozen: the same where the preset's whole backbone stays as it is.
+        file: whether it names a file, which the command line looks for before it begins.
     """
     kinds = {"tuned": tuned, "frozen": frozen}
     others = [f"{value} {kind}" for kind, value in kinds.items() if value is not None]
     help = f"{help} Of a preset by default {', '.join(others)}." if others else help
-    metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, **kinds}
+    metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, "file": file, **kinds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -77,6 +79,19 @@ def choices_of(task: type) -> dict[str, tuple[str, ...]]:
         else field.metadata["choices"]
         for field in dataclasses.fields(task)
     }
+
+
+def knob_types(task: type) -> dict[str, Any]:
+    """The type of each hyperparameter of a task, by name."""
+    hints = typing.get_type_hints(task)
+    return {field.name: hints[field.name] for field in dataclasses.fields(task)}
+
+
+def check_value(task: type, name: str, value: Any) -> None:
+    """Raises KnobError where a value of the right type is none of the choices, or out of the range, of its knob."""
+    (field,) = (field for field in dataclasses.fields(task) if field.name == name)
+    if value is not None:
+        _check_value(value, field, choices_of(task)[name])
 
 
 def summary(kind: type) -> str:
@@ -141,7 +156,8 @@ def type_name(hint: Any) -> str:
         return f"a list of {typing.get_args(hint)[0].__name__}"
     if typing.get_origin(hint) is typing.Literal:
         return "a string"
-    names = {int: "an integer", float: "a number", str: "a string", bool: "True or False", types.NoneType: "None"}
+    truth = either("True or False", "true or false")
+    names = {int: "an integer", float: "a number", str: "a string", bool: truth, types.NoneType: "None"}
     return names[hint]
 
 

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import dlkit
+from dlkit.cli.early import refuse_early
 from dlkit.cli.flags import (
     SOURCES,
     add_knobs,
     add_read_options,
     add_run_options,
     chosen_knobs,
+    config_in,
     read_options,
     run_options,
+    take_config,
 )
 from dlkit.cli.main import guarded
 from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
 from dlkit.knobs import summary
+from dlkit.run_file import BuiltIn, read_run_file
 from dlkit.tasks import find_task
 
 
@@ -33,24 +37,30 @@ def recipe(task_name: str, knobs: dict[str, Any] | None = None, argv: list[str] 
         argv: the command line, by default the process's.
     """
     argv = sys.argv[1:] if argv is None else argv
-    sys.exit(guarded(lambda: _run(task_name, knobs or {}, argv), debug="--debug" in argv))
+    sys.exit(guarded(lambda: _run(task_name, knobs or {}, argv), debug="--debug" in argv, quiet="--quiet" in argv))
 
 
 def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
-    from dlkit.cli.show import show_export
-
     parser, task_class = _parser(task_name, knobs)
+    path = config_in(argv)
+    take_config(parser, read_run_file(path, task_name) if path else None)
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         refuse_unknown(unknown, flags_of(parser))
     task = task_class(**chosen_knobs(given, task_class, knobs))
+    refuse_early(given, task)
+    from dlkit.cli.show import show_export
+
     sources = {"train": given.data, "validation": given.validation, "test": given.test}
+    note = ""
     if given.data and not given.test:
         sources["train"], sources["test"] = dlkit.split(given.data, task, **read_options(given))
-        print("data: part of --data is kept for the test (--test takes data of its own)")
+        note = "part of --data is kept for the test (--test takes data of its own)"
     if not given.data:
-        sources = task.samples()
-        print(f"data: the built-in sample (--data takes your own; {Path(sys.argv[0]).name} --help)")
+        sources = {part: BuiltIn(rows) for part, rows in task.samples().items()}
+        note = f"the built-in sample (--data takes your own; {Path(sys.argv[0]).name} --help)"
+    if note and not given.quiet:
+        print(f"data: {note}")
     _train(task, sources, given)
     if not task.is_chief:
         return  # the first worker speaks and writes for all
@@ -84,6 +94,7 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[Parser, type]:
         "--examples", default="kept", metavar="FILE|sample|none", help="what the export shows; as of dlkit export"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--quiet", action="store_true", help="print errors and results only")
     return parser, task_class
 
 
@@ -96,6 +107,7 @@ def _train(task: Any, sources: dict[str, Any], given: argparse.Namespace) -> Non
         sources.get("validation"),
         **read_options(given),
         **run_options(given),
+        verbose=0 if given.quiet else "auto",
     )
     if task.is_chief:
         print(f"\ntrained in {time.perf_counter() - begun:.0f} s: ", end="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.plain import finite, name_of
 from dlkit.rows import ERROR, Rows
+from dlkit.run_file import RunFile
 from dlkit.stages import Parted, Stages, chain
 from dlkit.traced import TRACING
 
@@ -114,6 +116,7 @@ class Task:
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._served: dict[str, Signature] = {}
+        self._run_file: RunFile | None = None  # the options of the last `fit`
 
     # What a task gives.
 
@@ -207,7 +210,7 @@ class Task:
             validation: the same; None holds out `validation_split` of the data.
             columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
             data_dir: where TensorFlow Datasets lie.
-            save: a folder for the model and its checkpoints.
+            save: a folder for the model and its checkpoints, and the options of the run: `config.yaml`.
             resume: go on with the stopped run that `save` holds, from its newest checkpoint: the result is the one of a
                 run that was never stopped, to the bit on a CPU. A finished run is left as it is. "auto" does so where
                 `save` holds anything, and else starts: the same call, made again after any kill, ends the run.
@@ -249,6 +252,19 @@ class Task:
         self.is_chief = place.is_chief
         if verbose and self.is_chief and strategy != "one":
             print(f"training on {place.reason}")
+        given = {
+            "save": os.fspath(save) if save else None,
+            "strategy": strategy,
+            "worker_timeout": worker_timeout,
+            "checkpoint_every": str(checkpoint_every),
+            "keep": keep,
+            "nan_retries": nan_retries,
+            "keep_examples": keep_examples,
+            "tensorboard": tensorboard,
+            **({"callbacks": callbacks} if callbacks else {}),
+        }
+        reading = {"columns": columns or {}, "data_dir": data_dir, **options}
+        self._run_file = RunFile(self.task_name(), data, validation, reading, self.knobs, given)
         run = Run(
             place,
             save=Path(save) if save else None,
@@ -262,6 +278,7 @@ class Task:
             tensorboard=tensorboard,
             verbose=verbose,
             keep_examples=keep_examples,
+            options=self._run_file,
         )
         with model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext():
             refuse(self, run)  # before the data are read
@@ -466,6 +483,8 @@ class Task:
                 if not overwrite:
                     model_folder.refuse_to_replace(Path(folder))
                 model_folder.write(self, Path(folder))
+                if self._run_file:
+                    self._run_file.write(Path(folder))
 
     @final
     @classmethod

@@ -16,6 +16,7 @@ from dlkit.errors import DlkitError
 from dlkit.knobs import choices_of, type_name
 
 if TYPE_CHECKING:
+    from dlkit.run_file import RunFile
     from dlkit.task import Task
 
 
@@ -75,8 +76,8 @@ def _several(kind: type, text: str) -> tuple[Any, ...]:
 
 
 def chosen_knobs(given: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The knobs among parsed flags, over those of the run that is resumed or else over `defaults`."""
-    knobs = defaults or {}
+    """The hyperparameters among parsed flags, over those of the run that is resumed, those of --config, `defaults`."""
+    knobs = {**(defaults or {}), **given.hyperparameters}
     if getattr(given, "resume", False) and given.save:
         from dlkit.model_folder import holds_model, knobs_of_run
 
@@ -84,6 +85,30 @@ def chosen_knobs(given: argparse.Namespace, task: type[Task], defaults: dict[str
             knobs = knobs_of_run(Path(given.save), task.task_name())
     flags = {field.name: getattr(given, field.name) for field in dataclasses.fields(task) if hasattr(given, field.name)}
     return {**knobs, **flags}
+
+
+def config_in(argv: Sequence[str]) -> Path | None:
+    """The file that --config names in a command line; the last one, as for argparse. None without."""
+    path = None
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        flag, equals, rest = word.partition("=")
+        if flag == "--config":
+            path = Path(rest if equals else following)
+    return path
+
+
+def take_config(parser: argparse.ArgumentParser, config: RunFile | None) -> None:
+    """Makes the options of a file the defaults of the flags that the parser has."""
+    if config is None:
+        parser.set_defaults(hyperparameters={})
+        return
+    options = {**config.reading, **config.run, "data": config.data, "validation": config.validation}
+    columns = options.pop("columns", None) or {}
+    options["column"] = [f"{name}={theirs}" for name, theirs in columns.items()]
+    options["columns"] = ",".join(options.pop("header", ()))
+    there = {action.dest for action in parser._actions}
+    chosen = {name: value for name, value in options.items() if name in there}
+    parser.set_defaults(hyperparameters=config.hyperparameters, **chosen)
 
 
 def knob_table(task: type) -> str:
@@ -116,7 +141,8 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
     """Adds a flag for each option; `Task.fit` says more of them."""
     group = parser.group(RUN)
     shown = " (default: %(default)s)" if save else ""
-    group.add_argument("--save", default=save, help=f"folder for the model and its checkpoints{shown}")
+    add_config(parser)
+    group.add_argument("--save", metavar="DIR", default=save, help=f"folder for the model and its checkpoints{shown}")
     group.add_argument(
         "--resume",
         nargs="?",
@@ -148,7 +174,7 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         help="200 for steps, 10m for minutes; default: at the ends of epochs, for at most 3%% of the time",
     )
     group.add_argument("--keep", type=int, default=2, metavar="N", help="checkpoints to keep (default: %(default)s)")
-    group.add_argument("--allow-changes", action="store_true", help="resume with other hyperparameters or data than before")
+    group.add_argument("--allow-changes", action="store_true", help="resume with other hyperparameters or data")
     group.add_argument(
         "--no-examples",
         action="store_false",
@@ -161,6 +187,15 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         default=0,
         metavar="N",
         help="times to go back to the last good checkpoint, with half the learning rate, on a NaN loss",
+    )
+
+
+def add_config(parser: Parser) -> None:
+    """Adds the flag of a file of options, which `config_in` and `take_config` bring in."""
+    parser.group(RUN).add_argument(
+        "--config",
+        metavar="FILE",
+        help="a file of options, as config.yaml beside every model; flags that are given beside it count more",
     )
 
 

@@ -19,10 +19,13 @@ _SEVERAL = 4  # lines that one option takes at most
 
 OWN, DATA, TRAINING, RUN = "options of the task", "data", "training", "run"  # the groups, in their order
 USUAL = (
-    "--data --validation --test --column --epochs --batch-size --learning-rate --seed --config --save --resume "
-    "--overwrite --export --plot --json"
-).split()
+    *("--data", "--validation", "--test", "--column"),
+    *("--epochs", "--batch-size", "--learning-rate", "--seed"),
+    *("--config", "--save", "--resume", "--overwrite", "--export", "--plot", "--json"),
+)
+_GPU = "A GPU is used where there is one; --strategy says where to train."
 NOTES = {
+    **dict.fromkeys(("--gpu", "--gpus", "--cuda", "--device", "--devices", "--accelerator"), _GPU),
     "--test": "Recipes have it (python apps/TASK.py --test DATA); here, train first, and then measure with: "
     "dlkit evaluate MODEL --data DATA.",
 }

@@ -47,6 +47,7 @@ from dlkit.training.workers import agree, naming_lost_workers
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
+    from dlkit.run_file import RunFile
     from dlkit.training.trainable import Trainable
 
 CACHE = "cache_mb"  # the knob that changes nothing but memory
@@ -69,6 +70,7 @@ class Run:
     tensorboard: str | None = None
     verbose: int | str = "auto"
     keep_examples: bool = True
+    options: RunFile | None = None  # to be written beside the model
 
 
 def interval(given: int | str) -> int | float:
@@ -198,6 +200,8 @@ def _run(
         if not run.resume:
             files.clear()
         model_folder.write(task, run.save, finished=False)
+        if run.options and not (run.save / model_folder.INDEX).is_file():  # the options of a model stay beside it
+            run.options.write(run.save)
     verbose = (1 if sys.stdout.isatty() else 2) if run.verbose == "auto" else run.verbose
     with stopping_on_sigterm(checkpoints) if files else contextlib.nullcontext():
         fit_from_checkpoint(
@@ -220,6 +224,8 @@ def _run(
         compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
     if run.save and chief:
         model_folder.write(task, run.save)
+        if run.options:
+            run.options.write(run.save)
     return task.history_
 
 

@@ -18,6 +18,7 @@ from dlkit.rows import ERROR
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
+from dlkit.tasks.image_segmentation.loss_names import check_loss
 from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
 from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
 
@@ -76,8 +77,6 @@ class ImageSegmenter(Task):
     headline = "mean_iou"
 
     def __post_init__(self) -> None:
-        from dlkit.tasks.image_segmentation.losses import check_loss
-
         super().__post_init__()
         check_loss(self.losses)
         self.labels_: list[str] = []

@@ -70,8 +70,8 @@ class Recommender(Task):
     )
     rating_weights: bool = knob(False, "Interactions weigh as their ratings in training, and in what is popular.")
     repeats: bool = knob(False, "Items that a user has had may be recommended again.")
-    item_features: str = knob("", "A csv, tsv or parquet file with `item_id` and features of items.")
-    user_features: str = knob("", "The same with `user_id`, of users.")
+    item_features: str = knob("", "A csv, tsv or parquet file with `item_id` and features of items.", file=True)
+    user_features: str = knob("", "The same with `user_id`, of users.", file=True)
     new_items: bool = knob(True, "two_tower and mf recommend items that have features and no interaction yet.")
     top_k: int = knob(10, "Items of an answer, and of the metrics.", minimum=1)
     protocol: Literal["", "leave_last_out", "random_75_25", "random_80_20", "by_time"] = knob(

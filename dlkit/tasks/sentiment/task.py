@@ -51,7 +51,7 @@ class SentimentClassifier(Task):
         "What a token is: auto takes characters where most letters are of scripts without spaces (Thai, Chinese, "
         "Japanese), else words; presets and mlp have their own.",
     )
-    vocabulary_file: str = knob("", "A BERT vocab.txt, for tokens=wordpiece.")
+    vocabulary_file: str = knob("", "A BERT vocab.txt, for tokens=wordpiece.", file=True)
     vocabulary_size: int = knob(
         0, "Most tokens that are told apart; 0 for 200000 n-grams (mlp) or 20000 tokens (others).", minimum=0
     )
