@@ -14,6 +14,7 @@ from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.options import option
 from dlkit.padding import Padding, trim
 from dlkit.rows import LENGTH, ROW
 from dlkit.stages import Stages
@@ -107,17 +108,27 @@ class Recommender(Task):
             self.negatives = 200
         if self.objective == "ratings":
             if self.network in (*SESSION, "ease"):
-                raise KnobError(f"ratings need `network` mf, two_tower, neumf or dcn. Received: {self.network!r}.")
+                raise KnobError(
+                    f"ratings need {option('network')} mf, two_tower, neumf or dcn. Received: {self.network!r}."
+                )
             self.inputs = {"user_id": Id(), "item_id": Id(aliases=("movie_id",))}
             self.target = {"rating": Rating(aliases=("user_rating",))}
             self.answer = {"rating": Rating(), "cold": Flag()}
             self.headline = "r2"
             if self.min_rating is not None or self.rating_weights:
-                raise KnobError('`min_rating` and `rating_weights` are for objective="ranking": ratings learn all.')
+                raise KnobError(
+                    f"{option('min_rating')} and {option('rating_weights')} are for "
+                    f"{option('objective', 'ranking')}: ratings learn all."
+                )
         if self.members > 1 and self.network not in SESSION:
-            raise KnobError(f"`members` are for sasrec and gru4rec. Received: members={self.members}.")
+            raise KnobError(
+                f"{option('members')} are for sasrec and gru4rec. Received: {option('members', self.members)}."
+            )
         if self.network == "sasrec" and self.width % self.heads:
-            raise KnobError(f"`width` must be a multiple of `heads`, {self.heads}. Received: width={self.width}.")
+            raise KnobError(
+                f"{option('width')} must be a multiple of {option('heads')}, {self.heads}. Received: "
+                f"{option('width', self.width)}."
+            )
 
     def build(self, examples: Table) -> Stages:
         from dlkit.data.reading import PLAIN
