@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 FLAGS = {"columns": "column", "header": "columns", "keep_examples": "examples"}  # of other names than their arguments
@@ -70,3 +71,19 @@ def _typed(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value))
     return shlex.quote(str(value))
+
+
+def named_in(text: str, names: Iterable[str]) -> str:
+    """A text of a layer or a library, which names its parameters: those of `names` become options.
+
+    Example:
+        >>> with naming_flags():
+        ...     named_in("`depth` must be 8 or 14. Received: depth=7.", ["depth"])
+        '--depth must be 8 or 14. Received: --depth 7.'
+    """
+    if not _flags:
+        return text
+    for name in names:
+        flag = option(name)
+        text = re.sub(rf"`{name}`", flag, re.sub(rf"(?<![\w-]){name}=(?=\S)", f"{flag} ", text))
+    return text

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dlkit
+from dlkit.cli.config import config_in, read_run_file, take_config
 from dlkit.cli.early import refuse_early
 from dlkit.cli.flags import (
     SOURCES,
@@ -16,15 +17,13 @@ from dlkit.cli.flags import (
     add_read_options,
     add_run_options,
     chosen_knobs,
-    config_in,
     read_options,
     run_options,
-    take_config,
 )
 from dlkit.cli.main import guarded
 from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
 from dlkit.knobs import summary
-from dlkit.run_file import BuiltIn, read_run_file
+from dlkit.run_file import BuiltIn
 from dlkit.tasks import find_task
 
 

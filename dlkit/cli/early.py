@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlkit.cli.config import InMemory
 from dlkit.errors import DlkitError
-from dlkit.run_file import InMemory
 
 if TYPE_CHECKING:
     from dlkit.task import Task

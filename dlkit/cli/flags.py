@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlkit.cli.config import add_config
 from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser
 from dlkit.errors import DlkitError
 from dlkit.knobs import choices_of, type_name
 
 if TYPE_CHECKING:
-    from dlkit.run_file import RunFile
     from dlkit.task import Task
 
 
@@ -85,30 +85,6 @@ def chosen_knobs(given: argparse.Namespace, task: type[Task], defaults: dict[str
             knobs = knobs_of_run(Path(given.save), task.task_name())
     flags = {field.name: getattr(given, field.name) for field in dataclasses.fields(task) if hasattr(given, field.name)}
     return {**knobs, **flags}
-
-
-def config_in(argv: Sequence[str]) -> Path | None:
-    """The file that --config names in a command line; the last one, as for argparse. None without."""
-    path = None
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
-        flag, equals, rest = word.partition("=")
-        if flag == "--config":
-            path = Path(rest if equals else following)
-    return path
-
-
-def take_config(parser: argparse.ArgumentParser, config: RunFile | None) -> None:
-    """Makes the options of a file the defaults of the flags that the parser has."""
-    if config is None:
-        parser.set_defaults(hyperparameters={})
-        return
-    options = {**config.reading, **config.run, "data": config.data, "validation": config.validation}
-    columns = options.pop("columns", None) or {}
-    options["column"] = [f"{name}={theirs}" for name, theirs in columns.items()]
-    options["columns"] = ",".join(options.pop("header", ()))
-    there = {action.dest for action in parser._actions}
-    chosen = {name: value for name, value in options.items() if name in there}
-    parser.set_defaults(hyperparameters=config.hyperparameters, **chosen)
 
 
 def knob_table(task: type) -> str:
@@ -187,15 +163,6 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         default=0,
         metavar="N",
         help="times to go back to the last good checkpoint, with half the learning rate, on a NaN loss",
-    )
-
-
-def add_config(parser: Parser) -> None:
-    """Adds the flag of a file of options, which `config_in` and `take_config` bring in."""
-    parser.group(RUN).add_argument(
-        "--config",
-        metavar="FILE",
-        help="a file of options, as config.yaml beside every model; flags that are given beside it count more",
     )
 
 

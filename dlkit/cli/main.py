@@ -13,19 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlkit.cli.config import add_config, config_in, read_run_file, take_config
 from dlkit.cli.early import refuse_early
 from dlkit.cli.flags import (
     SOURCES,
-    add_config,
     add_knobs,
     add_read_options,
     add_run_options,
     chosen_knobs,
-    config_in,
     pairs_of,
     read_options,
     run_options,
-    take_config,
 )
 from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
 from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
@@ -87,8 +85,6 @@ def _silent() -> Iterator[None]:
 def _run(argv: list[str]) -> None:
     config = None
     if argv[:1] and argv[0] in TASK_COMMANDS and (path := config_in(argv)):
-        from dlkit.run_file import read_run_file
-
         config = read_run_file(path, _task_in(argv) or "")
         argv = argv if _task_in(argv) else [argv[0], config.task, *argv[1:]]
     parser = command_parser(argv, config)

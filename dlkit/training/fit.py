@@ -311,7 +311,7 @@ def _changes(task: Trainable, run: Run) -> dict[str, Any]:
     started = _started(task, run.save)
     changes = {name: started[name] for name, value in task.knobs.items() if name not in FREE and value != started[name]}
     if changes and not run.changed:
-        listed = ", ".join(f"{name}={value!r}, not {task.knobs[name]!r}" for name, value in changes.items())
+        listed = ", ".join(f"{option(name, value)}, not {task.knobs[name]!r}" for name, value in changes.items())
         raise OtherRunError(
             f"the run in {run.save} was started with {listed}. Resume with the same hyperparameters, allow the "
             "change by "

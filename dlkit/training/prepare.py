@@ -12,7 +12,7 @@ import keras
 from dlkit.data.reading import lines_of
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.examples import as_requests, readable
-from dlkit.options import option
+from dlkit.options import named_in, option
 from dlkit.plain import name_of, without_folders
 from dlkit.report import Report
 from dlkit.training.encode import encode_table, encoding_graph
@@ -69,7 +69,7 @@ def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
         except DlkitError:
             raise
         except (ValueError, OSError) as error:  # how builders, tokenizers and Keras refuse their parameters
-            raise DlkitError(f"the network cannot be built: {error}") from error
+            raise DlkitError(f"the network cannot be built: {named_in(str(error), task.knobs)}") from error
     task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
 
 

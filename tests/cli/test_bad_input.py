@@ -177,21 +177,21 @@ def test_tiny_sets_train(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--epochs", 0], "`epochs` must be at least 1. Received: epochs=0"),
+        (["--epochs", 0], "--epochs must be at least 1. Received: --epochs 0"),
         (["--dropout", "1.5"], "`dropout` must be at least 0 and at most 0.95"),
-        (["--learning-rate", "nan"], "`learning_rate` must be finite"),
+        (["--learning-rate", "nan"], "--learning-rate must be finite"),
         (["--epochs", "ten"], "argument --epochs: invalid int value: 'ten'"),
-        (["--network", "cn"], "`network` has no choice 'cn'"),
+        (["--network", "cn"], "--network has no choice 'cn'"),
         (["--epoch", 3], "unknown argument '--epoch'. Did you mean --epochs?"),
         (["--learning_rate", 3], "unknown argument '--learning_rate'. Did you mean --learning-rate?"),
         (["extra"], "unknown argument 'extra'"),
-        (["--tokens", "wordpiece", "--network", "cnn"], "`tokens=wordpiece` needs `vocabulary_file`"),
+        (["--tokens", "wordpiece", "--network", "cnn"], "--tokens wordpiece needs --vocabulary-file"),
         (["--tokens", "wordpiece", "--network", "cnn", "--vocabulary-file", "no.txt"], "No such file"),
         (["--network", "transformer", "--embedding", 127], "`width` must be a multiple of `heads`"),
-        (["--freeze", "embeding", "--network", "cnn"], "`freeze` names no layer with weights: 'embeding'"),
-        (["--freeze", "99"], "`freeze=99` leaves nothing to train"),
-        (["--monitor", "acuracy"], "`monitor` names no metric: 'acuracy'"),
-        (["--class-weights", "balenced"], '`class_weights` must be "balanced" or "name=number,..."'),
+        (["--freeze", "embeding", "--network", "cnn"], "--freeze names no layer with weights: 'embeding'"),
+        (["--freeze", "99"], "--freeze 99 leaves nothing to train"),
+        (["--monitor", "acuracy"], "--monitor names no metric: 'acuracy'"),
+        (["--class-weights", "balenced"], '--class-weights must be "balanced" or "name=number,..."'),
     ],
 )
 def test_knobs_that_cannot_be_used(not_trained, reviewed, flags, said):
@@ -203,9 +203,9 @@ def test_knobs_that_cannot_be_used(not_trained, reviewed, flags, said):
 
 def test_image_knobs_that_cannot_be_used(not_trained, photos):
     train = ["image_classification", "--data", photos, "--batch-size", 8]
-    assert "`channels` must be 0, 1 or 3" in not_trained(*train, "--channels", 2)
-    assert "`depth` must be 6n + 2" in not_trained(*train, "--depth", 7)
-    assert "`depth` of vgg must be one of 11" in not_trained(*train, "--network", "vgg", "--depth", 12)
+    assert "--channels must be 0, 1 or 3" in not_trained(*train, "--channels", 2)
+    assert "--depth must be 6n + 2" in not_trained(*train, "--depth", 7)
+    assert "--depth of vgg must be one of 11" in not_trained(*train, "--network", "vgg", "--depth", 12)
     assert "at least 8 x 8" in not_trained(*train, "--network", "alexnet", "--image-size", 4)
     assert "cannot be built" in not_trained(*train, "--network", "preset:no_such_folder/model")
 
@@ -249,7 +249,7 @@ def test_a_loss_that_becomes_nan(refused, photos, tmp_path):
     line = refused(*train, "--save", model, "--checkpoint-every", 1)
     found = re.search(
         r"the loss of step (\d) \(epoch 1, batch (\d) of 5\) is not a finite number, at a learning rate of 1e\+30\. "
-        r"Its 8 rows begin with (.*)\. Lower `learning_rate` \(1e\+30\), set `clip_norm`",
+        r"Its 8 rows begin with (.*)\. Lower --learning-rate \(1e\+30\), set --clip-norm",
         line,
     )
     assert found, line
@@ -257,7 +257,7 @@ def test_a_loss_that_becomes_nan(refused, photos, tmp_path):
     named = [Path(path) for path in found[3].split(", ")]
     assert len(set(named)) == 3
     assert all(path.is_file() and path.is_relative_to(photos) for path in named)
-    assert line.endswith("go on from the last good checkpoint by `resume` with `allow_changes`.")
+    assert line.endswith("go on from the last good checkpoint by --resume with --allow-changes.")
     assert "stopped before its end" in refused("predict", model, "a.png")
     paths = sorted(model.glob("checkpoints/*"))
     assert paths[-1].name == f"step-{int(found[1]) - 1:012d}.npz"
@@ -325,7 +325,7 @@ def test_checkpoints_that_are_all_broken(refused, copied):
     line = refused("train", "sentiment", "--save", copied, "--resume")
     assert "no checkpoint can be read. " in line
     assert line.count(" is broken: ") == len(paths)
-    assert "Start anew with `overwrite`" in line
+    assert "Start anew with --overwrite" in line
     for damaged in (b"", b"hello", whole[1000:]):
         paths[-1].write_bytes(damaged)
         with pytest.raises(DlkitError, match=f"no checkpoint can be read. {re.escape(str(paths[-1]))} is broken: "):

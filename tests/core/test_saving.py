@@ -82,9 +82,9 @@ def bytes_of(folder):
 def test_save_refuses_to_replace_as_fit_does(copied):
     model, before = dlkit.load(copied), bytes_of(copied)
     (copied / "stages-mine").mkdir()  # somebody's own
-    with pytest.raises(DlkitError, match=r"holds a saved model already.*`overwrite`"):
+    with pytest.raises(DlkitError, match=r"holds a saved model already.*overwrite=True"):
         model.save(copied)
-    with pytest.raises(DlkitError, match=r"holds a saved model already.*`overwrite`"):
+    with pytest.raises(DlkitError, match=r"holds a saved model already.*overwrite=True"):
         fit(copied)
     model.save(copied, overwrite=True)
     assert bytes_of(copied) == before

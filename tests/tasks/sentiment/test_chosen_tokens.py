@@ -24,7 +24,7 @@ def prepared(data, capsys, **knobs):
 def test_characters_of_a_script_without_spaces(capsys):
     task, store, told = prepared(THAI, capsys)
     assert task.tokens_ == "characters"
-    assert "100% of the letters are of scripts without spaces: `tokens=auto` took tokens=characters" in told
+    assert '100% of the letters are of scripts without spaces: tokens="auto" took characters' in told
     assert type(task.stages_.preprocess.layers[1]).__name__ == "Characters"
     assert set(store.all()[0]) == {"token_ids", "padding_mask"}  # not what tells what was cut
     assert prepared(THAI, capsys, tokens="words")[0].tokens_ == "words"
