@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlkit.cli.completion import SHELLS, completion_script
 from dlkit.cli.config import add_config, config_in, read_run_file, take_config
 from dlkit.cli.early import refuse_early
 from dlkit.cli.flags import (
@@ -83,6 +84,11 @@ def _silent() -> Iterator[None]:
 
 
 def _run(argv: list[str]) -> None:
+    given = _parsed(argv)
+    given.work(given)
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
     config = None
     if argv[:1] and argv[0] in TASK_COMMANDS and (path := config_in(argv)):
         config = read_run_file(path, _task_in(argv) or "")
@@ -95,7 +101,7 @@ def _run(argv: list[str]) -> None:
 
             find_task(given.task)  # a misspelled task makes all its options unknown
         refuse_unknown(unknown, flags_of(parser, argv[0]))
-    given.work(given)
+    return given
 
 
 def _task_in(argv: Sequence[str]) -> str | None:
@@ -184,6 +190,11 @@ def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser
         metavar="ROWS",
         help="rows that are run together (default: %(default)s)",
     )
+    info = command("info", "tell what a saved model is, without loading it", _info)
+    info.add_argument("model", help="the folder of a saved model")
+    info.add_argument("--json", action="store_true", help="print JSON")
+    completion = command("completion", "print a script that completes commands and flags in a shell", _completion)
+    completion.add_argument("shell", choices=SHELLS, help="the shell: source <(dlkit completion bash), for one")
     verify = command("verify", "run the proof again on what is on disk", _verify)
     verify.add_argument("directory", help="an exported version, or the folder above, whose newest is taken")
     verify.add_argument(
@@ -264,14 +275,21 @@ def _tasks(given: argparse.Namespace) -> None:
         print(f"{name:24}{task.__name__:22}{summary(task)}")
 
 
-def _task(given: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """The task with the flags' hyperparameters, its training data and its validation data."""
-    from dlkit.run_file import BuiltIn
+def _checked(given: argparse.Namespace) -> Any:
+    """The task with the flags' hyperparameters, once what the flags name is seen to be there."""
     from dlkit.tasks import find_task
 
     kind = find_task(given.task)
     task = kind(**chosen_knobs(given, kind))
     refuse_early(given, task)
+    return task
+
+
+def _task(given: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """The task with the flags' hyperparameters, its training data and its validation data."""
+    from dlkit.run_file import BuiltIn
+
+    task = _checked(given)
     samples = {} if given.data else task.samples()
     train = given.data or BuiltIn(samples["train"])
     validation = getattr(given, "validation", None)
@@ -320,7 +338,12 @@ def _launch(given: argparse.Namespace) -> None:
     if given.command[:1] not in ([], ["--"]):
         words = " ".join(given.command)
         raise DlkitError(f"launch must have -- before the workers' command. Received: {words}. Write: -- {words}.")
-    code = launch(given.command[1:], given.workers, given.restarts, grace=given.grace, pin=given.pin)
+    command = given.command[1:]
+    if command[:1] == ["train"]:  # what every worker would refuse is refused once
+        worker = _parsed(command)
+        _checked(worker)
+        command += ["--save", worker.save] if worker.save and worker.config else []  # restarts look there
+    code = launch(command, given.workers, given.restarts, grace=given.grace, pin=given.pin)
     if code:
         sys.exit(code)
 
@@ -409,6 +432,20 @@ def _export(given: argparse.Namespace) -> None:
     if given.test:
         task.evaluate(given.test)
     show_export(task.export(given.directory, version=given.version, examples=given.examples))
+
+
+def _info(given: argparse.Namespace) -> None:
+    from dlkit.cli.info import info_of, show_info
+
+    found = info_of(Path(given.model))
+    if given.json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        show_info(found)
+
+
+def _completion(given: argparse.Namespace) -> None:
+    print(completion_script(given.shell, command_parser, TASK_COMMANDS))
 
 
 def _server_config(given: argparse.Namespace) -> None:

@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
         head = [f"usage: {self.usage}", *textwrap.wrap(self.description or "", width)]
         if not groups[OWN]:  # no task yet
             head += textwrap.wrap(f"TASK: {self._actions_named('task')[0].help}", width)
-        count = sum(action.help is not argparse.SUPPRESS for action in self._actions)
+        count = sum(bool(action.option_strings) for action in self._actions)
         last = f"All {count} options: {(self.usage or self.prog).partition(' [')[0]} --help-all"
         left = LINES - len(head) - 2 - sum(bool(actions) for actions in groups.values())
         left -= sum(map(len, groups.values()))
