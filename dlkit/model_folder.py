@@ -18,6 +18,7 @@ from dlkit.errors import DlkitError, KnobError, unwritable
 from dlkit.foreign import check_zip, foreign
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.options import either, option
+from dlkit.run_file import NAME as OPTIONS
 from dlkit.stages import Stages
 from dlkit.version import __version__
 
@@ -131,8 +132,9 @@ def _remove_leftovers(folder: Path) -> None:
         for old in folder.glob("stages-*"):
             if re.fullmatch(r"stages-([1-9]\d*|[0-9a-f]{8})", old.name) and old.name not in named:
                 shutil.rmtree(old, ignore_errors=True)
-        for old in [*folder.glob(f"{INDEX}.*{PARTIAL}"), *folder.glob(f"{RUN}.*{PARTIAL}")]:
-            old.unlink(missing_ok=True)
+        for name in (INDEX, RUN, OPTIONS):
+            for old in folder.glob(f"{name}.*{PARTIAL}"):
+                old.unlink(missing_ok=True)
 
 
 def _state(task: Saved) -> dict[str, Any]:

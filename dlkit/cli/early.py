@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dlkit.cli.config import InMemory
 from dlkit.errors import DlkitError
+from dlkit.options import option
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -32,22 +33,26 @@ def refuse_early(given: argparse.Namespace, task: Task | None = None) -> None:
         read_index(Path(given.model))
     sources = [getattr(given, name, None) for name in ("data", "validation", "test")]
     examples = getattr(given, "examples", None)
-    for source in [*sources, None if examples in _WORDS else examples, *(_files(task) if task else ())]:
+    for source in [*sources, None if examples in _WORDS else examples]:
         if isinstance(source, InMemory):
             raise DlkitError(source)
         if source is not None:
             refuse_missing(source)
+    for name, file in _files(task).items() if task else ():
+        if not Path(file).expanduser().exists():
+            raise DlkitError(f"{option(name)}: there is no {file!r}: looked at {Path(file).expanduser().absolute()}.")
     if getattr(given, "save", None) and "TF_CONFIG" not in os.environ:  # of several workers the first alone writes
         _refuse_folder(Path(given.save), given)
 
 
-def _files(task: Task) -> list[str]:
-    """The files and folders that a task's hyperparameters name."""
-    fields = [field.name for field in dataclasses.fields(task) if field.metadata["file"]]
+def _files(task: Task) -> dict[str, str]:
+    """The files and folders on this machine that a task's hyperparameters name, by the hyperparameter."""
+    named = {field.name: getattr(task, field.name) for field in dataclasses.fields(task) if field.metadata["file"]}
     network = str(getattr(task, "network", ""))
     folder = network.removeprefix(_PRESET)
-    presets = [folder] if network.startswith(_PRESET) and folder.startswith((".", "/", "~")) else []
-    return [*filter(None, (getattr(task, name) for name in fields)), *presets]
+    if network.startswith(_PRESET) and folder.startswith((".", "/", "~")):
+        named["network"] = folder
+    return {name: file for name, file in named.items() if file and "://" not in file}
 
 
 def _refuse_folder(folder: Path, given: argparse.Namespace) -> None:

@@ -54,7 +54,7 @@ def broken_photos(photos, png, tmp_path_factory):
         "text": (b"hello", "not a JPEG, PNG, GIF, BMP or still WebP file (5 bytes)"),
         "truncated": (good[:60], "the file ends too early, or has another length than it says (60 bytes)"),
         "huge": (png((1, 1, 1), 100), "100 x 100 pixels, allowed are 1 to 5000"),
-        "gone": (None, "No such file"),
+        "gone": (None, "--vocabulary-file: there is no 'no.txt'"),
     }
     for name, (data, _) in broken.items():
         path = folder / "dark blue" / f"00 {name}.png"
@@ -178,7 +178,7 @@ def test_tiny_sets_train(tmp_path):
     ("flags", "said"),
     [
         (["--epochs", 0], "--epochs must be at least 1. Received: --epochs 0"),
-        (["--dropout", "1.5"], "`dropout` must be at least 0 and at most 0.95"),
+        (["--dropout", "1.5"], "--dropout must be at least 0 and at most 0.95"),
         (["--learning-rate", "nan"], "--learning-rate must be finite"),
         (["--epochs", "ten"], "argument --epochs: invalid int value: 'ten'"),
         (["--network", "cn"], "--network has no choice 'cn'"),
@@ -186,7 +186,10 @@ def test_tiny_sets_train(tmp_path):
         (["--learning_rate", 3], "unknown argument '--learning_rate'. Did you mean --learning-rate?"),
         (["extra"], "unknown argument 'extra'"),
         (["--tokens", "wordpiece", "--network", "cnn"], "--tokens wordpiece needs --vocabulary-file"),
-        (["--tokens", "wordpiece", "--network", "cnn", "--vocabulary-file", "no.txt"], "No such file"),
+        (
+            ["--tokens", "wordpiece", "--network", "cnn", "--vocabulary-file", "no.txt"],
+            "--vocabulary-file: there is no 'no.txt'",
+        ),
         (["--network", "transformer", "--embedding", 127], "`width` must be a multiple of `heads`"),
         (["--freeze", "embeding", "--network", "cnn"], "--freeze names no layer with weights: 'embeding'"),
         (["--freeze", "99"], "--freeze 99 leaves nothing to train"),
@@ -211,7 +214,7 @@ def test_image_knobs_that_cannot_be_used(not_trained, photos):
 
 
 def test_knobs_in_python():
-    with pytest.raises(DlkitError, match=r"has no knob 'epoch'.*Did you mean 'epochs'"):
+    with pytest.raises(DlkitError, match=r"has no option 'epoch'.*Did you mean 'epochs'"):
         dlkit.ImageClassifier(epoch=1)
     with pytest.raises(DlkitError, match=r"`epochs` must be an integer. Received: epochs='3' \(str\)"):
         dlkit.ImageClassifier(epochs="3")
@@ -264,7 +267,7 @@ def test_a_loss_that_becomes_nan(refused, photos, tmp_path):
     for path in paths:
         with np.load(path) as arrays:
             assert all(np.isfinite(arrays[name]).all() for name in arrays.files)
-    assert refused(*train).endswith("set `clip_norm` to 1, or lengthen `warmup`.")  # there is no checkpoint to go to
+    assert refused(*train).endswith("set --clip-norm to 1, or lengthen --warmup.")  # there is no checkpoint to go to
 
 
 # Saved models.
@@ -310,7 +313,7 @@ def test_models_of_a_newer_dlkit_or_of_another_task(refused, copied):
     edit(copied, format=1, knobs={**index["knobs"], "novelty": 3})
     line = refused("predict", copied, "x")
     assert f"saved by dlkit 9.1, and this is {dlkit.__version__}: " in line
-    assert "no knob 'novelty'" in line
+    assert "no option 'novelty'" in line
     edit(copied, task="telepathy")
     assert "no task 'telepathy'" in refused("predict", copied, "x")
     with pytest.raises(DlkitError, match="'telepathy', not 'image_classification'"):
@@ -373,8 +376,8 @@ def test_a_stop_in_the_middle_of_saving_leaves_the_model_before(monkeypatch, fit
         assert ("the disk is full" in str(raised.value)) == (stop is FULL)
         assert not (tmp_path / "new").exists()
     fitted.save(tmp_path / "m", overwrite=True)
-    assert sorted(path.name for path in (tmp_path / "m").iterdir())[0] == "dlkit.json"
-    assert len(list((tmp_path / "m").iterdir())) == 2  # and its stages
+    assert sorted(path.name for path in (tmp_path / "m").iterdir())[:2] == ["config.yaml", "dlkit.json"]
+    assert len(list((tmp_path / "m").iterdir())) == 3  # and its stages
 
 
 def test_a_full_disk_at_a_checkpoint(monkeypatch, fitted, tmp_path):
