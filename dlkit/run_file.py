@@ -15,6 +15,7 @@ from dlkit.version import __version__
 
 NAME = "config.yaml"
 _NOW = ("resume", "overwrite", "allow_changes")  # say what to do with what is there: taken from a file, not written
+_OBJECT = object()  # stands for what only Python has
 IN_MEMORY = "in memory"  # the key in the place of data that have no name
 
 
@@ -53,8 +54,8 @@ class RunFile:
         """The file: addresses without users, passwords and queries, and no value that only Python has."""
         import yaml
 
-        run = {name: value for name, value in self.run.items() if name not in _NOW}
-        objects = [name for name, value in run.items() if not isinstance(value, (str, int, float, type(None)))]
+        run = {name: _plain(value) for name, value in self.run.items() if name not in _NOW}
+        objects = [name for name, value in run.items() if value is _OBJECT]
         notes = [f"# Written by dlkit {__version__}: the options of the run that made this model."]
         notes += ["# dlkit train --config FILE --save FOLDER repeats it; flags beside it count more."]
         notes += [f"# Not written, as they are objects of Python: {', '.join(objects)}."] if objects else []
@@ -62,15 +63,26 @@ class RunFile:
             "task": self.task,
             "data": _written(self.data),
             "validation": _written(self.validation),
-            "reading": {name: _plain(value) for name, value in self.reading.items()},
-            "hyperparameters": {name: _plain(value) for name, value in self.hyperparameters.items()},
+            "reading": _plain(self.reading),
+            "hyperparameters": _plain(self.hyperparameters),
             "run": {name: value for name, value in run.items() if name not in objects},
         }
         return "\n".join([*notes, yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100)])
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+    """A value in the types that YAML has; `_OBJECT` for one that it has not."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_plain(item) for item in value]
+        return _OBJECT if _OBJECT in items else items
+    for kind in (bool, int, float, str):  # NumPy's numbers are subclasses, which YAML does not take
+        if isinstance(value, kind):
+            return kind(value)
+    return value if value is None else _OBJECT
 
 
 def _written(source: Any) -> Any:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import dlkit
@@ -368,11 +369,14 @@ def test_all_options_of_all_tasks_are_read_as_they_were_written(task, tmp_path):
 
 def test_a_file_of_options_holds_no_password_and_says_what_it_cannot_name():
     address = "https://me:secret@host.org/a/b.csv?sig=secret#x"
-    text = RunFile("sentiment", address, {"text": ["a"]}, {}, {}, {"strategy": object(), "save": "m"}).text()
+    reading = {"data_dir": Path("here"), "columns": {"text": np.str_("review")}}
+    run = {"strategy": object(), "save": "m", "worker_timeout": np.float64(3), "callbacks": [object()]}
+    text = RunFile("sentiment", address, {"text": ["a"]}, reading, {}, run).text()
+    assert "data_dir: here" in text and "text: review" in text and "worker_timeout: 3.0" in text
     assert "secret" not in text
     assert "data: https://host.org/a/b.csv\n" in text
     assert "in memory: dict" in text
-    assert "Not written, as they are objects of Python: strategy" in text
+    assert "Not written, as they are objects of Python: strategy, callbacks" in text
     assert "data: null" in RunFile("sentiment", BuiltIn(text=["a"])).text()
 
 
