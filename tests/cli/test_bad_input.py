@@ -54,7 +54,7 @@ def broken_photos(photos, png, tmp_path_factory):
         "text": (b"hello", "not a JPEG, PNG, GIF, BMP or still WebP file (5 bytes)"),
         "truncated": (good[:60], "the file ends too early, or has another length than it says (60 bytes)"),
         "huge": (png((1, 1, 1), 100), "100 x 100 pixels, allowed are 1 to 5000"),
-        "gone": (None, "--vocabulary-file: there is no 'no"),
+        "gone": (None, "No such file"),
     }
     for name, (data, _) in broken.items():
         path = folder / "dark blue" / f"00 {name}.png"
