@@ -216,7 +216,7 @@ def test_image_knobs_that_cannot_be_used(not_trained, photos):
 def test_knobs_in_python():
     with pytest.raises(DlkitError, match=r"has no option 'epoch'.*Did you mean 'epochs'"):
         dlkit.ImageClassifier(epoch=1)
-    with pytest.raises(DlkitError, match=r"`epochs` must be an integer. Received: epochs='3' \(str\)"):
+    with pytest.raises(DlkitError, match=r'`epochs` must be an integer. Received: epochs="3" \(str\)'):
         dlkit.ImageClassifier(epochs="3")
 
 
