@@ -35,7 +35,7 @@ def test_words_of_others(capsys):
     assert (task.tokens_, told) == ("words", "")
     task, _, told = prepared(MIXED, capsys)
     assert task.tokens_ == "words"
-    assert "tokens=characters may read them better" in told
+    assert 'tokens="characters" may read them better' in told
     task, _, told = prepared(THAI, capsys, network="mlp")  # a bag of its own
     assert (task.tokens_, told) == ("", "")
 
