@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.cli.flags import Parser, flags_of, refuse_unknown
 from dlkit.cli.main import guarded
+from dlkit.cli.parser import Parser, flags_of, refuse_unknown
 from dlkit.errors import DlkitError
 from dlkit.lazy import keras, load_tensorflow, tf
 

@@ -25,6 +25,7 @@ from dlkit.errors import DataError, UnreadableError
 from dlkit.foreign import foreign
 from dlkit.lazy import tf
 from dlkit.limits import Limits
+from dlkit.options import option
 from dlkit.vision.png import as_read, encode_image, encode_pil
 
 
@@ -458,7 +459,7 @@ def check_input_names(columns: Mapping[str, Column], source: str) -> None:
             raise DataError(
                 f"{source}: the column {name!r} cannot be the input of a served model: its name must be ASCII letters, "
                 f"digits and underscores, begin with a letter and be no word of Python. Give it another with "
-                f'columns={{"{own}": "{name}"}} in Python, or --column {own}={name!r}.'
+                f"{option('columns', {own: name})}."
             )
 
 

@@ -8,6 +8,7 @@ from dlkit.columns import batch_of, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError, ExportError
 from dlkit.lazy import tf
+from dlkit.options import option
 from dlkit.plain import name_of
 from dlkit.rows import ERROR
 from dlkit.stages import chain
@@ -70,7 +71,7 @@ def examples_of(task: Any, examples: Any) -> tuple[list[dict[str, Any]], str]:
     if not rows:
         raise ExportError(
             f"The model can read none of {told}: they are not of the kind that it was trained on. Give a file with "
-            'a few rows that it can (`examples="rows.csv"`, --examples rows.csv), or "none" for made-up inputs.'
+            f'a few rows that it can ({option("examples", "rows.csv")}), or "none" for made-up inputs.'
         )
     return rows, told
 
@@ -96,7 +97,7 @@ def made_up_rows(task: Any) -> list[dict[str, Any]]:
     rows = readable(task, Table("made-up inputs", columns, "made-up input {}".format))
     if not rows:
         raise ExportError(
-            'No inputs could be made up that the model can read. Give a file with a few rows: `examples="rows.csv"`, '
-            "--examples rows.csv."
+            "No inputs could be made up that the model can read. Give a file with a few rows: "
+            f"{option('examples', 'rows.csv')}."
         )
     return rows

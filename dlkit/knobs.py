@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from dlkit.errors import KnobError
+from dlkit.options import either, option
+from dlkit.synonyms import meant
 
 
 def knob(
@@ -25,6 +27,7 @@ def knob(
     maximum: float | None = None,
     tuned: Any = None,
     frozen: Any = None,
+    file: bool = False,
 ) -> Any:
     """Declares a hyperparameter as a dataclass field.
 
@@ -37,11 +40,12 @@ def knob(
         maximum: the largest allowed number, itself allowed.
         tuned: the default in its place where the network is a preset that is trained further, if it is another one.
         frozen: the same where the preset's whole backbone stays as it is.
+        file: whether it names a file, which the command line looks for before it begins.
     """
     kinds = {"tuned": tuned, "frozen": frozen}
     others = [f"{value} {kind}" for kind, value in kinds.items() if value is not None]
     help = f"{help} Of a preset by default {', '.join(others)}." if others else help
-    metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, **kinds}
+    metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, "file": file, **kinds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -58,7 +62,9 @@ def check_names(task: type, names: Iterable[str]) -> None:
     known = [field.name for field in dataclasses.fields(task)]
     for name in names:
         if name not in known:
-            raise KnobError(f"{task.__name__} has no knob {name!r}. {nearest(name, known)}")
+            close = meant(name, known)
+            guess = f" Did you mean {close!r}?" if close else ""
+            raise KnobError(f"{task.__name__} has no option {name!r}. Expected one of: {', '.join(known)}.{guess}")
 
 
 def choices_of(task: type) -> dict[str, tuple[str, ...]]:
@@ -75,9 +81,22 @@ def choices_of(task: type) -> dict[str, tuple[str, ...]]:
     }
 
 
+def knob_types(task: type) -> dict[str, Any]:
+    """The type of each hyperparameter of a task, by name."""
+    hints = typing.get_type_hints(task)
+    return {field.name: hints[field.name] for field in dataclasses.fields(task)}
+
+
+def check_value(task: type, name: str, value: Any) -> None:
+    """Raises KnobError where a value of the right type is none of the choices, or out of the range, of its knob."""
+    (field,) = (field for field in dataclasses.fields(task) if field.name == name)
+    if value is not None:
+        _check_value(value, field, choices_of(task)[name])
+
+
 def summary(kind: type) -> str:
-    """The first line of a class's docstring."""
-    return (kind.__doc__ or "").splitlines()[0]
+    """The first paragraph of a class's docstring, in one line."""
+    return " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
 
 
 def check_values(task: Any) -> None:
@@ -124,7 +143,9 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
         return int(value)
     elif isinstance(value, wanted):
         return value
-    raise KnobError(f"`{name}` must be {type_name(hint)}. Received: {name}={value!r} ({type(value).__name__}).")
+    raise KnobError(
+        f"{option(name)} must be {type_name(hint)}. Received: {option(name, value)} ({type(value).__name__})."
+    )
 
 
 def type_name(hint: Any) -> str:
@@ -135,7 +156,8 @@ def type_name(hint: Any) -> str:
         return f"a list of {typing.get_args(hint)[0].__name__}"
     if typing.get_origin(hint) is typing.Literal:
         return "a string"
-    names = {int: "an integer", float: "a number", str: "a string", bool: "True or False", types.NoneType: "None"}
+    truth = either("True or False", "true or false")
+    names = {int: "an integer", float: "a number", str: "a string", bool: truth, types.NoneType: "None"}
     return names[hint]
 
 
@@ -143,13 +165,13 @@ def _check_value(value: Any, field: dataclasses.Field, choices: tuple[str, ...])
     if choices and not any(
         value == choice or (choice.endswith(":") and value.startswith(choice)) for choice in choices
     ):
-        raise KnobError(f"`{field.name}` has no choice {value!r}. {nearest(value, choices)}")
+        raise KnobError(f"{option(field.name)} has no choice {value!r}. {nearest(value, choices)}")
     low, high = field.metadata["minimum"], field.metadata["maximum"]
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
-            raise KnobError(f"`{field.name}` must be finite. Received: {field.name}={value}.")
+            raise KnobError(f"{option(field.name)} must be finite. Received: {option(field.name, value)}.")
         if (low is not None and number < low) or (high is not None and number > high):
             bounds = " and ".join(
                 f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None
             )
-            raise KnobError(f"`{field.name}` must be {bounds}. Received: {field.name}={value}.")
+            raise KnobError(f"{option(field.name)} must be {bounds}. Received: {option(field.name, value)}.")

@@ -17,6 +17,8 @@ from dlkit.durable import LOCK, PARTIAL, held, sync_tree, unique, write_file
 from dlkit.errors import DlkitError, KnobError, unwritable
 from dlkit.foreign import check_zip, foreign
 from dlkit.lazy import keras, load_tensorflow
+from dlkit.options import either, option
+from dlkit.run_file import NAME as OPTIONS
 from dlkit.stages import Stages
 from dlkit.version import __version__, install_hint
 
@@ -75,8 +77,9 @@ def refuse_to_replace(folder: Path) -> None:
     """Raises DlkitError for a folder that holds a model or a run."""
     if holds_model(folder):
         raise DlkitError(
-            f"{folder} holds a saved model already, or a run that was stopped. Replace it by `overwrite`, go on with a "
-            "run by `resume`, or save elsewhere."
+            f"{folder} holds a saved model already, or a run that was stopped. Replace it by "
+            f"{option('overwrite', True)}, go on with a "
+            f"run by {option('resume', True)}, or save elsewhere."
         )
 
 
@@ -129,8 +132,9 @@ def _remove_leftovers(folder: Path) -> None:
         for old in folder.glob("stages-*"):
             if re.fullmatch(r"stages-([1-9]\d*|[0-9a-f]{8})", old.name) and old.name not in named:
                 shutil.rmtree(old, ignore_errors=True)
-        for old in [*folder.glob(f"{INDEX}.*{PARTIAL}"), *folder.glob(f"{RUN}.*{PARTIAL}")]:
-            old.unlink(missing_ok=True)
+        for name in (INDEX, RUN, OPTIONS):
+            for old in folder.glob(f"{name}.*{PARTIAL}"):
+                old.unlink(missing_ok=True)
 
 
 def _state(task: Saved) -> dict[str, Any]:
@@ -182,9 +186,11 @@ def _restore(task: Saved, folder: Path, index: dict[str, Any]) -> None:
 
 
 def _unfinished(folder: Path, task: str) -> DlkitError:
+    again = f"fit(data, {option('save', str(folder))}, {option('resume', True)})"
+    go_on = either(again, f"dlkit train {task} --data ... --save {folder} --resume")
     return DlkitError(
-        f"{folder} holds a run that was stopped before its end. Go on with it: dlkit train {task} --data ... "
-        f"--save {folder} --resume; with fewer --epochs and --allow-changes, to end it where it is."
+        f"{folder} holds a run that was stopped before its end. Go on with it: {go_on}; with fewer {option('epochs')} "
+        f"and {option('allow_changes', True)}, to end it where it is."
     )
 
 
@@ -203,7 +209,8 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict
         if name == INDEX and (folder / RUN).is_file():
             raise _unfinished(folder, read_index(folder, task, RUN)["task"])
         raise DlkitError(
-            f"{folder} is not a saved model: it has no {INDEX}. Give the folder that `--save` or `save()` wrote."
+            f"{folder} is not a saved model: it has no {INDEX}. Give the folder that "
+            f"{either('`fit(save=...)` or `save`', '--save')} wrote."
         )
     with _reading(folder):
         index = json.loads((folder / name).read_text("utf-8"))
@@ -222,7 +229,7 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict
 def knobs_of_run(folder: Path, task: str) -> dict[str, Any]:
     """The knobs that the run in a folder was started with. Raises DlkitError where it holds none of this task."""
     if not holds_model(folder):
-        raise DlkitError(f"{folder} holds no run to go on with. Leave out `resume` to start one.")
+        raise DlkitError(f"{folder} holds no run to go on with. Leave out {option('resume')} to start one.")
     return read_index(folder, task, index_of_run(folder))["knobs"]
 
 

@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import dlkit
+from dlkit.cli.config import config_in, read_run_file, take_config
+from dlkit.cli.early import refuse_early
 from dlkit.cli.flags import (
     SOURCES,
-    Parser,
     add_knobs,
     add_read_options,
     add_run_options,
     chosen_knobs,
-    flags_of,
     read_options,
-    refuse_unknown,
     run_options,
 )
 from dlkit.cli.main import guarded
+from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
 from dlkit.knobs import summary
+from dlkit.run_file import BuiltIn
 from dlkit.tasks import find_task
 
 
@@ -35,24 +36,30 @@ def recipe(task_name: str, knobs: dict[str, Any] | None = None, argv: list[str] 
         argv: the command line, by default the process's.
     """
     argv = sys.argv[1:] if argv is None else argv
-    sys.exit(guarded(lambda: _run(task_name, knobs or {}, argv), debug="--debug" in argv))
+    sys.exit(guarded(lambda: _run(task_name, knobs or {}, argv), debug="--debug" in argv, quiet="--quiet" in argv))
 
 
 def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
-    from dlkit.cli.show import show_export
-
     parser, task_class = _parser(task_name, knobs)
+    path = config_in(argv)
+    take_config(parser, read_run_file(path, task_name) if path else None)
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         refuse_unknown(unknown, flags_of(parser))
     task = task_class(**chosen_knobs(given, task_class, knobs))
+    refuse_early(given, task)
+    from dlkit.cli.show import show_export
+
     sources = {"train": given.data, "validation": given.validation, "test": given.test}
+    note = ""
     if given.data and not given.test:
         sources["train"], sources["test"] = dlkit.split(given.data, task, **read_options(given))
-        print("data: part of --data is kept for the test (--test takes data of its own)")
+        note = "part of --data is kept for the test (--test takes data of its own)"
     if not given.data:
-        sources = task.samples()
-        print(f"data: the built-in sample (--data takes your own; {Path(sys.argv[0]).name} --help)")
+        sources = {part: BuiltIn(rows) for part, rows in task.samples().items()}
+        note = f"the built-in sample (--data takes your own; {Path(sys.argv[0]).name} --help)"
+    if note and not given.quiet:
+        print(f"data: {note}")
     _train(task, sources, given)
     if not task.is_chief:
         return  # the first worker speaks and writes for all
@@ -60,24 +67,33 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
     show_export(task.export(given.export, examples=given.examples))
 
 
-def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[argparse.ArgumentParser, type]:
+def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[Parser, type]:
     task_class = find_task(task_name)
     program = Path(sys.argv[0]).name
     parser = Parser(
         usage=f"python apps/{program} [--data DATA --test DATA] [options]",
         description=f"{summary(task_class)} Trains, scores, exports and verifies.",
     )
-    parser.add_argument("--data", help=f"{SOURCES}; default: the built-in sample")
-    parser.add_argument("--validation", help="validation data; without it, a share of --data is held out")
-    parser.add_argument("--test", help="the data that the result is measured on; without it, a part of --data")
-    parser.add_argument("--export", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)")
-    parser.add_argument(
-        "--examples", default="kept", metavar="FILE|sample|none", help="what the export shows; as of dlkit export"
+    parser.shorten()
+    for title in (OWN, DATA, TRAINING, RUN):  # in the order in which help shows them
+        parser.group(title)
+    add_knobs(parser, task_class, knobs)
+    data, run = parser.group(DATA), parser.group(RUN)
+    data.add_argument("--data", help=f"{SOURCES}; default: the built-in sample")
+    data.add_argument("--validation", metavar="DATA", help="validation data; without it, a share of --data is held out")
+    data.add_argument(
+        "--test", metavar="DATA", help="the data that the result is measured on; without it, a part of --data"
     )
     add_read_options(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_run_options(parser, save=f"models/{task_name}")
-    add_knobs(parser, task_class, knobs)
+    run.add_argument(
+        "--export", metavar="DIR", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)"
+    )
+    run.add_argument(
+        "--examples", default="kept", metavar="FILE|sample|none", help="what the export shows; as of dlkit export"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--quiet", action="store_true", help="print errors and results only")
     return parser, task_class
 
 
@@ -90,6 +106,7 @@ def _train(task: Any, sources: dict[str, Any], given: argparse.Namespace) -> Non
         sources.get("validation"),
         **read_options(given),
         **run_options(given),
+        verbose=0 if given.quiet else "auto",
     )
     if task.is_chief:
         print(f"\ntrained in {time.perf_counter() - begun:.0f} s: ", end="")

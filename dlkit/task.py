@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from dlkit.plain import finite, name_of
 from dlkit.plots import plot_history, save_figure
 from dlkit.progress import quiet
 from dlkit.rows import ERROR, Rows
+from dlkit.run_file import RunFile
 from dlkit.stages import Parted, Stages, chain
 from dlkit.summary import five_lines
 from dlkit.to_answer import to_answer
@@ -128,6 +130,7 @@ class Task:
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._served: dict[str, Signature] = {}
+        self._run_file: RunFile | None = None  # the options of the last `fit`
 
     # What a task gives.
 
@@ -222,7 +225,7 @@ class Task:
             validation: the same; None holds out `validation_split` of the data.
             columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
             data_dir: where TensorFlow Datasets lie.
-            save: a folder for the model and its checkpoints.
+            save: a folder for the model and its checkpoints, and the options of the run: `config.yaml`.
             resume: go on with the stopped run that `save` holds, from its newest checkpoint: the result is the one of a
                 run that was never stopped, to the bit on a CPU. A finished run is left as it is. "auto" does so where
                 `save` holds anything, and else starts: the same call, made again after any kill, ends the run.
@@ -268,6 +271,20 @@ class Task:
         self.is_chief = place.is_chief
         if verbose and self.is_chief and strategy != "one":
             logger.info(f"training on {place.reason}")
+        given = {
+            "save": os.fspath(save) if save else None,
+            "strategy": strategy,
+            "worker_timeout": worker_timeout,
+            "checkpoint_every": str(checkpoint_every),
+            "keep": keep,
+            "nan_retries": nan_retries,
+            "keep_examples": keep_examples,
+            "tensorboard": tensorboard,
+            "init_from": os.fspath(init_from) if isinstance(init_from, (str, Path)) else None,
+            **({"callbacks": callbacks} if callbacks else {}),
+        }
+        reading = {"columns": columns or {}, "data_dir": data_dir, **options}
+        self._run_file = RunFile(self.task_name(), data, validation, reading, self.knobs, given)
         run = Run(
             place,
             save=Path(save) if save else None,
@@ -282,6 +299,7 @@ class Task:
             verbose=verbose,
             keep_examples=keep_examples,
             init_from=Path(init_from) if isinstance(init_from, (str, Path)) else init_from,
+            options=self._run_file,
         )
         if isinstance(run.init_from, Task):
             run.init_from._check_fitted()
@@ -705,6 +723,8 @@ class Task:
                 if not overwrite:
                     model_folder.refuse_to_replace(Path(folder))
                 model_folder.write(self, Path(folder))
+                if self._run_file:
+                    self._run_file.write(Path(folder))
 
     @final
     @classmethod

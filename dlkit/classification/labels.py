@@ -16,6 +16,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import keras, tf
+from dlkit.options import option
 from dlkit.report import Report
 from dlkit.rows import Rows
 
@@ -57,7 +58,8 @@ def check_labels(table: Table, column: Column, known: list[str], name: str = "la
             if nfc(label) not in spelled:
                 raise DataError(
                     f"{table.where(row)}: the label {label!r} was never seen in training. {nearest(label, known)} "
-                    f"Where it is another name of one, `evaluate` takes a map: --label-map {label}={known[0]}."
+                    "Where it is another name of one, `evaluate` takes a map: "
+                    f"{option('label_map', {label: known[0]})}."
                 )
 
 
@@ -215,9 +217,9 @@ def _parse_weights(text: str, known: list[str]) -> np.ndarray:
     for part in text.split(","):
         name, equals, number = (piece.strip() for piece in part.rpartition("="))
         if not equals:
-            raise KnobError(f'`class_weights` must be "balanced" or "name=number,...". Received: {text!r}.')
+            raise KnobError(f'{option("class_weights")} must be "balanced" or "name=number,...". Received: {text!r}.')
         if name not in known:
-            raise KnobError(f"`class_weights` names an unknown label {name!r}. {nearest(name, known)}")
+            raise KnobError(f"{option('class_weights')} names an unknown label {name!r}. {nearest(name, known)}")
         weights[known.index(name)] = _weight(number, part)
     return weights
 
@@ -228,5 +230,5 @@ def _weight(number: str, part: str) -> float:
     except ValueError:
         weight = math.nan
     if not 0 <= weight < math.inf:
-        raise KnobError(f"`class_weights` must be numbers, at least 0. Received: {part.strip()!r}.")
+        raise KnobError(f"{option('class_weights')} must be numbers, at least 0. Received: {part.strip()!r}.")
     return weight

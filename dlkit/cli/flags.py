@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
+import functools
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlkit.cli.config import add_config
+from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser
 from dlkit.errors import DlkitError
-from dlkit.knobs import choices_of
+from dlkit.knobs import choices_of, type_name
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -21,42 +23,62 @@ if TYPE_CHECKING:
 SOURCES = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose refusals are errors as all others are, and which takes no shortened flags."""
+def add_knobs(parser: Parser, task: type[Task], defaults: dict[str, Any] | None = None) -> None:
+    """Adds a flag for each hyperparameter of a task: its own, and those of training, which all tasks have.
 
-    def __init__(self, **options: Any):
-        super().__init__(**{"allow_abbrev": False, **options})
+    Flags that are not given leave nothing in the namespace.
+    """
+    from dlkit.task import Task
 
-    def error(self, message: str) -> typing.NoReturn:
-        raise DlkitError(f"{message}. {self.prog} --help tells what it takes.")
-
-
-def add_knobs(parser: argparse.ArgumentParser, task: type, defaults: dict[str, Any] | None = None) -> None:
-    """Adds a flag for each knob of a task. Flags that are not given leave nothing in the namespace."""
+    shared = {field.name for field in dataclasses.fields(Task)}
     hints, choices = typing.get_type_hints(task), choices_of(task)
-    group = parser.add_argument_group("knobs")
     for field in dataclasses.fields(task):
+        group = parser.group(TRAINING if field.name in shared else OWN)
         flag = f"--{field.name.replace('_', '-')}"
         default = (defaults or {}).get(field.name, field.default)
-        shown = "" if default in ("", None) else f" (default: {default})"
+        shown = "" if default in ("", None) else f" (default: {_typed(default)})"
         listed = f" One of: {', '.join(choices[field.name])}." if choices[field.name] else ""
         help = (field.metadata["help"] + listed + shown).replace("%", "%%")
         if hints[field.name] is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help)
-        else:
-            kind = str if typing.get_origin(hints[field.name]) is typing.Literal else _stated(hints[field.name])
-            group.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=kind.__name__.upper(), help=help)
+            continue
+        kind, metavar = _kind(hints[field.name])
+        given = [choice for choice in choices[field.name] if not choice.endswith(":")] or None
+        group.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=help).completed = given
 
 
-def _stated(hint: Any) -> Any:
-    """The type of a flag's value: of `float | None`, where None stands for no flag, float."""
-    return typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint
+def _typed(default: Any) -> str:
+    """A default as it is typed."""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _kind(hint: Any) -> tuple[Callable[[str], Any], str]:
+    """What makes a value of a flag's text, by the type of its value, and what help calls the text.
+
+    Of `float | None`, where None stands for no flag, float.
+    """
+    stated = typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint
+    if typing.get_origin(stated) is tuple:
+        return functools.partial(_several, typing.get_args(stated)[0]), "A,B,C"
+    kind = str if typing.get_origin(stated) is typing.Literal else stated
+    return kind, kind.__name__.upper()
+
+
+def _several(kind: type, text: str) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be {type_name(kind)}, or several joined by commas, received {text!r}"
+        ) from None
 
 
 def chosen_knobs(given: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The knobs among parsed flags, over those of the run that is resumed or of the model that it goes on from, or else
-    over `defaults`."""
-    knobs = defaults or {}
+    """The hyperparameters among parsed flags, over those of the run that is resumed, of the model that it goes on from,
+    of --config, or of `defaults`."""
+    knobs = {**(defaults or {}), **given.hyperparameters}
     if getattr(given, "init_from", None):
         from dlkit.model_folder import read_index
 
@@ -75,24 +97,6 @@ def _holds(folder: str) -> bool:
     from dlkit.model_folder import holds_model
 
     return holds_model(Path(folder))
-
-
-def refuse_unknown(unknown: list[str], flags: list[str]) -> None:
-    """Raises DlkitError for arguments that no parser took, with the nearest flag."""
-    close = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1)
-    meant = f" Did you mean {close[0]}?" if close else " --help lists what there is."
-    raise DlkitError(f"unknown argument {unknown[0]!r}.{meant}")
-
-
-def flags_of(parser: argparse.ArgumentParser, command: str = "") -> list[str]:
-    """All flags of a parser and of its commands, or of one of these alone."""
-    flags: list[str] = []
-    for action in parser._actions:
-        flags += action.option_strings
-        if isinstance(action, argparse._SubParsersAction):
-            chosen = [action.choices[command]] if command in action.choices else list(action.choices.values())
-            flags += [flag for sub in chosen for flag in flags_of(sub)]
-    return flags
 
 
 def knob_table(task: type) -> str:
@@ -122,11 +126,12 @@ _NAMES = (
 )
 
 
-def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None) -> None:
+def add_run_options(parser: Parser, *, save: str | None = None) -> None:
     """Adds a flag for each option; `Task.fit` says more of them."""
-    group = parser.add_argument_group("run")
+    group = parser.group(RUN)
     shown = " (default: %(default)s)" if save else ""
-    group.add_argument("--save", default=save, help=f"folder for the model and its checkpoints{shown}")
+    add_config(parser)
+    group.add_argument("--save", metavar="DIR", default=save, help=f"folder for the model and its checkpoints{shown}")
     group.add_argument(
         "--resume",
         nargs="?",
@@ -164,7 +169,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, save: str | None = None)
         help="200 for steps, 10m for minutes; default: at the ends of epochs, for at most 3%% of the time",
     )
     group.add_argument("--keep", type=int, default=2, metavar="N", help="checkpoints to keep (default: %(default)s)")
-    group.add_argument("--allow-changes", action="store_true", help="resume with other knobs or data than before")
+    group.add_argument("--allow-changes", action="store_true", help="resume with other hyperparameters or data")
     group.add_argument(
         "--no-examples",
         action="store_false",
@@ -191,9 +196,9 @@ def run_options(given: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(given, name) for name in _NAMES}
 
 
-def add_read_options(parser: argparse.ArgumentParser) -> None:
+def add_read_options(parser: Parser) -> None:
     """Adds a flag for each way in which data may be read; `dlkit.data.reading.Reading` says more of them."""
-    group = parser.add_argument_group("data")
+    group = parser.group(DATA)
     group.add_argument("--data-dir", metavar="DIR", help="where TensorFlow Datasets lie")
     group.add_argument(
         "--column",
@@ -207,7 +212,7 @@ def add_read_options(parser: argparse.ArgumentParser) -> None:
         "--delimiter",
         default="",
         metavar="CHARACTER",
-        help="what parts the cells of a text table: tab, semicolon, ...",
+        help="what separates the cells of a text table: tab, semicolon, ...",
     )
     group.add_argument(
         "--quotes",

@@ -5,29 +5,38 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dlkit.cli.completion import SHELLS, completion_script
+from dlkit.cli.config import add_config, config_in, read_run_file, take_config
+from dlkit.cli.early import refuse_early
 from dlkit.cli.flags import (
     SOURCES,
-    Parser,
     add_knobs,
     add_read_options,
     add_run_options,
     chosen_knobs,
-    flags_of,
     pairs_of,
     read_options,
-    refuse_unknown,
     run_options,
 )
+from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
 from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
 from dlkit.foreign import foreign
 from dlkit.knobs import summary
+from dlkit.options import naming_flags
 from dlkit.version import __version__
+
+if TYPE_CHECKING:
+    from dlkit.run_file import RunFile
+
+TASK_COMMANDS = ("train", "find-lr", "check")  # take a task, and the options of its hyperparameters
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,14 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         interrupted. A run that SIGTERM stopped ends with 143.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(argv)
-    return guarded(lambda: _run(parser, argv), debug="--debug" in argv)
+    return guarded(lambda: _run(argv), debug="--debug" in argv, quiet="--quiet" in argv)
 
 
-def guarded(work: Any, *, debug: bool) -> int:
-    """Runs `work`; a curable error becomes one line on stderr and its exit code, with its traceback if `debug`."""
+def guarded(work: Callable[[], Any], *, debug: bool, quiet: bool = False) -> int:
+    """Runs `work`; a curable error becomes one line on stderr and its exit code, with its traceback if `debug`.
+
+    Messages name flags. If `quiet`, nothing else goes to stderr.
+    """
     try:
-        work()
+        with naming_flags(), _silent() if quiet else contextlib.nullcontext():
+            work()
     except DlkitError as error:
         if debug:
             raise
@@ -65,20 +77,49 @@ def guarded(work: Any, *, debug: bool) -> int:
     return 0
 
 
-def _run(parser: argparse.ArgumentParser, argv: list[str]) -> None:
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+        yield
+
+
+def _run(argv: list[str]) -> None:
+    given = _parsed(argv)
+    given.work(given)
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
+    config = None
+    if argv[:1] and argv[0] in TASK_COMMANDS and (path := config_in(argv)):
+        config = read_run_file(path, _task_in(argv) or "")
+        argv = argv if _task_in(argv) else [argv[0], config.task, *argv[1:]]
+    parser = command_parser(argv, config)
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         if hasattr(given, "task"):
             from dlkit.tasks import find_task
 
-            find_task(given.task)  # a misspelled task makes all knobs unknown
+            find_task(given.task)  # a misspelled task makes all its options unknown
         refuse_unknown(unknown, flags_of(parser, argv[0]))
-    given.work(given)
+    return given
 
 
-def _parser(argv: list[str]) -> argparse.ArgumentParser:
+def _task_in(argv: Sequence[str]) -> str | None:
+    """The task that a command names: its first word, or else the first that is none's value and a task's name."""
+    from dlkit.tasks import task_names
+
+    if argv[1:2] and not argv[1].startswith("-"):
+        return argv[1]
+    after = [word for before, word in itertools.pairwise(argv[1:]) if not before.startswith("--")]
+    named = after or argv[2:]
+    return next((word for word in named if word in task_names()), None)
+
+
+def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser:
+    """The parser of all commands; of one that trains with the options of the task that it names."""
     shared = Parser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    shared.add_argument("--quiet", action="store_true", help="print errors and results only")
     parser = Parser(
         prog="dlkit",
         description="Train, evaluate and export models that answer raw input: one graph, served as it is.",
@@ -87,7 +128,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dlkit {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, help: str, work: Any) -> argparse.ArgumentParser:
+    def command(name: str, help: str, work: Any) -> Parser:
         sub = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", parents=[shared])
         sub.set_defaults(work=work)
         return sub
@@ -101,6 +142,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         sub = command(name, help, work)
         _add_task(sub, argv, name)
         _add_training(sub, name)
+        take_config(sub, config)
     _add_launch(command("launch", "train in several worker processes on this machine", _launch))
     evaluate = command("evaluate", "score the served answers on labelled data", _evaluate)
     evaluate.add_argument("model", help="the folder of a saved model")
@@ -157,17 +199,22 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         "ones, for an export without any row of the training data; default: the rows that the model keeps",
     )
     export.add_argument("--test", metavar="DATA", help="data to evaluate on first; the contract tells the metrics")
-    config = command("server-config", "write what a server of exports reads, and a Kubernetes manifest", _server_config)
-    config.add_argument("directories", nargs="+", metavar="DIRECTORY", help="exported models: the folders of versions")
-    config.add_argument("--output", required=True, metavar="FOLDER", help="where to write the files")
-    config.add_argument("--image", help="the server's image; default: a pinned one")
-    config.add_argument(
+    server = command("server-config", "write what a server of exports reads, and a Kubernetes manifest", _server_config)
+    server.add_argument("directories", nargs="+", metavar="DIRECTORY", help="exported models: the folders of versions")
+    server.add_argument("--output", required=True, metavar="FOLDER", help="where to write the files")
+    server.add_argument("--image", help="the server's image; default: a pinned one")
+    server.add_argument(
         "--max-batch-size",
         type=int,
         default=32,
         metavar="ROWS",
         help="rows that are run together (default: %(default)s)",
     )
+    info = command("info", "tell what a saved model is, without loading it", _info)
+    info.add_argument("model", help="the folder of a saved model")
+    info.add_argument("--json", action="store_true", help="print JSON")
+    completion = command("completion", "print a script that completes commands and flags in a shell", _completion)
+    completion.add_argument("shell", choices=SHELLS, help="the shell: source <(dlkit completion bash), for one")
     verify = command("verify", "run the proof again on what is on disk", _verify)
     verify.add_argument("directory", help="an exported version, or the folder above, whose newest is taken")
     verify.add_argument(
@@ -181,31 +228,40 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_task(parser: argparse.ArgumentParser, argv: list[str], command: str) -> None:
+def _add_task(parser: Parser, argv: Sequence[str], command: str) -> None:
     from dlkit.tasks import find_task, task_names
 
+    for title in (OWN, DATA, TRAINING, RUN):  # in the order in which help shows them
+        parser.group(title)
+    parser.shorten()
     parser.usage = f"dlkit {command} TASK [--data DATA] [options]"
-    parser.epilog = f"dlkit {command} TASK --help lists the task's knobs."
     parser.add_argument("task", metavar="TASK", help=f"one of: {', '.join(task_names())}")
-    name = next((word for word in argv[1:] if word in task_names()), None) if argv[:1] == [command] else None
-    if name:
+    name = _task_in(argv) if argv[:1] == [command] else None
+    if name in task_names():
         task = find_task(name)
         parser.usage = f"dlkit {command} {name} [--data DATA] [options]"
         parser.description = summary(task)
         add_knobs(parser, task)
 
 
-def _add_training(parser: argparse.ArgumentParser, name: str) -> None:
+def _add_training(parser: Parser, name: str) -> None:
     _add_source(parser, required=False)
+    run = parser.group(RUN)
+    if name != "train":
+        add_config(parser)
     if name == "find-lr":
-        parser.add_argument("--plot", default="learning_rate.png", help="the picture to write (default: %(default)s)")
+        run.add_argument(
+            "--plot", metavar="FILE", default="learning_rate.png", help="the picture to write (default: %(default)s)"
+        )
         return
-    parser.add_argument("--validation", help="validation data; without it, a share of the data is held out")
+    parser.group(DATA).add_argument(
+        "--validation", metavar="DATA", help="validation data; without it, a share of the data is held out"
+    )
     if name == "check":
-        parser.add_argument("--json", action="store_true", help="print JSON")
+        run.add_argument("--json", action="store_true", help="print JSON")
         return
     add_run_options(parser)
-    parser.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs")
+    run.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs")
 
 
 def _add_launch(parser: argparse.ArgumentParser) -> None:
@@ -225,9 +281,9 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- train TASK ...", help="what each worker runs")
 
 
-def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
+def _add_source(parser: Parser, *, required: bool) -> None:
     without = "" if required else "; default: the built-in sample"
-    parser.add_argument("--data", required=required, help=SOURCES + without)
+    parser.group(DATA).add_argument("--data", required=required, help=SOURCES + without)
     add_read_options(parser)
 
 
@@ -239,26 +295,43 @@ def _tasks(given: argparse.Namespace) -> None:
         print(f"{name:24}{task.__name__:22}{summary(task)}")
 
 
-def _task(given: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+def _checked(given: argparse.Namespace) -> Any:
+    """The task with the flags' hyperparameters, once what the flags name is seen to be there."""
     from dlkit.tasks import find_task
 
-    task = find_task(given.task)
-    return task(**chosen_knobs(given, task)), {} if given.data else task.samples()
+    kind = find_task(given.task)
+    task = kind(**chosen_knobs(given, kind))
+    refuse_early(given, task)
+    return task
+
+
+def _task(given: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """The task with the flags' hyperparameters, its training data and its validation data."""
+    from dlkit.run_file import BuiltIn
+
+    task = _checked(given)
+    samples = {} if given.data else task.samples()
+    train = given.data or BuiltIn(samples["train"])
+    validation = getattr(given, "validation", None)
+    if not validation and samples.get("validation"):
+        validation = BuiltIn(samples["validation"])
+    return task, train, validation
 
 
 def _train(given: argparse.Namespace) -> None:
-    from dlkit.cli.show import show_history
-
-    task, samples = _task(given)
+    task, train, validation = _task(given)
     task.fit(
-        given.data or samples["train"],
-        given.validation or samples.get("validation"),
+        train,
+        validation,
         **read_options(given),
         tensorboard=given.tensorboard,
+        verbose=0 if given.quiet else "auto",
         **run_options(given),
     )
     if not task.is_chief:
         return
+    from dlkit.cli.show import show_history
+
     show_history(task)
     if given.save:
         print(f"saved: {given.save}")
@@ -266,12 +339,8 @@ def _train(given: argparse.Namespace) -> None:
 
 def _check(given: argparse.Namespace) -> None:
     """Ends the process with code 2 where training would be refused."""
-    task, samples = _task(given)
-    found = task.check(
-        given.data or samples["train"],
-        given.validation or samples.get("validation"),
-        **read_options(given),
-    )
+    task, train, validation = _task(given)
+    found = task.check(train, validation, **read_options(given))
     if given.json:
         print(json.dumps(found, ensure_ascii=False))
     else:
@@ -289,18 +358,24 @@ def _launch(given: argparse.Namespace) -> None:
     if given.command[:1] not in ([], ["--"]):
         words = " ".join(given.command)
         raise DlkitError(f"launch must have -- before the workers' command. Received: {words}. Write: -- {words}.")
-    code = launch(given.command[1:], given.workers, given.restarts, grace=given.grace, pin=given.pin)
+    command = given.command[1:]
+    if command[:1] == ["train"]:  # what every worker would refuse is refused once
+        worker = _parsed(command)
+        _checked(worker)
+        command += ["--save", worker.save] if worker.save and worker.config else []  # restarts look there
+    code = launch(command, given.workers, given.restarts, grace=given.grace, pin=given.pin)
     if code:
         sys.exit(code)
 
 
 def _find_lr(given: argparse.Namespace) -> None:
-    task, samples = _task(given)
-    found = task.find_learning_rate(given.data or samples["train"], plot=given.plot, **read_options(given))
+    task, train, _ = _task(given)
+    found = task.find_learning_rate(train, plot=given.plot, **read_options(given))
     print(f"learning rate: {found:.2g}   plot: {given.plot}")
 
 
 def _evaluate(given: argparse.Namespace) -> None:
+    refuse_early(given)
     import dlkit
     from dlkit.cli.show import show_metrics
 
@@ -317,6 +392,7 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 
 def _predict(given: argparse.Namespace) -> None:
+    refuse_early(given)
     import dlkit
     from dlkit.cli.draw import check_drawing, draw_answers, folder_inputs
     from dlkit.cli.predict import predict_into, shown_answers
@@ -376,6 +452,7 @@ def _object(text: str, names: list[str]) -> dict[str, Any]:
 
 
 def _export(given: argparse.Namespace) -> None:
+    refuse_early(given)
     import dlkit
     from dlkit.cli.show import show_export
 
@@ -383,6 +460,20 @@ def _export(given: argparse.Namespace) -> None:
     if given.test:
         task.evaluate(given.test)
     show_export(task.export(given.directory, version=given.version, examples=given.examples))
+
+
+def _info(given: argparse.Namespace) -> None:
+    from dlkit.cli.info import info_of, show_info
+
+    found = info_of(Path(given.model))
+    if given.json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        show_info(found)
+
+
+def _completion(given: argparse.Namespace) -> None:
+    print(completion_script(given.shell, command_parser, TASK_COMMANDS))
 
 
 def _server_config(given: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from dlkit.data.bytes import Choose, kind_of, open_text
 from dlkit.data.reading import Reading
 from dlkit.errors import DataError
+from dlkit.options import either, option
 from dlkit.progress import progress
 
 SUFFIXES = (".csv", ".tsv")
@@ -84,7 +85,7 @@ def open_records(path: Path, source: str, how: Reading, bad: dict[int, str] | No
             begun, quoted = _quoting(path, source, len(how.header), errors)
             if begun and not quoted:
                 remarks.append(
-                    "cells begin with a quote, which is text in a tsv. Where it is not, give `quotes` (--quotes)"
+                    f"cells begin with a quote, which is text in a tsv. Where it is not, give {option('quotes', True)}"
                 )
     with open_text(path, source, errors) as text:
         records = _records(text, delimiter, quoted, source)
@@ -118,7 +119,7 @@ def _records(text: TextIO, delimiter: str, quoted: bool, source: str) -> Iterato
             f"{source}: the record that starts on line {line} has a quote that does not close, or text "
             "after its "
             'closing quote. Inside a quoted cell, write a quote twice: "a ""good"" day". Where quotes are text and '
-            "nothing else, give quotes=False (--no-quotes)."
+            f"nothing else, give {option('quotes', False)}."
         ) from error
     finally:
         csv.field_size_limit(limit)
@@ -137,9 +138,14 @@ def _checked(
             named = _NAMES.get(delimiter, repr(delimiter))
             cure = f'A cell that holds a {named}, a quote or a line break must stand in "quotes".'
             if not quoted:
-                cure = f"A cell may hold no {named} and no line break; where such stand in quotes, give `quotes`."
+                cure = (
+                    f"A cell may hold no {named} and no line break; where such stand in quotes, give "
+                    f"{option('quotes', True)}."
+                )
             if delimiter == "," and any(map(_is_half, record, record[1:])):
-                cure += " Where numbers have decimal commas, write points, or part cells by another `delimiter`."
+                cure += (
+                    f" Where numbers have decimal commas, write points, or part cells by another {option('delimiter')}."
+                )
             said = f"expected {len(header)} cells, as in the header. Received: {len(record)}. {cure}"
             if bad is None:
                 raise DataError(f"{source}, line {line}: {said}")
@@ -178,9 +184,9 @@ def _hint(header: list[str], delimiter: str) -> str:
             if other != delimiter and other in header[0]:
                 return (
                     f" Cells must be parted by a {_NAMES.get(delimiter, repr(delimiter))}; the first line seems to use "
-                    f"the {name}: give delimiter={other!r} (--delimiter {name})."
+                    f"the {name}: give {option('delimiter', name)}."
                 )
     return (
-        " The first line must hold the columns' names; of a file without such a line, give them: header=[...] "
-        "(--columns NAME,NAME)."
+        " The first line must hold the columns' names; of a file without such a line, give them: "
+        f"{either('header=[...]', '--columns NAME,NAME')}."
     )

@@ -17,6 +17,7 @@ from dlkit.data.reader import readers_of
 from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.options import option
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")  # packed, .csv.gz, or .ndjson too
 
@@ -54,7 +55,9 @@ def read_file(
     if is_delimited(path, how):
         cells, where, remarks = read_delimited(path, source, choose, how)
     elif how.header:
-        raise DataError(f"{source}: names of columns (--columns) are for text tables, csv and tsv, without a header.")
+        raise DataError(
+            f"{source}: names of columns ({option('header')}) are for text tables, csv and tsv, without a header."
+        )
     elif suffix in (".jsonl", ".json"):
         cells, where = read_json(path, source, choose)
     elif suffix == ".parquet":
@@ -63,7 +66,7 @@ def read_file(
         raise DataError(
             f"{source}: cannot tell what kind of data a file {suffix or 'without a suffix'} holds. Expected "
             f"a folder or a file that ends in one of: {', '.join(TABLE_SUFFIXES)}, .npz. Of a text table say what "
-            "parts its cells: delimiter=... (--delimiter)."
+            f"separates its cells: {option('delimiter', ...)}."
         )
     inside = Inside(how, path.parent)
     values: dict[str, Any] = {

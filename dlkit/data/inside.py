@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dlkit.data.reading import Reading
 from dlkit.errors import DataError
+from dlkit.options import option
 
 _real = functools.lru_cache(maxsize=4096)(os.path.realpath)  # of folders, in which many files lie
 
@@ -38,5 +39,5 @@ class Inside:
         raise DataError(
             f"{place}: the file {str(file)!r}{leads} does not lie below the data's folder, {self._folders[0]}. Move it "
             "there, give the folder above both as the data, or, where you trust who wrote this, allow it: "
-            "allow_outside=True (--allow-outside)."
+            f"{option('allow_outside', True)}."
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from dlkit.errors import DataError
+from dlkit.options import option
 
 _STRONG = {"|": r"[|｜]", ";": r"[;；]", ",": r"[,，、]", "line breaks": r"[\r\n]+", "tabs": r"\t"}
 """What parts labels, and is seldom part of a name; the first is the one that the documentation asks for."""
@@ -123,7 +124,7 @@ def refuse_lists(texts: Iterable[str], where: Callable[[int], str]) -> None:
         if joined or (items is not None and (len(items) != 1 or quoted)):
             raise DataError(
                 f"{where(row)}: {text[:60]!r} holds several labels, or a list, where one is expected. Keep one; or "
-                "train with several: multi_label=True (--multi-label)."
+                f"train with several: {option('multi_label', True)}."
             )
 
 

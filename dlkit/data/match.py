@@ -10,6 +10,7 @@ from typing import Any
 
 from dlkit.columns import Column
 from dlkit.errors import DataError
+from dlkit.options import option
 
 _LISTED, _LONG = 20, 200  # a wide table's header would drown the message; names, and characters of each
 
@@ -64,7 +65,7 @@ def _missing(name: str, wanted: str, found: list[str], source: str) -> str:
     example = close[0] if close else "NAME"
     return (
         f"{source} has no column {wanted!r}. Columns found: {quoted(found)}.{meant} "
-        f'Say which it is with columns={{"{name}": "{example}"}} in Python, or --column {name}={example}.'
+        f"Say which it is with {option('columns', {name: example})}."
     )
 
 

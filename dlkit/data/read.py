@@ -32,13 +32,17 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.foreign import foreign
 from dlkit.knobs import nearest
+from dlkit.options import either
 
-ACCEPTED = (
-    "a folder (of class folders, or of images with their boxes or masks), a csv, tsv, jsonl, json, parquet, npz or "
-    "tmx file (also .gz, or at https://), a list or pattern of such files, two aligned texts 'FILE,FILE', 'tfds:NAME', "
-    "a DataFrame, a dict of columns, a list of dicts, "
-    "a tuple (x, y), or a tf.data.Dataset"
-)
+
+def accepted() -> str:
+    """The sources that there are, in Python or on the command line."""
+    several = either("a list or pattern of such files", "'part-*.csv'")
+    others = either(", a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset", "")
+    return (
+        "a folder (of class folders, or of images with their boxes or masks), a csv, tsv, jsonl, json, parquet, npz or "
+        f"tmx file (also .gz, or at https://), {several}, two aligned texts 'FILE,FILE', 'tfds:NAME'{others}"
+    )
 
 
 def read(
@@ -170,23 +174,41 @@ def _table(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
         return read_tf_dataset(source, columns, how)
     table = read_memory(source, columns, how.rename)
     if table is None:
-        raise DataError(f"data of type {type(source).__name__} cannot be read. Expected {ACCEPTED}.")
+        raise DataError(f"data of type {type(source).__name__} cannot be read. Expected {accepted()}.")
     return table
 
 
 def _from_path(source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+    path = _existing(source)
+    if path.is_dir():
+        return read_folder(path, source, columns, dataclasses.replace(how, folders=(*how.folders, path)))
+    return _from_file(path, source, columns, how)
+
+
+def refuse_missing(source: Any) -> None:
+    """Raises DataError for the name of a file or folder that there is not; reads nothing, and passes over all else."""
+    text = os.fspath(source) if isinstance(source, os.PathLike) else source
+    for part in sources_in(text) or [text]:
+        if not isinstance(part, str) or part.startswith("tfds:") or is_remote(part):
+            continue
+        if "," not in part:
+            _existing(part)
+        elif not Path(part).expanduser().exists():  # two aligned texts
+            for one in part.split(","):
+                _existing(one.strip())
+
+
+def _existing(source: str) -> Path:
     if not source.strip():
-        raise DataError(f"the name of the data is empty. Expected {ACCEPTED}.")
+        raise DataError(f"the name of the data is empty. Expected {accepted()}.")
     path = Path(source).expanduser()
     try:
-        is_folder, exists = path.is_dir(), path.exists()
+        exists = path.exists()
     except (OSError, ValueError):  # too long or with a null byte: a text by mistake
-        is_folder = exists = False
-    if is_folder:
-        return read_folder(path, source, columns, dataclasses.replace(how, folders=(*how.folders, path)))
+        exists = False
     if not exists:
-        raise DataError(f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}. Expected {ACCEPTED}.")
-    return _from_file(path, source, columns, how)
+        raise DataError(f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}. Expected {accepted()}.")
+    return path
 
 
 def _from_file(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:

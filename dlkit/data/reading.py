@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from dlkit.errors import DataError
+from dlkit.options import option
 
 MAX_ROWS = 1_000_000
 _NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
@@ -89,7 +90,7 @@ def left_out(reasons: Sequence[str], total: int, kind: str, strict: bool) -> lis
     if not reasons:
         return []
     if strict:
-        raise DataError(f"{reasons[0]} Without `strict` (--strict) it is left out.")
+        raise DataError(f"{reasons[0]} Without {option('strict')} it is left out.")
     more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
     listed = "; ".join(reason.rstrip(".") for reason in reasons[:_SHOWN])
     return [f"{len(reasons)} of {total} {kind} left out: {listed}{more}"]

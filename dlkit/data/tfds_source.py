@@ -15,6 +15,7 @@ from dlkit.data.tfds_features import by_feature_kind, class_names, kept_encoded,
 from dlkit.errors import DataError
 from dlkit.knobs import nearest
 from dlkit.lazy import load_tensorflow
+from dlkit.options import option
 from dlkit.progress import progress
 
 _SOURCE = re.compile(r"tfds:(?P<name>[^:]+)(:(?P<version>\d+\.\d+\.\d+))?(:(?P<split>.+))?")
@@ -107,7 +108,7 @@ def _builder(tfds: Any, name: str, version: str | None, data_dir: str | None) ->
             "network: "
             'python -c "import tensorflow_datasets as tfds; '
             f'tfds.builder({full!r}{place}).download_and_prepare()". '
-            "If it lies elsewhere, give that folder as data_dir (--data-dir)."
+            f"If it lies elsewhere, give that folder as {option('data_dir')}."
         )
     return builder
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from dlkit.errors import DlkitError
 from dlkit.lazy import keras, ops
+from dlkit.options import option
 from dlkit.text.wordpiece import WordPiece
 from dlkit.version import install_hint
 
@@ -22,7 +23,8 @@ def fetch_preset(name_or_folder: str) -> tuple[Any, keras.Model]:
             raise DlkitError(f"Hugging Face folders need safetensors: {install_hint('presets')}.") from error
         reason = str(error).strip().splitlines() or ["no message"]
         raise DlkitError(
-            f"`network`: the preset {name_or_folder!r} cannot be loaded: {type(error).__name__}: {reason[0]} Give a "
+            f"{option('network')}: the preset {name_or_folder!r} cannot be loaded: {type(error).__name__}: "
+            f"{reason[0]} Give a "
             "preset that can be fetched, or a folder that holds one."
         ) from error
 
@@ -48,7 +50,8 @@ def load_preset(name_or_folder: str, max_tokens: int, **options: Any) -> tuple[W
     tokenizer, backbone = fetch_preset(name_or_folder)
     if not isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
         raise DlkitError(
-            f"`network`: the preset {name_or_folder!r} has a {type(tokenizer).__name__}, whose operations a stock "
+            f"{option('network')}: the preset {name_or_folder!r} has a {type(tokenizer).__name__}, whose "
+            "operations a stock "
             "server lacks. Expected a BERT-like preset with a WordPiece vocabulary."
         )
     # KerasHub keeps accents where BERT's own uncased models were trained without: theirs is the default here.

@@ -9,6 +9,7 @@ import numpy as np
 from dlkit.data.split import spread
 from dlkit.errors import DataError
 from dlkit.log import logger
+from dlkit.options import either, option
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
@@ -47,7 +48,7 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         _say(
             f"{validation.table.source}: the kept model is no better than the baseline: {name} {found[name]:.4f}, "
             f"{base} {found[base]:.4f}, on {len(rows)} validation rows. Look at the data, look for a learning rate "
-            "(`dlkit find-lr`), or train for more `epochs`.",
+            f"({either('`find_learning_rate`', 'dlkit find-lr')}), or train for more {option('epochs')}.",
             quiet,
         )
 

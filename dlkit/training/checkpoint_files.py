@@ -12,6 +12,7 @@ import numpy as np
 from dlkit.durable import PARTIAL, write_file
 from dlkit.errors import DlkitError, unwritable
 from dlkit.log import logger
+from dlkit.options import option
 
 _NAMES = "arrays"  # in a checkpoint's state, on disk: the names of all arrays
 
@@ -91,7 +92,9 @@ class CheckpointFiles:
                 logger.warning(f"{reason}. Going on from {path.name}, the one before.")
             return checkpoint
         if paths:
-            raise DlkitError(f"no checkpoint can be read. {'. '.join(reasons)}. Start anew with `overwrite`.")
+            raise DlkitError(
+                f"no checkpoint can be read. {'. '.join(reasons)}. Start anew with {option('overwrite', True)}."
+            )
         return None
 
     def clear(self) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlkit.errors import DlkitError, Preempted
+from dlkit.options import option
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.keep_best import KeepBest
 from dlkit.training.trainer import Trainer
@@ -35,7 +36,8 @@ def other_data(kinds: Sequence[str]) -> OtherRunError:
     others = " and ".join(f"other {kind} data" for kind in kinds)
     return OtherRunError(
         f"the run was started with {others}. Resume with the same data, start anew with "
-        "`overwrite`, or allow it by `allow_changes`: then an interrupted epoch begins again."
+        f"{option('overwrite', True)}, or allow it by {option('allow_changes', True)}: then an interrupted epoch "
+        "begins again."
     )
 
 

@@ -20,6 +20,7 @@ from dlkit.errors import DlkitError, KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import tf
 from dlkit.log import logger
+from dlkit.options import option
 from dlkit.padding import trim
 from dlkit.plain import without_folders
 from dlkit.training.baseline import compare_with_baseline
@@ -51,6 +52,7 @@ from dlkit.version import install_hint
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
+    from dlkit.run_file import RunFile
     from dlkit.training.trainable import Trainable
 
 CACHE = "cache_mb"  # the knob that changes nothing but memory
@@ -74,6 +76,7 @@ class Run:
     verbose: int | str = "auto"
     keep_examples: bool = True
     init_from: Trainable | Path | None = None
+    options: RunFile | None = None  # to be written beside the model
 
 
 def interval(given: int | str) -> int | float:
@@ -88,7 +91,7 @@ def interval(given: int | str) -> int | float:
         return float(minutes[1]) * 60.0
     if text.isdecimal():
         return int(text)
-    raise KnobError(f'`checkpoint_every` must be steps, as 200, or minutes, as "10m". Received: {given!r}.')
+    raise KnobError(f'{option("checkpoint_every")} must be steps, as 200, or minutes, as "10m". Received: {given!r}.')
 
 
 def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict[str, list[float]]:
@@ -125,7 +128,8 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
             bad = error.step
             task.learning_rate /= 2
             if run.place.is_chief:
-                logger.warning(f"{error}\nGoing back there, with learning_rate={task.learning_rate:g}.")
+                rate = option("learning_rate", float(f"{task.learning_rate:g}"))
+                logger.warning(f"{error}\nGoing back there, with {rate}.")
             run = dataclasses.replace(run, resume=True, overwrite=False, changed=True, nan_retries=run.nan_retries - 1)
 
 
@@ -179,7 +183,8 @@ def _run(
         return task.history_
     if run.resume and not checkpoint and run.save and not model_folder.has_run(run.save):
         raise DlkitError(
-            f"the finished run in {run.save} has no checkpoint to go on from. Start anew with `overwrite`, or save "
+            f"the finished run in {run.save} has no checkpoint to go on from. Start anew with "
+            f"{option('overwrite', True)}, or save "
             "elsewhere."
         )
     order = order_of(task, store, place.strategy)
@@ -229,6 +234,8 @@ def _run(
             if not run.resume:
                 files.clear()
             model_folder.write(task, run.save, finished=False)
+            if run.options and not (run.save / model_folder.INDEX).is_file():  # the options of a model stay beside it
+                run.options.write(run.save)
         fit_from_checkpoint(
             trainer,
             lambda step: split_over_replicas(training(step), place.strategy),
@@ -251,6 +258,8 @@ def _run(
         compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
     if run.save and chief:
         model_folder.write(task, run.save)
+        if run.options:
+            run.options.write(run.save)
     return task.history_
 
 
@@ -295,28 +304,30 @@ def _files(run: Run) -> CheckpointFiles | None:
 
 def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
     if task.monitor not in known:
-        raise KnobError(f"`monitor` names no metric: {task.monitor!r}. {nearest(task.monitor, known)}")
+        raise KnobError(f"{option('monitor')} names no metric: {task.monitor!r}. {nearest(task.monitor, known)}")
     return KeepBest(task.monitor, task.patience or task.epochs)  # without patience it only keeps the best
 
 
 def _tensorboard(folder: str) -> keras.callbacks.Callback:
     if importlib.util.find_spec("tensorboard") is None:
-        raise DlkitError(f"`tensorboard` needs the package of that name: {install_hint('tensorboard')}.")
+        raise DlkitError(f"{option('tensorboard')} needs the package of that name: {install_hint('tensorboard')}.")
     return keras.callbacks.TensorBoard(folder)
 
 
 def refuse(task: Trainable, run: Run) -> None:
     """Raises DlkitError for a run that would do harm, as far as that shows without the data."""
     if run.nan_retries < 0:
-        raise KnobError(f"`nan_retries` must be at least 0. Received: {run.nan_retries}.")
+        raise KnobError(f"{option('nan_retries')} must be at least 0. Received: {run.nan_retries}.")
     if run.keep < 1:
-        raise KnobError(f"`keep` must be at least 1 checkpoint. Received: {run.keep}.")
+        raise KnobError(f"{option('keep')} must be at least 1 checkpoint. Received: {run.keep}.")
     if run.resume not in (True, False, "auto"):
-        raise KnobError(f'`resume` must be True, False or "auto". Received: {run.resume!r}.')
+        raise KnobError(f'{option("resume")} must be True, False or "auto". Received: {run.resume!r}.')
     if run.save is None:
         for name in ("resume", "checkpoint_every", "nan_retries"):
             if getattr(run, name):
-                raise DlkitError(f"`{name}` needs `save`: the folder where the run keeps its checkpoints.")
+                raise DlkitError(
+                    f"{option(name)} needs {option('save')}: the folder where the run keeps its checkpoints."
+                )
     elif not run.resume and run.place.is_chief and not run.overwrite:
         model_folder.refuse_to_replace(run.save)
     with contextlib.suppress(OtherRunError) if run.overwrite else contextlib.nullcontext():
@@ -332,10 +343,11 @@ def _changes(task: Trainable, run: Run) -> dict[str, Any]:
     started = _started(task, run.save)
     changes = {name: started[name] for name, value in task.knobs.items() if name not in FREE and value != started[name]}
     if changes and not run.changed:
-        listed = ", ".join(f"{name}={value!r}, not {task.knobs[name]!r}" for name, value in changes.items())
+        listed = ", ".join(f"{option(name, value)}, not {task.knobs[name]!r}" for name, value in changes.items())
         raise OtherRunError(
-            f"the run in {run.save} was started with {listed}. Resume with the same knobs, allow the change by "
-            "`allow_changes`, or start anew with `overwrite`."
+            f"the run in {run.save} was started with {listed}. Resume with the same hyperparameters, allow the "
+            "change by "
+            f"{option('allow_changes', True)}, or start anew with {option('overwrite', True)}."
         )
     return changes
 
@@ -346,8 +358,15 @@ def _describe_nan(task: Trainable, train: Table, store: Store, order: Order, ste
     epoch, batch = divmod(step, order.steps)
     rows = order.rows(tf.constant(step, tf.int64)).numpy()
     places = ", ".join(train.where(int(store.origins[row])) for row in rows[:3])
-    cure = f"Lower `learning_rate` ({task.learning_rate:g}), set `clip_norm` to 1, or lengthen `warmup`"
-    back = ", and go on from the last good checkpoint by `resume` with `allow_changes`." if saved else "."
+    cure = (
+        f"Lower {option('learning_rate')} ({task.learning_rate:g}), set {option('clip_norm')} to 1, or "
+        f"lengthen {option('warmup')}"
+    )
+    back = (
+        f", and go on from the last good checkpoint by {option('resume', True)} with {option('allow_changes', True)}."
+        if saved
+        else "."
+    )
     return (
         f"the loss of step {step + 1} (epoch {epoch + 1}, batch {batch + 1} of {order.steps}) is not a finite number, "
         f"at a learning rate of {rate:.3g}. Its {len(rows)} rows begin with {places}. {cure}{back}"

@@ -7,6 +7,7 @@ import math
 from dlkit.errors import KnobError
 from dlkit.knobs import nearest
 from dlkit.lazy import keras
+from dlkit.options import option
 
 
 def weighted_layers(network: keras.Model) -> list[keras.layers.Layer]:
@@ -45,9 +46,11 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
     elif upto in names:
         count = names.index(upto) + 1
     else:
-        raise KnobError(f"`freeze` names no layer with weights: {upto!r}. {nearest(upto, names)}")
+        raise KnobError(f"{option('freeze')} names no layer with weights: {upto!r}. {nearest(upto, names)}")
     if count >= len(layers):
-        raise KnobError(f"`freeze={upto}` leaves nothing to train: the network has {len(layers)} layers with weights.")
+        raise KnobError(
+            f"{option('freeze', upto)} leaves nothing to train: the network has {len(layers)} layers with weights."
+        )
     for layer in layers[:count]:
         layer.trainable = False
     return layers[:count]

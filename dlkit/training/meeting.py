@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from dlkit.errors import DlkitError, LostWorkerError
 from dlkit.log import logger
+from dlkit.options import option
 
 GREETING = b"dlkit worker\n"  # what one says that still waits for others
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # to a server of TensorFlow's
@@ -47,7 +48,7 @@ def meet(addresses: Sequence[str], own: int, limit: float) -> None:
     told = "; ".join(f"worker {number} at {address} {failed[number]}" for number, address in missing.items())
     raise LostWorkerError(
         f"no answer within {limit:g} s: {told}. Start all workers, correct their addresses (TF_CONFIG), or wait longer "
-        "(`worker_timeout`)."
+        f"({option('worker_timeout')})."
     )
 
 

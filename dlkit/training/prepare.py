@@ -12,6 +12,7 @@ from dlkit.data.reading import lines_of
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.examples import as_requests, readable
 from dlkit.log import logger
+from dlkit.options import named_in, option
 from dlkit.plain import name_of, without_folders
 from dlkit.report import Report
 from dlkit.training.encode import encode_table, encoding_graph
@@ -26,7 +27,8 @@ def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) 
     """The rows to train on and the rows to validate on, if any."""
     if replicas > 1 and task.batch_size < 2 * replicas:
         raise KnobError(
-            f"`batch_size` must be at least {2 * replicas}, two rows for each of the {replicas} replicas. Received: "
+            f"{option('batch_size')} must be at least {2 * replicas}, two rows for each of the {replicas} "
+            "replicas. Received: "
             f"{task.batch_size}."
         )
     train, held_out = train.hold_out(0.0 if validation is not None else task.validation_split)
@@ -67,7 +69,7 @@ def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
         except DlkitError:
             raise
         except (ValueError, OSError) as error:  # how builders, tokenizers and Keras refuse their parameters
-            raise DlkitError(f"the network cannot be built: {error}") from error
+            raise DlkitError(f"the network cannot be built: {named_in(str(error), task.knobs)}") from error
     task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
 
 

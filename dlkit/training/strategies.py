@@ -13,6 +13,7 @@ from typing import Any
 from dlkit.errors import DlkitError, KnobError
 from dlkit.foreign import foreign
 from dlkit.lazy import tf
+from dlkit.options import option
 from dlkit.training.meeting import meet
 
 WORDS = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
@@ -54,7 +55,9 @@ def find_place(asked: Any, worker_timeout: float = 120.0) -> Place:
         DlkitError: the machine has not what was asked for; lists what it has. Or workers do not answer.
     """
     if not 0 < worker_timeout < math.inf:
-        raise KnobError(f"`worker_timeout` must be a positive number of seconds. Received: {worker_timeout!r}.")
+        raise KnobError(
+            f"{option('worker_timeout')} must be a positive number of seconds. Received: {worker_timeout!r}."
+        )
     place = _given(asked) if not isinstance(asked, str) else _named(asked, worker_timeout)
     if place.strategy.num_replicas_in_sync > 1:
         from dlkit.training.keras_repair import repair_keras
@@ -75,7 +78,7 @@ def _named(asked: str, worker_timeout: float) -> Place:
         return _multiworker(worker_timeout)
     if word == "tpu" and (detail or not colon):
         return _tpu(detail)
-    raise KnobError(f"`strategy` must be one of {WORDS}, or a tf.distribute.Strategy. Received: {asked!r}.")
+    raise KnobError(f"{option('strategy')} must be one of {WORDS}, or a tf.distribute.Strategy. Received: {asked!r}.")
 
 
 def _one_device() -> Place:
@@ -100,7 +103,9 @@ def _because(place: Place, why: str) -> Place:
 
 def _given(strategy: Any) -> Place:
     if not isinstance(strategy, tf.distribute.Strategy):
-        raise KnobError(f"`strategy` must be one of {WORDS}, or a tf.distribute.Strategy. Received: {strategy!r}.")
+        raise KnobError(
+            f"{option('strategy')} must be one of {WORDS}, or a tf.distribute.Strategy. Received: {strategy!r}."
+        )
     if isinstance(
         strategy, tf.distribute.experimental.CentralStorageStrategy | tf.distribute.experimental.ParameterServerStrategy
     ):
@@ -136,7 +141,8 @@ def _over_workers(source: str) -> tf.distribute.Strategy:
             raise
         raise DlkitError(
             "several workers must be asked for before TensorFlow has computed anything in this process. Call `fit` "
-            "first, or make tf.distribute.MultiWorkerMirroredStrategy() at the start and give it as `strategy`."
+            "first, or make tf.distribute.MultiWorkerMirroredStrategy() at the start and give it as "
+            f"{option('strategy')}."
         ) from error
 
 
@@ -159,13 +165,15 @@ def _mirrored(count: int) -> Place:
     if gpus:
         if max(count, 2) > len(gpus):
             raise DlkitError(
-                f"`strategy=mirrored{f':{count}' if count else ''}` needs {max(count, 2)} GPUs. {_what_there_is()}"
+                f"{option('strategy', f'mirrored:{count}' if count else 'mirrored')} needs {max(count, 2)} GPUs. "
+                f"{_what_there_is()}"
             )
         names = tuple(f"GPU:{number}" for number in range(count or len(gpus)))
         return Place(_mirrored_over(names), f"{len(names)} GPUs of this machine")
     if not count:
         raise DlkitError(
-            f"`strategy=mirrored` needs several GPUs. {_what_there_is()} mirrored:2 trains on two logical CPUs."
+            f"{option('strategy', 'mirrored')} needs several GPUs. {_what_there_is()} mirrored:2 trains on two "
+            "logical CPUs."
         )
     logical_cpus(count)
     names = tuple(f"CPU:{number}" for number in range(count))
@@ -199,7 +207,8 @@ def _multiworker(worker_timeout: float) -> Place:
         source, origin = "slurm", "Slurm"
     else:
         raise DlkitError(
-            "`strategy=multiworker` needs the addresses of the workers: the variable TF_CONFIG, or to be started by "
+            f"{option('strategy', 'multiworker')} needs the addresses of the workers: the variable TF_CONFIG, or "
+            "to be started by "
             f"Slurm's srun. {_what_there_is()} `dlkit launch --workers 2 -- train ...` starts two on this machine."
         )
     if not _has_started():  # else they are connected, or it is too late to
@@ -285,7 +294,9 @@ def _tpu(name: str) -> Place:
 
 def _count(asked: str, detail: str) -> int:
     if not detail.isdecimal() or int(detail) < 2:
-        raise KnobError(f"`strategy=mirrored:N` needs a number of devices, at least 2. Received: {asked!r}.")
+        raise KnobError(
+            f"{option('strategy', 'mirrored:N')} needs a number of devices, at least 2. Received: {asked!r}."
+        )
     return int(detail)
 
 

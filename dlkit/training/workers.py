@@ -14,6 +14,7 @@ import numpy as np
 from dlkit.answering import graph_message
 from dlkit.errors import DlkitError, LostWorkerError
 from dlkit.lazy import keras, tf
+from dlkit.options import option
 from dlkit.training.strategies import Place
 from dlkit.version import __version__
 
@@ -30,7 +31,7 @@ def naming_lost_workers(place: Place) -> Iterator[None]:
             raise
         raise LostWorkerError(
             f"worker {place.worker} of {place.workers} has lost another one, and cannot go on alone: "
-            f"{graph_message(error)}. Start all of them again with `resume`."
+            f"{graph_message(error)}. Start all of them again with {option('resume', True)}."
         ) from error
 
 

@@ -17,6 +17,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError, UnreadableError
 from dlkit.foreign import foreign
 from dlkit.lazy import tf
+from dlkit.options import option
 from dlkit.vision.image_header import orientation_of
 from dlkit.vision.orientation import SWAPPED, TAG
 
@@ -196,4 +197,4 @@ def chosen_shape(
 def check_channels(channels: int) -> None:
     """Raises KnobError for a number of channels that no image is decoded to."""
     if channels == 2:
-        raise KnobError("`channels` must be 0, 1 or 3. Received: channels=2.")
+        raise KnobError(f"{option('channels')} must be 0, 1 or 3. Received: {option('channels', 2)}.")

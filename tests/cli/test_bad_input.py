@@ -177,21 +177,24 @@ def test_tiny_sets_train(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--epochs", 0], "`epochs` must be at least 1. Received: epochs=0"),
-        (["--dropout", "1.5"], "`dropout` must be at least 0 and at most 0.95"),
-        (["--learning-rate", "nan"], "`learning_rate` must be finite"),
+        (["--epochs", 0], "--epochs must be at least 1. Received: --epochs 0"),
+        (["--dropout", "1.5"], "--dropout must be at least 0 and at most 0.95"),
+        (["--learning-rate", "nan"], "--learning-rate must be finite"),
         (["--epochs", "ten"], "argument --epochs: invalid int value: 'ten'"),
-        (["--network", "cn"], "`network` has no choice 'cn'"),
+        (["--network", "cn"], "--network has no choice 'cn'"),
         (["--epoch", 3], "unknown argument '--epoch'. Did you mean --epochs?"),
         (["--learning_rate", 3], "unknown argument '--learning_rate'. Did you mean --learning-rate?"),
         (["extra"], "unknown argument 'extra'"),
-        (["--tokens", "wordpiece", "--network", "cnn"], "`tokens=wordpiece` needs `vocabulary_file`"),
-        (["--tokens", "wordpiece", "--network", "cnn", "--vocabulary-file", "no.txt"], "No such file"),
+        (["--tokens", "wordpiece", "--network", "cnn"], "--tokens wordpiece needs --vocabulary-file"),
+        (
+            ["--tokens", "wordpiece", "--network", "cnn", "--vocabulary-file", "no.txt"],
+            "--vocabulary-file: there is no 'no",
+        ),
         (["--network", "transformer", "--embedding", 127], "`width` must be a multiple of `heads`"),
-        (["--freeze", "embeding", "--network", "cnn"], "`freeze` names no layer with weights: 'embeding'"),
-        (["--freeze", "99"], "`freeze=99` leaves nothing to train"),
-        (["--monitor", "acuracy"], "`monitor` names no metric: 'acuracy'"),
-        (["--class-weights", "balenced"], '`class_weights` must be "balanced" or "name=number,..."'),
+        (["--freeze", "embeding", "--network", "cnn"], "--freeze names no layer with weights: 'embeding'"),
+        (["--freeze", "99"], "--freeze 99 leaves nothing to train"),
+        (["--monitor", "acuracy"], "--monitor names no metric: 'acuracy'"),
+        (["--class-weights", "balenced"], '--class-weights must be "balanced" or "name=number,..."'),
     ],
 )
 def test_knobs_that_cannot_be_used(not_trained, reviewed, flags, said):
@@ -203,17 +206,17 @@ def test_knobs_that_cannot_be_used(not_trained, reviewed, flags, said):
 
 def test_image_knobs_that_cannot_be_used(not_trained, photos):
     train = ["image_classification", "--data", photos, "--batch-size", 8]
-    assert "`channels` must be 0, 1 or 3" in not_trained(*train, "--channels", 2)
-    assert "`depth` must be 6n + 2" in not_trained(*train, "--depth", 7)
-    assert "`depth` of vgg must be one of 11" in not_trained(*train, "--network", "vgg", "--depth", 12)
+    assert "--channels must be 0, 1 or 3" in not_trained(*train, "--channels", 2)
+    assert "--depth must be 6n + 2" in not_trained(*train, "--depth", 7)
+    assert "--depth of vgg must be one of 11" in not_trained(*train, "--network", "vgg", "--depth", 12)
     assert "at least 8 x 8" in not_trained(*train, "--network", "alexnet", "--image-size", 4)
     assert "cannot be built" in not_trained(*train, "--network", "preset:no_such_folder/model")
 
 
 def test_knobs_in_python():
-    with pytest.raises(DlkitError, match=r"has no knob 'epoch'.*Did you mean 'epochs'"):
+    with pytest.raises(DlkitError, match=r"has no option 'epoch'.*Did you mean 'epochs'"):
         dlkit.ImageClassifier(epoch=1)
-    with pytest.raises(DlkitError, match=r"`epochs` must be an integer. Received: epochs='3' \(str\)"):
+    with pytest.raises(DlkitError, match=r'`epochs` must be an integer. Received: epochs="3" \(str\)'):
         dlkit.ImageClassifier(epochs="3")
 
 
@@ -249,7 +252,7 @@ def test_a_loss_that_becomes_nan(refused, photos, tmp_path):
     line = refused(*train, "--save", model, "--checkpoint-every", 1)
     found = re.search(
         r"the loss of step (\d) \(epoch 1, batch (\d) of 5\) is not a finite number, at a learning rate of 1e\+30\. "
-        r"Its 8 rows begin with (.*)\. Lower `learning_rate` \(1e\+30\), set `clip_norm`",
+        r"Its 8 rows begin with (.*)\. Lower --learning-rate \(1e\+30\), set --clip-norm",
         line,
     )
     assert found, line
@@ -257,14 +260,14 @@ def test_a_loss_that_becomes_nan(refused, photos, tmp_path):
     named = [Path(path) for path in found[3].split(", ")]
     assert len(set(named)) == 3
     assert all(path.is_file() and path.is_relative_to(photos) for path in named)
-    assert line.endswith("go on from the last good checkpoint by `resume` with `allow_changes`.")
+    assert line.endswith("go on from the last good checkpoint by --resume with --allow-changes.")
     assert "stopped before its end" in refused("predict", model, "a.png")
     paths = sorted(model.glob("checkpoints/*"))
     assert paths[-1].name == f"step-{int(found[1]) - 1:012d}.npz"
     for path in paths:
         with np.load(path) as arrays:
             assert all(np.isfinite(arrays[name]).all() for name in arrays.files)
-    assert refused(*train).endswith("set `clip_norm` to 1, or lengthen `warmup`.")  # there is no checkpoint to go to
+    assert refused(*train).endswith("set --clip-norm to 1, or lengthen --warmup.")  # there is no checkpoint to go to
 
 
 # Saved models.
@@ -310,7 +313,7 @@ def test_models_of_a_newer_dlkit_or_of_another_task(refused, copied):
     edit(copied, format=1, knobs={**index["knobs"], "novelty": 3})
     line = refused("predict", copied, "x")
     assert f"saved by dlkit 9.1, and this is {dlkit.__version__}: " in line
-    assert "no knob 'novelty'" in line
+    assert "no option 'novelty'" in line
     edit(copied, task="telepathy")
     assert "no task 'telepathy'" in refused("predict", copied, "x")
     with pytest.raises(DlkitError, match="'telepathy', not 'image_classification'"):
@@ -325,7 +328,7 @@ def test_checkpoints_that_are_all_broken(refused, copied):
     line = refused("train", "sentiment", "--save", copied, "--resume")
     assert "no checkpoint can be read. " in line
     assert line.count(" is broken: ") == len(paths)
-    assert "Start anew with `overwrite`" in line
+    assert "Start anew with --overwrite" in line
     for damaged in (b"", b"hello", whole[1000:]):
         paths[-1].write_bytes(damaged)
         with pytest.raises(DlkitError, match=f"no checkpoint can be read. {re.escape(str(paths[-1]))} is broken: "):
@@ -373,8 +376,8 @@ def test_a_stop_in_the_middle_of_saving_leaves_the_model_before(monkeypatch, fit
         assert ("the disk is full" in str(raised.value)) == (stop is FULL)
         assert not (tmp_path / "new").exists()
     fitted.save(tmp_path / "m", overwrite=True)
-    assert sorted(path.name for path in (tmp_path / "m").iterdir())[0] == "dlkit.json"
-    assert len(list((tmp_path / "m").iterdir())) == 2  # and its stages
+    assert sorted(path.name for path in (tmp_path / "m").iterdir())[:2] == ["config.yaml", "dlkit.json"]
+    assert len(list((tmp_path / "m").iterdir())) == 3  # and its stages
 
 
 def test_a_full_disk_at_a_checkpoint(monkeypatch, fitted, tmp_path):

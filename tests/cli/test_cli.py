@@ -1,6 +1,5 @@
 """The command line does what the README shows, and says what it cannot do in one line."""
 
-import argparse
 import csv
 import importlib.util
 import json
@@ -19,6 +18,7 @@ import dlkit
 from dlkit.cli import main as cli
 from dlkit.cli.flags import add_knobs, knob_table
 from dlkit.cli.main import main
+from dlkit.cli.parser import Parser
 from dlkit.cli.show import show_answer, show_metrics
 from dlkit.tasks import find_task, task_names
 from dlkit.training.checkpoint_files import CheckpointFiles
@@ -268,8 +268,8 @@ def test_resume_with_more_epochs_goes_on(run, refused, sentiment_model, tmp_path
     shutil.copytree(sentiment_model, model)
     resume = ["train", "sentiment", "--save", model, "--resume"]
     line = refused(*resume, "--embedding", 8, "--epochs", 4)
-    assert "started with epochs=3, not 4, embedding=128, not 8" in line
-    assert "allow the change by `allow_changes`" in line
+    assert "started with --epochs 3, not 4, --embedding 128, not 8" in line
+    assert "allow the change by --allow-changes" in line
     run(*resume, "--epochs", 4, "--allow-changes")
     longer = dlkit.load(model).history_["loss"]
     assert longer[:3] == dlkit.load(sentiment_model).history_["loss"]
@@ -289,11 +289,11 @@ def test_resume_needs_a_run(refused, sentiment_model, tmp_path):
     empty.mkdir()
     assert "holds no run to go on with" in refused("train", "sentiment", "--save", empty, "--resume")
     assert list(empty.iterdir()) == []
-    assert "`resume` needs `save`" in refused("train", "sentiment", "--resume")
+    assert "--resume needs --save" in refused("train", "sentiment", "--resume")
     assert "argument --resume: takes `auto` or nothing, received 'yes'" in refused(
         "train", "sentiment", "--resume", "yes"
     )
-    assert "`worker_timeout` must be a positive number" in refused("train", "sentiment", "--worker-timeout", 0)
+    assert "--worker-timeout must be a positive number" in refused("train", "sentiment", "--worker-timeout", 0)
     line = refused("train", "image_classification", "--save", sentiment_model, "--resume")
     assert "task 'sentiment', not 'image_classification'" in line
 
@@ -437,7 +437,7 @@ def test_strict_makes_errors_of_bad_records(refused, not_trained, sentiment_mode
 
 
 def test_a_flag_that_takes_a_number_or_is_left_out():
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     add_knobs(parser, find_task("recommendation"))
     assert parser.parse_args(["--min-rating", "4"]).min_rating == 4.0
     assert not hasattr(parser.parse_args([]), "min_rating")
@@ -453,8 +453,8 @@ def test_metrics_by_class_are_printed(capsys):
     assert lines == [["AP50", "0.5000"], ["AP", "objects"], ["cat", "0.25", "7"], ["a", "[dog]", "0.125", "3"]]
 
 
-def test_a_label_map_is_asked_for_in_its_form(capsys):
-    assert cli.main(["evaluate", "nowhere", "--data", "x", "--label-map", "car"]) == 2
+def test_a_label_map_is_asked_for_in_its_form(capsys, sentiment_model, reviews):
+    assert cli.main(["evaluate", str(sentiment_model), "--data", str(reviews), "--label-map", "car"]) == 2
     assert "--label-map must be OLD=NEW, as in car=vehicle. Received: car." in capsys.readouterr().err
 
 

@@ -46,7 +46,7 @@ def test_values_become_their_types():
         ({"candles": (1, -1)}, "`candles` must be at least 0"),
         ({"note": 3}, "`note` must be a string or None"),
         ({"sliced": 1}, "`sliced` must be True or False"),
-        ({"layer": 1}, "Cake has no knob 'layer'. Expected one of: layers, sugar"),
+        ({"layer": 1}, "Cake has no option 'layer'. Expected one of: layers, sugar"),
     ],
 )
 def test_errors_name_the_knob_and_the_cure(knobs, message):

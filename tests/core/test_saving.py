@@ -82,13 +82,14 @@ def bytes_of(folder):
 def test_save_refuses_to_replace_as_fit_does(copied):
     model, before = dlkit.load(copied), bytes_of(copied)
     (copied / "stages-mine").mkdir()  # somebody's own
-    with pytest.raises(DlkitError, match=r"holds a saved model already.*`overwrite`"):
+    with pytest.raises(DlkitError, match=r"holds a saved model already.*overwrite=True"):
         model.save(copied)
-    with pytest.raises(DlkitError, match=r"holds a saved model already.*`overwrite`"):
+    with pytest.raises(DlkitError, match=r"holds a saved model already.*overwrite=True"):
         fit(copied)
     model.save(copied, overwrite=True)
     assert bytes_of(copied) == before
-    assert {path.name.partition("-")[0] for path in copied.iterdir()} == {"dlkit.json", "stages", "checkpoints"}
+    known = {"dlkit.json", "config.yaml", "stages", "checkpoints"}
+    assert {path.name.partition("-")[0] for path in copied.iterdir()} == known
     assert len(list(copied.glob("stages-*"))) == 2
     assert (copied / "stages-mine").is_dir()
 
@@ -127,7 +128,7 @@ def test_an_overwrite_that_is_stopped_leaves_the_finished_model_and_can_go_on(co
     assert fit(copied, learning_rate=0.01, resume=True) == STEPS - 4
     assert bytes_of(copied) != before
     assert dlkit.load(copied).learning_rate == 0.01
-    assert len(list(copied.iterdir())) == 3  # index, stages and checkpoints
+    assert len(list(copied.iterdir())) == 4  # index, options, stages and checkpoints
 
 
 @pytest.mark.parametrize("layout", ["today's", "of before"])

@@ -47,7 +47,7 @@ def test_a_tsv_has_quotes_only_where_all_are_well_formed(tmp_path, rows, options
 def test_a_csv_may_have_no_quotes(tmp_path):
     path = write(tmp_path, "a.csv", 'text,label\n"a,x\nb" c,y\n')
     assert read(path, REVIEWS, quotes=False).columns["text"] == ['"a', 'b" c']
-    with pytest.raises(DataError, match=r"line 2 has a quote.*--no-quotes"):
+    with pytest.raises(DataError, match=r"line 2 has a quote.*quotes=False"):
         read(path, REVIEWS)
 
 
@@ -106,7 +106,9 @@ def test_utf_16_without_a_mark_is_named_by_all(tmp_path, reader):
 @pytest.mark.parametrize("reader", ["labels", "boxes", "interactions"])
 def test_semicolons_are_named_by_all(tmp_path, reader):
     path = write(tmp_path, "a.csv", "text;label\ngood;a\n")
-    with pytest.raises(DataError, match=r"parted by a comma; the first line seems to use the semicolon.*--delimiter"):
+    with pytest.raises(
+        DataError, match=r"parted by a comma; the first line seems to use the semicolon.*delimiter=\"semicolon\""
+    ):
         READERS[reader](path)
 
 

@@ -44,7 +44,7 @@ def labels_of(cells, **options):
 def test_several_labels_in_a_cell(both):
     assert labels_of([both, "", "toxic"]) == [["toxic", "very rude"], [], ["toxic"]]
     assert [name.decode() for name in Labels().raw(both)] == ["toxic", "very rude"]
-    with pytest.raises(DataError, match=r"index 0: .*--multi-label"):
+    with pytest.raises(DataError, match=r"index 0: .*multi_label=True"):
         read({"text": "abc", "label": [both, "toxic", "very rude"]} | {"text": list("abc")}, ONE)
 
 

@@ -104,9 +104,9 @@ def test_file_of_a_byte_order_mark(tmp_path):
         (
             "a.csv",
             "Review,label\na,b\n",
-            ["no column 'text'", "'Review', 'label'", "--column text=", "columns="],
+            ["no column 'text'", "'Review', 'label'", 'columns={"text": "NAME"}'],
         ),
-        ("a.csv", "TEXT,label\na,b\n", ["Did you mean 'TEXT'?", '{"text": "TEXT"}', "--column text=TEXT"]),
+        ("a.csv", "TEXT,label\na,b\n", ["Did you mean 'TEXT'?", '{"text": "TEXT"}']),
         ("a.csv", "text;label\na;b\n", ["comma", "semicolon"]),
         ("a.csv", "good,pos\nbad,neg\n", ["'good', 'pos'", "first line must hold"]),
         ("a.csv", "text,text,label\na,b,c\n", ["2 columns named 'text'"]),

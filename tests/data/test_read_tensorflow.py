@@ -87,7 +87,7 @@ def test_tfds_by_name_split_version_and_tags(prepared):
     [
         (
             "tfds:tiny_zoo",
-            ["no column 'text'", "'caption'", "--column text="],
+            ["no column 'text'", "'caption'", 'columns={"text"'],
         ),  # two texts: the user must say
         ("tfds:tiny_zoo:trian", ["no split 'trian'", "Did you mean 'train'?"]),
         ("tfds:tiny_zoo:train[:x%]", ["cannot read the split"]),

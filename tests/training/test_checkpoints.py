@@ -167,7 +167,7 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(files, capsys, damage):
         files.newest()
     for path in (newest, before):
         assert f"{path} is broken: " in str(raised.value)
-    assert "Start anew with `overwrite`" in str(raised.value)
+    assert "Start anew with overwrite=True" in str(raised.value)
 
 
 def test_whichever_bit_is_flipped_no_checkpoint_is_read_as_another(tmp_path, capsys):
@@ -366,7 +366,7 @@ def other(rows):
 
 def test_other_data_are_refused_or_allowed(rows, copied):
     before = CheckpointFiles(copied / "checkpoints", 2).newest()
-    with pytest.raises(DlkitError, match=r"started with other training data.*`overwrite`.*`allow_changes`"):
+    with pytest.raises(DlkitError, match=r"started with other training data.*overwrite=True.*allow_changes=True"):
         task_of().fit(other(rows), save=copied, resume=True, **EVERY)
     assert same(CheckpointFiles(copied / "checkpoints", 2).newest(), before)
     callbacks = [Stop(2)]  # the second epoch began again: stopped in its middle, as before
@@ -378,7 +378,9 @@ def test_other_data_are_refused_or_allowed(rows, copied):
 
 
 def test_other_knobs_are_refused_by_name(rows, copied):
-    with pytest.raises(DlkitError, match=r"started with .*Resume with the same knobs.*`allow_changes`") as raised:
+    with pytest.raises(
+        DlkitError, match=r"started with .*Resume with the same hyperparameters.*allow_changes=True"
+    ) as raised:
         task_of(learning_rate=0.5, epochs=7, seed=3).fit(rows, save=copied, resume=True, **EVERY)
     for said in ("learning_rate=0.001, not 0.5", "epochs=2, not 7", "seed=0, not 3"):
         assert said in str(raised.value)

@@ -140,7 +140,7 @@ def test_labels_of_another_site_are_mapped():
     task, data = tasks()["classifier"]
     start(task, task.read(data))
     other = {"image": data["image"][:4], "label": ["cat", "b", "cat", "dog"]}
-    with pytest.raises(DataError, match="--label-map cat="):
+    with pytest.raises(DataError, match=r'label_map=\{"cat": '):
         task.evaluate(other)
     metrics = task.evaluate(other, label_map={"cat": "a", "*": "b"})
     assert {name: each["rows"] for name, each in metrics["per_class"].items()} == {"a": 2, "b": 2}

@@ -11,6 +11,7 @@ import numpy as np
 
 from dlkit.columns import Column, Text, describe, is_missing_number
 from dlkit.errors import DataError
+from dlkit.options import option
 from dlkit.tasks.forecasting.frequency import Step, parse_frequency
 
 FEW = 3  # values, from which on a window is scaled by them alone
@@ -226,7 +227,7 @@ def _of_numbers(numbers: np.ndarray) -> np.ndarray:
             first = int(np.argmin(valid))
             raise DataError(
                 f"timestamp {first}, {numbers[first]}, is no date, although others look like {form}. Correct it; of "
-                "numbers that count steps give `frequency`, as 1."
+                f"numbers that count steps give {option('frequency')}, as 1."
             )
     return numbers
 

@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass, field, replace
 import numpy as np
 
 from dlkit.errors import DataError, KnobError
+from dlkit.options import option
 
 DAY = 86_400
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": DAY, "week": 7 * DAY}
@@ -193,7 +194,8 @@ def parse_frequency(text: str) -> Step:
     unit = next((unit for unit in (*SECONDS, *MONTHS) if name in (unit, f"{unit}s")), ALIASES.get(name))
     if not count or unit is None:
         raise KnobError(
-            f"`frequency` must be as hour, 15 minutes, week, quarter, business day, or as 15min, W, QS, B, BME. "
+            f"{option('frequency')} must be as hour, 15 minutes, week, quarter, business day, or as 15min, W, "
+            "QS, B, BME. "
             f"Received: {text!r}."
         )
     return Step(months=count * MONTHS[unit]) if unit in MONTHS else Step(seconds=count * SECONDS[unit])
@@ -221,7 +223,8 @@ def infer_frequency(series: Iterable[np.ndarray], source: str) -> Step:
     gaps = [gap[gap > 0] for gap in gaps]
     if not sum(map(len, gaps)):
         raise DataError(
-            f"{source}: no series has two timestamps that differ: the frequency cannot be inferred. Give `frequency`."
+            f"{source}: no series has two timestamps that differ: the frequency cannot be inferred. Give "
+            f"{option('frequency')}."
         )
     usual = _mode(np.concatenate(gaps))
     if kinds == {"i"}:

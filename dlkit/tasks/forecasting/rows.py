@@ -11,6 +11,7 @@ from dlkit.columns import Id, is_missing_number
 from dlkit.data.reading import Options, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.options import option
 from dlkit.report import Report
 from dlkit.rows import Rows
 from dlkit.tasks.forecasting.columns import Series, Stamps, stamp_texts, stamps_of
@@ -135,7 +136,7 @@ def hold_out(windows: Windows, share: float, horizon: int) -> tuple[Table, Table
     if not rest or not held:
         raise DataError(
             f"{table.source} is too short to hold out its last {share:.0%}, at least {horizon} steps, by "
-            "`validation_split`. Give more, validation data, or set `validation_split` to 0."
+            f"{option('validation_split')}. Give more, validation data, or set {option('validation_split')} to 0."
         )
     return windows.made_of(rest), windows.made_of(held)
 

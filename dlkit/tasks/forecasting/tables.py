@@ -15,6 +15,7 @@ from dlkit.data.reader import Reader
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.options import option
 from dlkit.tasks.forecasting.columns import FEW, Stamps
 from dlkit.tasks.forecasting.frequency import Step, infer_frequency, own_step
 from dlkit.tasks.forecasting.long_tables import Long, read_long, read_wide
@@ -163,7 +164,7 @@ def _step(long: Long, stamps: Stamps, series: list[np.ndarray]) -> Step:
     step = stamps.step or infer_frequency(series, long.source)
     if (step.whole > 0) != (long.stamps.dtype.kind == "i"):
         raise DataError(
-            f"{long.source}: a `frequency` of {step} does not fit its timestamps, {series[0][0]} and so on."
+            f"{long.source}: a {option('frequency')} of {step} does not fit its timestamps, {series[0][0]} and so on."
         )
     return step.anchored(series) if stamps.off_grid == "floor" and not stamps.trained else step
 
@@ -198,8 +199,8 @@ def _series(
             first = int(np.argmax(between))
             raise DataError(
                 f"{long.source}, series {name!r}: the timestamp {at[first]} is not a number of steps of one {step} "
-                f"before the last one, {at[-1]}; nor are {int(between.sum()) - 1} more. Give `frequency`, or "
-                "set `off_grid` to floor."
+                f"before the last one, {at[-1]}; nor are {int(between.sum()) - 1} more. Give {option('frequency')}, or "
+                f"set {option('off_grid')} to floor."
             )
         told["off_grid"] += int(between.sum())
     places -= places[0]
@@ -218,7 +219,7 @@ def _series(
         missing = int(np.setdiff1d(np.arange(last), places)[0])
         raise DataError(
             f"{long.source}, series {name!r}: {gaps} steps of one {step} are missing, the first after "
-            f"{at[np.searchsorted(places, missing) - 1]}. Fill them, or choose how by `fill`."
+            f"{at[np.searchsorted(places, missing) - 1]}. Fill them, or choose how by {option('fill')}."
         )
     told["gaps"] += gaps
     told["missing"] += int(np.isnan(made["y"][:last]).sum()) - gaps
@@ -255,15 +256,15 @@ def _constant(long: Long, name: str, rows: np.ndarray, series: str) -> str:
     if len(found) > 1:
         raise DataError(
             f"{long.source}, series {series!r}: the static covariate {name!r} changes: {found[0]!r} and {found[1]!r}. "
-            "Give it as `known` or `past`."
+            f"Give it as {option('known')} or {option('past')}."
         )
     return found[0] if found else ""
 
 
 def _remarks(step: Step, series: int, rows: int, told: dict[str, int], stamps: Stamps) -> Sequence[str]:
     words = {
-        "gaps": "steps are missing and are filled as `fill` says",
-        "missing": "values are missing and are filled as `fill` says",
+        "gaps": f"steps are missing and are filled as {option('fill')} says",
+        "missing": f"values are missing and are filled as {option('fill')} says",
         "duplicates": f"timestamps come again: {'the mean' if stamps.duplicates == 'mean' else 'the last one'} counts",
         "off_grid": "timestamps lie between the steps and count for the one before",
     }

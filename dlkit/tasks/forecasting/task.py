@@ -14,6 +14,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import tf
+from dlkit.options import option
 from dlkit.rows import ROW, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
@@ -29,7 +30,7 @@ LINEAR = ("nlinear", "dlinear")
 
 @dataclass(kw_only=True)
 class Forecaster(Task):
-    """Forecasts the next steps of a series from its history: a median, quantiles and stamps, in the series' own
+    """Forecasts the next steps of a series from its history: a median, quantiles and timestamps, in the series' own
     units."""
 
     epochs: int = knob(20, "Passes over the training rows.", minimum=1)
@@ -88,12 +89,13 @@ class Forecaster(Task):
         self.series_: list[dict[str, Any]] = []  # with `keep_history`, the end of each, as a request brings it
         if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
             raise KnobError(
-                "`quantiles` must be two levels or more, ascending, 0.5 among them. Received: "
-                f"quantiles={self.quantiles}."
+                f"{option('quantiles')} must be two levels or more, ascending, 0.5 among them. Received: "
+                f"{option('quantiles', self.quantiles)}."
             )
         if self.network == "transformer" and self.units % 4:
             raise KnobError(
-                f"`units` must be a multiple of 4, the heads of the transformer. Received: units={self.units}."
+                f"{option('units')} must be a multiple of 4, the heads of the transformer. Received: "
+                f"{option('units', self.units)}."
             )
         self.stamps = stamps = Stamps(
             frequency=self.frequency,
@@ -112,7 +114,8 @@ class Forecaster(Task):
         twice = [name for name in listed if listed.count(name) > 1 or name in ("ds", "y", "following")]
         if twice:
             raise KnobError(
-                f"a covariate must be one of `known`, `past` and `static`, and another than ds and y: {twice[0]!r}."
+                f"a covariate must be one of {option('known')}, {option('past')} and {option('static')}, and "
+                f"another than ds and y: {twice[0]!r}."
             )
 
     def declare(self, header: Sequence[str]) -> None:

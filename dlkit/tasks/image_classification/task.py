@@ -12,6 +12,7 @@ from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.options import option
 from dlkit.rows import Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
@@ -218,5 +219,5 @@ def _mirrored_too(network: keras.Model) -> keras.Model:
 def _vgg_blocks(depth: int) -> tuple[int, ...]:
     blocks = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
     if depth not in blocks:
-        raise KnobError(f"`depth` of vgg must be one of 11, 13, 16, 19. Received: depth={depth}.")
+        raise KnobError(f"{option('depth')} of vgg must be one of 11, 13, 16, 19. Received: {option('depth', depth)}.")
     return blocks[depth]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlkit.errors import KnobError
-from dlkit.knobs import nearest
 from dlkit.lazy import keras, tf
+from dlkit.tasks.image_segmentation.loss_names import check_loss
 from dlkit.tasks.image_segmentation.mask_png import NO_CLASS
 
 GAMMA = 2.0  # of the focal loss: the paper's
@@ -94,15 +93,6 @@ _LOSSES: dict[str, Callable[[Sequence[float] | None], keras.losses.Loss]] = {
     "dice": MaskDice,
     "focal": lambda weights: MaskCrossEntropy(weights, GAMMA),
 }
-
-
-def check_loss(names: str) -> list[str]:
-    """The parts of "cross_entropy+dice". Raises KnobError for one that there is not."""
-    parts = [name.strip() for name in names.split("+")]
-    for name in parts:
-        if name not in _LOSSES:
-            raise KnobError(f"`losses` has no part {name!r}. {nearest(name, _LOSSES)} Or a sum: cross_entropy+dice.")
-    return parts
 
 
 def mask_loss(names: str, class_weights: Sequence[float] | None = None) -> keras.losses.Loss:

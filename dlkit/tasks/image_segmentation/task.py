@@ -16,6 +16,7 @@ from dlkit.rows import ERROR, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
+from dlkit.tasks.image_segmentation.loss_names import check_loss
 from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
 from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
 from dlkit.vision.plots import MOST
@@ -76,8 +77,6 @@ class ImageSegmenter(Task):
     of_training = ("flip", "turn", "rotate", "scale", "crop", "colour", "losses", "class_weights")
 
     def __post_init__(self) -> None:
-        from dlkit.tasks.image_segmentation.losses import check_loss
-
         super().__post_init__()
         check_loss(self.losses)
         self.labels_: list[str] = []

@@ -22,6 +22,7 @@ from dlkit.data.reading import Reading, left_out
 from dlkit.data.split import spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
+from dlkit.options import option
 from dlkit.report import Report, most
 from dlkit.rows import Rows
 from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes
@@ -347,7 +348,7 @@ def look_at_boxes(report: Report, table: Table, shape_of: Callable[[Table], tupl
     if max(height, width) > usual:
         report.remarks.append(
             f"the network's image is {height} x {width} pixels, more than the usual {usual}, since objects are small: "
-            "a step takes longer. --image-size sets it"
+            f"a step takes longer. {option('image_size')} sets it"
         )
     _judge_boxes(report, table, {"outside": outside, "tiny": tiny, "shares": inside}, boxes_seen, sides)
     absent = [name for name in table.classes if name not in counts]
@@ -373,12 +374,14 @@ def _judge_boxes(
         report.warn(f"the middle of {outside} of {count} boxes lies outside of their image", places("outside"))
     if tiny > count / 2:
         cure = "They look like shares of the image: multiply them by its width and height, or use YOLO's form."
-        cure = cure if len(found["shares"]) > tiny / 2 else "Raise --image-size, or cut the images into tiles."
+        cure = (
+            cure if len(found["shares"]) > tiny / 2 else f"Raise {option('image_size')}, or cut the images into tiles."
+        )
         report.refuse(f"{tiny} of {count} boxes are less than a pixel of the network's image", places("tiny"), cure)
     elif np.median(sides) < SMALL:
         report.warn(
             f"half of the {count} objects are smaller than {SMALL} pixels in the network's image",
-            cure="Raise --image-size, or cut the images into tiles.",
+            cure=f"Raise {option('image_size')}, or cut the images into tiles.",
         )
     elif tiny:
         report.warn(f"{tiny} of {count} boxes are less than a pixel of the network's image", places("tiny"))

@@ -14,6 +14,7 @@ from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.foreign import foreign
+from dlkit.options import option
 from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
 
 _YAML = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -129,8 +130,9 @@ def explain_yaml(path: Path, source: str) -> DataError:
     places = {name: _place(root, path.parent, folder) for name, folder in splits.items()}
     listed = ", ".join(f"{name}: {place}" for name, place in places.items()) or "none"
     return DataError(
-        f"{source} names several parts of the data, {listed}. Give the folder of one: that of `train` as --data, that "
-        "of `val` as --validation."
+        f"{source} names several parts of the data, {listed}. Give the folder of one: that of `train` as "
+        f"{option('data')}, that "
+        f"of `val` as {option('validation')}."
     )
 
 

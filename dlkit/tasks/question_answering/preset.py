@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dlkit.errors import KnobError
 from dlkit.lazy import keras, ops
+from dlkit.options import option
 from dlkit.tasks.question_answering.span_inputs import span_logits, token_inputs
 from dlkit.text.preset import blocks_of, fed, load_preset, sequence_of
 
@@ -57,7 +58,7 @@ def cut_preset(backbone: keras.Model, frozen: int) -> tuple[keras.Model, keras.M
     """
     below, blocks = blocks_of(backbone)
     if frozen > len(blocks):
-        raise KnobError(f"`freeze={frozen}`: the preset has {len(blocks)} blocks.")
+        raise KnobError(f"{option('freeze', frozen)}: the preset has {len(blocks)} blocks.")
     inputs = token_inputs()
     hidden = keras.Model(backbone.input, blocks[frozen - 1].output if frozen else below, name="frozen")
     features = ops.cast(hidden(fed(backbone, inputs)), CACHE)

@@ -13,6 +13,7 @@ from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
+from dlkit.options import option
 from dlkit.padding import Padding
 from dlkit.report import Report
 from dlkit.rows import ROW, Rows
@@ -76,8 +77,9 @@ class PassageRows(Rows):
             return said
         return [
             *said,
-            f"of {answered.sum()} questions with an answer, {longer} have none of at most `max_answer` "
-            f"({self.task.max_answer}) tokens, and cannot be answered right: raise it, and `overlap` to twice as much",
+            f"of {answered.sum()} questions with an answer, {longer} have none of at most {option('max_answer')} "
+            f"({self.task.max_answer}) tokens, and cannot be answered right: raise it, and {option('overlap')} "
+            "to twice as much",
         ]
 
 
@@ -140,12 +142,13 @@ class QuestionAnswerer(Task):
             self.frozen = ""  # what is frozen of a preset is preprocessing
         if 2 * self.max_answer > self.overlap:
             raise KnobError(
-                f"`max_answer` must be at most half of `overlap`, or a window might end inside an answer. Received: "
-                f"max_answer={self.max_answer}, overlap={self.overlap}."
+                f"{option('max_answer')} must be at most half of {option('overlap')}, or a window might end "
+                "inside an answer. Received: "
+                f"{option('max_answer', self.max_answer)}, {option('overlap', self.overlap)}."
             )
         if self._is_preset() and self.freeze and not (self.freeze.isdecimal() or self.freeze == "backbone"):
             raise KnobError(
-                f'`freeze` of a preset must be a number of blocks or "backbone". Received: {self.freeze!r}.'
+                f'{option("freeze")} of a preset must be a number of blocks or "backbone". Received: {self.freeze!r}.'
             )
 
     def build(self, examples: Table) -> Stages:

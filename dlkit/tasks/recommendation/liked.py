@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DataError
+from dlkit.options import option
 
 
 def least_rating(ratings: np.ndarray, given: float | None) -> float | None:
@@ -29,7 +30,9 @@ def least_rating(ratings: np.ndarray, given: float | None) -> float | None:
     low, high = float(ratings.min()), float(ratings.max())
     if given is not None:
         if high < given:
-            raise DataError(f"`min_rating` {given:g} leaves no interaction: the ratings go from {low:g} to {high:g}.")
+            raise DataError(
+                f"{option('min_rating')} {given:g} leaves no interaction: the ratings go from {low:g} to {high:g}."
+            )
         return given
     if low == high:
         return None
@@ -53,8 +56,9 @@ def mean_rating(ratings: np.ndarray, least: float | None) -> float:
     counted = ratings[np.isfinite(ratings) & liked(ratings, least)]
     if len(counted) and counted.min() <= 0:
         raise DataError(
-            f"`rating_weights` needs ratings above 0 of what counts as liked. Received: {counted.min():g}. Add a "
-            "number to all ratings, or set `min_rating` above 0."
+            f"{option('rating_weights')} needs ratings above 0 of what counts as liked. Received: "
+            f"{counted.min():g}. Add a "
+            f"number to all ratings, or set {option('min_rating')} above 0."
         )
     return float(counted.mean()) if len(counted) else 1.0
 
@@ -69,14 +73,17 @@ def how_ratings_count(ratings: np.ndarray, least: float | None, *, weighted: boo
     there = ratings[np.isfinite(ratings)]
     low, high = there.min(), there.max()
     named = f"all ratings are {low:g}" if low == high else f"ratings from {low:g} to {high:g}"
-    rest = "all count alike" if not weighted else "interactions weigh as their ratings (`rating_weights`)"
+    rest = "all count alike" if not weighted else f"interactions weigh as their ratings ({option('rating_weights')})"
     few = 0 if least is None else int(np.sum(there < least))
     if not few:
         return (
-            f"{named}: {rest}" if weighted else f"{named}: all count alike, as items that the user had (`min_rating`)"
+            f"{named}: {rest}"
+            if weighted
+            else f"{named}: all count alike, as items that the user had ({option('min_rating')})"
         )
     cut = (
-        f"{few} of {len(ratings)} interactions are rated below {least:g} and count as had, not as liked (`min_rating`)"
+        f"{few} of {len(ratings)} interactions are rated below {least:g} and count as had, not as liked "
+        f"({option('min_rating')})"
     )
     return f"{named}: {cut}" + (f"; the other {rest}" if weighted else "")
 

@@ -13,6 +13,7 @@ from dlkit.columns import Id
 from dlkit.data.reading import Options, Reading
 from dlkit.errors import DataError, DlkitError, KnobError
 from dlkit.knobs import nearest
+from dlkit.options import option
 from dlkit.report import Report
 from dlkit.rows import Rows
 from dlkit.tasks.recommendation.catalogue import look_at_features
@@ -198,7 +199,10 @@ class UserRows(Rows):
         ratings = all_ratings(self.table.columns.get("ratings", ()))
         if not np.isfinite(ratings).any():
             if self.task.min_rating is not None or self.task.rating_weights:
-                report.refuse("there are no ratings for `min_rating` and `rating_weights`", cure="Leave both out.")
+                report.refuse(
+                    f"there are no ratings for {option('min_rating')} and {option('rating_weights')}",
+                    cure="Leave both out.",
+                )
             return
         try:
             least = least_rating(ratings, self.task.min_rating)
@@ -219,7 +223,7 @@ class UserRows(Rows):
             return []
         return [
             f"{again} of {sum(map(len, raw['next']))} held-out items are ones that their users already had, which are "
-            "never recommended: they count as missed. Train with `repeats` (--repeats) to recommend items again."
+            f"never recommended: they count as missed. Train with {option('repeats', True)} to recommend items again."
         ]
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from dlkit.columns import Column, Count, Id, tensor_specs
 from dlkit.errors import DataError, KnobError
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
+from dlkit.options import option
 from dlkit.stages import Parted, chain
 from dlkit.tasks.recommendation import networks as recommenders
 from dlkit.tasks.recommendation.catalogue import read_features
@@ -72,7 +73,7 @@ def _ease(task: Recommender, known: Catalogue) -> keras.Model:
 
     count = len(known.items)
     if count > LINEAR:
-        raise KnobError(f"`network` ease takes up to {LINEAR} items. Received: {count}. Take two_tower.")
+        raise KnobError(f"{option('network')} ease takes up to {LINEAR} items. Received: {count}. Take two_tower.")
     rows = [*known.taken, *known.nameless]
     weights = item_weights(
         np.repeat(np.arange(len(rows)), [len(taken) for taken in rows]),

@@ -16,6 +16,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.options import option
 from dlkit.padding import Padding, trim
 from dlkit.rows import LENGTH, ROW
 from dlkit.stages import Stages
@@ -72,8 +73,8 @@ class Recommender(Task):
     )
     rating_weights: bool = knob(False, "Interactions weigh as their ratings in training, and in what is popular.")
     repeats: bool = knob(False, "Items that a user has had may be recommended again.")
-    item_features: str = knob("", "A csv, tsv or parquet file with `item_id` and features of items.")
-    user_features: str = knob("", "The same with `user_id`, of users.")
+    item_features: str = knob("", "A csv, tsv or parquet file with `item_id` and features of items.", file=True)
+    user_features: str = knob("", "The same with `user_id`, of users.", file=True)
     new_items: bool = knob(True, "two_tower and mf recommend items that have features and no interaction yet.")
     top_k: int = knob(10, "Items of an answer, and of the metrics.", minimum=1)
     protocol: Literal["", "leave_last_out", "random_75_25", "random_80_20", "by_time"] = knob(
@@ -110,17 +111,27 @@ class Recommender(Task):
             self.negatives = 200
         if self.objective == "ratings":
             if self.network in (*SESSION, "ease"):
-                raise KnobError(f"ratings need `network` mf, two_tower, neumf or dcn. Received: {self.network!r}.")
+                raise KnobError(
+                    f"ratings need {option('network')} mf, two_tower, neumf or dcn. Received: {self.network!r}."
+                )
             self.inputs = {"user_id": Id(), "item_id": Id(aliases=("movie_id",))}
             self.target = {"rating": Rating(aliases=("user_rating",))}
             self.answer = {"rating": Rating(), "cold": Flag()}
             self.headline, self.rows = "r2", PairRows
             if self.min_rating is not None or self.rating_weights:
-                raise KnobError('`min_rating` and `rating_weights` are for objective="ranking": ratings learn all.')
+                raise KnobError(
+                    f"{option('min_rating')} and {option('rating_weights')} are for "
+                    f"{option('objective', 'ranking')}: ratings learn all."
+                )
         if self.members > 1 and self.network not in SESSION:
-            raise KnobError(f"`members` are for sasrec and gru4rec. Received: members={self.members}.")
+            raise KnobError(
+                f"{option('members')} are for sasrec and gru4rec. Received: {option('members', self.members)}."
+            )
         if self.network == "sasrec" and self.width % self.heads:
-            raise KnobError(f"`width` must be a multiple of `heads`, {self.heads}. Received: width={self.width}.")
+            raise KnobError(
+                f"{option('width')} must be a multiple of {option('heads')}, {self.heads}. Received: "
+                f"{option('width', self.width)}."
+            )
 
     def build(self, examples: Table) -> Stages:
         from dlkit.data.reading import PLAIN

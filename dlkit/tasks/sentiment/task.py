@@ -13,6 +13,7 @@ from dlkit.data.table import Table
 from dlkit.errors import KnobError
 from dlkit.knobs import knob
 from dlkit.lazy import keras, tf
+from dlkit.options import option
 from dlkit.padding import Padding
 from dlkit.stages import Stages
 from dlkit.task import Task
@@ -51,7 +52,7 @@ class SentimentClassifier(Task):
         "What a token is: auto takes characters where most letters are of scripts without spaces (Thai, Chinese, "
         "Japanese), else words; presets and mlp have their own.",
     )
-    vocabulary_file: str = knob("", "A BERT vocab.txt, for tokens=wordpiece.")
+    vocabulary_file: str = knob("", "A BERT vocab.txt, for tokens=wordpiece.", file=True)
     vocabulary_size: int = knob(
         0, "Most tokens that are told apart; 0 for 200000 n-grams (mlp) or 20000 tokens (others).", minimum=0
     )
@@ -87,7 +88,9 @@ class SentimentClassifier(Task):
             self.target, self.headline = labels.MULTI_TARGET, "micro_f1"
             self.answer = {**labels.MULTI_ANSWER, "truncated": Truncated()}
         if self.tokens == "wordpiece" and not self.vocabulary_file and not self.network.startswith("preset:"):
-            raise KnobError("`tokens=wordpiece` needs `vocabulary_file`: a vocab.txt with one piece a line.")
+            raise KnobError(
+                f"{option('tokens', 'wordpiece')} needs {option('vocabulary_file')}: a vocab.txt with one piece a line."
+            )
 
     def build(self, examples: Table) -> Stages:
         column = self.target["label"]

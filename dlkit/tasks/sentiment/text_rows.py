@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dlkit.classification.labels import LabelRows
+from dlkit.options import option
 from dlkit.text.scripts import spaceless_share
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ class TextRows(LabelRows):
         share = spaceless_share(text.decode() for text in some.raw_column("text", self.task.inputs["text"]))
         facts = f"{share:.0%} of the letters are of scripts without spaces"
         if tokens == "characters":
-            return [*told, f"{facts}: `tokens=auto` took tokens=characters, which `max_tokens` counts"]
+            return [*told, f"{facts}: {option('tokens', 'auto')} took characters, which {option('max_tokens')} counts"]
         if share >= SOME:
-            return [*told, f"{facts}, where a word is all between two spaces: tokens=characters may read them better"]
+            return [
+                *told,
+                f"{facts}, where a word is all between two spaces: {option('tokens', 'characters')} may read "
+                "them better",
+            ]
         return told

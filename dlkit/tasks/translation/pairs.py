@@ -11,6 +11,7 @@ from dlkit.data.bytes import text_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, KnobError
 from dlkit.knobs import nearest
+from dlkit.options import option
 from dlkit.report import Report
 from dlkit.rows import Rows
 from dlkit.text.look_at_texts import look_for_shared
@@ -32,7 +33,9 @@ def check_reasons(drop: str) -> list[str]:
     reasons = [reason.strip() for reason in drop.split("+") if reason.strip()]
     for reason in reasons:
         if reason not in _TOLD:
-            raise KnobError(f"`drop` has no reason {reason!r}. {nearest(reason, _TOLD)} Or a sum: empty+ratio.")
+            raise KnobError(
+                f"{option('drop')} has no reason {reason!r}. {nearest(reason, _TOLD)} Or a sum: empty+ratio."
+            )
     return reasons
 
 
@@ -65,7 +68,7 @@ def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) ->
     remarks, keep = [], np.ones(len(table), bool)
     for reason, rows in found.items():
         if rows.any():
-            verdict = "left out" if reason in dropped else f"kept (`drop` may name {reason!r})"
+            verdict = "left out" if reason in dropped else f"kept ({option('drop')} may name {reason!r})"
             told = _TOLD[reason].format(ratio=ratio)
             remarks.append(f"{rows.sum()} of {len(table)} pairs {told}: {verdict}")
         if reason in dropped:
@@ -109,7 +112,7 @@ class PairRows(Rows):
         cut = written & (store.every(lambda row: row[1]["logits"])[:, -1] == 0)
         if not (full | cut).any():
             return []
-        limit = f"`max_tokens` ({self.task.max_tokens})"
+        limit = f"{option('max_tokens')} ({self.task.max_tokens})"
         return [
             f"of {len(full)} pairs, {full.sum()} sources fill {limit} or are cut there; {cut.sum()} targets are cut"
         ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from dlkit.errors import DlkitError
 from dlkit.lazy import keras, layers, ops
+from dlkit.options import option
 from dlkit.tasks.translation.preset_stepper import PresetIds
 from dlkit.tasks.translation.subwords import BYTE, JoinSubwords, Subwords
 from dlkit.text.preset import fetch_preset
@@ -33,7 +34,9 @@ def translation_preset(name_or_folder: str, max_tokens: int) -> tuple[keras.Mode
     pieces, order = _vocabulary(tokenizer, model.backbone.vocabulary_size)
     longest = getattr(model.backbone, "max_sequence_length", max_tokens)
     if max_tokens > longest:
-        raise DlkitError(f"`max_tokens` must be at most {longest}, which this preset has. Received: {max_tokens}.")
+        raise DlkitError(
+            f"{option('max_tokens')} must be at most {longest}, which this preset has. Received: {max_tokens}."
+        )
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
     decoder_ids = keras.Input((None,), dtype="int32", name="decoder_ids")
@@ -62,7 +65,8 @@ def _load(name_or_folder: str) -> tuple[Any, keras.Model]:
     tokenizer, backbone = fetch_preset(name_or_folder)
     if type(backbone) not in kinds:
         raise DlkitError(
-            f"`network`: the preset {name_or_folder!r} is a {type(backbone).__name__}. Expected a Bart or a T5."
+            f"{option('network')}: the preset {name_or_folder!r} is a {type(backbone).__name__}. Expected a Bart "
+            "or a T5."
         )
     return tokenizer, kinds[type(backbone)](backbone, name="preset")
 

@@ -51,7 +51,7 @@ def test_bought_again_is_recommended_where_repeats_are_and_else_it_is_said(capsy
     metrics = plain.evaluate(AGAIN)
     assert (metrics["hit_rate"], metrics["repeated"]) == (0.0, 40)
     said = capsys.readouterr().err
-    assert "40 of 40 held-out items are ones that their users already had" in said and "--repeats" in said
+    assert "40 of 40 held-out items are ones that their users already had" in said and "repeats=True" in said
     repeats = built(GROCERIES, repeats=True, top_k=3)
     repeats.save(tmp_path / "m")
     for model in (repeats, dlkit.load(tmp_path / "m")):

@@ -1,0 +1,76 @@
+"""Completion of commands, tasks, flags and choices in a shell: a static script, which starts no Python."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dlkit.cli.parser import Parser
+from dlkit.errors import DlkitError
+from dlkit.knobs import summary
+from dlkit.version import install_hint
+
+SHELLS = ("bash", "zsh", "fish")
+_FILES = ("data", "validation", "test", "config", "plot", "examples", "inputs")  # the arguments that name files
+_FOLDERS = ("save", "model", "directory", "directories", "data_dir", "tensorboard", "export")
+
+
+def completion_script(shell: str, build: Callable[[Sequence[str]], Parser], commands: Sequence[str]) -> str:
+    """The script for a shell.
+
+    Args:
+        shell: one of `SHELLS`.
+        build: makes the parser of a command line.
+        commands: those that take a task, whose flags differ.
+
+    Raises:
+        DlkitError: the package that writes scripts is missing.
+    """
+    if importlib.util.find_spec("shtab") is None:
+        raise DlkitError(f"completion needs a package: {install_hint('completion')}.")
+    import shtab
+
+    return str(shtab.complete(_whole(build, commands), shell))
+
+
+def _whole(build: Callable[[Sequence[str]], Parser], commands: Sequence[str]) -> Parser:
+    """A parser in which each task is a command below those that take one, so that its own flags are known."""
+    from dlkit.tasks import find_task, task_names
+
+    parser = build([])
+    below = _commands_of(parser)
+    for command in commands:
+        _remove_task(below[command])
+        tasks = below[command].add_subparsers(metavar="TASK")
+        for name in task_names():
+            full = _commands_of(build([command, name]))[command]
+            _remove_task(full)
+            told = summary(find_task(name))
+            tasks.add_parser(name, help=told.replace("%", "%%"), parents=[full], add_help=False)
+    _mark(parser)
+    return parser
+
+
+def _commands_of(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    return next((action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)), {})
+
+
+def _remove_task(parser: argparse.ArgumentParser) -> None:
+    for group in [parser._positionals, *parser._action_groups]:
+        group._group_actions[:] = [action for action in group._group_actions if action.dest != "task"]
+    parser._actions[:] = [action for action in parser._actions if action.dest != "task"]
+
+
+def _mark(parser: argparse.ArgumentParser) -> None:
+    """Says which arguments are completed by files, by folders, or by the choices of a hyperparameter."""
+    import shtab
+
+    for action in parser._actions:
+        if action.dest in _FILES + _FOLDERS:
+            action.complete = shtab.FILE if action.dest in _FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif getattr(action, "completed", None):
+            action.choices = action.completed  # type: ignore[attr-defined]
+    for sub in _commands_of(parser).values():
+        _mark(sub)

@@ -1,0 +1,96 @@
+"""The options of a run as a file beside its model, `config.yaml`; `dlkit.cli.config` reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlkit.durable import write_file
+from dlkit.errors import unwritable
+from dlkit.version import __version__
+
+NAME = "config.yaml"
+_NOW = ("resume", "overwrite", "allow_changes")  # say what to do with what is there: taken from a file, not written
+_OBJECT = object()  # stands for what only Python has
+IN_MEMORY = "in memory"  # the key in the place of data that have no name
+
+
+class BuiltIn(dict):
+    """The built-in sample of a task, as a source: a run on it names no data."""
+
+
+@dataclass
+class RunFile:
+    """The options of a run.
+
+    Attributes:
+        task: the task's name; "" where a file names none.
+        data: what was trained on, as the user named it; None for the built-in sample.
+        validation: the same of the validation data; None where there are none of their own.
+        reading: how the data are read, by the argument's name in `Task.fit`.
+        hyperparameters: by name.
+        run: the other arguments of `Task.fit`, by name.
+    """
+
+    task: str = ""
+    data: Any = None
+    validation: Any = None
+    reading: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Writes the file into a model's folder, in one step. Raises DlkitError where that cannot be."""
+        try:
+            write_file(folder / NAME, lambda file: file.write(self.text().encode()))
+        except OSError as error:
+            raise unwritable(folder / NAME, error) from error
+
+    def text(self) -> str:
+        """The file: addresses without users, passwords and queries, and no value that only Python has."""
+        import yaml
+
+        run = {name: _plain(value) for name, value in self.run.items() if name not in _NOW}
+        objects = [name for name, value in run.items() if value is _OBJECT]
+        notes = [f"# Written by dlkit {__version__}: the options of the run that made this model."]
+        notes += ["# dlkit train --config FILE --save FOLDER repeats it; flags beside it count more."]
+        notes += [f"# Not written, as they are objects of Python: {', '.join(objects)}."] if objects else []
+        sections = {
+            "task": self.task,
+            "data": _written(self.data),
+            "validation": _written(self.validation),
+            "reading": _plain(self.reading),
+            "hyperparameters": _plain(self.hyperparameters),
+            "run": {name: value for name, value in run.items() if name not in objects},
+        }
+        return "\n".join([*notes, yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100)])
+
+
+def _plain(value: Any) -> Any:
+    """A value in the types that YAML has; `_OBJECT` for one that it has not."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_plain(item) for item in value]
+        return _OBJECT if _OBJECT in items else items
+    for kind in (bool, int, float, str):  # NumPy's numbers are subclasses, which YAML does not take
+        if isinstance(value, kind):
+            return kind(value)
+    return value if value is None else _OBJECT
+
+
+def _written(source: Any) -> Any:
+    """A source as a file names it: what has no name is said to be in memory."""
+    if source is None or isinstance(source, BuiltIn):
+        return None
+    if isinstance(source, (str, os.PathLike)):
+        return re.sub(r"^(\w[\w+.-]*://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", os.fspath(source))
+    if isinstance(source, list) and source and all(isinstance(part, (str, os.PathLike)) for part in source):
+        return [_written(part) for part in source]
+    return {IN_MEMORY: type(source).__name__}

@@ -1,0 +1,67 @@
+"""What other libraries call the options of this one, so that who types their name hears ours."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+# Our names, of which the first that is an option of the command or task is meant, and what else they are called.
+_ALSO = {
+    ("learning_rate",): "lr eta eta0 learning_rate_init",
+    ("batch_size",): "batch bs batchsize per_device_train_batch_size",
+    ("epochs",): "epoch n_epochs num_epochs num_train_epochs max_epochs iterations max_iter",
+    ("optimizer",): "opt optim",
+    ("schedule",): "scheduler lr_schedule lr_scheduler lr_scheduler_type",
+    ("warmup",): "warmup_ratio warmup_steps",
+    ("momentum",): "beta_1 beta1",
+    ("weight_decay",): "wd l2 alpha decay",
+    ("clip_norm",): "clip clipnorm grad_clip gradient_clip gradient_clip_val max_grad_norm global_clipnorm",
+    ("patience",): "early_stopping early_stopping_patience",
+    ("monitor",): "metric metric_for_best_model",
+    ("validation_split",): "val_split valid_split validation_fraction val_size test_size test_split",
+    ("freeze",): "frozen freeze_layers",
+    ("precision",): "fp16 bf16 amp dtype mixed_precision",
+    ("seed",): "random_state random_seed",
+    ("network",): "model arch architecture backbone net",
+    ("dropout",): "dropout_rate drop_rate p_dropout dropout_prob",
+    ("image_size",): "img_size imgsz size input_size resolution",
+    ("max_tokens", "window"): "max_length max_len maxlen max_seq_length max_seq_len sequence_length",
+    ("vocabulary_size",): "vocab_size vocab max_features max_vocab",
+    ("embedding", "width"): "embedding_dim embedding_size embed_dim d_model emb_dim",
+    ("units", "hidden", "width", "embedding"): "hidden_size hidden_dim hidden_units rnn_units",
+    ("blocks",): "num_layers n_layers layers num_blocks",
+    ("heads",): "num_heads n_heads nhead num_attention_heads",
+    ("beam_width",): "num_beams beam_size beams beam",
+    ("top_k",): "topk k top_n topn",
+    ("class_weights",): "class_weight",
+    ("label_smoothing",): "smoothing label_smoothing_factor",
+    ("save", "output"): "out o output save_dir output_dir model_dir save_path checkpoint checkpoint_dir ckpt to",
+    ("output", "save"): "outfile output_file predictions",
+    ("overwrite",): "force f overwrite_output_dir replace",
+    ("resume",): "continue restart resume_from_checkpoint",
+    ("data",): "train training train_data train_dir train_file train_path dataset datasets input file csv x",
+    ("validation",): "val valid validate dev eval val_data valid_data validation_data eval_data eval_file",
+    ("strategy",): "gpu gpus device devices cuda n_gpus num_gpus accelerator distribute",
+    ("keep",): "save_total_limit max_to_keep",
+    ("checkpoint_every",): "save_steps save_freq save_every checkpoint_steps",
+    ("tensorboard",): "logdir log_dir logs logging_dir",
+    ("delimiter",): "sep separator",
+    ("quiet",): "q silent verbose v verbosity",
+    ("config",): "c yaml config_file params",
+}
+SYNONYMS = {word: ours for ours, words in _ALSO.items() for word in words.split()}
+
+
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant: what is typed like it, or what others call so; None for no idea.
+
+    Args:
+        name: what was given, with underscores.
+        known: the names that there are.
+    """
+    known = list(known)
+    for ours in SYNONYMS.get(name, ()):
+        if ours in known:
+            return ours
+    close = difflib.get_close_matches(name, known, n=1)
+    return close[0] if close else None
