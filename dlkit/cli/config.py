@@ -36,6 +36,7 @@ RUN: dict[str, Any] = {
     "nan_retries": int,
     "keep_examples": bool,
     "tensorboard": str | None,
+    "init_from": str | None,
     "resume": str | bool,
     "overwrite": bool,
     "allow_changes": bool,
