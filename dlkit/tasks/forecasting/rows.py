@@ -358,7 +358,8 @@ class SeriesRows(Rows):
     def goes_on(self, model: Forecaster) -> dict[str, Any]:
         windows = Windows(self.table, self.task.stamps, model.step(self.table))
         few = range(min(len(self), 1000))
-        found = self.task.stamps.step or infer_frequency(map(windows.stamps_of, few), self.table.source)
+        known = bool(self.task.frequency)  # which is the model's own
+        found = windows.step if known else infer_frequency(map(windows.stamps_of, few), self.table.source)
         if found != windows.step:
             raise DataError(
                 f"{self.table.source} has a timestamp every {found}, the model was trained with one every "
