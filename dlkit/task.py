@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overl
 from dlkit import copies, model_folder
 from dlkit.answering import Answering, as_table, frames, is_source, rows_of
 from dlkit.best_epoch import kept_epoch
+from dlkit.bulk.formats import check_new_file, write_rows
 from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
 from dlkit.data.read import read_as
 from dlkit.data.reading import Options, Reading, lines_of
 from dlkit.data.table import Table
-from dlkit.data.write import check_new_file, write_rows
 from dlkit.errors import DataError, DlkitError, unwritable
 from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.log import logger
+from dlkit.options import option
 from dlkit.plain import finite, name_of
 from dlkit.plots import plot_history, save_figure
 from dlkit.progress import quiet
@@ -578,7 +579,7 @@ class Task:
         self._check_fitted()
         file = None if answers is None else Path(answers)
         if file:
-            check_new_file(file, "`answers`", self.rows.answer_files)
+            check_new_file(file, option("answers"), self.rows.answer_files)
         rows = self.read(data, columns=columns, data_dir=data_dir, **options)
         if label_map:
             rows = rows.relabelled(label_map)

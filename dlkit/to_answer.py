@@ -20,6 +20,7 @@ from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import joined, sources_in
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.options import either, option
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -100,8 +101,8 @@ def parts_to_answer(task: Task, source: Any, how: Reading, keep: Sequence[str] =
         return
     if keep:
         raise DataError(
-            f"{task.task_name()} makes each row of several records: there are no columns to keep (--keep) of a record. "
-            "The answers name the rows."
+            f"{task.task_name()} makes each row of several records: there are no columns to {option('keep')} of a "
+            "record. The answers name the rows."
         )
     also = {name: column for name, column in task.target.items() if column.optional}
     yield Part(read_as(source, {**also, **task.inputs}, how))
@@ -165,7 +166,7 @@ def _finds(text: str) -> bool:
 def _missing(text: str, column: Column | None) -> DataError:
     cure = ""
     if column is not None and not isinstance(column, EncodedFile):
-        cure = " Where it is itself what is to be answered, give it in a list, or with --text."
+        cure = f" Where it is itself what is to be answered, give it {either('in a list', 'with --text')}."
     shown = text if len(text) <= 200 else f"{text[:200]}..."
     return DataError(f"there is no file {shown!r}: looked at {str(Path(text).expanduser().absolute())[:300]}.{cure}")
 

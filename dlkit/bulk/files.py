@@ -10,6 +10,7 @@ from pathlib import Path
 from dlkit.bulk.formats import JsonLines
 from dlkit.durable import PARTIAL, sync, write_file
 from dlkit.errors import DlkitError
+from dlkit.options import option
 
 _PROGRESS = ".progress"
 
@@ -70,11 +71,11 @@ class Files:
             raise DlkitError(
                 f"{self.partial} holds the first {old.rows} rows of a run that was stopped, with other "
                 f"{' and other '.join(differs)}. Give the same again to go on, give the output another name, or start "
-                "anew with overwrite=True (--overwrite)."
+                f"anew with {option('overwrite', True)}."
             )
         there = next((path for path in (self.output, self.bad) if path.exists()), None)
         if there and not overwrite:
-            raise DlkitError(f"{there} exists already. Give the output another name, or overwrite=True (--overwrite).")
+            raise DlkitError(f"{there} exists already. Give the output another name, or {option('overwrite', True)}.")
         for path in (self.partial, self.bad_partial, self.progress):
             path.unlink(missing_ok=True)
         return Progress(made_of)

@@ -10,15 +10,16 @@ import csv
 import io
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dlkit.durable import write_file
+from dlkit.durable import unique, write_file
 from dlkit.errors import DlkitError
 from dlkit.plain import finite
+from dlkit.vision.png import as_json as array_as_json
 
 GROUP = 65_536  # rows of a row group of parquet
 Records = Sequence[dict[str, Any]]
@@ -109,6 +110,46 @@ def format_of(output: Path) -> JsonLines | None:
     return found
 
 
+def check_new_file(path: Path, what: str, also: Iterable[str] = ()) -> None:
+    """Refuses a file that could not be written, before the work whose result it is to hold.
+
+    Args:
+        path: the file.
+        what: what gave its name, a flag or an argument, for the message.
+        also: further suffixes that are written.
+
+    Raises:
+        DlkitError: its suffix tells no form, it exists, or its folder does not.
+    """
+    if path.suffix.lower() not in also and not format_of(path):
+        forms = ", ".join([*FORMATS, *also])
+        raise DlkitError(f"{what} must end in {forms}, which says in what form. Received: {path}.")
+    if path.exists():
+        raise DlkitError(f"{path} exists already. Remove it, or give {what} another name.")
+    if not path.absolute().parent.is_dir():
+        raise DlkitError(f"there is no folder {path.absolute().parent} for {path.name}. Make it, or choose another.")
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes rows whole or not at all, in the form of the file's suffix: a column for each key that any of them has.
+
+    What strict JSON lacks, NaN for one, is empty; pixels are PNG in base64.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    form, partial = FORMATS[path.suffix.lower()], path.with_name(unique(f"{path.name}."))
+    records = [json.loads(as_json(row)) for row in rows]
+    names = list(dict.fromkeys(name for record in records for name in record))
+    if type(form) is not JsonLines:  # a line holds what its row has
+        records = [{name: record.get(name) for name in names} for record in records]
+    try:
+        partial.write_bytes(form.header(names) + form.lines(records, names))
+        form.finish(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def as_json(value: Any) -> str:
     """A value as strict JSON on one line: without NaN, bytes in base64, dates in ISO 8601."""
     return json.dumps(finite(value), ensure_ascii=False, default=_plain).encode(errors="replace").decode()
@@ -117,8 +158,8 @@ def as_json(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
-    if isinstance(value, np.ndarray):
-        return finite(value.tolist())
+    if isinstance(value, (np.ndarray, np.generic)):
+        return finite(array_as_json(value))
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 

@@ -25,6 +25,7 @@ from dlkit.data.reading import Reading
 from dlkit.data.record_parts import Part
 from dlkit.durable import PARTIAL, held
 from dlkit.errors import DataError, DlkitError
+from dlkit.options import option
 from dlkit.rows import Rows
 from dlkit.to_answer import names_in, parts_to_answer
 from dlkit.version import __version__
@@ -302,7 +303,7 @@ def _quick_switches() -> Iterator[None]:
 def _by_task(task: Task, folder: Path, output: Path, how: Reading, overwrite: bool, verbose: bool) -> dict[str, Any]:
     """Answers to a folder's files in the task's own form, which is there whole or not at all."""
     if output.exists() and not overwrite:
-        raise DlkitError(f"{output} exists already. Give the output another name, or overwrite=True (--overwrite).")
+        raise DlkitError(f"{output} exists already. Give the output another name, or {option('overwrite', True)}.")
     progress, bar = Progress({}), Bar(str(folder), verbose)
     partial = output.with_name(output.name + PARTIAL)
     _remove(partial)

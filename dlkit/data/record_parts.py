@@ -30,6 +30,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.foreign import curable, foreign
 from dlkit.knobs import nearest
+from dlkit.options import option
 
 ROWS = 1024  # of a part
 ALL = "all"  # of the columns to keep
@@ -82,14 +83,14 @@ def record_parts(
     kept = names if list(keep) == [ALL] else list(dict.fromkeys(keep))
     for name in kept:
         if name not in names:
-            raise DataError(f"there is no column {name!r} to keep (--keep). {nearest(name, names)}")
+            raise DataError(f"there is no column {name!r} for {option('keep')}. {nearest(name, names)}")
     wanted = {**inputs, **{_KEPT + name: Kept() for name in kept}}
     how = dataclasses.replace(how, rename={**how.rename, **{_KEPT + name: name for name in kept}})
     for part in _parts(source, wanted, how, rows):
         if not set(part.table.columns) & set(inputs):
             raise DataError(
                 f"{part.table.source} has none of the columns {quoted(inputs)}. Say which of its own they are with "
-                'columns={"NAME": "THEIRS"} in Python, or --column NAME=THEIRS.'
+                f"{option('columns', {'NAME': 'THEIRS'})}."
             )
         columns = part.table.columns
         part.kept = {name: columns.pop(_KEPT + name) for name in kept}
@@ -183,7 +184,9 @@ def _in_file(path: Path, source: str, columns: Mapping[str, Column], how: Readin
     if is_delimited(path, how):
         parts = _delimited(path, source, columns, how, rows)
     elif how.header:
-        raise DataError(f"{source}: names of columns (--columns) are for text tables, csv and tsv, without a header.")
+        raise DataError(
+            f"{source}: names of columns, {option('header')}, are for text tables, csv and tsv, without a header."
+        )
     elif kind_of(path) == ".jsonl":
         parts = _json_lines(path, source, columns, how, rows)
     elif kind_of(path) == ".parquet":

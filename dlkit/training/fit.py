@@ -144,7 +144,7 @@ def _goes_on(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
     if wrong:
         raise OtherRunError(
             f"the run in {folder} went on from {model['model']}: {', '.join(sorted(wrong))} would change its network. "
-            "Resume with the same, or start anew with `overwrite`."
+            f"Resume with the same, or start anew with {option('overwrite', True)}."
         )
     return bool(model)
 

@@ -15,6 +15,7 @@ from dlkit import model_folder
 from dlkit.check_saved import check_stages
 from dlkit.errors import DlkitError
 from dlkit.examples import as_requests, readable
+from dlkit.options import option
 from dlkit.plain import name_of
 from dlkit.stages import Stages
 from dlkit.training.freeze import weighted_layers
@@ -41,7 +42,9 @@ def check_model(task: Trainable, model: Trainable | Path) -> None:
     else:
         knobs, name = model.knobs, "the fitted task"
         if type(model) is not type(task):
-            raise DlkitError(f"`init_from` is a model of the task {model.task_name()!r}, not {task.task_name()!r}.")
+            raise DlkitError(
+                f"{option('init_from')} is a model of the task {model.task_name()!r}, not {task.task_name()!r}."
+            )
     known = {key: value for key, value in knobs.items() if key in task.knobs}
     other = type(task)(**known)
     fixed = fixed_knobs(other)
@@ -49,8 +52,8 @@ def check_model(task: Trainable, model: Trainable | Path) -> None:
     if differing:
         listed = ", ".join(f"{key}={value!r}, not {task.knobs[key]!r}" for key, value in differing.items())
         raise DlkitError(
-            f"`init_from`: {name} has {listed}: its network would be another one. Give the same; those of training "
-            "alone may differ, as the epochs. In Python, begin with those of the model: "
+            f"{option('init_from')}: {name} has {listed}: its network would be another one. Give the same; those of "
+            "training alone may differ, as the epochs. In Python, begin with those of the model: "
             f"{type(task).__name__}(**{{**dlkit.load(MODEL).knobs, 'epochs': 3}})."
         )
 

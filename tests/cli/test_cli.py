@@ -469,7 +469,7 @@ def test_answers_of_an_evaluation_go_to_a_file(run, refused, sentiment_model, re
     assert [row["correct"] for row in table] == [str(each) for each in right]
     assert "exists already" in refused("evaluate", sentiment_model, "--data", reviews, "--answers", file)
     wrong = ("evaluate", sentiment_model, "--data", reviews, "--answers", tmp_path / "a.xls")
-    assert "must end in .csv, .jsonl, .parquet" in refused(*wrong)
+    assert "must end in .csv, .jsonl, .ndjson, .parquet" in refused(*wrong)
 
 
 def test_answers_are_drawn_for_files_and_folders(run, refused, photo_model, photos, sentiment_model, tmp_path, capsys):

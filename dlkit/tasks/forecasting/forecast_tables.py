@@ -15,6 +15,7 @@ from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.log import logger
+from dlkit.options import option
 from dlkit.tasks.forecasting.columns import stamps_of
 from dlkit.tasks.forecasting.frequency import Step
 from dlkit.tasks.forecasting.long_tables import read_future
@@ -71,8 +72,8 @@ def _check(task: Forecaster, horizon: int, levels: Sequence[float]) -> None:
     """Raises DataError for a horizon or levels that were not trained."""
     if not 1 <= horizon <= task.horizon:
         raise DataError(
-            f"`horizon` must be from 1 to {task.horizon}, the trained one. Received: {horizon}. For more steps train "
-            "with a longer one."
+            f"{option('horizon')} must be from 1 to {task.horizon}, the trained one. Received: {horizon}. For more "
+            "steps train with a longer one."
         )
     low, high = task.quantiles[0], task.quantiles[-1]
     if not levels or min(levels) < low - 1e-6 or max(levels) > high + 1e-6:
@@ -106,8 +107,8 @@ def _with_future(task: Forecaster, table: Table, future: Any, how: Reading) -> T
     known = task.stamps.known
     if not known:
         raise DataError(
-            "`future` holds covariates that are known ahead, and this model was trained without any. Leave it out, or "
-            "train with `known`, the names of its columns."
+            "the table of future values holds covariates that are known ahead, and this model was trained without any. "
+            f"Leave it out, or train with {option('known')}, the names of its columns."
         )
     read = read_future(with_stamps(future, how.rename.get("ds", "ds")), task.stamps, how)
     windows = Windows(table, task.stamps, task.step(table))

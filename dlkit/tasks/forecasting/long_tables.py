@@ -15,6 +15,7 @@ from dlkit.data.in_parts import read_in_parts
 from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.options import option
 from dlkit.tasks.forecasting.columns import Stamps, stamps_of
 
 
@@ -122,7 +123,8 @@ def _read_columns(
         if missing:
             raise DataError(
                 f"{shown} has no column {missing[0]!r}. Expected a long table, {', '.join(wanted)}; of one with a "
-                "column for each series, set `wide`. Say which it is with columns={...}, or --column NAME=OTHER."
+                f"column for each series, set {option('wide', True)}. Say which it is with "
+                f"{option('columns', {missing[0]: 'NAME'})}."
             )
         for name in covariates:
             if _is_category(table.columns[name]):

@@ -342,8 +342,8 @@ class SeriesRows(Rows):
         """The ends of the training series, where they were kept."""
         if not task.series_:
             raise DataError(
-                "this forecaster keeps no series: give it a table of them. One that is trained with `keep_history` "
-                "(--keep-history) forecasts those of its training data without one."
+                "this forecaster keeps no series: give it a table of them. One that is trained with "
+                f"{option('keep_history', True)} forecasts those of its training data without one."
             )
         return task.series_
 

@@ -177,7 +177,7 @@ def _other_steps(long: Long, step: Step, series: list[np.ndarray], answering: bo
         raise DataError(
             f"{long.source}: mixed frequencies. The step is one {step}, and that of {len(mixed)} of {len(series)} "
             f"series is another: {', '.join(mixed[:3])}{', ...' if mixed[3:] else ''}. Give them tables and models "
-            "of their own, or set `frequency`."
+            f"of their own, or set {option('frequency')}."
         )
     return {name: f"its step is one {own}, and the model's is one {step}." for name, own in found.items()}
 

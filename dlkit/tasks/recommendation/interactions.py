@@ -20,6 +20,7 @@ from dlkit.data.reader import Reader
 from dlkit.data.reading import PLAIN, Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.options import option
 from dlkit.tasks.recommendation.columns import Rating
 
 
@@ -225,7 +226,7 @@ def read_requests(source: Any, columns: Mapping[str, Column], how: Reading) -> T
         raise DataError(
             f"{str(source)[:200] if isinstance(source, (str, os.PathLike)) else 'the table'} has no column 'user_id'. "
             f"Columns found: {quoted(sorted(found))}. Expected a table of users, user_id or recent or both, or of "
-            "interactions, user_id and item_id. Say which it is with columns={...}, or --column NAME=OTHER."
+            f"interactions, user_id and item_id. Say which it is with {option('columns', {'user_id': 'NAME'})}."
         )
     return None
 

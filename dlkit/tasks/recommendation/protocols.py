@@ -132,7 +132,7 @@ class UserRows(Rows):
         """All users of the training data, with their ids as they were there."""
         users = task.stages_.preprocess.get_layer("reader").users
         if not users:
-            raise DataError("this recommender was trained without ids of users: give the `recent` items of each.")
+            raise DataError("this recommender was trained without ids of users: give the recent items of each.")
         return {"user_id": [*map(int, users)] if task.whole_users_ else list(users)}
 
     def answer_rows(self, row: int, answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -191,7 +191,7 @@ class UserRows(Rows):
     def goes_on(self, model: Recommender) -> dict[str, Any]:
         raise DlkitError(
             "a recommender cannot go on from a model: its users, its items and who had what are part of the network. "
-            "Train anew on all interactions, without `init_from`."
+            f"Train anew on all interactions, without {option('init_from')}."
         )
 
     def _look_at_ratings(self, report: Report) -> None:

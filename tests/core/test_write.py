@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from dlkit.data.write import check_new_file, write_rows
+from dlkit.bulk.formats import check_new_file, write_rows
 from dlkit.errors import DlkitError
 from dlkit.vision.png import as_json
 
@@ -62,7 +62,7 @@ def test_masks_are_png_in_base64():
 def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     (tmp_path / "old.csv").write_text("mine")
     for name, words in (
-        ("a.txt", r"`answers` must end in .csv, .jsonl, .parquet, .json"),
+        ("a.txt", r"`answers` must end in .csv, .jsonl, .ndjson, .parquet, .json"),
         ("old.csv", "exists already"),
         ("none/a.csv", "there is no folder"),
     ):
