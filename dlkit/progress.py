@@ -29,14 +29,14 @@ def quiet(wanted: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(doing: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def progress(doing: str, total: int | Callable[[], int | None] | None = None) -> Iterator[Callable[[int], None]]:
     """Give a function that is told how many rows are done, and draws it once two seconds have passed.
 
     Nothing is drawn in files and pipes, below the level of infos of the logger `dlkit`, and inside of another progress.
 
     Args:
         doing: what is done, as "encoding".
-        total: how many rows there are, where that is known.
+        total: how many rows there are, where that is known; or what counts them, once something is drawn.
 
     Example:
         >>> with progress("encoding", len(table)) as told:
@@ -59,8 +59,8 @@ def _nothing(done: int) -> None:
 class _Drawing:
     """What is seen of one progress: nothing at first, then a bar of rich's, or in a notebook a line that changes."""
 
-    def __init__(self, doing: str, total: int | None):
-        self._doing, self._total = doing, total
+    def __init__(self, doing: str, total: int | Callable[[], int | None] | None):
+        self._doing, self._given, self._total = doing, total, None if callable(total) else total
         self._begun = self._seen = time.monotonic()
         self._show: Callable[[int, float], None] | None = None
         self._close: Callable[[], None] = lambda: None
@@ -81,9 +81,11 @@ class _Drawing:
         from rich.console import Console
 
         console = Console(stderr=True)
-        if console.is_jupyter:
-            return self._in_notebook()
-        return self._on_terminal(console) if console.is_terminal else lambda done, rate: None
+        if not console.is_jupyter and not console.is_terminal:
+            return lambda done, rate: None
+        if callable(self._given):
+            self._total = self._given()
+        return self._in_notebook() if console.is_jupyter else self._on_terminal(console)
 
     def _on_terminal(self, console: Any) -> Callable[[int, float], None]:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from dlkit.data.reading import Options
 from dlkit.data.split import only_examples, split_rows, spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.log import logger
 from dlkit.made_up import made_up
 from dlkit.report import Report
 from dlkit.text.look_at_texts import look_at_texts
@@ -74,7 +74,7 @@ class Rows:
     def few(self, most: int) -> Table:
         """Up to so many of the rows to draw, evenly spread; of inputs alone it is said where they are not all."""
         if len(self) > most and not self.labelled:
-            print(f"{self.table.source}: {most} of {len(self)} are drawn", file=sys.stderr)
+            logger.warning(f"{self.table.source}: {most} of {len(self)} are drawn")
         return self.table.take(spread(len(self), most))
 
     def of(self, table: Table) -> Self:

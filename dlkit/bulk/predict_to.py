@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from dlkit.answering import BATCH, Answering
-from dlkit.bulk.bar import Bar
-from dlkit.bulk.digests import digest_of_data, digest_of_model, folder_at
+from dlkit.bulk.digests import count_of, digest_of_data, digest_of_model, folder_at
 from dlkit.bulk.files import Files, Progress
 from dlkit.bulk.formats import JsonLines, as_json, format_of
 from dlkit.data.reading import Reading
 from dlkit.data.record_parts import Part
 from dlkit.durable import PARTIAL, held
 from dlkit.errors import DataError, DlkitError
+from dlkit.log import logger
 from dlkit.options import option
+from dlkit.progress import progress as shown
+from dlkit.progress import quiet
 from dlkit.rows import Rows
 from dlkit.to_answer import names_in, parts_to_answer
 from dlkit.version import __version__
@@ -63,7 +65,8 @@ def predict_to(
     try:
         with held(output.with_name(f".{output.name}.lock")):
             if form is None and own and folder:
-                return _by_task(task, folder, output, how, overwrite, verbose)
+                with quiet(not verbose), shown("answering", lambda: count_of(str(folder))) as told:
+                    return _by_task(task, folder, output, how, overwrite, told, verbose)
             parts: Iterable[Part] = parts_to_answer(task, data, how, keep)
             if names_in(data) is None:
                 parts = list(parts)
@@ -72,7 +75,8 @@ def predict_to(
                 "model": digest_of_model(task),
                 "options": f"{output.suffix} {sorted(keep)} {how} {BATCH} {__version__}",
             }
-            return _write(task, parts, Files(output), form or JsonLines(), made_of, overwrite, Bar(data, verbose))
+            with quiet(not verbose), shown("answering", lambda: count_of(data)) as told:
+                return _write(task, parts, Files(output), form or JsonLines(), made_of, overwrite, told, verbose)
     except OSError as error:
         raise DlkitError(f"cannot write {output}: {error.strerror or error}. Choose another place.") from error
 
@@ -84,14 +88,15 @@ def _write(
     form: JsonLines,
     made_of: dict[str, str],
     overwrite: bool,
-    bar: Bar,
+    told: Callable[[int], None],
+    verbose: bool,
 ) -> dict[str, Any]:
     progress = files.begun(made_of, overwrite)
     if not progress.finished:
-        if progress.rows and bar.verbose:
-            print(f"going on after row {progress.rows} of {files.partial}", file=sys.stderr)
-        with _Growing(task, files, form, progress) as growing, bar:
-            for made in _answered(task, parts, progress.rows, bar):
+        if progress.rows and verbose:
+            logger.warning(f"going on after row {progress.rows} of {files.partial}")
+        with _Growing(task, files, form, progress) as growing:
+            for made in _answered(task, parts, progress.rows, told, verbose):
                 growing.add(*made)
     first = progress.reasons[0] if progress.reasons else ""
     if not progress.answered:
@@ -234,28 +239,30 @@ def _opened(path: Path, size: int) -> BinaryIO:
 
 
 def _answered(
-    task: Task, parts: Iterable[Part], skip: int, bar: Bar
+    task: Task, parts: Iterable[Part], skip: int, told: Callable[[int], None], verbose: bool
 ) -> Iterator[tuple[Batch, dict[str, list], dict[int, str]]]:
     """Batches with the answers to those of their rows that have one, and why the others have none, in order."""
     task._check_fitted()
     answering = Answering(task.served()["serving_default"], task.inputs)
-    bar.advance(skip)
-    with _quick_switches(), _ahead(_batches(task, parts, skip, bar)) as batches:
+    done = skip
+    with _quick_switches(), _ahead(_batches(task, parts, skip, verbose)) as batches:
         for batch in batches:
             answers, reasons = answering.each(batch.raw) if batch.raw else ({name: [] for name in task.answer}, {})
             batch.raw = []
             good = [place for place in range(batch.count) if place not in batch.bad]
             yield batch, answers, batch.bad | {good[place]: reason for place, reason in reasons.items()}
-            bar.advance(batch.count)
+            done += batch.count
+            told(done)
 
 
-def _batches(task: Task, parts: Iterable[Part], skip: int, bar: Bar) -> Iterator[Batch]:
+def _batches(task: Task, parts: Iterable[Part], skip: int, verbose: bool) -> Iterator[Batch]:
     """Batches of raw rows, without those that are done: a killed run answers the same rows together as one that was
     not killed."""
     number = 0
     for part in parts:
         rows = task.rows(task, part.table)
-        bar.remark(part.table)
+        for remark in part.table.remarks if verbose else ():
+            logger.warning(f"{part.table.source}: {remark}")
         for start in range(0, len(part.table), BATCH):
             count = min(BATCH, len(part.table) - start)
             number += count
@@ -300,27 +307,34 @@ def _quick_switches() -> Iterator[None]:
         sys.setswitchinterval(usual)
 
 
-def _by_task(task: Task, folder: Path, output: Path, how: Reading, overwrite: bool, verbose: bool) -> dict[str, Any]:
+def _by_task(
+    task: Task,
+    folder: Path,
+    output: Path,
+    how: Reading,
+    overwrite: bool,
+    told: Callable[[int], None],
+    verbose: bool,
+) -> dict[str, Any]:
     """Answers to a folder's files in the task's own form, which is there whole or not at all."""
     if output.exists() and not overwrite:
         raise DlkitError(f"{output} exists already. Give the output another name, or {option('overwrite', True)}.")
-    progress, bar = Progress({}), Bar(str(folder), verbose)
+    progress = Progress({})
     partial = output.with_name(output.name + PARTIAL)
     _remove(partial)
 
     def answers() -> Iterator[tuple[str, dict[str, Any]]]:
-        for batch, made, reasons in _answered(task, parts_to_answer(task, str(folder), how), 0, bar):
+        for batch, made, reasons in _answered(task, parts_to_answer(task, str(folder), how), 0, told, verbose):
             progress.rows += batch.count
             progress.answered += batch.count - len(reasons)
             places = {place: batch.part.table.where(batch.start + place) for place in reasons}
-            told = [f"{places[place]}: {_without(places[place], reason)}" for place, reason in reasons.items()]
-            progress.reasons += told[: max(0, _NAMED - len(progress.reasons))]
+            named = [f"{places[place]}: {_without(places[place], reason)}" for place, reason in reasons.items()]
+            progress.reasons += named[: max(0, _NAMED - len(progress.reasons))]
             good = [batch.start + place for place in range(batch.count) if place not in reasons]
             yield from zip(map(batch.part.table.where, good), task.present_all(made), strict=True)
 
-    with bar:
-        assert task.answer_writer is not None
-        task.answer_writer(answers(), folder, partial)
+    assert task.answer_writer is not None
+    task.answer_writer(answers(), folder, partial)
     if not progress.answered:
         _remove(partial)
         raise DataError(

@@ -95,6 +95,8 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
         argv = argv if _task_in(argv) else [argv[0], config.task, *argv[1:]]
     parser = command_parser(argv, config)
     given, unknown = parser.parse_known_args(argv)
+    if hasattr(given, "inputs") and not any(word.startswith("-") for word in unknown):
+        given.inputs, unknown = [*given.inputs, *unknown], []  # argparse takes none of those behind a flag
     if unknown:
         if hasattr(given, "task"):
             from dlkit.tasks import find_task

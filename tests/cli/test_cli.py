@@ -466,7 +466,7 @@ def test_answers_of_an_evaluation_go_to_a_file(run, refused, sentiment_model, re
     assert list(table[0])[:4] == ["row", "text", "true_label", "label"]
     assert table[0]["row"] == f"{reviews}, line 2"
     right = [row["label"] == row["true_label"] for row in table]
-    assert [row["correct"] for row in table] == [str(each) for each in right]
+    assert [row["correct"] for row in table] == [str(each).lower() for each in right]
     assert "exists already" in refused("evaluate", sentiment_model, "--data", reviews, "--answers", file)
     wrong = ("evaluate", sentiment_model, "--data", reviews, "--answers", tmp_path / "a.xls")
     assert "must end in .csv, .jsonl, .ndjson, .parquet" in refused(*wrong)

@@ -327,11 +327,11 @@ def test_pinned_workers_share_the_cores(ended):
 
 
 def test_the_command_runs_dlkit_and_ends_with_its_code():
-    words = ["launch", "--workers", "2", "--", "train", "no_such_task", "--epochs", "3"]
+    words = ["launch", "--workers", "2", "--", "train", "sentiment", "--column", "text"]
     done = subprocess.run([sys.executable, "-m", "dlkit", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     for index in (0, 1):
-        assert f"[{index}] error: there is no task 'no_such_task'" in done.stderr
+        assert f"[{index}] error: --column must be NAME=THEIRS" in done.stderr
     assert "Traceback" not in done.stderr
 
 

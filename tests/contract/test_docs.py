@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,8 @@ def test_a_recipe_goes_all_the_way(name, tmp_path):
 
 def test_the_commands_of_the_readme_run(tmp_path):
     commands = next(block for block in blocks("bash") if "dlkit tasks" in block).strip().splitlines()
-    assert len(commands) == 6
+    assert len(commands) == 7
+    shutil.copy(ROOT / "dlkit" / "tasks" / "sentiment" / "reviews.csv", tmp_path)
     for command in commands:
         program, *words = shlex.split(command)
         assert program == "dlkit"
@@ -72,6 +74,7 @@ def test_the_first_lines_of_the_readme_run(tmp_path, monkeypatch):
     png = (tmp_path / "photos/test/cat/0.png").read_bytes()
     (tmp_path / "cat.jpg").write_bytes(png)
     (tmp_path / "a.png").write_bytes(png)
+    (tmp_path / "photos.csv").write_text("id,image\n7,a.png\n")
     script = tmp_path / "readme.py"
     script.write_text(blocks("python")[0])
     after = runpy.run_path(str(script), {"png_bytes": png, "array": np.zeros((12, 12, 3), np.uint8)})

@@ -72,11 +72,11 @@ def test_a_proof_in_a_hostile_folder_gets_as_far_as_the_export(hostile, monkeypa
 def test_workers_start_so(hostile):
     assert (sys.executable, "-P", "-m", "dlkit") == launch.PROGRAM
     assert [env["PYTHONPATH"] for env in launch.worker_environments(2)] == [str(ROOT)] * 2
-    words = ["launch", "--workers", "2", "--", "train", "no-such-task"]
+    words = ["launch", "--workers", "2", "--", "train", "sentiment", "--column", "text"]
     code = (
         f"import os, sys; os.environ['PYTHONPATH'] = ':lib'; from dlkit.cli.main import main; sys.exit(main({words}))"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}  # the first one is not ours to start
     done = subprocess.run([sys.executable, "-P", "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "HOSTILE" not in done.stdout
-    assert "[1] error: there is no task 'no-such-task'" in done.stderr
+    assert "[1] error: --column must be NAME=THEIRS" in done.stderr

@@ -19,7 +19,7 @@ def test_their_answers(name, saved):
     model = dlkit.load(folder / name)
     inputs = [base64.b64decode(text) for text in then["inputs"]]
     for now, expected in zip(model.predict(inputs), then[name], strict=True):
-        assert set(now) == set(expected)
+        assert set(now) - {"shares"} == set(expected)  # those Python makes of the mask
         for key, value in expected.items():
             if key in ("scores", "score"):  # up to what another processor rounds
                 np.testing.assert_allclose(now[key], value, rtol=1e-5, atol=1e-4)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dlkit
+from dlkit.cli import main as cli
 from dlkit.cli.main import main
 from dlkit.data.read import read
 from dlkit.errors import DataError
@@ -53,6 +54,7 @@ def promoted():
 def run(model, monkeypatch, capsys):
     """Runs `predict` of the command line with the model in place of one that is loaded; gives what is printed."""
     monkeypatch.setattr(dlkit, "load", lambda folder: model)
+    monkeypatch.setattr(cli, "refuse_early", lambda given: None)
 
     def run(*argv):
         capsys.readouterr()
@@ -185,7 +187,7 @@ def test_kept_ends_go_on_without_a_table_and_are_kept_only_if_asked(model, promo
     plain.series_ = [{"of": "an earlier training"}]
     plain.read(FRAME).hold_out(0.2)
     assert plain.series_ == []
-    with pytest.raises(DataError, match=r"keeps no series: give it a table.*`keep_history` \(--keep-history\)"):
+    with pytest.raises(DataError, match=r"keeps no series: give it a table.*keep_history=True"):
         plain.rows.known(plain)
 
 

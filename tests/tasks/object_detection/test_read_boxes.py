@@ -623,7 +623,7 @@ def test_data_yaml_names_what_to_give(tmp_path):
     path = write(tmp_path / "data.yaml", "train: ../train/images\nval: ../valid/images\nnames: [cat]\n")
     message = refusal(path)
     assert f"train: {tmp_path}/train/images, val: {tmp_path}/valid/images" in message
-    assert "--validation" in message
+    assert "`validation`" in message
     assert read(tmp_path / "train" / "images", OBJECTS).columns["labels"] == [["cat"]]
     assert f"Name one of them: {tmp_path}/train." in refusal(tmp_path)
     (tmp_path / "train").rename(tmp_path / "val")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import dlkit
+from dlkit.cli import main as cli
 from dlkit.cli.main import main
 from dlkit.errors import DataError
 from dlkit.training.prepare import start
@@ -34,6 +35,7 @@ def model():
 def run(model, monkeypatch, capsys):
     """Runs `predict` of the command line with the model in place of one that is loaded; gives what is printed."""
     monkeypatch.setattr(dlkit, "load", lambda folder: model)
+    monkeypatch.setattr(cli, "refuse_early", lambda given: None)
 
     def run(*argv):
         capsys.readouterr()
@@ -116,6 +118,7 @@ def test_a_model_of_ratings_ranks_in_python_and_answers_pairs_by_record(monkeypa
     assert made.item_id.tolist() == model.recommend(4, k=2)["items"]
     assert model.rows.by_record and not dlkit.Recommender().rows.by_record
     monkeypatch.setattr(dlkit, "load", lambda folder: model)
+    monkeypatch.setattr(cli, "refuse_early", lambda given: None)
     assert main(["predict", "model"]) == 2
     assert "answers pairs: give a table of user_id and item_id" in capsys.readouterr().err
     rated.head(3).to_csv(tmp_path / "pairs.csv", index=False)

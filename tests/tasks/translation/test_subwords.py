@@ -120,7 +120,7 @@ def test_pieces_are_learned():
 
 def test_learning_without_the_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(Exception, match=r"dlkit\[translation\]"):
+    with pytest.raises(Exception, match=r"dlkit-keras\[translation\]"):
         learn_pieces(["a"], 300)
 
 

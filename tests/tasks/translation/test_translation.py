@@ -238,7 +238,7 @@ def test_scores_are_those_of_sacrebleu():
 
 def test_scoring_without_the_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
-    with pytest.raises(dlkit.DlkitError, match=r"dlkit\[translation\]"):
+    with pytest.raises(dlkit.DlkitError, match=r"dlkit-keras\[translation\]"):
         score_texts([b"a"], [b"a"], [b"a"])
 
 
