@@ -32,6 +32,7 @@ def written(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_guide_goes_all_the_way(written, tmp_path):
     command = [sys.executable, "-c", RUN, written / "dlkit" / "tasks", written / "apps" / "text_length.py"]
     done = subprocess.run([*command, "--epochs", "10"], cwd=tmp_path, capture_output=True, text=True, check=False)

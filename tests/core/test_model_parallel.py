@@ -53,6 +53,7 @@ def agrees(done):
     assert len(set(re.findall(r"loss (\S+)", done.stdout))) == 4  # it trains
 
 
+@pytest.mark.slow
 def test_losses_and_weights_are_those_of_one_device(watched):
     agrees(watched)
 
@@ -62,6 +63,7 @@ def test_so_they_are_with_micro_batches():
     agrees(run(SCRIPT, *SMALL, "--micro-batches", "2"))
 
 
+@pytest.mark.slow
 def test_each_device_holds_the_weights_and_slots_of_its_half(watched):
     held, counted = Counter(), Counter()
     for number, kind, device, elements in re.findall(
@@ -76,6 +78,7 @@ def test_each_device_holds_the_weights_and_slots_of_its_half(watched):
         assert int(shown.replace(",", "")) == counted[number] + 4
 
 
+@pytest.mark.slow
 def test_each_half_runs_on_its_device_forward_and_backward(watched):
     # Names of the training on one device, in the same log, start with those of the network that holds both halves.
     line = r"^(gradient_tape/)?(first|second)_half\S*: \(\S*(?:MatMul|Einsum)\S*\): \S+device:CPU:(\d)$"
@@ -83,6 +86,7 @@ def test_each_half_runs_on_its_device_forward_and_backward(watched):
     assert places == {("first", False, "0"), ("first", True, "0"), ("second", False, "1"), ("second", True, "1")}
 
 
+@pytest.mark.slow
 def test_the_budget_is_of_one_device(watched):
     assert re.search(r"^[\d.]+ MB in all: over the 0.6 MB of one device, while each half fits$", watched.stdout, re.M)
     assert re.search(r"^REFUSED [\d.]+ MB on CPU:0 is over the 0.1 MB of --budget-mb\. ", watched.stdout, re.M)

@@ -48,7 +48,19 @@ def test_an_image_of_the_network_s_size_gets_the_network_s_answer():
     np.testing.assert_array_equal(answers(SegmentTiles(model), image)[0], decode_mask(plain.numpy()[0]))
 
 
-@pytest.mark.parametrize("size", [(16, 24), (17, 25), (61, 83), (16, 200), (100, 24), (5, 90), (90, 5), (1, 1)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (16, 24),
+        (17, 25),
+        pytest.param((61, 83), marks=pytest.mark.slow),
+        (16, 200),
+        (100, 24),
+        (5, 90),
+        (90, 5),
+        (1, 1),
+    ],
+)
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.9])
 def test_every_pixel_gets_its_own_answer(size, overlap):
     image = picture(size)

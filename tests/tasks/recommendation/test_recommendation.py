@@ -151,7 +151,9 @@ RATED["rating"] = [
 ]
 
 
-@pytest.mark.parametrize("network", ["mf", "two_tower", "neumf", "dcn"])
+@pytest.mark.parametrize(
+    "network", ["mf", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two_tower", "neumf", "dcn"))]
+)
 def test_ratings_are_in_their_own_units(network):
     task = fitted(RATED, objective="ratings", network=network, epochs=12, learning_rate=0.02, dropout=0.0)
     metrics = task.evaluate(RATED)

@@ -23,6 +23,12 @@ NETWORKS = {
 }
 
 
+def quick(*names):
+    """Runs a long check of all networks for some of them in `make test`."""
+    slow = (pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS if name not in names)
+    return pytest.mark.parametrize("network", [*names, *slow], indirect=True)
+
+
 @pytest.fixture(params=NETWORKS)
 def network(request):
     keras.utils.set_random_seed(1)
@@ -138,6 +144,7 @@ def written_rows(made):
     return [row[: np.argmax(row == 0)].tolist() if (row == 0).any() else row.tolist() for row in rows]
 
 
+@quick("relative", "luong")
 @pytest.mark.parametrize(
     ("width", "penalty"),
     [(1, 1.0), (3, 0.6), pytest.param(2, 0.0, marks=pytest.mark.slow), pytest.param(4, 1.0, marks=pytest.mark.slow)],
@@ -170,6 +177,7 @@ def draw(temperature, top_k=None, top_p=None, seed=None):
     )
 
 
+@quick("sines")
 def test_each_row_has_its_own_options_whatever_its_batch(network):
     given = inputs(seed=5, rows=6)
     write = WriteTokens(network, 9)
