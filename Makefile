@@ -17,7 +17,7 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(TWO) -m "not slow"
 
-test-all: $(VENV)/installed-test
+test-all: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(TWO)
 
 # In an environment of its own. A shim may stand for a Python that is not there.

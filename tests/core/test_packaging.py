@@ -134,7 +134,7 @@ def test_what_the_index_shows(config):
 def built(tmp_path_factory):
     """The folder of a source distribution and of the wheel that was made of it."""
     for needed in ("build", "twine"):
-        pytest.importorskip(needed, reason=f"needs {needed}: the extra `test` has it")
+        pytest.importorskip(needed, reason=f"needs {needed}: the extra `dev` has it")
     folder = tmp_path_factory.mktemp("dist")
     copied = folder / "checkout"  # setuptools writes into what it builds from
     shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".venv*", ".git", "*.egg-info", "__pycache__"))
