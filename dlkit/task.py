@@ -69,27 +69,44 @@ class Task:
     `padding`, by which they share batches (`dlkit.padding.Padding`).
     """
 
-    epochs: int = knob(10, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(32, "Rows per training step.", minimum=1)
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adamw", "What updates the weights.")
-    learning_rate: float = knob(1e-3, "The peak learning rate.", minimum=0)
-    schedule: Literal["constant", "cosine", "one_cycle"] = knob("one_cycle", "How the learning rate moves.")
-    warmup: float = knob(0.0, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
-    momentum: float = knob(0.9, "Momentum; for adam and adamw, beta 1.", minimum=0, maximum=0.999)
-    weight_decay: float = knob(0.0, "Decoupled weight decay of matrices and kernels.", minimum=0)
-    clip_norm: float = knob(0.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
-    monitor: str = knob("loss", "The validation metric whose best epoch is kept, as in the history.")
-    patience: int = knob(0, "Epochs without a better validation metric after which to stop; 0 for never.", minimum=0)
-    validation_split: float = knob(
-        0.1, "Share of the training rows held out where no validation data is given.", minimum=0, maximum=0.9
+    epochs: int = knob(10, "Number of passes over the training data.", minimum=1)
+    batch_size: int = knob(32, "Batch size: number of rows per training step.", minimum=1)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adamw", "Optimizer.")
+    learning_rate: float = knob(1e-3, "Peak learning rate.", minimum=0)
+    schedule: Literal["constant", "cosine", "one_cycle"] = knob("one_cycle", "Learning rate schedule.")
+    warmup: float = knob(
+        0.0, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    freeze: str = knob("", 'First layers not to train: how many, the name of the last one, or "backbone".')
+    momentum: float = knob(0.9, "Momentum of sgd and rmsprop; beta_1 of adam and adamw.", minimum=0, maximum=0.999)
+    weight_decay: float = knob(
+        0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
+    )
+    clip_norm: float = knob(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
+    monitor: str = knob("loss", "Validation metric that selects the best epoch, named as in the training history.")
+    patience: int = knob(
+        0,
+        "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it.",
+        minimum=0,
+    )
+    validation_split: float = knob(
+        0.1,
+        "Fraction of the training data held out for validation when no validation data is given.",
+        minimum=0,
+        maximum=0.9,
+    )
+    freeze: str = knob(
+        "", 'Layers to freeze, from the input on: a number of layers, the name of the last one, or "backbone".'
+    )
     unfreeze_every: int = knob(
-        0, "Thaw the next quarter of the frozen layers each so many epochs; 0 for never.", minimum=0
+        0,
+        "Unfreeze a quarter of the frozen layers every N epochs, from the output back; 0 keeps them frozen.",
+        minimum=0,
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = knob("float32", "Keras dtype policy.")
-    cache_mb: int = knob(128, "Memory for encoded rows, in MB; more is kept on disk.", minimum=0)
-    seed: int = knob(0, "Seed of weights, order, dropout and augmentation.", minimum=0, maximum=2**31 - 1)
+    cache_mb: int = knob(128, "Memory for preprocessed training data, in MB; larger data is cached on disk.", minimum=0)
+    seed: int = knob(
+        0, "Random seed for weight initialization, shuffling, dropout and augmentation.", minimum=0, maximum=2**31 - 1
+    )
 
     # Without annotations: an annotated one would be a knob. An instance may have its own.
     inputs = dict[str, Column]()

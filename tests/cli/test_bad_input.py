@@ -181,7 +181,7 @@ def test_tiny_sets_train(tmp_path):
         (["--dropout", "1.5"], "--dropout must be at least 0 and at most 0.95"),
         (["--learning-rate", "nan"], "--learning-rate must be finite"),
         (["--epochs", "ten"], "argument --epochs: invalid int value: 'ten'"),
-        (["--network", "cn"], "--network has no choice 'cn'"),
+        (["--network", "cn"], "--network does not accept 'cn'"),
         (["--epoch", 3], "unknown argument '--epoch'. Did you mean --epochs?"),
         (["--learning_rate", 3], "unknown argument '--learning_rate'. Did you mean --learning-rate?"),
         (["extra"], "unknown argument 'extra'"),
@@ -200,7 +200,7 @@ def test_tiny_sets_train(tmp_path):
 def test_knobs_that_cannot_be_used(not_trained, reviewed, flags, said):
     line = not_trained("sentiment", "--data", reviewed, "--batch-size", 8, "--no-character-ngrams", *flags)
     assert said in line
-    if "names no" in said or "has no choice" in said:
+    if "names no" in said or "does not accept" in said:
         assert "Did you mean '" in line
 
 

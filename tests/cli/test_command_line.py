@@ -289,7 +289,7 @@ def test_what_is_not_there_is_refused_before_tensorflow(sentiment_model, tmp_pat
         ("task: sentiment\nhyperparameters:\n  epochs: many\n", "line 3: epochs must be an integer. Received: 'many'"),
         ("task: sentiment\nhyperparameters:\n  epochs: 0\n", "line 3: --epochs must be at least 1"),
         ("task: sentiment\nhyperparameters:\n  lowercase: 3\n", "line 3: lowercase must be true or false"),
-        ("task: sentiment\nhyperparameters:\n\n  network: cn\n", "line 4: --network has no choice 'cn'"),
+        ("task: sentiment\nhyperparameters:\n\n  network: cn\n", "line 4: --network does not accept 'cn'"),
         ("task: sentiment\nseed: 3\n", "line 2: there is no option 'seed' here"),
         ("task: sentiment\nrun: {keep: two}\n", "line 2: keep must be an integer"),
         ("task: sentiment\nreading:\n- a\n", "line 3: expected `name: value` pairs"),

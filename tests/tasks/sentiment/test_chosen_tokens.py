@@ -75,7 +75,7 @@ def test_knobs_that_were_given_stay():
 @pytest.mark.parametrize("task", [dlkit.SentimentClassifier, dlkit.QuestionAnswerer, dlkit.Translator])
 def test_help_tells_them(task):
     helps = {field.name: field.metadata["help"] for field in dataclasses.fields(task)}
-    assert "Of a preset by default 0.000" in helps["learning_rate"]
+    assert "Default of presets: 0.000" in helps["learning_rate"]
     assert "preset" not in helps["seed"]
     if task is dlkit.SentimentClassifier:
-        assert helps["dropout"].endswith("Of a preset by default 0.1 tuned, 0.0 frozen.")
+        assert helps["dropout"].endswith("Default of presets: 0.1 fine-tuned, 0.0 with a frozen backbone.")
