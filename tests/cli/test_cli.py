@@ -127,7 +127,7 @@ def test_predict_answers_tables_and_files_and_never_their_names(
     assert file["score"] == named["score"] == pytest.approx(text["score"])
     (word,) = run("predict", sentiment_model, "--text", "dull", "--json").splitlines()
     assert json.loads(word)["score"] != named["score"]
-    assert "is for data" in refused("predict", sentiment_model, "a text", "--output", "a.csv")
+    assert "needs data" in refused("predict", sentiment_model, "a text", "--output", "a.csv")
 
 
 def test_predict_reads_lines_from_standard_input(run, sentiment_model, typed):
@@ -144,7 +144,7 @@ def test_explain_gives_each_word_its_share(run, refused, sentiment_model, photo_
     assert list(shares) == ["a", "wonderful", "film"]
     assert shares["wonderful"] == max(shares.values()) > 0
     assert "words: a " in run("predict", sentiment_model, "a wonderful film", "--explain")
-    assert "image_classification has no explanation" in refused("predict", photo_model, "a.png", "--explain")
+    assert "image_classification does not support --explain" in refused("predict", photo_model, "a.png", "--explain")
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +290,7 @@ def test_resume_needs_a_run(refused, sentiment_model, tmp_path):
     assert "holds no run to go on with" in refused("train", "sentiment", "--save", empty, "--resume")
     assert list(empty.iterdir()) == []
     assert "--resume needs --save" in refused("train", "sentiment", "--resume")
-    assert "argument --resume: takes `auto` or nothing, received 'yes'" in refused(
+    assert "argument --resume: takes `auto` or no value, received 'yes'" in refused(
         "train", "sentiment", "--resume", "yes"
     )
     assert "--worker-timeout must be a positive number" in refused("train", "sentiment", "--worker-timeout", 0)
@@ -485,7 +485,7 @@ def test_answers_are_drawn_for_files_and_folders(run, refused, photo_model, phot
     assert "c.png" in printed.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
     assert "is not empty" in refused("predict", photo_model, folder / "a.png", "--draw", tmp_path / "out")
-    assert "draws no answers" in refused("predict", sentiment_model, "good", "--draw", tmp_path / "none")
+    assert "has no plot of predictions" in refused("predict", sentiment_model, "good", "--draw", tmp_path / "none")
     assert not (tmp_path / "none").exists()
     figure = dlkit.load(photo_model).plot(folder / "a.png")
     scores, names = figure.axes[1].patches, [label.get_text() for label in figure.axes[1].get_yticklabels()]

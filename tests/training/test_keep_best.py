@@ -93,7 +93,7 @@ def test_all_that_name_the_kept_epoch_agree(monkeypatch, tmp_path, capsys):
     assert task.history_["val_accuracy"] == [0.5] * 3
     assert task.kept_["epoch"] == 2
     show_history(task)
-    assert capsys.readouterr().out == "3 epochs, kept number 2: val_accuracy 0.5000\n"
+    assert capsys.readouterr().out == "3 epochs, best epoch 2: val_accuracy 0.5000\n"
     assert read_contract(task.export(tmp_path / "served"))["metrics"]["val_loss"] == 0.2
     assert dlkit.load(tmp_path / "model").kept_ == task.kept_
 
