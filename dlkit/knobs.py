@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import math
+import textwrap
 import types
 import typing
 from collections.abc import Iterable
@@ -96,6 +98,26 @@ def check_value(task: type, name: str, value: Any) -> None:
     (field,) = (field for field in dataclasses.fields(task) if field.name == name)
     if value is not None:
         _check_value(value, field, choices_of(task)[name])
+
+
+def with_options(kind: type) -> str:
+    """Return a task's docstring with its hyperparameters appended, its own first.
+
+    Called while the class is created, before `dataclass` has named its fields.
+    """
+    fields = {name: field for name, field in vars(kind).items() if isinstance(field, dataclasses.Field)}
+    types = dict(kind.__annotations__)
+    for base in kind.__bases__:
+        for field in getattr(base, "__dataclass_fields__", {}).values():
+            types.setdefault(field.name, field.type)
+            fields.setdefault(field.name, field)
+    lines = [inspect.cleandoc(kind.__doc__ or ""), "", "Options:"]
+    for name, field in fields.items():
+        choices = field.metadata["choices"]
+        listed = f" One of: {', '.join(choices)}." if choices else ""
+        text = f"{name} ({types[name]}, default {field.default!r}): {field.metadata['help']}{listed}"
+        lines.append(textwrap.fill(text, 110, initial_indent=" " * 4, subsequent_indent=" " * 8))
+    return "\n".join(lines)
 
 
 def summary(kind: type) -> str:

@@ -101,5 +101,5 @@ def _name(table: Table, row: int) -> Any:
 
 def _lines(reasons: Sequence[str], bad: int, rows: int, kind: str) -> str:
     more = f"\n  and {bad - len(reasons)} more" if bad > len(reasons) else ""
-    left = "left out" if kind == "files" else "have no prediction"
+    left = "skipped" if kind == "files" else "have no prediction"
     return f"{bad} of {rows} {kind} {left}:\n  " + "\n  ".join(reasons) + more

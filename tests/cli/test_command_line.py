@@ -294,7 +294,7 @@ def test_what_is_not_there_is_refused_before_tensorflow(sentiment_model, tmp_pat
         ("task: sentiment\nrun: {keep: two}\n", "line 2: keep must be an integer"),
         ("task: sentiment\nreading:\n- a\n", "line 3: expected `name: value` pairs"),
         ("task: sentiment\ndata: 3\n", "line 2: data must be a path"),
-        ("task: sentiment\ndata: a.csv\ndata: b.csv\n", "line 3: the option 'data' comes twice"),
+        ("task: sentiment\ndata: a.csv\ndata: b.csv\n", "line 3: the option 'data' is given twice"),
         ("task: sentiment\ndata: {in memory: DataFrame}\n", r"line 2: the data was in memory .DataFrame.*--data"),
         ("task: sentimant\n", "there is no task 'sentimant'"),
         ("data: a.csv\n", "names no task"),

@@ -30,8 +30,17 @@ LINEAR = ("nlinear", "dlinear")
 
 @dataclass(kw_only=True)
 class Forecaster(Task):
-    """Forecasts the next steps of a series from its history: a median, quantiles and timestamps, in the series' own
-    units."""
+    """Forecasts the next steps of a time series from its history: median, quantiles and timestamps, in its own units.
+
+    Example:
+        >>> model = dlkit.Forecaster(network="nlinear", members=1, horizon=12, epochs=1)
+        >>> data = model.samples()
+        >>> history = model.fit(data["train"], verbose=0)
+        >>> months = [f"{year}-{month:02}-01" for year in range(2018, 2022) for month in range(1, 13)]
+        >>> answer = model.predict({"ds": months, "y": list(range(48))})
+        >>> answer["ds"][0], len(answer["forecast"])
+        ('2022-01-01', 12)
+    """
 
     epochs: int = knob(20, "Number of passes over the training data.", minimum=1)
     batch_size: int = knob(64, "Batch size: number of training windows per step.", minimum=1)
@@ -101,6 +110,7 @@ class Forecaster(Task):
     origins: int = knob(1, "Number of backtest windows (forecast origins) per series, counted from the end.", minimum=1)
     stride: int = knob(0, "Time steps between consecutive backtest windows; 0 selects the horizon.", minimum=0)
 
+    called = (*Task.called, "forecast")
     inputs = {"ds": Stamps(), "y": Values()}
     target = {"following": Values(), "unique_id": Id(optional=True), "y": Values()}  # `score` asks what was before
     answer = {"ds": Stamps(), "forecast": Values(), "quantiles": Fans(), "levels": Levels(), "given": Count()}
@@ -118,13 +128,13 @@ class Forecaster(Task):
         self.series_: list[dict[str, Any]] = []  # with `keep_history`, the end of each, as a request brings it
         if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
             raise KnobError(
-                f"{option('quantiles')} must be two levels or more, ascending, 0.5 among them. Received: "
+                f"{option('quantiles')} must be two or more levels in ascending order that include 0.5. Received: "
                 f"{option('quantiles', self.quantiles)}."
             )
         if self.network == "transformer" and self.units % 4:
             raise KnobError(
-                f"{option('units')} must be a multiple of 4, the heads of the transformer. Received: "
-                f"{option('units', self.units)}."
+                f"{option('units')} must be a multiple of 4, the number of attention heads of the transformer. "
+                f"Received: {option('units', self.units)}."
             )
         self.stamps = stamps = Stamps(
             frequency=self.frequency,
@@ -278,7 +288,9 @@ class Forecaster(Task):
 
         if is_history(history):
             if future is not None:
-                raise DataError("`future` is for tables. One history has the values ahead in its own lists.")
+                raise DataError(
+                    "`future` is for tables. For a single history, append the future values to its own lists."
+                )
             return forecast(self, history, horizon, levels)
         how = Reading(columns or {}, data_dir, **options)
         history = self.rows.known(self) if history is None else history

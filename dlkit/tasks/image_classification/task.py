@@ -24,7 +24,16 @@ SMALLEST = {"lenet": 24}  # side below which images are enlarged for a network, 
 
 @dataclass(kw_only=True)
 class ImageClassifier(Task):
-    """Names what an image shows, with a score."""
+    """Classifies images, with scores.
+
+    Example:
+        >>> model = dlkit.ImageClassifier(network="mlp", learning_rate=0.01, epochs=1)
+        >>> data = model.samples()
+        >>> history = model.fit(data["train"], data["validation"], verbose=0)
+        >>> answer = model.predict(data["test"]["image"][0])
+        >>> sorted(answer)
+        ['label', 'labels', 'score', 'scores']
+    """
 
     epochs: int = knob(30, "Number of passes over the training data.", minimum=1)
     batch_size: int = knob(128, "Batch size: number of rows per training step.", minimum=1)

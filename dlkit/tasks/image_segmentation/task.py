@@ -29,7 +29,16 @@ LARGEST = 256  # side of the network's image where nobody asks for more
 
 @dataclass(kw_only=True)
 class ImageSegmenter(Task):
-    """Names what each pixel of an image shows: a mask of the image's own size."""
+    """Segments images: predicts the class of each pixel, as a mask of the size of the image.
+
+    Example:
+        >>> model = dlkit.ImageSegmenter(width=4, depth=2, epochs=1)
+        >>> data = model.samples()
+        >>> history = model.fit(data["train"], data["validation"], verbose=0)
+        >>> image = data["test"]["image"][0]
+        >>> model.predict(image)["mask"].shape == image.shape[:2]
+        True
+    """
 
     epochs: int = knob(30, "Number of passes over the training data.", minimum=1)
     batch_size: int = knob(4, "Batch size: number of rows per training step.", minimum=1)

@@ -32,7 +32,16 @@ WANTED = 8  # pixels of the network's image that the shorter side of half of the
 
 @dataclass(kw_only=True)
 class ObjectDetector(Task):
-    """Finds objects in an image: their boxes, labels and scores."""
+    """Detects objects in images: their boxes, labels and scores.
+
+    Example:
+        >>> model = dlkit.ObjectDetector(width=8, epochs=1)
+        >>> data = model.samples()
+        >>> history = model.fit(data["train"], data["validation"], verbose=0)
+        >>> answer = model.predict(data["test"]["image"][0])
+        >>> sorted(answer)
+        ['boxes', 'labels', 'num_detections', 'scores']
+    """
 
     epochs: int = knob(60, "Number of passes over the training data.", minimum=1)
     batch_size: int = knob(16, "Batch size: number of rows per training step.", minimum=1)
@@ -110,7 +119,7 @@ class ObjectDetector(Task):
         names = examples.raw_column("labels", self.target["labels"])
         counts = [len(labels) for labels in names]
         if not sum(counts):
-            raise DataError(f"{examples.source}: none of its {len(examples)} images has an object. Label some.")
+            raise DataError(f"{examples.source}: none of its {len(examples)} images has an object. Annotate some.")
         seen = {label.decode() for labels in names for label in labels}
         self.labels_ = list(examples.classes) or sorted(seen)
         self.max_objects_, self.mean_objects_ = max(counts), max(sum(counts) / len(counts), 1.0)

@@ -46,9 +46,9 @@ class PassageRows(Rows):
         lost = [row for row, pairs in enumerate(answers) if pairs and all(start < 0 for _, start in pairs)]
         if lost:
             report.warn(
-                f"{len(lost)} of {len(answers)} questions have no answer that stands in their text",
+                f"{len(lost)} of {len(answers)} questions have no answer that occurs in their context",
                 map(self.table.where, lost),
-                "They are left out of training.",
+                "They are excluded from training.",
             )
         if validation is not None:
             look_for_shared(report, self.table, validation.table, ("question", "context"), "questions")
@@ -70,22 +70,30 @@ class PassageRows(Rows):
         said = []
         if none and not self.task.unanswerable_:
             said.append(
-                f"{none} questions have no answer, and the model never says so: those that it was first trained on all "
-                "had one"
+                f"{none} questions have no answer, but the model cannot predict that: all questions in its initial "
+                "training data had one"
             )
         if not longer:
             return said
         return [
             *said,
             f"of {answered.sum()} questions with an answer, {longer} have none of at most {option('max_answer')} "
-            f"({self.task.max_answer}) tokens, and cannot be answered right: raise it, and {option('overlap')} "
-            "to twice as much",
+            f"({self.task.max_answer}) tokens, and cannot be answered correctly: increase it, and "
+            f"{option('overlap')} to twice that value",
         ]
 
 
 @dataclass(kw_only=True)
 class QuestionAnswerer(Task):
-    """Answers a question with a part of a text: as it stands there, where it stands, and how sure that is."""
+    """Answers questions by a span of a given text (extractive question answering), with its offset and score.
+
+    Example:
+        >>> model = dlkit.QuestionAnswerer(embedding=16, units=8, epochs=1)
+        >>> history = model.fit(model.samples()["train"], verbose=0)
+        >>> answer = model.predict({"question": "Where was Ada born?", "context": "Ada was born in Dunmere."})
+        >>> "answer" in answer, 0 <= answer["score"] <= 1
+        (True, True)
+    """
 
     # The defaults of presets are those of the figures in `benchmarks/RESULTS.md`.
     epochs: int = knob(6, "Number of passes over the training data.", minimum=1, tuned=2)
@@ -154,9 +162,9 @@ class QuestionAnswerer(Task):
             self.frozen = ""  # what is frozen of a preset is preprocessing
         if 2 * self.max_answer > self.overlap:
             raise KnobError(
-                f"{option('max_answer')} must be at most half of {option('overlap')}, or a window might end "
-                "inside an answer. Received: "
-                f"{option('max_answer', self.max_answer)}, {option('overlap', self.overlap)}."
+                f"{option('max_answer')} must be at most half of {option('overlap')}, so that every answer lies "
+                f"within a window. Received: {option('max_answer', self.max_answer)}, "
+                f"{option('overlap', self.overlap)}."
             )
         if self._is_preset() and self.freeze and not (self.freeze.isdecimal() or self.freeze == "backbone"):
             raise KnobError(

@@ -34,7 +34,14 @@ PAIRS = ("neumf", "dcn")  # look at each item beside the user: they train on sam
 
 @dataclass(kw_only=True)
 class Recommender(Task):
-    """Recommends items to a user, known by an id, by recent items or by both; or predicts ratings."""
+    """Recommends items to a user, given by an id, by recent items or by both; or predicts ratings.
+
+    Example:
+        >>> model = dlkit.Recommender(epochs=1)
+        >>> history = model.fit(model.samples()["train"], verbose=0)
+        >>> len(model.recommend(recent=["drama-01", "drama-17"], k=5)["items"])
+        5
+    """
 
     epochs: int = knob(60, "Number of passes over the training data.", minimum=1)
     batch_size: int = knob(64, "Batch size: number of users, or ratings, per training step.", minimum=1)
@@ -106,6 +113,7 @@ class Recommender(Task):
         "Train/test split used by recipes without test data; by default random_75_25, or random_80_20 for ratings.",
     )
 
+    called = (*Task.called, "recommend", "recommend_all", "similar")
     inputs = {"user_id": Id(optional=True), "recent": Items(optional=True, default=())}
     target = {  # `score` asks what was popular, new and liked
         "next": Items(),
@@ -145,11 +153,11 @@ class Recommender(Task):
             if self.min_rating is not None or self.rating_weights:
                 raise KnobError(
                     f"{option('min_rating')} and {option('rating_weights')} are for "
-                    f"{option('objective', 'ranking')}: ratings learn all."
+                    f"{option('objective', 'ranking')}: rating models learn from all ratings."
                 )
         if self.members > 1 and self.network not in SESSION:
             raise KnobError(
-                f"{option('members')} are for sasrec and gru4rec. Received: {option('members', self.members)}."
+                f"{option('members')} applies only to sasrec and gru4rec. Received: {option('members', self.members)}."
             )
         if self.network == "sasrec" and self.width % self.heads:
             raise KnobError(
@@ -325,7 +333,7 @@ class Recommender(Task):
         from dlkit.tasks.recommendation.stages import recommend
 
         if is_frame(user_id) or not np.ndim(user_id) == 0:
-            raise DataError("`recommend` answers one user. For those of a table or a list call `recommend_all(users)`.")
+            raise DataError("`recommend` takes one user. For a table or a list of users call `recommend_all(users)`.")
         lists = {"recent": recent, "exclude": exclude, "candidates": candidates}
         given = {name: value if value is None else list(value) for name, value in lists.items()}
         return recommend(self, k, {"user_id": user_id, **given})

@@ -25,7 +25,15 @@ CAREFUL: dict[str, Any] = {"nfc": True, "tell_truncated": True}  # options of to
 
 @dataclass(kw_only=True)
 class SentimentClassifier(Task):
-    """Labels a text with a sentiment, or with any other set of labels, and a score."""
+    """Classifies texts by sentiment, or by any other set of labels, with scores.
+
+    Example:
+        >>> model = dlkit.SentimentClassifier(epochs=1)
+        >>> history = model.fit(model.samples()["train"], verbose=0)
+        >>> answer = model.predict("A wonderful film.")
+        >>> answer["label"], 0.5 < answer["score"] <= 1
+        ('positive', True)
+    """
 
     # The defaults of presets are those of the figures in `apps/sentiment.py` and `benchmarks/RESULTS.md`.
     epochs: int = knob(3, "Number of passes over the training data.", minimum=1, frozen=15)
@@ -77,6 +85,7 @@ class SentimentClassifier(Task):
     threshold: float = knob(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
     top_k: int = knob(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
 
+    called = (*Task.called, "explain")
     inputs = {"text": Text()}
     target = labels.SINGLE_TARGET
     answer = {**labels.SINGLE_ANSWER, "truncated": Truncated()}
@@ -99,7 +108,8 @@ class SentimentClassifier(Task):
             self.answer = {**labels.MULTI_ANSWER, "truncated": Truncated()}
         if self.tokens == "wordpiece" and not self.vocabulary_file and not self.network.startswith("preset:"):
             raise KnobError(
-                f"{option('tokens', 'wordpiece')} needs {option('vocabulary_file')}: a vocab.txt with one piece a line."
+                f"{option('tokens', 'wordpiece')} needs {option('vocabulary_file')}: a vocab.txt with one token "
+                "per line."
             )
 
     def build(self, examples: Table) -> Stages:

@@ -26,7 +26,14 @@ ROUND = 4  # lengths of batches are multiples of it: each is a plan of its own f
 
 @dataclass(kw_only=True)
 class Translator(Task):
-    """Translates a text, or turns it into another one in any way that pairs of texts show."""
+    """Translates texts, or learns any other mapping from text to text from pairs.
+
+    Example:
+        >>> model = dlkit.Translator(width=16, blocks=1, vocabulary_size=300, epochs=1)
+        >>> history = model.fit(model.samples()["train"], verbose=0)
+        >>> sorted(model.predict("Good morning."))
+        ['finish_reason', 'score', 'translation', 'truncated']
+    """
 
     # Those of presets are what their authors tune with; there are no figures of them.
     epochs: int = knob(20, "Number of passes over the training data.", minimum=1, tuned=3)
@@ -73,6 +80,7 @@ class Translator(Task):
     )
     max_ratio: float = knob(9.0, "Maximum length ratio of the two sides of a pair, for the filter ratio.", minimum=1)
 
+    called = (*Task.called, "generate")
     inputs = {"source": Side()}
     target = {"target": Side(), "source": Side()}  # the source too: `score` compares with it
     answer = {"translation": Text(), "score": Score(), "truncated": Truncated(), "finish_reason": FinishReason()}
