@@ -22,14 +22,14 @@ _TEXTS = ("header_", "labels_")  # lists of texts, by which columns and classes 
 def check_index(index: Any) -> None:
     """Checks the index of a saved model: its fields, their types, and that it names nothing outside of its folder."""
     if not isinstance(index, dict):
-        raise TypeError("it is no object")
+        raise TypeError("it is not a JSON object")
     for name, kind in _KINDS.items():
         if name not in index:
             raise ValueError(f"there is no {name!r}")
         if not isinstance(index[name], kind) or isinstance(index[name], bool):
             raise TypeError(f"{name!r} is of the type {type(index[name]).__name__}, not {kind.__name__}")
     if not isinstance(index.get("finished", True), bool):
-        raise TypeError("'finished' is neither true nor false")
+        raise TypeError("'finished' is not a boolean")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", index["stages"]):
         raise ValueError(f"'stages' is not the name of a folder in it: {index['stages'][:60]!r}")
     if not set(_STAGES[:3]) <= {*map(str, index["names"])} <= set(_STAGES) or len(index["names"]) > len(_STAGES):
@@ -45,7 +45,7 @@ def check_learned(learned: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         if usual is not None and _json_kind(value) != _json_kind(usual):
             raise TypeError(f"{name!r} is {_json_kind(value)}, not {_json_kind(usual)}")
         if name in _TEXTS and not all(isinstance(text, str) for text in value):
-            raise TypeError(f"{name!r} holds what is no text")
+            raise TypeError(f"{name!r} holds a value that is not a string")
 
 
 def _json_kind(value: Any) -> str:
@@ -66,12 +66,12 @@ def check_stages(stages: Stages, inputs: Mapping[str, Column], answer: Mapping[s
             shape, text = tuple(tensor.shape), tensor.dtype == "string"
             made = known.get(name)
             if made is None:
-                raise ValueError(f"the stage {model.name} reads {name!r}, which nothing before it makes")
+                raise ValueError(f"the stage {model.name} reads {name!r}, which no earlier stage produces")
             if text != made[1] or len(shape) != len(made[0]) or not all(map(_may_be_one, shape, made[0])):
-                raise ValueError(f"the stage {model.name} reads {name!r} of the shape {shape}, and it is {made[0]}")
+                raise ValueError(f"the stage {model.name} reads {name!r} of shape {shape}, but its shape is {made[0]}")
         known |= {name: (tuple(tensor.shape), tensor.dtype == "string") for name, tensor in model.output.items()}
     if not set(answer) & set(known):
-        raise ValueError(f"no stage makes any of the answers {', '.join(answer)}")
+        raise ValueError(f"no stage produces any of the outputs {', '.join(answer)}")
 
 
 def _may_be_one(one: int | None, other: int | None) -> bool:

@@ -252,7 +252,7 @@ class Labels(Column):
         if isinstance(value, Mapping):
             value = items_of(value, value)
         if not isinstance(value, (list, tuple, set, np.ndarray)):
-            raise DataError(f"expected a list of labels, or a text joined by `|`. Received: {describe(value)}.")
+            raise DataError(f"expected a list of labels, or a text separated by `|`. Received: {describe(value)}.")
         return [Label().raw(item) for item in value]
 
 
@@ -368,7 +368,7 @@ def is_missing_number(value: Any) -> bool:
 def comma_hint(value: Any) -> str:
     """A further sentence for the refusal of a number with a decimal comma."""
     text = text_of(value)
-    return " Write a decimal point instead of the comma." if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) else ""
+    return " Use a decimal point instead of the comma." if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) else ""
 
 
 def _texts_among(values: Any, kind: type = str) -> bool:
@@ -404,7 +404,7 @@ def is_pil(value: Any) -> bool:
 
 def _named(name: str) -> bytes:
     if not name:
-        raise DataError("the label is empty. Give it a name, or leave the row out.")
+        raise DataError("the label is empty. Set it, or remove the row.")
     return unicodedata.normalize("NFC", name).encode("utf-8", errors="replace")
 
 
@@ -457,8 +457,8 @@ def check_input_names(columns: Mapping[str, Column], source: str) -> None:
             own = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "column"
             own = own if own[0].isalpha() else f"c_{own}"
             raise DataError(
-                f"{source}: the column {name!r} cannot be the input of a served model: its name must be ASCII letters, "
-                f"digits and underscores, begin with a letter and be no word of Python. Give it another with "
+                f"{source}: the column {name!r} cannot be the input of a served model: its name must be ASCII "
+                "letters, digits and underscores, start with a letter and not be a Python keyword. Rename it with "
                 f"{option('columns', {own: name})}."
             )
 

@@ -128,15 +128,15 @@ def _taken(lock: Path) -> int:
             if not _locked(descriptor):
                 holder = os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
                 raise BusyError(
-                    f"{lock.parent} is being written by {holder}. Wait until that has ended, or save elsewhere."
+                    f"{lock.parent} is being written by {holder}. Wait until it has finished, or save elsewhere."
                 )
         except BusyError:
             os.close(descriptor)
             raise
         except OSError as error:
             logger.warning(
-                f"{lock.parent}: its file system has no locks ({error.strerror}), so nothing keeps a second process "
-                "from writing there. See to it that none does."
+                f"{lock.parent}: its file system does not support locks ({error.strerror}). Make sure that no other "
+                "process writes there."
             )
         if _is_file_of(lock, descriptor):
             command = shlex.join(sys.argv)[:200]

@@ -70,8 +70,8 @@ def examples_of(task: Any, examples: Any) -> tuple[list[dict[str, Any]], str]:
     told = "the task's built-in sample" if sample else f"rows of {name_of(examples)}"
     if not rows:
         raise ExportError(
-            f"The model can read none of {told}: they are not of the kind that it was trained on. Give a file with "
-            f'a few rows that it can ({option("examples", "rows.csv")}), or "none" for made-up inputs.'
+            f"The model cannot read any of {told}: they differ from its training data. Give a file with a few rows "
+            f'that it can read ({option("examples", "rows.csv")}), or "none" for synthetic inputs.'
         )
     return rows, told
 
@@ -94,10 +94,10 @@ def made_up_rows(task: Any) -> list[dict[str, Any]]:
     """Raw inputs that are no rows of any data. Raises ExportError where the task can read none of them."""
     made = task.rows.made_up(task, COUNT)
     columns = {name: [row[name] for row in made] for name in task.inputs}
-    rows = readable(task, Table("made-up inputs", columns, "made-up input {}".format))
+    rows = readable(task, Table("synthetic inputs", columns, "synthetic input {}".format))
     if not rows:
         raise ExportError(
-            "No inputs could be made up that the model can read. Give a file with a few rows: "
+            "No synthetic inputs could be generated that the model can read. Give a file with a few rows: "
             f"{option('examples', 'rows.csv')}."
         )
     return rows

@@ -66,11 +66,11 @@ def curable(
 def _said(reason: Exception) -> str:
     """What an exception says, on one line, which is cut where it is long."""
     if isinstance(reason, RecursionError):
-        return "values inside values, too deep"
+        return "values are nested too deeply"
     if type(reason).__name__ == "UnidentifiedImageError":  # Pillow's, which names an object in memory
-        return "its first bytes are of no known format"
+        return "its first bytes match no known format"
     if isinstance(reason, MemoryError):
-        return "it asks for more memory than there is"
+        return "it needs more memory than is available"
     text = " ".join(str(getattr(reason, "msg", "") or reason).split()) or type(reason).__name__
     text = f"there is no {text}" if isinstance(reason, KeyError) else text
     return (text if len(text) <= 200 else f"{text[:200]}...").rstrip(".")
@@ -90,8 +90,8 @@ def check_unpacked(size: int, source: object, *, error: type[DlkitError] = DataE
     if size > most_unpacked():
         limit = os.environ.get(UNPACKED, "").strip() or USUAL
         raise error(
-            f"{source} unpacks to more than the limit of {limit}, so that it might fill the memory. Where it may, "
-            f"raise the limit: {UNPACKED}=16GB in the environment, for one."
+            f"{source} decompresses to more than the limit of {limit}, which protects the memory. If you trust the "
+            f"file, raise the limit with an environment variable, such as {UNPACKED}=16GB."
         )
 
 

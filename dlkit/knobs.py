@@ -1,4 +1,4 @@
-"""Knobs: the hyperparameters of a task. A knob is a dataclass field with a help text and a range.
+"""Hyperparameters of a task: dataclass fields with a help text, choices and a range.
 
 The command line, `--help`, the README's table and the checks all read the same fields.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import math
+import textwrap
 import types
 import typing
 from collections.abc import Iterable
@@ -32,25 +34,29 @@ def knob(
     """Declares a hyperparameter as a dataclass field.
 
     Args:
-        default: its default value.
-        help: what it does, with its unit, in one sentence.
-        choices: the allowed strings, where the field's type is no `Literal` of them. One that ends in a colon allows
-            every string that starts with it (`"preset:"`).
-        minimum: the smallest allowed number, itself allowed. Checked element by element for tuples.
-        maximum: the largest allowed number, itself allowed.
-        tuned: the default in its place where the network is a preset that is trained further, if it is another one.
-        frozen: the same where the preset's whole backbone stays as it is.
-        file: whether it names a file, which the command line looks for before it begins.
+        default: Default value.
+        help: Help text with units and ranges, in one or two short sentences.
+        choices: Allowed strings, unless the field's type is a `Literal`. One that ends in a colon allows every string
+            that starts with it (`"preset:"`).
+        minimum: Smallest allowed number, inclusive. Checked element by element for tuples.
+        maximum: Largest allowed number, inclusive.
+        tuned: Default when a preset is fine-tuned, if it differs from `default`.
+        frozen: Default when the preset's backbone is frozen, if it differs from `default`.
+        file: Whether the value is the path of a file, which the command line checks before it starts.
+
+    Returns:
+        The dataclass field.
     """
     kinds = {"tuned": tuned, "frozen": frozen}
-    others = [f"{value} {kind}" for kind, value in kinds.items() if value is not None]
-    help = f"{help} Of a preset by default {', '.join(others)}." if others else help
+    told = {"tuned": "fine-tuned", "frozen": "with a frozen backbone"}
+    others = [f"{value} {told[kind]}" for kind, value in kinds.items() if value is not None]
+    help = f"{help} Default of presets: {', '.join(others)}." if others else help
     metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, "file": file, **kinds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that lists the known names and the one that was probably meant."""
+    """Return a sentence that lists the known names and the closest match."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
     meant = f" Did you mean {close[0]!r}?" if close else ""
@@ -58,7 +64,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def check_names(task: type, names: Iterable[str]) -> None:
-    """Raises KnobError for a name that is no knob of `task`, with the nearest that is."""
+    """Raise KnobError for a name that is not a hyperparameter of `task`, with the closest match."""
     known = [field.name for field in dataclasses.fields(task)]
     for name in names:
         if name not in known:
@@ -68,9 +74,9 @@ def check_names(task: type, names: Iterable[str]) -> None:
 
 
 def choices_of(task: type) -> dict[str, tuple[str, ...]]:
-    """The strings that each knob of a task takes, none where it takes any value of its type.
+    """Return the allowed strings of each hyperparameter; an empty tuple where any value of its type is allowed.
 
-    They are those of its `Literal`, or of `knob(choices=...)`.
+    They come from the field's `Literal`, or from `knob(choices=...)`.
     """
     hints = typing.get_type_hints(task)
     return {
@@ -82,28 +88,48 @@ def choices_of(task: type) -> dict[str, tuple[str, ...]]:
 
 
 def knob_types(task: type) -> dict[str, Any]:
-    """The type of each hyperparameter of a task, by name."""
+    """Return the type of each hyperparameter of a task, by name."""
     hints = typing.get_type_hints(task)
     return {field.name: hints[field.name] for field in dataclasses.fields(task)}
 
 
 def check_value(task: type, name: str, value: Any) -> None:
-    """Raises KnobError where a value of the right type is none of the choices, or out of the range, of its knob."""
+    """Raise KnobError if a value of the right type is not an allowed choice or is out of range."""
     (field,) = (field for field in dataclasses.fields(task) if field.name == name)
     if value is not None:
         _check_value(value, field, choices_of(task)[name])
 
 
+def with_options(kind: type) -> str:
+    """Return a task's docstring with its hyperparameters appended, its own first.
+
+    Called while the class is created, before `dataclass` has named its fields.
+    """
+    fields = {name: field for name, field in vars(kind).items() if isinstance(field, dataclasses.Field)}
+    types = dict(kind.__annotations__)
+    for base in kind.__bases__:
+        for field in getattr(base, "__dataclass_fields__", {}).values():
+            types.setdefault(field.name, field.type)
+            fields.setdefault(field.name, field)
+    lines = [inspect.cleandoc(kind.__doc__ or ""), "", "Options:"]
+    for name, field in fields.items():
+        choices = field.metadata["choices"]
+        listed = f" One of: {', '.join(choices)}." if choices else ""
+        text = f"{name} ({types[name]}, default {field.default!r}): {field.metadata['help']}{listed}"
+        lines.append(textwrap.fill(text, 110, initial_indent=" " * 4, subsequent_indent=" " * 8))
+    return "\n".join(lines)
+
+
 def summary(kind: type) -> str:
-    """The first paragraph of a class's docstring, in one line."""
+    """Return the first paragraph of a class's docstring, in one line."""
     return " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
 
 
 def check_values(task: Any) -> None:
-    """Checks every knob of a task instance against its type, choices and range.
+    """Check every hyperparameter of a task against its type, choices and range.
 
     Raises:
-        KnobError: names the knob, what it takes and what it was given.
+        KnobError: A value is invalid; names the option, what is allowed and what was received.
     """
     hints, choices = typing.get_type_hints(type(task)), choices_of(type(task))
     for field in dataclasses.fields(task):
@@ -114,7 +140,7 @@ def check_values(task: Any) -> None:
 
 
 def take_preset_defaults(task: Any, given: Iterable[str]) -> None:
-    """Gives the knobs that were not given the defaults that they have where the network is a preset."""
+    """Set hyperparameters that were not given to their preset defaults, if the network is a preset."""
     if not str(getattr(task, "network", "")).startswith("preset:"):
         return
     kind = "frozen" if task.freeze == "backbone" else "tuned"
@@ -124,7 +150,7 @@ def take_preset_defaults(task: Any, given: Iterable[str]) -> None:
 
 
 def coerce(value: Any, hint: Any, name: str) -> Any:
-    """`value` as the type `hint`, where nothing is lost by it (an int for a float, a list for a tuple)."""
+    """Convert `value` to the type `hint` if that is lossless (an int to a float, a list to a tuple)."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None and types.NoneType in options:
         return None
@@ -149,7 +175,7 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
 
 
 def type_name(hint: Any) -> str:
-    """A type hint in the words of an error message."""
+    """Return a type hint as error messages name it."""
     if isinstance(hint, types.UnionType):
         return " or ".join(type_name(option) for option in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
@@ -165,7 +191,7 @@ def _check_value(value: Any, field: dataclasses.Field, choices: tuple[str, ...])
     if choices and not any(
         value == choice or (choice.endswith(":") and value.startswith(choice)) for choice in choices
     ):
-        raise KnobError(f"{option(field.name)} has no choice {value!r}. {nearest(value, choices)}")
+        raise KnobError(f"{option(field.name)} does not accept {value!r}. {nearest(value, choices)}")
     low, high = field.metadata["minimum"], field.metadata["maximum"]
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):

@@ -77,9 +77,8 @@ def refuse_to_replace(folder: Path) -> None:
     """Raises DlkitError for a folder that holds a model or a run."""
     if holds_model(folder):
         raise DlkitError(
-            f"{folder} holds a saved model already, or a run that was stopped. Replace it by "
-            f"{option('overwrite', True)}, go on with a "
-            f"run by {option('resume', True)}, or save elsewhere."
+            f"{folder} already holds a saved model, or an interrupted run. Replace it with "
+            f"{option('overwrite', True)}, resume a run with {option('resume', True)}, or save elsewhere."
         )
 
 
@@ -160,7 +159,7 @@ def _loaded(task_class: type[SavedTask], folder: Path, index: dict[str, Any]) ->
     try:
         task = task_class(**index["knobs"])
     except KnobError as error:
-        raise DlkitError(f"{folder} was saved by dlkit {index['dlkit']}, and this is {__version__}: {error}") from error
+        raise DlkitError(f"{folder} was saved by dlkit {index['dlkit']}; this is {__version__}: {error}") from error
     _restore(task, folder, index)
     return task
 
@@ -189,8 +188,8 @@ def _unfinished(folder: Path, task: str) -> DlkitError:
     again = f"fit(data, {option('save', str(folder))}, {option('resume', True)})"
     go_on = either(again, f"dlkit train {task} --data ... --save {folder} --resume")
     return DlkitError(
-        f"{folder} holds a run that was stopped before its end. Go on with it: {go_on}; with fewer {option('epochs')} "
-        f"and {option('allow_changes', True)}, to end it where it is."
+        f"{folder} holds an interrupted run. Resume it: {go_on}; with fewer {option('epochs')} and "
+        f"{option('allow_changes', True)}, to finish it where it stopped."
     )
 
 
@@ -229,7 +228,7 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict
 def knobs_of_run(folder: Path, task: str) -> dict[str, Any]:
     """The knobs that the run in a folder was started with. Raises DlkitError where it holds none of this task."""
     if not holds_model(folder):
-        raise DlkitError(f"{folder} holds no run to go on with. Leave out {option('resume')} to start one.")
+        raise DlkitError(f"{folder} holds no run to resume. Remove {option('resume')} to start one.")
     return read_index(folder, task, index_of_run(folder))["knobs"]
 
 

@@ -28,7 +28,7 @@ def _figure_class() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise DlkitError(f"pictures need matplotlib: {install_hint('plots')}.") from error
+        raise DlkitError(f"plots need matplotlib: {install_hint('plots')}.") from error
 
     class Picture(Figure):
         """A figure that pyplot does not know, and that shows itself all the same."""
@@ -50,7 +50,7 @@ def save_figure(figure: Any, path: str | Path) -> None:
     path = Path(path)
     kinds = figure.canvas.get_supported_filetypes()
     if path.suffix.lower().removeprefix(".") not in kinds:
-        raise DlkitError(f"a picture must end in one of .{', .'.join(kinds)}. Received: {path}.")
+        raise DlkitError(f"an image file must end in one of .{', .'.join(kinds)}. Received: {path}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
@@ -90,7 +90,7 @@ def plot_history(history: Mapping[str, Sequence[float]], kept: int) -> Any:
             axes.plot(epochs, values, color=color, marker="o" if len(values) < 30 else "", markersize=3, label=label)
             if len(values) and not len(history.get(f"val_{name}", ())):
                 break
-        axes.axvline(kept, color="0.4", linestyle="--", linewidth=1, label=f"kept: epoch {kept}")
+        axes.axvline(kept, color="0.4", linestyle="--", linewidth=1, label=f"best: epoch {kept}")
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)

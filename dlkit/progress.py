@@ -115,4 +115,4 @@ class _Drawing:
 
     def _rows(self, done: int, rate: float) -> str:
         of = "" if self._total is None else f" of {self._total:,}"
-        return f"{done:,}{of} rows, {rate:,.0f} a second"
+        return f"{done:,}{of} rows, {rate:,.0f} rows/s"

@@ -54,10 +54,10 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
     note = ""
     if given.data and not given.test:
         sources["train"], sources["test"] = dlkit.split(given.data, task, **read_options(given))
-        note = "part of --data is kept for the test (--test takes data of its own)"
+        note = "part of --data is held out as test data (--test takes separate data)"
     if not given.data:
         sources = {part: BuiltIn(rows) for part, rows in task.samples().items()}
-        note = f"the built-in sample (--data takes your own; {Path(sys.argv[0]).name} --help)"
+        note = f"the built-in sample data (--data takes your own; {Path(sys.argv[0]).name} --help)"
     if note and not given.quiet:
         print(f"data: {note}")
     _train(task, sources, given)
@@ -72,28 +72,34 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[Parser, type]:
     program = Path(sys.argv[0]).name
     parser = Parser(
         usage=f"python apps/{program} [--data DATA --test DATA] [options]",
-        description=f"{summary(task_class)} Trains, scores, exports and verifies.",
+        description=f"{summary(task_class)} Trains, evaluates, exports and verifies a model.",
     )
     parser.shorten()
     for title in (OWN, DATA, TRAINING, RUN):  # in the order in which help shows them
         parser.group(title)
     add_knobs(parser, task_class, knobs)
     data, run = parser.group(DATA), parser.group(RUN)
-    data.add_argument("--data", help=f"{SOURCES}; default: the built-in sample")
-    data.add_argument("--validation", metavar="DATA", help="validation data; without it, a share of --data is held out")
+    data.add_argument("--data", help=f"{SOURCES}; default: the built-in sample data")
     data.add_argument(
-        "--test", metavar="DATA", help="the data that the result is measured on; without it, a part of --data"
+        "--validation", metavar="DATA", help="Validation data; by default a fraction of --data is held out."
     )
+    data.add_argument("--test", metavar="DATA", help="Test data; by default a part of --data is held out.")
     add_read_options(parser)
     add_run_options(parser, save=f"models/{task_name}")
     run.add_argument(
-        "--export", metavar="DIR", default=f"saved_models/{task_name}", help="the servable (default: %(default)s)"
+        "--export",
+        metavar="DIR",
+        default=f"saved_models/{task_name}",
+        help="Folder of the exported model (default: %(default)s)",
     )
     run.add_argument(
-        "--examples", default="kept", metavar="FILE|sample|none", help="what the export shows; as of dlkit export"
+        "--examples",
+        default="kept",
+        metavar="FILE|sample|none",
+        help="Example inputs of the export, as for dlkit export.",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.add_argument("--quiet", action="store_true", help="print errors and results only")
+    parser.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
+    parser.add_argument("--quiet", action="store_true", help="Print only results and errors.")
     return parser, task_class
 
 
@@ -116,9 +122,9 @@ def _train(task: Any, sources: dict[str, Any], given: argparse.Namespace) -> Non
 def _test(task: Any, test: Any, export: Path, options: dict[str, Any]) -> None:
     from dlkit.cli.show import show_metrics
 
-    print("\non the test data, from the served answers:")
+    print("\non the test data, with the predictions as they are served:")
     rows = task.read(test, **options).table
     show_metrics(task.evaluate(rows))
     picture = export.with_suffix(".png")
     if task.draw(rows, picture):
-        print(f"\npicture of predictions: {picture}")
+        print(f"\nplot of predictions: {picture}")

@@ -74,7 +74,7 @@ class Rows:
     def few(self, most: int) -> Table:
         """Up to so many of the rows to draw, evenly spread; of inputs alone it is said where they are not all."""
         if len(self) > most and not self.labelled:
-            logger.warning(f"{self.table.source}: {most} of {len(self)} are drawn")
+            logger.warning(f"{self.table.source}: {most} of {len(self)} are shown")
         return self.table.take(spread(len(self), most))
 
     def of(self, table: Table) -> Self:
@@ -100,8 +100,8 @@ class Rows:
         rest, held_out = rows._parted(TEST)
         if not len(held_out):
             raise DataError(
-                f"{rows.table.source} cannot be split: each row is the only example of a class. Give test data of its "
-                "own."
+                f"{rows.table.source} cannot be split: each row is the only example of its class. Give separate "
+                "test data."
             )
         return rest, held_out
 
@@ -126,7 +126,7 @@ class Rows:
         """
         kinds = {name: column for name, column in self.task.target.items() if isinstance(column, (Label, Labels))}
         if not kinds:
-            raise DataError(f"{self.table.source}: a map of labels needs labels. This task has none.")
+            raise DataError(f"{self.table.source}: a label map needs labels. This task has none.")
         known = set(getattr(self.task, "labels_", ()))
         seen: set[str] = set()
 
@@ -143,7 +143,7 @@ class Rows:
         missing = [name for name in names if name not in (*seen, ALL)]
         if missing:
             raise DataError(
-                f"{self.table.source}: the map of labels names {missing[0]!r}, which no row has. They have "
+                f"{self.table.source}: the label map names {missing[0]!r}, which does not occur. Labels found: "
                 f"{', '.join(sorted(seen)[:20])}."
             )
         return self.of(replace(self.table, columns=columns, classes=classes))
@@ -211,7 +211,7 @@ class Rows:
         Raises:
             DataError: it holds none; says what to give.
         """
-        raise DataError(f"the task {task.task_name()} holds no rows of its own. Give what is to be answered.")
+        raise DataError(f"the task {task.task_name()} stores no rows of its own. Give the inputs to predict for.")
 
     @classmethod
     def made_up(cls, task: Any, count: int) -> list[dict[str, Any]]:
@@ -267,7 +267,7 @@ class Rows:
             return self.table.take(rest), self.table.take(held)
         kept = set(lacking.values())
         few = ", ".join(sorted(lacking)[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        remark = f"{len(kept)} rows are not held out, the only examples of a class to train on: {few}"
+        remark = f"{len(kept)} rows are not held out, as each is the only training example of its class: {few}"
         table = self.table.take(sorted({*rest, *kept}))
         table.remarks = (*table.remarks, remark)
         return table, self.table.take([row for row in held if row not in kept])

@@ -57,8 +57,8 @@ class RunFile:
         run = {name: _plain(value) for name, value in self.run.items() if name not in _NOW}
         objects = [name for name, value in run.items() if value is _OBJECT]
         notes = [f"# Written by dlkit {__version__}: the options of the run that made this model."]
-        notes += ["# dlkit train --config FILE --save FOLDER repeats it; flags beside it count more."]
-        notes += [f"# Not written, as they are objects of Python: {', '.join(objects)}."] if objects else []
+        notes += ["# dlkit train --config FILE --save FOLDER repeats it; flags on the command line take precedence."]
+        notes += [f"# Not saved, because they are Python objects: {', '.join(objects)}."] if objects else []
         sections = {
             "task": self.task,
             "data": _written(self.data),

@@ -84,7 +84,7 @@ def chain(*models: keras.Model | Parted) -> Callable[[Mapping[str, Any]], dict[s
         for model in models:
             missing = [name for name in model.input if name not in known]
             if missing:
-                raise ValueError(f"{model.name} reads {missing}, which nothing before it makes: {sorted(known)}.")
+                raise ValueError(f"{model.name} reads {missing}, which no earlier stage produces: {sorted(known)}.")
             known.update(model({name: known[name] for name in model.input}, training=False))
         return known
 

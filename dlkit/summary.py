@@ -36,7 +36,7 @@ def _fitted(task: Any) -> str:
     if not hasattr(task, "stages_"):
         return "no"
     epochs = len(task.history_.get("loss", ()))
-    return f"yes, the weights of epoch {kept_epoch(task) + 1} of {epochs}" if epochs else "yes"
+    return f"yes, best epoch {kept_epoch(task) + 1} of {epochs}" if epochs else "yes"
 
 
 def _rows(task: Any) -> str:

@@ -21,7 +21,7 @@ from dlkit.data.read import read_as
 from dlkit.data.reading import Options, Reading, lines_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, unwritable
-from dlkit.knobs import check_names, check_values, knob, take_preset_defaults
+from dlkit.knobs import check_names, check_values, knob, take_preset_defaults, with_options
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.log import logger
 from dlkit.options import option
@@ -45,51 +45,68 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Task:
-    """A task: knobs, and once fitted, the stages that answer.
+    """Base class of all tasks: hyperparameters and, once fitted, the stages that predict.
 
-    A task is a subclass in `task.py` of a folder of its own under `dlkit/tasks/`. It declares its columns and knobs,
-    and overrides some of twelve methods; all others are final. What it learns beside the stages ends in `_`, can be
-    written as JSON, and is saved with it.
+    A task is a subclass in `task.py` of its own folder under `dlkit/tasks/`. It declares its columns and
+    hyperparameters and overrides some of twelve methods; all other methods are final. Learned attributes other than
+    the stages end in `_`, must be JSON serializable and are saved with the model.
 
-    | method | who calls it, and when |
+    | method | called by |
     |---|---|
-    | `build` | `fit`, once: vocabularies, statistics, the functional models |
-    | `encode` | `fit`, for every chunk of rows, in the graph: the network's tensors and the training target |
-    | `augment` | training, for every batch, in the graph: random changes |
+    | `build` | `fit`, once, to learn vocabularies and statistics and to build the functional models |
+    | `encode` | `fit`, for every chunk of rows, in the graph, to make the network's inputs and the training target |
+    | `augment` | training, for every batch, in the graph, to apply random augmentation |
     | `loss`, `metrics` | `keras.Model.compile` |
-    | `score` | `evaluate`: metrics of served answers |
-    | `samples` | the command line, the recipe and the tests, where no data is given |
-    | `signatures` | `export`: what is served beside the usual signatures |
-    | `present` | `predict`, for every answer: as a person wants it |
-    | `picture` | `plot`, `draw`: a figure of answers |
-    | `declare` | `fit`, before it reads the training data: columns that the data define |
-    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`: a form of its own for the answers to files |
+    | `score` | `evaluate`, to compute metrics of the served predictions |
+    | `samples` | the command line, recipes and tests when no data is given |
+    | `signatures` | `export`, for signatures in addition to the usual ones |
+    | `present` | `predict`, for every prediction, to return it as Python users expect it |
+    | `picture` | `plot` and `draw`, to plot predictions |
+    | `declare` | `fit`, before it reads the training data, to declare columns that depend on the data |
+    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`, to write predictions in a format of the task |
 
-    Two optional parts: `rows`, what it knows of the rows of a source beyond that they are rows (`dlkit.rows.Rows`), and
-    `padding`, by which they share batches (`dlkit.padding.Padding`).
+    Two optional class attributes: `rows`, how the rows of a source are cleaned, split and checked (`dlkit.rows.Rows`),
+    and `padding`, how rows of different length share batches (`dlkit.padding.Padding`).
     """
 
-    epochs: int = knob(10, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(32, "Rows per training step.", minimum=1)
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adamw", "What updates the weights.")
-    learning_rate: float = knob(1e-3, "The peak learning rate.", minimum=0)
-    schedule: Literal["constant", "cosine", "one_cycle"] = knob("one_cycle", "How the learning rate moves.")
-    warmup: float = knob(0.0, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
-    momentum: float = knob(0.9, "Momentum; for adam and adamw, beta 1.", minimum=0, maximum=0.999)
-    weight_decay: float = knob(0.0, "Decoupled weight decay of matrices and kernels.", minimum=0)
-    clip_norm: float = knob(0.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
-    monitor: str = knob("loss", "The validation metric whose best epoch is kept, as in the history.")
-    patience: int = knob(0, "Epochs without a better validation metric after which to stop; 0 for never.", minimum=0)
-    validation_split: float = knob(
-        0.1, "Share of the training rows held out where no validation data is given.", minimum=0, maximum=0.9
+    epochs: int = knob(10, "Number of passes over the training data.", minimum=1)
+    batch_size: int = knob(32, "Batch size: number of rows per training step.", minimum=1)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adamw", "Optimizer.")
+    learning_rate: float = knob(1e-3, "Peak learning rate.", minimum=0)
+    schedule: Literal["constant", "cosine", "one_cycle"] = knob("one_cycle", "Learning rate schedule.")
+    warmup: float = knob(
+        0.0, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    freeze: str = knob("", 'First layers not to train: how many, the name of the last one, or "backbone".')
+    momentum: float = knob(0.9, "Momentum of sgd and rmsprop; beta_1 of adam and adamw.", minimum=0, maximum=0.999)
+    weight_decay: float = knob(
+        0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
+    )
+    clip_norm: float = knob(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
+    monitor: str = knob("loss", "Validation metric that selects the best epoch, named as in the training history.")
+    patience: int = knob(
+        0,
+        "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it.",
+        minimum=0,
+    )
+    validation_split: float = knob(
+        0.1,
+        "Fraction of the training data held out for validation when no validation data is given.",
+        minimum=0,
+        maximum=0.9,
+    )
+    freeze: str = knob(
+        "", 'Layers to freeze, from the input on: a number of layers, the name of the last one, or "backbone".'
+    )
     unfreeze_every: int = knob(
-        0, "Thaw the next quarter of the frozen layers each so many epochs; 0 for never.", minimum=0
+        0,
+        "Unfreeze a quarter of the frozen layers every N epochs, from the output back; 0 keeps them frozen.",
+        minimum=0,
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = knob("float32", "Keras dtype policy.")
-    cache_mb: int = knob(128, "Memory for encoded rows, in MB; more is kept on disk.", minimum=0)
-    seed: int = knob(0, "Seed of weights, order, dropout and augmentation.", minimum=0, maximum=2**31 - 1)
+    cache_mb: int = knob(128, "Memory for preprocessed training data, in MB; larger data is cached on disk.", minimum=0)
+    seed: int = knob(
+        0, "Random seed for weight initialization, shuffling, dropout and augmentation.", minimum=0, maximum=2**31 - 1
+    )
 
     # Without annotations: an annotated one would be a knob. An instance may have its own.
     inputs = dict[str, Column]()
@@ -103,10 +120,18 @@ class Task:
     looks = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     of_training = cast("tuple[str, ...]", ())  # own knobs that neither the graph nor what is learned depends on
     headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
+    called = cast(  # what a person calls, and tab completion lists
+        "tuple[str, ...]",
+        (
+            *("ask", "check", "draw", "evaluate", "export", "find_learning_rate", "fit", "get_params", "knobs", "load"),
+            *("plot", "plot_history", "predict", "predict_to", "samples", "save", "set_params", "task_name"),
+        ),
+    )
     answer_writer = cast("Callable[..., None] | None", None)  # (task, answers with their files, folder, output)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        cls.__doc__ = with_options(cls)
         cls.__repr__ = Task.__repr__  # type: ignore[method-assign]  # else `dataclass` gives each task another one
 
     def __new__(cls, *args: Any, **knobs: Any) -> Self:
@@ -136,52 +161,60 @@ class Task:
     # What a task gives.
 
     def build(self, examples: Table) -> Stages:
-        """Learns vocabularies and statistics from the training rows, and builds the three functional models."""
+        """Learn vocabularies and statistics from the training rows and build the three functional models."""
         raise NotImplementedError
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        """Raw rows to the network's tensors and training target, in the graph, with nothing random: it is cached.
+        """Convert raw rows to the network's inputs and training targets, in the graph and without randomness.
 
-        A third value, (encoded rows,) float32, weighs rows in training, as Keras's sample weights do; it is no part of
-        the fingerprint. Of the tensors, `dlkit.rows.ROW` and `LENGTH` are not the network's.
+        The result is cached. A third value, (encoded rows,) float32, holds sample weights as in Keras; it is not part
+        of the fingerprint. The tensors `dlkit.rows.ROW` and `LENGTH` are not inputs of the network.
         """
         raise NotImplementedError
 
     def loss(self) -> Any:
-        """The loss as `keras.Model.compile` takes it."""
+        """Return the loss for `keras.Model.compile`."""
         raise NotImplementedError
 
     def metrics(self) -> Any:
-        """The metrics to watch while training, as `keras.Model.compile` takes them."""
+        """Return the metrics for `keras.Model.compile`."""
         raise NotImplementedError
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
-        """Metrics of served answers against raw targets, in the user's units."""
+        """Compute metrics of served predictions against raw targets, in the units of the data."""
         raise NotImplementedError
 
     @staticmethod
     def samples() -> dict[str, Any]:
-        """The built-in data: `train`, `validation` and `test`, each a source for `fit` and `evaluate`."""
+        """Load the built-in sample data of the task.
+
+        Returns:
+            A dict with `train`, `validation` and `test`, each a source for `fit` and `evaluate`.
+
+        Example:
+            >>> sorted(dlkit.SentimentClassifier.samples())
+            ['test', 'train', 'validation']
+        """
         raise NotImplementedError
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
-        """Random changes of a training batch, drawn from (seed, step) alone."""
+        """Apply random augmentation to a training batch, seeded with (seed, step) only."""
         return tensors, target
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """A served answer as a person wants it in Python; without padding, for one."""
+        """Convert a served prediction to its form in Python, for example without padding."""
         return answer
 
     def picture(self, rows: Rows) -> Any:
-        """A matplotlib figure of answers to some rows, beside true values where they have them; None for none."""
+        """Plot predictions for some rows, next to their true values if known; None if the task has no plot."""
         return None
 
     def signatures(self) -> list[Signature]:
-        """Further signatures to serve. One that is called `tensors` takes the place of the usual one."""
+        """Return additional signatures to serve. One named `tensors` replaces the default one."""
         return []
 
     def declare(self, header: Sequence[str]) -> None:
-        """Declares `inputs` and `target` by the columns that the training data has, before it is read.
+        """Declare `inputs` and `target` from the columns of the training data, before it is read.
 
         Called once for each `fit`, and again when the task is loaded, after what it has learned is there. Validation
         and test data are read with the columns of the training data. Not called for a source whose columns have no
@@ -218,48 +251,54 @@ class Task:
         init_from: str | Path | Task | None = None,
         **options: Unpack[Options],
     ) -> dict[str, list[float]]:
-        """Trains from scratch or from a model, and keeps the weights of the best validation epoch.
+        """Train from scratch or from a saved model and keep the weights of the best validation epoch.
 
         Args:
             data: a folder, a csv, tsv, jsonl, parquet or npz file, several of them, "https://...", "tfds:NAME", a
                 DataFrame, (inputs, targets), or a `tf.data.Dataset` of (features, target).
             validation: the same; None holds out `validation_split` of the data.
             columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
-            data_dir: where TensorFlow Datasets lie.
-            save: a folder for the model and its checkpoints, and the options of the run: `config.yaml`.
-            resume: go on with the stopped run that `save` holds, from its newest checkpoint: the result is the one of a
-                run that was never stopped, to the bit on a CPU. A finished run is left as it is. "auto" does so where
-                `save` holds anything, and else starts: the same call, made again after any kill, ends the run.
-            overwrite: replace the model that `save` holds, which stays until the new one is finished. With
-                `resume="auto"`: only where that would be refused, as of other hyperparameters or data.
-            strategy: where to train: "auto", "one", "mirrored", "mirrored:N", "multiworker", "tpu", "tpu:NAME", or a
-                `tf.distribute.Strategy`; see `dlkit.training.strategies.find_place`. The answer is the same.
-            worker_timeout: seconds to wait for workers that do not answer, before the run begins.
-            checkpoint_every: steps between two checkpoints, or minutes as "10m"; 0 for the ends of epochs, of which
-                so many are left out that the cost stays under 3 % of the time.
-            keep: how many checkpoints to keep.
-            allow_changes: resume although knobs or data are others than at the start.
-            nan_retries: how often to go back to the last good checkpoint, with half the learning rate, when the loss
-                is not a finite number.
-            callbacks: more Keras callbacks.
-            tensorboard: a folder for TensorBoard's logs.
+            data_dir: folder of TensorFlow Datasets.
+            save: folder for the model, its checkpoints and the options of the run (`config.yaml`).
+            resume: True resumes the interrupted run in `save` from its last checkpoint; on a CPU the result is
+                bit-identical to an uninterrupted run. A finished run is left unchanged. "auto" resumes if `save` holds
+                anything and otherwise starts a new run, so that the same call can be repeated after any interruption.
+            overwrite: replace the model in `save` when the new one is complete. With `resume="auto"`, only if the run
+                cannot be resumed, for example because hyperparameters or data have changed.
+            strategy: distribution strategy: "auto", "one", "mirrored", "mirrored:N", "multiworker", "tpu",
+                "tpu:NAME", or a `tf.distribute.Strategy`; see `dlkit.training.strategies.find_place`.
+            worker_timeout: seconds to wait for the other workers before training starts.
+            checkpoint_every: checkpoint interval in steps, or in minutes as "10m"; 0 saves at the end of epochs and
+                skips some so that checkpoints take less than 3 % of the training time.
+            keep: number of checkpoints to keep.
+            allow_changes: allow resuming with different hyperparameters or data.
+            nan_retries: number of retries from the last good checkpoint, at half the learning rate, when the loss is
+                not finite.
+            callbacks: additional Keras callbacks.
+            tensorboard: folder for TensorBoard logs.
             verbose: as in `keras.Model.fit`.
-            keep_examples: whether the model keeps the inputs of up to 8 training rows, which its exports show and are
-                proven by unless told otherwise; see `export`.
-            init_from: a saved model's folder, or a fitted task, of the same task and network: training begins with its
-                weights, and its vocabularies, statistics and the order of its labels stay. Labels that are new get rows
-                of the last layer of their own. Of a run that is resumed it is not needed.
-            **options: how the data are read, where that does not show in them: `delimiter`, `quotes`, `header`,
-                `strict`, `max_rows`, `allow_outside`; see `dlkit.data.reading.Reading`.
+            keep_examples: save the inputs of up to 8 training rows with the model, as examples for its exports; see
+                `export`.
+            init_from: folder of a saved model, or a fitted task, of the same task and network. Training starts from
+                its weights and keeps its vocabularies, statistics and label order; new labels are added to the last
+                layer. Not needed when a run is resumed.
+            **options: options for reading the data: `delimiter`, `quotes`, `header`, `strict`, `max_rows`,
+                `allow_outside`; see `dlkit.data.reading.Reading`.
 
         Returns:
-            The history: metric name to one value per epoch.
+            The training history: a dict from metric name to a list with one value per epoch.
 
         Raises:
-            DataError: the data cannot be used; says where and why.
+            DataError: the data cannot be used; the message says where and why.
             DlkitError: `save` cannot be written or resumed, or another process writes there; the loss became NaN; the
-                workers do not agree, or one was lost or never answered.
-            Preempted: SIGTERM stopped the run, after a checkpoint; it ends the process with code 143.
+                workers have different settings, or one was lost or did not respond.
+            Preempted: SIGTERM stopped the run after a checkpoint; the process exits with code 143.
+
+        Example:
+            >>> model = dlkit.SentimentClassifier(epochs=1)
+            >>> history = model.fit(model.samples()["train"], save="reviews", verbose=0)
+            >>> len(history["loss"])
+            1
         """
         load_tensorflow()
         from dlkit.training.fit import Run, fit, interval, refuse
@@ -330,7 +369,7 @@ class Task:
         data_dir: str | None = None,
         **options: Unpack[Options],
     ) -> dict[str, Any]:
-        """Looks at data as `fit` does before it trains, without training.
+        """Check data as `fit` does before training, without training.
 
         Args:
             data: as in `fit`.
@@ -340,14 +379,16 @@ class Task:
             options: as in `fit`.
 
         Returns:
-            `facts`, `remarks` (what was left out, merged or put right), `warnings` (what looks wrong) and `refusals`
-            (what `fit` would refuse), each with where and the cure.
+            A dict of `facts` (statistics), `remarks` (rows that were skipped, merged or corrected), `warnings`
+            (suspected problems) and `refusals` (errors that `fit` would raise), each with its location and a remedy.
 
         Raises:
             DataError: the data cannot be read.
 
         Example:
-            >>> dlkit.SentimentClassifier().check("reviews.csv")["warnings"]
+            >>> model = dlkit.SentimentClassifier()
+            >>> model.check(model.samples()["train"])["refusals"]
+            []
         """
         load_tensorflow()
         from dlkit.training.prepare import look, parts
@@ -369,13 +410,30 @@ class Task:
         data_dir: str | None = None,
         **options: Unpack[Options],
     ) -> float:
-        """Trains a copy for a few steps with a rising learning rate, and then a few times with the task's schedule,
-        from the rate at which the loss fell fastest to the one near it that trains best.
+        """Search for a learning rate.
+
+        Trains a copy of the task with a rising learning rate (range test), and then a few times with its schedule at
+        rates around the one at which the loss fell fastest.
 
         Args:
             data: as in `fit`.
-            steps: of each of these trainings, of which there are four or five as a rule.
-            plot: where to write a picture of the losses.
+            steps: number of steps of each of these runs, of which there are usually four or five.
+            plot: image file for a plot of the losses; None writes none.
+            columns: as in `fit`.
+            data_dir: as in `fit`.
+            **options: options for reading the data, as in `fit`.
+
+        Returns:
+            The suggested peak learning rate.
+
+        Raises:
+            DataError: the data cannot be read.
+            DlkitError: the loss never decreased.
+
+        Example:
+            >>> model = dlkit.SentimentClassifier()
+            >>> 0 < model.find_learning_rate(model.samples()["train"], steps=20) < 1
+            True
         """
         load_tensorflow()
         from dlkit.training.find_learning_rate import find_learning_rate
@@ -393,7 +451,7 @@ class Task:
         data_dir: str | None = None,
         **options: Unpack[Options],
     ) -> Rows:
-        """Reads labelled data into rows; sources and options as in `fit`. Raises DataError."""
+        """Read labeled data into rows, with sources and options as in `fit`. Raises DataError."""
         how = Reading(columns or {}, data_dir, **options)
         if type(self).declare is not Task.declare and not self.header_:
             own = {theirs: name for name, theirs in (columns or {}).items()}
@@ -445,10 +503,10 @@ class Task:
         data_dir: str | None = None,
         **options: Unpack[Options],
     ) -> Any:
-        """Answers one raw input with a dict, and a list or a table of them with a list, in order.
+        """Predict for one raw input, or for a list or table of inputs, in order.
 
-        A text that is the name of a file, a folder or a data set is never answered itself: a table is read, and a file
-        that holds one input gives its answer. In a list, texts are what they are.
+        A string that names a file, a folder or a data set is read and never used as an input itself: a table is read
+        row by row, a file with one input is that input. Inside a list, strings are always inputs.
 
         Args:
             values: one input, for tasks of several a dict by column name; a list of inputs; a Series; or whatever `fit`
@@ -469,10 +527,13 @@ class Task:
             DlkitError: `as_frame` needs pandas.
 
         Example:
-            >>> model.predict(frame["text"], as_frame=True)["label"]
+            >>> model.predict("A wonderful film.")["label"]
+            'positive'
+            >>> [answer["label"] for answer in model.predict(["A wonderful film.", "A dull, terrible film."])]
+            ['positive', 'negative']
         """
         self._check_fitted()
-        pandas = frames("as_frame=True", " Without it a list comes.") if as_frame else None
+        pandas = frames("as_frame=True", " Without it a list is returned.") if as_frame else None
         given = to_answer(self, values, Reading(columns or {}, data_dir, **options))
         if given.bad:
             logger.warning(lines_of(given.bad, len(given.table) + len(given.bad), "files"))
@@ -494,11 +555,11 @@ class Task:
         verbose: bool = True,
         **options: Unpack[Options],
     ) -> dict[str, Any]:
-        """Answers a whole source into a file, in bounded memory: csv, jsonl and parquet are read and written in parts.
+        """Predict for a whole source and write a file, in bounded memory and in parts.
 
-        Each row of a table has its row in the output, in order. Rows that cannot be answered have an empty one, and
-        stand with their places and the reasons in `<output>.bad.jsonl`; files of a folder that cannot are left out.
-        After a kill the same call goes on where it was, and the output is the one of a call that was not killed.
+        Each row of a table has one row in the output, in order. Invalid rows have an empty one and are listed with
+        their location and the reason in `<output>.bad.jsonl`; invalid files of a folder are skipped. After an
+        interruption the same call resumes, and the output is identical to that of an uninterrupted call.
 
         Args:
             data: what to answer: whatever `fit` reads, without targets; None for the rows that the model holds itself,
@@ -523,7 +584,8 @@ class Task:
                 writes it; or it cannot be written.
 
         Example:
-            >>> model.predict_to("reviews.csv", "answers.parquet", keep="id")["bad"]
+            >>> model.predict_to({"text": ["A wonderful film.", ""]}, "predictions.csv", verbose=False)["bad"]
+            0
         """
         self._check_fitted()
         from dlkit.bulk.predict_to import predict_to
@@ -534,7 +596,7 @@ class Task:
 
     @final
     def present_all(self, answers: dict[str, list]) -> list[dict[str, Any]]:
-        """Served answers by column as one for each row, as `predict` gives them."""
+        """Convert served predictions by column to one dict per row, as `predict` returns them."""
         shown = {name: column for name, column in self.answer.items() if name != ERROR}  # there are none with an error
         return [
             self.present({name: column.show(value) for (name, column), value in zip(shown.items(), row, strict=True)})
@@ -552,9 +614,9 @@ class Task:
         answers: str | Path | None = None,
         **options: Unpack[Options],
     ) -> dict[str, Any]:
-        """Scores the served answers on labelled data; sources and options as in `fit`.
+        """Evaluate on labeled data, with the predictions as they are served.
 
-        The contract and the model card of an export that follows tell the metrics of the last evaluation.
+        Exports record the metrics of the last evaluation in their contract and model card.
 
         Args:
             data: as in `fit`.
@@ -574,7 +636,9 @@ class Task:
             DlkitError: `answers` exists, cannot be written, or its suffix tells no form.
 
         Example:
-            >>> model.evaluate("test.csv", answers="answers.csv")["accuracy"]
+            >>> metrics = model.evaluate(model.samples()["test"], answers="answers.csv")
+            >>> metrics["accuracy"] > 0.5
+            True
         """
         self._check_fitted()
         file = None if answers is None else Path(answers)
@@ -594,7 +658,7 @@ class Task:
 
     @final
     def plot(self, data: Any) -> Any:
-        """A picture of answers: a matplotlib figure, which a notebook shows.
+        """Plot predictions as a matplotlib figure, which a notebook shows.
 
         Args:
             data: inputs as `predict` takes them, or a folder of them; or labelled data as `evaluate` does, beside whose
@@ -610,13 +674,28 @@ class Task:
         figure = self._picture(data)
         if figure is None:
             raise DlkitError(
-                f"the task {self.task_name()} has no picture of its answers. `predict` gives them as values."
+                f"the task {self.task_name()} has no plot of its predictions. Use `predict` for their values."
             )
         return figure
 
     @final
     def draw(self, data: Any, path: str | Path) -> bool:
-        """Writes what `plot` gives as a file, if the task has pictures. Returns whether it has."""
+        """Write the figure of `plot` to a file.
+
+        Args:
+            data: as in `plot`.
+            path: image file; its suffix selects the format.
+
+        Returns:
+            False if the task has no plot of its predictions, which writes nothing; else True.
+
+        Raises:
+            DlkitError: the file cannot be written, or matplotlib is not installed.
+
+        Example:
+            >>> model.draw("A wonderful film.", "film.png")
+            False
+        """
         figure = self._picture(data)
         if figure is not None:
             save_figure(figure, path)
@@ -624,7 +703,7 @@ class Task:
 
     @final
     def plot_history(self) -> Any:
-        """A matplotlib figure of the loss and the metrics over the epochs, with the epoch whose weights are kept.
+        """Plot the loss and the metrics over the epochs and mark the best epoch, as a matplotlib figure.
 
         Raises:
             DlkitError: the task is not fitted, or matplotlib is not installed.
@@ -651,17 +730,17 @@ class Task:
                 rows = self.rows(self, read_as(data, self.inputs, Reading()))
             except DataError:
                 raise error from None
-            logger.warning(f"{rows.table.source}: drawn without true values: {error}")
+            logger.warning(f"{rows.table.source}: plotted without true values: {error}")
         return self.picture(rows)
 
     @final
     def measured(self, rows: Rows) -> dict[str, Any]:
-        """Scores the served answers to rows as they are. Raises DataError."""
+        """Evaluate the served predictions for rows as they are. Raises DataError."""
         return self._measured(rows)[0]
 
     @final
     def _measured(self, rows: Rows) -> tuple[dict[str, Any], dict[str, list], dict[str, list]]:
-        """The metrics, and what they are made of: true values and served answers, by column."""
+        """Return the metrics, the true values and the served predictions, the latter two by column."""
         rows.check()
         table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
@@ -683,7 +762,7 @@ class Task:
 
     @final
     def export(self, directory: str | Path, *, version: int | None = None, examples: Any = "kept") -> Path:
-        """Writes `directory/<version>/` for TensorFlow Serving, proven to answer as `predict` does.
+        """Export `directory/<version>/` for TensorFlow Serving and verify that it predicts as `predict` does.
 
         Of several workers that trained it, the first one alone writes; the others get the directory back.
 
@@ -697,7 +776,14 @@ class Task:
 
         Raises:
             DataError: `examples` cannot be read.
-            ExportError: the version exists, or the proof failed; then nothing appears.
+            ExportError: the version exists, or the verification failed; then nothing is written.
+
+        Returns:
+            The folder of the exported version.
+
+        Example:
+            >>> model.export("servables/reviews").name
+            '1'
         """
         self._check_fitted()
         if not self.is_chief:
@@ -708,7 +794,7 @@ class Task:
 
     @final
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Saves the fitted task; `dlkit.load` reads it. Of several workers that trained it, the first alone writes.
+        """Save the fitted task, which `dlkit.load` reads. With several workers, only the first one writes.
 
         Args:
             folder: where to; made if it is missing.
@@ -717,6 +803,9 @@ class Task:
         Raises:
             DlkitError: the folder holds a model, or a run that was stopped; another process writes there; or it
                 cannot be written.
+
+        Example:
+            >>> model.save("reviews_copy")
         """
         self._check_fitted()
         if self.is_chief:
@@ -730,24 +819,47 @@ class Task:
     @final
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """The task that `save` wrote.
+        """Load a model of this task that `save` or `fit(save=...)` wrote; `dlkit.load` loads any task.
+
+        Args:
+            folder: folder of the saved model.
+
+        Returns:
+            The fitted task.
 
         Raises:
-            DlkitError: the folder holds no model, one of another task or of a newer dlkit, or a stopped run.
+            DlkitError: the folder holds no model, one of another task or of a newer dlkit, or an interrupted run.
+
+        Example:
+            >>> dlkit.SentimentClassifier.load("reviews").epochs
+            1
         """
         return model_folder.read(cls, Path(folder))
 
     @final
     @classmethod
     def task_name(cls) -> str:
-        """The name that the task's folder, command and app share."""
+        """Return the name of the task on the command line.
+
+        Example:
+            >>> dlkit.SentimentClassifier.task_name()
+            'sentiment'
+        """
         return cls.__module__.removesuffix(".task").rpartition(".")[2]
 
     # What scikit-learn, `pickle` and `copy` ask for.
 
     @final
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Give the hyperparameters and their values, as scikit-learn's estimators do. `deep` changes nothing here."""
+        """Return the hyperparameters and their values, as scikit-learn's estimators do.
+
+        Args:
+            deep: has no effect; accepted for scikit-learn.
+
+        Example:
+            >>> dlkit.SentimentClassifier(epochs=5).get_params()["epochs"]
+            5
+        """
         return self.knobs
 
     @final
@@ -758,6 +870,10 @@ class Task:
 
         Raises:
             KnobError: one is misspelled, of the wrong type or out of its range.
+
+        Example:
+            >>> dlkit.SentimentClassifier().set_params(epochs=5).epochs
+            5
         """
         other = copies.changed(self, params)
         vars(self).update(other.knobs if hasattr(self, "stages_") else vars(other))
@@ -773,17 +889,21 @@ class Task:
     def __repr__(self) -> str:
         return five_lines(self)
 
+    def __dir__(self) -> list[str]:
+        learned = (name for name in vars(self) if name.endswith("_") and not name.startswith("_"))
+        return sorted({*self.called, *self.knobs, *learned})
+
     # Inside.
 
     @final
     @property
     def knobs(self) -> dict[str, Any]:
-        """The knobs and their values."""
+        """The hyperparameters and their values."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @final
     def answer_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The serving graph: raw tensors to answer tensors, batch first."""
+        """Run the serving graph: raw tensors to prediction tensors, batch first."""
         preprocess, network, postprocess = self.stages_.answering()
         parted = Parted(network, self.network_rows) if self.network_rows else network
         made = chain(preprocess, parted, postprocess)(tensors)
@@ -791,13 +911,13 @@ class Task:
 
     @final
     def answers(self, table: Table) -> dict[str, list]:
-        """The served answers to a table's rows, by answer column. Raises DataError, naming the row."""
+        """Return the served predictions for a table's rows, by column. Raises DataError, naming the row."""
         self._check_fitted()
         return Answering(self.served()["serving_default"], self.inputs)(table)
 
     @final
     def served(self) -> dict[str, Signature]:
-        """The signatures that are exported, by name; each traced at its first answer, and kept."""
+        """Return the exported signatures by name; each is traced at its first use and kept."""
         with TRACING:
             if not self._served:
                 from dlkit.serving.task_export import task_signatures
@@ -807,7 +927,7 @@ class Task:
 
     @final
     def ask(self, signature: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Answers requests by one of the task's own signatures, as a server that has loaded its export does.
+        """Run requests through one of the task's own signatures, as a server does with its export.
 
         Args:
             signature: its name; one of `signatures()` that names the columns of its inputs.
@@ -817,7 +937,10 @@ class Task:
             The outputs of each request by name, as arrays.
 
         Raises:
-            DataError: a request cannot be answered; names it and says why.
+            DataError: a request is invalid; the message names it and says why.
+
+        Example:
+            >>> translator.ask("generate", [{"source": "Good morning.", "seed": 1}])  # doctest: +SKIP
         """
         self._check_fitted()
         own = self.served()[signature]
@@ -829,4 +952,6 @@ class Task:
     def _check_fitted(self) -> None:
         if not hasattr(self, "stages_"):
             name = type(self).__name__
-            raise DlkitError(f"this {name} is not fitted. Call `fit` first, or read a saved one by dlkit.load(folder).")
+            raise DlkitError(
+                f"this {name} is not fitted. Call `fit` first, or load a saved one with dlkit.load(folder)."
+            )

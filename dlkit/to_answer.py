@@ -101,8 +101,8 @@ def parts_to_answer(task: Task, source: Any, how: Reading, keep: Sequence[str] =
         return
     if keep:
         raise DataError(
-            f"{task.task_name()} makes each row of several records: there are no columns to {option('keep')} of a "
-            "record. The answers name the rows."
+            f"{task.task_name()} builds each row from several records: there are no columns to {option('keep')}. "
+            "The predictions name the rows."
         )
     also = {name: column for name, column in task.target.items() if column.optional}
     yield Part(read_as(source, {**also, **task.inputs}, how))
@@ -166,7 +166,7 @@ def _finds(text: str) -> bool:
 def _missing(text: str, column: Column | None) -> DataError:
     cure = ""
     if column is not None and not isinstance(column, EncodedFile):
-        cure = f" Where it is itself what is to be answered, give it {either('in a list', 'with --text')}."
+        cure = f" If this text is itself the input, pass it {either('in a list', 'with --text')}."
     shown = text if len(text) <= 200 else f"{text[:200]}..."
     return DataError(f"there is no file {shown!r}: looked at {str(Path(text).expanduser().absolute())[:300]}.{cure}")
 
@@ -208,7 +208,7 @@ def _all_rows(task: Task, source: Any, how: Reading) -> ToAnswer:
             bad += reasons
         tables.append(part.table)
     if not sum(map(len, tables)):
-        raise DataError(f"{source!s:.200} has no rows to answer." + (f" The first bad one: {bad[0]}" if bad else ""))
+        raise DataError(f"{source!s:.200} has no rows." + (f" The first bad one: {bad[0]}" if bad else ""))
     table = tables[0] if len(tables) == 1 else joined(tables[0].source, tables)
     index = getattr(source, "index", None) if is_frame(source) else None
     if named:

@@ -69,13 +69,13 @@ class Files:
         elif old and not overwrite and not self.output.exists():
             differs = [name for name, digest in made_of.items() if old.made_of.get(name) != digest]
             raise DlkitError(
-                f"{self.partial} holds the first {old.rows} rows of a run that was stopped, with other "
-                f"{' and other '.join(differs)}. Give the same again to go on, give the output another name, or start "
-                f"anew with {option('overwrite', True)}."
+                f"{self.partial} holds the first {old.rows} rows of an interrupted run, with different "
+                f"{' and different '.join(differs)}. Repeat it with the same ones to resume, choose another output, "
+                f"or start over with {option('overwrite', True)}."
             )
         there = next((path for path in (self.output, self.bad) if path.exists()), None)
         if there and not overwrite:
-            raise DlkitError(f"{there} exists already. Give the output another name, or {option('overwrite', True)}.")
+            raise DlkitError(f"{there} already exists. Choose another output, or set {option('overwrite', True)}.")
         for path in (self.partial, self.bad_partial, self.progress):
             path.unlink(missing_ok=True)
         return Progress(made_of)

@@ -123,11 +123,11 @@ def check_new_file(path: Path, what: str, also: Iterable[str] = ()) -> None:
     """
     if path.suffix.lower() not in also and not format_of(path):
         forms = ", ".join([*FORMATS, *also])
-        raise DlkitError(f"{what} must end in {forms}, which says in what form. Received: {path}.")
+        raise DlkitError(f"{what} must end in {forms}, which selects the format. Received: {path}.")
     if path.exists():
-        raise DlkitError(f"{path} exists already. Remove it, or give {what} another name.")
+        raise DlkitError(f"{path} already exists. Remove it, or choose another name for {what}.")
     if not path.absolute().parent.is_dir():
-        raise DlkitError(f"there is no folder {path.absolute().parent} for {path.name}. Make it, or choose another.")
+        raise DlkitError(f"there is no folder {path.absolute().parent} for {path.name}. Create it, or choose another.")
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

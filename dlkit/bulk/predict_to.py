@@ -78,7 +78,7 @@ def predict_to(
             with quiet(not verbose), shown("answering", lambda: count_of(data)) as told:
                 return _write(task, parts, Files(output), form or JsonLines(), made_of, overwrite, told, verbose)
     except OSError as error:
-        raise DlkitError(f"cannot write {output}: {error.strerror or error}. Choose another place.") from error
+        raise DlkitError(f"cannot write {output}: {error.strerror or error}. Choose another location.") from error
 
 
 def _write(
@@ -94,7 +94,7 @@ def _write(
     progress = files.begun(made_of, overwrite)
     if not progress.finished:
         if progress.rows and verbose:
-            logger.warning(f"going on after row {progress.rows} of {files.partial}")
+            logger.warning(f"resuming after row {progress.rows} of {files.partial}")
         with _Growing(task, files, form, progress) as growing:
             for made in _answered(task, parts, progress.rows, told, verbose):
                 growing.add(*made)
@@ -102,8 +102,8 @@ def _write(
     if not progress.answered:
         files.drop()
         if not progress.rows:
-            raise DataError("the data has no rows to answer.")
-        raise DataError(f"none of the {progress.rows} rows could be answered. The first: {first}")
+            raise DataError("the data has no rows.")
+        raise DataError(f"none of the {progress.rows} rows could be used. The first: {first}")
     files.finish(form, progress)
     return _told(progress, files.output, files.bad)
 
@@ -217,8 +217,8 @@ class _Growing:
         for name, value in answer.items():
             if isinstance(value, np.ndarray) and value.ndim > 1:
                 raise DlkitError(
-                    f"the {name} of an answer is a picture, which a table cannot hold. Give a folder of images, and an "
-                    "output whose name is a folder's."
+                    f"the {name} of a prediction is an image, which a table cannot hold. Give a folder of images "
+                    "and an output folder."
                 )
         return {f"predicted_{name}" if name in lead else name: value for name, value in answer.items()}
 
@@ -318,7 +318,7 @@ def _by_task(
 ) -> dict[str, Any]:
     """Answers to a folder's files in the task's own form, which is there whole or not at all."""
     if output.exists() and not overwrite:
-        raise DlkitError(f"{output} exists already. Give the output another name, or {option('overwrite', True)}.")
+        raise DlkitError(f"{output} already exists. Choose another output, or set {option('overwrite', True)}.")
     progress = Progress({})
     partial = output.with_name(output.name + PARTIAL)
     _remove(partial)
@@ -338,7 +338,7 @@ def _by_task(
     if not progress.answered:
         _remove(partial)
         raise DataError(
-            f"none of the {progress.rows} files of {folder} could be answered. The first: {progress.reasons[0]}"
+            f"none of the {progress.rows} files of {folder} could be used. The first: {progress.reasons[0]}"
         )
     _remove(output)
     partial.replace(output)

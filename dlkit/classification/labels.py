@@ -57,8 +57,8 @@ def check_labels(table: Table, column: Column, known: list[str], name: str = "la
         for label in labels:
             if nfc(label) not in spelled:
                 raise DataError(
-                    f"{table.where(row)}: the label {label!r} was never seen in training. {nearest(label, known)} "
-                    "Where it is another name of one, `evaluate` takes a map: "
+                    f"{table.where(row)}: the label {label!r} does not occur in the training data. "
+                    f"{nearest(label, known)} If it is another name of a known label, `evaluate` can rename it: "
                     f"{option('label_map', {label: known[0]})}."
                 )
 

@@ -30,23 +30,23 @@ def look_at_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
     report.facts["labels"] = most(dict(counts))
     for one, other in alike(sorted(counts)):
         report.warn(
-            f"the labels {one!r} ({counts[one]} rows) and {other!r} ({counts[other]}) differ in case, blanks or "
-            "Unicode form alone, and are two classes",
-            cure="Write them alike.",
+            f"the labels {one!r} ({counts[one]} rows) and {other!r} ({counts[other]}) differ only in case, "
+            "whitespace or Unicode form, and are treated as two classes",
+            cure="Use the same spelling.",
         )
     if len(counts) > 20 and len(counts) > MANY * len(rows):
         report.warn(
             f"there are {len(counts)} labels for {len(rows)} rows",
             map(repr, list(counts)),
-            "Is this the column of the labels?",
+            "Check that this is the label column.",
         )
     rare = [name for name, count in counts.items() if count < RARE]
     if rare:
-        report.warn(f"{len(rare)} of {len(counts)} labels have one training row alone", map(repr, rare))
+        report.warn(f"{len(rare)} of {len(counts)} labels have only one training row", map(repr, rare))
     if validation is not None:
         missing = sorted({name for row in labels_of(validation.table, column) for name in row} - set(counts))
         if missing:
-            report.warn(f"{len(missing)} labels of validation have no training row", map(repr, missing))
+            report.warn(f"{len(missing)} labels of the validation data have no training row", map(repr, missing))
     _look_at_repeats(report, rows, names, validation)
 
 
@@ -70,7 +70,7 @@ def _look_at_repeats(report: Report, rows: Rows, names: Sequence[list[str]], val
                 places = rows.table.where(first), rows.table.where(row)
                 contradicting.append(f"{places[0]} is {names[first]}, {places[1]} {names[row]}")
     if contradicting:
-        report.warn(f"{len(contradicting)} pairs of equal inputs have different labels", contradicting)
+        report.warn(f"{len(contradicting)} pairs of identical inputs have different labels", contradicting)
     if repeated:
         report.facts["repeated inputs"] = repeated
     if validation is None:
@@ -78,9 +78,9 @@ def _look_at_repeats(report: Report, rows: Rows, names: Sequence[list[str]], val
     both = [row for row in report.sample(len(validation), 0.9) if _key(validation, row) in seen]
     if both:
         report.warn(
-            f"{len(both)} of {len(validation)} validation rows are training rows too",
+            f"{len(both)} of {len(validation)} validation rows also occur in the training data",
             (validation.table.where(row) for row in both),
-            "What is measured on them is what was learned by heart: take them out of one part.",
+            "Metrics on them measure overfitting, not generalization: remove them from one of the two sets.",
         )
 
 

@@ -29,7 +29,7 @@ def completion_script(shell: str, build: Callable[[Sequence[str]], Parser], comm
         DlkitError: the package that writes scripts is missing.
     """
     if importlib.util.find_spec("shtab") is None:
-        raise DlkitError(f"completion needs a package: {install_hint('completion')}.")
+        raise DlkitError(f"shell completion needs a package: {install_hint('completion')}.")
     import shtab
 
     return str(shtab.complete(_whole(build, commands), shell))

@@ -74,7 +74,9 @@ def read_run_file(path: Path, task: str = "") -> RunFile:
         if task and found.task != task:
             raise DlkitError(f"{_at(path, entries['task'])}: the options are of {found.task}, not of {task}.")
     if not found.task:
-        raise DlkitError(f"{path} names no task. Add a line, as in `task: sentiment`, or name it in the command.")
+        raise DlkitError(
+            f"{path} names no task. Add a line such as `task: sentiment`, or name the task in the command."
+        )
     for name in SOURCES:
         if name in entries:
             setattr(found, name, _source(entries[name], name, path))
@@ -110,9 +112,9 @@ def _entries(node: Any, path: Path, known: Any) -> dict[str, Any]:
     for key, value in node.value:
         name = str(key.value)
         if name not in known:
-            raise DlkitError(f"{_at(path, key)}: there is no option {name!r} here. {nearest(name, known)}")
+            raise DlkitError(f"{_at(path, key)}: unknown option {name!r}. {nearest(name, known)}")
         if name in entries:
-            raise DlkitError(f"{_at(path, key)}: the option {name!r} comes twice. Remove one.")
+            raise DlkitError(f"{_at(path, key)}: the option {name!r} is given twice. Remove one.")
         entries[name] = value
     return entries
 
@@ -120,7 +122,10 @@ def _entries(node: Any, path: Path, known: Any) -> dict[str, Any]:
 def _source(node: Any, name: str, path: Path) -> Any:
     value = _constructed(node, path)
     if isinstance(value, dict) and IN_MEMORY in value:
-        return InMemory(f"{_at(path, node)}: the data were in memory, a {value[IN_MEMORY]}. Name some: --{name} DATA.")
+        return InMemory(
+            f"{_at(path, node)}: the data was in memory ({value[IN_MEMORY]}) and was not saved. Name a source: "
+            f"--{name} DATA."
+        )
     parts = value if isinstance(value, list) else [value]
     if value is not None and not all(isinstance(part, str) for part in parts):
         raise DlkitError(f"{_at(path, node)}: {name} must be a path, or a list of them. Received: {value!r}.")
@@ -162,7 +167,10 @@ def add_config(parser: Parser) -> None:
     parser.group(RUN_GROUP).add_argument(
         "--config",
         metavar="FILE",
-        help="a file of options, as config.yaml beside every model; flags that are given beside it count more",
+        help=(
+            "YAML file of options, such as the config.yaml saved with every model; flags on the command line take "
+            "precedence."
+        ),
     )
 
 

@@ -21,16 +21,18 @@ def folder_inputs(task: Task, folder: Path) -> list[Path]:
         raise DlkitError(f"a folder of files fits tasks of one input. {task.task_name()} has {len(task.inputs)}.")
     (files,) = read(str(folder), task.inputs).columns.values()
     if not all(isinstance(file, Path) for file in files):
-        raise DlkitError(f"the files of {folder} are no images, which --draw could draw on.")
+        raise DlkitError(f"the files of {folder} are not images, which --draw needs.")
     return files
 
 
 def check_drawing(task: Task, folder: Path) -> None:
     """Raises DlkitError where a task draws no answers, or the folder for them holds anything or cannot be written."""
     if type(task).picture is Task.picture:
-        raise DlkitError(f"the task {task.task_name()} draws no answers. Leave out --draw: they are printed.")
+        raise DlkitError(f"the task {task.task_name()} has no plot of predictions. Leave out --draw to print them.")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise DlkitError(f"{folder} is not empty, and nothing is drawn over. Empty it, or give --draw another name.")
+        raise DlkitError(
+            f"{folder} is not empty, and --draw overwrites nothing. Empty it, or give --draw another folder."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -60,7 +62,7 @@ def draw_answers(task: Task, inputs: Sequence[Any], folder: Path) -> None:
             continue
         save_figure(figure, folder / f"{_name(value, number, names)}.png")
     if len(broken) == len(inputs):
-        raise DataError(f"none of the {len(inputs)} inputs could be answered. The first: {broken[0]}")
+        raise DataError(f"there is no prediction for any of the {len(inputs)} inputs. The first: {broken[0]}")
     if broken:
         print(lines_of(broken, len(inputs), "inputs"), file=sys.stderr)
     drawn = len(inputs) - len(broken)

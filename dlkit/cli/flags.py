@@ -71,7 +71,7 @@ def _several(kind: type, text: str) -> tuple[Any, ...]:
         return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"must be {type_name(kind)}, or several joined by commas, received {text!r}"
+            f"must be {type_name(kind)}, or several separated by commas, received {text!r}"
         ) from None
 
 
@@ -102,7 +102,7 @@ def _holds(folder: str) -> bool:
 def knob_table(task: type) -> str:
     """A task's knobs as a Markdown table."""
     choices = choices_of(task)
-    rows = ["| knob | default | what it does |", "|---|---|---|"]
+    rows = ["| option | default | description |", "|---|---|---|"]
     for field in dataclasses.fields(task):
         listed = ", ".join(f"`{choice}`" for choice in choices[field.name])
         listed = f" One of: {listed}." if listed else ""
@@ -131,7 +131,7 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
     group = parser.group(RUN)
     shown = " (default: %(default)s)" if save else ""
     add_config(parser)
-    group.add_argument("--save", metavar="DIR", default=save, help=f"folder for the model and its checkpoints{shown}")
+    group.add_argument("--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints{shown}")
     group.add_argument(
         "--resume",
         nargs="?",
@@ -139,55 +139,70 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         default=False,
         type=_auto,
         metavar="auto",
-        help="go on with the stopped run in --save; `--resume auto`: where there is one, else start",
+        help=(
+            "Resume the interrupted run in --save; `--resume auto` resumes one if there is one and otherwise starts "
+            "a new run."
+        ),
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="replace the model in --save, once the new one is finished"
+        "--overwrite", action="store_true", help="Replace the model in --save when the new one is complete."
     )
     group.add_argument(
         "--init-from",
         metavar="MODEL",
-        help="a saved model whose training goes on with these data; new labels are added, and flags that are not given "
-        "are the model's",
+        help=(
+            "Initialize from a saved model and continue training on this data. New labels are added; options that "
+            "are not given are taken from the model."
+        ),
     )
     group.add_argument(
         "--strategy",
         default="auto",
-        help="where to train: auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME (default: %(default)s)",
+        help=(
+            "Distribution strategy: auto, one, mirrored, mirrored:N, multiworker, tpu or tpu:NAME (default: "
+            "%(default)s)"
+        ),
     )
     group.add_argument(
         "--worker-timeout",
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="how long to wait for other workers that do not answer, before training (default: %(default)g)",
+        help="Seconds to wait for the other workers before training starts (default: %(default)g)",
     )
     group.add_argument(
         "--checkpoint-every",
         metavar="STEPS|MINUTES",
         default="0",
-        help="200 for steps, 10m for minutes; default: at the ends of epochs, for at most 3%% of the time",
+        help=(
+            "Checkpoint interval: 200 for steps, 10m for minutes. Default: at the end of epochs, for at most 3%% of "
+            "the training time."
+        ),
     )
-    group.add_argument("--keep", type=int, default=2, metavar="N", help="checkpoints to keep (default: %(default)s)")
-    group.add_argument("--allow-changes", action="store_true", help="resume with other hyperparameters or data")
+    group.add_argument(
+        "--keep", type=int, default=2, metavar="N", help="Number of checkpoints to keep (default: %(default)s)"
+    )
+    group.add_argument(
+        "--allow-changes", action="store_true", help="Allow resuming with different hyperparameters or data."
+    )
     group.add_argument(
         "--no-examples",
         action="store_false",
         dest="keep_examples",
-        help="keep no rows of the training data with the model, which its exports would show",
+        help="Do not save example rows of the training data with the model; its exports would contain them.",
     )
     group.add_argument(
         "--nan-retries",
         type=int,
         default=0,
         metavar="N",
-        help="times to go back to the last good checkpoint, with half the learning rate, on a NaN loss",
+        help="Number of retries from the last good checkpoint, at half the learning rate, when the loss is NaN.",
     )
 
 
 def _auto(text: str) -> str:
     if text != "auto":
-        raise argparse.ArgumentTypeError(f"takes `auto` or nothing, received {text!r}")
+        raise argparse.ArgumentTypeError(f"takes `auto` or no value, received {text!r}")
     return text
 
 
@@ -199,32 +214,37 @@ def run_options(given: argparse.Namespace) -> dict[str, Any]:
 def add_read_options(parser: Parser) -> None:
     """Adds a flag for each way in which data may be read; `dlkit.data.reading.Reading` says more of them."""
     group = parser.group(DATA)
-    group.add_argument("--data-dir", metavar="DIR", help="where TensorFlow Datasets lie")
+    group.add_argument("--data-dir", metavar="DIR", help="Folder of TensorFlow Datasets.")
     group.add_argument(
         "--column",
         action="append",
         default=[],
         metavar="NAME=THEIRS",
-        help="the data's own name of a column; label=A,B,C for a column of 0 and 1 for each of several labels",
+        help=(
+            "Name of a column in the data, as in text=review; label=A,B,C reads one 0/1 column per label. Can be "
+            "repeated."
+        ),
     )
-    group.add_argument("--columns", metavar="A,B,C", help="the columns of a csv or tsv whose first line is a row")
+    group.add_argument("--columns", metavar="A,B,C", help="Column names of a csv or tsv file without a header.")
     group.add_argument(
         "--delimiter",
         default="",
         metavar="CHARACTER",
-        help="what separates the cells of a text table: tab, semicolon, ...",
+        help="Delimiter of a csv or tsv file: one character, or tab, semicolon, ...",
     )
     group.add_argument(
         "--quotes",
         action=argparse.BooleanOptionalAction,
-        help="cells of a text table may stand in quotes; default: yes, in a tsv where all of them are well formed",
+        help="Cells of a csv or tsv file may be quoted. Default: yes; in a tsv only if all quotes are well formed.",
     )
     group.add_argument(
         "--allow-outside",
         action="store_true",
-        help="files that a table or an annotation names may lie outside of the data's folder",
+        help="Allow tables and annotations to refer to files outside the data folder.",
     )
-    group.add_argument("--strict", action="store_true", help="a bad record is an error, and not left out")
+    group.add_argument(
+        "--strict", action="store_true", help="Raise an error for an invalid record instead of skipping it."
+    )
 
 
 def pairs_of(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, str]]:

@@ -82,11 +82,11 @@ def launch(
 
 
 def _check(argv: list[str], workers: int, restarts: int, grace: float, pin: bool) -> None:
-    example = "As in: dlkit launch --workers 2 -- train sentiment --save model."
+    example = "Example: dlkit launch --workers 2 -- train sentiment --save model."
     if os.name != "posix":
         raise DlkitError("launch needs Linux or macOS. Elsewhere, start each worker with its own TF_CONFIG.")
     if not argv:
-        raise DlkitError(f"launch must be given the command of its workers after --. Received none. {example}")
+        raise DlkitError(f"launch needs the command of its workers after --. Received none. {example}")
     if argv[0] != "train":
         raise DlkitError(f"the workers' command must be `train`. Received: {argv[0]!r}. {example}")
     if workers < 1:
@@ -97,11 +97,11 @@ def _check(argv: list[str], workers: int, restarts: int, grace: float, pin: bool
         raise DlkitError(f"--grace must be 0 seconds or more. Received: {grace:g}.")
     if restarts and not _value(argv, "--save"):
         raise DlkitError(
-            "--restarts needs a run that saves checkpoints, and the command has no --save. Add --save FOLDER to what "
-            "follows --, or leave out --restarts."
+            "--restarts needs checkpoints, but the command has no --save. Add --save FOLDER after --, or leave out "
+            "--restarts."
         )
     if pin and not hasattr(os, "sched_setaffinity"):
-        raise DlkitError("--pin: this system cannot bind a process to cores. Leave it out.")
+        raise DlkitError("--pin: this system cannot pin a process to CPU cores. Leave it out.")
 
 
 def _value(argv: list[str], flag: str) -> str | None:
@@ -129,7 +129,7 @@ def _again(argv: list[str], before: list[tuple[int, int]]) -> tuple[list[str], s
     now = _stamp(argv)
     # The index from before the launch is of the model that --overwrite replaces: not the run to go on with.
     if not now or (now == before and _value(argv, "--resume") is None):
-        return argv, "the start, as no run was saved yet"
+        return argv, "the start, as there is no checkpoint yet"
     if _value(argv, "--resume") == "auto":
         return argv, "the last checkpoint"
     kept = [word for word in argv if word not in ("--overwrite", "--resume")]
@@ -257,7 +257,10 @@ def _attend(processes: list[subprocess.Popen], grace: float, received: list[int]
             for process in running.values():
                 _kill_group(process)
         elif now >= limit:
-            say(f"no end within {grace:g} s, so SIGTERM goes to: {', '.join(f'worker {index}' for index in running)}")
+            say(
+                f"still running after {grace:g} s, sending SIGTERM to: "
+                f"{', '.join(f'worker {index}' for index in running)}"
+            )
             told, limit = signal.SIGTERM, now + STOP
             _send(running, told)
         elif codes and limit == math.inf:

@@ -64,12 +64,10 @@ def guarded(work: Callable[[], Any], *, debug: bool, quiet: bool = False) -> int
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except Preempted as stop:
-        print(
-            f"stopped by SIGTERM after step {stop.step}, which is saved. --resume goes on from there.", file=sys.stderr
-        )
+        print(f"stopped by SIGTERM after step {stop.step}, which is saved. Continue with --resume.", file=sys.stderr)
         return PREEMPTED
     except KeyboardInterrupt:
-        print("interrupted. A run with --save goes on with --resume.", file=sys.stderr)
+        print("interrupted. Continue a run that has --save with --resume.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `dlkit tasks | head`
         sys.stderr.close()
@@ -120,12 +118,15 @@ def _task_in(argv: Sequence[str]) -> str | None:
 def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser:
     """The parser of all commands; of one that trains with the options of the task that it names."""
     shared = Parser(add_help=False)
-    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    shared.add_argument("--quiet", action="store_true", help="print errors and results only")
+    shared.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
+    shared.add_argument("--quiet", action="store_true", help="Print only results and errors.")
     parser = Parser(
         prog="dlkit",
-        description="Train, evaluate and export models that answer raw input: one graph, served as it is.",
-        epilog="dlkit COMMAND --help tells more of each.",
+        description=(
+            "Train, evaluate and export deep learning models that take raw input, with preprocessing inside the "
+            "exported graph."
+        ),
+        epilog="Run `dlkit COMMAND --help` for the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"dlkit {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -137,96 +138,130 @@ def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser
 
     command("tasks", "list the tasks", _tasks)
     for name, help, work in (
-        ("train", "train a task on data", _train),
-        ("find-lr", "look for a learning rate, and plot the losses", _find_lr),
-        ("check", "look at data without training: facts, warnings, refusals", _check),
+        ("train", "train a model for a task", _train),
+        ("find-lr", "search for a learning rate and plot the loss", _find_lr),
+        ("check", "check data without training: statistics, warnings and errors", _check),
     ):
         sub = command(name, help, work)
         _add_task(sub, argv, name)
         _add_training(sub, name)
         take_config(sub, config)
-    _add_launch(command("launch", "train in several worker processes on this machine", _launch))
-    evaluate = command("evaluate", "score the served answers on labelled data", _evaluate)
-    evaluate.add_argument("model", help="the folder of a saved model")
+    _add_launch(command("launch", "train with several worker processes on this machine", _launch))
+    evaluate = command(
+        "evaluate", "evaluate a model on labeled data, with the predictions as they are served", _evaluate
+    )
+    evaluate.add_argument("model", help="Folder of a saved model.")
     _add_source(evaluate, required=True)
     evaluate.add_argument(
         "--label-map",
         action="append",
         default=[],
         metavar="OLD=NEW",
-        help="the model's name of a label of the data; *=NEW for all others that it does not know",
+        help=(
+            "Rename a label of the data (OLD) to a label of the model (NEW); *=NEW renames all others that the "
+            "model does not know. Can be repeated."
+        ),
     )
     evaluate.add_argument(
         "--answers",
         metavar="FILE",
-        help="write each row with its answer and error: .csv, .jsonl or .parquet; of questions .json too, SQuAD's form",
+        help=(
+            "Write each row with its prediction and error to a .csv, .jsonl or .parquet file; for question "
+            "answering also to .json in SQuAD's format."
+        ),
     )
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
-    predict = command("predict", "answer raw inputs", _predict)
-    predict.add_argument("model", help="the folder of a saved model")
+    evaluate.add_argument("--json", action="store_true", help="Print JSON.")
+    predict = command("predict", "predict from raw inputs", _predict)
+    predict.add_argument("model", help="Folder of a saved model.")
     predict.add_argument(
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help=f"texts, files with one input, or data: {SOURCES}; - for stdin's lines; none for what the model holds "
-        "itself: all users, or the series that it has kept",
+        help=(
+            f"Texts, files with one input each, or data: {SOURCES}. - reads lines from stdin. Without INPUT, "
+            "predicts for what is stored with the model: all users, or its training series."
+        ),
     )
     predict.add_argument(
         "--output",
         metavar="FILE",
-        help="write the answers to a .csv, .jsonl or .parquet file; of a folder also in the task's own form",
+        help=(
+            "Write the predictions to a .csv, .jsonl or .parquet file; for a folder of files, also in the task's "
+            "own format."
+        ),
     )
     predict.add_argument(
-        "--keep", metavar="A,B|all", default="", help="columns of the data to have in the output, before the answers"
+        "--keep",
+        metavar="A,B|all",
+        default="",
+        help="Columns of the data to copy to the output, before the predictions.",
     )
-    predict.add_argument("--overwrite", action="store_true", help="replace the output, once the new one is finished")
-    predict.add_argument("--text", action="store_true", help="inputs are texts, also those that are names of files")
+    predict.add_argument("--overwrite", action="store_true", help="Replace the output when the new one is complete.")
+    predict.add_argument(
+        "--text", action="store_true", help="Treat every input as text, even if it is the name of a file."
+    )
     add_read_options(predict)
     predict.add_argument(
         "--draw",
         metavar="DIR",
-        help="draw each answer, on its image or beside its history, into a folder that is empty or new",
+        help="Draw each prediction, on its image or next to its history, into a new or empty folder.",
     )
-    predict.add_argument("--explain", action="store_true", help="show each word's share in the score (texts)")
-    predict.add_argument("--json", action="store_true", help="print JSON, one line an input")
-    export = command("export", "write a version for TensorFlow Serving, proven equal to predict", _export)
-    export.add_argument("model", help="the folder of a saved model")
-    export.add_argument("directory", help="the servable's folder; the version goes below it")
-    export.add_argument("--version", type=int, help="the version; default: the next")
+    predict.add_argument(
+        "--explain", action="store_true", help="Show the contribution of each word to the score (text models only)."
+    )
+    predict.add_argument("--json", action="store_true", help="Print JSON, one line per input.")
+    export = command("export", "export a version for TensorFlow Serving and verify that it predicts the same", _export)
+    export.add_argument("model", help="Folder of a saved model.")
+    export.add_argument("directory", help="Folder of the exported model; the version is written to a subfolder.")
+    export.add_argument("--version", type=int, help="Version number; default: the next one.")
     export.add_argument(
         "--examples",
         default="kept",
         metavar="FILE|sample|none",
-        help="the inputs that the export shows and is proven by: a file of rows, the built-in sample's, or made-up "
-        "ones, for an export without any row of the training data; default: the rows that the model keeps",
+        help=(
+            "Example inputs for the verification and the documentation of the export: a file of rows; `sample`, the "
+            "built-in sample data; or `none`, synthetic inputs, so that the export contains no training data. "
+            "Default: the training rows saved with the model."
+        ),
     )
-    export.add_argument("--test", metavar="DATA", help="data to evaluate on first; the contract tells the metrics")
-    server = command("server-config", "write what a server of exports reads, and a Kubernetes manifest", _server_config)
-    server.add_argument("directories", nargs="+", metavar="DIRECTORY", help="exported models: the folders of versions")
-    server.add_argument("--output", required=True, metavar="FOLDER", help="where to write the files")
-    server.add_argument("--image", help="the server's image; default: a pinned one")
+    export.add_argument(
+        "--test", metavar="DATA", help="Evaluate on this data first and record the metrics in the export."
+    )
+    server = command("server-config", "write server configuration files and a Kubernetes manifest", _server_config)
+    server.add_argument(
+        "directories", nargs="+", metavar="DIRECTORY", help="Folders of exported models, which hold their versions."
+    )
+    server.add_argument("--output", required=True, metavar="FOLDER", help="Folder for the files.")
+    server.add_argument(
+        "--image", help="Container image of the server; default: a pinned version of TensorFlow Serving."
+    )
     server.add_argument(
         "--max-batch-size",
         type=int,
         default=32,
         metavar="ROWS",
-        help="rows that are run together (default: %(default)s)",
+        help="Maximum number of rows that the server runs in one batch (default: %(default)s)",
     )
-    info = command("info", "tell what a saved model is, without loading it", _info)
-    info.add_argument("model", help="the folder of a saved model")
-    info.add_argument("--json", action="store_true", help="print JSON")
-    completion = command("completion", "print a script that completes commands and flags in a shell", _completion)
-    completion.add_argument("shell", choices=SHELLS, help="the shell: source <(dlkit completion bash), for one")
-    verify = command("verify", "run the proof again on what is on disk", _verify)
-    verify.add_argument("directory", help="an exported version, or the folder above, whose newest is taken")
+    info = command("info", "describe a saved model without loading it", _info)
+    info.add_argument("model", help="Folder of a saved model.")
+    info.add_argument("--json", action="store_true", help="Print JSON.")
+    completion = command("completion", "print a shell script that completes commands and options", _completion)
+    completion.add_argument("shell", choices=SHELLS, help="Shell, as in: source <(dlkit completion bash)")
+    verify = command("verify", "verify an exported model on disk again", _verify)
+    verify.add_argument(
+        "directory", help="An exported version, or the folder of all versions, of which the newest is verified."
+    )
     verify.add_argument(
         "--library",
         action="append",
         default=[],
         metavar="NAME",
-        help="a package of operations that the export names and that may be imported, beyond those that dlkit knows",
+        help=(
+            "Package of custom TensorFlow operations that the export needs and that may be imported, in addition to "
+            "those that dlkit knows. Can be repeated."
+        ),
     )
-    verify.add_argument("--json", action="store_true", help="print the report as JSON")
+    verify.add_argument("--json", action="store_true", help="Print the report as JSON.")
     return parser
 
 
@@ -237,7 +272,7 @@ def _add_task(parser: Parser, argv: Sequence[str], command: str) -> None:
         parser.group(title)
     parser.shorten()
     parser.usage = f"dlkit {command} TASK [--data DATA] [options]"
-    parser.add_argument("task", metavar="TASK", help=f"one of: {', '.join(task_names())}")
+    parser.add_argument("task", metavar="TASK", help=f"One of: {', '.join(task_names())}.")
     name = _task_in(argv) if argv[:1] == [command] else None
     if name in task_names():
         task = find_task(name)
@@ -253,17 +288,17 @@ def _add_training(parser: Parser, name: str) -> None:
         add_config(parser)
     if name == "find-lr":
         run.add_argument(
-            "--plot", metavar="FILE", default="learning_rate.png", help="the picture to write (default: %(default)s)"
+            "--plot", metavar="FILE", default="learning_rate.png", help="Image file for the plot (default: %(default)s)"
         )
         return
     parser.group(DATA).add_argument(
-        "--validation", metavar="DATA", help="validation data; without it, a share of the data is held out"
+        "--validation", metavar="DATA", help="Validation data; by default a fraction of the training data is held out."
     )
     if name == "check":
-        run.add_argument("--json", action="store_true", help="print JSON")
+        run.add_argument("--json", action="store_true", help="Print JSON.")
         return
     add_run_options(parser)
-    run.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs")
+    run.add_argument("--tensorboard", metavar="DIR", help="Folder for TensorBoard logs.")
 
 
 def _add_launch(parser: argparse.ArgumentParser) -> None:
@@ -271,20 +306,29 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
 
     parser.usage = "dlkit launch --workers N [--restarts K] [--grace SECONDS] [--pin] -- train TASK [options]"
     parser.epilog = "Example: dlkit launch --workers 2 --restarts 3 -- train sentiment --data reviews.csv --save model"
-    parser.add_argument("--workers", type=int, required=True, metavar="N", help="how many processes")
+    parser.add_argument("--workers", type=int, required=True, metavar="N", help="Number of worker processes.")
     parser.add_argument(
-        "--restarts", type=int, default=0, metavar="K", help="how often to go on from the last checkpoint after a crash"
+        "--restarts",
+        type=int,
+        default=0,
+        metavar="K",
+        help="Maximum number of restarts from the last checkpoint after a crash.",
     )
     parser.add_argument(
         "--grace", type=float, default=GRACE, metavar="SECONDS",
-        help="how long the others may take to end when one has failed, before they are stopped (default: %(default)g)",
+        help=(
+            "Seconds that the other workers have to exit after one has failed, before they are stopped (default: "
+            "%(default)g)"
+        ),
     )  # fmt: skip
-    parser.add_argument("--pin", action="store_true", help="give each worker its share of the cores")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- train TASK ...", help="what each worker runs")
+    parser.add_argument("--pin", action="store_true", help="Pin each worker to its own share of the CPU cores.")
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="-- train TASK ...", help="Command that each worker runs."
+    )
 
 
 def _add_source(parser: Parser, *, required: bool) -> None:
-    without = "" if required else "; default: the built-in sample"
+    without = "" if required else "; default: the built-in sample data"
     parser.group(DATA).add_argument("--data", required=required, help=SOURCES + without)
     add_read_options(parser)
 
@@ -390,7 +434,7 @@ def _evaluate(given: argparse.Namespace) -> None:
         return
     show_metrics(metrics)
     if given.answers:
-        print(f"\neach row with its answer and error: {given.answers}")
+        print(f"\neach row with its prediction and error: {given.answers}")
 
 
 def _predict(given: argparse.Namespace) -> None:
@@ -416,7 +460,7 @@ def _predict(given: argparse.Namespace) -> None:
         return
     explain = getattr(task, "explain", None)
     if given.explain and explain is None:
-        raise DlkitError(f"the task {task.task_name()} has no explanation.")
+        raise DlkitError(f"the task {task.task_name()} does not support --explain.")
     for value, answer, rows in shown_answers(
         task, inputs, words, explain if given.explain else None, read_options(given)
     ):

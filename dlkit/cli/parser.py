@@ -23,11 +23,11 @@ USUAL = (
     *("--epochs", "--batch-size", "--learning-rate", "--seed"),
     *("--config", "--save", "--resume", "--overwrite", "--export", "--plot", "--json"),
 )
-_GPU = "A GPU is used where there is one; --strategy says where to train."
+_GPU = "A GPU is used if available; --strategy selects the devices."
 NOTES = {
     **dict.fromkeys(("--gpu", "--gpus", "--cuda", "--device", "--devices", "--accelerator"), _GPU),
-    "--test": "Recipes have it (python apps/TASK.py --test DATA); here, train first, and then measure with: "
-    "dlkit evaluate MODEL --data DATA.",
+    "--test": "Recipes take it (python apps/TASK.py --test DATA); here, train first and then run: dlkit evaluate MODEL "
+    "--data DATA.",
 }
 
 
@@ -45,7 +45,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> typing.NoReturn:
-        raise DlkitError(f"{message}. {self.prog} --help tells what it takes.")
+        raise DlkitError(f"{message}. Run {self.prog} --help for its options.")
 
     def format_help(self) -> str:
         return self._short_help() if self.short else super().format_help()
@@ -57,7 +57,7 @@ class Parser(argparse.ArgumentParser):
     def shorten(self) -> None:
         """Makes the help the short one, and adds --help-all."""
         self.short = True
-        self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show all options, in full")
+        self.add_argument("--help-all", action=_HelpAll, nargs=0, help="Show all options with their full descriptions.")
 
     def group(self, title: str) -> Any:
         """The group of arguments of this title."""
@@ -137,10 +137,10 @@ def refuse_unknown(unknown: Sequence[str], flags: Iterable[str]) -> None:
     flags = list(flags)
     word = unknown[0].split("=")[0]
     if not word.startswith("-") and "--data" in flags:
-        raise DlkitError(f"unknown argument {word!r}. Data are named by a flag: --data {word}")
+        raise DlkitError(f"unknown argument {word!r}. Pass data with a flag: --data {word}")
     names = {flag.lstrip("-").replace("-", "_"): flag for flag in flags}
     name = meant(word.lstrip("-").replace("-", "_"), names)
-    guess = f" Did you mean {names[name]}?" if name else " --help lists what there is."
+    guess = f" Did you mean {names[name]}?" if name else " --help lists all options."
     raise DlkitError(f"unknown argument {unknown[0]!r}.{f' {NOTES[word]}' if word in NOTES else guess}")
 
 

@@ -31,20 +31,20 @@ def predict_into(task: Task, inputs: list[Any], words: bool, given: argparse.Nam
         DlkitError: as of `Task.predict_to`; or `--explain` and `--json` were given, which print.
     """
     if given.explain or given.json:
-        raise DlkitError("--explain and --json are for answers that are printed: leave them or --output out.")
+        raise DlkitError("--explain and --json apply to printed predictions: leave out either them or --output.")
     keep = [name.strip() for name in given.keep.split(",") if name.strip()]
     data = inputs if words or len(inputs) > 1 else inputs[0] if inputs else None
     if words:
         data = [value if isinstance(value, dict) else {next(iter(task.inputs)): value} for value in inputs]
     elif isinstance(data, str) and kind_of_text(data, task.inputs) == VALUE:
-        raise DlkitError(f"--output is for data: a table, a folder or several files. Received the text {data[:60]!r}.")
+        raise DlkitError(f"--output needs data: a table, a folder or several files. Received the text {data[:60]!r}.")
     told = task.predict_to(data, given.output, keep=keep, overwrite=given.overwrite, **read_options(given))
     if told["bad"]:
         files = "files" if isinstance(data, str) and Path(data).expanduser().is_dir() else "rows"
         print(_lines(told["reasons"], told["bad"], told["rows"], files), file=sys.stderr)
         if told["bad_output"]:
             print(f"all of them: {told['bad_output']}", file=sys.stderr)
-    print(f"{told['answered']} answers: {told['output']}")
+    print(f"{told['answered']} predictions: {told['output']}")
 
 
 def shown_answers(
@@ -70,7 +70,10 @@ def shown_answers(
             if given.bad:
                 print(lines_of(given.bad, len(given.table) + len(given.bad), "files"), file=sys.stderr)
             if text and kind_of_text(text, task.inputs) == FILE and Path(text).suffix == "" and "/" not in text:
-                print(f"{text} is a file: what it holds is answered. --text answers the word.", file=sys.stderr)
+                print(
+                    f"{text} is a file: its content is the input. Use --text to predict for the text itself.",
+                    file=sys.stderr,
+                )
             tables.append(given.table)
             names.append([text] if given.single else [_name(given.table, row) for row in range(len(given.table))])
     for table, shown in zip(tables, names, strict=True):
@@ -98,5 +101,5 @@ def _name(table: Table, row: int) -> Any:
 
 def _lines(reasons: Sequence[str], bad: int, rows: int, kind: str) -> str:
     more = f"\n  and {bad - len(reasons)} more" if bad > len(reasons) else ""
-    left = "left out" if kind == "files" else "have no answer"
+    left = "skipped" if kind == "files" else "have no prediction"
     return f"{bad} of {rows} {kind} {left}:\n  " + "\n  ".join(reasons) + more

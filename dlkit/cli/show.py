@@ -54,7 +54,7 @@ def _compared(rows: dict[str, dict[str, float]]) -> Grid:
 
 
 def _confusion(labels: list[str], counts: list[list[int]]) -> Grid:
-    grid = Grid(title="rows by true label, columns by answered label", title_justify="left", box=None, pad_edge=False)
+    grid = Grid(title="rows: true label, columns: predicted label", title_justify="left", box=None, pad_edge=False)
     grid.add_column("", style="bold")
     for label in labels:
         grid.add_column(escape(label), justify="right", overflow="fold")
@@ -76,7 +76,7 @@ def show_report(found: dict[str, Any]) -> None:
         for text in found[name]:
             print(f"{kind}: {text}")
     if not found["warnings"] and not found["refusals"]:
-        print("nothing looks wrong")
+        print("no problems found")
 
 
 def show_history(task: Task) -> None:
@@ -84,9 +84,9 @@ def show_history(task: Task) -> None:
     epochs, epoch, name = len(task.history_["loss"]), kept_epoch(task), f"val_{task.monitor}"
     found = history_of(task.history_, epoch)
     if name not in found:
-        print(f"{epochs} epochs, no validation data: the last weights are kept")
+        print(f"{epochs} epochs, no validation data: the final weights are kept")
         return
-    print(f"{epochs} epochs, kept number {epoch + 1}: {name} {found[name]:.4f}")
+    print(f"{epochs} epochs, best epoch {epoch + 1}: {name} {found[name]:.4f}")
 
 
 def show_export(version: Path) -> None:
@@ -95,17 +95,17 @@ def show_export(version: Path) -> None:
     from dlkit.serving.verify import read_contract
 
     commands = serve_commands(version.parent, read_contract(version))
-    print(f"exported and verified: {version}\n\nserve it:\n  {commands['serve']}\n\nask it:\n  {commands['query']}")
+    print(f"exported and verified: {version}\n\nserve it:\n  {commands['serve']}\n\nquery it:\n  {commands['query']}")
 
 
 def show_proof(report: dict[str, Any]) -> None:
     """Prints what the proof of an export found."""
-    print(f"{report['version_dir']}: proven in {report['seconds']} s")
+    print(f"{report['version_dir']}: verified in {report['seconds']} s")
     for name, done in report["signatures"].items():
         worst = max(done["max_error"].values(), default=0.0)
         print(
-            f"  {name:16} {done['alone']} real requests alone, {done['mixed']} mixed batches, {done['probes']} wrong "
-            f"shapes refused, largest difference {worst:.1g}"
+            f"  {name:16} {done['alone']} single requests, {done['mixed']} mixed batches, {done['probes']} invalid "
+            f"shapes rejected, largest difference {worst:.1g}"
         )
 
 

@@ -85,7 +85,8 @@ def open_records(path: Path, source: str, how: Reading, bad: dict[int, str] | No
             begun, quoted = _quoting(path, source, len(how.header), errors)
             if begun and not quoted:
                 remarks.append(
-                    f"cells begin with a quote, which is text in a tsv. Where it is not, give {option('quotes', True)}"
+                    "cells begin with a quote, which is read as text in a tsv file. If cells are quoted, set "
+                    f"{option('quotes', True)}"
                 )
     with open_text(path, source, errors) as text:
         records = _records(text, delimiter, quoted, source)
@@ -116,10 +117,9 @@ def _records(text: TextIO, delimiter: str, quoted: bool, source: str) -> Iterato
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"{source}: the record that starts on line {line} has a quote that does not close, or text "
-            "after its "
-            'closing quote. Inside a quoted cell, write a quote twice: "a ""good"" day". Where quotes are text and '
-            f"nothing else, give {option('quotes', False)}."
+            f"{source}: the record that starts on line {line} has an unclosed quote, or text after a closing quote. "
+            'Inside a quoted cell, double a quote: "a ""good"" day". If quotes are ordinary text, set '
+            f"{option('quotes', False)}."
         ) from error
     finally:
         csv.field_size_limit(limit)
@@ -136,15 +136,16 @@ def _checked(
     for line, record in records:
         if len(record) != len(header):
             named = _NAMES.get(delimiter, repr(delimiter))
-            cure = f'A cell that holds a {named}, a quote or a line break must stand in "quotes".'
+            cure = f'A cell that holds a {named}, a quote or a line break must be enclosed in "quotes".'
             if not quoted:
                 cure = (
-                    f"A cell may hold no {named} and no line break; where such stand in quotes, give "
+                    f"A cell must not contain a {named} or a line break; if cells are quoted, set "
                     f"{option('quotes', True)}."
                 )
             if delimiter == "," and any(map(_is_half, record, record[1:])):
                 cure += (
-                    f" Where numbers have decimal commas, write points, or part cells by another {option('delimiter')}."
+                    " If numbers have decimal commas, use decimal points, or separate cells by another "
+                    f"{option('delimiter')}."
                 )
             said = f"expected {len(header)} cells, as in the header. Received: {len(record)}. {cure}"
             if bad is None:
@@ -183,10 +184,10 @@ def _hint(header: list[str], delimiter: str) -> str:
         for other, name in _NAMES.items():
             if other != delimiter and other in header[0]:
                 return (
-                    f" Cells must be parted by a {_NAMES.get(delimiter, repr(delimiter))}; the first line seems to use "
-                    f"the {name}: give {option('delimiter', name)}."
+                    f" Cells must be separated by a {_NAMES.get(delimiter, repr(delimiter))}; the first line seems "
+                    f"to use the {name}: set {option('delimiter', name)}."
                 )
     return (
-        " The first line must hold the columns' names; of a file without such a line, give them: "
+        " The first line must hold the column names; for a file without a header, give them: "
         f"{either('header=[...]', '--columns NAME,NAME')}."
     )

@@ -56,7 +56,7 @@ def read_file(
         cells, where, remarks = read_delimited(path, source, choose, how)
     elif how.header:
         raise DataError(
-            f"{source}: names of columns ({option('header')}) are for text tables, csv and tsv, without a header."
+            f"{source}: column names ({option('header')}) apply only to csv and tsv files without a header."
         )
     elif suffix in (".jsonl", ".json"):
         cells, where = read_json(path, source, choose)
@@ -64,9 +64,9 @@ def read_file(
         cells, where = read_parquet(path, source, choose)
     else:
         raise DataError(
-            f"{source}: cannot tell what kind of data a file {suffix or 'without a suffix'} holds. Expected "
-            f"a folder or a file that ends in one of: {', '.join(TABLE_SUFFIXES)}, .npz. Of a text table say what "
-            f"separates its cells: {option('delimiter', ...)}."
+            f"{source}: cannot tell what kind of data a file {suffix or 'without a suffix'} holds. Expected a "
+            f"folder or a file that ends in one of: {', '.join(TABLE_SUFFIXES)}, .npz. For a csv or tsv file with "
+            f"another suffix, set its delimiter: {option('delimiter', ...)}."
         )
     inside = Inside(how, path.parent)
     values: dict[str, Any] = {

@@ -51,7 +51,7 @@ def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: Rea
     remarks = []
     if skipped:
         place = "" if target is None else " in class folders"
-        remarks.append(f"passed over {count_files(skipped)}. Only {_kind(column)}{place} are read")
+        remarks.append(f"skipped {count_files(skipped)}. Only {_kind(column)}{place} are read")
     read, reasons = [], []
     for row, file in enumerate(files):
         try:
@@ -80,11 +80,11 @@ def _roles(columns: Mapping[str, Column], source: str) -> tuple[str, str | None]
     targets = [name for name, column in columns.items() if isinstance(column, Label)]
     others = [name for name in columns if name not in (*contents, *targets)]
     if len(contents) != 1 or len(targets) > 1 or others:
-        several = " A file in a class folder has one label, not several." if _any_labels(columns) else ""
+        several = " A file in a class folder has a single label." if _any_labels(columns) else ""
         raise DataError(
-            f"{source} is a folder, which holds one image or text a row and its class. Wanted: "
-            f"{quoted(columns)}.{several} Put a table labels.csv with these columns and the files' names "
-            "(image) into the folder."
+            f"{source} is a folder, which provides one image or text per row and its class. Required: "
+            f"{quoted(columns)}.{several} Add a table labels.csv with these columns and the file names (image) to "
+            "the folder."
         )
     return contents[0], targets[0] if targets else None
 
@@ -101,8 +101,8 @@ def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[
         direct, skipped = files_in(path, suffixes)
         state = f"{len(direct)} {kind}" if direct else f"no {kind}{_list_skipped(skipped)}"
         raise DataError(
-            f"{source} has no class folders; it holds {state}. Expected a folder for each class: {example}, "
-            "or a table labels.csv beside the files."
+            f"{source} has no class folders; it contains {state}. Expected one folder per class: {example}, or a "
+            "table labels.csv next to the files."
         )
     named = [folder for folder in folders if folder.name.lower() in SPLITS | KINDS]
     if named:
@@ -111,8 +111,8 @@ def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[
         cure = name_one([Path(source) / folder.name for folder in splits]) if splits else f"Expected {example}."
         raise DataError(
             f"{source} holds {kind}, not classes: {quoted(folder.name for folder in named)} among "
-            f"{quoted(folder.name for folder in folders)}. {cure} Where it is a class, give it another name, or list "
-            "the files in a table labels.csv."
+            f"{quoted(folder.name for folder in folders)}. {cure} If it is a class, rename it, or list the files in "
+            "a table labels.csv."
         )
     # Files beside the class folders have no label: they count as passed over, whatever their kind.
     skipped = collections.Counter(entry.suffix.lower() for entry in entries_of(path) if not entry.is_dir())
@@ -122,8 +122,8 @@ def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[
         skipped += others
         if not inside:
             raise DataError(
-                f"the class folder {folder} holds no {kind}{_list_skipped(others)}. Expected {example}; "
-                "fill it, or remove it."
+                f"the class folder {folder} holds no {kind}{_list_skipped(others)}. Expected {example}; add some, "
+                "or remove the folder."
             )
         files += inside
         labels += [folder.name] * len(inside)

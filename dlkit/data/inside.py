@@ -37,7 +37,7 @@ class Inside:
             return file
         leads = "" if real == str(file) else f" (that is {real})"
         raise DataError(
-            f"{place}: the file {str(file)!r}{leads} does not lie below the data's folder, {self._folders[0]}. Move it "
-            "there, give the folder above both as the data, or, where you trust who wrote this, allow it: "
+            f"{place}: the file {str(file)!r}{leads} is outside the data folder, {self._folders[0]}. Move it there, "
+            "use a common parent folder as the data, or, if you trust the author of the data, allow it: "
             f"{option('allow_outside', True)}."
         )

@@ -41,7 +41,7 @@ def cells_of(
             there, cell = find_inside(value, column)
             if not there:
                 raise DataError(
-                    f"{where(row)}: the row has no {column!r}, though others do. Add it, or leave the row out."
+                    f"{where(row)}: the row has no {column!r}, but other rows do. Add it, or remove the row."
                 )
             cells[name].append(cell)
     return cells, where
@@ -54,7 +54,7 @@ def _parse_lines(text: str, source: str) -> tuple[list[Any], list[int]]:
         for line, content in enumerate(contents, start=1):
             if not content.strip():
                 continue
-            with foreign(f"{source}, line {line}", "a JSON object", "Write one object on each line."):
+            with foreign(f"{source}, line {line}", "a JSON object", "Write one JSON object per line."):
                 rows.append(json.loads(content))
             lines.append(line)
             told(len(lines))
@@ -62,7 +62,7 @@ def _parse_lines(text: str, source: str) -> tuple[list[Any], list[int]]:
 
 
 def _parse_list(text: str, source: str) -> list[Any]:
-    cure = "Expected one list of objects; a file with one object a line must end in .jsonl."
+    cure = "Expected one list of objects; a file with one object per line must end in .jsonl."
     with foreign(source, "JSON", cure):
         rows = json.loads(text)
     if not isinstance(rows, list):

@@ -18,7 +18,7 @@ _CALL = re.compile(r"(?:set|frozenset|list|tuple|array|Index)\((.*)\)", re.DOTAL
 _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _STRINGS = re.compile(rf"\s*(?:{_STRING}(?:\s*,\s*|\s+))*{_STRING}\s*,?\s*", re.DOTALL)
 _NUMBERS = re.compile(r"\s*(?:[-+]?\d+\.?(?:\s*,\s*|\s+))*[-+]?\d+\.?\s*,?\s*")
-_CURE = 'Join several labels by |; a name that holds one of these is written as a list: ["a/b"].'
+_CURE = 'Separate several labels by |; write a name that contains a separator as a list: ["a/b"].'
 
 
 def listed(text: str) -> list[Any] | None:
@@ -90,7 +90,7 @@ def split_cells(texts: Sequence[str], where: Callable[[int], str]) -> tuple[list
     plain = [text for text, items in zip(texts, found, strict=True) if items is None]
     used = [name for name, pattern in _STRONG.items() if any(re.search(pattern, text.strip()) for text in plain)]
     if len(used) > 1 and used[0] != "|":
-        raise DataError(f"several labels are parted by {' and by '.join(used)}: it must be one of them. {_CURE}")
+        raise DataError(f"several labels are separated by {' and by '.join(used)}: use only one of them. {_CURE}")
     parted = _STRONG[used[0]] if used else "(?!)"
     split = [re.split(parted, text) if items is None else items for text, items in zip(texts, found, strict=True)]
     made = [[item for item in items if str(item).strip()] for items in split]
@@ -100,7 +100,7 @@ def split_cells(texts: Sequence[str], where: Callable[[int], str]) -> tuple[list
             _refuse_joined(items, alone, where, row)
     several = sum(len(items) > 1 for items, given in zip(made, found, strict=True) if given is None)
     told = used and used[0] != "|" and several
-    return made, [f"{several} of {len(texts)} cells hold several labels, parted by {used[0]}"] if told else []
+    return made, [f"{several} of {len(texts)} cells hold several labels, separated by {used[0]}"] if told else []
 
 
 def _refuse_joined(items: Iterable[str], alone: set[str], where: Callable[[int], str], row: int) -> None:
@@ -108,7 +108,7 @@ def _refuse_joined(items: Iterable[str], alone: set[str], where: Callable[[int],
         name = str(item).strip()
         weak, words = re.split(_WEAK, name), name.split()
         if (len(weak) > 1 and any(part in alone for part in weak)) or (len(words) > 1 and alone.issuperset(words)):
-            raise DataError(f"{where(row)}: {name!r} looks like several labels, which others have alone. {_CURE}")
+            raise DataError(f"{where(row)}: {name!r} looks like several labels, which also occur individually. {_CURE}")
 
 
 def refuse_lists(texts: Iterable[str], where: Callable[[int], str]) -> None:
@@ -123,8 +123,8 @@ def refuse_lists(texts: Iterable[str], where: Callable[[int], str]) -> None:
         joined = len(pieces) > 1 and all(piece.strip() in rows for piece in pieces if piece.strip())
         if joined or (items is not None and (len(items) != 1 or quoted)):
             raise DataError(
-                f"{where(row)}: {text[:60]!r} holds several labels, or a list, where one is expected. Keep one; or "
-                f"train with several: {option('multi_label', True)}."
+                f"{where(row)}: {text[:60]!r} holds several labels, or a list, but one is expected. Keep one, or "
+                f"train a multi-label model: {option('multi_label', True)}."
             )
 
 

@@ -37,20 +37,20 @@ def _one_each(values: np.ndarray, name: str, source: str, names: Any) -> Any:
         values = values[:, 0]
     if values.ndim != 1:
         raise DataError(
-            f"{source}: {name!r} must hold one label a row, shape (rows,). Received: shape {values.shape}. "
-            "If it is one-hot, give its argmax(axis=-1)."
+            f"{source}: {name!r} must hold one label per row, shape (rows,). Received: shape {values.shape}. If it "
+            "is one-hot, give its argmax(axis=-1)."
         )
     if names is None or values.dtype.kind not in "iu":
         return values
     if values.size and (values.min() < 0 or values.max() >= len(names)):
         row = int(np.flatnonzero((values < 0) | (values >= len(names)))[0])
-        raise DataError(f"{source}, index {row}: class {values[row]} has no name among {len(names)} label names.")
+        raise DataError(f"{source}, index {row}: class {values[row]} has no name; there are {len(names)} label names.")
     return [str(names[value]) for value in values]
 
 
 def _any_number(values: np.ndarray, name: str, source: str, names: Any) -> list[list[str]]:
     if not np.isin(values, (0, 1)).all():
-        raise DataError(f"{source}: an array of {name!r} must hold zeros and ones, a column for each class.")
+        raise DataError(f"{source}: an array of {name!r} must hold zeros and ones, one column per class.")
     if names is None:
         names = [str(index) for index in range(values.shape[1])]
     if len(names) != values.shape[1]:

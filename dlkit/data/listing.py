@@ -56,7 +56,7 @@ def refuse_splits(path: Path, source: str) -> None:
 def name_one(folders: Sequence[Path]) -> str:
     """A sentence that asks for one of the splits: the one to train on, and never that of the test."""
     training = [folder for folder in folders if folder.name.lower() in _TRAINING]
-    return f"Name one of them: {training[0]}." if training else "Name the one to use."
+    return f"Specify one of them: {training[0]}." if training else "Specify the one to use."
 
 
 def count_files(skipped: collections.Counter) -> str:

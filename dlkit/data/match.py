@@ -64,8 +64,8 @@ def _missing(name: str, wanted: str, found: list[str], source: str) -> str:
     meant = f" Did you mean {close[0]!r}?" if close else ""
     example = close[0] if close else "NAME"
     return (
-        f"{source} has no column {wanted!r}. Columns found: {quoted(found)}.{meant} "
-        f"Say which it is with {option('columns', {name: example})}."
+        f"{source} has no column {wanted!r}. Columns found: {quoted(found)}.{meant} Map it with "
+        f"{option('columns', {name: example})}."
     )
 
 
@@ -75,7 +75,7 @@ def nfc(name: str) -> str:
 
 
 def _for_several(column: Column) -> str:
-    return " Of a column of 0 and 1 for each label, name them all: NAME=A,B,C." if column.one_hot else ""
+    return " For one 0/1 column per label, list them all: NAME=A,B,C." if column.one_hot else ""
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ def as_columns(source: Any) -> Any:
         DataError: it is one of polars that was not computed yet.
     """
     if type(source).__module__.partition(".")[0] == "polars" and type(source).__name__ == "LazyFrame":
-        raise DataError("a LazyFrame of polars is a plan and no table. Give what its collect() makes.")
+        raise DataError("a polars LazyFrame is a query, not a table. Pass the result of its collect().")
     if is_frame(source) or not (hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns")):
         return source
     import pyarrow
@@ -90,12 +90,12 @@ def assign(
             places[needed[0]] = (1, None)
         else:
             raise DataError(
-                f"{source}: one y cannot fill {len(missing)} columns: {quoted(missing)}. Give x (or y) as a "
+                f"{source}: a single y cannot provide {len(missing)} columns: {quoted(missing)}. Give x (or y) as a "
                 "dict with these names."
             )
     missing = [name for name, column in columns.items() if name not in places and not column.optional]
     if missing:
-        raise DataError(f"{source}: nothing was given for {quoted(missing)}. Give it as y, or in a dict by this name.")
+        raise DataError(f"{source}: missing {quoted(missing)}. Pass it as y, or in a dict under this name.")
     return places
 
 
@@ -159,7 +159,7 @@ def rows_of(values: Any, name: str) -> Any:
         if array.ndim:
             return array
     raise DataError(
-        f"column {name!r} must be a list or an array with one row an example. Received: {type(values).__name__}."
+        f"column {name!r} must be a list or an array with one row per example. Received: {type(values).__name__}."
     )
 
 

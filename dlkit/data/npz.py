@@ -52,5 +52,5 @@ def _opened(path: Path, source: str) -> Any:
 def _array(file: Any, key: str, source: str) -> np.ndarray:
     array = array_of(file, key, source)
     if array.ndim == 0:
-        raise DataError(f"{source}: {key!r} is a single value. Expected an array with one row an example.")
+        raise DataError(f"{source}: {key!r} is a single value. Expected an array with one row per example.")
     return array

@@ -40,8 +40,9 @@ def accepted() -> str:
     several = either("a list or pattern of such files", "'part-*.csv'")
     others = either(", a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset", "")
     return (
-        "a folder (of class folders, or of images with their boxes or masks), a csv, tsv, jsonl, json, parquet, npz or "
-        f"tmx file (also .gz, or at https://), {several}, two aligned texts 'FILE,FILE', 'tfds:NAME'{others}"
+        "a folder (with one folder per class, or images with their boxes or masks), a csv, tsv, jsonl, json, "
+        f"parquet, npz or tmx file (also .gz, or at https://), {several}, two aligned texts 'FILE,FILE', "
+        f"'tfds:NAME'{others}"
     )
 
 
@@ -110,7 +111,7 @@ def _read(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
             return taken
     for name in how.rename:
         if name not in columns:
-            raise DataError(f"there is no column {name!r} to find under another name. {nearest(name, columns)}")
+            raise DataError(f"there is no column {name!r} to rename. {nearest(name, columns)}")
     several = sources_in(source)
     if several:
         how = dataclasses.replace(how, folders=(*how.folders, *folders_of(several)))
@@ -148,7 +149,7 @@ def _from_flags(source: Any, columns: Mapping[str, Column], how: Reading, spread
     others = {name: column for name, column in columns.items() if name not in spread}
     flags = [part for parts in spread.values() for part in parts]
     if len(set(flags)) < len(flags) or set(flags) & set(others):
-        raise DataError(f"the columns of 0 and 1 must differ, also from {quoted(others)}. Received: {quoted(flags)}.")
+        raise DataError(f"the 0/1 columns must be distinct, also from {quoted(others)}. Received: {quoted(flags)}.")
     rename = {name: theirs for name, theirs in how.rename.items() if name not in spread}
     read = read_as(source, {**others, **{flag: Flag() for flag in flags}}, dataclasses.replace(how, rename=rename))
     held = {flag: read.raw_column(flag, Flag()) for flag in flags}
@@ -231,7 +232,7 @@ def check_lengths(table: Table) -> None:
     lengths = {name: len(values) for name, values in table.columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-        raise DataError(f"{table.source}: the columns must have one length. Received: {listed}.")
+        raise DataError(f"{table.source}: the columns must have the same length. Received: {listed}.")
     if not len(table):
         raise DataError(f"{table.source} has no rows. Expected at least one value of {quoted(table.columns)}.")
 
@@ -243,7 +244,7 @@ def _check_filled(table: Table, name: str, column: Column) -> None:
     for row, value in enumerate(_scalars(table.columns[name])):
         if _is_missing(value) or (not column.may_be_empty and isinstance(value, (str, bytes)) and not value.strip()):
             raise DataError(
-                f"{table.where(row)}: the {column.kind} in column {name!r} is empty. Fill it, or leave the row out."
+                f"{table.where(row)}: the {column.kind} in column {name!r} is empty. Set it, or remove the row."
             )
 
 

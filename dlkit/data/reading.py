@@ -60,14 +60,14 @@ class Reading:
         delimiter = _NAMED.get(self.delimiter.lower(), self.delimiter)
         if len(delimiter) > 1 or delimiter in ('"', "\n", "\r"):
             raise DataError(
-                f'the delimiter must be one character, or "tab". Received: {self.delimiter!r}. Tables whose cells are '
-                "parted by more must be written anew."
+                f'the delimiter must be one character, or "tab". Received: {self.delimiter!r}. Convert tables '
+                "with longer delimiters."
             )
         object.__setattr__(self, "delimiter", delimiter)
         names = list(self.header)
         twice = [name for name in names if names.count(name) > 1]
         if twice or not all(names):
-            raise DataError(f"the names of columns must differ and not be empty. Received: {', '.join(names)}.")
+            raise DataError(f"column names must be distinct and not empty. Received: {', '.join(names)}.")
         if self.max_rows < 1:
             raise DataError(f"`max_rows` must be at least 1. Received: {self.max_rows}.")
 
@@ -90,17 +90,17 @@ def left_out(reasons: Sequence[str], total: int, kind: str, strict: bool) -> lis
     if not reasons:
         return []
     if strict:
-        raise DataError(f"{reasons[0]} Without {option('strict')} it is left out.")
+        raise DataError(f"{reasons[0]} Without {option('strict')} it is skipped.")
     more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
     listed = "; ".join(reason.rstrip(".") for reason in reasons[:_SHOWN])
-    return [f"{len(reasons)} of {total} {kind} left out: {listed}{more}"]
+    return [f"{len(reasons)} of {total} {kind} skipped: {listed}{more}"]
 
 
 def lines_of(reasons: Sequence[str], total: int, kind: str) -> str:
     """What was left out, for a person: how many of `total`, and the first of them a line each."""
     more = f"\n  and {len(reasons) - _LINES} more" if len(reasons) > _LINES else ""
     listed = "\n  ".join(reasons[:_LINES])
-    return f"{len(reasons)} of {total} {kind} left out:\n  {listed}{more}"
+    return f"{len(reasons)} of {total} {kind} skipped:\n  {listed}{more}"
 
 
 _SHOWN, _LINES = 5, 10

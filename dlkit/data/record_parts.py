@@ -89,7 +89,7 @@ def record_parts(
     for part in _parts(source, wanted, how, rows):
         if not set(part.table.columns) & set(inputs):
             raise DataError(
-                f"{part.table.source} has none of the columns {quoted(inputs)}. Say which of its own they are with "
+                f"{part.table.source} has none of the columns {quoted(inputs)}. Map its columns with "
                 f"{option('columns', {'NAME': 'THEIRS'})}."
             )
         columns = part.table.columns
@@ -132,7 +132,7 @@ def _parts(source: Any, columns: Mapping[str, Column], how: Reading, rows: int) 
         if not files:
             raise DataError(f"{source} holds none of {', '.join(suffixes)}, but {count_files(skipped)}.")
         table = _files(files, os.fspath(source), columns)
-        table.remarks = [f"passed over {count_files(skipped)}"] if skipped else []
+        table.remarks = [f"skipped {count_files(skipped)}"] if skipped else []
         yield from _cut(table, rows, named=True)
     else:
         named = isinstance(source, (str, os.PathLike)) and Path(source).expanduser().is_dir()
@@ -158,8 +158,8 @@ def _files(files: Sequence[Path], source: str, columns: Mapping[str, Column]) ->
     """Files as rows of the only column: they are opened when it is their turn."""
     if len(columns) != 1:
         raise DataError(
-            f"{source} are single files, which hold one value each. Wanted: {quoted(columns)}. Put them into a table "
-            "with these columns."
+            f"{source} are single files, which hold one value each. Required: {quoted(columns)}. List them in a "
+            "table with these columns."
         )
     return Table(source, {next(iter(columns)): files}, lambda row: str(files[row]))
 
@@ -185,7 +185,7 @@ def _in_file(path: Path, source: str, columns: Mapping[str, Column], how: Readin
         parts = _delimited(path, source, columns, how, rows)
     elif how.header:
         raise DataError(
-            f"{source}: names of columns, {option('header')}, are for text tables, csv and tsv, without a header."
+            f"{source}: column names, {option('header')}, apply only to csv and tsv files without a header."
         )
     elif kind_of(path) == ".jsonl":
         parts = _json_lines(path, source, columns, how, rows)
@@ -253,7 +253,7 @@ def _json_lines(path: Path, source: str, columns: Mapping[str, Column], how: Rea
                     there, cell = find_inside(value, key)
                     cells[name].append(cell if there else columns[name].default)
                     if not there and not isinstance(columns[name], Kept):
-                        bad.setdefault(row, f"the row has no {key!r}, though others do.")
+                        bad.setdefault(row, f"the row has no {key!r}, but other rows do.")
             yield Part(Table(source, cells, _on_lines(source, [line for line, _ in read])), bad=bad)
 
 
@@ -262,10 +262,10 @@ def _object(content: str, row: int, bad: dict[int, str]) -> dict[str, Any]:
     try:
         if wrong := not_utf_8(content):
             raise DataError(f"the line is {wrong}")
-        with foreign("the line", "a JSON object", "Write one object on each line."):
+        with foreign("the line", "a JSON object", "Write one JSON object per line."):
             value = json.loads(content)
         if not isinstance(value, dict):
-            raise DataError(f"expected an object of JSON. Received: {content.strip()[:60]}.")
+            raise DataError(f"expected a JSON object. Received: {content.strip()[:60]}.")
     except DataError as error:
         bad[row], value = str(error), {}
     return value

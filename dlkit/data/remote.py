@@ -59,7 +59,7 @@ def _web(address: str) -> Iterator[Any]:
     try:
         answer = urllib.request.urlopen(request, timeout=_SECONDS)
     except urllib.error.HTTPError as error:
-        raise DataError(f"cannot read {address}: the server says {error.code} {error.reason}.") from error
+        raise DataError(f"cannot read {address}: the server returned {error.code} {error.reason}.") from error
     except Exception as error:  # of the network, and for what is no address
         reason = getattr(error, "reason", error)
         raise DataError(f"cannot read {address}: {reason}. Check the address and the network.") from error

@@ -34,7 +34,7 @@ def sources_in(source: Any) -> list[Any] | None:
     except (OSError, ValueError):
         return None
     if not found:
-        raise DataError(f"no file fits the pattern {text!r}: looked in {path.absolute().parent}.")
+        raise DataError(f"no file matches the pattern {text!r} in {path.absolute().parent}.")
     return found
 
 
@@ -62,10 +62,10 @@ def joined(source: Any, tables: Sequence[Table]) -> Table:
         if set(table.columns) != set(first.columns):
             raise DataError(
                 f"{first.source} gives the columns {quoted(first.columns)}, {table.source} {quoted(table.columns)}. "
-                "Files that are read together must have the same."
+                "Files that are read together must have the same columns."
             )
         if list(table.classes) != list(first.classes):
-            raise DataError(f"{first.source} and {table.source} name different classes. They must be the same.")
+            raise DataError(f"{first.source} and {table.source} name different classes. They must match.")
     places = [(table, row) for table in tables for row in range(len(table))]
     return Table(
         shown(source),

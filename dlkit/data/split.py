@@ -34,9 +34,9 @@ def split_rows(table: Table, share: float, seed: int, by: str | None = None) -> 
         DataError: fewer than two rows, a share that is not between 0 and 1, or no column `by`.
     """
     if not 0.0 < share < 1.0:
-        raise DataError(f"the share to hold out must be between 0 and 1. Received: {share}.")
+        raise DataError(f"the fraction to hold out must be between 0 and 1. Received: {share}.")
     if len(table) < 2:
-        raise DataError(f"{table.source} has {len(table)} row, which cannot be split. Give validation data of its own.")
+        raise DataError(f"{table.source} has {len(table)} row, which cannot be split. Give separate validation data.")
     if by is not None and by not in table.columns:
         raise DataError(f"there is no column {by!r} to split by. Expected one of: {', '.join(table.columns)}.")
     by = "label" if by is None and "label" in table.columns else by

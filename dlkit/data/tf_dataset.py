@@ -29,7 +29,7 @@ def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], how: Reading) -
     says so where there are more.
     """
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise DataError(f"{_SHOWN} never ends. Leave out .repeat(), or cut it with .take(rows): an epoch is one pass.")
+        raise DataError(f"{_SHOWN} never ends. Remove .repeat(), or limit it with .take(rows): an epoch is one pass.")
     spec = dataset.element_spec
     if isinstance(spec, tuple) and len(spec) != 2:
         raise DataError(
@@ -52,12 +52,12 @@ def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], how: Reading) -
                 values[name].extend(value if batched else [value])
             told(len(values[first]))
             if unknown and len(values[first]) > how.max_rows:
-                long = f"{_SHOWN} does not know its size, and has more than {how.max_rows} rows"
-                cure = "Give `max_rows`, or cut it with .take(rows)"
+                long = f"{_SHOWN} has an unknown size and more than {how.max_rows} rows"
+                cure = "Set `max_rows`, or limit it with .take(rows)"
                 if how.strict:
                     raise DataError(f"{long}. {cure}.")
                 values = {name: column[: how.max_rows] for name, column in values.items()}
-                remarks = [f"{long}: the others were not read. {cure}"]
+                remarks = [f"{long}: the remaining rows were not read. {cure}"]
                 break
     rows = {name: _multi_hot(values[name], specs[name], columns, name) for name in places}
     return Table(_SHOWN, rows, lambda row: f"{_SHOWN}, index {row}", remarks=remarks)

@@ -78,5 +78,7 @@ def names_several(tfds: Any, feature: Any) -> bool:
 
 def _name(feature: Any, number: Any, place: str) -> str:
     if number < 0:
-        raise DataError(f"{place}: has no label ({number}). Splits meant for competitions hide them; read another.")
+        raise DataError(
+            f"{place}: has no label ({number}). Test splits of competitions have no labels; use another split."
+        )
     return feature.int2str(int(number))

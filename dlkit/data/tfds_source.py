@@ -95,20 +95,18 @@ def _builder(tfds: Any, name: str, version: str | None, data_dir: str | None) ->
         meant = nearest(name.split("/")[0], known).rpartition("Did you mean")
         hint = f" Did you mean{meant[2]}" if meant[1] else ""
         raise DataError(
-            f"TensorFlow Datasets has no data set {name!r}.{hint} It looked in its own catalogue of "
-            f"{len(known)} and in {data_dir or tfds.core.constants.DATA_DIR}. List them with: "
-            "tfds.list_builders()."
+            f"TensorFlow Datasets has no data set {name!r}.{hint} Searched its catalog of {len(known)} and in "
+            f"{data_dir or tfds.core.constants.DATA_DIR}. List them with: tfds.list_builders()."
         ) from error
     except (ValueError, AssertionError, RuntimeError) as error:
         raise DataError(f"TensorFlow Datasets cannot open {full!r}: {_short(error)}") from error
     if not builder.info.splits:
         place = f", data_dir={data_dir!r}" if data_dir else ""
         raise DataError(
-            f"the data set {full!r} is not prepared: looked in {builder.data_dir}. Prepare it once, with a "
-            "network: "
+            f"the data set {full!r} is not prepared in {builder.data_dir}. Prepare it once, with network access: "
             'python -c "import tensorflow_datasets as tfds; '
             f'tfds.builder({full!r}{place}).download_and_prepare()". '
-            f"If it lies elsewhere, give that folder as {option('data_dir')}."
+            f"If it is elsewhere, set {option('data_dir')}."
         )
     return builder
 

@@ -34,7 +34,7 @@ class Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with foreign(self._source, "a readable gzip archive", "Pack it again, or unpack it."):
+        with foreign(self._source, "a readable gzip archive", "Compress it again, or decompress it."):
             count = self._archive.readinto(buffer)
         self._size += count
         check_unpacked(self._size, self._source)
@@ -72,7 +72,7 @@ def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError)
                 f"{source}: holds a single array. Expected named arrays, as numpy.savez_compressed writes them."
             )
         if not head.startswith(b"PK"):
-            raise ValueError("it is no zip archive" if head else "it is empty")
+            raise ValueError("it is not a zip archive" if head else "it is empty")
         return np.load(path, allow_pickle=False)
 
 
@@ -94,12 +94,12 @@ def array_of(file: Any, key: str, source: str, *, error: type[DlkitError] = Data
         rows = shape[0] if shape else 1
         if not dtype.hasobject and (math.prod(shape) * dtype.itemsize != held or rows > entry.file_size):
             raise error(
-                f"{named}: its header says {dtype} of the shape {shape}, and {held} bytes are there. The file is "
-                "damaged. Write it again."
+                f"{named}: its header says {dtype} of shape {shape}, but it holds {held} bytes. The file is "
+                "corrupt. Write it again."
             )
         array = file[key]
         if dtype.kind == "U" and array.size:
             codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
             if codes.max() > sys.maxunicode:
-                raise error(f"{named} holds numbers that are no characters. The file is damaged. Write it again.")
+                raise error(f"{named} holds invalid characters. The file is corrupt. Write it again.")
         return array

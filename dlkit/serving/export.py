@@ -70,7 +70,8 @@ def export(
         report = run_proof(staging, contract.get("libraries", ()))  # those that the caller names
         if not report["ok"]:
             raise ExportError(
-                f"The export to {base} was not proven; nothing was written there:\n- " + "\n- ".join(report["problems"])
+                f"Verification of the export to {base} failed; nothing was written:\n- "
+                + "\n- ".join(report["problems"])
             )
     return placed[0]
 
@@ -91,10 +92,12 @@ def write_servable(
 def prepare_goldens(signature: Signature, pairs: list) -> list:
     """Goldens with the inputs' dtypes and strings as bytes, checked against the signature."""
     if not pairs:
-        raise ExportError(f"Signature `{signature.name}` has no goldens. Give at least one real input with its answer.")
+        raise ExportError(
+            f"Signature `{signature.name}` has no reference examples. Give at least one real input with its prediction."
+        )
     prepared = []
     for index, (inputs, answers) in enumerate(pairs):
-        where = f"golden {index} of signature `{signature.name}`"
+        where = f"reference example {index} of signature `{signature.name}`"
         if set(inputs) != set(signature.inputs):
             raise ExportError(
                 f"The inputs of {where} must be {', '.join(sorted(signature.inputs))}. "
@@ -131,7 +134,7 @@ def _write_saved_model(path: pathlib.Path, signatures: list[Signature], trackabl
         tf.saved_model.save(module, str(path), signatures=functions)
     except AssertionError as error:
         raise ExportError(
-            f"A signature uses a table or variable that none of the given `trackables` owns: {error}. "
+            f"A signature uses a table or variable that does not belong to any of the given `trackables`: {error}. "
             "Add the layer or model that holds it."
         ) from error
     _patch(path, signatures)
@@ -183,8 +186,8 @@ def _write_extra(path: pathlib.Path, model: str, signatures: list[Signature], go
             text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ExportError(
-                f"{file} must hold plain JSON values, and no number that is not finite: {error}. Give each "
-                "signature an example whose inputs and answers are finite."
+                f"{file} must hold JSON values with finite numbers only: {error}. Give each signature an example "
+                "whose inputs and outputs are finite."
             ) from error
         (extra / file).write_text(text + "\n", "utf-8")
     (extra / CARD_FILE).write_text(model_card(contract), "utf-8")

@@ -47,7 +47,7 @@ def load_goldens(path: pathlib.Path) -> Goldens:
                 continue
             pairs = goldens.setdefault(signature, [])
             if int(index) >= len(file.files):  # each has a file at least
-                raise ExportError(f"{path}: there is no golden before {index}. Export the model again.")
+                raise ExportError(f"{path}: reference example {index} is missing. Export the model again.")
             while len(pairs) <= int(index):
                 pairs.append(({}, {}))
             value = array_of(file, key, str(path), error=ExportError)

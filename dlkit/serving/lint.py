@@ -58,17 +58,17 @@ def lint(saved_model: saved_model_pb2.SavedModel, declared_ops: list[str]) -> li
     """
     graphs = [graph for graph in saved_model.meta_graphs if set(graph.meta_info_def.tags) == {"serve"}]
     if len(graphs) != 1:
-        return [f"there must be one graph with the tag `serve` alone, there are {len(graphs)}"]
+        return [f"there must be exactly one graph with the tag `serve`, there are {len(graphs)}"]
     problems = lint_nodes(graphs[0]) + lint_files(graphs[0])
     undeclared = sorted(set(ops_beyond_core(saved_model)) - set(declared_ops))
     if undeclared:
         problems.append(
-            f"operations outside core TensorFlow that no declared library brings: {', '.join(undeclared)}; "
-            "a stock server may not have them. Replace them, or declare their package under `libraries`"
+            f"operations outside core TensorFlow that no declared library provides: {', '.join(undeclared)}; a "
+            "standard server may not have them. Replace them, or declare their package under `libraries`"
         )
     signatures = {name: value for name, value in graphs[0].signature_def.items() if name != INIT_SIGNATURE}
     if "serving_default" not in signatures:
-        problems.append("there is no signature `serving_default`, which requests without a name go to")
+        problems.append("there is no signature `serving_default`, which unnamed requests use")
     for name in sorted(signatures):
         problems += lint_signature(name, signatures[name])
     return problems
@@ -90,10 +90,10 @@ def lint_nodes(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
         if "_XlaMustCompile" in function.attr and function.attr["_XlaMustCompile"].b:
             compiled.add(function.signature.name)
     found = [
-        (xla, "XLA-only operations, which a stock server cannot run: {}. Write them in core operations"),
-        (compiled, "functions that must be compiled by XLA: {}. Leave out jit_compile=True"),
-        (python, "operations that call Python: {}. Write them in TensorFlow operations"),
-        (placed, "nodes tied to a device: {}. Trace them outside tf.device"),
+        (xla, "XLA-only operations, which a standard server cannot run: {}. Use core operations"),
+        (compiled, "functions that must be compiled by XLA: {}. Remove jit_compile=True"),
+        (python, "operations that call Python: {}. Use TensorFlow operations"),
+        (placed, "nodes placed on a device: {}. Trace them outside tf.device"),
     ]
     return [text.format(", ".join(sorted(names)[:5])) for names, text in found if names]
 
@@ -125,8 +125,8 @@ def lint_files(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
         tensors = [*signature.inputs.values(), *signature.outputs.values()]
         reached |= {f"signature `{name}`" for info in tensors if info.name.partition(":")[0] in own}
     found = [
-        (files, "operations that read or write files, or talk to other machines: {}. A server has none for them"),
-        (reached, "what only a loader may run, to restore variables, is used by: {}"),
+        (files, "operations that read or write files, or access the network: {}. A server must not do this"),
+        (reached, "operations reserved for restoring variables are used by: {}"),
     ]
     return [text.format(", ".join(sorted(names)[:5])) for names, text in found if names]
 
@@ -151,7 +151,7 @@ def lint_signature(name: str, signature: meta_graph_pb2.SignatureDef) -> list[st
             continue
         dtype = dtypes.as_dtype(info.dtype).name
         if dtype not in REST_DTYPES:
-            problems.append(f"{where} has the dtype {dtype}, which has no form in JSON; cast it")
+            problems.append(f"{where} has the dtype {dtype}, which JSON cannot represent; cast it")
         shape = shape_of(info)
         if shape is None:
             problems.append(f"{where} has no known rank; fix it with tf.ensure_shape")
@@ -162,7 +162,7 @@ def lint_signature(name: str, signature: meta_graph_pb2.SignatureDef) -> list[st
     if signature.method_name == f"{_METHOD}classify":
         problems += _lint_classify(name, signature)
     elif signature.method_name != f"{_METHOD}predict":
-        problems.append(f"signature `{name}` has the method {signature.method_name!r}; predict or classify is meant")
+        problems.append(f"signature `{name}` has the method {signature.method_name!r}; expected predict or classify")
     return problems
 
 

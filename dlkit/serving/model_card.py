@@ -39,18 +39,18 @@ def _details(contract: Mapping[str, Any]) -> list[str]:
 def _use(contract: Mapping[str, Any]) -> list[str]:
     rest = contract["signatures"]["serving_default"]["example"]["rest"]
     labels = contract.get("labels") or []
-    said = "To answer inputs like those that it was trained on, as TensorFlow Serving serves it: POST a request to "
-    said += f"`{rest['url']}`; `request.json` beside this file is one."
+    said = "Inference on inputs like its training data, with TensorFlow Serving: POST a request to "
+    said += f"`{rest['url']}`; `request.json` next to this file is an example."
     shown = ", ".join(f"`{_cell(label)}`" for label in labels[:_SHOWN])
     more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-    known = f"It knows {len(labels)} labels, and answers with no other: {shown}{more}." if labels else ""
+    known = f"It predicts {len(labels)} labels and no others: {shown}{more}." if labels else ""
     return ["## Intended use", said, known]
 
 
 def _data(contract: Mapping[str, Any]) -> list[str]:
     found = contract.get("fingerprint", {})
     facts = found if isinstance(found, Mapping) else {"fingerprint": found}
-    names = {"source": "Source", "rows": "Rows as the network reads them", "sha256": "SHA-256 of them"}
+    names = {"source": "Source", "rows": "Rows as read by the network", "sha256": "SHA-256 of them"}
     listed = _list(f"{names.get(name, name)}: {_cell(value)}" for name, value in facts.items())
     examples = contract.get("examples", "")
     told = f"The examples in `dlkit.json`, the warm-up requests and the proof: {examples}." if examples else ""
@@ -61,14 +61,14 @@ def _metrics(contract: Mapping[str, Any]) -> list[str]:
     test = contract.get("test") or {}
     parts = ["## Metrics"]
     if test:
-        measured = f"On {test['rows']} rows of {_cell(test['source'])}, by `evaluate` on the served answers:"
+        measured = f"On {test['rows']} rows of {_cell(test['source'])}, by `evaluate` on the served predictions:"
         parts += [measured, _table(test["metrics"])]
     else:
-        parts += ["It was not evaluated on test data before it was exported."]
+        parts += ["It was not evaluated on test data before the export."]
     if contract.get("validation"):
-        parts += ["On validation rows, by the served answers:", _table(contract["validation"])]
+        parts += ["On validation data, by the served predictions:", _table(contract["validation"])]
     if contract.get("metrics"):
-        parts += ["Of the kept epoch, while it was trained (`val_`: on validation rows):", _table(contract["metrics"])]
+        parts += ["At the best epoch, during training (`val_`: on validation data):", _table(contract["metrics"])]
     return parts
 
 
@@ -85,16 +85,15 @@ def _signatures(contract: Mapping[str, Any]) -> list[str]:
 
 def _limits(contract: Mapping[str, Any]) -> list[str]:
     said = [
-        "The metrics are those of the data named above. On data of another kind, origin or time it may be far worse: "
-        "measure it there (`dlkit evaluate`).",
-        "Nothing was measured for groups of people or kinds of input apart from what the metrics name.",
-        "Scores are what the network gives; whether they are calibrated was not measured.",
-        "Requests that cannot be meant are refused (INVALID_ARGUMENT); what a row is refused or blanked for says "
-        "docs/serving.md of dlkit.",
+        "The metrics apply to the data named above. On data of another kind, origin or time the model may perform "
+        "far worse: evaluate it there (`dlkit evaluate`).",
+        "Performance was not measured for groups of people or kinds of input other than those in the metrics.",
+        "Scores are outputs of the network; their calibration was not measured.",
+        "Invalid requests are rejected (INVALID_ARGUMENT); docs/serving.md of dlkit lists the reasons.",
     ]
     beyond = contract.get("ops_beyond_core")
     if beyond:
-        said.append(f"A server must have operations beyond TensorFlow's own: {', '.join(beyond)}.")
+        said.append(f"The server needs operations that are not part of TensorFlow: {', '.join(beyond)}.")
     return ["## Limits", _list(said)]
 
 

@@ -56,7 +56,7 @@ def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
         from dlkit.serving.served import loaded
 
         with loaded(version_dir) as served:
-            _progress("answering the goldens")
+            _progress("running the reference examples")
             for name in sorted(served):
                 facts = contract["signatures"].get(name, {})
                 report["signatures"][name] = _prove_signature(
@@ -80,11 +80,10 @@ def examine(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[d
     for library in contract.get("libraries", []):  # brings the operations that the contract says the server must have
         if library not in OP_LIBRARIES.union(libraries):
             raise ExportError(
-                f"{file} says that the graph needs the package {library!r}, and importing it runs its "
-                f"code. Known are: {', '.join(sorted(OP_LIBRARIES))}. Where you trust it: dlkit verify --library "
-                f"{library}."
+                f"{file} says that the graph needs the package {library!r}, and importing it runs its code. Known "
+                f"packages: {', '.join(sorted(OP_LIBRARIES))}. If you trust it: dlkit verify --library {library}."
             )
-        with foreign(f"the package {library!r}", "one that can be imported", "Install it.", error=ExportError):
+        with foreign(f"the package {library!r}", "an importable package", "Install it.", error=ExportError):
             importlib.import_module(library)
     declared = contract["ops_beyond_core"] if contract.get("libraries") else []
     with foreign(version_dir / "saved_model.pb", "a SavedModel", "Export the model again.", error=ExportError):
@@ -96,14 +95,14 @@ def _prove_signature(name: str, served: Served, goldens: list, facts: dict, prob
     found: list[str] = []
     figures: dict = {"alone": 0, "mixed": 0, "probes": 0, "max_error": {}}
     if not goldens:
-        found.append("there is no golden answer to prove it with")
+        found.append("there is no reference example to verify it with")
     single = rows(goldens)
     for index, row, _, answers in single:
         wrong = [name for name, array in answers.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
         if wrong:
             found.append(
-                f"the reference answer to input {index} row {row} holds NaN or an infinity in `{wrong[0]}`, which JSON "
-                "does not have: pad by 0, and tell how many count"
+                f"the reference output for input {index} row {row} holds NaN or infinity in `{wrong[0]}`, which "
+                "JSON does not support: pad with 0 and return the number of valid entries"
             )
     for index, row, inputs, answers in single:
         _compare(served, inputs, answers, facts, f"input {index} row {row} alone", [(index, row)], figures, found)
@@ -154,10 +153,10 @@ def _compare(
         return
     for output in served.outputs:
         if output not in answers:
-            found.append(f"output `{output}` is not in the golden answers, which have {', '.join(sorted(answers))}")
+            found.append(f"output `{output}` is not in the reference outputs, which have {', '.join(sorted(answers))}")
             continue
         if np.shape(got[output])[:1] != (len(labels),):
-            found.append(f"{how}: output `{output}` has the shape {np.shape(got[output])} for {len(labels)} rows")
+            found.append(f"{how}: output `{output}` has shape {np.shape(got[output])} for {len(labels)} rows")
             continue
         largest = max_error(got[output], answers[output])
         figures["max_error"][output] = max(figures["max_error"].get(output, 0.0), largest)
@@ -170,7 +169,7 @@ def _compare(
                 found.append(f"input {index} row {row}{within} ({describe(item)}): output `{output}` {text}")
     missing = sorted(set(answers) - set(got))
     if missing:
-        found.append(f"the golden answers have `{missing[0]}`, the signature gives {', '.join(served.outputs)}")
+        found.append(f"the reference outputs have `{missing[0]}`, the signature returns {', '.join(served.outputs)}")
 
 
 def _probe(name: str, served: Served, good: Arrays, found: list[str]) -> int:
@@ -179,7 +178,7 @@ def _probe(name: str, served: Served, good: Arrays, found: list[str]) -> int:
     probes = list(wrong_requests(served.inputs, good))
     for key, value, cure in probes:
         shape = list(np.shape(value))
-        _progress(f"signature `{name}`: a request with `{key}` of the wrong shape {shape}")
+        _progress(f"signature `{name}`: a request with `{key}` of the invalid shape {shape}")
         try:
             served({**good, key: value})
         except tf.errors.InvalidArgumentError:
@@ -188,7 +187,7 @@ def _probe(name: str, served: Served, good: Arrays, found: list[str]) -> int:
             answer = f"gave {type(error).__name__}: {_first_line(error)}"
         else:
             answer = "was answered"
-        found.append(f"a request with `{key}` of the wrong shape {shape} {answer}; INVALID_ARGUMENT is due: {cure}")
+        found.append(f"a request with `{key}` of the invalid shape {shape} {answer}; expected INVALID_ARGUMENT: {cure}")
     _progress(f"signature `{name}`: a request with no rows")
     with contextlib.suppress(tf.errors.OpError):  # an error is an answer; only an abort is not
         served({key: value[:0] for key, value in good.items()})
@@ -248,7 +247,7 @@ def main(arguments: list[str]) -> int:
     libraries = [argument.partition("=")[2] for argument in arguments if argument.startswith("--library=")]
     if "--worker" in arguments:
         try:
-            with foreign(paths[0], "an export that can be proven", "Export the model again.", error=ExportError):
+            with foreign(paths[0], "an export that can be verified", "Export the model again.", error=ExportError):
                 report = prove(pathlib.Path(paths[0]), libraries)
         except ExportError as error:
             report = {"ok": False, "problems": [str(error)], "signatures": {}, "seconds": 0.0}

@@ -35,7 +35,7 @@ def write_models_config(
     """
     labels = labels or {}
     if not models:
-        raise ExportError("`models` must name at least one model. Received: {}.")
+        raise ExportError("`models` must contain at least one model. Received: {}.")
     for name in labels:
         if name not in models:
             raise ExportError(f"`labels` names the model `{name}`, `models` has {', '.join(sorted(models))}.")
@@ -125,7 +125,9 @@ def write_server_files(
         version_directory(directory)  # refuses what is none
         base = pathlib.Path(directory).absolute()
         if (base / "saved_model.pb").is_file():
-            raise ExportError(f"{directory} is one version. Give the folder above it, whose newest version is served.")
+            raise ExportError(
+                f"{directory} is a single version. Give its parent folder, whose newest version is served."
+            )
         if base.name in bases:
             raise ExportError(f"{bases[base.name]} and {base} would have the same name on the server. Rename one.")
         bases[base.name] = base

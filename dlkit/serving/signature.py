@@ -58,12 +58,12 @@ class Signature:
             where = f"Input `{name}` of signature `{self.name}`"
             if spec.shape.rank is None or spec.shape.rank == 0 or spec.shape[0] is not None:
                 raise ExportError(
-                    f"{where} needs a shape whose first dimension is None, the batch. Received: {spec.shape}."
+                    f"{where} needs a shape whose first dimension is None, the batch dimension. Received: {spec.shape}."
                 )
             if spec.dtype.name not in REST_DTYPES:
                 raise ExportError(
-                    f"{where} has the dtype {spec.dtype.name}, which JSON requests cannot carry. "
-                    f"Take one of {', '.join(sorted(REST_DTYPES))} and cast inside the graph."
+                    f"{where} has dtype {spec.dtype.name}, which JSON requests cannot represent. Use one of "
+                    f"{', '.join(sorted(REST_DTYPES))} and cast inside the graph."
                 )
 
     @property
@@ -215,8 +215,7 @@ def _feature(
         )
     if not shape.is_fully_defined():
         raise ExportError(
-            f"Input `{name}` of signature `{signature}` has a free dimension beside the "
-            f"batch ({spec.shape}), which a serialized tf.Example cannot carry. "
-            "Leave out the classify signature, or fix the dimension."
+            f"Input `{name}` of signature `{signature}` has a variable dimension besides the batch ({spec.shape}), "
+            "which a serialized tf.Example cannot represent. Remove the classify signature, or fix the dimension."
         )
     return tf.io.FixedLenFeature(shape, _EXAMPLE_DTYPES.get(spec.dtype, tf.int64))

@@ -74,7 +74,7 @@ def _check_base(base: pathlib.Path) -> None:
     if base.exists() and not base.is_dir():
         raise ExportError(f"{base} is a file. Give a folder for the versions of the model.")
     if (base / "saved_model.pb").exists():
-        raise ExportError(f"{base} is itself a SavedModel. Give the folder above it; `export` adds the version number.")
+        raise ExportError(f"{base} is itself a SavedModel. Give its parent folder; `export` adds the version number.")
 
 
 def _check_version(base: pathlib.Path, version: int) -> None:
@@ -83,8 +83,8 @@ def _check_version(base: pathlib.Path, version: int) -> None:
     taken = base.is_dir() and any(e.name.isdecimal() and int(e.name) == version for e in base.iterdir())
     if taken:
         raise ExportError(
-            f"Version {version} exists in {base}; a served version must not change. "
-            f"Leave `version` out to write {next_version(base)}, or remove {base / str(version)} first."
+            f"Version {version} exists in {base}; a served version must not change. Omit `version` to write "
+            f"{next_version(base)}, or remove {base / str(version)} first."
         )
 
 
@@ -104,7 +104,7 @@ def _place(staging: pathlib.Path, base: pathlib.Path, version: int | None) -> pa
 def _explained(error: OSError, base: pathlib.Path) -> ExportError:
     if error.errno in _FULL:
         return full_disk(base, str(error))
-    return ExportError(f"Cannot export into {base}: {error}. Check that the folder can be written, or give another.")
+    return ExportError(f"Cannot export into {base}: {error}. Check that the folder is writable, or choose another.")
 
 
 def full_disk(base: pathlib.Path, detail: str) -> ExportError:
@@ -112,6 +112,6 @@ def full_disk(base: pathlib.Path, detail: str) -> ExportError:
     with contextlib.suppress(OSError):
         detail = f"{detail}; {shutil.disk_usage(base).free / 2**20:.0f} MiB are free"
     return ExportError(
-        f"The disk of {base} is full ({detail}). Nothing was left behind. "
-        "Make room, for example by removing old versions, or export to another disk."
+        f"The disk of {base} is full ({detail}). Nothing was written. Free some space, for example by removing old "
+        "versions, or export to another disk."
     )

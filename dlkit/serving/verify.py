@@ -35,7 +35,7 @@ def verify(directory: str | os.PathLike, libraries: Sequence[str] = ()) -> dict:
     path = version_directory(directory)
     report = run_proof(path, libraries)
     if not report["ok"]:
-        raise ExportError(f"{path} is not fit to serve:\n- " + "\n- ".join(report["problems"]))
+        raise ExportError(f"{path} cannot be served:\n- " + "\n- ".join(report["problems"]))
     return report
 
 
@@ -52,12 +52,12 @@ def version_directory(directory: str | os.PathLike) -> pathlib.Path:
         versions = [entry for entry in path.iterdir() if entry.name.isdecimal() and entry.is_dir()]
         if not versions:
             raise ExportError(
-                f"{path} holds neither a saved_model.pb nor numbered versions: it is no exported model. "
-                "Give a folder that `export` wrote."
+                f"{path} holds neither a saved_model.pb nor numbered versions: it is not an exported model. Give a "
+                "folder that `export` wrote."
             )
         path = max(versions, key=lambda entry: int(entry.name))
         if not (path / "saved_model.pb").is_file():
-            raise ExportError(f"{path} has no saved_model.pb: it is no exported model. Remove it and export again.")
+            raise ExportError(f"{path} has no saved_model.pb: it is not an exported model. Remove it and export again.")
     read_contract(path)
     return path
 
@@ -71,7 +71,7 @@ def read_contract(version_dir: pathlib.Path) -> dict:
     file = pathlib.Path(version_dir) / "assets.extra" / "dlkit.json"
     if not file.exists():
         raise ExportError(f"{version_dir} is a SavedModel that dlkit did not export: {file} is missing.")
-    with foreign(file, "what `export` writes", "It is damaged: export the model again.", error=ExportError):
+    with foreign(file, "what `export` writes", "It is corrupt: export the model again.", error=ExportError):
         contract = json.loads(file.read_text("utf-8"))
         number = int(contract["format"])
         if number > FORMAT:
@@ -84,9 +84,9 @@ def read_contract(version_dir: pathlib.Path) -> dict:
             if not isinstance(held[name], kind):
                 raise TypeError(f"{name!r} is of the type {type(held[name]).__name__}, not {kind.__name__}")
         if not all(isinstance(value, dict) for value in held["signatures"].values()):
-            raise TypeError("a signature is no object")
+            raise TypeError("a signature is not a JSON object")
         if not all(isinstance(name, str) for name in (*held["libraries"], *held["ops_beyond_core"])):
-            raise TypeError("a package or an operation is no text")
+            raise TypeError("a package or an operation is not a string")
         return contract
 
 
@@ -117,8 +117,8 @@ def _death(child: subprocess.CompletedProcess, steps: list[str]) -> str:
     during = steps[-1] if steps else "start-up"
     said = [line for line in child.stderr.strip().splitlines() if line.strip()]
     fatal = [line for line in said if re.match(r"F\d{4} |Fatal", line)]  # an abort prints its stack below this
-    detail = f" It said: {(fatal or said)[-1][:300]}" if said else ""
+    detail = f" Its output: {(fatal or said)[-1][:300]}" if said else ""
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
-        return f"the proving process was killed by {name} during: {during}. A server would die with it.{detail}"
-    return f"the proof ended with code {child.returncode} during: {during}.{detail}"
+        return f"the verification process was killed by {name} during: {during}. A server would crash as well.{detail}"
+    return f"the verification exited with code {child.returncode} during: {during}.{detail}"

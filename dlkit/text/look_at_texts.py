@@ -35,13 +35,13 @@ def look_at_texts(report: Report, table: Table, validation: Table | None, name: 
     if not texts:
         return
     lengths = np.array([len(text.split()) for _, text in texts])
-    report.facts[f"words of {name!r}"] = f"{int(np.median(lengths))} in the middle, {lengths.max()} at most"
+    report.facts[f"words of {name!r}"] = f"{int(np.median(lengths))} median, {lengths.max()} maximum"
     empty = [table.where(row) for row, text in texts if not text.strip()]
     if empty:
         report.warn(f"{len(empty)} of {len(texts)} texts of {name!r} are empty", empty)
     script = script_of(text for _, text in texts)
     if script:
-        report.facts[f"script of {name!r}"] = f"{script}, which has no spaces between words"
+        report.facts[f"script of {name!r}"] = f"{script}, which does not separate words by spaces"
     if validation is not None and not script:
         _look_for_unknown(report, texts, _texts(report, validation, name, share), name)
 
@@ -59,9 +59,9 @@ def look_for_shared(report: Report, train: Table, validation: Table, names: Sequ
     both = [row for row, cells in enumerate(_cells(validation, names)) if cells in known]
     if both:
         report.warn(
-            f"{len(both)} of {len(validation)} validation {what} are training {what} too",
+            f"{len(both)} of {len(validation)} validation {what} also occur in the training data",
             map(validation.where, both),
-            "What is measured on them is what was learned by heart: take them out of one part.",
+            "Metrics on them measure overfitting, not generalization: remove them from one of the two sets.",
         )
 
 
@@ -104,8 +104,8 @@ def _look_for_unknown(report: Report, train: list[tuple[int, str]], held: list[t
     unknown = [word for word in words if word not in known]
     if len(words) >= 50 and len(unknown) > UNKNOWN * len(words):
         report.warn(
-            f"{len(unknown) / len(words):.0%} of the words of {name!r} in validation do not occur in the training rows "
-            "that were looked at",
+            f"{len(unknown) / len(words):.0%} of the words of {name!r} in the validation data do not occur in the "
+            "inspected training rows",
             map(repr, dict.fromkeys(unknown)),
-            "Is it the same kind of text, and the same language? Characters or subwords may know more of it.",
+            "Check that both have the same language and kind of text; characters or subwords may cover more of it.",
         )

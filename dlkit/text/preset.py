@@ -24,8 +24,7 @@ def fetch_preset(name_or_folder: str) -> tuple[Any, keras.Model]:
         reason = str(error).strip().splitlines() or ["no message"]
         raise DlkitError(
             f"{option('network')}: the preset {name_or_folder!r} cannot be loaded: {type(error).__name__}: "
-            f"{reason[0]} Give a "
-            "preset that can be fetched, or a folder that holds one."
+            f"{reason[0]} Give an available preset, or a folder with one."
         ) from error
 
 
@@ -50,9 +49,8 @@ def load_preset(name_or_folder: str, max_tokens: int, **options: Any) -> tuple[W
     tokenizer, backbone = fetch_preset(name_or_folder)
     if not isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
         raise DlkitError(
-            f"{option('network')}: the preset {name_or_folder!r} has a {type(tokenizer).__name__}, whose "
-            "operations a stock "
-            "server lacks. Expected a BERT-like preset with a WordPiece vocabulary."
+            f"{option('network')}: the preset {name_or_folder!r} has a {type(tokenizer).__name__}, whose operations "
+            "a standard server does not have. Expected a BERT-like preset with a WordPiece vocabulary."
         )
     # KerasHub keeps accents where BERT's own uncased models were trained without: theirs is the default here.
     made = WordPiece(tokenizer.get_vocabulary(), max_tokens, tokenizer.lowercase, **options, name="tokenizer")

@@ -30,8 +30,8 @@ def count(
     """
     if not isinstance(size, int) or size < 1:
         raise ValueError(
-            "`size` must leave room for at least one token beside padding and unknown. "
-            f"Received: a size that leaves room for {size}."
+            "`size` must leave room for at least one token besides padding and unknown. Received: a size that "
+            f"leaves room for {size}."
         )
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"`texts` must be an iterable of strings, not one string. Received: texts={texts!r}.")
@@ -86,7 +86,7 @@ def check_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> None:
         raise ValueError("`vocabulary` must have at least one token. Received: an empty vocabulary.")
     if len(set(vocabulary)) != len(vocabulary):
         twice = next(token for token, number in collections.Counter(vocabulary).items() if number > 1)
-        raise ValueError(f"`vocabulary` must have no token twice. Received: {twice!r} more than once.")
+        raise ValueError(f"`vocabulary` must not have duplicate tokens. Received: {twice!r} more than once.")
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
         raise ValueError(f"`max_tokens` must be a positive integer. Received: max_tokens={max_tokens!r}.")
 

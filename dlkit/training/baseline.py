@@ -38,7 +38,7 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         rows = rows[spread(len(rows), MOST)]
         found = task.measured(validation.of(table.take(rows.tolist())))
     except DataError as error:
-        _say(f"the kept model was not compared with the baseline: {error}", quiet)
+        _say(f"the model was not compared with the baseline: {error}", quiet)
         return
     name, base = task.headline, f"baseline_{task.headline}"
     if name not in found or base not in found:
@@ -46,8 +46,8 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
     task.kept_ |= {name: found[name], base: found[base], "rows": len(rows)}
     if not found[name] > found[base]:  # what is not a number is no better either
         _say(
-            f"{validation.table.source}: the kept model is no better than the baseline: {name} {found[name]:.4f}, "
-            f"{base} {found[base]:.4f}, on {len(rows)} validation rows. Look at the data, look for a learning rate "
+            f"{validation.table.source}: the model is no better than the baseline: {name} {found[name]:.4f}, {base} "
+            f"{found[base]:.4f}, on {len(rows)} validation rows. Check the data, search for a learning rate "
             f"({either('`find_learning_rate`', 'dlkit find-lr')}), or train for more {option('epochs')}.",
             quiet,
         )

@@ -86,14 +86,14 @@ class CheckpointFiles:
             try:
                 checkpoint = _read(path)
             except Exception as error:  # whichever bytes are wrong, zipfile and NumPy have their own way to say so
-                reasons.append(f"{path} is broken: {error}")
+                reasons.append(f"{path} is corrupt: {error}")
                 continue
             for reason in reasons:
-                logger.warning(f"{reason}. Going on from {path.name}, the one before.")
+                logger.warning(f"{reason}. Resuming from {path.name}, the previous one.")
             return checkpoint
         if paths:
             raise DlkitError(
-                f"no checkpoint can be read. {'. '.join(reasons)}. Start anew with {option('overwrite', True)}."
+                f"no checkpoint can be read. {'. '.join(reasons)}. Start over with {option('overwrite', True)}."
             )
         return None
 
@@ -117,5 +117,5 @@ def _read(path: Path) -> Checkpoint:
     names = state.pop(_NAMES, None)  # which those of dlkit 0.1 had not: the list of a zip file has no checksum
     if names is not None and names != sorted(arrays):
         wrong = ", ".join(sorted(set(names) ^ set(arrays))[:3])
-        raise ValueError(f"its arrays are not those that were written: {wrong}")
+        raise ValueError(f"its arrays differ from those written: {wrong}")
     return Checkpoint(state, arrays)

@@ -35,9 +35,9 @@ def other_data(kinds: Sequence[str]) -> OtherRunError:
     """The error for a run that was started with other data of these kinds."""
     others = " and ".join(f"other {kind} data" for kind in kinds)
     return OtherRunError(
-        f"the run was started with {others}. Resume with the same data, start anew with "
-        f"{option('overwrite', True)}, or allow it by {option('allow_changes', True)}: then an interrupted epoch "
-        "begins again."
+        f"the run was started with {others}. Resume with the same data, start over with "
+        f"{option('overwrite', True)}, or allow it with {option('allow_changes', True)}, which restarts the "
+        "interrupted epoch."
     )
 
 
@@ -114,8 +114,8 @@ class Checkpoints(keras.callbacks.Callback):
         variables, arrays = _variables(trainer), checkpoint.group("variable")
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise DlkitError(
-                f"the checkpoint holds {len(arrays)} variables that do not fit this run's {len(variables)}. Resume "
-                "with the knobs that the run was started with."
+                f"the checkpoint holds {len(arrays)} variables that do not match the {len(variables)} of this run. "
+                "Resume with the hyperparameters that the run was started with."
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)

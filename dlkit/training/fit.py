@@ -91,7 +91,10 @@ def interval(given: int | str) -> int | float:
         return float(minutes[1]) * 60.0
     if text.isdecimal():
         return int(text)
-    raise KnobError(f'{option("checkpoint_every")} must be steps, as 200, or minutes, as "10m". Received: {given!r}.')
+    raise KnobError(
+        f'{option("checkpoint_every")} must be a number of steps such as 200, or minutes such as "10m". Received: '
+        f"{given!r}."
+    )
 
 
 def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict[str, list[float]]:
@@ -129,7 +132,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
             task.learning_rate /= 2
             if run.place.is_chief:
                 rate = option("learning_rate", float(f"{task.learning_rate:g}"))
-                logger.warning(f"{error}\nGoing back there, with {rate}.")
+                logger.warning(f"{error}\nRetrying from there, with {rate}.")
             run = dataclasses.replace(run, resume=True, overwrite=False, changed=True, nan_retries=run.nan_retries - 1)
 
 
@@ -143,8 +146,8 @@ def _goes_on(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
     wrong = fixed_knobs(task) & changes.keys() if model else set()
     if wrong:
         raise OtherRunError(
-            f"the run in {folder} went on from {model['model']}: {', '.join(sorted(wrong))} would change its network. "
-            f"Resume with the same, or start anew with {option('overwrite', True)}."
+            f"the run in {folder} was initialized from {model['model']}: {', '.join(sorted(wrong))} would change "
+            f"its network. Resume with the same values, or start over with {option('overwrite', True)}."
         )
     return bool(model)
 
@@ -179,13 +182,12 @@ def _run(
     agree(place, _to_be_equal(task, run, checkpoint, done))
     if done and _same_data(was, task.fingerprint_, run):
         if not quiet:
-            logger.info(f"the run in {run.save} is finished: there is nothing left to train")
+            logger.info(f"the run in {run.save} is finished: nothing is left to train")
         return task.history_
     if run.resume and not checkpoint and run.save and not model_folder.has_run(run.save):
         raise DlkitError(
-            f"the finished run in {run.save} has no checkpoint to go on from. Start anew with "
-            f"{option('overwrite', True)}, or save "
-            "elsewhere."
+            f"the finished run in {run.save} has no checkpoint to resume from. Start over with "
+            f"{option('overwrite', True)}, or save elsewhere."
         )
     order = order_of(task, store, place.strategy)
     trainer, frozen = compile_network(task, order.steps, place.strategy)
@@ -271,7 +273,7 @@ def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done:
         "training data": task.fingerprint_["sha256"][:12],
         "validation data": (task.fingerprint_["validation"] or "none")[:12],
         "the run begins": begins,
-        "the model that it goes on from": task.init_from_,
+        "the model that it is initialized from": task.init_from_,
         "save": bool(run.save),
         **{name: getattr(run, name) for name in ("checkpoint_every", "nan_retries", "changed")},
     }
@@ -304,13 +306,13 @@ def _files(run: Run) -> CheckpointFiles | None:
 
 def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
     if task.monitor not in known:
-        raise KnobError(f"{option('monitor')} names no metric: {task.monitor!r}. {nearest(task.monitor, known)}")
+        raise KnobError(f"{option('monitor')} is not a metric: {task.monitor!r}. {nearest(task.monitor, known)}")
     return KeepBest(task.monitor, task.patience or task.epochs)  # without patience it only keeps the best
 
 
 def _tensorboard(folder: str) -> keras.callbacks.Callback:
     if importlib.util.find_spec("tensorboard") is None:
-        raise DlkitError(f"{option('tensorboard')} needs the package of that name: {install_hint('tensorboard')}.")
+        raise DlkitError(f"{option('tensorboard')} needs the package tensorboard: {install_hint('tensorboard')}.")
     return keras.callbacks.TensorBoard(folder)
 
 
@@ -325,9 +327,7 @@ def refuse(task: Trainable, run: Run) -> None:
     if run.save is None:
         for name in ("resume", "checkpoint_every", "nan_retries"):
             if getattr(run, name):
-                raise DlkitError(
-                    f"{option(name)} needs {option('save')}: the folder where the run keeps its checkpoints."
-                )
+                raise DlkitError(f"{option(name)} needs {option('save')}: the folder for the checkpoints of the run.")
     elif not run.resume and run.place.is_chief and not run.overwrite:
         model_folder.refuse_to_replace(run.save)
     with contextlib.suppress(OtherRunError) if run.overwrite else contextlib.nullcontext():
@@ -346,8 +346,7 @@ def _changes(task: Trainable, run: Run) -> dict[str, Any]:
         listed = ", ".join(f"{option(name, value)}, not {task.knobs[name]!r}" for name, value in changes.items())
         raise OtherRunError(
             f"the run in {run.save} was started with {listed}. Resume with the same hyperparameters, allow the "
-            "change by "
-            f"{option('allow_changes', True)}, or start anew with {option('overwrite', True)}."
+            f"change with {option('allow_changes', True)}, or start over with {option('overwrite', True)}."
         )
     return changes
 
@@ -359,11 +358,14 @@ def _describe_nan(task: Trainable, train: Table, store: Store, order: Order, ste
     rows = order.rows(tf.constant(step, tf.int64)).numpy()
     places = ", ".join(train.where(int(store.origins[row])) for row in rows[:3])
     cure = (
-        f"Lower {option('learning_rate')} ({task.learning_rate:g}), set {option('clip_norm')} to 1, or "
-        f"lengthen {option('warmup')}"
+        f"Lower {option('learning_rate')} ({task.learning_rate:g}), set {option('clip_norm')} to 1, or increase "
+        f"{option('warmup')}"
     )
     back = (
-        f", and go on from the last good checkpoint by {option('resume', True)} with {option('allow_changes', True)}."
+        (
+            f", and resume from the last good checkpoint with {option('resume', True)} with "
+            f"{option('allow_changes', True)}."
+        )
         if saved
         else "."
     )

@@ -46,7 +46,7 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
     elif upto in names:
         count = names.index(upto) + 1
     else:
-        raise KnobError(f"{option('freeze')} names no layer with weights: {upto!r}. {nearest(upto, names)}")
+        raise KnobError(f"{option('freeze')} is not a layer with weights: {upto!r}. {nearest(upto, names)}")
     if count >= len(layers):
         raise KnobError(
             f"{option('freeze', upto)} leaves nothing to train: the network has {len(layers)} layers with weights."

@@ -43,7 +43,7 @@ def check_model(task: Trainable, model: Trainable | Path) -> None:
         knobs, name = model.knobs, "the fitted task"
         if type(model) is not type(task):
             raise DlkitError(
-                f"{option('init_from')} is a model of the task {model.task_name()!r}, not {task.task_name()!r}."
+                f"{option('init_from')} is a model for the task {model.task_name()!r}, not {task.task_name()!r}."
             )
     known = {key: value for key, value in knobs.items() if key in task.knobs}
     other = type(task)(**known)
@@ -52,8 +52,8 @@ def check_model(task: Trainable, model: Trainable | Path) -> None:
     if differing:
         listed = ", ".join(f"{key}={value!r}, not {task.knobs[key]!r}" for key, value in differing.items())
         raise DlkitError(
-            f"{option('init_from')}: {name} has {listed}: its network would be another one. Give the same; those of "
-            "training alone may differ, as the epochs. In Python, begin with those of the model: "
+            f"{option('init_from')}: {name} has {listed}, which would change its network. Use the same values; "
+            "training options such as the epochs may differ. In Python, start from those of the model: "
             f"{type(task).__name__}(**{{**dlkit.load(MODEL).knobs, 'epochs': 3}})."
         )
 
@@ -86,8 +86,8 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
     declared, columns = list(task.inputs), list(old.inputs)
     if declared != columns:
         raise DlkitError(
-            f"{train.table.source} gives the inputs {', '.join(declared)}, the model has {', '.join(columns)}. They "
-            "must be the same."
+            f"{train.table.source} has the inputs {', '.join(declared)}, the model has {', '.join(columns)}. They "
+            "must match."
         )
     vars(task).pop("stages_", None)
     for key, value in vars(old).items():
@@ -111,7 +111,7 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
     task.answer = {key: column for key, column in task.answer.items() if key in made}
     task.init_from_ = {"model": name, "new_labels": list(new)}
     task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
-    said = [f"training goes on from {name}"]
+    said = [f"training is initialized from {name}"]
     if known:
         listed = ", ".join(map(repr, new[:10])) + (f" and {len(new) - 10} more" if len(new) > 10 else "")
         said[0] += f", with its {len(known)} labels" + (f" and {len(new)} new ones: {listed}" if new else "")
@@ -123,7 +123,9 @@ def _with_labels(task: Trainable, stages: Stages, name: str, before: int) -> Sta
     with_labels = getattr(task, "with_labels", None)
     added = task.labels_[before:]  # type: ignore[attr-defined]
     if with_labels is None:
-        raise DlkitError(f"the task {task.task_name()} takes no new labels. New are: {', '.join(added[:10])}.")
+        raise DlkitError(
+            f"the task {task.task_name()} does not support new labels. New labels: {', '.join(added[:10])}."
+        )
     with precision(task.precision):
         made: Stages = with_labels(stages)
     try:
@@ -131,7 +133,8 @@ def _with_labels(task: Trainable, stages: Stages, name: str, before: int) -> Sta
         _copy_weights(stages.network, made.network, before, before + len(added))
     except (ValueError, TypeError) as error:
         raise DlkitError(
-            f"{name} takes no new labels ({', '.join(added[:10])}): {error}. Train anew, or leave these rows out."
+            f"{name} does not support new labels ({', '.join(added[:10])}): {error}. Train a new model, or "
+            "remove these rows."
         ) from error
     made.teach_decode()
     return made

@@ -33,7 +33,7 @@ def repair_keras() -> None:
     version = keras.__version__.rpartition(".")[0]
     if version not in MEASURED:
         raise DlkitError(
-            f"several replicas need Keras {' or '.join(MEASURED)}, on which its repair was measured. Found: "
+            f"training with several replicas needs Keras {' or '.join(MEASURED)}, with which it was tested. Found: "
             f'{keras.__version__}. Install one of them: pip install "keras=={MEASURED[-1]}.*".'
         )
     keras_trainer.TensorFlowTrainer._maybe_symbolic_build = _symbolic_build_of_own_part

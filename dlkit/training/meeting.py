@@ -64,14 +64,14 @@ def _failure(address: str) -> str:
                 if answer.startswith(GREETING) or (len(answer) > 3 and answer[3] == SETTINGS):
                     return ""
     except socket.gaierror:
-        return "has a name that cannot be resolved"
+        return "has a host name that cannot be resolved"
     except TimeoutError:
         return "is silent"
     except ConnectionRefusedError:
         return "has not started"
     except OSError as error:
         return f"cannot be reached ({error.strerror or error})"
-    return "is something else than a worker"
+    return "is not a worker"
 
 
 @contextlib.contextmanager
@@ -85,8 +85,8 @@ def _greeting(address: str, own: int) -> Iterator[None]:
         )
     except OSError as error:
         raise DlkitError(
-            f"worker {own} cannot listen at {address}: {error.strerror or error}. End what has the port, or give this "
-            "worker another one in every TF_CONFIG."
+            f"worker {own} cannot listen at {address}: {error.strerror or error}. Stop the process that uses the "
+            "port, or change the port of this worker in every TF_CONFIG."
         ) from error
     server.settimeout(PAUSE)
     done = threading.Event()

@@ -35,8 +35,8 @@ def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) 
     validation = held_out if validation is None else validation
     if validation is not None and len(validation) < replicas:
         raise DataError(
-            f"{validation.table.source}: {len(validation)} rows to validate on are fewer than the {replicas} replicas. "
-            "Give more, or train on fewer devices."
+            f"{validation.table.source}: {len(validation)} validation rows are fewer than the {replicas} replicas. "
+            "Add some, or train on fewer devices."
         )
     return train, validation
 
@@ -49,11 +49,13 @@ def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, qu
     """
     if replicas > 1 and store.rows < 2 * replicas:
         raise DataError(
-            f"{source}: {store.rows} rows to train on are fewer than {2 * replicas}, two for each of the {replicas} "
-            "replicas. Give more, or train on fewer devices."
+            f"{source}: {store.rows} training rows are fewer than {2 * replicas}, two for each of the {replicas} "
+            "replicas. Add some, or train on fewer devices."
         )
     if store.rows < task.batch_size:
-        few = f"{store.rows} rows to train on are fewer than a batch of {task.batch_size}: each step takes all of them"
+        few = (
+            f"{store.rows} training rows are fewer than the batch size of {task.batch_size}: each step uses all of them"
+        )
         tell(task, source, [few], quiet=quiet)
 
 

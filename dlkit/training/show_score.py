@@ -50,4 +50,4 @@ class ShowScore(keras.callbacks.Callback):
             self._every = 0
             return
         told = ", ".join(f"{name} {found[name]:.4f}" for name in self._task.looks if name in found)
-        logger.info(f"epoch {epoch + 1}: {told} of the answers to {len(self._rows)} validation rows")
+        logger.info(f"epoch {epoch + 1}: {told} on {len(self._rows)} validation rows")

@@ -140,13 +140,13 @@ class Store:
                 raise
             needed = self._capacity * sum(np.dtype(d).itemsize * int(np.prod(s)) for d, s in self._kinds)
             raise DataError(
-                f"the disk of {path.parent} is full: the encoded rows need {needed / 1e9:.1f} GB. Free some, or set "
-                "TMPDIR to a folder on a larger disk."
+                f"the disk of {path.parent} is full: the preprocessed data needs {needed / 1e9:.1f} GB. Free some "
+                "space, or set TMPDIR to a folder on a larger disk."
             ) from error
 
 
 def _read(store: weakref.ref[Store], indices: np.ndarray) -> list[np.ndarray]:
     alive = store()
     if alive is None:
-        raise RuntimeError("the rows are gone: nothing keeps their store")
+        raise RuntimeError("the cached rows no longer exist")
     return alive.read(indices)

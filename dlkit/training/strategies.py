@@ -94,7 +94,7 @@ def _auto(worker_timeout: float) -> Place:
     gpus = tf.config.list_physical_devices("GPU")
     if len(gpus) > 1:
         return _because(_mirrored(0), f"auto found {len(gpus)} GPUs")
-    return _because(_one_device(), "auto found nothing to share the work with")
+    return _because(_one_device(), "auto found no other device")
 
 
 def _because(place: Place, why: str) -> Place:
@@ -110,8 +110,8 @@ def _given(strategy: Any) -> Place:
         strategy, tf.distribute.experimental.CentralStorageStrategy | tf.distribute.experimental.ParameterServerStrategy
     ):
         raise KnobError(
-            f"Keras 3 cannot train under {type(strategy).__name__}. Take MirroredStrategy, MultiWorkerMirroredStrategy "
-            "or TPUStrategy."
+            f"Keras 3 cannot train under {type(strategy).__name__}. Use MirroredStrategy, "
+            "MultiWorkerMirroredStrategy or TPUStrategy."
         )
     worker, workers = 0, 1
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -140,8 +140,8 @@ def _over_workers(source: str) -> tf.distribute.Strategy:
         if "program startup" not in str(error):
             raise
         raise DlkitError(
-            "several workers must be asked for before TensorFlow has computed anything in this process. Call `fit` "
-            "first, or make tf.distribute.MultiWorkerMirroredStrategy() at the start and give it as "
+            "training with several workers must be set up before TensorFlow runs any operation in this process. "
+            "Call `fit` first, or make tf.distribute.MultiWorkerMirroredStrategy() at the start and pass it as "
             f"{option('strategy')}."
         ) from error
 
@@ -194,8 +194,8 @@ def logical_cpus(count: int) -> None:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     except RuntimeError as error:
         raise DlkitError(
-            f"TensorFlow has started with {len(tf.config.list_logical_devices('CPU'))} CPU devices in this process, "
-            f"and cannot show {count} now. Ask for them before it computes anything: call `fit` first, or "
+            f"TensorFlow has started with {len(tf.config.list_logical_devices('CPU'))} CPU devices in this process "
+            f"and cannot create {count} now. Create them before it runs any operation: call `fit` first, or "
             f"dlkit.training.strategies.logical_cpus({count}) at the start."
         ) from error
 
@@ -207,9 +207,9 @@ def _multiworker(worker_timeout: float) -> Place:
         source, origin = "slurm", "Slurm"
     else:
         raise DlkitError(
-            f"{option('strategy', 'multiworker')} needs the addresses of the workers: the variable TF_CONFIG, or "
-            "to be started by "
-            f"Slurm's srun. {_what_there_is()} `dlkit launch --workers 2 -- train ...` starts two on this machine."
+            f"{option('strategy', 'multiworker')} needs the addresses of the workers: set the environment variable "
+            f"TF_CONFIG, or start it with Slurm's srun. {_what_there_is()} `dlkit launch --workers 2 -- train ...` "
+            "starts two on this machine."
         )
     if not _has_started():  # else they are connected, or it is too late to
         _meet(source, worker_timeout)
@@ -251,14 +251,14 @@ def _tf_config_workers() -> int:
         return 0
     example = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
     cure = f"TF_CONFIG must be JSON like {example}. Received: {text[:500]!r}."
-    with foreign("TF_CONFIG", "what tells the workers of one another", cure, error=DlkitError):
+    with foreign("TF_CONFIG", "the addresses of the workers", cure, error=DlkitError):
         cluster, task = (json.loads(text)[name] for name in ("cluster", "task"))
         for kind, addresses in cluster.items():
             if not isinstance(addresses, list) or not all(map(_is_address, addresses)):
                 raise ValueError(f"the {kind} must be a list of host:port")
         addresses, index = cluster.get(task["type"]), task["index"]
         if not addresses:
-            raise ValueError(f"the cluster lists no {task['type']!r}, which this process is to be")
+            raise ValueError(f"the cluster lists no {task['type']!r}, which is the role of this process")
         if type(index) is not int or not 0 <= index < len(addresses):
             raise ValueError(
                 f"the index of this {task['type']}, {index!r}, must be from 0 to {len(addresses) - 1}: there are "
@@ -273,7 +273,7 @@ def _is_address(text: Any) -> bool:
 
 
 def _slurm_workers() -> int:
-    cure = "They are set by srun; start without it, or by it."
+    cure = "They are set by srun; start with it, or without these variables."
     with foreign("Slurm's variables", "whole numbers", cure, error=DlkitError):
         int(os.environ.get("SLURM_PROCID", "0"))
         return int(os.environ.get("SLURM_STEP_NUM_TASKS", "0")) if "SLURM_PROCID" in os.environ else 0

@@ -80,7 +80,7 @@ def _started(mlflow: Any, before: str | None) -> Iterator[None]:
     except Exception as error:
         if not before:
             raise
-        logger.warning(f"MLflow has no run {before} to go on with, so it gets a new one: {error}")
+        logger.warning(f"MLflow has no run {before} to resume, so a new one is created: {error}")
         mlflow.start_run()
     status = "FAILED"
     try:
@@ -96,4 +96,4 @@ def _surviving() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of the network, of a server, of another version
-        logger.warning(f"MLflow does not follow this run: {error}")
+        logger.warning(f"MLflow does not track this run: {error}")

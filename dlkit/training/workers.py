@@ -30,7 +30,7 @@ def naming_lost_workers(place: Place) -> Iterator[None]:
         if place.workers == 1 or not type(error).__name__.startswith(LOST):
             raise
         raise LostWorkerError(
-            f"worker {place.worker} of {place.workers} has lost another one, and cannot go on alone: "
+            f"worker {place.worker} of {place.workers} lost another worker and cannot continue: "
             f"{graph_message(error)}. Start all of them again with {option('resume', True)}."
         ) from error
 
@@ -56,8 +56,8 @@ def agree(place: Place, facts: Mapping[str, Any]) -> None:
     names = [name for name in dict.fromkeys(key for one in told for key in one) if _differ(told, name)]
     lines = [f"{name}: {_by_worker(told, name)}" for name in names]
     raise DlkitError(
-        f"the workers are not about to train alike. {'; '.join(lines)}. Start all with the same command, on the same "
-        "files and the same code."
+        f"the workers have different settings. {'; '.join(lines)}. Start all of them with the same command, data "
+        "and code."
     )
 
 

@@ -54,7 +54,7 @@ def find_coco(folder: Path) -> Path | None:
             return folder / name
     found = sorted([*folder.glob("instances*.json"), *folder.glob("annotations/instances*.json")])
     if len(found) > 1:
-        raise DataError(f"{folder} holds several files of annotations. Name one of them: {quoted(map(str, found))}.")
+        raise DataError(f"{folder} holds several annotation files. Specify one of them: {quoted(map(str, found))}.")
     return found[0] if found else None
 
 
@@ -83,7 +83,7 @@ def _load(path: Path, source: str) -> dict[str, Any]:
     for name in _PARTS:
         if name not in found or not isinstance(data[name], list):
             raise DataError(
-                f"{source}: no list {name!r}. Expected COCO's form, an object with the lists {quoted(_PARTS)}. "
+                f"{source}: no list {name!r}. Expected the COCO format, an object with the lists {quoted(_PARTS)}. "
                 f"Received: {quoted(found)}."
             )
     return data
@@ -136,7 +136,7 @@ def _folder(path: Path, names: list[str], source: str) -> Path:
         if any("\0" not in name and (place / name).is_file() for name in names):
             return place
     raise DataError(
-        f"{source}: none of its {len(names)} images is there, {names[0]!r} for one. Looked in "
+        f"{source}: none of its {len(names)} images was found, such as {names[0]!r}. Searched in "
         f"{quoted(map(str, places))}."
     )
 
@@ -145,5 +145,5 @@ def _add(entries: dict, key: Any, value: Any, place: str) -> None:
     if not isinstance(key, (int, str)):
         raise DataError(f"{place}: the id must be a number. Received: {str(key)[:60]}.")
     if key in entries:
-        raise DataError(f"{place}: the id is there twice. Each must have one of its own.")
+        raise DataError(f"{place}: duplicate id. Ids must be unique.")
     entries[key] = value

@@ -77,7 +77,7 @@ class DecodeImage(keras.layers.Layer):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
         if channels not in (1, 3):
-            raise ValueError(f"`channels` must be 1 (grey) or 3 (RGB). Received: channels={channels!r}.")
+            raise ValueError(f"`channels` must be 1 (grayscale) or 3 (RGB). Received: channels={channels!r}.")
         if fit not in _FITS:
             raise ValueError(f"`fit` must be one of {', '.join(_FITS)}. Received: fit={fit!r}.")
         if alpha not in ("drop", "white"):
@@ -177,7 +177,7 @@ class DecodeImage(keras.layers.Layer):
         """() string: what is wrong with a file."""
         few = header.size[0] * header.size[1] <= self.max_pixels
         length = _text(tf.strings.length(image))
-        early = ["the file ends too early, or has another length than it says (", length, " bytes)"]
+        early = ["the file is truncated, or its length differs from its header (", length, " bytes)"]
         return tf.case(
             [
                 (~known, lambda: tf.strings.join(self._unknown(image))),
@@ -204,7 +204,7 @@ class DecodeImage(keras.layers.Layer):
         return [called, f"not a {formats} file (", _text(tf.strings.length(image)), " bytes)"]
 
     def _too_large(self, size: tf.Tensor) -> list[str | tf.Tensor]:
-        return [_text(size[0]), " x ", _text(size[1]), f" pixels, allowed are 1 to {self.max_pixels}"]
+        return [_text(size[0]), " x ", _text(size[1]), f" pixels, allowed: 1 to {self.max_pixels}"]
 
     def _decode(self, image: tf.Tensor, image_format: tf.Tensor, header: Header) -> tf.Tensor:
         """One file: () string to (its stored height and width, channels) uint8."""

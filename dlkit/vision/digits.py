@@ -25,7 +25,9 @@ def digits() -> dict[str, dict[str, Any]]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise DlkitError(f"the sample digits come with scikit-learn. Install it: {install_hint('samples')}.") from error
+        raise DlkitError(
+            f"the sample digits are part of scikit-learn. Install it: {install_hint('samples')}."
+        ) from error
     data = load_digits()
     images = np.round(data.images * (255.0 / 16.0)).astype(np.uint8)  # 0..16 on file
     labels = [str(label) for label in data.target]

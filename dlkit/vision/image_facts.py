@@ -23,7 +23,7 @@ from dlkit.vision.orientation import SWAPPED, TAG
 
 LOOKED_AT, SAMPLED = 50, 500  # rows: at whose headers, and at whose pixels
 GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
-TURNED_ALONG = "were of the image as it is stored, and were turned along by its EXIF orientation"
+TURNED_ALONG = "were annotated on the image as stored, and were rotated by its EXIF orientation"
 _PNG_HEAD = 26  # bytes up to the depth and colour type
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_SIDE = 224  # beyond that, networks for classification gain little and cost a lot
@@ -121,12 +121,12 @@ def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = 
             broken = broken or f"{table.where(row)} is not a readable image file"
             continue
         if not 0 < height * width <= max_pixels:
-            broken = broken or f"{table.where(row)} has {height} x {width} pixels, allowed are {max_pixels}"
+            broken = broken or f"{table.where(row)} has {height} x {width} pixels, allowed: {max_pixels}"
             continue
         sizes.append((width, height) if orientation_of(image) >= SWAPPED else (height, width))
         coloured = coloured or mode not in GREY
     if not sizes:
-        raise DataError(f"{table.source}: none of the images looked at can be used. The first: {broken}.")
+        raise DataError(f"{table.source}: none of the inspected images can be used. The first: {broken}.")
     channels = 3 if coloured else 1
     if len(set(sizes)) == 1 and max(sizes[0]) <= largest:
         return (*sizes[0], channels)

@@ -18,7 +18,7 @@ from dlkit.report import Report, most
 from dlkit.vision.image_header import orientation_of
 
 LARGEST_LOOK = 4_000_000  # pixels of an image whose alpha is looked at
-_CHANNELS = {"1": "grey", "L": "grey", "I": "grey", "F": "grey", "LA": "grey with alpha", "P": "palette",
+_CHANNELS = {"1": "grey", "L": "grey", "I": "grey", "F": "grey", "LA": "grayscale with alpha", "P": "palette",
              "RGB": "color", "RGBA": "color with alpha", "CMYK": "CMYK", "YCbCr": "color"}  # fmt: skip
 
 
@@ -55,21 +55,21 @@ def look_at_images(report: Report, table: Table, name: str, share: float = 0.4) 
     middle = f"{int(np.median(heights))} x {int(np.median(widths))}"
     spread = f"{heights.min()} x {widths.min()} to {heights.max()} x {widths.max()}"
     alike = heights.min() == heights.max() and widths.min() == widths.max()
-    report.facts["image size"] = f"{middle} (height x width)" if alike else f"{middle} in the middle, {spread}"
+    report.facts["image size"] = f"{middle} (height x width)" if alike else f"{middle} median, {spread}"
     report.facts["image kinds"] = most(dict(kinds))
     if found["turned"]:
-        report.facts["EXIF orientation"] = f"{len(found['turned'])} of {len(sizes)} images are turned by it"
+        report.facts["EXIF orientation"] = f"{len(found['turned'])} of {len(sizes)} images are rotated by it"
     if found["deep"]:
-        report.facts["16 bits"] = f"{len(found['deep'])} of {len(sizes)} images, scaled by their largest sample"
+        report.facts["16 bits"] = f"{len(found['deep'])} of {len(sizes)} images, scaled by their maximum value"
     _warn(report, found, len(sizes) + len(found["broken"]))
 
 
 def _warn(report: Report, found: dict[str, list[str]], count: int) -> None:
     said = {
-        "broken": ("images cannot be read", "They are left out of training."),
+        "broken": ("images cannot be read", "They are excluded from training."),
         "blank": (
-            "images are nothing but white where they are laid on white: their alpha carries a white shape",
-            "Paint them on a background of another color before training.",
+            "images are entirely white on a white background: their alpha channel holds a white shape",
+            "Composite them onto a background of another color before training.",
         ),
     }
     for flag, (what, cure) in said.items():

@@ -113,4 +113,4 @@ def as_json(value: Any) -> Any:
         return {"b64": base64.b64encode(encode_image(value)).decode()}
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    raise TypeError(f"expected a value of JSON or NumPy. Received: {type(value).__name__}.")
+    raise TypeError(f"expected a JSON or NumPy value. Received: {type(value).__name__}.")

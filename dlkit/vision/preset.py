@@ -61,9 +61,9 @@ def load_preset(
         backbone = keras_hub.models.Backbone.from_preset(name_or_folder, name="backbone")
     except Exception as error:  # each hub has errors of its own, and so has each kind of broken folder
         raise ValueError(
-            "`name_or_folder` must be a KerasHub preset that can be fetched, or a folder written by `save_to_preset`. "
-            f"Received: name_or_folder={name_or_folder!r}, and loading it failed with "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+            "`name_or_folder` must be an available KerasHub preset, or a folder written by `save_to_preset`. "
+            f"Received: name_or_folder={name_or_folder!r}, and loading it failed with {type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else 'no message'}"
         ) from error
     shape = getattr(backbone, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:

@@ -36,7 +36,7 @@ def scenes(count: int, *, part: str, size: int = 128) -> dict[str, list]:
         DlkitError: scikit-learn is not installed, or there is no such part.
     """
     if part not in _SEEDS:
-        raise DlkitError(f"scenes have no part {part!r}. Expected one of: {', '.join(_SEEDS)}.")
+        raise DlkitError(f"scenes have no split {part!r}. Expected one of: {', '.join(_SEEDS)}.")
     ink, photographs = digits()[part], _photographs(part)
     rows = [_scene(ink, photographs, np.random.RandomState([_SEEDS[part], index]), size) for index in range(count)]
     return {name: [row[name] for row in rows] for name in ("image", "boxes", "labels", "mask")}

@@ -31,5 +31,5 @@ def test_labels_are_compared_composed_and_answered_as_the_model_spells_them(know
             flat = [name for row in raw for name in (row if isinstance(row, list) else [row])]
             assert flat == [known.encode(), known.encode(), b"tea"]
             rows.of(table).check()
-    with pytest.raises(DataError, match="row 0: the label 'Tea' was never seen"):
+    with pytest.raises(DataError, match="row 0: the label 'Tea' does not occur"):
         rows_of(["Tea"], [known, "tea"], SINGLE_TARGET).check()

@@ -52,8 +52,8 @@ def broken_photos(photos, png, tmp_path_factory):
     broken = {
         "empty": (b"", "not a JPEG, PNG, GIF, BMP or still WebP file (0 bytes)"),
         "text": (b"hello", "not a JPEG, PNG, GIF, BMP or still WebP file (5 bytes)"),
-        "truncated": (good[:60], "the file ends too early, or has another length than it says (60 bytes)"),
-        "huge": (png((1, 1, 1), 100), "100 x 100 pixels, allowed are 1 to 5000"),
+        "truncated": (good[:60], "the file is truncated, or its length differs from its header (60 bytes)"),
+        "huge": (png((1, 1, 1), 100), "100 x 100 pixels, allowed: 1 to 5000"),
         "gone": (None, "No such file"),
     }
     for name, (data, _) in broken.items():
@@ -70,8 +70,8 @@ def test_unusable_images_are_left_out_of_training_by_name(broken_photos, capsys,
     task = dlkit.ImageClassifier(network="mlp", epochs=1, batch_size=8, max_pixels=5000, validation_split=0)
     task.fit(str(folder), save=tmp_path / "model", verbose=2)
     said = capsys.readouterr().err
-    assert "5 of 45 rows left out" in said
-    (remark,) = [remark for remark in task.report_["remarks"] if "left out" in remark]
+    assert "5 of 45 rows skipped" in said
+    (remark,) = [remark for remark in task.report_["remarks"] if "skipped" in remark]
     assert remark.splitlines()[0] in said  # what is kept names no folder
     for name, reason in broken.items():
         assert any(name in line and reason in line for line in said.splitlines()), name
@@ -107,7 +107,7 @@ def test_no_usable_image_at_all(not_trained, png, tmp_path):
     for path in (tmp_path / "all").rglob("*.png"):
         path.write_bytes(png((1, 2, 3)))
     line = not_trained("image_classification", *MLP, "--data", tmp_path / "all", "--max-pixels", 10)
-    assert "8 x 8 pixels, allowed are 10" in line
+    assert "8 x 8 pixels, allowed: 10" in line
 
 
 # Tables.
@@ -156,10 +156,10 @@ def test_text_that_is_not_utf_8(not_trained, refused, sentiment_model, typed, tm
 def test_labels_never_seen_in_training(not_trained, refused, sentiment_model, reviewed, tmp_path):
     other = texts(tmp_path, ["fine,good", "fine,goood"], "other.csv")
     line = not_trained("sentiment", "--data", reviewed, "--validation", other, "--batch-size", 8)
-    assert f"{other}, line 3: the label 'goood' was never seen in training" in line
+    assert f"{other}, line 3: the label 'goood' does not occur in the training data" in line
     assert "Did you mean 'good'?" in line
     line = refused("evaluate", sentiment_model, "--data", texts(tmp_path, ["a,positive", "b,mixed"]))
-    assert "line 3: the label 'mixed' was never seen in training. Expected one of: negative, positive" in line
+    assert "line 3: the label 'mixed' does not occur in the training data. Expected one of: negative, positive" in line
 
 
 def test_tiny_sets_train(tmp_path):
@@ -181,7 +181,7 @@ def test_tiny_sets_train(tmp_path):
         (["--dropout", "1.5"], "--dropout must be at least 0 and at most 0.95"),
         (["--learning-rate", "nan"], "--learning-rate must be finite"),
         (["--epochs", "ten"], "argument --epochs: invalid int value: 'ten'"),
-        (["--network", "cn"], "--network has no choice 'cn'"),
+        (["--network", "cn"], "--network does not accept 'cn'"),
         (["--epoch", 3], "unknown argument '--epoch'. Did you mean --epochs?"),
         (["--learning_rate", 3], "unknown argument '--learning_rate'. Did you mean --learning-rate?"),
         (["extra"], "unknown argument 'extra'"),
@@ -191,16 +191,16 @@ def test_tiny_sets_train(tmp_path):
             "--vocabulary-file: there is no 'no",
         ),
         (["--network", "transformer", "--embedding", 127], "`width` must be a multiple of `heads`"),
-        (["--freeze", "embeding", "--network", "cnn"], "--freeze names no layer with weights: 'embeding'"),
+        (["--freeze", "embeding", "--network", "cnn"], "--freeze is not a layer with weights: 'embeding'"),
         (["--freeze", "99"], "--freeze 99 leaves nothing to train"),
-        (["--monitor", "acuracy"], "--monitor names no metric: 'acuracy'"),
+        (["--monitor", "acuracy"], "--monitor is not a metric: 'acuracy'"),
         (["--class-weights", "balenced"], '--class-weights must be "balanced" or "name=number,..."'),
     ],
 )
 def test_knobs_that_cannot_be_used(not_trained, reviewed, flags, said):
     line = not_trained("sentiment", "--data", reviewed, "--batch-size", 8, "--no-character-ngrams", *flags)
     assert said in line
-    if "names no" in said or "has no choice" in said:
+    if "names no" in said or "does not accept" in said:
         assert "Did you mean '" in line
 
 
@@ -260,14 +260,14 @@ def test_a_loss_that_becomes_nan(refused, photos, tmp_path):
     named = [Path(path) for path in found[3].split(", ")]
     assert len(set(named)) == 3
     assert all(path.is_file() and path.is_relative_to(photos) for path in named)
-    assert line.endswith("go on from the last good checkpoint by --resume with --allow-changes.")
-    assert "stopped before its end" in refused("predict", model, "a.png")
+    assert line.endswith("resume from the last good checkpoint with --resume with --allow-changes.")
+    assert "holds an interrupted run" in refused("predict", model, "a.png")
     paths = sorted(model.glob("checkpoints/*"))
     assert paths[-1].name == f"step-{int(found[1]) - 1:012d}.npz"
     for path in paths:
         with np.load(path) as arrays:
             assert all(np.isfinite(arrays[name]).all() for name in arrays.files)
-    assert refused(*train).endswith("set --clip-norm to 1, or lengthen --warmup.")  # there is no checkpoint to go to
+    assert refused(*train).endswith("set --clip-norm to 1, or increase --warmup.")  # there is no checkpoint to go to
 
 
 # Saved models.
@@ -312,7 +312,7 @@ def test_models_of_a_newer_dlkit_or_of_another_task(refused, copied):
     assert "pip install --upgrade dlkit-keras" in line
     edit(copied, format=1, knobs={**index["knobs"], "novelty": 3})
     line = refused("predict", copied, "x")
-    assert f"saved by dlkit 9.1, and this is {dlkit.__version__}: " in line
+    assert f"saved by dlkit 9.1; this is {dlkit.__version__}: " in line
     assert "no option 'novelty'" in line
     edit(copied, task="telepathy")
     assert "no task 'telepathy'" in refused("predict", copied, "x")
@@ -327,11 +327,11 @@ def test_checkpoints_that_are_all_broken(refused, copied):
         path.write_bytes(whole[: len(whole) // 2])
     line = refused("train", "sentiment", "--save", copied, "--resume")
     assert "no checkpoint can be read. " in line
-    assert line.count(" is broken: ") == len(paths)
-    assert "Start anew with --overwrite" in line
+    assert line.count(" is corrupt: ") == len(paths)
+    assert "Start over with --overwrite" in line
     for damaged in (b"", b"hello", whole[1000:]):
         paths[-1].write_bytes(damaged)
-        with pytest.raises(DlkitError, match=f"no checkpoint can be read. {re.escape(str(paths[-1]))} is broken: "):
+        with pytest.raises(DlkitError, match=f"no checkpoint can be read. {re.escape(str(paths[-1]))} is corrupt: "):
             checkpoint_files.CheckpointFiles(copied / "checkpoints", 2).newest()
 
 
@@ -408,7 +408,7 @@ def test_a_full_disk_while_rows_are_encoded(monkeypatch, not_trained, reviewed):
         store_module.Path, "open", lambda path, *a, **b: Full() if a == ("ab",) else opened(path, *a, **b)
     )
     line = not_trained("sentiment", "--data", reviewed, "--batch-size", 8, "--cache-mb", 0)
-    assert "is full: the encoded rows need" in line
+    assert "is full: the preprocessed data needs" in line
     assert "TMPDIR" in line
 
 

@@ -119,7 +119,7 @@ def test_predict_answers_tables_and_files_and_never_their_names(
     lines = (tmp_path / "answers.csv").read_text().splitlines()
     assert lines[0] == "id,label,score,labels,scores,truncated"
     assert [line.partition(",")[0] for line in lines[1:]] == ["1", "", "3"]
-    assert "answers.csv exists already" in refused("predict", sentiment_model, "rows.csv", *into)
+    assert "answers.csv already exists" in refused("predict", sentiment_model, "rows.csv", *into)
     assert "rows.csv, line 3: expected 2 cells" in refused("predict", sentiment_model, "rows.csv", *into[4:])
     assert "there is no file 'gone.csv'" in refused("predict", sentiment_model, "gone.csv")
     said = run("predict", sentiment_model, "one.txt", "a wonderful film", "dull", "--json")
@@ -127,7 +127,7 @@ def test_predict_answers_tables_and_files_and_never_their_names(
     assert file["score"] == named["score"] == pytest.approx(text["score"])
     (word,) = run("predict", sentiment_model, "--text", "dull", "--json").splitlines()
     assert json.loads(word)["score"] != named["score"]
-    assert "is for data" in refused("predict", sentiment_model, "a text", "--output", "a.csv")
+    assert "needs data" in refused("predict", sentiment_model, "a text", "--output", "a.csv")
 
 
 def test_predict_reads_lines_from_standard_input(run, sentiment_model, typed):
@@ -144,7 +144,7 @@ def test_explain_gives_each_word_its_share(run, refused, sentiment_model, photo_
     assert list(shares) == ["a", "wonderful", "film"]
     assert shares["wonderful"] == max(shares.values()) > 0
     assert "words: a " in run("predict", sentiment_model, "a wonderful film", "--explain")
-    assert "image_classification has no explanation" in refused("predict", photo_model, "a.png", "--explain")
+    assert "image_classification does not support --explain" in refused("predict", photo_model, "a.png", "--explain")
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_export_then_verify(run, refused, photo_model, served):
     assert "Version 1 exists" in refused("export", photo_model, served, "--version", 1)
     assert sorted(served.rglob("*")) == before
     assert "must be a positive integer" in refused("export", photo_model, served, "--version", 0)
-    assert "no exported model" in refused("verify", photo_model)
+    assert "not an exported model" in refused("verify", photo_model)
 
 
 def test_what_an_export_holds_of_the_data_is_chosen(run, sentiment_model, proven_here, tmp_path):
@@ -240,7 +240,7 @@ def test_save_is_replaced_only_if_asked_and_then_wholly(refused, sentiment_model
     model = tmp_path / "model"
     shutil.copytree(sentiment_model, model)
     before = (model / "dlkit.json").read_bytes()
-    assert "holds a saved model already" in refused("train", "sentiment", "--save", model)
+    assert "already holds a saved model" in refused("train", "sentiment", "--save", model)
     assert (model / "dlkit.json").read_bytes() == before
     task = dlkit.SentimentClassifier(character_ngrams=False)
     data = task.samples()
@@ -269,7 +269,7 @@ def test_resume_with_more_epochs_goes_on(run, refused, sentiment_model, tmp_path
     resume = ["train", "sentiment", "--save", model, "--resume"]
     line = refused(*resume, "--embedding", 8, "--epochs", 4)
     assert "started with --epochs 3, not 4, --embedding 128, not 8" in line
-    assert "allow the change by --allow-changes" in line
+    assert "allow the change with --allow-changes" in line
     run(*resume, "--epochs", 4, "--allow-changes")
     longer = dlkit.load(model).history_["loss"]
     assert longer[:3] == dlkit.load(sentiment_model).history_["loss"]
@@ -287,10 +287,10 @@ def test_a_run_out_of_patience_is_not_trained_further(tmp_path):
 def test_resume_needs_a_run(refused, sentiment_model, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "holds no run to go on with" in refused("train", "sentiment", "--save", empty, "--resume")
+    assert "holds no run to resume" in refused("train", "sentiment", "--save", empty, "--resume")
     assert list(empty.iterdir()) == []
     assert "--resume needs --save" in refused("train", "sentiment", "--resume")
-    assert "argument --resume: takes `auto` or nothing, received 'yes'" in refused(
+    assert "argument --resume: takes `auto` or no value, received 'yes'" in refused(
         "train", "sentiment", "--resume", "yes"
     )
     assert "--worker-timeout must be a positive number" in refused("train", "sentiment", "--worker-timeout", 0)
@@ -313,8 +313,8 @@ def test_a_killed_run_is_resumed(run, refused, tmp_path):
         child.communicate()
     done = CheckpointFiles(model / "checkpoints", 2).newest().state
     epochs = len(done["history"]["loss"])
-    assert "stopped before its end" in refused("predict", model, "good")
-    assert "holds a saved model already" in refused("train", "sentiment", "--save", model)
+    assert "holds an interrupted run" in refused("predict", model, "good")
+    assert "already holds a saved model" in refused("train", "sentiment", "--save", model)
     run("train", "sentiment", "--save", model, "--resume", "--epochs", epochs + 2, "--allow-changes")
     losses = dlkit.load(model).history_["loss"]
     assert len(losses) == epochs + 2
@@ -467,7 +467,7 @@ def test_answers_of_an_evaluation_go_to_a_file(run, refused, sentiment_model, re
     assert table[0]["row"] == f"{reviews}, line 2"
     right = [row["label"] == row["true_label"] for row in table]
     assert [row["correct"] for row in table] == [str(each).lower() for each in right]
-    assert "exists already" in refused("evaluate", sentiment_model, "--data", reviews, "--answers", file)
+    assert "already exists" in refused("evaluate", sentiment_model, "--data", reviews, "--answers", file)
     wrong = ("evaluate", sentiment_model, "--data", reviews, "--answers", tmp_path / "a.xls")
     assert "must end in .csv, .jsonl, .ndjson, .parquet" in refused(*wrong)
 
@@ -485,7 +485,7 @@ def test_answers_are_drawn_for_files_and_folders(run, refused, photo_model, phot
     assert "c.png" in printed.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
     assert "is not empty" in refused("predict", photo_model, folder / "a.png", "--draw", tmp_path / "out")
-    assert "draws no answers" in refused("predict", sentiment_model, "good", "--draw", tmp_path / "none")
+    assert "has no plot of predictions" in refused("predict", sentiment_model, "good", "--draw", tmp_path / "none")
     assert not (tmp_path / "none").exists()
     figure = dlkit.load(photo_model).plot(folder / "a.png")
     scores, names = figure.axes[1].patches, [label.get_text() for label in figure.axes[1].get_yticklabels()]

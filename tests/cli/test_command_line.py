@@ -90,10 +90,10 @@ def test_help_all_is_a_flag(capsys):
         (["train", "question_answering", "--max-length", "9"], "Did you mean --window?"),
         (["train", "sentiment", "--train", "x"], "Did you mean --data?"),
         (["train", "sentiment", "--val", "x"], "Did you mean --validation?"),
-        (["train", "sentiment", "--gpu", "0"], "--strategy says where to train"),
-        (["train", "sentiment", "--test", "x"], "Recipes have it"),
+        (["train", "sentiment", "--gpu", "0"], "--strategy selects the devices"),
+        (["train", "sentiment", "--test", "x"], "Recipes take it"),
         (["train", "sentiment", "--test", "x"], "dlkit evaluate MODEL --data DATA"),
-        (["train", "sentiment", "reviews.csv"], "Data are named by a flag: --data reviews.csv"),
+        (["train", "sentiment", "reviews.csv"], "Pass data with a flag: --data reviews.csv"),
         (["train", "sentiment", "--sed", "3"], "Did you mean --seed?"),
     ],
 )
@@ -114,7 +114,7 @@ def test_each_synonym_leads_to_an_option_of_something():
 
 
 def test_a_flag_that_nothing_is_like_is_sent_to_help():
-    with pytest.raises(DlkitError, match="--help lists what there is"):
+    with pytest.raises(DlkitError, match="--help lists all options"):
         refuse_unknown(["--zzzzzz"], ["--data", "--save"])
 
 
@@ -285,17 +285,17 @@ def test_what_is_not_there_is_refused_before_tensorflow(sentiment_model, tmp_pat
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("task: sentiment\nhyperparameters:\n  epoch: 3\n", r"line 3: there is no option 'epoch' .*'epochs'\?"),
+        ("task: sentiment\nhyperparameters:\n  epoch: 3\n", r"line 3: unknown option 'epoch'.*'epochs'\?"),
         ("task: sentiment\nhyperparameters:\n  epochs: many\n", "line 3: epochs must be an integer. Received: 'many'"),
         ("task: sentiment\nhyperparameters:\n  epochs: 0\n", "line 3: --epochs must be at least 1"),
         ("task: sentiment\nhyperparameters:\n  lowercase: 3\n", "line 3: lowercase must be true or false"),
-        ("task: sentiment\nhyperparameters:\n\n  network: cn\n", "line 4: --network has no choice 'cn'"),
-        ("task: sentiment\nseed: 3\n", "line 2: there is no option 'seed' here"),
+        ("task: sentiment\nhyperparameters:\n\n  network: cn\n", "line 4: --network does not accept 'cn'"),
+        ("task: sentiment\nseed: 3\n", "line 2: unknown option 'seed'"),
         ("task: sentiment\nrun: {keep: two}\n", "line 2: keep must be an integer"),
         ("task: sentiment\nreading:\n- a\n", "line 3: expected `name: value` pairs"),
         ("task: sentiment\ndata: 3\n", "line 2: data must be a path"),
-        ("task: sentiment\ndata: a.csv\ndata: b.csv\n", "line 3: the option 'data' comes twice"),
-        ("task: sentiment\ndata: {in memory: DataFrame}\n", r"line 2: the data were in memory, a DataFrame.*--data"),
+        ("task: sentiment\ndata: a.csv\ndata: b.csv\n", "line 3: the option 'data' is given twice"),
+        ("task: sentiment\ndata: {in memory: DataFrame}\n", r"line 2: the data was in memory .DataFrame.*--data"),
         ("task: sentimant\n", "there is no task 'sentimant'"),
         ("data: a.csv\n", "names no task"),
         ("", "names no task"),
@@ -376,7 +376,7 @@ def test_a_file_of_options_holds_no_password_and_says_what_it_cannot_name():
     assert "secret" not in text
     assert "data: https://host.org/a/b.csv\n" in text
     assert "in memory: dict" in text
-    assert "Not written, as they are objects of Python: strategy, callbacks" in text
+    assert "Not saved, because they are Python objects: strategy, callbacks" in text
     assert "data: null" in RunFile("sentiment", BuiltIn(text=["a"])).text()
 
 
@@ -425,7 +425,7 @@ def test_info_tells_what_a_model_is_without_tensorflow(run, sentiment_model, tmp
     assert found["hyperparameters"] == {}
     assert found["bytes"] == sum(file.stat().st_size for file in sentiment_model.glob("stages-*/*"))
     printed = run("info", sentiment_model)
-    assert "all as by default" in printed
+    assert "all defaults" in printed
     assert NAME in printed
     script = f"import sys; from dlkit.cli.main import main; main(['info', {str(sentiment_model)!r}]); "
     done = subprocess.run([sys.executable, "-c", f"{script}assert 'tensorflow' not in sys.modules"], check=False)

@@ -186,7 +186,7 @@ while time.monotonic() < end:
     assert out == ["[2] goes on"]
     assert err == [
         "worker 1 was killed by SIGKILL",
-        "no end within 1 s, so SIGTERM goes to: worker 0, worker 2",
+        "still running after 1 s, sending SIGTERM to: worker 0, worker 2",
         "worker 0 was killed by SIGTERM",
         "worker 2 was killed by SIGKILL",
     ]
@@ -315,7 +315,7 @@ def test_no_worker_survives_a_killed_launcher(started):
                 os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to cores")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin a process to CPU cores")
 def test_pinned_workers_share_the_cores(ended):
     code, out, _ = ended("print(*os.sched_getaffinity(0))", pin=True)
     shares = [{int(core) for core in line.split()} for (line,) in by_worker(out).values()]
@@ -345,14 +345,14 @@ def test_help_shows_an_example():
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("--workers 2", "after --. Received none. As in: dlkit launch"),
-        ("--workers 2 --", "after --. Received none. As in: dlkit launch"),
+        ("--workers 2", "after --. Received none. Example: dlkit launch"),
+        ("--workers 2 --", "after --. Received none. Example: dlkit launch"),
         ("--workers 2 train sentiment", "must have -- before the workers' command. Received: train sentiment."),
         ("--workers 2 -- predict model", "must be `train`. Received: 'predict'."),
         ("--workers 0 -- train sentiment", "--workers must be 1 or more. Received: 0."),
         ("--workers 2 --restarts -1 -- train sentiment --save m", "--restarts must be 0 or more. Received: -1."),
         ("--workers 2 --grace nan -- train sentiment", "--grace must be 0 seconds or more. Received: nan."),
-        ("--workers 2 --restarts 1 -- train sentiment", "Add --save FOLDER to what follows --"),
+        ("--workers 2 --restarts 1 -- train sentiment", "Add --save FOLDER after --"),
         ("--workers 2 --restart 1 -- train sentiment", "Did you mean --restarts?"),
         ("-- train sentiment", "required: --workers"),
     ],

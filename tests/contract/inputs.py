@@ -24,7 +24,7 @@ IMAGES = {
     "1 x 300": lambda: picture("L", (1, 300)),
     "grey": lambda: picture("L"),
     "alpha": lambda: picture("RGBA"),
-    "grey with alpha": lambda: picture("LA"),
+    "grayscale with alpha": lambda: picture("LA"),
     "palette": lambda: picture("P"),
     "16 bit": lambda: picture("I;16"),
     "CMYK": lambda: picture("CMYK", form="JPEG"),

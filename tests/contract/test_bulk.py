@@ -40,7 +40,7 @@ def test_every_file_has_its_answer(fitted, folder):
 def test_an_output_that_exists_is_not_replaced(fitted, folder):
     output = folder.parent / "answers"
     output.write_text("mine")
-    with pytest.raises(DlkitError, match="exists already"):
+    with pytest.raises(DlkitError, match="already exists"):
         fitted.predict_to(folder, output)
     assert output.read_text() == "mine"
 

@@ -80,6 +80,6 @@ def test_a_launch_whose_worker_is_killed_starts_again_and_ends_as_if_it_had_not_
     assert launched.returncode == 0, output
     assert "was killed by SIGKILL" in output
     assert "restart 1 of 1: from the last checkpoint" in output
-    assert "has lost another one" in output
+    assert "lost another worker" in output
     whole, killed = (dlkit.load(tmp_path / name) for name in ("whole", "killed"))
     assert killed.history_ == whole.history_

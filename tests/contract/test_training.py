@@ -89,6 +89,6 @@ def test_resuming_with_other_data_is_refused(task_class, source, tmp_path):
 
 def test_a_saved_model_is_not_replaced_unasked(fitted, task_class, source):
     before = (fitted.folder / "dlkit.json").read_bytes()
-    with pytest.raises(dlkit.DlkitError, match="holds a saved model already"):
+    with pytest.raises(dlkit.DlkitError, match="already holds a saved model"):
         made(task_class).fit(source, save=fitted.folder, verbose=0)
     assert (fitted.folder / "dlkit.json").read_bytes() == before

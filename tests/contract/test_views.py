@@ -60,7 +60,7 @@ def test_pictures_are_figures_that_show_themselves(fitted, few, tmp_path):
     columns = few.table.columns
     inputs = [{name: columns[name][row] for name in fitted.inputs if name in columns} for row in range(2)]
     if fitted.task_name() not in DRAWN:
-        with pytest.raises(DlkitError, match="no picture"):
+        with pytest.raises(DlkitError, match="no plot"):
             fitted.plot(inputs)
         assert not fitted.draw(few.table, str(tmp_path / "drawn.png"))
         return
@@ -84,7 +84,7 @@ def gone_on(fitted, few, model):
 @pytest.mark.core("sentiment", "recommendation")  # of the others those marked slow
 def test_a_run_that_goes_on_begins_with_the_answers_of_its_model(fitted, few):
     if fitted.task_name() == "recommendation":
-        with pytest.raises(DlkitError, match="Train anew on all interactions"):
+        with pytest.raises(DlkitError, match="Train again on all interactions"):
             gone_on(fitted, few, fitted.folder)
         return
     task = gone_on(fitted, few, fitted.folder)

@@ -68,15 +68,15 @@ def test_it_is_read_as_it_is(model):
         ({"names": "network"}, "'names' is of the type str, not list"),
         ({"format": "1"}, "'format' is of the type str, not int"),
         ({"format": True}, "'format' is of the type bool, not int"),
-        ({"finished": "yes"}, "'finished' is neither true nor false"),
+        ({"finished": "yes"}, "'finished' is not a boolean"),
         ({"dlkit": None}, "'dlkit' is of the type NoneType, not str"),
         ({"task": ["sentiment"]}, "'task' is of the type list, not str"),
         ({"knobs": []}, "'knobs' is of the type list, not dict"),
         ({"fitted": 3}, "'fitted' is of the type int, not dict"),
         ({"labels_": "negative"}, "'labels_' is a text, not a list"),
-        ({"labels_": [1, 2]}, "'labels_' holds what is no text"),
+        ({"labels_": [1, 2]}, "'labels_' holds a value that is not a string"),
         ({"labels_": {"a": 1}}, "'labels_' is an object, not a list"),
-        ({"header_": [None]}, "'header_' holds what is no text"),
+        ({"header_": [None]}, "'header_' holds a value that is not a string"),
         ({"history_": []}, "'history_' is a list, not an object"),
         ({"kept_": 1}, "'kept_' is a number, not an object"),
         ({"unknown_": 1}, "'fitted' has 'unknown_', which this task does not learn"),
@@ -122,9 +122,9 @@ def test_stages_that_were_exchanged(model, models):
     stages = model / "stages-1"
     kept = (stages / "network.keras").read_bytes()
     shutil.copy(stages / "postprocess.keras", stages / "network.keras")
-    assert "which nothing before it makes" in refusal(model)
+    assert "which no earlier stage produces" in refusal(model)
     shutil.copy(models / "question_answering" / "stages-1" / "network.keras", stages / "network.keras")
-    assert "which nothing before it makes" in refusal(model)
+    assert "which no earlier stage produces" in refusal(model)
     (stages / "network.keras").write_bytes(kept)
     shutil.copy(models / "question_answering" / "stages-1" / "postprocess.keras", stages / "postprocess.keras")
     refusal(model)
@@ -161,7 +161,7 @@ def test_stages_of_unknown_classes_and_odd_values(model, change):
 def test_a_stage_that_unpacks_to_much(model, monkeypatch):
     rewritten(model / "stages-1" / "network.keras", lambda data: data + b" " * 2**22)
     monkeypatch.setenv("DLKIT_MAX_UNPACKED", "3MB")
-    assert "network.keras unpacks to more than the limit of 3MB" in refusal(model)
+    assert "network.keras decompresses to more than the limit of 3MB" in refusal(model)
 
 
 def test_large_weights_that_are_not_packed_are_no_fault(model, monkeypatch):

@@ -83,7 +83,7 @@ def test_five_lines_say_what_a_task_is(fitted):
     assert lines[0].startswith("SentimentClassifier: ")
     options = lines[1].removeprefix("  options: ")
     assert set(options.split(", ")) == {"epochs=2", "embedding=8", "character_ngrams=False"}
-    assert lines[2] == f"  fitted: yes, the weights of epoch {fitted.kept_['epoch']} of 2"
+    assert lines[2] == f"  fitted: yes, best epoch {fitted.kept_['epoch']} of 2"
     assert lines[3] == "  rows: 64 of the dict of columns"
     kept = fitted.kept_
     assert lines[4] == (

@@ -95,7 +95,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(durable, "_locked", none)
     with held(tmp_path / "lock"):
         pass
-    assert f"{tmp_path}: its file system has no locks (No locks available), so nothing" in capsys.readouterr().err
+    assert f"{tmp_path}: its file system does not support locks (No locks available)" in capsys.readouterr().err
     (tmp_path / "lock").touch()
     assert not is_free(tmp_path / "lock")  # nobody knows: it is left alone
 

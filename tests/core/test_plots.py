@@ -19,7 +19,7 @@ def test_the_history_has_a_plot_for_each_metric_and_marks_the_kept_epoch():
     assert plots["loss"]["training"] == [[1, 3.0], [2, 2.0], [3, 1.0]]
     assert plots["loss"]["validation"] == [[1, 4.0], [2, 1.5], [3, 2.0]]
     assert plots["AP"]["validation"] == [[2, 0.2], [3, 0.3]]  # which began later
-    assert {x for x, _ in plots["loss"]["kept: epoch 2"]} == {2}
+    assert {x for x, _ in plots["loss"]["best: epoch 2"]} == {2}
 
 
 def test_a_figure_shows_itself_in_a_notebook_and_is_saved_by_suffix(tmp_path):

@@ -115,23 +115,23 @@ def test_a_run_goes_on_with_the_same_alone(model, table, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             model.predict_to(table, "answers.csv", verbose=False)
     before = Path("answers.csv.partial").read_bytes()
-    with pytest.raises(DlkitError, match="other options"):
+    with pytest.raises(DlkitError, match="different options"):
         model.predict_to(table, "answers.csv", keep="id", verbose=False)
     data = table.read_bytes()
     table.write_bytes(data.replace(b"0,", b"7,", 1))
-    with pytest.raises(DlkitError, match="with other data"):
+    with pytest.raises(DlkitError, match="with different data"):
         model.predict_to(table, "answers.csv", verbose=False)
     table.write_bytes(data)
     weight = model.stages_.network.weights[-1]
     value = weight.numpy()
     weight.assign(value + 1)
-    with pytest.raises(DlkitError, match="with other model"):
+    with pytest.raises(DlkitError, match="with different model"):
         model.predict_to(table, "answers.csv", verbose=False)
     weight.assign(value)
     assert Path("answers.csv.partial").read_bytes() == before
     assert model.predict_to(table, "answers.csv", verbose=False)["answered"] == 198
     assert Path("answers.csv").read_bytes() == before
-    with pytest.raises(DlkitError, match="exists already"):
+    with pytest.raises(DlkitError, match="already exists"):
         model.predict_to(table, "answers.csv", verbose=False)
     told = model.predict_to([{"text": "good"}], "answers.csv", overwrite=True, verbose=False)
     assert (told["answered"], told["bad_output"]) == (1, None)
@@ -204,7 +204,7 @@ def test_one_bad_file_of_a_folder_is_named(model, tmp_path, capsys):
         (tmp_path / name).write_bytes(data)
     assert len(model.predict(tmp_path)) == 2
     said = capsys.readouterr().err
-    assert "1 of 3 files left out" in said
+    assert "1 of 3 files skipped" in said
     assert said.count("2.txt") == 1
     told = model.predict_to(tmp_path, tmp_path.parent / "out.jsonl", verbose=False)
     assert (told["answered"], told["bad"]) == (2, 1)

@@ -47,9 +47,9 @@ def test_a_terminal_shows_rows_and_rate_after_two_seconds(clock, screen):
     assert screen.getvalue() == ""
     work(clock, 4)
     assert "reading a[b].csv" in screen.getvalue()
-    assert "4,000 rows, 1,000 a second" in screen.getvalue()
+    assert "4,000 rows, 1,000 rows/s" in screen.getvalue()
     work(clock, 4, total=8000)
-    assert "4,000 of 8,000 rows, 1,000 a second" in screen.getvalue()
+    assert "4,000 of 8,000 rows, 1,000 rows/s" in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # and leaves nothing behind
 
 
@@ -86,8 +86,8 @@ def test_a_notebook_shows_one_line_that_changes(clock, monkeypatch):
     work(clock, 3, total=4000)
     assert lines == [
         "reading a[b].csv",
-        "reading a[b].csv: 2,000 of 4,000 rows, 1,000 a second",
-        "reading a[b].csv: 3,000 of 4,000 rows, 1,000 a second",
+        "reading a[b].csv: 2,000 of 4,000 rows, 1,000 rows/s",
+        "reading a[b].csv: 3,000 of 4,000 rows, 1,000 rows/s",
         "",
     ]
 

@@ -101,7 +101,7 @@ def likes(users=8, items=6, **more):
 
 CLASSIFY, SENTIMENT = dlkit.ImageClassifier, dlkit.SentimentClassifier
 FAULTS = {
-    "white shapes in alpha": (CLASSIFY, {}, lambda: photos(images=[shapes_in_alpha(255)]), "carries a white shape"),
+    "white shapes in alpha": (CLASSIFY, {}, lambda: photos(images=[shapes_in_alpha(255)]), "holds a white shape"),
     "broken images": (CLASSIFY, {}, lambda: photos(images=[b"no image"]), "1 of 12 images cannot be read"),
     "a label in two cases": (SENTIMENT, {}, lambda: texts([("x", "Good"), ("y", "Good")]), "'Good' .* and 'good'"),
     "one text, two labels": (SENTIMENT, {}, lambda: texts([("meh", "good"), ("meh", "bad")]), "have different labels"),
@@ -111,7 +111,12 @@ FAULTS = {
         lambda: [{"text": f"t {n}", "label": f"id{n}"} for n in range(60)],
         "60 labels for 60 rows",
     ),
-    "a label of one row": (SENTIMENT, {}, lambda: texts([("so so", "mixed")]), "1 of 3 labels have one training row"),
+    "a label of one row": (
+        SENTIMENT,
+        {},
+        lambda: texts([("so so", "mixed")]),
+        "1 of 3 labels have only one training row",
+    ),
     "empty texts": (SENTIMENT, {}, lambda: texts([("  ", "good"), ("", "bad")]), "2 of 42 texts of 'text' are empty"),
     "boxes elsewhere": (
         dlkit.ObjectDetector,
@@ -123,7 +128,7 @@ FAULTS = {
         dlkit.ObjectDetector,
         {},
         lambda: objects([[0.1, 0.1, 0.6, 0.7]]),
-        "look like shares of the image",
+        "look relative to the image size",
     ),
     "objects of a few pixels": (
         dlkit.ObjectDetector,
@@ -150,7 +155,7 @@ FAULTS = {
         dlkit.Forecaster,
         {},
         lambda: series(("b", days(40), [3.0] * 40)),
-        "1 of 2 series never change",
+        "1 of 2 series are constant",
     ),
     "mostly holes": (
         dlkit.Forecaster,
@@ -162,25 +167,25 @@ FAULTS = {
         dlkit.Forecaster,
         {"frequency": "day"},
         lambda: series(("b", [*days(40), "2029-03-01"], range(41))),
-        "far from",
+        "outlying",
     ),
     "the same text twice": (
         dlkit.Translator,
         {},
         lambda: pairs(*((f"same {n}", f"same {n}") for n in range(8))),
-        "8 of 28 pairs are the same",
+        "8 of 28 pairs have identical",
     ),
     "answers that stand nowhere": (
         dlkit.QuestionAnswerer,
         {},
         lambda: questions({"question": "Who?", "context": "Nobody.", "answers": [("Eve", 0)]}),
-        "no answer that stands",
+        "no answer that occurs",
     ),
     "users of one item": (
         dlkit.Recommender,
         {},
         lambda: {"user_id": list("abcdefgh"), "item_id": list("xyxyxyxy")},
-        "users have one item",
+        "users have only one item",
     ),
     "items of one user": (
         dlkit.Recommender,
@@ -192,7 +197,7 @@ FAULTS = {
         dlkit.Recommender,
         {"objective": "ratings", "network": "mf"},
         lambda: likes(rating=lambda n: [5.0] * n),
-        "all ratings are one number",
+        "all ratings are equal",
     ),
 }
 REFUSED = {"boxes elsewhere", "boxes in shares", "masks of 0 and 255", "ids with gaps"}
@@ -233,18 +238,18 @@ def test_turned_and_16_bit_images_are_facts():
     found = CLASSIFY(validation_split=0.0).check(
         photos(images=[png(noise(), turned(), "JPEG"), deep, shapes_in_alpha()])
     )
-    assert found["facts"]["EXIF orientation"] == "1 of 12 images are turned by it"
-    assert found["facts"]["16 bits"] == "1 of 12 images, scaled by their largest sample"
+    assert found["facts"]["EXIF orientation"] == "1 of 12 images are rotated by it"
+    assert found["facts"]["16 bits"] == "1 of 12 images, scaled by their maximum value"
     assert not found["warnings"]
 
 
 BETWEEN = {
-    "texts": (SENTIMENT, texts, lambda: texts()[:3], "3 of 3 validation rows are training rows too"),
+    "texts": (SENTIMENT, texts, lambda: texts()[:3], "3 of 3 validation rows also occur in the training data"),
     "a label": (
         SENTIMENT,
         texts,
         lambda: [{"text": "new", "label": "mixed"}],
-        "1 labels of validation have no training",
+        "1 labels of the validation data have no training",
     ),
     "words": (
         SENTIMENT,
@@ -252,12 +257,12 @@ BETWEEN = {
         lambda: [{"text": "ein ganz anderer Text " * 9, "label": "good"}] * 3,
         "of the words of 'text'",
     ),
-    "pairs": (dlkit.Translator, pairs, lambda: pairs()[:2], "2 of 2 validation pairs are training pairs too"),
+    "pairs": (dlkit.Translator, pairs, lambda: pairs()[:2], "2 of 2 validation pairs also occur in the training data"),
     "questions": (
         dlkit.QuestionAnswerer,
         questions,
         lambda: questions()[:2],
-        "2 of 2 validation questions are training",
+        "2 of 2 validation questions also occur in the training",
     ),
 }
 
@@ -283,10 +288,10 @@ def test_interactions_tell_ties_in_time_ratings_that_do_not_count_and_repeats():
     names = ("user_id", "item_id", "rating", "timestamp")
     data = [dict(zip(names, row, strict=True)) for row in [*rows, ("c", 1, 5, 12)]]
     assert dlkit.Recommender().check(data)["remarks"] == [
-        "1 of 7 interactions repeat a pair of user and item: the last counts",
-        "2 of 3 users have several newest items at one time: which is the last, a hash of user and item decides, "
-        "whatever the order of the source",
-        "ratings from 1 to 5: 3 of 6 interactions are rated below 3 and count as had, not as liked (`min_rating`)",
+        "1 of 7 interactions repeat a pair of user and item: the last one is used",
+        "2 of 3 users have several last items with the same timestamp: ties are broken by a hash of user and item, "
+        "independent of the order of the source",
+        "ratings from 1 to 5: 3 of 6 interactions are rated below 3 and count as seen, not as positive (`min_rating`)",
     ]
     assert not dlkit.Recommender().check([dict(zip(names, row, strict=True)) for row in rows[2:3]])["remarks"][1:]
 
@@ -308,7 +313,7 @@ def test_what_was_left_out_is_told_once_by_a_run_that_goes_on():
     for _ in range(2):  # before a NaN loss, and after
         encode(task, rows, None, quiet=True)
     (said,) = task.report_["remarks"]
-    assert said.startswith("1 of 12 rows left out")
+    assert said.startswith("1 of 12 rows skipped")
 
 
 def test_training_shows_the_report_keeps_it_and_is_refused_by_it(capsys, tmp_path):
@@ -316,12 +321,12 @@ def test_training_shows_the_report_keeps_it_and_is_refused_by_it(capsys, tmp_pat
     task.fit(texts([("meh", "good"), ("meh", "bad")]), save=tmp_path / "m", verbose=2)
     said = capsys.readouterr()
     assert "labels: good 21, bad 21" in said.out
-    assert "warning: the list of rows: 1 pairs of equal inputs have different labels" in said.err
+    assert "warning: the list of rows: 1 pairs of identical inputs have different labels" in said.err
     assert task.report_["facts"]["rows"] == {"train": 42}
     assert dlkit.load(tmp_path / "m").report_ == task.report_
     task.fit(texts(), verbose=0)
     assert capsys.readouterr() == ("", "")
-    with pytest.raises(DataError, match=r"masks hold the ids 0 and 255 alone.*classes\.json"):
+    with pytest.raises(DataError, match=r"masks hold only the ids 0 and 255.*classes\.json"):
         dlkit.ImageSegmenter(validation_split=0.0).fit(masks([0, 255]), verbose=0)
 
 

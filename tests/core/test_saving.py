@@ -82,9 +82,9 @@ def bytes_of(folder):
 def test_save_refuses_to_replace_as_fit_does(copied):
     model, before = dlkit.load(copied), bytes_of(copied)
     (copied / "stages-mine").mkdir()  # somebody's own
-    with pytest.raises(DlkitError, match=r"holds a saved model already.*overwrite=True"):
+    with pytest.raises(DlkitError, match=r"already holds a saved model.*overwrite=True"):
         model.save(copied)
-    with pytest.raises(DlkitError, match=r"holds a saved model already.*overwrite=True"):
+    with pytest.raises(DlkitError, match=r"already holds a saved model.*overwrite=True"):
         fit(copied)
     model.save(copied, overwrite=True)
     assert bytes_of(copied) == before
@@ -135,13 +135,13 @@ def test_an_overwrite_that_is_stopped_leaves_the_finished_model_and_can_go_on(co
 def test_resume_auto_goes_on_and_ends_at_once(finished, left, capsys, layout):
     if layout == "of before":  # there was one index alone
         (left / "run.json").rename(left / "dlkit.json")
-    with pytest.raises(DlkitError, match="was stopped before its end"):
+    with pytest.raises(DlkitError, match="holds an interrupted run"):
         dlkit.load(left)
     assert fit(left, resume="auto") == STEPS - 4
     assert bytes_of(left) == bytes_of(finished)
     index = (left / "dlkit.json").read_bytes()
     assert fit(left, resume="auto" if layout == "today's" else True, cache_mb=1, verbose=2) == 0
-    assert "is finished: there is nothing left to train" in capsys.readouterr().out
+    assert "is finished: nothing is left to train" in capsys.readouterr().out
     assert (left / "dlkit.json").read_bytes() == index
 
 
@@ -164,7 +164,7 @@ def test_with_overwrite_another_run_is_replaced_where_it_would_be_refused(copied
 def test_a_finished_run_without_checkpoints_is_not_trained_as_if_it_had_just_begun(copied):
     CheckpointFiles(copied / "checkpoints", 1).clear()
     assert fit(copied, resume="auto") == 0
-    with pytest.raises(DlkitError, match="has no checkpoint to go on from"):
+    with pytest.raises(DlkitError, match="has no checkpoint to resume from"):
         fit(copied, resume="auto", patience=5)
 
 

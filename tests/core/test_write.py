@@ -55,7 +55,7 @@ def test_masks_are_png_in_base64():
 
     with Image.open(io.BytesIO(base64.b64decode(text["mask"]["b64"]))) as image:
         np.testing.assert_array_equal(np.asarray(image), MASK)
-    with pytest.raises(TypeError, match="expected a value of JSON"):
+    with pytest.raises(TypeError, match="expected a JSON"):
         json.dumps({"other": object()}, default=as_json)
 
 
@@ -63,7 +63,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     (tmp_path / "old.csv").write_text("mine")
     for name, words in (
         ("a.txt", r"`answers` must end in .csv, .jsonl, .ndjson, .parquet, .json"),
-        ("old.csv", "exists already"),
+        ("old.csv", "already exists"),
         ("none/a.csv", "there is no folder"),
     ):
         with pytest.raises(DlkitError, match=words):

@@ -39,7 +39,7 @@ def test_a_tsv_has_quotes_only_where_all_are_well_formed(tmp_path, rows, options
     table = read(path, REVIEWS, **options)
     assert table.columns["text"] == texts
     lone = options == {} and any(text.startswith('"') for text in texts)
-    assert ["a quote, which is text in a tsv" in remark for remark in table.remarks] == [True] * lone
+    assert ["a quote, which is read as text in a tsv" in remark for remark in table.remarks] == [True] * lone
     (part,) = read_in_parts(path, REVIEWS, Reading(**options))
     assert part.columns["text"] == texts
 
@@ -47,7 +47,7 @@ def test_a_tsv_has_quotes_only_where_all_are_well_formed(tmp_path, rows, options
 def test_a_csv_may_have_no_quotes(tmp_path):
     path = write(tmp_path, "a.csv", 'text,label\n"a,x\nb" c,y\n')
     assert read(path, REVIEWS, quotes=False).columns["text"] == ['"a', 'b" c']
-    with pytest.raises(DataError, match=r"line 2 has a quote.*quotes=False"):
+    with pytest.raises(DataError, match=r"line 2 has an unclosed quote.*quotes=False"):
         read(path, REVIEWS)
 
 
@@ -64,7 +64,7 @@ def test_delimiters_and_tables_without_a_header(tmp_path):
         read(bare, {"text": Text()}, delimiter="\t", header=["a", "text", "c"])
     with pytest.raises(DataError, match="must be one character"):
         read(bare, REVIEWS, delimiter="||")
-    with pytest.raises(DataError, match="must differ"):
+    with pytest.raises(DataError, match="must be distinct"):
         read(bare, REVIEWS, header=["a", "a"])
     with pytest.raises(DataError, match="without a header"):
         read(write(tmp_path, "c.jsonl", "{}"), REVIEWS, header=["text", "label"])
@@ -107,7 +107,7 @@ def test_utf_16_without_a_mark_is_named_by_all(tmp_path, reader):
 def test_semicolons_are_named_by_all(tmp_path, reader):
     path = write(tmp_path, "a.csv", "text;label\ngood;a\n")
     with pytest.raises(
-        DataError, match=r"parted by a comma; the first line seems to use the semicolon.*delimiter=\"semicolon\""
+        DataError, match=r"separated by a comma; the first line seems to use the semicolon.*delimiter=\"semicolon\""
     ):
         READERS[reader](path)
 
@@ -117,7 +117,7 @@ def test_decimal_commas_are_named(tmp_path):
     with pytest.raises(DataError, match=r"line 2: expected 3 cells.*decimal commas"):
         read_interactions(path)
     features = write(tmp_path, "f.csv", 'item_id,x\n1,"1,5"\n2,NA\n')
-    with pytest.raises(DataError, match="column 'x': numbers with decimal commas"):
+    with pytest.raises(DataError, match="column 'x': numbers have decimal commas"):
         read_features(str(features), "item_id", ["1"])
 
 
@@ -132,7 +132,7 @@ def test_a_list_or_a_pattern_of_files(tmp_path):
         assert [table.where(row) for row in (0, 2)] == [f"{paths[0]}, line 2", f"{paths[1]}, line 3"]
         assert header_of(source) == ["text", "label"]
         assert [part.columns["text"] for part in read_in_parts(source, REVIEWS, Reading())] == [["a"], ["b", "c"]]
-    with pytest.raises(DataError, match="no file fits the pattern"):
+    with pytest.raises(DataError, match="no file matches the pattern"):
         read(str(tmp_path / "q-*.csv"), REVIEWS)
     odd = write(tmp_path, "p-[3].csv", "text,label\nd,x\n")  # a name and no pattern
     assert read(str(odd), REVIEWS).columns["text"] == ["d"]

@@ -79,17 +79,17 @@ DEEP = "[" * 100_000
 @pytest.mark.parametrize(
     ("name", "content", "columns", "said"),
     [
-        ("a.json", DEEP, REVIEWS, "a.json: not JSON (values inside values, too deep)"),
+        ("a.json", DEEP, REVIEWS, "a.json: not JSON (values are nested too deeply)"),
         ("a.jsonl", '{"text": "a", "label": "b"}\n{"text": ' + DEEP, REVIEWS, "line 2: not a JSON object (values"),
-        ("a.json", '{"data": ' + DEEP, ANSWERS, "a.json: not JSON (values inside values"),
-        ("a.json", '{"images": ' + DEEP, BOXES, "a.json: not JSON (values inside values"),
+        ("a.json", '{"data": ' + DEEP, ANSWERS, "a.json: not JSON (values are nested"),
+        ("a.json", '{"images": ' + DEEP, BOXES, "a.json: not JSON (values are nested"),
         ("a.json", '[{"text": "a", "label": ' + "9" * 5000 + "}]", REVIEWS, "a.json: not JSON (Exceeds the limit"),
         (
             "a.tmx",
             '<tmx><header srclang="en"/><body><tu><tuv lang="en"><seg>' + "<hi>" * 5000 + "</hi>" * 5000 +
             '</seg></tuv><tuv lang="es"><seg>a</seg></tuv></tu></body></tmx>',
             PAIRS,
-            "a.tmx: not a TMX file (values inside values, too deep)",
+            "a.tmx: not a TMX file (values are nested too deeply)",
         ),
         ("a.tmx", "<tmx><tu>", PAIRS, "a.tmx, line 1: not a TMX file (no element found"),
         (
@@ -131,9 +131,9 @@ ALIASES = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{ALIASES}names: *h\n", "aliases (*name) stand for more than 1000000 values"),
-        ("names: &a [*a]\n", "aliases (*name) stand for more than 1000000 values, or for themselves"),
-        (f"names: {DEEP[:9000]}", "data.yaml: not YAML (values inside values"),
+        (f"{ALIASES}names: *h\n", "aliases (*name) expand to more than 1000000 values"),
+        ("names: &a [*a]\n", "aliases (*name) expand to more than 1000000 values, or to themselves"),
+        (f"names: {DEEP[:9000]}", "data.yaml: not YAML (values are nested"),
         ("names: [[a, b], c]\n", "expected `names`"),
         ("names: [a]\nkpt_shape: [3, x]\n", "`kpt_shape` must be"),
         ("names: [a]\nkpt_shape: 7\n", "`kpt_shape` must be"),
@@ -160,13 +160,13 @@ def npy(shape, dtype="|u1", data=b"x" * 6):
 @pytest.mark.parametrize(
     ("member", "said"),
     [
-        (npy((10**12,)), "its header says uint8 of the shape (1000000000000,), and 6 bytes are there"),
-        (npy((6,), "<f8"), "its header says float64 of the shape (6,), and 6 bytes are there"),
-        (npy((2**40, 2**40)), "6 bytes are there"),
-        (npy((10**9,), "<U0", b""), "its header says <U0 of the shape (1000000000,), and 0 bytes"),
-        (npy((10**9, 0), data=b""), "and 0 bytes are there"),
-        (npy((-1,)), "its header says uint8 of the shape (-1,)"),
-        (npy((1,), "<U2", b"a\0\0\0\0\0\x11\0"), "holds numbers that are no characters"),
+        (npy((10**12,)), "its header says uint8 of shape (1000000000000,), but it holds 6 bytes"),
+        (npy((6,), "<f8"), "its header says float64 of shape (6,), but it holds 6 bytes"),
+        (npy((2**40, 2**40)), "but it holds 6 bytes"),
+        (npy((10**9,), "<U0", b""), "its header says <U0 of shape (1000000000,), but it holds 0 bytes"),
+        (npy((10**9, 0), data=b""), "but it holds 0 bytes"),
+        (npy((-1,)), "its header says uint8 of shape (-1,)"),
+        (npy((1,), "<U2", b"a\0\0\0\0\0\x11\0"), "holds invalid characters"),
         (npy((6,), "|O"), "Texts must have a string dtype"),
         (b"\x93NUMPY\x03\x00" + npy((6,))[8:], "the array 'label' cannot be read"),
         (b"no array", "the array 'label' cannot be read"),
@@ -209,7 +209,7 @@ def test_what_unpacks_has_a_limit(tmp_path, monkeypatch, kind):
     path, columns = packed(tmp_path, kind), PAIRS if kind == "tmx" else REVIEWS
     monkeypatch.setenv("DLKIT_MAX_UNPACKED", "500KB")
     message = refusal(path, columns)
-    for word in (path.name, "unpacks to more than the limit of 500KB", "DLKIT_MAX_UNPACKED=16GB"):
+    for word in (path.name, "decompresses to more than the limit of 500KB", "DLKIT_MAX_UNPACKED=16GB"):
         assert word in message
     if kind in ("gz", "tsv"):
         with pytest.raises(DataError, match="limit of 500KB"):
@@ -281,7 +281,7 @@ def test_files_named_by_a_table_lie_below_its_folder(places, kind):
     for file in outside.values():
         table = table_of(data / f"t.{kind}", TABLES[kind](file))
         message = refusal(table, PHOTOS)
-        for word in (str(table), "column 'image'", "does not lie below the data's folder", "allow_outside=True"):
+        for word in (str(table), "column 'image'", "is outside the data folder", "allow_outside=True"):
             assert word in message, file
         assert {"csv": "line 2", "jsonl": "line 1", "json": "item 1", "parquet": "row 1"}[kind] in message
         assert len(read(str(table), PHOTOS, allow_outside=True)) == 1
@@ -325,7 +325,7 @@ def test_files_named_by_coco(places, columns):
     data, outside, inside = places
     for file in outside.values():
         message = refusal(table_of(data / "annotations.json", coco(file)), columns)
-        assert "does not lie below" in message or "none of its 1 images is there" in message
+        assert "is outside" in message or "none of its 1 images was found" in message
     assert f"image {str(outside['absolute'])!r}: the file" in refusal(
         table_of(data / "annotations.json", coco(outside["absolute"])), columns
     )
@@ -369,7 +369,7 @@ def test_files_named_by_lists_of_voc(tmp_path):
 def test_sizes_of_masks_that_lie(tmp_path):
     png(tmp_path / "images" / "a.png")
     (tmp_path / "annotations.json").write_text(coco("a.png").replace("8", "10000000"))
-    assert "10000000 x 10000000 pixels are more than any image has" in refusal(tmp_path, MASKS)
+    assert "10000000 x 10000000 pixels exceed the maximum image size" in refusal(tmp_path, MASKS)
 
 
 @pytest.mark.parametrize("outline", [[1, 1, 1e12, 1, 5, 5], [1, 1, 5, 1, 1e9, 1e9], [0, 0, 7, 7] * 500])
@@ -377,7 +377,7 @@ def test_outlines_that_take_the_memory(tmp_path, outline):
     png(tmp_path / "images" / "a.png")
     (tmp_path / "annotations.json").write_text(coco("a.png").replace("[[1, 1, 5, 1, 5, 5]]", json.dumps([outline])))
     message = refusal(tmp_path, MASKS)
-    assert "annotations, item 1 (id 1): the outline is " in message and "in an image of 8 x 8" in message
+    assert "annotations, item 1 (id 1): the polygon is " in message and "in an image of 8 x 8" in message
 
 
 def test_a_picture_that_breaks_its_library_is_unreadable(tmp_path):

@@ -62,13 +62,13 @@ def test_commas_are_part_of_names_where_labels_are_joined_by_bars_or_listed():
 
 def test_how_labels_are_parted_is_told():
     table = read({"text": ["a", "b"], "label": ["x,y", "x"]}, SEVERAL)
-    assert table.remarks == ["column 'label': 1 of 2 cells hold several labels, parted by ,"]
+    assert table.remarks == ["column 'label': 1 of 2 cells hold several labels, separated by ,"]
 
 
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (["a;b", "a,c"], "parted by ; and by ,"),
+        (["a;b", "a,c"], "separated by ; and by ,"),
         (["toxic/rude", "toxic"], "index 0: 'toxic/rude' looks like several"),
         (["mild", "toxic & rude", "rude"], "index 1: 'toxic & rude'"),
         (["toxic rude", "rude", "toxic"], "index 0: 'toxic rude'"),

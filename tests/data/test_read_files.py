@@ -112,7 +112,7 @@ def test_file_of_a_byte_order_mark(tmp_path):
         ("a.csv", "text,text,label\na,b,c\n", ["2 columns named 'text'"]),
         ("a.csv", "text,label\na,b\nc\n", ["line 3", "expected 2 cells", "Received: 1"]),
         ("a.csv", 'text,label\n"a\nb",p\na, b,c\n', ["line 4", "expected 2 cells", "Received: 3", "quotes"]),
-        ("a.csv", 'text,label\na,b\n"open,b\nc,d\n', ["line 3", "does not close"]),
+        ("a.csv", 'text,label\na,b\n"open,b\nc,d\n', ["line 3", "unclosed"]),
         ("a.csv", "text,label\na,b\nc,\n", ["line 3", "label in column 'label' is empty"]),
         ("a.csv", "text,label\na,b\nc,  \n", ["line 3", "label in column 'label' is empty"]),
         ("a.csv", b"text,label\na,b\ncaf\xe9,b\n", ["line 3", "not UTF-8", "0xe9", "iconv -f latin1"]),
@@ -166,15 +166,15 @@ def test_npz_without_names_and_with_many_hot_labels(tmp_path):
     np.savez(del_names, text=np.array(["a", "b"]), label=[[3], [1]])
     assert [Label().raw(value) for value in read(del_names, REVIEWS).columns["label"]] == [b"3", b"1"]
     assert read(path, {"text": Text(), "labels": Labels()}).columns["labels"] == [["y"], ["x", "y"]]
-    assert "class 3 has no name among 2" in refusal(path)
+    assert "class 3 has no name; there are 2" in refusal(path)
 
 
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"images": np.zeros((3, 2, 2)), "labels": np.zeros(2, int)}, ["one length", "image: 3, label: 2"]),
+        ({"images": np.zeros((3, 2, 2)), "labels": np.zeros(2, int)}, ["same length", "image: 3, label: 2"]),
         ({"images": np.zeros((3, 2, 2))}, ["no column 'label'", "'images'"]),
-        ({"images": np.zeros((3, 2, 2)), "label": np.eye(3)}, ["one label a row", "(3, 3)", "argmax"]),
+        ({"images": np.zeros((3, 2, 2)), "label": np.eye(3)}, ["one label per row", "(3, 3)", "argmax"]),
         ({"images": np.zeros((0, 2, 2)), "label": np.zeros(0, int)}, ["no rows"]),
         ({"images": np.zeros((1, 2, 2)), "label": np.int64(1)}, ["single value"]),
         ({"images": np.zeros((1, 2, 2)), "label": np.array([{"a": 1}], object)}, ["'label' cannot be read"]),

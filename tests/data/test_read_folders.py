@@ -36,7 +36,7 @@ def test_other_files_are_counted(tmp_path):
     table = read(tmp_path, PHOTOS)
     assert len(table) == 1
     (remark,) = table.remarks
-    assert remark.startswith("passed over 4 files (2 .heic, 1 .db, 1 without suffix)")
+    assert remark.startswith("skipped 4 files (2 .heic, 1 .db, 1 without suffix)")
 
 
 def test_class_folders_of_texts(tmp_path):
@@ -83,12 +83,12 @@ def test_table_beside_the_images(tmp_path, name, column):
         (
             ["train/cat/a.png", "test/cat/a.png"],
             PHOTOS,
-            ["holds splits, not classes: 'test', 'train'", "Name one of them: ", "/train."],
+            ["holds splits, not classes: 'test', 'train'", "Specify one of them: ", "/train."],
         ),
         (["a.txt"], {"image": Image()}, ["holds no images", "1 .txt"]),
         (["cat/a.png"], REVIEWS, ["holds no texts (.txt)", "1 .png"]),
-        (["cat/a.png"], {"image": Image(), "labels": Labels()}, ["one label, not several", "labels.csv"]),
-        (["cat/a.png"], {"image": Image(), "text": Text()}, ["one image or text a row", "'image', 'text'"]),
+        (["cat/a.png"], {"image": Image(), "labels": Labels()}, ["a single label", "labels.csv"]),
+        (["cat/a.png"], {"image": Image(), "text": Text()}, ["one image or text per row", "'image', 'text'"]),
         (["labels.csv", "metadata.csv"], PHOTOS, ["several tables", "'labels.csv', 'metadata.csv'"]),
     ],
 )
@@ -108,7 +108,7 @@ def test_text_file_that_is_not_utf8(tmp_path):
     assert table.columns == {"text": ["bad", "bad"], "label": ["neg", "neg"]}
     assert [table.where(row) for row in range(2)] == [str(tmp_path / "neg" / name) for name in ("1.txt", "2.txt")]
     (remark,) = table.remarks
-    assert remark.startswith("1 of 3 files left out: ")
+    assert remark.startswith("1 of 3 files skipped: ")
     for message in (remark, refusal(tmp_path, REVIEWS, strict=True)):
         assert "pos/1.txt, line 2" in message
         assert "not UTF-8" in message
@@ -117,8 +117,8 @@ def test_text_file_that_is_not_utf8(tmp_path):
 @pytest.mark.parametrize(
     ("names", "hint"),
     [
-        (["train/a/1.png", "val/a/1.png", "unlabelled/1.png"], "/train. Where"),
-        (["test/1.png", "cat/1.png"], "Name the one to use."),
+        (["train/a/1.png", "val/a/1.png", "unlabelled/1.png"], "/train. If"),
+        (["test/1.png", "cat/1.png"], "Specify the one to use."),
         (["images/1.png", "masks/1.png"], "Expected "),
         (["labels/1.png", "cat/1.png"], "Expected "),
     ],

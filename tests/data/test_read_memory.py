@@ -69,14 +69,14 @@ def test_arrays_of_several_inputs_and_labels():
 @pytest.mark.parametrize(
     ("source", "columns", "words"),
     [
-        ((["a"], ["x", "y"]), REVIEWS, ["one length", "text: 1, label: 2"]),
+        ((["a"], ["x", "y"]), REVIEWS, ["same length", "text: 1, label: 2"]),
         (([], []), REVIEWS, ["no rows"]),
-        ((["a"], None), REVIEWS, ["nothing was given for 'label'"]),
+        ((["a"], None), REVIEWS, ["missing 'label'"]),
         ((["a"],), REVIEWS, ["(x, y)", "a tuple of 1"]),
-        ((["a"], ["x"]), PAIRS, ["one y cannot fill 2 columns: 'second', 'label'"]),
+        ((["a"], ["x"]), PAIRS, ["a single y cannot provide 2 columns: 'second', 'label'"]),
         (({"txt": ["a"]}, ["x"]), REVIEWS, ["no column 'text'", "Did you mean 'txt'?"]),
         (({"first": ["a"]}, ["x"]), PAIRS, ["2 columns: 'second', 'label'"]),
-        ((["a"], np.eye(1, 3)), REVIEWS, ["one label a row", "argmax"]),
+        ((["a"], np.eye(1, 3)), REVIEWS, ["one label per row", "argmax"]),
         ((["a"], [[0, 2]]), {"text": Text(), "labels": Labels()}, []),
         ((["a"], np.array([[0, 2]])), {"text": Text(), "labels": Labels()}, ["zeros and ones"]),
         (({"text": iter("ab")}, ["x"]), REVIEWS, ["'text' must be a list or an array"]),

@@ -104,7 +104,7 @@ def test_refused_tfds(prepared, source, words):
     for word in words:
         assert word in message
     if "not prepared" in message:
-        assert f"looked in {prepared}" in message
+        assert f"is not prepared in {prepared}" in message
 
 
 def test_tfds_hidden_labels(prepared):
@@ -141,7 +141,7 @@ def test_tf_dataset_of_features_alone_and_many_hot():
     [
         (lambda data: data.repeat(), ["never ends", ".take("]),
         (lambda data: data.take(0), ["no rows"]),
-        (lambda data: data.map(lambda x, y: x), ["nothing was given for 'label'"]),
+        (lambda data: data.map(lambda x, y: x), ["missing 'label'"]),
         (lambda data: data.map(lambda x, y: (x, y, 1.0)), ["a tuple of 3", "sample weights"]),
         (lambda data: data.map(lambda x, y: ({"txt": x}, y)), ["no column 'text'", "'txt'"]),
         (lambda data: data.map(lambda x, y: (x, [y])), ["one row or a batch", "label: (1,) int32"]),
@@ -166,6 +166,6 @@ def test_a_dataset_of_unknown_size_is_read_up_to_max_rows():
         assert len(table) == 10
         assert len(table.raw_column("text", Text())) == 10
         (remark,) = table.remarks
-        assert "more than 10 rows: the others were not read" in remark
-        assert "does not know its size" in refusal(dataset, max_rows=10, strict=True)
+        assert "more than 10 rows: the remaining rows were not read" in remark
+        assert "has an unknown size" in refusal(dataset, max_rows=10, strict=True)
     assert read(endless.take(10), REVIEWS, max_rows=10).remarks == []

@@ -46,7 +46,7 @@ def test_over_http(served):
         assert header_of(source) == ["text", "label"]
         assert [len(part) for part in read_in_parts(source, REVIEWS, Reading())] == [2]
     assert len(read([f"{address}/a.csv", folder / "a.csv"], REVIEWS)) == 4
-    with pytest.raises(DataError, match=r"gone.csv: the server says 404"):
+    with pytest.raises(DataError, match=r"gone.csv: the server returned 404"):
         read(f"{address}/gone.csv", REVIEWS)
 
 

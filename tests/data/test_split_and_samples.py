@@ -131,7 +131,7 @@ def test_rows_that_stay_in_training_are_said():
     rows.task.seed = next(seed for seed in range(99) if split(rows.table, 0.5, seed)[1].columns["id"] == [0, 1])
     rest, held = rows.hold_out(0.5)
     assert held is None  # both are the only examples of a class
-    assert rest.table.remarks == ("2 rows are not held out, the only examples of a class to train on: b, c",)
+    assert rest.table.remarks == ("2 rows are not held out, as each is the only training example of its class: b, c",)
     rows.task.seed = next(seed for seed in range(99) if split(rows.table, 0.5, seed)[1].columns["id"] == [2, 3])
     assert rows.hold_out(0.5)[0].table.remarks == ()
 
@@ -142,7 +142,7 @@ def test_a_test_part_takes_no_class_from_training():
         rest, held = dlkit.split(source, dlkit.SentimentClassifier(seed=seed))
         assert set(rest.columns["label"]) == {"a", "b"}
         assert len(held) == 1
-    with pytest.raises(DataError, match="each row is the only example of a class"):
+    with pytest.raises(DataError, match="each row is the only example of its class"):
         dlkit.split({"label": ["a", "b"], "text": ["x", "y"]}, dlkit.SentimentClassifier())
 
 

@@ -156,7 +156,7 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path, unproven):
 
 def test_a_failed_proof_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "run_proof", lambda path, libraries=(): {"ok": False, "problems": ["off by 2"]})
-    with pytest.raises(ExportError, match=r"not proven(.|\n)*off by 2"):
+    with pytest.raises(ExportError, match=r"Verification of(.|\n)*off by 2"):
         write(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
 
@@ -165,13 +165,13 @@ def test_a_failed_proof_leaves_nothing(tmp_path, monkeypatch):
     ("raised", "expected", "message"),
     [
         (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop"),
-        (OSError(errno.ENOSPC, "No space left on device"), ExportError, "full.*Make room"),
+        (OSError(errno.ENOSPC, "No space left on device"), ExportError, "full.*Free some"),
         (
             tf.errors.ResourceExhaustedError(None, None, "f; No space left on device"),
             ExportError,
-            "full.*Make room",
+            "full.*Free some",
         ),
-        (PermissionError(errno.EACCES, "denied"), ExportError, "can be written"),
+        (PermissionError(errno.EACCES, "denied"), ExportError, "is writable"),
         (RuntimeError("x"), RuntimeError, "x"),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_full_disk_is_an_export_error(tmp_path):
     try:
         big = tf.Variable(tf.random.stateless_normal([50_000], [0, 0]))
         signature = Signature("serving_default", lambda i: {"y": i["x"] * big[0]}, SIGNATURE.inputs)
-        with pytest.raises(ExportError, match=r"is full.*Make room"):
+        with pytest.raises(ExportError, match=r"is full.*Free some"):
             write(tmp_path / "m", signatures=[signature])
         assert list(tmp_path.iterdir()) == []
     finally:
@@ -237,13 +237,13 @@ def test_two_exports_at_once_take_two_versions(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"goldens": {}}, "no goldens"),
+        ({"goldens": {}}, "no reference examples"),
         ({"signatures": [SIGNATURE, SIGNATURE]}, "distinct names"),
         ({"signatures": []}, "`serving_default`"),
         ({"goldens": {"serving_default": [({"z": [1.0]}, {"y": [1.0]})]}}, "must be x. Received: z"),
         ({"goldens": {"serving_default": [({"x": [[1.0]]}, {"y": [1.0]})]}}, "must have the shape"),
         ({"goldens": {"serving_default": [({"x": [1.0]}, {"y": [1.0, 2.0]})]}}, "equally many rows"),
-        ({"contract": {"metrics": {"a": np.float32(1)}}}, "plain JSON"),
+        ({"contract": {"metrics": {"a": np.float32(1)}}}, "JSON values"),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path, unproven, changes, message):
@@ -258,7 +258,7 @@ def test_an_untracked_table_is_named(tmp_path, unproven, tiny):
 
 
 def test_folders_that_are_no_exports(tmp_path):
-    for path, message in [(tmp_path / "none", "not a folder"), (tmp_path, "no exported model")]:
+    for path, message in [(tmp_path / "none", "not a folder"), (tmp_path, "not an exported model")]:
         with pytest.raises(ExportError, match=message):
             verify(path)
     (tmp_path / "2" / "assets.extra").mkdir(parents=True)

@@ -58,13 +58,13 @@ def test_what_restores_variables_is_for_the_loader_alone(exported):
     graph = saved.meta_graphs[0]
     restore = next(node for node in graph.graph_def.node if node.name == graph.saver_def.restore_op_name)
     graph.graph_def.node.add(name="reader", op="StatefulPartitionedCall").attr["f"].CopyFrom(restore.attr["f"])
-    assert "is used by: reader" in lint(saved, [])[0]
+    assert "are used by: reader" in lint(saved, [])[0]
     graph.graph_def.node[-1].CopyFrom(type(restore)(name="after", op="NoOp", input=[f"^{restore.name}"]))
-    assert "is used by: after" in lint(saved, [])[0]
+    assert "are used by: after" in lint(saved, [])[0]
     del graph.graph_def.node[-1]
     assert lint(saved, []) == []
     graph.signature_def["serving_default"].outputs["labels"].name = f"{restore.name}:0"
-    assert "is used by: signature `serving_default`" in lint(saved, [])[0]
+    assert "are used by: signature `serving_default`" in lint(saved, [])[0]
     graph.CopyFrom(read_saved_model(exported).meta_graphs[0])
     restore.input[0] = "elsewhere"  # a constant, for one, instead of the loader's own name of the file
     graph.graph_def.node.remove(next(node for node in graph.graph_def.node if node.name == restore.name))

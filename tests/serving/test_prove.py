@@ -109,8 +109,8 @@ def test_a_missing_output_is_found(prove_function):
 def test_a_signature_that_does_not_check_its_inputs_is_found(prove_function, monkeypatch):
     monkeypatch.setattr(signature_module, "_checked_inputs", lambda signature, inputs: inputs)
     text = problems(prove_function(lambda i: {"y": i["x"] * 2}, X, goldens(lambda x: x * 2)))
-    assert "`x` of the wrong shape [4] was answered" in text
-    assert "`x` of the wrong shape [1, 5] was answered" in text and "tf.ensure_shape" in text
+    assert "`x` of the invalid shape [4] was answered" in text
+    assert "`x` of the invalid shape [1, 5] was answered" in text and "tf.ensure_shape" in text
 
 
 def test_operations_of_other_packages_must_be_declared(prove_function, tmp_path):
@@ -224,7 +224,7 @@ def test_a_package_that_is_not_there_is_told(planted_library):
     version, _ = planted_library
     contract = (version / "assets.extra" / "dlkit.json").read_text().replace("planted_library", "no_such_library")
     (version / "assets.extra" / "dlkit.json").write_text(contract)
-    with pytest.raises(ExportError, match=r"the package 'no_such_library': not one that can be imported \(No module"):
+    with pytest.raises(ExportError, match=r"the package 'no_such_library': not an importable package \(No module"):
         examine(version, ["no_such_library"])
 
 

@@ -101,7 +101,7 @@ def test_server_files(exported, tmp_path):
 
 
 def test_server_files_refuse_what_cannot_be_served(exported, tmp_path):
-    with pytest.raises(ExportError, match="one version"):
+    with pytest.raises(ExportError, match="a single version"):
         write_server_files([exported], tmp_path / "server")
     with pytest.raises(ExportError, match="same name"):
         write_server_files([exported.parent, exported.parent], tmp_path / "server")

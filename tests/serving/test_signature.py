@@ -117,7 +117,7 @@ def test_classify_reads_lists_of_any_length():
 
 def test_classify_needs_fixed_lengths_and_its_outputs():
     free = Signature("s", lambda x: x, {"x": tf.TensorSpec([None, None, 2])})
-    with pytest.raises(ExportError, match="free dimension"):
+    with pytest.raises(ExportError, match="variable dimension"):
         classify_signature(free, classes="labels", scores="scores")
     other = Signature("s", lambda x: {"y": x["x"]}, {"x": tf.TensorSpec([None])})
     with pytest.raises(ExportError, match=r"no output `labels`.*It has: y"):

@@ -159,15 +159,15 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(files, capsys, damage):
     newest.write_bytes(damage(newest.read_bytes()))
     assert same(files.newest(), checkpoint_of(7))
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{newest} is broken: ")
-    assert line.endswith(f". Going on from {name_of(7)}, the one before.")
+    assert line.startswith(f"{newest} is corrupt: ")
+    assert line.endswith(f". Resuming from {name_of(7)}, the previous one.")
     before = files.folder / name_of(7)
     before.write_bytes(damage(before.read_bytes()))
     with pytest.raises(DlkitError, match="no checkpoint can be read") as raised:
         files.newest()
     for path in (newest, before):
-        assert f"{path} is broken: " in str(raised.value)
-    assert "Start anew with overwrite=True" in str(raised.value)
+        assert f"{path} is corrupt: " in str(raised.value)
+    assert "Start over with overwrite=True" in str(raised.value)
 
 
 def test_whichever_bit_is_flipped_no_checkpoint_is_read_as_another(tmp_path, capsys):
@@ -199,7 +199,7 @@ def test_an_array_that_the_list_of_the_file_lacks_or_has_too_much_is_no_checkpoi
     for changed in (fewer, {**arrays, "best/1": arrays[drop]}):
         np.savez(newest, **changed)
         assert same(files.newest(), checkpoint_of(7))
-    assert capsys.readouterr().err.count("Going on from") == 2
+    assert capsys.readouterr().err.count("Resuming from") == 2
 
 
 def test_a_checkpoint_of_before_which_names_no_arrays_is_read(files):
@@ -223,7 +223,9 @@ def test_intervals_are_steps_or_minutes(given, read):
 
 @pytest.mark.parametrize("given", ["0m", "0.0m", "x", "", "-3", -3, "-3m", "1.5", "10 m", "10s", "m"])
 def test_intervals_that_are_none(given):
-    with pytest.raises(KnobError, match=r"`checkpoint_every` must be steps, as 200, or minutes.*Received: "):
+    with pytest.raises(
+        KnobError, match=r"`checkpoint_every` must be a number of steps such as 200, or minutes.*Received: "
+    ):
         interval(given)
 
 
@@ -356,7 +358,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_broken_one(rows, copied, tmp
     with pytest.raises(KeyboardInterrupt):
         task_of().fit(rows, save=copied, resume=True, callbacks=[Look(2)], **EVERY)
     assert first[0] == 6
-    assert f"{newest} is broken: " in capsys.readouterr().err
+    assert f"{newest} is corrupt: " in capsys.readouterr().err
     assert same(CheckpointFiles(copied / "checkpoints", 2).newest(), whole)  # as if it had never been broken
 
 
@@ -437,7 +439,7 @@ def test_a_nan_loss_goes_back_with_half_the_learning_rate(rows, tmp_path, capsys
     history = task.fit(rows, **options)
     error = capsys.readouterr().err
     assert re.search(said, error)
-    assert "Going back there, with learning_rate=0.0005." in error
+    assert "Retrying from there, with learning_rate=0.0005." in error
     assert len(history["loss"]) == 2
     assert np.isfinite(history["loss"]).all()
     assert all(np.isfinite(variable.numpy()).all() for variable in task.stages_.network.weights)

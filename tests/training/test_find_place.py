@@ -53,7 +53,7 @@ def name_workers(monkeypatch, cluster, kind, index):
 def test_auto_with_nothing_to_share_is_one_device():
     place = find_place("auto")
     assert place.strategy is tf.distribute.get_strategy()
-    assert place.reason == "one device, CPU:0 (auto found nothing to share the work with)"
+    assert place.reason == "one device, CPU:0 (auto found no other device)"
     assert (place.worker, place.workers, place.is_chief) == (0, 1, True)
     assert find_place("one").strategy is place.strategy
 
@@ -88,7 +88,7 @@ def test_mirrored_without_gpus_says_what_there_is():
 
 def test_more_logical_cpus_cannot_be_had_once_tensorflow_has_started():
     assert len(tf.config.list_logical_devices("CPU")) == 2  # this starts it
-    with pytest.raises(DlkitError, match=r"started with 2 CPU devices.* cannot show 99 now.*logical_cpus\(99\)"):
+    with pytest.raises(DlkitError, match=r"started with 2 CPU devices.* cannot create 99 now.*logical_cpus\(99\)"):
         find_place("mirrored:99")
 
 
@@ -196,7 +196,7 @@ def test_slurm_says_which_worker_this_is(rank, workers, monkeypatch):
 def test_several_workers_must_be_asked_for_at_the_start(monkeypatch):
     tf.config.list_logical_devices()  # starts TensorFlow, if nothing has
     name_workers(monkeypatch, {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, "worker", 0)
-    with pytest.raises(DlkitError, match=r"before TensorFlow has computed anything.*Call `fit` first"):
+    with pytest.raises(DlkitError, match=r"before TensorFlow runs any operation.*Call `fit` first"):
         find_place("multiworker")
 
 
@@ -218,7 +218,7 @@ def test_slurm_needs_no_gpus(monkeypatch):
     tf.config.list_logical_devices()  # starts TensorFlow, if nothing has
     name_slurm_tasks(monkeypatch, 0)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(DlkitError, match="before TensorFlow has computed anything"):  # what comes after the reading
+    with pytest.raises(DlkitError, match="before TensorFlow runs any operation"):  # what comes after the reading
         find_place("multiworker")
 
 
@@ -263,7 +263,7 @@ def test_a_batch_has_two_rows_for_each_replica(batch_size):
 
 def test_every_replica_needs_a_row_to_validate_on():
     task = dlkit.SentimentClassifier(batch_size=4, epochs=1)
-    with pytest.raises(DataError, match="1 rows to validate on are fewer than the 2 replicas"):
+    with pytest.raises(DataError, match="1 validation rows are fewer than the 2 replicas"):
         task.fit(texts(20), texts(1), strategy="mirrored:2", verbose=0)
 
 
@@ -290,5 +290,5 @@ def test_two_processes_with_the_variables_of_slurm_train_together():
     (first, errors), (second, _) = (process.communicate(timeout=300) for process in started)
     assert [process.returncode for process in started] == [0, 0], errors
     assert "training on worker 0 of 2, named by Slurm (auto found 2 workers in SLURM_STEP_NUM_TASKS)" in first
-    assert "kept number 1" in first
+    assert "best epoch 1" in first
     assert not second  # the first one speaks for both

@@ -55,7 +55,7 @@ def test_at_a_rate_of_zero_the_answers_are_the_models_and_words_stay_known(model
 def test_new_labels_are_learned_beside_the_models_own_and_said(model, capfd):
     task = going_on(epochs=12, learning_rate=2e-2)
     task.fit(texts("neutral", "good", "bad", count=48), init_from=str(model))
-    assert "goes on from old, with its 2 labels and 1 new ones: 'neutral'" in capfd.readouterr().err
+    assert "is initialized from old, with its 2 labels and 1 new ones: 'neutral'" in capfd.readouterr().err
     assert task.labels_ == ["bad", "good", "neutral"]  # new ones come last
     assert task.evaluate(texts("good", "neutral", "bad", seed=5))["accuracy"] > 0.9
     assert any("1 new ones" in remark for remark in task.report_["remarks"])
@@ -98,7 +98,7 @@ def test_changes_on_the_way_keep_the_models_words_or_are_refused(model, tmp_path
     data = texts("good", "bad", "neutral")
     with pytest.raises(KeyboardInterrupt):
         going_on().fit(data, init_from=model, callbacks=[Stop(4)], **options)
-    with pytest.raises(DlkitError, match="went on from old: embedding would change its network"):
+    with pytest.raises(DlkitError, match="was initialized from old: embedding would change its network"):
         going_on(embedding=16).fit(data, resume=True, allow_changes=True, **options)
     task = going_on(learning_rate=1e-4)
     task.fit(data, resume=True, allow_changes=True, **options)

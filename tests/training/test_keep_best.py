@@ -93,7 +93,7 @@ def test_all_that_name_the_kept_epoch_agree(monkeypatch, tmp_path, capsys):
     assert task.history_["val_accuracy"] == [0.5] * 3
     assert task.kept_["epoch"] == 2
     show_history(task)
-    assert capsys.readouterr().out == "3 epochs, kept number 2: val_accuracy 0.5000\n"
+    assert capsys.readouterr().out == "3 epochs, best epoch 2: val_accuracy 0.5000\n"
     assert read_contract(task.export(tmp_path / "served"))["metrics"]["val_loss"] == 0.2
     assert dlkit.load(tmp_path / "model").kept_ == task.kept_
 
@@ -147,7 +147,7 @@ def test_fewer_rows_than_a_batch_are_one_batch_and_it_is_said_once(capsys):
     task = dlkit.SentimentClassifier(epochs=2)
     few = {name: values[:10] for name, values in TEXTS.items()}
     assert len(task.fit(few, strategy="one", verbose=2)["loss"]) == 2
-    said = "9 rows to train on are fewer than a batch of 64: each step takes all of them"
+    said = "9 training rows are fewer than the batch size of 64: each step uses all of them"
     assert capsys.readouterr().err.count(said) == 1
     task.fit(few, **FIT)
     assert capsys.readouterr().err == ""
@@ -158,7 +158,7 @@ def test_fewer_rows_than_a_batch_are_one_batch_and_it_is_said_once(capsys):
 def test_each_replica_needs_two_rows():
     few = {name: values[:3] for name, values in TEXTS.items()}
     task = dlkit.SentimentClassifier(epochs=1)
-    with pytest.raises(DataError, match="3 rows to train on are fewer than 4, two for each of the 2 replicas"):
+    with pytest.raises(DataError, match="3 training rows are fewer than 4, two for each of the 2 replicas"):
         task.fit(few, TEXTS, strategy="mirrored:2", verbose=0)
     four = {name: values[:4] for name, values in TEXTS.items()}
     assert len(task.fit(four, TEXTS, strategy="mirrored:2", verbose=0)["loss"]) == 1

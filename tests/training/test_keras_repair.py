@@ -90,7 +90,7 @@ def test_keras_cannot_build_from_uneven_parts(unrepaired):
 @pytest.mark.parametrize("version", ["3.14.9", "3.16.0", "4.15.1", "3.150.1"])
 def test_another_keras_is_refused(version, unrepaired, monkeypatch):
     monkeypatch.setattr(keras, "__version__", version)
-    with pytest.raises(DlkitError, match=rf"need Keras 3\.15,.* Found: {version}\. Install .*keras==3\.15\.\*"):
+    with pytest.raises(DlkitError, match=rf"needs Keras 3\.15,.* Found: {version}\. Install .*keras==3\.15\.\*"):
         find_place("mirrored:2")
     assert repaired() == [False, False]
     find_place("one")

@@ -43,7 +43,7 @@ def test_at_most_ten_looks_at_64_rows(capsys):
         return {"AP50": 0.5, "AP": 0.25, "rows": 1}
 
     said, given_back = looks(60, measured, capsys)
-    assert said[0] == "epoch 6: AP50 0.5000, AP 0.2500 of the answers to 64 validation rows"
+    assert said[0] == "epoch 6: AP50 0.5000, AP 0.2500 on 64 validation rows"
     assert len(said) == given_back == 9  # and the end has a score of its own
     assert len(seen[0]) == 64 and not any(row % 2 for row in seen[0])
     assert looks(2, measured, capsys) == ([], 0)

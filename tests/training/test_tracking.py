@@ -115,7 +115,7 @@ def test_a_tracker_that_fails_costs_no_training(monkeypatch, capsys):
     with tracked(task, []):
         LogHyperparameters(task).on_train_begin()
     assert task.tracked_ == {"mlflow": "7"}
-    assert capsys.readouterr().err == "MLflow does not follow this run: no server\n"
+    assert capsys.readouterr().err == "MLflow does not track this run: no server\n"
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(active_run=broken))
     with tracked(task, []):
         pass

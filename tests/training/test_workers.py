@@ -77,7 +77,7 @@ def test_who_does_not_answer_is_named_with_its_address_and_how(ports):
     assert raised.value.exit_code == 75
     for said in (
         f"no answer within 1 s: worker 1 at {where[1]} has not started",
-        "worker 2 at no.such.host.invalid:1 has a name that cannot be resolved",
+        "worker 2 at no.such.host.invalid:1 has a host name that cannot be resolved",
         f"worker 3 at {where[3]} is silent",
         "`worker_timeout`",
     ):
@@ -96,7 +96,7 @@ def test_a_taken_port_is_told_at_once_and_its_partner_ends_too(ports):
     threading.Thread(target=web, daemon=True).start()
     with pytest.raises(DlkitError, match=rf"worker 0 cannot listen at 127.0.0.1:{ports[0]}: Address already in use"):
         meet(addresses(ports[:2]), 0, 20.0)
-    with pytest.raises(LostWorkerError, match=f"worker 0 at 127.0.0.1:{ports[0]} is something else than a worker"):
+    with pytest.raises(LostWorkerError, match=f"worker 0 at 127.0.0.1:{ports[0]} is not a worker"):
         meet(addresses(ports[:2]), 1, 0.5)
 
 

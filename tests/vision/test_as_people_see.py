@@ -189,14 +189,14 @@ def bad_rows():
         "a TIFF": (encode(picture(), "TIFF"), "TIFF, not a JPEG"),
         "an AVIF": (encode(picture(), "AVIF"), "AVIF, not a JPEG"),
         "an animated WebP": (animated, "animated WebP, not a JPEG"),
-        "too large": (large, "60000 x 60000 pixels, allowed are 1 to 50000000"),
-        "a JPEG without its end": (jpeg[:-40], "ends too early"),
-        "a JPEG that ends in a thumbnail": (with_thumbnail[:-40], "ends too early"),
-        "a JPEG's first bytes": (jpeg[:30], "ends too early"),
-        "a PNG without its end": (png[:-9], "ends too early"),
-        "a PNG's head": (png[:33], "ends too early"),
-        "a WebP shorter than it says": (webp[:-4], "ends too early"),
-        "a BMP shorter than it says": (bmp[:-4], "ends too early"),
+        "too large": (large, "60000 x 60000 pixels, allowed: 1 to 50000000"),
+        "a JPEG without its end": (jpeg[:-40], "is truncated"),
+        "a JPEG that ends in a thumbnail": (with_thumbnail[:-40], "is truncated"),
+        "a JPEG's first bytes": (jpeg[:30], "is truncated"),
+        "a PNG without its end": (png[:-9], "is truncated"),
+        "a PNG's head": (png[:33], "is truncated"),
+        "a WebP shorter than it says": (webp[:-4], "is truncated"),
+        "a BMP shorter than it says": (bmp[:-4], "is truncated"),
     }
 
 

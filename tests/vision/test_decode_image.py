@@ -160,7 +160,7 @@ def bombs():
 @pytest.mark.parametrize("kind", ["png", "gif", "bmp", "jpeg"])
 def test_too_many_pixels_are_refused_unread(same_size, kind):
     text = message(same_size[1], [files()["png"], bombs()[kind]])
-    assert "image undecodable: row 1: 60000 x 60000 pixels, allowed are 1 to 50000000" in text
+    assert "image undecodable: row 1: 60000 x 60000 pixels, allowed: 1 to 50000000" in text
 
 
 def test_pixel_limit_is_inclusive():
@@ -185,7 +185,7 @@ def test_wrong_rank_is_a_clean_error():
     ("options", "text"),
     [
         ({"height": 0}, "`height` must be a positive integer. Received: height=0."),
-        ({"channels": 4}, "`channels` must be 1 (grey) or 3 (RGB). Received: channels=4."),
+        ({"channels": 4}, "`channels` must be 1 (grayscale) or 3 (RGB). Received: channels=4."),
         ({"fit": "squash"}, "`fit` must be one of stretch, crop, pad. Received: fit='squash'."),
         ({"max_pixels": 0.5}, "`max_pixels` must be a positive integer. Received: max_pixels=0.5."),
     ],

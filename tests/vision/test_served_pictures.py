@@ -59,8 +59,8 @@ def test_a_bad_row_costs_itself_alone(name):
     store, _ = encode(task, rows, None, quiet=True)
     assert store.rows == 4 * rows.windows_per_row
     (said,) = task.report_["remarks"]
-    assert said.startswith("2 of 6 rows left out")
-    assert "index 4: the file ends too early" in said and "index 5: not a JPEG" in said
+    assert said.startswith("2 of 6 rows skipped")
+    assert "index 4: the file is truncated" in said and "index 5: not a JPEG" in said
     assert len(task.samples_) == 4
 
     images = data["image"]
@@ -75,7 +75,7 @@ def test_a_bad_row_costs_itself_alone(name):
             assert np.all(values[0] == alone[key][0])
         blank = b"" if values.dtype == object else 0
         assert np.all(values[4:] == blank), key
-    with pytest.raises(DataError, match="input 1: the file ends too early"):
+    with pytest.raises(DataError, match="input 1: the file is truncated"):
         task.predict([images[0], images[4]])
     assert "error" not in task.predict(images[0])
     tensors = task.served()["tensors"]
@@ -113,7 +113,7 @@ def test_a_shape_is_found_without_decoding():
     assert typical_shape(table([png(noise(20, 30)[..., 0])] * 3), column, 1000) == (20, 30, 1)
     broken = png(noise(20, 30))[:60]  # its header is whole
     assert typical_shape(table([broken]), column, 1000) == (20, 30, 3)
-    with pytest.raises(DataError, match="20 x 30 pixels, allowed are 599"):
+    with pytest.raises(DataError, match="20 x 30 pixels, allowed: 599"):
         typical_shape(table([broken]), column, 599)
 
 
@@ -144,7 +144,7 @@ def test_labels_of_another_site_are_mapped():
         task.evaluate(other)
     metrics = task.evaluate(other, label_map={"cat": "a", "*": "b"})
     assert {name: each["rows"] for name, each in metrics["per_class"].items()} == {"a": 2, "b": 2}
-    with pytest.raises(DataError, match="names 'bird', which no row has"):
+    with pytest.raises(DataError, match="names 'bird', which does not occur"):
         task.evaluate(other, label_map={"bird": "a"})
     detector, boxed = tasks()["detector"]
     start(detector, detector.read(boxed))

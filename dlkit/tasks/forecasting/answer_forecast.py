@@ -67,9 +67,9 @@ class AnswerForecast(keras.layers.Layer):
                 interpolated.
         """
         longest, known = answer["forecast"].shape[1], self.levels
-        message = [f"`horizon` must be from 1 to {longest}, the trained one. Received:", horizon]
+        message = [f"`horizon` must be between 1 and {longest}, the trained horizon. Received:", horizon]
         tf.debugging.Assert(tf.reduce_all((horizon >= 1) & (horizon <= longest)), message, summarize=8)
-        message = [f"`levels` must be from {known[0]:g} to {known[-1]:g}, as in training. Received:", levels]
+        message = [f"`levels` must be between {known[0]:g} and {known[-1]:g}, as in training. Received:", levels]
         tf.debugging.Assert(
             tf.reduce_all((levels >= known[0] - 1e-6) & (levels <= known[-1] + 1e-6)), message, summarize=8
         )

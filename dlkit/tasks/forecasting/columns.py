@@ -41,6 +41,7 @@ class Stamps(Column):
         trained: the step of a model that is trained, as `Step.as_list` gives it; empty before.
     """
 
+    kind = "list of timestamps"
     frequency: str = ""
     wide: bool = False
     duplicates: str = "mean"
@@ -226,15 +227,15 @@ def _of_numbers(numbers: np.ndarray) -> np.ndarray:
         if valid.mean() > 0.5:
             first = int(np.argmin(valid))
             raise DataError(
-                f"timestamp {first}, {numbers[first]}, is no date, although others look like {form}. Correct it; of "
-                f"numbers that count steps give {option('frequency')}, as 1."
+                f"timestamp {first}, {numbers[first]}, is not a date, but others look like {form}. Correct it; if "
+                f"the numbers are step indices, set {option('frequency')}, as 1."
             )
     return numbers
 
 
 def _shortest(stamps: np.ndarray) -> np.ndarray:
     if np.isnat(stamps).any():
-        raise DataError(f"timestamp {int(np.argmax(np.isnat(stamps)))} is empty. Fill it, or leave the row out.")
+        raise DataError(f"timestamp {int(np.argmax(np.isnat(stamps)))} is empty. Set it, or remove the row.")
     seconds = stamps.astype("datetime64[s]")
     return seconds if (seconds == stamps).all() else stamps
 
@@ -256,13 +257,15 @@ def stamp_texts(stamps: np.ndarray) -> list[bytes]:
 
 def _refusal(values: Any) -> str:
     """What is wrong with the first that is no timestamp, or that is of another kind than the others."""
-    expected = "Expected ISO 8601 without a time zone, as 2016-10-01 or 2016-10-01 13:00:00, or whole numbers for all."
+    expected = (
+        "Expected ISO 8601 without a time zone, such as 2016-10-01 or 2016-10-01 13:00:00, or whole numbers for all."
+    )
     for place, value in enumerate(values):
         text = str(value).strip()
         if getattr(value, "tzinfo", None) is not None or _ZONED.fullmatch(text):
             return (
                 f"timestamp {place} has a time zone: {describe(value)}. Expected timestamps without one, all of one "
-                "clock: convert them to local time or to UTC, and take the zone off."
+                "clock: convert them to local time or to UTC and remove the time zone."
             )
         if isinstance(value, str):
             wrong = not _is_real(_iso(text))
@@ -270,15 +273,15 @@ def _refusal(values: Any) -> str:
             wrong = isinstance(value, bool) or not (_is_date(value) or isinstance(value, (int, np.integer)))
         if wrong and _DAY_OR_MONTH_FIRST.fullmatch(text):
             return (
-                f"timestamp {place} is not valid: {describe(value)} does not say whether the day or the month comes "
-                "first. Expected ISO 8601, as 2016-10-01."
+                f"timestamp {place} is not valid: {describe(value)}: the order of day and month is ambiguous. "
+                "Expected ISO 8601, such as 2016-10-01."
             )
         if wrong and not text.removeprefix("-").isdecimal():
             return f"timestamp {place} is not valid: {describe(value)}. {expected}"
     digits = [place for place, value in enumerate(values) if str(value).strip().removeprefix("-").isdecimal()]
     if digits:
-        return f"timestamp {digits[0]} is not valid beside dates: {describe(values[digits[0]])}. {expected}"
-    return f"the timestamps are of several kinds. {expected}"
+        return f"timestamp {digits[0]} is not valid among dates: {describe(values[digits[0]])}. {expected}"
+    return f"the timestamps are of mixed types. {expected}"
 
 
 def _is_real(text: str | None) -> bool:

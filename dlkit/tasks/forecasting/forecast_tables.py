@@ -39,7 +39,7 @@ def forecast_table(
     task: Forecaster, data: Any, *, how: Reading, horizon: int | None, levels: Sequence[float] | None, future: Any
 ) -> Any:
     """The forecasts of every series of a table; see `Forecaster.forecast`."""
-    pandas = frames("a table of forecasts", " `predict_to(data, FILE)` does without.")
+    pandas = frames("a table of forecasts", " `predict_to(data, FILE)` does not need it.")
     horizon = task.horizon if horizon is None else horizon
     levels = [*map(float, task.quantiles if levels is None else levels)]
     _check(task, horizon, levels)
@@ -72,14 +72,14 @@ def _check(task: Forecaster, horizon: int, levels: Sequence[float]) -> None:
     """Raises DataError for a horizon or levels that were not trained."""
     if not 1 <= horizon <= task.horizon:
         raise DataError(
-            f"{option('horizon')} must be from 1 to {task.horizon}, the trained one. Received: {horizon}. For more "
-            "steps train with a longer one."
+            f"{option('horizon')} must be between 1 and {task.horizon}, the trained horizon. Received: {horizon}. "
+            "For more steps, train with a longer horizon."
         )
     low, high = task.quantiles[0], task.quantiles[-1]
     if not levels or min(levels) < low - 1e-6 or max(levels) > high + 1e-6:
         raise DataError(
-            f"`levels` must be quantile levels from {low:g} to {high:g}, as in training. Received: {levels}. The "
-            "bounds of an interval of 80 % are 0.1 and 0.9."
+            f"`levels` must be quantile levels between {low:g} and {high:g}, as in training. Received: {levels}. "
+            "For an 80 % interval, use 0.1 and 0.9."
         )
 
 
@@ -94,10 +94,10 @@ def _able(task: Forecaster, windows: Windows, reasons: list[str]) -> list[int]:
             continue
         ahead = windows.step.after(windows.stamps_of(row), task.horizon)
         reasons.append(
-            f"{windows.table.where(row)}: {lacking[0]!r}, which is known ahead, has values for "
-            f"{max(0, have[lacking[0]])} of the {task.horizon} steps from {ahead[0]} to {ahead[-1]}. Give all of them "
-            f"by `future`, a table of unique_id, ds, {', '.join(task.stamps.known)}, or as rows at the series' end "
-            "whose `y` is empty."
+            f"{windows.table.where(row)}: {lacking[0]!r}, a future covariate, has values for "
+            f"{max(0, have[lacking[0]])} of the {task.horizon} steps from {ahead[0]} to {ahead[-1]}. Give all of "
+            f"them in `future`, a table with the columns unique_id, ds, {', '.join(task.stamps.known)}, or as rows "
+            "at the end of the series with an empty `y`."
         )
     return rows
 
@@ -107,15 +107,15 @@ def _with_future(task: Forecaster, table: Table, future: Any, how: Reading) -> T
     known = task.stamps.known
     if not known:
         raise DataError(
-            "the table of future values holds covariates that are known ahead, and this model was trained without any. "
-            f"Leave it out, or train with {option('known')}, the names of its columns."
+            "the table `future` holds future covariates, but this model was trained without any. Leave it out, or "
+            f"train with {option('known')}, the names of the columns."
         )
     read = read_future(with_stamps(future, how.rename.get("ds", "ds")), task.stamps, how)
     windows = Windows(table, task.stamps, task.step(table))
     if read.stamps.dtype.kind != windows.stamps_of(0).dtype.kind:
         raise DataError(
-            f"{read.source}: the timestamps of `future`, {read.stamps[0]} and so on, are of another kind than those of "
-            f"the series, {windows.stamps_of(0)[-1]}. Write both alike."
+            f"{read.source}: the timestamps of `future`, {read.stamps[0]} and so on, have another type than those "
+            f"of the series, {windows.stamps_of(0)[-1]}. They must match."
         )
     order = np.argsort(read.code, kind="stable")
     starts = np.searchsorted(read.code[order], np.arange(len(read.ids) + 1))
@@ -138,7 +138,7 @@ def _with_future(task: Forecaster, table: Table, future: Any, how: Reading) -> T
                     break
             columns[name][row] = cells
     strange = places.keys() - {b"", *map(Id().raw, table.columns["unique_id"])}
-    remarks = [f"{len(strange)} of {len(places)} series of `future` are none of these"] if strange else []
+    remarks = [f"{len(strange)} of {len(places)} series of `future` are not in the data"] if strange else []
     return replace(table, columns=columns, remarks=[*table.remarks, *read.remarks, *remarks])
 
 

@@ -194,9 +194,8 @@ def parse_frequency(text: str) -> Step:
     unit = next((unit for unit in (*SECONDS, *MONTHS) if name in (unit, f"{unit}s")), ALIASES.get(name))
     if not count or unit is None:
         raise KnobError(
-            f"{option('frequency')} must be as hour, 15 minutes, week, quarter, business day, or as 15min, W, "
-            "QS, B, BME. "
-            f"Received: {text!r}."
+            f"{option('frequency')} must be such as hour, 15 minutes, week, quarter, business day, or 15min, W, QS, "
+            f"B, BME. Received: {text!r}."
         )
     return Step(months=count * MONTHS[unit]) if unit in MONTHS else Step(seconds=count * SECONDS[unit])
 
@@ -215,7 +214,7 @@ def infer_frequency(series: Iterable[np.ndarray], source: str) -> Step:
     known = [stamps for stamps in series if len(stamps)]
     kinds = {stamps.dtype.kind for stamps in known}
     if len(kinds) > 1:
-        raise DataError(f"{source}: some timestamps are whole numbers, others are dates. Give all in one form.")
+        raise DataError(f"{source}: some timestamps are integers, others are dates. Use one type for all.")
     fine = any(stamps.dtype == "datetime64[us]" for stamps in known)
     if fine:
         known = [stamps.astype("datetime64[us]") for stamps in known]
@@ -223,7 +222,7 @@ def infer_frequency(series: Iterable[np.ndarray], source: str) -> Step:
     gaps = [gap[gap > 0] for gap in gaps]
     if not sum(map(len, gaps)):
         raise DataError(
-            f"{source}: no series has two timestamps that differ: the frequency cannot be inferred. Give "
+            f"{source}: no series has two distinct timestamps: the frequency cannot be inferred. Set "
             f"{option('frequency')}."
         )
     usual = _mode(np.concatenate(gaps))

@@ -32,7 +32,7 @@ class OptionalNumber(Column):
         except (TypeError, ValueError):
             number = np.float64("inf")
         if np.isinf(number):
-            raise DataError(f"expected a finite number, or nothing. Received: {value!r}.{comma_hint(value)}")
+            raise DataError(f"expected a finite number, or an empty cell. Received: {value!r}.{comma_hint(value)}")
         return number
 
 
@@ -90,7 +90,7 @@ def read_long(source: Any, stamps: Stamps, how: Reading, answering: bool = False
     wanted |= {name: Text(optional=True) for name in stamps.static if name != "unique_id"}
     for name in how.rename:
         if name not in wanted:
-            raise DataError(f"there is no column {name!r} to find under another name. There are: {', '.join(wanted)}.")
+            raise DataError(f"there is no column {name!r} to rename. There are: {', '.join(wanted)}.")
     return _read_columns(source, wanted, covariates, stamps, how, answering)
 
 
@@ -122,8 +122,8 @@ def _read_columns(
         missing = [name for name in wanted if name not in table.columns and name != "unique_id"]
         if missing:
             raise DataError(
-                f"{shown} has no column {missing[0]!r}. Expected a long table, {', '.join(wanted)}; of one with a "
-                f"column for each series, set {option('wide', True)}. Say which it is with "
+                f"{shown} has no column {missing[0]!r}. Expected a long table with the columns {', '.join(wanted)}; "
+                f"for a wide table, one column per series, set {option('wide', True)}. Map it with "
                 f"{option('columns', {missing[0]: 'NAME'})}."
             )
         for name in covariates:
@@ -147,7 +147,7 @@ def _read_columns(
                 cells = (str(cell) for cell in table.columns[name])
                 parts[name].append(np.array([known.setdefault(cell, len(known)) for cell in cells], np.int32))
     if not ids.known:
-        raise DataError(f"{shown or source} has no rows. Expected at least one stamp of one series.")
+        raise DataError(f"{shown or source} has no rows. Expected at least one timestamp of one series.")
     if not parts["ds"]:
         raise DataError(bad[0])
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
@@ -207,14 +207,16 @@ def _codes(cells: Any, names: dict[str, int]) -> np.ndarray:
 def read_wide(source: Any, stamps: Stamps, how: Reading) -> Long:
     """A table with a column for each series beside that of the stamps. Args, errors: as of `read_series`."""
     if stamps.known or stamps.past or stamps.static:
-        raise DataError("a wide table has no covariates: its columns are series. Give a long one, `unique_id, ds, y`.")
+        raise DataError(
+            "a wide table cannot have covariates: its columns are series. Use a long table, `unique_id, ds, y`."
+        )
     key = how.rename.get("ds", "ds")
     header = header_of(source, how)
     if not header:
         raise DataError("a wide table must be a csv, tsv or parquet file, a DataFrame or a dict of columns.")
     names = [name for name in header if name != key]
     if not names:
-        raise DataError(f"the wide table has no columns of series beside {key!r}.")
+        raise DataError(f"the wide table has no series columns besides {key!r}.")
     wanted: dict[str, Column] = {"ds": Stamp(), **{name: OptionalNumber(optional=True) for name in names}}
     how = dataclasses.replace(how, rename={"ds": key} if key != "ds" else {})
     tables = list(read_in_parts(source, wanted, how))

@@ -94,19 +94,20 @@ def _notes(
     constant = sorted({name for name, size in zip(ids, scale, strict=True) if not np.isfinite(size)})
     if constant:
         notes.append(
-            f"{len(constant)} of {len(set(ids))} series do not change before the origins and have no mase: "
+            f"{len(constant)} of {len(set(ids))} series are constant before the forecast origin and have no mase: "
             f"{', '.join(map(repr, constant[:3]))}{', ...' if constant[3:] else ''}"
         )
     zeros = float((truth == 0).sum() / max(1, np.isfinite(truth).sum()))
     if own["smape"] is None:
-        notes.append("all values are 0, of which there is no smape")
+        notes.append("all values are 0, for which smape is undefined")
     elif zeros > 0:
-        notes.append(f"{zeros:.0%} of the values are 0 and no part of smape")
+        notes.append(f"{zeros:.0%} of the values are 0 and are excluded from smape")
     short = [length for length in lengths if length < window]
     if short:
         notes.append(
-            f"{len(short)} of {len(lengths)} origins have less history than the {window} steps that the model reads, "
-            f"the shortest {min(short)}: where the data hold the test period alone, give the history before it too"
+            f"{len(short)} of {len(lengths)} backtest windows have less history than the model's context of "
+            f"{window} steps, the shortest {min(short)}: if the data covers the test period only, include the "
+            "preceding history"
         )
     return notes
 

@@ -116,7 +116,7 @@ class ReadSeries(keras.layers.Layer):
         y = inputs["y"]
         large = tf.math.is_finite(y) & (tf.abs(y) > tf.cast(np.finfo(np.float32).max, y.dtype))
         _refuse_number(large, "`y` must be numbers of float32's range, up to 3.4e38.")
-        window = f"the newest {self.window} steps up to its last stamp"
+        window = f"the last {self.window} steps up to its last timestamp"
         _refuse_number(made["given"] == 0, f"`y` must hold a number within {window}. All are missing or not finite.")
         return made
 
@@ -140,7 +140,7 @@ class ReadSeries(keras.layers.Layer):
         _refuse(
             behind % unit != 0,
             ds,
-            f"`ds` holds a stamp that is not a number of steps of {self._unit()} before the newest:",
+            f"`ds` holds a timestamp that is not a multiple of {self._unit()} before the last one:",
         )
         self._refuse_repeats_and_gaps(behind // unit, real, ds)
         place = self.window - 1 - tf.cast(tf.minimum(behind // unit, self.window), tf.int32)
@@ -257,7 +257,7 @@ class ReadSeries(keras.layers.Layer):
             _refuse(
                 tf.logical_and(real, ~formed),
                 ds,
-                '`ds` must hold whole numbers, as in training, padded by "". Received:',
+                '`ds` must hold integers, as in training, padded with "". Received:',
             )
             seconds = self._floored(tf.strings.to_number(tf.where(formed, ds, "0"), tf.int64))
             return seconds, seconds
@@ -265,7 +265,7 @@ class ReadSeries(keras.layers.Layer):
         _refuse(
             tf.logical_and(real, ~valid),
             ds,
-            '`ds` must hold stamps as 2016-10-01 or 2016-10-01 13:00:00, padded by "". Received:',
+            '`ds` must hold timestamps such as 2016-10-01 or 2016-10-01 13:00:00, padded with "". Received:',
         )
         if step.months:
             year, month, _ = civil(tf.math.floordiv(seconds, DAY))
@@ -274,7 +274,7 @@ class ReadSeries(keras.layers.Layer):
             return self._business_days(ds, seconds, real)
         if not self._as_before and step.per_second == 1 and self.off_grid == "refuse":
             fraction = tf.strings.regex_full_match(ds, r".*\.\d*[1-9]\d*")
-            _refuse(fraction, ds, f"`ds` holds a fraction of a second between steps of {self._unit()}:")
+            _refuse(fraction, ds, f"`ds` holds fractional seconds, with a time step of {self._unit()}:")
         seconds = self._floored(seconds)
         return seconds, seconds
 
@@ -289,7 +289,7 @@ class ReadSeries(keras.layers.Layer):
         if self.off_grid == "floor":
             return business_day(position) * DAY + time, position
         weekend = tf.logical_and(real, business_day(position) != days)
-        _refuse(weekend, ds, "`ds` holds a day of a weekend, which is no business day:")
+        _refuse(weekend, ds, "`ds` holds a weekend day, which is not a business day:")
         return seconds, position
 
     def _unit(self) -> str:
@@ -309,7 +309,7 @@ class ReadSeries(keras.layers.Layer):
         same = tf.logical_and(ordered[:, 1:] == ordered[:, :-1], ordered[:, 1:] >= 0)
         stamps = tf.gather(ds, order, batch_dims=1)[:, 1:]
         if self.duplicates == "refuse":
-            _refuse(same, stamps, "`ds` holds two stamps of one step, which `duplicates` refuses:")
+            _refuse(same, stamps, "`ds` holds duplicate timestamps, which `duplicates` refuses:")
         if not self.gaps:
             wide = tf.logical_and(ordered[:, 1:] - ordered[:, :-1] > 1, ordered[:, :-1] >= 0)
             _refuse(wide, stamps, f"`ds` lacks a step of {self._unit()}, which `fill` refuses, after")
@@ -325,10 +325,10 @@ class ReadSeries(keras.layers.Layer):
     ) -> tf.Tensor:
         """Values at their places of the window: (batch, window), NaN elsewhere; of several the mean, or the last."""
         rows, length = tf.shape(place)[0], tf.shape(place)[1]
-        _enough(values, length, name, "at least as many values as `ds` has stamps")
+        _enough(values, length, name, "at least as many values as `ds` has timestamps")
         if not longer:  # a value beyond the stamps would be lost in silence
             _refuse_number(
-                tf.math.is_finite(values[:, length:]), f"`{name}` must have no more values than `ds` has stamps."
+                tf.math.is_finite(values[:, length:]), f"`{name}` must not have more values than `ds` has timestamps."
             )
         values = values[:, :length]
         finite = tf.logical_and(there, tf.math.is_finite(values))
@@ -354,8 +354,8 @@ class ReadSeries(keras.layers.Layer):
         future = tf.gather(padded, places, batch_dims=1)
         if not training:
             missing = tf.logical_not(tf.math.is_finite(future))
-            expected = f"a value for each stamp of `ds`, and then for the {self.horizon} steps after the newest"
-            _refuse_number(missing, f"`{name}` must be known ahead: {expected}. One of these is missing.")
+            expected = f"a value for each timestamp of `ds` and for the {self.horizon} steps after the last one"
+            _refuse_number(missing, f"`{name}` is a future covariate and needs {expected}. At least one is missing.")
         return future
 
     @staticmethod

@@ -135,8 +135,9 @@ def hold_out(windows: Windows, share: float, horizon: int) -> tuple[Table, Table
                 rest.append((row, table.row(row)))
     if not rest or not held:
         raise DataError(
-            f"{table.source} is too short to hold out its last {share:.0%}, at least {horizon} steps, by "
-            f"{option('validation_split')}. Give more, validation data, or set {option('validation_split')} to 0."
+            f"{table.source} is too short to hold out its last {share:.0%}, at least {horizon} steps, for "
+            f"{option('validation_split')}. Give a longer series or validation data, or set "
+            f"{option('validation_split')} to 0."
         )
     return windows.made_of(rest), windows.made_of(held)
 
@@ -223,10 +224,10 @@ def questions(windows: Windows, window: int, horizon: int, origins: int, stride:
         first = last - (origins - 1) * stride
         if first < 1:
             reasons.append(
-                f"{windows.table.where(row)} has {windows.lengths(row)[0]} steps: too few for {origins} "
-                f"origins, {stride} steps apart, of a horizon of {horizon}. Expected at least "
-                f"{horizon + (origins - 1) * stride + 1}; where the file holds the test period alone, give the history "
-                "before it too."
+                f"{windows.table.where(row)} has {windows.lengths(row)[0]} steps: too few for {origins} backtest "
+                f"windows with a step size of {stride} and a horizon of {horizon}. Expected at least "
+                f"{horizon + (origins - 1) * stride + 1}; if the file covers the test period only, include the "
+                "preceding history."
             )
             continue
         asked_of = [
@@ -236,7 +237,7 @@ def questions(windows: Windows, window: int, horizon: int, origins: int, stride:
         if empty:
             reasons.append(
                 f"{windows.table.where(row)} has no value in the {read} steps before {len(empty)} of its "
-                f"{len(asked_of)} origins, which are not asked."
+                f"{len(asked_of)} forecast origins, which are skipped."
             )
         rows += [asked for number, asked in enumerate(asked_of) if number not in empty]
     if not rows:
@@ -281,14 +282,14 @@ def look_at_series(report: Report, windows: Windows, horizon: int) -> None:
                 at = int(np.argmax(np.diff(np.flatnonzero(there)) == longest))
                 stamps = windows.stamps_of(row)
                 found["far"].append(f"{place}: nothing after {stamps[np.flatnonzero(there)[at]]}, for {longest} steps")
-    report.facts["steps of a series"] = f"{int(np.median(lengths))} in the middle, {min(lengths)} at least"
+    report.facts["steps per series"] = f"{int(np.median(lengths))} median, {min(lengths)} minimum"
     said = {
-        "short": (f"series have less than two horizons ({2 * horizon} steps)", "Their forecasts are hardly tested."),
-        "constant": ("series never change", ""),
-        "holes": (f"series have values at less than {HOLES:.0%} of their steps", "Is the step the right one?"),
+        "short": (f"series have less than two horizons ({2 * horizon} steps)", "Their forecasts are barely evaluated."),
+        "constant": ("series are constant", ""),
+        "holes": (f"series have values at less than {HOLES:.0%} of their steps", "Check the frequency."),
         "far": (
-            "series have timestamps far from the others",
-            "Look at the first and the last: is a year wrong?",
+            "series have outlying timestamps",
+            "Check the first and the last one, for example for a wrong year.",
         ),
     }
     for name, (what, cure) in said.items():
@@ -342,8 +343,8 @@ class SeriesRows(Rows):
         """The ends of the training series, where they were kept."""
         if not task.series_:
             raise DataError(
-                "this forecaster keeps no series: give it a table of them. One that is trained with "
-                f"{option('keep_history', True)} forecasts those of its training data without one."
+                "this forecaster stores no series: give a table of them. A model trained with "
+                f"{option('keep_history', True)} forecasts its training series without one."
             )
         return task.series_
 
@@ -362,8 +363,8 @@ class SeriesRows(Rows):
         found = windows.step if known else infer_frequency(map(windows.stamps_of, few), self.table.source)
         if found != windows.step:
             raise DataError(
-                f"{self.table.source} has a timestamp every {found}, the model was trained with one every "
-                f"{windows.step}. They must be the same."
+                f"{self.table.source} has a frequency of {found}, the model was trained with {windows.step}. They "
+                "must match."
             )
         return {"scales_": {**model.scales_, **windows.scales(model.season_)}}
 

@@ -79,13 +79,13 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
         name for name in columns if name not in ("unique_id", "following") and rename.get(name, name) not in values
     ]
     if missing:
-        raise DataError(f"rows of series need the columns {', '.join(columns)}. There is no {missing[0]!r}.")
+        raise DataError(f"series need the columns {', '.join(columns)}. There is no {missing[0]!r}.")
     named = dict.fromkeys([*columns, "unique_id"])
     found = {name: rows_of(values[rename.get(name, name)], name) for name in named if rename.get(name, name) in values}
     count = len(found["ds"])
     if any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
-        raise DataError(f"rows of series: the columns must have one length. Received: {listed}.")
+        raise DataError(f"rows of series: the columns must have the same length. Received: {listed}.")
     ids = found.get("unique_id", [""] * count)
     empty = {"unique_id": [""] * count, "following": [[]] * count}
     return Table(
@@ -133,7 +133,7 @@ def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column], strict: 
         for key, column in rows.items():
             column.append(made[key])
     if not names:
-        raise DataError(reasons[0] if answering else f"{reasons[0]} Give some, or leave the series out.")
+        raise DataError(reasons[0] if answering else f"{reasons[0]} Add values, or remove the series.")
     where = lambda row: f"{long.source}, series {names[row]!r}"  # noqa: E731
     remarks = [*_remarks(step, len(names), len(at), told, stamps), *(_look_at_ends(names, rows) if answering else ())]
     return Table(
@@ -145,8 +145,8 @@ def _look_at_ends(names: Sequence[str], rows: Mapping[str, list[Any]]) -> list[s
     """Remarks on series whose forecasts are another thing than they seem."""
     ends = np.array([ds[-1] for ds in rows["ds"]])
     found = {
-        f"end before the newest timestamp, {ends.max()}, and go on from their own ends": ends < ends.max(),
-        f"have less than {FEW} values, which do not tell how far they go: others of their level do": np.array(
+        f"end before the last timestamp, {ends.max()}, and are forecast from their own last one": ends < ends.max(),
+        f"have fewer than {FEW} values, too few to estimate their scale: series of a similar level are used": np.array(
             [np.isfinite(y).sum() < FEW for y in rows["y"]]
         ),
     }
@@ -175,11 +175,11 @@ def _other_steps(long: Long, step: Step, series: list[np.ndarray], answering: bo
     if found and not answering:
         mixed = [f"series {name!r}: {own}" for name, own in found.items()]
         raise DataError(
-            f"{long.source}: mixed frequencies. The step is one {step}, and that of {len(mixed)} of {len(series)} "
-            f"series is another: {', '.join(mixed[:3])}{', ...' if mixed[3:] else ''}. Give them tables and models "
-            f"of their own, or set {option('frequency')}."
+            f"{long.source}: mixed frequencies. The frequency is one {step}, but {len(mixed)} of {len(series)} "
+            f"series have another: {', '.join(mixed[:3])}{', ...' if mixed[3:] else ''}. Use separate tables and "
+            f"models for them, or set {option('frequency')}."
         )
-    return {name: f"its step is one {own}, and the model's is one {step}." for name, own in found.items()}
+    return {name: f"its frequency is one {own}, but that of the model is one {step}." for name, own in found.items()}
 
 
 def _series(
@@ -198,8 +198,8 @@ def _series(
         if not floor:
             first = int(np.argmax(between))
             raise DataError(
-                f"{long.source}, series {name!r}: the timestamp {at[first]} is not a number of steps of one {step} "
-                f"before the last one, {at[-1]}; nor are {int(between.sum()) - 1} more. Give {option('frequency')}, or "
+                f"{long.source}, series {name!r}: the timestamp {at[first]} is not a multiple of one {step} before "
+                f"the last one, {at[-1]}; neither are {int(between.sum()) - 1} more. Set {option('frequency')}, or "
                 f"set {option('off_grid')} to floor."
             )
         told["off_grid"] += int(between.sum())
@@ -207,7 +207,7 @@ def _series(
     repeated = len(places) - len(np.unique(places))
     if repeated and stamps.duplicates == "refuse":
         first = at[1:][np.diff(places) == 0][0]
-        raise DataError(f"{long.source}, series {name!r}: {repeated} timestamps come twice, the first: {first}.")
+        raise DataError(f"{long.source}, series {name!r}: {repeated} duplicate timestamps, the first: {first}.")
     told["duplicates"] += repeated
     how = {key: "last" if key in long.categories else stamps.duplicates for key in numbers}
     made = {key: _placed(values, places, how[key]) for key, values in numbers.items()}
@@ -219,7 +219,7 @@ def _series(
         missing = int(np.setdiff1d(np.arange(last), places)[0])
         raise DataError(
             f"{long.source}, series {name!r}: {gaps} steps of one {step} are missing, the first after "
-            f"{at[np.searchsorted(places, missing) - 1]}. Fill them, or choose how by {option('fill')}."
+            f"{at[np.searchsorted(places, missing) - 1]}. Fill them, or choose a method with {option('fill')}."
         )
     told["gaps"] += gaps
     told["missing"] += int(np.isnan(made["y"][:last]).sum()) - gaps
@@ -255,20 +255,20 @@ def _constant(long: Long, name: str, rows: np.ndarray, series: str) -> str:
     found = [str(text) for text in names[np.unique(codes[rows])] if not is_missing_number(str(text))]
     if len(found) > 1:
         raise DataError(
-            f"{long.source}, series {series!r}: the static covariate {name!r} changes: {found[0]!r} and {found[1]!r}. "
-            f"Give it as {option('known')} or {option('past')}."
+            f"{long.source}, series {series!r}: the static covariate {name!r} is not constant: {found[0]!r} and "
+            f"{found[1]!r}. Use it as {option('known')} or {option('past')}."
         )
     return found[0] if found else ""
 
 
 def _remarks(step: Step, series: int, rows: int, told: dict[str, int], stamps: Stamps) -> Sequence[str]:
     words = {
-        "gaps": f"steps are missing and are filled as {option('fill')} says",
-        "missing": f"values are missing and are filled as {option('fill')} says",
-        "duplicates": f"timestamps come again: {'the mean' if stamps.duplicates == 'mean' else 'the last one'} counts",
-        "off_grid": "timestamps lie between the steps and count for the one before",
+        "gaps": f"missing steps are filled as {option('fill')} says",
+        "missing": f"missing values are filled as {option('fill')} says",
+        "duplicates": f"duplicate timestamps: {'the mean' if stamps.duplicates == 'mean' else 'the last one'} is used",
+        "off_grid": "irregular timestamps are moved to the preceding step",
     }
     for name in stamps.known:
-        words[name] = f"values of {name!r} are missing: its mean counts"
+        words[name] = f"missing values of {name!r} are replaced by the mean"
     found = (f"{count} {words[name]}" for name, count in told.items() if count)
     return [f"{series} series, {rows} rows, frequency: {step}", *found]

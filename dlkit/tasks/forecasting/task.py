@@ -30,48 +30,87 @@ LINEAR = ("nlinear", "dlinear")
 
 @dataclass(kw_only=True)
 class Forecaster(Task):
-    """Forecasts the next steps of a series from its history: a median, quantiles and timestamps, in the series' own
-    units."""
+    """Forecasts the next steps of a time series from its history: median, quantiles and timestamps, in its own units.
 
-    epochs: int = knob(20, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(64, "Rows per training step: windows.", minimum=1)
-    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
+    Example:
+        >>> model = dlkit.Forecaster(network="nlinear", members=1, horizon=12, epochs=1)
+        >>> data = model.samples()
+        >>> history = model.fit(data["train"], verbose=0)
+        >>> months = [f"{year}-{month:02}-01" for year in range(2018, 2022) for month in range(1, 13)]
+        >>> answer = model.predict({"ds": months, "y": list(range(48))})
+        >>> answer["ds"][0], len(answer["forecast"])
+        ('2022-01-01', 12)
+    """
+
+    epochs: int = knob(20, "Number of passes over the training data.", minimum=1)
+    batch_size: int = knob(64, "Batch size: number of training windows per step.", minimum=1)
+    learning_rate: float = knob(2e-3, "Peak learning rate.", minimum=0)
     # While the learning rate is near its peak, up to eleven epochs are no better than one before.
-    patience: int = knob(12, "Epochs without a better validation metric after which to stop; 0 for never.", minimum=0)
-    network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = knob("mlp", "The network.")
-    horizon: int = knob(12, "Steps ahead.", minimum=1)
+    patience: int = knob(
+        12,
+        "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it.",
+        minimum=0,
+    )
+    network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = knob(
+        "mlp", "Network architecture."
+    )
+    horizon: int = knob(12, "Forecast horizon: number of time steps to predict.", minimum=1)
     quantiles: tuple[float, ...] = knob(
-        (0.1, 0.25, 0.5, 0.75, 0.9), "Levels of the quantiles, ascending, 0.5 among them.", minimum=0.001, maximum=0.999
+        (0.1, 0.25, 0.5, 0.75, 0.9),
+        "Quantile levels to predict, in ascending order; must include 0.5.",
+        minimum=0.001,
+        maximum=0.999,
     )
     known: str = knob(
-        "", "Columns of covariates that are known ahead, joined by commas: a holiday's name, a price; numbers or names."
+        "",
+        "Future covariates (known over the horizon, such as a price or a holiday's name): numeric or categorical "
+        "columns, separated by commas.",
     )
-    past: str = knob("", "Columns of covariates that are known up to now alone.")
-    static: str = knob("", "Columns of covariates that do not change in a series; `unique_id` may be one.")
-    frequency: str = knob("", "The step between timestamps: hour, 15 minutes, B, QS, ...; inferred unless given.")
+    past: str = knob("", "Historical covariates, known up to the forecast origin only: columns separated by commas.")
+    static: str = knob(
+        "", "Static covariates, constant within a series: columns separated by commas; unique_id may be one."
+    )
+    frequency: str = knob("", "Time step of the series: hour, 15 minutes, B, QS, ...; inferred by default.")
     season: int = knob(
-        0, "Steps of a season; 0 for the usual ones of the frequency, such as a day and a week.", minimum=0
+        0,
+        "Season length, in time steps; 0 selects the usual ones of the frequency, such as a day and a week.",
+        minimum=0,
     )
-    window: int = knob(0, "Newest steps that count; 0 for four seasons, of more than 200 steps two.", minimum=0)
-    recent: int = knob(0, "Of these, the steps that the network reads one by one; 0 for a few seasons.", minimum=0)
+    window: int = knob(
+        0,
+        "Input size (context length), in time steps; 0 selects four seasons, or two if a season exceeds 200 steps.",
+        minimum=0,
+    )
+    recent: int = knob(
+        0,
+        "Most recent time steps of the context that the network reads one by one; 0 selects a few seasons.",
+        minimum=0,
+    )
     units: int = knob(64, "Width of the hidden layers.", minimum=1)
-    members: int = knob(4, "Networks side by side, whose mean is the forecast.", minimum=1)
-    dropout: float = knob(0.1, "Dropout.", minimum=0, maximum=0.95)
-    shorten: float = knob(0.1, "Share of the training windows whose history is cut short.", minimum=0, maximum=1)
+    members: int = knob(4, "Ensemble size: number of networks whose forecasts are averaged.", minimum=1)
+    dropout: float = knob(0.1, "Dropout rate.", minimum=0, maximum=0.95)
+    shorten: float = knob(
+        0.1, "Fraction of the training windows whose context is truncated at random.", minimum=0, maximum=1
+    )
     fill: Literal["last", "linear", "mean", "refuse"] = knob(
         "last",
-        "What stands in gaps of a history; refuse takes none, in a table as in a request.",
+        "How missing values of the history are filled; refuse rejects them, in data and in requests.",
     )
-    duplicates: Literal["mean", "last", "refuse"] = knob("mean", "Which of several values of one timestamp counts.")
-    off_grid: Literal["refuse", "floor"] = knob("refuse", "What becomes of timestamps between the steps.")
-    wide: bool = knob(False, "The table has a column for each series, beside `ds`.")
+    duplicates: Literal["mean", "last", "refuse"] = knob(
+        "mean", "Which value to use when a timestamp occurs more than once in a series."
+    )
+    off_grid: Literal["refuse", "floor"] = knob(
+        "refuse", "How to treat irregular timestamps, which are not a multiple of the frequency apart."
+    )
+    wide: bool = knob(False, "Reads wide tables: one column per series, beside ds.")
     keep_history: bool = knob(
         False,
-        "The newest steps of each training series are saved with the model, which then forecasts without a table.",
+        "Saves the most recent context of each training series with the model, which then forecasts without input.",
     )
-    origins: int = knob(1, "Origins of the backtest, of each series: the last ones.", minimum=1)
-    stride: int = knob(0, "Steps between two of them; 0 for the horizon.", minimum=0)
+    origins: int = knob(1, "Number of backtest windows (forecast origins) per series, counted from the end.", minimum=1)
+    stride: int = knob(0, "Time steps between consecutive backtest windows; 0 selects the horizon.", minimum=0)
 
+    called = (*Task.called, "forecast")
     inputs = {"ds": Stamps(), "y": Values()}
     target = {"following": Values(), "unique_id": Id(optional=True), "y": Values()}  # `score` asks what was before
     answer = {"ds": Stamps(), "forecast": Values(), "quantiles": Fans(), "levels": Levels(), "given": Count()}
@@ -89,13 +128,13 @@ class Forecaster(Task):
         self.series_: list[dict[str, Any]] = []  # with `keep_history`, the end of each, as a request brings it
         if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
             raise KnobError(
-                f"{option('quantiles')} must be two levels or more, ascending, 0.5 among them. Received: "
+                f"{option('quantiles')} must be two or more levels in ascending order that include 0.5. Received: "
                 f"{option('quantiles', self.quantiles)}."
             )
         if self.network == "transformer" and self.units % 4:
             raise KnobError(
-                f"{option('units')} must be a multiple of 4, the heads of the transformer. Received: "
-                f"{option('units', self.units)}."
+                f"{option('units')} must be a multiple of 4, the number of attention heads of the transformer. "
+                f"Received: {option('units', self.units)}."
             )
         self.stamps = stamps = Stamps(
             frequency=self.frequency,
@@ -249,7 +288,9 @@ class Forecaster(Task):
 
         if is_history(history):
             if future is not None:
-                raise DataError("`future` is for tables. One history has the values ahead in its own lists.")
+                raise DataError(
+                    "`future` is for tables. For a single history, append the future values to its own lists."
+                )
             return forecast(self, history, horizon, levels)
         how = Reading(columns or {}, data_dir, **options)
         history = self.rows.known(self) if history is None else history

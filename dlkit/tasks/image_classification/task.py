@@ -24,46 +24,79 @@ SMALLEST = {"lenet": 24}  # side below which images are enlarged for a network, 
 
 @dataclass(kw_only=True)
 class ImageClassifier(Task):
-    """Names what an image shows, with a score."""
+    """Classifies images, with scores.
 
-    epochs: int = knob(30, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(128, "Rows per training step.", minimum=1)
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("sgd", "What updates the weights.")
-    learning_rate: float = knob(0.1, "The peak learning rate.", minimum=0)
-    warmup: float = knob(0.2, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
-    weight_decay: float = knob(5e-3, "Decoupled weight decay of matrices and kernels.", minimum=0)
-    monitor: str = knob("accuracy", "The validation metric whose best epoch is kept, as in the history.")
+    Example:
+        >>> model = dlkit.ImageClassifier(network="mlp", learning_rate=0.01, epochs=1)
+        >>> data = model.samples()
+        >>> history = model.fit(data["train"], data["validation"], verbose=0)
+        >>> answer = model.predict(data["test"]["image"][0])
+        >>> sorted(answer)
+        ['label', 'labels', 'score', 'scores']
+    """
+
+    epochs: int = knob(30, "Number of passes over the training data.", minimum=1)
+    batch_size: int = knob(128, "Batch size: number of rows per training step.", minimum=1)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("sgd", "Optimizer.")
+    learning_rate: float = knob(0.1, "Peak learning rate.", minimum=0)
+    warmup: float = knob(
+        0.2, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+    )
+    weight_decay: float = knob(
+        5e-3, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
+    )
+    monitor: str = knob("accuracy", "Validation metric that selects the best epoch, named as in the training history.")
     network: str = knob(
         "resnet",
-        "The network; preset:NAME_OR_FOLDER takes a KerasHub image backbone with its own preprocessing.",
+        "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub image backbone with its own preprocessing.",
         choices=("mlp", "lenet", "alexnet", "vgg", "resnet", "preset:"),
     )
     depth: int = knob(
-        0, "Layers of resnet (20, 32, ... small; 18, 34, 50, ... large) or vgg; 0 for the usual.", minimum=0
+        0,
+        "Number of layers of resnet (20, 32, ... for small images; 18, 34, 50, ... for large ones) or vgg; 0 selects"
+        " the usual depth.",
+        minimum=0,
     )
     image_size: int = knob(
-        0, "Side of the network's image, in pixels; 0 for the training images' own, at most 224.", minimum=0
+        0,
+        "Side length of the network's square input, in pixels; 0 uses the size of the training images, at most 224.",
+        minimum=0,
     )
-    channels: int = knob(0, "1 for grey, 3 for colour, 0 for what the training images are.", minimum=0, maximum=3)
-    resize: Literal["stretch", "crop", "pad"] = knob("stretch", "How other sizes are made to fit.")
-    max_pixels: int = knob(50_000_000, "Larger images are refused before they are decoded.", minimum=1)
+    channels: int = knob(
+        0,
+        "Number of color channels: 1 for grayscale, 3 for RGB, 0 to infer it from the training images.",
+        minimum=0,
+        maximum=3,
+    )
+    resize: Literal["stretch", "crop", "pad"] = knob("stretch", "How images are resized to the network's input.")
+    max_pixels: int = knob(
+        50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
+    )
     alpha: Literal["white", "drop"] = knob(
-        "white", "What is transparent is laid on white; drop takes its colors as if it were opaque."
+        "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
     )
-    flip: Literal["none", "horizontal", "vertical"] = knob("none", "Mirrors half of the training images.")
-    flip_average: bool = knob(False, "Answers with the mean over the image and its mirror image: twice the work.")
-    shift: int = knob(0, "Moves training images by up to so many pixels.", minimum=0)
-    crop: float = knob(1.0, "Smallest share of the area that a random crop keeps.", minimum=0.05, maximum=1)
-    rand_augment: float = knob(0.0, "Strength of RandAugment's random operations.", minimum=0, maximum=1)
-    erase: float = knob(0.0, "Share of training images that lose a random rectangle.", minimum=0, maximum=1)
-    mixup: float = knob(0.0, "Alpha of MixUp.", minimum=0, maximum=1)
-    cutmix: float = knob(0.0, "Alpha of CutMix.", minimum=0, maximum=1)
-    dropout: float = knob(0.0, "Dropout before the last layer.", minimum=0, maximum=0.95)
-    label_smoothing: float = knob(0.1, "Share of each target spread over all labels.", minimum=0, maximum=0.9)
-    class_weights: str = knob("", '"balanced", or weights by label: "cat=2,dog=0.5".')
-    multi_label: bool = knob(False, "Each image carries any number of labels.")
-    threshold: float = knob(0.5, "Score from which a label holds, with multi_label.", minimum=0, maximum=1)
-    top_k: int = knob(0, "Labels listed in an answer; 0 lists all.", minimum=0)
+    flip: Literal["none", "horizontal", "vertical"] = knob(
+        "none", "Random flips, each applied to half of the training images."
+    )
+    flip_average: bool = knob(
+        False, "Test-time augmentation: averages the predictions for an image and its mirror image, at twice the cost."
+    )
+    shift: int = knob(0, "Maximum random translation of training images, in pixels.", minimum=0)
+    crop: float = knob(
+        1.0, "Minimum fraction of the image area kept by random cropping; 1 disables it.", minimum=0.05, maximum=1
+    )
+    rand_augment: float = knob(0.0, "Strength of RandAugment's random operations; 0 disables it.", minimum=0, maximum=1)
+    erase: float = knob(0.0, "Fraction of the training images with a randomly erased rectangle.", minimum=0, maximum=1)
+    mixup: float = knob(0.0, "Alpha of MixUp; 0 disables it.", minimum=0, maximum=1)
+    cutmix: float = knob(0.0, "Alpha of CutMix; 0 disables it.", minimum=0, maximum=1)
+    dropout: float = knob(0.0, "Dropout rate before the last layer.", minimum=0, maximum=0.95)
+    label_smoothing: float = knob(
+        0.1, "Label smoothing: fraction of each target spread evenly over all labels.", minimum=0, maximum=0.9
+    )
+    class_weights: str = knob("", 'Class weights: "balanced", or one per label as in "cat=2,dog=0.5".')
+    multi_label: bool = knob(False, "Multi-label classification: an image may have any number of labels.")
+    threshold: float = knob(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
+    top_k: int = knob(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
 
     inputs = {"image": Image()}
     target = labels.SINGLE_TARGET

@@ -45,8 +45,8 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
             )
         if height * width > _MOST_PIXELS:
             raise DataError(
-                f"{place}: {height} x {width} pixels are more than any image has that is decoded here, {_MOST_PIXELS}. "
-                "Correct its `height` and `width`."
+                f"{place}: {height} x {width} pixels exceed the maximum image size, {_MOST_PIXELS}. Correct its "
+                "`height` and `width`."
             )
         masks[key] = DrawnMask(height, width)
     ids = {key: number for number, key in enumerate(coco.categories, start=1)}
@@ -59,12 +59,12 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
         if isinstance(segmentation, list):
             segmentation = [polygon for polygon in segmentation if polygon != []]
         if not segmentation:
-            reasons.append(f"{place}: no `segmentation`, which makes no mask; a box alone is none.")
+            reasons.append(f"{place}: no `segmentation`, which a mask needs; a box is not enough.")
             continue
         check_segmentation(segmentation, mask.height, mask.width, place)
         mask.segments.append((class_id, segmentation, place))
     if total and len(reasons) == total:
-        raise DataError(f"{source}: none of its {total} annotations has an outline. The first: {reasons[0]}")
+        raise DataError(f"{source}: none of its {total} annotations has a segmentation. The first: {reasons[0]}")
     remarks = left_out(reasons, total, "annotations", how.strict)
     where = [place for _, place, _ in coco.files.values()]
     held: dict[type[Column], Any] = {Image: [file for file, _, _ in coco.files.values()], Mask: list(masks.values())}
@@ -103,7 +103,7 @@ def check_segmentation(segmentation: Any, height: int, width: int, place: str) -
     elif not isinstance(segmentation, list) or not segmentation:
         raise DataError(
             f"{place}: `segmentation` must be polygons [[x, y, x, y, ...], ...] or RLE. Received: "
-            f"{str(segmentation)[:60]}. An annotation that has a box alone makes no mask."
+            f"{str(segmentation)[:60]}. An annotation with only a box has no mask."
         )
     else:
         for polygon in segmentation:
@@ -114,8 +114,8 @@ def check_segmentation(segmentation: Any, height: int, width: int, place: str) -
                 )
             if _length(polygon) > height * width + 100 * (height + width):  # what draws it takes as much memory
                 raise DataError(
-                    f"{place}: the outline is {_length(polygon):.3g} pixels long, in an image of {height} x {width}. "
-                    f"Its corners must be pixels of the image: {str(polygon)[:60]}."
+                    f"{place}: the polygon is {_length(polygon):.3g} pixels long, in an image of {height} x "
+                    f"{width}. Its corners must be pixel coordinates: {str(polygon)[:60]}."
                 )
 
 
@@ -152,5 +152,5 @@ def _covered(segmentation: Any, height: int, width: int, place: str) -> np.ndarr
         rle = mask.merge(mask.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation["counts"], list):
         rle = mask.frPyObjects(segmentation, height, width)
-    with foreign(f"{place}: the RLE cannot be decoded", "an RLE", "Write it anew with pycocotools."):
+    with foreign(f"{place}: the RLE cannot be decoded", "an RLE", "Encode it again with pycocotools."):
         return mask.decode(rle).astype(bool)

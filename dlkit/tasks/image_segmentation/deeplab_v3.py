@@ -58,7 +58,7 @@ def deeplab_v3(
     """
     if len(widths) != len(blocks) or len(widths) < 2 or widths[0] != 64:
         raise ValueError(
-            "`widths` and `blocks` must be of the same two or more stages, the first 64 wide. "
+            "`widths` and `blocks` must have the same length, at least two stages, and the first width must be 64. "
             f"Received: widths={widths}, blocks={blocks}."
         )
     image = keras.Input(input_shape, name="image")

@@ -15,6 +15,6 @@ def check_loss(names: str) -> list[str]:
     for name in parts:
         if name not in NAMES:
             raise KnobError(
-                f"{option('losses')} has no part {name!r}. {nearest(name, NAMES)} Or a sum: cross_entropy+dice."
+                f"{option('losses')} has no term {name!r}. {nearest(name, NAMES)} Or a sum such as cross_entropy+dice."
             )
     return parts

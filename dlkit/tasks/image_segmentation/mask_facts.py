@@ -66,21 +66,21 @@ def check_masks(table: Table, classes: int = 0, *, upright: bool = True) -> int:
         if ids.shape != size:
             raise DataError(
                 f"{_named(table, row)} is {ids.shape[0]} x {ids.shape[1]} pixels, its image {size[0]} x {size[1]} "
-                "(height x width). A mask must be of its image's size."
+                "(height x width). A mask must have the size of its image."
             )
         present = np.bincount(ids.ravel(), minlength=256)
         beyond = [number for number in np.flatnonzero(present) if classes <= number < NO_CLASS]
         if beyond:
             raise DataError(
                 f"{_named(table, row)} has {present[beyond[0]]} pixels of the class id {beyond[0]}. The ids of the "
-                f"{classes} classes are 0 to {classes - 1}; {NO_CLASS} is for pixels that do not count."
+                f"{classes} classes are 0 to {classes - 1}; {NO_CLASS} marks ignored pixels."
             )
         seen |= present > 0
     known = np.flatnonzero(seen[:NO_CLASS])
     if learning and seen[NO_CLASS] and known.tolist() in ([0], []):
         raise DataError(
-            f"{table.source}: its masks hold {' and '.join(map(str, [*known, NO_CLASS]))} alone, and {NO_CLASS} means "
-            "no class. Where it is one, name both by their colours in a file classes.json beside the masks: "
+            f"{table.source}: its masks hold only {' and '.join(map(str, [*known, NO_CLASS]))}, and {NO_CLASS} marks "
+            "ignored pixels. If it is a class, name both by their colors in a file classes.json next to the masks: "
             '{"background": [0, 0, 0], "object": [255, 255, 255]}.'
         )
     return int(known[-1]) + 1 if len(known) else 0
@@ -149,17 +149,18 @@ def look_at_masks(report: Report, table: Table) -> None:
     classes = [number for number in seen if number != NO_CLASS]
     if seen in ([0, NO_CLASS], [NO_CLASS]):
         report.refuse(
-            "the masks hold the ids 0 and 255 alone, and 255 is for pixels of no class: nothing is left to tell apart",
+            "the masks hold only the ids 0 and 255, and 255 marks ignored pixels: there is only one class",
             [str(table.where(0))],
-            'Where 255 is a class, name the colors in a file classes.json beside the masks: {"background": [0, 0, 0], '
-            '"object": [255, 255, 255]}; or write it as 1.',
+            "If 255 is a class, name the colors in a file classes.json next to the masks: "
+            '{"background": [0, 0, 0], "object": [255, 255, 255]}; or write it as 1.',
         )
     elif not table.classes and len(classes) > 1 and len(classes) <= (classes[-1] + 1) / 2 and classes[-1] > 3:
         report.refuse(
-            f"the masks have {len(classes)} class ids with large gaps: {', '.join(map(str, classes[:12]))}",
+            f"the masks have {len(classes)} class ids with large gaps: "
+            f"{', '.join(map(str, classes[:12]))}",
             [str(table.where(0))],
-            "Are they grey values or colors? Name the classes, or their colors, in a file classes.json beside the "
-            "masks, or number them 0, 1, 2, ...",
+            "They may be gray values or colors. Name the classes, or their colors, in a file classes.json next to "
+            "the masks, or number them 0, 1, 2, ...",
         )
     absent = [name for number, name in enumerate(table.classes) if not counts[number]]
     if absent:
@@ -185,16 +186,16 @@ class MaskRows(Rows):
         listed = [*map(nfc, self.table.classes)]
         if listed and listed[: len(known)] != [*map(nfc, known)]:
             raise DataError(
-                f"{self.table.source} names the classes {listed}, the model has {list(known)}. Its own must come "
-                "first, in their order: the ids of the masks go by it."
+                f"{self.table.source} names the classes {listed}, the model has {list(known)}. The model's classes "
+                "must come first, in the same order, as the mask ids refer to it."
             )
         if listed:
             return listed[len(known) :]
         new = [str(number) for number in range(len(known), check_masks(self.table, upright=turns_images(self.task)))]
         if new and [*known] != [str(number) for number in range(len(known))]:
             raise DataError(
-                f"{self.table.source} has class ids beyond the {len(known)} classes of the model, and names none. Name "
-                "all classes, the model's first, in a file classes.json beside the masks."
+                f"{self.table.source} has class ids beyond the {len(known)} classes of the model, but no class "
+                "names. Name all classes, the model's first, in a file classes.json next to the masks."
             )
         return new
 
@@ -214,8 +215,8 @@ class MaskRows(Rows):
         table, labels = self.table, self.task.labels_
         if table.classes and list(table.classes) != [*map(nfc, labels)]:
             raise DataError(
-                f"{table.source} names the classes {list(table.classes)}, training had {labels}. They must be "
-                "the same, in the same order."
+                f"{table.source} names the classes {list(table.classes)}, training had {labels}. They must match, "
+                "in the same order."
             )
         check_masks(table, len(labels), upright=turns_images(self.task))
 

@@ -42,8 +42,8 @@ class MaskReader(Reader):
             return read_coco(coco, f"{source.rstrip('/')}/{coco.relative_to(path)}", columns, how)
         refuse_splits(path, source)
         raise DataError(
-            f"{source}: cannot tell how the images are annotated. Expected {IMAGES}/ and {MASKS}/ with files of the "
-            f"same names, or COCO's annotations.json. It holds {quoted(entry.name for entry in entries_of(path))}."
+            f"{source}: unknown annotation format. Expected {IMAGES}/ and {MASKS}/ with files of the same names, or "
+            f"COCO's annotations.json. It holds {quoted(entry.name for entry in entries_of(path))}."
         )
 
     def file(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
@@ -83,7 +83,7 @@ def read_mask_folder(path: Path, source: str, columns: Mapping[str, Column]) -> 
     masks = _by_stem(path / MASKS, _SUFFIXES, source, remarks)
     for stem, image in images.items():
         if stem not in masks:
-            raise DataError(f"{image} has no mask. Expected {path / MASKS / stem}.png; draw it, or remove the image.")
+            raise DataError(f"{image} has no mask. Expected {path / MASKS / stem}.png; add it, or remove the image.")
     for stem, mask in masks.items():
         if stem not in images:
             raise DataError(f"the mask {mask} has no image. Expected {path / IMAGES / stem}.png (or .jpg, ...).")
@@ -124,8 +124,8 @@ def read_classes(file: Path) -> tuple[tuple[str, ...], dict[tuple[int, ...], int
         elif named and set(named) == set(map(str, range(len(named)))) and all(map(_is_name, named.values())):
             return tuple(named[str(key)] for key in range(len(named))), {}
     raise DataError(
-        f'{file}: expected a list of names, ids from 0 without gaps and names {{"0": "background", ...}}, or names and '
-        f'colours, each another, {{"road": [128, 64, 128], ...}}. Received: {str(data)[:100]}.'
+        f'{file}: expected a list of names, ids from 0 without gaps and names {{"0": "background", ...}}, or names '
+        f'with distinct colors, {{"road": [128, 64, 128], ...}}. Received: {str(data)[:100]}.'
     )
 
 
@@ -145,8 +145,8 @@ class ColouredMask:
         if wrong.any():
             colour = [int(pixels[wrong][0]) >> shift & 255 for shift in (16, 8, 0)]
             raise DataError(
-                f"the mask has {int(wrong.sum())} pixels of colours that {CLASSES} does not name, {colour} for one. "
-                f"It names {quoted(map(str, self.ids))}."
+                f"the mask has {int(wrong.sum())} pixels of colors that are not in {CLASSES}, such as {colour}. It "
+                f"has {quoted(map(str, self.ids))}."
             )
         return ids[place].astype(dtype or np.uint8)
 
@@ -172,12 +172,12 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...], source: str, remarks: list
     files, skipped = files_in(folder, suffixes)
     if skipped:
         listed = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5))
-        remarks.append(f"{folder}: passed over {listed}. Only {', '.join(suffixes)} are read")
+        remarks.append(f"{folder}: skipped {listed}. Only {', '.join(suffixes)} are read")
     found: dict[str, Path] = {}
     for file in files:
         stem = file.relative_to(folder).with_suffix("").as_posix()
         if stem in found:
-            raise DataError(f"two files go by one name: {found[stem]} and {file}. Keep one of them.")
+            raise DataError(f"two files have the same name: {found[stem]} and {file}. Keep one of them.")
         found[stem] = file
     if not found:
         raise DataError(f"{source}: {folder.name}/ holds no files of the kinds {', '.join(suffixes)}.")

@@ -70,8 +70,8 @@ def pil_ids(image: Any) -> np.ndarray:
         if (channels == channels[..., :1]).all():  # grey, written as a colour image
             return channels[..., 0]
     raise DataError(
-        f"the mask is a colour image (mode {image.mode}). Expected class ids: a grey image, or one with a palette. Or "
-        'name the colours of the classes in a file classes.json beside the masks: {"road": [128, 64, 128], ...}.'
+        f"the mask is a color image (mode {image.mode}). Expected class ids: a grayscale image, or one with a palette. "
+        'Or name the colors of the classes in a file classes.json next to the masks: {"road": [128, 64, 128], ...}.'
     )
 
 

@@ -58,7 +58,7 @@ def ious(true: np.ndarray, answered: np.ndarray, known: Sequence[str]) -> tuple[
 def count_pairs(true: np.ndarray, answered: np.ndarray, classes: int) -> np.ndarray:
     """Pixels by true and answered class: (height, width) integers each to (classes, classes) int64."""
     if true.shape != answered.shape:
-        raise DataError(f"an answered mask is {answered.shape} pixels, the true one {true.shape}. They must be alike.")
+        raise DataError(f"a predicted mask has shape {answered.shape}, the true one {true.shape}. They must match.")
     counts = true != NO_CLASS
     pairs = true[counts].astype(np.int64) * classes + answered[counts]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)

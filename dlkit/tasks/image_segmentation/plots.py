@@ -94,7 +94,7 @@ def overlaid(pixels: np.ndarray, ids: np.ndarray, names: Sequence[str]) -> np.nd
 def _plot_confusion(axes: Any, names: Sequence[str], counts: np.ndarray) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set(xlabel="answered class", ylabel="true class", title="share of a true class's pixels")
+    axes.set(xlabel="answered class", ylabel="true class", title="fraction of the pixels of the true class")
     if len(names) > MOST_NAMED:
         return
     axes.set_xticks(range(len(names)), names, rotation=90)

@@ -54,7 +54,7 @@ def mask_preset(
         return deeplab_v3.pretrained(image, x, backbone, classes, dropout)
     if deeplab_v3.LOW not in getattr(backbone, "pyramid_outputs", {}):
         raise ValueError(
-            "`network=preset:` must name a segmentation backbone, or an image encoder with a pyramid. "
+            "`network=preset:` must name a segmentation backbone, or an image encoder with a feature pyramid. "
             f"Received: {str(name_or_folder)!r}, a {type(backbone).__name__}."
         )
     return deeplab_v3.segmenter(image, x, backbone, classes, dropout=dropout)

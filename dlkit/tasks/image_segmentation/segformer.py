@@ -58,8 +58,8 @@ def segformer(
     """
     if not len(widths) == len(set(widths)) == len(blocks) == len(heads) == 4:
         raise ValueError(
-            "`widths`, `blocks` and `heads` must be of four stages, the widths each another. "
-            f"Received: widths={widths}, blocks={blocks}, heads={heads}."
+            f"`widths`, `blocks` and `heads` must have four stages with distinct widths. Received: widths={widths}, "
+            f"blocks={blocks}, heads={heads}."
         )
     if any(width % parts for width, parts in zip(widths, heads, strict=True)):
         raise ValueError(f"`heads` must divide `widths`. Received: widths={widths}, heads={heads}.")

@@ -29,43 +29,80 @@ LARGEST = 256  # side of the network's image where nobody asks for more
 
 @dataclass(kw_only=True)
 class ImageSegmenter(Task):
-    """Names what each pixel of an image shows: a mask of the image's own size."""
+    """Segments images: predicts the class of each pixel, as a mask of the size of the image.
 
-    epochs: int = knob(30, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(4, "Rows per training step.", minimum=1)
-    learning_rate: float = knob(6e-3, "The peak learning rate.", minimum=0)
-    warmup: float = knob(0.1, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
-    weight_decay: float = knob(0.01, "Decoupled weight decay of matrices and kernels.", minimum=0)
-    monitor: str = knob("accuracy", "The validation metric whose best epoch is kept, as in the history.")
+    Example:
+        >>> model = dlkit.ImageSegmenter(width=4, depth=2, epochs=1)
+        >>> data = model.samples()
+        >>> history = model.fit(data["train"], data["validation"], verbose=0)
+        >>> image = data["test"]["image"][0]
+        >>> model.predict(image)["mask"].shape == image.shape[:2]
+        True
+    """
+
+    epochs: int = knob(30, "Number of passes over the training data.", minimum=1)
+    batch_size: int = knob(4, "Batch size: number of rows per training step.", minimum=1)
+    learning_rate: float = knob(6e-3, "Peak learning rate.", minimum=0)
+    warmup: float = knob(
+        0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+    )
+    weight_decay: float = knob(
+        0.01, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
+    )
+    monitor: str = knob("accuracy", "Validation metric that selects the best epoch, named as in the training history.")
     network: str = knob(
         "unet",
-        "The network; preset:NAME_OR_FOLDER takes a KerasHub backbone: DeepLabV3's, SegFormer's, or an encoder.",
+        "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub backbone: DeepLabV3, SegFormer, or an encoder.",
         choices=("unet", "deeplab_v3", "segformer", "preset:"),
     )
-    width: int = knob(16, "Maps of unet's first level; each further one has twice as many.", minimum=1)
-    depth: int = knob(4, "How often unet halves the image's size.", minimum=1, maximum=8)
-    encoder: str = knob("", "A network of keras.applications as unet's encoder: MobileNetV2, EfficientNetV2B0, ...")
-    encoder_weights: str = knob("", '"imagenet", which Keras fetches, or a file, for the encoder; "" for none.')
+    width: int = knob(16, "Number of filters at unet's first level; doubled at each further level.", minimum=1)
+    depth: int = knob(4, "Number of downsampling steps of unet.", minimum=1, maximum=8)
+    encoder: str = knob("", "Encoder of unet from keras.applications, such as MobileNetV2 or EfficientNetV2B0.")
+    encoder_weights: str = knob(
+        "", 'Pretrained weights of the encoder: "imagenet" (downloaded by Keras) or a file; random by default.'
+    )
     image_size: int = knob(
-        0, "Side of the network's image, in pixels; 0 for the training images' own, at most 256.", minimum=0
+        0,
+        "Side length of the network's square input, in pixels; 0 uses the size of the training images, at most 256.",
+        minimum=0,
     )
-    channels: int = knob(0, "1 for grey, 3 for colour, 0 for what the training images are.", minimum=0, maximum=3)
-    resize: Literal["stretch", "pad"] = knob("pad", "How other sizes are made to fit.")
-    tiles: bool = knob(False, "Reads images at their own scale, by overlapping windows of the network's size.")
-    tile_overlap: float = knob(0.25, "Share of a window that its neighbour covers too.", minimum=0, maximum=0.9)
-    max_pixels: int = knob(50_000_000, "Larger images are refused before they are decoded.", minimum=1)
+    channels: int = knob(
+        0,
+        "Number of color channels: 1 for grayscale, 3 for RGB, 0 to infer it from the training images.",
+        minimum=0,
+        maximum=3,
+    )
+    resize: Literal["stretch", "pad"] = knob("pad", "How images are resized to the network's input.")
+    tiles: bool = knob(
+        False,
+        "Tiled inference: reads images at their original resolution, in overlapping tiles of the network's input size.",
+    )
+    tile_overlap: float = knob(
+        0.25, "Overlap of neighboring tiles, as a fraction of the tile size.", minimum=0, maximum=0.9
+    )
+    max_pixels: int = knob(
+        50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
+    )
     alpha: Literal["white", "drop"] = knob(
-        "white", "What is transparent is laid on white; drop takes its colors as if it were opaque."
+        "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
     )
-    flip: Literal["none", "horizontal", "vertical", "both"] = knob("none", "Mirrors half of the training images.")
-    turn: bool = knob(False, "Turns half of the training images by a quarter: for pictures taken from above.")
-    rotate: float = knob(0.0, "Largest angle of a random rotation, in degrees.", minimum=0, maximum=180)
-    scale: float = knob(0.0, "Training images shrink by up to 1 + this.", minimum=0, maximum=3)
-    crop: float = knob(1.0, "Smallest share of the side that a random crop keeps.", minimum=0.1, maximum=1)
-    colour: float = knob(0.0, "Strength of random changes of colour and light.", minimum=0, maximum=1)
-    losses: str = knob("cross_entropy+dice", "cross_entropy, dice, focal, or a sum of them: cross_entropy+dice.")
-    class_weights: str = knob("", '"balanced", or weights by class: "road=2,sky=0.5".')
-    dropout: float = knob(0.0, "Dropout of the deepest features; inside of a transformer too.", minimum=0, maximum=0.95)
+    flip: Literal["none", "horizontal", "vertical", "both"] = knob(
+        "none", "Random flips, each applied to half of the training images."
+    )
+    turn: bool = knob(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
+    rotate: float = knob(0.0, "Maximum angle of random rotation, in degrees.", minimum=0, maximum=180)
+    scale: float = knob(
+        0.0, "Random downscaling of training images, by a factor of up to 1 + scale.", minimum=0, maximum=3
+    )
+    crop: float = knob(
+        1.0, "Minimum fraction of the side length kept by random cropping; 1 disables it.", minimum=0.1, maximum=1
+    )
+    colour: float = knob(0.0, "Strength of random color jitter.", minimum=0, maximum=1)
+    losses: str = knob("cross_entropy+dice", "Loss: cross_entropy, dice, focal, or a sum such as cross_entropy+dice.")
+    class_weights: str = knob("", 'Class weights: "balanced", or one per class as in "road=2,sky=0.5".')
+    dropout: float = knob(
+        0.0, "Dropout rate of the deepest features; of a transformer, of its blocks too.", minimum=0, maximum=0.95
+    )
 
     inputs = {"image": Image()}
     target = {"mask": Mask()}

@@ -67,8 +67,8 @@ class BoxedImage:
             return
         if not (ymin < ymax and xmin < xmax and math.isfinite(ymin + xmin + ymax + xmax)):
             self.inverted.append(
-                f"{place}: the box is inverted or not finite: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, "
-                f"ymax {ymax:g}. Expected xmin < xmax and ymin < ymax. Correct it, or leave it out."
+                f"{place}: the box is inverted or not finite: xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax "
+                f"{ymax:g}. Expected xmin < xmax and ymin < ymax. Correct it, or remove it."
             )
             return
         self.boxes.append((ymin, xmin, ymax, xmax, float(crowd)))
@@ -244,13 +244,13 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: R
     cells, where, remarks = read_delimited(path, source, choose, how)
     image, label = (next((cells[n] for n in roles if isinstance(roles[n], kind)), None) for kind in (Image, Labels))
     if image is None:
-        raise DataError(f"{source} holds boxes of images, but no image is wanted. Wanted: {', '.join(columns)}.")
+        raise DataError(f"{source} holds boxes of images, but no image is requested. Requested: {', '.join(columns)}.")
     images: dict[str, BoxedImage] = {}
     inside = Inside(how, path.parent)
     for row, name in enumerate(image):
         place = where(row)
         if not name.strip():
-            raise DataError(f"{place}: the name of the image is empty. Fill it, or leave the row out.")
+            raise DataError(f"{place}: the name of the image is empty. Set it, or remove the row.")
         if name not in images:
             images[name] = BoxedImage(inside(path.parent / name, place), place)
         boxed = images[name]
@@ -261,9 +261,9 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: R
             continue
         box = _box(corners, place)
         if box is None and named:
-            raise DataError(f"{place}: the label {named!r} has no box. Fill {', '.join(_CORNERS)}, or empty the label.")
+            raise DataError(f"{place}: the label {named!r} has no box. Fill {', '.join(_CORNERS)}, or clear the label.")
         if box is not None and label is not None and not named:
-            raise DataError(f"{place}: the box has no label. Fill it, or leave the row out.")
+            raise DataError(f"{place}: the box has no label. Set it, or remove the row.")
         if box is not None:
             boxed.add(box, named, place)
     table = box_table(source, list(images.values()), columns, how)
@@ -344,11 +344,11 @@ def look_at_boxes(report: Report, table: Table, shape_of: Callable[[Table], tupl
         return
     report.facts["objects"] = most(counts)
     report.facts["images without objects"] = empty
-    report.facts["shorter side of objects"] = f"{np.median(sides):.0f} pixels of the network's {height} x {width} image"
+    report.facts["shorter side of objects"] = f"{np.median(sides):.0f} pixels in the network's {height} x {width} input"
     if max(height, width) > usual:
         report.remarks.append(
-            f"the network's image is {height} x {width} pixels, more than the usual {usual}, since objects are small: "
-            f"a step takes longer. {option('image_size')} sets it"
+            f"the network's input is {height} x {width} pixels instead of the usual {usual}, because objects are "
+            f"small: training takes longer. {option('image_size')} sets it"
         )
     _judge_boxes(report, table, {"outside": outside, "tiny": tiny, "shares": inside}, boxes_seen, sides)
     absent = [name for name in table.classes if name not in counts]
@@ -365,26 +365,27 @@ def _judge_boxes(
     outside, tiny = len(found["outside"]), len(found["tiny"])
     if outside > count / 2:
         report.refuse(
-            f"the middle of {outside} of {count} boxes lies outside of their image",
+            f"the centers of {outside} of {count} boxes are outside their image",
             places("outside"),
-            "Boxes are pixels of the image, or, in YOLO's files, shares of it between 0 and 1: are these the other "
-            "kind?",
+            "Boxes must be in pixels, or, in YOLO files, relative to the image size between 0 and 1: check the format.",
         )
     elif outside:
-        report.warn(f"the middle of {outside} of {count} boxes lies outside of their image", places("outside"))
+        report.warn(f"the centers of {outside} of {count} boxes are outside their image", places("outside"))
     if tiny > count / 2:
-        cure = "They look like shares of the image: multiply them by its width and height, or use YOLO's form."
+        cure = "They look relative to the image size: multiply them by the width and height, or use the YOLO format."
         cure = (
-            cure if len(found["shares"]) > tiny / 2 else f"Raise {option('image_size')}, or cut the images into tiles."
+            cure
+            if len(found["shares"]) > tiny / 2
+            else f"Raise {option('image_size')}, or split the images into tiles."
         )
-        report.refuse(f"{tiny} of {count} boxes are less than a pixel of the network's image", places("tiny"), cure)
+        report.refuse(f"{tiny} of {count} boxes are smaller than a pixel of the network's input", places("tiny"), cure)
     elif np.median(sides) < SMALL:
         report.warn(
-            f"half of the {count} objects are smaller than {SMALL} pixels in the network's image",
-            cure=f"Raise {option('image_size')}, or cut the images into tiles.",
+            f"half of the {count} objects are smaller than {SMALL} pixels in the network's input",
+            cure=f"Raise {option('image_size')}, or split the images into tiles.",
         )
     elif tiny:
-        report.warn(f"{tiny} of {count} boxes are less than a pixel of the network's image", places("tiny"))
+        report.warn(f"{tiny} of {count} boxes are smaller than a pixel of the network's input", places("tiny"))
 
 
 class ObjectRows(Rows):
@@ -443,5 +444,5 @@ class ObjectRows(Rows):
         flags = store.every(lambda row: row[1]["predictions"])[..., 5]
         clipped = int((flags >= CLIPPED).sum())
         turned = sum(isinstance(boxes, BoxesOfImage) and boxes.turned for boxes in self.table.columns["boxes"])
-        said = [f"{clipped} boxes reach beyond their image, and were cut off at its border"] if clipped else []
+        said = [f"{clipped} boxes extended beyond their image and were clipped"] if clipped else []
         return [*said, f"the boxes of {turned} images {TURNED_ALONG}"] if turned else said

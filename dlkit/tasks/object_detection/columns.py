@@ -41,8 +41,8 @@ class CrowdBoxes(Boxes):
             first = int(np.argmin(right))
             numbers = ", ".join(f"{number:g}" for number in boxes[first])
             raise DataError(
-                f"box {first} of {len(boxes)} is empty, inverted or no box: {numbers}. Expected ymin < ymax, xmin < "
-                "xmax, and 1 for a crowd or 0. Correct it, or leave it out."
+                f"box {first} of {len(boxes)} is empty, inverted or not a box: {numbers}. Expected ymin < ymax, "
+                "xmin < xmax, and 1 for a crowd or 0. Correct it, or remove it."
             )
         return boxes
 

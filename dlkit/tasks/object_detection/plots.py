@@ -30,8 +30,8 @@ def plot_detections(
         axes.axis("off")
     axes = figure.add_subplot(shape[:, columns])
     axes.plot(np.linspace(0, 1, len(precision)), precision, color="tab:orange")
-    axes.set(xlabel="recall", ylabel="precision at an overlap of 0.5", xlim=(0, 1), ylim=(0, 1.02))
-    axes.set_title("white: true, orange: answered,\ndashed: a score below 0.5", fontsize=8)
+    axes.set(xlabel="recall", ylabel="precision at IoU 0.5", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title("white: true, orange: predicted,\ndashed: score below 0.5", fontsize=8)
     return figure
 
 
@@ -46,7 +46,7 @@ def plot_boxes(images: Sequence[bytes], answers: Sequence[dict[str, Any]], label
         drawn = _draw_answers(axes, answer, colors)
         left = len(answer["boxes"]) - drawn
         said = "1 box" if drawn == 1 else f"{drawn} boxes"
-        axes.set_xlabel(f"{said}; {left} below {SHOWN:g} not drawn" if left else said, fontsize=8)
+        axes.set_xlabel(f"{said}; {left} below {SHOWN:g} not shown" if left else said, fontsize=8)
     return figure
 
 

@@ -41,8 +41,8 @@ class BoxReader(Reader):
             return read_yolo(yolo, source, columns, how)
         refuse_splits(path, source)
         raise DataError(
-            f"{source}: cannot tell how the images are annotated. Expected COCO's annotations.json with images/, "
-            "Pascal VOC's Annotations/*.xml with JPEGImages/, YOLO's images/ with labels/, or a table labels.csv of "
+            f"{source}: unknown annotation format. Expected COCO's annotations.json with images/, Pascal VOC's "
+            "Annotations/*.xml with JPEGImages/, YOLO's images/ with labels/, or a table labels.csv of "
             f"image,xmin,ymin,xmax,ymax,label. It holds {quoted(entry.name for entry in entries_of(path))}."
         )
 
@@ -82,9 +82,11 @@ class BoxReader(Reader):
         if not isinstance(column, Boxes):
             return None
         if image is None:
-            raise DataError(f"{source}: boxes in shares of an image need the image. Ask for it too.")
+            raise DataError(f"{source}: relative boxes need the image. Request it too.")
         if not _is_boxes(tfds, leaf):
-            raise DataError(f"{source}: expected boxes in shares of the image (BBoxFeature). Received: {leaf.feature}.")
+            raise DataError(
+                f"{source}: expected boxes relative to the image size (BBoxFeature). Received: {leaf.feature}."
+            )
         return [_boxes(leaf, image, example) for example in examples]
 
 

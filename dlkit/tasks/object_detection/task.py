@@ -32,43 +32,70 @@ WANTED = 8  # pixels of the network's image that the shorter side of half of the
 
 @dataclass(kw_only=True)
 class ObjectDetector(Task):
-    """Finds objects in an image: their boxes, labels and scores."""
+    """Detects objects in images: their boxes, labels and scores.
 
-    epochs: int = knob(60, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(16, "Rows per training step.", minimum=1)
-    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0)
-    warmup: float = knob(0.1, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
-    weight_decay: float = knob(0.02, "Decoupled weight decay of matrices and kernels.", minimum=0)
-    clip_norm: float = knob(10.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
+    Example:
+        >>> model = dlkit.ObjectDetector(width=8, epochs=1)
+        >>> data = model.samples()
+        >>> history = model.fit(data["train"], data["validation"], verbose=0)
+        >>> answer = model.predict(data["test"]["image"][0])
+        >>> sorted(answer)
+        ['boxes', 'labels', 'num_detections', 'scores']
+    """
+
+    epochs: int = knob(60, "Number of passes over the training data.", minimum=1)
+    batch_size: int = knob(16, "Batch size: number of rows per training step.", minimum=1)
+    learning_rate: float = knob(2e-3, "Peak learning rate.", minimum=0)
+    warmup: float = knob(
+        0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+    )
+    weight_decay: float = knob(
+        0.02, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
+    )
+    clip_norm: float = knob(10.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
     network: str = knob(
         "centernet",
-        "The network; preset:NAME_OR_FOLDER takes a KerasHub backbone with a pyramid, under retinanet's heads.",
+        "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub backbone with a feature pyramid and retinanet's"
+        " heads.",
         choices=("centernet", "retinanet", "yolo_v8", "preset:"),
     )
-    width: int = knob(32, "Maps of centernet's first layer; the others follow.", minimum=8)
-    box_weight: float = knob(5.0, "Weight of centernet's boxes beside its centres, in the loss.", minimum=0)
+    width: int = knob(32, "Number of filters of centernet's first layer; the other layers scale with it.", minimum=8)
+    box_weight: float = knob(5.0, "Weight of centernet's box regression loss relative to its heatmap loss.", minimum=0)
     image_size: int = knob(
         0,
-        "Side of the network's image, a multiple of 32; 0 for the training images' own, at most 512, or up to 1024 "
-        "where half of the objects would be less than 8 pixels.",
+        "Side length of the network's square input, a multiple of 32 pixels; 0 uses the size of the training images,"
+        " at most 512, or up to 1024 if half of the objects would be smaller than 8 pixels.",
         minimum=0,
     )
-    channels: int = knob(0, "1 for grey, 3 for colour, 0 for what the training images are.", minimum=0, maximum=3)
-    max_pixels: int = knob(50_000_000, "Larger images are refused before they are decoded.", minimum=1)
-    alpha: Literal["white", "drop"] = knob(
-        "white", "What is transparent is laid on white; drop takes its colors as if it were opaque."
+    channels: int = knob(
+        0,
+        "Number of color channels: 1 for grayscale, 3 for RGB, 0 to infer it from the training images.",
+        minimum=0,
+        maximum=3,
     )
-    flip: Literal["none", "horizontal", "vertical", "both"] = knob("horizontal", "Mirrors half of the training images.")
-    turn: bool = knob(False, "Turns half of the training images by a quarter: for pictures taken from above.")
-    scale: float = knob(0.5, "Training images shrink by up to 1 + this.", minimum=0, maximum=3)
-    crop: float = knob(0.6, "Smallest share of the side that a random crop keeps.", minimum=0.1, maximum=1)
-    colour: float = knob(0.5, "Strength of random changes of colour and light.", minimum=0, maximum=1)
-    mosaic: float = knob(0.3, "Share of training images that are made of four.", minimum=0, maximum=1)
-    mixup: float = knob(0.0, "Share of training images blended with another one.", minimum=0, maximum=1)
-    dropout: float = knob(0.0, "Dropout before the heads; yolo_v8 has none.", minimum=0, maximum=0.95)
-    score_threshold: float = knob(0.05, "Lowest score of an answer.", minimum=0, maximum=1)
-    iou_threshold: float = knob(0.5, "Overlap from which the worse of two boxes goes.", minimum=0, maximum=1)
-    max_detections: int = knob(100, "Most answers of an image.", minimum=1)
+    max_pixels: int = knob(
+        50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
+    )
+    alpha: Literal["white", "drop"] = knob(
+        "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
+    )
+    flip: Literal["none", "horizontal", "vertical", "both"] = knob(
+        "horizontal", "Random flips, each applied to half of the training images."
+    )
+    turn: bool = knob(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
+    scale: float = knob(
+        0.5, "Random downscaling of training images, by a factor of up to 1 + scale.", minimum=0, maximum=3
+    )
+    crop: float = knob(
+        0.6, "Minimum fraction of the side length kept by random cropping; 1 disables it.", minimum=0.1, maximum=1
+    )
+    colour: float = knob(0.5, "Strength of random color jitter.", minimum=0, maximum=1)
+    mosaic: float = knob(0.3, "Fraction of the training images that are mosaics of four.", minimum=0, maximum=1)
+    mixup: float = knob(0.0, "Fraction of the training images blended with another one.", minimum=0, maximum=1)
+    dropout: float = knob(0.0, "Dropout rate before the heads; not used by yolo_v8.", minimum=0, maximum=0.95)
+    score_threshold: float = knob(0.05, "Minimum score of a detection.", minimum=0, maximum=1)
+    iou_threshold: float = knob(0.5, "IoU threshold of non-maximum suppression.", minimum=0, maximum=1)
+    max_detections: int = knob(100, "Maximum number of detections per image.", minimum=1)
 
     inputs = {"image": Image()}
     target = {"boxes": CrowdBoxes(), "labels": BoxLabels()}
@@ -92,7 +119,7 @@ class ObjectDetector(Task):
         names = examples.raw_column("labels", self.target["labels"])
         counts = [len(labels) for labels in names]
         if not sum(counts):
-            raise DataError(f"{examples.source}: none of its {len(examples)} images has an object. Label some.")
+            raise DataError(f"{examples.source}: none of its {len(examples)} images has an object. Annotate some.")
         seen = {label.decode() for labels in names for label in labels}
         self.labels_ = list(examples.classes) or sorted(seen)
         self.max_objects_, self.mean_objects_ = max(counts), max(sum(counts) / len(counts), 1.0)

@@ -51,7 +51,7 @@ def read_voc(
     annotations = next((folder / name for name in _ANNOTATIONS if (folder / name).is_dir()), folder)
     places = [folder / name for name in _IMAGES if (folder / name).is_dir()] if annotations != folder else [folder]
     if not places:
-        raise DataError(f"{source}: no folder of images beside {annotations.name}/. Expected {_IMAGES[0]}/.")
+        raise DataError(f"{source}: no image folder next to {annotations.name}/. Expected {_IMAGES[0]}/.")
     files = sorted(annotations.glob("*.xml")) if stems is None else [annotations / f"{stem}.xml" for stem in stems]
     inside = Inside(how, folder)
     boxed = [_image(inside(file, source), places[0], inside) for file in files]
@@ -63,7 +63,7 @@ def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: R
     folder = path.absolute().parent.parent.parent
     if not is_voc(folder):
         raise DataError(
-            f"{source}: expected a list in a folder of Pascal VOC, FOLDER/ImageSets/Main/NAME.txt, beside "
+            f"{source}: expected an image set of Pascal VOC, FOLDER/ImageSets/Main/NAME.txt, next to "
             f"FOLDER/Annotations/*.xml. Looked in {folder}."
         )
     return read_voc(

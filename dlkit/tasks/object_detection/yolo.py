@@ -65,7 +65,7 @@ def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Colu
     if alone:
         table.remarks = [
             *table.remarks,
-            f"passed over {len(alone)} files of labels without an image, {alone[0]} for one",
+            f"skipped {len(alone)} label files without an image, such as {alone[0]}",
         ]
     return table
 
@@ -95,16 +95,16 @@ def _box(numbers: list[float], pose: int, place: str) -> tuple[float, float, flo
         numbers = numbers[:4]
     if any(abs(number - 0.5) > 0.5 + _BEYOND for number in numbers):
         raise DataError(
-            f"{place}: YOLO's numbers are shares of the image, between 0 and 1. Received: "
-            f"{', '.join(f'{number:g}' for number in numbers[:6])}. Pixels must be divided by the width and height."
+            f"{place}: YOLO coordinates must be relative to the image size, between 0 and 1. Received: "
+            f"{', '.join(f'{number:g}' for number in numbers[:6])}. Divide pixels by the width and height."
         )
     if len(numbers) == 4:
         x, y, width, height = numbers
         return y - height / 2, x - width / 2, y + height / 2, x + width / 2
     if len(numbers) < 6 or len(numbers) % 2:
         raise DataError(
-            f"{place}: expected a class number and four numbers (x_centre, y_centre, width, height), or an outline of "
-            f"three points or more. Received: {len(numbers)} numbers after the class."
+            f"{place}: expected a class number and four numbers (x_center, y_center, width, height), or a polygon "
+            f"of three or more points. Received: {len(numbers)} numbers after the class."
         )
     xs, ys = numbers[0::2], numbers[1::2]
     return min(ys), min(xs), max(ys), max(xs)
@@ -130,9 +130,8 @@ def explain_yaml(path: Path, source: str) -> DataError:
     places = {name: _place(root, path.parent, folder) for name, folder in splits.items()}
     listed = ", ".join(f"{name}: {place}" for name, place in places.items()) or "none"
     return DataError(
-        f"{source} names several parts of the data, {listed}. Give the folder of one: that of `train` as "
-        f"{option('data')}, that "
-        f"of `val` as {option('validation')}."
+        f"{source} names several splits, {listed}. Give the folder of one: that of `train` as {option('data')}, "
+        f"that of `val` as {option('validation')}."
     )
 
 
@@ -162,7 +161,7 @@ def _yaml(path: Path) -> dict[str, Any]:
     except ImportError as error:
         raise DataError(
             f"{path}: reading yaml needs PyYAML. Install it (pip install pyyaml), or write the names of the classes "
-            f"into {path.with_name('classes.txt')}, one a line."
+            f"into {path.with_name('classes.txt')}, one per line."
         ) from error
     text = read_text(path, str(path))
     with foreign(path, "YAML"):
@@ -171,8 +170,8 @@ def _yaml(path: Path) -> dict[str, Any]:
             root = loader.get_single_node()
             if root is not None and _size(root, {}) > _MOST_VALUES:
                 raise DataError(
-                    f"{path}: its aliases (*name) stand for more than {_MOST_VALUES} values, or for themselves. Write "
-                    "the values out."
+                    f"{path}: its aliases (*name) expand to more than {_MOST_VALUES} values, or to themselves. "
+                    "Write out the values."
                 )
             data = None if root is None else loader.construct_document(root)
         finally:
@@ -206,7 +205,7 @@ def _from_yaml(path: Path) -> tuple[dict[int, str], int]:
         )
     if not isinstance(points, list) or not all(isinstance(number, int) and 0 <= number < 1000 for number in points):
         raise DataError(
-            f"{path}: `kpt_shape` must be how many points there are, and numbers of each, as in [17, 3]. Received: "
+            f"{path}: `kpt_shape` must be the number of points and the values per point, such as [17, 3]. Received: "
             f"{str(points)[:60]}."
         )
     return {key: str(name) for key, name in sorted(names.items())}, math.prod(points)

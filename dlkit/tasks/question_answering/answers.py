@@ -103,7 +103,7 @@ def read_squad(path: Path, source: str, columns: Mapping[str, Column], rename: M
 def _load(path: Path, source: str) -> Any:
     data = read_json_file(path, source)
     if not isinstance(data, dict) or not isinstance(data.get("data"), list):
-        raise DataError(f"{source}: expected SQuAD's form, an object with a list of articles in `data`.")
+        raise DataError(f"{source}: expected SQuAD's format, an object with a list of articles in `data`.")
     return data["data"]
 
 

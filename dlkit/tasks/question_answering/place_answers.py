@@ -40,8 +40,8 @@ def place_answers(windows: Mapping[str, tf.Tensor], answers: tf.Tensor) -> tuple
     told = tf.reduce_any(texts != "", axis=1)
     missing = tf.reduce_any(told & (best >= MOST * tf.size(row)))
     message = (
-        "none of the answers can be learnt: each stands nowhere in the text, or is longer than what two windows share, "
-        "or nothing was asked. Correct them, or leave the row out."
+        "none of the answers can be learned: each is missing from the text or longer than the overlap of two "
+        "windows, or the question is empty. Correct them, or remove the row."
     )
     with tf.control_dependencies([tf.debugging.Assert(~missing, [message])]):
         base = tf.identity(tf.gather(best, row) % tf.size(row))  # of a row without answers its first window

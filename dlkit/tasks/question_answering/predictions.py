@@ -20,11 +20,12 @@ def write_predictions(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     nameless = next((row["row"] for row in rows if not row["id"]), None)
     if nameless is not None:
-        raise DataError(f"{nameless} has no `id`, by which SQuAD's file of answers goes. Write jsonl, or give ids.")
+        raise DataError(f"{nameless} has no `id`, which SQuAD's prediction file needs. Write jsonl, or add ids.")
     often = collections.Counter(row["id"] for row in rows).most_common(1)
     if often and often[0][1] > 1:
         raise DataError(
-            f"{often[0][1]} questions have the id {often[0][0]!r}: SQuAD's file has one answer for each. Write jsonl."
+            f"{often[0][1]} questions have the id {often[0][0]!r}: SQuAD's prediction file has one answer per "
+            "id. Write jsonl."
         )
     text = json.dumps({row["id"]: row["text"] for row in rows}, ensure_ascii=False)
     write_file(path, lambda file: file.write(text.encode()))

@@ -124,14 +124,14 @@ def _characters(context: str, size: int, encoding: str) -> int:
 
 def _remarks(counts: collections.Counter[str]) -> list[str]:
     told = {
-        "blank": "{} answers are blanks: they count as no answer",
-        "stripped": "{} of {all} answers had blanks around them, which were dropped",
-        "spelled": "{} of {all} answers stand in the text in another Unicode form, which was taken",
+        "blank": "{} answers are blank: they count as no answer",
+        "stripped": "{} of {all} answers had surrounding whitespace, which was removed",
+        "spelled": "{} of {all} answers occur in the text in another Unicode form, which is used",
         "UTF-16 units": "offsets of {} of {all} answers count UTF-16 units, and were converted to characters",
         "bytes": "offsets of {} of {all} answers count bytes, and were converted to characters",
-        "moved": "{} of {all} answers did not stand at their offset, or had none, and were found elsewhere in the "
-        "text, nearest to it, or once",
-        "lost": "{} of {all} answers do not stand in the text, or have no offset and stand there more than once: they "
-        "are left out of training",
+        "moved": "{} of {all} answers were not at their offset, or had none; the nearest or only other "
+        "occurrence in the text is used",
+        "lost": "{} of {all} answers do not occur in the text, or have no offset and occur more than once: they are "
+        "excluded from training",
     }
     return [text.format(counts[name], all=counts["answers"]) for name, text in told.items() if counts[name]]

@@ -46,9 +46,9 @@ class PassageRows(Rows):
         lost = [row for row, pairs in enumerate(answers) if pairs and all(start < 0 for _, start in pairs)]
         if lost:
             report.warn(
-                f"{len(lost)} of {len(answers)} questions have no answer that stands in their text",
+                f"{len(lost)} of {len(answers)} questions have no answer that occurs in their context",
                 map(self.table.where, lost),
-                "They are left out of training.",
+                "They are excluded from training.",
             )
         if validation is not None:
             look_for_shared(report, self.table, validation.table, ("question", "context"), "questions")
@@ -70,51 +70,71 @@ class PassageRows(Rows):
         said = []
         if none and not self.task.unanswerable_:
             said.append(
-                f"{none} questions have no answer, and the model never says so: those that it was first trained on all "
-                "had one"
+                f"{none} questions have no answer, but the model cannot predict that: all questions in its initial "
+                "training data had one"
             )
         if not longer:
             return said
         return [
             *said,
             f"of {answered.sum()} questions with an answer, {longer} have none of at most {option('max_answer')} "
-            f"({self.task.max_answer}) tokens, and cannot be answered right: raise it, and {option('overlap')} "
-            "to twice as much",
+            f"({self.task.max_answer}) tokens, and cannot be answered correctly: increase it, and "
+            f"{option('overlap')} to twice that value",
         ]
 
 
 @dataclass(kw_only=True)
 class QuestionAnswerer(Task):
-    """Answers a question with a part of a text: as it stands there, where it stands, and how sure that is."""
+    """Answers questions by a span of a given text (extractive question answering), with its offset and score.
+
+    Example:
+        >>> model = dlkit.QuestionAnswerer(embedding=16, units=8, epochs=1)
+        >>> history = model.fit(model.samples()["train"], verbose=0)
+        >>> answer = model.predict({"question": "Where was Ada born?", "context": "Ada was born in Dunmere."})
+        >>> "answer" in answer, 0 <= answer["score"] <= 1
+        (True, True)
+    """
 
     # The defaults of presets are those of the figures in `benchmarks/RESULTS.md`.
-    epochs: int = knob(6, "Passes over the training rows.", minimum=1, tuned=2)
-    batch_size: int = knob(32, "Rows per training step.", minimum=1, tuned=16)
-    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0, tuned=2e-4)
-    schedule: Literal["constant", "cosine", "one_cycle"] = knob("cosine", "How the learning rate moves.")
-    warmup: float = knob(0.1, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
-    weight_decay: float = knob(0.0, "Decoupled weight decay of matrices and kernels.", minimum=0, tuned=0.01)
-    clip_norm: float = knob(1.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
+    epochs: int = knob(6, "Number of passes over the training data.", minimum=1, tuned=2)
+    batch_size: int = knob(32, "Batch size: number of rows per training step.", minimum=1, tuned=16)
+    learning_rate: float = knob(2e-3, "Peak learning rate.", minimum=0, tuned=2e-4)
+    schedule: Literal["constant", "cosine", "one_cycle"] = knob("cosine", "Learning rate schedule.")
+    warmup: float = knob(
+        0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+    )
+    weight_decay: float = knob(
+        0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0, tuned=0.01
+    )
+    clip_norm: float = knob(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
     freeze: str = knob(
-        "", "First layers not to train; of a preset, how many blocks: what they give is computed once and cached."
+        "",
+        "Layers to freeze, from the input on; of a preset, a number of blocks, whose outputs are computed once and "
+        "cached.",
     )
     network: str = knob(
         "bidaf",
-        "The network; preset:NAME_OR_FOLDER takes a BERT-like KerasHub backbone.",
+        "Network architecture; preset:NAME_OR_FOLDER uses a BERT-like KerasHub backbone.",
         choices=("bidaf", "transformer", "preset:"),
     )
-    window: int = knob(256, "Tokens that the network reads at once, question and all; longer texts are read in parts.")
-    overlap: int = knob(64, "Tokens of the text that two neighbouring windows share.", minimum=2)
-    max_question: int = knob(48, "Longest question, in tokens; the rest is cut.", minimum=1)
-    max_answer: int = knob(30, "Longest answer, in tokens; at most half of the overlap.", minimum=1)
-    top_k: int = knob(5, "Answers that are listed.", minimum=1)
-    threshold: float = knob(0.5, "Score of no answer from which it is the answer.", minimum=0, maximum=1)
-    vocabulary_size: int = knob(20_000, "Most words that are told apart; presets have their own.", minimum=4)
-    lowercase: bool = knob(True, "Reads capitals as small letters, but knows of them; presets have their own way.")
-    embedding: int = knob(128, "Width of the embeddings, and of the transformer.", minimum=1)
-    units: int = knob(64, "Width of the recurrent state in each direction, for bidaf.", minimum=1)
-    blocks: int = knob(3, "Blocks of the transformer.", minimum=1)
-    dropout: float = knob(0.2, "Dropout; of a preset, inside of it too.", minimum=0, maximum=0.95, tuned=0.0)
+    window: int = knob(
+        256, "Maximum sequence length, in tokens, question included; longer contexts are read in overlapping windows."
+    )
+    overlap: int = knob(64, "Overlap of consecutive windows of a context (document stride), in tokens.", minimum=2)
+    max_question: int = knob(48, "Maximum question length, in tokens; longer questions are truncated.", minimum=1)
+    max_answer: int = knob(30, "Maximum answer length, in tokens; at most half of the overlap.", minimum=1)
+    top_k: int = knob(5, "Number of candidate answers in a prediction.", minimum=1)
+    threshold: float = knob(0.5, 'Minimum score of "no answer" at which it is predicted.', minimum=0, maximum=1)
+    vocabulary_size: int = knob(20_000, "Vocabulary size, in words; presets use their own vocabulary.", minimum=4)
+    lowercase: bool = knob(
+        True, "Lowercases the text but passes its capitalization as a feature; presets use their own tokenizer."
+    )
+    embedding: int = knob(128, "Embedding dimension, which is also the width of the transformer.", minimum=1)
+    units: int = knob(64, "Number of recurrent units per direction, for bidaf.", minimum=1)
+    blocks: int = knob(3, "Number of transformer blocks.", minimum=1)
+    dropout: float = knob(
+        0.2, "Dropout rate; of a preset, inside its backbone too.", minimum=0, maximum=0.95, tuned=0.0
+    )
 
     inputs = {"question": Text(), "context": Passage()}
     target = {"answers": Answers(), "id": QuestionId(optional=True)}
@@ -142,9 +162,9 @@ class QuestionAnswerer(Task):
             self.frozen = ""  # what is frozen of a preset is preprocessing
         if 2 * self.max_answer > self.overlap:
             raise KnobError(
-                f"{option('max_answer')} must be at most half of {option('overlap')}, or a window might end "
-                "inside an answer. Received: "
-                f"{option('max_answer', self.max_answer)}, {option('overlap', self.overlap)}."
+                f"{option('max_answer')} must be at most half of {option('overlap')}, so that every answer lies "
+                f"within a window. Received: {option('max_answer', self.max_answer)}, "
+                f"{option('overlap', self.overlap)}."
             )
         if self._is_preset() and self.freeze and not (self.freeze.isdecimal() or self.freeze == "backbone"):
             raise KnobError(

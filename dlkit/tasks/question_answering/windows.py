@@ -65,9 +65,9 @@ class Windows(keras.layers.Layer):
         super().__init__(**kwargs)
         if width - SPECIAL - max_question < 2 * overlap:
             raise ValueError(
-                f"a window of {width} tokens leaves {width - SPECIAL - max_question} beside a question of "
-                f"{max_question}. It must leave twice the overlap of {overlap}: take a wider window, a shorter "
-                "question or less overlap."
+                f"a window of {width} tokens leaves {width - SPECIAL - max_question} for the context after a "
+                f"question of {max_question}. It must leave twice the overlap of {overlap}: use a larger window, a "
+                "shorter question or less overlap."
             )
         self.tokenizer, self.width, self.max_question = tokenizer, width, max_question
         self.overlap, self.surface = overlap, surface

@@ -170,16 +170,17 @@ def read_features(source: str, key: str, ids: Sequence[str], new: int = 0) -> np
         raise DataError(f"{source} has no column {key!r}. Columns found: {', '.join(map(repr, columns))}.")
     rows = {str(value).strip(): row for row, value in enumerate(columns.pop(key))}
     if columns and len(rows) < len(next(iter(columns.values()))):
-        raise DataError(f"{source}: an id stands twice in the column {key!r}. Keep one row of each.")
+        raise DataError(f"{source}: duplicate id in the column {key!r}. Keep one row per id.")
     blocks = [_features(cells, name, source) for name, cells in columns.items()]
     made = np.concatenate([block for block in blocks if block.size] or [np.zeros((len(rows), 0))], axis=1)
     if not made.shape[1]:
-        raise DataError(f"{source} has no column of numbers or of words that come again beside {key!r}.")
+        raise DataError(f"{source} has no column of numbers or of repeated categories besides {key!r}.")
     known = ids[: len(ids) - new]
     if not rows.keys() & set(known):
         raise DataError(
-            f"{source}: none of the {len(rows)} ids in {key!r}, {next(iter(rows), '')!r} for one, is among the "
-            f"{len(known)} of the interactions, {known[0]!r} for one: 0 % match. Write them alike: 12, not 12.0 or 012."
+            f"{source}: none of the {len(rows)} ids in {key!r}, such as {next(iter(rows), '')!r}, is among the "
+            f"{len(known)} of the interactions, such as {known[0]!r}: 0 % match. Use the same format: 12, not 12.0 "
+            "or 012."
         )
     features = np.zeros((len(ids) + 1, made.shape[1]), np.float32)
     for number, name in enumerate(ids, start=1):
@@ -202,9 +203,9 @@ def look_at_features(source: str, key: str) -> tuple[set[str], list[str]]:
         filled = sum(not is_missing_number(_text(cell)) for cell in cells)
         if bad and len(bad) < filled / 2:  # of texts a few may be numbers too
             named = ", ".join(f"{_text(cells[row])!r:.40}" for row in bad[:3])
-            taken = "count as empty" if _few(len(bad), filled) else "make words of the column"
+            taken = "count as empty" if _few(len(bad), filled) else "make the column categorical"
             remarks.append(
-                f"{source}, column {name!r}: {len(bad)} of {filled} cells are no numbers and {taken}: {named}"
+                f"{source}, column {name!r}: {len(bad)} of {filled} cells are not numbers and {taken}: {named}"
             )
     return ids, remarks
 
@@ -220,7 +221,7 @@ def _columns(source: str) -> dict[str, list[Any]]:
                     cells[name] += part[name]
             return cells
     if not is_delimited(path, PLAIN):
-        raise DataError(f"features are read from a csv, tsv or parquet file. Received: {source!r}.")
+        raise DataError(f"features must be a csv, tsv or parquet file. Received: {source!r}.")
     with open_records(path, source, PLAIN) as records:
         rows = [record for _, record in records.rows]
         return {name: [record[place] for record in rows] for place, name in enumerate(records.header)}
@@ -232,7 +233,7 @@ def _features(cells: list[Any], name: str, source: str) -> np.ndarray:
     numbers, bad = _numbers(texts)
     if bad:
         if all(is_missing_number(text) or comma_hint(text) for text in texts):
-            raise DataError(f"{source}, column {name!r}: numbers with decimal commas. Write points.")
+            raise DataError(f"{source}, column {name!r}: numbers have decimal commas. Use decimal points.")
         if not _few(len(bad), sum(not is_missing_number(text) for text in texts)):
             return _words(texts)
     there = np.isfinite(numbers)

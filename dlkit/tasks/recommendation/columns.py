@@ -26,7 +26,7 @@ class Items(Column):
         if isinstance(value, (str, bytes)):
             value = ids_in(Text().raw(value).decode())
         if value is None or isinstance(value, dict) or not hasattr(value, "__iter__"):
-            raise DataError(f"expected a list of item ids, or a text joined by `|`. Received: {describe(value)}.")
+            raise DataError(f"expected a list of item ids, or a text separated by `|`. Received: {describe(value)}.")
         return [item for item in map(Id().raw, value) if item] or [b""]
 
     def to_request(self, raw: list[bytes]) -> list[str]:
@@ -49,7 +49,7 @@ class Ratings(Column):
 
     def raw(self, value: Any) -> list[float]:
         if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__"):
-            raise DataError(f"expected a list of ratings, one for each item. Received: {describe(value)}.")
+            raise DataError(f"expected a list of ratings, one per item. Received: {describe(value)}.")
         return [float("nan") if is_missing_number(rating) else float(Rating().raw(rating)) for rating in value]
 
 

@@ -165,7 +165,9 @@ def read_interactions(
         raise DataError(f"{shown or source} has no rows. Expected at least one interaction.{bad}")
     for name, arrays in parts.items():
         if 0 < len(arrays) < len(parts["user_id"]):
-            raise DataError(f"{source}: not every file has a column {name!r}. Expected it in all of them, or in none.")
+            raise DataError(
+                f"{source}: the column {name!r} is missing in some files. It must be in all of them, or in none."
+            )
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
     user, user_ids = _distinct(joined["user_id"], list(users))
     item, item_ids = _distinct(joined["item_id"], list(items))
@@ -173,7 +175,7 @@ def read_interactions(
     remarks += left_out(reasons, total, "rows", how.strict)
     if unrated:
         few = "; ".join(places) + (f"; and {unrated - SHOWN} more" if unrated > SHOWN else "")
-        remarks.append(f"{unrated} of {total} ratings are no numbers, and count as none: {few}")
+        remarks.append(f"{unrated} of {total} ratings are not numbers and are treated as missing: {few}")
     made.remarks = [*remarks, *made.remarks]
     return made
 
@@ -191,7 +193,7 @@ def read_users(source: Any, columns: Mapping[str, Column], how: Reading) -> Tabl
     known = {**COLUMNS, **columns}
     for name in rename:
         if name not in known:
-            raise DataError(f"there is no column {name!r} to find under another name. There are: {', '.join(known)}.")
+            raise DataError(f"there is no column {name!r} to rename. There are: {', '.join(known)}.")
     wanted = {name: column for name, column in rename.items() if name in COLUMNS}
     read = read_interactions(source, dataclasses.replace(how, rename=wanted))
     histories = Histories(read.items, read.item, read.starts())
@@ -219,14 +221,14 @@ def read_requests(source: Any, columns: Mapping[str, Column], how: Reading) -> T
         rename = {name: theirs for name, theirs in how.rename.items() if name in COLUMNS}
         read = read_interactions(source, dataclasses.replace(how, rename=rename))
         made = {"user_id": read.users, "recent": Histories(read.items, read.item, read.starts())}
-        rated = ["each item counts as one that its user liked, whatever its rating"] if has["rating"] else []
+        rated = ["each item is treated as a positive interaction, regardless of its rating"] if has["rating"] else []
         where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
         return Table(read.source, made, where, remarks=[*read.remarks, *rated])
     if not has["user_id"] and not has["recent"]:
         raise DataError(
-            f"{str(source)[:200] if isinstance(source, (str, os.PathLike)) else 'the table'} has no column 'user_id'. "
-            f"Columns found: {quoted(sorted(found))}. Expected a table of users, user_id or recent or both, or of "
-            f"interactions, user_id and item_id. Say which it is with {option('columns', {'user_id': 'NAME'})}."
+            f"{str(source)[:200] if isinstance(source, (str, os.PathLike)) else 'the table'} has no column "
+            f"'user_id'. Columns found: {quoted(sorted(found))}. Expected a table of users (user_id or recent or "
+            f"both) or of interactions (user_id and item_id). Map it with {option('columns', {'user_id': 'NAME'})}."
         )
     return None
 
@@ -239,12 +241,12 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     lacking = ("user_id", "recent", "ratings")
     missing = [key for name, key in zip(columns, wanted, strict=True) if key not in values and name not in lacking]
     if missing:
-        raise DataError(f"rows of users need the columns {', '.join(wanted)}. There is no {missing[0]!r}.")
+        raise DataError(f"users need the columns {', '.join(wanted)}. There is no {missing[0]!r}.")
     found = {name: rows_of(values[key], name) for name, key in zip(columns, wanted, strict=True) if key in values}
     count = len(next(iter(found.values())))
     if not count or any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
-        raise DataError(f"rows of users: the columns must have one length, of at least 1. Received: {listed}.")
+        raise DataError(f"rows of users: the columns must have the same length, at least 1. Received: {listed}.")
     found = {name: found.get(name, [""] * count) for name in columns if name in found or name != "ratings"}
     return Table("the rows of users", found, lambda row: f"the rows of users, index {row}")
 
@@ -283,9 +285,7 @@ def _codes(table: Table, name: str, known: dict[Any, int]) -> np.ndarray:
             code = None
         if code is None:
             if not table.raw(row, {name: COLUMNS[name]})[name]:
-                raise DataError(
-                    f"{table.where(row)}: the id in column {name!r} is empty. Fill it, or leave the row out."
-                )
+                raise DataError(f"{table.where(row)}: the id in column {name!r} is empty. Set it, or remove the row.")
             code = known[value] = len(known)
         codes[row] = code
     return codes
@@ -298,7 +298,7 @@ def _numbers(table: Table, name: str) -> np.ndarray:
         found = np.array(table.raw_column(name, COLUMNS[name]), np.float64)
     if not np.isfinite(found).all():
         row = int(np.argmin(np.isfinite(found)))
-        raise DataError(f"{table.where(row)}: the {name} is no finite number. Fill it, or leave the row out.")
+        raise DataError(f"{table.where(row)}: the {name} is not a finite number. Set it, or remove the row.")
     return found
 
 
@@ -349,12 +349,12 @@ def _ordered(
     repeated = len(user) - len(kept)
     remarks = list[str]()
     if repeated:
-        remarks.append(f"{repeated} of {len(user)} interactions repeat a pair of user and item: the {keep} counts")
+        remarks.append(f"{repeated} of {len(user)} interactions repeat a pair of user and item: the {keep} one is used")
     tied = 0 if time is None else _tied_at_last(user[kept], time[kept])
     if tied:
         remarks.append(
-            f"{tied} of {len(users)} users have several newest items at one time: which is the last, a hash of user "
-            "and item decides, whatever the order of the source"
+            f"{tied} of {len(users)} users have several last items with the same timestamp: ties are broken by a "
+            "hash of user and item, independent of the order of the source"
         )
     return Interactions(
         source,

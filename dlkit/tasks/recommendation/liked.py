@@ -31,7 +31,8 @@ def least_rating(ratings: np.ndarray, given: float | None) -> float | None:
     if given is not None:
         if high < given:
             raise DataError(
-                f"{option('min_rating')} {given:g} leaves no interaction: the ratings go from {low:g} to {high:g}."
+                f"{option('min_rating')} {given:g} leaves no positive interaction: ratings range from {low:g} "
+                f"to {high:g}."
             )
         return given
     if low == high:
@@ -56,9 +57,8 @@ def mean_rating(ratings: np.ndarray, least: float | None) -> float:
     counted = ratings[np.isfinite(ratings) & liked(ratings, least)]
     if len(counted) and counted.min() <= 0:
         raise DataError(
-            f"{option('rating_weights')} needs ratings above 0 of what counts as liked. Received: "
-            f"{counted.min():g}. Add a "
-            f"number to all ratings, or set {option('min_rating')} above 0."
+            f"{option('rating_weights')} needs positive interactions with ratings above 0. Received: "
+            f"{counted.min():g}. Add a number to all ratings, or set {option('min_rating')} above 0."
         )
     return float(counted.mean()) if len(counted) else 1.0
 
@@ -73,16 +73,20 @@ def how_ratings_count(ratings: np.ndarray, least: float | None, *, weighted: boo
     there = ratings[np.isfinite(ratings)]
     low, high = there.min(), there.max()
     named = f"all ratings are {low:g}" if low == high else f"ratings from {low:g} to {high:g}"
-    rest = "all count alike" if not weighted else f"interactions weigh as their ratings ({option('rating_weights')})"
+    rest = (
+        "all have equal weight"
+        if not weighted
+        else f"interactions are weighted by their ratings ({option('rating_weights')})"
+    )
     few = 0 if least is None else int(np.sum(there < least))
     if not few:
         return (
             f"{named}: {rest}"
             if weighted
-            else f"{named}: all count alike, as items that the user had ({option('min_rating')})"
+            else f"{named}: all have equal weight, as interactions ({option('min_rating')})"
         )
     cut = (
-        f"{few} of {len(ratings)} interactions are rated below {least:g} and count as had, not as liked "
+        f"{few} of {len(ratings)} interactions are rated below {least:g} and count as seen, not as positive "
         f"({option('min_rating')})"
     )
     return f"{named}: {cut}" + (f"; the other {rest}" if weighted else "")
@@ -101,5 +105,5 @@ def ratings_of(ratings: Sequence[float], items: int, where: str) -> np.ndarray:
     if not len(ratings):
         return np.full(items, np.nan, np.float32)
     if len(ratings) != items:
-        raise DataError(f"{where}: {items} items in `next` and {len(ratings)} ratings. Give one for each item.")
+        raise DataError(f"{where}: {items} items in `next` and {len(ratings)} ratings. Give one rating per item.")
     return np.asarray(ratings, np.float32)

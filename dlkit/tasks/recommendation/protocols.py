@@ -68,7 +68,7 @@ def by_time(interactions: Interactions, seed: int = 0) -> np.ndarray:
     """Tests on the last fifth of all interactions by stamp: nothing that is trained on is later than what is tested."""
     del seed
     if interactions.time is None or interactions.stamps is None:
-        raise DataError(f"{interactions.source} has no column 'timestamp', which the protocol by_time parts it by.")
+        raise DataError(f"{interactions.source} has no column 'timestamp', which the protocol by_time needs.")
     stamps = np.sort(interactions.stamps)  # of repeated pairs too: which repeat is for the future to say
     return interactions.time >= stamps[round(0.8 * len(stamps))]
 
@@ -117,7 +117,7 @@ def part(
     interactions = read_interactions(source, how, keep="all" if repeats else "first", rated=rated)
     test = PROTOCOLS[protocol](interactions, seed)
     if test.all() or not test.any():
-        raise DataError(f"{interactions.source} is too small for {protocol}: one of its parts would be empty.")
+        raise DataError(f"{interactions.source} is too small for {protocol}: a split would be empty.")
     return interactions.columns(~test), interactions.columns(test)
 
 
@@ -132,7 +132,7 @@ class UserRows(Rows):
         """All users of the training data, with their ids as they were there."""
         users = task.stages_.preprocess.get_layer("reader").users
         if not users:
-            raise DataError("this recommender was trained without ids of users: give the recent items of each.")
+            raise DataError("this recommender was trained without user ids: give the recent items of each user.")
         return {"user_id": [*map(int, users)] if task.whole_users_ else list(users)}
 
     def answer_rows(self, row: int, answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -162,15 +162,17 @@ class UserRows(Rows):
             ratings = np.array([float(value) for value in self.table.columns["rating"]])
             report.facts["ratings"] = f"{ratings.min():g} to {ratings.max():g}, {ratings.mean():.3g} on average"
             if ratings.min() == ratings.max():
-                report.warn("all ratings are one number", cure="There is nothing to predict: set objective to ranking.")
+                report.warn("all ratings are equal", cure="There is nothing to predict: set objective to ranking.")
         report.facts["users"], report.facts["items"] = len(sizes), len(counts)
         report.facts["interactions"] = sum(sizes)
         single = sum(size == 1 for size in sizes)
         if single > len(sizes) / 2:
-            report.warn(f"{single} of {len(sizes)} users have one item alone", cure="What they like is hardly known.")
+            report.warn(
+                f"{single} of {len(sizes)} users have only one item", cure="Their preferences are barely known."
+            )
         rare = sum(count == 1 for count in counts.values())
         if rare > len(counts) / 2:
-            report.warn(f"{rare} of {len(counts)} items have one user alone", cure="They are hardly ever recommended.")
+            report.warn(f"{rare} of {len(counts)} items have only one user", cure="They are rarely recommended.")
         for kind, source, ids in (
             ("users", self.task.user_features, users),
             ("items", self.task.item_features, {Id().raw(item).decode() for item in counts}),
@@ -179,19 +181,19 @@ class UserRows(Rows):
                 found, remarks = look_at_features(source, f"{kind[:-1]}_id")
                 known, report.remarks = len(ids & found), [*report.remarks, *remarks]
                 report.facts[f"{kind} with features"] = f"{known} of {len(ids)}"
-                cure = "Write their ids alike in both: 12, not 12.0 or 012."
+                cure = "Use the same id format in both: 12, not 12.0 or 012."
                 if not known:
                     report.refuse(f"none of {len(ids)} {kind} has a row in {source}: 0 % match", cure=cure)
                 elif known < len(ids) / 2:
                     report.warn(f"{len(ids) - known} of {len(ids)} {kind} have no row in {source}", cure=cure)
                 if kind == "items" and found - ids:
-                    how = "recommended by their features" if self.task.takes_new_items else "not recommended"
+                    how = "recommended based on their features" if self.task.takes_new_items else "not recommended"
                     report.facts["items without interactions"] = f"{len(found - ids)}, {how}"
 
     def goes_on(self, model: Recommender) -> dict[str, Any]:
         raise DlkitError(
-            "a recommender cannot go on from a model: its users, its items and who had what are part of the network. "
-            f"Train anew on all interactions, without {option('init_from')}."
+            "a recommender cannot be initialized from a model, because its users, items and interactions are part "
+            f"of the network. Train again on all interactions, without {option('init_from')}."
         )
 
     def _look_at_ratings(self, report: Report) -> None:
@@ -201,7 +203,7 @@ class UserRows(Rows):
             if self.task.min_rating is not None or self.task.rating_weights:
                 report.refuse(
                     f"there are no ratings for {option('min_rating')} and {option('rating_weights')}",
-                    cure="Leave both out.",
+                    cure="Remove both.",
                 )
             return
         try:
@@ -222,8 +224,9 @@ class UserRows(Rows):
         if not again:
             return []
         return [
-            f"{again} of {sum(map(len, raw['next']))} held-out items are ones that their users already had, which are "
-            f"never recommended: they count as missed. Train with {option('repeats', True)} to recommend items again."
+            f"{again} of {sum(map(len, raw['next']))} held-out items were already seen by their users and are never "
+            f"recommended: they count as misses. Train with {option('repeats', True)} to allow repeated "
+            "recommendations."
         ]
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -271,6 +274,6 @@ class PairRows(UserRows):
     @classmethod
     def known(cls, task: Recommender) -> dict[str, list[Any]]:
         raise DataError(
-            "a recommender of ratings answers pairs: give a table of user_id and item_id. In Python, `recommend_all()` "
-            "ranks all items of each user by the ratings that it expects."
+            "a rating model predicts for pairs: give a table of user_id and item_id. In Python, `recommend_all()` "
+            "ranks all items of each user by predicted rating."
         )

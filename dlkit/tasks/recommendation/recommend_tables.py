@@ -25,7 +25,7 @@ def recommendation_table(
     task: Recommender, users: Any, how: Reading, k: int | None, candidates: Iterable[Any] | None
 ) -> Any:
     """The best items of every user of a table; see `Recommender.recommend_all`."""
-    pandas = frames("a table of recommendations", " `predict_to(data, FILE)` does without.")
+    pandas = frames("a table of recommendations", " `predict_to(data, FILE)` does not need it.")
     request: dict[str, Any] = {"k": number_of_items(task, k)}
     if candidates is not None:
         request["candidates"] = list(candidates)
@@ -52,8 +52,8 @@ def recommendation_table(
     for remark in (
         *table.remarks,
         *left_out(reasons, len(table), "users", how.strict),
-        *_counted(cold, len(table), "are not known: they get the most popular items"),
-        *_counted(none, len(table), "get no item: they have had all that there are"),
+        *_counted(cold, len(table), "are unknown: the most popular items are recommended"),
+        *_counted(none, len(table), "get no recommendations: they have interacted with all items"),
     ):
         logger.warning(f"{table.source}: {remark}")
     return pandas.DataFrame(made)

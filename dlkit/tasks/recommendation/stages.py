@@ -73,7 +73,7 @@ def _ease(task: Recommender, known: Catalogue) -> keras.Model:
 
     count = len(known.items)
     if count > LINEAR:
-        raise KnobError(f"{option('network')} ease takes up to {LINEAR} items. Received: {count}. Take two_tower.")
+        raise KnobError(f"{option('network')} ease supports up to {LINEAR} items. Received: {count}. Use two_tower.")
     rows = [*known.taken, *known.nameless]
     weights = item_weights(
         np.repeat(np.arange(len(rows)), [len(taken) for taken in rows]),
@@ -199,9 +199,9 @@ def recommend(task: Recommender, k: int | None, request: dict[str, Any]) -> dict
 def check_candidates(task: Recommender, candidates: list[Any]) -> None:
     """Raises DataError for an empty list of items to choose from, and where the model does not ask for one."""
     if not candidates:
-        raise DataError("`candidates` is an empty list: nothing to choose from. Leave it out to choose from all items.")
+        raise DataError("`candidates` is empty. Leave it out to rank all items.")
     if not task.stages_.preprocess.get_layer("reader").candidates:
-        raise DataError("this model was saved before requests could name `candidates`. Train it again.")
+        raise DataError("this model was saved by a version without `candidates`. Train it again.")
 
 
 def number_of_items(task: Recommender, k: int | None) -> int:

@@ -34,54 +34,86 @@ PAIRS = ("neumf", "dcn")  # look at each item beside the user: they train on sam
 
 @dataclass(kw_only=True)
 class Recommender(Task):
-    """Recommends items to a user, known by an id, by recent items or by both; or predicts ratings."""
+    """Recommends items to a user, given by an id, by recent items or by both; or predicts ratings.
 
-    epochs: int = knob(60, "Passes over the training rows.", minimum=1)
-    batch_size: int = knob(64, "Rows per training step: users, or ratings.", minimum=1)
-    learning_rate: float = knob(3e-3, "The peak learning rate.", minimum=0)
+    Example:
+        >>> model = dlkit.Recommender(epochs=1)
+        >>> history = model.fit(model.samples()["train"], verbose=0)
+        >>> len(model.recommend(recent=["drama-01", "drama-17"], k=5)["items"])
+        5
+    """
+
+    epochs: int = knob(60, "Number of passes over the training data.", minimum=1)
+    batch_size: int = knob(64, "Batch size: number of users, or ratings, per training step.", minimum=1)
+    learning_rate: float = knob(3e-3, "Peak learning rate.", minimum=0)
     validation_split: float = knob(
-        0.0, "Share of the users held out where no validation data is given; they stay unknown.", minimum=0, maximum=0.9
+        0.0,
+        "Fraction of the users held out for validation when no validation data is given; the model does not learn "
+        "embeddings for them.",
+        minimum=0,
+        maximum=0.9,
     )
-    objective: Literal["ranking", "ratings"] = knob("ranking", "What is learned: which items, or their ratings.")
+    objective: Literal["ranking", "ratings"] = knob(
+        "ranking", "Learning objective: top-N ranking of items, or prediction of explicit ratings."
+    )
     network: Literal["two_tower", "mf", "sasrec", "gru4rec", "neumf", "dcn", "ease"] = knob(
         "two_tower",
-        "The network; ratings need mf, two_tower, neumf or dcn.",
+        "Network architecture; objective=ratings requires mf, two_tower, neumf or dcn.",
     )
-    width: int = knob(128, "Width of the embeddings.", minimum=1)
-    hidden: int = knob(64, "Width of the user's hidden layer, for two_tower.", minimum=1)
-    blocks: int = knob(2, "Layers of sasrec and gru4rec, crosses of dcn.", minimum=1)
-    heads: int = knob(2, "Attention heads of sasrec; `width` is a multiple.", minimum=1)
-    dropout: float = knob(0.5, "Dropout.", minimum=0, maximum=0.95)
-    hide: float = knob(0.3, "Share of a history hidden in training, which the rest is to find.", minimum=0, maximum=1)
+    width: int = knob(128, "Embedding dimension.", minimum=1)
+    hidden: int = knob(64, "Width of the hidden layer of two_tower's user tower.", minimum=1)
+    blocks: int = knob(2, "Number of layers of sasrec and gru4rec, or of cross layers of dcn.", minimum=1)
+    heads: int = knob(2, "Number of attention heads of sasrec; must divide width.", minimum=1)
+    dropout: float = knob(0.5, "Dropout rate.", minimum=0, maximum=0.95)
+    hide: float = knob(
+        0.3,
+        "Input mask rate: fraction of a user's items hidden during training, which the model learns to predict.",
+        minimum=0,
+        maximum=1,
+    )
     negatives: int = knob(
-        0, "Random items to tell from the taken ones, beside those of the batch; 0 for all.", minimum=0
-    )
-    members: int = knob(1, "Networks of sessions side by side, whose mean answers.", minimum=1)
-    known_users: bool = knob(True, "Users have vectors of their own; else their items are all that counts.")
-    max_items: int = knob(
         0,
-        "Newest items of a history that count; 0 for 100 of a session, 50 for ratings, else all, up to 1000.",
+        "Number of sampled negative items, in addition to in-batch negatives; 0 computes the full softmax.",
         minimum=0,
     )
-    regularization: float = knob(200.0, "What ease adds to the diagonal of the items' products.", minimum=0)
-    ease_hide: float = knob(0.5, "Share of a history that ease reckons as hidden.", minimum=0, maximum=0.95)
-    user_power: float = knob(0.5, "Users of ease count by their number of items to this power less.", minimum=0)
+    members: int = knob(
+        1, "Ensemble size of session-based networks: number of networks whose scores are averaged.", minimum=1
+    )
+    known_users: bool = knob(True, "Learns an embedding per user; otherwise users are represented by their items only.")
+    max_items: int = knob(
+        0,
+        "Maximum history length: number of most recent items used; 0 selects 100 for session-based networks, 50 for "
+        "ratings, and otherwise the longest history, up to 1000.",
+        minimum=0,
+    )
+    regularization: float = knob(200.0, "L2 regularization of ease.", minimum=0)
+    ease_hide: float = knob(0.5, "Input mask rate that ease accounts for in closed form.", minimum=0, maximum=0.95)
+    user_power: float = knob(0.5, "Weight of a user in ease: n_items ** -user_power.", minimum=0)
     min_rating: float | None = knob(
         None,
-        "The lowest rating of an item that a user liked: others count as had alone; by default the middle of the "
-        "range, where most ratings reach it, else all count.",
+        "Minimum rating of a positive interaction; lower ratings count as seen only. By default the midpoint of the "
+        "rating scale if most ratings reach it; otherwise all interactions are positive.",
     )
-    rating_weights: bool = knob(False, "Interactions weigh as their ratings in training, and in what is popular.")
-    repeats: bool = knob(False, "Items that a user has had may be recommended again.")
-    item_features: str = knob("", "A csv, tsv or parquet file with `item_id` and features of items.", file=True)
-    user_features: str = knob("", "The same with `user_id`, of users.", file=True)
-    new_items: bool = knob(True, "two_tower and mf recommend items that have features and no interaction yet.")
-    top_k: int = knob(10, "Items of an answer, and of the metrics.", minimum=1)
+    rating_weights: bool = knob(
+        False, "Weights interactions by their ratings, in training and in the popularity baseline."
+    )
+    repeats: bool = knob(False, "Allows recommending items that the user has already interacted with.")
+    item_features: str = knob(
+        "", "Item features: a csv, tsv or parquet file with the column item_id and one column per feature.", file=True
+    )
+    user_features: str = knob(
+        "", "User features: a csv, tsv or parquet file with the column user_id and one column per feature.", file=True
+    )
+    new_items: bool = knob(
+        True, "Cold start: two_tower and mf also recommend items that have features but no interactions."
+    )
+    top_k: int = knob(10, "Number of recommended items, which is also the cutoff of the ranking metrics.", minimum=1)
     protocol: Literal["", "leave_last_out", "random_75_25", "random_80_20", "by_time"] = knob(
         "",
-        "How the recipe parts data without a test part; none for random_75_25, of ratings random_80_20.",
+        "Train/test split used by recipes without test data; by default random_75_25, or random_80_20 for ratings.",
     )
 
+    called = (*Task.called, "recommend", "recommend_all", "similar")
     inputs = {"user_id": Id(optional=True), "recent": Items(optional=True, default=())}
     target = {  # `score` asks what was popular, new and liked
         "next": Items(),
@@ -121,11 +153,11 @@ class Recommender(Task):
             if self.min_rating is not None or self.rating_weights:
                 raise KnobError(
                     f"{option('min_rating')} and {option('rating_weights')} are for "
-                    f"{option('objective', 'ranking')}: ratings learn all."
+                    f"{option('objective', 'ranking')}: rating models learn from all ratings."
                 )
         if self.members > 1 and self.network not in SESSION:
             raise KnobError(
-                f"{option('members')} are for sasrec and gru4rec. Received: {option('members', self.members)}."
+                f"{option('members')} applies only to sasrec and gru4rec. Received: {option('members', self.members)}."
             )
         if self.network == "sasrec" and self.width % self.heads:
             raise KnobError(
@@ -301,7 +333,7 @@ class Recommender(Task):
         from dlkit.tasks.recommendation.stages import recommend
 
         if is_frame(user_id) or not np.ndim(user_id) == 0:
-            raise DataError("`recommend` answers one user. For those of a table or a list call `recommend_all(users)`.")
+            raise DataError("`recommend` takes one user. For a table or a list of users call `recommend_all(users)`.")
         lists = {"recent": recent, "exclude": exclude, "candidates": candidates}
         given = {name: value if value is None else list(value) for name, value in lists.items()}
         return recommend(self, k, {"user_id": user_id, **given})

@@ -25,48 +25,67 @@ CAREFUL: dict[str, Any] = {"nfc": True, "tell_truncated": True}  # options of to
 
 @dataclass(kw_only=True)
 class SentimentClassifier(Task):
-    """Labels a text with a sentiment, or with any other set of labels, and a score."""
+    """Classifies texts by sentiment, or by any other set of labels, with scores.
+
+    Example:
+        >>> model = dlkit.SentimentClassifier(epochs=1)
+        >>> history = model.fit(model.samples()["train"], verbose=0)
+        >>> answer = model.predict("A wonderful film.")
+        >>> answer["label"], 0.5 < answer["score"] <= 1
+        ('positive', True)
+    """
 
     # The defaults of presets are those of the figures in `apps/sentiment.py` and `benchmarks/RESULTS.md`.
-    epochs: int = knob(3, "Passes over the training rows.", minimum=1, frozen=15)
-    batch_size: int = knob(64, "Rows per training step.", minimum=1, tuned=32)
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adam", "What updates the weights.", tuned="adamw")
-    learning_rate: float = knob(2e-3, "The peak learning rate.", minimum=0, tuned=1e-4, frozen=3e-4)
+    epochs: int = knob(3, "Number of passes over the training data.", minimum=1, frozen=15)
+    batch_size: int = knob(64, "Batch size: number of rows per training step.", minimum=1, tuned=32)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adam", "Optimizer.", tuned="adamw")
+    learning_rate: float = knob(2e-3, "Peak learning rate.", minimum=0, tuned=1e-4, frozen=3e-4)
     schedule: Literal["constant", "cosine", "one_cycle"] = knob(
-        "constant", "How the learning rate moves.", tuned="cosine", frozen="cosine"
+        "constant", "Learning rate schedule.", tuned="cosine", frozen="cosine"
     )
     warmup: float = knob(
-        0.0, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9, tuned=0.1
+        0.0,
+        "Fraction of the training steps used for linear warmup of the learning rate.",
+        minimum=0,
+        maximum=0.9,
+        tuned=0.1,
     )
-    weight_decay: float = knob(0.0, "Decoupled weight decay of matrices and kernels.", minimum=0, tuned=0.01)
-    clip_norm: float = knob(0.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0, tuned=1.0)
-    monitor: str = knob("accuracy", "The validation metric whose best epoch is kept, as in the history.")
+    weight_decay: float = knob(
+        0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0, tuned=0.01
+    )
+    clip_norm: float = knob(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0, tuned=1.0)
+    monitor: str = knob("accuracy", "Validation metric that selects the best epoch, named as in the training history.")
     network: str = knob(
         "mlp",
-        "The network: mlp is a bag of n-grams; preset:NAME_OR_FOLDER takes a BERT-like KerasHub backbone.",
+        "Network architecture; mlp is a bag of n-grams; preset:NAME_OR_FOLDER uses a BERT-like KerasHub backbone.",
         choices=("mlp", "cnn", "lstm", "gru", "transformer", "preset:"),
     )
-    max_tokens: int = knob(64, "Longest text that the network reads, in tokens; the rest is cut.", minimum=3)
+    max_tokens: int = knob(64, "Maximum sequence length, in tokens; longer texts are truncated.", minimum=3)
     tokens: Literal["auto", "words", "characters", "wordpiece"] = knob(
         "auto",
-        "What a token is: auto takes characters where most letters are of scripts without spaces (Thai, Chinese, "
-        "Japanese), else words; presets and mlp have their own.",
+        "Tokenization. auto selects characters if most letters belong to scripts without spaces (Thai, Chinese, "
+        "Japanese), otherwise words; not used by presets and mlp.",
     )
-    vocabulary_file: str = knob("", "A BERT vocab.txt, for tokens=wordpiece.", file=True)
+    vocabulary_file: str = knob("", "Vocabulary file of BERT (vocab.txt), for tokens=wordpiece.", file=True)
     vocabulary_size: int = knob(
-        0, "Most tokens that are told apart; 0 for 200000 n-grams (mlp) or 20000 tokens (others).", minimum=0
+        0, "Vocabulary size; 0 selects 200000 n-grams for mlp and 20000 tokens for other networks.", minimum=0
     )
-    lowercase: bool = knob(True, "Reads capitals as small letters.")
-    word_ngrams: int = knob(2, "Longest n-gram of words, for mlp.", minimum=1, maximum=5)
-    character_ngrams: bool = knob(True, "N-grams of 3 to 5 characters inside words too, for mlp.")
-    embedding: int = knob(128, "Width of the embeddings; 32 of it for mlp.", minimum=1)
-    dropout: float = knob(0.3, "Dropout; for mlp, of the n-grams too.", minimum=0, maximum=0.95, tuned=0.1, frozen=0.0)
-    label_smoothing: float = knob(0.0, "Share of each target spread over all labels.", minimum=0, maximum=0.9)
-    class_weights: str = knob("", '"balanced", or weights by label: "good=2,bad=0.5".')
-    multi_label: bool = knob(False, "Each text carries any number of labels.")
-    threshold: float = knob(0.5, "Score from which a label holds, with multi_label.", minimum=0, maximum=1)
-    top_k: int = knob(0, "Labels listed in an answer; 0 lists all.", minimum=0)
+    lowercase: bool = knob(True, "Lowercases the text.")
+    word_ngrams: int = knob(2, "Maximum length of word n-grams, for mlp.", minimum=1, maximum=5)
+    character_ngrams: bool = knob(True, "Adds character n-grams of length 3 to 5 within words, for mlp.")
+    embedding: int = knob(128, "Embedding dimension; mlp uses a quarter of it, at least 1.", minimum=1)
+    dropout: float = knob(
+        0.3, "Dropout rate; for mlp, of the n-grams too.", minimum=0, maximum=0.95, tuned=0.1, frozen=0.0
+    )
+    label_smoothing: float = knob(
+        0.0, "Label smoothing: fraction of each target spread evenly over all labels.", minimum=0, maximum=0.9
+    )
+    class_weights: str = knob("", 'Class weights: "balanced", or one per label as in "good=2,bad=0.5".')
+    multi_label: bool = knob(False, "Multi-label classification: a text may have any number of labels.")
+    threshold: float = knob(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
+    top_k: int = knob(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
 
+    called = (*Task.called, "explain")
     inputs = {"text": Text()}
     target = labels.SINGLE_TARGET
     answer = {**labels.SINGLE_ANSWER, "truncated": Truncated()}
@@ -89,7 +108,8 @@ class SentimentClassifier(Task):
             self.answer = {**labels.MULTI_ANSWER, "truncated": Truncated()}
         if self.tokens == "wordpiece" and not self.vocabulary_file and not self.network.startswith("preset:"):
             raise KnobError(
-                f"{option('tokens', 'wordpiece')} needs {option('vocabulary_file')}: a vocab.txt with one piece a line."
+                f"{option('tokens', 'wordpiece')} needs {option('vocabulary_file')}: a vocab.txt with one token "
+                "per line."
             )
 
     def build(self, examples: Table) -> Stages:

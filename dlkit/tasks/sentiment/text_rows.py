@@ -37,13 +37,16 @@ class TextRows(LabelRows):
             return told
         some = self.table.take(_spread(len(self.table)))
         share = spaceless_share(text.decode() for text in some.raw_column("text", self.task.inputs["text"]))
-        facts = f"{share:.0%} of the letters are of scripts without spaces"
+        facts = f"{share:.0%} of the letters belong to scripts without spaces"
         if tokens == "characters":
-            return [*told, f"{facts}: {option('tokens', 'auto')} took characters, which {option('max_tokens')} counts"]
+            return [
+                *told,
+                f"{facts}: {option('tokens', 'auto')} selected characters, which {option('max_tokens')} counts",
+            ]
         if share >= SOME:
             return [
                 *told,
-                f"{facts}, where a word is all between two spaces: {option('tokens', 'characters')} may read "
-                "them better",
+                f"{facts}, where a word is everything between two spaces: {option('tokens', 'characters')} may work "
+                "better",
             ]
         return told

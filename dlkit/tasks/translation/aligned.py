@@ -29,11 +29,11 @@ def read_aligned(paths: Sequence[Path], source: str, columns: Mapping[str, Colum
     """
     texts = [name for name, column in columns.items() if isinstance(column, Text)]
     if len(texts) != 2 or len(columns) != 2:
-        raise DataError(f"{source}: two texts fill two columns of texts. Wanted: {quoted(columns)}.")
+        raise DataError(f"{source}: two text files provide two text columns. Required: {quoted(columns)}.")
     lines = [_lines(path) for path in paths]
     if len(lines[0]) != len(lines[1]):
         raise DataError(
-            f"{source}: line must stand beside line, but {paths[0].name} has {len(lines[0])} lines and "
+            f"{source}: the files must be aligned line by line, but {paths[0].name} has {len(lines[0])} lines and "
             f"{paths[1].name} has {len(lines[1])}. Align them again."
         )
     values = dict(zip(texts, lines, strict=True))

@@ -45,5 +45,5 @@ def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any
 def _each(name: str, value: Any, count: int) -> list[Any]:
     values = list(value) if isinstance(value, (list, tuple)) else [value] * count
     if len(values) != count:
-        raise DataError(f"`{name}` must be one value, or one for each of {count} texts. Received: {len(values)}.")
+        raise DataError(f"`{name}` must be one value, or one per text, {count}. Received: {len(values)}.")
     return values

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 SLACK = 10  # characters added to both sides before their lengths are compared: "No." may stand for a sentence
 _TOLD = {
     "empty": "with an empty side",
-    "ratio": "of which one side has more than {ratio:g} times the characters of the other",
-    "duplicate": "that were there before",
+    "ratio": "with one side more than {ratio:g} times as long as the other, in characters",
+    "duplicate": "that are duplicates",
 }
 
 
@@ -34,7 +34,7 @@ def check_reasons(drop: str) -> list[str]:
     for reason in reasons:
         if reason not in _TOLD:
             raise KnobError(
-                f"{option('drop')} has no reason {reason!r}. {nearest(reason, _TOLD)} Or a sum: empty+ratio."
+                f"{option('drop')} has no filter {reason!r}. {nearest(reason, _TOLD)} Or a sum such as empty+ratio."
             )
     return reasons
 
@@ -68,7 +68,7 @@ def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) ->
     remarks, keep = [], np.ones(len(table), bool)
     for reason, rows in found.items():
         if rows.any():
-            verdict = "left out" if reason in dropped else f"kept ({option('drop')} may name {reason!r})"
+            verdict = "dropped" if reason in dropped else f"kept ({option('drop')} may name {reason!r})"
             told = _TOLD[reason].format(ratio=ratio)
             remarks.append(f"{rows.sum()} of {len(table)} pairs {told}: {verdict}")
         if reason in dropped:
@@ -94,7 +94,9 @@ class PairRows(Rows):
         pairs = list(zip(sources, targets, strict=True))
         same = [row for row, (one, other) in enumerate(pairs) if one.strip() == other.strip()]
         if len(same) > len(sources) / 10:
-            report.warn(f"{len(same)} of {len(sources)} pairs are the same text twice", map(self.table.where, same))
+            report.warn(
+                f"{len(same)} of {len(sources)} pairs have identical source and target", map(self.table.where, same)
+            )
         if validation is not None:
             look_for_shared(report, self.table, validation.table, ("source", "target"), "pairs")
 
@@ -114,5 +116,6 @@ class PairRows(Rows):
             return []
         limit = f"{option('max_tokens')} ({self.task.max_tokens})"
         return [
-            f"of {len(full)} pairs, {full.sum()} sources fill {limit} or are cut there; {cut.sum()} targets are cut"
+            f"of {len(full)} pairs, {full.sum()} sources reach or exceed {limit} and are truncated there; "
+            f"{cut.sum()} targets are truncated"
         ]

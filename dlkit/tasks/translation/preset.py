@@ -35,7 +35,7 @@ def translation_preset(name_or_folder: str, max_tokens: int) -> tuple[keras.Mode
     longest = getattr(model.backbone, "max_sequence_length", max_tokens)
     if max_tokens > longest:
         raise DlkitError(
-            f"{option('max_tokens')} must be at most {longest}, which this preset has. Received: {max_tokens}."
+            f"{option('max_tokens')} must be at most {longest}, the limit of this preset. Received: {max_tokens}."
         )
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")

@@ -51,10 +51,12 @@ def learn_pieces(texts: Sequence[str], size: int) -> list[str]:
     try:
         from tokenizers import Tokenizer, models, trainers
     except ImportError as error:
-        raise DlkitError(f"to learn subwords needs tokenizers: {install_hint('translation')}.") from error
+        raise DlkitError(f"learning subwords needs the package tokenizers: {install_hint('translation')}.") from error
     room = size - PIECE
     if room < 1:
-        raise ValueError(f"a vocabulary must have more than {PIECE} ids, which bytes take. Received: {size}.")
+        raise ValueError(
+            f"a vocabulary must have more than {PIECE} ids, which are reserved for bytes. Received: {size}."
+        )
 
     def words() -> Iterator[list[str]]:
         for start in range(0, len(texts), COUNTING_BATCH):

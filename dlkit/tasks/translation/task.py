@@ -26,36 +26,61 @@ ROUND = 4  # lengths of batches are multiples of it: each is a plan of its own f
 
 @dataclass(kw_only=True)
 class Translator(Task):
-    """Translates a text, or turns it into another one in any way that pairs of texts show."""
+    """Translates texts, or learns any other mapping from text to text from pairs.
+
+    Example:
+        >>> model = dlkit.Translator(width=16, blocks=1, vocabulary_size=300, epochs=1)
+        >>> history = model.fit(model.samples()["train"], verbose=0)
+        >>> sorted(model.predict("Good morning."))
+        ['finish_reason', 'score', 'translation', 'truncated']
+    """
 
     # Those of presets are what their authors tune with; there are no figures of them.
-    epochs: int = knob(20, "Passes over the training rows.", minimum=1, tuned=3)
-    batch_size: int = knob(32, "Rows per training step.", minimum=1)
-    learning_rate: float = knob(1e-3, "The peak learning rate.", minimum=0, tuned=1e-4)
-    warmup: float = knob(0.05, "Share of the steps over which the learning rate rises.", minimum=0, maximum=0.9)
-    clip_norm: float = knob(1.0, "Largest norm of all gradients together; 0 for no limit.", minimum=0)
+    epochs: int = knob(20, "Number of passes over the training data.", minimum=1, tuned=3)
+    batch_size: int = knob(32, "Batch size: number of rows per training step.", minimum=1)
+    learning_rate: float = knob(1e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
+    warmup: float = knob(
+        0.05, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+    )
+    clip_norm: float = knob(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
     network: str = knob(
         "transformer",
-        "The network; preset:NAME_OR_FOLDER takes a KerasHub Bart or T5 with its own vocabulary.",
+        "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub Bart or T5 with its own vocabulary.",
         choices=("transformer", "gru", "preset:"),
     )
-    width: int = knob(256, "Width of the embeddings and of every block.", minimum=2)
-    blocks: int = knob(2, "Blocks of the encoder, and of the decoder.", minimum=1)
-    heads: int = knob(4, "Attention heads of the transformer; `width` is a multiple.", minimum=1)
-    hidden: int = knob(0, "Width of the transformer's feed-forward parts; 0 for four times `width`.", minimum=0)
+    width: int = knob(256, "Embedding dimension, which is also the width of every block.", minimum=2)
+    blocks: int = knob(2, "Number of encoder blocks, and of decoder blocks.", minimum=1)
+    heads: int = knob(4, "Number of attention heads of the transformer; must divide width.", minimum=1)
+    hidden: int = knob(0, "Width of the transformer's feed-forward layers; 0 selects four times width.", minimum=0)
     positions: Literal["sines", "relative"] = knob(
-        "sines", "Where the transformer's tokens stand: sines, or T5's biases."
+        "sines", "Position encoding of the transformer: sinusoidal (sines), or T5's relative position biases."
     )
-    attention: Literal["luong", "bahdanau"] = knob("luong", "How the gru scores the source.")
-    dropout: float = knob(0.1, "Dropout.", minimum=0, maximum=0.95)
-    label_smoothing: float = knob(0.1, "Share of each target spread over all tokens.", minimum=0, maximum=0.9)
-    vocabulary_size: int = knob(8000, "Most subwords of both sides together; bytes take 259.", minimum=260)
-    max_tokens: int = knob(128, "Longest text to read, and to write, in tokens; longer ones are cut.", minimum=2)
-    beam_width: int = knob(4, "Hypotheses of beam search; 1 is greedy.", minimum=1, maximum=16)
-    length_penalty: float = knob(1.0, "Favours longer translations in beam search; 0 for none.", minimum=0)
-    drop: str = knob("empty+ratio+duplicate", 'Pairs not to train on, by reason; "" for none. All are counted.')
-    max_ratio: float = knob(9.0, "How many times longer one side must be, to be dropped for `ratio`.", minimum=1)
+    attention: Literal["luong", "bahdanau"] = knob("luong", "Attention score of the gru.")
+    dropout: float = knob(0.1, "Dropout rate.", minimum=0, maximum=0.95)
+    label_smoothing: float = knob(
+        0.1, "Label smoothing: fraction of each target spread evenly over all tokens.", minimum=0, maximum=0.9
+    )
+    vocabulary_size: int = knob(
+        8000,
+        "Size of the joint subword vocabulary of source and target, which includes 259 bytes and special tokens.",
+        minimum=260,
+    )
+    max_tokens: int = knob(
+        128, "Maximum sequence length of source and target, in tokens; longer ones are truncated.", minimum=2
+    )
+    beam_width: int = knob(4, "Number of beams in beam search; 1 is greedy decoding.", minimum=1, maximum=16)
+    length_penalty: float = knob(
+        1.0,
+        "Exponent of the length normalization in beam search; higher values favor longer translations, 0 disables it.",
+        minimum=0,
+    )
+    drop: str = knob(
+        "empty+ratio+duplicate",
+        'Filters applied to training pairs, joined by +; "" disables them. Dropped pairs are counted.',
+    )
+    max_ratio: float = knob(9.0, "Maximum length ratio of the two sides of a pair, for the filter ratio.", minimum=1)
 
+    called = (*Task.called, "generate")
     inputs = {"source": Side()}
     target = {"target": Side(), "source": Side()}  # the source too: `score` compares with it
     answer = {"translation": Text(), "score": Score(), "truncated": Truncated(), "finish_reason": FinishReason()}

@@ -41,7 +41,7 @@ def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: Readin
                 units.append(value)
     found = list(dict.fromkeys(language for unit in units for language, _ in unit))
     if not found:
-        raise DataError(f"{source} has no units (tu) with texts (tuv, seg).")
+        raise DataError(f"{source} has no translation units (tu) with texts (tuv, seg).")
     variants = _wanted(columns, found, header, how.rename, source)
     rows: list[int] = []
     values: dict[str, list[str]] = {name: [] for name in columns}
@@ -61,7 +61,9 @@ def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: Readin
         raise DataError(f"{source}: no unit has a text of each language ({told}). Languages found: {quoted(found)}.")
     remarks = left_out(reasons, len(units), "units", how.strict)
     if several:
-        remarks.append(f"{several} of {len(units)} units have several texts of a language: the first counts ({told})")
+        remarks.append(
+            f"{several} of {len(units)} units have several texts of a language: the first one is used ({told})"
+        )
     return Table(source, values, lambda row: f"{source}, unit {rows[row] + 1}", remarks=remarks)
 
 

@@ -93,17 +93,17 @@ def test_a_constant_has_no_mase_but_a_skill():
     for forecast, skill in (([3.0, 3.0], 0.0), ([3.0, 4.0], -1.0)):
         made = of(forecast, [3.0, 3.0])
         assert (made["mase"], made["skill"]) == (None, skill)
-        assert made["notes"] == ["1 of 1 series do not change before the origins and have no mase: 'a'"]
+        assert made["notes"] == ["1 of 1 series are constant before the forecast origin and have no mase: 'a'"]
     assert of([3.0, 4.0], [3.0, 5.0])["skill"] == 0.5
 
 
 def test_zeros_are_no_part_of_smape():
     made = scored(following=[np.array([0.0, 8.0])])
     assert made["smape"] == pytest.approx(100 * 2 / 7)
-    assert made["notes"] == ["50% of the values are 0 and no part of smape"]
+    assert made["notes"] == ["50% of the values are 0 and are excluded from smape"]
     made = scored(following=[np.zeros(2)])
     assert made["smape"] is None
-    assert made["notes"] == ["all values are 0, of which there is no smape"]
+    assert made["notes"] == ["all values are 0, for which smape is undefined"]
 
 
 def test_what_is_not_known_has_no_metrics():

@@ -77,7 +77,7 @@ def test_every_series_goes_on_from_its_own_end(model, capsys):
         np.testing.assert_allclose(mine["yhat-lo-80"], one["quantiles"]["0.1"], rtol=1e-5)
         np.testing.assert_allclose(mine["yhat-hi-50"], one["quantiles"]["0.75"], rtol=1e-5)
     said = capsys.readouterr().err
-    assert "1 of 3 series end before the newest timestamp, 2019-12-01T00:00:00" in said and "own ends: '2'" in said
+    assert "1 of 3 series end before the last timestamp, 2019-12-01T00:00:00" in said and "own last one: '2'" in said
 
 
 def test_the_table_may_be_wide_a_file_or_columns_with_other_names(model, tmp_path, monkeypatch):
@@ -98,9 +98,11 @@ def test_how_far_and_which_quantiles(model):
     assert list(made) == ["unique_id", "ds", "yhat", "yhat-lo-70", "yhat-hi-80"] and len(made) == 6
     whole = model.forecast(FRAME).groupby("unique_id", sort=False).head(2)
     np.testing.assert_allclose(made[["yhat", "yhat-hi-80"]], whole[["yhat", "yhat-hi-80"]], rtol=1e-5)
-    with pytest.raises(DataError, match=r"`horizon` must be from 1 to 4, the trained one. Received: 5"):
+    with pytest.raises(DataError, match=r"`horizon` must be between 1 and 4, the trained horizon. Received: 5"):
         model.forecast(FRAME, horizon=5)
-    with pytest.raises(DataError, match=r"quantile levels from 0.1 to 0.9.*\[80.0\].*of 80 % are 0.1 and 0.9"):
+    with pytest.raises(
+        DataError, match=r"quantile levels between 0.1 and 0.9.*\[80.0\].*80 % interval, use 0.1 and 0.9"
+    ):
         model.forecast(FRAME, levels=[80])
 
 
@@ -117,19 +119,17 @@ def test_what_is_known_ahead_comes_from_a_second_table_or_from_rows_without_y(pr
     some = promoted.forecast(full, future=pandas.concat([AHEAD.assign(unique_id=1), AHEAD.assign(unique_id=9)]))
     assert some.unique_id.unique().tolist() == [1]
     said = capsys.readouterr().err
-    assert "1 of 2 series of `future` are none of these" in said
-    assert (
-        "1 of 2 series left out: the DataFrame, series '3': 'promo', which is known ahead, has values for 0 of" in said
-    )
+    assert "1 of 2 series of `future` are not in the data" in said
+    assert "1 of 2 series skipped: the DataFrame, series '3': 'promo', a future covariate, has values for 0 of" in said
 
 
 def test_what_is_not_known_ahead_is_refused_with_the_cure(promoted, model):
-    words = "'promo', which is known ahead, has values for 3 of the 4 steps from 2020-01-01.*`future`, a table of"
+    words = "'promo', a future covariate, has values for 3 of the 4 steps from 2020-01-01.*`future`, a table with"
     with pytest.raises(DataError, match=words):
         promoted.forecast(FRAME[FRAME.unique_id == 1], future=AHEAD.head(3))
     with pytest.raises(DataError, match=r"trained without any. Leave it out, or train with `known`"):
         model.forecast(FRAME, future=AHEAD)
-    with pytest.raises(DataError, match="another kind than those of the series"):
+    with pytest.raises(DataError, match="another type than those of the series"):
         promoted.forecast(FRAME, future=AHEAD.assign(ds=[1, 2, 3, 4]))
 
 
@@ -140,11 +140,14 @@ def test_a_series_that_cannot_go_on_costs_itself_alone(model, capsys):
     assert made.unique_id.unique().tolist() == [3, 1, 2, 9]
     pandas.testing.assert_frame_equal(made.head(12), model.forecast(FRAME))
     said = capsys.readouterr().err
-    assert "2 of 6 series left out" in said and "series '7': its step is one day, and the model's is one month" in said
+    assert (
+        "2 of 6 series skipped" in said
+        and "series '7': its frequency is one day, but that of the model is one month" in said
+    )
     assert "series '8' has no values" in said and "1 of 4 series have less than 3 values" in said
     with pytest.raises(DataError, match="series '8' has no values"):
         model.forecast(pandas.concat([FRAME, *bad[1:]]), strict=True)
-    with pytest.raises(DataError, match="series '7': its step is one day"):
+    with pytest.raises(DataError, match="series '7': its frequency is one day"):
         model.forecast(bad[0])
     with pytest.raises(DataError, match="mixed frequencies"):  # nothing is trained on part of a table
         dlkit.Forecaster().read(pandas.concat([FRAME, bad[0]]))
@@ -156,7 +159,7 @@ def test_timestamps_between_the_steps_cost_their_series_where_histories_are_answ
     frame = pandas.concat([series("a", days), series("odd", odd)])
     table = read(frame, task.inputs)
     assert table.columns["unique_id"] == ["a"]
-    assert "1 of 2 series left out: the DataFrame, series 'odd': the timestamp" in " ".join(table.remarks)
+    assert "1 of 2 series skipped: the DataFrame, series 'odd': the timestamp" in " ".join(table.remarks)
     with pytest.raises(DataError, match="series 'odd': the timestamp"):
         task.read(frame)
 
@@ -168,7 +171,7 @@ def test_a_cell_that_cannot_be_read_costs_its_series():
     table = read(frame, task.inputs)
     assert table.columns["unique_id"] == ["a"]
     said = " ".join(table.remarks)
-    assert "2 of 3 series left out" in said and "'soon'" in said and "'much'" in said
+    assert "2 of 3 series skipped" in said and "'soon'" in said and "'much'" in said
     with pytest.raises(DataError, match="'soon'"):
         read(frame[frame.unique_id == "b"], task.inputs)
     with pytest.raises(DataError, match="'soon'"):
@@ -187,7 +190,7 @@ def test_kept_ends_go_on_without_a_table_and_are_kept_only_if_asked(model, promo
     plain.series_ = [{"of": "an earlier training"}]
     plain.read(FRAME).hold_out(0.2)
     assert plain.series_ == []
-    with pytest.raises(DataError, match=r"keeps no series: give it a table.*keep_history=True"):
+    with pytest.raises(DataError, match=r"stores no series: give a table.*keep_history=True"):
         plain.rows.known(plain)
 
 
@@ -202,7 +205,7 @@ def test_of_several_rows_of_one_series_the_last_is_kept():
 def test_a_table_of_series_becomes_one_of_forecasts_from_the_command_line(model, run, tmp_path):
     FRAME.to_csv(tmp_path / "s.csv", index=False)
     said = run(tmp_path / "s.csv", "--output", tmp_path / "out.csv")
-    assert "3 answers" in said.out and "own ends: '2'" in said.err
+    assert "3 answers" in said.out and "own last one: '2'" in said.err
     written, made = pandas.read_csv(tmp_path / "out.csv", parse_dates=["ds"]), model.forecast(FRAME)
     assert list(written) == list(made) == list(model.predict(FRAME, as_frame=True))
     np.testing.assert_allclose(written.drop(columns="ds"), made.drop(columns="ds"), rtol=1e-5)

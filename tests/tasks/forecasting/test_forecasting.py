@@ -165,7 +165,7 @@ def test_a_request_says_how_far_and_which_quantiles(covariates):
     low, high = (np.array(whole["quantiles"][level][:2]) for level in ("0.25", "0.5"))
     np.testing.assert_allclose(made["quantiles"]["0.3"], low + 0.2 * (high - low), rtol=1e-4)
     for wrong in ({"horizon": 5}, {"horizon": 0}, {"levels": [0.95]}):
-        with pytest.raises(DataError, match=r"the trained one|as in training"):
+        with pytest.raises(DataError, match=r"the trained horizon|as in training"):
             covariates.forecast(request, **wrong)
 
 
@@ -197,19 +197,20 @@ def test_a_backtest_asks_at_the_origins_and_trains_before_the_first():
         assert test.columns["ds"][row][-1] == whole.columns["ds"][row // 3][end - 1]
     assert test.columns["unique_id"] == ["a"] * 3 + ["b"] * 3
     with pytest.raises(
-        DataError, match=r"series 'a' has 8 steps: too few for 3 origins, 2 steps apart.*at least 9; .*give the history"
+        DataError,
+        match=r"series 'a' has 8 steps: too few for 3 backtest windows .* size of 2.*at least 9; .*preceding history",
     ):
         dlkit.split(long_table(8), task)
 
 
 def test_a_file_of_the_test_period_alone_is_named(covariates):
     short = {name: values[:10] for name, values in long_table(10).items()}
-    with pytest.raises(DataError, match=r"too few for 5 origins.*where the file holds the test period alone, give"):
+    with pytest.raises(DataError, match=r"too few for 5 backtest windows.*if the file covers the test period"):
         covariates.evaluate(short)
     metrics = covariates.evaluate(long_table(25))
     assert metrics["notes"] == [
-        "4 of 10 origins have less history than the 12 steps that the model reads, the shortest 5: where the data hold "
-        "the test period alone, give the history before it too"
+        "4 of 10 backtest windows have less history than the model's context of 12 steps, the shortest 5: if the data "
+        "covers the test period only, include the preceding history"
     ]
     assert "notes" not in covariates.evaluate(long_table(120))
 
@@ -283,7 +284,7 @@ def test_one_rule_for_tables_and_requests():
     gap = {"ds": ["2020-01", "2020-02", "2020-04"], "y": [1.0, 2, 3]}
     with pytest.raises(DataError, match="lacks a step of 1 months, which `fill` refuses"):
         strict.predict(gap)
-    with pytest.raises(DataError, match="two stamps of one step"):
+    with pytest.raises(DataError, match="duplicate timestamps"):
         strict.predict({"ds": ["2020-01", "2020-02", "2020-02"], "y": [1.0, 2, 3]})
     assert untrained(even).predict(gap)["given"] == 3
 
@@ -367,7 +368,7 @@ def test_a_covariate_that_is_not_known_ahead_is_refused_by_name(covariates):
     request["open"] = request["open"][: len(request["ds"])]
     with pytest.raises(
         DataError,
-        match=r"input 0: .*`open` must be known ahead: a value for each stamp of `ds`, and then for the 4 steps",
+        match=r"input 0: .*`open` is a future covariate and needs a value for each timestamp of `ds` and for the 4",
     ):
         covariates.predict(request)
 

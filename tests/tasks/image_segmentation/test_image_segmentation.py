@@ -107,7 +107,7 @@ def test_class_weights_come_from_pixels_or_names():
 
 
 def test_unknown_losses_are_refused_before_anything_is_read():
-    with pytest.raises(KnobError, match="`losses` has no part 'dise'"):
+    with pytest.raises(KnobError, match="`losses` has no term 'dise'"):
         dlkit.ImageSegmenter(losses="cross_entropy+dise")
 
 

@@ -58,5 +58,5 @@ def test_nothing_that_counts_scores_nothing():
 
 
 def test_masks_of_different_sizes_are_refused():
-    with pytest.raises(DataError, match="They must be alike"):
+    with pytest.raises(DataError, match="They must match"):
         score((TRUE, ANSWERED[:1]))

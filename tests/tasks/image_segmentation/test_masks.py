@@ -128,9 +128,9 @@ def test_new_classes_of_masks_come_after_those_of_the_model():
     assert rows(["ground", "box", "sky"], 2).new_labels(["ground", "box"]) == ["sky"]
     assert rows([], 2).new_labels(["0", "1"]) == ["2"]
     assert rows([], 1).new_labels(["ground", "box"]) == []
-    with pytest.raises(DataError, match="Its own must come first"):
+    with pytest.raises(DataError, match="The model's classes must come first"):
         rows(["box", "ground", "sky"], 2).new_labels(["ground", "box"])
-    with pytest.raises(DataError, match="beyond the 2 classes of the model, and names none"):
+    with pytest.raises(DataError, match="beyond the 2 classes of the model, but no class names"):
         rows([], 2).new_labels(["ground", "box"])
 
 

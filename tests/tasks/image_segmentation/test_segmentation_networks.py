@@ -218,8 +218,8 @@ def test_layers_are_named_and_in_order():
         (lambda: unet((32, 32, 3), 2, width=0), "Received: width=0, depth=4."),
         (lambda: unet((32, 32, 3), 2, encoder="VGG16"), "`encoder` must be one of MobileNetV2, "),
         (lambda: unet((32, 32, 3), 2, encoder="MobileNetV2", weights="no/file"), "Received: weights='no/file'"),
-        (lambda: deeplab_v3((32, 32, 3), 2, widths=(32, 64), blocks=(1, 1)), "the first 64 wide"),
-        (lambda: segformer((32, 32, 3), 2, widths=(8, 8, 16, 32)), "the widths each another"),
+        (lambda: deeplab_v3((32, 32, 3), 2, widths=(32, 64), blocks=(1, 1)), "the first width must be 64"),
+        (lambda: segformer((32, 32, 3), 2, widths=(8, 8, 16, 32)), "distinct widths"),
         (lambda: segformer((32, 32, 3), 2, widths=(8, 16, 24, 31)), "`heads` must divide `widths`"),
     ],
 )

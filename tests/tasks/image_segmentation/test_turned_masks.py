@@ -38,7 +38,7 @@ def test_masks_of_stored_pictures_are_turned_along_and_counted(tiles):
     start(task, rows)
     store, _ = encode(task, rows, None, quiet=True)
     assert task.report_["remarks"] == [
-        "2 masks were of the image as it is stored, and were turned along by its EXIF orientation"
+        "2 masks were annotated on the image as stored, and were rotated by its EXIF orientation"
     ]
     tensors, targets = store.all()
     sees = targets["logits"] != 255

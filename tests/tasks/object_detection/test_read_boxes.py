@@ -301,7 +301,7 @@ def test_yolo_without_names_goes_by_numbers(tmp_path):
 def test_yolo_labels_without_an_image_are_counted(tmp_path):
     write(yolo(tmp_path) / "labels" / "alone.txt", "0 0.5 0.5 1 1")
     (remark,) = read(tmp_path, OBJECTS).remarks
-    assert remark.startswith("passed over 1 files of labels without an image, ")
+    assert remark.startswith("skipped 1 label files without an image, ")
     assert "alone.txt" in remark
 
 
@@ -309,7 +309,7 @@ def test_yolo_labels_without_an_image_are_counted(tmp_path):
     ("lines", "words"),
     [
         ("0 0.5 0.5 0 0.1\n", ["b.txt, line 1", "1 of 1 boxes are empty"]),
-        ("0 16.5 25 23 12\n", ["b.txt, line 1", "shares of the image", "16.5, 25, 23, 12", "Pixels"]),
+        ("0 16.5 25 23 12\n", ["b.txt, line 1", "relative to the image size", "16.5, 25, 23, 12", "Pixels"]),
         ("0 0.5 0.5 0.1 -0.1\n", ["b.txt, line 1", "inverted"]),
         ("0 0.5 0.5 nan 0.1\n", ["b.txt, line 1", "not finite"]),
         ("0 0.5 0.5\n", ["b.txt, line 1", "2 numbers after the class"]),
@@ -565,7 +565,7 @@ def test_tfds_labels_that_the_user_names(prepared):
     table = read("tfds:tiny_street", OBJECTS, rename={"labels": "objects/pose"}, data_dir=prepared)
     assert sorted(table.columns["labels"]) == [[], ["right"], ["right", "right"]]
     message = refusal("tfds:tiny_street", rename={"boxes": "objects/area"}, data_dir=prepared)
-    assert "expected boxes in shares of the image" in message
+    assert "expected boxes relative to the image size" in message
     message = refusal("tfds:tiny_street", rename={"boxes": "box"}, data_dir=prepared)
     assert "'objects/bbox'" in message
 
@@ -588,7 +588,7 @@ def test_a_box_without_an_area_is_left_out_alone(tmp_path):
     ):  # fmt: skip
         table = read(source, OBJECTS)
         assert sum(map(len, table.columns["boxes"])) == sum(map(len, table.columns["labels"])) == total - left
-        assert [remark for remark in table.remarks if remark.startswith(f"{left} of {total} boxes left out: ")], source
+        assert [remark for remark in table.remarks if remark.startswith(f"{left} of {total} boxes skipped: ")], source
         assert "Without `strict`" in refusal(source, strict=True)
     assert table.columns["labels"] == [["cat", "owl"]]
 
@@ -597,7 +597,7 @@ def test_one_inverted_box_of_many_is_left_out(tmp_path):
     rows = "".join(f"a.jpg,{n},0,{n + 5},9,cat\n" for n in range(20))
     table = read(write(tmp_path / "a.csv", f"image,xmin,ymin,xmax,ymax,label\n{rows}a.jpg,9,0,3,9,cat\n"), OBJECTS)
     assert len(table.columns["boxes"][0]) == 20
-    assert "1 of 21 boxes left out: " in table.remarks[0]
+    assert "1 of 21 boxes skipped: " in table.remarks[0]
     assert "line 22: the box is inverted" in table.remarks[0]
 
 
@@ -625,9 +625,9 @@ def test_data_yaml_names_what_to_give(tmp_path):
     assert f"train: {tmp_path}/train/images, val: {tmp_path}/valid/images" in message
     assert "`validation`" in message
     assert read(tmp_path / "train" / "images", OBJECTS).columns["labels"] == [["cat"]]
-    assert f"Name one of them: {tmp_path}/train." in refusal(tmp_path)
+    assert f"Specify one of them: {tmp_path}/train." in refusal(tmp_path)
     (tmp_path / "train").rename(tmp_path / "val")
-    assert "Name the one to use." in refusal(tmp_path)
+    assert "Specify the one to use." in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("points", ["0.1 0.2 2 0.3 0.4 0", "0.1 0.2 2", "0.1 0.2 1 0.3 0.3 1 0.1 0.1 0"])

@@ -55,7 +55,7 @@ def test_coco_boxes_of_a_stored_picture_are_turned_along_and_counted(photos):
     rows = task.read(source)
     start(task, rows)
     store, _ = encode(task, rows, None, quiet=True)
-    assert "the boxes of 1 images were of the image as it is stored" in task.report_["remarks"][-1]
+    assert "the boxes of 1 images were annotated on the image as stored" in task.report_["remarks"][-1]
     objects = store.all()[1]["predictions"][1, 0, :4]  # 40 x 30 letterboxed into 32 x 32: 24 wide, 4 from the left
     np.testing.assert_allclose(objects, [6 * 0.8, 16 * 0.8 + 4, 26 * 0.8, 26 * 0.8 + 4], rtol=1e-5)
 
@@ -118,4 +118,4 @@ def test_the_networks_image_grows_where_objects_are_small(size, side, expected):
     assert ObjectDetector().network_shape(table)[:2] == (expected, expected)
     assert ObjectDetector(image_size=320).network_shape(table)[:2] == (320, 320)
     said = dlkit.ObjectDetector(validation_split=0.0).check(scenes(size, side))
-    assert any("more than the usual 512" in text for text in said["remarks"]) == (expected > 512)
+    assert any("instead of the usual 512" in text for text in said["remarks"]) == (expected > 512)

@@ -59,7 +59,7 @@ def test_nothing_asked_or_nothing_read_is_not_answered(nothing, model):
 def test_a_row_without_a_question_is_left_out_and_named():
     _, _, store, skipped = prepared([*ROWS, {"question": " ", "context": CONTEXT, "answers": ["Zoé"]}])
     assert store.rows == 4
-    assert "or nothing was asked" in skipped[0]
+    assert "or the question is empty" in skipped[0]
 
 
 def test_max_answer_above_its_range_is_clipped_and_below_refused(model):

@@ -53,5 +53,5 @@ def test_no_answer_is_the_opening_token_of_up_to_two_windows():
 
 @pytest.mark.parametrize("answers", [[("gone", -1)], [(LONG, 0)]])
 def test_what_cannot_be_learnt_is_refused(answers):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="none of the answers can be learnt"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="none of the answers can be learned"):
         placed(LONG, answers)

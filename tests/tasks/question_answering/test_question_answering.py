@@ -86,7 +86,7 @@ def test_rows_whose_answers_cannot_be_found_are_left_out_and_named():
     assert store.rows == 5
     assert store.origins == [0, 1, 3, 4, 5]
     assert len(skipped) == 1
-    assert "index 2: none of the answers can be learnt" in skipped[0]
+    assert "index 2: none of the answers can be learned" in skipped[0]
 
 
 def test_long_texts_are_trained_on_with_a_window_that_lacks_the_answer():

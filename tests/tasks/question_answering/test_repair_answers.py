@@ -32,10 +32,10 @@ def test_offsets_in_other_units(unit, place):
 def test_the_nearest_place(place, off):
     placed, (remark,) = repaired([("Paris", known + off if known == place else known) for known in PLACES])
     assert placed == [("Paris", known) for known in PLACES]
-    assert remark.startswith("1 of 4 answers did not stand at their offset")
+    assert remark.startswith("1 of 4 answers were not at their offset")
     placed, (remark,) = repaired([("Paris", known + off) for known in PLACES])  # what others count fits some of them
     assert placed == [("Paris", known) for known in PLACES]
-    assert remark.startswith("4 of 4 answers did not stand at their offset")
+    assert remark.startswith("4 of 4 answers were not at their offset")
 
 
 def test_the_units_are_those_of_the_whole_source():
@@ -51,8 +51,8 @@ def test_the_units_are_those_of_the_whole_source():
 def test_blanks_around_an_answer():
     placed, remarks = repaired([(" Paris\n", 22), ("  big", 13), (" ", 3)])
     assert placed == [("Paris", 23), ("big", 14)]
-    assert remarks[0] == "1 answers are blanks: they count as no answer"
-    assert remarks[1] == "2 of 2 answers had blanks around them, which were dropped"
+    assert remarks[0] == "1 answers are blank: they count as no answer"
+    assert remarks[1] == "2 of 2 answers had surrounding whitespace, which was removed"
     assert len(remarks) == 3  # the second one stood a character further
 
 

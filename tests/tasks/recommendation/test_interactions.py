@@ -37,7 +37,7 @@ def test_a_table_gives_rows_of_users_by_time():
     assert users(table) == ORDERED
     assert list(table.columns["recent"]) == [[], []]
     assert "user 'b'" in table.where(0)
-    assert table.remarks == ["1 of 6 interactions repeat a pair of user and item: the last counts"]
+    assert table.remarks == ["1 of 6 interactions repeat a pair of user and item: the last one is used"]
 
 
 def test_without_stamps_the_order_of_the_table_counts():
@@ -94,7 +94,7 @@ def test_rows_of_users_stay_as_they_are():
         ("user_id;item_id\na;1\n", "semicolon"),
         ("user_id,thing\na,1\n", "no column 'item_id'"),
         ("user_id,item_id,timestamp\na,1,soon\n", "line 2.*expected a time"),
-        ("user_id,item_id,timestamp\na,1,inf\n", "line 2: the timestamp is no finite number"),
+        ("user_id,item_id,timestamp\na,1,inf\n", "line 2: the timestamp is not a finite number"),
         ("user_id,item_id\n", "no rows"),
         ("", "empty"),
     ],
@@ -204,7 +204,7 @@ def test_features_are_numbers_and_words(tmp_path):
     assert not features[[0, 3]].any()
     with pytest.raises(DataError, match="no column 'user_id'"):
         read_features(path, "user_id", ["1"])
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="duplicate id"):
         read_features(write(tmp_path, "g.csv", "item_id,x\n1,2\n1,3\n"), "item_id", ["1"])
 
 
@@ -214,10 +214,10 @@ def test_rows_with_empty_cells_are_left_out_and_named(tmp_path):
     table = read(path, ROWS)
     assert users(table) == [("a", ["1"]), ("b", ["3", "5"])]
     remark, unrated = table.remarks
-    assert remark.startswith(f"3 of 6 rows left out: {path}, line 3: the user_id is empty; {path}, line 4: the item_id")
-    assert unrated == f"1 of 6 ratings are no numbers, and count as none: {path}, line 5"
+    assert remark.startswith(f"3 of 6 rows skipped: {path}, line 3: the user_id is empty; {path}, line 4: the item_id")
+    assert unrated == f"1 of 6 ratings are not numbers and are treated as missing: {path}, line 5"
     (remark,) = read_interactions(path, rated=True).remarks
-    assert remark.startswith("4 of 6 rows left out") and "line 5: the rating is empty" in remark
+    assert remark.startswith("4 of 6 rows skipped") and "line 5: the rating is empty" in remark
     with pytest.raises(DataError, match="line 3: the user_id is empty"):
         read(path, ROWS, strict=True)
     given = {"user_id": ["a", None, "b"], "item_id": [1, 2, 3], "rating": np.array([1.0, 2.0, np.nan])}
@@ -227,7 +227,7 @@ def test_rows_with_empty_cells_are_left_out_and_named(tmp_path):
 
 def test_features_of_no_item_are_refused_and_missing_numbers_are_none(tmp_path):
     path = write(tmp_path, "f.csv", "item_id,year\n1.0,2001\n2.0,2002\n")
-    with pytest.raises(DataError, match=r"none of the 2 ids in 'item_id', '1.0' for one, is among .* '1' for"):
+    with pytest.raises(DataError, match=r"none of the 2 ids in 'item_id', such as '1.0', is among .*such as '1'"):
         read_features(path, "item_id", ["1", "2"])
     path = write(tmp_path, "f.csv", "item_id,year\n1,2001\n2,NA\n3,2003\n")
     features = read_features(path, "item_id", ["1", "2", "3"])
@@ -292,7 +292,7 @@ def test_a_rating_that_is_none_leaves_no_row_out_where_it_does_not_count(tmp_pat
         path = write(tmp_path, "a.csv", f"user_id,item_id,rating\na,1,5\na,2,{cell}\nb,3,2\n")
         table = read(path, ROWS, strict=True)
         assert users(table) == [("a", ["1", "2"]), ("b", ["3"])]
-        assert table.remarks == [f"1 of 3 ratings are no numbers, and count as none: {path}, line 3"]
+        assert table.remarks == [f"1 of 3 ratings are not numbers and are treated as missing: {path}, line 3"]
     rows = {"user_id": ["a", "b"], "item_id": [1, 2], "rating": ["PG", "R"]}
     assert read_interactions(rows).rating is None
 
@@ -300,10 +300,10 @@ def test_a_rating_that_is_none_leaves_no_row_out_where_it_does_not_count(tmp_pat
 @pytest.mark.parametrize(
     ("cells", "numbers", "said"),
     [
-        (["1", "2", "unknown", "4"], True, "1 of 4 cells are no numbers and count as empty: 'unknown'"),
+        (["1", "2", "unknown", "4"], True, "1 of 4 cells are not numbers and count as empty: 'unknown'"),
         (["1", "2", "", "x", "y"], False, ""),
-        (["1", "2", "3", "4", "5", "?!", "x"], False, "2 of 7 cells are no numbers and make words of the column"),
-        ([str(n) for n in range(18)] + ["a", "b"], True, "2 of 20 cells are no numbers and count as empty: 'a', 'b'"),
+        (["1", "2", "3", "4", "5", "?!", "x"], False, "2 of 7 cells are not numbers and make the column categorical"),
+        ([str(n) for n in range(18)] + ["a", "b"], True, "2 of 20 cells are not numbers and count as empty: 'a', 'b'"),
         (["1|2", "1", "2", "2"], False, ""),  # lists of codes
         (["a", "b", "a", "7"], False, ""),
     ],
@@ -315,8 +315,8 @@ def test_one_bad_cell_does_not_make_words_of_numbers(cells, numbers, said, tmp_p
     assert len(remarks) == bool(said)
     assert all(said in remark for remark in remarks)
     ids = [str(row) for row in range(len(cells))]
-    if cells == ["1", "2", "", "x", "y"]:  # no word stands twice
-        with pytest.raises(DataError, match="no column of numbers or of words"):
+    if cells == ["1", "2", "", "x", "y"]:  # no word duplicate id
+        with pytest.raises(DataError, match="no column of numbers or of repeated categories"):
             read_features(path, "item_id", ids)
         return
     if numbers:
@@ -331,5 +331,5 @@ def test_a_column_of_some_files_alone_is_refused(tmp_path):
         write(tmp_path, "a.csv", "user_id,item_id,rating\na,1,5\n"),
         write(tmp_path, "b.csv", "user_id,item_id\na,2\n"),
     ]
-    with pytest.raises(DataError, match="not every file has a column 'rating'"):
+    with pytest.raises(DataError, match="the column 'rating' is missing in some files"):
         read_interactions(files)

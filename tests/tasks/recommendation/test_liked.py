@@ -64,9 +64,9 @@ def test_the_least_rating_of_what_is_liked(ratings, given, least):
 
 
 def test_what_leaves_nothing_is_refused():
-    with pytest.raises(DataError, match="`min_rating` 6 leaves no interaction: the ratings go from 1 to 5"):
+    with pytest.raises(DataError, match="`min_rating` 6 leaves no positive interaction: ratings range from 1 to 5"):
         least_rating(np.array([1.0, 5.0]), 6.0)
-    with pytest.raises(DataError, match=r"needs ratings above 0.*Received: -2"):
+    with pytest.raises(DataError, match=r"needs positive interactions with ratings above 0.*Received: -2"):
         mean_rating(np.array([-2.0, 3.0]), None)
     assert mean_rating(np.array([-2.0, 3.0, 5.0, np.nan]), 1.0) == 4.0
     for knob in ({"min_rating": 3}, {"rating_weights": True}):
@@ -83,11 +83,11 @@ def test_what_leaves_nothing_is_refused():
 def test_it_is_said_what_ratings_count_for():
     ratings = np.array([1, 5, 4, np.nan], np.float32)
     assert how_ratings_count(ratings, 3.0, weighted=False) == (
-        "ratings from 1 to 5: 1 of 4 interactions are rated below 3 and count as had, not as liked (`min_rating`)"
+        "ratings from 1 to 5: 1 of 4 interactions are rated below 3 and count as seen, not as positive (`min_rating`)"
     )
-    assert "the other interactions weigh as their ratings" in how_ratings_count(ratings, 3.0, weighted=True)
-    assert "all count alike" in how_ratings_count(ratings, None, weighted=False)
-    assert how_ratings_count(ratings[1:2], None, weighted=False).startswith("all ratings are 5: all count alike")
+    assert "the other interactions are weighted by their ratings" in how_ratings_count(ratings, 3.0, weighted=True)
+    assert "all have equal weight" in how_ratings_count(ratings, None, weighted=False)
+    assert how_ratings_count(ratings[1:2], None, weighted=False).startswith("all ratings are 5: all have equal weight")
 
 
 def test_a_catalogue_knows_what_was_liked_what_was_had_and_what_it_weighs():

@@ -71,12 +71,12 @@ def test_users_of_a_table_keep_their_ids_and_who_is_not_known_is_counted(model, 
     some = model.recommend_all([4, 2.5, "nobody"])
     assert some.user_id.tolist() == [4] * 3 + ["nobody"] * 3 and some.cold.tolist() == [False] * 3 + [True] * 3
     said = capsys.readouterr().err
-    assert "1 of 3 users left out" in said and "float 2.5" in said
-    assert "1 of 3 users are not known: they get the most popular items: 'nobody'" in said
+    assert "1 of 3 users skipped" in said and "float 2.5" in said
+    assert "1 of 3 users are unknown: the most popular items are recommended: 'nobody'" in said
     with pytest.raises(DataError, match=r"no column 'user_id'. Columns found: 'a'.*user_id and item_id"):
         model.recommend_all({"a": [1]})
     for wrong in (users, [4, 5]):
-        with pytest.raises(DataError, match=r"`recommend` answers one user.*`recommend_all\(users\)`"):
+        with pytest.raises(DataError, match=r"`recommend` takes one user.*`recommend_all\(users\)`"):
             model.recommend(wrong)
 
 
@@ -86,13 +86,13 @@ def test_a_table_of_interactions_is_answered_user_by_user_with_its_items(model, 
     assert made.user_id.tolist() == ["x"] * 3 + [4] * 3
     assert made.item_id.tolist()[:3] == model.recommend(recent=[1, 3])["items"]
     assert made.item_id.tolist()[3:] == model.recommend(4, [5])["items"]
-    assert "each item counts as one that its user liked, whatever its rating" in capsys.readouterr().err
+    assert "each item is treated as a positive interaction, regardless of its rating" in capsys.readouterr().err
 
 
 def test_who_has_had_everything_gets_nothing_and_is_told(model, capsys):
     made = model.recommend_all(pandas.DataFrame({"user_id": ["a", "b"], "recent": [[*range(20)], [1]]}))
     assert made.user_id.tolist() == ["b"] * 3
-    assert "1 of 2 users get no item: they have had all that there are: 'a'" in capsys.readouterr().err
+    assert "1 of 2 users get no recommendations: they have interacted with all items: 'a'" in capsys.readouterr().err
 
 
 def test_one_command_for_all_users_or_those_of_a_table(model, run, tmp_path):
@@ -120,7 +120,7 @@ def test_a_model_of_ratings_ranks_in_python_and_answers_pairs_by_record(monkeypa
     monkeypatch.setattr(dlkit, "load", lambda folder: model)
     monkeypatch.setattr(cli, "refuse_early", lambda given: None)
     assert main(["predict", "model"]) == 2
-    assert "answers pairs: give a table of user_id and item_id" in capsys.readouterr().err
+    assert "predicts for pairs: give a table of user_id and item_id" in capsys.readouterr().err
     rated.head(3).to_csv(tmp_path / "pairs.csv", index=False)
     output = tmp_path / "out.csv"
     assert main(["predict", "model", str(tmp_path / "pairs.csv"), "--output", str(output), "--keep", "item_id"]) == 0
@@ -130,5 +130,5 @@ def test_a_model_of_ratings_ranks_in_python_and_answers_pairs_by_record(monkeypa
 
 def test_users_without_ids_are_no_users_that_are_known():
     nameless = built({"recent": [[]] * 10, "next": [[1, 2, 3]] * 5 + [[2, 3, 4]] * 5})
-    with pytest.raises(DataError, match="trained without ids of users"):
+    with pytest.raises(DataError, match="trained without user ids"):
         nameless.recommend_all()

@@ -197,7 +197,7 @@ def test_features_of_items_are_read_and_kept(tmp_path):
 def test_knobs_that_do_not_fit_are_refused():
     with pytest.raises(KnobError, match="ratings need `network`"):
         dlkit.Recommender(objective="ratings", network="ease")
-    with pytest.raises(KnobError, match="`members` are for sasrec and gru4rec"):
+    with pytest.raises(KnobError, match="`members` applies only to sasrec and gru4rec"):
         dlkit.Recommender(members=2)
     with pytest.raises(KnobError, match="leave_last_out"):
         dlkit.Recommender(protocol="leave_one_out")

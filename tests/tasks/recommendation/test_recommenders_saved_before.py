@@ -31,5 +31,5 @@ def test_their_answers(name, saved, tmp_path):
         metrics = model.evaluate(INTERACTIONS)
         assert_close({key: metrics[key] for key in then["metrics"]}, then["metrics"], rtol=1e-5, atol=1e-7)
     assert set(model.served()["recommend"].inputs) == ASKED  # a request that was enough is enough
-    with pytest.raises(DataError, match="saved before requests could name `candidates`"):
+    with pytest.raises(DataError, match="saved by a version without `candidates`"):
         model.recommend("u1", candidates=[1])

@@ -51,7 +51,7 @@ def test_bought_again_is_recommended_where_repeats_are_and_else_it_is_said(capsy
     metrics = plain.evaluate(AGAIN)
     assert (metrics["hit_rate"], metrics["repeated"]) == (0.0, 40)
     said = capsys.readouterr().err
-    assert "40 of 40 held-out items are ones that their users already had" in said and "repeats=True" in said
+    assert "40 of 40 held-out items were already seen by their users" in said and "repeats=True" in said
     repeats = built(GROCERIES, repeats=True, top_k=3)
     repeats.save(tmp_path / "m")
     for model in (repeats, dlkit.load(tmp_path / "m")):
@@ -81,7 +81,7 @@ def test_only_candidates_are_ranked(tastes, tmp_path):
     assert tastes.recommend("nobody", candidates=[chosen[0]])["items"] == [chosen[0]]
     had = [item for user, item in zip(*PAIRS.values(), strict=True) if user == 4]
     assert tastes.recommend(4, candidates=had)["items"] == []
-    with pytest.raises(DataError, match="`candidates` is an empty list"):
+    with pytest.raises(DataError, match="`candidates` is empty"):
         tastes.recommend(4, candidates=[])
     tastes.save(tmp_path / "m")
     assert dlkit.load(tmp_path / "m").recommend(4, candidates=chosen)["items"] == found["items"]
@@ -141,7 +141,7 @@ def features(folder, items=20, further=("100,even", "101,odd")):
 def test_new_items_are_recommended_by_their_features(tmp_path):
     task = dlkit.Recommender(network="two_tower", width=8, hidden=8, item_features=features(tmp_path), epochs=15,
                              learning_rate=0.02, dropout=0.2)  # fmt: skip
-    assert task.check(PAIRS)["facts"]["items without interactions"] == "2, recommended by their features"
+    assert task.check(PAIRS)["facts"]["items without interactions"] == "2, recommended based on their features"
     task.fit(PAIRS, verbose=0, strategy="one")
     task.save(tmp_path / "m")
     for model in (task, dlkit.load(tmp_path / "m")):

@@ -24,7 +24,7 @@ def prepared(data, capsys, **knobs):
 def test_characters_of_a_script_without_spaces(capsys):
     task, store, told = prepared(THAI, capsys)
     assert task.tokens_ == "characters"
-    assert '100% of the letters are of scripts without spaces: tokens="auto" took characters' in told
+    assert '100% of the letters belong to scripts without spaces: tokens="auto" selected characters' in told
     assert type(task.stages_.preprocess.layers[1]).__name__ == "Characters"
     assert set(store.all()[0]) == {"token_ids", "padding_mask"}  # not what tells what was cut
     assert prepared(THAI, capsys, tokens="words")[0].tokens_ == "words"
@@ -35,7 +35,7 @@ def test_words_of_others(capsys):
     assert (task.tokens_, told) == ("words", "")
     task, _, told = prepared(MIXED, capsys)
     assert task.tokens_ == "words"
-    assert 'tokens="characters" may read them better' in told
+    assert 'tokens="characters" may work better' in told
     task, _, told = prepared(THAI, capsys, network="mlp")  # a bag of its own
     assert (task.tokens_, told) == ("", "")
 
@@ -75,7 +75,7 @@ def test_knobs_that_were_given_stay():
 @pytest.mark.parametrize("task", [dlkit.SentimentClassifier, dlkit.QuestionAnswerer, dlkit.Translator])
 def test_help_tells_them(task):
     helps = {field.name: field.metadata["help"] for field in dataclasses.fields(task)}
-    assert "Of a preset by default 0.000" in helps["learning_rate"]
+    assert "Default of presets: 0.000" in helps["learning_rate"]
     assert "preset" not in helps["seed"]
     if task is dlkit.SentimentClassifier:
-        assert helps["dropout"].endswith("Of a preset by default 0.1 tuned, 0.0 frozen.")
+        assert helps["dropout"].endswith("Default of presets: 0.1 fine-tuned, 0.0 with a frozen backbone.")

@@ -46,7 +46,7 @@ def test_two_texts_that_do_not_fit(tmp_path):
     (tmp_path / "b").write_text("1\n")
     source = f"{tmp_path}/a,{tmp_path}/b"
     assert "a has 2 lines and b has 1" in refusal(source)
-    assert "two columns of texts" in refusal(source, {"text": Side(), "label": Label()})
+    assert "two text columns" in refusal(source, {"text": Side(), "label": Label()})
     assert "there is no" in refusal(f"{tmp_path}/a,{tmp_path}/c")
 
 
@@ -71,7 +71,7 @@ def test_what_is_no_memory_is_refused(tmp_path):
     path.write_text("<tmx><body>")
     assert "not a TMX file" in refusal(path)
     path.write_text("<tmx><body></body></tmx>")
-    assert "has no units" in refusal(path)
+    assert "has no translation units" in refusal(path)
 
 
 def test_files_with_named_columns(tmp_path):
@@ -103,9 +103,9 @@ def test_pairs_are_counted_and_left_out_by_reason():
     rows, remarks = select("empty+ratio+duplicate")
     assert rows == [0, 3, 6]
     assert remarks == [
-        "2 of 7 pairs with an empty side: left out",
-        "1 of 7 pairs of which one side has more than 9 times the characters of the other: left out",
-        "1 of 7 pairs that were there before: left out",
+        "2 of 7 pairs with an empty side: dropped",
+        "1 of 7 pairs with one side more than 9 times as long as the other, in characters: dropped",
+        "1 of 7 pairs that are duplicates: dropped",
     ]
 
 
@@ -144,12 +144,12 @@ def test_variants_of_a_language_and_codes_and_units_left_out(tmp_path, rename):
     assert table.columns["source"] == ["One two, three.", "Colour here", "Three"]
     assert table.columns["target"] == ["Uno", "Due", "Tre"]
     left, several = table.remarks
-    assert left.startswith("1 of 4 units left out: ")
+    assert left.startswith("1 of 4 units skipped: ")
     assert "unit 4: no en" in left
     assert several.startswith("1 of 4 units have several texts of a language")
     one = read(path, PAIR, rename={"source": "en-US", "target": "it"})
     assert one.columns["source"] == ["One two, three.", "3"]
-    assert one.remarks[0].startswith("2 of 4 units left out: ")
+    assert one.remarks[0].startswith("2 of 4 units skipped: ")
     assert "unit 4: no en" in refusal(path, rename=rename, strict=True)
 
 

@@ -58,7 +58,7 @@ def test_what_is_learned_is_one_step_behind_what_is_written():
     assert (cut & full).any(), "no target was cut: the check sees nothing"
     assert ((labels == 2).sum(1) == np.where(cut & full, 0, 1)).all()  # what was cut did not end there
     (remark,) = rows.remarks(store)
-    assert remark.endswith(f"; {(cut & full).sum()} targets are cut")
+    assert remark.endswith(f"; {(cut & full).sum()} targets are truncated")
 
 
 def test_batches_are_cut_to_their_longest_row():
@@ -248,6 +248,6 @@ def test_pairs_that_teach_nothing_are_told_and_left_out():
     task = dlkit.Translator(**SMALL)
     task.fit(train, verbose=0)
     said = task.report_["remarks"]
-    assert said.count("1 of 42 pairs with an empty side: left out") == 1
-    assert said.count("1 of 42 pairs that were there before: left out") == 1
+    assert said.count("1 of 42 pairs with an empty side: dropped") == 1
+    assert said.count("1 of 42 pairs that are duplicates: dropped") == 1
     assert task.fingerprint_["rows"] == 36  # of 40, a tenth held out
