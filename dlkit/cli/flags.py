@@ -102,7 +102,7 @@ def _holds(folder: str) -> bool:
 def knob_table(task: type) -> str:
     """A task's knobs as a Markdown table."""
     choices = choices_of(task)
-    rows = ["| knob | default | what it does |", "|---|---|---|"]
+    rows = ["| option | default | what it does |", "|---|---|---|"]
     for field in dataclasses.fields(task):
         listed = ", ".join(f"`{choice}`" for choice in choices[field.name])
         listed = f" One of: {listed}." if listed else ""
