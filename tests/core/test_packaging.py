@@ -73,7 +73,7 @@ def test_hints_come_from_one_place_and_their_extras_exist(config):
     assert {"plots", "presets", "samples", "translation", "tensorboard"} <= asked <= extras
     assert config["metadata"]["name"] == DISTRIBUTION
     assert install_hint("plots") == f'pip install "{DISTRIBUTION}[plots]"'
-    told, _, _ = (ROOT / "README.md").read_text().partition("## Tasks")
+    told, _, _ = (ROOT / "docs" / "index.md").read_text().partition("## Your first model")
     assert extras - {"demo", "test", "dev"} == set(re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE))
 
 
