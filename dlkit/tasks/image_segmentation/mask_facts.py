@@ -156,8 +156,7 @@ def look_at_masks(report: Report, table: Table) -> None:
         )
     elif not table.classes and len(classes) > 1 and len(classes) <= (classes[-1] + 1) / 2 and classes[-1] > 3:
         report.refuse(
-            f"the masks have {len(classes)} class ids with large gaps: "
-            f"{', '.join(map(str, classes[:12]))}",
+            f"the masks have {len(classes)} class ids with large gaps: {', '.join(map(str, classes[:12]))}",
             [str(table.where(0))],
             "They may be gray values or colors. Name the classes, or their colors, in a file classes.json next to "
             "the masks, or number them 0, 1, 2, ...",

@@ -205,7 +205,7 @@ def test_of_several_rows_of_one_series_the_last_is_kept():
 def test_a_table_of_series_becomes_one_of_forecasts_from_the_command_line(model, run, tmp_path):
     FRAME.to_csv(tmp_path / "s.csv", index=False)
     said = run(tmp_path / "s.csv", "--output", tmp_path / "out.csv")
-    assert "3 answers" in said.out and "own last one: '2'" in said.err
+    assert "3 predictions" in said.out and "own last one: '2'" in said.err
     written, made = pandas.read_csv(tmp_path / "out.csv", parse_dates=["ds"]), model.forecast(FRAME)
     assert list(written) == list(made) == list(model.predict(FRAME, as_frame=True))
     np.testing.assert_allclose(written.drop(columns="ds"), made.drop(columns="ds"), rtol=1e-5)
