@@ -116,7 +116,9 @@ def with_options(kind: type) -> str:
         choices = field.metadata["choices"]
         listed = f" One of: {', '.join(choices)}." if choices else ""
         text = f"{name} ({types[name]}, default {field.default!r}): {field.metadata['help']}{listed}"
-        lines.append(textwrap.fill(text, 110, initial_indent=" " * 4, subsequent_indent=" " * 8))
+        lines.append(
+            textwrap.fill(text, 110, break_on_hyphens=False, initial_indent=" " * 4, subsequent_indent=" " * 8)
+        )
     return "\n".join(lines)
 
 

@@ -115,7 +115,7 @@ def test_predict_answers_tables_and_files_and_never_their_names(
     (tmp_path / "one.txt").write_text("a wonderful film")
     (tmp_path / "dull").write_text("a wonderful film")
     into = ("--output", "answers.csv", "--keep", "id", "--column", "text=review")
-    assert run("predict", sentiment_model, "rows.csv", *into) == "2 answers: answers.csv\n"
+    assert run("predict", sentiment_model, "rows.csv", *into) == "2 predictions: answers.csv\n"
     lines = (tmp_path / "answers.csv").read_text().splitlines()
     assert lines[0] == "id,label,score,labels,scores,truncated"
     assert [line.partition(",")[0] for line in lines[1:]] == ["1", "", "3"]

@@ -144,7 +144,7 @@ def test_a_series_that_cannot_go_on_costs_itself_alone(model, capsys):
         "2 of 6 series skipped" in said
         and "series '7': its frequency is one day, but that of the model is one month" in said
     )
-    assert "series '8' has no values" in said and "1 of 4 series have less than 3 values" in said
+    assert "series '8' has no values" in said and "1 of 4 series have fewer than 3 values" in said
     with pytest.raises(DataError, match="series '8' has no values"):
         model.forecast(pandas.concat([FRAME, *bad[1:]]), strict=True)
     with pytest.raises(DataError, match="series '7': its frequency is one day"):
@@ -205,7 +205,7 @@ def test_of_several_rows_of_one_series_the_last_is_kept():
 def test_a_table_of_series_becomes_one_of_forecasts_from_the_command_line(model, run, tmp_path):
     FRAME.to_csv(tmp_path / "s.csv", index=False)
     said = run(tmp_path / "s.csv", "--output", tmp_path / "out.csv")
-    assert "3 answers" in said.out and "own last one: '2'" in said.err
+    assert "3 predictions" in said.out and "own last one: '2'" in said.err
     written, made = pandas.read_csv(tmp_path / "out.csv", parse_dates=["ds"]), model.forecast(FRAME)
     assert list(written) == list(made) == list(model.predict(FRAME, as_frame=True))
     np.testing.assert_allclose(written.drop(columns="ds"), made.drop(columns="ds"), rtol=1e-5)

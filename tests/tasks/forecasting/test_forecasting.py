@@ -350,7 +350,7 @@ def test_a_series_is_cut_into_rows_that_hold_every_origin_once(monkeypatch):
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({"quantiles": [0.1, 0.9]}, "0.5 among them"),
+        ({"quantiles": [0.1, 0.9]}, "that include 0.5"),
         ({"quantiles": [0.9, 0.5]}, "ascending"),
         ({"known": "x", "past": "x"}, "one of `known`, `past` and `static`"),
         ({"past": "y"}, "another than ds and y"),

@@ -303,7 +303,11 @@ def test_pandas_missing_values_are_missing_ones():
         ({"ds": hours(3)}, {}, "no column 'y'"),
         ({"ds": hours(3), "y": [1, "much", 3]}, {}, r"index 1, column 'y': expected a finite number"),
         ({"ds": hours(3), "y": [None] * 3}, {}, "has no values of 'y'"),
-        ({"ds": hours(3), "y": [1, 2, 3], "kind": ["a", "b", "a"]}, {"static": "kind"}, "'kind' changes: 'a' and 'b'"),
+        (
+            {"ds": hours(3), "y": [1, 2, 3], "kind": ["a", "b", "a"]},
+            {"static": "kind"},
+            "'kind' is not constant: 'a' and 'b'",
+        ),
         ({"ds": hours(3), "y": [1, 2, 3]}, {"past": "temp"}, "no column 'temp'"),
         ({"ds": [hours(3)], "y": [[1, 2, 3]]}, {"past": "temp"}, "There is no 'temp'"),
         ({"ds": [hours(3)], "y": []}, {}, "must have the same length"),

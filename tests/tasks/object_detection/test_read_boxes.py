@@ -148,7 +148,7 @@ def test_coco_of_no_objects_at_all(tmp_path):
         (lambda data: data["annotations"][2].update(bbox=["1", 1, 5, 5]), ["item 3", "[x, y, width, height]"]),
         (lambda data: data["annotations"][2].pop("bbox"), ["item 3 (id 3)", "no 'bbox'", "'image_id'"]),
         (lambda data: data["images"][1].pop("file_name"), ["images, item 2 (id 3)", "no 'file_name'"]),
-        (lambda data: data["images"][1].update(id=7), ["images, item 2 (id 7)", "twice"]),
+        (lambda data: data["images"][1].update(id=7), ["images, item 2 (id 7)", "duplicate id"]),
         (lambda data: data["categories"][0].update(id=None), ["categories, item 1", "must be a number"]),
         (lambda data: data["annotations"].append(5), ["annotations, item 4", "expected an object"]),
         (lambda data: data.pop("categories"), ["no list 'categories'", "Received: 'images', 'annotations'"]),
@@ -159,7 +159,7 @@ def test_coco_of_no_objects_at_all(tmp_path):
         ),
         (
             lambda data: [entry.update(file_name=f"x/{entry['id']}") for entry in data["images"]],
-            ["none of its 3 images", "'x/7'", "Looked in"],
+            ["none of its 3 images", "'x/7'", "Searched in"],
         ),
     ],
 )
@@ -309,7 +309,7 @@ def test_yolo_labels_without_an_image_are_counted(tmp_path):
     ("lines", "words"),
     [
         ("0 0.5 0.5 0 0.1\n", ["b.txt, line 1", "1 of 1 boxes are empty"]),
-        ("0 16.5 25 23 12\n", ["b.txt, line 1", "relative to the image size", "16.5, 25, 23, 12", "Pixels"]),
+        ("0 16.5 25 23 12\n", ["b.txt, line 1", "relative to the image size", "16.5, 25, 23, 12", "Divide pixels"]),
         ("0 0.5 0.5 0.1 -0.1\n", ["b.txt, line 1", "inverted"]),
         ("0 0.5 0.5 nan 0.1\n", ["b.txt, line 1", "not finite"]),
         ("0 0.5 0.5\n", ["b.txt, line 1", "2 numbers after the class"]),

@@ -97,7 +97,7 @@ def test_who_has_had_everything_gets_nothing_and_is_told(model, capsys):
 
 def test_one_command_for_all_users_or_those_of_a_table(model, run, tmp_path):
     made = model.recommend_all()
-    assert "40 answers" in run("--output", tmp_path / "all.parquet").out
+    assert "40 predictions" in run("--output", tmp_path / "all.parquet").out
     written = pandas.read_parquet(tmp_path / "all.parquet")
     pandas.testing.assert_frame_equal(written[["user_id", "item_id", "rank"]], made[["user_id", "item_id", "rank"]])
     np.testing.assert_allclose(written.score, made.score, rtol=1e-5)

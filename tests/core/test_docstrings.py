@@ -1,0 +1,28 @@
+"""What `help` and tab completion show of a task."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+
+from dlkit.tasks import find_task, task_names
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_help_shows_an_example_and_every_option(name):
+    kind = find_task(name)
+    told = " ".join(inspect.getdoc(kind).split())
+    assert "Example: >>> model = dlkit." in told
+    for field in dataclasses.fields(kind):
+        assert f"{field.name} (" in told
+        assert " ".join(field.metadata["help"].split()) in told
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_completion_lists_what_a_person_calls(name):
+    listed = dir(find_task(name)())
+    assert {"fit", "predict", "evaluate", "export", "epochs", "history_"} <= set(listed)
+    assert not {"build", "encode", "augment", "served", "answer_tensors", "_served", "__init__"} & set(listed)
+    assert all(inspect.getdoc(getattr(find_task(name), method)) for method in find_task(name).called)
