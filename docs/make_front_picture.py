@@ -1,6 +1,6 @@
 """Draws the pictures of the README and of two pages: python docs/make_front_picture.py
 
-Each model is trained from scratch on the built-in sample of its task, on a CPU: about ten minutes on two cores. The
+Each model is trained from scratch on the built-in sample of its task, on a CPU: a few minutes on two cores. The
 answers are those to test rows that no training has seen, and the first of them, not the best ones. `front.png` has four
 tasks side by side, `image_classification.png` and `sentiment.png` show one each.
 """
@@ -23,8 +23,8 @@ SHOWN = 4  # test images of each task on images
 TITLE = 40  # pixels above each picture
 OPTIONS: dict[str, dict[str, Any]] = {
     "ImageClassifier": {"epochs": 10},
-    "ImageSegmenter": {"width": 16, "depth": 2, "image_size": 64, "epochs": 8},
     "Forecaster": {"epochs": 30, "batch_size": 16},
+    "ImageSegmenter": {"width": 16, "depth": 2, "image_size": 64, "epochs": 8},
     "ObjectDetector": {"width": 16, "image_size": 64, "epochs": 60},
 }
 
@@ -62,7 +62,7 @@ def side_by_side(pictures: dict[str, Image.Image]) -> Image.Image:
     for number, (name, picture) in enumerate(zip(pictures, scaled, strict=True)):
         row, left = number // 2, (number % 2) * (WIDTH + GAP)
         top = sum(heights[:row]) + GAP * row
-        pen.text((left + WIDTH // 2, top), name, "black", font, anchor="mt")
+        pen.text((left + WIDTH // 2, top + 8), name, "black", font, anchor="mt")
         whole.paste(picture, (left, top + TITLE + (heights[row] - TITLE - picture.height) // 2))
     return whole
 
