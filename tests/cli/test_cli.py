@@ -68,7 +68,7 @@ def test_help_needs_no_tensorflow():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--label-smoothing" in done.stdout
-    assert "Pass" in done.stdout
+    assert "Number of passes" in done.stdout
 
 
 def test_tasks_are_listed(run):

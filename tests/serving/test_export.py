@@ -269,7 +269,7 @@ def test_folders_that_are_no_exports(tmp_path):
         verify(tmp_path)
     contract = tmp_path / "2" / "assets.extra" / "dlkit.json"
     contract.write_text("{")
-    with pytest.raises(ExportError, match="damaged"):
+    with pytest.raises(ExportError, match="corrupt"):
         verify(tmp_path)
     contract.write_text(json.dumps({"format": FORMAT + 1, "versions": {"dlkit": "9.9"}}))
     with pytest.raises(ExportError, match=r"newer dlkit \(9\.9\).*Upgrade"):

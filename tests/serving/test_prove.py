@@ -66,7 +66,7 @@ def test_python_operations_are_found(prove_function):
     ("function", "answer", "message"),
     [
         (lambda x: tf.cast(x, tf.bfloat16), lambda x: x, "`y`.*bfloat16.*cast it"),
-        (lambda x: x[:1], lambda x: x, r"`y`.*has the shape|`y`.*first dimension must be the batch"),
+        (lambda x: x[:1], lambda x: x, r"`y`.*has shape|`y`.*first dimension must be the batch"),
         (lambda x: tf.reduce_sum(x), lambda x: x.sum(1), r"`y`.*shape \[\].*batch"),
     ],
 )

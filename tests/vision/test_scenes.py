@@ -112,7 +112,7 @@ def test_samples_are_sources():
 
 
 def test_refused(monkeypatch):
-    with pytest.raises(DlkitError, match="no part 'dev'"):
+    with pytest.raises(DlkitError, match="no split 'dev'"):
         scenes(1, part="dev")
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(DlkitError, match=r'pip install "dlkit-keras\[samples\]"'):

@@ -128,7 +128,7 @@ def test_a_sum_is_the_sum_and_survives_its_configuration():
 
 
 def test_an_unknown_part_is_named():
-    with pytest.raises(KnobError, match=r"no part 'dise'. Expected one of: .*Did you mean 'dice'"):
+    with pytest.raises(KnobError, match=r"no term 'dise'. Expected one of: .*Did you mean 'dice'"):
         mask_loss("cross_entropy+dise")
 
 

@@ -96,7 +96,7 @@ def test_options_of_each_request(model):
     assert [each["translation"] for each in mixed] == [each["translation"] for each in alone]
     with pytest.raises(dlkit.DlkitError, match="Did you mean 'beam_width'"):
         model.generate(TEXTS, beam_widht=2)
-    with pytest.raises(dlkit.DlkitError, match="one for each of 4"):
+    with pytest.raises(dlkit.DlkitError, match="one per text, 4"):
         model.generate(TEXTS, seed=[1, 2])
 
 
