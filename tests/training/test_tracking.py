@@ -93,7 +93,7 @@ def test_a_tracker_that_patches_fit_sees_one_call_of_a_run_that_was_never_stoppe
 
 def test_mlflow_sees_all_epochs_and_hyperparameters_of_a_resumed_run_as_one(run, mlflow):
     if mlflow is None:
-        pytest.skip("needs mlflow-skinny: the extra `test` has it")
+        pytest.skip("needs mlflow-skinny: the extra `tracking` has it")
     (found,) = mlflow.search_runs(output_format="list")
     assert run.task.tracked_ == {"mlflow": found.info.run_id}
     assert found.info.status == "FINISHED"
