@@ -17,7 +17,7 @@ def five_lines(task: Any) -> str:
         >>> print(task)
         SentimentClassifier: Texts to labels, or to one label.
           options: epochs=3, network='transformer'
-          fitted: yes, the weights of epoch 2 of 3
+          fitted: yes, best epoch 2 of 3
           rows: 320 of reviews.csv
           metric: accuracy 0.9500, baseline 0.5000, on 80 validation rows
     """

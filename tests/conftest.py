@@ -14,6 +14,8 @@ from types import SimpleNamespace
 import forked
 import pytest
 
+import dlkit
+from dlkit.cli import main as cli
 from dlkit.cli.launch import worker_environments
 from dlkit.cli.main import main
 from dlkit.lazy import load_tensorflow, tf
@@ -141,6 +143,25 @@ def cload(tools, tmp_path_factory):
         assert built.returncode == 0, built.stderr
         own.replace(binary)
     return binary
+
+
+@pytest.fixture
+def predicting(monkeypatch, capsys):
+    """Puts a fitted task in the place of a loaded one; gives what runs `predict` of the command line with it, which
+    must succeed, and gives what is printed."""
+
+    def predicting(task):
+        monkeypatch.setattr(dlkit, "load", lambda folder: task)
+        monkeypatch.setattr(cli, "refuse_early", lambda given: None)
+
+        def run(*argv):
+            capsys.readouterr()
+            assert main(["predict", "model", *map(str, argv)]) == 0
+            return capsys.readouterr()
+
+        return run
+
+    return predicting
 
 
 @pytest.fixture

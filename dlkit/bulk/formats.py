@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.durable import unique, write_file
+from dlkit.durable import write_file
 from dlkit.errors import DlkitError
 from dlkit.plain import finite
 from dlkit.vision.png import as_json as array_as_json
@@ -35,6 +35,10 @@ class JsonLines:
     def lines(self, records: Records, names: Sequence[str]) -> bytes:
         """Some records, each of which has these names, as they follow in the file."""
         return "".join(f"{as_json(record)}\n" for record in records).encode()
+
+    def whole(self, records: Records, names: Sequence[str]) -> bytes:
+        """A file of all records, which does not grow."""
+        return self.header(names) + self.lines(records, names)
 
     def finish(self, partial: Path, output: Path) -> None:
         """Puts the file, which is on disk whole, in its place."""
@@ -62,12 +66,19 @@ class Parquet(JsonLines):
     def lines(self, records: Records, names: Sequence[str]) -> bytes:
         import pyarrow
 
-        table = pyarrow.table({name: _array([record[name] for record in records]) for name in names})
+        table = _table(records, names)
         sink = pyarrow.BufferOutputStream()
         with pyarrow.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
         data = sink.getvalue().to_pybytes()
         return struct.pack("<q", len(data)) + data
+
+    def whole(self, records: Records, names: Sequence[str]) -> bytes:
+        import pyarrow.parquet
+
+        sink = io.BytesIO()
+        pyarrow.parquet.write_table(_table(records, names), sink)
+        return sink.getvalue()
 
     def finish(self, partial: Path, output: Path) -> None:
         import pyarrow
@@ -138,16 +149,12 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    form, partial = FORMATS[path.suffix.lower()], path.with_name(unique(f"{path.name}."))
+    form = FORMATS[path.suffix.lower()]
     records = [json.loads(as_json(row)) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
     if type(form) is not JsonLines:  # a line holds what its row has
         records = [{name: record.get(name) for name in names} for record in records]
-    try:
-        partial.write_bytes(form.header(names) + form.lines(records, names))
-        form.finish(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_file(path, lambda file: file.write(form.whole(records, names)))
 
 
 def as_json(value: Any) -> str:
@@ -170,6 +177,13 @@ def _cell(value: Any) -> Any:
         return finite(value)
     text = as_json(value)
     return json.loads(text) if text.startswith('"') else text
+
+
+def _table(records: Records, names: Sequence[str]) -> Any:
+    """Records, each of which has these names, as a table of Arrow."""
+    import pyarrow
+
+    return pyarrow.table({name: _array([record[name] for record in records]) for name in names})
 
 
 def _array(values: list[Any]) -> Any:

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit.cli import main as cli
-from dlkit.cli.main import main
 from dlkit.data.read import read
 from dlkit.errors import DataError
 from dlkit.training.prepare import start
@@ -51,17 +49,8 @@ def promoted():
 
 
 @pytest.fixture
-def run(model, monkeypatch, capsys):
-    """Runs `predict` of the command line with the model in place of one that is loaded; gives what is printed."""
-    monkeypatch.setattr(dlkit, "load", lambda folder: model)
-    monkeypatch.setattr(cli, "refuse_early", lambda given: None)
-
-    def run(*argv):
-        capsys.readouterr()
-        assert main(["predict", "model", *map(str, argv)]) == 0
-        return capsys.readouterr()
-
-    return run
+def run(model, predicting):
+    return predicting(model)
 
 
 def test_every_series_goes_on_from_its_own_end(model, capsys):

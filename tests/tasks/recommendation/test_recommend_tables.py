@@ -32,17 +32,8 @@ def model():
 
 
 @pytest.fixture
-def run(model, monkeypatch, capsys):
-    """Runs `predict` of the command line with the model in place of one that is loaded; gives what is printed."""
-    monkeypatch.setattr(dlkit, "load", lambda folder: model)
-    monkeypatch.setattr(cli, "refuse_early", lambda given: None)
-
-    def run(*argv):
-        capsys.readouterr()
-        assert main(["predict", "model", *map(str, argv)]) == 0
-        return capsys.readouterr()
-
-    return run
+def run(model, predicting):
+    return predicting(model)
 
 
 def test_all_users_get_what_each_gets_alone(model):
