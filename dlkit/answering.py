@@ -14,6 +14,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError
 from dlkit.lazy import tf
 from dlkit.rows import ERROR, Rows
+from dlkit.version import install_hint
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -155,7 +156,7 @@ def frames(what: str, otherwise: str = "") -> Any:
     try:
         import pandas
     except ImportError as error:
-        raise DlkitError(f"{what} needs a package: pip install pandas.{otherwise}") from error
+        raise DlkitError(f"{what} needs pandas: {install_hint('tables')}.{otherwise}") from error
     return pandas
 
 

@@ -147,121 +147,20 @@ def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser
         _add_training(sub, name)
         take_config(sub, config)
     _add_launch(command("launch", "train with several worker processes on this machine", _launch))
-    evaluate = command(
-        "evaluate", "evaluate a model on labeled data, with the predictions as they are served", _evaluate
+    _add_evaluate(
+        command("evaluate", "evaluate a model on labeled data, with the predictions as they are served", _evaluate)
     )
-    evaluate.add_argument("model", help="Folder of a saved model.")
-    _add_source(evaluate, required=True)
-    evaluate.add_argument(
-        "--label-map",
-        action="append",
-        default=[],
-        metavar="OLD=NEW",
-        help=(
-            "Rename a label of the data (OLD) to a label of the model (NEW); *=NEW renames all others that the "
-            "model does not know. Can be repeated."
-        ),
+    _add_predict(command("predict", "predict from raw inputs", _predict))
+    _add_export(
+        command("export", "export a version for TensorFlow Serving and verify that it predicts the same", _export)
     )
-    evaluate.add_argument(
-        "--answers",
-        metavar="FILE",
-        help=(
-            "Write each row with its prediction and error to a .csv, .jsonl or .parquet file; for question "
-            "answering also to .json in SQuAD's format."
-        ),
-    )
-    evaluate.add_argument("--json", action="store_true", help="Print JSON.")
-    predict = command("predict", "predict from raw inputs", _predict)
-    predict.add_argument("model", help="Folder of a saved model.")
-    predict.add_argument(
-        "inputs",
-        nargs="*",
-        metavar="INPUT",
-        help=(
-            f"Texts, files with one input each, or data: {SOURCES}. - reads lines from stdin. Without INPUT, "
-            "predicts for what is stored with the model: all users, or its training series."
-        ),
-    )
-    predict.add_argument(
-        "--output",
-        metavar="FILE",
-        help=(
-            "Write the predictions to a .csv, .jsonl or .parquet file; for a folder of files, also in the task's "
-            "own format."
-        ),
-    )
-    predict.add_argument(
-        "--keep",
-        metavar="A,B|all",
-        default="",
-        help="Columns of the data to copy to the output, before the predictions.",
-    )
-    predict.add_argument("--overwrite", action="store_true", help="Replace the output when the new one is complete.")
-    predict.add_argument(
-        "--text", action="store_true", help="Treat every input as text, even if it is the name of a file."
-    )
-    add_read_options(predict)
-    predict.add_argument(
-        "--draw",
-        metavar="DIR",
-        help="Draw each prediction, on its image or next to its history, into a new or empty folder.",
-    )
-    predict.add_argument(
-        "--explain", action="store_true", help="Show the contribution of each word to the score (text models only)."
-    )
-    predict.add_argument("--json", action="store_true", help="Print JSON, one line per input.")
-    export = command("export", "export a version for TensorFlow Serving and verify that it predicts the same", _export)
-    export.add_argument("model", help="Folder of a saved model.")
-    export.add_argument("directory", help="Folder of the exported model; the version is written to a subfolder.")
-    export.add_argument("--version", type=int, help="Version number; default: the next one.")
-    export.add_argument(
-        "--examples",
-        default="kept",
-        metavar="FILE|sample|none",
-        help=(
-            "Example inputs for the verification and the documentation of the export: a file of rows; `sample`, the "
-            "built-in sample data; or `none`, synthetic inputs, so that the export contains no training data. "
-            "Default: the training rows saved with the model."
-        ),
-    )
-    export.add_argument(
-        "--test", metavar="DATA", help="Evaluate on this data first and record the metrics in the export."
-    )
-    server = command("server-config", "write server configuration files and a Kubernetes manifest", _server_config)
-    server.add_argument(
-        "directories", nargs="+", metavar="DIRECTORY", help="Folders of exported models, which hold their versions."
-    )
-    server.add_argument("--output", required=True, metavar="FOLDER", help="Folder for the files.")
-    server.add_argument(
-        "--image", help="Container image of the server; default: a pinned version of TensorFlow Serving."
-    )
-    server.add_argument(
-        "--max-batch-size",
-        type=int,
-        default=32,
-        metavar="ROWS",
-        help="Maximum number of rows that the server runs in one batch (default: %(default)s)",
-    )
+    _add_server(command("server-config", "write server configuration files and a Kubernetes manifest", _server_config))
     info = command("info", "describe a saved model without loading it", _info)
     info.add_argument("model", help="Folder of a saved model.")
     info.add_argument("--json", action="store_true", help="Print JSON.")
     completion = command("completion", "print a shell script that completes commands and options", _completion)
     completion.add_argument("shell", choices=SHELLS, help="Shell, as in: source <(dlkit completion bash)")
-    verify = command("verify", "verify an exported model on disk again", _verify)
-    verify.add_argument(
-        "directory", help="An exported version, or the folder of all versions, of which the newest is verified."
-    )
-    verify.add_argument(
-        "--library",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help=(
-            "Package of custom TensorFlow operations that the export needs and that may be imported, in addition to "
-            "those that dlkit knows. Can be repeated."
-        ),
-    )
-    verify.add_argument("--json", action="store_true", help="Print the report as JSON.")
+    _add_verify(command("verify", "verify an exported model on disk again", _verify))
     return parser
 
 
@@ -325,6 +224,124 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "command", nargs=argparse.REMAINDER, metavar="-- train TASK ...", help="Command that each worker runs."
     )
+
+
+def _add_evaluate(parser: Parser) -> None:
+    parser.add_argument("model", help="Folder of a saved model.")
+    _add_source(parser, required=True)
+    parser.add_argument(
+        "--label-map",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help=(
+            "Rename a label of the data (OLD) to a label of the model (NEW); *=NEW renames all others that the "
+            "model does not know. Can be repeated."
+        ),
+    )
+    parser.add_argument(
+        "--answers",
+        metavar="FILE",
+        help=(
+            "Write each row with its prediction and error to a .csv, .jsonl or .parquet file; for question "
+            "answering also to .json in SQuAD's format."
+        ),
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
+
+
+def _add_predict(parser: Parser) -> None:
+    parser.add_argument("model", help="Folder of a saved model.")
+    parser.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help=(
+            f"Texts, files with one input each, or data: {SOURCES}. - reads lines from stdin. Without INPUT, "
+            "predicts for what is stored with the model: all users, or its training series."
+        ),
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help=(
+            "Write the predictions to a .csv, .jsonl or .parquet file; for a folder of files, also in the task's "
+            "own format."
+        ),
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="A,B|all",
+        default="",
+        help="Columns of the data to copy to the output, before the predictions.",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Replace the output when the new one is complete.")
+    parser.add_argument(
+        "--text", action="store_true", help="Treat every input as text, even if it is the name of a file."
+    )
+    add_read_options(parser)
+    parser.add_argument(
+        "--draw",
+        metavar="DIR",
+        help="Draw each prediction, on its image or next to its history, into a new or empty folder.",
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="Show the contribution of each word to the score (text models only)."
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON, one line per input.")
+
+
+def _add_export(parser: Parser) -> None:
+    parser.add_argument("model", help="Folder of a saved model.")
+    parser.add_argument("directory", help="Folder of the exported model; the version is written to a subfolder.")
+    parser.add_argument("--version", type=int, help="Version number; default: the next one.")
+    parser.add_argument(
+        "--examples",
+        default="kept",
+        metavar="FILE|sample|none",
+        help=(
+            "Example inputs for the verification and the documentation of the export: a file of rows; `sample`, the "
+            "built-in sample data; or `none`, synthetic inputs, so that the export contains no training data. "
+            "Default: the training rows saved with the model."
+        ),
+    )
+    parser.add_argument(
+        "--test", metavar="DATA", help="Evaluate on this data first and record the metrics in the export."
+    )
+
+
+def _add_server(parser: Parser) -> None:
+    parser.add_argument(
+        "directories", nargs="+", metavar="DIRECTORY", help="Folders of exported models, which hold their versions."
+    )
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="Folder for the files.")
+    parser.add_argument(
+        "--image", help="Container image of the server; default: a pinned version of TensorFlow Serving."
+    )
+    parser.add_argument(
+        "--max-batch-size",
+        type=int,
+        default=32,
+        metavar="ROWS",
+        help="Maximum number of rows that the server runs in one batch (default: %(default)s)",
+    )
+
+
+def _add_verify(parser: Parser) -> None:
+    parser.add_argument(
+        "directory", help="An exported version, or the folder of all versions, of which the newest is verified."
+    )
+    parser.add_argument(
+        "--library",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=(
+            "Package of custom TensorFlow operations that the export needs and that may be imported, in addition to "
+            "those that dlkit knows. Can be repeated."
+        ),
+    )
+    parser.add_argument("--json", action="store_true", help="Print the report as JSON.")
 
 
 def _add_source(parser: Parser, *, required: bool) -> None:
