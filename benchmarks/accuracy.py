@@ -73,12 +73,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("DLKIT_DATA", SHARED)))
     given = parser.parse_args()
-    task_name, train, test, knobs = RECIPES[given.recipe]
-    if "MINILM" in knobs.get("network", ""):
-        knobs["network"] = f"preset:{minilm()}"
+    task_name, train, test, hparams = RECIPES[given.recipe]
+    if "MINILM" in hparams.get("network", ""):
+        hparams["network"] = f"preset:{minilm()}"
     accuracies = []
     for seed in given.seeds:
-        task = getattr(dlkit, task_name)(**knobs, seed=seed)
+        task = getattr(dlkit, task_name)(**hparams, seed=seed)
         begun = time.perf_counter()
         task.fit(str(given.data / train), verbose=0)
         seconds = time.perf_counter() - begun

@@ -104,10 +104,10 @@ FORMS = ["csv", "jsonl", "parquet"]
 
 def speed(kind: str, rows: int, pairs: int) -> None:
     """Prints rows a second of both, and the median of the ratios."""
-    from dlkit.answering import BATCH
     from dlkit.columns import batch_of
     from dlkit.data.reading import Reading
     from dlkit.data.record_parts import record_parts
+    from dlkit.graph_predictor import BATCH
 
     with tempfile.TemporaryDirectory(prefix="dlkit-bulk-") as folder:
         task, data = KINDS[kind][0](Path(folder), rows)

@@ -1,7 +1,7 @@
 """Detectors on real photographs and on the built-in scenes.
 
 python benchmarks/detection.py accuracy trees|scenes [--minutes M] [--seeds 0 1 2] [--network NAME]
-    [--picture FILE] [KNOB=VALUE ...]
+    [--picture FILE] [HPARAM=VALUE ...]
 python benchmarks/detection.py networks [--minutes M]
 python benchmarks/detection.py latency
 python benchmarks/detection.py digits
@@ -26,7 +26,7 @@ from timing import bytes_of, clock, image_arguments, median_ms, noise_jpeg, prin
 
 NETWORKS = ("centernet", "retinanet", "yolo_v8")
 # Chosen on scenes of the part for validation; the trees' from the kind of pictures, nothing is held out of so few.
-KNOBS: dict[str, dict[str, Any]] = {
+HPARAMS: dict[str, dict[str, Any]] = {
     "trees": {"flip": "both", "turn": True, "validation_split": 0.0, "score_threshold": 0.02},
     "scenes": {
         "flip": "none",
@@ -46,7 +46,7 @@ KNOBS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    given = image_arguments(__doc__, KNOBS, 14.0, "centernet", also=("digits",))
+    given = image_arguments(__doc__, HPARAMS, 14.0, "centernet", also=("digits",))
     print_machine()
     if given.what == "digits":
         print_digits()
@@ -55,11 +55,11 @@ def main() -> None:
             print_latency(network)
     elif given.what == "networks":
         for network in NETWORKS:
-            print_network(network, given.minutes, given.knobs)
+            print_network(network, given.minutes, given.hparams)
     else:
         scores = []
         for seed in given.seeds:
-            task, score = accuracy(given.data, given.network, given.minutes, seed, given.knobs)
+            task, score = accuracy(given.data, given.network, given.minutes, seed, given.hparams)
             scores.append(score)
         if given.picture:
             task.draw(sources(given.data)[1], given.picture)
@@ -78,12 +78,12 @@ def sources(data: str) -> tuple[Any, Any]:
     return {name: train[name] for name in columns}, {name: test[name] for name in columns}
 
 
-def accuracy(data: str, network: str, minutes: float, seed: int, knobs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def accuracy(data: str, network: str, minutes: float, seed: int, hparams: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Trains for so many minutes: the epochs follow from the seconds of one epoch, timed before."""
     import dlkit
 
     train, test = sources(data)
-    settings = {**KNOBS[data], **knobs, "network": network, "seed": seed}
+    settings = {**HPARAMS[data], **hparams, "network": network, "seed": seed}
     if "epochs" not in settings:
         first, later = _seconds_of_epochs(train, settings)
         settings["epochs"] = max(int((minutes * 60 - first) / later), 0) + 1
@@ -106,8 +106,8 @@ def _seconds_of_epochs(train: Any, settings: dict[str, Any]) -> tuple[float, flo
     return timed.seconds[0], statistics.mean(timed.seconds[1:])
 
 
-def print_network(network: str, minutes: float, knobs: dict[str, Any]) -> None:
-    task, metrics = accuracy("trees", network, minutes, 0, knobs)
+def print_network(network: str, minutes: float, hparams: dict[str, Any]) -> None:
+    task, metrics = accuracy("trees", network, minutes, 0, hparams)
     steps = -(-132 // task.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         version = task.export(Path(folder) / "trees")

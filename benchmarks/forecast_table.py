@@ -1,6 +1,6 @@
 """From a table of 1,000 monthly series to a table of forecasts: commands, seconds, and the errors of what they say.
 
-    python benchmarks/forecast_table.py [--series 1000] [--statsforecast PYTHON] [KNOB=VALUE ...]
+    python benchmarks/forecast_table.py [--series 1000] [--statsforecast PYTHON] [HPARAM=VALUE ...]
 
 The series are made up (seeded): a level, a trend, a season and noise, of 60 to 120 months; the 12 after them are known,
 and no part of the table. With the Python of an environment that has statsforecast and pandas, its own call on the same
@@ -106,13 +106,15 @@ def report(path: Path, columns: list[str], series: dict[str, np.ndarray]) -> Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--series", type=int, default=1000)
     parser.add_argument("--statsforecast", metavar="PYTHON", help="the Python of an environment that has it")
     given = parser.parse_args()
     print_machine()
     series = made_up(given.series)
-    flags = [f"--{name.replace('_', '-')}={value}" for name, _, value in (knob.partition("=") for knob in given.knobs)]
+    flags = [
+        f"--{name.replace('_', '-')}={value}" for name, _, value in (hparam.partition("=") for hparam in given.hparams)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         table, model, out = Path(folder) / "series.csv", Path(folder) / "model", Path(folder) / "forecasts.csv"
         print(f"{given.series} series, {write(series, table)} rows, {HORIZON} months ahead")

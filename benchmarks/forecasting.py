@@ -1,18 +1,18 @@
 """Forecasting of an hourly and of weekly series by rolling origins, beside its peers.
 
-python benchmarks/forecasting.py traffic [KNOB=VALUE ...] [--holidays] [--seeds 0 1 2] [--held-out] [--networks NAME
+python benchmarks/forecasting.py traffic [HPARAM=VALUE ...] [--holidays] [--seeds 0 1 2] [--held-out] [--networks NAME
 ...]
                                          [--peers NAME ...]
-python benchmarks/forecasting.py weekly  [KNOB=VALUE ...] [--seeds 0 1 2] [--held-out] [--networks NAME ...] [--peers
+python benchmarks/forecasting.py weekly  [HPARAM=VALUE ...] [--seeds 0 1 2] [--held-out] [--networks NAME ...] [--peers
 NAME ...]
-python benchmarks/forecasting.py groups  [KNOB=VALUE ...] [--seeds 0 1 2]
-python benchmarks/forecasting.py samples [KNOB=VALUE ...] [--seeds 0 1 2] [--networks NAME ...]
+python benchmarks/forecasting.py groups  [HPARAM=VALUE ...] [--seeds 0 1 2]
+python benchmarks/forecasting.py samples [HPARAM=VALUE ...] [--seeds 0 1 2] [--networks NAME ...]
 
 `traffic` is one series of 17,520 hours: a horizon of 24, an origin a day in the last 28 days. `weekly` are nine series
 of 1,028 weeks: a horizon of 8, six origins every 8 weeks from 52 weeks before the end. Of all that is compared MASE,
 with the scale of the training part, MAE, and of dlkit the coverage of the 80 % interval and the quantiles that cross
 are printed, with seconds of training. With `--held-out` the test part is left alone, and the block before it is
-measured on: knobs are chosen there. With `--holidays` the federal holidays are a covariate that is known ahead.
+measured on: hparams are chosen there. With `--holidays` the federal holidays are a covariate that is known ahead.
 
 `groups` are two groups of six series of 300 days in one table, of levels of 10 and 10,000, both with a noise of 5: of
 each the coverage and the width of the 80 % interval are printed, at a horizon of 7 and eight origins. `samples` are the
@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from forecast_peers import HOURLY, PEERS
 from machine import DATA, print_machine
-from timing import knobs_of
+from timing import hparams_of
 
 from dlkit.version import install_hint
 
@@ -40,13 +40,13 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "weekly": {"horizon": 8, "origins": 6, "stride": 8},
 }
 FILES = {"traffic": "traffic_hourly", "weekly": "eia_weekly"}
-KNOBS: dict[str, dict[str, Any]] = {"traffic": {}, "weekly": {"static": "unique_id", "dropout": 0.3}}
+HPARAMS: dict[str, dict[str, Any]] = {"traffic": {}, "weekly": {"static": "unique_id", "dropout": 0.3}}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", choices=[*PROTOCOLS, "groups", "samples"])
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--holidays", action="store_true")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -56,28 +56,28 @@ def main() -> None:
     if given.data not in PROTOCOLS:
         print_machine()
         if given.data == "groups":
-            run_groups(knobs_of(given.knobs), given.seeds)
+            run_groups(hparams_of(given.hparams), given.seeds)
         else:
-            run_samples(knobs_of(given.knobs), given.networks, given.seeds)
+            run_samples(hparams_of(given.hparams), given.networks, given.seeds)
         return
-    knobs = {**PROTOCOLS[given.data], **KNOBS[given.data], **knobs_of(given.knobs)}
+    hparams = {**PROTOCOLS[given.data], **HPARAMS[given.data], **hparams_of(given.hparams)}
     if given.holidays:
-        knobs["known"] = "holiday"
+        hparams["known"] = "holiday"
     print_machine()
-    train, test = parts(given.data, knobs, given.held_out)
+    train, test = parts(given.data, hparams, given.held_out)
     print(f"\n{given.data}: {sum(map(len, train.columns['y']))} values to train on, {len(test)} origins to test on")
     for name in given.peers:
         if name in HOURLY and given.data != "traffic":
             continue
-        run_peer(name, train, test, knobs)
+        run_peer(name, train, test, hparams)
     for network in given.networks:
-        run_task(network, knobs, train, test, given.seeds)
+        run_task(network, hparams, train, test, given.seeds)
 
 
-def parts(data: str, knobs: dict[str, Any], held_out: bool) -> tuple[Any, Any]:
+def parts(data: str, hparams: dict[str, Any], held_out: bool) -> tuple[Any, Any]:
     import dlkit
 
-    task = dlkit.Forecaster(**knobs)
+    task = dlkit.Forecaster(**hparams)
     train, test = dlkit.split(table(data), task)
     return dlkit.split(train, task) if held_out else (train, test)
 
@@ -98,7 +98,7 @@ def table(data: str) -> Any:
 NOISE, WIDTH = 5.0, 2 * 1.2816 * 5.0  # and the width of the 80 % interval of a normal noise like that
 
 
-def run_groups(knobs: dict[str, Any], seeds: list[int]) -> None:
+def run_groups(hparams: dict[str, Any], seeds: list[int]) -> None:
     """Coverage and width of the 80 % interval of series of low and of high level with equal noise, side by side."""
     import pandas
 
@@ -112,7 +112,7 @@ def run_groups(knobs: dict[str, Any], seeds: list[int]) -> None:
         for name, level in levels.items()
     ]
     for seed in seeds:
-        task = dlkit.Forecaster(**{"horizon": 7, "origins": 8, "seed": seed, **knobs})
+        task = dlkit.Forecaster(**{"horizon": 7, "origins": 8, "seed": seed, **hparams})
         train, test = dlkit.split(pandas.concat(frames), task)
         task.fit(train, strategy="one", verbose=0)
         made = np.stack(task.answers(test)["quantiles"])
@@ -129,7 +129,7 @@ def run_groups(knobs: dict[str, Any], seeds: list[int]) -> None:
             )
 
 
-def run_samples(knobs: dict[str, Any], networks: list[str], seeds: list[int]) -> None:
+def run_samples(hparams: dict[str, Any], networks: list[str], seeds: list[int]) -> None:
     """The built-in samples: airline passengers by their own parts, sunspots by eight origins of four years."""
     import dlkit
     from dlkit.tasks.forecasting.sample import sunspots
@@ -140,7 +140,7 @@ def run_samples(knobs: dict[str, Any], networks: list[str], seeds: list[int]) ->
             scores = []
             for seed in seeds:
                 task = dlkit.Forecaster(
-                    **{"network": network, "seed": seed, **(years if name == "sunspots" else {}), **knobs}
+                    **{"network": network, "seed": seed, **(years if name == "sunspots" else {}), **hparams}
                 )
                 begun = time.perf_counter()
                 if name == "airline":
@@ -155,12 +155,12 @@ def run_samples(knobs: dict[str, Any], networks: list[str], seeds: list[int]) ->
             print(f"{name}, {network}: MASE {statistics.mean(scores):.4f}, from {min(scores):.4f} to {max(scores):.4f}")
 
 
-def run_task(network: str, knobs: dict[str, Any], train: Any, test: Any, seeds: list[int]) -> None:
+def run_task(network: str, hparams: dict[str, Any], train: Any, test: Any, seeds: list[int]) -> None:
     import dlkit
 
     scores = []
     for seed in seeds:
-        task = dlkit.Forecaster(**{"network": network, "seed": seed, "validation_split": 0.0, **knobs})
+        task = dlkit.Forecaster(**{"network": network, "seed": seed, "validation_split": 0.0, **hparams})
         begun = time.perf_counter()
         task.fit(train, strategy="one", verbose=0)
         metrics = task.evaluate(test)
@@ -173,15 +173,15 @@ def run_task(network: str, knobs: dict[str, Any], train: Any, test: Any, seeds: 
         )
 
 
-def run_peer(name: str, train: Any, test: Any, knobs: dict[str, Any]) -> None:
+def run_peer(name: str, train: Any, test: Any, hparams: dict[str, Any]) -> None:
     from dlkit.tasks.forecasting.frequency import Step
     from dlkit.tasks.forecasting.metrics import scale_of, score_forecasts
 
-    horizon, season = knobs["horizon"], 24 if knobs["horizon"] == 24 else 52
+    horizon, season = hparams["horizon"], 24 if hparams["horizon"] == 24 else 52
     step = Step(seconds=3600 if season == 24 else 7 * 86_400)
     begun = time.perf_counter()
     try:
-        forecasts = PEERS[name](train, test, horizon, season, step, knobs.get("known"))
+        forecasts = PEERS[name](train, test, horizon, season, step, hparams.get("known"))
     except ImportError as error:
         print(f"{name}: {error}. {install_hint('forecasters')}", flush=True)
         return

@@ -53,13 +53,13 @@ def _task(name: str, seeds: list[int]) -> tuple[list[float], list[list[float]]]:
     samples, rates = task_class.samples(), []
     losses: list[list[float]] = [[] for _ in FACTORS]
     for seed in seeds:
-        knobs = {**SMALL[name], "seed": seed, "monitor": "loss"}
-        rate = task_class(**knobs).find_learning_rate(samples["train"])
+        hparams = {**SMALL[name], "seed": seed, "monitor": "loss"}
+        rate = task_class(**hparams).find_learning_rate(samples["train"])
         rates.append(rate)
         for values, factor in zip(losses, FACTORS, strict=True):
-            task = task_class(**{**knobs, "learning_rate": factor * rate})
+            task = task_class(**{**hparams, "learning_rate": factor * rate})
             history = task.fit(samples["train"], samples["validation"], strategy="one", verbose=0)
-            values.append(history["val_loss"][task.kept_["epoch"] - 1])
+            values.append(history["val_loss"][task.best_epoch_["epoch"] - 1])
     return rates, losses
 
 

@@ -84,9 +84,9 @@ def train(kind: str, folder: Path) -> None:
     """Trains, and prints the seconds and this process's largest resident set in MB."""
     import dlkit
 
-    _, _, file, task, knobs = KINDS[kind]
+    _, _, file, task, hparams = KINDS[kind]
     begun = time.perf_counter()
-    getattr(dlkit, task)(epochs=1, **knobs).fit(str(folder / file), verbose=0)
+    getattr(dlkit, task)(epochs=1, **hparams).fit(str(folder / file), verbose=0)
     seconds = time.perf_counter() - begun
     print(f"{seconds:.1f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6:.0f}")
 

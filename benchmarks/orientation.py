@@ -25,7 +25,7 @@ from machine import DATA, print_machine
 from timing import noise_jpeg
 
 BACK = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # the orientation that undoes one
-KNOBS: dict[str, Any] = {"flip": "horizontal", "losses": "cross_entropy", "depth": 3, "validation_split": 0.0}
+HPARAMS: dict[str, Any] = {"flip": "horizontal", "losses": "cross_entropy", "depth": 3, "validation_split": 0.0}
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def decode(pairs: int) -> None:
     from PIL import Image
 
     from dlkit.lazy import tf
-    from dlkit.vision.decode_image import DecodeImage, as_people_see
+    from dlkit.vision.decode_image import DecodeImage, as_displayed
 
     plain = noise_jpeg()
     exif = Image.Exif()
@@ -63,7 +63,7 @@ def decode(pairs: int) -> None:
         layer = DecodeImage(224, 224, with_size=True, **options)
         return tf.function(layer, input_signature=[tf.TensorSpec([None], tf.string)]).get_concrete_function()
 
-    before, now = graph(), graph(**as_people_see())
+    before, now = graph(), graph(**as_displayed())
     ways = {
         "before": lambda: before(upright),
         "now, no tag": lambda: now(upright),
@@ -94,7 +94,7 @@ def masks(epochs: int, seed: int) -> None:
             parts["upright", part] = str(DATA / "tissue" / part)
             parts["a third turned", part] = str(turn_a_third(DATA / "tissue" / part, Path(folder) / part))
         for trained in ("upright", "a third turned"):
-            task = dlkit.ImageSegmenter(epochs=epochs, seed=seed, **KNOBS)
+            task = dlkit.ImageSegmenter(epochs=epochs, seed=seed, **HPARAMS)
             task.fit(parts[trained, "train"], verbose=0)
             for scored in ("upright", "a third turned"):
                 iou = task.evaluate(parts[scored, "test"])["mean_iou"]

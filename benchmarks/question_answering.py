@@ -1,13 +1,13 @@
 """Question answering on squad: exact match and F1 of served answers, offsets, seconds of a step.
 
-python benchmarks/question_answering.py accuracy [minilm|bidaf|transformer] [--held-out] [--rows N] [KNOB=VALUE ...]
+python benchmarks/question_answering.py accuracy [minilm|bidaf|transformer] [--held-out] [--rows N] [HPARAM=VALUE ...]
 python benchmarks/question_answering.py lexical
 python benchmarks/question_answering.py offsets
-python benchmarks/question_answering.py steps [KNOB=VALUE ...]
+python benchmarks/question_answering.py steps [HPARAM=VALUE ...]
 
 `accuracy` trains and prints the metrics of the test questions, which nothing is chosen on; with --held-out, those of an
-eighth of the training articles instead, which are then not trained on: knobs are chosen there. `lexical` is a picker of
-spans that learns nothing. `offsets` answers all test questions by a network that learnt nothing, and counts the answers
+eighth of the training articles instead, which are then not trained on: options are chosen there. `lexical` picks
+spans and learns nothing. `offsets` answers all test questions by a network that learnt nothing, and counts the answers
 that do not stand at their offsets, and the gold answers that are whole tokens. `steps` times MiniLM's training step.
 """
 
@@ -26,10 +26,10 @@ from typing import Any
 
 from accuracy import minilm
 from machine import DATA, print_machine
-from timing import clock, knobs_of
+from timing import clock, hparams_of
 
 SCRATCH = {"epochs": 8, "validation_split": 0.0}
-KNOBS: dict[str, dict[str, Any]] = {
+HPARAMS: dict[str, dict[str, Any]] = {
     "minilm": {
         "batch_size": 16,
         "epochs": 1,
@@ -57,20 +57,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("accuracy", "lexical", "offsets", "steps"))
     parser.add_argument("network", nargs="?", default="minilm")
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--rows", type=int, default=0, help="questions to train on; 0 for all")
     given = parser.parse_intermixed_args()
     print_machine()
     if given.what == "accuracy":
-        accuracy(given.network, given.rows, given.held_out, knobs_of(given.knobs))
+        accuracy(given.network, given.rows, given.held_out, hparams_of(given.hparams))
     elif given.what == "lexical":
         print_lexical()
     elif given.what == "offsets":
         print_offsets()
     else:
-        extra = [given.network, *given.knobs] if "=" in given.network else given.knobs
-        print_steps(knobs_of(extra))
+        extra = [given.network, *given.hparams] if "=" in given.network else given.hparams
+        print_steps(hparams_of(extra))
 
 
 def sources(held_out: bool) -> tuple[Any, Any]:
@@ -100,19 +100,19 @@ def rows_of(path: str) -> dict[str, list]:
     return dict(table.columns)
 
 
-def made(network: str, knobs: dict[str, Any]) -> Any:
+def made(network: str, hparams: dict[str, Any]) -> Any:
     import dlkit
 
     name = f"preset:{minilm()}" if network == "minilm" else network
-    knobs = {**KNOBS[network], **knobs, "network": name}
-    return dlkit.QuestionAnswerer(**{**knobs, "freeze": str(knobs.get("freeze", ""))})
+    hparams = {**HPARAMS[network], **hparams, "network": name}
+    return dlkit.QuestionAnswerer(**{**hparams, "freeze": str(hparams.get("freeze", ""))})
 
 
-def accuracy(network: str, rows: int, held_out: bool, knobs: dict[str, Any]) -> None:
+def accuracy(network: str, rows: int, held_out: bool, hparams: dict[str, Any]) -> None:
     train, test = sources(held_out)
     if rows:
         train = {name: values[:: max(len(values) // rows, 1)][:rows] for name, values in train.items()}
-    timer, task = clock(), made(network, knobs)
+    timer, task = clock(), made(network, hparams)
     begun = time.perf_counter()
     task.fit(train, strategy="one", callbacks=[timer], verbose=2)
     minutes = (time.perf_counter() - begun) / 60
@@ -160,8 +160,8 @@ def print_offsets() -> None:
     train, test = sources(False)
     few = {name: values[:64] for name, values in train.items()}
     for network in ("minilm", "bidaf"):
-        knobs = {"epochs": 1, "learning_rate": 0.0, "freeze": ""}
-        task = made(network, knobs)
+        hparams = {"epochs": 1, "learning_rate": 0.0, "freeze": ""}
+        task = made(network, hparams)
         task.fit(few, strategy="one", verbose=0)
         pairs = [
             dict(zip(("question", "context"), pair, strict=True))
@@ -197,7 +197,7 @@ def print_golds(task: Any, test: dict[str, list]) -> None:
     print(f"  {right} of {golds} gold answers are whole tokens ({right / golds:.2%})", flush=True)
 
 
-def print_steps(knobs: dict[str, Any]) -> None:
+def print_steps(hparams: dict[str, Any]) -> None:
     from dlkit.lazy import keras, load_tensorflow
 
     load_tensorflow()
@@ -215,9 +215,9 @@ def print_steps(knobs: dict[str, Any]) -> None:
 
     train, _ = sources(True)
     few = {name: values[::40] for name, values in train.items()}
-    steps, task = Steps(), made("minilm", {"epochs": 1, **knobs})
+    steps, task = Steps(), made("minilm", {"epochs": 1, **hparams})
     task.fit(few, strategy="one", callbacks=[steps], verbose=0)
-    print(f"{knobs}: {statistics.median(steps.seconds[2:]):.2f} s a step of {task.batch_size}", flush=True)
+    print(f"{hparams}: {statistics.median(steps.seconds[2:]):.2f} s a step of {task.batch_size}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Recommendation on ml100k over the whole catalogue, beside its peers; and served answers of large catalogues.
 
-python benchmarks/recommendation.py ranking [KNOB=VALUE ...] [--protocol random_75_25|leave_last_out|by_time]
+python benchmarks/recommendation.py ranking [HPARAM=VALUE ...] [--protocol random_75_25|leave_last_out|by_time]
                                             [--seeds 42 1] [--held-out] [--networks NAME ...] [--peers NAME ...]
-python benchmarks/recommendation.py ratings [KNOB=VALUE ...] [--seeds 0 1] [--held-out] [--networks NAME ...]
+python benchmarks/recommendation.py ratings [HPARAM=VALUE ...] [--seeds 0 1] [--held-out] [--networks NAME ...]
                                             [--peers NAME ...]
-python benchmarks/recommendation.py latency [KNOB=VALUE ...] [--items 1682 1000000]
+python benchmarks/recommendation.py latency [HPARAM=VALUE ...] [--items 1682 1000000]
 
 All that is compared is trained on the same interactions and asked for the same held-out ones: `ranking` prints nDCG,
 hit rate and recall at 10 and the share of the catalogue that is recommended, `ratings` RMSE and MAE, each with seconds
-of training. With `--held-out` the training part is parted once more, and the test part left alone: knobs are chosen
+of training. With `--held-out` the training part is parted once more, and the test part left alone: hparams are chosen
 there, where items of the test part count as missed. Peers need pip install "dlkit-keras[recommenders]", but popularity,
 item-kNN and EASE, which are written out here. `latency` exports a two_tower that has learnt nothing, times requests,
 and ranks the same logits by NumPy.
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from machine import DATA, print_machine
-from timing import knobs_of, median_ms
+from timing import hparams_of, median_ms
 
 from dlkit.version import install_hint
 
@@ -60,7 +60,7 @@ RATINGS: dict[str, dict[str, Any]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("ranking", "ratings", "latency"))
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--protocol", default="random_75_25")
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--held-out", action="store_true")
@@ -68,11 +68,11 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*")
     parser.add_argument("--items", type=int, nargs="+", default=[1682, 1_000_000])
     given = parser.parse_intermixed_args()
-    knobs = knobs_of(given.knobs)
+    hparams = hparams_of(given.hparams)
     print_machine()
     if given.what == "latency":
         for items in given.items:
-            latency(items, knobs)
+            latency(items, hparams)
         return
     ranking = given.what == "ranking"
     peers, networks = (RANKERS, NETWORKS) if ranking else (RATERS, RATINGS)
@@ -85,7 +85,7 @@ def main() -> None:
             run_peer(name, peers[name], train, test, ranking)
         every = {"min_rating": 0.0} if ranking else {}  # all interactions count, as for the peers
         for name in networks if given.networks is None else given.networks:
-            run_task(name, {**networks[name], **every, "seed": seed, **knobs}, train, test)
+            run_task(name, {**networks[name], **every, "seed": seed, **hparams}, train, test)
 
 
 def split(protocol: str, seed: int, held_out: bool) -> tuple[dict[str, list], dict[str, list]]:
@@ -95,10 +95,10 @@ def split(protocol: str, seed: int, held_out: bool) -> tuple[dict[str, list], di
     return part(train, protocol, seed=seed + 1000) if held_out else (train, test)
 
 
-def run_task(network: str, knobs: dict[str, Any], train: dict, test: dict) -> None:
+def run_task(network: str, hparams: dict[str, Any], train: dict, test: dict) -> None:
     import dlkit
 
-    task = dlkit.Recommender(**{"network": network, "top_k": K, **knobs})
+    task = dlkit.Recommender(**{"network": network, "top_k": K, **hparams})
     begun = time.perf_counter()
     task.fit(train, strategy="one", verbose=0)
     show(f"dlkit {network}", task.evaluate(test), time.perf_counter() - begun)
@@ -207,7 +207,7 @@ RANKERS = {"popularity": popularity, "item-kNN": item_knn, "ALS": als, "EASE": e
 RATERS = {"biases": biases, "KNN baseline": surprise_knn, "SVD": surprise_svd}
 
 
-def latency(items: int, knobs: dict[str, Any]) -> None:
+def latency(items: int, hparams: dict[str, Any]) -> None:
     """Milliseconds of one served request, and whether it ranks as NumPy does from the same logits."""
     import dlkit
     from dlkit.lazy import load_tensorflow, tf
@@ -224,7 +224,7 @@ def latency(items: int, knobs: dict[str, Any]) -> None:
         "recent": [[] for _ in range(users + len(every))],
         "next": [[f"i{item}" for item in row] for row in taken] + every,
     }
-    task = dlkit.Recommender(**{"max_items": length, "negatives": 100, **knobs})
+    task = dlkit.Recommender(**{"max_items": length, "negatives": 100, **hparams})
     start(task, task.read(rows))  # without training: the weights are random
     with tempfile.TemporaryDirectory() as folder:
         version = task.export(Path(folder) / "m")

@@ -25,7 +25,7 @@ from machine import print_machine
 from workers import start_workers
 
 EPOCHS, BATCH, ROWS = 4, 16, 200
-KNOBS = {  # random changes of images, and networks that are quick
+HPARAMS = {  # random changes of images, and networks that are quick
     "image_classification": {"flip": "horizontal", "shift": 1, "mixup": 0.2},
     "object_detection": {"width": 8, "image_size": 64, "mosaic": 0.5, "mixup": 0.2},
     "image_segmentation": {"width": 8, "depth": 2, "image_size": 64, "flip": "horizontal", "crop": 0.8},
@@ -119,9 +119,9 @@ def train(name: str, save: str, victim: int, step: int) -> None:
             if self.done == step and worker == victim:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    knobs = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 7, "patience": 3, "dropout": 0.3}
+    hparams = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 7, "patience": 3, "dropout": 0.3}
     task_class = find_task(name)
-    task = task_class(**knobs, **KNOBS.get(name, {}))
+    task = task_class(**hparams, **HPARAMS.get(name, {}))
     columns = {**task.inputs, **task.target}
     samples = task.samples()
     table, held_out = (read(samples[part], columns) for part in ("train", "test"))

@@ -34,7 +34,7 @@ from typing import Any
 
 from machine import print_machine
 
-KNOBS = {  # networks that are quick, random changes where a task has them
+HPARAMS = {  # networks that are quick, random changes where a task has them
     "image_classification": ["--network", "lenet", "--flip", "horizontal", "--shift", "1"],
     "object_detection": ["--width", "8", "--image-size", "64", "--mosaic", "0.5"],
     "image_segmentation": ["--width", "8", "--depth", "2", "--image-size", "64", "--crop", "0.8"],
@@ -106,7 +106,7 @@ def command(task: str, save: Path, *options: str) -> Callable[[], int]:
         "one",
         "--seed",
         str(SEED),
-        *KNOBS.get(task, []),
+        *HPARAMS.get(task, []),
         *options,
     ]
     return lambda: dlkit(argv)

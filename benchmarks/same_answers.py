@@ -25,7 +25,7 @@ Runs = dict[str, tuple[str, dict[str, Any]]]
 
 
 def runs() -> Runs:
-    """The name of each run: its task and knobs."""
+    """The name of each run: its task and hparams."""
     made: Runs = {}
 
     def add(task: str, *variants: dict[str, Any], **usual: Any) -> None:
@@ -60,8 +60,8 @@ def fit(folder: Path, names: list[str]) -> None:
     from dlkit.tasks import find_task
 
     for name in names:
-        task_name, knobs = runs()[name]
-        task = find_task(task_name)(**knobs)
+        task_name, hparams = runs()[name]
+        task = find_task(task_name)(**hparams)
         data = _data(task)
         begun = time.perf_counter()
         task.fit(data["train"], data.get("validation"), strategy="one", verbose=0)

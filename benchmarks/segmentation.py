@@ -1,7 +1,7 @@
 """Segmenters on real slices of tissue and on the built-in scenes.
 
 python benchmarks/segmentation.py accuracy tissue|scenes [--minutes M] [--seeds 0 1 2] [--network NAME]
-    [--picture FILE] [KNOB=VALUE ...]
+    [--picture FILE] [HPARAM=VALUE ...]
 python benchmarks/segmentation.py networks [--minutes M]
 python benchmarks/segmentation.py latency
 
@@ -23,7 +23,7 @@ from timing import bytes_of, clock, image_arguments, median_ms, noise_jpeg, prin
 
 NETWORKS = ("unet", "deeplab_v3", "segformer")
 # Chosen on blocks of the training slices. Brains are symmetric, and every slice lies the same way.
-KNOBS: dict[str, dict[str, Any]] = {
+HPARAMS: dict[str, dict[str, Any]] = {
     "tissue": {"flip": "horizontal", "losses": "cross_entropy", "depth": 3, "validation_split": 0.0},
     "scenes": {"validation_split": 0.0},
 }
@@ -31,17 +31,17 @@ BEYOND_EPOCHS = 3.0  # seconds that `fit` needs for its first step
 
 
 def main() -> None:
-    given = image_arguments(__doc__, KNOBS, 4.0, "unet")
+    given = image_arguments(__doc__, HPARAMS, 4.0, "unet")
     print_machine()
     if given.what == "latency":
         latency()
     elif given.what == "networks":
         for network in NETWORKS:
-            print_network(network, given.minutes, given.knobs)
+            print_network(network, given.minutes, given.hparams)
     else:
         scores = []
         for seed in given.seeds:
-            task, score = accuracy(given.data, given.network, given.minutes, seed, given.knobs)
+            task, score = accuracy(given.data, given.network, given.minutes, seed, given.hparams)
             scores.append(score)
         if given.picture:
             task.draw(sources(given.data)[1], given.picture)
@@ -58,12 +58,12 @@ def sources(data: str) -> tuple[Any, Any]:
     return sample["train"], sample["test"]
 
 
-def accuracy(data: str, network: str, minutes: float, seed: int, knobs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def accuracy(data: str, network: str, minutes: float, seed: int, hparams: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Trains for so many minutes: the epochs follow from the seconds of one epoch, timed before."""
     import dlkit
 
     train, test = sources(data)
-    settings = {**KNOBS[data], **knobs, "network": network, "seed": seed}
+    settings = {**HPARAMS[data], **hparams, "network": network, "seed": seed}
     if "epochs" not in settings:
         settings["epochs"] = max(int((minutes * 60 - BEYOND_EPOCHS) / _seconds_of_epoch(train, settings)), 1)
     timer = clock()
@@ -88,8 +88,8 @@ def _seconds_of_epoch(train: Any, settings: dict[str, Any]) -> float:
     return statistics.mean(timer.seconds[1:])
 
 
-def print_network(network: str, minutes: float, knobs: dict[str, Any]) -> None:
-    task, metrics = accuracy("tissue", network, minutes, 0, knobs)
+def print_network(network: str, minutes: float, hparams: dict[str, Any]) -> None:
+    task, metrics = accuracy("tissue", network, minutes, 0, hparams)
     steps = -(-task.fingerprint_["rows"] // task.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         version = task.export(Path(folder) / "tissue")

@@ -88,8 +88,15 @@ def train(name: str, case: str, strategy: str, file: str, epochs: int) -> None:
     load_tensorflow()
     task_class = find_task(name)
     rows, special = CASES[case]
-    knobs = {"dropout": 0.0, "class_weights": "balanced", "clip_norm": 0.5, "weight_decay": 0.01, "seed": 3, **special}
-    known = {knob: value for knob, value in knobs.items() if knob in task_class.__dataclass_fields__}
+    hparams = {
+        "dropout": 0.0,
+        "class_weights": "balanced",
+        "clip_norm": 0.5,
+        "weight_decay": 0.01,
+        "seed": 3,
+        **special,
+    }
+    known = {name: value for name, value in hparams.items() if name in task_class.__dataclass_fields__}
     task = task_class(**{**known, **QUICK.get(name, {})}, epochs=epochs, batch_size=32)
     columns = {**task.inputs, **task.target}
     samples = task.samples()

@@ -66,8 +66,8 @@ class Turns(keras.callbacks.Callback):
             self._done.set()
 
 
-def task(epochs: int, **knobs) -> dlkit.ImageClassifier:
-    return dlkit.ImageClassifier(batch_size=BATCH, epochs=epochs, validation_split=0.0, **knobs)
+def task(epochs: int, **hparams) -> dlkit.ImageClassifier:
+    return dlkit.ImageClassifier(batch_size=BATCH, epochs=epochs, validation_split=0.0, **hparams)
 
 
 def train_plain(images: np.ndarray, labels: np.ndarray, epochs: int, turns: Turns) -> None:
@@ -90,8 +90,8 @@ def train_plain(images: np.ndarray, labels: np.ndarray, epochs: int, turns: Turn
     network.fit(dataset, epochs=epochs, shuffle=False, callbacks=[turns], verbose=0)
 
 
-def train_dlkit(images: np.ndarray, labels: np.ndarray, epochs: int, turns: Turns, **knobs) -> None:
-    task(epochs, **knobs).fit((images, labels), callbacks=[turns], verbose=0)
+def train_dlkit(images: np.ndarray, labels: np.ndarray, epochs: int, turns: Turns, **hparams) -> None:
+    task(epochs, **hparams).fit((images, labels), callbacks=[turns], verbose=0)
 
 
 def main() -> None:

@@ -19,13 +19,13 @@ def image_arguments(
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("accuracy", "networks", "latency", *also))
     parser.add_argument("data", nargs="?", choices=choices, default=choices[0])
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--minutes", type=float, default=minutes)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--network", default=network)
     parser.add_argument("--picture", type=Path, help="where to draw answers to test images")
     given = parser.parse_intermixed_args()
-    given.knobs = knobs_of(given.knobs)
+    given.hparams = hparams_of(given.hparams)
     return given
 
 
@@ -80,9 +80,9 @@ def median_ms(work: Callable[[], Any], times: int = 30) -> float:
     return 1e3 * statistics.median(seconds)
 
 
-def knobs_of(texts: list[str]) -> dict[str, Any]:
-    """`KNOB=VALUE` texts as knobs: numbers and truth values as Python writes them, all else as text."""
-    return {name: _value(text) for name, _, text in (knob.partition("=") for knob in texts)}
+def hparams_of(texts: list[str]) -> dict[str, Any]:
+    """`HPARAM=VALUE` texts as hparams: numbers and truth values as Python writes them, all else as text."""
+    return {name: _value(text) for name, _, text in (hparam.partition("=") for hparam in texts)}
 
 
 def _value(text: str) -> Any:

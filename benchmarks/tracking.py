@@ -92,11 +92,11 @@ def tell(folder: Path, steps: list[int]) -> None:
     params = runs[0].data.params
     logged = {m.step: m.value for m in client.get_metric_history(runs[0].info.run_id, "val_loss")}
     same = sum(logged.get(epoch) == value for epoch, value in enumerate(task.history_["val_loss"]))
-    options = sum(params.get(name) == str(value) for name, value in task.knobs.items())
+    options = sum(params.get(name) == str(value) for name, value in task.hparams.items())
     print(
         f"killed by SIGKILL {len(steps)} times, after {', '.join(map(str, steps))} steps of a process: {len(runs)} run "
         f"of MLflow, {runs[0].info.status}; {same} of {EPOCHS} epochs with the history's values; {options} of "
-        f"{len(task.knobs)} hyperparameters"
+        f"{len(task.hparams)} hyperparameters"
     )
 
 

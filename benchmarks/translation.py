@@ -1,13 +1,13 @@
 """Translators on real verses: quality, the cache of decoding, buckets by length.
 
-python benchmarks/translation.py accuracy [--minutes M] [--seeds 0 1 2] [--held-out] [--saved FOLDER] [KNOB=VALUE ...]
+python benchmarks/translation.py accuracy [--minutes M] [--seeds 0 1 2] [--held-out] [--saved FOLDER] [HPARAM=VALUE ...]
 python benchmarks/translation.py penalties --saved FOLDER [--held-out] [--penalties 0.6 1.0 1.4]
 python benchmarks/translation.py decoding
 python benchmarks/translation.py buckets [--steps N]
 
 `accuracy` trains for so many minutes on en_es, reading and encoding not included, and prints BLEU and chrF of the
 served translations of all test verses, greedy and by a beam of 4. With `--held-out` it scores blocks of the training
-verses that it does not train on: knobs are chosen there. `penalties` scores a saved translator, of the test verses or
+verses that it does not train on: hparams are chosen there. `penalties` scores a saved translator, of the test verses or
 of those blocks: greedy, and beams of 4 by several length penalties. `decoding` times 64 tokens with the kept keys and
 values, and with the whole network anew for each token. `buckets` gives target tokens a second in training, with rows
 of like length together against padding to the longest.
@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from machine import DATA, print_machine
-from timing import clock, knobs_of
+from timing import clock, hparams_of
 
-KNOBS: dict[str, Any] = {"validation_split": 0.0, "drop": "duplicate"}
+HPARAMS: dict[str, Any] = {"validation_split": 0.0, "drop": "duplicate"}
 PROBE = 8  # a share of the rows by which an epoch is timed
 BLOCK, BLOCKS = 20, 30  # verses side by side that are held out together, and how many times
 TOKENS = 64
@@ -36,7 +36,7 @@ TOKENS = 64
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("accuracy", "penalties", "decoding", "buckets"))
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE")
+    parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--minutes", type=float, default=45.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--held-out", action="store_true")
@@ -89,7 +89,7 @@ def accuracy(given: argparse.Namespace, seed: int) -> dict[str, float]:
     import dlkit
 
     train, test = sources(given.held_out)
-    settings = {**KNOBS, **knobs_of(given.knobs), "seed": seed}
+    settings = {**HPARAMS, **hparams_of(given.hparams), "seed": seed}
     if "epochs" not in settings:
         settings["epochs"] = max(round(given.minutes * 60 / seconds_of_epoch(train, settings)), 1)
     timer = clock()
@@ -140,11 +140,11 @@ def seconds_of_epoch(train: dict[str, list[str]], settings: dict[str, Any]) -> f
     return min(timer.seconds[1:]) * len(train["source"]) / len(part["source"])
 
 
-def small_fit(**knobs: Any) -> Any:
+def small_fit(**hparams: Any) -> Any:
     """A translator of usual size that was hardly trained."""
     import dlkit
 
-    task = dlkit.Translator(**{**KNOBS, "epochs": 1, **knobs})
+    task = dlkit.Translator(**{**HPARAMS, "epochs": 1, **hparams})
     task.fit(taken(verses("train"), range(0, 29_000, 100)), strategy="one", verbose=0)
     return task
 
@@ -220,7 +220,7 @@ def buckets(steps: int) -> None:
     from dlkit.training.order import Order
     from dlkit.training.prepare import encode, start
 
-    task = dlkit.Translator(**KNOBS, max_tokens=128, epochs=1)
+    task = dlkit.Translator(**HPARAMS, max_tokens=128, epochs=1)
     rows = task.read(verses("train"))
     rows = rows.of(rows.table.take(range(0, 29_000, 3)))
     start(task, rows)

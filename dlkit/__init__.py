@@ -46,14 +46,14 @@ def split(
     data_dir: str | None = None,
     **options: Unpack[Options],
 ) -> tuple[Any, Any]:
-    """Parts labelled data into a source to train on and one to test on, as the rows of the task know how.
+    """Parts labeled data into a source to train on and one to test on, as the rows of the task know how.
 
     Ordinary rows are parted at random, a fifth to test on, with the proportions of their labels kept; series by time,
     so that the last origins are tested on; interactions by the task's `protocol`.
 
     Args:
         data: as `Task.fit` takes it.
-        task: a task; its knobs, such as `seed`, `horizon` or `protocol`, say how.
+        task: a task; its hparams, such as `seed`, `horizon` or `protocol`, say how.
         columns: this task's column names to the data's own, where they differ.
         data_dir: where TensorFlow Datasets lie.
         **options: how the data are read, as `Task.fit` takes them.
@@ -84,7 +84,7 @@ def __getattr__(name: str) -> Any:
         for task in task_names():
             if (found := find_task(task)).__name__ == name:
                 return found
-        from dlkit.knobs import nearest
+        from dlkit.hparams import nearest
 
         raise AttributeError(f"module 'dlkit' has no attribute {name!r}. {nearest(name, __dir__())}")
     raise AttributeError(f"module 'dlkit' has no attribute {name!r}")  # as `from dlkit import text` asks, for one

@@ -21,7 +21,7 @@ class Fitted(Protocol):
 
     monitor: str
     history_: dict[str, list[float]]
-    kept_: dict[str, Any]
+    best_epoch_: dict[str, Any]
 
 
 def lower_is_better(monitor: str) -> bool:
@@ -44,8 +44,8 @@ def is_better(monitor: str, now: Validated, best: Validated) -> bool:
 
 def kept_epoch(task: Fitted) -> int:
     """The epoch whose weights a fitted task has, counted from 0."""
-    if "epoch" in task.kept_:
-        return int(task.kept_["epoch"]) - 1
+    if "epoch" in task.best_epoch_:
+        return int(task.best_epoch_["epoch"]) - 1
     # A model that was saved before this was written down: without validation the last epoch, else the first of a tie.
     monitored: Sequence[float] = task.history_.get(f"val_{task.monitor}", ())
     if not monitored:

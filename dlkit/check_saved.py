@@ -1,6 +1,6 @@
 """What a saved model may hold: anyone may have written it, and nothing of it is taken for right unseen.
 
-Each function raises a ValueError or TypeError that says what is wrong; `dlkit.foreign` makes the error of it.
+Each function raises a ValueError or TypeError that says what is wrong; `dlkit.reading_errors` makes the error of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dlkit.stages import Stages
 if TYPE_CHECKING:
     from dlkit.columns import Column
 
-_KINDS = {"format": int, "stages": str, "names": list, "dlkit": str, "task": str, "knobs": dict, "fitted": dict}
+_KINDS = {"format": int, "stages": str, "names": list, "dlkit": str, "task": str, "hparams": dict, "fitted": dict}
 _STAGES = ("preprocess", "network", "postprocess", "decode")
 _TEXTS = ("header_", "labels_")  # lists of texts, by which columns and classes go
 

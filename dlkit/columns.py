@@ -22,10 +22,10 @@ import numpy as np
 from dlkit.data.bytes import decode, text_of
 from dlkit.data.label_cells import items_of, refuse_lists, split_cells
 from dlkit.errors import DataError, UnreadableError
-from dlkit.foreign import foreign
 from dlkit.lazy import tf
 from dlkit.limits import Limits
 from dlkit.options import option
+from dlkit.reading_errors import as_data_error
 from dlkit.vision.png import as_read, encode_image, encode_pil
 
 
@@ -133,7 +133,7 @@ class Text(Column):
     may_be_empty = True
 
     def from_file(self, file: Path) -> str:
-        with foreign(file):
+        with as_data_error(file):
             return decode(file.read_bytes(), str(file))
 
     def raw(self, value: Any) -> bytes:
@@ -394,7 +394,7 @@ class Truncated(Flag):
 
 
 def file_bytes(path: Any, kind: str) -> bytes:
-    with foreign(f"the {kind} {str(path)!r}", error=UnreadableError):
+    with as_data_error(f"the {kind} {str(path)!r}", error=UnreadableError):
         return Path(path).read_bytes()
 
 

@@ -17,30 +17,30 @@ def reduced(task: Any) -> tuple[Any, ...]:
 
     A fitted one carries the bytes of what `save` writes, so that a pickle is as good as a saved model, and as large.
     """
-    return _made, (type(task), task.knobs, task._given, _packed(task) if hasattr(task, "stages_") else None)
+    return _made, (type(task), task.hparams, task._given, _packed(task) if hasattr(task, "stages_") else None)
 
 
 def unfitted(task: Any) -> Any:
     """Give a task with the same hyperparameters that has learned nothing."""
-    return _made(type(task), task.knobs, task._given, None)
+    return _made(type(task), task.hparams, task._given, None)
 
 
-def changed(task: Any, knobs: Mapping[str, Any]) -> Any:
+def changed(task: Any, hparams: Mapping[str, Any]) -> Any:
     """Give an unfitted task with other hyperparameters.
 
     Those that nobody has chosen get the default that goes with the new ones, as a preset has its own.
 
     Raises:
-        KnobError: one is misspelled, of the wrong type or out of its range.
+        HparamError: one is misspelled, of the wrong type or out of its range.
     """
-    given = {name: value for name, value in task.knobs.items() if name in task._given}
-    usual = type(task)(**given).knobs
-    assigned = {name: value for name, value in task.knobs.items() if value != usual[name]}
-    return type(task)(**{**given, **assigned, **knobs})
+    given = {name: value for name, value in task.hparams.items() if name in task._given}
+    usual = type(task)(**given).hparams
+    assigned = {name: value for name, value in task.hparams.items() if value != usual[name]}
+    return type(task)(**{**given, **assigned, **hparams})
 
 
-def _made(kind: Any, knobs: dict[str, Any], given: frozenset[str], model: bytes | None) -> Any:
-    task = kind(**knobs) if model is None else _unpacked(kind, model)
+def _made(kind: Any, hparams: dict[str, Any], given: frozenset[str], model: bytes | None) -> Any:
+    task = kind(**hparams) if model is None else _unpacked(kind, model)
     task._given = given
     return task
 

@@ -42,7 +42,7 @@ class UnreadableError(DataError):
     """One row's file is missing, empty or broken: training leaves the row out, counts it and names it."""
 
 
-class KnobError(DlkitError):
+class HparamError(DlkitError):
     """A hyperparameter is misspelled, of the wrong type or out of its range."""
 
 

@@ -64,7 +64,7 @@ def examples_of(task: Any, examples: Any) -> tuple[list[dict[str, Any]], str]:
         rows = [{name: column.from_request(row[name]) for name, column in task.inputs.items()} for row in task.samples_]
         return rows, "rows of the training data"
     if isinstance(examples, str) and examples in (KEPT, NONE):
-        return made_up_rows(task), "made up"
+        return synthetic_rows(task), "made up"
     sample = isinstance(examples, str) and examples == SAMPLE
     rows = readable(task, _rows_of(task, task.samples()["test"] if sample else examples))
     told = "the task's built-in sample" if sample else f"rows of {name_of(examples)}"
@@ -83,16 +83,16 @@ def _rows_of(task: Any, source: Any) -> Table:
 
     try:
         return task.read(source).requests()
-    except DataError as labelled:
+    except DataError as labeled:
         try:
             return read_as(source, task.inputs, Reading())
         except DataError:
-            raise labelled from None
+            raise labeled from None
 
 
-def made_up_rows(task: Any) -> list[dict[str, Any]]:
+def synthetic_rows(task: Any) -> list[dict[str, Any]]:
     """Raw inputs that are no rows of any data. Raises ExportError where the task can read none of them."""
-    made = task.rows.made_up(task, COUNT)
+    made = task.rows.synthetic(task, COUNT)
     columns = {name: [row[name] for row in made] for name in task.inputs}
     rows = readable(task, Table("synthetic inputs", columns, "synthetic input {}".format))
     if not rows:

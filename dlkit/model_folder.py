@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dlkit.check_saved import check_index, check_learned, check_stages
 from dlkit.durable import LOCK, PARTIAL, held, sync_tree, unique, write_file
-from dlkit.errors import DlkitError, KnobError, unwritable
-from dlkit.foreign import check_zip, foreign
+from dlkit.errors import DlkitError, HparamError, unwritable
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.options import either, option
+from dlkit.reading_errors import as_data_error, check_zip
 from dlkit.run_file import NAME as OPTIONS
 from dlkit.stages import Stages
 from dlkit.version import __version__, install_hint
@@ -25,7 +25,7 @@ from dlkit.version import __version__, install_hint
 if TYPE_CHECKING:
     from dlkit.columns import Column
 
-FORMAT = 1
+FORMAT = 2  # of the index: 1 was before 0.2.0, whose names of options and layers were others
 INDEX = "dlkit.json"
 RUN = "run.json"  # the index of a run that has not ended
 SHARED = ("dlkit.layers", "dlkit.text", "dlkit.vision", "dlkit.classification")  # where the layers of tasks may lie
@@ -42,7 +42,7 @@ class Saved(Protocol):
     def inputs(self) -> Mapping[str, Column]: ...
 
     @property
-    def knobs(self) -> dict[str, Any]: ...
+    def hparams(self) -> dict[str, Any]: ...
 
     @classmethod
     def task_name(cls) -> str: ...
@@ -94,7 +94,7 @@ def index_of_run(folder: Path) -> str:
 
 
 def write(task: Saved, folder: Path, *, finished: bool = True) -> None:
-    """Saves a task: its knobs, what it has learned, and its stages as Keras files. The caller is `writing`.
+    """Saves a task: its hparams, what it has learned, and its stages as Keras files. The caller is `writing`.
 
     A run writes its task first unfinished, beside a model that may be there, so that it can be resumed. The stages
     go to a subfolder of their own; the index, which names it, is replaced in one step when they are on disk. A kill
@@ -138,7 +138,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _state(task: Saved) -> dict[str, Any]:
     fitted = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
-    return {"dlkit": __version__, "task": task.task_name(), "knobs": task.knobs, "fitted": fitted}
+    return {"dlkit": __version__, "task": task.task_name(), "hparams": task.hparams, "fitted": fitted}
 
 
 def read(task_class: type[SavedTask], folder: Path) -> SavedTask:
@@ -157,15 +157,15 @@ def _loaded(task_class: type[SavedTask], folder: Path, index: dict[str, Any]) ->
     if not index.get("finished", True):
         raise _unfinished(folder, task_class.task_name())
     try:
-        task = task_class(**index["knobs"])
-    except KnobError as error:
+        task = task_class(**index["hparams"])
+    except HparamError as error:
         raise DlkitError(f"{folder} was saved by dlkit {index['dlkit']}; this is {__version__}: {error}") from error
     _restore(task, folder, index)
     return task
 
 
 def restore(task: Saved, folder: Path) -> None:
-    """Gives a task what the run in `folder` holds beside the knobs."""
+    """Gives a task what the run in `folder` holds beside the hparams."""
     _restore(task, folder, read_index(folder, name=index_of_run(folder)))
 
 
@@ -180,7 +180,7 @@ def _restore(task: Saved, folder: Path, index: dict[str, Any]) -> None:
         stages = Stages(**_read_stages(folder, index, type(task).__module__.rpartition(".")[0]))
         check_stages(stages, task.inputs, task.answer)
         task.stages_ = stages
-    made = task.stages_.made()  # a model that was saved before an answer was thought of answers without it
+    made = task.stages_.tensor_names()  # a model that was saved before an answer was thought of answers without it
     task.answer = {name: column for name, column in task.answer.items() if name in made}
 
 
@@ -202,7 +202,7 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict
         name: `INDEX`, or `RUN` for that of a run that has not ended.
 
     Raises:
-        DlkitError: the folder holds no model, one of another task, or one that a newer dlkit saved.
+        DlkitError: the folder holds no model, one of another task, or one in another format, which another dlkit saved.
     """
     if not (folder / name).is_file():
         if name == INDEX and (folder / RUN).is_file():
@@ -214,10 +214,13 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict
     with _reading(folder):
         index = json.loads((folder / name).read_text("utf-8"))
         number = index.get("format") if isinstance(index, dict) else None
-        if isinstance(number, int) and number > FORMAT:
+        if isinstance(number, int) and number != FORMAT:
+            cure = (
+                f"Install the newer one: {install_hint()}" if number > FORMAT else "Train it again, or use that version"
+            )
             raise DlkitError(
-                f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads up to "
-                f"{FORMAT}. Install the newer one: {install_hint()}."
+                f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads format {FORMAT}. "
+                f"{cure}."
             )
         check_index(index)
     if task and index["task"] != task:
@@ -225,11 +228,11 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict
     return index
 
 
-def knobs_of_run(folder: Path, task: str) -> dict[str, Any]:
-    """The knobs that the run in a folder was started with. Raises DlkitError where it holds none of this task."""
+def hparams_of_run(folder: Path, task: str) -> dict[str, Any]:
+    """The hparams that the run in a folder was started with. Raises DlkitError where it holds none of this task."""
     if not holds_model(folder):
         raise DlkitError(f"{folder} holds no run to resume. Remove {option('resume')} to start one.")
-    return read_index(folder, task, index_of_run(folder))["knobs"]
+    return read_index(folder, task, index_of_run(folder))["hparams"]
 
 
 def _read_stages(folder: Path, index: dict[str, Any], package: str) -> dict[str, keras.Model]:
@@ -259,4 +262,4 @@ def _import_layers(files: Iterable[Path], own: str) -> None:
 
 def _reading(folder: Path) -> contextlib.AbstractContextManager[None]:
     source, cure = f"the saved model {folder} cannot be read", "Restore the folder, or train again."
-    return foreign(source, "what `save` writes", cure, error=DlkitError)
+    return as_data_error(source, "what `save` writes", cure, error=DlkitError)

@@ -10,44 +10,44 @@ from typing import Any
 
 import dlkit
 from dlkit.cli.config import config_in, read_run_file, take_config
-from dlkit.cli.early import refuse_early
+from dlkit.cli.early_checks import check_early
 from dlkit.cli.flags import (
     SOURCES,
-    add_knobs,
+    add_hparams,
     add_read_options,
     add_run_options,
-    chosen_knobs,
+    chosen_hparams,
     read_options,
     run_options,
 )
 from dlkit.cli.main import guarded
 from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
-from dlkit.knobs import summary
+from dlkit.hparams import summary
 from dlkit.run_file import BuiltIn
 from dlkit.tasks import find_task
 
 
-def recipe(task_name: str, knobs: dict[str, Any] | None = None, argv: list[str] | None = None) -> None:
+def recipe(task_name: str, hparams: dict[str, Any] | None = None, argv: list[str] | None = None) -> None:
     """Runs a task from data to a verified servable, and exits with its code.
 
     Args:
         task_name: which task.
-        knobs: the recipe's own defaults.
+        hparams: the recipe's own defaults.
         argv: the command line, by default the process's.
     """
     argv = sys.argv[1:] if argv is None else argv
-    sys.exit(guarded(lambda: _run(task_name, knobs or {}, argv), debug="--debug" in argv, quiet="--quiet" in argv))
+    sys.exit(guarded(lambda: _run(task_name, hparams or {}, argv), debug="--debug" in argv, quiet="--quiet" in argv))
 
 
-def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
-    parser, task_class = _parser(task_name, knobs)
+def _run(task_name: str, hparams: dict[str, Any], argv: list[str]) -> None:
+    parser, task_class = _parser(task_name, hparams)
     path = config_in(argv)
     take_config(parser, read_run_file(path, task_name) if path else None)
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         refuse_unknown(unknown, flags_of(parser))
-    task = task_class(**chosen_knobs(given, task_class, knobs))
-    refuse_early(given, task)
+    task = task_class(**chosen_hparams(given, task_class, hparams))
+    check_early(given, task)
     from dlkit.cli.show import show_export
 
     sources = {"train": given.data, "validation": given.validation, "test": given.test}
@@ -67,7 +67,7 @@ def _run(task_name: str, knobs: dict[str, Any], argv: list[str]) -> None:
     show_export(task.export(given.export, examples=given.examples))
 
 
-def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[Parser, type]:
+def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
     task_class = find_task(task_name)
     program = Path(sys.argv[0]).name
     parser = Parser(
@@ -77,7 +77,7 @@ def _parser(task_name: str, knobs: dict[str, Any]) -> tuple[Parser, type]:
     parser.shorten()
     for title in (OWN, DATA, TRAINING, RUN):  # in the order in which help shows them
         parser.group(title)
-    add_knobs(parser, task_class, knobs)
+    add_hparams(parser, task_class, hparams)
     data, run = parser.group(DATA), parser.group(RUN)
     data.add_argument("--data", help=f"{SOURCES}; default: the built-in sample data")
     data.add_argument(

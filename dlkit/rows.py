@@ -14,10 +14,10 @@ from dlkit.data.split import only_examples, split_rows, spread
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.log import logger
-from dlkit.made_up import made_up
 from dlkit.report import Report
-from dlkit.text.look_at_texts import look_at_texts
-from dlkit.vision.look_at_images import look_at_images
+from dlkit.synthetic import synthetic
+from dlkit.text.inspect_texts import inspect_texts
+from dlkit.vision.inspect_images import inspect_images
 
 if TYPE_CHECKING:
     from dlkit.training.store import Store
@@ -41,7 +41,8 @@ class Rows:
     which overrides what differs: series are split by time and cut into windows, pairs of texts are cleaned.
 
     Attributes:
-        task: whose rows they are. Its stages are built when `encoded`, `requests`, `evaluated` and `check` are called.
+        task: whose rows they are. Its stages are built when `to_encode`, `requests`, `to_evaluate` and `check` are
+            called.
         table: the rows.
         by_record: whether each record of a table is a row of its own. Such tables are read and answered in parts;
             others, whose rows are made of several records, are read whole.
@@ -67,17 +68,17 @@ class Rows:
         return 1
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         """Whether the rows have true values, and not inputs alone."""
         return all(name in self.table.columns for name, column in self.task.target.items() if not column.optional)
 
-    def few(self, most: int) -> Table:
+    def to_plot(self, most: int) -> Table:
         """Up to so many of the rows to draw, evenly spread; of inputs alone it is said where they are not all."""
-        if len(self) > most and not self.labelled:
+        if len(self) > most and not self.labeled:
             logger.warning(f"{self.table.source}: {most} of {len(self)} are shown")
         return self.table.take(spread(len(self), most))
 
-    def of(self, table: Table) -> Self:
+    def with_table(self, table: Table) -> Self:
         """Other rows of the same task."""
         return type(self)(self.task, table)
 
@@ -113,9 +114,9 @@ class Rows:
         if not share or len(self) < 2:
             return self, None
         rest, held_out = self._parted(share)
-        return self.of(rest), self.of(held_out) if len(held_out) else None
+        return self.with_table(rest), self.with_table(held_out) if len(held_out) else None
 
-    def relabelled(self, names: Mapping[str, str]) -> Self:
+    def relabeled(self, names: Mapping[str, str]) -> Self:
         """The rows with other labels, for data that call things otherwise than those of training.
 
         Args:
@@ -146,7 +147,7 @@ class Rows:
                 f"{self.table.source}: the label map names {missing[0]!r}, which does not occur. Labels found: "
                 f"{', '.join(sorted(seen)[:20])}."
             )
-        return self.of(replace(self.table, columns=columns, classes=classes))
+        return self.with_table(replace(self.table, columns=columns, classes=classes))
 
     def new_labels(self, known: Sequence[str]) -> list[str]:
         """The labels of these rows beyond those known: those that their source lists in its order, others by name.
@@ -158,7 +159,7 @@ class Rows:
         ordered = dict.fromkeys([*self.table.classes, *sorted(seen, key=lambda name: (len(name), name))])
         return [label for label in ordered if label not in known]
 
-    def goes_on(self, model: Any) -> dict[str, Any]:
+    def continued_from(self, model: Any) -> dict[str, Any]:
         """What a run that goes on from a model learns anew of these training rows, by attribute of the task.
 
         All else that is learned, the model's vocabularies and statistics, stays. The task has its labels already.
@@ -169,7 +170,7 @@ class Rows:
         del model
         return {}
 
-    def encoded(self) -> Table:
+    def to_encode(self) -> Table:
         """The rows to encode."""
         return self.table
 
@@ -205,7 +206,7 @@ class Rows:
         return {f"true_{name}": self.task.target[name].to_request(value) for name, value in target.items()}
 
     @classmethod
-    def known(cls, task: Any) -> Any:
+    def stored(cls, task: Any) -> Any:
         """What the task answers where it is given nothing: a source of rows that a fitted task holds itself.
 
         Raises:
@@ -214,31 +215,31 @@ class Rows:
         raise DataError(f"the task {task.task_name()} stores no rows of its own. Give the inputs to predict for.")
 
     @classmethod
-    def made_up(cls, task: Any, count: int) -> list[dict[str, Any]]:
+    def synthetic(cls, task: Any, count: int) -> list[dict[str, Any]]:
         """Inputs that are no rows of any data, for exports that are to hold none: values for `Column.raw` by column.
 
         Args:
             task: fitted.
             count: how many, none like another.
         """
-        return [{name: made_up(column, number) for name, column in task.inputs.items()} for number in range(count)]
+        return [{name: synthetic(column, number) for name, column in task.inputs.items()} for number in range(count)]
 
-    def evaluated(self) -> Table:
+    def to_evaluate(self) -> Table:
         """The rows to measure the task on."""
         return self.table
 
-    def look(self, report: Report, validation: Self | None) -> None:
+    def inspect(self, report: Report, validation: Self | None) -> None:
         """Adds what these training rows, and those to validate on, are like to a report; before the task is built."""
         report.facts["rows"] = {"train": len(self)} | ({} if validation is None else {"validation": len(validation)})
         both = [self.table, *([] if validation is None else [validation.table])]
         report.remarks += dict.fromkeys(remark for table in both for remark in table.remarks)
         for name, column in self.task.inputs.items():
             if isinstance(column, Image):
-                look_at_images(report, self.table, name)
+                inspect_images(report, self.table, name)
             elif isinstance(column, Text):
-                look_at_texts(report, self.table, None if validation is None else validation.table, name)
+                inspect_texts(report, self.table, None if validation is None else validation.table, name)
 
-    def look_at_evaluated(self) -> list[str]:
+    def evaluation_warnings(self) -> list[str]:
         """What a person should know of these rows before they believe the metrics on them."""
         return []
 

@@ -31,12 +31,12 @@ class Stages:
         """The models that the serving graph chains."""
         return self.preprocess, self.decode or self.network, self.postprocess
 
-    def made(self) -> set[str]:
+    def tensor_names(self) -> set[str]:
         """The names of all tensors that there are when they answer."""
         models = self.answering()
         return set(models[0].input).union(*(model.output for model in models))
 
-    def teach_decode(self) -> None:
+    def sync_decode_weights(self) -> None:
         """Gives `decode` the network's weights where it has copies: files hold the two apart."""
         if self.decode is None:
             return
@@ -47,7 +47,7 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class Parted:
+class MicroBatched:
     """A functional model of a chain that takes at most so many rows at a time."""
 
     model: keras.Model
@@ -64,12 +64,12 @@ class Parted:
         return self.model.input
 
     def __call__(self, tensors: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        from dlkit.layers.by_parts import by_parts
+        from dlkit.layers.micro_batches import in_micro_batches
 
-        return by_parts(self.model, tensors, self.rows)
+        return in_micro_batches(self.model, tensors, self.rows)
 
 
-def chain(*models: keras.Model | Parted) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def chain(*models: keras.Model | MicroBatched) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """One function that runs the models in turn, at inference.
 
     Each model reads the tensors that its inputs name, from the caller's or from those of any model before it, and

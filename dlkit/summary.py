@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlkit.best_epoch import kept_epoch
-from dlkit.knobs import summary
+from dlkit.hparams import summary
 
 _LINE = 160  # characters; what is longer is cut
 
@@ -27,8 +27,8 @@ def five_lines(task: Any) -> str:
 
 
 def _options(task: Any) -> str:
-    defaults = type(task)().knobs
-    others = [f"{name}={value!r}" for name, value in task.knobs.items() if value != defaults[name]]
+    defaults = type(task)().hparams
+    others = [f"{name}={value!r}" for name, value in task.hparams.items() if value != defaults[name]]
     return ", ".join(others) or "the defaults"
 
 
@@ -46,7 +46,7 @@ def _rows(task: Any) -> str:
 
 def _metric(task: Any) -> str:
     """The metric to quote, of the last evaluation, or else of the validation rows."""
-    name, tested, kept = task.headline, task.tested_, task.kept_
+    name, tested, kept = task.primary_metric, task.tested_, task.best_epoch_
     on_test = name in tested.get("metrics", {})
     found = tested["metrics"] if on_test else kept
     if name not in found:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
 from dlkit import copies, model_folder
-from dlkit.answering import Answering, as_table, frames, is_source, rows_of
 from dlkit.best_epoch import kept_epoch
 from dlkit.bulk.formats import check_new_file, write_rows
 from dlkit.columns import Column, check_input_names
@@ -21,18 +20,19 @@ from dlkit.data.read import read_as
 from dlkit.data.reading import Options, Reading, lines_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, unwritable
-from dlkit.knobs import check_names, check_values, knob, take_preset_defaults, with_options
+from dlkit.graph_predictor import GraphPredictor, as_table, frames, is_source, rows_of
+from dlkit.hparams import check_names, check_values, hparam, take_preset_defaults, with_options
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.log import logger
 from dlkit.options import option
 from dlkit.plain import finite, name_of
 from dlkit.plots import plot_history, save_figure
+from dlkit.prediction_inputs import prediction_inputs
 from dlkit.progress import quiet
 from dlkit.rows import ERROR, Rows
 from dlkit.run_file import RunFile
-from dlkit.stages import Parted, Stages, chain
+from dlkit.stages import MicroBatched, Stages, chain
 from dlkit.summary import five_lines
-from dlkit.to_answer import to_answer
 from dlkit.traced import TRACING
 
 if TYPE_CHECKING:
@@ -63,90 +63,103 @@ class Task:
     | `present` | `predict`, for every prediction, to return it as Python users expect it |
     | `picture` | `plot` and `draw`, to plot predictions |
     | `declare` | `fit`, before it reads the training data, to declare columns that depend on the data |
-    | `answer_writer` | `dlkit predict MODEL FOLDER --output PATH`, to write predictions in a format of the task |
+    | `prediction_writer` | `dlkit predict MODEL FOLDER --output PATH`, to write predictions in a format of the task |
 
     Two optional class attributes: `rows`, how the rows of a source are cleaned, split and checked (`dlkit.rows.Rows`),
     and `padding`, how rows of different length share batches (`dlkit.padding.Padding`).
     """
 
-    epochs: int = knob(10, "Number of passes over the training data.", minimum=1)
-    batch_size: int = knob(32, "Batch size: number of rows per training step.", minimum=1)
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adamw", "Optimizer.")
-    learning_rate: float = knob(1e-3, "Peak learning rate.", minimum=0)
-    schedule: Literal["constant", "cosine", "one_cycle"] = knob("one_cycle", "Learning rate schedule.")
-    warmup: float = knob(
+    epochs: int = hparam(10, "Number of passes over the training data.", minimum=1)
+    batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("adamw", "Optimizer.")
+    learning_rate: float = hparam(1e-3, "Peak learning rate.", minimum=0)
+    schedule: Literal["constant", "cosine", "one_cycle"] = hparam("one_cycle", "Learning rate schedule.")
+    warmup: float = hparam(
         0.0, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    momentum: float = knob(0.9, "Momentum of sgd and rmsprop; beta_1 of adam and adamw.", minimum=0, maximum=0.999)
-    weight_decay: float = knob(
+    momentum: float = hparam(0.9, "Momentum of sgd and rmsprop; beta_1 of adam and adamw.", minimum=0, maximum=0.999)
+    weight_decay: float = hparam(
         0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
-    clip_norm: float = knob(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
-    monitor: str = knob("loss", "Validation metric that selects the best epoch, named as in the training history.")
-    patience: int = knob(
+    clip_norm: float = hparam(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
+    monitor: str = hparam("loss", "Validation metric that selects the best epoch, named as in the training history.")
+    patience: int = hparam(
         0,
         "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it.",
         minimum=0,
     )
-    validation_split: float = knob(
+    validation_split: float = hparam(
         0.1,
         "Fraction of the training data held out for validation when no validation data is given.",
         minimum=0,
         maximum=0.9,
     )
-    freeze: str = knob(
+    freeze: str = hparam(
         "", 'Layers to freeze, from the input on: a number of layers, the name of the last one, or "backbone".'
     )
-    unfreeze_every: int = knob(
+    unfreeze_every: int = hparam(
         0,
         "Unfreeze a quarter of the frozen layers every N epochs, from the output back; 0 keeps them frozen.",
         minimum=0,
     )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = knob("float32", "Keras dtype policy.")
-    cache_mb: int = knob(128, "Memory for preprocessed training data, in MB; larger data is cached on disk.", minimum=0)
-    seed: int = knob(
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = hparam("float32", "Keras dtype policy.")
+    cache_mb: int = hparam(
+        128, "Memory for preprocessed training data, in MB; larger data is cached on disk.", minimum=0
+    )
+    seed: int = hparam(
         0, "Random seed for weight initialization, shuffling, dropout and augmentation.", minimum=0, maximum=2**31 - 1
     )
 
-    # Without annotations: an annotated one would be a knob. An instance may have its own.
+    # Without annotations: an annotated one would be a hparam. An instance may have its own.
     inputs = dict[str, Column]()
     target = dict[str, Column]()
     answer = dict[str, Column]()
-    also = dict[str, Column]()  # what further signatures answer
+    extra_outputs = dict[str, Column]()  # what further signatures answer
     rows = Rows
     padding = cast("Sequence[Padding]", ())
     frozen = cast("str | None", None)  # the first layers of the network not to train; None for those of `freeze`
-    network_rows = 0  # the most rows that the network takes at once when answering; 0 for all: see `Parted`
-    looks = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
-    of_training = cast("tuple[str, ...]", ())  # own knobs that neither the graph nor what is learned depends on
-    headline = ""  # the metric to quote, higher is better; `score` gives `baseline_<headline>` beside it
-    called = cast(  # what a person calls, and tab completion lists
+    max_inference_batch = 0  # rows that the network takes at once when predicting; 0 for all
+    shown_metrics = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
+    training_only = cast("tuple[str, ...]", ())  # own hparams that neither the graph nor what is learned depends on
+    primary_metric = ""  # the metric to quote, higher is better; `score` gives `baseline_<primary_metric>` beside it
+    public_methods = cast(  # what a person calls, and tab completion lists
         "tuple[str, ...]",
         (
-            *("ask", "check", "draw", "evaluate", "export", "find_learning_rate", "fit", "get_params", "knobs", "load"),
+            *(
+                "call_signature",
+                "check",
+                "draw",
+                "evaluate",
+                "export",
+                "find_learning_rate",
+                "fit",
+                "get_params",
+                "hparams",
+                "load",
+            ),
             *("plot", "plot_history", "predict", "predict_to", "samples", "save", "set_params", "task_name"),
         ),
     )
-    answer_writer = cast("Callable[..., None] | None", None)  # (task, answers with their files, folder, output)
+    prediction_writer = cast("Callable[..., None] | None", None)  # (task, answers with their files, folder, output)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.__doc__ = with_options(cls)
         cls.__repr__ = Task.__repr__  # type: ignore[method-assign]  # else `dataclass` gives each task another one
 
-    def __new__(cls, *args: Any, **knobs: Any) -> Self:
-        check_names(cls, knobs)
+    def __new__(cls, *args: Any, **hparams: Any) -> Self:
+        check_names(cls, hparams)
         task = super().__new__(cls)
-        task._given = frozenset(knobs)
+        task._given = frozenset(hparams)
         return task
 
     def __post_init__(self) -> None:
-        self._given: frozenset[str]  # the names of the knobs that were given, by `__new__`
+        self._given: frozenset[str]  # the names of the hparams that were given, by `__new__`
         take_preset_defaults(self, self._given)
         check_values(self)
         self.stages_: Stages
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch
-        self.kept_: dict[str, Any] = {}  # the epoch whose weights these are, counted from 1, and how good they are
+        self.best_epoch_: dict[str, Any] = {}  # whose weights these are, from 1, and its metrics
         self.samples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.tested_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
@@ -266,7 +279,7 @@ class Task:
             overwrite: replace the model in `save` when the new one is complete. With `resume="auto"`, only if the run
                 cannot be resumed, for example because hyperparameters or data have changed.
             strategy: distribution strategy: "auto", "one", "mirrored", "mirrored:N", "multiworker", "tpu",
-                "tpu:NAME", or a `tf.distribute.Strategy`; see `dlkit.training.strategies.find_place`.
+                "tpu:NAME", or a `tf.distribute.Strategy`; see `dlkit.training.strategies.resolve_strategy`.
             worker_timeout: seconds to wait for the other workers before training starts.
             checkpoint_every: checkpoint interval in steps, or in minutes as "10m"; 0 saves at the end of epochs and
                 skips some so that checkpoints take less than 3 % of the training time.
@@ -301,11 +314,11 @@ class Task:
             1
         """
         load_tensorflow()
+        from dlkit.training.continue_training import copy_of
         from dlkit.training.fit import Run, fit, interval, refuse
-        from dlkit.training.go_on import copy_of
-        from dlkit.training.strategies import find_place
+        from dlkit.training.strategies import resolve_strategy
 
-        place = find_place(
+        place = resolve_strategy(
             strategy, worker_timeout
         )  # before TensorFlow computes anything, after which it takes no new devices
         self.is_chief = place.is_chief
@@ -324,7 +337,7 @@ class Task:
             **({"callbacks": callbacks} if callbacks else {}),
         }
         reading = {"columns": columns or {}, "data_dir": data_dir, **options}
-        self._run_file = RunFile(self.task_name(), data, validation, reading, self.knobs, given)
+        self._run_file = RunFile(self.task_name(), data, validation, reading, self.hparams, given)
         run = Run(
             place,
             save=Path(save) if save else None,
@@ -393,7 +406,7 @@ class Task:
         load_tensorflow()
         from dlkit.training.prepare import look, parts
 
-        trial = type(self)(**self.knobs)
+        trial = type(self)(**self.hparams)
         train = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         if validation is not None:
             validation = trial.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
@@ -438,7 +451,7 @@ class Task:
         load_tensorflow()
         from dlkit.training.find_learning_rate import find_learning_rate
 
-        trial = type(self)(**self.knobs)
+        trial = type(self)(**self.hparams)
         rows = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         return find_learning_rate(trial, rows, steps, Path(plot) if plot else None)
 
@@ -534,10 +547,10 @@ class Task:
         """
         self._check_fitted()
         pandas = frames("as_frame=True", " Without it a list is returned.") if as_frame else None
-        given = to_answer(self, values, Reading(columns or {}, data_dir, **options))
+        given = prediction_inputs(self, values, Reading(columns or {}, data_dir, **options))
         if given.bad:
             logger.warning(lines_of(given.bad, len(given.table) + len(given.bad), "files"))
-        shown = self.present_all(self.answers(given.table))
+        shown = self.present_all(self.predict_table(given.table))
         if pandas is None:
             return shown[0] if given.single else shown
         return as_table(pandas, self.rows(self, given.table), shown, given.index)
@@ -629,7 +642,7 @@ class Task:
             options: as in `fit`.
 
         Returns:
-            The metrics by name; `headline` names the one to quote.
+            The metrics by name; `primary_metric` names the one to quote.
 
         Raises:
             DataError: the data cannot be read or scored.
@@ -646,10 +659,10 @@ class Task:
             check_new_file(file, option("answers"), self.rows.answer_files)
         rows = self.read(data, columns=columns, data_dir=data_dir, **options)
         if label_map:
-            rows = rows.relabelled(label_map)
-        for remark in rows.look_at_evaluated():
+            rows = rows.relabeled(label_map)
+        for remark in rows.evaluation_warnings():
             logger.warning(f"{rows.table.source}: {remark}")
-        asked = rows.of(rows.evaluated())
+        asked = rows.with_table(rows.to_evaluate())
         metrics, targets, answered = self._measured(asked)
         self.tested_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
         if file:
@@ -661,7 +674,7 @@ class Task:
         """Plot predictions as a matplotlib figure, which a notebook shows.
 
         Args:
-            data: inputs as `predict` takes them, or a folder of them; or labelled data as `evaluate` does, beside whose
+            data: inputs as `predict` takes them, or a folder of them; or labeled data as `evaluate` does, beside whose
                 true values the answers are drawn.
 
         Raises:
@@ -744,7 +757,7 @@ class Task:
         rows.check()
         table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
-        answers = self.answers(table)
+        answers = self.predict_table(table)
         return self.score(targets, answers), targets, answers
 
     @final
@@ -860,7 +873,7 @@ class Task:
             >>> dlkit.SentimentClassifier(epochs=5).get_params()["epochs"]
             5
         """
-        return self.knobs
+        return self.hparams
 
     @final
     def set_params(self, **params: Any) -> Self:
@@ -869,14 +882,14 @@ class Task:
         A fitted task answers as before until it is fitted again.
 
         Raises:
-            KnobError: one is misspelled, of the wrong type or out of its range.
+            HparamError: one is misspelled, of the wrong type or out of its range.
 
         Example:
             >>> dlkit.SentimentClassifier().set_params(epochs=5).epochs
             5
         """
         other = copies.changed(self, params)
-        vars(self).update(other.knobs if hasattr(self, "stages_") else vars(other))
+        vars(self).update(other.hparams if hasattr(self, "stages_") else vars(other))
         self._given |= params.keys()
         return self
 
@@ -891,29 +904,29 @@ class Task:
 
     def __dir__(self) -> list[str]:
         learned = (name for name in vars(self) if name.endswith("_") and not name.startswith("_"))
-        return sorted({*self.called, *self.knobs, *learned})
+        return sorted({*self.public_methods, *self.hparams, *learned})
 
     # Inside.
 
     @final
     @property
-    def knobs(self) -> dict[str, Any]:
+    def hparams(self) -> dict[str, Any]:
         """The hyperparameters and their values."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @final
-    def answer_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def predict_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Run the serving graph: raw tensors to prediction tensors, batch first."""
         preprocess, network, postprocess = self.stages_.answering()
-        parted = Parted(network, self.network_rows) if self.network_rows else network
+        parted = MicroBatched(network, self.max_inference_batch) if self.max_inference_batch else network
         made = chain(preprocess, parted, postprocess)(tensors)
         return {name: made[name] for name in self.answer}
 
     @final
-    def answers(self, table: Table) -> dict[str, list]:
+    def predict_table(self, table: Table) -> dict[str, list]:
         """Return the served predictions for a table's rows, by column. Raises DataError, naming the row."""
         self._check_fitted()
-        return Answering(self.served()["serving_default"], self.inputs)(table)
+        return GraphPredictor(self.served()["serving_default"], self.inputs)(table)
 
     @final
     def served(self) -> dict[str, Signature]:
@@ -926,7 +939,7 @@ class Task:
             return self._served
 
     @final
-    def ask(self, signature: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def call_signature(self, signature: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Run requests through one of the task's own signatures, as a server does with its export.
 
         Args:
@@ -940,11 +953,11 @@ class Task:
             DataError: a request is invalid; the message names it and says why.
 
         Example:
-            >>> translator.ask("generate", [{"source": "Good morning.", "seed": 1}])  # doctest: +SKIP
+            >>> translator.call_signature("generate", [{"source": "Good morning.", "seed": 1}])  # doctest: +SKIP
         """
         self._check_fitted()
         own = self.served()[signature]
-        answering = Answering(own, own.columns)
+        answering = GraphPredictor(own, own.columns)
         answers = answering(rows_of(list(requests), answering.inputs)[0])
         return [{name: values[row] for name, values in answers.items()} for row in range(len(requests))]
 

@@ -152,7 +152,7 @@ def predicting(monkeypatch, capsys):
 
     def predicting(task):
         monkeypatch.setattr(dlkit, "load", lambda folder: task)
-        monkeypatch.setattr(cli, "refuse_early", lambda given: None)
+        monkeypatch.setattr(cli, "check_early", lambda given: None)
 
         def run(*argv):
             capsys.readouterr()

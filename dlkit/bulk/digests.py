@@ -15,7 +15,7 @@ from dlkit.data.bytes import file_at, kind_of
 from dlkit.data.parquet import opened_parquet
 from dlkit.data.record_parts import Part
 from dlkit.data.remote import is_remote
-from dlkit.to_answer import names_in
+from dlkit.prediction_inputs import names_in
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -73,7 +73,7 @@ def digest_of_model(task: Task) -> str:
     """Tells one fitted model from another: what it was told, what it learned, and its weights."""
     task._check_fitted()
     learned = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
-    told = {"task": task.task_name(), "knobs": task.knobs, "learned": {**learned, "tested_": None}}
+    told = {"task": task.task_name(), "hparams": task.hparams, "learned": {**learned, "tested_": None}}
     digest = hashlib.blake2b(json.dumps(told, sort_keys=True, default=repr).encode(), digest_size=16)
     for stage in task.stages_.answering():
         for weight in stage.weights:

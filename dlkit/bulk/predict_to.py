@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from dlkit.answering import BATCH, Answering
 from dlkit.bulk.digests import count_of, digest_of_data, digest_of_model, folder_at
 from dlkit.bulk.files import Files, Progress
 from dlkit.bulk.formats import JsonLines, as_json, format_of
@@ -24,12 +23,13 @@ from dlkit.data.reading import Reading
 from dlkit.data.record_parts import Part
 from dlkit.durable import PARTIAL, held
 from dlkit.errors import DataError, DlkitError
+from dlkit.graph_predictor import BATCH, GraphPredictor
 from dlkit.log import logger
 from dlkit.options import option
+from dlkit.prediction_inputs import names_in, prediction_parts
 from dlkit.progress import progress as shown
 from dlkit.progress import quiet
 from dlkit.rows import Rows
-from dlkit.to_answer import names_in, parts_to_answer
 from dlkit.version import __version__
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def predict_to(
     task: Task, data: Any, output: Path, how: Reading, *, keep: Sequence[str], overwrite: bool, verbose: bool
 ) -> dict[str, Any]:
     """What `Task.predict_to` does."""
-    data = task.rows.known(task) if data is None else data
+    data = task.rows.stored(task) if data is None else data
     form, folder = format_of(output), folder_at(data)
-    own = task.answer_writer is not None
+    own = task.prediction_writer is not None
     if form is None and not (folder and (own or not output.suffix)):
         raise DlkitError(f"the output must end in .csv, .jsonl or .parquet. Received: {output}.")
     try:
@@ -67,7 +67,7 @@ def predict_to(
             if form is None and own and folder:
                 with quiet(not verbose), shown("answering", lambda: count_of(str(folder))) as told:
                     return _by_task(task, folder, output, how, overwrite, told, verbose)
-            parts: Iterable[Part] = parts_to_answer(task, data, how, keep)
+            parts: Iterable[Part] = prediction_parts(task, data, how, keep)
             if names_in(data) is None:
                 parts = list(parts)
             made_of = {
@@ -206,10 +206,10 @@ class _Growing:
     def _blank(self, batch: Batch, row: int) -> dict[str, Any]:
         """The answer to a row that has none: its names are those of the first answer, or of one to a made-up row."""
         if not self.progress.names:
-            from dlkit.examples import made_up_rows
+            from dlkit.examples import synthetic_rows
 
-            answering = Answering(self.task.served()["serving_default"], self.task.inputs)
-            self._name(self.task.present_all(answering.each(made_up_rows(self.task)[:1])[0]))
+            answering = GraphPredictor(self.task.served()["serving_default"], self.task.inputs)
+            self._name(self.task.present_all(answering.each(synthetic_rows(self.task)[:1])[0]))
         return dict.fromkeys(self.progress.names)
 
     def _beside(self, lead: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +243,7 @@ def _answered(
 ) -> Iterator[tuple[Batch, dict[str, list], dict[int, str]]]:
     """Batches with the answers to those of their rows that have one, and why the others have none, in order."""
     task._check_fitted()
-    answering = Answering(task.served()["serving_default"], task.inputs)
+    answering = GraphPredictor(task.served()["serving_default"], task.inputs)
     done = skip
     with _quick_switches(), _ahead(_batches(task, parts, skip, verbose)) as batches:
         for batch in batches:
@@ -324,7 +324,7 @@ def _by_task(
     _remove(partial)
 
     def answers() -> Iterator[tuple[str, dict[str, Any]]]:
-        for batch, made, reasons in _answered(task, parts_to_answer(task, str(folder), how), 0, told, verbose):
+        for batch, made, reasons in _answered(task, prediction_parts(task, str(folder), how), 0, told, verbose):
             progress.rows += batch.count
             progress.answered += batch.count - len(reasons)
             places = {place: batch.part.table.where(batch.start + place) for place in reasons}
@@ -333,8 +333,8 @@ def _by_task(
             good = [batch.start + place for place in range(batch.count) if place not in reasons]
             yield from zip(map(batch.part.table.where, good), task.present_all(made), strict=True)
 
-    assert task.answer_writer is not None
-    task.answer_writer(answers(), folder, partial)
+    assert task.prediction_writer is not None
+    task.prediction_writer(answers(), folder, partial)
     if not progress.answered:
         _remove(partial)
         raise DataError(

@@ -9,12 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from dlkit.classification.look_at_labels import labels_of, look_at_labels
+from dlkit.classification.inspect_labels import inspect_labels, labels_of
 from dlkit.columns import Column, Count, Label, Labels, Score, Scores
 from dlkit.data.match import nfc
 from dlkit.data.table import Table
-from dlkit.errors import DataError, KnobError
-from dlkit.knobs import nearest
+from dlkit.errors import DataError, HparamError
+from dlkit.hparams import nearest
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.report import Report
@@ -127,19 +127,19 @@ def respelled(table: Table, name: str, column: Column, known: list[str]) -> Tabl
 class LabelRows(Rows):
     """Rows with labels, which must be those of training."""
 
-    def look(self, report: Report, validation: Self | None) -> None:
-        super().look(report, validation)
-        look_at_labels(report, self, validation)
+    def inspect(self, report: Report, validation: Self | None) -> None:
+        super().inspect(report, validation)
+        inspect_labels(report, self, validation)
 
-    def goes_on(self, model: Any) -> dict[str, Any]:
+    def continued_from(self, model: Any) -> dict[str, Any]:
         task, column = self.task, self.task.target["label"]
         return {"class_weights_": label_weights(task.class_weights, task.labels_, self.table, column)}
 
-    def encoded(self) -> Table:
+    def to_encode(self) -> Table:
         return respelled(self.table, "label", self.task.target["label"], self.task.labels_)
 
-    def evaluated(self) -> Table:
-        return self.encoded()
+    def to_evaluate(self) -> Table:
+        return self.to_encode()
 
     def check(self) -> None:
         check_labels(self.table, self.task.target["label"], self.task.labels_)
@@ -196,7 +196,7 @@ def _counts(table: Table, column: Column) -> collections.Counter:
 
 
 def weights_of_classes(text: str, known: list[str], counts: np.ndarray, total: float) -> np.ndarray:
-    """The weight of each class, as the knob `class_weights` gives them.
+    """The weight of each class, as the hparam `class_weights` gives them.
 
     Args:
         text: "balanced", in inverse proportion to a class's count; or "name=2,...", where the others weigh 1.
@@ -205,7 +205,7 @@ def weights_of_classes(text: str, known: list[str], counts: np.ndarray, total: f
         total: how many there are.
 
     Raises:
-        KnobError: it is neither, or names a class that there is not.
+        HparamError: it is neither, or names a class that there is not.
     """
     if text == "balanced":
         return total / (len(known) * np.maximum(counts, 1))
@@ -217,9 +217,9 @@ def _parse_weights(text: str, known: list[str]) -> np.ndarray:
     for part in text.split(","):
         name, equals, number = (piece.strip() for piece in part.rpartition("="))
         if not equals:
-            raise KnobError(f'{option("class_weights")} must be "balanced" or "name=number,...". Received: {text!r}.')
+            raise HparamError(f'{option("class_weights")} must be "balanced" or "name=number,...". Received: {text!r}.')
         if name not in known:
-            raise KnobError(f"{option('class_weights')} names an unknown label {name!r}. {nearest(name, known)}")
+            raise HparamError(f"{option('class_weights')} names an unknown label {name!r}. {nearest(name, known)}")
         weights[known.index(name)] = _weight(number, part)
     return weights
 
@@ -230,5 +230,5 @@ def _weight(number: str, part: str) -> float:
     except ValueError:
         weight = math.nan
     if not 0 <= weight < math.inf:
-        raise KnobError(f"{option('class_weights')} must be numbers, at least 0. Received: {part.strip()!r}.")
+        raise HparamError(f"{option('class_weights')} must be numbers, at least 0. Received: {part.strip()!r}.")
     return weight

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlkit.cli.parser import Parser
 from dlkit.errors import DlkitError
-from dlkit.knobs import summary
+from dlkit.hparams import summary
 from dlkit.version import install_hint
 
 SHELLS = ("bash", "zsh", "fish")

@@ -11,9 +11,9 @@ from typing import Any
 
 from dlkit.cli.parser import RUN as RUN_GROUP
 from dlkit.cli.parser import Parser
-from dlkit.errors import DlkitError, KnobError
-from dlkit.foreign import foreign
-from dlkit.knobs import check_value, coerce, knob_types, nearest, type_name
+from dlkit.errors import DlkitError, HparamError
+from dlkit.hparams import check_value, coerce, hparam_types, nearest, type_name
+from dlkit.reading_errors import as_data_error
 from dlkit.run_file import IN_MEMORY, RunFile
 
 SOURCES = ("data", "validation")
@@ -61,7 +61,7 @@ def read_run_file(path: Path, task: str = "") -> RunFile:
 
     if not path.is_file():
         raise DlkitError(f"there is no {str(path)!r}: looked at {path.absolute()}. Expected a file of options in YAML.")
-    with foreign(path, "YAML", "Correct it.", error=DlkitError):
+    with as_data_error(path, "YAML", "Correct it.", error=DlkitError):
         try:
             root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -81,7 +81,7 @@ def read_run_file(path: Path, task: str = "") -> RunFile:
         if name in entries:
             setattr(found, name, _source(entries[name], name, path))
     kind = find_task(found.task)
-    for name, types in (("reading", READING), ("hyperparameters", knob_types(kind)), ("run", RUN)):
+    for name, types in (("reading", READING), ("hyperparameters", hparam_types(kind)), ("run", RUN)):
         for key, node in _entries(entries.get(name), path, types).items():
             value = getattr(found, name)[key] = _value(node, types[key], key, path)
             if name == "hyperparameters":
@@ -94,7 +94,7 @@ def read_run_file(path: Path, task: str = "") -> RunFile:
 def _placed(place: str) -> Iterator[None]:
     try:
         yield
-    except KnobError as error:
+    except HparamError as error:
         raise DlkitError(f"{place}: {error}") from error
 
 
@@ -146,7 +146,7 @@ def _value(node: Any, hint: Any, name: str, path: Path) -> Any:
         return {str(key): str(item) for key, item in value.items()}
     try:
         return coerce(value, hint, name)
-    except KnobError:
+    except HparamError:
         expected = "`name: value` pairs" if hint is dict else type_name(hint)
         raise DlkitError(f"{_at(path, node)}: {name} must be {expected}. Received: {given!r}.") from None
 
@@ -154,7 +154,7 @@ def _value(node: Any, hint: Any, name: str, path: Path) -> Any:
 def _constructed(node: Any, path: Path) -> Any:
     import yaml
 
-    with foreign(path, "YAML", "Correct it.", error=DlkitError):
+    with as_data_error(path, "YAML", "Correct it.", error=DlkitError):
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_document(node)

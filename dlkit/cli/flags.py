@@ -1,4 +1,4 @@
-"""Flags from a task's knobs, and those of a run: where it trains, and how it is kept from being lost."""
+"""Flags from a task's hparams, and those of a run: where it trains, and how it is kept from being lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dlkit.cli.config import add_config
 from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser
 from dlkit.errors import DlkitError
-from dlkit.knobs import choices_of, type_name
+from dlkit.hparams import choices_of, type_name
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SOURCES = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
 
 
-def add_knobs(parser: Parser, task: type[Task], defaults: dict[str, Any] | None = None) -> None:
+def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | None = None) -> None:
     """Adds a flag for each hyperparameter of a task: its own, and those of training, which all tasks have.
 
     Flags that are not given leave nothing in the namespace.
@@ -75,22 +75,24 @@ def _several(kind: type, text: str) -> tuple[Any, ...]:
         ) from None
 
 
-def chosen_knobs(given: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None) -> dict[str, Any]:
+def chosen_hparams(
+    given: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The hyperparameters among parsed flags, over those of the run that is resumed, of the model that it goes on from,
     of --config, or of `defaults`."""
-    knobs = {**(defaults or {}), **given.hyperparameters}
+    hparams = {**(defaults or {}), **given.hyperparameters}
     if getattr(given, "init_from", None):
         from dlkit.model_folder import read_index
 
         resumed = given.resume and given.save and _holds(given.save)
-        knobs = knobs if resumed else read_index(Path(given.init_from), task.task_name())["knobs"]
+        hparams = hparams if resumed else read_index(Path(given.init_from), task.task_name())["hparams"]
     if getattr(given, "resume", False) and given.save:
-        from dlkit.model_folder import knobs_of_run
+        from dlkit.model_folder import hparams_of_run
 
         if given.resume != "auto" or _holds(given.save):
-            knobs = knobs_of_run(Path(given.save), task.task_name())
+            hparams = hparams_of_run(Path(given.save), task.task_name())
     flags = {field.name: getattr(given, field.name) for field in dataclasses.fields(task) if hasattr(given, field.name)}
-    return {**knobs, **flags}
+    return {**hparams, **flags}
 
 
 def _holds(folder: str) -> bool:
@@ -99,8 +101,8 @@ def _holds(folder: str) -> bool:
     return holds_model(Path(folder))
 
 
-def knob_table(task: type) -> str:
-    """A task's knobs as a Markdown table."""
+def hparam_table(task: type) -> str:
+    """A task's hparams as a Markdown table."""
     choices = choices_of(task)
     rows = ["| option | default | description |", "|---|---|---|"]
     for field in dataclasses.fields(task):

@@ -19,9 +19,9 @@ def info_of(folder: Path) -> dict[str, Any]:
     from dlkit.tasks import find_task
 
     index = read_index(folder)
-    fitted, knobs = index["fitted"], index["knobs"]
-    usual = find_task(index["task"])().knobs
-    fingerprint, kept = fitted.get("fingerprint_", {}), fitted.get("kept_", {})
+    fitted, hparams = index["fitted"], index["hparams"]
+    usual = find_task(index["task"])().hparams
+    fingerprint, kept = fitted.get("fingerprint_", {}), fitted.get("best_epoch_", {})
     history = fitted.get("history_", {})
     best = kept.get("epoch", 0)
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -34,7 +34,7 @@ def info_of(folder: Path) -> dict[str, Any]:
         "data": fingerprint.get("source"),
         "rows": fingerprint.get("rows"),
         "labels": len(fitted["labels_"]) if fitted.get("labels_") else None,
-        "hyperparameters": {name: value for name, value in knobs.items() if _plain(usual.get(name)) != value},
+        "hyperparameters": {name: value for name, value in hparams.items() if _plain(usual.get(name)) != value},
         "epochs": len(history.get("loss", ())),
         "kept_epoch": best or None,
         "history": {name: values[best - 1] for name, values in history.items() if best and len(values) >= best},

@@ -146,7 +146,7 @@ def _exit_code(codes: list[int], received: list[int]) -> int:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of ending: the first, and the next that was meant as another."""
+    """Collects SIGINT and SIGTERM instead of ending: the first, and the next that was suggest as another."""
     received: list[int] = []
     first = math.inf
 

@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 from dlkit.cli.completion import SHELLS, completion_script
 from dlkit.cli.config import add_config, config_in, read_run_file, take_config
-from dlkit.cli.early import refuse_early
+from dlkit.cli.early_checks import check_early
 from dlkit.cli.flags import (
     SOURCES,
-    add_knobs,
+    add_hparams,
     add_read_options,
     add_run_options,
-    chosen_knobs,
+    chosen_hparams,
     pairs_of,
     read_options,
     run_options,
 )
 from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
 from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
-from dlkit.foreign import foreign
-from dlkit.knobs import summary
+from dlkit.hparams import summary
 from dlkit.options import naming_flags
+from dlkit.reading_errors import as_data_error
 from dlkit.version import __version__
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(work: Callable[[], Any], *, debug: bool, quiet: bool = False) -> int:
-    """Runs `work`; a curable error becomes one line on stderr and its exit code, with its traceback if `debug`.
+    """Runs `work`; a data_error_of error becomes one line on stderr and its exit code, with its traceback if `debug`.
 
     Messages name flags. If `quiet`, nothing else goes to stderr.
     """
@@ -177,7 +177,7 @@ def _add_task(parser: Parser, argv: Sequence[str], command: str) -> None:
         task = find_task(name)
         parser.usage = f"dlkit {command} {name} [--data DATA] [options]"
         parser.description = summary(task)
-        add_knobs(parser, task)
+        add_hparams(parser, task)
 
 
 def _add_training(parser: Parser, name: str) -> None:
@@ -363,8 +363,8 @@ def _checked(given: argparse.Namespace) -> Any:
     from dlkit.tasks import find_task
 
     kind = find_task(given.task)
-    task = kind(**chosen_knobs(given, kind))
-    refuse_early(given, task)
+    task = kind(**chosen_hparams(given, kind))
+    check_early(given, task)
     return task
 
 
@@ -438,7 +438,7 @@ def _find_lr(given: argparse.Namespace) -> None:
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    refuse_early(given)
+    check_early(given)
     import dlkit
     from dlkit.cli.show import show_metrics
 
@@ -455,7 +455,7 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 
 def _predict(given: argparse.Namespace) -> None:
-    refuse_early(given)
+    check_early(given)
     import dlkit
     from dlkit.cli.draw import check_drawing, draw_answers, folder_inputs
     from dlkit.cli.predict import predict_into, shown_answers
@@ -506,7 +506,7 @@ def _inputs(given: list[str]) -> list[str]:
 def _object(text: str, names: list[str]) -> dict[str, Any]:
     """An input of several columns, written as a JSON object."""
     value = None
-    with contextlib.suppress(DlkitError), foreign("the input"):
+    with contextlib.suppress(DlkitError), as_data_error("the input"):
         value = json.loads(text)
     if not isinstance(value, dict):
         example = json.dumps(dict.fromkeys(names, "..."))
@@ -515,7 +515,7 @@ def _object(text: str, names: list[str]) -> dict[str, Any]:
 
 
 def _export(given: argparse.Namespace) -> None:
-    refuse_early(given)
+    check_early(given)
     import dlkit
     from dlkit.cli.show import show_export
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dlkit.errors import DlkitError
-from dlkit.synonyms import meant
+from dlkit.suggestions import suggest
 
 LINES = 45  # that a short help takes at most, at 80 columns and more
 _LEFT = 26  # columns for the flags
@@ -133,13 +133,13 @@ def _parted(help: str) -> tuple[str, str]:
 
 
 def refuse_unknown(unknown: Sequence[str], flags: Iterable[str]) -> None:
-    """Raises DlkitError for arguments that no parser took, with the flag that was probably meant."""
+    """Raises DlkitError for arguments that no parser took, with the flag that was probably suggest."""
     flags = list(flags)
     word = unknown[0].split("=")[0]
     if not word.startswith("-") and "--data" in flags:
         raise DlkitError(f"unknown argument {word!r}. Pass data with a flag: --data {word}")
     names = {flag.lstrip("-").replace("-", "_"): flag for flag in flags}
-    name = meant(word.lstrip("-").replace("-", "_"), names)
+    name = suggest(word.lstrip("-").replace("-", "_"), names)
     guess = f" Did you mean {names[name]}?" if name else " --help lists all options."
     raise DlkitError(f"unknown argument {unknown[0]!r}.{f' {NOTES[word]}' if word in NOTES else guess}")
 

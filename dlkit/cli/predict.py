@@ -12,7 +12,7 @@ from dlkit.cli.flags import read_options
 from dlkit.data.reading import Reading, lines_of
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
-from dlkit.to_answer import FILE, VALUE, kind_of_text, to_answer
+from dlkit.prediction_inputs import FILE, VALUE, kind_of_text, prediction_inputs
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -61,12 +61,12 @@ def shown_answers(
         options: how data are read.
     """
     if words:
-        tables = [to_answer(task, list(inputs), Reading()).table] if inputs else []
+        tables = [prediction_inputs(task, list(inputs), Reading()).table] if inputs else []
         names = [list(inputs)]
     else:
         tables, names = [], []
         for text in inputs or [None]:
-            given = to_answer(task, text, Reading(options["columns"], **_without(options)))
+            given = prediction_inputs(task, text, Reading(options["columns"], **_without(options)))
             if given.bad:
                 print(lines_of(given.bad, len(given.table) + len(given.bad), "files"), file=sys.stderr)
             if text and kind_of_text(text, task.inputs) == FILE and Path(text).suffix == "" and "/" not in text:
@@ -81,7 +81,7 @@ def shown_answers(
             values = [table.raw(row, task.inputs) for row in range(len(table))]
             answers = [explain(next(iter(value.values())).decode()) for value in values]
         else:
-            answers = task.present_all(task.answers(table))
+            answers = task.present_all(task.predict_table(table))
         rows = task.rows(task, table)
         for row, (name, answer) in enumerate(zip(shown, answers, strict=True)):
             yield name, answer, rows.answer_rows(row, answer)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from dlkit.data.unpack import unpacked
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 
 Choose = Callable[[Sequence[str], str], dict[str, str]]
 """From the names that a file has, and a hint for the error where one is missing, to its names for the wanted."""
@@ -27,7 +27,7 @@ def kind_of(path: Path) -> str:
 
 def is_object(path: Path) -> bool:
     """Whether a json file holds an object, as COCO's and SQuAD's do, and not a list of rows."""
-    with contextlib.suppress(DataError), foreign(path), open_bytes(path, str(path)) as file:
+    with contextlib.suppress(DataError), as_data_error(path), open_bytes(path, str(path)) as file:
         return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
     return False
 
@@ -56,7 +56,7 @@ def text_of(value: Any) -> str:
 
 def read_bytes(path: Path, source: str) -> bytes:
     """The whole file. DataError where it cannot be read or is empty."""
-    with foreign(source), open_bytes(path, source) as file:
+    with as_data_error(source), open_bytes(path, source) as file:
         data = file.read()
     if not data.strip():
         raise DataError(f"{source} is empty.")
@@ -80,7 +80,7 @@ def read_text(path: Path, source: str) -> str:
 def read_json_file(path: Path, source: str) -> Any:
     """What a file of JSON holds. DataError where it cannot be read, is empty or no JSON."""
     text = read_text(path, source)
-    with foreign(source, "JSON"):
+    with as_data_error(source, "JSON"):
         return json.loads(text)
 
 
@@ -90,7 +90,7 @@ def open_text(path: Path, source: str, errors: str = "strict") -> Iterator[TextI
 
     With `errors="surrogateescape"` bytes that are not UTF-8 come along, and `not_utf_8` finds them.
     """
-    with foreign(source), open_bytes(path, source) as file:
+    with as_data_error(source), open_bytes(path, source) as file:
         refuse_utf_16(file.read(_HEAD), source)
     try:
         with open_bytes(path, source) as file:

@@ -17,7 +17,7 @@ from dlkit.data.reading import PLAIN, Reading
 from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import sources_in
 from dlkit.data.table import Table
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 
 
 def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
@@ -35,7 +35,7 @@ def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
     if isinstance(source, Table):
         return list(source.columns)
     if isinstance(source, (str, os.PathLike)):
-        with foreign(source):
+        with as_data_error(source):
             return _header(source, how)
     return _header(source, how)
 

@@ -18,8 +18,8 @@ from dlkit.data.reading import Reading
 from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import sources_in
 from dlkit.data.table import Table
-from dlkit.foreign import foreign
 from dlkit.progress import progress
+from dlkit.reading_errors import as_data_error
 
 ROWS = 200_000  # of a part
 
@@ -39,12 +39,12 @@ def read_in_parts(source: Any, columns: Mapping[str, Column], how: Reading) -> I
         for part in several:
             yield from read_in_parts(part, columns, how)
     elif is_remote(source):
-        with fetched(source) as path, foreign(source):
+        with fetched(source) as path, as_data_error(source):
             yield from _in_file(path, source, columns, how)
     else:
         file = file_at(source)
         if file:
-            with foreign(source):
+            with as_data_error(source):
                 yield from _in_file(file, os.fspath(source), columns, how)
         else:
             yield read_as(source, columns, how)

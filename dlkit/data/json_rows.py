@@ -10,8 +10,8 @@ from typing import Any
 from dlkit.data.bytes import Choose, kind_of, read_text
 from dlkit.data.nested import find_inside, names_inside
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
 from dlkit.progress import progress
+from dlkit.reading_errors import as_data_error
 
 
 def read_json(path: Path, source: str, choose: Choose) -> tuple[dict[str, Any], Callable[[int], str]]:
@@ -54,7 +54,7 @@ def _parse_lines(text: str, source: str) -> tuple[list[Any], list[int]]:
         for line, content in enumerate(contents, start=1):
             if not content.strip():
                 continue
-            with foreign(f"{source}, line {line}", "a JSON object", "Write one JSON object per line."):
+            with as_data_error(f"{source}, line {line}", "a JSON object", "Write one JSON object per line."):
                 rows.append(json.loads(content))
             lines.append(line)
             told(len(lines))
@@ -63,7 +63,7 @@ def _parse_lines(text: str, source: str) -> tuple[list[Any], list[int]]:
 
 def _parse_list(text: str, source: str) -> list[Any]:
     cure = "Expected one list of objects; a file with one object per line must end in .jsonl."
-    with foreign(source, "JSON", cure):
+    with as_data_error(source, "JSON", cure):
         rows = json.loads(text)
     if not isinstance(rows, list):
         raise DataError(f"{source}: expected a list of objects. Received: {type(rows).__name__}.")

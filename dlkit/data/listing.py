@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dlkit.data.match import quoted
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 
 KINDS = {"images", "masks", "labels"}  # folders of one kind of files
 _TRAINING = ("train", "training")
@@ -42,7 +42,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
 
 def entries_of(folder: Path) -> list[Path]:
     """What a folder holds, sorted, less what is hidden. Raises DataError."""
-    with foreign(f"the folder {folder}"):
+    with as_data_error(f"the folder {folder}"):
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 

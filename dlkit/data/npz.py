@@ -16,7 +16,7 @@ from dlkit.data.memory import class_names
 from dlkit.data.table import Table
 from dlkit.data.unpack import array_of, open_arrays
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 
 
 def read_npz(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
@@ -44,7 +44,7 @@ def names_in(path: Path, source: str) -> list[str]:
 
 
 def _opened(path: Path, source: str) -> Any:
-    with foreign(source):
+    with as_data_error(source):
         refuse_blank(path, source)
     return open_arrays(path, source)
 

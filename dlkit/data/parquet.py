@@ -9,8 +9,8 @@ from typing import Any
 
 from dlkit.data.bytes import Choose, refuse_blank
 from dlkit.data.nested import find_inside
-from dlkit.foreign import check_unpacked, foreign
 from dlkit.progress import progress
+from dlkit.reading_errors import as_data_error, check_unpacked
 
 _ROWS = 8192  # of a part
 _CELL = 32  # bytes of a Python value, in the middle
@@ -48,7 +48,7 @@ def values_of(cells: list[Any], outer: str, name: str) -> list[Any]:
 @contextlib.contextmanager
 def opened_parquet(path: Path, source: str) -> Iterator[Any]:
     """A parquet file to read, a `pyarrow.parquet.ParquetFile`. Whatever is wrong with it is a DataError."""
-    with foreign(source, "a readable parquet file"):
+    with as_data_error(source, "a readable parquet file"):
         import pyarrow.parquet
 
         refuse_blank(path, source)

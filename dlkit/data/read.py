@@ -30,9 +30,9 @@ from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import folders_of, joined, sources_in
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
-from dlkit.knobs import nearest
+from dlkit.hparams import nearest
 from dlkit.options import either
+from dlkit.reading_errors import as_data_error
 
 
 def accepted() -> str:
@@ -96,7 +96,7 @@ def read_as(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     if isinstance(source, Table):
         return source
     if isinstance(source, (str, os.PathLike)):
-        with foreign(_cut(os.fspath(source))):
+        with as_data_error(_cut(os.fspath(source))):
             return _read(source, columns, how)
     return _read(source, columns, how)
 

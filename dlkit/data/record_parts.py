@@ -28,9 +28,9 @@ from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import folders_of, sources_in
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.foreign import curable, foreign
-from dlkit.knobs import nearest
+from dlkit.hparams import nearest
 from dlkit.options import option
+from dlkit.reading_errors import as_data_error, data_error_of
 
 ROWS = 1024  # of a part
 ALL = "all"  # of the columns to keep
@@ -197,7 +197,7 @@ def _in_file(path: Path, source: str, columns: Mapping[str, Column], how: Readin
         parts = _cut(_files([path], source, columns), rows, named=True)
     inside = Inside(how, path.parent)
     own = {name: column for name, column in columns.items() if type(column).from_cell is not Column.from_cell}
-    with foreign(source):
+    with as_data_error(source):
         for part in parts:
             for name in own if not part.named else ():
                 _place(part, name, own[name], path.parent, inside)
@@ -216,7 +216,7 @@ def _place(part: Part, name: str, column: Column, folder: Path, inside: Inside) 
                 if isinstance(values[row], Path):
                     inside(values[row], f"column {name!r}")
             except Exception as error:
-                part.bad[row] = str(curable(error, f"column {name!r}"))
+                part.bad[row] = str(data_error_of(error, f"column {name!r}"))
     part.table.columns[name] = values
 
 
@@ -262,7 +262,7 @@ def _object(content: str, row: int, bad: dict[int, str]) -> dict[str, Any]:
     try:
         if wrong := not_utf_8(content):
             raise DataError(f"the line is {wrong}")
-        with foreign("the line", "a JSON object", "Write one JSON object per line."):
+        with as_data_error("the line", "a JSON object", "Write one JSON object per line."):
             value = json.loads(content)
         if not isinstance(value, dict):
             raise DataError(f"expected a JSON object. Received: {content.strip()[:60]}.")

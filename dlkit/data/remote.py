@@ -12,7 +12,7 @@ from typing import Any
 
 from dlkit.data.unpack import unpacked
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 from dlkit.version import __version__
 
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)://.+", re.IGNORECASE)
@@ -41,7 +41,7 @@ def fetched(source: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dlkit-") as folder:
         path = Path(folder) / name
         opened = _web(address) if protocol in ("http", "https") else _file_system(address, protocol)
-        with opened as file, path.open("wb") as to, foreign(source, "read to its end", "Try again."):
+        with opened as file, path.open("wb") as to, as_data_error(source, "read to its end", "Try again."):
             shutil.copyfileobj(file, to)
         _open[address] = path
         try:

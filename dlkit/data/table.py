@@ -8,7 +8,7 @@ from typing import Any
 
 from dlkit.columns import Column
 from dlkit.errors import DataError
-from dlkit.foreign import curable
+from dlkit.reading_errors import data_error_of
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Table:
                     raise
                 raise type(error)(f"{self.where(index)}, column {name!r}: {error}") from error
             except Exception as error:
-                raise curable(error, f"{self.where(index)}, column {name!r}", f"a {column.kind}") from error
+                raise data_error_of(error, f"{self.where(index)}, column {name!r}", f"a {column.kind}") from error
         return raw
 
     def raw_column(self, name: str, column: Column) -> list[Any]:

@@ -13,7 +13,7 @@ from dlkit.data.reader import readers_of
 from dlkit.data.table import Table
 from dlkit.data.tfds_features import by_feature_kind, class_names, kept_encoded, leaves, values_of
 from dlkit.errors import DataError
-from dlkit.knobs import nearest
+from dlkit.hparams import nearest
 from dlkit.lazy import load_tensorflow
 from dlkit.options import option
 from dlkit.progress import progress

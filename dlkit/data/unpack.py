@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DataError, DlkitError
-from dlkit.foreign import check_unpacked, foreign, size_of
+from dlkit.reading_errors import as_data_error, check_unpacked, size_of
 
 _PART = 1 << 20
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -34,7 +34,7 @@ class Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with foreign(self._source, "a readable gzip archive", "Compress it again, or decompress it."):
+        with as_data_error(self._source, "a readable gzip archive", "Compress it again, or decompress it."):
             count = self._archive.readinto(buffer)
         self._size += count
         check_unpacked(self._size, self._source)
@@ -64,7 +64,7 @@ def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError)
         error: it is none.
     """
     cure = "Write it with numpy.savez_compressed."
-    with foreign(source, "a readable npz file", cure, error=error):
+    with as_data_error(source, "a readable npz file", cure, error=error):
         with path.open("rb") as file:
             head = file.read(6)
         if head == np.lib.format.MAGIC_PREFIX:
@@ -84,7 +84,7 @@ def array_of(file: Any, key: str, source: str, *, error: type[DlkitError] = Data
     """
     named = f"{source}, the array {key!r}"
     cure = "Texts must have a string dtype: numpy.array(list_of_str)."
-    with foreign(f"{source}: the array {key!r} cannot be read", "a readable array", cure, error=error):
+    with as_data_error(f"{source}: the array {key!r} cannot be read", "a readable array", cure, error=error):
         entry = file.zip.getinfo(key if key in file.zip.namelist() else f"{key}.npy")
         check_unpacked(entry.file_size - size_of(file.zip), named, error=error)
         with file.zip.open(entry) as member:

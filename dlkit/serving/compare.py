@@ -10,7 +10,7 @@ ATOL, RTOL = 1e-5, 1e-4
 
 
 def difference(name: str, got: dict[str, np.ndarray], want: dict[str, np.ndarray], outputs: dict) -> str | None:
-    """Says how the output `name` differs from the golden, or None where it does not.
+    """Says how the output `name` differs from the reference example, or None where it does not.
 
     Args:
         name: the output.

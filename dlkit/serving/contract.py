@@ -15,8 +15,8 @@ from tensorflow import dtypes
 
 from dlkit.limits import Limits
 from dlkit.serving.compare import ATOL, RTOL
-from dlkit.serving.goldens import Goldens
 from dlkit.serving.lint import INIT_SIGNATURE, ops_beyond_core, shape_of
+from dlkit.serving.reference_examples import ReferenceExamples
 from dlkit.serving.requests import grpc_request, rest_exchange, smallest_row
 from dlkit.serving.verify import FORMAT
 from dlkit.version import __version__
@@ -33,11 +33,11 @@ def build_contract(
     *,
     model: str,
     saved_model: saved_model_pb2.SavedModel,
-    goldens: Goldens,
+    reference_examples: ReferenceExamples,
     size: int,
     limits: Mapping[str, Mapping[str, Limits]],
 ) -> dict:
-    """Joins the task's facts with what the written graph and the goldens say.
+    """Joins the task's facts with what the written graph and the reference_examples say.
 
     Args:
         facts: from the task. `inputs` and `outputs` describe tensors by name (`description`; for outputs
@@ -45,7 +45,7 @@ def build_contract(
             else, such as `task`, `labels`, `metrics` and `fingerprint`, is kept as it is.
         model: the served name.
         saved_model: the protobuf that was written.
-        goldens: signature -> pairs of inputs and answers.
+        reference_examples: signature -> pairs of inputs and answers.
         size: bytes of what a server loads.
         limits: signature -> input -> what its values can be.
     """
@@ -53,7 +53,7 @@ def build_contract(
     signatures = {}
     for name in sorted(set(definitions) - {INIT_SIGNATURE}):
         signatures[name] = _signature(definitions[name], facts, limits.get(name, {}))
-        signatures[name]["example"] = _example(model, name, signatures[name]["method"], goldens[name])
+        signatures[name]["example"] = _example(model, name, signatures[name]["method"], reference_examples[name])
     kept = {key: value for key, value in facts.items() if key not in ("inputs", "outputs")}
     return {
         "format": FORMAT,

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from dlkit.errors import ExportError
 from dlkit.serving.contract import build_contract
-from dlkit.serving.goldens import FILE, Goldens, as_array, save_goldens
 from dlkit.serving.lint import read_saved_model
 from dlkit.serving.model_card import model_card
+from dlkit.serving.reference_examples import FILE, ReferenceExamples, as_array, save_reference_examples
 from dlkit.serving.requests import apis, write_warmup
 from dlkit.serving.signature import Signature
 from dlkit.serving.staging import full_disk, staged_version
@@ -32,18 +32,18 @@ def export(
     *,
     signatures: list[Signature],
     trackables: list,
-    goldens: Goldens,
+    reference_examples: ReferenceExamples,
     contract: dict,
     version: int | None = None,
 ) -> pathlib.Path:
-    """Writes `directory/<version>` with a SavedModel, warm-up requests, contract and goldens, and proves it.
+    """Writes `directory/<version>` with a SavedModel, warm-up requests, contract and reference_examples, and proves it.
 
     Args:
         directory: the base directory; its name is the model's name on the server.
         signatures: `serving_default` among them.
         trackables: Keras layers and models, or tf.Modules, that own lookup tables which the functions use.
             Variables are found by themselves.
-        goldens: signature name -> pairs (inputs, answers) of arrays by name, each with a leading batch.
+        reference_examples: signature name -> pairs (inputs, answers) of arrays by name, each with a leading batch.
         contract: facts of the task, as `contract.build_contract` lists them.
         version: by default one above the highest.
 
@@ -59,7 +59,10 @@ def export(
     if "serving_default" not in names or len(set(names)) < len(names):
         raise ExportError(f"Signatures need distinct names, `serving_default` among them. Received: {names}.")
     apis()  # before the work of tracing
-    prepared = {signature.name: prepare_goldens(signature, goldens.get(signature.name, [])) for signature in signatures}
+    prepared = {
+        signature.name: prepare_reference_examples(signature, reference_examples.get(signature.name, []))
+        for signature in signatures
+    }
     with staged_version(base, version) as (staging, placed):
         try:
             write_servable(staging, base.name, signatures, trackables, prepared, contract)
@@ -81,16 +84,17 @@ def write_servable(
     model: str,
     signatures: list[Signature],
     trackables: list,
-    goldens: Goldens,
+    reference_examples: ReferenceExamples,
     facts: dict,
 ) -> None:
-    """Writes a version into an existing empty folder, unproven. `goldens` come from `prepare_goldens`."""
+    """Writes a version into an existing empty folder, unproven, with the examples of
+    `prepare_reference_examples`."""
     _write_saved_model(path, signatures, trackables)
-    _write_extra(path, model, signatures, goldens, facts)
+    _write_extra(path, model, signatures, reference_examples, facts)
 
 
-def prepare_goldens(signature: Signature, pairs: list) -> list:
-    """Goldens with the inputs' dtypes and strings as bytes, checked against the signature."""
+def prepare_reference_examples(signature: Signature, pairs: list) -> list:
+    """ReferenceExamples with the inputs' dtypes and strings as bytes, checked against the signature."""
     if not pairs:
         raise ExportError(
             f"Signature `{signature.name}` has no reference examples. Give at least one real input with its prediction."
@@ -166,7 +170,9 @@ def _patch(path: pathlib.Path, signatures: list[Signature]) -> None:
     fingerprinting_utils.write_fingerprint(str(path))  # it covers saved_model.pb
 
 
-def _write_extra(path: pathlib.Path, model: str, signatures: list[Signature], goldens: Goldens, facts: dict) -> None:
+def _write_extra(
+    path: pathlib.Path, model: str, signatures: list[Signature], reference_examples: ReferenceExamples, facts: dict
+) -> None:
     extra = path / "assets.extra"
     extra.mkdir()
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
@@ -174,12 +180,12 @@ def _write_extra(path: pathlib.Path, model: str, signatures: list[Signature], go
         facts,
         model=model,
         saved_model=read_saved_model(path),
-        goldens=goldens,
+        reference_examples=reference_examples,
         size=size,
         limits={signature.name: signature.all_limits for signature in signatures},
     )
-    write_warmup(extra / WARMUP_FILE, model, {s.name: s.method for s in signatures}, goldens)
-    save_goldens(extra / FILE, goldens)
+    write_warmup(extra / WARMUP_FILE, model, {s.name: s.method for s in signatures}, reference_examples)
+    save_reference_examples(extra / FILE, reference_examples)
     request = contract["signatures"]["serving_default"]["example"]["rest"]["request"]
     for file, value, indent in ((REQUEST_FILE, request, None), ("dlkit.json", contract, 1)):
         try:

@@ -27,7 +27,7 @@ def _details(contract: Mapping[str, Any]) -> list[str]:
     versions = contract["versions"]
     facts = {
         "Task": contract.get("task", ""),
-        "Network": contract.get("knobs", {}).get("network", ""),
+        "Network": contract.get("hparams", {}).get("network", ""),
         "Exported": contract["date"],
         "Code revision": contract.get("revision", ""),
         "Size": f"{contract['size'] / 1e6:.1f} MB",

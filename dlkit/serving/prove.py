@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlkit.errors import ExportError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 from dlkit.serving.compare import difference, max_error
-from dlkit.serving.goldens import FILE, Arrays, load_goldens, rows
 from dlkit.serving.lint import lint, read_saved_model
+from dlkit.serving.reference_examples import FILE, Arrays, load_reference_examples, rows
 from dlkit.serving.verify import read_contract
 
 if TYPE_CHECKING:  # TensorFlow is for the child alone
@@ -35,7 +35,7 @@ OP_LIBRARIES = frozenset({"tensorflow_text"})  # what networks and tokenizers of
 
 
 def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
-    """Lints and runs a version directory that holds a contract and goldens.
+    """Lints and runs a version directory that holds a contract and reference_examples.
 
     Args:
         version_dir: the directory.
@@ -50,8 +50,8 @@ def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
     contract, problems = examine(version_dir, libraries)
     report: dict = {"ok": False, "problems": problems, "signatures": {}, "seconds": 0.0}
     if not problems:
-        with foreign(extra / FILE, "what `export` writes", "Export the model again.", error=ExportError):
-            goldens = load_goldens(extra / FILE)
+        with as_data_error(extra / FILE, "what `export` writes", "Export the model again.", error=ExportError):
+            reference_examples = load_reference_examples(extra / FILE)
         _progress("loading the SavedModel")
         from dlkit.serving.served import loaded
 
@@ -60,7 +60,7 @@ def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
             for name in sorted(served):
                 facts = contract["signatures"].get(name, {})
                 report["signatures"][name] = _prove_signature(
-                    name, served[name], goldens.get(name, []), facts, problems
+                    name, served[name], reference_examples.get(name, []), facts, problems
                 )
             for name in sorted(set(contract["signatures"]) - set(served)):
                 problems.append(f"signature `{name}` of the contract is not in the SavedModel")
@@ -83,20 +83,20 @@ def examine(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[d
                 f"{file} says that the graph needs the package {library!r}, and importing it runs its code. Known "
                 f"packages: {', '.join(sorted(OP_LIBRARIES))}. If you trust it: dlkit verify --library {library}."
             )
-        with foreign(f"the package {library!r}", "an importable package", "Install it.", error=ExportError):
+        with as_data_error(f"the package {library!r}", "an importable package", "Install it.", error=ExportError):
             importlib.import_module(library)
     declared = contract["ops_beyond_core"] if contract.get("libraries") else []
-    with foreign(version_dir / "saved_model.pb", "a SavedModel", "Export the model again.", error=ExportError):
+    with as_data_error(version_dir / "saved_model.pb", "a SavedModel", "Export the model again.", error=ExportError):
         problems = lint(read_saved_model(version_dir), declared)
     return contract, problems
 
 
-def _prove_signature(name: str, served: Served, goldens: list, facts: dict, problems: list[str]) -> dict:
+def _prove_signature(name: str, served: Served, reference_examples: list, facts: dict, problems: list[str]) -> dict:
     found: list[str] = []
     figures: dict = {"alone": 0, "mixed": 0, "probes": 0, "max_error": {}}
-    if not goldens:
+    if not reference_examples:
         found.append("there is no reference example to verify it with")
-    single = rows(goldens)
+    single = rows(reference_examples)
     for index, row, _, answers in single:
         wrong = [name for name, array in answers.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
         if wrong:
@@ -114,7 +114,7 @@ def _prove_signature(name: str, served: Served, goldens: list, facts: dict, prob
         labels = [(index, row) for index, row, _, _ in batch]
         _compare(served, inputs, answers, facts, f"a mixed batch of {len(batch)} inputs", labels, figures, found)
         figures["mixed"] += 1
-    if goldens:
+    if reference_examples:
         figures["probes"] = _probe(name, served, single[0][2], found)
     problems += [f"signature `{name}`: {text}" for text in found[:_SHOWN]]
     if len(found) > _SHOWN:
@@ -123,7 +123,7 @@ def _prove_signature(name: str, served: Served, goldens: list, facts: dict, prob
 
 
 def mixed_batches(single: list[tuple]) -> list[list[tuple]]:
-    """Mixes goldens of equal shapes: in reverse order, the last row repeated, as a server pads."""
+    """Mixes reference_examples of equal shapes: in reverse order, the last row repeated, as a server pads."""
     groups: dict = {}
     for item in reversed(single):
         shapes = tuple((key, array.shape) for side in item[2:] for key, array in sorted(side.items()))
@@ -247,7 +247,9 @@ def main(arguments: list[str]) -> int:
     libraries = [argument.partition("=")[2] for argument in arguments if argument.startswith("--library=")]
     if "--worker" in arguments:
         try:
-            with foreign(paths[0], "an export that can be verified", "Export the model again.", error=ExportError):
+            with as_data_error(
+                paths[0], "an export that can be verified", "Export the model again.", error=ExportError
+            ):
                 report = prove(pathlib.Path(paths[0]), libraries)
         except ExportError as error:
             report = {"ok": False, "problems": [str(error)], "signatures": {}, "seconds": 0.0}

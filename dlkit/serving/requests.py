@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlkit.errors import ExportError
-from dlkit.serving.goldens import Arrays, Goldens, rows
+from dlkit.serving.reference_examples import Arrays, ReferenceExamples, rows
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis import classification_pb2, predict_pb2
@@ -81,14 +81,14 @@ def grpc_request(
     return request
 
 
-def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], goldens: Goldens) -> int:
+def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], reference_examples: ReferenceExamples) -> int:
     """Writes real requests for each signature, which a server runs before it takes the version into use.
 
     Args:
         path: the TFRecord file.
         model: the served name.
         methods: signature -> `predict` or `classify`.
-        goldens: signature -> pairs of inputs and answers.
+        reference_examples: signature -> pairs of inputs and answers.
 
     Returns:
         The number of records.
@@ -98,7 +98,7 @@ def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], golden
     records = 0
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, method in methods.items():
-            for inputs, _ in goldens[name][:limit]:
+            for inputs, _ in reference_examples[name][:limit]:
                 log = prediction_log.PredictionLog()
                 kind = log.classify_log if method == "classify" else log.predict_log
                 kind.request.CopyFrom(grpc_request(model, name, method, inputs))
@@ -108,7 +108,7 @@ def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], golden
 
 
 def smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
-    """The golden row to show as an example: with the fewest bytes of input, of those without NaN if there are any."""
+    """The row to show as an example: with the fewest bytes of input, of those without NaN if there are any."""
 
     def size(item: tuple[int, int, Arrays, Arrays]) -> int:
         return sum(
@@ -123,8 +123,8 @@ def smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
     return inputs, answers
 
 
-def classify_goldens(pairs: list[tuple[Arrays, Arrays]], *, classes: str, scores: str) -> list[tuple[Arrays, Arrays]]:
-    """The goldens of a classify signature, from those of its source: each row as a `tf.Example`."""
+def classify_examples(pairs: list[tuple[Arrays, Arrays]], *, classes: str, scores: str) -> list[tuple[Arrays, Arrays]]:
+    """The reference_examples of a classify signature, from those of its source: each row as a `tf.Example`."""
     return [
         (
             {"inputs": np.array(serialized_examples(inputs), object)},

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from dlkit.serving.goldens import Arrays
 from dlkit.serving.lint import INIT_SIGNATURE, shape_of
+from dlkit.serving.reference_examples import Arrays
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf import meta_graph_pb2

@@ -27,7 +27,7 @@ def write_models_config(
         path: the file.
         models: served name -> base directory, as the server sees it (in a container: /models/NAME).
         labels: served name -> label -> version, such as `{"photos": {"stable": 3, "canary": 4}}`. The
-            labelled versions are kept loaded; a server needs --allow_version_labels_for_unavailable_models to
+            labeled versions are kept loaded; a server needs --allow_version_labels_for_unavailable_models to
             start with them.
 
     Raises:

@@ -31,7 +31,7 @@ class Signature:
             tf.uint8)`.
         method: `predict`, or `classify`, which `classify_signature` builds.
         example: from the raw inputs of rows to this signature's, for the real requests that it is proven with.
-        columns: the kinds of its inputs, where `Task.ask` is to make requests of it.
+        columns: the kinds of its inputs, where `Task.call_signature` is to make requests of it.
         limits: what values of its inputs can be meant, by name, beside those that `columns` know; others are answered
             with INVALID_ARGUMENT.
 

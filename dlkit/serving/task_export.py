@@ -1,4 +1,4 @@
-"""From a fitted task to signatures, golden requests and the facts of its contract."""
+"""From a fitted task to signatures, reference example requests and the facts of its contract."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import tensorflow as tf
 
 from dlkit.best_epoch import history_of, kept_epoch
 from dlkit.columns import Column, stack, tensor_specs
-from dlkit.examples import examples_of, made_up_rows
-from dlkit.knobs import summary
+from dlkit.examples import examples_of, synthetic_rows
+from dlkit.hparams import summary
 from dlkit.limits import ANY, Limits
 from dlkit.plain import finite, name_of
 from dlkit.rows import ERROR
 from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
-from dlkit.serving.goldens import Goldens
-from dlkit.serving.requests import classify_goldens, serialized_examples
+from dlkit.serving.reference_examples import ReferenceExamples
+from dlkit.serving.requests import classify_examples, serialized_examples
 from dlkit.serving.signature import Signature, classify_signature, examples_signature
 from dlkit.stages import Stages, chain
 
@@ -33,7 +33,7 @@ class Servable(Protocol):
     stages_: Stages
     samples_: list[dict[str, Any]]
     history_: dict[str, list[float]]
-    kept_: dict[str, Any]
+    best_epoch_: dict[str, Any]
     fingerprint_: dict[str, Any]
     tested_: dict[str, Any]
     rows: Any
@@ -45,10 +45,10 @@ class Servable(Protocol):
     def answer(self) -> Mapping[str, Column]: ...
 
     @property
-    def also(self) -> Mapping[str, Column]: ...
+    def extra_outputs(self) -> Mapping[str, Column]: ...
 
     @property
-    def knobs(self) -> dict[str, Any]: ...
+    def hparams(self) -> dict[str, Any]: ...
 
     @classmethod
     def task_name(cls) -> str: ...
@@ -57,7 +57,7 @@ class Servable(Protocol):
 
     def served(self) -> Mapping[str, Signature]: ...
 
-    def answer_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]: ...
+    def predict_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]: ...
 
 
 def export_task(task: Servable, directory: Path, version: int | None, examples: Any) -> Path:
@@ -69,7 +69,7 @@ def export_task(task: Servable, directory: Path, version: int | None, examples: 
         directory,
         signatures=signatures,
         trackables=stages,
-        goldens=_goldens(task, signatures, rows),
+        reference_examples=_reference_examples(task, signatures, rows),
         contract={**_facts(task), "examples": told},
         version=version,
     )
@@ -78,12 +78,12 @@ def export_task(task: Servable, directory: Path, version: int | None, examples: 
 def task_signatures(task: Servable) -> list[Signature]:
     """What a task serves: raw input in; preprocessed tensors in; its own; and `tf.Example`s in: `classify`, where it
     ranks labels, or `examples`, where it reads lists."""
-    serving = Signature("serving_default", task.answer_tensors, tensor_specs(task.inputs))
+    serving = Signature("serving_default", task.predict_tensors, tensor_specs(task.inputs))
     own = task.signatures()
-    usual = [] if any(signature.name == "tensors" for signature in own) else [_tensors_signature(task)]
+    usual = [] if any(signature.name == "preprocessed" for signature in own) else [_preprocessed_signature(task)]
     signatures = {signature.name: signature for signature in (serving, *usual, *own)}
-    tensors = signatures["tensors"]
-    signatures["tensors"] = replace(tensors, limits={**_limits_of(task, tensors.inputs), **tensors.limits})
+    tensors = signatures["preprocessed"]
+    signatures["preprocessed"] = replace(tensors, limits={**_limits_of(task, tensors.inputs), **tensors.limits})
     ranked = _ranked(task.answer)
     if ranked:
         signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1])
@@ -105,7 +105,7 @@ def _limits_of(task: Servable, inputs: Mapping[str, tf.TensorSpec]) -> dict[str,
     return {name: known[name] for name in inputs if name in known}
 
 
-def _tensors_signature(task: Servable) -> Signature:
+def _preprocessed_signature(task: Servable) -> Signature:
     output = task.stages_.preprocess.output
     made = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in output.items() if name != ERROR}
     run, preprocess = chain(*task.stages_.answering()[1:]), chain(task.stages_.preprocess)
@@ -120,7 +120,7 @@ def _tensors_signature(task: Servable) -> Signature:
         tensors = preprocess(raw)
         return {name: tensors[name] for name in made}
 
-    return Signature("tensors", answer, made, example=example)
+    return Signature("preprocessed", answer, made, example=example)
 
 
 def _ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
@@ -130,33 +130,37 @@ def _ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
     return None
 
 
-def _goldens(task: Servable, signatures: list[Signature], examples: list[dict[str, Any]]) -> Goldens:
+def _reference_examples(
+    task: Servable, signatures: list[Signature], examples: list[dict[str, Any]]
+) -> ReferenceExamples:
     """Each example alone, as every signature takes it, with predict's answer."""
     rows = [_batch_of_one(task, raw) for raw in examples]
     if not any(map(_is_json, rows)):  # a request to show must be strict JSON, which has no missing numbers
-        rows += [row for row in (_batch_of_one(task, raw) for raw in made_up_rows(task)) if _is_json(row)][:1]
-    goldens: Goldens = {}
+        rows += [row for row in (_batch_of_one(task, raw) for raw in synthetic_rows(task)) if _is_json(row)][:1]
+    reference_examples: ReferenceExamples = {}
     serving = signatures[0]
     for signature in signatures:
         if signature.method == "classify":
             classes, scores = _ranked(task.answer) or ("", "")
-            goldens[signature.name] = classify_goldens(goldens["serving_default"], classes=classes, scores=scores)
+            reference_examples[signature.name] = classify_examples(
+                reference_examples["serving_default"], classes=classes, scores=scores
+            )
             continue
-        pairs = goldens[signature.name] = []
+        pairs = reference_examples[signature.name] = []
         for raw in rows:
             inputs = signature.example(raw)
             try:
                 answer = signature.graph(**inputs)
             except tf.errors.InvalidArgumentError:
-                if signature.name != "tensors":
+                if signature.name != "preprocessed":
                     raise
                 continue  # an empty text is a request, and tensors without any token are none
-            if signature.name == "tensors" and set(answer) == set(task.answer):
+            if signature.name == "preprocessed" and set(answer) == set(task.answer):
                 answer = serving.graph(
                     **raw
                 )  # the path from preprocessed tensors must end where that from raw input does
             pairs.append((_arrays(inputs), _arrays(answer)))
-    return goldens
+    return reference_examples
 
 
 def _batch_of_one(task: Servable, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -173,7 +177,7 @@ def _arrays(tensors: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
 
 def _facts(task: Servable) -> dict[str, Any]:
     outputs: dict[str, dict[str, Any]] = {}
-    for name, column in {**task.also, **task.answer}.items():
+    for name, column in {**task.extra_outputs, **task.answer}.items():
         outputs[name] = {"description": summary(type(column))}
         if column.ranked_by:
             outputs[name]["ranked_by"] = column.ranked_by
@@ -186,11 +190,11 @@ def _facts(task: Servable) -> dict[str, Any]:
         for facts in outputs.values():
             if "atol" in facts:
                 facts |= {"atol": max(2e-2, facts["atol"]), "rtol": 2e-2}
-    kept = {name: value for name, value in task.kept_.items() if name != "epoch"}
+    kept = {name: value for name, value in task.best_epoch_.items() if name != "epoch"}
     return {
         "task": task.task_name(),
         "description": summary(type(task)),
-        "knobs": {name: _without_folder(value) for name, value in task.knobs.items()},
+        "hparams": {name: _without_folder(value) for name, value in task.hparams.items()},
         "labels": getattr(task, "labels_", []),
         "metrics": finite(history_of(task.history_, kept_epoch(task))),
         "validation": finite(kept),

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 from dlkit.child import child_environment, python_command
 from dlkit.errors import ExportError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 
 _KINDS: dict[str, type] = {"signatures": dict, "libraries": list, "ops_beyond_core": list}
-FORMAT = 1  # of dlkit.json; a reader takes its own and older ones
+FORMAT = 2  # of dlkit.json
 
 
 def verify(directory: str | os.PathLike, libraries: Sequence[str] = ()) -> dict:
-    """Proves an export that is on disk: the graph's nodes, the golden answers, wrong requests.
+    """Proves an export that is on disk: the graph's nodes, the reference example answers, wrong requests.
 
     Args:
         directory: a version directory, or the folder above, of which the highest version is taken.
@@ -66,18 +66,19 @@ def read_contract(version_dir: pathlib.Path) -> dict:
     """Reads `assets.extra/dlkit.json`.
 
     Raises:
-        ExportError: if it is missing, not JSON, or of a newer format.
+        ExportError: if it is missing, not JSON, or of another format.
     """
     file = pathlib.Path(version_dir) / "assets.extra" / "dlkit.json"
     if not file.exists():
         raise ExportError(f"{version_dir} is a SavedModel that dlkit did not export: {file} is missing.")
-    with foreign(file, "what `export` writes", "It is corrupt: export the model again.", error=ExportError):
+    with as_data_error(file, "what `export` writes", "It is corrupt: export the model again.", error=ExportError):
         contract = json.loads(file.read_text("utf-8"))
         number = int(contract["format"])
-        if number > FORMAT:
+        if number != FORMAT:
+            written = contract.get("versions", {}).get("dlkit", "unknown")
+            cure = "Upgrade dlkit." if number > FORMAT else "Export the model again, or verify it with that version."
             raise ExportError(
-                f"{file} has the format {number}, this dlkit reads up to {FORMAT}: a newer dlkit "
-                f"({contract.get('versions', {}).get('dlkit', 'unknown')}) wrote it. Upgrade dlkit."
+                f"{file} has format {number}, written by dlkit {written}; this dlkit reads format {FORMAT}. {cure}"
             )
         held = {name: contract.get(name, kind()) for name, kind in _KINDS.items()}
         for name, kind in _KINDS.items():

@@ -8,7 +8,7 @@ import pkgutil
 from typing import TYPE_CHECKING
 
 from dlkit.errors import DlkitError
-from dlkit.knobs import nearest
+from dlkit.hparams import nearest
 
 if TYPE_CHECKING:
     from dlkit.task import Task

@@ -22,7 +22,7 @@ MOST = 256  # rows to compare on: their answers cost little beside an epoch
 def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, quiet: bool) -> None:
     """Scores the served answers to at most 256 validation rows, and says where they are no better than the baseline.
 
-    What it finds goes to `task.kept_`: the headline metric, its baseline and the number of rows.
+    What it finds goes to `task.best_epoch_`: the primary_metric metric, its baseline and the number of rows.
 
     Args:
         task: trained.
@@ -32,18 +32,18 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         quiet: whether to print nothing.
     """
     try:
-        table = validation.evaluated()
+        table = validation.to_evaluate()
         # Those of a task that makes others to measure on cannot be told apart: none of them was left out.
         rows = np.unique(store.origins) if table is validation.table else np.arange(len(table))
         rows = rows[spread(len(rows), MOST)]
-        found = task.measured(validation.of(table.take(rows.tolist())))
+        found = task.measured(validation.with_table(table.take(rows.tolist())))
     except DataError as error:
         _say(f"the model was not compared with the baseline: {error}", quiet)
         return
-    name, base = task.headline, f"baseline_{task.headline}"
+    name, base = task.primary_metric, f"baseline_{task.primary_metric}"
     if name not in found or base not in found:
         return  # the task names no metric to quote, or no baseline of it
-    task.kept_ |= {name: found[name], base: found[base], "rows": len(rows)}
+    task.best_epoch_ |= {name: found[name], base: found[base], "rows": len(rows)}
     if not found[name] > found[base]:  # what is not a number is no better either
         _say(
             f"{validation.table.source}: the model is no better than the baseline: {name} {found[name]:.4f}, {base} "

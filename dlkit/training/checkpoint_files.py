@@ -22,7 +22,7 @@ class Checkpoint:
     """All that a run needs to go on as if it had never stopped.
 
     Attributes:
-        state: what is no array: step, history, early stopping, fingerprint of the data, knobs.
+        state: what is no array: step, history, early stopping, fingerprint of the data, hparams.
         arrays: name to array: variables of the network and the optimizer, metrics, best weights.
     """
 

@@ -28,7 +28,7 @@ PARTS = {"training": "sha256", "validation": "validation"}  # of the data, and t
 
 
 class OtherRunError(DlkitError):
-    """A run cannot be resumed as another: with other knobs or other data."""
+    """A run cannot be resumed as another: with other hparams or other data."""
 
 
 def other_data(kinds: Sequence[str]) -> OtherRunError:
@@ -98,7 +98,7 @@ class Checkpoints(keras.callbacks.Callback):
         """Puts a checkpoint into the trainer's variables, and makes the run start after its step.
 
         Args:
-            changed: whether the run goes on with other knobs or data: with its own learning rate then, and from the
+            changed: whether the run goes on with other hparams or data: with its own learning rate then, and from the
                 beginning of the epoch if this is another one.
 
         Raises:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.answering import graph_message
 from dlkit.columns import Column, batch_of, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
+from dlkit.graph_predictor import graph_message
 from dlkit.lazy import tf
 from dlkit.progress import progress
 from dlkit.rows import ERROR, LENGTH, ROW

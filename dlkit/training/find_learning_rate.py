@@ -29,12 +29,12 @@ SMOOTHING = 0.9  # of the moving average that tells when to end
 HALF = 0.5  # decades on each side over which losses are averaged and slopes are taken: a batch's loss is mostly noise
 FLAT = 1e-6  # times the first loss: what float32 rounds is no fall
 STEEP = 0.5  # of the steepest slope: about as steep
-HOPELESS = 4.0  # times the best loss: beyond it the rate is too high
+EXPLODED = 4.0  # times the best loss: beyond it the rate is too high
 STRIDE = math.sqrt(10)  # between the rates of two short trainings
 LAST = 0.25  # the share of the steps of a short training whose mean loss is compared
 
 
-class Rated(keras.callbacks.Callback):
+class RangeTest(keras.callbacks.Callback):
     """Trains each step at a rate of its own and keeps the losses, until they explode."""
 
     def __init__(self, rates: np.ndarray):
@@ -56,7 +56,7 @@ class Rated(keras.callbacks.Callback):
         self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss
         mean = self._mean / (1 - SMOOTHING ** len(self.rates))
         self._lowest = min(self._lowest, mean)
-        if not math.isfinite(loss) or mean > HOPELESS * self._lowest:
+        if not math.isfinite(loss) or mean > EXPLODED * self._lowest:
             self.model.stop_training = True
 
     def last(self) -> float:
@@ -68,7 +68,7 @@ class Rated(keras.callbacks.Callback):
 
 
 def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | None) -> float:
-    """A peak learning rate for a task's knobs and data; see `Task.find_learning_rate`."""
+    """A peak learning rate for a task's hparams and data; see `Task.find_learning_rate`."""
     keras.utils.set_random_seed(task.seed)
     start(task, train)
     store, _ = encode(task, train, None)
@@ -81,16 +81,16 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
     variables = [*trainer.variables, *trainer.optimizer.variables]
     begun = [variable.numpy() for variable in variables]
 
-    def trained(rates: np.ndarray) -> Rated:
+    def trained(rates: np.ndarray) -> RangeTest:
         for variable, value in zip(variables, begun, strict=True):
             variable.assign(value)
-        test = Rated(rates)
+        test = RangeTest(rates)
         batches = batches_of(task, store, order)(0)
         trainer.fit(batches, steps_per_epoch=steps, callbacks=[test], shuffle=False, verbose=0)
         return test
 
     test = trained(np.geomspace(LOWEST, HIGHEST, steps))
-    chosen = _settled(_steepest(test.rates, test.losses), lambda rate: trained(rate * curve).last())
+    chosen = _refined(_steepest(test.rates, test.losses), lambda rate: trained(rate * curve).last())
     if plot:
         smoothed = _smoothed(test.losses, _steps_of(HALF, test.rates))
         plot_learning_rates(test.rates[: len(smoothed)], smoothed.tolist(), chosen, plot)
@@ -104,7 +104,7 @@ def _curve(task: Trainable, steps: int) -> np.ndarray:
     return np.asarray(rates) / task.learning_rate
 
 
-def _settled(rate: float, loss_at: Callable[[float], float]) -> float:
+def _refined(rate: float, loss_at: Callable[[float], float]) -> float:
     """The rate near a suggested one at which a short training ends lowest, by steps of `STRIDE` downhill.
 
     The range test raises the rate too fast for a warm-up to help, and so it explodes below rates that train well.

@@ -16,8 +16,8 @@ import keras
 
 from dlkit import model_folder
 from dlkit.data.table import Table
-from dlkit.errors import DlkitError, KnobError
-from dlkit.knobs import nearest
+from dlkit.errors import DlkitError, HparamError
+from dlkit.hparams import nearest
 from dlkit.lazy import tf
 from dlkit.log import logger
 from dlkit.options import option
@@ -35,9 +35,9 @@ from dlkit.training.checkpoints import (
     stopping_on_sigterm,
 )
 from dlkit.training.compile_network import compile_network, give_back
+from dlkit.training.continue_training import check_model, continued_run, fixed_hparams, start_from
 from dlkit.training.distribute import split_over_replicas
 from dlkit.training.freeze import gradual_unfreezing
-from dlkit.training.go_on import check_model, fixed_knobs, start_from, went_on
 from dlkit.training.keep_best import KeepBest
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
@@ -45,7 +45,7 @@ from dlkit.training.order import Order, ordered_batches, steps_per_epoch
 from dlkit.training.prepare import check_batch, encode, look, parts, start, tell
 from dlkit.training.show_score import ShowScore
 from dlkit.training.store import Store
-from dlkit.training.strategies import Place
+from dlkit.training.strategies import Distribution
 from dlkit.training.tracking import LogHyperparameters, tracked
 from dlkit.training.workers import agree, naming_lost_workers
 from dlkit.version import install_hint
@@ -55,15 +55,15 @@ if TYPE_CHECKING:
     from dlkit.run_file import RunFile
     from dlkit.training.trainable import Trainable
 
-CACHE = "cache_mb"  # the knob that changes nothing but memory
-FREE = ("patience", CACHE)  # knobs that may be others when a run is resumed
+CACHE = "cache_mb"  # the hparam that changes nothing but memory
+FREE = ("patience", CACHE)  # hparams that may be others when a run is resumed
 
 
 @dataclass
 class Run:
-    """What a run is asked for beside the knobs; see `Task.fit`."""
+    """What a run is asked for beside the hparams; see `Task.fit`."""
 
-    place: Place
+    distribution: Distribution
     save: Path | None = None
     resume: bool | Literal["auto"] = False
     overwrite: bool = False
@@ -83,7 +83,7 @@ def interval(given: int | str) -> int | float:
     """Steps (int) or seconds (float) between two checkpoints, from "200" or "10m".
 
     Raises:
-        KnobError: it is neither.
+        HparamError: it is neither.
     """
     text = str(given)
     minutes = re.fullmatch(r"(\d+(?:\.\d+)?)m(?:in)?", text)
@@ -91,7 +91,7 @@ def interval(given: int | str) -> int | float:
         return float(minutes[1]) * 60.0
     if text.isdecimal():
         return int(text)
-    raise KnobError(
+    raise HparamError(
         f'{option("checkpoint_every")} must be a number of steps such as 200, or minutes such as "10m". Received: '
         f"{given!r}."
     )
@@ -103,9 +103,9 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     Returns:
         The history: metric name to one value per epoch.
     """
-    train, validation = parts(task, train, validation, run.place.strategy.num_replicas_in_sync)
+    train, validation = parts(task, train, validation, run.distribution.strategy.num_replicas_in_sync)
     report = look(train, validation)
-    if run.verbose and run.place.is_chief:
+    if run.verbose and run.distribution.is_chief:
         report.show()
     report.refuse_if_needed()
     task.report_ = without_folders(report.as_dict(), report.source)
@@ -114,7 +114,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     while True:
         try:
             changes = _changes(task, run)
-            with naming_lost_workers(run.place):
+            with naming_lost_workers(run.distribution):
                 return _run(task, train, validation, _decided(run), changes)
         except OtherRunError:
             if not (auto and run.overwrite):
@@ -126,24 +126,24 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
             if not run.nan_retries:
                 raise
             files = _files(run)
-            if error.step == bad and run.place.is_chief and files:
+            if error.step == bad and run.distribution.is_chief and files:
                 files.drop_newest()  # what it holds was lost already
             bad = error.step
             task.learning_rate /= 2
-            if run.place.is_chief:
+            if run.distribution.is_chief:
                 rate = option("learning_rate", float(f"{task.learning_rate:g}"))
                 logger.warning(f"{error}\nRetrying from there, with {rate}.")
             run = dataclasses.replace(run, resume=True, overwrite=False, changed=True, nan_retries=run.nan_retries - 1)
 
 
-def _goes_on(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
+def _continues(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
     """Whether a run that is resumed with changes went on from a model, which it then keeps.
 
     Raises:
         OtherRunError: the changes would make another network of it.
     """
-    model = went_on(folder)
-    wrong = fixed_knobs(task) & changes.keys() if model else set()
+    model = continued_run(folder)
+    wrong = fixed_hparams(task) & changes.keys() if model else set()
     if wrong:
         raise OtherRunError(
             f"the run in {folder} was initialized from {model['model']}: {', '.join(sorted(wrong))} would change "
@@ -162,10 +162,10 @@ def _decided(run: Run) -> Run:
 def _run(
     task: Trainable, train: Rows, validation: Rows | None, run: Run, changes: dict[str, Any]
 ) -> dict[str, list[float]]:
-    place, chief = run.place, run.place.is_chief
+    distribution, chief = run.distribution, run.distribution.is_chief
     keras.utils.set_random_seed(task.seed)
     said: Sequence[str] = ()
-    if run.resume and run.save and (not changes or _goes_on(task, run.save, changes)):
+    if run.resume and run.save and (not changes or _continues(task, run.save, changes)):
         model_folder.restore(task, run.save)
     elif run.init_from is not None:
         said = start_from(task, train, run.init_from, keep_examples=run.keep_examples)
@@ -175,11 +175,11 @@ def _run(
     quiet = not (chief and run.verbose)
     tell(task, train.table.source, said, quiet=quiet)
     store, held_out = encode(task, train, validation, quiet=quiet)
-    check_batch(task, store, train.table.source, place.strategy.num_replicas_in_sync, quiet=quiet)
+    check_batch(task, store, train.table.source, distribution.strategy.num_replicas_in_sync, quiet=quiet)
     files = _files(run)
     checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
     done = not changes and _is_done(task, run)
-    agree(place, _to_be_equal(task, run, checkpoint, done))
+    agree(distribution, _to_be_equal(task, run, checkpoint, done))
     if done and _same_data(was, task.fingerprint_, run):
         if not quiet:
             logger.info(f"the run in {run.save} is finished: nothing is left to train")
@@ -189,12 +189,12 @@ def _run(
             f"the finished run in {run.save} has no checkpoint to resume from. Start over with "
             f"{option('overwrite', True)}, or save elsewhere."
         )
-    order = order_of(task, store, place.strategy)
-    trainer, frozen = compile_network(task, order.steps, place.strategy)
+    order = order_of(task, store, distribution.strategy)
+    trainer, frozen = compile_network(task, order.steps, distribution.strategy)
     # What can be refused is refused before anything is written.
     training = batches_of(task, store, order)
     cut = {} if order.fixed_size else {"trim": lambda tensors: trim(tensors, task.padding)}
-    watched = split_over_replicas(ordered_batches(held_out or store, task.batch_size, **cut), place.strategy)
+    watched = split_over_replicas(ordered_batches(held_out or store, task.batch_size, **cut), distribution.strategy)
     if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
         known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)
     stopping = _stopping(task, known) if held_out else None
@@ -207,7 +207,7 @@ def _run(
             "fingerprint": task.fingerprint_["sha256"],
             "validation": task.fingerprint_["validation"],
             "steps": order.steps,
-            "knobs": task.knobs,
+            "hparams": task.hparams,
         },
         chief=chief,
         describe=lambda step: _describe_nan(task, train.table, store, order, step, bool(files)),
@@ -218,7 +218,7 @@ def _run(
         *([_tensorboard(run.tensorboard)] if run.tensorboard and chief else []),
         *(
             [ShowScore(task, validation, held_out, lambda: give_back(trainer, task.stages_.network))]
-            if run.verbose and chief and task.looks and validation is not None and held_out
+            if run.verbose and chief and task.shown_metrics and validation is not None and held_out
             else []
         ),
         *run.callbacks,
@@ -240,7 +240,7 @@ def _run(
                 run.options.write(run.save)
         fit_from_checkpoint(
             trainer,
-            lambda step: split_over_replicas(training(step), place.strategy),
+            lambda step: split_over_replicas(training(step), distribution.strategy),
             checkpoints,
             callbacks,
             steps=order.steps,
@@ -252,10 +252,10 @@ def _run(
             validation_steps=steps_per_epoch(held_out.rows, task.batch_size) if held_out else None,
         )
     give_back(trainer, task.stages_.network)
-    task.stages_.teach_decode()
+    task.stages_.sync_decode_weights()
     task.history_ = checkpoints.history
     last = len(task.history_.get("loss", ())) - 1
-    task.kept_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
+    task.best_epoch_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
     if validation is not None and held_out and chief:
         compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
     if run.save and chief:
@@ -269,7 +269,7 @@ def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done:
     """What must be the same in all workers, by name: else they would train to nonsense, or wait for one another."""
     begins = "is done" if done else f"after step {checkpoint.state['step']}" if checkpoint else "at the start"
     return {
-        **{name: value for name, value in task.knobs.items() if name != CACHE},
+        **{name: value for name, value in task.hparams.items() if name != CACHE},
         "training data": task.fingerprint_["sha256"][:12],
         "validation data": (task.fingerprint_["validation"] or "none")[:12],
         "the run begins": begins,
@@ -280,16 +280,16 @@ def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done:
 
 
 def _is_done(task: Trainable, run: Run) -> bool:
-    """Whether the run that is resumed has ended, and had the same knobs."""
+    """Whether the run that is resumed has ended, and had the same hparams."""
     if not run.resume or not run.save or model_folder.has_run(run.save):
         return False
     started = _started(task, run.save)
-    return all(value == started[name] for name, value in task.knobs.items() if name != CACHE)
+    return all(value == started[name] for name, value in task.hparams.items() if name != CACHE)
 
 
 def _started(task: Trainable, folder: Path) -> dict[str, Any]:
-    """The knobs that the run in a folder was started with, in the types that a task gives them."""
-    return type(task)(**model_folder.knobs_of_run(folder, task.task_name())).knobs
+    """The hparams that the run in a folder was started with, in the types that a task gives them."""
+    return type(task)(**model_folder.hparams_of_run(folder, task.task_name())).hparams
 
 
 def _same_data(was: dict[str, Any], now: dict[str, Any], run: Run) -> bool:
@@ -306,7 +306,7 @@ def _files(run: Run) -> CheckpointFiles | None:
 
 def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
     if task.monitor not in known:
-        raise KnobError(f"{option('monitor')} is not a metric: {task.monitor!r}. {nearest(task.monitor, known)}")
+        raise HparamError(f"{option('monitor')} is not a metric: {task.monitor!r}. {nearest(task.monitor, known)}")
     return KeepBest(task.monitor, task.patience or task.epochs)  # without patience it only keeps the best
 
 
@@ -319,16 +319,16 @@ def _tensorboard(folder: str) -> keras.callbacks.Callback:
 def refuse(task: Trainable, run: Run) -> None:
     """Raises DlkitError for a run that would do harm, as far as that shows without the data."""
     if run.nan_retries < 0:
-        raise KnobError(f"{option('nan_retries')} must be at least 0. Received: {run.nan_retries}.")
+        raise HparamError(f"{option('nan_retries')} must be at least 0. Received: {run.nan_retries}.")
     if run.keep < 1:
-        raise KnobError(f"{option('keep')} must be at least 1 checkpoint. Received: {run.keep}.")
+        raise HparamError(f"{option('keep')} must be at least 1 checkpoint. Received: {run.keep}.")
     if run.resume not in (True, False, "auto"):
-        raise KnobError(f'{option("resume")} must be True, False or "auto". Received: {run.resume!r}.')
+        raise HparamError(f'{option("resume")} must be True, False or "auto". Received: {run.resume!r}.')
     if run.save is None:
         for name in ("resume", "checkpoint_every", "nan_retries"):
             if getattr(run, name):
                 raise DlkitError(f"{option(name)} needs {option('save')}: the folder for the checkpoints of the run.")
-    elif not run.resume and run.place.is_chief and not run.overwrite:
+    elif not run.resume and run.distribution.is_chief and not run.overwrite:
         model_folder.refuse_to_replace(run.save)
     with contextlib.suppress(OtherRunError) if run.overwrite else contextlib.nullcontext():
         _changes(task, run)
@@ -337,13 +337,15 @@ def refuse(task: Trainable, run: Run) -> None:
 
 
 def _changes(task: Trainable, run: Run) -> dict[str, Any]:
-    """The knobs that a resumed run changes, with their values of before. Raises OtherRunError where it must not."""
+    """The hparams that a resumed run changes, with their values of before. Raises OtherRunError where it must not."""
     if not run.save or not _decided(run).resume:
         return {}
     started = _started(task, run.save)
-    changes = {name: started[name] for name, value in task.knobs.items() if name not in FREE and value != started[name]}
+    changes = {
+        name: started[name] for name, value in task.hparams.items() if name not in FREE and value != started[name]
+    }
     if changes and not run.changed:
-        listed = ", ".join(f"{option(name, value)}, not {task.knobs[name]!r}" for name, value in changes.items())
+        listed = ", ".join(f"{option(name, value)}, not {task.hparams[name]!r}" for name, value in changes.items())
         raise OtherRunError(
             f"the run in {run.save} was started with {listed}. Resume with the same hyperparameters, allow the "
             f"change with {option('allow_changes', True)}, or start over with {option('overwrite', True)}."

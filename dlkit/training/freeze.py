@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from dlkit.errors import KnobError
-from dlkit.knobs import nearest
+from dlkit.errors import HparamError
+from dlkit.hparams import nearest
 from dlkit.lazy import keras
 from dlkit.options import option
 
@@ -32,7 +32,7 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
         The frozen layers, first to last.
 
     Raises:
-        KnobError: no layer has that name, or nothing would be left to train.
+        HparamError: no layer has that name, or nothing would be left to train.
     """
     layers = weighted_layers(network)
     names = [layer.name for layer in layers]
@@ -46,9 +46,9 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
     elif upto in names:
         count = names.index(upto) + 1
     else:
-        raise KnobError(f"{option('freeze')} is not a layer with weights: {upto!r}. {nearest(upto, names)}")
+        raise HparamError(f"{option('freeze')} is not a layer with weights: {upto!r}. {nearest(upto, names)}")
     if count >= len(layers):
-        raise KnobError(
+        raise HparamError(
             f"{option('freeze', upto)} leaves nothing to train: the network has {len(layers)} layers with weights."
         )
     for layer in layers[:count]:

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, all of them Keras's own, from a task's knobs."""
+"""Optimizers and learning-rate schedules, all of them Keras's own, from a task's hparams."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from dlkit.data.reading import lines_of
-from dlkit.errors import DataError, DlkitError, KnobError
+from dlkit.errors import DataError, DlkitError, HparamError
 from dlkit.examples import as_requests, readable
 from dlkit.log import logger
 from dlkit.options import named_in, option
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) -> tuple[Rows, Rows | None]:
     """The rows to train on and the rows to validate on, if any."""
     if replicas > 1 and task.batch_size < 2 * replicas:
-        raise KnobError(
+        raise HparamError(
             f"{option('batch_size')} must be at least {2 * replicas}, two rows for each of the {replicas} "
             "replicas. Received: "
             f"{task.batch_size}."
@@ -63,7 +63,7 @@ def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
     """Builds a task's stages from its training rows, of which it keeps a few unless told otherwise.
 
     Raises:
-        DlkitError: the knobs and the rows do not make a network.
+        DlkitError: the hparams and the rows do not make a network.
     """
     with precision(task.precision):
         try:
@@ -71,7 +71,7 @@ def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
         except DlkitError:
             raise
         except (ValueError, OSError) as error:  # how builders, tokenizers and Keras refuse their parameters
-            raise DlkitError(f"the network cannot be built: {named_in(str(error), task.knobs)}") from error
+            raise DlkitError(f"the network cannot be built: {named_in(str(error), task.hparams)}") from error
     task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
 
 
@@ -89,7 +89,7 @@ def precision(policy: str) -> Iterator[None]:
 def look(train: Rows, validation: Rows | None) -> Report:
     """What the rows of a run are like, and what looks wrong with them."""
     report = Report(train.table.source)
-    train.look(report, validation)
+    train.inspect(report, validation)
     return report
 
 
@@ -107,7 +107,7 @@ def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool
 
 
 def _encode(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool) -> Store:
-    table, source = rows.encoded(), rows.table.source
+    table, source = rows.to_encode(), rows.table.source
     store, skipped = encode_table(task, table, rows.windows_per_row, graph)
     remarks = list(rows.remarks(store))
     if skipped:

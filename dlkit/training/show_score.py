@@ -37,7 +37,7 @@ class ShowScore(keras.callbacks.Callback):
         self._task, self._give_back = task, give_back
         self._every = max(-(-task.epochs // TIMES), 2)
         known = np.unique(store.origins)
-        self._rows = rows.of(rows.evaluated().take(known[spread(len(known), MOST)].tolist()))
+        self._rows = rows.with_table(rows.to_evaluate().take(known[spread(len(known), MOST)].tolist()))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         last = epoch + 1 == self._task.epochs  # the end has a score of its own
@@ -49,5 +49,5 @@ class ShowScore(keras.callbacks.Callback):
         except DataError:
             self._every = 0
             return
-        told = ", ".join(f"{name} {found[name]:.4f}" for name in self._task.looks if name in found)
+        told = ", ".join(f"{name} {found[name]:.4f}" for name in self._task.shown_metrics if name in found)
         logger.info(f"epoch {epoch + 1}: {told} on {len(self._rows)} validation rows")

@@ -10,17 +10,17 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from dlkit.errors import DlkitError, KnobError
-from dlkit.foreign import foreign
+from dlkit.errors import DlkitError, HparamError
 from dlkit.lazy import tf
 from dlkit.options import option
-from dlkit.training.meeting import meet
+from dlkit.reading_errors import as_data_error
+from dlkit.training.rendezvous import meet
 
 WORDS = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
 
 
 @dataclass(frozen=True)
-class Place:
+class Distribution:
     """Where a run trains.
 
     Attributes:
@@ -41,7 +41,7 @@ class Place:
         return self.worker == 0
 
 
-def find_place(asked: Any, worker_timeout: float = 120.0) -> Place:
+def resolve_strategy(asked: Any, worker_timeout: float = 120.0) -> Distribution:
     """The place that a word or a strategy asks for.
 
     Args:
@@ -51,11 +51,11 @@ def find_place(asked: Any, worker_timeout: float = 120.0) -> Place:
         worker_timeout: the most seconds to wait for other workers to answer, before TensorFlow connects them.
 
     Raises:
-        KnobError: no such word, or a strategy that Keras cannot train under.
+        HparamError: no such word, or a strategy that Keras cannot train under.
         DlkitError: the machine has not what was asked for; lists what it has. Or workers do not answer.
     """
     if not 0 < worker_timeout < math.inf:
-        raise KnobError(
+        raise HparamError(
             f"{option('worker_timeout')} must be a positive number of seconds. Received: {worker_timeout!r}."
         )
     place = _given(asked) if not isinstance(asked, str) else _named(asked, worker_timeout)
@@ -66,7 +66,7 @@ def find_place(asked: Any, worker_timeout: float = 120.0) -> Place:
     return place
 
 
-def _named(asked: str, worker_timeout: float) -> Place:
+def _named(asked: str, worker_timeout: float) -> Distribution:
     word, colon, detail = asked.partition(":")
     if word == "auto" and not colon:
         return _auto(worker_timeout)
@@ -78,14 +78,14 @@ def _named(asked: str, worker_timeout: float) -> Place:
         return _multiworker(worker_timeout)
     if word == "tpu" and (detail or not colon):
         return _tpu(detail)
-    raise KnobError(f"{option('strategy')} must be one of {WORDS}, or a tf.distribute.Strategy. Received: {asked!r}.")
+    raise HparamError(f"{option('strategy')} must be one of {WORDS}, or a tf.distribute.Strategy. Received: {asked!r}.")
 
 
-def _one_device() -> Place:
-    return Place(_one(), f"one device, {_names(_devices())[0]}")
+def _one_device() -> Distribution:
+    return Distribution(_one(), f"one device, {_names(_devices())[0]}")
 
 
-def _auto(worker_timeout: float) -> Place:
+def _auto(worker_timeout: float) -> Distribution:
     if tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME"):
         return _because(_tpu(""), "auto found a TPU")
     for variable, found in (("TF_CONFIG", _tf_config_workers()), ("SLURM_STEP_NUM_TASKS", _slurm_workers())):
@@ -97,19 +97,19 @@ def _auto(worker_timeout: float) -> Place:
     return _because(_one_device(), "auto found no other device")
 
 
-def _because(place: Place, why: str) -> Place:
+def _because(place: Distribution, why: str) -> Distribution:
     return dataclasses.replace(place, reason=f"{place.reason} ({why})")
 
 
-def _given(strategy: Any) -> Place:
+def _given(strategy: Any) -> Distribution:
     if not isinstance(strategy, tf.distribute.Strategy):
-        raise KnobError(
+        raise HparamError(
             f"{option('strategy')} must be one of {WORDS}, or a tf.distribute.Strategy. Received: {strategy!r}."
         )
     if isinstance(
         strategy, tf.distribute.experimental.CentralStorageStrategy | tf.distribute.experimental.ParameterServerStrategy
     ):
-        raise KnobError(
+        raise HparamError(
             f"Keras 3 cannot train under {type(strategy).__name__}. Use MirroredStrategy, "
             "MultiWorkerMirroredStrategy or TPUStrategy."
         )
@@ -117,7 +117,7 @@ def _given(strategy: Any) -> Place:
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         worker, workers = _position(strategy)
     count = strategy.num_replicas_in_sync
-    return Place(strategy, f"{type(strategy).__name__} with {count} replicas, as given", worker, workers)
+    return Distribution(strategy, f"{type(strategy).__name__} with {count} replicas, as given", worker, workers)
 
 
 # One object each for the life of the process: collectives of a second one would be taken for the first one's.
@@ -160,7 +160,7 @@ def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
     )
 
 
-def _mirrored(count: int) -> Place:
+def _mirrored(count: int) -> Distribution:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         if max(count, 2) > len(gpus):
@@ -169,7 +169,7 @@ def _mirrored(count: int) -> Place:
                 f"{_what_there_is()}"
             )
         names = tuple(f"GPU:{number}" for number in range(count or len(gpus)))
-        return Place(_mirrored_over(names), f"{len(names)} GPUs of this machine")
+        return Distribution(_mirrored_over(names), f"{len(names)} GPUs of this machine")
     if not count:
         raise DlkitError(
             f"{option('strategy', 'mirrored')} needs several GPUs. {_what_there_is()} mirrored:2 trains on two "
@@ -177,7 +177,7 @@ def _mirrored(count: int) -> Place:
         )
     logical_cpus(count)
     names = tuple(f"CPU:{number}" for number in range(count))
-    return Place(_mirrored_over(names), f"{count} logical CPUs of this machine")
+    return Distribution(_mirrored_over(names), f"{count} logical CPUs of this machine")
 
 
 def logical_cpus(count: int) -> None:
@@ -200,7 +200,7 @@ def logical_cpus(count: int) -> None:
         ) from error
 
 
-def _multiworker(worker_timeout: float) -> Place:
+def _multiworker(worker_timeout: float) -> Distribution:
     if _tf_config_workers():
         source, origin = "tf_config", "TF_CONFIG"
     elif _slurm_workers():
@@ -215,7 +215,7 @@ def _multiworker(worker_timeout: float) -> Place:
         _meet(source, worker_timeout)
     strategy = _over_workers(source)
     worker, workers = _position(strategy)
-    return Place(strategy, f"worker {worker} of {workers}, named by {origin}", worker, workers)
+    return Distribution(strategy, f"worker {worker} of {workers}, named by {origin}", worker, workers)
 
 
 def _has_started() -> bool:
@@ -251,7 +251,7 @@ def _tf_config_workers() -> int:
         return 0
     example = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
     cure = f"TF_CONFIG must be JSON like {example}. Received: {text[:500]!r}."
-    with foreign("TF_CONFIG", "the addresses of the workers", cure, error=DlkitError):
+    with as_data_error("TF_CONFIG", "the addresses of the workers", cure, error=DlkitError):
         cluster, task = (json.loads(text)[name] for name in ("cluster", "task"))
         for kind, addresses in cluster.items():
             if not isinstance(addresses, list) or not all(map(_is_address, addresses)):
@@ -274,13 +274,13 @@ def _is_address(text: Any) -> bool:
 
 def _slurm_workers() -> int:
     cure = "They are set by srun; start with it, or without these variables."
-    with foreign("Slurm's variables", "whole numbers", cure, error=DlkitError):
+    with as_data_error("Slurm's variables", "whole numbers", cure, error=DlkitError):
         int(os.environ.get("SLURM_PROCID", "0"))
         return int(os.environ.get("SLURM_STEP_NUM_TASKS", "0")) if "SLURM_PROCID" in os.environ else 0
 
 
 @functools.cache
-def _tpu(name: str) -> Place:
+def _tpu(name: str) -> Distribution:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name or os.environ.get("TPU_NAME") or "local")
         tf.config.experimental_connect_to_cluster(resolver)
@@ -289,12 +289,12 @@ def _tpu(name: str) -> Place:
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:  # the last but one: no such name is found
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DlkitError(f"there is no TPU {name or 'here'}: {reason} {_what_there_is()}") from error
-    return Place(strategy, f"a TPU of {strategy.num_replicas_in_sync} cores")
+    return Distribution(strategy, f"a TPU of {strategy.num_replicas_in_sync} cores")
 
 
 def _count(asked: str, detail: str) -> int:
     if not detail.isdecimal() or int(detail) < 2:
-        raise KnobError(
+        raise HparamError(
             f"{option('strategy', 'mirrored:N')} needs a number of devices, at least 2. Received: {asked!r}."
         )
     return int(detail)

@@ -57,7 +57,7 @@ class LogHyperparameters(keras.callbacks.Callback):
         if mlflow is not None and run:
             with _surviving():
                 logged = mlflow.get_run(run).data.params
-                mlflow.log_params({name: value for name, value in self._task.knobs.items() if name not in logged})
+                mlflow.log_params({name: value for name, value in self._task.hparams.items() if name not in logged})
 
 
 def _is_wanted(callbacks: Sequence[keras.callbacks.Callback]) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Trainable(Protocol):
-    """Knobs, columns, stages and the methods that make training batches; see `dlkit.task.Task`."""
+    """Hyperparameters, columns, stages and the methods that make training batches; see `dlkit.task.Task`."""
 
     epochs: int
     batch_size: int
@@ -39,7 +39,7 @@ class Trainable(Protocol):
     stages_: Stages
     answer: dict[str, Column]
     history_: dict[str, list[float]]
-    kept_: dict[str, Any]
+    best_epoch_: dict[str, Any]
     samples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
     report_: dict[str, Any]
@@ -58,19 +58,19 @@ class Trainable(Protocol):
     def padding(self) -> Sequence[Padding]: ...
 
     @property
-    def headline(self) -> str: ...
+    def primary_metric(self) -> str: ...
 
     @property
-    def looks(self) -> tuple[str, ...]: ...
+    def shown_metrics(self) -> tuple[str, ...]: ...
 
     @property
-    def of_training(self) -> tuple[str, ...]: ...
+    def training_only(self) -> tuple[str, ...]: ...
 
     @property
     def frozen(self) -> str | None: ...
 
     @property
-    def knobs(self) -> dict[str, Any]: ...
+    def hparams(self) -> dict[str, Any]: ...
 
     @classmethod
     def task_name(cls) -> str: ...

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.answering import graph_message
 from dlkit.errors import DlkitError, LostWorkerError
+from dlkit.graph_predictor import graph_message
 from dlkit.lazy import keras, tf
 from dlkit.options import option
-from dlkit.training.strategies import Place
+from dlkit.training.strategies import Distribution
 from dlkit.version import __version__
 
 LOST = ("Unavailable", "Aborted", "Internal", "DeadlineExceeded", "Cancelled", "FailedPrecondition", "Unknown")
 
 
 @contextlib.contextmanager
-def naming_lost_workers(place: Place) -> Iterator[None]:
+def naming_lost_workers(place: Distribution) -> Iterator[None]:
     """Inside, what TensorFlow says when another worker is gone becomes a LostWorkerError."""
     try:
         yield
@@ -35,7 +35,7 @@ def naming_lost_workers(place: Place) -> Iterator[None]:
         ) from error
 
 
-def agree(place: Place, facts: Mapping[str, Any]) -> None:
+def agree(place: Distribution, facts: Mapping[str, Any]) -> None:
     """Waits for all workers, and refuses where they are not about to do the same.
 
     Args:
@@ -73,7 +73,7 @@ def _code() -> dict[str, str]:
     }
 
 
-def _gathered(place: Place, own: np.ndarray) -> np.ndarray:
+def _gathered(place: Distribution, own: np.ndarray) -> np.ndarray:
     """(workers, n): what each worker has, (n,) int64."""
     rows = place.strategy.gather(tf.constant(own[np.newaxis]), axis=0).numpy()
     return rows[:: len(rows) // place.workers]  # a worker of several devices tells it for each

@@ -16,7 +16,7 @@ _LUMA = (19595, 38470, 7471)  # ITU-R 601 weights times 65536, the integers that
 _OPTIONS = {"orient": False, "webp": False, "alpha": "drop", "depth": 0, "with_error": False}  # all as they once were
 
 
-def as_people_see(alpha: Literal["white", "drop"] = "white", depth: int = 0) -> dict[str, Any]:
+def as_displayed(alpha: Literal["white", "drop"] = "white", depth: int = 0) -> dict[str, Any]:
     """The options of `DecodeImage` with which new models read pictures."""
     return {"orient": True, "webp": True, "alpha": alpha, "depth": depth, "with_error": True}
 

@@ -14,10 +14,10 @@ import numpy as np
 from dlkit.columns import Column, file_bytes
 from dlkit.data.split import spread
 from dlkit.data.table import Table
-from dlkit.errors import DataError, KnobError, UnreadableError
-from dlkit.foreign import foreign
+from dlkit.errors import DataError, HparamError, UnreadableError
 from dlkit.lazy import tf
 from dlkit.options import option
+from dlkit.reading_errors import as_data_error
 from dlkit.vision.image_header import orientation_of
 from dlkit.vision.orientation import SWAPPED, TAG
 
@@ -95,7 +95,7 @@ def _header(image: Any) -> tuple[tuple[int, int], str]:
     else:
         return (image.height, image.width), image.mode
     with (
-        foreign(f"the size of the image ({named})", "an image file", error=UnreadableError),
+        as_data_error(f"the size of the image ({named})", "an image file", error=UnreadableError),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decompressed
@@ -195,6 +195,6 @@ def chosen_shape(
 
 
 def check_channels(channels: int) -> None:
-    """Raises KnobError for a number of channels that no image is decoded to."""
+    """Raises HparamError for a number of channels that no image is decoded to."""
     if channels == 2:
-        raise KnobError(f"{option('channels')} must be 0, 1 or 3. Received: {option('channels', 2)}.")
+        raise HparamError(f"{option('channels')} must be 0, 1 or 3. Received: {option('channels', 2)}.")

@@ -44,7 +44,7 @@ def picture_grid(pictures: Sequence[np.ndarray], beside: float = 0.0) -> tuple[A
 
 
 def tint(number: int) -> np.ndarray:
-    """The colour of a class, (3,) in [0, 255]: hues by the golden ratio, so that neighbours differ."""
+    """The colour of a class, (3,) in [0, 255]: hues by the reference example ratio, so that neighbours differ."""
     from matplotlib.colors import hsv_to_rgb
 
     return 255 * hsv_to_rgb((number * 0.61803 % 1, 0.9, 1.0))

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
 from dlkit.lazy import tf
+from dlkit.reading_errors import as_data_error
 from dlkit.vision.orientation import TAG
 
 _READ = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")  # what begins so is for the graph to read
@@ -53,7 +53,7 @@ def as_read(data: bytes) -> bytes:
         return data
     from PIL import Image
 
-    with contextlib.suppress(DataError), foreign("the image"), warnings.catch_warnings():
+    with contextlib.suppress(DataError), as_data_error("the image"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is too large the graph refuses
         with Image.open(io.BytesIO(data)) as image:
             return encode_pil(image)

@@ -26,10 +26,10 @@ def test_labels_are_compared_composed_and_answered_as_the_model_spells_them(know
     for labels, target in (([COMPOSED, APART, "tea"], SINGLE_TARGET), ([[COMPOSED], [APART], ["tea"]], MULTI_TARGET)):
         rows = rows_of(labels, [known, "tea"], target)
         rows.check()
-        for table in (rows.encoded(), rows.evaluated()):
+        for table in (rows.to_encode(), rows.to_evaluate()):
             raw = table.raw_column("label", target["label"])
             flat = [name for row in raw for name in (row if isinstance(row, list) else [row])]
             assert flat == [known.encode(), known.encode(), b"tea"]
-            rows.of(table).check()
+            rows.with_table(table).check()
     with pytest.raises(DataError, match="row 0: the label 'Tea' does not occur"):
         rows_of(["Tea"], [known, "tea"], SINGLE_TARGET).check()

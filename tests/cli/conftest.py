@@ -51,7 +51,7 @@ def photo_model(photos, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def sentiment_model(tmp_path_factory) -> Path:
-    """The folder of a text classifier, trained on the sample with the default knobs."""
+    """The folder of a text classifier, trained on the sample with the default hparams."""
     folder = tmp_path_factory.mktemp("models") / "sentiment"
     assert main(["train", "sentiment", "--save", str(folder)]) == 0
     return folder

@@ -171,7 +171,7 @@ def test_tiny_sets_train(tmp_path):
     assert task.labels_ == ["a", "b"]
 
 
-# Knobs.
+# Hyperparameters.
 
 
 @pytest.mark.parametrize(
@@ -197,14 +197,14 @@ def test_tiny_sets_train(tmp_path):
         (["--class-weights", "balenced"], '--class-weights must be "balanced" or "name=number,..."'),
     ],
 )
-def test_knobs_that_cannot_be_used(not_trained, reviewed, flags, said):
+def test_hparams_that_cannot_be_used(not_trained, reviewed, flags, said):
     line = not_trained("sentiment", "--data", reviewed, "--batch-size", 8, "--no-character-ngrams", *flags)
     assert said in line
     if "names no" in said or "does not accept" in said:
         assert "Did you mean '" in line
 
 
-def test_image_knobs_that_cannot_be_used(not_trained, photos):
+def test_image_hparams_that_cannot_be_used(not_trained, photos):
     train = ["image_classification", "--data", photos, "--batch-size", 8]
     assert "--channels must be 0, 1 or 3" in not_trained(*train, "--channels", 2)
     assert "--depth must be 6n + 2" in not_trained(*train, "--depth", 7)
@@ -213,7 +213,7 @@ def test_image_knobs_that_cannot_be_used(not_trained, photos):
     assert "cannot be built" in not_trained(*train, "--network", "preset:no_such_folder/model")
 
 
-def test_knobs_in_python():
+def test_hparams_in_python():
     with pytest.raises(DlkitError, match=r"has no option 'epoch'.*Did you mean 'epochs'"):
         dlkit.ImageClassifier(epoch=1)
     with pytest.raises(DlkitError, match=r'`epochs` must be an integer. Received: epochs="3" \(str\)'):
@@ -310,7 +310,7 @@ def test_models_of_a_newer_dlkit_or_of_another_task(refused, copied):
     line = refused("predict", copied, "x")
     assert "saved by dlkit 9.1 in format 99; this dlkit reads up to 1" in line
     assert "pip install --upgrade dlkit-keras" in line
-    edit(copied, format=1, knobs={**index["knobs"], "novelty": 3})
+    edit(copied, format=1, hparams={**index["hparams"], "novelty": 3})
     line = refused("predict", copied, "x")
     assert f"saved by dlkit 9.1; this is {dlkit.__version__}: " in line
     assert "no option 'novelty'" in line
@@ -382,7 +382,7 @@ def test_a_stop_in_the_middle_of_saving_leaves_the_model_before(monkeypatch, fit
 
 def test_a_full_disk_at_a_checkpoint(monkeypatch, fitted, tmp_path):
     monkeypatch.setattr(checkpoint_files.np, "savez", lambda *arguments, **options: (_ for _ in ()).throw(FULL))
-    task = dlkit.SentimentClassifier(**fitted.knobs)
+    task = dlkit.SentimentClassifier(**fitted.hparams)
     data = {name: values[:80] for name, values in task.samples()["train"].items()}
     with pytest.raises(DlkitError, match=r"the disk is full: .*step-\d+\.npz was not written. Free some space"):
         task.fit(data, save=tmp_path / "m", verbose=0)

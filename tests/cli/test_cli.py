@@ -16,7 +16,7 @@ import pytest
 
 import dlkit
 from dlkit.cli import main as cli
-from dlkit.cli.flags import add_knobs, knob_table
+from dlkit.cli.flags import add_hparams, hparam_table
 from dlkit.cli.main import main
 from dlkit.cli.parser import Parser
 from dlkit.cli.show import show_answer, show_metrics
@@ -277,11 +277,11 @@ def test_resume_with_more_epochs_goes_on(run, refused, sentiment_model, tmp_path
 
 
 def test_a_run_out_of_patience_is_not_trained_further(tmp_path):
-    knobs = {"epochs": 8, "patience": 1, "learning_rate": 0.0, "character_ngrams": False}
+    hparams = {"epochs": 8, "patience": 1, "learning_rate": 0.0, "character_ngrams": False}
     data, model = some_texts(), tmp_path / "model"
-    history = dlkit.SentimentClassifier(**knobs).fit(data, data, save=model, verbose=0)
+    history = dlkit.SentimentClassifier(**hparams).fit(data, data, save=model, verbose=0)
     assert len(history["loss"]) == 2  # the rate of 0 never makes it better
-    assert dlkit.SentimentClassifier(**knobs).fit(data, data, save=model, resume=True, verbose=0) == history
+    assert dlkit.SentimentClassifier(**hparams).fit(data, data, save=model, resume=True, verbose=0) == history
 
 
 def test_resume_needs_a_run(refused, sentiment_model, tmp_path):
@@ -438,11 +438,11 @@ def test_strict_makes_errors_of_bad_records(refused, not_trained, sentiment_mode
 
 def test_a_flag_that_takes_a_number_or_is_left_out():
     parser = Parser()
-    add_knobs(parser, find_task("recommendation"))
+    add_hparams(parser, find_task("recommendation"))
     assert parser.parse_args(["--min-rating", "4"]).min_rating == 4.0
     assert not hasattr(parser.parse_args([]), "min_rating")
     assert "None" not in parser.format_help()
-    assert "| `min_rating` |  |" in knob_table(find_task("recommendation"))
+    assert "| `min_rating` |  |" in hparam_table(find_task("recommendation"))
 
 
 def test_metrics_by_class_are_printed(capsys):

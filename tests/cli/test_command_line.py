@@ -21,7 +21,7 @@ from dlkit.cli.parser import LINES, OWN, Parser, refuse_unknown
 from dlkit.errors import DlkitError
 from dlkit.options import either, named_in, naming_flags, option
 from dlkit.run_file import NAME, BuiltIn, RunFile
-from dlkit.synonyms import SYNONYMS
+from dlkit.suggestions import SYNONYMS
 from dlkit.task import Task
 from dlkit.tasks import find_task, task_names
 
@@ -170,7 +170,7 @@ def named_by_hand(source):
             passed.add(node.body[0].value)
         call = node.exc if isinstance(node, ast.Raise) else node
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") in (
-            *("option", "either", "knob"),
+            *("option", "either", "hparam"),
             *("ValueError", "TypeError"),  # of layers, whose parameters they name: `named_in`
         ):
             passed.update(ast.walk(call))
@@ -323,7 +323,7 @@ def parsed(*argv):
 
 
 def test_flags_count_more_than_a_file(tmp_path):
-    from dlkit.cli.flags import chosen_knobs, read_options, run_options
+    from dlkit.cli.flags import chosen_hparams, read_options, run_options
 
     (tmp_path / "run.yaml").write_text(
         "task: forecasting\ndata: a.csv\nreading:\n  columns: {y: sales, ds: day}\n  quotes: false\n  header: [a, b]\n"
@@ -331,8 +331,8 @@ def test_flags_count_more_than_a_file(tmp_path):
         "run:\n  save: model\n  checkpoint_every: 10m\n  keep_examples: false\n  resume: auto\n"
     )
     given = parsed("train", "forecasting", "--config", tmp_path / "run.yaml", "--epochs", 5, "--column", "y=price")
-    knobs = chosen_knobs(given, find_task("forecasting"))
-    assert knobs == {"learning_rate": 1e-3, "quantiles": (0.1, 0.5), "known": "7", "wide": True, "epochs": 5}
+    hparams = chosen_hparams(given, find_task("forecasting"))
+    assert hparams == {"learning_rate": 1e-3, "quantiles": (0.1, 0.5), "known": "7", "wide": True, "epochs": 5}
     assert given.data == "a.csv"
     reading = read_options(given)
     assert reading["columns"] == {"y": "price", "ds": "day"}
@@ -351,20 +351,20 @@ def test_a_model_has_its_options_beside_it_and_they_are_read_as_they_were(sentim
     assert found.task == "sentiment"
     assert found.data is found.validation is None  # the built-in sample
     task = dlkit.load(sentiment_model)
-    assert type(task)(**found.hyperparameters).knobs == task.knobs
+    assert type(task)(**found.hyperparameters).hparams == task.hparams
     assert found.run["save"] == str(sentiment_model)
     assert not {"resume", "overwrite"} & set(found.run)
 
 
 @pytest.mark.parametrize("task", task_names())
 def test_all_options_of_all_tasks_are_read_as_they_were_written(task, tmp_path):
-    knobs = find_task(task)().knobs
+    hparams = find_task(task)().hparams
     reading = {"columns": {"a": "b c"}, "header": ["x", "y"], "data_dir": None, "delimiter": ";", "quotes": None}
     run = {"save": "m", "strategy": "auto", "worker_timeout": 3.0, "checkpoint_every": "10m", "tensorboard": None}
-    RunFile(task, "~/a.csv", ["b.csv", "c.csv"], reading, knobs, {**run, "resume": True}).write(tmp_path)
+    RunFile(task, "~/a.csv", ["b.csv", "c.csv"], reading, hparams, {**run, "resume": True}).write(tmp_path)
     found = read_run_file(tmp_path / NAME)
-    assert found == RunFile(task, "~/a.csv", ["b.csv", "c.csv"], {**reading, "header": ("x", "y")}, knobs, run)
-    assert find_task(task)(**found.hyperparameters).knobs == knobs
+    assert found == RunFile(task, "~/a.csv", ["b.csv", "c.csv"], {**reading, "header": ("x", "y")}, hparams, run)
+    assert find_task(task)(**found.hyperparameters).hparams == hparams
 
 
 def test_a_file_of_options_holds_no_password_and_says_what_it_cannot_name():
@@ -420,7 +420,7 @@ def test_info_tells_what_a_model_is_without_tensorflow(run, sentiment_model, tmp
     assert found["task"] == "sentiment"
     assert found["labels"] == 2
     assert found["rows"] == task.fingerprint_["rows"]
-    assert found["kept_epoch"] == task.kept_["epoch"]
+    assert found["kept_epoch"] == task.best_epoch_["epoch"]
     assert found["history"]["val_accuracy"] == max(task.history_["val_accuracy"])
     assert found["hyperparameters"] == {}
     assert found["bytes"] == sum(file.stat().st_size for file in sentiment_model.glob("stages-*/*"))

@@ -42,4 +42,4 @@ def fitted(task_class, tmp_path_factory):
 def rows(fitted):
     """A few of the test rows, as a table, and their answers one at a time."""
     table = read(fitted.samples()["test"], {**fitted.inputs, **fitted.target}).take(range(12))
-    return table, [fitted.answers(table.take([row])) for row in range(len(table))]
+    return table, [fitted.predict_table(table.take([row])) for row in range(len(table))]

@@ -48,7 +48,7 @@ def assert_served_as_predicted(task, version, cload, table, folder):
     done = subprocess.run([cload, version, "serving_default", *arguments], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     holds_bytes = any(output.endswith("_bytes") for output in task.answer)
-    served, answers = json.loads(done.stdout.decode("latin-1" if holds_bytes else "utf-8")), task.answers(table)
+    served, answers = json.loads(done.stdout.decode("latin-1" if holds_bytes else "utf-8")), task.predict_table(table)
     for output, column in task.answer.items():
         if output.endswith("_bytes"):
             assert [value.encode("latin-1") for value in served[output]] == answers[output]
@@ -73,7 +73,7 @@ def assert_examples_as_predicted(task, version, cload, table, folder):
         arguments.append(f"{name}=@{path}")
     done = subprocess.run([cload, version, signature, *arguments], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    served, answers = json.loads(done.stdout), task.answers(table)
+    served, answers = json.loads(done.stdout), task.predict_table(table)
     for classes, column in ranked:
         assert served["classes"] == [column.show(value) for value in answers[classes]]
         np.testing.assert_allclose(served["scores"], answers[column.ranked_by], atol=1e-5, rtol=1e-4)

@@ -7,14 +7,14 @@ from pathlib import Path
 ALWAYS = {"image_classification", "sentiment"}  # an image and a text: `make test` checks the core by them
 TASKS = Path(__file__).parents[1] / "tasks"
 NEEDED = {
-    "SMALL": "a dict of knobs that make the task quick, for a few steps",
-    "LEARNS": "a dict of knobs under which it clearly beats its baseline on its sample, within seconds",
+    "SMALL": "a dict of hparams that make the task quick, for a few steps",
+    "LEARNS": "a dict of hparams under which it clearly beats its baseline on its sample, within seconds",
     "RECIPE": "a list of flags with which its recipe is quick",
     "EDGES": "a dict from a name to a function that makes an input at the edge of what it takes, which it must answer",
     "BROKEN": "a dict from a name to an input, or a function that makes one, which it must refuse",
 }
 OPTIONAL = {
-    "STEADY": {},  # knobs under which rounding does not grow from step to step
+    "STEADY": {},  # hparams under which rounding does not grow from step to step
     "check_answer_file": None,  # (output, answers): whether `dlkit predict FOLDER --output` wrote these answers
 }
 
@@ -41,6 +41,6 @@ def of(name):
     return module
 
 
-def small(name, **knobs):
-    """The knobs of a task for a few steps, and those given."""
-    return {**of(name).SMALL, **knobs}
+def small(name, **hparams):
+    """The hparams of a task for a few steps, and those given."""
+    return {**of(name).SMALL, **hparams}

@@ -41,9 +41,9 @@ def test_the_served_answers_beat_the_baseline(fitted, tmp_path):
             ]
     targets = {name: test.raw_column(name, column) for name, column in fitted.target.items()}
     metrics = fitted.score(targets, served)
-    assert metrics[fitted.headline] > metrics[f"baseline_{fitted.headline}"] + 0.1
-    evaluated = fitted.evaluate(fitted.samples()["test"])[fitted.headline]
-    assert metrics[fitted.headline] == pytest.approx(evaluated, rel=1e-4)
+    assert metrics[fitted.primary_metric] > metrics[f"baseline_{fitted.primary_metric}"] + 0.1
+    evaluated = fitted.evaluate(fitted.samples()["test"])[fitted.primary_metric]
+    assert metrics[fitted.primary_metric] == pytest.approx(evaluated, rel=1e-4)
 
 
 def serve(task, raw, folder):
@@ -69,7 +69,7 @@ def test_a_row_alone_is_the_row_in_any_batch(fitted, rows):
     for size in (2, 5, 12):
         order = generator.permutation(len(table))[:size].tolist()
         order.append(order[0])  # the server pads by repeating a row
-        together = fitted.answers(table.take(order))
+        together = fitted.predict_table(table.take(order))
         for place, row in enumerate(order):
             answer = {name: latin(values[place : place + 1]) for name, values in together.items()}
             assert_same(answer, {name: latin(values) for name, values in alone[row].items()}, fitted)
@@ -79,9 +79,9 @@ def test_a_saved_task_answers_the_same(fitted, rows):
     table, alone = rows
     loaded = dlkit.load(fitted.folder)
     assert type(loaded) is type(fitted)
-    assert loaded.knobs == fitted.knobs
+    assert loaded.hparams == fitted.hparams
     for row, expected in enumerate(alone):
-        answers = loaded.answers(table.take([row]))
+        answers = loaded.predict_table(table.take([row]))
         assert_same(
             {name: latin(values) for name, values in answers.items()},
             {name: latin(values) for name, values in expected.items()},

@@ -82,7 +82,7 @@ def test_a_recipe_goes_all_the_way(name, tmp_path):
     done = run([sys.executable, ROOT / "apps" / f"{name}.py", *of(name).RECIPE], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert find_task(name).headline in done.stdout
+    assert find_task(name).primary_metric in done.stdout
     assert f"saved_models/{name}/1" in done.stdout
     assert "docker run" in done.stdout
     assert "curl" in done.stdout
@@ -179,11 +179,11 @@ def test_a_page_s_lines_on_photos_run(tmp_path, monkeypatch):
 
 
 def test_every_task_has_a_page_with_its_own_options():
-    written = runpy.run_path(str(DOCS / "write_knobs.py"))
+    written = runpy.run_path(str(DOCS / "write_options.py"))
     for name in task_names():
         page = (DOCS / f"{name}.md").read_text()
         assert page.count("<!-- options -->") == 1, name
-        assert written["with_options"](name, page) == page, "run: python docs/write_knobs.py"
+        assert written["with_options"](name, page) == page, "run: python docs/write_options.py"
 
 
 def test_every_page_is_in_the_navigation_once():

@@ -5,7 +5,7 @@ from independent import assert_served_as_predicted, lint
 from trained import trained
 
 from dlkit.data.read import read
-from dlkit.knobs import choices_of
+from dlkit.hparams import choices_of
 from dlkit.tasks import find_task, task_names
 
 NETWORKS = [

@@ -10,7 +10,7 @@ from dlkit.data.read import read
 def test_the_linter_finds_nothing(fitted, tools):
     report = lint(tools, fitted.version)
     assert report["problems"] == []
-    assert set(report["warmup"]["signatures"]) >= {"serving_default", "tensors"}
+    assert set(report["warmup"]["signatures"]) >= {"serving_default", "preprocessed"}
     if any(column.ranked_by for column in fitted.answer.values()):
         assert report["signatures"]["classify"]["classify_ok"]
 

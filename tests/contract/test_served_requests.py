@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from dlkit.serving import export as export_module
-from dlkit.serving.goldens import load_goldens, rows
+from dlkit.serving.reference_examples import load_reference_examples, rows
 from dlkit.serving.requests import rest_exchange
 
 MASKS = ("padding_mask", "there")
@@ -28,7 +28,9 @@ def test_all_json_is_strict(fitted):
     strict((fitted.folder / "dlkit.json").read_text("utf-8"))
     contract = strict((fitted.version / "assets.extra" / "dlkit.json").read_text("utf-8"))
     served = fitted.served()
-    for name, pairs in load_goldens(fitted.version / "assets.extra" / "dlkit_goldens.npz").items():
+    for name, pairs in load_reference_examples(
+        fitted.version / "assets.extra" / "dlkit_reference_examples.npz"
+    ).items():
         for _, _, inputs, _ in rows(pairs):
             method = contract["signatures"][name]["method"]
             answers = {key: value.numpy() for key, value in served[name].graph(**_tensors(inputs)).items()}
@@ -39,14 +41,14 @@ def test_all_json_is_strict(fitted):
 
 def test_what_cannot_be_meant_is_refused(fitted):
     contract = json.loads((fitted.version / "assets.extra" / "dlkit.json").read_text("utf-8"))
-    goldens = load_goldens(fitted.version / "assets.extra" / "dlkit_goldens.npz")
+    reference_examples = load_reference_examples(fitted.version / "assets.extra" / "dlkit_reference_examples.npz")
     bad = 0
     for name, signature in fitted.served().items():
-        right = goldens[name][0][0]
+        right = reference_examples[name][0][0]
         signature.graph(**_tensors(right))
         facts = contract["signatures"][name]["inputs"]
         wrongs = [
-            (key, wrong) for key, value in right.items() for wrong in _beyond(value, facts[key], name == "tensors")
+            (key, wrong) for key, value in right.items() for wrong in _beyond(value, facts[key], name == "preprocessed")
         ]
         wrongs += [(key, np.zeros_like(right[key])) for key in right if key in MASKS]
         for key, value in wrongs:
@@ -79,7 +81,7 @@ def test_without_examples_no_row_of_the_training_data_is_in_an_export(fitted, tm
 
 
 def _beyond(value, facts, tensors):
-    """Values of an input that cannot be meant."""
+    """Values of an input that cannot be suggest."""
     kind, given = value.dtype.kind, [facts[name] for name in ("minimum", "maximum") if name in facts]
     bounds = [facts[name] + step for name, step in (("minimum", -1), ("maximum", 1)) if name in facts]
     wrong = [np.full_like(value, bound) for bound in bounds if kind != "u" or bound >= 0]

@@ -121,9 +121,9 @@ def test_batches_of_one_size_train_on_two_devices_as_on_one(rows, task_class):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "network"), NETWORKS)
 def test_every_network_trains_on_two_devices_as_on_one(name, network):
-    knobs = {
+    hparams = {
         "lenet": {"image_size": 12},  # the sample's 8 pixels are too few for it
         "deeplab_v3": {"learning_rate": 0.001},  # by 0.01 rounding grows from 1e-7 to 2e-5 in two epochs
     }.get(network, {})
-    one, two = (worker.fit(worker.small_task(name, network=network, **knobs), on) for on in ("one", "mirrored:2"))
+    one, two = (worker.fit(worker.small_task(name, network=network, **hparams), on) for on in ("one", "mirrored:2"))
     assert_same_run(two, one)

@@ -10,8 +10,8 @@ import dlkit
 EPOCHS = 3
 
 
-def made(task_class, **knobs):
-    return task_class(**small(task_class.task_name(), epochs=EPOCHS, batch_size=32, **knobs))
+def made(task_class, **hparams):
+    return task_class(**small(task_class.task_name(), epochs=EPOCHS, batch_size=32, **hparams))
 
 
 @pytest.fixture(scope="module")

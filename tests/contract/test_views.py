@@ -7,7 +7,7 @@ import pytest
 
 from dlkit.data.read import read
 from dlkit.errors import DlkitError
-from dlkit.training.go_on import check_model, start_from
+from dlkit.training.continue_training import check_model, start_from
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_pictures_are_figures_that_show_themselves(fitted, few, tmp_path):
 
 def gone_on(fitted, few, model):
     """A new task that goes on from a model, before its first step."""
-    task = type(fitted)(**fitted.knobs)
+    task = type(fitted)(**fitted.hparams)
     task.header_ = list(fitted.header_)
     start_from(task, type(few)(task, few.table), model, keep_examples=False)
     return task
@@ -88,10 +88,10 @@ def test_a_run_that_goes_on_begins_with_the_answers_of_its_model(fitted, few):
             gone_on(fitted, few, fitted.folder)
         return
     task = gone_on(fitted, few, fitted.folder)
-    expected = fitted.answers(few.table)
-    for name, values in task.answers(few.table).items():
+    expected = fitted.predict_table(few.table)
+    for name, values in task.predict_table(few.table).items():
         np.testing.assert_array_equal(np.array(values), np.array(expected[name]), err_msg=name)
-    learned = {name for name in vars(fitted) if name.endswith("_")} - {"stages_", "history_", "kept_", "samples_"}
+    learned = {name for name in vars(fitted) if name.endswith("_")} - {"stages_", "history_", "best_epoch_", "samples_"}
     for name in learned - {"fingerprint_", "tested_", "report_", "init_from_", "scales_"}:
         assert getattr(task, name) == getattr(fitted, name), name
     assert task.init_from_ == {"model": fitted.task_name(), "new_labels": []}
@@ -102,7 +102,7 @@ def test_new_labels_leave_what_is_known_of_the_others(fitted, few, monkeypatch):
     if not hasattr(fitted, "labels_"):
         return
     monkeypatch.setattr(type(few), "new_labels", lambda self, known: ["zz", "zzz"])
-    monkeypatch.setattr(type(few), "goes_on", lambda self, model: {})
+    monkeypatch.setattr(type(few), "continued_from", lambda self, model: {})
     task = gone_on(fitted, few, fitted.folder)
     assert task.labels_ == [*fitted.labels_, "zz", "zzz"]
     known = len(fitted.labels_)
@@ -115,16 +115,16 @@ def test_new_labels_leave_what_is_known_of_the_others(fitted, few, monkeypatch):
         np.testing.assert_array_equal(new[..., :known], old)
         assert (np.abs(new[..., known:]) > 0).any() or not old.any()
     else:  # a label of its own begins below any threshold: the answers stay
-        expected = fitted.answers(few.table)
-        for name, values in task.answers(few.table).items():
+        expected = fitted.predict_table(few.table)
+        for name, values in task.predict_table(few.table).items():
             np.testing.assert_array_equal(np.array(values), np.array(expected[name]), err_msg=name)
 
 
 def test_a_model_of_another_network_is_refused_by_name(fitted):
     wrong = {"forecasting": {"units": 8}, "question_answering": {"top_k": 2}, "recommendation": {"top_k": 3},
              "translation": {"beam_width": 2}, "object_detection": {"max_detections": 7}}  # fmt: skip
-    knobs = wrong.get(fitted.task_name(), {"dropout": 0.123})
-    with pytest.raises(DlkitError, match=next(iter(knobs))):
-        check_model(type(fitted)(**{**fitted.knobs, **knobs}), fitted.folder)
-    check_model(type(fitted)(**{**fitted.knobs, "epochs": 77, "seed": 5, "batch_size": 3}), fitted.folder)
-    assert {*fitted.of_training} <= fitted.knobs.keys()
+    hparams = wrong.get(fitted.task_name(), {"dropout": 0.123})
+    with pytest.raises(DlkitError, match=next(iter(hparams))):
+        check_model(type(fitted)(**{**fitted.hparams, **hparams}), fitted.folder)
+    check_model(type(fitted)(**{**fitted.hparams, "epochs": 77, "seed": 5, "batch_size": 3}), fitted.folder)
+    assert {*fitted.training_only} <= fitted.hparams.keys()

@@ -17,10 +17,10 @@ HOST = {"PyFunc", "EagerPyFunc", "PyFuncStateless", "Print", "PrintV2", "StringF
 @pytest.fixture(scope="module")
 def prepared(task_class):
     """A task that is ready to train on batches of a fixed size, without randomness inside the network."""
-    knobs = {name: 0.0 for name in ("dropout",) if name in task_class.__dataclass_fields__}
-    task = task_class(**small(task_class.task_name(), batch_size=BATCH, epochs=1, **knobs))
+    hparams = {name: 0.0 for name in ("dropout",) if name in task_class.__dataclass_fields__}
+    task = task_class(**small(task_class.task_name(), batch_size=BATCH, epochs=1, **hparams))
     rows = task.read(task.samples()["train"])
-    rows = rows.of(rows.table.take(range(STEPS * BATCH - 3)))
+    rows = rows.with_table(rows.table.take(range(STEPS * BATCH - 3)))
     start(task, rows)
     store, _ = encode(task, rows, None)
     return task, store, Order(store.rows, BATCH, task.seed, multiple=2)

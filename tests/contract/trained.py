@@ -6,8 +6,8 @@ from dlkit.data.read import read
 from dlkit.tasks import find_task
 
 
-def trained(name, tmp_path, **knobs):
-    task = find_task(name)(**small(name, epochs=1, **knobs))
+def trained(name, tmp_path, **hparams):
+    task = find_task(name)(**small(name, epochs=1, **hparams))
     table = read(task.samples()["train"], {**task.inputs, **task.target})
     table = table.take(range(0, min(300, len(table)), 2))
     task.fit(table.columns, verbose=0)

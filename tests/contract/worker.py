@@ -25,12 +25,12 @@ HELD_OUT = 33  # rows: a batch of even and one of uneven parts
 EPOCHS = 4  # of which early stopping leaves 2
 
 
-def small_task(name, **knobs):
-    """A task with all knobs that change how gradients come together, and nothing random."""
+def small_task(name, **hparams):
+    """A task with all hparams that change how gradients come together, and nothing random."""
     task_class = find_task(name)
     usual = {"dropout": 0.0, "class_weights": "balanced", "clip_norm": 0.05, "weight_decay": 1e-3}
     known = {field.name for field in dataclasses.fields(task_class)}
-    usual = {knob: value for knob, value in usual.items() if knob in known}
+    usual = {hparam: value for hparam, value in usual.items() if hparam in known}
     return task_class(
         **{
             **usual,
@@ -40,7 +40,7 @@ def small_task(name, **knobs):
             "patience": 1,
             "monitor": "loss",
             "batch_size": 32,
-            **knobs,
+            **hparams,
         }
     )
 

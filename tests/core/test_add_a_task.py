@@ -58,9 +58,9 @@ def test_the_guide_lists_the_methods_that_may_be_overridden():
 def test_a_task_without_knowledge_for_the_checks_is_told_what_to_write(written, monkeypatch):
     monkeypatch.setattr(knowledge, "TASKS", written / "tests" / "tasks")
     assert knowledge.of.__wrapped__("text_length").LEARNS == {"epochs": 10}
-    with pytest.raises(AssertionError, match=r"Write tests/tasks/speech/contract\.py with\n  SMALL: a dict of knobs"):
+    with pytest.raises(AssertionError, match=r"Write tests/tasks/speech/contract\.py with\n  SMALL: a dict of hparams"):
         knowledge.of.__wrapped__("speech")
     (written / "tests/tasks/speech").mkdir(parents=True)
     (written / "tests/tasks/speech/contract.py").write_text("SMALL = {}\nEDGES = {}\nBROKEN = {}\nRECIPE = []\n")
-    with pytest.raises(AssertionError, match=r"contract\.py lacks LEARNS, a dict of knobs under which"):
+    with pytest.raises(AssertionError, match=r"contract\.py lacks LEARNS, a dict of hparams under which"):
         knowledge.of.__wrapped__("speech")

@@ -44,7 +44,7 @@ def test_what_is_better(monitor, now, best, better):
     ],
 )
 def test_the_kept_epoch(kept, history, epoch):
-    assert kept_epoch(types.SimpleNamespace(monitor="accuracy", history_=history, kept_=kept)) == epoch
+    assert kept_epoch(types.SimpleNamespace(monitor="accuracy", history_=history, best_epoch_=kept)) == epoch
 
 
 def test_the_metrics_of_an_epoch_are_those_that_every_epoch_has():

@@ -71,14 +71,14 @@ def test_it_is_read_as_it_is(model):
         ({"finished": "yes"}, "'finished' is not a boolean"),
         ({"dlkit": None}, "'dlkit' is of the type NoneType, not str"),
         ({"task": ["sentiment"]}, "'task' is of the type list, not str"),
-        ({"knobs": []}, "'knobs' is of the type list, not dict"),
+        ({"hparams": []}, "'hparams' is of the type list, not dict"),
         ({"fitted": 3}, "'fitted' is of the type int, not dict"),
         ({"labels_": "negative"}, "'labels_' is a text, not a list"),
         ({"labels_": [1, 2]}, "'labels_' holds a value that is not a string"),
         ({"labels_": {"a": 1}}, "'labels_' is an object, not a list"),
         ({"header_": [None]}, "'header_' holds a value that is not a string"),
         ({"history_": []}, "'history_' is a list, not an object"),
-        ({"kept_": 1}, "'kept_' is a number, not an object"),
+        ({"best_epoch_": 1}, "'best_epoch_' is a number, not an object"),
         ({"unknown_": 1}, "'fitted' has 'unknown_', which this task does not learn"),
         ({"stages_": 1}, "'fitted' has 'stages_', which this task does not learn"),
         ({"__class__": 1}, ""),
@@ -103,12 +103,12 @@ def test_tasks_that_there_are_not(model, task):
 
 
 @pytest.mark.parametrize(
-    "knobs", [{"epochs": "many"}, {"none": 1}, {"__init__": 1}, {"batch_size": [1]}, {"network": None}]
+    "hparams", [{"epochs": "many"}, {"none": 1}, {"__init__": 1}, {"batch_size": [1]}, {"network": None}]
 )
-def test_knobs_of_other_values_are_refused(model, knobs):
+def test_hparams_of_other_values_are_refused(model, hparams):
     index = json.loads((model / "dlkit.json").read_text())
-    changed(model, knobs={**index["knobs"], **knobs})
-    assert next(iter(knobs)) in refusal(model)
+    changed(model, hparams={**index["hparams"], **hparams})
+    assert next(iter(hparams)) in refusal(model)
 
 
 @pytest.mark.parametrize("text", ["", "[" * 100_000, "[]", "7", '{"format": ' + "9" * 5000 + "}", "\xff"])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dlkit.answering import rows_of
 from dlkit.columns import Count, Id, Image, Label, Labels, Score, Text, batch_of, stack
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
+from dlkit.graph_predictor import rows_of
 from dlkit.lazy import tf
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes

@@ -10,7 +10,7 @@ import dlkit
 from dlkit import model_folder
 from dlkit.columns import Number
 from dlkit.errors import DataError
-from dlkit.knobs import knob
+from dlkit.hparams import hparam
 from dlkit.lazy import keras
 from dlkit.stages import Stages
 from dlkit.task import Task
@@ -20,12 +20,12 @@ from dlkit.task import Task
 class Linear(Task):
     """A weighted sum of the columns of a table."""
 
-    target_name: str = knob("y", "The column to predict.")
+    target_name: str = hparam("y", "The column to predict.")
 
     inputs = {"a": Number()}
     target = {"y": Number()}
     answer = {"prediction": Number()}
-    headline = "r2"
+    primary_metric = "r2"
 
     def declare(self, header):
         self.target = {self.target_name: Number()}

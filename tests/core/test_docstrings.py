@@ -24,5 +24,5 @@ def test_help_shows_an_example_and_every_option(name):
 def test_completion_lists_what_a_person_calls(name):
     listed = dir(find_task(name)())
     assert {"fit", "predict", "evaluate", "export", "epochs", "history_"} <= set(listed)
-    assert not {"build", "encode", "augment", "served", "answer_tensors", "_served", "__init__"} & set(listed)
-    assert all(inspect.getdoc(getattr(find_task(name), method)) for method in find_task(name).called)
+    assert not {"build", "encode", "augment", "served", "predict_tensors", "_served", "__init__"} & set(listed)
+    assert all(inspect.getdoc(getattr(find_task(name), method)) for method in find_task(name).public_methods)

@@ -31,13 +31,13 @@ from dlkit.columns import Image
 from dlkit.data.in_parts import read_in_parts
 from dlkit.data.reading import Reading
 from dlkit.errors import DlkitError
-from dlkit.serving.goldens import load_goldens, save_goldens
 from dlkit.serving.prove import examine
+from dlkit.serving.reference_examples import load_reference_examples, save_reference_examples
 from dlkit.serving.verify import version_directory
 from dlkit.tasks import find_task
-from dlkit.tasks.recommendation.catalogue import look_at_features
+from dlkit.tasks.recommendation.catalogue import inspect_features
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
-from dlkit.training.strategies import find_place
+from dlkit.training.strategies import resolve_strategy
 from dlkit.vision.image_facts import image_size, orientation_at
 
 SECONDS = 20.0  # for one file, on a machine that does other things too
@@ -205,7 +205,7 @@ def good_export(folder):
     contract["signatures"] = {"serving_default": signature}
     (version / "assets.extra" / "dlkit.json").write_text(json.dumps(contract))
     pair = {"x": np.float32([[1, 2]]), "t": np.array([b"a", b"bc"], object)}, {"y": np.float32([[1, 4]])}
-    save_goldens(version / "assets.extra" / "dlkit_goldens.npz", {"serving_default": [pair]})
+    save_reference_examples(version / "assets.extra" / "dlkit_reference_examples.npz", {"serving_default": [pair]})
 
 
 def good_checkpoint(folder):
@@ -216,14 +216,14 @@ def good_checkpoint(folder):
 def examined(path):
     version = version_directory(path.parents[1] if path.parent.name == "assets.extra" else path.parent)
     examine(version)
-    load_goldens(version / "assets.extra" / "dlkit_goldens.npz")
+    load_reference_examples(version / "assets.extra" / "dlkit_reference_examples.npz")
 
 
 def surroundings(path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TF_CONFIG", path.read_text(errors="replace").replace("\0", ""))
         patch.setattr("dlkit.training.strategies._over_workers", lambda source: tf.distribute.get_strategy())
-        find_place("multiworker")
+        resolve_strategy("multiworker")
 
 
 SENTIMENT, PHOTOS = looked_at("sentiment"), looked_at("image_classification")
@@ -245,7 +245,7 @@ def lines_of(rows):
 
 
 def features(path):
-    look_at_features(str(path), "item_id")
+    inspect_features(str(path), "item_id")
 
 
 def newest(path):
@@ -293,7 +293,7 @@ KINDS = {
     "index of a model": (good_model, "sentiment-mlp/dlkit.json", None, lambda path: dlkit.load(path.parent)),
     "stage of a model": (good_model, f"{STAGES}/network.keras", None, lambda path: dlkit.load(path.parents[1])),
     "contract": (good_export, "1/assets.extra/dlkit.json", None, examined),
-    "goldens": (good_export, "1/assets.extra/dlkit_goldens.npz", None, examined),
+    "reference_examples": (good_export, "1/assets.extra/dlkit_reference_examples.npz", None, examined),
     "saved_model.pb": (good_export, "1/saved_model.pb", None, examined),
     "checkpoint": (good_checkpoint, "step-000000000003.npz", None, newest),
     "TF_CONFIG": (None, "tf_config.json", WORKERS, surroundings),

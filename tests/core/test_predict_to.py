@@ -10,7 +10,7 @@ import dlkit
 from dlkit.bulk import files, predict_to
 from dlkit.columns import Image, Text
 from dlkit.errors import DataError, DlkitError
-from dlkit.to_answer import DATA, FILE, VALUE, kind_of_text
+from dlkit.prediction_inputs import DATA, FILE, VALUE, kind_of_text
 
 pandas = pytest.importorskip("pandas")
 SUFFIXES = (".csv", ".jsonl", ".parquet")

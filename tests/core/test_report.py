@@ -205,8 +205,8 @@ REFUSED = {"boxes elsewhere", "boxes in shares", "masks of 0 and 255", "ids with
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault):
-    task, knobs, data, words = FAULTS[fault]
-    found = task(**{"validation_split": 0.0, **knobs}).check(data())
+    task, hparams, data, words = FAULTS[fault]
+    found = task(**{"validation_split": 0.0, **hparams}).check(data())
     kind = "refusals" if fault in REFUSED else "warnings"
     assert any(re.search(words, text) for text in found[kind]), found
     assert bool(found["refusals"]) == (fault in REFUSED)

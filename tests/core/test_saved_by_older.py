@@ -30,7 +30,7 @@ def test_models_answer_as_then(version, saved):
 def test_stopped_runs_go_on_to_the_history_of_those_that_were_not_stopped(version, saved):
     folder, answers = saved
     then, save = answers[version], folder / version / "stopped"
-    task = dlkit.SentimentClassifier(**{**dlkit.load(folder / version / "model").knobs, **then["knobs"]})
+    task = dlkit.SentimentClassifier(**{**dlkit.load(folder / version / "model").hparams, **then["hparams"]})
     task.fit(then["rows"], save=save, resume="auto", verbose=0, strategy="one")
     for name, values in then["history"].items():
         assert task.history_[name] == pytest.approx(values, rel=1e-5), name

@@ -13,7 +13,7 @@ from dlkit import DlkitError, model_folder
 from dlkit.durable import LOCK, held
 from dlkit.training.checkpoint_files import CheckpointFiles
 
-KNOBS = {"network": "mlp", "epochs": 2, "batch_size": 8, "character_ngrams": False}
+HPARAMS = {"network": "mlp", "epochs": 2, "batch_size": 8, "character_ngrams": False}
 STEPS = 8  # of a run: 32 rows
 QUIET = {"verbose": 0, "strategy": "one", "checkpoint_every": 1}
 
@@ -23,8 +23,8 @@ def rows(first=0, count=32):
     return {name: list(values[first : first + count]) for name, values in sample.items()}
 
 
-def task(**knobs):
-    return dlkit.SentimentClassifier(**{**KNOBS, **knobs})
+def task(**hparams):
+    return dlkit.SentimentClassifier(**{**HPARAMS, **hparams})
 
 
 class Trains(keras.callbacks.Callback):
@@ -38,12 +38,12 @@ class Trains(keras.callbacks.Callback):
 
 def fit(folder, data=None, steps=None, **options):
     """Fits into a folder, stopped after some steps if given. Returns the steps that were trained."""
-    knobs = {name: options.pop(name) for name in list(options) if name in ("learning_rate", "patience", "cache_mb")}
+    hparams = {name: options.pop(name) for name in list(options) if name in ("learning_rate", "patience", "cache_mb")}
     counted = Trains()
     stop = [] if steps is None else [Stop(steps)]
     data, arguments = data or rows(), {"validation": rows(100, 16), "save": folder, **QUIET, **options}
     with pytest.raises(KeyboardInterrupt) if stop else contextlib.nullcontext():
-        task(**knobs).fit(data, callbacks=[*stop, counted], **arguments)
+        task(**hparams).fit(data, callbacks=[*stop, counted], **arguments)
     return counted.steps
 
 
@@ -181,7 +181,7 @@ def test_a_finished_run_is_known_by_hyperparameters_that_json_writes_as_lists(tm
     task = dlkit.Forecaster(quantiles=(0.1, 0.5, 0.9))
     names = ["preprocess", "network", "postprocess"]
     index = {"format": 1, "stages": "stages-1", "names": names, "dlkit": "", "task": "forecasting", "fitted": {}}
-    (tmp_path / "dlkit.json").write_text(json.dumps({**index, "knobs": task.knobs}))
+    (tmp_path / "dlkit.json").write_text(json.dumps({**index, "hparams": task.hparams}))
     run = Run(SimpleNamespace(is_chief=True), save=tmp_path, resume=True)
     assert _is_done(task, run)
     assert not _is_done(dlkit.Forecaster(quantiles=(0.2, 0.5)), run)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from dlkit.layers.fused_batch_norm import FusedBatchNormalization
-from dlkit.training.strategies import find_place
+from dlkit.training.strategies import resolve_strategy
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_two_replicas_normalize_as_one_device_does(rows):
     batch = np.random.default_rng(2).normal(2.0, 3.0, (sum(rows), 5, 4, 3)).astype("float32")
     batch[: rows[0]] += 1.0  # parts of different mean, so that each one's own would be another
     expected, moving_of_one = over_replicas(tf.distribute.get_strategy(), [batch])
-    found, moving = over_replicas(find_place("mirrored:2").strategy, np.split(batch, [rows[0]]))
+    found, moving = over_replicas(resolve_strategy("mirrored:2").strategy, np.split(batch, [rows[0]]))
     for left, right in zip(found, expected, strict=True):
         np.testing.assert_allclose(left, right, rtol=0, atol=1e-5 * np.abs(right).max())
     for replica in range(2):

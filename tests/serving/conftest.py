@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from dlkit.serving import export as export_module
 from dlkit.serving.prove import prove
-from dlkit.serving.requests import classify_goldens
+from dlkit.serving.requests import classify_examples
 from dlkit.serving.signature import Signature, classify_signature
 
 LABELS = ["cat", "dog", "köln"]
@@ -59,10 +59,10 @@ class Tiny:
 
     def signatures(self):
         serving = Signature("serving_default", self.answer, {"image": tf.TensorSpec([None], tf.string)})
-        tensors = Signature("tensors", self.answer_pixels, {"pixels": tf.TensorSpec([None, 8, 8, 4], tf.uint8)})
+        tensors = Signature("preprocessed", self.answer_pixels, {"pixels": tf.TensorSpec([None, 8, 8, 4], tf.uint8)})
         return [serving, tensors, classify_signature(serving, classes="labels", scores="scores")]
 
-    def goldens(self):
+    def reference_examples(self):
         pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 4), dtype=np.uint8)
         images = np.array([tf.io.encode_png(image).numpy() for image in pixels], object)
         answers = {k: v.numpy() for k, v in self.answer({"image": tf.constant(images)}).items()}
@@ -70,15 +70,15 @@ class Tiny:
         serving = [({"image": images[i : i + 1]}, split[i]) for i in range(5)]
         return {
             "serving_default": serving,
-            "tensors": [({"pixels": pixels[:2]}, {k: v[:2] for k, v in answers.items()})],
-            "classify": classify_goldens(serving, classes="labels", scores="scores"),
+            "preprocessed": [({"pixels": pixels[:2]}, {k: v[:2] for k, v in answers.items()})],
+            "classify": classify_examples(serving, classes="labels", scores="scores"),
         }
 
     def export(self, directory, **changes):
         arguments = {
             "signatures": self.signatures(),
             "trackables": [self.network, self.table],
-            "goldens": self.goldens(),
+            "reference_examples": self.reference_examples(),
             "contract": FACTS,
         }
         return export_module.export(directory, **{**arguments, **changes})
@@ -107,9 +107,9 @@ def contract(exported) -> dict:
 def prove_function(tmp_path):
     """Writes a servable of one function, unproven, and proves it in this process; gives the report."""
 
-    def run(function, inputs, goldens, facts=None, trackables=(), path=tmp_path):
+    def run(function, inputs, reference_examples, facts=None, trackables=(), path=tmp_path):
         signature = Signature("serving_default", function, inputs)
-        prepared = {"serving_default": export_module.prepare_goldens(signature, goldens)}
+        prepared = {"serving_default": export_module.prepare_reference_examples(signature, reference_examples)}
         export_module.write_servable(path, "faulty", [signature], list(trackables), prepared, facts or {})
         return prove(path)
 

@@ -1,11 +1,11 @@
-"""Comparison of answers and the file of goldens, by hand-made arrays."""
+"""Comparison of answers and the file of reference_examples, by hand-made arrays."""
 
 import numpy as np
 import pytest
 
 from dlkit.serving.compare import difference
-from dlkit.serving.goldens import as_array, load_goldens, rows, save_goldens
 from dlkit.serving.prove import mixed_batches, wrong_requests
+from dlkit.serving.reference_examples import as_array, load_reference_examples, rows, save_reference_examples
 
 RANKED = {
     "labels": {"ranked_by": "scores"},
@@ -56,11 +56,11 @@ def test_the_winner_may_swap_with_an_equal(scores, allowed):
     assert (difference("label", {"label": np.array([b"b"], object)}, want, RANKED) is None) == allowed
 
 
-def test_goldens_survive_the_file(tmp_path):
+def test_reference_examples_survive_the_file(tmp_path):
     text = np.array([[b"a\0\0", b""], ["ä".encode(), b"\xff"]], object)
     pairs = {"s": [({"t": text}, {"y": np.float32([1, 2])}), ({"t": text[:1]}, {"y": np.float32([3])})]}
-    save_goldens(tmp_path / "g.npz", pairs)
-    loaded = load_goldens(tmp_path / "g.npz")
+    save_reference_examples(tmp_path / "g.npz", pairs)
+    loaded = load_reference_examples(tmp_path / "g.npz")
     assert len(loaded["s"]) == 2
     np.testing.assert_array_equal(loaded["s"][0][0]["t"], text)
     assert loaded["s"][1][1]["y"].dtype == np.float32

@@ -30,7 +30,7 @@ GOLDENS = {"serving_default": [({"x": np.float32([1])}, {"y": np.float32([2])})]
 
 
 def write(directory, **changes):
-    arguments = {"signatures": [SIGNATURE], "trackables": [], "goldens": GOLDENS, "contract": {}}
+    arguments = {"signatures": [SIGNATURE], "trackables": [], "reference_examples": GOLDENS, "contract": {}}
     return export(directory, **{**arguments, **changes})
 
 
@@ -42,7 +42,13 @@ def unproven(monkeypatch):
 def test_files(exported, tiny):
     assert exported.name == "1"
     files = {str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file()}
-    extra = ["MODEL_CARD.md", "dlkit.json", "dlkit_goldens.npz", "request.json", "tf_serving_warmup_requests"]
+    extra = [
+        "MODEL_CARD.md",
+        "dlkit.json",
+        "dlkit_reference_examples.npz",
+        "request.json",
+        "tf_serving_warmup_requests",
+    ]
     variables = ["variables/variables.index", "variables/variables.data-00000-of-00001"]
     assert files == {
         "saved_model.pb",
@@ -61,7 +67,7 @@ def test_contract(exported, contract):
     assert contract["labels"] == ["cat", "dog", "köln"] and contract["metrics"] == {"accuracy": 0.5}
     assert contract["ops_beyond_core"] == [] and contract["libraries"] == []
     assert {"dlkit", "tensorflow", "keras", "python"} <= set(contract["versions"])
-    tensors = contract["signatures"]["tensors"]
+    tensors = contract["signatures"]["preprocessed"]
     assert tensors["inputs"]["pixels"] == {"dtype": "uint8", "shape": [None, 8, 8, 4]}
     assert tensors["outputs"]["scores"] == {
         "dtype": "float32",
@@ -128,7 +134,7 @@ def test_warmup_records(exported):
     kinds = [log.WhichOneof("log_type") for log in logs]
     assert sorted(kinds) == ["classify_log"] * 5 + ["predict_log"] * 6
     names = {log.predict_log.request.model_spec.signature_name for log in logs if log.HasField("predict_log")}
-    assert names == {"serving_default", "tensors"}
+    assert names == {"serving_default", "preprocessed"}
     classify = next(log.classify_log.request for log in logs if log.HasField("classify_log"))
     assert classify.input.example_list.examples[0].features.feature["image"].bytes_list.value[0][1:4] == b"PNG"
 
@@ -137,7 +143,7 @@ def test_verify_takes_a_base_directory(exported):
     report = verify(exported.parent)
     assert report["ok"] and report["version_dir"] == str(exported)
     assert report["signatures"]["serving_default"]["alone"] == 5
-    assert report["signatures"]["tensors"]["probes"] > 5
+    assert report["signatures"]["preprocessed"]["probes"] > 5
     print("proof seconds", report["seconds"])
 
 
@@ -237,12 +243,12 @@ def test_two_exports_at_once_take_two_versions(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"goldens": {}}, "no reference examples"),
+        ({"reference_examples": {}}, "no reference examples"),
         ({"signatures": [SIGNATURE, SIGNATURE]}, "distinct names"),
         ({"signatures": []}, "`serving_default`"),
-        ({"goldens": {"serving_default": [({"z": [1.0]}, {"y": [1.0]})]}}, "must be x. Received: z"),
-        ({"goldens": {"serving_default": [({"x": [[1.0]]}, {"y": [1.0]})]}}, "must have the shape"),
-        ({"goldens": {"serving_default": [({"x": [1.0]}, {"y": [1.0, 2.0]})]}}, "equally many rows"),
+        ({"reference_examples": {"serving_default": [({"z": [1.0]}, {"y": [1.0]})]}}, "must be x. Received: z"),
+        ({"reference_examples": {"serving_default": [({"x": [[1.0]]}, {"y": [1.0]})]}}, "must have the shape"),
+        ({"reference_examples": {"serving_default": [({"x": [1.0]}, {"y": [1.0, 2.0]})]}}, "equally many rows"),
         ({"contract": {"metrics": {"a": np.float32(1)}}}, "JSON values"),
     ],
 )

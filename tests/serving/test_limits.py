@@ -1,4 +1,4 @@
-"""Requests that cannot be meant: refused inside the graph, with the reason and the row."""
+"""Requests that cannot be suggest: refused inside the graph, with the reason and the row."""
 
 import numpy as np
 import pytest

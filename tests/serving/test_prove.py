@@ -25,7 +25,7 @@ X = {"x": tf.TensorSpec([None, 4], tf.float32)}
 ROWS = [np.float32([[1, 2, 3, 4]]), np.float32([[4, 0, 1, 9]]), np.float32([[7, 7, 0, 2]])]
 
 
-def goldens(function, rows=ROWS):
+def reference_examples(function, rows=ROWS):
     return [({"x": row}, {"y": np.array(function(row))}) for row in rows]
 
 
@@ -35,7 +35,7 @@ def problems(report):
 
 
 def test_a_sound_function_is_proven(prove_function):
-    report = prove_function(lambda i: {"y": i["x"] * 2}, X, goldens(lambda x: x * 2))
+    report = prove_function(lambda i: {"y": i["x"] * 2}, X, reference_examples(lambda x: x * 2))
     assert report["ok"], report
     figures = report["signatures"]["serving_default"]
     assert (figures["alone"], figures["mixed"], figures["probes"]) == (3, 1, 5)
@@ -51,7 +51,7 @@ def test_xla_operations_are_found(prove_function, monkeypatch):
         updated = keras.ops.slice_update(inputs["x"], [0, 0], inputs["x"][:, :1])
         return {"y": layer(updated[:, None, :])[:, 0]}
 
-    text = problems(prove_function(function, X, goldens(lambda x: x)))
+    text = problems(prove_function(function, X, reference_examples(lambda x: x)))
     assert "XlaDynamicUpdateSlice" in text and "jit_compile" in text
 
 
@@ -59,7 +59,7 @@ def test_python_operations_are_found(prove_function):
     def function(inputs):
         return {"y": tf.ensure_shape(tf.numpy_function(np.sin, [inputs["x"]], tf.float32), [None, 4])}
 
-    assert "PyFunc" in problems(prove_function(function, X, goldens(np.sin)))
+    assert "PyFunc" in problems(prove_function(function, X, reference_examples(np.sin)))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_python_operations_are_found(prove_function):
     ],
 )
 def test_outputs_that_rest_cannot_carry_are_found(prove_function, function, answer, message):
-    text = problems(prove_function(lambda i: {"y": function(i["x"])}, X, goldens(answer)))
+    text = problems(prove_function(lambda i: {"y": function(i["x"])}, X, reference_examples(answer)))
     assert re.search(message, text), text
 
 
@@ -79,13 +79,13 @@ def test_a_batch_coupled_model_is_found(prove_function):
     def function(inputs):
         return {"y": inputs["x"] - tf.reduce_mean(inputs["x"], axis=0, keepdims=True)}
 
-    text = problems(prove_function(function, X, goldens(np.zeros_like)))
+    text = problems(prove_function(function, X, reference_examples(np.zeros_like)))
     assert "as row 0 of a mixed batch of 4 inputs" in text and "off by" in text
     assert "alone" not in text
 
 
-def test_a_wrong_golden_is_named_with_input_output_and_amount(prove_function):
-    pairs = goldens(lambda x: x)
+def test_a_wrong_reference_example_is_named_with_input_output_and_amount(prove_function):
+    pairs = reference_examples(lambda x: x)
     pairs[1][1]["y"][0, 2] += 0.25
     text = problems(prove_function(lambda i: {"y": i["x"]}, X, pairs))
     assert "input 1 row 0 (x: [[4.0, 0.0, 1.0, 9.0]]): output `y` is 1 at [0, 2]" in text
@@ -97,7 +97,7 @@ def test_an_error_in_the_graph_is_a_finding(prove_function):
         with tf.control_dependencies([tf.debugging.Assert(inputs["x"][0, 0] < 5, ["too large"])]):
             return {"y": tf.identity(inputs["x"])}
 
-    text = problems(prove_function(function, X, goldens(lambda x: x)))
+    text = problems(prove_function(function, X, reference_examples(lambda x: x)))
     assert "too large" in text and "input 2 row 0 alone" in text
 
 
@@ -108,7 +108,7 @@ def test_a_missing_output_is_found(prove_function):
 
 def test_a_signature_that_does_not_check_its_inputs_is_found(prove_function, monkeypatch):
     monkeypatch.setattr(signature_module, "_checked_inputs", lambda signature, inputs: inputs)
-    text = problems(prove_function(lambda i: {"y": i["x"] * 2}, X, goldens(lambda x: x * 2)))
+    text = problems(prove_function(lambda i: {"y": i["x"] * 2}, X, reference_examples(lambda x: x * 2)))
     assert "`x` of the invalid shape [4] was answered" in text
     assert "`x` of the invalid shape [1, 5] was answered" in text and "tf.ensure_shape" in text
 
@@ -162,7 +162,7 @@ def test_lint_finds_devices_missing_default_undeclared_ops_and_bad_classify(expo
     graph.graph_def.node[0].device = "/device:GPU:0"
     graph.graph_def.node.add(name="w", op="WordpieceTokenizeWithOffsets")
     graph.signature_def["classify"].outputs["extra"].CopyFrom(graph.signature_def["classify"].outputs["scores"])
-    graph.signature_def["tensors"].outputs["scores"].tensor_shape.unknown_rank = True
+    graph.signature_def["preprocessed"].outputs["scores"].tensor_shape.unknown_rank = True
     graph.signature_def["other"].CopyFrom(graph.signature_def["serving_default"])
     del graph.signature_def["serving_default"]
     text = "\n".join(lint(saved_model, []))
@@ -186,7 +186,7 @@ def test_a_request_that_aborts_the_process_is_reported(tmp_path, monkeypatch):
         {"x": tf.TensorSpec([None, 4, 4, 1])},
     )
     image = np.ones((1, 4, 4, 1), np.float32)
-    pairs = export_module.prepare_goldens(
+    pairs = export_module.prepare_reference_examples(
         signature, [({"x": image}, {"y": tf.nn.conv2d(image, kernel, 1, "SAME").numpy()})]
     )
     export_module.write_servable(tmp_path, "abort", [signature], [], {"serving_default": pairs}, {})
@@ -240,7 +240,9 @@ def test_names_of_packages_reach_the_proof(capsys, monkeypatch):
         examine(Path("served"), ["os"])
 
 
-@pytest.mark.parametrize("file", ["saved_model.pb", "assets.extra/dlkit_goldens.npz", "assets.extra/dlkit.json"])
+@pytest.mark.parametrize(
+    "file", ["saved_model.pb", "assets.extra/dlkit_reference_examples.npz", "assets.extra/dlkit.json"]
+)
 def test_files_of_an_export_that_are_none(exported, tmp_path, file, capfd):
     version = shutil.copytree(exported, tmp_path / "1")
     (version / file).write_bytes(b"\xff" * 100)

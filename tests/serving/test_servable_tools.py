@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from independent import lint
 
-from dlkit.serving.goldens import FILE, load_goldens
+from dlkit.serving.reference_examples import FILE, load_reference_examples
 
 
 def test_linter_finds_no_problem(tools, exported):
@@ -19,7 +19,7 @@ def test_linter_finds_no_problem(tools, exported):
 
 @pytest.mark.parametrize(("name", "labels"), [("serving_default", "labels"), ("classify", "classes")])
 def test_loader_answers_as_predict(cload, exported, name, labels):
-    inputs, answers = load_goldens(exported / "assets.extra" / FILE)[name][0]
+    inputs, answers = load_reference_examples(exported / "assets.extra" / FILE)[name][0]
     (data,) = inputs.values()
     done = subprocess.run([cload, exported, name], input=data[0], capture_output=True, check=True)
     got = json.loads(done.stdout)
@@ -30,6 +30,6 @@ def test_loader_answers_as_predict(cload, exported, name, labels):
 @pytest.mark.parametrize("shape", [(8, 8, 4), (1, 1, 8, 8, 4), (1, 8, 8, 3), (1, 7, 8, 4), (1,)])
 def test_loader_refuses_wrong_shapes_and_lives(cload, exported, tmp_path, shape):
     np.save(tmp_path / "x.npy", np.zeros(shape, np.uint8))
-    command = [cload, exported, "tensors", f"pixels=npy:{tmp_path / 'x.npy'}"]
+    command = [cload, exported, "preprocessed", f"pixels=npy:{tmp_path / 'x.npy'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 4 and "expected shape [?,8,8,4]" in done.stderr

@@ -21,7 +21,7 @@ def test_their_answers(name, saved):
         assert_as_then(model.generate(then["inputs"], max_tokens=5), answers["generate"])
     if name == "question_answering":
         first, second = then["inputs"][:2]
-        asked = model.ask("ask", [{**first, "max_answer": 0}, {**first, "max_answer": 99}, second])
+        asked = model.call_signature("ask", [{**first, "max_answer": 0}, {**first, "max_answer": 99}, second])
         decoded = [{key: model.answer[key].show(value) for key, value in answer.items()} for answer in asked]
         assert_as_then(decoded, answers["ask"])
 

@@ -17,7 +17,7 @@ from stop import Stop
 
 import dlkit
 from dlkit import DlkitError
-from dlkit.errors import KnobError, Preempted
+from dlkit.errors import HparamError, Preempted
 from dlkit.training import checkpoints
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints
@@ -25,13 +25,13 @@ from dlkit.training.fit import interval
 from dlkit.training.trainer import Trainer
 
 STEPS = 5  # of an epoch: 40 rows, 8 a batch
-KNOBS = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "schedule": "constant", "validation_split": 0.0,
+HPARAMS = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "schedule": "constant", "validation_split": 0.0,
          "character_ngrams": False}  # fmt: skip
 EVERY = {"verbose": 0, "strategy": "one", "checkpoint_every": 1}
 
 
-def task_of(**knobs):
-    return dlkit.SentimentClassifier(**{**KNOBS, **knobs})
+def task_of(**hparams):
+    return dlkit.SentimentClassifier(**{**HPARAMS, **hparams})
 
 
 def names(folder):
@@ -224,7 +224,7 @@ def test_intervals_are_steps_or_minutes(given, read):
 @pytest.mark.parametrize("given", ["0m", "0.0m", "x", "", "-3", -3, "-3m", "1.5", "10 m", "10s", "m"])
 def test_intervals_that_are_none(given):
     with pytest.raises(
-        KnobError, match=r"`checkpoint_every` must be a number of steps such as 200, or minutes.*Received: "
+        HparamError, match=r"`checkpoint_every` must be a number of steps such as 200, or minutes.*Received: "
     ):
         interval(given)
 
@@ -310,9 +310,9 @@ def rows():
     return {name: list(values[:40]) for name, values in sample.items()}
 
 
-def stopped(folder, rows, step, **knobs):
+def stopped(folder, rows, step, **hparams):
     with pytest.raises(KeyboardInterrupt):
-        task_of(**knobs).fit(rows, save=folder, callbacks=[Stop(step)], **EVERY)
+        task_of(**hparams).fit(rows, save=folder, callbacks=[Stop(step)], **EVERY)
     return folder
 
 
@@ -335,7 +335,7 @@ def test_options_that_need_a_folder(rows, option):
 
 
 def test_no_checkpoint_at_all_cannot_be_kept(rows, tmp_path):
-    with pytest.raises(KnobError, match=r"`keep` must be at least 1 checkpoint. Received: 0"):
+    with pytest.raises(HparamError, match=r"`keep` must be at least 1 checkpoint. Received: 0"):
         task_of().fit(rows, save=tmp_path / "m", keep=0, **EVERY)
     assert not (tmp_path / "m").exists()
 
@@ -379,7 +379,7 @@ def test_other_data_are_refused_or_allowed(rows, copied):
     assert history["loss"][0] == before.state["history"]["loss"][0]
 
 
-def test_other_knobs_are_refused_by_name(rows, copied):
+def test_other_hparams_are_refused_by_name(rows, copied):
     with pytest.raises(
         DlkitError, match=r"started with .*Resume with the same hyperparameters.*allow_changes=True"
     ) as raised:
@@ -491,8 +491,8 @@ def test_a_resumed_run_answers_with_what_it_learned_where_answers_take_another_w
     """`flip_average` answers by `decode`, a model around the network, of which a file holds a copy."""
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (40, 8, 8, 1), np.uint8), np.arange(40) % 2
-    knobs = {"network": "mlp", "epochs": 2, "batch_size": 8, "flip_average": True, "validation_split": 0.0}
-    whole, stopped, resumed = (dlkit.ImageClassifier(**knobs) for _ in range(3))
+    hparams = {"network": "mlp", "epochs": 2, "batch_size": 8, "flip_average": True, "validation_split": 0.0}
+    whole, stopped, resumed = (dlkit.ImageClassifier(**hparams) for _ in range(3))
     whole.fit((images, labels), save=tmp_path / "whole", **EVERY)
     with pytest.raises(KeyboardInterrupt):
         stopped.fit((images, labels), save=tmp_path / "run", callbacks=[StopAfter()], **EVERY)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dlkit.errors import DlkitError
-from dlkit.training.find_learning_rate import Rated, _curve, _settled, _steepest
+from dlkit.training.find_learning_rate import RangeTest, _curve, _refined, _steepest
 
 RATES = np.geomspace(1e-6, 10, 100).tolist()
 DECADES = np.log10(RATES)
@@ -75,19 +75,19 @@ def test_short_trainings_go_downhill_from_the_suggestion_to_the_best_rate(best):
         asked.append(rate)
         return abs(math.log10(rate / best)) if rate < 5 * best else math.inf
 
-    settled = _settled(0.013, loss_at)
+    settled = _refined(0.013, loss_at)
     assert best / 2 < settled < best * 2
     assert len(asked) == len(set(asked)), "no rate is trained twice"
 
 
 def test_a_suggestion_that_is_best_stays_and_costs_two_more_trainings():
     asked = []
-    assert _settled(0.01, lambda rate: asked.append(rate) or abs(math.log10(rate / 0.01))) == 0.01
+    assert _refined(0.01, lambda rate: asked.append(rate) or abs(math.log10(rate / 0.01))) == 0.01
     assert len(asked) == 3
 
 
 def test_where_all_explode_the_suggestion_stays():
-    assert _settled(0.01, lambda rate: math.inf) == 0.01
+    assert _refined(0.01, lambda rate: math.inf) == 0.01
 
 
 def test_short_trainings_have_the_schedule_of_the_task():
@@ -99,6 +99,6 @@ def test_short_trainings_have_the_schedule_of_the_task():
 
 
 def test_what_explodes_is_worse_than_what_does_not():
-    whole, broken = Rated(np.full(8, 0.1)), Rated(np.full(8, 0.1))
+    whole, broken = RangeTest(np.full(8, 0.1)), RangeTest(np.full(8, 0.1))
     whole.losses, broken.losses = [9.0, 9, 9, 9, 9, 9, 2, 4], [1.0, 1.0, 1.0]
     assert whole.last() == 3.0 and broken.last() == math.inf

@@ -39,7 +39,7 @@ def count():
 counts, task = [], kind(epochs=1, batch_size=32)
 for number in range(int(sys.argv[2])):
     if number % 2:
-        task = kind(epochs=1, batch_size=32)  # as in a loop over knobs
+        task = kind(epochs=1, batch_size=32)  # as in a loop over hparams
     task.fit(train, verbose=0)
     counts.append(count())
 answered = []

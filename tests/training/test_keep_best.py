@@ -91,35 +91,40 @@ def test_all_that_name_the_kept_epoch_agree(monkeypatch, tmp_path, capsys):
     task = dlkit.SentimentClassifier(epochs=3)
     task.fit(TEXTS, TEXTS, save=tmp_path / "model", **FIT)
     assert task.history_["val_accuracy"] == [0.5] * 3
-    assert task.kept_["epoch"] == 2
+    assert task.best_epoch_["epoch"] == 2
     show_history(task)
     assert capsys.readouterr().out == "3 epochs, best epoch 2: val_accuracy 0.5000\n"
     assert read_contract(task.export(tmp_path / "served"))["metrics"]["val_loss"] == 0.2
-    assert dlkit.load(tmp_path / "model").kept_ == task.kept_
+    assert dlkit.load(tmp_path / "model").best_epoch_ == task.best_epoch_
 
 
 def test_a_model_that_is_no_better_than_the_baseline_is_said(capsys):
     task = dlkit.SentimentClassifier(epochs=1, learning_rate=0.0)
     task.fit({"text": ["x"] * 60, "label": ["a", "a", "b"] * 20}, strategy="one", verbose=2)
     name, base = "accuracy", "baseline_accuracy"
-    assert task.kept_[name] <= task.kept_[base]
-    assert task.kept_["rows"] == 6
+    assert task.best_epoch_[name] <= task.best_epoch_[base]
+    assert task.best_epoch_["rows"] == 6
     said = capsys.readouterr().err
     assert said.count("no better than the baseline") == 1
-    assert f"{name} {task.kept_[name]:.4f}, {base} {task.kept_[base]:.4f}, on 6 validation rows" in said
+    assert f"{name} {task.best_epoch_[name]:.4f}, {base} {task.best_epoch_[base]:.4f}, on 6 validation rows" in said
 
 
 def test_a_model_that_learned_is_not_blamed(capsys):
     task = dlkit.SentimentClassifier(epochs=6, learning_rate=0.05)
     task.fit(TEXTS, TEXTS, strategy="one", verbose=2)
     assert "baseline" not in capsys.readouterr().err
-    assert task.kept_ == {"epoch": task.kept_["epoch"], "accuracy": 1.0, "baseline_accuracy": 0.5, "rows": 40}
+    assert task.best_epoch_ == {
+        "epoch": task.best_epoch_["epoch"],
+        "accuracy": 1.0,
+        "baseline_accuracy": 0.5,
+        "rows": 40,
+    }
 
 
 def test_without_validation_data_there_is_nothing_to_compare(capsys):
     task = dlkit.SentimentClassifier(epochs=2, validation_split=0.0)
     task.fit(TEXTS, strategy="one", verbose=2)
-    assert task.kept_ == {"epoch": 2}
+    assert task.best_epoch_ == {"epoch": 2}
     assert "baseline" not in capsys.readouterr().err
 
 
@@ -133,11 +138,11 @@ def test_at_most_256_rows_are_compared_and_none_that_cannot_be_read(tmp_path):
     (tmp_path / "b" / "3.png").write_bytes(b"hello")
     task = dlkit.ImageClassifier(network="mlp", epochs=1)
     task.fit(str(tmp_path), str(tmp_path), **FIT)
-    assert task.kept_["rows"] == 7
+    assert task.best_epoch_["rows"] == 7
     many = {"text": TEXTS["text"] * 10, "label": TEXTS["label"] * 10}
     task = dlkit.SentimentClassifier(epochs=1)
     task.fit(TEXTS, many, **FIT)
-    assert task.kept_["rows"] == 256
+    assert task.best_epoch_["rows"] == 256
 
 
 # Fewer rows than a batch.

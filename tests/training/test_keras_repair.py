@@ -13,7 +13,7 @@ from keras.src.backend.tensorflow import trainer as keras_trainer
 
 from dlkit.errors import DlkitError
 from dlkit.training import keras_repair
-from dlkit.training.strategies import find_place
+from dlkit.training.strategies import resolve_strategy
 
 MENDED = "Keras is mended: remove keras_repair"
 
@@ -70,7 +70,7 @@ def test_repaired_it_trains_evaluates_and_predicts_as_one_process_does(seen):
 
 
 def test_keras_cannot_build_from_uneven_parts(unrepaired):
-    strategy = find_place("mirrored:2").strategy  # the collectives of a second one would be taken for its own
+    strategy = resolve_strategy("mirrored:2").strategy  # the collectives of a second one would be taken for its own
     keras_repair.undo_repair()
     batch = tf.data.Dataset.from_tensor_slices((np.ones((7, 3), "float32"), np.ones((7, 1), "float32"))).batch(7)
     with strategy.scope():
@@ -91,16 +91,16 @@ def test_keras_cannot_build_from_uneven_parts(unrepaired):
 def test_another_keras_is_refused(version, unrepaired, monkeypatch):
     monkeypatch.setattr(keras, "__version__", version)
     with pytest.raises(DlkitError, match=rf"needs Keras 3\.15,.* Found: {version}\. Install .*keras==3\.15\.\*"):
-        find_place("mirrored:2")
+        resolve_strategy("mirrored:2")
     assert repaired() == [False, False]
-    find_place("one")
+    resolve_strategy("one")
 
 
 def test_one_device_leaves_keras_alone(unrepaired):
     before = keras_worker.train(tf.distribute.get_strategy())
-    find_place("one")
+    resolve_strategy("one")
     assert repaired() == [False, False]
-    find_place("mirrored:2")
+    resolve_strategy("mirrored:2")
     assert repaired() == [True, True]
     assert keras_worker.train(tf.distribute.get_strategy()) == before
     keras_repair.undo_repair()

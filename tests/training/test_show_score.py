@@ -17,7 +17,7 @@ class Rows:
     def __len__(self):
         return len(self.table)
 
-    def evaluated(self):
+    def to_evaluate(self):
         return self.table
 
     def of(self, table):
@@ -26,7 +26,7 @@ class Rows:
 
 def looks(epochs, measured, capsys, rows=200):
     table = Table("rows", {"x": list(range(rows))}, str)
-    task = types.SimpleNamespace(epochs=epochs, looks=("AP50", "AP"), measured=measured)
+    task = types.SimpleNamespace(epochs=epochs, shown_metrics=("AP50", "AP"), measured=measured)
     store = types.SimpleNamespace(origins=np.repeat(np.arange(0, rows, 2), 2))  # every other row could be encoded
     given_back = []
     show = ShowScore(task, Rows(table), store, lambda: given_back.append(1))

@@ -13,7 +13,7 @@ from dlkit.model_folder import read_index
 from dlkit.training.tracking import LogHyperparameters, tracked
 
 EPOCHS, STEPS = 3, 5  # 40 rows, 8 a batch
-KNOBS = {"epochs": EPOCHS, "batch_size": 8, "validation_split": 0.0, "character_ngrams": False}
+HPARAMS = {"epochs": EPOCHS, "batch_size": 8, "validation_split": 0.0, "character_ngrams": False}
 ROWS = {"text": [f"good {n}" if n % 2 else f"bad {n}" for n in range(40)], "label": ["yes", "no"] * 20}
 HELD_OUT = {"text": ["good 1", "bad 2"], "label": ["no", "yes"]}
 RUN = {"verbose": 0, "strategy": "one", "checkpoint_every": 1}
@@ -65,8 +65,8 @@ def run(tmp_path_factory, mlflow):
         mlflow.keras.autolog(log_models=False, log_datasets=False, silent=True)
     try:
         with pytest.raises(KeyboardInterrupt):
-            dlkit.SentimentClassifier(**KNOBS).fit(ROWS, HELD_OUT, save=folder, callbacks=[Stop(STEPS + 2)], **RUN)
-        task = dlkit.SentimentClassifier(**KNOBS)
+            dlkit.SentimentClassifier(**HPARAMS).fit(ROWS, HELD_OUT, save=folder, callbacks=[Stop(STEPS + 2)], **RUN)
+        task = dlkit.SentimentClassifier(**HPARAMS)
         task.fit(ROWS, HELD_OUT, save=folder, resume=True, **RUN)
     finally:
         if mlflow:
@@ -81,7 +81,7 @@ def test_a_tracker_that_patches_fit_sees_one_call_of_a_run_that_was_never_stoppe
         for call in run.calls
     )
     assert first == second
-    assert first["batch_size"] == KNOBS["batch_size"]
+    assert first["batch_size"] == HPARAMS["batch_size"]
     assert all(type(call["callbacks"]) is list for call in run.calls)
     before, after = run.seen
     assert before.batches == [0, 1, 2, 3, 4, 0, 1]
@@ -97,7 +97,7 @@ def test_mlflow_sees_all_epochs_and_hyperparameters_of_a_resumed_run_as_one(run,
     (found,) = mlflow.search_runs(output_format="list")
     assert run.task.tracked_ == {"mlflow": found.info.run_id}
     assert found.info.status == "FINISHED"
-    assert {name: str(value) for name, value in run.task.knobs.items()}.items() <= found.data.params.items()
+    assert {name: str(value) for name, value in run.task.hparams.items()}.items() <= found.data.params.items()
     for name in ("loss", "val_loss"):
         logged = mlflow.MlflowClient().get_metric_history(found.info.run_id, name)
         assert {metric.step: metric.value for metric in logged} == dict(enumerate(run.task.history_[name]))

@@ -11,7 +11,7 @@ from dlkit.training.checkpoint_files import CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints
 from dlkit.training.distribute import split_over_replicas
 from dlkit.training.prepare import precision
-from dlkit.training.strategies import find_place
+from dlkit.training.strategies import resolve_strategy
 from dlkit.training.trainer import Trainer
 
 STEPS = 4
@@ -20,7 +20,7 @@ CLIPPED = 0.05  # far below the norms of these gradients, so that clipping bites
 
 @pytest.fixture(scope="module")
 def two():
-    return find_place("mirrored:2").strategy
+    return resolve_strategy("mirrored:2").strategy
 
 
 def mse(**more):
@@ -175,7 +175,7 @@ def test_a_batch_is_split_in_the_order_of_its_rows(rows, two):
 
 def test_one_replica_gets_the_batches_themselves():
     batches = tf.data.Dataset.range(3)
-    assert split_over_replicas(batches, find_place("one").strategy) is batches
+    assert split_over_replicas(batches, resolve_strategy("one").strategy) is batches
 
 
 def dropping():

@@ -12,7 +12,7 @@ from dlkit.classification.labels import encode_labels, label_weights, weigh_rows
 from dlkit.classification.metrics import score_multi, score_single
 from dlkit.columns import Label
 from dlkit.data.table import Table
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError, HparamError
 from dlkit.stages import chain
 from dlkit.training import store as store_module
 from dlkit.training.freeze import freeze, gradual_unfreezing, weighted_layers
@@ -120,7 +120,7 @@ def test_validation_rows_keep_their_order():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "rates"),
+    ("hparams", "rates"),
     [
         ({"schedule": "constant", "warmup": 0.0}, [1.0, 1.0, 1.0]),
         ({"schedule": "constant", "warmup": 0.5}, [0.0, 1.0, 1.0]),
@@ -128,8 +128,8 @@ def test_validation_rows_keep_their_order():
         ({"schedule": "one_cycle", "warmup": 0.5}, [0.04, 1.0, 0.0]),
     ],
 )
-def test_schedules_at_their_begin_middle_and_end(knobs, rates):
-    task = dlkit.ImageClassifier(learning_rate=1.0, **knobs)
+def test_schedules_at_their_begin_middle_and_end(hparams, rates):
+    task = dlkit.ImageClassifier(learning_rate=1.0, **hparams)
     schedule = make_schedule(task, 100)
     got = [schedule if isinstance(schedule, float) else float(schedule(step)) for step in (0, 50, 100)]
     np.testing.assert_allclose(got, rates, atol=1e-6)
@@ -145,8 +145,8 @@ def small_network():
 
 def test_weight_decay_leaves_out_vectors():
     network = small_network()
-    knobs = {"optimizer": "sgd", "momentum": 0.0, "schedule": "constant", "warmup": 0.0}
-    task = dlkit.ImageClassifier(learning_rate=1.0, weight_decay=0.5, **knobs)
+    hparams = {"optimizer": "sgd", "momentum": 0.0, "schedule": "constant", "warmup": 0.0}
+    task = dlkit.ImageClassifier(learning_rate=1.0, weight_decay=0.5, **hparams)
     optimizer = make_optimizer(task, network, 10)
     kernel, bias = network.get_layer("head").kernel, network.get_layer("head").bias
     bias.assign([1.0, 1.0])
@@ -165,7 +165,7 @@ def test_layers_are_frozen_up_to_one(upto, frozen):
 
 @pytest.mark.parametrize(("upto", "message"), [("heed", "Did you mean 'head'"), ("3", "nothing to train")])
 def test_what_cannot_be_frozen(upto, message):
-    with pytest.raises(KnobError, match=message):
+    with pytest.raises(HparamError, match=message):
         freeze(small_network(), upto)
 
 

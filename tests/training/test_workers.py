@@ -11,8 +11,8 @@ import pytest
 from dlkit import DlkitError
 from dlkit.errors import LostWorkerError
 from dlkit.lazy import tf
-from dlkit.training.meeting import meet
-from dlkit.training.strategies import Place, find_place
+from dlkit.training.rendezvous import meet
+from dlkit.training.strategies import Distribution, resolve_strategy
 from dlkit.training.workers import agree
 
 
@@ -103,7 +103,7 @@ def test_a_taken_port_is_told_at_once_and_its_partner_ends_too(ports):
 @pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf")])
 def test_a_time_limit_is_a_positive_number(limit):
     with pytest.raises(DlkitError, match="`worker_timeout` must be a positive number of seconds"):
-        find_place("one", limit)
+        resolve_strategy("one", limit)
 
 
 class Gathers:
@@ -123,7 +123,7 @@ class Gathers:
 
 def agreed(*facts):
     strategy = Gathers()
-    return in_threads(lambda number: agree(Place(strategy, "", number, 2), facts[number]), 2)
+    return in_threads(lambda number: agree(Distribution(strategy, "", number, 2), facts[number]), 2)
 
 
 FACTS = {"learning_rate": 0.002, "validation data": "abc", "seed": 1}

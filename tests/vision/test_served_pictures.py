@@ -78,7 +78,7 @@ def test_a_bad_row_costs_itself_alone(name):
     with pytest.raises(DataError, match="input 1: the file is truncated"):
         task.predict([images[0], images[4]])
     assert "error" not in task.predict(images[0])
-    tensors = task.served()["tensors"]
+    tensors = task.served()["preprocessed"]
     assert "error" not in tensors.inputs
     if name == "detector":
         asked = {"image": images, "score_threshold": [0.0] * 6, "iou_threshold": [0.5] * 6}
@@ -152,4 +152,4 @@ def test_labels_of_another_site_are_mapped():
     assert detector.evaluate(other, label_map={"tree": "a"})["objects"] == 1
     with pytest.raises(DataError, match="needs labels"):
         segmenter, masks = tasks()["segmenter"]
-        segmenter.read(masks).relabelled({"a": "b"})
+        segmenter.read(masks).relabeled({"a": "b"})

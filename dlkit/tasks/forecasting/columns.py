@@ -60,7 +60,7 @@ class Stamps(Column):
 
     @property
     def step(self) -> Step | None:
-        """The step between two timestamps where it is known. Raises KnobError for a frequency that is none."""
+        """The step between two timestamps where it is known. Raises HparamError for a frequency that is none."""
         if any(self.trained):
             return Step(*self.trained)
         return parse_frequency(self.frequency) if self.frequency else None

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.answering import Answering, frames
 from dlkit.columns import Id
 from dlkit.data.read import read_as
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.graph_predictor import GraphPredictor, frames
 from dlkit.log import logger
 from dlkit.options import option
 from dlkit.tasks.forecasting.columns import stamps_of
@@ -50,7 +50,7 @@ def forecast_table(
     asked = table.take(rows := _able(task, Windows(table, task.stamps, task.step(table)), reasons))
     asked.columns |= {"horizon": [horizon] * len(rows), "levels": [levels] * len(rows)}
     signature = task.served()["forecast"]
-    made = list(Answering(signature, signature.columns).able(asked, reasons))
+    made = list(GraphPredictor(signature, signature.columns).able(asked, reasons))
     if not made:
         raise DataError(reasons[0])
     for remark in [*table.remarks, *left_out(reasons, len(table), "series", how.strict)]:

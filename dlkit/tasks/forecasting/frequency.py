@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError, HparamError
 from dlkit.options import option
 
 DAY = 86_400
@@ -180,7 +180,7 @@ def parse_frequency(text: str) -> Step:
     `B`, `BME`; `1` or `5` of whole numbers.
 
     Raises:
-        KnobError: it is none.
+        HparamError: it is none.
     """
     match = re.fullmatch(r"\s*(\d*)\s*([A-Za-z]*?(?: day| days)?)(?:-[A-Za-z]+)?\s*", text)
     count = int(match[1] or 1) if match else 0
@@ -193,7 +193,7 @@ def parse_frequency(text: str) -> Step:
         return Step(months=count * BUSINESS[name][0], business=BUSINESS[name][1])
     unit = next((unit for unit in (*SECONDS, *MONTHS) if name in (unit, f"{unit}s")), ALIASES.get(name))
     if not count or unit is None:
-        raise KnobError(
+        raise HparamError(
             f"{option('frequency')} must be such as hour, 15 minutes, week, quarter, business day, or 15min, W, QS, "
             f"B, BME. Received: {text!r}."
         )

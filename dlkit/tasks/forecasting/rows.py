@@ -260,7 +260,7 @@ def before(windows: Windows, horizon: int, origins: int, stride: int) -> Table:
     return windows.made_of([(row, windows.window(row, 0, end, 0)) for row, end in ends.items() if end > 0])
 
 
-def look_at_series(report: Report, windows: Windows, horizon: int) -> None:
+def inspect_series(report: Report, windows: Windows, horizon: int) -> None:
     """Adds what series are like to a report: lengths, holes, constants, timestamps far from the others."""
     table = windows.table
     found: dict[str, list[str]] = {name: [] for name in ("short", "constant", "holes", "far")}
@@ -330,7 +330,7 @@ class SeriesRows(Rows):
         if not share:
             return self, None
         rest, held_out = hold_out(windows, share, task.horizon)
-        return self.of(rest), self.of(held_out)
+        return self.with_table(rest), self.with_table(held_out)
 
     def _ends(self, windows: Windows) -> list[dict[str, Any]]:
         """The end of each series, as JSON can hold it, of all that a forecast from there may read."""
@@ -339,7 +339,7 @@ class SeriesRows(Rows):
         return newest(windows, _backtest(self.task, windows.step, window), self.task.horizon)
 
     @classmethod
-    def known(cls, task: Forecaster) -> list[dict[str, Any]]:
+    def stored(cls, task: Forecaster) -> list[dict[str, Any]]:
         """The ends of the training series, where they were kept."""
         if not task.series_:
             raise DataError(
@@ -352,11 +352,11 @@ class SeriesRows(Rows):
         """A row for each step ahead, with the names of Nixtla's libraries."""
         return forecast_rows(self.table.columns["unique_id"][row] if "unique_id" in self.table.columns else "", answer)
 
-    def look(self, report: Report, validation: Self | None) -> None:
-        super().look(report, validation)
-        look_at_series(report, self._windows(), self.task.horizon)
+    def inspect(self, report: Report, validation: Self | None) -> None:
+        super().inspect(report, validation)
+        inspect_series(report, self._windows(), self.task.horizon)
 
-    def goes_on(self, model: Forecaster) -> dict[str, Any]:
+    def continued_from(self, model: Forecaster) -> dict[str, Any]:
         windows = Windows(self.table, self.task.stamps, model.step(self.table))
         few = range(min(len(self), 1000))
         known = bool(self.task.frequency)  # which is the model's own
@@ -368,7 +368,7 @@ class SeriesRows(Rows):
             )
         return {"scales_": {**model.scales_, **windows.scales(model.season_)}}
 
-    def encoded(self) -> Table:
+    def to_encode(self) -> Table:
         made = cut(self._windows(), self._window(), self.task.horizon)
         self.windows_per_row = max(2, *(len(values) - self.task.horizon + 1 for values in made.columns["following"]))
         return made
@@ -377,7 +377,7 @@ class SeriesRows(Rows):
         return asked(self._windows(), self._window(), self.task.horizon)
 
     @classmethod
-    def made_up(cls, task: Forecaster, count: int) -> list[dict[str, Any]]:
+    def synthetic(cls, task: Forecaster, count: int) -> list[dict[str, Any]]:
         """Waves of several lengths, from one value on, with covariates that do not change."""
         reader, step = task.stages_.preprocess.get_layer("reader"), Step(*task.step_)
         monday = np.array(["2020-01-06T00:00:00"], "datetime64[s]")
@@ -394,7 +394,7 @@ class SeriesRows(Rows):
             made.append({**row, **dict.fromkeys(task.stamps.static, "")})
         return made
 
-    def evaluated(self) -> Table:
+    def to_evaluate(self) -> Table:
         task, windows = self.task, self._windows()
         window = _backtest(task, windows.step, self._window())
         return questions(windows, window, task.horizon, task.origins, task.stride or task.horizon, self._window())

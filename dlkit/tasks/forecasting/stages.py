@@ -319,7 +319,7 @@ def forecast(
         raise DataError(f"the history needs {', '.join(task.inputs)}. There is no {missing[0]!r}.")
     horizon = task.horizon if horizon is None else horizon
     levels = list(task.quantiles if levels is None else levels)
-    (made,) = task.ask("forecast", [{**history, "horizon": horizon, "levels": levels}])
+    (made,) = task.call_signature("forecast", [{**history, "horizon": horizon, "levels": levels}])
     quantiles = made["quantiles"][:horizon]
     return {
         "ds": task.answer["ds"].show(made["ds"][:horizon]),

@@ -11,8 +11,8 @@ import numpy as np
 from dlkit.columns import Count, Id
 from dlkit.data.reading import Options, Reading
 from dlkit.data.table import Table
-from dlkit.errors import DataError, KnobError
-from dlkit.knobs import knob
+from dlkit.errors import DataError, HparamError
+from dlkit.hparams import hparam
 from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.rows import ROW, Rows
@@ -42,82 +42,84 @@ class Forecaster(Task):
         ('2022-01-01', 12)
     """
 
-    epochs: int = knob(20, "Number of passes over the training data.", minimum=1)
-    batch_size: int = knob(64, "Batch size: number of training windows per step.", minimum=1)
-    learning_rate: float = knob(2e-3, "Peak learning rate.", minimum=0)
+    epochs: int = hparam(20, "Number of passes over the training data.", minimum=1)
+    batch_size: int = hparam(64, "Batch size: number of training windows per step.", minimum=1)
+    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
     # While the learning rate is near its peak, up to eleven epochs are no better than one before.
-    patience: int = knob(
+    patience: int = hparam(
         12,
         "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it.",
         minimum=0,
     )
-    network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = knob(
+    network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = hparam(
         "mlp", "Network architecture."
     )
-    horizon: int = knob(12, "Forecast horizon: number of time steps to predict.", minimum=1)
-    quantiles: tuple[float, ...] = knob(
+    horizon: int = hparam(12, "Forecast horizon: number of time steps to predict.", minimum=1)
+    quantiles: tuple[float, ...] = hparam(
         (0.1, 0.25, 0.5, 0.75, 0.9),
         "Quantile levels to predict, in ascending order; must include 0.5.",
         minimum=0.001,
         maximum=0.999,
     )
-    known: str = knob(
+    known: str = hparam(
         "",
         "Future covariates (known over the horizon, such as a price or a holiday's name): numeric or categorical "
         "columns, separated by commas.",
     )
-    past: str = knob("", "Historical covariates, known up to the forecast origin only: columns separated by commas.")
-    static: str = knob(
+    past: str = hparam("", "Historical covariates, known up to the forecast origin only: columns separated by commas.")
+    static: str = hparam(
         "", "Static covariates, constant within a series: columns separated by commas; unique_id may be one."
     )
-    frequency: str = knob("", "Time step of the series: hour, 15 minutes, B, QS, ...; inferred by default.")
-    season: int = knob(
+    frequency: str = hparam("", "Time step of the series: hour, 15 minutes, B, QS, ...; inferred by default.")
+    season: int = hparam(
         0,
         "Season length, in time steps; 0 selects the usual ones of the frequency, such as a day and a week.",
         minimum=0,
     )
-    window: int = knob(
+    window: int = hparam(
         0,
         "Input size (context length), in time steps; 0 selects four seasons, or two if a season exceeds 200 steps.",
         minimum=0,
     )
-    recent: int = knob(
+    recent: int = hparam(
         0,
         "Most recent time steps of the context that the network reads one by one; 0 selects a few seasons.",
         minimum=0,
     )
-    units: int = knob(64, "Width of the hidden layers.", minimum=1)
-    members: int = knob(4, "Ensemble size: number of networks whose forecasts are averaged.", minimum=1)
-    dropout: float = knob(0.1, "Dropout rate.", minimum=0, maximum=0.95)
-    shorten: float = knob(
+    units: int = hparam(64, "Width of the hidden layers.", minimum=1)
+    members: int = hparam(4, "Ensemble size: number of networks whose forecasts are averaged.", minimum=1)
+    dropout: float = hparam(0.1, "Dropout rate.", minimum=0, maximum=0.95)
+    shorten: float = hparam(
         0.1, "Fraction of the training windows whose context is truncated at random.", minimum=0, maximum=1
     )
-    fill: Literal["last", "linear", "mean", "refuse"] = knob(
+    fill: Literal["last", "linear", "mean", "refuse"] = hparam(
         "last",
         "How missing values of the history are filled; refuse rejects them, in data and in requests.",
     )
-    duplicates: Literal["mean", "last", "refuse"] = knob(
+    duplicates: Literal["mean", "last", "refuse"] = hparam(
         "mean", "Which value to use when a timestamp occurs more than once in a series."
     )
-    off_grid: Literal["refuse", "floor"] = knob(
+    off_grid: Literal["refuse", "floor"] = hparam(
         "refuse", "How to treat irregular timestamps, which are not a multiple of the frequency apart."
     )
-    wide: bool = knob(False, "Reads wide tables: one column per series, beside ds.")
-    keep_history: bool = knob(
+    wide: bool = hparam(False, "Reads wide tables: one column per series, beside ds.")
+    keep_history: bool = hparam(
         False,
         "Saves the most recent context of each training series with the model, which then forecasts without input.",
     )
-    origins: int = knob(1, "Number of backtest windows (forecast origins) per series, counted from the end.", minimum=1)
-    stride: int = knob(0, "Time steps between consecutive backtest windows; 0 selects the horizon.", minimum=0)
+    origins: int = hparam(
+        1, "Number of backtest windows (forecast origins) per series, counted from the end.", minimum=1
+    )
+    stride: int = hparam(0, "Time steps between consecutive backtest windows; 0 selects the horizon.", minimum=0)
 
-    called = (*Task.called, "forecast")
+    public_methods = (*Task.public_methods, "forecast")
     inputs = {"ds": Stamps(), "y": Values()}
     target = {"following": Values(), "unique_id": Id(optional=True), "y": Values()}  # `score` asks what was before
     answer = {"ds": Stamps(), "forecast": Values(), "quantiles": Fans(), "levels": Levels(), "given": Count()}
-    also = {"steps": Count()}  # of the signature `forecast`
+    extra_outputs = {"steps": Count()}  # of the signature `forecast`
     rows = SeriesRows
-    headline = "skill"
-    of_training = ("shorten", "origins", "stride")
+    primary_metric = "skill"
+    training_only = ("shorten", "origins", "stride")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -127,12 +129,12 @@ class Forecaster(Task):
         self.scales_: dict[str, float] = {}  # of series by id
         self.series_: list[dict[str, Any]] = []  # with `keep_history`, the end of each, as a request brings it
         if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
-            raise KnobError(
+            raise HparamError(
                 f"{option('quantiles')} must be two or more levels in ascending order that include 0.5. Received: "
                 f"{option('quantiles', self.quantiles)}."
             )
         if self.network == "transformer" and self.units % 4:
-            raise KnobError(
+            raise HparamError(
                 f"{option('units')} must be a multiple of 4, the number of attention heads of the transformer. "
                 f"Received: {option('units', self.units)}."
             )
@@ -152,7 +154,7 @@ class Forecaster(Task):
         listed = [*stamps.known, *stamps.past, *stamps.static]
         twice = [name for name in listed if listed.count(name) > 1 or name in ("ds", "y", "following")]
         if twice:
-            raise KnobError(
+            raise HparamError(
                 f"a covariate must be one of {option('known')}, {option('past')} and {option('static')}, and "
                 f"another than ds and y: {twice[0]!r}."
             )
@@ -293,7 +295,7 @@ class Forecaster(Task):
                 )
             return forecast(self, history, horizon, levels)
         how = Reading(columns or {}, data_dir, **options)
-        history = self.rows.known(self) if history is None else history
+        history = self.rows.stored(self) if history is None else history
         return forecast_table(self, history, how=how, horizon=horizon, levels=levels, future=future)
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -311,8 +313,8 @@ class Forecaster(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.forecasting.plots import SERIES, plot_backtest, plot_fans
 
-        table = rows.evaluated() if rows.labelled else rows.few(SERIES)
-        return (plot_backtest if rows.labelled else plot_fans)(table, self.answers(table), self.step(table))
+        table = rows.to_evaluate() if rows.labeled else rows.to_plot(SERIES)
+        return (plot_backtest if rows.labeled else plot_fans)(table, self.predict_table(table), self.step(table))
 
     @staticmethod
     def samples() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pictures of labelled images."""
+"""Pictures of labeled images."""
 
 from __future__ import annotations
 

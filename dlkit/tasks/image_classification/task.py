@@ -9,8 +9,8 @@ from dlkit.classification import labels
 from dlkit.classification.metrics import score_multi, score_single
 from dlkit.columns import Image, Reason
 from dlkit.data.table import Table
-from dlkit.errors import KnobError
-from dlkit.knobs import knob
+from dlkit.errors import HparamError
+from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.rows import Rows
@@ -35,75 +35,81 @@ class ImageClassifier(Task):
         ['label', 'labels', 'score', 'scores']
     """
 
-    epochs: int = knob(30, "Number of passes over the training data.", minimum=1)
-    batch_size: int = knob(128, "Batch size: number of rows per training step.", minimum=1)
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("sgd", "Optimizer.")
-    learning_rate: float = knob(0.1, "Peak learning rate.", minimum=0)
-    warmup: float = knob(
+    epochs: int = hparam(30, "Number of passes over the training data.", minimum=1)
+    batch_size: int = hparam(128, "Batch size: number of rows per training step.", minimum=1)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("sgd", "Optimizer.")
+    learning_rate: float = hparam(0.1, "Peak learning rate.", minimum=0)
+    warmup: float = hparam(
         0.2, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    weight_decay: float = knob(
+    weight_decay: float = hparam(
         5e-3, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
-    monitor: str = knob("accuracy", "Validation metric that selects the best epoch, named as in the training history.")
-    network: str = knob(
+    monitor: str = hparam(
+        "accuracy", "Validation metric that selects the best epoch, named as in the training history."
+    )
+    network: str = hparam(
         "resnet",
         "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub image backbone with its own preprocessing.",
         choices=("mlp", "lenet", "alexnet", "vgg", "resnet", "preset:"),
     )
-    depth: int = knob(
+    depth: int = hparam(
         0,
         "Number of layers of resnet (20, 32, ... for small images; 18, 34, 50, ... for large ones) or vgg; 0 selects"
         " the usual depth.",
         minimum=0,
     )
-    image_size: int = knob(
+    image_size: int = hparam(
         0,
         "Side length of the network's square input, in pixels; 0 uses the size of the training images, at most 224.",
         minimum=0,
     )
-    channels: int = knob(
+    channels: int = hparam(
         0,
         "Number of color channels: 1 for grayscale, 3 for RGB, 0 to infer it from the training images.",
         minimum=0,
         maximum=3,
     )
-    resize: Literal["stretch", "crop", "pad"] = knob("stretch", "How images are resized to the network's input.")
-    max_pixels: int = knob(
+    resize: Literal["stretch", "crop", "pad"] = hparam("stretch", "How images are resized to the network's input.")
+    max_pixels: int = hparam(
         50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
     )
-    alpha: Literal["white", "drop"] = knob(
+    alpha: Literal["white", "drop"] = hparam(
         "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
     )
-    flip: Literal["none", "horizontal", "vertical"] = knob(
+    flip: Literal["none", "horizontal", "vertical"] = hparam(
         "none", "Random flips, each applied to half of the training images."
     )
-    flip_average: bool = knob(
+    flip_average: bool = hparam(
         False, "Test-time augmentation: averages the predictions for an image and its mirror image, at twice the cost."
     )
-    shift: int = knob(0, "Maximum random translation of training images, in pixels.", minimum=0)
-    crop: float = knob(
+    shift: int = hparam(0, "Maximum random translation of training images, in pixels.", minimum=0)
+    crop: float = hparam(
         1.0, "Minimum fraction of the image area kept by random cropping; 1 disables it.", minimum=0.05, maximum=1
     )
-    rand_augment: float = knob(0.0, "Strength of RandAugment's random operations; 0 disables it.", minimum=0, maximum=1)
-    erase: float = knob(0.0, "Fraction of the training images with a randomly erased rectangle.", minimum=0, maximum=1)
-    mixup: float = knob(0.0, "Alpha of MixUp; 0 disables it.", minimum=0, maximum=1)
-    cutmix: float = knob(0.0, "Alpha of CutMix; 0 disables it.", minimum=0, maximum=1)
-    dropout: float = knob(0.0, "Dropout rate before the last layer.", minimum=0, maximum=0.95)
-    label_smoothing: float = knob(
+    rand_augment: float = hparam(
+        0.0, "Strength of RandAugment's random operations; 0 disables it.", minimum=0, maximum=1
+    )
+    erase: float = hparam(
+        0.0, "Fraction of the training images with a randomly erased rectangle.", minimum=0, maximum=1
+    )
+    mixup: float = hparam(0.0, "Alpha of MixUp; 0 disables it.", minimum=0, maximum=1)
+    cutmix: float = hparam(0.0, "Alpha of CutMix; 0 disables it.", minimum=0, maximum=1)
+    dropout: float = hparam(0.0, "Dropout rate before the last layer.", minimum=0, maximum=0.95)
+    label_smoothing: float = hparam(
         0.1, "Label smoothing: fraction of each target spread evenly over all labels.", minimum=0, maximum=0.9
     )
-    class_weights: str = knob("", 'Class weights: "balanced", or one per label as in "cat=2,dog=0.5".')
-    multi_label: bool = knob(False, "Multi-label classification: an image may have any number of labels.")
-    threshold: float = knob(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
-    top_k: int = knob(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
+    class_weights: str = hparam("", 'Class weights: "balanced", or one per label as in "cat=2,dog=0.5".')
+    multi_label: bool = hparam(False, "Multi-label classification: an image may have any number of labels.")
+    threshold: float = hparam(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
+    top_k: int = hparam(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
 
     inputs = {"image": Image()}
     target = labels.SINGLE_TARGET
     answer = {**labels.SINGLE_ANSWER, "error": Reason()}
     rows = labels.LabelRows
-    headline = "accuracy"
-    of_training = (
+    primary_metric = "accuracy"
+    training_only = (
         "flip", "shift", "crop", "rand_augment", "erase", "mixup", "cutmix", "label_smoothing", "class_weights"
     )  # fmt: skip
 
@@ -114,7 +120,7 @@ class ImageClassifier(Task):
         self.class_weights_: list[float] = []
         check_channels(self.channels)
         if self.multi_label:
-            self.target, self.headline = labels.MULTI_TARGET, "micro_f1"
+            self.target, self.primary_metric = labels.MULTI_TARGET, "micro_f1"
             self.answer = {**labels.MULTI_ANSWER, "error": Reason()}
 
     def build(self, examples: Table) -> Stages:
@@ -176,10 +182,10 @@ class ImageClassifier(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.image_classification.plots import plot_labelled_images, plot_scores
 
-        few = rows.few(24 if rows.labelled else MOST)
+        few = rows.to_plot(24 if rows.labeled else MOST)
         images = few.raw_column("image", self.inputs["image"])
-        answers = self.present_all(self.answers(few))
-        if not rows.labelled:
+        answers = self.present_all(self.predict_table(few))
+        if not rows.labeled:
             return plot_scores(images, answers)
         true = few.raw_column("label", self.target["label"])
         names = [b", ".join(label).decode() if self.multi_label else label.decode() for label in true]
@@ -208,10 +214,10 @@ class ImageClassifier(Task):
         return height, width, channels
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
-        from dlkit.vision.decode_image import DecodeImage, as_people_see
+        from dlkit.vision.decode_image import DecodeImage, as_displayed
 
         encoded = keras.Input((), dtype="string", name="image")
-        options = as_people_see(self.alpha, self.depth_)
+        options = as_displayed(self.alpha, self.depth_)
         made = DecodeImage(*shape, fit=self.resize, max_pixels=self.max_pixels, **options, name="decode_image")(encoded)
         return keras.Model({"image": encoded}, made, name="preprocess")
 
@@ -252,5 +258,7 @@ def _mirrored_too(network: keras.Model) -> keras.Model:
 def _vgg_blocks(depth: int) -> tuple[int, ...]:
     blocks = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
     if depth not in blocks:
-        raise KnobError(f"{option('depth')} of vgg must be one of 11, 13, 16, 19. Received: {option('depth', depth)}.")
+        raise HparamError(
+            f"{option('depth')} of vgg must be one of 11, 13, 16, 19. Received: {option('depth', depth)}."
+        )
     return blocks[depth]

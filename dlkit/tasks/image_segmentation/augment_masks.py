@@ -9,7 +9,7 @@ from typing import Literal
 from dlkit.lazy import tf
 from dlkit.tasks.image_segmentation.mask_png import NO_CLASS
 from dlkit.vision.augment_images import StepSeeds
-from dlkit.vision.change_colour import change_colour
+from dlkit.vision.color_jitter import color_jitter
 from dlkit.vision.sample_windows import flip_signs, sample_windows, window_sides
 
 
@@ -54,7 +54,7 @@ def augment_masks(
         images = sample_windows(images, matrices, centres, size)
         masks = sample_windows(masks[..., tf.newaxis], matrices, centres, size, "NEAREST", NO_CLASS)[..., 0]
     if colour:
-        images = change_colour(images, colour, draws)
+        images = color_jitter(images, colour, draws)
     return images, masks
 
 

@@ -14,7 +14,7 @@ from dlkit.data.match import by_kind
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.vision.coco import load_coco
 
@@ -152,5 +152,5 @@ def _covered(segmentation: Any, height: int, width: int, place: str) -> np.ndarr
         rle = mask.merge(mask.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation["counts"], list):
         rle = mask.frPyObjects(segmentation, height, width)
-    with foreign(f"{place}: the RLE cannot be decoded", "an RLE", "Encode it again with pycocotools."):
+    with as_data_error(f"{place}: the RLE cannot be decoded", "an RLE", "Encode it again with pycocotools."):
         return mask.decode(rle).astype(bool)

@@ -131,7 +131,7 @@ def _named(table: Table, row: int) -> str:
     return f"{table.where(row)}: the mask{file}"
 
 
-def look_at_masks(report: Report, table: Table) -> None:
+def inspect_masks(report: Report, table: Table) -> None:
     """Adds the pixels of each class to a report, and refuses masks whose ids cannot be meant."""
     counts = np.zeros(256, np.int64)
     for row in report.sample(len(table)):
@@ -177,9 +177,9 @@ class MaskRows(Rows):
         down, across = self.task.tiles_
         return down * across
 
-    def look(self, report: Report, validation: Self | None) -> None:
-        super().look(report, validation)
-        look_at_masks(report, self.table)
+    def inspect(self, report: Report, validation: Self | None) -> None:
+        super().inspect(report, validation)
+        inspect_masks(report, self.table)
 
     def new_labels(self, known: Sequence[str]) -> list[str]:
         listed = [*map(nfc, self.table.classes)]
@@ -198,7 +198,7 @@ class MaskRows(Rows):
             )
         return new
 
-    def goes_on(self, model: ImageSegmenter) -> dict[str, Any]:
+    def continued_from(self, model: ImageSegmenter) -> dict[str, Any]:
         self.task.learn_from_masks(self.table, model.stages_.network.input["image"].shape[1:3])
         return {}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DataError, UnreadableError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 
 NO_CLASS = 255  # the id of pixels that count neither in training nor in scores
 _GREY_8_BIT = b"\x08\x00"  # depth and colour type, where a PNG's header has them
@@ -83,7 +83,7 @@ def colours(encoded: bytes) -> np.ndarray:
 def _opened(encoded: bytes) -> Any:
     from PIL import Image
 
-    with foreign(f"the mask cannot be decoded ({len(encoded)} bytes)", "an image file", error=UnreadableError):
+    with as_data_error(f"the mask cannot be decoded ({len(encoded)} bytes)", "an image file", error=UnreadableError):
         image = Image.open(io.BytesIO(encoded))
         image.load()
     return image

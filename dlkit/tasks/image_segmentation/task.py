@@ -10,7 +10,7 @@ import numpy as np
 from dlkit.columns import Image, Reason, Scores
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.knobs import knob
+from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Stages
@@ -40,78 +40,80 @@ class ImageSegmenter(Task):
         True
     """
 
-    epochs: int = knob(30, "Number of passes over the training data.", minimum=1)
-    batch_size: int = knob(4, "Batch size: number of rows per training step.", minimum=1)
-    learning_rate: float = knob(6e-3, "Peak learning rate.", minimum=0)
-    warmup: float = knob(
+    epochs: int = hparam(30, "Number of passes over the training data.", minimum=1)
+    batch_size: int = hparam(4, "Batch size: number of rows per training step.", minimum=1)
+    learning_rate: float = hparam(6e-3, "Peak learning rate.", minimum=0)
+    warmup: float = hparam(
         0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    weight_decay: float = knob(
+    weight_decay: float = hparam(
         0.01, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
-    monitor: str = knob("accuracy", "Validation metric that selects the best epoch, named as in the training history.")
-    network: str = knob(
+    monitor: str = hparam(
+        "accuracy", "Validation metric that selects the best epoch, named as in the training history."
+    )
+    network: str = hparam(
         "unet",
         "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub backbone: DeepLabV3, SegFormer, or an encoder.",
         choices=("unet", "deeplab_v3", "segformer", "preset:"),
     )
-    width: int = knob(16, "Number of filters at unet's first level; doubled at each further level.", minimum=1)
-    depth: int = knob(4, "Number of downsampling steps of unet.", minimum=1, maximum=8)
-    encoder: str = knob("", "Encoder of unet from keras.applications, such as MobileNetV2 or EfficientNetV2B0.")
-    encoder_weights: str = knob(
+    width: int = hparam(16, "Number of filters at unet's first level; doubled at each further level.", minimum=1)
+    depth: int = hparam(4, "Number of downsampling steps of unet.", minimum=1, maximum=8)
+    encoder: str = hparam("", "Encoder of unet from keras.applications, such as MobileNetV2 or EfficientNetV2B0.")
+    encoder_weights: str = hparam(
         "", 'Pretrained weights of the encoder: "imagenet" (downloaded by Keras) or a file; random by default.'
     )
-    image_size: int = knob(
+    image_size: int = hparam(
         0,
         "Side length of the network's square input, in pixels; 0 uses the size of the training images, at most 256.",
         minimum=0,
     )
-    channels: int = knob(
+    channels: int = hparam(
         0,
         "Number of color channels: 1 for grayscale, 3 for RGB, 0 to infer it from the training images.",
         minimum=0,
         maximum=3,
     )
-    resize: Literal["stretch", "pad"] = knob("pad", "How images are resized to the network's input.")
-    tiles: bool = knob(
+    resize: Literal["stretch", "pad"] = hparam("pad", "How images are resized to the network's input.")
+    tiles: bool = hparam(
         False,
         "Tiled inference: reads images at their original resolution, in overlapping tiles of the network's input size.",
     )
-    tile_overlap: float = knob(
+    tile_overlap: float = hparam(
         0.25, "Overlap of neighboring tiles, as a fraction of the tile size.", minimum=0, maximum=0.9
     )
-    max_pixels: int = knob(
+    max_pixels: int = hparam(
         50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
     )
-    alpha: Literal["white", "drop"] = knob(
+    alpha: Literal["white", "drop"] = hparam(
         "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
     )
-    flip: Literal["none", "horizontal", "vertical", "both"] = knob(
+    flip: Literal["none", "horizontal", "vertical", "both"] = hparam(
         "none", "Random flips, each applied to half of the training images."
     )
-    turn: bool = knob(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
-    rotate: float = knob(0.0, "Maximum angle of random rotation, in degrees.", minimum=0, maximum=180)
-    scale: float = knob(
+    turn: bool = hparam(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
+    rotate: float = hparam(0.0, "Maximum angle of random rotation, in degrees.", minimum=0, maximum=180)
+    scale: float = hparam(
         0.0, "Random downscaling of training images, by a factor of up to 1 + scale.", minimum=0, maximum=3
     )
-    crop: float = knob(
+    crop: float = hparam(
         1.0, "Minimum fraction of the side length kept by random cropping; 1 disables it.", minimum=0.1, maximum=1
     )
-    colour: float = knob(0.0, "Strength of random color jitter.", minimum=0, maximum=1)
-    losses: str = knob("cross_entropy+dice", "Loss: cross_entropy, dice, focal, or a sum such as cross_entropy+dice.")
-    class_weights: str = knob("", 'Class weights: "balanced", or one per class as in "road=2,sky=0.5".')
-    dropout: float = knob(
+    colour: float = hparam(0.0, "Strength of random color jitter.", minimum=0, maximum=1)
+    losses: str = hparam("cross_entropy+dice", "Loss: cross_entropy, dice, focal, or a sum such as cross_entropy+dice.")
+    class_weights: str = hparam("", 'Class weights: "balanced", or one per class as in "road=2,sky=0.5".')
+    dropout: float = hparam(
         0.0, "Dropout rate of the deepest features; of a transformer, of its blocks too.", minimum=0, maximum=0.95
     )
 
     inputs = {"image": Image()}
     target = {"mask": Mask()}
     answer = {"mask_bytes": Mask(), "error": Reason()}
-    also = {"mask": ClassIds(), "scores": Scores()}
+    extra_outputs = {"mask": ClassIds(), "scores": Scores()}
     rows = MaskRows
-    answer_writer = write_masks
-    headline = "mean_iou"
-    of_training = ("flip", "turn", "rotate", "scale", "crop", "colour", "losses", "class_weights")
+    prediction_writer = write_masks
+    primary_metric = "mean_iou"
+    training_only = ("flip", "turn", "rotate", "scale", "crop", "colour", "losses", "class_weights")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -209,7 +211,7 @@ class ImageSegmenter(Task):
 
         inputs = {"image": tf.TensorSpec([None, *self._shape()], tf.uint8)}
         return [
-            Signature("tensors", masks, inputs, example=example),
+            Signature("preprocessed", masks, inputs, example=example),
             Signature("scores", scores, inputs, example=example),
         ]
 
@@ -222,11 +224,11 @@ class ImageSegmenter(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.image_segmentation.plots import plot_masks, plot_tinted
 
-        confusion = self.measured(rows)["confusion"] if rows.labelled else {}  # which turns masks of stored images
-        few = rows.few(6 if rows.labelled else MOST)
+        confusion = self.measured(rows)["confusion"] if rows.labeled else {}  # which turns masks of stored images
+        few = rows.to_plot(6 if rows.labeled else MOST)
         images = few.raw_column("image", self.inputs["image"])
-        answers = [answer["mask"] for answer in self.present_all(self.answers(few))]
-        if not rows.labelled:
+        answers = [answer["mask"] for answer in self.present_all(self.predict_table(few))]
+        if not rows.labeled:
             return plot_tinted(images, answers, self.labels_)
         masks = few.raw_column("mask", self.target["mask"])
         return plot_masks(images, [*map(self.target["mask"].show, masks)], answers, confusion)
@@ -284,7 +286,7 @@ class ImageSegmenter(Task):
         from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
-        options = {"fit": self.resize, "max_pixels": self.max_pixels, "with_size": True, **self._as_people_see()}
+        options = {"fit": self.resize, "max_pixels": self.max_pixels, "with_size": True, **self._as_displayed()}
         decode = DecodeImage(*shape, **options, name="decode_image")
         # Windows are read from the file itself, one image at a time: decoded ones of a batch might not fit into memory.
         file = {"encoded_image": encoded} if self.tiles else {}
@@ -294,14 +296,14 @@ class ImageSegmenter(Task):
         from dlkit.tasks.image_segmentation.tiles import SegmentTiles
 
         encoded = keras.Input((), dtype="string", name="encoded_image")
-        options = self._as_people_see()
+        options = self._as_displayed()
         made = SegmentTiles(network, self.tile_overlap, self.max_pixels, options, name="segment_tiles")(encoded)
         return keras.Model({"encoded_image": encoded}, made, name="decode")
 
-    def _as_people_see(self) -> dict[str, Any]:
-        from dlkit.vision.decode_image import as_people_see
+    def _as_displayed(self) -> dict[str, Any]:
+        from dlkit.vision.decode_image import as_displayed
 
-        return as_people_see(self.alpha, self.depth_)
+        return as_displayed(self.alpha, self.depth_)
 
     def _encode_masks(self, network: keras.Model) -> keras.Model:
         from dlkit.layers.blank_answers import blanked

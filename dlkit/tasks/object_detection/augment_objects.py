@@ -7,7 +7,7 @@ from typing import Literal
 from dlkit.lazy import tf
 from dlkit.tasks.object_detection.objects import CROWD
 from dlkit.vision.augment_images import StepSeeds
-from dlkit.vision.change_colour import change_colour
+from dlkit.vision.color_jitter import color_jitter
 from dlkit.vision.sample_windows import flip_signs, sample_windows, window_sides
 
 VISIBLE = 0.35  # share of an object that must be left of it; with less, nobody can tell whether it is there
@@ -63,7 +63,7 @@ def augment_objects(
     if mixup:
         images, objects = _blend(images, objects, mixup, draws)
     if colour:
-        images = change_colour(images, colour, draws)
+        images = color_jitter(images, colour, draws)
     return images, _first_valid(objects)
 
 

@@ -302,7 +302,7 @@ def side_for_objects(table: Table, usual: int, most: int, wanted: int) -> int:
     return int(np.clip(side, usual, most))
 
 
-def look_at_boxes(report: Report, table: Table, shape_of: Callable[[Table], tuple[int, int, int]], usual: int) -> None:
+def inspect_boxes(report: Report, table: Table, shape_of: Callable[[Table], tuple[int, int, int]], usual: int) -> None:
     """Adds what the objects of images are like to a report, and refuses boxes that cannot be meant.
 
     Args:
@@ -400,19 +400,19 @@ class ObjectRows(Rows):
                 if isinstance(boxes, BoxesOfImage):
                     boxes.upright = False
 
-    def look(self, report: Report, validation: Self | None) -> None:
-        super().look(report, validation)
-        look_at_boxes(report, self.table, self.task.network_shape, max(self.task.image_size, self.task.usual_side))
+    def inspect(self, report: Report, validation: Self | None) -> None:
+        super().inspect(report, validation)
+        inspect_boxes(report, self.table, self.task.network_shape, max(self.task.image_size, self.task.usual_side))
 
-    def goes_on(self, model: ObjectDetector) -> dict[str, Any]:
+    def continued_from(self, model: ObjectDetector) -> dict[str, Any]:
         count = max((len(labels) for labels in self.table.columns["labels"]), default=0)
         return {"max_objects_": max(count, model.max_objects_)}  # room for all objects of an image
 
-    def encoded(self) -> Table:
+    def to_encode(self) -> Table:
         return respelled(self.table, "labels", self.task.target["labels"], self.task.labels_)
 
-    def evaluated(self) -> Table:
-        return self.encoded()
+    def to_evaluate(self) -> Table:
+        return self.to_encode()
 
     def check(self) -> None:
         check_labels(self.table, self.task.target["labels"], self.task.labels_, "labels")

@@ -1,4 +1,4 @@
-"""Object detection: encoded image in, labelled boxes in its own pixels out."""
+"""Object detection: encoded image in, labeled boxes in its own pixels out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dlkit.columns import Count, Image, Labels, Reason, Score, Scores, tensor_specs
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.knobs import knob
+from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
 from dlkit.rows import ERROR, Rows
@@ -43,68 +43,70 @@ class ObjectDetector(Task):
         ['boxes', 'labels', 'num_detections', 'scores']
     """
 
-    epochs: int = knob(60, "Number of passes over the training data.", minimum=1)
-    batch_size: int = knob(16, "Batch size: number of rows per training step.", minimum=1)
-    learning_rate: float = knob(2e-3, "Peak learning rate.", minimum=0)
-    warmup: float = knob(
+    epochs: int = hparam(60, "Number of passes over the training data.", minimum=1)
+    batch_size: int = hparam(16, "Batch size: number of rows per training step.", minimum=1)
+    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
+    warmup: float = hparam(
         0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    weight_decay: float = knob(
+    weight_decay: float = hparam(
         0.02, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
-    clip_norm: float = knob(10.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
-    network: str = knob(
+    clip_norm: float = hparam(10.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
+    network: str = hparam(
         "centernet",
         "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub backbone with a feature pyramid and retinanet's"
         " heads.",
         choices=("centernet", "retinanet", "yolo_v8", "preset:"),
     )
-    width: int = knob(32, "Number of filters of centernet's first layer; the other layers scale with it.", minimum=8)
-    box_weight: float = knob(5.0, "Weight of centernet's box regression loss relative to its heatmap loss.", minimum=0)
-    image_size: int = knob(
+    width: int = hparam(32, "Number of filters of centernet's first layer; the other layers scale with it.", minimum=8)
+    box_weight: float = hparam(
+        5.0, "Weight of centernet's box regression loss relative to its heatmap loss.", minimum=0
+    )
+    image_size: int = hparam(
         0,
         "Side length of the network's square input, a multiple of 32 pixels; 0 uses the size of the training images,"
         " at most 512, or up to 1024 if half of the objects would be smaller than 8 pixels.",
         minimum=0,
     )
-    channels: int = knob(
+    channels: int = hparam(
         0,
         "Number of color channels: 1 for grayscale, 3 for RGB, 0 to infer it from the training images.",
         minimum=0,
         maximum=3,
     )
-    max_pixels: int = knob(
+    max_pixels: int = hparam(
         50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
     )
-    alpha: Literal["white", "drop"] = knob(
+    alpha: Literal["white", "drop"] = hparam(
         "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
     )
-    flip: Literal["none", "horizontal", "vertical", "both"] = knob(
+    flip: Literal["none", "horizontal", "vertical", "both"] = hparam(
         "horizontal", "Random flips, each applied to half of the training images."
     )
-    turn: bool = knob(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
-    scale: float = knob(
+    turn: bool = hparam(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
+    scale: float = hparam(
         0.5, "Random downscaling of training images, by a factor of up to 1 + scale.", minimum=0, maximum=3
     )
-    crop: float = knob(
+    crop: float = hparam(
         0.6, "Minimum fraction of the side length kept by random cropping; 1 disables it.", minimum=0.1, maximum=1
     )
-    colour: float = knob(0.5, "Strength of random color jitter.", minimum=0, maximum=1)
-    mosaic: float = knob(0.3, "Fraction of the training images that are mosaics of four.", minimum=0, maximum=1)
-    mixup: float = knob(0.0, "Fraction of the training images blended with another one.", minimum=0, maximum=1)
-    dropout: float = knob(0.0, "Dropout rate before the heads; not used by yolo_v8.", minimum=0, maximum=0.95)
-    score_threshold: float = knob(0.05, "Minimum score of a detection.", minimum=0, maximum=1)
-    iou_threshold: float = knob(0.5, "IoU threshold of non-maximum suppression.", minimum=0, maximum=1)
-    max_detections: int = knob(100, "Maximum number of detections per image.", minimum=1)
+    colour: float = hparam(0.5, "Strength of random color jitter.", minimum=0, maximum=1)
+    mosaic: float = hparam(0.3, "Fraction of the training images that are mosaics of four.", minimum=0, maximum=1)
+    mixup: float = hparam(0.0, "Fraction of the training images blended with another one.", minimum=0, maximum=1)
+    dropout: float = hparam(0.0, "Dropout rate before the heads; not used by yolo_v8.", minimum=0, maximum=0.95)
+    score_threshold: float = hparam(0.05, "Minimum score of a detection.", minimum=0, maximum=1)
+    iou_threshold: float = hparam(0.5, "IoU threshold of non-maximum suppression.", minimum=0, maximum=1)
+    max_detections: int = hparam(100, "Maximum number of detections per image.", minimum=1)
 
     inputs = {"image": Image()}
     target = {"boxes": CrowdBoxes(), "labels": BoxLabels()}
     answer = {"boxes": Boxes(), "labels": Labels(), "scores": Scores(), "num_detections": Count(), "error": Reason()}
     rows = ObjectRows
-    answer_writer = write_coco_results
-    headline = "AP50"
-    looks = ("AP50", "AP")
-    of_training = ("box_weight", "flip", "turn", "scale", "crop", "colour", "mosaic", "mixup")
+    prediction_writer = write_coco_results
+    primary_metric = "AP50"
+    shown_metrics = ("AP50", "AP")
+    training_only = ("box_weight", "flip", "turn", "scale", "crop", "colour", "mosaic", "mixup")
     usual_side = LARGEST
 
     def __post_init__(self) -> None:
@@ -207,9 +209,9 @@ class ObjectDetector(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.object_detection.plots import plot_boxes, plot_detections
 
-        few = rows.few(8 if rows.labelled else MOST)
-        images, answers = few.raw_column("image", self.inputs["image"]), self.present_all(self.answers(few))
-        if not rows.labelled:
+        few = rows.to_plot(8 if rows.labeled else MOST)
+        images, answers = few.raw_column("image", self.inputs["image"]), self.present_all(self.predict_table(few))
+        if not rows.labeled:
             return plot_boxes(images, answers, self.labels_)
         curve = self.measured(rows).get("precision_recall", [])
         return plot_detections(images, few.raw_column("boxes", self.target["boxes"]), answers, curve)
@@ -250,11 +252,11 @@ class ObjectDetector(Task):
         return network(shape, classes, preset=self.network.partition(":")[2], dropout=self.dropout)
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
-        from dlkit.vision.decode_image import DecodeImage, as_people_see
+        from dlkit.vision.decode_image import DecodeImage, as_displayed
 
         encoded = keras.Input((), dtype="string", name="image")
         options: dict[str, Any] = {"fit": "pad", "max_pixels": self.max_pixels, "with_size": True}
-        options |= as_people_see(self.alpha, self.depth_)
+        options |= as_displayed(self.alpha, self.depth_)
         made = DecodeImage(*shape, **options, name="decode_image")(encoded)
         return keras.Model({"image": encoded}, made, name="preprocess")
 

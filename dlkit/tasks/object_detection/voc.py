@@ -18,7 +18,7 @@ from dlkit.data.match import quoted
 from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
 
 _ANNOTATIONS = ("Annotations", "annotations")
@@ -72,7 +72,7 @@ def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: R
 
 
 def _image(file: Path, images: Path, inside: Inside) -> BoxedImage:
-    with foreign(file, "XML"):
+    with as_data_error(file, "XML"):
         root = ElementTree.parse(file).getroot()
     boxed = BoxedImage(inside(_file(root, file, images), str(file)), str(file), size=_size(root))
     for number, element in enumerate(root.findall("object"), start=1):

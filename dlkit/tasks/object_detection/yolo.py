@@ -13,8 +13,8 @@ from dlkit.data.listing import files_in
 from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
 from dlkit.options import option
+from dlkit.reading_errors import as_data_error
 from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
 
 _YAML = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -85,7 +85,7 @@ def _read_labels(file: Path, names: dict[int, str], pose: int, row: BoxedImage) 
 
 
 def _lines(file: Path) -> list[str]:
-    with foreign(file):
+    with as_data_error(file):
         return decode(file.read_bytes(), str(file)).splitlines()
 
 
@@ -164,7 +164,7 @@ def _yaml(path: Path) -> dict[str, Any]:
             f"into {path.with_name('classes.txt')}, one per line."
         ) from error
     text = read_text(path, str(path))
-    with foreign(path, "YAML"):
+    with as_data_error(path, "YAML"):
         loader = yaml.SafeLoader(text)
         try:
             root = loader.get_single_node()

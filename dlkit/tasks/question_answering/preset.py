@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlkit.errors import KnobError
+from dlkit.errors import HparamError
 from dlkit.lazy import keras, ops
 from dlkit.options import option
 from dlkit.tasks.question_answering.span_inputs import span_logits, token_inputs
@@ -54,11 +54,11 @@ def cut_preset(backbone: keras.Model, frozen: int) -> tuple[keras.Model, keras.M
         `features` and `padding_mask` to the logits.
 
     Raises:
-        KnobError: there are fewer blocks.
+        HparamError: there are fewer blocks.
     """
     below, blocks = blocks_of(backbone)
     if frozen > len(blocks):
-        raise KnobError(f"{option('freeze', frozen)}: the preset has {len(blocks)} blocks.")
+        raise HparamError(f"{option('freeze', frozen)}: the preset has {len(blocks)} blocks.")
     inputs = token_inputs()
     hidden = keras.Model(backbone.input, blocks[frozen - 1].output if frozen else below, name="frozen")
     features = ops.cast(hidden(fed(backbone, inputs)), CACHE)

@@ -9,8 +9,8 @@ import numpy as np
 
 from dlkit.columns import Count, Labels, Score, Scores, Text, Truncated, tensor_specs
 from dlkit.data.table import Table
-from dlkit.errors import KnobError
-from dlkit.knobs import knob
+from dlkit.errors import HparamError
+from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
 from dlkit.options import option
@@ -22,7 +22,7 @@ from dlkit.task import Task
 from dlkit.tasks.question_answering.columns import Answers, Logits, Offset, Offsets, Passage, QuestionId
 from dlkit.tasks.question_answering.metrics import best_over, exact_match, f1
 from dlkit.tasks.question_answering.predictions import write_predictions
-from dlkit.text.look_at_texts import look_for_shared
+from dlkit.text.inspect_texts import inspect_shared_rows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -38,8 +38,8 @@ class PassageRows(Rows):
     windows_per_row = 2
     answer_files = {".json": write_predictions}
 
-    def look(self, report: Report, validation: Self | None) -> None:
-        super().look(report, validation)
+    def inspect(self, report: Report, validation: Self | None) -> None:
+        super().inspect(report, validation)
         answers = self.table.columns["answers"]
         none = sum(not row for row in answers)
         report.facts["questions without an answer"] = none
@@ -51,7 +51,7 @@ class PassageRows(Rows):
                 "They are excluded from training.",
             )
         if validation is not None:
-            look_for_shared(report, self.table, validation.table, ("question", "context"), "questions")
+            inspect_shared_rows(report, self.table, validation.table, ("question", "context"), "questions")
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
         """Exact match and F1 of the answer, against the true one that fits best; and the question's id, if it has
@@ -96,43 +96,43 @@ class QuestionAnswerer(Task):
     """
 
     # The defaults of presets are those of the figures in `benchmarks/RESULTS.md`.
-    epochs: int = knob(6, "Number of passes over the training data.", minimum=1, tuned=2)
-    batch_size: int = knob(32, "Batch size: number of rows per training step.", minimum=1, tuned=16)
-    learning_rate: float = knob(2e-3, "Peak learning rate.", minimum=0, tuned=2e-4)
-    schedule: Literal["constant", "cosine", "one_cycle"] = knob("cosine", "Learning rate schedule.")
-    warmup: float = knob(
+    epochs: int = hparam(6, "Number of passes over the training data.", minimum=1, tuned=2)
+    batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1, tuned=16)
+    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=2e-4)
+    schedule: Literal["constant", "cosine", "one_cycle"] = hparam("cosine", "Learning rate schedule.")
+    warmup: float = hparam(
         0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    weight_decay: float = knob(
+    weight_decay: float = hparam(
         0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0, tuned=0.01
     )
-    clip_norm: float = knob(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
-    freeze: str = knob(
+    clip_norm: float = hparam(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
+    freeze: str = hparam(
         "",
         "Layers to freeze, from the input on; of a preset, a number of blocks, whose outputs are computed once and "
         "cached.",
     )
-    network: str = knob(
+    network: str = hparam(
         "bidaf",
         "Network architecture; preset:NAME_OR_FOLDER uses a BERT-like KerasHub backbone.",
         choices=("bidaf", "transformer", "preset:"),
     )
-    window: int = knob(
+    window: int = hparam(
         256, "Maximum sequence length, in tokens, question included; longer contexts are read in overlapping windows."
     )
-    overlap: int = knob(64, "Overlap of consecutive windows of a context (document stride), in tokens.", minimum=2)
-    max_question: int = knob(48, "Maximum question length, in tokens; longer questions are truncated.", minimum=1)
-    max_answer: int = knob(30, "Maximum answer length, in tokens; at most half of the overlap.", minimum=1)
-    top_k: int = knob(5, "Number of candidate answers in a prediction.", minimum=1)
-    threshold: float = knob(0.5, 'Minimum score of "no answer" at which it is predicted.', minimum=0, maximum=1)
-    vocabulary_size: int = knob(20_000, "Vocabulary size, in words; presets use their own vocabulary.", minimum=4)
-    lowercase: bool = knob(
+    overlap: int = hparam(64, "Overlap of consecutive windows of a context (document stride), in tokens.", minimum=2)
+    max_question: int = hparam(48, "Maximum question length, in tokens; longer questions are truncated.", minimum=1)
+    max_answer: int = hparam(30, "Maximum answer length, in tokens; at most half of the overlap.", minimum=1)
+    top_k: int = hparam(5, "Number of candidate answers in a prediction.", minimum=1)
+    threshold: float = hparam(0.5, 'Minimum score of "no answer" at which it is predicted.', minimum=0, maximum=1)
+    vocabulary_size: int = hparam(20_000, "Vocabulary size, in words; presets use their own vocabulary.", minimum=4)
+    lowercase: bool = hparam(
         True, "Lowercases the text but passes its capitalization as a feature; presets use their own tokenizer."
     )
-    embedding: int = knob(128, "Embedding dimension, which is also the width of the transformer.", minimum=1)
-    units: int = knob(64, "Number of recurrent units per direction, for bidaf.", minimum=1)
-    blocks: int = knob(3, "Number of transformer blocks.", minimum=1)
-    dropout: float = knob(
+    embedding: int = hparam(128, "Embedding dimension, which is also the width of the transformer.", minimum=1)
+    units: int = hparam(64, "Number of recurrent units per direction, for bidaf.", minimum=1)
+    blocks: int = hparam(3, "Number of transformer blocks.", minimum=1)
+    dropout: float = hparam(
         0.2, "Dropout rate; of a preset, inside its backbone too.", minimum=0, maximum=0.95, tuned=0.0
     )
 
@@ -149,11 +149,11 @@ class QuestionAnswerer(Task):
         "scores": Scores(),
         "truncated": Truncated(),
     }
-    also = {"start_logits": Logits(), "end_logits": Logits()}
-    headline = "f1"
+    extra_outputs = {"start_logits": Logits(), "end_logits": Logits()}
+    primary_metric = "f1"
     rows = PassageRows
     padding = (Padding(),)
-    network_rows = 32
+    max_inference_batch = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,13 +161,13 @@ class QuestionAnswerer(Task):
         if self._is_preset():
             self.frozen = ""  # what is frozen of a preset is preprocessing
         if 2 * self.max_answer > self.overlap:
-            raise KnobError(
+            raise HparamError(
                 f"{option('max_answer')} must be at most half of {option('overlap')}, so that every answer lies "
                 f"within a window. Received: {option('max_answer', self.max_answer)}, "
                 f"{option('overlap', self.overlap)}."
             )
         if self._is_preset() and self.freeze and not (self.freeze.isdecimal() or self.freeze == "backbone"):
-            raise KnobError(
+            raise HparamError(
                 f'{option("freeze")} of a preset must be a number of blocks or "backbone". Received: {self.freeze!r}.'
             )
 
@@ -213,9 +213,9 @@ class QuestionAnswerer(Task):
             return {name: tf.cast(made[name], spec.dtype) for name, spec in inputs.items()}
 
         def ask(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            from dlkit.stages import Parted, chain
+            from dlkit.stages import MicroBatched, chain
 
-            known = chain(self.stages_.preprocess, Parted(network, self.network_rows))(raw)
+            known = chain(self.stages_.preprocess, MicroBatched(network, self.max_inference_batch))(raw)
             spans = self.stages_.postprocess.get_layer("best_spans")
             made = {**known, **spans(known, limit=raw["max_answer"], threshold=raw["threshold"])}
             return {name: made[name] for name in self.answer}
@@ -237,7 +237,7 @@ class QuestionAnswerer(Task):
             "threshold": Score(optional=True, default=self.threshold, limits=Limits(0, 1)),
         }
         return [
-            Signature("tensors", logits, inputs, example=window),
+            Signature("preprocessed", logits, inputs, example=window),
             Signature("ask", ask, tensor_specs(columns), example=asked, columns=columns),
         ]
 
@@ -288,7 +288,7 @@ class QuestionAnswerer(Task):
             return _windowed(windows), span_preset(backbone)
         frozen = len(blocks_of(backbone)[1]) if self.freeze == "backbone" else int(self.freeze)
         lower, upper = cut_preset(backbone, frozen)
-        return _windowed(windows, lower, self.network_rows), upper
+        return _windowed(windows, lower, self.max_inference_batch), upper
 
     def _windows(self, tokenizer: Any, surface: bool = False) -> Any:
         from dlkit.tasks.question_answering.windows import Windows
@@ -321,8 +321,8 @@ def _windowed(windows: keras.layers.Layer, lower: keras.Model | None = None, row
     inputs = {name: keras.Input((), dtype="string", name=name) for name in ("question", "context")}
     made = windows(inputs["question"], inputs["context"])
     if lower is not None:
-        from dlkit.layers.by_parts import ByParts
+        from dlkit.layers.micro_batches import MicroBatches
 
-        features = ByParts(lower, rows, name="lower")({name: made[name] for name in lower.input})
+        features = MicroBatches(lower, rows, name="lower")({name: made[name] for name in lower.input})
         made = {**{name: made[name] for name in (*FOR_ANSWERS, "padding_mask", "truncated")}, **features}
     return keras.Model(inputs, made, name="preprocess")

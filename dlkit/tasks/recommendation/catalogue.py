@@ -194,7 +194,7 @@ def ids_with_features(source: str, key: str) -> list[str]:
     return [text for text in (str(value).strip() for value in _columns(source).get(key, [])) if text]
 
 
-def look_at_features(source: str, key: str) -> tuple[set[str], list[str]]:
+def inspect_features(source: str, key: str) -> tuple[set[str], list[str]]:
     """The ids that a file of features has rows for, and remarks on its columns. Raises DataError."""
     columns, remarks = _columns(source), list[str]()
     ids = {str(value).strip() for value in columns.pop(key, [])}

@@ -19,7 +19,7 @@ def least_rating(ratings: np.ndarray, given: float | None) -> float | None:
 
     Args:
         ratings: (any,) float, NaN for none.
-        given: the knob `min_rating`.
+        given: the hparam `min_rating`.
 
     Raises:
         DataError: no rating reaches the given one.

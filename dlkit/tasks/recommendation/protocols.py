@@ -11,12 +11,12 @@ import numpy as np
 
 from dlkit.columns import Id
 from dlkit.data.reading import Options, Reading
-from dlkit.errors import DataError, DlkitError, KnobError
-from dlkit.knobs import nearest
+from dlkit.errors import DataError, DlkitError, HparamError
+from dlkit.hparams import nearest
 from dlkit.options import option
 from dlkit.report import Report
 from dlkit.rows import Rows
-from dlkit.tasks.recommendation.catalogue import look_at_features
+from dlkit.tasks.recommendation.catalogue import inspect_features
 from dlkit.tasks.recommendation.interactions import Interactions, read_interactions
 from dlkit.tasks.recommendation.liked import all_ratings, how_ratings_count, least_rating, liked, mean_rating
 
@@ -108,11 +108,11 @@ def part(
         **options: how the source is read, as `dlkit.data.read.read` takes them.
 
     Raises:
-        KnobError: there is no such protocol.
+        HparamError: there is no such protocol.
         DataError: the source cannot be read, or a part would be empty.
     """
     if protocol not in PROTOCOLS:
-        raise KnobError(f"there is no protocol {protocol!r}. {nearest(protocol, PROTOCOLS)}")
+        raise HparamError(f"there is no protocol {protocol!r}. {nearest(protocol, PROTOCOLS)}")
     how = Reading(columns or {}, data_dir, **options)
     interactions = read_interactions(source, how, keep="all" if repeats else "first", rated=rated)
     test = PROTOCOLS[protocol](interactions, seed)
@@ -128,7 +128,7 @@ class UserRows(Rows):
     by_record = False  # a table of interactions has several records for each user
 
     @classmethod
-    def known(cls, task: Recommender) -> dict[str, list[Any]]:
+    def stored(cls, task: Recommender) -> dict[str, list[Any]]:
         """All users of the training data, with their ids as they were there."""
         users = task.stages_.preprocess.get_layer("reader").users
         if not users:
@@ -149,13 +149,13 @@ class UserRows(Rows):
         """Of sessions, the windows of the longest."""
         return self.task.pieces_ if self.task.objective == "ranking" else 1
 
-    def look(self, report: Report, validation: Self | None) -> None:
-        super().look(report, validation)
+    def inspect(self, report: Report, validation: Self | None) -> None:
+        super().inspect(report, validation)
         users = {Id().raw(user).decode() for user in self.table.columns.get("user_id", [])}
         if self.task.objective == "ranking":
             counts = collections.Counter(item for row in self.table.columns["next"] for item in row)
             sizes = [len(row) for row in self.table.columns["next"]]
-            self._look_at_ratings(report)
+            self._inspect_ratings(report)
         else:
             counts = collections.Counter(self.table.columns["item_id"])
             sizes = list(collections.Counter(self.table.columns["user_id"]).values())
@@ -178,7 +178,7 @@ class UserRows(Rows):
             ("items", self.task.item_features, {Id().raw(item).decode() for item in counts}),
         ):
             if source:
-                found, remarks = look_at_features(source, f"{kind[:-1]}_id")
+                found, remarks = inspect_features(source, f"{kind[:-1]}_id")
                 known, report.remarks = len(ids & found), [*report.remarks, *remarks]
                 report.facts[f"{kind} with features"] = f"{known} of {len(ids)}"
                 cure = "Use the same id format in both: 12, not 12.0 or 012."
@@ -190,13 +190,13 @@ class UserRows(Rows):
                     how = "recommended based on their features" if self.task.takes_new_items else "not recommended"
                     report.facts["items without interactions"] = f"{len(found - ids)}, {how}"
 
-    def goes_on(self, model: Recommender) -> dict[str, Any]:
+    def continued_from(self, model: Recommender) -> dict[str, Any]:
         raise DlkitError(
             "a recommender cannot be initialized from a model, because its users, items and interactions are part "
             f"of the network. Train again on all interactions, without {option('init_from')}."
         )
 
-    def _look_at_ratings(self, report: Report) -> None:
+    def _inspect_ratings(self, report: Report) -> None:
         """Says what ratings count for."""
         ratings = all_ratings(self.table.columns.get("ratings", ()))
         if not np.isfinite(ratings).any():
@@ -215,7 +215,7 @@ class UserRows(Rows):
             return
         report.remarks.append(how_ratings_count(ratings, least, weighted=self.task.rating_weights))
 
-    def look_at_evaluated(self) -> list[str]:
+    def evaluation_warnings(self) -> list[str]:
         if self.task.objective == "ratings" or self.task.repeats:
             return []
         raw = {name: self.table.raw_column(name, column) for name, column in self.task.target.items()}
@@ -272,7 +272,7 @@ class PairRows(UserRows):
     answer_rows = Rows.answer_rows
 
     @classmethod
-    def known(cls, task: Recommender) -> dict[str, list[Any]]:
+    def stored(cls, task: Recommender) -> dict[str, list[Any]]:
         raise DataError(
             "a rating model predicts for pairs: give a table of user_id and item_id. In Python, `recommend_all()` "
             "ranks all items of each user by predicted rating."

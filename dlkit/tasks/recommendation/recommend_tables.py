@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.answering import Answering, frames
 from dlkit.data.memory import rows_of
 from dlkit.data.read import read_as
 from dlkit.data.reading import Reading, left_out
 from dlkit.errors import DataError
+from dlkit.graph_predictor import GraphPredictor, frames
 from dlkit.log import logger
 from dlkit.tasks.recommendation.stages import check_candidates, number_of_items
 
@@ -38,7 +38,7 @@ def recommendation_table(
     cold, none = list[Any](), list[Any]()
     made: dict[str, list[Any]] = {name: [] for name in ("user_id", "item_id", "score", "rank", "cold")}
     signature = task.served()["recommend"]
-    for row, answer in Answering(signature, signature.columns).able(table, reasons):
+    for row, answer in GraphPredictor(signature, signature.columns).able(table, reasons):
         items = answer["items"][answer["items"] != b""].tolist()
         cold += [names[row]] if answer["cold"] else []
         none += [] if items else [names[row]]

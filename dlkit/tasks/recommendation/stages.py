@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlkit.columns import Column, Count, Id, tensor_specs
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError, HparamError
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
 from dlkit.options import option
-from dlkit.stages import Parted, chain
+from dlkit.stages import MicroBatched, chain
 from dlkit.tasks.recommendation import networks as recommenders
 from dlkit.tasks.recommendation.catalogue import read_features
 from dlkit.tasks.recommendation.columns import Items
@@ -73,7 +73,7 @@ def _ease(task: Recommender, known: Catalogue) -> keras.Model:
 
     count = len(known.items)
     if count > LINEAR:
-        raise KnobError(f"{option('network')} ease supports up to {LINEAR} items. Received: {count}. Use two_tower.")
+        raise HparamError(f"{option('network')} ease supports up to {LINEAR} items. Received: {count}. Use two_tower.")
     rows = [*known.taken, *known.nameless]
     weights = item_weights(
         np.repeat(np.arange(len(rows)), [len(taken) for taken in rows]),
@@ -159,7 +159,7 @@ def recommend_signature(task: Recommender) -> Signature:
 
 def _ranking(task: Recommender) -> Any:
     _, network, postprocess = task.stages_.answering()
-    run = chain(Parted(network, task.network_rows) if task.network_rows else network)
+    run = chain(MicroBatched(network, task.max_inference_batch) if task.max_inference_batch else network)
     layer = postprocess.get_layer("rank")
 
     def rank(
@@ -214,6 +214,6 @@ def number_of_items(task: Recommender, k: int | None) -> int:
 
 def answer_of(task: Recommender, signature: str, request: dict[str, Any]) -> dict[str, Any]:
     """The items that a signature gives for one request, without padding."""
-    (answer,) = task.ask(signature, [request])
+    (answer,) = task.call_signature(signature, [request])
     items = [item.decode() for item in answer["items"].tolist()]
     return task.listed({"items": items, "scores": answer["scores"].tolist(), "cold": bool(answer["cold"])})

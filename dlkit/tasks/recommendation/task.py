@@ -13,8 +13,8 @@ from dlkit.columns import Flag, Id, Scores
 from dlkit.data.memory import is_frame
 from dlkit.data.reading import Options, Reading
 from dlkit.data.table import Table
-from dlkit.errors import DataError, KnobError
-from dlkit.knobs import knob
+from dlkit.errors import DataError, HparamError
+from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.padding import Padding, trim
@@ -43,77 +43,79 @@ class Recommender(Task):
         5
     """
 
-    epochs: int = knob(60, "Number of passes over the training data.", minimum=1)
-    batch_size: int = knob(64, "Batch size: number of users, or ratings, per training step.", minimum=1)
-    learning_rate: float = knob(3e-3, "Peak learning rate.", minimum=0)
-    validation_split: float = knob(
+    epochs: int = hparam(60, "Number of passes over the training data.", minimum=1)
+    batch_size: int = hparam(64, "Batch size: number of users, or ratings, per training step.", minimum=1)
+    learning_rate: float = hparam(3e-3, "Peak learning rate.", minimum=0)
+    validation_split: float = hparam(
         0.0,
         "Fraction of the users held out for validation when no validation data is given; the model does not learn "
         "embeddings for them.",
         minimum=0,
         maximum=0.9,
     )
-    objective: Literal["ranking", "ratings"] = knob(
+    objective: Literal["ranking", "ratings"] = hparam(
         "ranking", "Learning objective: top-N ranking of items, or prediction of explicit ratings."
     )
-    network: Literal["two_tower", "mf", "sasrec", "gru4rec", "neumf", "dcn", "ease"] = knob(
+    network: Literal["two_tower", "mf", "sasrec", "gru4rec", "neumf", "dcn", "ease"] = hparam(
         "two_tower",
         "Network architecture; objective=ratings requires mf, two_tower, neumf or dcn.",
     )
-    width: int = knob(128, "Embedding dimension.", minimum=1)
-    hidden: int = knob(64, "Width of the hidden layer of two_tower's user tower.", minimum=1)
-    blocks: int = knob(2, "Number of layers of sasrec and gru4rec, or of cross layers of dcn.", minimum=1)
-    heads: int = knob(2, "Number of attention heads of sasrec; must divide width.", minimum=1)
-    dropout: float = knob(0.5, "Dropout rate.", minimum=0, maximum=0.95)
-    hide: float = knob(
+    width: int = hparam(128, "Embedding dimension.", minimum=1)
+    hidden: int = hparam(64, "Width of the hidden layer of two_tower's user tower.", minimum=1)
+    blocks: int = hparam(2, "Number of layers of sasrec and gru4rec, or of cross layers of dcn.", minimum=1)
+    heads: int = hparam(2, "Number of attention heads of sasrec; must divide width.", minimum=1)
+    dropout: float = hparam(0.5, "Dropout rate.", minimum=0, maximum=0.95)
+    hide: float = hparam(
         0.3,
         "Input mask rate: fraction of a user's items hidden during training, which the model learns to predict.",
         minimum=0,
         maximum=1,
     )
-    negatives: int = knob(
+    negatives: int = hparam(
         0,
         "Number of sampled negative items, in addition to in-batch negatives; 0 computes the full softmax.",
         minimum=0,
     )
-    members: int = knob(
+    members: int = hparam(
         1, "Ensemble size of session-based networks: number of networks whose scores are averaged.", minimum=1
     )
-    known_users: bool = knob(True, "Learns an embedding per user; otherwise users are represented by their items only.")
-    max_items: int = knob(
+    known_users: bool = hparam(
+        True, "Learns an embedding per user; otherwise users are represented by their items only."
+    )
+    max_items: int = hparam(
         0,
         "Maximum history length: number of most recent items used; 0 selects 100 for session-based networks, 50 for "
         "ratings, and otherwise the longest history, up to 1000.",
         minimum=0,
     )
-    regularization: float = knob(200.0, "L2 regularization of ease.", minimum=0)
-    ease_hide: float = knob(0.5, "Input mask rate that ease accounts for in closed form.", minimum=0, maximum=0.95)
-    user_power: float = knob(0.5, "Weight of a user in ease: n_items ** -user_power.", minimum=0)
-    min_rating: float | None = knob(
+    regularization: float = hparam(200.0, "L2 regularization of ease.", minimum=0)
+    ease_hide: float = hparam(0.5, "Input mask rate that ease accounts for in closed form.", minimum=0, maximum=0.95)
+    user_power: float = hparam(0.5, "Weight of a user in ease: n_items ** -user_power.", minimum=0)
+    min_rating: float | None = hparam(
         None,
         "Minimum rating of a positive interaction; lower ratings count as seen only. By default the midpoint of the "
         "rating scale if most ratings reach it; otherwise all interactions are positive.",
     )
-    rating_weights: bool = knob(
+    rating_weights: bool = hparam(
         False, "Weights interactions by their ratings, in training and in the popularity baseline."
     )
-    repeats: bool = knob(False, "Allows recommending items that the user has already interacted with.")
-    item_features: str = knob(
+    repeats: bool = hparam(False, "Allows recommending items that the user has already interacted with.")
+    item_features: str = hparam(
         "", "Item features: a csv, tsv or parquet file with the column item_id and one column per feature.", file=True
     )
-    user_features: str = knob(
+    user_features: str = hparam(
         "", "User features: a csv, tsv or parquet file with the column user_id and one column per feature.", file=True
     )
-    new_items: bool = knob(
+    new_items: bool = hparam(
         True, "Cold start: two_tower and mf also recommend items that have features but no interactions."
     )
-    top_k: int = knob(10, "Number of recommended items, which is also the cutoff of the ranking metrics.", minimum=1)
-    protocol: Literal["", "leave_last_out", "random_75_25", "random_80_20", "by_time"] = knob(
+    top_k: int = hparam(10, "Number of recommended items, which is also the cutoff of the ranking metrics.", minimum=1)
+    protocol: Literal["", "leave_last_out", "random_75_25", "random_80_20", "by_time"] = hparam(
         "",
         "Train/test split used by recipes without test data; by default random_75_25, or random_80_20 for ratings.",
     )
 
-    called = (*Task.called, "recommend", "recommend_all", "similar")
+    public_methods = (*Task.public_methods, "recommend", "recommend_all", "similar")
     inputs = {"user_id": Id(optional=True), "recent": Items(optional=True, default=())}
     target = {  # `score` asks what was popular, new and liked
         "next": Items(),
@@ -123,7 +125,7 @@ class Recommender(Task):
     }
     answer = {"items": Items(ranked_by="scores"), "scores": Scores(), "cold": Flag()}
     rows = UserRows
-    headline = "ndcg"
+    primary_metric = "ndcg"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,29 +140,29 @@ class Recommender(Task):
         self.new_items_ = 0  # at the end of the catalogue, that nobody had yet
         self.padding = (Padding("history", ("history",), left=True, buckets=self.network in SESSION),)
         if self.network in PAIRS:
-            self.network_rows = 8  # each with all items
+            self.max_inference_batch = 8  # each with all items
         if self.network in PAIRS and self.objective == "ranking" and not self.negatives:
             self.negatives = 200
         if self.objective == "ratings":
             if self.network in (*SESSION, "ease"):
-                raise KnobError(
+                raise HparamError(
                     f"ratings need {option('network')} mf, two_tower, neumf or dcn. Received: {self.network!r}."
                 )
             self.inputs = {"user_id": Id(), "item_id": Id(aliases=("movie_id",))}
             self.target = {"rating": Rating(aliases=("user_rating",))}
             self.answer = {"rating": Rating(), "cold": Flag()}
-            self.headline, self.rows = "r2", PairRows
+            self.primary_metric, self.rows = "r2", PairRows
             if self.min_rating is not None or self.rating_weights:
-                raise KnobError(
+                raise HparamError(
                     f"{option('min_rating')} and {option('rating_weights')} are for "
                     f"{option('objective', 'ranking')}: rating models learn from all ratings."
                 )
         if self.members > 1 and self.network not in SESSION:
-            raise KnobError(
+            raise HparamError(
                 f"{option('members')} applies only to sasrec and gru4rec. Received: {option('members', self.members)}."
             )
         if self.network == "sasrec" and self.width % self.heads:
-            raise KnobError(
+            raise HparamError(
                 f"{option('width')} must be a multiple of {option('heads')}, {self.heads}. Received: "
                 f"{option('width', self.width)}."
             )
@@ -375,7 +377,7 @@ class Recommender(Task):
         from dlkit.tasks.recommendation.recommend_tables import recommendation_table
 
         if users is None:
-            users = UserRows.known(self)
+            users = UserRows.stored(self)
         return recommendation_table(self, users, Reading(columns or {}, data_dir, **options), k, candidates)
 
     def similar(self, item: Any, *, k: int | None = None) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from dlkit.classification import labels
 from dlkit.classification.metrics import score_multi, score_single
 from dlkit.columns import Text, Truncated
 from dlkit.data.table import Table
-from dlkit.errors import KnobError
-from dlkit.knobs import knob
+from dlkit.errors import HparamError
+from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.padding import Padding
@@ -36,63 +36,65 @@ class SentimentClassifier(Task):
     """
 
     # The defaults of presets are those of the figures in `apps/sentiment.py` and `benchmarks/RESULTS.md`.
-    epochs: int = knob(3, "Number of passes over the training data.", minimum=1, frozen=15)
-    batch_size: int = knob(64, "Batch size: number of rows per training step.", minimum=1, tuned=32)
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = knob("adam", "Optimizer.", tuned="adamw")
-    learning_rate: float = knob(2e-3, "Peak learning rate.", minimum=0, tuned=1e-4, frozen=3e-4)
-    schedule: Literal["constant", "cosine", "one_cycle"] = knob(
+    epochs: int = hparam(3, "Number of passes over the training data.", minimum=1, frozen=15)
+    batch_size: int = hparam(64, "Batch size: number of rows per training step.", minimum=1, tuned=32)
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("adam", "Optimizer.", tuned="adamw")
+    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=1e-4, frozen=3e-4)
+    schedule: Literal["constant", "cosine", "one_cycle"] = hparam(
         "constant", "Learning rate schedule.", tuned="cosine", frozen="cosine"
     )
-    warmup: float = knob(
+    warmup: float = hparam(
         0.0,
         "Fraction of the training steps used for linear warmup of the learning rate.",
         minimum=0,
         maximum=0.9,
         tuned=0.1,
     )
-    weight_decay: float = knob(
+    weight_decay: float = hparam(
         0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0, tuned=0.01
     )
-    clip_norm: float = knob(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0, tuned=1.0)
-    monitor: str = knob("accuracy", "Validation metric that selects the best epoch, named as in the training history.")
-    network: str = knob(
+    clip_norm: float = hparam(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0, tuned=1.0)
+    monitor: str = hparam(
+        "accuracy", "Validation metric that selects the best epoch, named as in the training history."
+    )
+    network: str = hparam(
         "mlp",
         "Network architecture; mlp is a bag of n-grams; preset:NAME_OR_FOLDER uses a BERT-like KerasHub backbone.",
         choices=("mlp", "cnn", "lstm", "gru", "transformer", "preset:"),
     )
-    max_tokens: int = knob(64, "Maximum sequence length, in tokens; longer texts are truncated.", minimum=3)
-    tokens: Literal["auto", "words", "characters", "wordpiece"] = knob(
+    max_tokens: int = hparam(64, "Maximum sequence length, in tokens; longer texts are truncated.", minimum=3)
+    tokens: Literal["auto", "words", "characters", "wordpiece"] = hparam(
         "auto",
         "Tokenization. auto selects characters if most letters belong to scripts without spaces (Thai, Chinese, "
         "Japanese), otherwise words; not used by presets and mlp.",
     )
-    vocabulary_file: str = knob("", "Vocabulary file of BERT (vocab.txt), for tokens=wordpiece.", file=True)
-    vocabulary_size: int = knob(
+    vocabulary_file: str = hparam("", "Vocabulary file of BERT (vocab.txt), for tokens=wordpiece.", file=True)
+    vocabulary_size: int = hparam(
         0, "Vocabulary size; 0 selects 200000 n-grams for mlp and 20000 tokens for other networks.", minimum=0
     )
-    lowercase: bool = knob(True, "Lowercases the text.")
-    word_ngrams: int = knob(2, "Maximum length of word n-grams, for mlp.", minimum=1, maximum=5)
-    character_ngrams: bool = knob(True, "Adds character n-grams of length 3 to 5 within words, for mlp.")
-    embedding: int = knob(128, "Embedding dimension; mlp uses a quarter of it, at least 1.", minimum=1)
-    dropout: float = knob(
+    lowercase: bool = hparam(True, "Lowercases the text.")
+    word_ngrams: int = hparam(2, "Maximum length of word n-grams, for mlp.", minimum=1, maximum=5)
+    character_ngrams: bool = hparam(True, "Adds character n-grams of length 3 to 5 within words, for mlp.")
+    embedding: int = hparam(128, "Embedding dimension; mlp uses a quarter of it, at least 1.", minimum=1)
+    dropout: float = hparam(
         0.3, "Dropout rate; for mlp, of the n-grams too.", minimum=0, maximum=0.95, tuned=0.1, frozen=0.0
     )
-    label_smoothing: float = knob(
+    label_smoothing: float = hparam(
         0.0, "Label smoothing: fraction of each target spread evenly over all labels.", minimum=0, maximum=0.9
     )
-    class_weights: str = knob("", 'Class weights: "balanced", or one per label as in "good=2,bad=0.5".')
-    multi_label: bool = knob(False, "Multi-label classification: a text may have any number of labels.")
-    threshold: float = knob(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
-    top_k: int = knob(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
+    class_weights: str = hparam("", 'Class weights: "balanced", or one per label as in "good=2,bad=0.5".')
+    multi_label: bool = hparam(False, "Multi-label classification: a text may have any number of labels.")
+    threshold: float = hparam(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
+    top_k: int = hparam(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
 
-    called = (*Task.called, "explain")
+    public_methods = (*Task.public_methods, "explain")
     inputs = {"text": Text()}
     target = labels.SINGLE_TARGET
     answer = {**labels.SINGLE_ANSWER, "truncated": Truncated()}
     rows = TextRows
     padding = cast("Sequence[Padding]", (Padding(),))
-    headline = "accuracy"
-    of_training = ("label_smoothing", "class_weights")
+    primary_metric = "accuracy"
+    training_only = ("label_smoothing", "class_weights")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,10 +106,10 @@ class SentimentClassifier(Task):
         if self.network.startswith("preset:") and self.freeze == "backbone":
             self.frozen = ""  # its features are preprocessing then, and have no length either
         if self.multi_label:
-            self.target, self.headline = labels.MULTI_TARGET, "micro_f1"
+            self.target, self.primary_metric = labels.MULTI_TARGET, "micro_f1"
             self.answer = {**labels.MULTI_ANSWER, "truncated": Truncated()}
         if self.tokens == "wordpiece" and not self.vocabulary_file and not self.network.startswith("preset:"):
-            raise KnobError(
+            raise HparamError(
                 f"{option('tokens', 'wordpiece')} needs {option('vocabulary_file')}: a vocab.txt with one token "
                 "per line."
             )

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlkit.columns import Column, Count, Number
-from dlkit.errors import DataError, KnobError
-from dlkit.knobs import nearest
+from dlkit.errors import DataError, HparamError
+from dlkit.hparams import nearest
 from dlkit.limits import Limits
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any
     known = request_columns(task)
     for name in options:
         if name not in known:
-            raise KnobError(f"there is no option {name!r}. {nearest(name, known)}")
+            raise HparamError(f"there is no option {name!r}. {nearest(name, known)}")
     asked = {name: _each(name, value, len(sources)) for name, value in options.items()}
     requests = [
         {"source": source, **{name: values[row] for name, values in asked.items()}}
         for row, source in enumerate(sources)
     ]
-    answers = task.ask("generate", requests)
+    answers = task.call_signature("generate", requests)
     return task.present_all({name: [answer[name] for answer in answers] for name in task.answer})
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from dlkit.data.bytes import text_of
 from dlkit.data.table import Table
-from dlkit.errors import DataError, KnobError
-from dlkit.knobs import nearest
+from dlkit.errors import DataError, HparamError
+from dlkit.hparams import nearest
 from dlkit.options import option
 from dlkit.report import Report
 from dlkit.rows import Rows
-from dlkit.text.look_at_texts import look_for_shared
+from dlkit.text.inspect_texts import inspect_shared_rows
 
 if TYPE_CHECKING:
     from dlkit.tasks.translation.task import Translator
@@ -29,11 +29,11 @@ _TOLD = {
 
 
 def check_reasons(drop: str) -> list[str]:
-    """The parts of "empty+ratio+duplicate", or none. Raises KnobError for one that there is not."""
+    """The parts of "empty+ratio+duplicate", or none. Raises HparamError for one that there is not."""
     reasons = [reason.strip() for reason in drop.split("+") if reason.strip()]
     for reason in reasons:
         if reason not in _TOLD:
-            raise KnobError(
+            raise HparamError(
                 f"{option('drop')} has no filter {reason!r}. {nearest(reason, _TOLD)} Or a sum such as empty+ratio."
             )
     return reasons
@@ -86,10 +86,10 @@ class PairRows(Rows):
     task: Translator
 
     def cleaned(self) -> Self:
-        return self.of(select_pairs(self.table, ("source", "target"), self.task.drop, self.task.max_ratio))
+        return self.with_table(select_pairs(self.table, ("source", "target"), self.task.drop, self.task.max_ratio))
 
-    def look(self, report: Report, validation: Self | None) -> None:
-        super().look(report, validation)
+    def inspect(self, report: Report, validation: Self | None) -> None:
+        super().inspect(report, validation)
         sources, targets = ([text_of(value) for value in self.table.columns[name]] for name in ("source", "target"))
         pairs = list(zip(sources, targets, strict=True))
         same = [row for row, (one, other) in enumerate(pairs) if one.strip() == other.strip()]
@@ -98,7 +98,7 @@ class PairRows(Rows):
                 f"{len(same)} of {len(sources)} pairs have identical source and target", map(self.table.where, same)
             )
         if validation is not None:
-            look_for_shared(report, self.table, validation.table, ("source", "target"), "pairs")
+            inspect_shared_rows(report, self.table, validation.table, ("source", "target"), "pairs")
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
         """chrF of the row, 0 to 100."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dlkit.columns import Score, Text, Truncated, tensor_specs
 from dlkit.data.table import Table
-from dlkit.knobs import knob
+from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.padding import Padding
 from dlkit.rows import LENGTH
@@ -36,51 +36,51 @@ class Translator(Task):
     """
 
     # Those of presets are what their authors tune with; there are no figures of them.
-    epochs: int = knob(20, "Number of passes over the training data.", minimum=1, tuned=3)
-    batch_size: int = knob(32, "Batch size: number of rows per training step.", minimum=1)
-    learning_rate: float = knob(1e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
-    warmup: float = knob(
+    epochs: int = hparam(20, "Number of passes over the training data.", minimum=1, tuned=3)
+    batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1)
+    learning_rate: float = hparam(1e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
+    warmup: float = hparam(
         0.05, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    clip_norm: float = knob(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
-    network: str = knob(
+    clip_norm: float = hparam(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
+    network: str = hparam(
         "transformer",
         "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub Bart or T5 with its own vocabulary.",
         choices=("transformer", "gru", "preset:"),
     )
-    width: int = knob(256, "Embedding dimension, which is also the width of every block.", minimum=2)
-    blocks: int = knob(2, "Number of encoder blocks, and of decoder blocks.", minimum=1)
-    heads: int = knob(4, "Number of attention heads of the transformer; must divide width.", minimum=1)
-    hidden: int = knob(0, "Width of the transformer's feed-forward layers; 0 selects four times width.", minimum=0)
-    positions: Literal["sines", "relative"] = knob(
+    width: int = hparam(256, "Embedding dimension, which is also the width of every block.", minimum=2)
+    blocks: int = hparam(2, "Number of encoder blocks, and of decoder blocks.", minimum=1)
+    heads: int = hparam(4, "Number of attention heads of the transformer; must divide width.", minimum=1)
+    hidden: int = hparam(0, "Width of the transformer's feed-forward layers; 0 selects four times width.", minimum=0)
+    positions: Literal["sines", "relative"] = hparam(
         "sines", "Position encoding of the transformer: sinusoidal (sines), or T5's relative position biases."
     )
-    attention: Literal["luong", "bahdanau"] = knob("luong", "Attention score of the gru.")
-    dropout: float = knob(0.1, "Dropout rate.", minimum=0, maximum=0.95)
-    label_smoothing: float = knob(
+    attention: Literal["luong", "bahdanau"] = hparam("luong", "Attention score of the gru.")
+    dropout: float = hparam(0.1, "Dropout rate.", minimum=0, maximum=0.95)
+    label_smoothing: float = hparam(
         0.1, "Label smoothing: fraction of each target spread evenly over all tokens.", minimum=0, maximum=0.9
     )
-    vocabulary_size: int = knob(
+    vocabulary_size: int = hparam(
         8000,
         "Size of the joint subword vocabulary of source and target, which includes 259 bytes and special tokens.",
         minimum=260,
     )
-    max_tokens: int = knob(
+    max_tokens: int = hparam(
         128, "Maximum sequence length of source and target, in tokens; longer ones are truncated.", minimum=2
     )
-    beam_width: int = knob(4, "Number of beams in beam search; 1 is greedy decoding.", minimum=1, maximum=16)
-    length_penalty: float = knob(
+    beam_width: int = hparam(4, "Number of beams in beam search; 1 is greedy decoding.", minimum=1, maximum=16)
+    length_penalty: float = hparam(
         1.0,
         "Exponent of the length normalization in beam search; higher values favor longer translations, 0 disables it.",
         minimum=0,
     )
-    drop: str = knob(
+    drop: str = hparam(
         "empty+ratio+duplicate",
         'Filters applied to training pairs, joined by +; "" disables them. Dropped pairs are counted.',
     )
-    max_ratio: float = knob(9.0, "Maximum length ratio of the two sides of a pair, for the filter ratio.", minimum=1)
+    max_ratio: float = hparam(9.0, "Maximum length ratio of the two sides of a pair, for the filter ratio.", minimum=1)
 
-    called = (*Task.called, "generate")
+    public_methods = (*Task.public_methods, "generate")
     inputs = {"source": Side()}
     target = {"target": Side(), "source": Side()}  # the source too: `score` compares with it
     answer = {"translation": Text(), "score": Score(), "truncated": Truncated(), "finish_reason": FinishReason()}
@@ -89,8 +89,8 @@ class Translator(Task):
         Padding("token_ids", ("token_ids", "padding_mask"), ROUND),
         Padding("decoder_ids", ("decoder_ids",), ROUND),
     )
-    of_training = ("label_smoothing", "drop", "max_ratio")
-    headline = "chrf"  # which every language has; BLEU needs words
+    training_only = ("label_smoothing", "drop", "max_ratio")
+    primary_metric = "chrf"  # which every language has; BLEU needs words
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -199,7 +199,7 @@ class Translator(Task):
                 `top_p` (1 for all) and `seed`: a number for all, or a list with one for each text.
 
         Raises:
-            KnobError: an option that there is not.
+            HparamError: an option that there is not.
         """
         from dlkit.tasks.translation.generate import generate
 

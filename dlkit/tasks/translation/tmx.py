@@ -14,7 +14,7 @@ from dlkit.data.match import match_names, quoted
 from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _CODE = "\uffff"  # no character, so that it stands in no text
@@ -33,7 +33,7 @@ def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: Readin
         DataError: the file is no TMX, or the languages cannot be told.
     """
     header, units = "", []
-    with foreign(source, "a TMX file", "Export it again as TMX 1.4."), open_bytes(path, source) as file:
+    with as_data_error(source, "a TMX file", "Export it again as TMX 1.4."), open_bytes(path, source) as file:
         for kind, value in _parts(file):
             if kind == "header":
                 header = value

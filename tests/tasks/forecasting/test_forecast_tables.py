@@ -28,9 +28,9 @@ FRAME = pandas.concat([series(3), series(1, level=10.0), series(2, MONTHS[:40])]
 AHEAD = pandas.DataFrame({"ds": pandas.date_range("2020-01-01", periods=4, freq="MS"), "promo": [0.0, 0.0, 1.0, 0.0]})
 
 
-def built(**knobs):
+def built(**hparams):
     """Not trained: its naive forecasts are chosen when it is built."""
-    task = dlkit.Forecaster(horizon=4, network="nlinear", members=1, keep_history=True, **knobs)
+    task = dlkit.Forecaster(horizon=4, network="nlinear", members=1, keep_history=True, **hparams)
     start(task, task.read(FRAME).hold_out(0.2)[0])
     return task
 
@@ -180,7 +180,7 @@ def test_kept_ends_go_on_without_a_table_and_are_kept_only_if_asked(model, promo
     plain.read(FRAME).hold_out(0.2)
     assert plain.series_ == []
     with pytest.raises(DataError, match=r"stores no series: give a table.*keep_history=True"):
-        plain.rows.known(plain)
+        plain.rows.stored(plain)
 
 
 def test_of_several_rows_of_one_series_the_last_is_kept():

@@ -10,7 +10,7 @@ import pytest
 import dlkit
 from dlkit.columns import batch_of
 from dlkit.data.read import read
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError, HparamError
 from dlkit.lazy import tf
 from dlkit.tasks.forecasting.stages import forecast_signature
 
@@ -92,7 +92,7 @@ def test_no_forecast_knows_the_future(covariates):
 
         windows = Windows(rows, covariates.stamps, covariates.step(rows))
         asked = windows.made_of([(row, windows.window(row, 0, origin, 4)) for row in range(2)])
-        answers.append(covariates.answers(asked))
+        answers.append(covariates.predict_table(asked))
         assert not np.array_equal(asked.columns["following"][0], [0.0] * 4)
     for name in answers[0]:
         np.testing.assert_array_equal(answers[0][name], answers[1][name])
@@ -107,7 +107,7 @@ def test_training_windows_know_nothing_of_their_future(covariates):
             other["y"][place], other["temp"][place] = -5.0, 77.0
     encoded = []
     for source in (table, other):
-        rows = covariates.read(source).encoded().take([0])
+        rows = covariates.read(source).to_encode().take([0])
         columns = {**covariates.inputs, **covariates.target}
         raw = batch_of([rows.raw(0, columns)], columns)
         features = {name: raw[name] for name in covariates.inputs}
@@ -215,9 +215,9 @@ def test_a_file_of_the_test_period_alone_is_named(covariates):
     assert "notes" not in covariates.evaluate(long_table(120))
 
 
-def untrained(table, **knobs):
+def untrained(table, **hparams):
     """A forecaster as it is before its first step, which answers."""
-    task = dlkit.Forecaster(**{**SMALL, "members": 1, "season": 0, "window": 0, **knobs})
+    task = dlkit.Forecaster(**{**SMALL, "members": 1, "season": 0, "window": 0, **hparams})
     rows = task.read(table)
     rows.hold_out(0.0)
     task.stages_ = task.build(rows.table)
@@ -337,7 +337,7 @@ def test_a_series_is_cut_into_rows_that_hold_every_origin_once(monkeypatch):
     rows = task.read(long_table(40))
     rows.hold_out(0.0)
     task.stages_ = task.build(rows.table)
-    cut = rows.encoded()
+    cut = rows.to_encode()
     assert rows.windows_per_row == 7
     origins = []
     for row in range(len(cut)):
@@ -348,7 +348,7 @@ def test_a_series_is_cut_into_rows_that_hold_every_origin_once(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("knobs", "words"),
+    ("hparams", "words"),
     [
         ({"quantiles": [0.1, 0.9]}, "that include 0.5"),
         ({"quantiles": [0.9, 0.5]}, "ascending"),
@@ -358,9 +358,9 @@ def test_a_series_is_cut_into_rows_that_hold_every_origin_once(monkeypatch):
         ({"network": "nliner"}, "Did you mean 'nlinear'"),
     ],
 )
-def test_knobs_that_do_not_fit_are_refused(knobs, words):
-    with pytest.raises(KnobError, match=words):
-        dlkit.Forecaster(**knobs)
+def test_hparams_that_do_not_fit_are_refused(hparams, words):
+    with pytest.raises(HparamError, match=words):
+        dlkit.Forecaster(**hparams)
 
 
 def test_a_covariate_that_is_not_known_ahead_is_refused_by_name(covariates):

@@ -7,7 +7,7 @@ import pytest
 
 import dlkit
 from dlkit.data.read import read
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError, HparamError
 from dlkit.tasks.forecasting.columns import Series, Stamps, stamp_texts, stamps_of
 from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequency
 from dlkit.tasks.forecasting.sample import airline_passengers, sunspots
@@ -15,8 +15,8 @@ from dlkit.tasks.forecasting.sample import airline_passengers, sunspots
 pandas = pytest.importorskip("pandas")
 
 
-def table_of(source, **knobs):
-    task = dlkit.Forecaster(**knobs)
+def table_of(source, **hparams):
+    task = dlkit.Forecaster(**hparams)
     return read(source, {**task.inputs, **task.target})
 
 
@@ -80,7 +80,7 @@ def test_the_usual_seasons(text, seasons):
 
 @pytest.mark.parametrize("text", ["fortnight", "", "0 hours", "h h"])
 def test_what_is_no_frequency_is_refused(text):
-    with pytest.raises(KnobError, match="`frequency` must be such as hour"):
+    with pytest.raises(HparamError, match="`frequency` must be such as hour"):
         parse_frequency(text)
 
 
@@ -202,7 +202,7 @@ def test_gaps_duplicates_and_missing_values_are_counted_and_kept_apart():
 
 
 @pytest.mark.parametrize(
-    ("ds", "knobs", "words"),
+    ("ds", "hparams", "words"),
     [
         ([*hours(3), *hours(6)[5:]], {"fill": "refuse"}, r"series 'x': 2 steps of one hour are missing.*02:00:00"),
         ([*hours(3), *hours(3)[2:]], {"duplicates": "refuse"}, r"series 'x': 1 duplicate timestamps.*02:00:00"),
@@ -213,10 +213,10 @@ def test_gaps_duplicates_and_missing_values_are_counted_and_kept_apart():
         (hours(3), {"frequency": "1"}, "does not fit its timestamps"),
     ],
 )
-def test_what_cannot_be_is_refused_with_series_and_stamp(ds, knobs, words):
+def test_what_cannot_be_is_refused_with_series_and_stamp(ds, hparams, words):
     source = {"unique_id": ["x"] * len(ds), "ds": ds, "y": list(range(len(ds)))}
     with pytest.raises(DataError, match=words):
-        table_of(source, **knobs)
+        table_of(source, **hparams)
 
 
 def test_stamps_between_the_steps_may_count_for_the_one_before():
@@ -298,7 +298,7 @@ def test_pandas_missing_values_are_missing_ones():
 
 
 @pytest.mark.parametrize(
-    ("source", "knobs", "words"),
+    ("source", "hparams", "words"),
     [
         ({"ds": hours(3)}, {}, "no column 'y'"),
         ({"ds": hours(3), "y": [1, "much", 3]}, {}, r"index 1, column 'y': expected a finite number"),
@@ -313,9 +313,9 @@ def test_pandas_missing_values_are_missing_ones():
         ({"ds": [hours(3)], "y": []}, {}, "must have the same length"),
     ],
 )
-def test_columns_that_lack_or_do_not_fit_are_named(source, knobs, words):
+def test_columns_that_lack_or_do_not_fit_are_named(source, hparams, words):
     with pytest.raises(DataError, match=words):
-        table_of(source, **knobs)
+        table_of(source, **hparams)
 
 
 def test_a_covariate_known_ahead_goes_on_after_the_last_value():

@@ -24,8 +24,8 @@ def erosion(mask):
     return (around == mask[..., None]).all(axis=-1)
 
 
-def augmented(step=0, **knobs):
-    images, masks = augment_masks(*scene(), seed=3, step=tf.constant(step, tf.int64), **knobs)
+def augmented(step=0, **hparams):
+    images, masks = augment_masks(*scene(), seed=3, step=tf.constant(step, tf.int64), **hparams)
     return images.numpy(), masks.numpy()
 
 
@@ -40,11 +40,11 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize("knobs", MOVES, ids=str)
-def test_masks_follow_their_images(knobs):
+@pytest.mark.parametrize("hparams", MOVES, ids=str)
+def test_masks_follow_their_images(hparams):
     changed = 0
     for step in range(4):
-        images, masks = augmented(step, **knobs)
+        images, masks = augmented(step, **hparams)
         assert (images.shape, images.dtype) == ((BATCH, SIZE, SIZE, 3), np.uint8)
         assert (masks.shape, masks.dtype) == ((BATCH, SIZE, SIZE), np.uint8)
         wanted = np.where(masks == NONE, 0, 60.0 * (masks.astype(int) + 1))
@@ -88,14 +88,18 @@ def test_colours_change_and_masks_do_not():
 
 
 def test_the_same_step_gives_the_same_and_another_one_another():
-    knobs = {"flip": "both", "turn": True, "rotate": 10.0, "scale": 0.5, "crop": 0.7, "colour": 0.5}
-    (images, masks), (again, same), (other, _) = augmented(5, **knobs), augmented(5, **knobs), augmented(6, **knobs)
+    hparams = {"flip": "both", "turn": True, "rotate": 10.0, "scale": 0.5, "crop": 0.7, "colour": 0.5}
+    (images, masks), (again, same), (other, _) = (
+        augmented(5, **hparams),
+        augmented(5, **hparams),
+        augmented(6, **hparams),
+    )
     np.testing.assert_array_equal(images, again)
     np.testing.assert_array_equal(masks, same)
     assert (images != other).any()
 
 
-def test_without_knobs_nothing_changes():
+def test_without_hparams_nothing_changes():
     images, masks = augmented()
     np.testing.assert_array_equal(images, scene()[0])
     np.testing.assert_array_equal(masks, scene()[1])

@@ -8,7 +8,7 @@ import pytest
 
 import dlkit
 from dlkit.data.read import read
-from dlkit.errors import DataError, DlkitError, KnobError
+from dlkit.errors import DataError, DlkitError, HparamError
 from dlkit.tasks.image_segmentation.mask_png import decode_mask
 from dlkit.vision.png import encode_image
 from dlkit.vision.scenes import segmentation_sample
@@ -102,12 +102,12 @@ def test_class_weights_come_from_pixels_or_names():
     task = dlkit.ImageSegmenter(**SMALL, class_weights="box=3", losses="focal+dice")
     task.fit(data, verbose=0)
     assert task.class_weights_ == [1.0, 3.0]
-    with pytest.raises(KnobError, match="unknown label 'bux'"):
+    with pytest.raises(HparamError, match="unknown label 'bux'"):
         dlkit.ImageSegmenter(**SMALL, class_weights="bux=3").fit(data, verbose=0)
 
 
 def test_unknown_losses_are_refused_before_anything_is_read():
-    with pytest.raises(KnobError, match="`losses` has no term 'dise'"):
+    with pytest.raises(HparamError, match="`losses` has no term 'dise'"):
         dlkit.ImageSegmenter(losses="cross_entropy+dise")
 
 
@@ -167,8 +167,8 @@ def test_signatures_of_the_network_s_own_size(fitted, tmp_path):
 
     image = blobs(2, seed=4)["image"]
     served = tf.saved_model.load(str(version)).signatures
-    assert set(served) >= {"serving_default", "tensors", "scores"}
-    tensors = served["tensors"](image=tf.constant(np.stack(image)))
+    assert set(served) >= {"serving_default", "preprocessed", "scores"}
+    tensors = served["preprocessed"](image=tf.constant(np.stack(image)))
     scores = served["scores"](image=tf.constant(np.stack(image)))
     assert tensors["mask"].dtype == tf.uint8
     np.testing.assert_array_equal(tensors["mask"], scores["mask"])

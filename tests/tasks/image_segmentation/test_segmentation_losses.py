@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from dlkit.errors import KnobError
+from dlkit.errors import HparamError
 from dlkit.tasks.image_segmentation.losses import LossSum, MaskCrossEntropy, MaskDice, mask_loss, row_accuracy
 
 CLASSES, IGNORED = 4, 255
@@ -128,7 +128,7 @@ def test_a_sum_is_the_sum_and_survives_its_configuration():
 
 
 def test_an_unknown_part_is_named():
-    with pytest.raises(KnobError, match=r"no term 'dise'. Expected one of: .*Did you mean 'dice'"):
+    with pytest.raises(HparamError, match=r"no term 'dise'. Expected one of: .*Did you mean 'dice'"):
         mask_loss("cross_entropy+dise")
 
 

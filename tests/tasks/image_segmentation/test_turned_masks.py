@@ -13,7 +13,7 @@ from dlkit.tasks.image_segmentation.mask_png import decode_mask
 from dlkit.tasks.image_segmentation.task import ImageSegmenter
 from dlkit.tasks.image_segmentation.tiles import SegmentTiles, cut_tiles
 from dlkit.training.prepare import encode, start
-from dlkit.vision.decode_image import as_people_see
+from dlkit.vision.decode_image import as_displayed
 from dlkit.vision.orientation import turn_array
 
 SMALL = {"width": 2, "depth": 1, "image_size": 16, "validation_split": 0.0}
@@ -65,7 +65,7 @@ def by_brightness():
 
 
 def test_tiles_are_of_the_picture_that_is_seen_and_a_bad_row_costs_itself_alone():
-    layer = SegmentTiles(by_brightness(), reading=as_people_see())
+    layer = SegmentTiles(by_brightness(), reading=as_displayed())
     files = [turned(6), b"hello", turned(1), turned(7)[:-9]]
     made = {name: value.numpy() for name, value in layer(tf.constant(files)).items()}
     np.testing.assert_array_equal(decode_mask(made["mask_bytes"][0]), turn_array(PIXELS > 120, 6))

@@ -23,9 +23,9 @@ def scene(seed=0):
     return tf.constant(images), tf.constant(objects)
 
 
-def augmented(step=0, **knobs):
+def augmented(step=0, **hparams):
     images, objects = scene()
-    moved, boxes = augment_objects(images, objects, seed=3, step=tf.constant(step, tf.int64), **knobs)
+    moved, boxes = augment_objects(images, objects, seed=3, step=tf.constant(step, tf.int64), **hparams)
     return moved.numpy(), boxes.numpy()
 
 
@@ -35,7 +35,7 @@ def bright(image):
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "hparams",
     [
         {"flip": "horizontal"},
         {"flip": "both", "turn": True},
@@ -45,11 +45,11 @@ def bright(image):
     ],
     ids=str,
 )
-def test_boxes_follow_their_rectangles(knobs):
+def test_boxes_follow_their_rectangles(hparams):
     seen = changed = 0
     original = scene()[1].numpy()
     for step in range(6):
-        images, objects = augmented(step, **knobs)
+        images, objects = augmented(step, **hparams)
         for row in range(BATCH - 1):
             valid = objects[row][objects[row, :, 4] >= 0]
             if len(valid) and valid[0, 5] == 0:
@@ -99,14 +99,18 @@ def test_colour_moves_nothing():
 
 
 def test_the_same_step_gives_the_same_and_another_one_another():
-    knobs = {"flip": "both", "turn": True, "scale": 0.5, "crop": 0.7, "colour": 0.5, "mosaic": 0.5, "mixup": 0.5}
-    (images, objects), (again, same), (other, _) = augmented(5, **knobs), augmented(5, **knobs), augmented(6, **knobs)
+    hparams = {"flip": "both", "turn": True, "scale": 0.5, "crop": 0.7, "colour": 0.5, "mosaic": 0.5, "mixup": 0.5}
+    (images, objects), (again, same), (other, _) = (
+        augmented(5, **hparams),
+        augmented(5, **hparams),
+        augmented(6, **hparams),
+    )
     np.testing.assert_array_equal(images, again)
     np.testing.assert_array_equal(objects, same)
     assert (images != other).any()
 
 
-def test_without_knobs_nothing_changes():
+def test_without_hparams_nothing_changes():
     images, objects = augmented()
     np.testing.assert_array_equal(images, scene()[0])
     np.testing.assert_array_equal(np.sort(objects, 1), np.sort(scene()[1].numpy(), 1))

@@ -23,9 +23,9 @@ def predictions(*rows):
     return tf.constant(grid.reshape(len(rows), -1, len(LABELS) + 4))
 
 
-def layer(**knobs):
+def layer(**hparams):
     return DetectObjects("centernet", HEIGHT, WIDTH, LABELS,
-                         **{"max_detections": 4, "score_threshold": 0.1, "iou_threshold": 0.5, **knobs})  # fmt: skip
+                         **{"max_detections": 4, "score_threshold": 0.1, "iou_threshold": 0.5, **hparams})  # fmt: skip
 
 
 SIZE = [[HEIGHT, WIDTH]]

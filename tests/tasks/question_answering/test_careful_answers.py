@@ -45,7 +45,7 @@ def test_a_question_that_is_cut(model):
     asked = [{"question": question, "context": CONTEXT} for question in ("Who lives?", long, long + " Who?")]
     answers = model.predict(asked)
     assert [answer["truncated"] for answer in answers] == [False, False, True]
-    assert [bool(answer["truncated"]) for answer in model.ask("ask", asked)] == [False, False, True]
+    assert [bool(answer["truncated"]) for answer in model.call_signature("ask", asked)] == [False, False, True]
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\n\t", "\u3000\u200b"])
@@ -64,13 +64,13 @@ def test_a_row_without_a_question_is_left_out_and_named():
 
 def test_max_answer_above_its_range_is_clipped_and_below_refused(model):
     row = {"question": "Who lives?", "context": CONTEXT}
-    asked = model.ask("ask", [{**row, "max_answer": limit} for limit in (1, 4, 99)])
+    asked = model.call_signature("ask", [{**row, "max_answer": limit} for limit in (1, 4, 99)])
     spans = [(bytes(answer["text"]), int(answer["start"])) for answer in asked]
     assert spans[1] == spans[2]
     assert spans[0][0]
     for limit in (0, -5):
         with pytest.raises(DataError, match=f"`max_answer` must be at least 1. Received: {limit}, in row 0"):
-            model.ask("ask", [{**row, "max_answer": limit}])
+            model.call_signature("ask", [{**row, "max_answer": limit}])
 
 
 def test_a_span_is_the_text_s_own_in_any_form_of_unicode(model):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit.errors import KnobError
+from dlkit.errors import HparamError
 from dlkit.lazy import tf
 from dlkit.padding import lengths_of
 from dlkit.tasks.question_answering.sample import passages
@@ -37,8 +37,10 @@ def colours(count, seed=0, *, unanswerable=False, padding=0):
     return rows
 
 
-def fitted(rows, **knobs):
-    task = dlkit.QuestionAnswerer(**{**SMALL, "embedding": 32, "units": 24, "batch_size": 16, "dropout": 0.0, **knobs})
+def fitted(rows, **hparams):
+    task = dlkit.QuestionAnswerer(
+        **{**SMALL, "embedding": 32, "units": 24, "batch_size": 16, "dropout": 0.0, **hparams}
+    )
     task.fit(rows, verbose=0, strategy="one")
     return task
 
@@ -71,8 +73,8 @@ def test_questions_without_an_answer():
     assert never["text"][0] == never["texts"][0, 0] != b""
 
 
-def prepared(rows, **knobs):
-    task = dlkit.QuestionAnswerer(**{**SMALL, **knobs})
+def prepared(rows, **hparams):
+    task = dlkit.QuestionAnswerer(**{**SMALL, **hparams})
     known = task.read(rows)
     start(task, known)
     return task, *encode_table(task, known.encoded(), known.windows_per_row)
@@ -98,10 +100,10 @@ def test_long_texts_are_trained_on_with_a_window_that_lacks_the_answer():
     assert (lengths_of(store, task.padding) <= SMALL["window"]).all()
 
 
-def test_knobs_that_do_not_fit():
-    with pytest.raises(KnobError, match="at most half of `overlap`"):
+def test_hparams_that_do_not_fit():
+    with pytest.raises(HparamError, match="at most half of `overlap`"):
         dlkit.QuestionAnswerer(max_answer=40)
-    with pytest.raises(KnobError, match="a number of blocks"):
+    with pytest.raises(HparamError, match="a number of blocks"):
         dlkit.QuestionAnswerer(network="preset:x", freeze="embedding")
     with pytest.raises(dlkit.DlkitError, match="must leave twice the overlap"):
         dlkit.QuestionAnswerer(window=100).fit(colours(40), verbose=0)

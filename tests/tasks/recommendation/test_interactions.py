@@ -6,8 +6,8 @@ import pytest
 from dlkit.columns import Id, Stamp
 from dlkit.data import in_parts
 from dlkit.data.read import read
-from dlkit.errors import DataError, KnobError
-from dlkit.tasks.recommendation.catalogue import catalogue_of, look_at_features, read_features
+from dlkit.errors import DataError, HparamError
+from dlkit.tasks.recommendation.catalogue import catalogue_of, inspect_features, read_features
 from dlkit.tasks.recommendation.columns import Items, Rating
 from dlkit.tasks.recommendation.interactions import read_interactions
 from dlkit.tasks.recommendation.protocols import part
@@ -160,7 +160,7 @@ def test_what_each_protocol_tests_on():
     assert max(train["timestamp"]) < min(test["timestamp"])
     with pytest.raises(DataError, match="no column 'timestamp'"):
         part({name: source[name] for name in ("user_id", "item_id")}, "by_time")
-    with pytest.raises(KnobError, match="Did you mean 'by_time'"):
+    with pytest.raises(HparamError, match="Did you mean 'by_time'"):
         part(source, "by_times")
 
 
@@ -311,7 +311,7 @@ def test_a_rating_that_is_none_leaves_no_row_out_where_it_does_not_count(tmp_pat
 def test_one_bad_cell_does_not_make_words_of_numbers(cells, numbers, said, tmp_path):
     rows = "".join(f"{row},{cell}\n" for row, cell in enumerate(cells))
     path = write(tmp_path, "f.csv", f"item_id,year\n{rows}")
-    _, remarks = look_at_features(path, "item_id")
+    _, remarks = inspect_features(path, "item_id")
     assert len(remarks) == bool(said)
     assert all(said in remark for remark in remarks)
     ids = [str(row) for row in range(len(cells))]

@@ -7,7 +7,7 @@ import tensorflow as tf
 import dlkit
 from dlkit.columns import Id
 from dlkit.data.read import read
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError, HparamError
 from dlkit.tasks.recommendation import batches as item_batches
 from dlkit.tasks.recommendation.catalogue import catalogue_of
 from dlkit.tasks.recommendation.columns import Items, Ratings
@@ -30,9 +30,9 @@ TABLE = {
 FEW = {"network": "ease", "regularization": 1.0}
 
 
-def built(source, **knobs):
+def built(source, **hparams):
     """Its matrix is worked out before training, which would scale the scores alone."""
-    task = dlkit.Recommender(**{**FEW, **knobs})
+    task = dlkit.Recommender(**{**FEW, **hparams})
     start(task, task.read(source))
     return task
 
@@ -69,11 +69,11 @@ def test_what_leaves_nothing_is_refused():
     with pytest.raises(DataError, match=r"needs positive interactions with ratings above 0.*Received: -2"):
         mean_rating(np.array([-2.0, 3.0]), None)
     assert mean_rating(np.array([-2.0, 3.0, 5.0, np.nan]), 1.0) == 4.0
-    for knob in ({"min_rating": 3}, {"rating_weights": True}):
-        with pytest.raises(KnobError, match="are for objective="):
-            dlkit.Recommender(objective="ratings", network="mf", **knob)
-    for knob in ({"min_rating": 9.0}, {"rating_weights": True, "min_rating": -5}):
-        found = dlkit.Recommender(**knob).check(disliked(low=-1))
+    for hparam in ({"min_rating": 3}, {"rating_weights": True}):
+        with pytest.raises(HparamError, match="are for objective="):
+            dlkit.Recommender(objective="ratings", network="mf", **hparam)
+    for hparam in ({"min_rating": 9.0}, {"rating_weights": True, "min_rating": -5}):
+        found = dlkit.Recommender(**hparam).check(disliked(low=-1))
         assert found["refusals"]
     without = {name: disliked()[name] for name in ("user_id", "item_id")}
     (said,) = dlkit.Recommender(min_rating=3).check(without)["refusals"]
@@ -175,10 +175,10 @@ def test_the_linear_matrix_takes_values():
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("knobs", [{}, {"negatives": 4}, {"network": "sasrec", "heads": 1}])
-def test_weights_follow_their_items_into_training(knobs):
+@pytest.mark.parametrize("hparams", [{}, {"negatives": 4}, {"network": "sasrec", "heads": 1}])
+def test_weights_follow_their_items_into_training(hparams):
     """After encoding and hiding, each item of a batch stands beside the weight that its rating gives it."""
-    options = {"width": 4, "hidden": 4, "hide": 0.5, **knobs}
+    options = {"width": 4, "hidden": 4, "hide": 0.5, **hparams}
     task = dlkit.Recommender(rating_weights=True, min_rating=2, **options)
     data = {"user_id": [*"aaaab"], "item_id": [*"pqrst"], "rating": [1, 2, 4, 6, 4]}
     rows = task.read(data)

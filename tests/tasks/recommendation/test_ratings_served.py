@@ -29,8 +29,8 @@ def test_the_loader_of_the_server_takes_what_was_disliked_repeats_and_new_items(
     path = tmp_path / "items.csv"
     kinds = dict.fromkeys(interactions()["item_id"])
     path.write_text("item_id,kind\n" + "".join(f"{item},{item.split('-')[0]}\n" for item in [*kinds, "drama-new"]))
-    knobs = {"item_features": str(path), "rating_weights": True, "repeats": True, "epochs": 1}
-    task = find_task("recommendation")(**small("recommendation", **knobs))
+    hparams = {"item_features": str(path), "rating_weights": True, "repeats": True, "epochs": 1}
+    task = find_task("recommendation")(**small("recommendation", **hparams))
     task.fit({name: values[:2000] for name, values in interactions().items()}, verbose=0)
     assert task.new_items_ == 1
     assert task.stages_.preprocess.get_layer("reader").passed_count > 0

@@ -19,9 +19,9 @@ FRAME = pandas.DataFrame(
 )
 
 
-def built(source, **knobs):
+def built(source, **hparams):
     """Not trained: the matrix of `ease` is worked out before."""
-    task = dlkit.Recommender(**{"network": "ease", "top_k": 3, **knobs})
+    task = dlkit.Recommender(**{"network": "ease", "top_k": 3, **hparams})
     start(task, task.read(source))
     return task
 
@@ -109,7 +109,7 @@ def test_a_model_of_ratings_ranks_in_python_and_answers_pairs_by_record(monkeypa
     assert made.item_id.tolist() == model.recommend(4, k=2)["items"]
     assert model.rows.by_record and not dlkit.Recommender().rows.by_record
     monkeypatch.setattr(dlkit, "load", lambda folder: model)
-    monkeypatch.setattr(cli, "refuse_early", lambda given: None)
+    monkeypatch.setattr(cli, "check_early", lambda given: None)
     assert main(["predict", "model"]) == 2
     assert "predicts for pairs: give a table of user_id and item_id" in capsys.readouterr().err
     rated.head(3).to_csv(tmp_path / "pairs.csv", index=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit.errors import DataError, DlkitError, KnobError
+from dlkit.errors import DataError, DlkitError, HparamError
 from dlkit.lazy import tf
 from dlkit.tasks.recommendation.protocols import part
 from dlkit.tasks.recommendation.sample import interactions
@@ -17,8 +17,8 @@ PAIRS = {  # two tastes: users of even numbers like even items
 }
 
 
-def fitted(source=PAIRS, **knobs):
-    task = dlkit.Recommender(**{**SMALL, **knobs})
+def fitted(source=PAIRS, **hparams):
+    task = dlkit.Recommender(**{**SMALL, **hparams})
     task.fit(source, verbose=0, strategy="one")
     return task
 
@@ -194,16 +194,16 @@ def test_features_of_items_are_read_and_kept(tmp_path):
         fitted(item_features=str(path))
 
 
-def test_knobs_that_do_not_fit_are_refused():
-    with pytest.raises(KnobError, match="ratings need `network`"):
+def test_hparams_that_do_not_fit_are_refused():
+    with pytest.raises(HparamError, match="ratings need `network`"):
         dlkit.Recommender(objective="ratings", network="ease")
-    with pytest.raises(KnobError, match="`members` applies only to sasrec and gru4rec"):
+    with pytest.raises(HparamError, match="`members` applies only to sasrec and gru4rec"):
         dlkit.Recommender(members=2)
-    with pytest.raises(KnobError, match="leave_last_out"):
+    with pytest.raises(HparamError, match="leave_last_out"):
         dlkit.Recommender(protocol="leave_one_out")
     for protocol in ("", "leave_last_out", "by_time"):
         assert dlkit.Recommender(protocol=protocol).protocol == protocol
-    with pytest.raises(KnobError, match="multiple of `heads`"):
+    with pytest.raises(HparamError, match="multiple of `heads`"):
         dlkit.Recommender(network="sasrec", width=10, heads=4)
 
 

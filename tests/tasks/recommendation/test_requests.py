@@ -22,9 +22,9 @@ GROCERIES = {  # everybody buys the same three again and again
 AGAIN = {"user_id": [f"u{user}" for user in range(40)], "item_id": [f"i{user % 20}" for user in range(40)]}
 
 
-def built(source, **knobs):
+def built(source, **hparams):
     """Not trained: the matrix of `ease` is worked out before."""
-    task = dlkit.Recommender(**{"network": "ease", "width": 8, "hidden": 8, **knobs})
+    task = dlkit.Recommender(**{"network": "ease", "width": 8, "hidden": 8, **hparams})
     start(task, task.read(source))
     return task
 
@@ -120,14 +120,14 @@ def test_items_like_an_item():
         task.similar(6, k=0)
 
 
-@pytest.mark.parametrize("knobs", [{}, {"network": "sasrec", "heads": 1, "members": 2}, {"objective": "ratings"}])
-def test_every_network_tells_what_is_alike(knobs):
-    source = {**PAIRS, "rating": [1.0 + item % 5 for item in PAIRS["item_id"]]} if "objective" in knobs else PAIRS
-    task = built(source, **({"network": "mf", **knobs} if "objective" in knobs else knobs))
+@pytest.mark.parametrize("hparams", [{}, {"network": "sasrec", "heads": 1, "members": 2}, {"objective": "ratings"}])
+def test_every_network_tells_what_is_alike(hparams):
+    source = {**PAIRS, "rating": [1.0 + item % 5 for item in PAIRS["item_id"]]} if "objective" in hparams else PAIRS
+    task = built(source, **({"network": "mf", **hparams} if "objective" in hparams else hparams))
     found = task.similar(6, k=4)
     assert 6 not in found["items"] and len(found["items"]) == 4
     assert found["scores"] == sorted(found["scores"], reverse=True)
-    if not knobs:
+    if not hparams:
         assert all(item % 2 == 0 for item in found["items"])  # of its taste, as the matrix of ease has it
 
 

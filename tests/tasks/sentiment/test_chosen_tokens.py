@@ -13,8 +13,8 @@ MIXED = {"text": ["a good film หนังดี", "such a bad film"] * 6, "lab
 SMALL = {"network": "cnn", "batch_size": 4, "embedding": 4, "max_tokens": 8}
 
 
-def prepared(data, capsys, **knobs):
-    task = dlkit.SentimentClassifier(**{**SMALL, **knobs})
+def prepared(data, capsys, **hparams):
+    task = dlkit.SentimentClassifier(**{**SMALL, **hparams})
     rows = task.read(data)
     start(task, rows)
     store, _ = encode(task, rows, None)
@@ -41,12 +41,12 @@ def test_words_of_others(capsys):
 
 
 def test_answers_tell_what_was_cut(capsys):
-    for knobs in ({}, {"network": "mlp", "max_tokens": 3}, {"multi_label": True}):
-        data = {**ENGLISH, "label": [[label] for label in ENGLISH["label"]]} if "multi_label" in knobs else ENGLISH
-        task = prepared(data, capsys, **knobs)[0]
-        long = "a good film bad " * 9 if knobs.get("network") != "mlp" else " ".join(map(str, range(200)))
+    for hparams in ({}, {"network": "mlp", "max_tokens": 3}, {"multi_label": True}):
+        data = {**ENGLISH, "label": [[label] for label in ENGLISH["label"]]} if "multi_label" in hparams else ENGLISH
+        task = prepared(data, capsys, **hparams)[0]
+        long = "a good film bad " * 9 if hparams.get("network") != "mlp" else " ".join(map(str, range(200)))
         answers = task.predict(["a good film", long])
-        assert [answer["truncated"] for answer in answers] == [False, knobs.get("network") != "mlp"]
+        assert [answer["truncated"] for answer in answers] == [False, hparams.get("network") != "mlp"]
 
 
 def test_the_defaults_of_presets_are_those_that_were_measured():
@@ -62,13 +62,13 @@ def test_the_defaults_of_presets_are_those_that_were_measured():
     assert dlkit.Translator(network="preset:x").learning_rate == 1e-4
 
 
-def test_knobs_that_were_given_stay():
+def test_hparams_that_were_given_stay():
     given = dlkit.SentimentClassifier(network="preset:x", learning_rate=2e-3, optimizer="adam")
     assert (given.learning_rate, given.optimizer, given.warmup) == (2e-3, "adam", 0.1)
     plain = dlkit.SentimentClassifier()
     assert (plain.learning_rate, plain.optimizer, plain.warmup, plain.dropout) == (2e-3, "adam", 0.0, 0.3)
-    # A saved model, and a copy, name all of their knobs.
-    copy = dlkit.SentimentClassifier(**{**plain.knobs, "network": "preset:x"})
+    # A saved model, and a copy, name all of their hparams.
+    copy = dlkit.SentimentClassifier(**{**plain.hparams, "network": "preset:x"})
     assert copy.learning_rate == 2e-3
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dlkit.columns import Label
 from dlkit.data.read import read
-from dlkit.errors import DataError, KnobError
+from dlkit.errors import DataError, HparamError
 from dlkit.tasks.translation.columns import Side
 from dlkit.tasks.translation.pairs import check_reasons, select_pairs
 
@@ -122,7 +122,7 @@ def test_a_table_without_a_good_pair_is_refused():
     table = read([{"source": "", "target": "x"}], PAIR)
     with pytest.raises(DataError, match="no pair is left"):
         select_pairs(table, ("source", "target"), "empty", 9.0)
-    with pytest.raises(KnobError, match=r"'emty'.*Did you mean 'empty'"):
+    with pytest.raises(HparamError, match=r"'emty'.*Did you mean 'empty'"):
         check_reasons("emty")
 
 

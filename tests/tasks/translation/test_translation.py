@@ -20,8 +20,8 @@ SMALL = {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 24, "ba
 TEXTS = ["The house is white.", "", "Where is the key, Pedro? " * 9, "¿שלום? 你好"]
 
 
-def fitted(rows=64, **knobs):
-    task = dlkit.Translator(**{**SMALL, **knobs})
+def fitted(rows=64, **hparams):
+    task = dlkit.Translator(**{**SMALL, **hparams})
     train = sentences()["train"]
     task.fit({name: values[:rows] for name, values in train.items()}, verbose=0)
     return task
@@ -32,8 +32,8 @@ def model():
     return fitted()
 
 
-def store_of(**knobs):
-    task = dlkit.Translator(**{**SMALL, **knobs})
+def store_of(**hparams):
+    task = dlkit.Translator(**{**SMALL, **hparams})
     rows = task.read(sentences()["train"])
     start(task, rows)
     return task, encode(task, rows, None)[0], rows
@@ -134,9 +134,9 @@ def test_every_way_of_writing_is_the_same_through_the_servers_loader(mode, model
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("knobs", [{"network": "gru", "attention": "bahdanau"}, {"positions": "relative"}])
-def test_other_networks_save_load_and_answer(knobs, tmp_path):
-    task = fitted(**knobs)
+@pytest.mark.parametrize("hparams", [{"network": "gru", "attention": "bahdanau"}, {"positions": "relative"}])
+def test_other_networks_save_load_and_answer(hparams, tmp_path):
+    task = fitted(**hparams)
     task.save(tmp_path / "m")
     assert dlkit.load(tmp_path / "m").predict(TEXTS) == task.predict(TEXTS)
     task.export(tmp_path / "served")  # raises unless a process without dlkit gives predict's answers

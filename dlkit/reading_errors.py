@@ -1,7 +1,7 @@
 """Files, variables and texts that others wrote: one place decides what becomes of whatever goes wrong with them.
 
-Libraries refuse what they cannot read in as many ways as there are of them. `foreign` makes one error of all these,
-which says where it is, what was expected and the cure; the library's own comes along as its cause (`--debug`).
+Libraries refuse what they cannot read in as many ways as there are of them. `as_data_error` makes one error of all
+these, which says where it is, what was expected and the cure; the library's own comes along as its cause (`--debug`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @contextlib.contextmanager
-def foreign(
+def as_data_error(
     source: object, expected: str = "", cure: str = "", *, error: type[DlkitError] = DataError
 ) -> Iterator[None]:
     """Around the reading of what others wrote: whatever it raises becomes an `error`; those of dlkit stay as they are.
@@ -38,10 +38,10 @@ def foreign(
     try:
         yield
     except Exception as reason:
-        raise curable(reason, source, expected, cure, error=error) from reason
+        raise data_error_of(reason, source, expected, cure, error=error) from reason
 
 
-def curable(
+def data_error_of(
     reason: Exception,
     source: object,
     expected: str = "",
@@ -49,7 +49,7 @@ def curable(
     *,
     error: type[DlkitError] = DataError,
 ) -> DlkitError:
-    """The error that `foreign` makes of another one."""
+    """The error that `as_data_error` makes of another one."""
     if isinstance(reason, DlkitError):
         return reason
     cure = f" {cure}" if cure else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-# Our names, of which the first that is an option of the command or task is meant, and what else they are called.
+# Our names, of which the first that is an option of the command or task is suggest, and what else they are called.
 _ALSO = {
     ("learning_rate",): "lr eta eta0 learning_rate_init",
     ("batch_size",): "batch bs batchsize per_device_train_batch_size",
@@ -52,8 +52,8 @@ _ALSO = {
 SYNONYMS = {word: ours for ours, words in _ALSO.items() for word in words.split()}
 
 
-def meant(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant: what is typed like it, or what others call so; None for no idea.
+def suggest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably suggest: what is typed like it, or what others call so; None for no idea.
 
     Args:
         name: what was given, with underscores.

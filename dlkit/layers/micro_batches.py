@@ -8,7 +8,7 @@ from typing import Any, Self
 from dlkit.lazy import keras, tf
 
 
-def by_parts(model: keras.Model, tensors: Mapping[str, tf.Tensor], rows: int) -> dict[str, tf.Tensor]:
+def in_micro_batches(model: keras.Model, tensors: Mapping[str, tf.Tensor], rows: int) -> dict[str, tf.Tensor]:
     """What a functional model makes of tensors, in a loop over so many rows at a time, at inference.
 
     Args:
@@ -36,7 +36,7 @@ def by_parts(model: keras.Model, tensors: Mapping[str, tf.Tensor], rows: int) ->
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class ByParts(keras.layers.Layer):
+class MicroBatches(keras.layers.Layer):
     """A model whose weights stay as they are, as a layer that runs it on at most so many rows at a time.
 
     Call with the model's inputs by name; returns its outputs by name.
@@ -51,7 +51,7 @@ class ByParts(keras.layers.Layer):
         self.model, self.rows = model, rows
 
     def call(self, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return by_parts(self.model, tensors, self.rows)
+        return in_micro_batches(self.model, tensors, self.rows)
 
     def compute_output_spec(self, tensors: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
         return {name: keras.KerasTensor(spec.shape, spec.dtype) for name, spec in self.model.output.items()}

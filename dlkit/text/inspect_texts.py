@@ -22,7 +22,7 @@ SCRIPTS = (  # without spaces between words: first and last code point
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 
 
-def look_at_texts(report: Report, table: Table, validation: Table | None, name: str, share: float = 0.2) -> None:
+def inspect_texts(report: Report, table: Table, validation: Table | None, name: str, share: float = 0.2) -> None:
     """Adds what can be told of a column of texts without a vocabulary.
 
     Args:
@@ -43,10 +43,10 @@ def look_at_texts(report: Report, table: Table, validation: Table | None, name: 
     if script:
         report.facts[f"script of {name!r}"] = f"{script}, which does not separate words by spaces"
     if validation is not None and not script:
-        _look_for_unknown(report, texts, _texts(report, validation, name, share), name)
+        _inspect_unknown_words(report, texts, _texts(report, validation, name, share), name)
 
 
-def look_for_shared(report: Report, train: Table, validation: Table, names: Sequence[str], what: str) -> None:
+def inspect_shared_rows(report: Report, train: Table, validation: Table, names: Sequence[str], what: str) -> None:
     """Warns of rows to validate on that are training rows too.
 
     Args:
@@ -98,7 +98,9 @@ def _texts(report: Report, table: Table, name: str, share: float) -> list[tuple[
     return found
 
 
-def _look_for_unknown(report: Report, train: list[tuple[int, str]], held: list[tuple[int, str]], name: str) -> None:
+def _inspect_unknown_words(
+    report: Report, train: list[tuple[int, str]], held: list[tuple[int, str]], name: str
+) -> None:
     known = {word for _, text in train for word in text.casefold().split()}
     words = [word for _, text in held for word in text.casefold().split()]
     unknown = [word for word in words if word not in known]

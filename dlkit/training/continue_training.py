@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from dlkit.rows import Rows
     from dlkit.training.trainable import Trainable
 
-_OWN = ("history_", "kept_", "samples_", "fingerprint_", "tested_", "report_", "header_", "init_from_")  # of a run
+_OWN = (
+    "history_",
+    "best_epoch_",
+    "samples_",
+    "fingerprint_",
+    "tested_",
+    "report_",
+    "header_",
+    "init_from_",
+)  # of a run
 
 
 def copy_of(model: Trainable) -> Trainable:
@@ -38,31 +47,31 @@ def copy_of(model: Trainable) -> Trainable:
 def check_model(task: Trainable, model: Trainable | Path) -> None:
     """Raises DlkitError for a model of another task, or whose hyperparameters make another network."""
     if isinstance(model, Path):
-        knobs, name = model_folder.read_index(model, task.task_name())["knobs"], str(model)
+        hparams, name = model_folder.read_index(model, task.task_name())["hparams"], str(model)
     else:
-        knobs, name = model.knobs, "the fitted task"
+        hparams, name = model.hparams, "the fitted task"
         if type(model) is not type(task):
             raise DlkitError(
                 f"{option('init_from')} is a model for the task {model.task_name()!r}, not {task.task_name()!r}."
             )
-    known = {key: value for key, value in knobs.items() if key in task.knobs}
+    known = {key: value for key, value in hparams.items() if key in task.hparams}
     other = type(task)(**known)
-    fixed = fixed_knobs(other)
-    differing = {key: value for key, value in other.knobs.items() if key in fixed and value != task.knobs[key]}
+    fixed = fixed_hparams(other)
+    differing = {key: value for key, value in other.hparams.items() if key in fixed and value != task.hparams[key]}
     if differing:
-        listed = ", ".join(f"{key}={value!r}, not {task.knobs[key]!r}" for key, value in differing.items())
+        listed = ", ".join(f"{key}={value!r}, not {task.hparams[key]!r}" for key, value in differing.items())
         raise DlkitError(
             f"{option('init_from')}: {name} has {listed}, which would change its network. Use the same values; "
             "training options such as the epochs may differ. In Python, start from those of the model: "
-            f"{type(task).__name__}(**{{**dlkit.load(MODEL).knobs, 'epochs': 3}})."
+            f"{type(task).__name__}(**{{**dlkit.load(MODEL).hparams, 'epochs': 3}})."
         )
 
 
-def fixed_knobs(task: Trainable) -> Collection[str]:
+def fixed_hparams(task: Trainable) -> Collection[str]:
     """The hyperparameters that make the graph, or say what is learned from the data."""
     shared = {field.name for base in type(task).__mro__[1:-1] for field in dataclasses.fields(base)}
-    free = (shared | {*task.of_training}) - {"precision"} - (set() if task.frozen is None else {"freeze"})
-    return {name for name in task.knobs if name not in free}
+    free = (shared | {*task.training_only}) - {"precision"} - (set() if task.frozen is None else {"freeze"})
+    return {name for name in task.hparams if name not in free}
 
 
 def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_examples: bool = True) -> Sequence[str]:
@@ -104,10 +113,10 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
     if new:
         task.labels_ = [*known, *new]  # type: ignore[attr-defined]
         stages = _with_labels(task, stages, name, len(known))
-    for key, value in train.goes_on(old).items():
+    for key, value in train.continued_from(old).items():
         setattr(task, key, value)
     task.stages_ = stages
-    made = stages.made()
+    made = stages.tensor_names()
     task.answer = {key: column for key, column in task.answer.items() if key in made}
     task.init_from_ = {"model": name, "new_labels": list(new)}
     task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
@@ -136,7 +145,7 @@ def _with_labels(task: Trainable, stages: Stages, name: str, before: int) -> Sta
             f"{name} does not support new labels ({', '.join(added[:10])}): {error}. Train a new model, or "
             "remove these rows."
         ) from error
-    made.teach_decode()
+    made.sync_decode_weights()
     return made
 
 
@@ -163,6 +172,6 @@ def _copy_weights(old: keras.Model, new: keras.Model, before: int, after: int) -
         aim.assign(np.moveaxis(parts.reshape(grown.shape), -1, axes[0]))
 
 
-def went_on(folder: Path) -> Mapping[str, Any]:
+def continued_run(folder: Path) -> Mapping[str, Any]:
     """From which model the run in a folder went on; empty for none."""
     return model_folder.read_index(folder, name=model_folder.index_of_run(folder))["fitted"].get("init_from_", {})

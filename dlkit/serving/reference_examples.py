@@ -1,4 +1,4 @@
-"""Golden answers: real inputs with what `predict` gave for them, kept beside the model without pickle."""
+"""Reference answers: real inputs with what `predict` gave for them, kept beside the model without pickle."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from dlkit.errors import ExportError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-FILE = "dlkit_goldens.npz"
+FILE = "dlkit_reference_examples.npz"
 Arrays = dict[str, np.ndarray]
-Goldens = dict[str, list[tuple[Arrays, Arrays]]]
+ReferenceExamples = dict[str, list[tuple[Arrays, Arrays]]]
 
 
-def save_goldens(path: pathlib.Path, goldens: Goldens) -> None:
-    """Writes goldens as one `.npz`; strings as bytes and lengths, for NumPy drops their trailing zeros."""
+def save_reference_examples(path: pathlib.Path, reference_examples: ReferenceExamples) -> None:
+    """Writes reference_examples as one `.npz`; strings as bytes and lengths, for NumPy drops their trailing zeros."""
     flat: dict[str, Any] = {}
-    for signature, pairs in goldens.items():
+    for signature, pairs in reference_examples.items():
         for index, pair in enumerate(pairs):
             for side, arrays in zip(("inputs", "answers"), pair, strict=True):
                 for name, array in arrays.items():
@@ -37,15 +37,15 @@ def save_goldens(path: pathlib.Path, goldens: Goldens) -> None:
     np.savez_compressed(path, **flat)
 
 
-def load_goldens(path: pathlib.Path) -> Goldens:
-    """Reads what `save_goldens` wrote: strings as object arrays of bytes."""
-    goldens: Goldens = {}
+def load_reference_examples(path: pathlib.Path) -> ReferenceExamples:
+    """Reads what `save_reference_examples` wrote: strings as object arrays of bytes."""
+    reference_examples: ReferenceExamples = {}
     with open_arrays(path, str(path), error=ExportError) as file:
         for key in sorted(file.files):
             signature, index, side, name, form = key.split("/")
             if form == "bytes":
                 continue
-            pairs = goldens.setdefault(signature, [])
+            pairs = reference_examples.setdefault(signature, [])
             if int(index) >= len(file.files):  # each has a file at least
                 raise ExportError(f"{path}: reference example {index} is missing. Export the model again.")
             while len(pairs) <= int(index):
@@ -55,7 +55,7 @@ def load_goldens(path: pathlib.Path) -> Goldens:
                 data = array_of(file, f"{key.removesuffix('lengths')}bytes", str(path), error=ExportError)
                 value = _strings(data.tobytes(), value)
             pairs[int(index)][side == "answers"][name] = value
-    return goldens
+    return reference_examples
 
 
 def _strings(data: bytes, lengths: np.ndarray) -> np.ndarray:
@@ -77,11 +77,11 @@ def as_array(value: ArrayLike, dtype: str) -> np.ndarray:
     return result.reshape(given.shape)
 
 
-def rows(goldens: list[tuple[Arrays, Arrays]]) -> list[tuple[int, int, Arrays, Arrays]]:
-    """Splits goldens into (golden, row, inputs, answers), with a leading batch of 1."""
+def rows(reference_examples: list[tuple[Arrays, Arrays]]) -> list[tuple[int, int, Arrays, Arrays]]:
+    """Splits reference_examples into (reference example, row, inputs, answers), with a leading batch of 1."""
     return [
         (index, row, _row(inputs, row), _row(answers, row))
-        for index, (inputs, answers) in enumerate(goldens)
+        for index, (inputs, answers) in enumerate(reference_examples)
         for row in range(len(next(iter(inputs.values()))))
     ]
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dlkit.vision.augment_images import StepSeeds
 
 
-def change_colour(images: tf.Tensor, strength: float, draws: StepSeeds) -> tf.Tensor:
+def color_jitter(images: tf.Tensor, strength: float, draws: StepSeeds) -> tf.Tensor:
     """Saturation, contrast and brightness by random factors, each image by its own.
 
     Args:

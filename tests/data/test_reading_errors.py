@@ -21,7 +21,7 @@ from dlkit.data.read import read
 from dlkit.data.reading import Reading
 from dlkit.data.unpack import array_of, open_arrays
 from dlkit.errors import DataError, DlkitError, ExportError, UnreadableError
-from dlkit.foreign import foreign, most_unpacked
+from dlkit.reading_errors import as_data_error, most_unpacked
 from dlkit.tasks import find_task
 
 REVIEWS = {"text": Text(), "label": Label()}
@@ -52,7 +52,7 @@ def test_whatever_is_raised_becomes_one_error(kind):
     said = r"^the file: not a model \(.+\)\. Write it again\.$"
     with (
         pytest.raises(ExportError, match=said) as raised,
-        foreign("the file", "a model", "Write it again.", error=ExportError),
+        as_data_error("the file", "a model", "Write it again.", error=ExportError),
     ):
         raise kind("odd")
     assert isinstance(raised.value.__cause__, kind)
@@ -60,15 +60,15 @@ def test_whatever_is_raised_becomes_one_error(kind):
 
 def test_errors_of_dlkit_and_interrupts_pass():
     for error in (UnreadableError("mine"), KeyboardInterrupt()):
-        with pytest.raises(type(error)) as raised, foreign("the file"):
+        with pytest.raises(type(error)) as raised, as_data_error("the file"):
             raise error
         assert raised.value is error
 
 
 def test_reasons_are_short_and_on_one_line():
-    with pytest.raises(DataError, match=r"^cannot read a\.csv: No such file or directory\.$"), foreign("a.csv"):
+    with pytest.raises(DataError, match=r"^cannot read a\.csv: No such file or directory\.$"), as_data_error("a.csv"):
         Path("/nowhere/a.csv").read_text()
-    with pytest.raises(DataError) as raised, foreign("a.csv"):
+    with pytest.raises(DataError) as raised, as_data_error("a.csv"):
         raise ValueError("a\n  b" * 1000)
     assert len(str(raised.value)) < 250 and "a b" in str(raised.value)
 

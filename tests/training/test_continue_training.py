@@ -10,7 +10,7 @@ import dlkit
 from dlkit.cli.main import main
 from dlkit.errors import DlkitError
 
-KNOBS = {"network": "cnn", "tokens": "words", "embedding": 8, "max_tokens": 8, "epochs": 2, "batch_size": 8,
+HPARAMS = {"network": "cnn", "tokens": "words", "embedding": 8, "max_tokens": 8, "epochs": 2, "batch_size": 8,
          "validation_split": 0.0}  # fmt: skip
 WORDS = {"bad": "dull weak poor grim", "good": "fine warm bright kind", "neutral": "plain usual average same"}
 
@@ -32,12 +32,12 @@ def same(left, right):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "old"
-    dlkit.SentimentClassifier(**KNOBS).fit(texts("bad", "good"), save=folder, verbose=0)
+    dlkit.SentimentClassifier(**HPARAMS).fit(texts("bad", "good"), save=folder, verbose=0)
     return folder
 
 
-def going_on(**knobs):
-    return dlkit.SentimentClassifier(**{**KNOBS, **knobs})
+def going_on(**hparams):
+    return dlkit.SentimentClassifier(**{**HPARAMS, **hparams})
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_the_command_takes_the_models_own_hyperparameters(model, tmp_path, capfd
     assert main(["train", "sentiment", *flags]) == 0
     assert "1 new ones: 'neutral'" in capfd.readouterr().err
     task = dlkit.load(tmp_path / "new")
-    assert task.knobs == {**dlkit.load(model).knobs, "epochs": 1}
+    assert task.hparams == {**dlkit.load(model).hparams, "epochs": 1}
     assert task.labels_ == ["bad", "good", "neutral"]
     assert main(["train", "sentiment", *flags, "--resume", "auto"]) == 0  # finished: there is nothing left
     assert main(["train", "sentiment", *flags[:-1], str(tmp_path / "other"), "--network", "gru"]) == 2

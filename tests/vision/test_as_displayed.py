@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from dlkit.columns import Image as ImageColumn
 from dlkit.vision import image_header
-from dlkit.vision.decode_image import DecodeImage, as_people_see
+from dlkit.vision.decode_image import DecodeImage, as_displayed
 from dlkit.vision.image_header import orientation_of
 from dlkit.vision.orientation import TAG, turn_array, turn_boxes
 
@@ -57,7 +57,7 @@ def decoders():
     """For both shapes of the eight, at their own size."""
     made = {}
     for shape in ((HEIGHT, WIDTH), (WIDTH, HEIGHT)):
-        layer = DecodeImage(*shape, with_size=True, **as_people_see())
+        layer = DecodeImage(*shape, with_size=True, **as_displayed())
         made[shape] = tf.function(layer, input_signature=[tf.TensorSpec([None], tf.string)])
     return made
 
@@ -77,7 +77,7 @@ def test_the_eight_orientations_are_pillows(form, order, decoders):
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("size", [(45, 80), (31, 20)])
 def test_turned_after_the_resize_as_if_before(fit, size):
-    layer = tf.function(DecodeImage(16, 24, fit=fit, **as_people_see()))
+    layer = tf.function(DecodeImage(16, 24, fit=fit, **as_displayed()))
     plain = DecodeImage(16, 24, fit=fit)
     for orientation in ORIENTATIONS:
         upright = turn_array(np.asarray(picture(*size)), orientation)
@@ -161,7 +161,7 @@ def test_alpha_is_laid_on_white(decoders):
         made = decoders[HEIGHT, WIDTH](tf.constant([data]))["image"][0].numpy()
         assert np.abs(made - laid_on_white(data)).max() <= 1, name
         assert np.abs(made - seen(data)).max() > 99 or name == "a transparent colour", name
-    dropped = DecodeImage(HEIGHT, WIDTH, **as_people_see(alpha="drop"))
+    dropped = DecodeImage(HEIGHT, WIDTH, **as_displayed(alpha="drop"))
     for name in ("rgba", "webp"):
         assert (dropped(tf.constant([files[name]]))["image"][0].numpy() == seen(encode(picture(), "PNG"))).all()
 
@@ -169,7 +169,7 @@ def test_alpha_is_laid_on_white(decoders):
 def test_16_bits_are_scaled_by_the_largest_sample():
     samples = np.random.default_rng(0).integers(0, 4000, (HEIGHT, WIDTH), dtype=np.uint16)
     data = [encode(Image.fromarray(samples), "PNG"), encode(picture(), "PNG")]
-    made = DecodeImage(HEIGHT, WIDTH, **as_people_see(depth=2000))(tf.constant(data))["image"].numpy()
+    made = DecodeImage(HEIGHT, WIDTH, **as_displayed(depth=2000))(tf.constant(data))["image"].numpy()
     expected = np.clip(np.round(samples * (255 / 2000)), 0, 255)
     assert np.abs(made[0] - expected[..., None]).max() <= 1
     assert (made[1] == np.asarray(picture())).all()  # 8 bits are as they are
@@ -226,11 +226,11 @@ def test_what_is_corrupt_inside_fails_the_call(decoders):
 
 def test_the_options_are_saved(tmp_path):
     image = keras.Input((), dtype="string", name="image")
-    made = DecodeImage(16, 24, with_size=True, **as_people_see(depth=999))(image)
+    made = DecodeImage(16, 24, with_size=True, **as_displayed(depth=999))(image)
     keras.Model({"image": image}, made).save(tmp_path / "model.keras")
     data = tf.constant([turned("JPEG", 6), b"hello"])
     loaded = keras.models.load_model(tmp_path / "model.keras")({"image": data})
-    again = DecodeImage(16, 24, with_size=True, **as_people_see(depth=999))(data)
+    again = DecodeImage(16, 24, with_size=True, **as_displayed(depth=999))(data)
     for name, value in again.items():
         assert (loaded[name].numpy() == value.numpy()).all()
     assert loaded["error"].numpy()[1]

@@ -19,7 +19,7 @@ _WORDS = ("kept", "sample", "none")  # of --examples, which are no files
 _PRESET = "preset:"
 
 
-def refuse_early(given: argparse.Namespace, task: Task | None = None) -> None:
+def check_early(given: argparse.Namespace, task: Task | None = None) -> None:
     """Raises DlkitError for what the flags name and is not there, and for a folder that cannot be written.
 
     Args:

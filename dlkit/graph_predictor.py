@@ -23,7 +23,7 @@ BATCH = 32
 _AROUND = ("Graph execution error", "Detected at node", "Detected unsupported", "Stack trace", 'File "', "[[")
 
 
-class Answering:
+class GraphPredictor:
     """A signature of a fitted task, in the graph that `export` writes.
 
     Calling it costs little more than the graph itself; `keras.Model.predict` on one row costs about sixty times it.

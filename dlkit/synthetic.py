@@ -13,25 +13,25 @@ _WORDS = "The quick brown fox jumps over 13 lazy dogs, and the café by the old 
 
 
 @functools.singledispatch
-def made_up(column: Column, number: int) -> Any:
+def synthetic(column: Column, number: int) -> Any:
     """A value of a column that is made up, the same for each number; as `Column.raw` takes it."""
     if column.dtype != "string":
         return number + 0.5 if not column.shape else [number + 0.5] * (number + 1)
     return [str(item + 1) for item in range(number + 1)]  # names, as ids often are
 
 
-@made_up.register
+@synthetic.register
 def _(column: Text, number: int) -> str:
     words = _WORDS.split()
     return " ".join(words[(number + place) % len(words)] for place in range(2 + 7 * number))
 
 
-@made_up.register
+@synthetic.register
 def _(column: Id, number: int) -> str:
     return str(number + 1)
 
 
-@made_up.register
+@synthetic.register
 def _(column: EncodedFile, number: int) -> np.ndarray:
     height, width = 48 + 8 * number, 64  # of the same size as no other: each is resized in its own way
     down, across = np.mgrid[0:height, 0:width]

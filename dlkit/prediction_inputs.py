@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlkit.answering import rows_of
 from dlkit.columns import Column, EncodedFile
 from dlkit.data.bytes import file_at
 from dlkit.data.memory import as_columns, is_frame
@@ -20,6 +19,7 @@ from dlkit.data.remote import fetched, is_remote
 from dlkit.data.several import joined, sources_in
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.graph_predictor import rows_of
 from dlkit.options import either, option
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ VALUE, FILE, DATA = "value", "file", "data"  # what a text or a path is
 
 
 @dataclass
-class ToAnswer:
+class PredictionInputs:
     """Rows to answer.
 
     Attributes:
@@ -47,7 +47,7 @@ class ToAnswer:
     bad: Sequence[str] = ()
 
 
-def to_answer(task: Task, values: Any, how: Reading) -> ToAnswer:
+def prediction_inputs(task: Task, values: Any, how: Reading) -> PredictionInputs:
     """What `Task.predict` was given, as rows.
 
     Args:
@@ -60,29 +60,29 @@ def to_answer(task: Task, values: Any, how: Reading) -> ToAnswer:
     """
     inputs = task.inputs
     if values is None:
-        return _all_rows(task, task.rows.known(task), how)
+        return _all_rows(task, task.rows.stored(task), how)
     if isinstance(values, (str, os.PathLike)):
         kind = kind_of_text(values, inputs)
         if kind == VALUE:
-            return ToAnswer(*rows_of(values, inputs))
+            return PredictionInputs(*rows_of(values, inputs))
         if kind == FILE:
-            return ToAnswer(*rows_of(_in_file(values, inputs), inputs))
+            return PredictionInputs(*rows_of(_in_file(values, inputs), inputs))
         return _all_rows(task, values, how)
     if _is_series(values):
         index = list(getattr(values, "index", range(len(values))))
         needed = [name for name, column in inputs.items() if not column.optional]
         if needed and set(needed) <= set(map(str, index)):  # a row of a DataFrame
-            return ToAnswer(*rows_of(values.to_dict(), inputs))
+            return PredictionInputs(*rows_of(values.to_dict(), inputs))
         if len(inputs) != 1:
             raise DataError(f"a Series holds one column, and the inputs are {', '.join(inputs)}. Give a DataFrame.")
         rows = [{next(iter(inputs)): value} for value in values]
-        return ToAnswer(rows_of(rows, inputs)[0], index=getattr(values, "index", None))
+        return PredictionInputs(rows_of(rows, inputs)[0], index=getattr(values, "index", None))
     if _is_data(values, inputs):
         return _all_rows(task, values, how)
-    return ToAnswer(*rows_of(values, inputs))
+    return PredictionInputs(*rows_of(values, inputs))
 
 
-def parts_to_answer(task: Task, source: Any, how: Reading, keep: Sequence[str] = ()) -> Iterator[Part]:
+def prediction_parts(task: Task, source: Any, how: Reading, keep: Sequence[str] = ()) -> Iterator[Part]:
     """The rows of a source that a task answers, in parts where each record is one of them.
 
     Args:
@@ -96,7 +96,7 @@ def parts_to_answer(task: Task, source: Any, how: Reading, keep: Sequence[str] =
     """
     if task.rows.by_record:
         if _is_series(source) or (isinstance(source, list) and names_in(source) is None):
-            source = to_answer(task, source, how).table
+            source = prediction_inputs(task, source, how).table
         yield from record_parts(source, task.inputs, how, keep)
         return
     if keep:
@@ -197,9 +197,9 @@ def _is_data(values: Any, inputs: Mapping[str, Column]) -> bool:
     return not isinstance(values, tuple) and as_columns(values) is not values
 
 
-def _all_rows(task: Task, source: Any, how: Reading) -> ToAnswer:
+def _all_rows(task: Task, source: Any, how: Reading) -> PredictionInputs:
     tables, bad, named = [], list[str](), False
-    for part in parts_to_answer(task, source, how):
+    for part in prediction_parts(task, source, how):
         named = part.named
         for row, reason in part.bad.items():
             raise DataError(f"{part.table.where(row)}: {reason}")
@@ -213,7 +213,7 @@ def _all_rows(task: Task, source: Any, how: Reading) -> ToAnswer:
     index = getattr(source, "index", None) if is_frame(source) else None
     if named:
         index = [table.where(row) for row in range(len(table))]
-    return ToAnswer(table, index=index, bad=bad)
+    return PredictionInputs(table, index=index, bad=bad)
 
 
 def _readable(table: Table, inputs: Mapping[str, Column]) -> tuple[Table, list[str]]:

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 import dlkit
-from dlkit.errors import DataError, DlkitError, KnobError
+from dlkit.errors import DataError, DlkitError, HparamError
 from dlkit.training import strategies
-from dlkit.training.strategies import find_place
+from dlkit.training.strategies import resolve_strategy
 
 TWO = {"worker": ["a:1", "b:1"]}
 DEVICES = r"This machine has: CPU:0\."
@@ -51,19 +51,19 @@ def name_workers(monkeypatch, cluster, kind, index):
 
 
 def test_auto_with_nothing_to_share_is_one_device():
-    place = find_place("auto")
+    place = resolve_strategy("auto")
     assert place.strategy is tf.distribute.get_strategy()
     assert place.reason == "one device, CPU:0 (auto found no other device)"
     assert (place.worker, place.workers, place.is_chief) == (0, 1, True)
-    assert find_place("one").strategy is place.strategy
+    assert resolve_strategy("one").strategy is place.strategy
 
 
 def test_mirrored_over_two_logical_cpus_is_one_object():
-    place = find_place("mirrored:2")
+    place = resolve_strategy("mirrored:2")
     assert isinstance(place.strategy, tf.distribute.MirroredStrategy)
     assert place.strategy.num_replicas_in_sync == 2
     assert place.reason == "2 logical CPUs of this machine"
-    assert find_place("mirrored:2").strategy is place.strategy
+    assert resolve_strategy("mirrored:2").strategy is place.strategy
 
 
 @pytest.mark.parametrize("word", ["", "two", "auto:2", "one:1", "multiworker:2", "tpu:", "Mirrored", 3, None])
@@ -71,25 +71,25 @@ def test_wrong_words_list_the_right_ones(word):
     message = (
         rf"one of {re.escape(strategies.WORDS)}, or a tf\.distribute\.Strategy\. Received: {re.escape(repr(word))}"
     )
-    with pytest.raises(KnobError, match=message):
-        find_place(word)
+    with pytest.raises(HparamError, match=message):
+        resolve_strategy(word)
 
 
 @pytest.mark.parametrize("word", ["mirrored:1", "mirrored:0", "mirrored:", "mirrored:x", "mirrored:-2", "mirrored:2.0"])
 def test_mirrored_needs_a_number_of_devices(word):
-    with pytest.raises(KnobError, match=f"at least 2. Received: '{word}'"):
-        find_place(word)
+    with pytest.raises(HparamError, match=f"at least 2. Received: '{word}'"):
+        resolve_strategy(word)
 
 
 def test_mirrored_without_gpus_says_what_there_is():
     with pytest.raises(DlkitError, match=rf"needs several GPUs\. {DEVICES} mirrored:2 trains on two logical CPUs"):
-        find_place("mirrored")
+        resolve_strategy("mirrored")
 
 
 def test_more_logical_cpus_cannot_be_had_once_tensorflow_has_started():
     assert len(tf.config.list_logical_devices("CPU")) == 2  # this starts it
     with pytest.raises(DlkitError, match=r"started with 2 CPU devices.* cannot create 99 now.*logical_cpus\(99\)"):
-        find_place("mirrored:99")
+        resolve_strategy("mirrored:99")
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_gpus_go_before_cpus(word, names, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind="GPU": gpus if kind == "GPU" else [])
     asked = []
     monkeypatch.setattr(strategies, "_mirrored_over", lambda names: asked.append(names) or tf.distribute.get_strategy())
-    assert find_place(word).reason == f"{len(names)} GPUs of this machine"
-    assert "auto found 3 GPUs" in find_place("auto").reason
+    assert resolve_strategy(word).reason == f"{len(names)} GPUs of this machine"
+    assert "auto found 3 GPUs" in resolve_strategy("auto").reason
     assert asked == [names, ("GPU:0", "GPU:1", "GPU:2")]
     with pytest.raises(DlkitError, match=r"needs 4 GPUs\. This machine has: GPU:0, GPU:1, GPU:2\."):
-        find_place("mirrored:4")
+        resolve_strategy("mirrored:4")
 
 
 @pytest.mark.parametrize("word", ["auto", "multiworker"])
@@ -112,7 +112,7 @@ def test_gpus_go_before_cpus(word, names, monkeypatch):
 def test_a_broken_tf_config_is_shown(word, text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(DlkitError, match=rf"TF_CONFIG must be JSON like .*Received: {re.escape(repr(text))}"):
-        find_place(word)
+        resolve_strategy(word)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_broken_tf_config_is_shown(word, text, monkeypatch):
 def test_a_tf_config_of_other_values_is_refused(cluster, task, said, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
     with pytest.raises(DlkitError) as raised:
-        find_place("multiworker")
+        resolve_strategy("multiworker")
     assert said in str(raised.value) and "TF_CONFIG must be JSON like" in str(raised.value)
 
 
@@ -146,12 +146,12 @@ def test_variables_of_slurm_that_are_no_numbers(name, monkeypatch):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     monkeypatch.setenv(name, "two")
     with pytest.raises(DlkitError, match="Slurm's variables: not whole numbers"):
-        find_place("multiworker")
+        resolve_strategy("multiworker")
 
 
 def test_multiworker_without_workers_says_how_to_name_them():
     with pytest.raises(DlkitError, match=rf"TF_CONFIG, or .* srun\. {DEVICES} `dlkit launch --workers 2"):
-        find_place("multiworker")
+        resolve_strategy("multiworker")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_multiworker_without_workers_says_how_to_name_them():
 def test_tf_config_says_which_worker_this_is(cluster, kind, index, position, workers, monkeypatch):
     name_workers(monkeypatch, cluster, kind, index)
     for word, why in (("multiworker", ""), ("auto", f" (auto found {position[1]} workers in TF_CONFIG)")):
-        place = find_place(word)
+        place = resolve_strategy(word)
         assert (place.worker, place.workers) == position
         assert place.is_chief == (position[0] == 0)
         assert place.reason == f"worker {position[0]} of {position[1]}, named by TF_CONFIG{why}"
@@ -175,7 +175,7 @@ def test_tf_config_says_which_worker_this_is(cluster, kind, index, position, wor
 
 def test_auto_passes_over_a_single_worker(workers, monkeypatch):
     name_workers(monkeypatch, {"worker": ["a:1"]}, "worker", 0)
-    assert find_place("auto").reason.startswith("one device")
+    assert resolve_strategy("auto").reason.startswith("one device")
 
 
 def name_slurm_tasks(monkeypatch, rank):
@@ -187,31 +187,31 @@ def name_slurm_tasks(monkeypatch, rank):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_slurm_says_which_worker_this_is(rank, workers, monkeypatch):
     name_slurm_tasks(monkeypatch, rank)
-    place = find_place("auto")
+    place = resolve_strategy("auto")
     assert (place.worker, place.workers, place.is_chief) == (rank, 2, rank == 0)
     assert place.reason == f"worker {rank} of 2, named by Slurm (auto found 2 workers in SLURM_STEP_NUM_TASKS)"
-    assert find_place("multiworker").reason == f"worker {rank} of 2, named by Slurm"
+    assert resolve_strategy("multiworker").reason == f"worker {rank} of 2, named by Slurm"
 
 
 def test_several_workers_must_be_asked_for_at_the_start(monkeypatch):
     tf.config.list_logical_devices()  # starts TensorFlow, if nothing has
     name_workers(monkeypatch, {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, "worker", 0)
     with pytest.raises(DlkitError, match=r"before TensorFlow runs any operation.*Call `fit` first"):
-        find_place("multiworker")
+        resolve_strategy("multiworker")
 
 
 def test_strategies_that_keras_cannot_train_under_are_refused():
     kinds = tf.distribute.experimental.CentralStorageStrategy, tf.distribute.ParameterServerStrategy
     for strategy in map(object.__new__, kinds):
-        with pytest.raises(KnobError, match=rf"Keras 3 cannot train under {type(strategy).__name__}"):
-            find_place(strategy)
+        with pytest.raises(HparamError, match=rf"Keras 3 cannot train under {type(strategy).__name__}"):
+            resolve_strategy(strategy)
 
 
 def test_a_strategy_may_be_given():
-    place = find_place(tf.distribute.OneDeviceStrategy("CPU:1"))
+    place = resolve_strategy(tf.distribute.OneDeviceStrategy("CPU:1"))
     assert (place.reason, place.workers) == ("OneDeviceStrategy with 1 replicas, as given", 1)
-    given = find_place("mirrored:2").strategy
-    assert find_place(given).strategy is given
+    given = resolve_strategy("mirrored:2").strategy
+    assert resolve_strategy(given).strategy is given
 
 
 def test_slurm_needs_no_gpus(monkeypatch):
@@ -219,18 +219,18 @@ def test_slurm_needs_no_gpus(monkeypatch):
     name_slurm_tasks(monkeypatch, 0)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DlkitError, match="before TensorFlow runs any operation"):  # what comes after the reading
-        find_place("multiworker")
+        resolve_strategy("multiworker")
 
 
 TPU = """
 import sys, time
 from dlkit.errors import DlkitError
 from dlkit.lazy import load_tensorflow
-from dlkit.training.strategies import find_place
+from dlkit.training.strategies import resolve_strategy
 load_tensorflow()
 begun = time.perf_counter()
 try:
-    find_place(sys.argv[1])
+    resolve_strategy(sys.argv[1])
 except DlkitError as error:
     print(f"{time.perf_counter() - begun:.1f} s: {error}")
 import tensorflow as tf
@@ -257,7 +257,7 @@ def texts(rows):
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_a_batch_has_two_rows_for_each_replica(batch_size):
     task = dlkit.SentimentClassifier(batch_size=batch_size, epochs=1)
-    with pytest.raises(KnobError, match=rf"`batch_size` must be at least 4, .* 2 replicas. Received: {batch_size}\."):
+    with pytest.raises(HparamError, match=rf"`batch_size` must be at least 4, .* 2 replicas. Received: {batch_size}\."):
         task.fit(texts(20), strategy="mirrored:2", verbose=0)
 
 
@@ -269,7 +269,7 @@ def test_every_replica_needs_a_row_to_validate_on():
 
 def test_fit_says_where_it_trains(capsys):
     for verbose, printed in ((2, "training on 2 logical CPUs of this machine\n"), (0, "")):
-        with pytest.raises(KnobError):  # what comes after it: this asks for no training
+        with pytest.raises(HparamError):  # what comes after it: this asks for no training
             dlkit.SentimentClassifier(batch_size=2).fit(texts(20), strategy="mirrored:2", verbose=verbose)
         assert capsys.readouterr().out == printed
 

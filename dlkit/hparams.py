@@ -15,12 +15,12 @@ import typing
 from collections.abc import Iterable
 from typing import Any
 
-from dlkit.errors import KnobError
+from dlkit.errors import HparamError
 from dlkit.options import either, option
-from dlkit.synonyms import meant
+from dlkit.suggestions import suggest
 
 
-def knob(
+def hparam(
     default: Any,
     help: str,
     *,
@@ -59,24 +59,24 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return a sentence that lists the known names and the closest match."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
-    meant = f" Did you mean {close[0]!r}?" if close else ""
-    return f"Expected one of: {', '.join(known)}.{meant}"
+    suggest = f" Did you mean {close[0]!r}?" if close else ""
+    return f"Expected one of: {', '.join(known)}.{suggest}"
 
 
 def check_names(task: type, names: Iterable[str]) -> None:
-    """Raise KnobError for a name that is not a hyperparameter of `task`, with the closest match."""
+    """Raise HparamError for a name that is not a hyperparameter of `task`, with the closest match."""
     known = [field.name for field in dataclasses.fields(task)]
     for name in names:
         if name not in known:
-            close = meant(name, known)
+            close = suggest(name, known)
             guess = f" Did you mean {close!r}?" if close else ""
-            raise KnobError(f"{task.__name__} has no option {name!r}. Expected one of: {', '.join(known)}.{guess}")
+            raise HparamError(f"{task.__name__} has no option {name!r}. Expected one of: {', '.join(known)}.{guess}")
 
 
 def choices_of(task: type) -> dict[str, tuple[str, ...]]:
     """Return the allowed strings of each hyperparameter; an empty tuple where any value of its type is allowed.
 
-    They come from the field's `Literal`, or from `knob(choices=...)`.
+    They come from the field's `Literal`, or from `hparam(choices=...)`.
     """
     hints = typing.get_type_hints(task)
     return {
@@ -87,14 +87,14 @@ def choices_of(task: type) -> dict[str, tuple[str, ...]]:
     }
 
 
-def knob_types(task: type) -> dict[str, Any]:
+def hparam_types(task: type) -> dict[str, Any]:
     """Return the type of each hyperparameter of a task, by name."""
     hints = typing.get_type_hints(task)
     return {field.name: hints[field.name] for field in dataclasses.fields(task)}
 
 
 def check_value(task: type, name: str, value: Any) -> None:
-    """Raise KnobError if a value of the right type is not an allowed choice or is out of range."""
+    """Raise HparamError if a value of the right type is not an allowed choice or is out of range."""
     (field,) = (field for field in dataclasses.fields(task) if field.name == name)
     if value is not None:
         _check_value(value, field, choices_of(task)[name])
@@ -131,7 +131,7 @@ def check_values(task: Any) -> None:
     """Check every hyperparameter of a task against its type, choices and range.
 
     Raises:
-        KnobError: A value is invalid; names the option, what is allowed and what was received.
+        HparamError: A value is invalid; names the option, what is allowed and what was received.
     """
     hints, choices = typing.get_type_hints(type(task)), choices_of(type(task))
     for field in dataclasses.fields(task):
@@ -171,7 +171,7 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
         return int(value)
     elif isinstance(value, wanted):
         return value
-    raise KnobError(
+    raise HparamError(
         f"{option(name)} must be {type_name(hint)}. Received: {option(name, value)} ({type(value).__name__})."
     )
 
@@ -193,13 +193,13 @@ def _check_value(value: Any, field: dataclasses.Field, choices: tuple[str, ...])
     if choices and not any(
         value == choice or (choice.endswith(":") and value.startswith(choice)) for choice in choices
     ):
-        raise KnobError(f"{option(field.name)} does not accept {value!r}. {nearest(value, choices)}")
+        raise HparamError(f"{option(field.name)} does not accept {value!r}. {nearest(value, choices)}")
     low, high = field.metadata["minimum"], field.metadata["maximum"]
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
-            raise KnobError(f"{option(field.name)} must be finite. Received: {option(field.name, value)}.")
+            raise HparamError(f"{option(field.name)} must be finite. Received: {option(field.name, value)}.")
         if (low is not None and number < low) or (high is not None and number > high):
             bounds = " and ".join(
                 f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None
             )
-            raise KnobError(f"{option(field.name)} must be {bounds}. Received: {option(field.name, value)}.")
+            raise HparamError(f"{option(field.name)} must be {bounds}. Received: {option(field.name, value)}.")

@@ -1,9 +1,9 @@
-"""Writes the table of options into the page of each task, from the task's own fields: python docs/write_knobs.py"""
+"""Writes the table of options into the page of each task, from the task's own fields: python docs/write_options.py"""
 
 import re
 from pathlib import Path
 
-from dlkit.cli.flags import knob_table
+from dlkit.cli.flags import hparam_table
 from dlkit.tasks import find_task, task_names
 
 DOCS = Path(__file__).parent
@@ -16,7 +16,7 @@ def section(name: str) -> str:
         "Each option is an argument of the class and a flag of the command: `batch_size=32` and `--batch-size 32`; "
         "an option that is off by default is a flag alone, and `--no-...` switches off one that is on."
     )
-    return f"<!-- options -->\n## Options\n\n{usage}\n\n{knob_table(find_task(name))}\n<!-- /options -->"
+    return f"<!-- options -->\n## Options\n\n{usage}\n\n{hparam_table(find_task(name))}\n<!-- /options -->"
 
 
 def with_options(name: str, text: str) -> str:

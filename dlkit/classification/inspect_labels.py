@@ -16,7 +16,7 @@ MANY = 0.5  # labels a row, from which they are taken for something else
 RARE = 2  # rows of a label that are too few to learn from
 
 
-def look_at_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
+def inspect_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
     """Adds what the labels of training and validation rows are like.
 
     Args:
@@ -47,7 +47,7 @@ def look_at_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
         missing = sorted({name for row in labels_of(validation.table, column) for name in row} - set(counts))
         if missing:
             report.warn(f"{len(missing)} labels of the validation data have no training row", map(repr, missing))
-    _look_at_repeats(report, rows, names, validation)
+    _inspect_repeats(report, rows, names, validation)
 
 
 def labels_of(table: Table, column: Column, name: str = "label") -> list[list[str]]:
@@ -56,7 +56,7 @@ def labels_of(table: Table, column: Column, name: str = "label") -> list[list[st
     return [[name.decode() for name in (value if isinstance(value, list) else [value])] for value in raw]
 
 
-def _look_at_repeats(report: Report, rows: Rows, names: Sequence[list[str]], validation: Rows | None) -> None:
+def _inspect_repeats(report: Report, rows: Rows, names: Sequence[list[str]], validation: Rows | None) -> None:
     seen: dict[bytes, int] = {}
     contradicting, repeated = [], 0
     for row in report.sample(len(rows), 0.5):

@@ -13,7 +13,7 @@ import numpy as np
 
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.foreign import foreign
+from dlkit.reading_errors import as_data_error
 from dlkit.report import Report, most
 from dlkit.vision.image_header import orientation_of
 
@@ -22,7 +22,7 @@ _CHANNELS = {"1": "grey", "L": "grey", "I": "grey", "F": "grey", "LA": "grayscal
              "RGB": "color", "RGBA": "color with alpha", "CMYK": "CMYK", "YCbCr": "color"}  # fmt: skip
 
 
-def look_at_images(report: Report, table: Table, name: str, share: float = 0.4) -> None:
+def inspect_images(report: Report, table: Table, name: str, share: float = 0.4) -> None:
     """Adds what the headers of a table's images tell, and of those with alpha or 16 bits a few pixels.
 
     Args:
@@ -37,7 +37,7 @@ def look_at_images(report: Report, table: Table, name: str, share: float = 0.4) 
     for row in report.sample(len(table), share):
         value = table.columns[name][row]
         try:
-            with foreign(table.where(row), "an image file"):
+            with as_data_error(table.where(row), "an image file"):
                 facts = _facts(value)
         except DataError as error:
             found["broken"].append(str(error))

@@ -1,4 +1,4 @@
-"""Knobs: types, ranges and names, with errors that say the cure."""
+"""Hyperparameters: types, ranges and names, with errors that say the cure."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from dlkit.errors import KnobError
-from dlkit.knobs import check_names, check_values, knob
+from dlkit.errors import HparamError
+from dlkit.hparams import check_names, check_values, hparam
 
 
 @dataclass
 class Cake:
-    layers: int = knob(2, "How many.", minimum=1, maximum=9)
-    sugar: float = knob(0.5, "Share of sugar.", minimum=0)
-    icing: str = knob("none", "What is on it.", choices=("none", "lemon", "brand:"))
-    candles: tuple[int, ...] = knob((1,), "Rows of candles.", minimum=0)
-    note: str | None = knob(None, "A wish.")
-    sliced: bool = knob(False, "Cut already.")
+    layers: int = hparam(2, "How many.", minimum=1, maximum=9)
+    sugar: float = hparam(0.5, "Share of sugar.", minimum=0)
+    icing: str = hparam("none", "What is on it.", choices=("none", "lemon", "brand:"))
+    candles: tuple[int, ...] = hparam((1,), "Rows of candles.", minimum=0)
+    note: str | None = hparam(None, "A wish.")
+    sliced: bool = hparam(False, "Cut already.")
 
 
-def bake(**knobs):
-    check_names(Cake, knobs)
-    cake = Cake(**knobs)
+def bake(**hparams):
+    check_names(Cake, hparams)
+    cake = Cake(**hparams)
     check_values(cake)
     return cake
 
@@ -36,7 +36,7 @@ def test_values_become_their_types():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("hparams", "message"),
     [
         ({"layers": 0}, "`layers` must be at least 1 and at most 9. Received: layers=0"),
         ({"layers": 2.5}, "`layers` must be an integer. Received: layers=2.5 (float)"),
@@ -49,13 +49,13 @@ def test_values_become_their_types():
         ({"layer": 1}, "Cake has no option 'layer'. Expected one of: layers, sugar"),
     ],
 )
-def test_errors_name_the_knob_and_the_cure(knobs, message):
-    with pytest.raises(KnobError) as error:
-        bake(**knobs)
+def test_errors_name_the_hparam_and_the_cure(hparams, message):
+    with pytest.raises(HparamError) as error:
+        bake(**hparams)
     assert message in str(error.value)
 
 
 def test_a_choice_with_a_colon_is_a_prefix():
     assert bake(icing="brand:x").icing == "brand:x"
-    with pytest.raises(KnobError):
+    with pytest.raises(HparamError):
         bake(icing="brand")
