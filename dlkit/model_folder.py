@@ -215,12 +215,10 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict
         index = json.loads((folder / name).read_text("utf-8"))
         number = index.get("format") if isinstance(index, dict) else None
         if isinstance(number, int) and number != FORMAT:
-            cure = (
-                f"Install the newer one: {install_hint()}" if number > FORMAT else "Train it again, or use that version"
-            )
+            newer = f"Install it: {install_hint()}" if number > FORMAT else "Train the model again, or use that version"
             raise DlkitError(
-                f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads format {FORMAT}. "
-                f"{cure}."
+                f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads format "
+                f"{FORMAT}. {newer}."
             )
         check_index(index)
     if task and index["task"] != task:
