@@ -121,8 +121,14 @@ class Column:
         return self.raw(value)
 
     def show(self, answer: np.ndarray) -> Any:
-        """One row of an answer as a plain Python value."""
+        """Convert one row of an answer to a plain Python value."""
         return _plain(answer)
+
+    def show_all(self, answers: Sequence[Any]) -> list[Any]:
+        """Convert several rows of an answer as `show` does; an array is converted as a whole, which is faster."""
+        if isinstance(answers, np.ndarray) and type(self).show is Column.show:
+            return _plain(answers)
+        return [self.show(answer) for answer in answers]
 
 
 class Text(Column):
@@ -413,10 +419,15 @@ def _plain(answer: Any) -> Any:
         return answer.decode("utf-8", errors="replace")
     if isinstance(answer, np.ndarray):  # all numbers at once: of long lists, one by one takes ten times as long
         items = answer.tolist()
-        if answer.dtype != object:
-            return items
-        return [item.decode(errors="replace") if type(item) is bytes else _plain(item) for item in items]
+        return _decoded(items) if answer.dtype == object else items
     return answer.item() if isinstance(answer, np.generic) else answer
+
+
+def _decoded(items: list[Any]) -> list[Any]:
+    return [
+        item.decode(errors="replace") if type(item) is bytes else _decoded(item) if type(item) is list else _plain(item)
+        for item in items
+    ]
 
 
 def describe(value: Any) -> str:

@@ -52,15 +52,13 @@ class GraphPredictor:
                 collected[name].extend(values)
         return collected
 
-    def each(self, rows: list[dict[str, Any]]) -> tuple[dict[str, list], dict[int, str]]:
+    def each(self, rows: list[dict[str, Any]]) -> tuple[dict[str, Sequence[Any]], dict[int, str]]:
         """The answers to the raw rows of a batch that can be answered, by answer column, and why the others cannot.
 
         The reasons go by a row's place in the batch.
         """
         try:
-            answers = {
-                name: list(tensor.numpy()) for name, tensor in self._graph(**batch_of(rows, self.inputs)).items()
-            }
+            answers = {name: tensor.numpy() for name, tensor in self._graph(**batch_of(rows, self.inputs)).items()}
         except tf.errors.InvalidArgumentError as error:
             if len(rows) == 1:
                 return {name: [] for name in self._graph.structured_outputs}, {0: graph_message(error)}
@@ -70,7 +68,7 @@ class GraphPredictor:
         reasons = {place: said.decode() for place, said in enumerate(answers.get(ERROR, ())) if said}
         if reasons:
             good = [place for place in range(len(rows)) if place not in reasons]
-            answers = {name: [values[place] for place in good] for name, values in answers.items()}
+            answers = {name: values[good] for name, values in answers.items()}
         return answers, reasons
 
     def able(self, table: Table, reasons: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:

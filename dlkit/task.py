@@ -430,7 +430,7 @@ class Task:
 
         Args:
             data: as in `fit`.
-            steps: number of steps of each of these runs, of which there are usually four or five.
+            steps: number of steps of each of these runs, of which there are usually five to seven.
             plot: image file for a plot of the losses; None writes none.
             columns: as in `fit`.
             data_dir: as in `fit`.
@@ -608,13 +608,11 @@ class Task:
         return predict_to(self, data, Path(output), how, keep=keep, overwrite=overwrite, verbose=verbose)
 
     @final
-    def present_all(self, answers: dict[str, list]) -> list[dict[str, Any]]:
+    def present_all(self, answers: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         """Convert served predictions by column to one dict per row, as `predict` returns them."""
         shown = {name: column for name, column in self.answer.items() if name != ERROR}  # there are none with an error
-        return [
-            self.present({name: column.show(value) for (name, column), value in zip(shown.items(), row, strict=True)})
-            for row in zip(*(answers[name] for name in shown), strict=True)
-        ]
+        columns = [column.show_all(answers[name]) for name, column in shown.items()]
+        return [self.present(dict(zip(shown, row, strict=True))) for row in zip(*columns, strict=True)]
 
     @final
     def evaluate(

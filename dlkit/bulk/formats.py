@@ -23,6 +23,7 @@ from dlkit.vision.png import as_json as array_as_json
 
 GROUP = 65_536  # rows of a row group of parquet
 Records = Sequence[dict[str, Any]]
+Columns = Mapping[str, Sequence[Any]]
 
 
 class JsonLines:
@@ -32,13 +33,14 @@ class JsonLines:
         """What the file begins with."""
         return b""
 
-    def lines(self, records: Records, names: Sequence[str]) -> bytes:
-        """Some records, each of which has these names, as they follow in the file."""
-        return "".join(f"{as_json(record)}\n" for record in records).encode()
+    def lines(self, columns: Columns) -> bytes:
+        """Some rows, given by column, as they follow in the file."""
+        rows = zip(*columns.values(), strict=True)
+        return "".join(f"{as_json(dict(zip(columns, row, strict=True)))}\n" for row in rows).encode()
 
-    def whole(self, records: Records, names: Sequence[str]) -> bytes:
-        """A file of all records, which does not grow."""
-        return self.header(names) + self.lines(records, names)
+    def whole(self, records: Records) -> bytes:
+        """A file of all records, which does not grow. A line holds what its record has."""
+        return "".join(f"{as_json(record)}\n" for record in records).encode()
 
     def finish(self, partial: Path, output: Path) -> None:
         """Puts the file, which is on disk whole, in its place."""
@@ -51,8 +53,14 @@ class Csv(JsonLines):
     def header(self, names: Sequence[str]) -> bytes:
         return self._written([names])
 
-    def lines(self, records: Records, names: Sequence[str]) -> bytes:
-        return self._written([[_cell(record[name]) for name in names] for record in records])
+    def lines(self, columns: Columns) -> bytes:
+        return self._written(
+            list(zip(*([_cell(value) for value in values] for values in columns.values()), strict=True))
+        )
+
+    def whole(self, records: Records) -> bytes:
+        columns = _by_column(records)
+        return self.header(list(columns)) + self.lines(columns)
 
     def _written(self, rows: Sequence[Sequence[Any]]) -> bytes:
         text = io.StringIO(newline="")
@@ -63,21 +71,21 @@ class Csv(JsonLines):
 class Parquet(JsonLines):
     """What grows are tables of Arrow, each with its size before it and with types of its own, which are joined last."""
 
-    def lines(self, records: Records, names: Sequence[str]) -> bytes:
+    def lines(self, columns: Columns) -> bytes:
         import pyarrow
 
-        table = _table(records, names)
+        table = _table(columns)
         sink = pyarrow.BufferOutputStream()
         with pyarrow.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
         data = sink.getvalue().to_pybytes()
         return struct.pack("<q", len(data)) + data
 
-    def whole(self, records: Records, names: Sequence[str]) -> bytes:
+    def whole(self, records: Records) -> bytes:
         import pyarrow.parquet
 
         sink = io.BytesIO()
-        pyarrow.parquet.write_table(_table(records, names), sink)
+        pyarrow.parquet.write_table(_table(_by_column(records)), sink)
         return sink.getvalue()
 
     def finish(self, partial: Path, output: Path) -> None:
@@ -151,10 +159,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """
     form = FORMATS[path.suffix.lower()]
     records = [json.loads(as_json(row)) for row in rows]
-    names = list(dict.fromkeys(name for record in records for name in record))
-    if type(form) is not JsonLines:  # a line holds what its row has
-        records = [{name: record.get(name) for name in names} for record in records]
-    write_file(path, lambda file: file.write(form.whole(records, names)))
+    write_file(path, lambda file: file.write(form.whole(records)))
 
 
 def as_json(value: Any) -> str:
@@ -179,18 +184,25 @@ def _cell(value: Any) -> Any:
     return json.loads(text) if text.startswith('"') else text
 
 
-def _table(records: Records, names: Sequence[str]) -> Any:
-    """Records, each of which has these names, as a table of Arrow."""
+def _by_column(records: Records) -> dict[str, list[Any]]:
+    """A column for each key that any record has; None where a record lacks it."""
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: [record.get(name) for record in records] for name in names}
+
+
+def _table(columns: Columns) -> Any:
     import pyarrow
 
-    return pyarrow.table({name: _array([record[name] for record in records]) for name in names})
+    return pyarrow.table({name: _array(values) for name, values in columns.items()})
 
 
-def _array(values: list[Any]) -> Any:
+def _array(values: Sequence[Any]) -> Any:
     """An array of Arrow: of values of several kinds their JSON."""
     import pyarrow
 
-    plain = [value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value for value in values]
+    plain = list(values)
+    if any(issubclass(kind, (np.ndarray, np.generic)) for kind in {*map(type, values)}):
+        plain = [value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value for value in plain]
     try:
         return pyarrow.array(plain)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, UnicodeError, OverflowError):

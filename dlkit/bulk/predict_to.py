@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
     from dlkit.task import Task
 
 _COMMIT = 1.0  # seconds between two points from which a killed run goes on
-_AHEAD = 4  # batches that are read before the graph wants them, and that wait to be written
+_GRAPHS = 2  # batches that are predicted at once: while one waits for Python, the processors compute the other
+_AHEAD = 4  # batches that are read before the graph is free
+_PIECE = 32  # batches that are written together: a call for each would cost as much as the graph
+_WAITING = 2  # pieces that wait to be written
 _SWITCH = 0.0005  # seconds after which a thread of Python lets another one run: the graph is not to wait for them
 _NAMED = 10  # bad rows that are told at the end
 
@@ -49,6 +53,7 @@ class Batch:
     rows: Rows
     start: int
     count: int
+    ends_piece: bool
     raw: list[dict[str, Any]] = field(default_factory=list)
     bad: dict[int, str] = field(default_factory=dict)  # by the row's place among the `count`
 
@@ -96,8 +101,8 @@ def _write(
         if progress.rows and verbose:
             logger.warning(f"resuming after row {progress.rows} of {files.partial}")
         with _Growing(task, files, form, progress) as growing:
-            for made in _answered(task, parts, progress.rows, told, verbose):
-                growing.add(*made)
+            for answered in _answered(task, parts, progress.rows, told, verbose):
+                growing.add(answered)
     first = progress.reasons[0] if progress.reasons else ""
     if not progress.answered:
         files.drop()
@@ -120,12 +125,19 @@ def _told(progress: Progress, output: Path, bad: Path | None) -> dict[str, Any]:
     }
 
 
+Answered = tuple[Batch, Mapping[str, Sequence[Any]], dict[int, str]]  # answers, and why other rows have none
+
+
 class _Growing:
-    """The files that grow. Rows are written in a thread of their own, in order, while the graph answers the next."""
+    """The files that grow. Rows are written in a thread of their own, in order, while the graph answers the next.
+
+    They are written by pieces, which begin at the same rows in a run that was killed and goes on.
+    """
 
     def __init__(self, task: Task, files: Files, form: JsonLines, progress: Progress):
         self.task, self.files, self.form, self.progress = task, files, form, progress
         self._pool = ThreadPoolExecutor(1)
+        self._piece: list[Answered] = []
         self._waiting: collections.deque[Future[None]] = collections.deque()
         self._committed = time.monotonic()
         self._renamed = list[str]()
@@ -136,6 +148,8 @@ class _Growing:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            self._submit()
         self._pool.shutdown()
         try:
             if not any(done.exception() for done in self._waiting):
@@ -148,79 +162,84 @@ class _Growing:
         elif not self.progress.rows:
             self.files.drop()
 
-    def add(self, batch: Batch, answers: dict[str, list], reasons: dict[int, str]) -> None:
+    def add(self, answered: Answered) -> None:
         """Takes the answers to a batch: those to its rows that have one, and why the others have none."""
-        self._waiting.append(self._pool.submit(self._written, batch, answers, reasons))
-        self._first_error(_AHEAD)
+        self._piece.append(answered)
+        if answered[0].ends_piece:
+            self._submit()
+
+    def _submit(self) -> None:
+        if self._piece:
+            self._waiting.append(self._pool.submit(self._write_piece, self._piece))
+            self._piece = []
+        self._first_error(_WAITING)
 
     def _first_error(self, most: int) -> None:
         while len(self._waiting) > most:
             self._waiting[0].result()
             self._waiting.popleft()
 
-    def _written(self, batch: Batch, answers: dict[str, list], reasons: dict[int, str]) -> None:
-        progress = self.progress
-        presented = self.task.present_all(answers)
-        records, bad = self._records(batch, iter(presented), reasons)
+    def _write_piece(self, piece: list[Answered]) -> None:
+        progress, part, rows = self.progress, piece[0][0].part, piece[0][0].rows
+        blank = (
+            type(rows).answer_rows is Rows.answer_rows and not part.named
+        )  # a bad row has a row of its own, if empty
+        records, sources, bad = list[dict[str, Any]](), list[int](), list[dict[str, Any]]()
+        for batch, answers, reasons in piece:
+            presented = iter(self.task.present_all(answers))
+            for place in range(batch.count):
+                row, reason = batch.start + place, reasons.get(place)
+                if reason is None:
+                    made = rows.answer_rows(row, next(presented))
+                    self._name(made)
+                else:
+                    where = part.table.where(row)
+                    bad.append({"row": progress.rows + place + 1, "place": where, "reason": _without(where, reason)})
+                    made = [self._blank()] if blank else []
+                records += made
+                sources += [row] * len(made)
+            progress.rows += batch.count
+            progress.answered += batch.count - len(reasons)
         if records:
-            columns = list(records[0])
+            columns = self._columns(part, records, sources)
             if not progress.size:
-                self._answers.write(self.form.header(columns))
-            self._answers.write(self.form.lines(records, columns))
+                self._answers.write(self.form.header(list(columns)))
+            self._answers.write(self.form.lines(columns))
         self._bad.write("".join(f"{as_json(line)}\n" for line in bad).encode())
-        progress.rows += batch.count
-        progress.answered += len(presented)
         progress.size, progress.bad_size = self._answers.tell(), self._bad.tell()
         room = max(0, _NAMED - len(progress.reasons))
         progress.reasons += [f"{line['place']}: {line['reason']}" for line in bad[:room]]
         if time.monotonic() - self._committed > _COMMIT:
             self._commit()
 
-    def _records(
-        self, batch: Batch, presented: Iterator[dict[str, Any]], reasons: dict[int, str]
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The rows of the table of answers, and of the side file."""
-        records, bad = [], []
-        one = type(batch.rows).answer_rows is Rows.answer_rows
-        for place in range(batch.count):
-            row, reason = batch.start + place, reasons.get(place)
-            lead: dict[str, Any] = {name: values[row] for name, values in batch.part.kept.items()}
-            if batch.part.named:
-                lead["file"] = batch.part.table.where(row)
-            if reason is None:
-                made = batch.rows.answer_rows(row, next(presented))
-                self._name(made)
-                records += [{**lead, **self._beside(lead, answer)} for answer in made]
-                continue
-            where = batch.part.table.where(row)
-            reason = _without(where, reason)
-            bad.append({"row": self.progress.rows + place + 1, "place": where, "reason": reason})
-            if one and not batch.part.named:
-                records.append({**lead, **self._beside(lead, self._blank(batch, row))})
-        return records, bad
+    def _columns(self, part: Part, records: list[dict[str, Any]], sources: list[int]) -> dict[str, list[Any]]:
+        """The answers by column, beside the columns that are kept: one of the same name says that it is predicted."""
+        columns = {name: [values[row] for row in sources] for name, values in part.kept.items()}
+        if part.named:
+            columns["file"] = [part.table.where(row) for row in sources]
+        kept = set(columns)
+        for name in records[0]:
+            values = [record[name] for record in records]
+            if np.ndarray in {*map(type, values)} and any(np.ndim(value) > 1 for value in values):
+                raise DlkitError(
+                    f"the {name} of a prediction is an image, which a table cannot hold. Give a folder of images "
+                    "and an output folder."
+                )
+            columns[f"predicted_{name}" if name in kept else name] = values
+        return columns
 
     def _name(self, answers: Sequence[dict[str, Any]]) -> None:
         if answers and not self.progress.names:
             self.progress.names = list(answers[0])
 
-    def _blank(self, batch: Batch, row: int) -> dict[str, Any]:
+    def _blank(self) -> dict[str, Any]:
         """The answer to a row that has none: its names are those of the first answer, or of one to a made-up row."""
         if not self.progress.names:
             from dlkit.examples import synthetic_rows
 
-            answering = GraphPredictor(self.task.served()["serving_default"], self.task.inputs)
-            self._name(self.task.present_all(answering.each(synthetic_rows(self.task)[:1])[0]))
+            predictor = GraphPredictor(self.task.served()["serving_default"], self.task.inputs)
+            self._name(self.task.present_all(predictor.each(synthetic_rows(self.task)[:1])[0]))
         return dict.fromkeys(self.progress.names)
-
-    def _beside(self, lead: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-        """An answer beside the columns that are kept: one of the same name says that it is predicted."""
-        for name, value in answer.items():
-            if isinstance(value, np.ndarray) and value.ndim > 1:
-                raise DlkitError(
-                    f"the {name} of a prediction is an image, which a table cannot hold. Give a folder of images "
-                    "and an output folder."
-                )
-        return {f"predicted_{name}" if name in lead else name: value for name, value in answer.items()}
 
     def _commit(self) -> None:
         for file in (self._answers, self._bad):
@@ -240,19 +259,30 @@ def _opened(path: Path, size: int) -> BinaryIO:
 
 def _answered(
     task: Task, parts: Iterable[Part], skip: int, told: Callable[[int], None], verbose: bool
-) -> Iterator[tuple[Batch, dict[str, list], dict[int, str]]]:
+) -> Iterator[Answered]:
     """Batches with the answers to those of their rows that have one, and why the others have none, in order."""
     task._check_fitted()
-    answering = GraphPredictor(task.served()["serving_default"], task.inputs)
+    predictor = GraphPredictor(task.served()["serving_default"], task.inputs)
     done = skip
-    with _quick_switches(), _ahead(_batches(task, parts, skip, verbose)) as batches:
-        for batch in batches:
-            answers, reasons = answering.each(batch.raw) if batch.raw else ({name: [] for name in task.answer}, {})
-            batch.raw = []
-            good = [place for place in range(batch.count) if place not in batch.bad]
-            yield batch, answers, batch.bad | {good[place]: reason for place, reason in reasons.items()}
-            done += batch.count
-            told(done)
+
+    def predict(batch: Batch) -> Answered:
+        answers, reasons = predictor.each(batch.raw) if batch.raw else ({name: [] for name in task.answer}, {})
+        batch.raw = []
+        good = [place for place in range(batch.count) if place not in batch.bad]
+        return batch, answers, batch.bad | {good[place]: reason for place, reason in reasons.items()}
+
+    waiting = collections.deque[Future[Answered]]()
+    with _quick_switches(), ThreadPoolExecutor(_GRAPHS) as pool:
+        for batch in itertools.chain(_batches(task, parts, skip, verbose), itertools.repeat(None)):
+            if batch:
+                waiting.append(pool.submit(predict, batch))
+            elif not waiting:
+                return
+            if not batch or len(waiting) > _AHEAD:
+                answered = waiting.popleft().result()
+                yield answered
+                done += answered[0].count
+                told(done)
 
 
 def _batches(task: Task, parts: Iterable[Part], skip: int, verbose: bool) -> Iterator[Batch]:
@@ -268,7 +298,8 @@ def _batches(task: Task, parts: Iterable[Part], skip: int, verbose: bool) -> Ite
             number += count
             if number <= skip:
                 continue
-            batch = Batch(part, rows, start, count)
+            ends = start + count == len(part.table) or not (start // BATCH + 1) % _PIECE
+            batch = Batch(part, rows, start, count, ends)
             for place in range(count):
                 try:
                     if start + place in part.bad:
@@ -277,23 +308,6 @@ def _batches(task: Task, parts: Iterable[Part], skip: int, verbose: bool) -> Ite
                 except DataError as error:
                     batch.bad[place] = str(error)
             yield batch
-
-
-@contextlib.contextmanager
-def _ahead(made: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-    """What an iterator makes, made by a thread of its own, a few before they are wanted."""
-    pool = ThreadPoolExecutor(1)
-
-    def taken() -> Iterator[Batch]:
-        coming = collections.deque(pool.submit(next, made, None) for _ in range(_AHEAD))
-        while (batch := coming.popleft().result()) is not None:
-            coming.append(pool.submit(next, made, None))
-            yield batch
-
-    try:
-        yield taken()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager

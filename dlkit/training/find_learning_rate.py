@@ -31,6 +31,7 @@ FLAT = 1e-6  # times the first loss: what float32 rounds is no fall
 STEEP = 0.5  # of the steepest slope: about as steep
 EXPLODED = 4.0  # times the best loss: beyond it the rate is too high
 STRIDE = math.sqrt(10)  # between the rates of two short trainings
+PATIENCE = 2  # rates in a row at which they end no lower
 LAST = 0.25  # the share of the steps of a short training whose mean loss is compared
 
 
@@ -107,14 +108,18 @@ def _curve(task: Trainable, steps: int) -> np.ndarray:
 def _refined(rate: float, loss_at: Callable[[float], float]) -> float:
     """The rate near a suggested one at which a short training ends lowest, by steps of `STRIDE` downhill.
 
-    The range test raises the rate too fast for a warm-up to help, and so it explodes below rates that train well.
+    The range test raises the rate too fast for a warm-up to help, and so it explodes below rates that train well. One
+    rate that is no better is passed over: losses of short trainings are noisy.
     """
     chosen, best = rate, loss_at(rate)
     for factor in (STRIDE, 1 / STRIDE) if math.isfinite(best) else (1 / STRIDE,):
-        tried = chosen * factor
-        while LOWEST <= tried <= HIGHEST and ((loss := loss_at(tried)) < best or math.isinf(best)):
+        tried, worse = chosen * factor, 0
+        while LOWEST <= tried <= HIGHEST and worse < PATIENCE:
+            loss = loss_at(tried)
             if loss < best:
-                chosen, best = tried, loss
+                chosen, best, worse = tried, loss, 0
+            elif math.isfinite(best):
+                worse += 1
             tried *= factor
         if chosen != rate:
             break

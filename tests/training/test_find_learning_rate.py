@@ -80,10 +80,15 @@ def test_short_trainings_go_downhill_from_the_suggestion_to_the_best_rate(best):
     assert len(asked) == len(set(asked)), "no rate is trained twice"
 
 
-def test_a_suggestion_that_is_best_stays_and_costs_two_more_trainings():
+def test_a_suggestion_that_is_best_stays_and_costs_four_more_trainings():
     asked = []
     assert _refined(0.01, lambda rate: asked.append(rate) or abs(math.log10(rate / 0.01))) == 0.01
-    assert len(asked) == 3
+    assert len(asked) == 5
+
+
+def test_one_rate_that_is_no_better_by_chance_is_passed_over():
+    losses = {0.01: 1.0, 0.01 * 10**0.5: 1.01, 0.1: 0.5}
+    assert _refined(0.01, lambda rate: losses.get(round(rate, 10), losses.get(rate, 2.0))) == pytest.approx(0.1)
 
 
 def test_where_all_explode_the_suggestion_stays():
