@@ -14,19 +14,19 @@ MAX_ROWS = 1_000_000
 _NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
 
 
-class Options(TypedDict, total=False):
-    """What may be said of a source beyond the names of its columns; see `Reading`."""
+class ReadKeywords(TypedDict, total=False):
+    """What may be said of a source beyond the names of its columns; see `ReadOptions`."""
 
     delimiter: str
     quotes: bool | None
-    header: Sequence[str]
+    column_names: Sequence[str]
     strict: bool
     max_rows: int
     allow_outside: bool
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How a source is to be read: one object, from `Task.fit` and the command line down to the reader of records.
 
     Attributes:
@@ -36,7 +36,7 @@ class Reading:
             comma.
         quotes: whether cells of a text table may stand in quotes, as in RFC 4180; None for yes, but of a tsv, which has
             none, only where every cell that begins with a quote is well formed inside its line.
-        header: the columns of a text table whose first line is a row.
+        column_names: the columns of a text table whose first line is a row.
         strict: whether a bad record, which is else left out, counted and named, is an error.
         max_rows: how many rows to take of a `tf.data.Dataset` that does not know its size.
         allow_outside: whether files that a table or an annotation names may lie outside of the data's folder.
@@ -50,7 +50,7 @@ class Reading:
     data_dir: str | None = None
     delimiter: str = ""
     quotes: bool | None = None
-    header: Sequence[str] = ()
+    column_names: Sequence[str] = ()
     strict: bool = False
     max_rows: int = MAX_ROWS
     allow_outside: bool = False
@@ -64,7 +64,7 @@ class Reading:
                 "with longer delimiters."
             )
         object.__setattr__(self, "delimiter", delimiter)
-        names = list(self.header)
+        names = list(self.column_names)
         twice = [name for name in names if names.count(name) > 1]
         if twice or not all(names):
             raise DataError(f"column names must be distinct and not empty. Received: {', '.join(names)}.")
@@ -72,10 +72,10 @@ class Reading:
             raise DataError(f"`max_rows` must be at least 1. Received: {self.max_rows}.")
 
 
-PLAIN = Reading()
+DEFAULT_OPTIONS = ReadOptions()
 
 
-def left_out(reasons: Sequence[str], total: int, kind: str, strict: bool) -> list[str]:
+def report_skipped(reasons: Sequence[str], total: int, kind: str, strict: bool) -> list[str]:
     """The remark on bad records, which are counted and of which the first are named; none where there are none.
 
     Args:
@@ -96,7 +96,7 @@ def left_out(reasons: Sequence[str], total: int, kind: str, strict: bool) -> lis
     return [f"{len(reasons)} of {total} {kind} skipped: {listed}{more}"]
 
 
-def lines_of(reasons: Sequence[str], total: int, kind: str) -> str:
+def list_skipped(reasons: Sequence[str], total: int, kind: str) -> str:
     """What was left out, for a person: how many of `total`, and the first of them a line each."""
     more = f"\n  and {len(reasons) - _LINES} more" if len(reasons) > _LINES else ""
     listed = "\n  ".join(reasons[:_LINES])
