@@ -44,13 +44,7 @@ def is_better(monitor: str, now: ValidationResult, best: ValidationResult) -> bo
 
 def best_epoch_index(task: FittedTask) -> int:
     """The epoch whose weights a fitted task has, counted from 0."""
-    if "epoch" in task.best_epoch_:
-        return int(task.best_epoch_["epoch"]) - 1
-    # A model that was saved before this was written down: without validation the last epoch, else the first of a tie.
-    monitored: Sequence[float] = task.history_.get(f"val_{task.monitor}", ())
-    if not monitored:
-        return len(next(iter(task.history_.values()), ())) - 1
-    return monitored.index((min if lower_is_better(task.monitor) else max)(monitored))
+    return int(task.best_epoch_["epoch"]) - 1
 
 
 def metrics_of_epoch(history: Mapping[str, list[float]], epoch: int) -> dict[str, float]:

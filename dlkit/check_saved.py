@@ -14,7 +14,16 @@ from dlkit.stages import Stages
 if TYPE_CHECKING:
     from dlkit.columns import Column
 
-_KINDS = {"format": int, "stages": str, "names": list, "dlkit": str, "task": str, "hparams": dict, "fitted": dict}
+_KINDS = {
+    "format": int,
+    "finished": bool,
+    "stages": str,
+    "names": list,
+    "dlkit": str,
+    "task": str,
+    "hparams": dict,
+    "fitted": dict,
+}
 _STAGES = ("preprocess", "network", "postprocess", "decode")
 _TEXTS = ("header_", "labels_")  # lists of texts, by which columns and classes go
 
@@ -26,10 +35,8 @@ def check_index(index: Any) -> None:
     for name, kind in _KINDS.items():
         if name not in index:
             raise ValueError(f"there is no {name!r}")
-        if not isinstance(index[name], kind) or isinstance(index[name], bool):
+        if type(index[name]) is not kind:
             raise TypeError(f"{name!r} is of the type {type(index[name]).__name__}, not {kind.__name__}")
-    if not isinstance(index.get("finished", True), bool):
-        raise TypeError("'finished' is not a boolean")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", index["stages"]):
         raise ValueError(f"'stages' is not the name of a folder in it: {index['stages'][:60]!r}")
     if not set(_STAGES[:3]) <= {*map(str, index["names"])} <= set(_STAGES) or len(index["names"]) > len(_STAGES):
@@ -70,8 +77,9 @@ def check_stages(stages: Stages, inputs: Mapping[str, Column], answer: Mapping[s
             if text != made[1] or len(shape) != len(made[0]) or not all(map(_may_be_one, shape, made[0])):
                 raise ValueError(f"the stage {model.name} reads {name!r} of shape {shape}, but its shape is {made[0]}")
         known |= {name: (tuple(tensor.shape), tensor.dtype == "string") for name, tensor in model.output.items()}
-    if not set(answer) & set(known):
-        raise ValueError(f"no stage produces any of the outputs {', '.join(answer)}")
+    missing = [name for name in answer if name not in known]
+    if missing:
+        raise ValueError(f"no stage produces the output {missing[0]!r}")
 
 
 def _may_be_one(one: int | None, other: int | None) -> bool:

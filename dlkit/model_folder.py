@@ -90,7 +90,7 @@ def refuse_to_replace(folder: Path) -> None:
 def has_run(folder: Path) -> bool:
     """Whether a folder holds a run that was stopped before its end."""
     name = run_index_file(folder)
-    return name == RUN_INDEX_FILE or ((folder / name).is_file() and not read_index(folder).get("finished", True))
+    return name == RUN_INDEX_FILE or ((folder / name).is_file() and not read_index(folder)["finished"])
 
 
 def run_index_file(folder: Path) -> str:
@@ -134,7 +134,7 @@ def _remove_leftovers(folder: Path) -> None:
             if (folder / name).is_file():
                 named.add(json.loads((folder / name).read_text("utf-8"))["stages"])
         for old in folder.glob("stages-*"):
-            if re.fullmatch(r"stages-([1-9]\d*|[0-9a-f]{8})", old.name) and old.name not in named:
+            if re.fullmatch(r"stages-[0-9a-f]{8}", old.name) and old.name not in named:
                 shutil.rmtree(old, ignore_errors=True)
         for name in (INDEX_FILE, RUN_INDEX_FILE, OPTIONS):
             for old in folder.glob(f"{name}.*{PARTIAL_SUFFIX}"):
@@ -159,7 +159,7 @@ def read_model(task_class: type[SavedTask], folder: Path) -> SavedTask:
 
 
 def _load(task_class: type[SavedTask], folder: Path, index: dict[str, Any]) -> SavedTask:
-    if not index.get("finished", True):
+    if not index["finished"]:
         raise _unfinished(folder, task_class.task_name())
     try:
         task = task_class(**index["hparams"])
@@ -185,8 +185,6 @@ def _restore(task: Saved, folder: Path, index: dict[str, Any]) -> None:
         stages = Stages(**_read_stages(folder, index, type(task).__module__.rpartition(".")[0]))
         check_stages(stages, task.inputs, task.answer)
         task.stages_ = stages
-    made = task.stages_.tensor_names()  # a model that was saved before an answer was thought of answers without it
-    task.answer = {name: column for name, column in task.answer.items() if name in made}
 
 
 def _unfinished(folder: Path, task: str) -> DlkitError:
