@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 TIE_TOLERANCE = 1e-6  # relative difference below which two values of a metric are one: what float32 rounds
@@ -29,17 +29,17 @@ def lower_is_better(monitor: str) -> bool:
     return monitor.endswith("loss")
 
 
-def is_better(monitor: str, now: ValidationResult, best: ValidationResult) -> bool:
+def is_better(monitor: str, current: ValidationResult, best: ValidationResult) -> bool:
     """Whether an epoch is better than the best one so far.
 
     A coarse metric, as the accuracy on a few rows, ties for many epochs while the network still learns: the loss then
     decides. What is not a number is worse than any number.
     """
-    if math.isnan(now.metric) or math.isnan(best.metric):
-        return math.isnan(best.metric) and not math.isnan(now.metric)
-    if not math.isclose(now.metric, best.metric, rel_tol=TIE_TOLERANCE):
-        return now.metric < best.metric if lower_is_better(monitor) else now.metric > best.metric
-    return now.loss < best.loss or (math.isnan(best.loss) and not math.isnan(now.loss))
+    if math.isnan(current.metric) or math.isnan(best.metric):
+        return math.isnan(best.metric) and not math.isnan(current.metric)
+    if not math.isclose(current.metric, best.metric, rel_tol=TIE_TOLERANCE):
+        return current.metric < best.metric if lower_is_better(monitor) else current.metric > best.metric
+    return current.loss < best.loss or (math.isnan(best.loss) and not math.isnan(current.loss))
 
 
 def best_epoch_index(task: FittedTask) -> int:

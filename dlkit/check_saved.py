@@ -48,10 +48,10 @@ def check_learned(learned: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for name, value in learned.items():
         if not name.endswith("_") or name.startswith("_") or name == "stages_" or name not in known:
             raise ValueError(f"'fitted' has {name[:60]!r}, which this task does not learn")
-        usual = known[name]
-        if usual is not None and _json_kind(value) != _json_kind(usual):
-            raise TypeError(f"{name!r} is {_json_kind(value)}, not {_json_kind(usual)}")
-        if name in _TEXTS and not all(isinstance(text, str) for text in value):
+        default = known[name]
+        if default is not None and _json_kind(value) != _json_kind(default):
+            raise TypeError(f"{name!r} is {_json_kind(value)}, not {_json_kind(default)}")
+        if name in _TEXTS and not all(isinstance(is_text, str) for is_text in value):
             raise TypeError(f"{name!r} holds a value that is not a string")
 
 
@@ -70,17 +70,23 @@ def check_stages(stages: Stages, inputs: Mapping[str, Column], answer: Mapping[s
             if not isinstance(side, dict):
                 raise TypeError(f"the stage {model.name} does not name its tensors")
         for name, tensor in model.input.items():
-            shape, text = tuple(tensor.shape), tensor.dtype == "string"
-            made = known.get(name)
-            if made is None:
+            shape, is_text = tuple(tensor.shape), tensor.dtype == "string"
+            produced = known.get(name)
+            if produced is None:
                 raise ValueError(f"the stage {model.name} reads {name!r}, which no earlier stage produces")
-            if text != made[1] or len(shape) != len(made[0]) or not all(map(_may_be_one, shape, made[0])):
-                raise ValueError(f"the stage {model.name} reads {name!r} of shape {shape}, but its shape is {made[0]}")
+            if (
+                is_text != produced[1]
+                or len(shape) != len(produced[0])
+                or not all(map(_sizes_match, shape, produced[0]))
+            ):
+                raise ValueError(
+                    f"the stage {model.name} reads {name!r} of shape {shape}, but its shape is {produced[0]}"
+                )
         known |= {name: (tuple(tensor.shape), tensor.dtype == "string") for name, tensor in model.output.items()}
     missing = [name for name in answer if name not in known]
     if missing:
         raise ValueError(f"no stage produces the output {missing[0]!r}")
 
 
-def _may_be_one(one: int | None, other: int | None) -> bool:
-    return None in (one, other) or one == other
+def _sizes_match(size: int | None, other_size: int | None) -> bool:
+    return None in (size, other_size) or size == other_size

@@ -7,7 +7,7 @@ import site
 import sys
 from pathlib import Path
 
-_OWN = Path(__file__).resolve().parents[1]
+_SOURCE_FOLDER = Path(__file__).resolve().parents[1]
 
 
 def python_command(*arguments: str) -> list[str]:
@@ -23,7 +23,7 @@ def child_environment(**changes: str) -> dict[str, str]:
     """
     entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if Path(entry).is_absolute()]
     installed = [*site.getsitepackages(), site.getusersitepackages()]
-    if str(_OWN) not in [*entries, *map(os.path.realpath, installed)]:
-        entries.insert(0, str(_OWN))
+    if str(_SOURCE_FOLDER) not in [*entries, *map(os.path.realpath, installed)]:
+        entries.insert(0, str(_SOURCE_FOLDER))
     environment = {**os.environ, **changes, "PYTHONPATH": os.pathsep.join(entries)}
     return environment if entries else {name: value for name, value in environment.items() if name != "PYTHONPATH"}

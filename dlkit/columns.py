@@ -122,7 +122,7 @@ class Column:
 
     def show(self, answer: np.ndarray) -> Any:
         """One row of an answer as a plain Python value."""
-        return _plain(answer)
+        return _to_python(answer)
 
 
 class Text(Column):
@@ -210,9 +210,9 @@ class Label(Column):
 
     def convert_all(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
         """Refuses lists of labels, as Python and JSON write them, and texts that join labels of other rows."""
-        if _texts_among(values):
+        if _holds_any(values):
             refuse_lists((value if isinstance(value, str) else "" for value in values), where)
-        return [_composed(value) for value in values] if _texts_among(values, bytes) else values, []
+        return [_compose_label(value) for value in values] if _holds_any(values, bytes) else values, []
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, bytes):  # as it is: already encoded
@@ -220,7 +220,7 @@ class Label(Column):
         if isinstance(value, (bool, np.bool_)):
             return str(bool(value)).lower().encode()
         if isinstance(value, (str, int, np.integer)):
-            return _named(str(value).strip())
+            return _encode_label(str(value).strip())
         if isinstance(value, (float, np.floating)) and float(value).is_integer():
             return str(int(value)).encode()
         raise DataError(f"expected a label (a name or an integer). Received: {describe_value(value)}.")
@@ -239,12 +239,17 @@ class Labels(Column):
 
     def convert_all(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
         """Texts as lists of labels, all of them parted by the same."""
-        if not _texts_among(values):
-            composed = (isinstance(value, (list, tuple)) and _texts_among(value, bytes) for value in values)
-            lists = [[*map(_composed, value)] if of else value for value, of in zip(values, composed, strict=True)]
+        if not _holds_any(values):
+            is_list_of_bytes = (isinstance(value, (list, tuple)) and _holds_any(value, bytes) for value in values)
+            lists = [
+                [*map(_compose_label, value)] if labels else value
+                for value, labels in zip(values, is_list_of_bytes, strict=True)
+            ]
             return lists, []
-        made, remarks = split_cells([value if isinstance(value, str) else "" for value in values], where)
-        return [of if isinstance(value, str) else value for value, of in zip(values, made, strict=True)], remarks
+        lists, remarks = split_cells([value if isinstance(value, str) else "" for value in values], where)
+        return [
+            labels if isinstance(value, str) else value for value, labels in zip(values, lists, strict=True)
+        ], remarks
 
     def raw(self, value: Any) -> list[bytes]:
         if isinstance(value, str):
@@ -373,13 +378,13 @@ def comma_hint(value: Any) -> str:
     return " Use a decimal point instead of the comma." if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) else ""
 
 
-def _texts_among(values: Any, kind: type = str) -> bool:
+def _holds_any(values: Any, kind: type = str) -> bool:
     if isinstance(values, np.ndarray) and (values.dtype.kind not in "UOS" or values.ndim != 1):
         return False
     return any(isinstance(value, kind) for value in values)
 
 
-def _composed(value: Any) -> Any:
+def _compose_label(value: Any) -> Any:
     """A label in bytes in Unicode's form NFC; what is not UTF-8, or something else, as it is."""
     try:
         return unicodedata.normalize("NFC", value.decode()).encode() if isinstance(value, bytes) else value
@@ -404,20 +409,20 @@ def is_pil(value: Any) -> bool:
     return hasattr(value, "convert") and hasattr(value, "mode")
 
 
-def _named(name: str) -> bytes:
+def _encode_label(name: str) -> bytes:
     if not name:
         raise DataError("the label is empty. Set it, or remove the row.")
     return unicodedata.normalize("NFC", name).encode("utf-8", errors="replace")
 
 
-def _plain(answer: Any) -> Any:
+def _to_python(answer: Any) -> Any:
     if isinstance(answer, bytes):
         return answer.decode("utf-8", errors="replace")
     if isinstance(answer, np.ndarray):  # all numbers at once: of long lists, one by one takes ten times as long
         items = answer.tolist()
         if answer.dtype != object:
             return items
-        return [item.decode(errors="replace") if type(item) is bytes else _plain(item) for item in items]
+        return [item.decode(errors="replace") if type(item) is bytes else _to_python(item) for item in items]
     return answer.item() if isinstance(answer, np.generic) else answer
 
 
@@ -456,12 +461,12 @@ def check_input_names(columns: Mapping[str, Column], source: str) -> None:
     """Raises DataError for a column whose name cannot be that of a tensor in a signature, and says what to do."""
     for name in columns:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name) or name == "self":
-            own = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "column"
-            own = own if own[0].isalpha() else f"c_{own}"
+            suggested = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "column"
+            suggested = suggested if suggested[0].isalpha() else f"c_{suggested}"
             raise DataError(
                 f"{source}: the column {name!r} cannot be the input of a served model: its name must be ASCII "
                 "letters, digits and underscores, start with a letter and not be a Python keyword. Rename it with "
-                f"{option('columns', {own: name})}."
+                f"{option('columns', {suggested: name})}."
             )
 
 

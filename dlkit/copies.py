@@ -17,12 +17,12 @@ def reduce_task(task: Any) -> tuple[Any, ...]:
 
     A fitted one carries the bytes of what `save` writes, so that a pickle is as good as a saved model, and as large.
     """
-    return _rebuild, (type(task), task.hparams, task._given, _pack(task) if hasattr(task, "stages_") else None)
+    return _rebuild, (type(task), task.hparams, task._given_hparams, _pack(task) if hasattr(task, "stages_") else None)
 
 
 def clone_unfitted(task: Any) -> Any:
     """Give a task with the same hyperparameters that has learned nothing."""
-    return _rebuild(type(task), task.hparams, task._given, None)
+    return _rebuild(type(task), task.hparams, task._given_hparams, None)
 
 
 def with_hparams(task: Any, hparams: Mapping[str, Any]) -> Any:
@@ -33,15 +33,15 @@ def with_hparams(task: Any, hparams: Mapping[str, Any]) -> Any:
     Raises:
         HparamError: one is misspelled, of the wrong type or out of its range.
     """
-    given = {name: value for name, value in task.hparams.items() if name in task._given}
-    usual = type(task)(**given).hparams
-    assigned = {name: value for name, value in task.hparams.items() if value != usual[name]}
+    given = {name: value for name, value in task.hparams.items() if name in task._given_hparams}
+    defaults = type(task)(**given).hparams
+    assigned = {name: value for name, value in task.hparams.items() if value != defaults[name]}
     return type(task)(**{**given, **assigned, **hparams})
 
 
-def _rebuild(kind: Any, hparams: dict[str, Any], given: frozenset[str], model: bytes | None) -> Any:
-    task = kind(**hparams) if model is None else _unpack(kind, model)
-    task._given = given
+def _rebuild(task_class: Any, hparams: dict[str, Any], given: frozenset[str], model: bytes | None) -> Any:
+    task = task_class(**hparams) if model is None else _unpack(task_class, model)
+    task._given_hparams = given
     return task
 
 
@@ -55,7 +55,7 @@ def _pack(task: Any) -> bytes:
     return packed.getvalue()
 
 
-def _unpack(kind: Any, model: bytes) -> Any:
+def _unpack(task_class: Any, model: bytes) -> Any:
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(model)) as archive:
         archive.extractall(folder)
-        return kind.load(folder)
+        return task_class.load(folder)

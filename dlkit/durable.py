@@ -78,7 +78,7 @@ def fsync_path(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def hold_lock(lock: Path) -> Iterator[None]:
+def hold_lock(lock_file: Path) -> Iterator[None]:
     """Inside, this process alone holds a lock file: an advisory lock of the operating system, which a kill releases.
 
     The folder of the file is made where it is missing, and removed at the end if nothing was written into it. What
@@ -88,9 +88,9 @@ def hold_lock(lock: Path) -> Iterator[None]:
         BusyError: another process holds it; says which.
         OSError: the folder cannot be written.
     """
-    missing = [folder for folder in (lock.parent, *lock.parent.parents) if not folder.exists()]
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(lock)
+    created = [folder for folder in (lock_file.parent, *lock_file.parent.parents) if not folder.exists()]
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _acquire(lock_file)
     _held_locks.add(descriptor)
     try:
         yield
@@ -98,18 +98,18 @@ def hold_lock(lock: Path) -> Iterator[None]:
         if descriptor in _held_locks:  # else this is a child, which was forked inside
             _held_locks.discard(descriptor)
             with contextlib.suppress(OSError):
-                if _is_file_of(lock, descriptor):
-                    lock.unlink()  # while it is still held: who has opened it meanwhile sees that it is gone
+                if _is_file_of(lock_file, descriptor):
+                    lock_file.unlink()  # while it is still held: who has opened it meanwhile sees that it is gone
             os.close(descriptor)
-            for folder in missing:  # the deepest first
+            for folder in created:  # the deepest first
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 
 
-def is_unlocked(lock: Path) -> bool:
+def is_unlocked(lock_file: Path) -> bool:
     """Whether nobody holds a lock file that is there."""
     try:
-        descriptor = os.open(lock, os.O_RDWR)
+        descriptor = os.open(lock_file, os.O_RDWR)
     except OSError:
         return False
     try:
@@ -120,25 +120,25 @@ def is_unlocked(lock: Path) -> bool:
         os.close(descriptor)
 
 
-def _acquire(lock: Path) -> int:
+def _acquire(lock_file: Path) -> int:
     """The descriptor of a lock file that this process holds from now on."""
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _try_lock(descriptor):
                 holder = os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
                 raise BusyError(
-                    f"{lock.parent} is being written by {holder}. Wait until it has finished, or save elsewhere."
+                    f"{lock_file.parent} is being written by {holder}. Wait until it has finished, or save elsewhere."
                 )
         except BusyError:
             os.close(descriptor)
             raise
         except OSError as error:
             logger.warning(
-                f"{lock.parent}: its file system does not support locks ({error.strerror}). Make sure that no other "
-                "process writes there."
+                f"{lock_file.parent}: its file system does not support locks ({error.strerror}). Make sure that no "
+                "other process writes there."
             )
-        if _is_file_of(lock, descriptor):
+        if _is_file_of(lock_file, descriptor):
             command = shlex.join(sys.argv)[:200]
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()} ({command})".encode(), 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 USER_ERROR = 2  # exit code
 INTERRUPTED = 130  # exit code after SIGINT: 128 + its number
 PREEMPTED = 143  # and after SIGTERM
-_LINE = 3000  # characters
+_MAX_LINE = 3000  # characters
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -25,7 +25,7 @@ class DlkitError(ValueError):
 
 
 def _shorten(line: str) -> str:
-    return line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 2 :]}"
+    return line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE // 2]} [...] {line[-_MAX_LINE // 2 :]}"
 
 
 class LostWorkerError(DlkitError):

@@ -26,20 +26,20 @@ def readable_inputs(task: Any, table: Table, count: int = EXAMPLE_COUNT) -> list
         table: rows of its inputs, at least.
         count: how many, at most.
     """
-    found: list[dict[str, Any]] = []
+    inputs: list[dict[str, Any]] = []
     preprocess = trace_function(chain(task.stages_.preprocess), tensor_specs(task.inputs))
     for index in range(len(table)):
-        if len(found) == count:
+        if len(inputs) == count:
             break
         try:
             raw = table.raw(index, task.inputs)
-            made = preprocess(to_batch([raw], task.inputs))
+            tensors = preprocess(to_batch([raw], task.inputs))
         except (DataError, tf.errors.InvalidArgumentError):
             continue  # encoding counts and names it
-        if ERROR in made and made[ERROR][0].numpy():
+        if ERROR in tensors and tensors[ERROR][0].numpy():
             continue
-        found.append(raw)
-    return found
+        inputs.append(raw)
+    return inputs
 
 
 def to_requests(task: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -68,17 +68,17 @@ def load_examples(task: Any, examples: Any) -> tuple[list[dict[str, Any]], str]:
     if isinstance(examples, str) and examples in (SAVED, SYNTHETIC):
         return synthetic_rows(task), "synthetic inputs"
     sample = isinstance(examples, str) and examples == SAMPLE
-    rows = readable_inputs(task, _rows_of(task, task.samples()["test"] if sample else examples))
-    told = "the task's built-in sample" if sample else f"rows of {name_of(examples)}"
+    rows = readable_inputs(task, _read_inputs(task, task.samples()["test"] if sample else examples))
+    description = "the task's built-in sample" if sample else f"rows of {name_of(examples)}"
     if not rows:
         raise ExportError(
-            f"The model cannot read any of {told}: they differ from its training data. Give a file with a few rows "
-            f'that it can read ({option("examples", "rows.csv")}), or "synthetic" for generated inputs.'
+            f"The model cannot read any of {description}: they differ from its training data. Give a file with a "
+            f'few rows that it can read ({option("examples", "rows.csv")}), or "synthetic" for generated inputs.'
         )
-    return rows, told
+    return rows, description
 
 
-def _rows_of(task: Any, source: Any) -> Table:
+def _read_inputs(task: Any, source: Any) -> Table:
     """Rows as requests bring them, of a source with the inputs alone, or with the targets too."""
     from dlkit.data.read import read_table
     from dlkit.data.read_options import ReadOptions
@@ -94,8 +94,8 @@ def _rows_of(task: Any, source: Any) -> Table:
 
 def synthetic_rows(task: Any) -> list[dict[str, Any]]:
     """Raw inputs that are no rows of any data. Raises ExportError where the task can read none of them."""
-    made = task.rows.synthetic(task, EXAMPLE_COUNT)
-    columns = {name: [row[name] for row in made] for name in task.inputs}
+    tensors = task.rows.synthetic(task, EXAMPLE_COUNT)
+    columns = {name: [row[name] for row in tensors] for name in task.inputs}
     rows = readable_inputs(task, Table("synthetic inputs", columns, "synthetic input {}".format))
     if not rows:
         raise ExportError(

@@ -64,13 +64,13 @@ class GraphPredictor:
         except tf.errors.InvalidArgumentError as error:
             if len(rows) == 1:
                 return {name: [] for name in self._graph.structured_outputs}, {0: graph_error_message(error)}
-            alone = [self.predict_batch([row]) for row in rows]
-            reasons = {place: bad[0] for place, (_, bad) in enumerate(alone) if bad}
-            return {name: [of for made, _ in alone for of in made[name]] for name in alone[0][0]}, reasons
-        reasons = {place: said.decode() for place, said in enumerate(answers.get(ERROR, ())) if said}
+            single = [self.predict_batch([row]) for row in rows]
+            reasons = {position: bad[0] for position, (_, bad) in enumerate(single) if bad}
+            return {name: [value for records, _ in single for value in records[name]] for name in single[0][0]}, reasons
+        reasons = {position: message.decode() for position, message in enumerate(answers.get(ERROR, ())) if message}
         if reasons:
-            good = [place for place in range(len(rows)) if place not in reasons]
-            answers = {name: [values[place] for place in good] for name, values in answers.items()}
+            valid = [position for position in range(len(rows)) if position not in reasons]
+            answers = {name: [values[position] for position in valid] for name, values in answers.items()}
         return answers, reasons
 
     def predict_valid(self, table: Table, reasons: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -83,10 +83,10 @@ class GraphPredictor:
                 except DataError as error:
                     reasons.append(str(error))
             answers, bad = self.predict_batch([*raw.values()]) if raw else ({}, {})
-            reasons += [f"{table.where(row)}: {bad[place]}" for place, row in enumerate(raw) if place in bad]
-            good = [row for place, row in enumerate(raw) if place not in bad]
-            for place, row in enumerate(good):
-                yield row, {name: values[place] for name, values in answers.items()}
+            reasons += [f"{table.where(row)}: {bad[position]}" for position, row in enumerate(raw) if position in bad]
+            valid = [row for position, row in enumerate(raw) if position not in bad]
+            for position, row in enumerate(valid):
+                yield row, {name: values[position] for name, values in answers.items()}
 
     def _batch(self, rows: list[dict[str, Any]], table: Table, start: int) -> dict[str, np.ndarray]:
         batch = to_batch(rows, self.inputs)
@@ -103,8 +103,8 @@ class GraphPredictor:
 def graph_error_message(error: Exception) -> str:
     """What a graph says of a batch of one row, without the stack and the node names around it."""
     lines = [line.strip() for line in getattr(error, "message", str(error)).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(_TRACE_PREFIXES)]
-    text = (told or lines or [type(error).__name__])[0].split(" [[", 1)[0]
+    messages = [line for line in lines if not line.startswith(_TRACE_PREFIXES)]
+    text = (messages or lines or [type(error).__name__])[0].split(" [[", 1)[0]
     return re.sub(r"{{.*?}} *", "", text).removeprefix("assertion failed: ").replace("row 0: ", "").strip("[] ")
 
 
@@ -142,9 +142,13 @@ def inputs_to_table(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, b
         rows = [{names[0]: value} for value in rows]
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping) or any(name not in row for name in needed) or not set(names) & set(row):
-            lacks = [name for name in needed if name not in row] if isinstance(row, Mapping) else []
+            missing = [name for name in needed if name not in row] if isinstance(row, Mapping) else []
             received = (
-                f"one without {lacks}" if lacks else f"{row!r:.60}" if isinstance(row, Mapping) else type(row).__name__
+                f"one without {missing}"
+                if missing
+                else f"{row!r:.60}"
+                if isinstance(row, Mapping)
+                else type(row).__name__
             )
             raise DataError(f"input {number} must be a dict with {wanted}. Received: {received}.")
     columns = {name: [row.get(name, column.default) for row in rows] for name, column in inputs.items()}
@@ -169,15 +173,15 @@ def to_dataframe(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], ind
         answers: to each row, as `Task.present` gives it.
         index: of the rows, used where each answer is one row of the table.
     """
-    made = [record for row, answer in enumerate(answers) for record in rows.answer_rows(row, answer)]
-    same = index is not None and len(made) == len(index)
-    return pandas.DataFrame(made, index=index if same else None)
+    records = [record for row, answer in enumerate(answers) for record in rows.answer_rows(row, answer)]
+    one_row_each = index is not None and len(records) == len(index)
+    return pandas.DataFrame(records, index=index if one_row_each else None)
 
 
 def _input_locations(values: Sequence[Any]) -> Callable[[int], str]:
     def where(index: int) -> str:
         value = values[index]
-        short = isinstance(value, (str, Path)) and len(str(value)) < 200
-        return repr(str(value)) if short else f"input {index}"
+        is_short = isinstance(value, (str, Path)) and len(str(value)) < 200
+        return repr(str(value)) if is_short else f"input {index}"
 
     return where

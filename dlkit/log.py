@@ -14,16 +14,16 @@ import sys
 logger = logging.getLogger("dlkit")
 
 
-class _Terminal(logging.Handler):
+class _TerminalHandler(logging.Handler):
     """Prints bare lines where nothing else shows them: no other handler of this logger, none of the root's."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints a record; what goes wrong is raised, as by `print`."""
-        if not any(handler is not self for handler in logger.handlers) and not _root_prints():
+        if not any(handler is not self for handler in logger.handlers) and not _root_logs_to_terminal():
             print(self.format(record), file=sys.stdout if record.levelno <= logging.INFO else sys.stderr)
 
 
-def _root_prints() -> bool:
+def _root_logs_to_terminal() -> bool:
     """Whether the program has set up logging to the terminal. What keeps records elsewhere does not show them."""
     terminal = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
     return logger.propagate and any(
@@ -33,7 +33,7 @@ def _root_prints() -> bool:
     )
 
 
-if not any(isinstance(handler, _Terminal) for handler in logger.handlers):
-    logger.addHandler(_Terminal())
+if not any(isinstance(handler, _TerminalHandler) for handler in logger.handlers):
+    logger.addHandler(_TerminalHandler())
     if logger.level == logging.NOTSET:  # else the program has chosen one before
         logger.setLevel(logging.INFO)

@@ -109,14 +109,20 @@ def write_model(task: Saved, folder: Path, *, finished: bool = True) -> None:
         DlkitError: the folder cannot be written, or its disk is full.
     """
     stages = {name: stage for name, stage in vars(task.stages_).items() if stage is not None}
-    part = folder / unique_name("stages-")
-    facts = {"format": FORMAT, "finished": finished, "stages": part.name, "names": list(stages), **_state(task)}
+    stages_folder = folder / unique_name("stages-")
+    index = {
+        "format": FORMAT,
+        "finished": finished,
+        "stages": stages_folder.name,
+        "names": list(stages),
+        **_task_state(task),
+    }
     try:
-        part.mkdir(parents=True)
+        stages_folder.mkdir(parents=True)
         for name, stage in stages.items():
-            stage.save(part / f"{name}.keras")
-        fsync_tree(part)
-        text = json.dumps(facts, indent=1, ensure_ascii=False).encode()
+            stage.save(stages_folder / f"{name}.keras")
+        fsync_tree(stages_folder)
+        text = json.dumps(index, indent=1, ensure_ascii=False).encode()
         write_atomic(folder / (INDEX_FILE if finished else RUN_INDEX_FILE), lambda file: file.write(text))
         if finished:
             (folder / RUN_INDEX_FILE).unlink(missing_ok=True)
@@ -128,22 +134,22 @@ def write_model(task: Saved, folder: Path, *, finished: bool = True) -> None:
 
 def _remove_leftovers(folder: Path) -> None:
     """Removes stages that no index names, and what killed writers have left of an index."""
-    named = set()
+    referenced = set()
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # who cannot read an index removes nothing
         for name in (INDEX_FILE, RUN_INDEX_FILE):
             if (folder / name).is_file():
-                named.add(json.loads((folder / name).read_text("utf-8"))["stages"])
+                referenced.add(json.loads((folder / name).read_text("utf-8"))["stages"])
         for old in folder.glob("stages-*"):
-            if re.fullmatch(r"stages-[0-9a-f]{8}", old.name) and old.name not in named:
+            if re.fullmatch(r"stages-[0-9a-f]{8}", old.name) and old.name not in referenced:
                 shutil.rmtree(old, ignore_errors=True)
         for name in (INDEX_FILE, RUN_INDEX_FILE, OPTIONS):
             for old in folder.glob(f"{name}.*{PARTIAL_SUFFIX}"):
                 old.unlink(missing_ok=True)
 
 
-def _state(task: Saved) -> dict[str, Any]:
-    fitted = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
-    return {"dlkit": __version__, "task": task.task_name(), "hparams": task.hparams, "fitted": fitted}
+def _task_state(task: Saved) -> dict[str, Any]:
+    learned = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
+    return {"dlkit": __version__, "task": task.task_name(), "hparams": task.hparams, "fitted": learned}
 
 
 def read_model(task_class: type[SavedTask], folder: Path) -> SavedTask:
@@ -160,7 +166,7 @@ def read_model(task_class: type[SavedTask], folder: Path) -> SavedTask:
 
 def _load(task_class: type[SavedTask], folder: Path, index: dict[str, Any]) -> SavedTask:
     if not index["finished"]:
-        raise _unfinished(folder, task_class.task_name())
+        raise _unfinished_run_error(folder, task_class.task_name())
     try:
         task = task_class(**index["hparams"])
     except HparamError as error:
@@ -176,7 +182,7 @@ def restore_run(task: Saved, folder: Path) -> None:
 
 def _restore(task: Saved, folder: Path, index: dict[str, Any]) -> None:
     load_tensorflow()
-    with _reading(folder):
+    with _saved_model_errors(folder):
         check_learned(index["fitted"], vars(task))
         for name, value in index["fitted"].items():
             setattr(task, name, value)
@@ -187,11 +193,11 @@ def _restore(task: Saved, folder: Path, index: dict[str, Any]) -> None:
         task.stages_ = stages
 
 
-def _unfinished(folder: Path, task: str) -> DlkitError:
-    again = f"fit(data, {option('save', str(folder))}, {option('resume', True)})"
-    go_on = python_or_cli(again, f"dlkit train {task} --data ... --save {folder} --resume")
+def _unfinished_run_error(folder: Path, task: str) -> DlkitError:
+    python_call = f"fit(data, {option('save', str(folder))}, {option('resume', True)})"
+    command = python_or_cli(python_call, f"dlkit train {task} --data ... --save {folder} --resume")
     return DlkitError(
-        f"{folder} holds an interrupted run. Resume it: {go_on}; with fewer {option('epochs')} and "
+        f"{folder} holds an interrupted run. Resume it: {command}; with fewer {option('epochs')} and "
         f"{option('allow_changes', True)}, to finish it where it stopped."
     )
 
@@ -209,19 +215,23 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX_FILE) ->
     """
     if not (folder / name).is_file():
         if name == INDEX_FILE and (folder / RUN_INDEX_FILE).is_file():
-            raise _unfinished(folder, read_index(folder, task, RUN_INDEX_FILE)["task"])
+            raise _unfinished_run_error(folder, read_index(folder, task, RUN_INDEX_FILE)["task"])
         raise DlkitError(
             f"{folder} is not a saved model: it has no {INDEX_FILE}. Give the folder that "
             f"{python_or_cli('`fit(save=...)` or `save`', '--save')} wrote."
         )
-    with _reading(folder):
+    with _saved_model_errors(folder):
         index = json.loads((folder / name).read_text("utf-8"))
-        number = index.get("format") if isinstance(index, dict) else None
-        if isinstance(number, int) and number != FORMAT:
-            newer = f"Install it: {install_hint()}" if number > FORMAT else "Train the model again, or use that version"
+        format_number = index.get("format") if isinstance(index, dict) else None
+        if isinstance(format_number, int) and format_number != FORMAT:
+            remedy = (
+                f"Install it: {install_hint()}"
+                if format_number > FORMAT
+                else "Train the model again, or use that version"
+            )
             raise DlkitError(
-                f"{folder} was saved by dlkit {index.get('dlkit')} in format {number}; this dlkit reads format "
-                f"{FORMAT}. {newer}."
+                f"{folder} was saved by dlkit {index.get('dlkit')} in format {format_number}; this dlkit reads format "
+                f"{FORMAT}. {remedy}."
             )
         check_index(index)
     if task and index["task"] != task:
@@ -243,7 +253,7 @@ def _read_stages(folder: Path, index: dict[str, Any], package: str) -> dict[str,
     return {name: keras.models.load_model(file, compile=False) for name, file in files.items()}
 
 
-def _import_layers(files: Iterable[Path], own: str) -> None:
+def _import_layers(files: Iterable[Path], task_package: str) -> None:
     """Imports the modules that define the layers that Keras files name, which registers them.
 
     They are registered under names without modules, so that a layer may move; and no other module is imported, since
@@ -254,13 +264,13 @@ def _import_layers(files: Iterable[Path], own: str) -> None:
         with zipfile.ZipFile(file) as archive:
             check_zip(archive, file)
             names.update(re.findall(rb'"registered_name": "dlkit>(\w+)"', archive.read("config.json")))
-    for package in (*SHARED_PACKAGES, *([own] if own else [])):
+    for package in (*SHARED_PACKAGES, *([task_package] if task_package else [])):
         for path in importlib.import_module(package).__path__:
             for source in sorted(Path(path).rglob("*.py")):
                 if names.intersection(re.findall(rb"^(?:class|def) (\w+)", source.read_bytes(), re.MULTILINE)):
                     importlib.import_module(".".join((package, *source.relative_to(path).with_suffix("").parts)))
 
 
-def _reading(folder: Path) -> contextlib.AbstractContextManager[None]:
+def _saved_model_errors(folder: Path) -> contextlib.AbstractContextManager[None]:
     source, cure = f"the saved model {folder} cannot be read", "Restore the folder, or train again."
     return as_data_error(source, "what `save` writes", cure, error=DlkitError)

@@ -14,23 +14,23 @@ from typing import Any
 
 FLAGS = {"columns": "column", "keep_examples": "examples"}  # of other names than their arguments
 _NO_VALUE = object()
-_flags = False  # one for all threads: a process has one reader
+_use_flags = False  # one for all threads: a process has one reader
 
 
 @contextlib.contextmanager
 def naming_flags() -> Iterator[None]:
     """Inside, messages name flags."""
-    global _flags
-    before, _flags = _flags, True
+    global _use_flags
+    previous, _use_flags = _use_flags, True
     try:
         yield
     finally:
-        _flags = before
+        _use_flags = previous
 
 
 def python_or_cli(python: str, command_line: str) -> str:
     """The first in Python, the second on the command line."""
-    return command_line if _flags else python
+    return command_line if _use_flags else python
 
 
 def option(name: str, value: Any = _NO_VALUE) -> str:
@@ -47,8 +47,8 @@ def option(name: str, value: Any = _NO_VALUE) -> str:
         ...     option("batch_size"), option("overwrite", True), option("quotes", False)
         ('--batch-size', '--overwrite', '--no-quotes')
     """
-    if not _flags:
-        return f"`{name}`" if value is _NO_VALUE else f"{name}={_python(value)}"
+    if not _use_flags:
+        return f"`{name}`" if value is _NO_VALUE else f"{name}={_format_python(value)}"
     flag = FLAGS.get(name, name).replace("_", "-")
     if value is False:
         return f"--no-{flag}"
@@ -56,16 +56,16 @@ def option(name: str, value: Any = _NO_VALUE) -> str:
         return f"--{flag}"
     if isinstance(value, dict):
         return " ".join(f"--{flag} {shlex.quote(f'{key}={item}')}" for key, item in value.items())
-    return f"--{flag} {_typed(value)}"
+    return f"--{flag} {_format_flag(value)}"
 
 
-def _python(value: Any) -> str:
+def _format_python(value: Any) -> str:
     if value is ...:
         return "..."
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (str, dict, list)) else repr(value)
 
 
-def _typed(value: Any) -> str:
+def _format_flag(value: Any) -> str:
     if value is ...:
         return "..."
     if isinstance(value, (list, tuple)):
@@ -81,7 +81,7 @@ def rename_parameters(text: str, names: Iterable[str]) -> str:
         ...     named_in("`depth` must be 8 or 14. Received: depth=7.", ["depth"])
         '--depth must be 8 or 14. Received: --depth 7.'
     """
-    if not _flags:
+    if not _use_flags:
         return text
     for name in names:
         flag = option(name)

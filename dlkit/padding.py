@@ -40,20 +40,20 @@ def trim(tensors: Mapping[str, tf.Tensor], paddings: Sequence[Padding]) -> dict[
         if padding.mask not in tensors:
             continue
         mask = tensors[padding.mask]
-        kept = _kept(mask, padding)
+        length = _trimmed_length(mask, padding)
         for name in padding.tensors or tensors:
-            trimmed[name] = tensors[name][:, -kept:] if padding.left else tensors[name][:, :kept]
+            trimmed[name] = tensors[name][:, -length:] if padding.left else tensors[name][:, :length]
     return trimmed
 
 
-def _kept(mask: tf.Tensor, padding: Padding) -> tf.Tensor:
+def _trimmed_length(mask: tf.Tensor, padding: Padding) -> tf.Tensor:
     """How many steps the longest row of a batch has, rounded up."""
-    there = tf.cast(tf.cast(mask, tf.bool), tf.int32)
+    present = tf.cast(tf.cast(mask, tf.bool), tf.int32)
     if padding.left:
-        there = tf.cast(tf.cumsum(there, axis=1) > 0, tf.int32)
-    longest = tf.maximum(tf.reduce_max(tf.reduce_sum(there, axis=1)), 1)
-    kept = (longest + padding.multiple - 1) // padding.multiple * padding.multiple
-    return tf.minimum(kept, tf.shape(mask)[1])
+        present = tf.cast(tf.cumsum(present, axis=1) > 0, tf.int32)
+    longest = tf.maximum(tf.reduce_max(tf.reduce_sum(present, axis=1)), 1)
+    length = (longest + padding.multiple - 1) // padding.multiple * padding.multiple
+    return tf.minimum(length, tf.shape(mask)[1])
 
 
 def row_lengths(store: Store, paddings: Sequence[Padding]) -> np.ndarray | None:

@@ -60,25 +60,25 @@ def prediction_inputs(task: Task, values: Any, how: ReadOptions) -> PredictionIn
     """
     inputs = task.inputs
     if values is None:
-        return _all_rows(task, task.rows.stored(task), how)
+        return _read_rows(task, task.rows.stored(task), how)
     if isinstance(values, (str, os.PathLike)):
         kind = classify_text(values, inputs)
         if kind == VALUE:
             return PredictionInputs(*inputs_to_table(values, inputs))
         if kind == FILE:
-            return PredictionInputs(*inputs_to_table(_in_file(values, inputs), inputs))
-        return _all_rows(task, values, how)
+            return PredictionInputs(*inputs_to_table(_value_in_file(values, inputs), inputs))
+        return _read_rows(task, values, how)
     if _is_series(values):
         index = list(getattr(values, "index", range(len(values))))
-        needed = [name for name, column in inputs.items() if not column.optional]
-        if needed and set(needed) <= set(map(str, index)):  # a row of a DataFrame
+        required = [name for name, column in inputs.items() if not column.optional]
+        if required and set(required) <= set(map(str, index)):  # a row of a DataFrame
             return PredictionInputs(*inputs_to_table(values.to_dict(), inputs))
         if len(inputs) != 1:
             raise DataError(f"a Series holds one column, and the inputs are {', '.join(inputs)}. Give a DataFrame.")
         rows = [{next(iter(inputs)): value} for value in values]
         return PredictionInputs(inputs_to_table(rows, inputs)[0], index=getattr(values, "index", None))
     if _is_data(values, inputs):
-        return _all_rows(task, values, how)
+        return _read_rows(task, values, how)
     return PredictionInputs(*inputs_to_table(values, inputs))
 
 
@@ -104,15 +104,15 @@ def prediction_chunks(task: Task, source: Any, how: ReadOptions, keep_columns: S
             f"{task.task_name()} builds each row from several records: there are no columns "
             f"to copy ({option('keep_columns')}). The predictions name the rows."
         )
-    also = {name: column for name, column in task.target.items() if column.optional}
-    yield Chunk(read_table(source, {**also, **task.inputs}, how))
+    optional_targets = {name: column for name, column in task.target.items() if column.optional}
+    yield Chunk(read_table(source, {**optional_targets, **task.inputs}, how))
 
 
 def source_names(source: Any) -> list[Any] | None:
     """The names of files, folders and addresses that a source consists of; None for what is in memory."""
     if isinstance(source, (str, os.PathLike)):
         return expand_sources(source) or [source]
-    if isinstance(source, list) and source and all(is_table(part) and existing_file(part) for part in source):
+    if isinstance(source, list) and source and all(is_table(chunk) and existing_file(chunk) for chunk in source):
         return list(source)
     return None
 
@@ -128,23 +128,32 @@ def classify_text(value: str | os.PathLike[str], inputs: Mapping[str, Column]) -
     """
     text = os.fspath(value)
     column = next(iter(inputs.values())) if len(inputs) == 1 else None
-    path, there = Path(text).expanduser(), False
+    path, exists = Path(text).expanduser(), False
     is_name = isinstance(value, os.PathLike) or not re.search(r"[\r\n]", text)
     try:
-        there = is_name and bool(text.strip()) and path.exists()
+        exists = is_name and bool(text.strip()) and path.exists()
     except (OSError, ValueError):  # too long, or with a null byte
         is_name = isinstance(value, os.PathLike)
-    spaced = re.search(r"\s", text)
+    has_space = re.search(r"\s", text)
     if column is None or (is_name and (is_table(text) or path.suffix.lower() == ".gz")):
-        if not there and not _is_address(text) and not _finds(text):
-            raise _missing(text, column)
+        if not exists and not _is_address(text) and not _matches_files(text):
+            raise _missing_file_error(text, column)
         return DATA
-    if (text.startswith("tfds:") and not spaced) or (there and path.is_dir()) or (not there and _finds(text)):
+    if (
+        (text.startswith("tfds:") and not has_space)
+        or (exists and path.is_dir())
+        or (not exists and _matches_files(text))
+    ):
         return DATA
-    if there or isinstance(value, os.PathLike) or isinstance(column, EncodedFile) or (is_remote(text) and not spaced):
+    if (
+        exists
+        or isinstance(value, os.PathLike)
+        or isinstance(column, EncodedFile)
+        or (is_remote(text) and not has_space)
+    ):
         return FILE
     if is_name and column.suffixes and (path.suffix.lower() in TEXT_FILES or _PATH.fullmatch(text)):
-        raise _missing(text, column)
+        raise _missing_file_error(text, column)
     return VALUE
 
 
@@ -153,7 +162,7 @@ def _is_address(text: str) -> bool:
     return is_remote(text) or text.startswith("tfds:")
 
 
-def _finds(text: str) -> bool:
+def _matches_files(text: str) -> bool:
     """Whether a text is a pattern that finds files, and looks like one: "???" is a text."""
     if "/" not in text and not is_table(text) and Path(text).suffix.lower() not in TEXT_FILES:
         return False
@@ -163,15 +172,15 @@ def _finds(text: str) -> bool:
         return False
 
 
-def _missing(text: str, column: Column | None) -> DataError:
-    cure = ""
+def _missing_file_error(text: str, column: Column | None) -> DataError:
+    hint = ""
     if column is not None and not isinstance(column, EncodedFile):
-        cure = f" If this text is itself the input, pass it {python_or_cli('in a list', 'with --text')}."
+        hint = f" If this text is itself the input, pass it {python_or_cli('in a list', 'with --text')}."
     shown = text if len(text) <= 200 else f"{text[:200]}..."
-    return DataError(f"there is no file {shown!r}: looked at {str(Path(text).expanduser().absolute())[:300]}.{cure}")
+    return DataError(f"there is no file {shown!r}: looked at {str(Path(text).expanduser().absolute())[:300]}.{hint}")
 
 
-def _in_file(name: str | os.PathLike[str], inputs: Mapping[str, Column]) -> Any:
+def _value_in_file(name: str | os.PathLike[str], inputs: Mapping[str, Column]) -> Any:
     """The value that a file holds: of one that lies here its path, which the column opens."""
     if not is_remote(name):
         return Path(name).expanduser()
@@ -190,28 +199,30 @@ def _is_data(values: Any, inputs: Mapping[str, Column]) -> bool:
     if isinstance(values, Table) or is_dataframe(values) or hasattr(values, "element_spec"):
         return True
     if isinstance(values, Mapping):  # of columns, where each input is a list that cannot be one value
-        given = [(column, values[name]) for name, column in inputs.items() if name in values]
-        return bool(given) and all(not column.shape and column.is_list(value) for column, value in given)
+        values_by_column = [(column, values[name]) for name, column in inputs.items() if name in values]
+        return bool(values_by_column) and all(
+            not column.shape and column.is_list(value) for column, value in values_by_column
+        )
     if isinstance(values, list):
         return source_names(values) is not None
     return not isinstance(values, tuple) and as_columns(values) is not values
 
 
-def _all_rows(task: Task, source: Any, how: ReadOptions) -> PredictionInputs:
-    tables, bad, named = [], list[str](), False
-    for part in prediction_chunks(task, source, how):
-        named = part.named
-        for row, reason in part.bad.items():
-            raise DataError(f"{part.table.where(row)}: {reason}")
-        if named:
-            part.table, reasons = _readable(part.table, task.inputs)
+def _read_rows(task: Task, source: Any, how: ReadOptions) -> PredictionInputs:
+    tables, bad, by_file = [], list[str](), False
+    for chunk in prediction_chunks(task, source, how):
+        by_file = chunk.named
+        for row, reason in chunk.bad.items():
+            raise DataError(f"{chunk.table.where(row)}: {reason}")
+        if by_file:
+            chunk.table, reasons = _readable(chunk.table, task.inputs)
             bad += reasons
-        tables.append(part.table)
+        tables.append(chunk.table)
     if not sum(map(len, tables)):
         raise DataError(f"{source!s:.200} has no rows." + (f" The first bad one: {bad[0]}" if bad else ""))
     table = tables[0] if len(tables) == 1 else concatenate(tables[0].source, tables)
     index = getattr(source, "index", None) if is_dataframe(source) else None
-    if named:
+    if by_file:
         index = [table.where(row) for row in range(len(table))]
     return PredictionInputs(table, index=index, bad=bad)
 
@@ -225,6 +236,6 @@ def _readable(table: Table, inputs: Mapping[str, Column]) -> tuple[Table, list[s
             rows.append(row)
         except DataError as error:
             bad.append(str(error))
-    taken = table.take(rows)
-    taken.columns = {**taken.columns, name: values}
-    return taken, bad
+    selected = table.take(rows)
+    selected.columns = {**selected.columns, name: values}
+    return selected, bad

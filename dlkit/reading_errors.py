@@ -24,7 +24,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @contextlib.contextmanager
 def as_data_error(
-    source: object, expected: str = "", cure: str = "", *, error: type[DlkitError] = DataError
+    source: object, expected: str = "", hint: str = "", *, error: type[DlkitError] = DataError
 ) -> Iterator[None]:
     """Around the reading of what others wrote: whatever it raises becomes an `error`; those of dlkit stay as they are.
 
@@ -32,35 +32,35 @@ def as_data_error(
         source: what is read, in the user's words, with the place in it if that is known.
         expected: what it is not, after "not": "a readable npz file"; "" where nothing is known but that it cannot be
             read.
-        cure: a further sentence.
+        hint: a further sentence.
         error: the kind of error.
     """
     try:
         yield
     except Exception as reason:
-        raise data_error_of(reason, source, expected, cure, error=error) from reason
+        raise data_error_of(reason, source, expected, hint, error=error) from reason
 
 
 def data_error_of(
     reason: Exception,
     source: object,
     expected: str = "",
-    cure: str = "",
+    hint: str = "",
     *,
     error: type[DlkitError] = DataError,
 ) -> DlkitError:
     """The error that `as_data_error` makes of another one."""
     if isinstance(reason, DlkitError):
         return reason
-    cure = f" {cure}" if cure else ""
+    hint = f" {hint}" if hint else ""
     if isinstance(reason, OSError) and reason.strerror and reason.errno:
         return error(f"cannot read {source}: {reason.strerror}.")
     position = getattr(reason, "position", ())  # of XML
     line = getattr(reason, "lineno", 0) or (position[0] if isinstance(position, tuple) and position else 0)
-    place = f", line {line}" if isinstance(line, int) and line and ", line " not in str(source) else ""
+    line_text = f", line {line}" if isinstance(line, int) and line and ", line " not in str(source) else ""
     if not expected:
-        return error(f"cannot read {source}{place}: {_describe(reason)}.{cure}")
-    return error(f"{source}{place}: not {expected} ({_describe(reason)}).{cure}")
+        return error(f"cannot read {source}{line_text}: {_describe(reason)}.{hint}")
+    return error(f"{source}{line_text}: not {expected} ({_describe(reason)}).{hint}")
 
 
 def _describe(reason: Exception) -> str:

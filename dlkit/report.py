@@ -46,22 +46,22 @@ class Report:
         """Adds a refusal, as `warn` does a warning."""
         self.errors.append(_sentence(what, places, cure))
 
-    def sample(self, count: int, share: float = 0.5) -> Iterator[int]:
+    def sample(self, count: int, time_fraction: float = 0.5) -> Iterator[int]:
         """Row numbers below `count`, all of them while there is time, else some of them, spread evenly.
 
         Args:
             count: how many rows there are.
-            share: of the time that is left, which this walk may take.
+            time_fraction: of the time that is left, which this walk may take.
         """
-        end = time.perf_counter() + share * max(TIME_LIMIT - (time.perf_counter() - self._begun), 0.2)
+        end = time.perf_counter() + time_fraction * max(TIME_LIMIT - (time.perf_counter() - self._begun), 0.2)
         # Rows in the order of a sequence of low discrepancy: wherever it ends, those seen lie all over the table.
         step = max(round(count * 0.6180339887), 1)
         while count > 1 and math.gcd(step, count) > 1:
             step += 1
         for number in range(count):
             if number >= 50 and time.perf_counter() > end:
-                known = self.statistics.setdefault("looked at", {"rows": number, "of": count})
-                known["rows"] = min(number, known["rows"])
+                inspected = self.statistics.setdefault("looked at", {"rows": number, "of": count})
+                inspected["rows"] = min(number, inspected["rows"])
                 return
             yield number * step % count
 
@@ -84,22 +84,22 @@ class Report:
 
 
 def _sentence(what: str, places: Iterable[str], cure: str) -> str:
-    named = list(itertools.islice(places, MAX_PLACES))
-    where = f" ({', '.join(named)})" if named else ""
+    shown_places = list(itertools.islice(places, MAX_PLACES))
+    where = f" ({', '.join(shown_places)})" if shown_places else ""
     return f"{what}{where}.{f' {cure}' if cure else ''}"
 
 
 def statistics_text(source: str, statistics: Mapping[str, Any]) -> str:
     """Give facts as a person reads them, a line each."""
-    return "\n".join([f"data: {source}", *(f"  {name}: {_shown(value)}" for name, value in statistics.items())])
+    return "\n".join([f"data: {source}", *(f"  {name}: {_format_value(value)}" for name, value in statistics.items())])
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """A fact as a person reads it."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
+        return ", ".join(f"{name} {_format_value(item)}" for name, item in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_format_value, value))
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -72,11 +72,11 @@ class Rows:
         """Whether the rows have true values, and not inputs alone."""
         return all(name in self.table.columns for name, column in self.task.target.items() if not column.optional)
 
-    def to_plot(self, most: int) -> Table:
+    def to_plot(self, maximum: int) -> Table:
         """Up to so many of the rows to draw, evenly spread; of inputs alone it is said where they are not all."""
-        if len(self) > most and not self.labeled:
-            logger.warning(f"{self.table.source}: {most} of {len(self)} are shown")
-        return self.table.take(evenly_spaced(len(self), most))
+        if len(self) > maximum and not self.labeled:
+            logger.warning(f"{self.table.source}: {maximum} of {len(self)} are shown")
+        return self.table.take(evenly_spaced(len(self), maximum))
 
     def with_table(self, table: Table) -> Self:
         """Other rows of the same task."""
@@ -98,7 +98,7 @@ class Rows:
     ) -> tuple[Any, Any]:
         """A source to train on and one to test on; see `dlkit.split`. Raises DataError where there are too few rows."""
         rows = task.read(data, columns=columns, data_dir=data_dir, **options)
-        rest, held_out = rows._parted(TEST_FRACTION)
+        rest, held_out = rows._split(TEST_FRACTION)
         if not len(held_out):
             raise DataError(
                 f"{rows.table.source} cannot be split: each row is the only example of its class. Give separate "
@@ -106,14 +106,14 @@ class Rows:
             )
         return rest, held_out
 
-    def hold_out(self, share: float) -> tuple[Self, Self | None]:
+    def hold_out(self, fraction: float) -> tuple[Self, Self | None]:
         """The training rows, and those of them that are held out to validate on.
 
         None are for a share of 0, and where every row is the only example of a class.
         """
-        if not share or len(self) < 2:
+        if not fraction or len(self) < 2:
             return self, None
-        rest, held_out = self._parted(share)
+        rest, held_out = self._split(fraction)
         return self.with_table(rest), self.with_table(held_out) if len(held_out) else None
 
     def relabeled(self, names: Mapping[str, str]) -> Self:
@@ -233,8 +233,8 @@ class Rows:
         report.statistics["rows"] = {"train": len(self)} | (
             {} if validation is None else {"validation": len(validation)}
         )
-        both = [self.table, *([] if validation is None else [validation.table])]
-        report.remarks += dict.fromkeys(remark for table in both for remark in table.remarks)
+        tables = [self.table, *([] if validation is None else [validation.table])]
+        report.remarks += dict.fromkeys(remark for table in tables for remark in table.remarks)
         for name, column in self.task.inputs.items():
             if isinstance(column, Image):
                 inspect_images(report, self.table, name)
@@ -262,18 +262,18 @@ class Rows:
                     names.update(value if isinstance(value, list) else [value])
         return sorted(name.decode(errors="replace") for name in names)
 
-    def _parted(self, share: float) -> tuple[Table, Table]:
+    def _split(self, fraction: float) -> tuple[Table, Table]:
         """Two tables, (rest, held out). Of every class the rest has an example: without one it is never learned."""
-        rest, held = split_rows(self.table, share, self.task.seed, by=self._label())
-        lacking = unique_class_rows(rest, held, self.classes_of)
-        if not lacking:
-            return self.table.take(rest), self.table.take(held)
-        kept = set(lacking.values())
-        few = ", ".join(sorted(lacking)[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        remark = f"{len(kept)} rows are not held out, as each is the only training example of its class: {few}"
+        rest, held_out_rows = split_rows(self.table, fraction, self.task.seed, by=self._label())
+        missing = unique_class_rows(rest, held_out_rows, self.classes_of)
+        if not missing:
+            return self.table.take(rest), self.table.take(held_out_rows)
+        kept = set(missing.values())
+        examples = ", ".join(sorted(missing)[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        remark = f"{len(kept)} rows are not held out, as each is the only training example of its class: {examples}"
         table = self.table.take(sorted({*rest, *kept}))
         table.remarks = (*table.remarks, remark)
-        return table, self.table.take([row for row in held if row not in kept])
+        return table, self.table.take([row for row in held_out_rows if row not in kept])
 
     def _label(self) -> str | None:
         """The column whose values keep their proportions in a split."""

@@ -40,9 +40,9 @@ class Stages:
         """Gives `decode` the network's weights where it has copies: files hold the two apart."""
         if self.decode is None:
             return
-        copies = self.decode.weights
-        weights = self.network.weights[: len(copies)]
-        if any(copy is not weight for copy, weight in zip(copies, weights, strict=True)):
+        decode_weights = self.decode.weights
+        weights = self.network.weights[: len(decode_weights)]
+        if any(copy is not weight for copy, weight in zip(decode_weights, weights, strict=True)):
             self.decode.set_weights([weight.numpy() for weight in weights])
 
 
@@ -80,12 +80,14 @@ def chain(*models: keras.Model | MicroBatched) -> Callable[[Mapping[str, Any]], 
     """
 
     def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
-        known = dict(tensors)
+        tensors_so_far = dict(tensors)
         for model in models:
-            missing = [name for name in model.input if name not in known]
+            missing = [name for name in model.input if name not in tensors_so_far]
             if missing:
-                raise ValueError(f"{model.name} reads {missing}, which no earlier stage produces: {sorted(known)}.")
-            known.update(model({name: known[name] for name in model.input}, training=False))
-        return known
+                raise ValueError(
+                    f"{model.name} reads {missing}, which no earlier stage produces: {sorted(tensors_so_far)}."
+                )
+            tensors_so_far.update(model({name: tensors_so_far[name] for name in model.input}, training=False))
+        return tensors_so_far
 
     return run

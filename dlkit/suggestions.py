@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 # Our names, of which the first that is an option of the command or task is suggest, and what else they are called.
-_ALSO = {
+_SYNONYMS_OF = {
     ("learning_rate",): "lr eta eta0 learning_rate_init",
     ("batch_size",): "batch bs batchsize per_device_train_batch_size",
     ("epochs",): "epoch n_epochs num_epochs num_train_epochs max_epochs iterations max_iter",
@@ -49,7 +49,7 @@ _ALSO = {
     ("quiet",): "q silent verbose v verbosity",
     ("config",): "c yaml config_file params",
 }
-SYNONYMS = {word: ours for ours, words in _ALSO.items() for word in words.split()}
+SYNONYMS = {word: own_names for own_names, words in _SYNONYMS_OF.items() for word in words.split()}
 
 
 def suggest(name: str, known: Iterable[str]) -> str | None:
@@ -60,8 +60,8 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
         known: the names that there are.
     """
     known = list(known)
-    for ours in SYNONYMS.get(name, ()):
-        if ours in known:
-            return ours
+    for own_names in SYNONYMS.get(name, ()):
+        if own_names in known:
+            return own_names
     close = difflib.get_close_matches(name, known, n=1)
     return close[0] if close else None

@@ -34,6 +34,6 @@ def _(column: Id, number: int) -> str:
 @synthetic.register
 def _(column: EncodedFile, number: int) -> np.ndarray:
     height, width = 48 + 8 * number, 64  # of the same size as no other: each is resized in its own way
-    down, across = np.mgrid[0:height, 0:width]
-    planes = [down * 255 // height, across * 255 // width, (down * (number + 3) + across * 5) % 256]
+    vertical, horizontal = np.mgrid[0:height, 0:width]
+    planes = [vertical * 255 // height, horizontal * 255 // width, (vertical * (number + 3) + horizontal * 5) % 256]
     return np.stack(planes, -1).astype(np.uint8)

@@ -150,12 +150,12 @@ class Task:
     def __new__(cls, *args: Any, **hparams: Any) -> Self:
         check_names(cls, hparams)
         task = super().__new__(cls)
-        task._given = frozenset(hparams)
+        task._given_hparams = frozenset(hparams)
         return task
 
     def __post_init__(self) -> None:
-        self._given: frozenset[str]  # the names of the hparams that were given, by `__new__`
-        take_preset_defaults(self, self._given)
+        self._given_hparams: frozenset[str]  # the names of the hparams that were given, by `__new__`
+        take_preset_defaults(self, self._given_hparams)
         check_values(self)
         self.stages_: Stages
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch
@@ -320,12 +320,12 @@ class Task:
         from dlkit.training.fit import Run, fit, interval, refuse
         from dlkit.training.strategies import resolve_strategy
 
-        place = resolve_strategy(
+        distribution = resolve_strategy(
             strategy, worker_timeout
         )  # before TensorFlow computes anything, after which it takes no new devices
-        self.is_chief = place.is_chief
+        self.is_chief = distribution.is_chief
         if verbose and self.is_chief and strategy != "one":
-            logger.info(f"training on {place.reason}")
+            logger.info(f"training on {distribution.reason}")
         given = {
             "save": os.fspath(save) if save else None,
             "strategy": strategy,
@@ -341,7 +341,7 @@ class Task:
         reading = {"columns": columns or {}, "data_dir": data_dir, **options}
         self._run_file = RunFile(self.task_name(), data, validation, reading, self.hparams, given)
         run = Run(
-            place,
+            distribution,
             save=Path(save) if save else None,
             resume=resume,
             overwrite=overwrite,
@@ -408,11 +408,11 @@ class Task:
         load_tensorflow()
         from dlkit.training.prepare import look, parts
 
-        trial = type(self)(**self.hparams)
-        train = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
+        copy = type(self)(**self.hparams)
+        train = copy.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         if validation is not None:
-            validation = trial.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
-        return look(*parts(trial, train, validation, replicas=1)).as_dict()
+            validation = copy.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
+        return look(*parts(copy, train, validation, replicas=1)).as_dict()
 
     @final
     def find_learning_rate(
@@ -453,9 +453,9 @@ class Task:
         load_tensorflow()
         from dlkit.training.find_learning_rate import find_learning_rate
 
-        trial = type(self)(**self.hparams)
-        rows = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
-        return find_learning_rate(trial, rows, steps, Path(plot) if plot else None)
+        copy = type(self)(**self.hparams)
+        rows = copy.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
+        return find_learning_rate(copy, rows, steps, Path(plot) if plot else None)
 
     @final
     def read(
@@ -594,7 +594,7 @@ class Task:
             **options: how the data are read, as in `fit`.
 
         Returns:
-            `rows`, `answered` and `bad` (how many), `reasons` (of the first bad ones), `output`, and `bad_output`, the
+            `rows`, `served` and `bad` (how many), `reasons` (of the first bad ones), `output`, and `bad_output`, the
             side file, or None.
 
         Raises:
@@ -669,11 +669,15 @@ class Task:
             rows = rows.relabeled(label_map)
         for remark in rows.evaluation_warnings():
             logger.warning(f"{rows.table.source}: {remark}")
-        asked = rows.with_table(rows.to_evaluate())
-        metrics, targets, answered = self._measured(asked)
-        self.last_evaluation_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
+        evaluated = rows.with_table(rows.to_evaluate())
+        metrics, targets, served = self._evaluate(evaluated)
+        self.last_evaluation_ = {
+            "source": name_of(rows.table.source),
+            "rows": len(evaluated),
+            "metrics": finite(metrics),
+        }
         if file:
-            self._write_answers(file, asked, targets, answered)
+            self._write_predictions(file, evaluated, targets, served)
         return metrics
 
     @final
@@ -756,10 +760,10 @@ class Task:
     @final
     def evaluate_rows(self, rows: Rows) -> dict[str, Any]:
         """Evaluate the served predictions for rows as they are. Raises DataError."""
-        return self._measured(rows)[0]
+        return self._evaluate(rows)[0]
 
     @final
-    def _measured(self, rows: Rows) -> tuple[dict[str, Any], dict[str, list], dict[str, list]]:
+    def _evaluate(self, rows: Rows) -> tuple[dict[str, Any], dict[str, list], dict[str, list]]:
         """Return the metrics, the true values and the served predictions, the latter two by column."""
         rows.check()
         table = rows.table
@@ -768,15 +772,17 @@ class Task:
         return self.score(targets, answers), targets, answers
 
     @final
-    def _write_answers(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:
-        made = []
+    def _write_predictions(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:
+        records = []
         for row, answer in enumerate(self.present_rows(answers)):
             target = {name: values[row] for name, values in targets.items()}
             given = {name: rows.table.columns[name][row] for name in self.inputs if name in rows.table.columns}
-            told = {name: str(value) for name, value in given.items() if isinstance(value, (str, int, Path))}
-            made += [{"row": rows.table.where(row), **told, **each} for each in rows.with_errors(row, target, answer)]
+            identifiers = {name: str(value) for name, value in given.items() if isinstance(value, (str, int, Path))}
+            records += [
+                {"row": rows.table.where(row), **identifiers, **each} for each in rows.with_errors(row, target, answer)
+            ]
         try:
-            rows.prediction_files.get(file.suffix.lower(), write_rows)(file, made)
+            rows.prediction_files.get(file.suffix.lower(), write_rows)(file, records)
         except OSError as error:
             raise write_error(file, error) from error
 
@@ -897,7 +903,7 @@ class Task:
         """
         other = copies.with_hparams(self, params)
         vars(self).update(other.hparams if hasattr(self, "stages_") else vars(other))
-        self._given |= params.keys()
+        self._given_hparams |= params.keys()
         return self
 
     def __sklearn_clone__(self) -> Self:
@@ -925,9 +931,9 @@ class Task:
     def predict_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Run the serving graph: raw tensors to prediction tensors, batch first."""
         preprocess, network, postprocess = self.stages_.serving_models()
-        parted = MicroBatched(network, self.max_inference_batch) if self.max_inference_batch else network
-        made = chain(preprocess, parted, postprocess)(tensors)
-        return {name: made[name] for name in self.answer}
+        batched_network = MicroBatched(network, self.max_inference_batch) if self.max_inference_batch else network
+        records = chain(preprocess, batched_network, postprocess)(tensors)
+        return {name: records[name] for name in self.answer}
 
     @final
     def predict_table(self, table: Table) -> dict[str, list]:
@@ -964,8 +970,8 @@ class Task:
         """
         self._check_fitted()
         own = self.served()[signature]
-        answering = GraphPredictor(own, own.columns)
-        answers = answering(inputs_to_table(list(requests), answering.inputs)[0])
+        predictor = GraphPredictor(own, own.columns)
+        answers = predictor(inputs_to_table(list(requests), predictor.inputs)[0])
         return [{name: values[row] for name, values in answers.items()} for row in range(len(requests))]
 
     @final

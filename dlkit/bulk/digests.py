@@ -32,13 +32,13 @@ def existing_folder(data: Any) -> Path | None:
         return None
 
 
-def digest_data(data: Any, parts: Iterable[Chunk]) -> str:
+def digest_data(data: Any, chunks: Iterable[Chunk]) -> str:
     """Tells one source from another: files by what they hold, those of folders by name, size and time."""
     digest = hashlib.blake2b(digest_size=16)
     names = source_names(data)
     if names is None:
-        for part in parts:
-            for name, values in {**part.table.columns, **part.kept}.items():
+        for chunk in chunks:
+            for name, values in {**chunk.table.columns, **chunk.kept}.items():
                 digest.update(name.encode())
                 for value in values:
                     digest.update(_bytes_of(value))
@@ -50,10 +50,10 @@ def digest_data(data: Any, parts: Iterable[Chunk]) -> str:
                 digest.update(hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest())
         elif folder := existing_folder(name):
             for path in sorted(folder.rglob("*")):
-                facts = path.stat()
+                stat = path.stat()
                 if path.is_file():
                     digest.update(
-                        f"{path.relative_to(folder)} {facts.st_size} {facts.st_mtime_ns}\n".encode(errors="replace")
+                        f"{path.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode(errors="replace")
                     )
     return digest.hexdigest()
 
@@ -73,8 +73,8 @@ def digest_model(task: Task) -> str:
     """Tells one fitted model from another: what it was told, what it learned, and its weights."""
     task._check_fitted()
     learned = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
-    told = {"task": task.task_name(), "hparams": task.hparams, "learned": {**learned, "last_evaluation_": None}}
-    digest = hashlib.blake2b(json.dumps(told, sort_keys=True, default=repr).encode(), digest_size=16)
+    description = {"task": task.task_name(), "hparams": task.hparams, "learned": {**learned, "last_evaluation_": None}}
+    digest = hashlib.blake2b(json.dumps(description, sort_keys=True, default=repr).encode(), digest_size=16)
     for stage in task.stages_.serving_models():
         for weight in stage.weights:
             digest.update(np.ascontiguousarray(weight.numpy()).tobytes())

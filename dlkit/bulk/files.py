@@ -20,7 +20,7 @@ class RunState:
     """How far a run is: what of its files counts, and what they are made of.
 
     Attributes:
-        made_of: digests of the data, the model and the options.
+        digests: digests of the data, the model and the options.
         rows: of the source, answered or bad.
         predicted: those that have a prediction.
         size: bytes of the answers.
@@ -30,7 +30,7 @@ class RunState:
         finished: whether all is written, and the files only have to be put in their places.
     """
 
-    made_of: dict[str, str]
+    digests: dict[str, str]
     rows: int = 0
     predicted: int = 0
     size: int = 0
@@ -55,37 +55,37 @@ class OutputFiles:
         self.bad_partial = self.bad.with_name(self.bad.name + PARTIAL_SUFFIX)
         self.progress = output.with_name(output.name + _PROGRESS)
 
-    def begun(self, made_of: dict[str, str], overwrite: bool) -> RunState:
+    def begin(self, digests: dict[str, str], overwrite: bool) -> RunState:
         """The run that is to go on, or a new one.
 
         Raises:
             DlkitError: there is a finished output, or one that is begun of other data, another model or other options.
         """
-        old = self._read()
-        if old and old.made_of == made_of and (old.finished or overwrite or not self.output.exists()):
-            sizes = {self.partial: old.size, self.bad_partial: old.bad_size}
-            if old.finished or all(_size(path) >= size for path, size in sizes.items()):
-                return old
-        elif old and not overwrite and not self.output.exists():
-            differs = [name for name, digest in made_of.items() if old.made_of.get(name) != digest]
+        previous = self._read()
+        if previous and previous.digests == digests and (previous.finished or overwrite or not self.output.exists()):
+            sizes = {self.partial: previous.size, self.bad_partial: previous.bad_size}
+            if previous.finished or all(_size(path) >= size for path, size in sizes.items()):
+                return previous
+        elif previous and not overwrite and not self.output.exists():
+            different = [name for name, digest in digests.items() if previous.digests.get(name) != digest]
             raise DlkitError(
-                f"{self.partial} holds the first {old.rows} rows of an interrupted run, with different "
-                f"{' and different '.join(differs)}. Repeat it with the same ones to resume, choose another output, "
+                f"{self.partial} holds the first {previous.rows} rows of an interrupted run, with different "
+                f"{' and different '.join(different)}. Repeat it with the same ones to resume, choose another output, "
                 f"or start over with {option('overwrite', True)}."
             )
-        there = next((path for path in (self.output, self.bad) if path.exists()), None)
-        if there and not overwrite:
-            raise DlkitError(f"{there} already exists. Choose another output, or set {option('overwrite', True)}.")
+        existing = next((path for path in (self.output, self.bad) if path.exists()), None)
+        if existing and not overwrite:
+            raise DlkitError(f"{existing} already exists. Choose another output, or set {option('overwrite', True)}.")
         for path in (self.partial, self.bad_partial, self.progress):
             path.unlink(missing_ok=True)
-        return RunState(made_of)
+        return RunState(digests)
 
     def commit(self, progress: RunState) -> None:
         """Says that what was written counts; it is on disk."""
         text = json.dumps(dataclasses.asdict(progress), indent=1)
         write_atomic(self.progress, lambda file: file.write(text.encode()))
 
-    def finish(self, form: JsonLines, progress: RunState) -> None:
+    def finish(self, output_format: JsonLines, progress: RunState) -> None:
         """Puts the files in their places. A kill in between leaves what does so again."""
         progress.finished = True
         self.commit(progress)
@@ -95,11 +95,11 @@ class OutputFiles:
             self.bad_partial.unlink(missing_ok=True)
             self.bad.unlink(missing_ok=True)  # of what is replaced
         if self.partial.exists():
-            form.finish(self.partial, self.output)
+            output_format.finish(self.partial, self.output)
         fsync_path(self.output.parent)
         self.progress.unlink()
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """Removes what was begun; bad rows stay, under their name."""
         if _size(self.bad_partial):
             self.bad_partial.replace(self.bad)

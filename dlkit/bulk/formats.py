@@ -28,17 +28,17 @@ Records = Sequence[dict[str, Any]]
 class JsonLines:
     """An object a line."""
 
-    def header(self, names: Sequence[str]) -> bytes:
+    def encode_header(self, names: Sequence[str]) -> bytes:
         """What the file begins with."""
         return b""
 
-    def lines(self, records: Records, names: Sequence[str]) -> bytes:
+    def encode_records(self, records: Records, names: Sequence[str]) -> bytes:
         """Some records, each of which has these names, as they follow in the file."""
         return "".join(f"{as_json(record)}\n" for record in records).encode()
 
-    def whole(self, records: Records, names: Sequence[str]) -> bytes:
+    def encode_file(self, records: Records, names: Sequence[str]) -> bytes:
         """A file of all records, which does not grow."""
-        return self.header(names) + self.lines(records, names)
+        return self.encode_header(names) + self.encode_records(records, names)
 
     def finish(self, partial: Path, output: Path) -> None:
         """Puts the file, which is on disk whole, in its place."""
@@ -48,13 +48,13 @@ class JsonLines:
 class Csv(JsonLines):
     """A header and a record a row; lists and the like stand in their cells as JSON, and what is missing is empty."""
 
-    def header(self, names: Sequence[str]) -> bytes:
-        return self._written([names])
+    def encode_header(self, names: Sequence[str]) -> bytes:
+        return self._format_rows([names])
 
-    def lines(self, records: Records, names: Sequence[str]) -> bytes:
-        return self._written([[_cell(record[name]) for name in names] for record in records])
+    def encode_records(self, records: Records, names: Sequence[str]) -> bytes:
+        return self._format_rows([[_cell(record[name]) for name in names] for record in records])
 
-    def _written(self, rows: Sequence[Sequence[Any]]) -> bytes:
+    def _format_rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(rows)
         return text.getvalue().encode(errors="replace")
@@ -63,7 +63,7 @@ class Csv(JsonLines):
 class Parquet(JsonLines):
     """What grows are tables of Arrow, each with its size before it and with types of its own, which are joined last."""
 
-    def lines(self, records: Records, names: Sequence[str]) -> bytes:
+    def encode_records(self, records: Records, names: Sequence[str]) -> bytes:
         import pyarrow
 
         table = _table(records, names)
@@ -73,7 +73,7 @@ class Parquet(JsonLines):
         data = sink.getvalue().to_pybytes()
         return struct.pack("<q", len(data)) + data
 
-    def whole(self, records: Records, names: Sequence[str]) -> bytes:
+    def encode_file(self, records: Records, names: Sequence[str]) -> bytes:
         import pyarrow.parquet
 
         sink = io.BytesIO()
@@ -84,18 +84,18 @@ class Parquet(JsonLines):
         import pyarrow
         import pyarrow.parquet
 
-        schema = _joined(list(dict.fromkeys(table.schema for table in _tables(partial))))
+        schema = _unify_schemas(list(dict.fromkeys(table.schema for table in _read_tables(partial))))
 
         def write(file: Any) -> None:
             with pyarrow.parquet.ParquetWriter(file, schema) as writer:
-                waiting: list[Any] = []
-                for table in _tables(partial):
-                    waiting.append(_cast(table, schema))
-                    if sum(map(len, waiting)) >= ROW_GROUP_SIZE:
-                        writer.write_table(pyarrow.concat_tables(waiting).combine_chunks())
-                        waiting = []
-                if waiting:
-                    writer.write_table(pyarrow.concat_tables(waiting).combine_chunks())
+                pending: list[Any] = []
+                for table in _read_tables(partial):
+                    pending.append(_cast(table, schema))
+                    if sum(map(len, pending)) >= ROW_GROUP_SIZE:
+                        writer.write_table(pyarrow.concat_tables(pending).combine_chunks())
+                        pending = []
+                if pending:
+                    writer.write_table(pyarrow.concat_tables(pending).combine_chunks())
 
         write_atomic(output, write)
         partial.unlink()
@@ -110,33 +110,33 @@ def format_of(output: Path) -> JsonLines | None:
     Raises:
         DlkitError: it is parquet, and pyarrow is not installed.
     """
-    found = FORMATS.get(output.suffix.lower())
-    if isinstance(found, Parquet):
+    output_format = FORMATS.get(output.suffix.lower())
+    if isinstance(output_format, Parquet):
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
             raise DlkitError(
                 f"{output}: parquet needs a package: pip install pyarrow. Or write .csv or .jsonl."
             ) from error
-    return found
+    return output_format
 
 
-def check_new_file(path: Path, what: str, also: Iterable[str] = ()) -> None:
+def check_new_file(path: Path, argument: str, extra_suffixes: Iterable[str] = ()) -> None:
     """Refuses a file that could not be written, before the work whose result it is to hold.
 
     Args:
         path: the file.
-        what: what gave its name, a flag or an argument, for the message.
-        also: further suffixes that are written.
+        argument: what gave its name, a flag or an argument, for the message.
+        extra_suffixes: further suffixes that are written.
 
     Raises:
         DlkitError: its suffix tells no form, it exists, or its folder does not.
     """
-    if path.suffix.lower() not in also and not format_of(path):
-        forms = ", ".join([*FORMATS, *also])
-        raise DlkitError(f"{what} must end in {forms}, which selects the format. Received: {path}.")
+    if path.suffix.lower() not in extra_suffixes and not format_of(path):
+        formats = ", ".join([*FORMATS, *extra_suffixes])
+        raise DlkitError(f"{argument} must end in {formats}, which selects the format. Received: {path}.")
     if path.exists():
-        raise DlkitError(f"{path} already exists. Remove it, or choose another name for {what}.")
+        raise DlkitError(f"{path} already exists. Remove it, or choose another name for {argument}.")
     if not path.absolute().parent.is_dir():
         raise DlkitError(f"there is no folder {path.absolute().parent} for {path.name}. Create it, or choose another.")
 
@@ -149,12 +149,12 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    form = FORMATS[path.suffix.lower()]
+    output_format = FORMATS[path.suffix.lower()]
     records = [json.loads(as_json(row)) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
-    if type(form) is not JsonLines:  # a line holds what its row has
+    if type(output_format) is not JsonLines:  # a line holds what its row has
         records = [{name: record.get(name) for name in names} for record in records]
-    write_atomic(path, lambda file: file.write(form.whole(records, names)))
+    write_atomic(path, lambda file: file.write(output_format.encode_file(records, names)))
 
 
 def as_json(value: Any) -> str:
@@ -204,7 +204,7 @@ def _texts(values: Sequence[Any]) -> list[str | None]:
     ]
 
 
-def _tables(partial: Path) -> Iterator[Any]:
+def _read_tables(partial: Path) -> Iterator[Any]:
     import pyarrow
 
     with partial.open("rb") as file:
@@ -213,15 +213,15 @@ def _tables(partial: Path) -> Iterator[Any]:
                 yield stream.read_all()
 
 
-def _joined(schemas: Sequence[Any]) -> Any:
+def _unify_schemas(schemas: Sequence[Any]) -> Any:
     """One schema for all: the wider type of a column, or texts where its types have nothing in common."""
     import pyarrow
 
     fields = []
     for name in schemas[0].names if schemas else ():
-        own = [pyarrow.schema([schema.field(name)]) for schema in schemas]
+        versions = [pyarrow.schema([schema.field(name)]) for schema in schemas]
         try:
-            fields.append(pyarrow.unify_schemas(own, promote_options="permissive").field(name))
+            fields.append(pyarrow.unify_schemas(versions, promote_options="permissive").field(name))
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
             fields.append(pyarrow.field(name, pyarrow.string()))
     return pyarrow.schema(fields)

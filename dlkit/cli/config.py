@@ -67,41 +67,41 @@ def read_run_file(path: Path, task: str = "") -> RunFile:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise DlkitError(f"{path}, line {line}: not YAML ({error.problem}). Correct it.") from error
     entries = _entries(root, path, _SECTIONS)
-    found = RunFile(task)
+    run_file = RunFile(task)
     if "task" in entries:
-        found.task = _value(entries["task"], str, "task", path)
-        if task and found.task != task:
-            raise DlkitError(f"{_at(path, entries['task'])}: the options are of {found.task}, not of {task}.")
-    if not found.task:
+        run_file.task = _value(entries["task"], str, "task", path)
+        if task and run_file.task != task:
+            raise DlkitError(f"{_location(path, entries['task'])}: the options are of {run_file.task}, not of {task}.")
+    if not run_file.task:
         raise DlkitError(
             f"{path} names no task. Add a line such as `task: sentiment`, or name the task in the command."
         )
     for name in SOURCES:
         if name in entries:
-            setattr(found, name, _source(entries[name], name, path))
-    kind = find_task(found.task)
+            setattr(run_file, name, _source(entries[name], name, path))
+    task_class = find_task(run_file.task)
     for name, types in (
         ("reading", READ_OPTION_TYPES),
-        ("hyperparameters", hparam_types(kind)),
+        ("hyperparameters", hparam_types(task_class)),
         ("run", RUN_OPTION_TYPES),
     ):
         for key, node in _entries(entries.get(name), path, types).items():
-            value = getattr(found, name)[key] = _value(node, types[key], key, path)
+            value = getattr(run_file, name)[key] = _value(node, types[key], key, path)
             if name == "hyperparameters":
-                with _placed(_at(path, node)):
-                    check_value(kind, key, value)
-    return found
+                with _with_location(_location(path, node)):
+                    check_value(task_class, key, value)
+    return run_file
 
 
 @contextlib.contextmanager
-def _placed(place: str) -> Iterator[None]:
+def _with_location(location: str) -> Iterator[None]:
     try:
         yield
     except HparamError as error:
-        raise DlkitError(f"{place}: {error}") from error
+        raise DlkitError(f"{location}: {error}") from error
 
 
-def _at(path: Path, node: Any) -> str:
+def _location(path: Path, node: Any) -> str:
     return f"{path}, line {node.start_mark.line + 1}"
 
 
@@ -110,14 +110,14 @@ def _entries(node: Any, path: Path, known: Any) -> dict[str, Any]:
     if node is None or node.tag == "tag:yaml.org,2002:null":
         return {}
     if node.id != "mapping":
-        raise DlkitError(f"{_at(path, node)}: expected `name: value` pairs, a line each. Received a {node.id}.")
+        raise DlkitError(f"{_location(path, node)}: expected `name: value` pairs, a line each. Received a {node.id}.")
     entries: dict[str, Any] = {}
     for key, value in node.value:
         name = str(key.value)
         if name not in known:
-            raise DlkitError(f"{_at(path, key)}: unknown option {name!r}. {nearest(name, known)}")
+            raise DlkitError(f"{_location(path, key)}: unknown option {name!r}. {nearest(name, known)}")
         if name in entries:
-            raise DlkitError(f"{_at(path, key)}: the option {name!r} is given twice. Remove one.")
+            raise DlkitError(f"{_location(path, key)}: the option {name!r} is given twice. Remove one.")
         entries[name] = value
     return entries
 
@@ -126,18 +126,18 @@ def _source(node: Any, name: str, path: Path) -> Any:
     value = _constructed(node, path)
     if isinstance(value, dict) and IN_MEMORY in value:
         return InMemorySource(
-            f"{_at(path, node)}: the data was in memory ({value[IN_MEMORY]}) and was not saved. Name a source: "
+            f"{_location(path, node)}: the data was in memory ({value[IN_MEMORY]}) and was not saved. Name a source: "
             f"--{name} DATA."
         )
     parts = value if isinstance(value, list) else [value]
     if value is not None and not all(isinstance(part, str) for part in parts):
-        raise DlkitError(f"{_at(path, node)}: {name} must be a path, or a list of them. Received: {value!r}.")
+        raise DlkitError(f"{_location(path, node)}: {name} must be a path, or a list of them. Received: {value!r}.")
     return value
 
 
 def _value(node: Any, hint: Any, name: str, path: Path) -> Any:
     """A node's value as its option takes it. YAML has 1e-3 for a text, and a number for a text of digits."""
-    value = given = _constructed(node, path)
+    value = value_given = _constructed(node, path)
     options = getattr(hint, "__args__", (hint,))
     if hint is str | bool:
         return value if isinstance(value, bool) else _value(node, str, name, path)
@@ -151,7 +151,7 @@ def _value(node: Any, hint: Any, name: str, path: Path) -> Any:
         return coerce(value, hint, name)
     except HparamError:
         expected = "`name: value` pairs" if hint is dict else type_name(hint)
-        raise DlkitError(f"{_at(path, node)}: {name} must be {expected}. Received: {given!r}.") from None
+        raise DlkitError(f"{_location(path, node)}: {name} must be {expected}. Received: {value_given!r}.") from None
 
 
 def _constructed(node: Any, path: Path) -> Any:
@@ -196,6 +196,6 @@ def apply_config(parser: argparse.ArgumentParser, config: RunFile | None) -> Non
     columns = options.pop("columns", None) or {}
     options["column"] = [f"{name}={theirs}" for name, theirs in columns.items()]
     options["column_names"] = ",".join(options.pop("column_names", ()) or ())
-    there = {action.dest for action in parser._actions}
-    chosen = {name: value for name, value in options.items() if name in there}
+    destinations = {action.dest for action in parser._actions}
+    chosen = {name: value for name, value in options.items() if name in destinations}
     parser.set_defaults(hyperparameters=config.hyperparameters, **chosen)

@@ -52,27 +52,27 @@ def draw_predictions(task: Task, inputs: Sequence[Any], folder: Path) -> None:
     Raises:
         DataError: none of the inputs could be answered.
     """
-    broken: list[str] = []
+    failures: list[str] = []
     names: set[str] = set()
     for number, value in enumerate(inputs, start=1):
         try:
             figure = task.plot(value)
         except DataError as error:
-            broken.append(str(error))
+            failures.append(str(error))
             continue
         save_figure(figure, folder / f"{_name(value, number, names)}.png")
-    if len(broken) == len(inputs):
-        raise DataError(f"there is no prediction for any of the {len(inputs)} inputs. The first: {broken[0]}")
-    if broken:
-        print(list_skipped(broken, len(inputs), "inputs"), file=sys.stderr)
-    drawn = len(inputs) - len(broken)
-    print(f"{drawn} {'picture' if drawn == 1 else 'pictures'}: {folder}")
+    if len(failures) == len(inputs):
+        raise DataError(f"there is no prediction for any of the {len(inputs)} inputs. The first: {failures[0]}")
+    if failures:
+        print(list_skipped(failures, len(inputs), "inputs"), file=sys.stderr)
+    count = len(inputs) - len(failures)
+    print(f"{count} {'picture' if count == 1 else 'pictures'}: {folder}")
 
 
-def _name(value: Any, number: int, taken: set[str]) -> str:
-    """What a picture is called, as no other of `taken`, to which it is added."""
+def _name(value: Any, number: int, names_taken: set[str]) -> str:
+    """What a picture is called, as no other of `names_taken`, to which it is added."""
     stem = Path(value).stem if isinstance(value, (str, Path)) else ""
     name = stem if stem and len(stem) < 200 and not re.search(r'[\x00-\x1f<>:"/\\|?*]', stem) else str(number)
-    name = name if name not in taken else f"{name}-{number}"
-    taken.add(name)
+    name = name if name not in names_taken else f"{name}-{number}"
+    names_taken.add(name)
     return name

@@ -14,8 +14,8 @@ from dlkit.errors import DlkitError
 from dlkit.suggestions import suggest
 
 SHORT_HELP_LINES = 45  # that a short help takes at most, at 80 columns and more
-_LEFT = 26  # columns for the flags
-_SEVERAL = 4  # lines that one option takes at most
+_FLAG_COLUMNS = 26  # columns for the flags
+_MAX_LINES = 4  # lines that one option takes at most
 
 TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP = (
     "options of the task",
@@ -28,9 +28,9 @@ SHORT_HELP_FLAGS = (
     *("--epochs", "--batch-size", "--learning-rate", "--seed"),
     *("--config", "--save", "--resume", "--overwrite", "--export", "--plot", "--json"),
 )
-_GPU = "A GPU is used if available; --strategy selects the devices."
+_GPU_HINT = "A GPU is used if available; --strategy selects the devices."
 NOTES = {
-    **dict.fromkeys(("--gpu", "--gpus", "--cuda", "--device", "--devices", "--accelerator"), _GPU),
+    **dict.fromkeys(("--gpu", "--gpus", "--cuda", "--device", "--devices", "--accelerator"), _GPU_HINT),
     "--test": "Recipes take it (python apps/TASK.py --test DATA); here, train first and then run: dlkit evaluate MODEL "
     "--data DATA.",
 }
@@ -71,44 +71,46 @@ class Parser(argparse.ArgumentParser):
 
     def _short_help(self) -> str:
         width = max(shutil.get_terminal_size().columns - 2, 60)
-        groups = {title: self._shown(title) for title in (TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP)}
-        head = [f"usage: {self.usage}", *textwrap.wrap(self.description or "", width)]
+        groups = {title: self._short_actions(title) for title in (TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP)}
+        header = [f"usage: {self.usage}", *textwrap.wrap(self.description or "", width)]
         if not groups[TASK_GROUP]:  # no task yet
-            head += textwrap.wrap(f"TASK: {self._actions_named('task')[0].help}", width)
+            header += textwrap.wrap(f"TASK: {self._actions_named('task')[0].help}", width)
         count = sum(bool(action.option_strings) for action in self._actions)
-        last = f"All {count} options: {(self.usage or self.prog).partition(' [')[0]} --help-all"
-        left = SHORT_HELP_LINES - len(head) - 2 - sum(bool(actions) for actions in groups.values())
-        left -= sum(map(len, groups.values()))
-        named: list[str] = []
-        while left < len(textwrap.wrap(", ".join(named), width - 9)):  # more options than lines: the last are named
-            named.insert(0, groups[TASK_GROUP].pop().option_strings[0])
-            left += 1
-        left -= len(textwrap.wrap(", ".join(named), width - 9))
-        lines = [*head, ""]
+        footer = f"All {count} options: {(self.usage or self.prog).partition(' [')[0]} --help-all"
+        lines_left = SHORT_HELP_LINES - len(header) - 2 - sum(bool(actions) for actions in groups.values())
+        lines_left -= sum(map(len, groups.values()))
+        unlisted: list[str] = []
+        while lines_left < len(
+            textwrap.wrap(", ".join(unlisted), width - 9)
+        ):  # more options than lines: the last are named
+            unlisted.insert(0, groups[TASK_GROUP].pop().option_strings[0])
+            lines_left += 1
+        lines_left -= len(textwrap.wrap(", ".join(unlisted), width - 9))
+        lines = [*header, ""]
         for title, actions in groups.items():
             lines += [f"{title} [default]:"] if actions else []
             for action in actions:
-                entry = self._entry(action, width, left)
-                left -= len(entry) - 1
+                entry = self._entry(action, width, lines_left)
+                lines_left -= len(entry) - 1
                 lines += entry
-            if title == TASK_GROUP and named:
+            if title == TASK_GROUP and unlisted:
                 lines += textwrap.wrap(
-                    f"and: {', '.join(named)}", width, initial_indent="  ", subsequent_indent="       "
+                    f"and: {', '.join(unlisted)}", width, initial_indent="  ", subsequent_indent="       "
                 )
-        return "\n".join([*lines, last, ""])
+        return "\n".join([*lines, footer, ""])
 
-    def _shown(self, title: str) -> list[argparse.Action]:
+    def _short_actions(self, title: str) -> list[argparse.Action]:
         actions = self.group(title)._group_actions
         if title == TASK_GROUP:
             return list(actions)
-        usual = [action for action in actions if action.option_strings[0] in SHORT_HELP_FLAGS]
-        return sorted(usual, key=lambda action: SHORT_HELP_FLAGS.index(action.option_strings[0]))
+        actions_shown = [action for action in actions if action.option_strings[0] in SHORT_HELP_FLAGS]
+        return sorted(actions_shown, key=lambda action: SHORT_HELP_FLAGS.index(action.option_strings[0]))
 
     def _actions_named(self, dest: str) -> list[argparse.Action]:
         return [action for action in self._actions if action.dest == dest]
 
-    def _entry(self, action: argparse.Action, width: int, more: int) -> list[str]:
-        """The lines of an option: one, and `more` at most."""
+    def _entry(self, action: argparse.Action, width: int, extra_lines: int) -> list[str]:
+        """The lines of an option: one, and `extra_lines` at most."""
         flag = action.option_strings[0]
         if isinstance(action, argparse.BooleanOptionalAction):
             flag = f"--[no-]{flag[2:]}"
@@ -116,13 +118,13 @@ class Parser(argparse.ArgumentParser):
             value = action.metavar or flag[2:].upper()
             flag = f"{flag} [{value}]" if action.nargs == "?" else f"{flag} {value}"
         text, default = _split_default(self._get_formatter()._expand_help(action))
-        room = width - _LEFT - 2
-        wrapped, words = textwrap.wrap(f"{text}{default}", room), text.split()
-        while len(wrapped) > min(1 + max(more, 0), _SEVERAL):
+        text_width = width - _FLAG_COLUMNS - 2
+        wrapped, words = textwrap.wrap(f"{text}{default}", text_width), text.split()
+        while len(wrapped) > min(1 + max(extra_lines, 0), _MAX_LINES):
             words.pop()
-            wrapped = textwrap.wrap(f"{' '.join(words)} ...{default}", room)
+            wrapped = textwrap.wrap(f"{' '.join(words)} ...{default}", text_width)
         first, *rest = wrapped or [""]
-        return [f"  {flag:{_LEFT - 2}}  {first}", *(" " * (_LEFT + 2) + line for line in rest)]
+        return [f"  {flag:{_FLAG_COLUMNS - 2}}  {first}", *(" " * (_FLAG_COLUMNS + 2) + line for line in rest)]
 
 
 class _HelpAll(argparse.Action):

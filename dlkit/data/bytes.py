@@ -65,7 +65,7 @@ def read_bytes(path: Path, source: str) -> bytes:
 
 def refuse_blank(path: Path, source: str) -> None:
     """Raises DataError for a file that holds nothing, or blanks alone: libraries say less of it."""
-    if path.stat().st_size < _HEAD:
+    if path.stat().st_size < _HEAD_BYTES:
         read_bytes(path, source)
 
 
@@ -91,7 +91,7 @@ def open_text(path: Path, source: str, errors: str = "strict") -> Iterator[TextI
     With `errors="surrogateescape"` bytes that are not UTF-8 come along, and `utf8_problem` finds them.
     """
     with as_data_error(source), open_bytes(path, source) as file:
-        refuse_utf_16(file.read(_HEAD), source)
+        refuse_utf_16(file.read(_HEAD_BYTES), source)
     try:
         with open_bytes(path, source) as file:
             yield io.TextIOWrapper(file, encoding="utf-8-sig", errors=errors, newline="")
@@ -102,7 +102,7 @@ def open_text(path: Path, source: str, errors: str = "strict") -> Iterator[TextI
 
 def decode_utf8(data: bytes, source: str) -> str:
     """UTF-8 bytes as text, without a byte order mark. DataError names the first line that is not UTF-8."""
-    refuse_utf_16(data[:_HEAD], source)
+    refuse_utf_16(data[:_HEAD_BYTES], source)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -115,17 +115,19 @@ def decode_utf8(data: bytes, source: str) -> str:
         ) from error
 
 
-_HEAD = 512
+_HEAD_BYTES = 512
 
 
 def utf8_problem(text: str) -> str:
     """What is wrong with a text of `open_text(errors="surrogateescape")`; "" for one that is UTF-8."""
     if text.isascii():
         return ""
-    wrong = next((letter for letter in text if "\udc80" <= letter <= "\udcff"), "")
-    if not wrong:
+    bad_character = next((letter for letter in text if "\udc80" <= letter <= "\udcff"), "")
+    if not bad_character:
         return ""
-    return f"not UTF-8 (byte {ord(wrong) - 0xDC00:#04x}). Convert it first, for example: iconv -f latin1 -t utf-8."
+    return (
+        f"not UTF-8 (byte {ord(bad_character) - 0xDC00:#04x}). Convert it first, for example: iconv -f latin1 -t utf-8."
+    )
 
 
 def refuse_utf_16(head: bytes, source: str) -> None:

@@ -32,26 +32,26 @@ def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: Rea
     """
     table = _table_in(path, source)
     if table is not None:
-        also = {name: ("image", "file_name") for name, column in columns.items() if isinstance(column, Image)}
-        return read_file(table, f"{source.rstrip('/')}/{table.name}", columns, how, also=also)
+        alternatives = {name: ("image", "file_name") for name, column in columns.items() if isinstance(column, Image)}
+        return read_file(table, f"{source.rstrip('/')}/{table.name}", columns, how, alternatives=alternatives)
     for reader in readers_of(columns):
-        taken = reader.folder(path, source, columns, how)
-        if taken is not None:
-            return taken
-    content, target = _roles(columns, source)
+        result = reader.folder(path, source, columns, how)
+        if result is not None:
+            return result
+    content, target = _assign_columns(columns, source)
     column = columns[content]
     labels: list[str] | None = None
     if target is None:
-        beside = isinstance(column, Image) and (path / "images").is_dir() and (path / "masks").is_dir()
-        files, skipped = list_files(path / "images" if beside else path, column.suffixes)
+        has_masks = isinstance(column, Image) and (path / "images").is_dir() and (path / "masks").is_dir()
+        files, skipped = list_files(path / "images" if has_masks else path, column.suffixes)
         if not files:
-            raise DataError(f"{source} holds no {_kind(column)}{_list_skipped(skipped)}.")
+            raise DataError(f"{source} holds no {_describe_kind(column)}{_list_skipped(skipped)}.")
     else:
-        files, labels, skipped = _classes(path, source, column)
+        files, labels, skipped = _read_classes(path, source, column)
     remarks = []
     if skipped:
-        place = "" if target is None else " in class folders"
-        remarks.append(f"skipped {describe_counts(skipped)}. Only {_kind(column)}{place} are read")
+        where_read = "" if target is None else " in class folders"
+        remarks.append(f"skipped {describe_counts(skipped)}. Only {_describe_kind(column)}{where_read} are read")
     read, reasons = [], []
     for row, file in enumerate(files):
         try:
@@ -76,7 +76,7 @@ def _table_in(path: Path, source: str) -> Path | None:
     return found[0] if found else None
 
 
-def _roles(columns: Mapping[str, Column], source: str) -> tuple[str, str | None]:
+def _assign_columns(columns: Mapping[str, Column], source: str) -> tuple[str, str | None]:
     """The column that files fill and the one that class folders fill."""
     contents = [name for name, column in columns.items() if column.suffixes]
     targets = [name for name, column in columns.items() if isinstance(column, Label)]
@@ -95,9 +95,9 @@ def _any_labels(columns: Mapping[str, Column]) -> bool:
     return any(isinstance(column, Labels) for column in columns.values())
 
 
-def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[str], collections.Counter]:
+def _read_classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[str], collections.Counter]:
     suffixes = column.suffixes
-    kind, example = _kind(column), f"{source.rstrip('/')}/CLASS/FILE{suffixes[0]}"
+    kind, example = _describe_kind(column), f"{source.rstrip('/')}/CLASS/FILE{suffixes[0]}"
     folders = [entry for entry in list_entries(path) if entry.is_dir()]
     if not folders:
         direct, skipped = list_files(path, suffixes)
@@ -132,7 +132,7 @@ def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[
     return files, labels, skipped
 
 
-def _kind(column: Column) -> str:
+def _describe_kind(column: Column) -> str:
     return f"{column.kind}s ({', '.join(column.suffixes)})"
 
 

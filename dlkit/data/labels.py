@@ -26,13 +26,13 @@ def to_label_names(values: Any, name: str, columns: Mapping[str, Column], source
         return values
     column = columns[name]
     if isinstance(column, Label):
-        return _one_each(values, name, source, names)
+        return _single_labels(values, name, source, names)
     if column.one_hot and values.ndim == 2 and values.dtype.kind in "biuf":
-        return _any_number(values, name, source, names)
+        return _multi_labels(values, name, source, names)
     return values
 
 
-def _one_each(values: np.ndarray, name: str, source: str, names: Any) -> Any:
+def _single_labels(values: np.ndarray, name: str, source: str, names: Any) -> Any:
     if values.ndim == 2 and values.shape[1] == 1:  # as Keras's own cifar10 has it
         values = values[:, 0]
     if values.ndim != 1:
@@ -48,7 +48,7 @@ def _one_each(values: np.ndarray, name: str, source: str, names: Any) -> Any:
     return [str(names[value]) for value in values]
 
 
-def _any_number(values: np.ndarray, name: str, source: str, names: Any) -> list[list[str]]:
+def _multi_labels(values: np.ndarray, name: str, source: str, names: Any) -> list[list[str]]:
     if not np.isin(values, (0, 1)).all():
         raise DataError(f"{source}: an array of {name!r} must hold zeros and ones, one column per class.")
     if names is None:

@@ -16,7 +16,7 @@ def find_inside(row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
     if name in row:
         return True, row[name]
     outer, _, inner = name.partition("/")
-    held = row.get(outer)
-    if inner and isinstance(held, Mapping) and inner in held:
-        return True, held[inner]
+    outer_value = row.get(outer)
+    if inner and isinstance(outer_value, Mapping) and inner in outer_value:
+        return True, outer_value[inner]
     return False, None

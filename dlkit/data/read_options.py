@@ -11,7 +11,7 @@ from dlkit.errors import DataError
 from dlkit.options import option
 
 MAX_ROWS = 1_000_000
-_NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
 
 
 class ReadKeywords(TypedDict, total=False):
@@ -57,7 +57,7 @@ class ReadOptions:
     folders: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
-        delimiter = _NAMED.get(self.delimiter.lower(), self.delimiter)
+        delimiter = _DELIMITERS.get(self.delimiter.lower(), self.delimiter)
         if len(delimiter) > 1 or delimiter in ('"', "\n", "\r"):
             raise DataError(
                 f'the delimiter must be one character, or "tab". Received: {self.delimiter!r}. Convert tables '
@@ -65,8 +65,8 @@ class ReadOptions:
             )
         object.__setattr__(self, "delimiter", delimiter)
         names = list(self.column_names)
-        twice = [name for name in names if names.count(name) > 1]
-        if twice or not all(names):
+        duplicates = [name for name in names if names.count(name) > 1]
+        if duplicates or not all(names):
             raise DataError(f"column names must be distinct and not empty. Received: {', '.join(names)}.")
         if self.max_rows < 1:
             raise DataError(f"`max_rows` must be at least 1. Received: {self.max_rows}.")
@@ -91,16 +91,16 @@ def report_skipped(reasons: Sequence[str], total: int, kind: str, strict: bool) 
         return []
     if strict:
         raise DataError(f"{reasons[0]} Without {option('strict')} it is skipped.")
-    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
-    listed = "; ".join(reason.rstrip(".") for reason in reasons[:_SHOWN])
+    more = f"; and {len(reasons) - _MAX_IN_SENTENCE} more" if len(reasons) > _MAX_IN_SENTENCE else ""
+    listed = "; ".join(reason.rstrip(".") for reason in reasons[:_MAX_IN_SENTENCE])
     return [f"{len(reasons)} of {total} {kind} skipped: {listed}{more}"]
 
 
 def list_skipped(reasons: Sequence[str], total: int, kind: str) -> str:
     """What was left out, for a person: how many of `total`, and the first of them a line each."""
-    more = f"\n  and {len(reasons) - _LINES} more" if len(reasons) > _LINES else ""
-    listed = "\n  ".join(reasons[:_LINES])
+    more = f"\n  and {len(reasons) - _MAX_LINES} more" if len(reasons) > _MAX_LINES else ""
+    listed = "\n  ".join(reasons[:_MAX_LINES])
     return f"{len(reasons)} of {total} {kind} skipped:\n  {listed}{more}"
 
 
-_SHOWN, _LINES = 5, 10
+_MAX_IN_SENTENCE, _MAX_LINES = 5, 10

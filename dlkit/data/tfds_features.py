@@ -18,7 +18,7 @@ class Leaf:
     inner: str | None
     feature: Any
 
-    def of(self, example: dict[str, Any]) -> Any:
+    def value_in(self, example: dict[str, Any]) -> Any:
         """Its value in a record."""
         return example[self.key] if self.inner is None else example[self.key][self.inner]
 
@@ -36,28 +36,28 @@ def match_feature_kinds(
     tfds: Any, found: Mapping[str, Leaf], columns: Mapping[str, Column]
 ) -> dict[str, Sequence[str]]:
     """Column name to the one feature of its kind. Where there are several, there is none: the user must say which."""
-    also: dict[str, Sequence[str]] = {}
+    candidates: dict[str, Sequence[str]] = {}
     for name, column in columns.items():
         kind = getattr(tfds.features, column.feature) if column.feature else None
         names = [key for key, leaf in found.items() if leaf.inner is None and kind and isinstance(leaf.feature, kind)]
         if column.one_hot:
             names = [key for key, leaf in found.items() if is_label_list(tfds, leaf.feature)]
-        also[name] = names if len(names) == 1 else ()
-    return also
+        candidates[name] = names if len(names) == 1 else ()
+    return candidates
 
 
 def leaf_values(tfds: Any, leaf: Leaf, examples: list[dict[str, Any]], source: str) -> list[Any]:
     """A feature's value in each record: images as encoded, class numbers as names."""
-    feature, several = leaf.feature, leaf.inner is not None
+    feature, is_list = leaf.feature, leaf.inner is not None
     if is_label_list(tfds, feature):
-        feature, several = feature.feature, True
+        feature, is_list = feature.feature, True
     if not isinstance(feature, tfds.features.ClassLabel):
-        return [leaf.of(example) for example in examples]
+        return [leaf.value_in(example) for example in examples]
     values = []
     for row, example in enumerate(examples, start=1):
-        numbers = leaf.of(example) if several else [leaf.of(example)]
-        names = [_name(feature, number, f"{source}, record {row}") for number in numbers]
-        values.append(names if several else names[0])
+        numbers = leaf.value_in(example) if is_list else [leaf.value_in(example)]
+        names = [_class_name(feature, number, f"{source}, record {row}") for number in numbers]
+        values.append(names if is_list else names[0])
     return values
 
 
@@ -78,9 +78,9 @@ def is_label_list(tfds: Any, feature: Any) -> bool:
     return isinstance(feature, tfds.features.Sequence) and isinstance(feature.feature, tfds.features.ClassLabel)
 
 
-def _name(feature: Any, number: Any, place: str) -> str:
+def _class_name(feature: Any, number: Any, location: str) -> str:
     if number < 0:
         raise DataError(
-            f"{place}: has no label ({number}). Test splits of competitions have no labels; use another split."
+            f"{location}: has no label ({number}). Test splits of competitions have no labels; use another split."
         )
     return feature.int2str(int(number))

@@ -17,18 +17,25 @@ class RelativePositionBias(keras.layers.Layer):
     Call with `queries`: (queries,) int32 and `keys`: (keys,) int32, positions. Returns (1, heads, queries, keys).
 
     Args:
-        heads: number of attention heads.
+        num_heads: number of attention heads.
         both_ways: whether keys may come after queries.
-        buckets: how many distances are told apart; half of them, or of a direction's, exactly.
-        farthest: distance from which all are one.
+        num_buckets: how many distances are told apart; half of them, or of a direction's, exactly.
+        max_distance: distance from which all are one.
     """
 
-    def __init__(self, heads: int, bidirectional: bool, buckets: int = 32, farthest: int = 128, **kwargs: Any) -> None:
+    def __init__(
+        self, num_heads: int, bidirectional: bool, num_buckets: int = 32, max_distance: int = 128, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.heads, self.bidirectional, self.buckets, self.farthest = heads, bidirectional, buckets, farthest
+        self.num_heads, self.bidirectional, self.num_buckets, self.max_distance = (
+            num_heads,
+            bidirectional,
+            num_buckets,
+            max_distance,
+        )
 
     def build(self, input_shape: Any = None) -> None:
-        self.biases = self.add_weight(shape=(self.buckets, self.heads), initializer="zeros", name="biases")
+        self.biases = self.add_weight(shape=(self.num_buckets, self.num_heads), initializer="zeros", name="biases")
 
     def call(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         distance = queries[:, tf.newaxis] - keys[tf.newaxis, :]
@@ -37,25 +44,27 @@ class RelativePositionBias(keras.layers.Layer):
 
     def bucket(self, distance: tf.Tensor) -> tf.Tensor:
         """The bucket of each distance, query minus key: int32 to int32 of the same shape."""
-        buckets, first = self.buckets, 0
+        num_buckets, offset = self.num_buckets, 0
         if self.bidirectional:
-            buckets //= 2
-            first = tf.where(distance < 0, buckets, 0)
+            num_buckets //= 2
+            offset = tf.where(distance < 0, num_buckets, 0)
             distance = tf.abs(distance)
         distance = tf.maximum(distance, 0)
-        exact = buckets // 2
-        share = tf.math.log(tf.cast(tf.maximum(distance, 1), tf.float32) / exact) / math.log(self.farthest / exact)
-        wide = tf.minimum(exact + tf.cast(share * (buckets - exact), tf.int32), buckets - 1)
-        return first + tf.where(distance < exact, distance, wide)
+        num_exact = num_buckets // 2
+        fraction = tf.math.log(tf.cast(tf.maximum(distance, 1), tf.float32) / num_exact) / math.log(
+            self.max_distance / num_exact
+        )
+        logarithmic = tf.minimum(num_exact + tf.cast(fraction * (num_buckets - num_exact), tf.int32), num_buckets - 1)
+        return offset + tf.where(distance < num_exact, distance, logarithmic)
 
     def compute_output_spec(self, queries: keras.KerasTensor, keys: keras.KerasTensor) -> keras.KerasTensor:
-        return keras.KerasTensor((1, self.heads, queries.shape[0], keys.shape[0]), self.compute_dtype)
+        return keras.KerasTensor((1, self.num_heads, queries.shape[0], keys.shape[0]), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         own = {
-            "heads": self.heads,
+            "heads": self.num_heads,
             "bidirectional": self.bidirectional,
-            "buckets": self.buckets,
-            "farthest": self.farthest,
+            "buckets": self.num_buckets,
+            "farthest": self.max_distance,
         }
         return {**super().get_config(), **own}

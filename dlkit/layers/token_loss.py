@@ -17,12 +17,12 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     Args:
         usual_length: tokens of a usual row, by which the sum is divided.
-        smoothing: share of each target that is spread.
+        label_smoothing: share of each target that is spread.
     """
 
-    def __init__(self, typical_length: float = 1.0, smoothing: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, typical_length: float = 1.0, label_smoothing: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.typical_length, self.smoothing = float(typical_length), float(smoothing)
+        self.typical_length, self.label_smoothing = float(typical_length), float(label_smoothing)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Ids (batch, at least steps), 0 for none, and logits (batch, steps, vocabulary) to (batch,)."""
@@ -32,15 +32,15 @@ class TokenCrossEntropy(keras.losses.Loss):
         """What `call` adds up: (batch, steps)."""
         steps, size = tf.shape(y_pred)[1], y_pred.shape[-1]
         ids = tf.cast(y_true, tf.int32)[:, :steps]  # batches are trimmed, targets are not
-        losses = _cross_entropy(tf.reshape(y_pred, [-1, size]), tf.reshape(ids, [-1]), self.smoothing)
+        losses = _cross_entropy(tf.reshape(y_pred, [-1, size]), tf.reshape(ids, [-1]), self.label_smoothing)
         return tf.reshape(losses, tf.shape(ids))
 
     def get_config(self) -> dict[str, Any]:
-        own = {"typical_length": self.typical_length, "smoothing": self.smoothing}
+        own = {"typical_length": self.typical_length, "smoothing": self.label_smoothing}
         return {**super().get_config(), **own}
 
 
-def _cross_entropy(logits: tf.Tensor, ids: tf.Tensor, smoothing: float) -> tf.Tensor:
+def _cross_entropy(logits: tf.Tensor, ids: tf.Tensor, label_smoothing: float) -> tf.Tensor:
     """(tokens, vocabulary) and (tokens,) to (tokens,): 0 where the id is 0.
 
     The gradient is written out: as derived it would be three arrays of the size of the logits, where one is enough.
@@ -49,22 +49,22 @@ def _cross_entropy(logits: tf.Tensor, ids: tf.Tensor, smoothing: float) -> tf.Te
 
     @tf.custom_gradient
     def losses_of(logits: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        counts = tf.cast(ids > 0, logits.dtype)
-        plain, excess = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=ids)
-        losses = plain
-        if smoothing:
-            true = tf.gather(logits, ids, batch_dims=1)
-            losses += smoothing * (true - tf.reduce_mean(logits, 1))
+        mask = tf.cast(ids > 0, logits.dtype)
+        cross_entropy, gradients = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=ids)
+        losses = cross_entropy
+        if label_smoothing:
+            true_logits = tf.gather(logits, ids, batch_dims=1)
+            losses += label_smoothing * (true_logits - tf.reduce_mean(logits, 1))
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            each = upstream * counts
-            slope = excess * each[:, tf.newaxis]  # probabilities less one at the true id
-            if smoothing:
-                slope -= (smoothing / size) * each[:, tf.newaxis]
-                places = tf.stack([tf.range(tf.size(ids)), ids], 1)
-                slope = tf.tensor_scatter_nd_add(slope, places, smoothing * each)
-            return slope
+            weights = upstream * mask
+            gradient_logits = gradients * weights[:, tf.newaxis]  # probabilities less one at the true id
+            if label_smoothing:
+                gradient_logits -= (label_smoothing / size) * weights[:, tf.newaxis]
+                indices = tf.stack([tf.range(tf.size(ids)), ids], 1)
+                gradient_logits = tf.tensor_scatter_nd_add(gradient_logits, indices, label_smoothing * weights)
+            return gradient_logits
 
-        return losses * counts, gradient
+        return losses * mask, gradient
 
     return losses_of(logits)

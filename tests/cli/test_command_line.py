@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit import run_recipe
+from dlkit import recipe
 from dlkit.cli.config import read_run_file
 from dlkit.cli.main import TASK_COMMANDS, command_parser, main
 from dlkit.cli.parser import SHORT_HELP_LINES, TASK_GROUP, Parser, refuse_unknown
@@ -35,7 +35,7 @@ def parsers(task):
     for command in TASK_COMMANDS:
         (commands,) = [action for action in command_parser([command, task])._actions if action.dest == "==SUPPRESS=="]
         found[command] = commands.choices[command]
-    return {**found, "recipe": run_recipe._parser(task, {})[0]}
+    return {**found, "recipe": recipe._parser(task, {})[0]}
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -226,7 +226,7 @@ EARLY = """
 import sys, time
 sys.argv[0] = "sentiment.py"
 from dlkit.cli.main import main
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 MODEL, FILE, CONFIG = sys.argv[1:]
 COMMANDS = [
     *([command, task, "--data", "nowhere.csv"] for command in ("train", "check", "find-lr") for task in TASKS),
@@ -252,9 +252,9 @@ COMMANDS = [
     ["launch", "--workers", "2", "--", "train", "sentiment", "--data", "nowhere.csv"],
     ["launch", "--workers", "2", "--", "train", "sentiment", "--lr", "1"],
 ]
-def run_recipe(argv):
+def exit_code(argv):
     try:
-        recipe("sentiment", argv=argv)
+        run_recipe("sentiment", argv=argv)
     except SystemExit as ended:
         return ended.code
 for argv in COMMANDS:
@@ -263,7 +263,7 @@ for argv in COMMANDS:
     assert "tensorflow" not in sys.modules, argv
     assert time.process_time() - begun < 1, argv
 for flags in (["--data", "nowhere.csv"], ["--test", "nowhere.csv", "--data", FILE], ["--epochs", "0"]):
-    assert run_recipe(flags) == 2, flags
+    assert exit_code(flags) == 2, flags
     assert "tensorflow" not in sys.modules, flags
 print(len(COMMANDS))
 """

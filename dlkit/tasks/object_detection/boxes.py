@@ -239,7 +239,7 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: R
     wanted = roles | dict.fromkeys(_CORNERS, Boxes())
 
     def choose(found: Sequence[str], hint: str) -> dict[str, str]:
-        return match_names(wanted, found, how.rename, source, also=also, hint=hint)
+        return match_names(wanted, found, how.rename, source, alternatives=also, hint=hint)
 
     cells, where, remarks = read_delimited(path, source, choose, how)
     image, label = (next((cells[n] for n in roles if isinstance(roles[n], kind)), None) for kind in (Image, Labels))

@@ -125,10 +125,10 @@ def _numbers(bbox: Any, place: str) -> list[float]:
 
 
 def _boxes(leaf: Leaf, image: Leaf, example: dict[str, Any]) -> RelativeBoxes:
-    boxes = np.asarray(leaf.of(example), np.float64).reshape(-1, 4)
+    boxes = np.asarray(leaf.value_in(example), np.float64).reshape(-1, 4)
     others = example[leaf.key] if leaf.inner is not None else {}
     crowd = np.asarray(others.get("is_crowd", np.zeros(len(boxes))), np.float64)
-    return RelativeBoxes(image.of(example), np.concatenate([boxes, crowd[:, None]], axis=1))
+    return RelativeBoxes(image.value_in(example), np.concatenate([boxes, crowd[:, None]], axis=1))
 
 
 def _is_boxes(tfds: Any, leaf: Leaf) -> bool:
