@@ -25,10 +25,20 @@ if TYPE_CHECKING:
 
 
 def load(folder: str | Path) -> Task:
-    """The task that `save` wrote into a folder, whichever it is.
+    """Load a saved model of any task.
+
+    Args:
+        folder: folder that `save` or `fit(save=...)` wrote.
+
+    Returns:
+        The fitted task.
 
     Raises:
-        DlkitError: the folder holds no saved model, or one from a newer dlkit.
+        DlkitError: the folder holds no saved model, an interrupted run, or a model of another version.
+
+    Example:
+        >>> dlkit.load("reviews").predict("A wonderful film.")["label"]  # doctest: +SKIP
+        'positive'
     """
     from pathlib import Path
 
@@ -46,7 +56,7 @@ def split(
     data_dir: str | None = None,
     **options: Unpack[ReadKeywords],
 ) -> tuple[Any, Any]:
-    """Parts labeled data into a source to train on and one to test on, as the rows of the task know how.
+    """Split labeled data into training and test data in the way that suits the task.
 
     Ordinary rows are parted at random, a fifth to test on, with the proportions of their labels kept; series by time,
     so that the last origins are tested on; interactions by the task's `protocol`.

@@ -1,4 +1,4 @@
-"""Which epoch's weights are kept: that of the best validation metric and, among equals, of the lowest loss."""
+"""Select the best epoch: the one with the best validation metric and, among ties, the lowest loss."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ TIE_TOLERANCE = 1e-6  # relative difference below which two values of a metric a
 
 
 class ValidationResult(NamedTuple):
-    """What validation found after an epoch: the metric that decides, and the loss."""
+    """Validation results of one epoch: the monitored metric and the loss."""
 
     metric: float
     loss: float
 
 
 class FittedTask(Protocol):
-    """What tells which epoch was kept: a fitted task; see `dlkit.task.Task`."""
+    """What is needed of a fitted task to find its best epoch; see `dlkit.task.Task`."""
 
     monitor: str
     history_: dict[str, list[float]]
@@ -25,12 +25,12 @@ class FittedTask(Protocol):
 
 
 def lower_is_better(monitor: str) -> bool:
-    """Whether a metric of this name is better when it is lower."""
+    """Return whether lower values of a metric of this name are better."""
     return monitor.endswith("loss")
 
 
 def is_better(monitor: str, current: ValidationResult, best: ValidationResult) -> bool:
-    """Whether an epoch is better than the best one so far.
+    """Return whether an epoch is better than the best one so far.
 
     A coarse metric, as the accuracy on a few rows, ties for many epochs while the network still learns: the loss then
     decides. What is not a number is worse than any number.
@@ -43,11 +43,14 @@ def is_better(monitor: str, current: ValidationResult, best: ValidationResult) -
 
 
 def best_epoch_index(task: FittedTask) -> int:
-    """The epoch whose weights a fitted task has, counted from 0."""
+    """Return the index of the epoch whose weights a fitted task has, from 0."""
     return int(task.best_epoch_["epoch"]) - 1
 
 
 def metrics_of_epoch(history: Mapping[str, list[float]], epoch: int) -> dict[str, float]:
-    """The metrics of one epoch, of those that every epoch has: a changed run may have begun or ended some."""
+    """Return the metrics of one epoch.
+
+    Metrics that some epochs lack, because a resumed run changed them, are left out.
+    """
     epochs = max(map(len, history.values()), default=0)
     return {name: values[epoch] for name, values in history.items() if len(values) == epochs}

@@ -1,4 +1,4 @@
-"""What a saved model may hold: anyone may have written it, and nothing of it is taken for right unseen.
+"""Checks of saved models: anyone may have written them, so nothing in them is trusted unseen.
 
 Each function raises a ValueError or TypeError that says what is wrong; `dlkit.reading_errors` makes the error of it.
 """
@@ -29,7 +29,7 @@ _TEXTS = ("header_", "labels_")  # lists of texts, by which columns and classes 
 
 
 def check_index(index: Any) -> None:
-    """Checks the index of a saved model: its fields, their types, and that it names nothing outside of its folder."""
+    """Check the index of a saved model: its fields, their types, and that it refers to no file outside its folder."""
     if not isinstance(index, dict):
         raise TypeError("it is not a JSON object")
     for name, kind in _KINDS.items():
@@ -44,7 +44,7 @@ def check_index(index: Any) -> None:
 
 
 def check_learned(learned: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Checks what a task has learned against the attributes that a new one has: their names and JSON's types."""
+    """Check the names and JSON types of learned attributes against those of a new task."""
     for name, value in learned.items():
         if not name.endswith("_") or name.startswith("_") or name == "stages_" or name not in known:
             raise ValueError(f"'fitted' has {name[:60]!r}, which this task does not learn")
@@ -61,7 +61,9 @@ def _json_kind(value: Any) -> str:
 
 
 def check_stages(stages: Stages, inputs: Mapping[str, Column], answer: Mapping[str, Column]) -> None:
-    """Checks that each stage finds what it reads among the inputs and what those before it make, in its shape."""
+    """Check that each stage finds its inputs, in the right shape, among the raw inputs and the outputs of earlier
+    stages.
+    """
     known: dict[str, tuple[tuple[int | None, ...], bool]] = {
         name: ((None, *column.shape), column.dtype == "string") for name, column in inputs.items()
     }

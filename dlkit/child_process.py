@@ -1,4 +1,4 @@
-"""Interpreters that dlkit starts: one way, so that none runs what lies in the working directory."""
+"""How dlkit starts Python interpreters: none of them runs code from the working directory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SOURCE_FOLDER = Path(__file__).resolve().parents[1]
 
 
 def python_command(*arguments: str) -> list[str]:
-    """The command of this interpreter. `-P` keeps the working directory, or a script's folder, out of its path."""
+    """Return the command of this interpreter, with `-P` to keep the working directory out of its path."""
     return [sys.executable, "-P", *arguments]
 
 
 def child_environment(**changes: str) -> dict[str, str]:
-    """This process's environment for such a command, with `changes`.
+    """Return the environment for a child interpreter: that of this process, with `changes`.
 
     Empty and relative entries of PYTHONPATH, which mean the working directory or what lies below it, are removed. The
     folder of this dlkit is added where it is not installed, so that the child finds the same one.

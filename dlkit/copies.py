@@ -1,4 +1,4 @@
-"""Copies of a task, for `pickle`, `copy` and scikit-learn: by its hyperparameters and, once fitted, its saved model."""
+"""Copies of a task for `pickle`, `copy` and scikit-learn: its hyperparameters and, if fitted, its saved model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlkit import model_folder
 
 
 def reduce_task(task: Any) -> tuple[Any, ...]:
-    """Give a task in the form of `object.__reduce__`: how to make it again, and of what.
+    """Return a task in the form of `object.__reduce__`: a function and the arguments to rebuild it.
 
     A fitted one carries the bytes of what `save` writes, so that a pickle is as good as a saved model, and as large.
     """
@@ -21,12 +21,12 @@ def reduce_task(task: Any) -> tuple[Any, ...]:
 
 
 def clone_unfitted(task: Any) -> Any:
-    """Give a task with the same hyperparameters that has learned nothing."""
+    """Return an unfitted task with the same hyperparameters."""
     return _rebuild(type(task), task.hparams, task._given_hparams, None)
 
 
 def with_hparams(task: Any, hparams: Mapping[str, Any]) -> Any:
-    """Give an unfitted task with other hyperparameters.
+    """Return an unfitted task with other hyperparameters.
 
     Those that nobody has chosen get the default that goes with the new ones, as a preset has its own.
 

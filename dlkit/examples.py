@@ -1,4 +1,4 @@
-"""The inputs that an export shows and is proven by: real rows, those of the built-in sample, or made-up ones."""
+"""Example inputs of an export: saved training rows, rows of the built-in sample data, or synthetic ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAVED, SAMPLE, SYNTHETIC = "saved", "sample", "synthetic"  # what an export's ex
 
 
 def readable_inputs(task: Any, table: Table, count: int = EXAMPLE_COUNT) -> list[dict[str, Any]]:
-    """The raw inputs of the first rows that can be preprocessed.
+    """Return the raw inputs of the first rows that can be preprocessed.
 
     Args:
         task: its stages are built.
@@ -43,12 +43,15 @@ def readable_inputs(task: Any, table: Table, count: int = EXAMPLE_COUNT) -> list
 
 
 def to_requests(task: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Raw inputs in the form of REST requests."""
+    """Convert raw inputs to REST requests."""
     return [{name: column.to_request(raw[name]) for name, column in task.inputs.items()} for raw in rows]
 
 
 def load_examples(task: Any, examples: Any) -> tuple[list[dict[str, Any]], str]:
-    """Raw inputs for an export, and what they are, in a few words.
+    """Load the example inputs of an export.
+
+    Returns:
+        The raw inputs, and a short description of what they are.
 
     Args:
         task: fitted.
@@ -79,7 +82,7 @@ def load_examples(task: Any, examples: Any) -> tuple[list[dict[str, Any]], str]:
 
 
 def _read_inputs(task: Any, source: Any) -> Table:
-    """Rows as requests bring them, of a source with the inputs alone, or with the targets too."""
+    """Read rows as requests bring them, from a source with or without targets."""
     from dlkit.data.read import read_table
     from dlkit.data.read_options import ReadOptions
 
@@ -93,7 +96,7 @@ def _read_inputs(task: Any, source: Any) -> Table:
 
 
 def synthetic_rows(task: Any) -> list[dict[str, Any]]:
-    """Raw inputs that are no rows of any data. Raises ExportError where the task can read none of them."""
+    """Generate raw inputs that belong to no data. Raises ExportError if the task can read none of them."""
     tensors = task.rows.synthetic(task, EXAMPLE_COUNT)
     columns = {name: [row[name] for row in tensors] for name in task.inputs}
     rows = readable_inputs(task, Table("synthetic inputs", columns, "synthetic input {}".format))

@@ -1,4 +1,4 @@
-"""The serving graph in Python: raw rows in, answers out, in batches."""
+"""Prediction with the serving graph in Python, in batches of raw rows."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _TRACE_PREFIXES = ("Graph execution error", "Detected at node", "Detected unsupp
 
 
 class GraphPredictor:
-    """A signature of a fitted task, in the graph that `export` writes.
+    """Runs a signature of a fitted task, with the graph that `export` writes.
 
     Calling it costs little more than the graph itself; `keras.Model.predict` on one row costs about sixty times it.
     """
 
     def __init__(self, signature: Signature, inputs: Mapping[str, Column]):
-        """`inputs` are the kinds of the signature's inputs."""
+        """Create a predictor; `inputs` are the columns of the inputs of the signature."""
         self.inputs = inputs
         self._graph = signature.graph
 
     def __call__(self, table: Table) -> dict[str, list]:
-        """The answers to a table's rows, by answer column.
+        """Predict for the rows of a table; returns the predictions by output column.
 
         Raises:
             DataError: names the row that cannot be answered, and says why.
@@ -53,9 +53,10 @@ class GraphPredictor:
         return collected
 
     def predict_batch(self, rows: list[dict[str, Any]]) -> tuple[dict[str, list], dict[int, str]]:
-        """The answers to the raw rows of a batch that can be answered, by answer column, and why the others cannot.
+        """Predict for the raw rows of a batch.
 
-        The reasons go by a row's place in the batch.
+        Returns:
+            The predictions for the valid rows, by output column, and the reasons for the others, by position.
         """
         try:
             answers = {
@@ -74,7 +75,9 @@ class GraphPredictor:
         return answers, reasons
 
     def predict_valid(self, table: Table, reasons: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Of each row that can be answered its number and its answer by column; why another cannot goes to the list."""
+        """Yield the number and the prediction by column of each valid row; reasons for the others are appended to
+        `reasons`.
+        """
         for start in range(0, len(table), BATCH_SIZE):
             raw: dict[int, dict[str, Any]] = {}
             for row in range(start, min(start + BATCH_SIZE, len(table))):
@@ -101,7 +104,7 @@ class GraphPredictor:
 
 
 def graph_error_message(error: Exception) -> str:
-    """What a graph says of a batch of one row, without the stack and the node names around it."""
+    """Extract the message of a graph error, without stack traces and node names."""
     lines = [line.strip() for line in getattr(error, "message", str(error)).splitlines() if line.strip()]
     messages = [line for line in lines if not line.startswith(_TRACE_PREFIXES)]
     text = (messages or lines or [type(error).__name__])[0].split(" [[", 1)[0]
@@ -109,7 +112,7 @@ def graph_error_message(error: Exception) -> str:
 
 
 def is_source(data: Any, inputs: Mapping[str, Column], target: Mapping[str, Column]) -> bool:
-    """Whether data are a source of rows, as `fit` reads it, rather than inputs, as `predict` takes them.
+    """Return whether data is a labeled source, as for `fit`, rather than inputs, as for `predict`.
 
     A file is an input where the task's only input is held by files of such a name, and a dict where it has no column
     of the target.
@@ -127,7 +130,7 @@ def is_source(data: Any, inputs: Mapping[str, Column], target: Mapping[str, Colu
 
 
 def inputs_to_table(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
-    """What `predict` was given, as a table, and whether it was one row rather than a list."""
+    """Convert the inputs of `predict` to a table; also return whether it was a single input rather than a list."""
     names = list(inputs)
     needed = [name for name, column in inputs.items() if not column.optional]
     wanted = needed or f"any of {names}"
@@ -156,7 +159,7 @@ def inputs_to_table(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, b
 
 
 def import_pandas(what: str, otherwise: str = "") -> Any:
-    """pandas, for `what`. Raises DlkitError where it is not installed, and says what there is without."""
+    """Import pandas. Raises DlkitError if it is not installed, with `otherwise` appended to the message."""
     try:
         import pandas
     except ImportError as error:
@@ -165,7 +168,7 @@ def import_pandas(what: str, otherwise: str = "") -> Any:
 
 
 def to_dataframe(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], index: Any = None) -> Any:
-    """Answers as a DataFrame.
+    """Convert predictions to a DataFrame.
 
     Args:
         pandas: the package.

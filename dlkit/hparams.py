@@ -31,7 +31,7 @@ def hparam(
     frozen: Any = None,
     file: bool = False,
 ) -> Any:
-    """Declares a hyperparameter as a dataclass field.
+    """Declare a hyperparameter as a dataclass field.
 
     Args:
         default: Default value.

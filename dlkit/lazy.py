@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported at their first use: they take seconds, and `--help` must not wait for them."""
+"""TensorFlow and Keras, imported on first use: the import takes seconds, and `--help` must not wait for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _imported: set[str] = set()  # the modules that are there in whole
 
 
 class _LazyModule:
-    """Stands for a module until one of its attributes is asked for."""
+    """Stands for a module until one of its attributes is accessed."""
 
     def __init__(self, name: str):
         self._name = name
@@ -44,7 +44,7 @@ class _LazyModule:
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow without the start-up lines of its C++ libraries, which no log level reaches.
+    """Import TensorFlow without the startup messages of its C++ libraries, which no log level suppresses.
 
     They come before the logging library is initialised and go straight to file descriptor 2, so that is where they
     are held back. They are printed after all if the import fails.

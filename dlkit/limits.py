@@ -1,4 +1,4 @@
-"""What the values of a signature's input may be, beyond their dtype and shape; checked inside the graph."""
+"""Limits on the values of the inputs of a signature, beyond dtype and shape; checked in the graph."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dlkit.lazy import tf
 
 
 class Limits(NamedTuple):
-    """The values that an input can have. Numbers are finite too.
+    """Allowed values of an input. Numbers must also be finite.
 
     Attributes:
         least, most: the lowest and the highest; None for no bound.
@@ -31,7 +31,8 @@ FINITE = Limits()  # of numbers: that they are finite
 
 
 def assert_within_limits(name: str, value: tf.Tensor, limits: Limits) -> tf.Operation:
-    """An operation that fails with INVALID_ARGUMENT, the reason and the first row where a value is out of its limits.
+    """Return an operation that fails with INVALID_ARGUMENT, the reason and the first row if a value is out of its
+    limits.
 
     Args:
         name: what the message calls the input.

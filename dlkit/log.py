@@ -1,4 +1,6 @@
-"""The logger `dlkit`: what the library tells while it works. Infos go to stdout and warnings to stderr by default.
+"""The logger `dlkit`. By default, info messages go to stdout and warnings to stderr.
+
+As with any logger, a level silences it and handlers receive its records:
 
 As of any logger, its level silences it, and handlers that the program adds get its records:
 
@@ -15,16 +17,16 @@ logger = logging.getLogger("dlkit")
 
 
 class _TerminalHandler(logging.Handler):
-    """Prints bare lines where nothing else shows them: no other handler of this logger, none of the root's."""
+    """Prints messages, unless this logger has other handlers or the root logger prints them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints a record; what goes wrong is raised, as by `print`."""
+        """Print a record; errors are raised, as by `print`."""
         if not any(handler is not self for handler in logger.handlers) and not _root_logs_to_terminal():
             print(self.format(record), file=sys.stdout if record.levelno <= logging.INFO else sys.stderr)
 
 
 def _root_logs_to_terminal() -> bool:
-    """Whether the program has set up logging to the terminal. What keeps records elsewhere does not show them."""
+    """Return whether the program has set up logging to the terminal."""
     terminal = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
     return logger.propagate and any(
         getattr(handler, "stream", sys.stderr) in terminal

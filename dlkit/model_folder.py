@@ -1,4 +1,4 @@
-"""Saved models: a folder that is complete at every moment, or is no model at all."""
+"""Saved models: a folder that holds a complete model at every moment, or none."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ SavedTask = TypeVar("SavedTask", bound=Saved)
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether a folder holds a saved model, or a run that was stopped before its end."""
+    """Return whether a folder holds a saved model or an interrupted run."""
     return (folder / INDEX_FILE).is_file() or (folder / RUN_INDEX_FILE).is_file()
 
 
 @contextlib.contextmanager
 def lock_for_writing(folder: Path) -> Iterator[None]:
-    """Inside, this process alone writes into the folder of a model.
+    """Lock the folder of a model, so that only this process writes to it.
 
     Raises:
         DlkitError: another process does, which it names, or the folder cannot be written.
@@ -79,7 +79,7 @@ def lock_for_writing(folder: Path) -> Iterator[None]:
 
 
 def refuse_to_replace(folder: Path) -> None:
-    """Raises DlkitError for a folder that holds a model or a run."""
+    """Raise DlkitError if a folder holds a model or a run."""
     if holds_model(folder):
         raise DlkitError(
             f"{folder} already holds a saved model, or an interrupted run. Replace it with "
@@ -88,18 +88,18 @@ def refuse_to_replace(folder: Path) -> None:
 
 
 def has_run(folder: Path) -> bool:
-    """Whether a folder holds a run that was stopped before its end."""
+    """Return whether a folder holds an interrupted run."""
     name = run_index_file(folder)
     return name == RUN_INDEX_FILE or ((folder / name).is_file() and not read_index(folder)["finished"])
 
 
 def run_index_file(folder: Path) -> str:
-    """The name of the index to go on from: that of a run that has not ended, if there is one."""
+    """Return the name of the index to resume from: that of the interrupted run, if there is one."""
     return RUN_INDEX_FILE if (folder / RUN_INDEX_FILE).is_file() else INDEX_FILE
 
 
 def write_model(task: Saved, folder: Path, *, finished: bool = True) -> None:
-    """Saves a task: its hparams, what it has learned, and its stages as Keras files. The caller is `lock_for_writing`.
+    """Save a task: its hyperparameters, what it has learned, and its stages as Keras files. The caller holds the lock.
 
     A run writes its task first unfinished, beside a model that may be there, so that it can be resumed. The stages
     go to a subfolder of their own; the index, which names it, is replaced in one step when they are on disk. A kill
@@ -133,7 +133,7 @@ def write_model(task: Saved, folder: Path, *, finished: bool = True) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes stages that no index names, and what killed writers have left of an index."""
+    """Remove stages that no index refers to, and partial files of interrupted writers."""
     referenced = set()
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # who cannot read an index removes nothing
         for name in (INDEX_FILE, RUN_INDEX_FILE):
@@ -153,7 +153,7 @@ def _task_state(task: Saved) -> dict[str, Any]:
 
 
 def read_model(task_class: type[SavedTask], folder: Path) -> SavedTask:
-    """The task that `write_model` saved; see `Task.load`."""
+    """Load the task that `write_model` saved; see `Task.load`."""
     while True:
         index = read_index(folder, task_class.task_name())
         try:
@@ -176,7 +176,7 @@ def _load(task_class: type[SavedTask], folder: Path, index: dict[str, Any]) -> S
 
 
 def restore_run(task: Saved, folder: Path) -> None:
-    """Gives a task what the run in `folder` holds beside the hparams."""
+    """Restore what the run in `folder` holds, apart from the hyperparameters."""
     _restore(task, folder, read_index(folder, name=run_index_file(folder)))
 
 
@@ -203,7 +203,7 @@ def _unfinished_run_error(folder: Path, task: str) -> DlkitError:
 
 
 def read_index(folder: Path, task: str | None = None, name: str = INDEX_FILE) -> dict[str, Any]:
-    """The index of a saved model.
+    """Read and check the index of a saved model.
 
     Args:
         folder: the model's folder.
@@ -240,21 +240,21 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX_FILE) ->
 
 
 def hparams_of_run(folder: Path, task: str) -> dict[str, Any]:
-    """The hparams that the run in a folder was started with. Raises DlkitError where it holds none of this task."""
+    """Return the hyperparameters of the run in a folder. Raises DlkitError if it holds no run of this task."""
     if not holds_model(folder):
         raise DlkitError(f"{folder} holds no run to resume. Remove {option('resume')} to start one.")
     return read_index(folder, task, run_index_file(folder))["hparams"]
 
 
 def _read_stages(folder: Path, index: dict[str, Any], package: str) -> dict[str, keras.Model]:
-    """The stages of a saved model, by name; `package` is that of its task."""
+    """Load the stages of a saved model by name; `package` is the package of its task."""
     files = {name: folder / index["stages"] / f"{name}.keras" for name in index["names"]}
     _import_layers(files.values(), package)
     return {name: keras.models.load_model(file, compile=False) for name, file in files.items()}
 
 
 def _import_layers(files: Iterable[Path], task_package: str) -> None:
-    """Imports the modules that define the layers that Keras files name, which registers them.
+    """Import the modules that define and register the layers that Keras files refer to.
 
     They are registered under names without modules, so that a layer may move; and no other module is imported, since
     some draw in what takes seconds.

@@ -1,6 +1,6 @@
-"""How messages name options: in Python as arguments, `overwrite=True`, on the command line as flags, --overwrite.
+"""How messages name options: as arguments in Python (`overwrite=True`), as flags on the command line (--overwrite).
 
-A message is made for who reads it: inside `naming_flags`, which the command line opens, that is who typed flags.
+Messages name flags inside `naming_flags`, which the command line enters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _use_flags = False  # one for all threads: a process has one reader
 
 @contextlib.contextmanager
 def naming_flags() -> Iterator[None]:
-    """Inside, messages name flags."""
+    """Make messages name flags rather than arguments."""
     global _use_flags
     previous, _use_flags = _use_flags, True
     try:
@@ -29,12 +29,12 @@ def naming_flags() -> Iterator[None]:
 
 
 def python_or_cli(python: str, command_line: str) -> str:
-    """The first in Python, the second on the command line."""
+    """Return the first text in Python and the second on the command line."""
     return command_line if _use_flags else python
 
 
 def option(name: str, value: Any = _NO_VALUE) -> str:
-    """An option as a message names it, alone or with a value; `...` stands for any value.
+    """Format an option for a message, with or without a value; `...` stands for any value.
 
     Args:
         name: the argument's name in Python.
@@ -74,7 +74,7 @@ def _format_flag(value: Any) -> str:
 
 
 def rename_parameters(text: str, names: Iterable[str]) -> str:
-    """A text of a layer or a library, which names its parameters: those of `names` become options.
+    """Replace parameter names in the message of a layer or a library by options.
 
     Example:
         >>> with naming_flags():

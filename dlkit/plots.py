@@ -1,4 +1,4 @@
-"""Pictures, by matplotlib, which is an extra."""
+"""Figures, made with matplotlib (the extra `plots`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlkit.version import install_hint
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A matplotlib figure of this size in inches, with no display. A notebook shows it where it ends a cell.
+    """Create a matplotlib figure of a size in inches, without a display. A notebook shows it at the end of a cell.
 
     Raises:
         DlkitError: matplotlib is not installed.
@@ -31,7 +31,7 @@ def _figure_class() -> Any:
         raise DlkitError(f"plots need matplotlib: {install_hint('plots')}.") from error
 
     class NotebookFigure(Figure):
-        """A figure that pyplot does not know, and that shows itself all the same."""
+        """A figure that is not registered with pyplot and is shown in notebooks."""
 
         def _repr_png_(self) -> bytes:
             file = io.BytesIO()
@@ -42,7 +42,7 @@ def _figure_class() -> Any:
 
 
 def save_figure(figure: Any, path: str | Path) -> None:
-    """Writes a figure as a picture; the suffix says of which kind.
+    """Write a figure to an image file; the suffix selects the format.
 
     Raises:
         DlkitError: the file cannot be written, or there is no such kind.
@@ -59,7 +59,7 @@ def save_figure(figure: Any, path: str | Path) -> None:
 
 
 def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggested: float, path: Path) -> None:
-    """The losses of a learning-rate range test over the rates, and the chosen rate."""
+    """Plot the losses of a learning rate range test and the suggested rate."""
     figure = new_figure(7, 4)
     axes = figure.subplots()
     axes.plot(rates, losses)
@@ -71,7 +71,7 @@ def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggest
 
 
 def plot_history(history: Mapping[str, Sequence[float]], best_epoch: int) -> Any:
-    """A figure of each metric over the epochs, in training and validation, with the epoch whose weights are kept.
+    """Plot each metric over the epochs, for training and validation, and mark the best epoch.
 
     Args:
         history: metric name to one value per epoch; those of validation begin with `val_`.

@@ -1,4 +1,4 @@
-"""What `predict` is given: values, or the name of data, or data; and which of these a text is."""
+"""The inputs of `predict`: values, names of data, or data; decides which of these a string is."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VALUE, FILE, DATA = "value", "file", "data"  # what a text or a path is
 
 @dataclass
 class PredictionInputs:
-    """Rows to answer.
+    """Rows to predict for.
 
     Attributes:
         table: the rows, with the inputs.
@@ -48,7 +48,7 @@ class PredictionInputs:
 
 
 def prediction_inputs(task: Task, values: Any, how: ReadOptions) -> PredictionInputs:
-    """What `Task.predict` was given, as rows.
+    """Convert the inputs of `Task.predict` to rows.
 
     Args:
         task: fitted.
@@ -83,7 +83,7 @@ def prediction_inputs(task: Task, values: Any, how: ReadOptions) -> PredictionIn
 
 
 def prediction_chunks(task: Task, source: Any, how: ReadOptions, keep_columns: Sequence[str] = ()) -> Iterator[Chunk]:
-    """The rows of a source that a task answers, in parts where each record is one of them.
+    """Yield the rows of a source in chunks, if each record is a row of the task; otherwise all rows at once.
 
     Args:
         task: fitted.
@@ -109,7 +109,7 @@ def prediction_chunks(task: Task, source: Any, how: ReadOptions, keep_columns: S
 
 
 def source_names(source: Any) -> list[Any] | None:
-    """The names of files, folders and addresses that a source consists of; None for what is in memory."""
+    """Return the names of the files, folders and addresses of a source; None for data in memory."""
     if isinstance(source, (str, os.PathLike)):
         return expand_sources(source) or [source]
     if isinstance(source, list) and source and all(is_table(chunk) and existing_file(chunk) for chunk in source):
@@ -118,7 +118,7 @@ def source_names(source: Any) -> list[Any] | None:
 
 
 def classify_text(value: str | os.PathLike[str], inputs: Mapping[str, Column]) -> str:
-    """Whether a text or a path that is to be answered is `DATA`, a `FILE` that holds a value, or itself the `VALUE`.
+    """Decide whether a string or path is `DATA`, a `FILE` that holds a value, or itself a `VALUE`.
 
     A text is never answered where it is the name of a file or a folder that is there, ends as names of tables and texts
     do, or is the address of a file or a data set.
@@ -158,12 +158,12 @@ def classify_text(value: str | os.PathLike[str], inputs: Mapping[str, Column]) -
 
 
 def _is_address(text: str) -> bool:
-    """Whether a text is an address, of a file or of a data set."""
+    """Return whether a string is the address of a file or a data set."""
     return is_remote(text) or text.startswith("tfds:")
 
 
 def _matches_files(text: str) -> bool:
-    """Whether a text is a pattern that finds files, and looks like one: "???" is a text."""
+    """Return whether a string is a pattern that looks like a path and matches files; "???" is a text."""
     if "/" not in text and not is_table(text) and Path(text).suffix.lower() not in TEXT_FILES:
         return False
     try:
@@ -181,7 +181,7 @@ def _missing_file_error(text: str, column: Column | None) -> DataError:
 
 
 def _value_in_file(name: str | os.PathLike[str], inputs: Mapping[str, Column]) -> Any:
-    """The value that a file holds: of one that lies here its path, which the column opens."""
+    """Return the value in a file; for a local file, its path, which the column opens."""
     if not is_remote(name):
         return Path(name).expanduser()
     column = next(iter(inputs.values()))
@@ -190,12 +190,12 @@ def _value_in_file(name: str | os.PathLike[str], inputs: Mapping[str, Column]) -
 
 
 def _is_series(values: Any) -> bool:
-    """Whether these are a Series of pandas or polars."""
+    """Return whether these are a Series of pandas or polars."""
     return type(values).__name__ == "Series" and hasattr(values, "to_list") and not is_dataframe(values)
 
 
 def _is_data(values: Any, inputs: Mapping[str, Column]) -> bool:
-    """Whether these are a table, rather than values or a list of them."""
+    """Return whether these are a table, rather than values or a list of values."""
     if isinstance(values, Table) or is_dataframe(values) or hasattr(values, "element_spec"):
         return True
     if isinstance(values, Mapping):  # of columns, where each input is a list that cannot be one value
@@ -228,7 +228,7 @@ def _read_rows(task: Task, source: Any, how: ReadOptions) -> PredictionInputs:
 
 
 def _readable(table: Table, inputs: Mapping[str, Column]) -> tuple[Table, list[str]]:
-    """The files of a folder that can be read, read; and what is wrong with the others."""
+    """Read the files of a folder; return those that can be read, and the errors of the others."""
     name, rows, values, bad = next(iter(inputs)), list[int](), list[Any](), list[str]()
     for row in range(len(table)):
         try:

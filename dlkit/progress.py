@@ -1,4 +1,4 @@
-"""Progress of what takes more than two seconds, on a terminal's standard error and in notebooks."""
+"""Progress of work that takes more than two seconds, on the standard error of a terminal and in notebooks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _quiet = ContextVar("quiet", default=False)  # true inside of `quiet`, and while
 
 @contextlib.contextmanager
 def quiet(enabled: bool = True) -> Iterator[None]:
-    """Draw nothing inside, if so wanted."""
+    """Suppress progress inside, if `enabled`."""
     previous = _quiet.get()
     _quiet.set(previous or enabled)
     try:
@@ -30,7 +30,7 @@ def quiet(enabled: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(description: str, total: int | Callable[[], int | None] | None = None) -> Iterator[Callable[[int], None]]:
-    """Give a function that is told how many rows are done, and draws it once two seconds have passed.
+    """Yield a function to call with the number of finished rows; it draws the progress once two seconds have passed.
 
     Nothing is drawn in files and pipes, below the level of infos of the logger `dlkit`, and inside of another progress.
 
@@ -53,11 +53,11 @@ def progress(description: str, total: int | Callable[[], int | None] | None = No
 
 
 def _ignore(done: int) -> None:
-    """What is told of progress that nobody sees."""
+    """Ignore progress that is not shown."""
 
 
 class _ProgressDisplay:
-    """What is seen of one progress: nothing at first, then a bar of rich's, or in a notebook a line that changes."""
+    """Displays one progress: a progress bar of rich, or a line that changes in a notebook."""
 
     def __init__(self, description: str, total: int | Callable[[], int | None] | None):
         self._description, self._count_rows, self._total = description, total, None if callable(total) else total

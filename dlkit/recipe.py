@@ -1,4 +1,4 @@
-"""What every recipe in `apps/` does: train, score, show, save, export, and tell how to serve."""
+"""What every recipe in `apps/` does: train, evaluate, plot, save and export a model, and show how to serve it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dlkit.tasks import find_task
 
 
 def run_recipe(task_name: str, hparams: dict[str, Any] | None = None, argv: list[str] | None = None) -> None:
-    """Runs a task from data to a verified servable, and exits with its code.
+    """Train, evaluate and export a model for a task, and exit with the exit code.
 
     Args:
         task_name: which task.

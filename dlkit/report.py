@@ -1,4 +1,4 @@
-"""One look at the data: facts, warnings and refusals, before training and on request."""
+"""Report on the data: statistics, warnings and errors, before training and on request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_PLACES = 3  # places that a finding names
 
 @dataclass
 class Report:
-    """What was found in the data of a run.
+    """Findings on the data of a run.
 
     Attributes:
         source: what was read, as the user named it.
@@ -39,15 +39,15 @@ class Report:
         self._begun = time.perf_counter()
 
     def add_warning(self, what: str, places: Iterable[str] = (), cure: str = "") -> None:
-        """Adds a warning: what, the first of the places where, and what to do about it."""
+        """Add a warning with the first places where it applies and a remedy."""
         self.warnings.append(_sentence(what, places, cure))
 
     def add_error(self, what: str, places: Iterable[str] = (), cure: str = "") -> None:
-        """Adds a refusal, as `warn` does a warning."""
+        """Add an error, in the form of a warning."""
         self.errors.append(_sentence(what, places, cure))
 
     def sample(self, count: int, time_fraction: float = 0.5) -> Iterator[int]:
-        """Row numbers below `count`, all of them while there is time, else some of them, spread evenly.
+        """Yield row numbers below `count`: all of them if time allows, otherwise some of them, spread evenly.
 
         Args:
             count: how many rows there are.
@@ -66,11 +66,11 @@ class Report:
             yield number * step % count
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON can hold it."""
+        """Return the report as JSON-serializable data."""
         return {name: getattr(self, name) for name in ("source", "statistics", "remarks", "warnings", "errors")}
 
     def show(self) -> None:
-        """Logs the facts, and as warnings what a person should look at."""
+        """Log the statistics, remarks and warnings."""
         logger.info(statistics_text(self.source, self.statistics))
         for text in self.remarks:
             logger.warning(f"{self.source}: {text}")
@@ -78,7 +78,7 @@ class Report:
             logger.warning(f"warning: {self.source}: {text}")
 
     def raise_errors(self) -> None:
-        """Raises DataError where something cannot be meant."""
+        """Raise DataError if the report has errors."""
         if self.errors:
             raise DataError(" ".join(f"{self.source}: {text}" for text in self.errors))
 
@@ -90,12 +90,12 @@ def _sentence(what: str, places: Iterable[str], cure: str) -> str:
 
 
 def statistics_text(source: str, statistics: Mapping[str, Any]) -> str:
-    """Give facts as a person reads them, a line each."""
+    """Format statistics for people, one per line."""
     return "\n".join([f"data: {source}", *(f"  {name}: {_format_value(value)}" for name, value in statistics.items())])
 
 
 def _format_value(value: Any) -> str:
-    """A fact as a person reads it."""
+    """Format the value of a statistic."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_format_value(item)}" for name, item in value.items())
     if isinstance(value, (list, tuple)):
@@ -104,14 +104,14 @@ def _format_value(value: Any) -> str:
 
 
 def most_common(counts: Mapping[str, int], shown: int = 12) -> dict[str, Any]:
-    """Counts by name, the largest first, cut where there are very many."""
+    """Return the largest counts by name, with the rest summed up."""
     ordered = sorted(counts.items(), key=lambda pair: -pair[1])
     rest = ordered[shown:]
     return dict(ordered[:shown]) | ({f"and {len(rest)} more": sum(count for _, count in rest)} if rest else {})
 
 
 def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ in case, in Unicode form, or in blanks around or inside them alone."""
+    """Return pairs of names that differ only in case, Unicode form or whitespace."""
     first: dict[str, str] = {}
     pairs = []
     for name in names:

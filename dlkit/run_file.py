@@ -1,4 +1,4 @@
-"""The options of a run as a file beside its model, `config.yaml`; `dlkit.cli.config` reads it."""
+"""The options of a run, saved beside its model as `config.yaml`; `dlkit.cli.config` reads it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IN_MEMORY = "in memory"  # the key in the place of data that have no name
 
 
 class SampleData(dict):
-    """The built-in sample of a task, as a source: a run on it names no data."""
+    """The built-in sample data of a task, as a source: a run on it names no data."""
 
 
 @dataclass
@@ -48,14 +48,14 @@ class RunFile:
     run: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Writes the file into a model's folder, in one step. Raises DlkitError where that cannot be."""
+        """Write the file to a model's folder atomically. Raises DlkitError if that fails."""
         try:
             write_atomic(folder / CONFIG_FILE, lambda file: file.write(self.text().encode()))
         except OSError as error:
             raise write_error(folder / CONFIG_FILE, error) from error
 
     def text(self) -> str:
-        """The file: addresses without users, passwords and queries, and no value that only Python has."""
+        """Return the content of the file: addresses without credentials and queries, and no Python objects."""
         import yaml
 
         run = {name: _to_yaml(value) for name, value in self.run.items() if name not in _NOT_SAVED}
@@ -75,7 +75,7 @@ class RunFile:
 
 
 def _to_yaml(value: Any) -> Any:
-    """A value in the types that YAML has; `_PYTHON_OBJECT` for one that it has not."""
+    """Convert a value to types that YAML has; `_PYTHON_OBJECT` if that is not possible."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
@@ -90,7 +90,7 @@ def _to_yaml(value: Any) -> Any:
 
 
 def _format_source(source: Any) -> Any:
-    """A source as a file names it: what has no name is said to be in memory."""
+    """Return a source as the file names it; data without a name is marked as in memory."""
     if source is None or isinstance(source, SampleData):
         return None
     if isinstance(source, (str, os.PathLike)):

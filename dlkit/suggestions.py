@@ -1,4 +1,4 @@
-"""What other libraries call the options of this one, so that who types their name hears ours."""
+"""What other libraries call the options of this one, to suggest ours."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ SYNONYMS = {word: own_names for own_names, words in _SYNONYMS_OF.items() for wor
 
 
 def suggest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably suggest: what is typed like it, or what others call so; None for no idea.
+    """Return the known name that was probably meant: a similar one, or a synonym from other libraries; None if there is
+    none.
 
     Args:
         name: what was given, with underscores.

@@ -1,4 +1,4 @@
-"""A task in five lines, as Python shows it."""
+"""Summary of a task in five lines, for `repr`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LINE = 160  # characters; what is longer is cut
 
 
 def summarize_task(task: Any) -> str:
-    """Give a task's class, the hyperparameters that are not their defaults, what it learned from, and how well.
+    """Summarize a task: its class, hyperparameters that are not defaults, training data and metric.
 
     Example:
         >>> print(task)
@@ -45,7 +45,7 @@ def _rows(task: Any) -> str:
 
 
 def _metric(task: Any) -> str:
-    """The metric to quote, of the last evaluation, or else of the validation rows."""
+    """Return the primary metric of the last evaluation or, without one, of the validation rows."""
     name, tested, best = task.primary_metric, task.last_evaluation_, task.best_epoch_
     evaluated = name in tested.get("metrics", {})
     found = tested["metrics"] if evaluated else best

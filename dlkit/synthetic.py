@@ -1,4 +1,4 @@
-"""Values that are made up, for exports that are to hold no row of any data."""
+"""Synthetic values, for exports that must not contain rows of any data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = "The quick brown fox jumps over 13 lazy dogs, and the café by the old 
 
 @functools.singledispatch
 def synthetic(column: Column, number: int) -> Any:
-    """A value of a column that is made up, the same for each number; as `Column.raw` takes it."""
+    """Generate a value of a column for `Column.raw`, the same one for the same number."""
     if column.dtype != "string":
         return number + 0.5 if not column.shape else [number + 0.5] * (number + 1)
     return [str(item + 1) for item in range(number + 1)]  # names, as ids often are

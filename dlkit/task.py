@@ -924,7 +924,7 @@ class Task:
     @final
     @property
     def hparams(self) -> dict[str, Any]:
-        """The hyperparameters and their values."""
+        """Return the hyperparameters and their values."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @final

@@ -5,7 +5,7 @@ DISTRIBUTION = "dlkit-keras"
 
 
 def install_hint(extra: str = "") -> str:
-    """Give pip's command for this package, for messages: with an extra, or for its newest version.
+    """Return pip's command for this package, with an extra or for the newest version.
 
     Example:
         >>> install_hint("plots")

@@ -1,4 +1,4 @@
-"""What tells one source and one fitted model from another, and how many rows a source has."""
+"""Digests that identify a source and a fitted model, and the number of rows of a source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def existing_folder(data: Any) -> Path | None:
-    """The folder that a source names; None for another."""
+    """Return the folder that a source names, or None if it names no folder."""
     if not isinstance(data, (str, os.PathLike)):
         return None
     path = Path(data).expanduser()
@@ -33,7 +33,7 @@ def existing_folder(data: Any) -> Path | None:
 
 
 def digest_data(data: Any, chunks: Iterable[Chunk]) -> str:
-    """Tells one source from another: files by what they hold, those of folders by name, size and time."""
+    """Compute a digest of a source: of the content of files, and of the names, sizes and times of files in folders."""
     digest = hashlib.blake2b(digest_size=16)
     names = source_names(data)
     if names is None:
@@ -70,7 +70,7 @@ def _bytes_of(value: Any) -> bytes:
 
 
 def digest_model(task: Task) -> str:
-    """Tells one fitted model from another: what it was told, what it learned, and its weights."""
+    """Compute a digest of a fitted model: its hyperparameters, what it has learned, and its weights."""
     task._check_fitted()
     learned = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
     description = {"task": task.task_name(), "hparams": task.hparams, "learned": {**learned, "last_evaluation_": None}}
@@ -82,8 +82,10 @@ def digest_model(task: Task) -> str:
 
 
 def count_rows(data: Any) -> int | None:
-    """How many rows a source has, for the bar, where that shows without reading it: lines of a text table may be fewer
-    rows."""
+    """Count the rows of a source for the progress bar, without parsing it.
+
+    Lines of a text table are counted, of which there may be more than rows. None if the number is unknown.
+    """
     names = source_names(data)
     if names is None:
         return None

@@ -1,4 +1,4 @@
-"""An output that is begun, goes on after a kill, and is finished: what lies beside it meanwhile."""
+"""The output file of a bulk prediction, and the files that exist beside it until it is finished."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROGRESS = ".progress"
 
 @dataclass
 class RunState:
-    """How far a run is: what of its files counts, and what they are made of.
+    """State of a bulk prediction: how much of its files is valid, and what they were computed from.
 
     Attributes:
         digests: digests of the data, the model and the options.
@@ -41,12 +41,12 @@ class RunState:
 
     @property
     def bad(self) -> int:
-        """The rows without an answer."""
+        """Number of rows without a prediction."""
         return self.rows - self.predicted
 
 
 class OutputFiles:
-    """The output and what lies beside it as long as it is not finished."""
+    """The output file and the files beside it until it is finished."""
 
     def __init__(self, output: Path):
         self.output = output
@@ -56,7 +56,7 @@ class OutputFiles:
         self.progress = output.with_name(output.name + _PROGRESS)
 
     def begin(self, digests: dict[str, str], overwrite: bool) -> RunState:
-        """The run that is to go on, or a new one.
+        """Resume an interrupted run, or start a new one.
 
         Raises:
             DlkitError: there is a finished output, or one that is begun of other data, another model or other options.
@@ -81,12 +81,12 @@ class OutputFiles:
         return RunState(digests)
 
     def commit(self, progress: RunState) -> None:
-        """Says that what was written counts; it is on disk."""
+        """Record the state of the run, after its files have been flushed to disk."""
         text = json.dumps(dataclasses.asdict(progress), indent=1)
         write_atomic(self.progress, lambda file: file.write(text.encode()))
 
     def finish(self, output_format: JsonLines, progress: RunState) -> None:
-        """Puts the files in their places. A kill in between leaves what does so again."""
+        """Move the files to their final places. If interrupted, the next call completes it."""
         progress.finished = True
         self.commit(progress)
         if self.bad_partial.exists() and progress.bad_size:
@@ -100,7 +100,7 @@ class OutputFiles:
         self.progress.unlink()
 
     def discard(self) -> None:
-        """Removes what was begun; bad rows stay, under their name."""
+        """Delete the unfinished files. The list of bad rows is kept, under its final name."""
         if _size(self.bad_partial):
             self.bad_partial.replace(self.bad)
         self.bad_partial.unlink(missing_ok=True)

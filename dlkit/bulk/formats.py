@@ -1,6 +1,6 @@
-"""Files of answers, which grow by a few rows at a time: csv, jsonl and parquet.
+"""File formats of predictions that are written a few rows at a time: csv, jsonl and parquet.
 
-What grows is a file beside the output, `<output>.partial`; cut at any of its sizes of before, it goes on from there.
+Rows are appended to `<output>.partial`. Truncated to any of its earlier sizes, the file can be continued from there.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ Records = Sequence[dict[str, Any]]
 
 
 class JsonLines:
-    """An object a line."""
+    """JSON Lines: one object per line."""
 
     def encode_header(self, names: Sequence[str]) -> bytes:
-        """What the file begins with."""
+        """Encode the beginning of the file."""
         return b""
 
     def encode_records(self, records: Records, names: Sequence[str]) -> bytes:
-        """Some records, each of which has these names, as they follow in the file."""
+        """Encode some records, all with these names, as they are appended to the file."""
         return "".join(f"{as_json(record)}\n" for record in records).encode()
 
     def encode_file(self, records: Records, names: Sequence[str]) -> bytes:
-        """A file of all records, which does not grow."""
+        """Encode a whole file of records."""
         return self.encode_header(names) + self.encode_records(records, names)
 
     def finish(self, partial: Path, output: Path) -> None:
-        """Puts the file, which is on disk whole, in its place."""
+        """Move the completed partial file to its final place."""
         partial.replace(output)
 
 
 class Csv(JsonLines):
-    """A header and a record a row; lists and the like stand in their cells as JSON, and what is missing is empty."""
+    """CSV with a header. Lists and the like are JSON in their cells; missing values are empty."""
 
     def encode_header(self, names: Sequence[str]) -> bytes:
         return self._format_rows([names])
@@ -61,7 +61,7 @@ class Csv(JsonLines):
 
 
 class Parquet(JsonLines):
-    """What grows are tables of Arrow, each with its size before it and with types of its own, which are joined last."""
+    """Parquet. The partial file holds Arrow tables, each after its size; they are unified and written at the end."""
 
     def encode_records(self, records: Records, names: Sequence[str]) -> bytes:
         import pyarrow
@@ -105,7 +105,7 @@ FORMATS = {".csv": Csv(), ".jsonl": JsonLines(), ".ndjson": JsonLines(), ".parqu
 
 
 def format_of(output: Path) -> JsonLines | None:
-    """The form of a file by its suffix; None where there is none of that.
+    """Return the format for the suffix of a file, or None if there is none.
 
     Raises:
         DlkitError: it is parquet, and pyarrow is not installed.
@@ -122,7 +122,7 @@ def format_of(output: Path) -> JsonLines | None:
 
 
 def check_new_file(path: Path, argument: str, extra_suffixes: Iterable[str] = ()) -> None:
-    """Refuses a file that could not be written, before the work whose result it is to hold.
+    """Check that a file can be created, before the work whose result it will hold.
 
     Args:
         path: the file.
@@ -142,7 +142,7 @@ def check_new_file(path: Path, argument: str, extra_suffixes: Iterable[str] = ()
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows whole or not at all, in the form of the file's suffix: a column for each key that any of them has.
+    """Write rows atomically, in the format of the suffix, with one column for each key that any row has.
 
     What strict JSON lacks, NaN for one, is empty; pixels are PNG in base64.
 
@@ -158,7 +158,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def as_json(value: Any) -> str:
-    """A value as strict JSON on one line: without NaN, bytes in base64, dates in ISO 8601."""
+    """Encode a value as strict JSON on one line: without NaN, bytes in base64, dates in ISO 8601."""
     return json.dumps(finite(value), ensure_ascii=False, default=_plain).encode(errors="replace").decode()
 
 
@@ -180,14 +180,14 @@ def _cell(value: Any) -> Any:
 
 
 def _table(records: Records, names: Sequence[str]) -> Any:
-    """Records, each of which has these names, as a table of Arrow."""
+    """Convert records that all have these names to an Arrow table."""
     import pyarrow
 
     return pyarrow.table({name: _array([record[name] for record in records]) for name in names})
 
 
 def _array(values: list[Any]) -> Any:
-    """An array of Arrow: of values of several kinds their JSON."""
+    """Convert values to an Arrow array; values of mixed types become JSON strings."""
     import pyarrow
 
     plain = [value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value for value in values]
@@ -214,7 +214,7 @@ def _read_tables(partial: Path) -> Iterator[Any]:
 
 
 def _unify_schemas(schemas: Sequence[Any]) -> Any:
-    """One schema for all: the wider type of a column, or texts where its types have nothing in common."""
+    """Unify schemas: the wider type of each column, or strings where its types have nothing in common."""
     import pyarrow
 
     fields = []

@@ -1,4 +1,4 @@
-"""Answers to a whole source, written as they come: in bounded memory, and after a kill from where they were."""
+"""Prediction for a whole source in bounded memory, written as it is computed and resumable after an interruption."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _MAX_REASONS = 10  # bad rows that are told at the end
 
 @dataclass
 class Batch:
-    """Rows that the graph answers together: the source's own, in its order, less those that cannot be read."""
+    """Rows that are predicted together: rows of the source, in order, without those that cannot be read."""
 
     chunk: Chunk
     rows: Rows
@@ -65,7 +65,7 @@ def predict_to(
     overwrite: bool,
     verbose: bool,
 ) -> dict[str, Any]:
-    """What `Task.predict_to` does."""
+    """Implement `Task.predict_to`."""
     data = task.rows.stored(task) if data is None else data
     output_format, folder = format_of(output), existing_folder(data)
     has_writer = task.prediction_writer is not None
@@ -120,7 +120,7 @@ def _write(
 
 
 def _summarize(progress: RunState, output: Path, bad: Path | None) -> dict[str, Any]:
-    """What a run has done."""
+    """Return the summary of a run."""
     return {
         "rows": progress.rows,
         "predicted": progress.predicted,
@@ -132,7 +132,7 @@ def _summarize(progress: RunState, output: Path, bad: Path | None) -> dict[str, 
 
 
 class _OutputWriter:
-    """The files that grow. Rows are written in a thread of their own, in order, while the graph answers the next."""
+    """Appends to the output files. A thread of its own writes rows in order, while the graph predicts the next ones."""
 
     def __init__(self, task: Task, files: OutputFiles, output_format: JsonLines, progress: RunState):
         self.task, self.files, self.output_format, self.progress = task, files, output_format, progress
@@ -160,7 +160,7 @@ class _OutputWriter:
             self.files.discard()
 
     def add(self, batch: Batch, answers: dict[str, list], reasons: dict[int, str]) -> None:
-        """Takes the answers to a batch: those to its rows that have one, and why the others have none."""
+        """Add the predictions for a batch, and the reasons why some of its rows have none."""
         self._pending.append(self._pool.submit(self._write_batch, batch, answers, reasons))
         self._raise_first_error(_PREFETCHED)
 
@@ -190,7 +190,7 @@ class _OutputWriter:
     def _records(
         self, batch: Batch, presented: Iterator[dict[str, Any]], reasons: dict[int, str]
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The rows of the table of answers, and of the side file."""
+        """Return the rows of the output and of the file of bad rows."""
         records, bad = [], []
         one_row_each = type(batch.rows).answer_rows is Rows.answer_rows
         for position in range(batch.count):
@@ -215,7 +215,7 @@ class _OutputWriter:
             self.progress.names = list(answers[0])
 
     def _empty_prediction(self, batch: Batch, row: int) -> dict[str, Any]:
-        """The answer to a row that has none: its names are those of the first answer, or of one to a made-up row."""
+        """Return an empty prediction, with the names of the first prediction or of one for a synthetic row."""
         if not self.progress.names:
             from dlkit.examples import synthetic_rows
 
@@ -224,7 +224,7 @@ class _OutputWriter:
         return dict.fromkeys(self.progress.names)
 
     def _merge_columns(self, leading: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-        """An answer beside the columns that are kept: one of the same name says that it is predicted."""
+        """Return a prediction next to the copied columns; names that occur in both get the prefix `predicted_`."""
         for name, value in answer.items():
             if isinstance(value, np.ndarray) and value.ndim > 1:
                 raise DlkitError(
@@ -242,7 +242,7 @@ class _OutputWriter:
 
 
 def _open_at(path: Path, size: int) -> BinaryIO:
-    """A file that grows from a size on: what a killed run wrote behind it is cut."""
+    """Open a file for appending at a size; what an interrupted run wrote beyond it is cut off."""
     file = path.open("r+b" if path.exists() else "w+b")
     file.truncate(size)
     file.seek(size)
@@ -252,7 +252,7 @@ def _open_at(path: Path, size: int) -> BinaryIO:
 def _predict_batches(
     task: Task, chunks: Iterable[Chunk], skip: int, update: Callable[[int], None], verbose: bool
 ) -> Iterator[tuple[Batch, dict[str, list], dict[int, str]]]:
-    """Batches with the answers to those of their rows that have one, and why the others have none, in order."""
+    """Yield batches, in order, with the predictions for their valid rows and the reasons why others have none."""
     task._check_fitted()
     predictor = GraphPredictor(task.served()["serving_default"], task.inputs)
     done = skip
@@ -269,8 +269,10 @@ def _predict_batches(
 
 
 def _batches(task: Task, chunks: Iterable[Chunk], skip: int, verbose: bool) -> Iterator[Batch]:
-    """Batches of raw rows, without those that are done: a killed run answers the same rows together as one that was
-    not killed."""
+    """Yield batches of raw rows, without those that are done.
+
+    A resumed run forms the same batches as an uninterrupted one.
+    """
     row_number = 0
     for chunk in chunks:
         rows = task.rows(task, chunk.table)
@@ -294,7 +296,7 @@ def _batches(task: Task, chunks: Iterable[Chunk], skip: int, verbose: bool) -> I
 
 @contextlib.contextmanager
 def _prefetch(made: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-    """What an iterator makes, made by a thread of its own, a few before they are wanted."""
+    """Iterate in a thread of its own, a few batches ahead."""
     pool = ThreadPoolExecutor(1)
 
     def prefetched() -> Iterator[Batch]:
@@ -311,7 +313,10 @@ def _prefetch(made: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
 
 @contextlib.contextmanager
 def _switch_threads_often() -> Iterator[None]:
-    """Python's threads take turns often: else the graph's waits for 5 ms after each batch, which may take as long."""
+    """Let threads take turns often.
+
+    Otherwise, the graph waits up to 5 ms after each batch, which can be as long as the batch itself.
+    """
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
@@ -329,7 +334,7 @@ def _write_with_task(
     update: Callable[[int], None],
     verbose: bool,
 ) -> dict[str, Any]:
-    """Answers to a folder's files in the task's own form, which is there whole or not at all."""
+    """Write predictions for the files of a folder in the task's own format, atomically."""
     if output.exists() and not overwrite:
         raise DlkitError(f"{output} already exists. Choose another output, or set {option('overwrite', True)}.")
     progress = RunState({})
@@ -364,7 +369,7 @@ def _write_with_task(
 
 
 def _strip_location(where: str, reason: str) -> str:
-    """A reason without the place, which some begin with."""
+    """Remove the location from a reason that begins with it."""
     return reason.removeprefix(where).lstrip(":, ")
 
 

@@ -1,4 +1,4 @@
-"""Completion of commands, tasks, flags and choices in a shell: a static script, which starts no Python."""
+"""Shell completion of commands, tasks, flags and choices: a static script that starts no Python."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOLDERS = ("save", "model", "directory", "directories", "data_dir", "tensorboar
 
 
 def completion_script(shell: str, build: Callable[[Sequence[str]], Parser], commands: Sequence[str]) -> str:
-    """The script for a shell.
+    """Generate the completion script for a shell.
 
     Args:
         shell: one of `SHELLS`.
@@ -36,7 +36,7 @@ def completion_script(shell: str, build: Callable[[Sequence[str]], Parser], comm
 
 
 def _complete_parser(build: Callable[[Sequence[str]], Parser], commands: Sequence[str]) -> Parser:
-    """A parser in which each task is a command below those that take one, so that its own flags are known."""
+    """Build a parser with a subcommand for each task, so that the flags of every task are known."""
     from dlkit.tasks import find_task, task_names
 
     parser = build([])
@@ -64,7 +64,7 @@ def _remove_task(parser: argparse.ArgumentParser) -> None:
 
 
 def _mark_files(parser: argparse.ArgumentParser) -> None:
-    """Says which arguments are completed by files, by folders, or by the choices of a hyperparameter."""
+    """Mark which arguments are completed with files, with folders, or with the choices of a hyperparameter."""
     import shtab
 
     for action in parser._actions:

@@ -1,4 +1,4 @@
-"""Options from a file, `dlkit train --config FILE`: what is unknown, or of a wrong type, is refused by its line."""
+"""Options from a file, `dlkit train --config FILE`: unknown options and wrong types are refused with their line."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _SECTIONS = ("task", *SOURCES, "reading", "hyperparameters", "run")
 
 
 class InMemorySource(str):
-    """What is said in the place of a source that a file cannot name."""
+    """Stands for a source that a file cannot name; it is the message to show."""
 
 
 def read_run_file(path: Path, task: str = "") -> RunFile:
-    """The options in a file. Where it names no task, it is of `task`.
+    """Read the options in a file. If it names no task, it is for `task`.
 
     Raises:
         DlkitError: the file cannot be read, a key is unknown, a value is of the wrong type, or it is of another task
@@ -106,7 +106,7 @@ def _location(path: Path, node: Any) -> str:
 
 
 def _entries(node: Any, path: Path, known: Any) -> dict[str, Any]:
-    """The nodes of a mapping by key, each of which must be known and come once."""
+    """Return the nodes of a mapping by key; each key must be known and unique."""
     if node is None or node.tag == "tag:yaml.org,2002:null":
         return {}
     if node.id != "mapping":
@@ -136,7 +136,7 @@ def _source(node: Any, name: str, path: Path) -> Any:
 
 
 def _value(node: Any, hint: Any, name: str, path: Path) -> Any:
-    """A node's value as its option takes it. YAML has 1e-3 for a text, and a number for a text of digits."""
+    """Convert a node to the type of its option. YAML reads 1e-3 as a string, and a string of digits as a number."""
     value = value_given = _constructed(node, path)
     options = getattr(hint, "__args__", (hint,))
     if hint is str | bool:
@@ -166,7 +166,7 @@ def _constructed(node: Any, path: Path) -> Any:
 
 
 def add_config(parser: Parser) -> None:
-    """Adds the flag of a file of options, which `config_path` and `apply_config` bring in."""
+    """Add the flag for a file of options; `config_path` and `apply_config` process it."""
     parser.group(RUN_GROUP).add_argument(
         "--config",
         metavar="FILE",
@@ -178,7 +178,7 @@ def add_config(parser: Parser) -> None:
 
 
 def config_path(argv: Sequence[str]) -> Path | None:
-    """The file that --config names in a command line; the last one, as for argparse. None without."""
+    """Return the file that --config names on a command line, the last one if repeated; None without the flag."""
     path = None
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         flag, equals, rest = word.partition("=")
@@ -188,7 +188,7 @@ def config_path(argv: Sequence[str]) -> Path | None:
 
 
 def apply_config(parser: argparse.ArgumentParser, config: RunFile | None) -> None:
-    """Makes the options of a file the defaults of the flags that the parser has."""
+    """Use the options of a file as the defaults of the flags of a parser."""
     if config is None:
         parser.set_defaults(hyperparameters={})
         return

@@ -1,4 +1,4 @@
-"""Answers drawn, a picture for each input."""
+"""Plots of predictions, one image file per input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlkit.task import Task
 
 
 def folder_inputs(task: Task, folder: Path) -> list[Path]:
-    """The files of a folder that a task answers. Raises DlkitError where it answers no files, DataError for none."""
+    """Return the image files of a folder. Raises DlkitError if the task takes no files, DataError if there are none."""
     if len(task.inputs) != 1:
         raise DlkitError(f"a folder of files fits tasks of one input. {task.task_name()} has {len(task.inputs)}.")
     (files,) = read(str(folder), task.inputs).columns.values()
@@ -26,7 +26,7 @@ def folder_inputs(task: Task, folder: Path) -> list[Path]:
 
 
 def check_drawing(task: Task, folder: Path) -> None:
-    """Raises DlkitError where a task draws no answers, or the folder for them holds anything or cannot be written."""
+    """Raise DlkitError if the task has no plot, or if the folder is not empty or cannot be written."""
     if type(task).picture is Task.picture:
         raise DlkitError(f"the task {task.task_name()} has no plot of predictions. Leave out --draw to print them.")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
@@ -40,7 +40,7 @@ def check_drawing(task: Task, folder: Path) -> None:
 
 
 def draw_predictions(task: Task, inputs: Sequence[Any], folder: Path) -> None:
-    """Writes a picture of each input with its answer: NAME.png for NAME.jpg, else 1.png, 2.png, ...
+    """Write a plot of each prediction: NAME.png for NAME.jpg, otherwise 1.png, 2.png, ...
 
     Inputs that cannot be answered are left out and named.
 
@@ -70,7 +70,7 @@ def draw_predictions(task: Task, inputs: Sequence[Any], folder: Path) -> None:
 
 
 def _name(value: Any, number: int, names_taken: set[str]) -> str:
-    """What a picture is called, as no other of `names_taken`, to which it is added."""
+    """Return a file name for a plot that is not in `names_taken`, and add it there."""
     stem = Path(value).stem if isinstance(value, (str, Path)) else ""
     name = stem if stem and len(stem) < 200 and not re.search(r'[\x00-\x1f<>:"/\\|?*]', stem) else str(number)
     name = name if name not in names_taken else f"{name}-{number}"

@@ -1,4 +1,4 @@
-"""What can be refused before TensorFlow is imported, which takes seconds: names of files and folders."""
+"""Checks of the names of files and folders before TensorFlow is imported, which takes seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PRESET = "preset:"
 
 
 def check_early(args: argparse.Namespace, task: Task | None = None) -> None:
-    """Raises DlkitError for what the flags name and is not there, and for a folder that cannot be written.
+    """Raise DlkitError for files that flags name and that do not exist, and for folders that cannot be written.
 
     Args:
         args: parsed flags.
@@ -46,7 +46,7 @@ def check_early(args: argparse.Namespace, task: Task | None = None) -> None:
 
 
 def _files(task: Task) -> dict[str, str]:
-    """The files and folders on this machine that a task's hyperparameters name, by the hyperparameter."""
+    """Return the local files and folders that a task's hyperparameters name, by hyperparameter."""
     paths = {field.name: getattr(task, field.name) for field in dataclasses.fields(task) if field.metadata["file"]}
     network = str(getattr(task, "network", ""))
     folder = network.removeprefix(_PRESET)
@@ -56,7 +56,7 @@ def _files(task: Task) -> dict[str, str]:
 
 
 def _refuse_folder(folder: Path, args: argparse.Namespace) -> None:
-    """Leaves nothing behind: the folder is made to see that it can be, and removed."""
+    """Check that a folder can be written, by creating it and removing it again."""
     from dlkit.model_folder import holds_model, lock_for_writing, refuse_to_replace
 
     if args.resume is True and not holds_model(folder):

@@ -1,4 +1,4 @@
-"""Flags from a task's hparams, and those of a run: where it trains, and how it is kept from being lost."""
+"""Flags for the hyperparameters of a task, and for the options of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCES = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https
 
 
 def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | None = None) -> None:
-    """Adds a flag for each hyperparameter of a task: its own, and those of training, which all tasks have.
+    """Add a flag for each hyperparameter of a task: its own, and those of training that all tasks share.
 
     Flags that are not given leave nothing in the namespace.
     """
@@ -48,14 +48,14 @@ def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | Non
 
 
 def _format_default(default: Any) -> str:
-    """A default as it is typed."""
+    """Format a default as it is typed on the command line."""
     if isinstance(default, bool):
         return "yes" if default else "no"
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
 def _flag_type(hint: Any) -> tuple[Callable[[str], Any], str]:
-    """What makes a value of a flag's text, by the type of its value, and what help calls the text.
+    """Return the function that parses the text of a flag, and the name of its value in the help.
 
     Of `float | None`, where None stands for no flag, float.
     """
@@ -78,8 +78,11 @@ def _parse_list(kind: type, text: str) -> tuple[Any, ...]:
 def parsed_hparams(
     args: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The hyperparameters among parsed flags, over those of the run that is resumed, of the model that it goes on from,
-    of --config, or of `defaults`."""
+    """Return the hyperparameters of parsed flags.
+
+    Flags take precedence over those of the run that is resumed, of the model that training starts from, of --config,
+    and of `defaults`, in this order.
+    """
     hparams = {**(defaults or {}), **args.hyperparameters}
     if getattr(args, "init_from", None):
         from dlkit.model_folder import read_index
@@ -102,7 +105,7 @@ def _holds_model(folder: str) -> bool:
 
 
 def hparam_table(task: type) -> str:
-    """A task's hparams as a Markdown table."""
+    """Format a task's hyperparameters as a Markdown table."""
     choices = choices_of(task)
     rows = ["| option | default | description |", "|---|---|---|"]
     for field in dataclasses.fields(task):
@@ -129,7 +132,7 @@ _RUN_OPTIONS = (
 
 
 def add_run_options(parser: Parser, *, save: str | None = None) -> None:
-    """Adds a flag for each option; `Task.fit` says more of them."""
+    """Add a flag for each option of a run; see `Task.fit`."""
     group = parser.group(RUN_GROUP)
     default_text = " (default: %(default)s)" if save else ""
     add_config(parser)
@@ -215,12 +218,12 @@ def _parse_resume(text: str) -> str:
 
 
 def run_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options among parsed flags, as `Task.fit` takes them."""
+    """Return the options of a run among parsed flags, as `Task.fit` takes them."""
     return {name: getattr(args, name) for name in _RUN_OPTIONS}
 
 
 def add_read_options(parser: Parser) -> None:
-    """Adds a flag for each way in which data may be read; `dlkit.data.read_options.ReadOptions` says more of them."""
+    """Add a flag for each option for reading data; see `dlkit.data.read_options.ReadOptions`."""
     group = parser.group(DATA_GROUP)
     group.add_argument("--data-dir", metavar="DIR", help="Folder of TensorFlow Datasets.")
     group.add_argument(
@@ -256,7 +259,7 @@ def add_read_options(parser: Parser) -> None:
 
 
 def parse_pairs(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, str]]:
-    """What a flag that may come several times joins by =. Raises DlkitError, which names its form."""
+    """Parse the values NAME=VALUE of a repeatable flag. Raises DlkitError, which names the form."""
     pairs = [text.partition("=") for text in texts]
     for name, equals, other in pairs:
         if not (name and equals and other):
@@ -265,7 +268,7 @@ def parse_pairs(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, s
 
 
 def read_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options among parsed flags, as `Task.fit` takes them. Raises DlkitError."""
+    """Return the options for reading data among parsed flags, as `Task.fit` takes them. Raises DlkitError."""
     return {
         "columns": dict(parse_pairs(args.column, "--column", "NAME=THEIRS, as in text=review")),
         "column_names": [name.strip() for name in args.column_names.split(",")] if args.column_names else [],

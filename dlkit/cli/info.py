@@ -1,4 +1,4 @@
-"""What a saved model is, from its index and the size of its files: needs no TensorFlow."""
+"""Description of a saved model from its index and its files, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlkit.run_file import CONFIG_FILE
 
 
 def describe_model(folder: Path) -> dict[str, Any]:
-    """The facts of a saved model, as JSON can hold them.
+    """Describe a saved model as JSON-serializable data.
 
     Raises:
         DlkitError: the folder holds no model, or a run that was stopped.
@@ -52,7 +52,7 @@ def _as_list(value: Any) -> Any:
 
 
 def show_info(facts: dict[str, Any]) -> None:
-    """Prints the facts, a line each; what is not known is left out."""
+    """Print the description, one fact per line; unknown facts are left out."""
     evaluation = facts["last_evaluation"] or {}
     lines = {
         "model": facts["model"],
@@ -75,7 +75,7 @@ def show_info(facts: dict[str, Any]) -> None:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    """Names with their values, in a line; tables and lists, which are long, are left to --json."""
+    """Format names with their values in a line; tables and lists are left to --json."""
     return ", ".join(
         f"{name} {_number(value)}" for name, value in values.items() if not isinstance(value, (dict, list))
     )

@@ -1,4 +1,4 @@
-"""The workers of one training on this machine: started together, their output told apart, and ended together."""
+"""Worker processes of one training on this machine: started together, with labeled output, and stopped together."""
 
 from __future__ import annotations
 
@@ -43,7 +43,11 @@ def launch(
     pin: bool = False,
     program: Sequence[str] = PROGRAM,
 ) -> int:
-    """Runs one command in several worker processes that know one another by `TF_CONFIG`, and waits for them.
+    """Run a command in several worker processes that know each other through `TF_CONFIG`, and wait for them.
+
+    Their lines go to stdout and stderr with the number of the worker. SIGINT and SIGTERM are forwarded to every worker
+    once; a second signal, a second or more later, kills them. On Linux, the workers end with this process, however it
+    ends. Must be called in the main thread, which receives signals and to which Linux ties the workers.
 
     Their lines go to stdout and stderr behind the worker's number. SIGINT and SIGTERM go on to every worker once; a
     second one, a second or more later, kills them. On Linux the workers end with this process, however it ends.
@@ -107,7 +111,7 @@ def _check(argv: list[str], workers: int, restarts: int, grace: float, pin: bool
 
 
 def _flag_value(argv: list[str], flag: str) -> str | None:
-    """What a flag is given in argv; the last one counts, as it does for argparse."""
+    """Return the value of a flag in argv, the last one if repeated."""
     value = None
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         name, equals, rest = word.partition("=")
@@ -117,7 +121,7 @@ def _flag_value(argv: list[str], flag: str) -> str | None:
 
 
 def _saved_version(argv: list[str]) -> list[tuple[int, int]]:
-    """Tells one version of what was saved from another, by its indices; empty where there is none."""
+    """Return what identifies the saved state, from its index files; empty if there is none."""
     versions = []
     for name in (RUN_INDEX_FILE, INDEX_FILE):
         with contextlib.suppress(OSError):
@@ -127,7 +131,7 @@ def _saved_version(argv: list[str]) -> list[tuple[int, int]]:
 
 
 def _restart_command(argv: list[str], version_before: list[tuple[int, int]]) -> tuple[list[str], str]:
-    """The command of a restart, and where it starts."""
+    """Return the command of a restart, and where it resumes."""
     version_now = _saved_version(argv)
     # The index from before the launch is of the model that --overwrite replaces: not the run to go on with.
     if not version_now or (version_now == version_before and _flag_value(argv, "--resume") is None):
@@ -148,7 +152,7 @@ def _exit_code(codes: list[int], received: list[int]) -> int:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of ending: the first, and the next that was suggest as another."""
+    """Collect SIGINT and SIGTERM instead of ending: the first, and later ones that are distinct from it."""
     received: list[int] = []
     first = math.inf
 
@@ -168,7 +172,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _run(command: list[str], workers: int, grace: float, pin: bool, received: list[int]) -> list[int]:
-    """Starts the workers and waits for them. Returns the exit codes other than 0, in the order in which they came."""
+    """Start the workers and wait for them. Returns the nonzero exit codes, in the order of exit."""
     processes: list[subprocess.Popen] = []
     readers = []
     try:
@@ -201,7 +205,7 @@ def _run(command: list[str], workers: int, grace: float, pin: bool, received: li
 
 
 def worker_environments(count: int) -> list[dict[str, str]]:
-    """The environment of each of `count` processes on this machine that train together: this one's, with TF_CONFIG."""
+    """Return the environments of `count` worker processes on this machine: that of this process, with TF_CONFIG."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(count)]}
     tasks = [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(count)]
     return [child_environment(TF_CONFIG=json.dumps(task)) for task in tasks]
@@ -216,14 +220,17 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _worker_cores(index: int, workers: int) -> set[int]:
-    """The cores of a worker: no two have one in common, unless there are fewer cores than workers."""
+    """Return the cores of a worker; workers share none, unless there are fewer cores than workers."""
     cores = sorted(os.sched_getaffinity(0))
     start, stop = index * len(cores) // workers, (index + 1) * len(cores) // workers
     return set(cores[start : max(stop, start + 1)])
 
 
 def _preexec(cores: set[int] | None) -> Callable[[], None]:
-    """What a worker does before its program starts. The library is loaded here: a child after a fork should not."""
+    """Return what a worker runs before its program.
+
+    The library is loaded here, as a child should not load it after a fork.
+    """
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
     return functools.partial(_prepare, os.getpid(), prctl, cores)
 
@@ -238,7 +245,7 @@ def _prepare(parent: int, prctl: Callable[..., int] | None, cores: set[int] | No
 
 
 def _wait(processes: list[subprocess.Popen], grace: float, received: list[int]) -> list[int]:
-    """Waits until all have ended, and sees to it that they do when one has failed."""
+    """Wait until all workers have ended; stop the others after one has failed."""
     running = dict(enumerate(processes))
     codes: list[int] = []
     signal_sent = 0  # the signal that all have got
@@ -301,13 +308,13 @@ _write_lock = threading.Lock()
 
 
 def forward(pipe: IO[bytes], stream: Any, index: int) -> None:
-    """Passes on what comes from a worker's pipe, until it ends, behind the worker's number."""
+    """Forward the output of a worker, each line with the worker's number, until it ends."""
     for line in _lines(pipe):
         _write(stream, b"[%d] %s\n" % (index, line))
 
 
 def _lines(pipe: Any) -> Iterator[bytes]:
-    """The lines of a pipe as they come. A carriage return ends one too, as progress bars use it."""
+    """Yield the lines of a pipe as they arrive. A carriage return also ends a line, as progress bars use it."""
     rest = b""
     while chunk := pipe.read1(1 << 16):
         *done, rest = LINE_END.split(rest + chunk)
@@ -319,12 +326,12 @@ def _lines(pipe: Any) -> Iterator[bytes]:
 
 
 def say(line: str) -> None:
-    """Prints a line of the launcher's own on stderr."""
+    """Print a line of the launcher on stderr."""
     _write(sys.stderr, f"{line}\n".encode())
 
 
 def _write(stream: Any, line: bytes) -> None:
-    """Writes a line whole. Where nobody reads any more (`| head`), the training goes on unseen."""
+    """Write a whole line. If nobody reads any more (`| head`), training continues without output."""
     with _write_lock:
         try:
             stream.buffer.write(line)

@@ -1,4 +1,4 @@
-"""The command line. Flags, help and checks come from the tasks' own fields; TensorFlow comes when work begins."""
+"""The command line. Flags, help and checks come from the fields of the tasks; TensorFlow is imported when needed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TASK_COMMANDS = ("train", "find-lr", "check")  # take a task, and the options of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run a command.
 
     Returns:
         The exit code: 0 done; 2 something the user can cure; 75 another worker was lost, to be started again; 130
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_guarded(work: Callable[[], Any], *, debug: bool, quiet: bool = False) -> int:
-    """Runs `work`; a data_error_of error becomes one line on stderr and its exit code, with its traceback if `debug`.
+    """Run `work`; an error of dlkit becomes one line on stderr and its exit code, with its traceback if `debug`.
 
     Messages name flags. If `quiet`, nothing else goes to stderr.
     """
@@ -105,7 +105,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _task_in(argv: Sequence[str]) -> str | None:
-    """The task that a command names: its first word, or else the first that is none's value and a task's name."""
+    """Return the task that a command names: its first word, or else the first task name that is not the value of a
+    flag.
+    """
     from dlkit.tasks import task_names
 
     if argv[1:2] and not argv[1].startswith("-"):
@@ -116,7 +118,7 @@ def _task_in(argv: Sequence[str]) -> str | None:
 
 
 def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser:
-    """The parser of all commands; of one that trains with the options of the task that it names."""
+    """Build the parser of all commands, with the options of the task if `argv` names one."""
     shared = Parser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
     shared.add_argument("--quiet", action="store_true", help="Print only results and errors.")
@@ -359,7 +361,7 @@ def _tasks(args: argparse.Namespace) -> None:
 
 
 def _create_task(args: argparse.Namespace) -> Any:
-    """The task with the flags' hyperparameters, once what the flags name is seen to be there."""
+    """Create the task with the flags' hyperparameters, after checking that the files in the flags exist."""
     from dlkit.tasks import find_task
 
     task_class = find_task(args.task)
@@ -369,7 +371,7 @@ def _create_task(args: argparse.Namespace) -> Any:
 
 
 def _task_and_data(args: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """The task with the flags' hyperparameters, its training data and its validation data."""
+    """Return the task with the flags' hyperparameters, its training data and its validation data."""
     from dlkit.run_file import SampleData
 
     task = _create_task(args)
@@ -401,7 +403,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Ends the process with code 2 where training would be refused."""
+    """Exit with code 2 if training would be refused."""
     task, train, validation = _task_and_data(args)
     found = task.check(train, validation, **read_options(args))
     if args.json:
@@ -415,7 +417,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _launch(args: argparse.Namespace) -> None:
-    """Ends the process with the workers' exit code where it is not 0."""
+    """Exit with the workers' exit code, if it is not 0."""
     from dlkit.cli.launch import launch
 
     if args.command[:1] not in ([], ["--"]):
@@ -504,7 +506,7 @@ def _read_inputs(args: list[str]) -> list[str]:
 
 
 def _parse_object(text: str, names: list[str]) -> dict[str, Any]:
-    """An input of several columns, written as a JSON object."""
+    """Parse an input of several columns, written as a JSON object."""
     value = None
     with contextlib.suppress(DlkitError), as_data_error("the input"):
         value = json.loads(text)

@@ -1,4 +1,4 @@
-"""How the command line is parsed, what its help shows, and how it refuses what it does not know."""
+"""Parsing of the command line, its help, and errors for unknown arguments."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOTES = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose refusals are errors as all others are, and which takes no shortened flags.
+    """An argument parser that raises DlkitError and accepts no abbreviated flags.
 
     Where `short` is set, its help shows the task's own options in the order of its class, then of the groups data,
     training and run the usual ones, and names --help-all, which shows everything. Each option has one line; from the
@@ -56,16 +56,16 @@ class Parser(argparse.ArgumentParser):
         return self._short_help() if self.short else super().format_help()
 
     def format_full_help(self) -> str:
-        """What --help-all prints."""
+        """Return what --help-all prints."""
         return super().format_help()
 
     def shorten(self) -> None:
-        """Makes the help the short one, and adds --help-all."""
+        """Make the help short, and add --help-all."""
         self.short = True
         self.add_argument("--help-all", action=_HelpAll, nargs=0, help="Show all options with their full descriptions.")
 
     def group(self, title: str) -> Any:
-        """The group of arguments of this title."""
+        """Return the argument group with this title."""
         found = [group for group in self._action_groups if group.title == title]
         return found[0] if found else self.add_argument_group(title)
 
@@ -110,7 +110,7 @@ class Parser(argparse.ArgumentParser):
         return [action for action in self._actions if action.dest == dest]
 
     def _entry(self, action: argparse.Action, width: int, extra_lines: int) -> list[str]:
-        """The lines of an option: one, and `extra_lines` at most."""
+        """Return the lines of an option: one, and at most `extra_lines` more."""
         flag = action.option_strings[0]
         if isinstance(action, argparse.BooleanOptionalAction):
             flag = f"--[no-]{flag[2:]}"
@@ -134,13 +134,13 @@ class _HelpAll(argparse.Action):
 
 
 def _split_default(help: str) -> tuple[str, str]:
-    """A help text and its default, as short help shows it: ` [0.1]`."""
+    """Split a help text from its default, which the short help shows as ` [0.1]`."""
     found = re.fullmatch(r"(.*?)\.? \(default: (.*)\)", help)
     return (found[1], f" [{found[2]}]") if found else (help, "")
 
 
 def refuse_unknown(unknown: Sequence[str], flags: Iterable[str]) -> None:
-    """Raises DlkitError for arguments that no parser took, with the flag that was probably suggest."""
+    """Raise DlkitError for unknown arguments, with the flag that was probably meant."""
     flags = list(flags)
     word = unknown[0].split("=")[0]
     if not word.startswith("-") and "--data" in flags:
@@ -152,7 +152,7 @@ def refuse_unknown(unknown: Sequence[str], flags: Iterable[str]) -> None:
 
 
 def flags_of(parser: argparse.ArgumentParser, command: str = "") -> list[str]:
-    """All flags of a parser and of its commands, or of one of these alone."""
+    """Return all flags of a parser and of its commands, or of one command only."""
     flags: list[str] = []
     for action in parser._actions:
         flags += action.option_strings

@@ -1,4 +1,4 @@
-"""What `dlkit predict` is given, answered on the terminal or into a file."""
+"""Implementation of `dlkit predict`: predictions on the terminal or in a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def predict_to_file(task: Task, inputs: list[Any], as_text: bool, args: argparse.Namespace) -> None:
-    """Answers a source into a file, and prints how many rows it has.
+    """Write predictions for a source to a file, and print their number.
 
     Args:
         task: fitted.
@@ -50,8 +50,9 @@ def predict_to_file(task: Task, inputs: list[Any], as_text: bool, args: argparse
 def predict_inputs(
     task: Task, inputs: Sequence[Any], as_text: bool, explain: Callable[[Any], dict] | None, options: dict[str, Any]
 ) -> Iterator[tuple[Any, dict[str, Any], list[dict[str, Any]]]]:
-    """What to call each input, its answer, and the rows that this is in a table; all are read before the first is
-    answered.
+    """Yield the name of each input, its prediction, and the rows of the prediction as a table.
+
+    All inputs are read before the first prediction.
 
     Args:
         task: fitted.
@@ -92,7 +93,7 @@ def _without_columns(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name(table: Table, row: int) -> Any:
-    """What to call a row of data: its value where that is a text or a file, else its place."""
+    """Return the name of a row of data: its value if that is a text or a file, otherwise its location."""
     values = [values[row] for values in table.columns.values()]
     if len(values) == 1 and isinstance(values[0], (str, Path)):
         return str(values[0])
@@ -100,6 +101,7 @@ def _name(table: Table, row: int) -> Any:
 
 
 def _bad_rows_text(reasons: Sequence[str], bad: int, rows: int, kind: str) -> str:
+    """Describe the rows without a prediction."""
     more = f"\n  and {bad - len(reasons)} more" if bad > len(reasons) else ""
     state = "skipped" if kind == "files" else "have no prediction"
     return f"{bad} of {rows} {kind} {state}:\n  " + "\n  ".join(reasons) + more

@@ -1,4 +1,4 @@
-"""Text tables, csv and tsv: a header line, then one record a row. Every reader of them comes here."""
+"""Delimited text tables, csv and tsv: a header line, then one record per row. The only reader of such files."""
 
 from __future__ import annotations
 
@@ -40,14 +40,21 @@ class Records:
 
 
 def is_delimited(path: Path, how: ReadOptions) -> bool:
-    """Whether a file is a text table: by its suffix, or because the user says how it is one."""
+    """Return whether a file is a delimited table: by its suffix, or because a delimiter is given."""
     return file_type(path) in SUFFIXES or bool(how.delimiter)
 
 
 def read_delimited(
     path: Path, source: str, choose: MatchColumns, how: ReadOptions
 ) -> tuple[dict[str, list[Any]], Callable[[int], str], list[str]]:
-    """Cells by wanted column, the line of each row, and remarks. Raises DataError."""
+    """Read the wanted columns of a delimited table.
+
+    Returns:
+        Cells by column, a function from row number to location, and remarks.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     with open_records(path, source, how) as records:
         matched = choose(records.header, records.hint)
         positions = {name: records.header.index(column) for name, column in matched.items()}
@@ -67,7 +74,7 @@ def read_delimited(
 
 @contextlib.contextmanager
 def open_records(path: Path, source: str, how: ReadOptions, bad: dict[int, str] | None = None) -> Iterator[Records]:
-    """The records of a file, as they are read. Blank lines are none.
+    """Open a file and iterate over its records. Blank lines are skipped.
 
     Args:
         path, source, how: the file, as the user named it, and how it is read.
@@ -157,12 +164,12 @@ def _check_widths(
 
 
 def _is_split_number(before: str, after: str) -> bool:
-    """Whether two cells may be one number with a decimal comma."""
+    """Return whether two cells may be one number with a decimal comma."""
     return bool(re.fullmatch(r"\s*[-+]?\d+", before) and re.fullmatch(r"\d+\s*", after))
 
 
 def _detect_quotes(path: Path, source: str, width: int, errors: str) -> tuple[bool, bool]:
-    """Of a tsv: whether any cell begins with a quote, and whether all that do are well formed inside their line."""
+    """Return whether any cell of a tsv begins with a quote, and whether all of these are well formed in their line."""
     starts_quoted = False
     with open_text(path, source, errors) as text:
         for line in text:

@@ -1,4 +1,4 @@
-"""Tables in files: dispatch on the suffix, then cells to values by the columns themselves."""
+"""Tables in files: selects the reader by suffix and converts cells with the columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_file(
     *,
     alternatives: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
-    """The wanted columns of a table in a file. Relative paths in it start from its folder.
+    """Read the wanted columns of a table in a file. Relative paths in it start from its folder.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""Files that a table or an annotation names: they lie below the data's folder, unless the user says otherwise."""
+"""Files that a table or an annotation refers to: they must be inside the data folder, unless the user allows others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _real_path = functools.lru_cache(maxsize=4096)(os.path.realpath)  # of folders, 
 
 
 class FolderGuard:
-    """Lets through the files that lie below some folders: a table from elsewhere may name any file of this machine.
+    """Accepts files inside some folders: a table from elsewhere may refer to any file of this machine.
 
     Args:
         how: with the folders that the user gave, and whether files may lie elsewhere.
@@ -27,7 +27,7 @@ class FolderGuard:
         self._folders = list(dict.fromkeys(_real_path(folder.absolute()) for folder in (*folders, *how.folders)))
 
     def __call__(self, file: Path, location: str) -> Path:
-        """The file. Raises DataError, with the place that names it, where it or what it links to lies elsewhere."""
+        """Return the file. Raises DataError, with the location that refers to it, if it or its target is elsewhere."""
         if self._anywhere or "\0" in str(file):  # no name of a file: opening it says so
             return file
         real_path = os.path.join(_real_path(file.parent.absolute()), file.name)  # noqa: PTH118, called for every row

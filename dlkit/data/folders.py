@@ -1,4 +1,4 @@
-"""Folders of files: a folder for each class, files alone, or files beside a table of their labels or annotations."""
+"""Folders of files: one folder per class, files only, or files with a table of labels or annotations."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _TABLES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix 
 
 
 def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """One row a file, in sorted order.
+    """Read a folder: one row per file, in sorted order.
 
-    With a label among the columns, the label is the folder on the first level: `cat/2019/x.jpg` is a cat.
-    Without one, every file below counts; of `images/` beside `masks/`, the images. A table `labels` or `metadata`
-    (csv, tsv, jsonl, parquet) in the folder goes before either; its column `image` or `file_name` holds the files'
-    paths. A folder without a table is first offered to the readers that the columns name. Hidden files are passed
-    over. Files of other kinds are passed over too, and a remark counts them; so are texts that cannot be read.
+    With a label among the columns, the folder on the first level is the label: `cat/2019/x.jpg` is a cat. Without one,
+    every file at any depth is read; with `images/` next to `masks/`, the images. A table `labels` or `metadata` (csv,
+    tsv, jsonl, parquet) in the folder takes precedence; its column `image` or `file_name` holds the paths of the files.
+    A folder without a table is first offered to the readers of the columns. Hidden files are skipped; files of other
+    kinds and unreadable texts are skipped with a remark.
     """
     table = _table_in(path, source)
     if table is not None:
@@ -77,7 +77,7 @@ def _table_in(path: Path, source: str) -> Path | None:
 
 
 def _assign_columns(columns: Mapping[str, Column], source: str) -> tuple[str, str | None]:
-    """The column that files fill and the one that class folders fill."""
+    """Return the column that files fill and the one that class folders fill."""
     contents = [name for name, column in columns.items() if column.suffixes]
     targets = [name for name, column in columns.items() if isinstance(column, Label)]
     others = [name for name in columns if name not in (*contents, *targets)]

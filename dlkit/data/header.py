@@ -1,4 +1,4 @@
-"""The columns that a source has, before it is read."""
+"""The column names of a source, before it is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dlkit.reading_errors import as_data_error
 
 
 def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS) -> list[str]:
-    """The names of a source's columns, in its order; none of a source whose columns have no names.
+    """Return the names of a source's columns, in order; none if its columns have no names.
 
     Of several files those of the first.
 
@@ -82,7 +82,7 @@ def _header_of_file(path: Path, source: str, how: ReadOptions) -> list[str]:
 
 
 def _names_by_reader(read: Callable[..., Any], path: Path, source: str) -> list[str]:
-    """What a reader offers to choose from."""
+    """Return the column names that a reader offers for matching."""
     found: list[str] = []
 
     def collect(names: Sequence[str], hint: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from dlkit.reading_errors import as_data_error
 
 
 def read_json(path: Path, source: str, match: MatchColumns) -> tuple[dict[str, Any], Callable[[int], str]]:
-    """Values by wanted column, and each row's place: its line (jsonl) or its number in the list, from 1."""
+    """Read the wanted columns of a jsonl or json file; also return a function from row number to location."""
     text = read_text(path, source)
     if file_type(path) == ".jsonl":
         rows, lines = _parse_lines(text, source)
@@ -26,7 +26,7 @@ def read_json(path: Path, source: str, match: MatchColumns) -> tuple[dict[str, A
 def rows_to_columns(
     rows: list[Any], match: MatchColumns, where: Callable[[int], str], source: str
 ) -> tuple[dict[str, Any], Callable[[int], str]]:
-    """Rows of dicts turned into columns. DataError names the row that is no dict or lacks a wanted column."""
+    """Convert rows of dicts to columns. DataError names the row that is not a dict or lacks a wanted column."""
     for row, value in enumerate(rows):
         if not isinstance(value, dict):
             raise DataError(f'{where(row)}: expected an object such as {{"text": "..."}}. Received: {str(value)[:60]}.')

@@ -22,7 +22,7 @@ _HINT = 'Separate several labels by |; write a name that contains a separator as
 
 
 def parse_label_list(text: str) -> list[Any] | None:
-    """The items of a text that is a list: of JSON, Python, NumPy, Postgres, or tags as <a><b>; None for any other text.
+    """Parse a text that is a list: JSON, Python, NumPy, Postgres, or tags as <a><b>; None for any other text.
 
     An object of names and truth values gives the names of those that hold.
 
@@ -63,7 +63,7 @@ def parse_label_list(text: str) -> list[Any] | None:
 
 
 def to_label_list(value: Any, shown: Any) -> list[Any]:
-    """The labels of a list, or of an object of names and truth values. Raises DataError where it is another thing."""
+    """Return the labels of a list, or of a dict of names and truth values. Raises DataError for anything else."""
     if isinstance(value, Mapping):
         if all(item in (0, 1) for item in value.values()):  # True is 1
             return [name for name, item in value.items() if item]
@@ -79,7 +79,7 @@ def _parse_strings(text: str) -> list[str]:
 
 
 def split_cells(texts: Sequence[str], where: Callable[[int], str]) -> tuple[list[list[Any]], list[str]]:
-    """The labels of each text of a column, which all are parted alike, and remarks.
+    """Split the texts of a column into labels, all with the same separator; also return remarks.
 
     Where no text holds `|`, what stands between labels is found out: semicolons, commas, line breaks or tabs.
 
@@ -118,7 +118,7 @@ def _refuse_joined(items: Iterable[str], single_labels: set[str], where: Callabl
 
 
 def refuse_lists(texts: Iterable[str], where: Callable[[int], str]) -> None:
-    """Raises DataError for a text that holds several labels, where each row is to have one."""
+    """Raise DataError for a text that holds several labels where one is expected."""
     rows: dict[str, int] = {}
     for row, text in enumerate(texts):
         rows.setdefault(text.strip(), row)

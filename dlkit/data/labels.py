@@ -1,4 +1,4 @@
-"""Arrays of class numbers as labels."""
+"""Label columns that are arrays of class indices or one-hot rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlkit.errors import DataError
 
 
 def to_label_names(values: Any, name: str, columns: Mapping[str, Column], source: str, names: Any = None) -> Any:
-    """Values of a label column, class numbers replaced by their names; other columns come back as they are.
+    """Replace class indices in a label column by class names; other columns are returned unchanged.
 
     Args:
         values: for a Label, (rows,) or (rows, 1); for a `one_hot` column, (rows, classes) of zeros and ones. Lists are

@@ -1,4 +1,4 @@
-"""Which of a source's columns is which of the wanted ones."""
+"""Matching of the columns of a source with the wanted columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def match_names(
     alternatives: Mapping[str, Sequence[str]] | None = None,
     hint: str = "",
 ) -> dict[str, str]:
-    """The source's name for each wanted column. Names are compared in Unicode's form NFC.
+    """Return the source's name for each wanted column. Names are compared in Unicode form NFC.
 
     Args:
         columns: the wanted columns, of which optional ones may be missing.
@@ -70,7 +70,7 @@ def _missing_column(name: str, wanted: str, found: list[str], source: str) -> st
 
 
 def to_nfc(name: str) -> str:
-    """A name in the form in which names are compared: an accent is part of its letter."""
+    """Normalize a name to Unicode form NFC, in which names are compared."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -79,14 +79,14 @@ def _one_hot_hint(column: Column) -> str:
 
 
 def quote_names(names: Iterable[str]) -> str:
-    """Names in a sentence, cut where there are very many."""
+    """List names in quotes; long lists are shortened."""
     names = list(names)
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
     return (", ".join(repr(name[:_MAX_NAME_LENGTH]) for name in map(str, names[:_MAX_NAMES])) or "none") + more
 
 
 def match_kinds(columns: Mapping[str, Column], available: Mapping[type[Column], Any], source: str) -> dict[str, Any]:
-    """What a source without column names holds for each wanted column, by the column's kind.
+    """Return what a source without column names holds for each wanted column, by the kind of the column.
 
     Args:
         columns: the wanted columns.
@@ -107,5 +107,5 @@ def match_kinds(columns: Mapping[str, Column], available: Mapping[type[Column], 
 
 
 def wants_kind(columns: Mapping[str, Column], kind: type[Column]) -> bool:
-    """Whether one of the wanted columns is of this kind."""
+    """Return whether one of the wanted columns is of this kind."""
     return any(isinstance(column, kind) for column in columns.values())

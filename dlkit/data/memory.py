@@ -17,7 +17,7 @@ from dlkit.errors import DataError
 
 
 def as_columns(source: Any) -> Any:
-    """A table of polars or Arrow as a dict of columns; anything else comes back as it is.
+    """Convert a table of polars or Arrow to a dict of columns; other sources are returned unchanged.
 
     Raises:
         DataError: it is one of polars that was not computed yet.
@@ -33,7 +33,7 @@ def as_columns(source: Any) -> Any:
 
 
 def index_to_columns(source: Any, wanted: Iterable[str]) -> Any:
-    """A DataFrame whose index holds wanted columns, by their names, with these as columns; else as it is."""
+    """Convert index levels of a DataFrame to columns, if they are wanted; other sources are returned unchanged."""
     if not is_dataframe(source):
         return source
     levels = [name for name in source.index.names if name is not None and name not in source.columns]
@@ -41,7 +41,7 @@ def index_to_columns(source: Any, wanted: Iterable[str]) -> Any:
 
 
 def named_values(source: Any) -> dict[str, Any] | None:
-    """The values of a list of dicts, a dict of columns or a DataFrame by name; None for another source."""
+    """Return the values of a list of dicts, a dict of columns or a DataFrame by name; None for other sources."""
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return {name: [row.get(name) for row in source] for name in source[0]}
     if isinstance(source, Mapping) or is_dataframe(source):
@@ -50,7 +50,7 @@ def named_values(source: Any) -> dict[str, Any] | None:
 
 
 def read_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
-    """The wanted columns of a Python object, or None if it cannot be read. Rows go by index, from 0."""
+    """Read the wanted columns of a Python object; None if it is of no known type. Rows are located by index, from 0."""
     if is_dataframe(source):
         index = source.index.tolist()
         where = lambda row: f"the DataFrame, index {index[row]!r}"  # noqa: E731
@@ -68,7 +68,7 @@ def read_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
 def assign_columns(
     x: Any, y: Any, columns: Mapping[str, Column], rename: Mapping[str, str], source: str
 ) -> dict[str, tuple[int, str | None]]:
-    """Where each wanted column lies in (x, y): 0 or 1, and its key there (None: that part is one value).
+    """Assign each wanted column to a place in (x, y): 0 or 1, and its key there (None if that part is one value).
 
     A part with names (a dict or a DataFrame) gives the columns that it has. A part without gives one column:
     x the first, y the one that x leaves. y may be None.
@@ -140,7 +140,7 @@ def _read_rows(source: list, columns: Mapping[str, Column], rename: Mapping[str,
 
 
 def class_names(source: Mapping[str, Any], columns: Mapping[str, Column], source_name: str) -> tuple[str, ...]:
-    """The names of all classes, which a source may bring along under `classes` for columns that list them."""
+    """Return the class names that a source lists under `classes`, for columns that list them."""
     lists = any(column.lists_classes for column in columns.values())
     if "classes" not in source or "classes" in columns or not lists:
         return ()
@@ -153,7 +153,7 @@ def class_names(source: Mapping[str, Any], columns: Mapping[str, Column], source
 
 
 def as_sequence(values: Any, name: str) -> Any:
-    """Values as a sequence by position: a list or an array as it is, a Series or a tensor converted."""
+    """Return values as a sequence by position: lists and arrays unchanged, a Series or a tensor converted."""
     if isinstance(values, (list, tuple)):
         return values
     if hasattr(values, "iloc"):  # a Series indexes by label, not by position
@@ -171,6 +171,7 @@ _INSPECTED_ROWS = 100  # rows, for the names of what lies inside their values
 
 
 def is_dataframe(value: Any) -> bool:
+    """Return whether a value is a DataFrame."""
     return hasattr(value, "columns") and hasattr(value, "iloc")
 
 

@@ -1,4 +1,4 @@
-"""npz files of arrays with one row an example."""
+"""npz files of arrays with one row per example."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlkit.reading_errors import as_data_error
 
 
 def read_npz(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
-    """The arrays that go by the columns' names or their plurals (`images`, `labels`).
+    """Read the arrays named as the columns or their plurals (`images`, `labels`).
 
     An array `label_names`, if there is one, names the classes of integer labels (for a column `x`:
     `x_names`), and one `classes` those of masks. Pickled objects are refused: loading them could run any code.
@@ -38,7 +38,7 @@ def read_npz(path: Path, source: str, columns: Mapping[str, Column], rename: Map
 
 
 def array_names(path: Path, source: str) -> list[str]:
-    """The names of a file's arrays. Raises DataError where it cannot be read."""
+    """Return the names of a file's arrays. Raises DataError if it cannot be read."""
     with _open(path, source) as file:
         return list(file.files)
 

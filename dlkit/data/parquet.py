@@ -1,4 +1,4 @@
-"""parquet files. An image is its bytes, a path, or a struct of both as Hugging Face data sets write it."""
+"""Parquet files. An image is its bytes, a path, or a struct of both, as Hugging Face data sets store it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CELL_BYTES = 32  # bytes of a Python value, in the middle
 
 
 def read_parquet(path: Path, source: str, match: MatchColumns) -> tuple[dict[str, list[Any]], Callable[[int], str]]:
-    """Values by wanted column, and the number of each row, from 1. Only the wanted columns are read."""
+    """Read the wanted columns of a parquet file; also return a function from row number to location."""
     with open_parquet(path, source) as file:
         matched, outer = match_parquet_columns(file, match)
         cells: dict[str, list[Any]] = {name: [] for name in matched}
@@ -30,7 +30,7 @@ def read_parquet(path: Path, source: str, match: MatchColumns) -> tuple[dict[str
 
 
 def match_parquet_columns(file: Any, match: MatchColumns) -> tuple[dict[str, str], dict[str, str]]:
-    """Of an open file its name for each wanted column, which may lie inside another, and the column that holds it."""
+    """Return an open file's name for each wanted column, which may be nested, and the outer column of each name."""
     import pyarrow
 
     schema = file.schema_arrow
@@ -41,13 +41,13 @@ def match_parquet_columns(file: Any, match: MatchColumns) -> tuple[dict[str, str
 
 
 def column_values(cells: list[Any], outer: str, name: str) -> list[Any]:
-    """The values of a wanted column, of the cells of the one that holds it."""
+    """Return the values of a wanted column from the cells of its outer column."""
     return [_value(cell, outer, name) for cell in cells]
 
 
 @contextlib.contextmanager
 def open_parquet(path: Path, source: str) -> Iterator[Any]:
-    """A parquet file to read, a `pyarrow.parquet.ParquetFile`. Whatever is wrong with it is a DataError."""
+    """Open a parquet file as a `pyarrow.parquet.ParquetFile`. Raises DataError if it cannot be read."""
     with as_data_error(source, "a readable parquet file"):
         import pyarrow.parquet
 
@@ -57,7 +57,7 @@ def open_parquet(path: Path, source: str) -> Iterator[Any]:
 
 
 def iterate_batches(file: Any, names: list[str], source: str) -> Iterator[dict[str, list[Any]]]:
-    """Columns of an open file as Python values, a few thousand rows at a time.
+    """Yield columns of an open file as Python values, a few thousand rows at a time.
 
     Raises:
         DataError: they are larger than the limit: packed columns may say that a million rows are alike.

@@ -1,8 +1,7 @@
-"""`read`: one way from whatever holds the data to a table of raw values, for every task.
+"""`read`: reads any source into a table of raw values, for every task.
 
-Readers look at the kinds of the wanted columns (an image, a label) and never at the task that wants them.
-Each kind of source is a module of its own, imported when such a source comes; only TFDS and tf.data need
-TensorFlow.
+Readers depend on the kinds of the wanted columns (an image, a label), never on the task. Each kind of source is a
+module of its own that is imported when needed; only TFDS and tf.data need TensorFlow.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from dlkit.reading_errors import as_data_error
 
 
 def accepted_sources() -> str:
-    """The sources that there are, in Python or on the command line."""
+    """Describe the accepted sources, in Python or on the command line."""
     sources = python_or_cli("a list or pattern of such files", "'part-*.csv'")
     others = python_or_cli(
         ", a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset", ""
@@ -56,7 +55,7 @@ def read(
     data_dir: str | None = None,
     **options: Unpack[ReadKeywords],
 ) -> Table:
-    """Reads the wanted columns of a source. Images given as files stay paths; they are not opened here.
+    """Read the wanted columns of a source. Images in files stay paths; they are not opened here.
 
     Args:
         source: one of
@@ -94,7 +93,7 @@ def read(
 
 
 def read_table(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """What `read` does, for readers that have what they were told in one object."""
+    """Read a source as `read` does, with the options in one object."""
     if isinstance(source, Table):
         return source
     if isinstance(source, (str, os.PathLike)):
@@ -138,7 +137,7 @@ def _read(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table
 
 
 def _flag_columns(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> dict[str, list[str]]:
-    """The source's columns of 0 and 1 that are to be one of several labels, by its name."""
+    """Return the source's 0/1 columns that make up a multi-label column, by name."""
     wanted_names = {name: how.rename.get(name, "") for name, column in columns.items() if column.one_hot}
     labels = {name: [part.strip() for part in text.split(",")] for name, text in wanted_names.items() if "," in text}
     if not labels or set(wanted_names.values()) & set(header_of(source, how)):  # a name with a comma
@@ -149,7 +148,7 @@ def _flag_columns(source: Any, columns: Mapping[str, Column], how: ReadOptions) 
 def _from_flags(
     source: Any, columns: Mapping[str, Column], how: ReadOptions, flag_columns: Mapping[str, list[str]]
 ) -> Table:
-    """A table with several labels a row, each of which has a column that says whether it holds."""
+    """Read a table with several labels per row, each in a 0/1 column of its own."""
     others = {name: column for name, column in columns.items() if name not in flag_columns}
     flags = [part for labels in flag_columns.values() for part in labels]
     if len(set(flags)) < len(flags) or set(flags) & set(others):
@@ -193,7 +192,7 @@ def _from_path(source: str, columns: Mapping[str, Column], how: ReadOptions) -> 
 
 
 def refuse_missing(source: Any) -> None:
-    """Raises DataError for the name of a file or folder that there is not; reads nothing, and passes over all else."""
+    """Raise DataError if a source names a file or folder that does not exist. Nothing is read."""
     text = os.fspath(source) if isinstance(source, os.PathLike) else source
     for part in expand_sources(text) or [text]:
         if not isinstance(part, str) or part.startswith("tfds:") or is_remote(part):
@@ -237,7 +236,7 @@ def _is_tf_dataset(source: Any) -> bool:
 
 
 def check_lengths(table: Table) -> None:
-    """Raises DataError for columns of several lengths, and for no rows."""
+    """Raise DataError for columns of different lengths, and for tables without rows."""
     lengths = {name: len(values) for name, values in table.columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())
@@ -247,7 +246,7 @@ def check_lengths(table: Table) -> None:
 
 
 def _check_filled(table: Table, name: str, column: Column) -> None:
-    """Refuses a cell without a value; an empty text and an empty list of labels are values."""
+    """Raise DataError for a cell without a value; an empty text and an empty list of labels are values."""
     if column.optional:
         return
     for row, value in enumerate(_scalars(table.columns[name])):

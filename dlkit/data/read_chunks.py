@@ -1,4 +1,4 @@
-"""Long tables, a part at a time: what is made of them may be small where they are not."""
+"""Reading long tables in chunks, so that they need not fit into memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHUNK_ROWS = 200_000  # of a part
 
 
 def read_chunks(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Iterator[Table]:
-    """The rows of a source as tables one after another: csv, tsv and parquet files are never in memory as a whole.
+    """Yield the rows of a source as tables; csv, tsv and parquet files are never in memory as a whole.
 
     Args:
         source, columns: as of `dlkit.data.read.read`.

@@ -1,4 +1,4 @@
-"""How a source is to be read, where that does not show in it."""
+"""Options for reading a source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space"
 
 
 class ReadKeywords(TypedDict, total=False):
-    """What may be said of a source beyond the names of its columns; see `ReadOptions`."""
+    """Keyword arguments for reading data, apart from the names of columns; see `ReadOptions`."""
 
     delimiter: str
     quotes: bool | None
@@ -27,7 +27,7 @@ class ReadKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a source is to be read: one object, from `Task.fit` and the command line down to the reader of records.
+    """Options for reading a source, passed from `Task.fit` and the command line down to the readers of records.
 
     Attributes:
         rename: the source's own name for a wanted column.
@@ -76,7 +76,7 @@ DEFAULT_OPTIONS = ReadOptions()
 
 
 def report_skipped(reasons: Sequence[str], total: int, kind: str, strict: bool) -> list[str]:
-    """The remark on bad records, which are counted and of which the first are named; none where there are none.
+    """Return a remark on skipped records, with their number and the first of them; an empty list if there are none.
 
     Args:
         reasons: the place of each record with what is wrong there.
@@ -97,7 +97,7 @@ def report_skipped(reasons: Sequence[str], total: int, kind: str, strict: bool) 
 
 
 def list_skipped(reasons: Sequence[str], total: int, kind: str) -> str:
-    """What was left out, for a person: how many of `total`, and the first of them a line each."""
+    """Describe skipped records for people: their number, and the first of them, one per line."""
     more = f"\n  and {len(reasons) - _MAX_LINES} more" if len(reasons) > _MAX_LINES else ""
     listed = "\n  ".join(reasons[:_MAX_LINES])
     return f"{len(reasons)} of {total} {kind} skipped:\n  {listed}{more}"

@@ -1,4 +1,4 @@
-"""Tables to be answered: each record a row of its own, read a part at a time, and what is bad costs only itself."""
+"""Tables to predict for, read in chunks: each record is a row, and an invalid record affects only itself."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _KEPT_PREFIX = "keep:"  # before the name of a column that is kept, which may al
 
 
 class PassThrough(Column):
-    """A value that is handed on as it is."""
+    """A value that is copied unchanged."""
 
     may_be_empty = True
     may_be_missing = True
@@ -49,7 +49,7 @@ class PassThrough(Column):
 
 @dataclass
 class Chunk:
-    """Some rows of a source, in its order.
+    """Consecutive rows of a source.
 
     Attributes:
         table: the rows, with the inputs; those in `bad` hold None.
@@ -71,7 +71,7 @@ def record_chunks(
     keep_columns: Sequence[str] = (),
     rows: int = CHUNK_ROWS,
 ) -> Iterator[Chunk]:
-    """The rows of a source in parts. Text tables, jsonl and parquet files are never in memory as a whole.
+    """Yield the rows of a source in chunks. Text tables, jsonl and parquet files are never in memory as a whole.
 
     Args:
         source: as of `dlkit.data.read.read`; also a folder of files of the only input, and a table that was read.
@@ -102,7 +102,7 @@ def record_chunks(
 
 
 def _column_names(source: Any, how: ReadOptions) -> list[str]:
-    """The columns of a source, of which bad rows may be anywhere; of jsonl those of its first part."""
+    """Return the columns of a source that may have invalid rows; for jsonl, those of its first chunk."""
     first: Any = source if isinstance(source, Table) else next(iter(expand_sources(source) or [source]))
     file = existing_file(first)
     if file and is_delimited(file, how):
@@ -146,12 +146,12 @@ def _iterate_chunks(source: Any, columns: Mapping[str, Column], how: ReadOptions
 
 
 def is_table(source: Any) -> bool:
-    """Whether a name ends as those of tables do, packed or not."""
+    """Return whether a name has the suffix of a table, compressed or not."""
     return isinstance(source, (str, os.PathLike)) and file_type(Path(source)) in (*TABLE_SUFFIXES, ".npz")
 
 
 def _folder_of_inputs(source: Any, columns: Mapping[str, Column]) -> Path | None:
-    """A folder without a table of its files, which are read one by one: they hold the only input, as texts do."""
+    """Return the folder of a source if its files hold the only input, as texts do, and it has no table of files."""
     if not isinstance(source, (str, os.PathLike)) or len(columns) != 1:
         return None
     column, path = next(iter(columns.values())), Path(source).expanduser()
@@ -161,7 +161,7 @@ def _folder_of_inputs(source: Any, columns: Mapping[str, Column]) -> Path | None
 
 
 def _files_table(files: Sequence[Path], source: str, columns: Mapping[str, Column]) -> Table:
-    """Files as rows of the only column: they are opened when it is their turn."""
+    """Return files as rows of the only column; they are opened when needed."""
     if len(columns) != 1:
         raise DataError(
             f"{source} are single files, which hold one value each. Required: {quote_names(columns)}. List them in a "
@@ -178,7 +178,7 @@ def _split_table(table: Table, rows: int, *, named: bool = False) -> Iterator[Ch
 
 
 def _read_whole(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """A source that is in memory already, or is read into it."""
+    """Read a source into memory, if it is not there already."""
     table = read_memory(as_columns(source), columns, how.rename)
     if table is None:
         return read_table(source, columns, how)
@@ -211,7 +211,7 @@ def _read_file(path: Path, source: str, columns: Mapping[str, Column], how: Read
 
 
 def _convert_cells(chunk: Chunk, name: str, column: Column, folder: Path, guard: FolderGuard) -> None:
-    """Cells as the column reads them in a table's folder; files must lie inside."""
+    """Convert cells relative to the folder of the table; files must be inside the data folder."""
     if name not in chunk.table.columns:
         return
     values = list(chunk.table.columns[name])
@@ -264,7 +264,7 @@ def _json_lines(path: Path, source: str, columns: Mapping[str, Column], how: Rea
 
 
 def _parse_object(content: str, row: int, bad: dict[int, str]) -> dict[str, Any]:
-    """What a line of JSON holds; nothing, and why, where it is not an object."""
+    """Parse a line of JSON; records why if it is not an object."""
     try:
         if problem := utf8_problem(content):
             raise DataError(f"the line is {problem}")
@@ -295,7 +295,7 @@ def _parquet(path: Path, source: str, columns: Mapping[str, Column], how: ReadOp
 
 
 def _mark_invalid_utf8(cells: Mapping[str, Sequence[str | None]], bad: dict[int, str]) -> None:
-    """Adds the rows of which a cell is not UTF-8."""
+    """Mark rows with a cell that is not UTF-8 as bad."""
     for name, column in cells.items():
         for row, cell in enumerate(column):
             if cell and not cell.isascii() and row not in bad and (problem := utf8_problem(cell)):

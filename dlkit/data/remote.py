@@ -1,4 +1,4 @@
-"""Files elsewhere: http and https as pandas reads them, and what fsspec has a file system for, s3 and gs among them."""
+"""Remote files: http and https, and the file systems of fsspec, such as s3 and gs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _downloads: dict[str, Path] = {}  # copies by address
 
 
 def is_remote(source: Any) -> bool:
-    """Whether a source is the address of a file elsewhere, as https://host/a.csv."""
+    """Return whether a source is the address of a remote file, such as https://host/a.csv."""
     return isinstance(source, str) and _REMOTE.fullmatch(source.strip()) is not None
 
 
 @contextlib.contextmanager
 def download(source: str) -> Iterator[Path]:
-    """A copy of a file that lies elsewhere, of the same name, as long as it is open; one for all who ask meanwhile.
+    """Download a remote file to a temporary copy of the same name, which is shared while it is open.
 
     Raises:
         DataError: it cannot be had; says why, and names the package that is missing.
@@ -88,7 +88,7 @@ def _open_with_fsspec(address: str, protocol: str) -> Iterator[Any]:
 
 
 def _package_hint(fsspec: Any, protocol: str) -> str:
-    """What fsspec says must be installed for a protocol, with pip's command for the usual ones."""
+    """Return how to install the package that fsspec needs for a protocol."""
     known = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
     if protocol in known:
         return f"pip install {known[protocol]}"

@@ -1,4 +1,4 @@
-"""A held-out part of a table, the same for the same seed on every machine."""
+"""Splits of a table, identical for the same seed on every machine."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dlkit.errors import DataError
 
 
 def split(table: Table, fraction: float, seed: int, by: str | None = None) -> tuple[Table, Table]:
-    """Two tables, (rest, held out), each with its rows in the table's order; see `split_rows`."""
+    """Split a table into (rest, held out), each in the order of the table; see `split_rows`."""
     rest, held_out = split_rows(table, fraction, seed, by)
     return table.take(rest), table.take(held_out)
 
 
 def split_rows(table: Table, fraction: float, seed: int, by: str | None = None) -> tuple[list[int], list[int]]:
-    """The numbers of the rows of both parts, (rest, held out), each in the table's order.
+    """Split row numbers into (rest, held out), each in the order of the table.
 
     Args:
         table: the rows to part.
@@ -52,7 +52,7 @@ def split_rows(table: Table, fraction: float, seed: int, by: str | None = None) 
 def unique_class_rows(
     rest: Sequence[int], held_out: Sequence[int], classes_of: Callable[[int], Iterable[str]]
 ) -> dict[str, int]:
-    """The classes of held-out rows that the rest lacks, which would never be learned, and a row of each.
+    """Return the classes that only held-out rows have, which would never be learned, with a row of each.
 
     Args:
         rest: numbers of rows. They are looked at only until every class of the held-out ones is found.
@@ -72,12 +72,12 @@ def unique_class_rows(
 
 
 def evenly_spaced(count: int, maximum: int) -> list[int]:
-    """Up to `maximum` of the row numbers below `count`, evenly spread, the first and the last among them."""
+    """Return up to `maximum` row numbers below `count`, evenly spaced, including the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(count, maximum)).astype(int)).tolist()
 
 
 def _group_rows(table: Table, by: str | None) -> list[list[int]]:
-    """Rows by their value of `by`, less the values that occur once; all rows where nothing remains."""
+    """Group rows by their value of `by`, without values that occur once; all rows if no group remains."""
     if by is None:
         return [list(range(len(table)))]
     rows: dict[str, list[int]] = collections.defaultdict(list)
@@ -87,7 +87,7 @@ def _group_rows(table: Table, by: str | None) -> list[list[int]]:
 
 
 def _allocate(sizes: list[int], count: int, random: np.random.RandomState) -> list[int]:
-    """How many of `count` fall to each group: in proportion, largest remainders first, never all of it."""
+    """Allocate `count` rows to groups: in proportion, largest remainders first, never a whole group."""
     exact = np.array(sizes) * count / sum(sizes)
     counts = np.minimum(np.floor(exact).astype(int), np.array(sizes) - 1)
     ties = random.permutation(len(sizes))  # equal groups would else always favour the first

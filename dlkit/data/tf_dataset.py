@@ -1,4 +1,4 @@
-"""tf.data.Datasets of (features, target), or of features alone."""
+"""tf.data.Datasets of (features, target), or of features only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SOURCE = "the tf.data.Dataset"
 
 
 def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """Reads a finite data set to its end, in its order, into memory.
+    """Read a finite dataset into memory, in order.
 
     Features and target are a tensor or a dict of tensors. Whether an element is one row or a batch of them is
     told by the rank of its tensors, which must agree: a label or a text has rank 0, labels of boxes 1, boxes and
@@ -84,7 +84,7 @@ def _is_batched(specs: dict[str, Any], columns: Mapping[str, Column]) -> bool:
 
 
 def _decode_multi_hot(values: list[Any], spec: Any, columns: Mapping[str, Column], name: str) -> Any:
-    """Rows of zeros and ones as labels. A free length means lists of labels instead."""
+    """Convert multi-hot rows to lists of labels; ragged lists of labels are returned unchanged."""
     if values and columns[name].one_hot and spec.shape[-1] is not None and spec.dtype != tf.string:
         return to_label_names(np.stack(values), name, columns, _SOURCE)
     return values

@@ -1,4 +1,4 @@
-"""Which feature of a TFDS data set fills which column, and its values."""
+"""Features of a TFDS data set: which of them fills which column, and their values."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dlkit.errors import DataError
 
 @dataclass(frozen=True)
 class Leaf:
-    """A feature, at `key` of a record, or at `key` and then `inner` where it lies in a sequence of several features."""
+    """A feature, at `key` of a record, or at `key` and `inner` if it is in a sequence of several features."""
 
     key: str
     inner: str | None
     feature: Any
 
     def value_in(self, example: dict[str, Any]) -> Any:
-        """Its value in a record."""
+        """Return the value of the feature in a record."""
         return example[self.key] if self.inner is None else example[self.key][self.inner]
 
 
 def flatten_features(tfds: Any, features: Any) -> dict[str, Leaf]:
-    """All features by name; one inside a sequence goes by both: `objects/bbox`."""
+    """Return all features by name; those inside a sequence as `objects/bbox`."""
     found = {key: Leaf(key, None, feature) for key, feature in features.items()}
     for key, feature in features.items():
         if isinstance(feature, tfds.features.Sequence) and isinstance(feature.feature, tfds.features.FeaturesDict):
@@ -35,7 +35,7 @@ def flatten_features(tfds: Any, features: Any) -> dict[str, Leaf]:
 def match_feature_kinds(
     tfds: Any, found: Mapping[str, Leaf], columns: Mapping[str, Column]
 ) -> dict[str, Sequence[str]]:
-    """Column name to the one feature of its kind. Where there are several, there is none: the user must say which."""
+    """Return the feature of the right kind for each column, if there is exactly one."""
     candidates: dict[str, Sequence[str]] = {}
     for name, column in columns.items():
         kind = getattr(tfds.features, column.feature) if column.feature else None
@@ -47,7 +47,7 @@ def match_feature_kinds(
 
 
 def leaf_values(tfds: Any, leaf: Leaf, examples: list[dict[str, Any]], source: str) -> list[Any]:
-    """A feature's value in each record: images as encoded, class numbers as names."""
+    """Return a feature's value in each record: images as encoded, class indices as names."""
     feature, is_list = leaf.feature, leaf.inner is not None
     if is_label_list(tfds, feature):
         feature, is_list = feature.feature, True
@@ -62,19 +62,19 @@ def leaf_values(tfds: Any, leaf: Leaf, examples: list[dict[str, Any]], source: s
 
 
 def feature_class_names(tfds: Any, leaf: Leaf) -> tuple[str, ...]:
-    """All names of a feature that has names: of labels, or of a mask's class ids."""
+    """Return all class names of a feature: of labels, or of the class ids of a mask."""
     feature = leaf.feature.feature if is_label_list(tfds, leaf.feature) else leaf.feature
     return tuple(feature.names) if getattr(feature, "num_classes", None) else ()
 
 
 def is_stored_encoded(tfds: Any, feature: Any) -> bool:
-    """Whether the records hold image files as they are."""
+    """Return whether the records hold encoded image files."""
     # A float image is stored as a PNG of its bits, which only TFDS can read back.
     return isinstance(feature, tfds.features.Image) and feature.np_dtype.__name__ in ("uint8", "uint16")
 
 
 def is_label_list(tfds: Any, feature: Any) -> bool:
-    """Whether a feature holds any number of labels."""
+    """Return whether a feature holds any number of labels."""
     return isinstance(feature, tfds.features.Sequence) and isinstance(feature.feature, tfds.features.ClassLabel)
 
 

@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets. Nothing is downloaded here: that is a step the user takes knowingly."""
+"""Data sets of TensorFlow Datasets. Nothing is downloaded: users prepare data sets themselves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SOURCE = re.compile(r"tfds:(?P<name>[^:]+)(:(?P<version>\d+\.\d+\.\d+))?(:(?P<s
 
 
 def read_tfds(source: str, columns: Mapping[str, Column], rename: Mapping[str, str], data_dir: str | None) -> Table:
-    """A split of a prepared data set: `tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, split `train` unless told.
+    """Read a split of a prepared data set: `tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, by default the split `train`.
 
     Features are found by name, else by kind where only one is of that kind: an Image, a ClassLabel, a Text.
     The readers that the columns name know where theirs lie.
@@ -73,12 +73,12 @@ def read_tfds(source: str, columns: Mapping[str, Column], rename: Mapping[str, s
 
 
 def features_of(source: str, data_dir: str | None) -> list[str]:
-    """The names of a prepared data set's features. Raises DataError."""
+    """Return the names of a prepared data set's features. Raises DataError."""
     return list(_open_builder(source, data_dir)[1].info.features)
 
 
 def _open_builder(source: str, data_dir: str | None) -> tuple[re.Match[str], Any]:
-    """The parts of a source's name, and the builder of its data set."""
+    """Parse the name of a source, and open the builder of its data set."""
     match = _SOURCE.fullmatch(source)
     if match is None:
         raise DataError(

@@ -1,4 +1,4 @@
-"""What unpacks to more than it is: gzip, zip and npz, of which no more comes out than the limit."""
+"""Compressed files, gzip, zip and npz, with a limit on the decompressed size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.f
 
 
 class GzipReader(io.RawIOBase):
-    """The bytes of a gzip archive. Raises DataError for a broken one, and beyond the limit.
+    """Reads a gzip archive. Raises DataError if it is corrupt or exceeds the limit.
 
     Args:
         file: the archive, open.
@@ -53,12 +53,12 @@ class GzipReader(io.RawIOBase):
 
 
 def open_gzip(file: Any, source: object) -> io.BufferedReader:
-    """An open gzip archive as the file in it."""
+    """Return the content of an open gzip archive as a file."""
     return io.BufferedReader(GzipReader(file, source), _BUFFER_BYTES)
 
 
 def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError) -> Any:
-    """An npz file, whose arrays `read_array` reads. Pickled objects are refused: loading them could run any code.
+    """Open an npz file, whose arrays `read_array` reads. Pickled objects are refused, as loading them can run any code.
 
     Raises:
         error: it is none.
@@ -77,7 +77,7 @@ def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError)
 
 
 def read_array(file: Any, key: str, source: str, *, error: type[DlkitError] = DataError) -> np.ndarray:
-    """An array of an npz file. It is made only where as many bytes are there as its header says.
+    """Read an array of an npz file, once its size matches the header.
 
     Raises:
         error: it cannot be read, or is larger than the limit.

@@ -1,4 +1,4 @@
-"""Answers to rows that could not be read: nothing in every column."""
+"""Empty predictions for rows that could not be read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class BlankInvalidRows(keras.layers.Layer):
 
 
 def blank_invalid_rows(postprocess: keras.Model) -> keras.Model:
-    """The postprocessing model with one more input, `error`, (batch,) string: rows that have one get blank answers."""
+    """Add an input `error`, (batch,) string, to a postprocessing model: rows with an error get empty predictions."""
     error = keras.Input((), dtype="string", name="error")
     predictions = BlankInvalidRows(name="blank_answers")(error, postprocess.output)
     return keras.Model({**postprocess.input, "error": error}, predictions, name=postprocess.name)

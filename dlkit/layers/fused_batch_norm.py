@@ -1,4 +1,4 @@
-"""Batch normalization in one operation instead of a dozen, over one replica or several."""
+"""Batch normalization in one fused operation, on one replica or several."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from dlkit.lazy import keras, tf
 
 @keras.saving.register_keras_serializable("dlkit")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras's BatchNormalization of (batch, height, width, channels), through TensorFlow's fused kernel.
+    """Batch normalization of (batch, height, width, channels) with TensorFlow's fused kernel.
 
-    Keras 3 computes moments and scales in separate operations; the fused kernel gives the same numbers, trained small
-    residual networks 1.3 to 1.4 times as fast on a CPU, and lets the server join it with the convolution before it.
-    Under several replicas the moments are those of the whole batch, so that the loss does not depend on their number:
-    one exchange of 2·channels + 1 numbers each way, where Keras's synchronised layer needs three. Other
-    shapes, masks and 16 bits go to Keras's layer with `synchronized=True`.
+    Keras 3 computes moments and scaling in separate operations. The fused kernel gives the same numbers, trained small
+    residual networks 1.3 to 1.4 times as fast on a CPU, and lets the server fuse it with the preceding convolution.
+    With several replicas, the moments are those of the whole batch, so that the loss does not depend on the number of
+    replicas: one exchange of 2·channels + 1 numbers in each direction, where Keras's synchronized layer needs three.
+    Other shapes, masks and 16-bit types use Keras's layer with `synchronized=True`.
 
-    Ioffe & Szegedy, 2015, arXiv:1502.03167. As in Keras, the moving variance is the biased one.
+    Source: Ioffe & Szegedy, 2015, arXiv:1502.03167. As in Keras, the moving variance is the biased one.
+
+    Args:
+        **kwargs: as for `keras.layers.BatchNormalization`.
+
+    Example:
+        >>> FusedBatchNormalization()(tf.ones((2, 4, 4, 3))).shape
+        TensorShape([2, 4, 4, 3])
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -58,7 +65,7 @@ def _normalize_with(
 def _normalize_over_replicas(
     inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The outputs of a replica's part, and the mean and biased variance of the whole batch."""
+    """Normalize a replica's part of the batch; also return the mean and biased variance of the whole batch."""
     replica = tf.distribute.get_replica_context()
     channels = inputs.shape[-1]
 

@@ -1,4 +1,4 @@
-"""A model on many rows, some at a time: memory does not grow with them."""
+"""Running a model on a limited number of rows at a time, to bound its memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dlkit.lazy import keras, tf
 
 
 def in_micro_batches(model: keras.Model, tensors: Mapping[str, tf.Tensor], batch_size: int) -> dict[str, tf.Tensor]:
-    """What a functional model makes of tensors, in a loop over so many rows at a time, at inference.
+    """Run a functional model at inference in a loop over micro-batches.
 
     Args:
         model: a functional model with named inputs and outputs.
-        tensors: name to (n, ...), the model's inputs.
-        batch_size: the most rows at a time.
+        tensors: the inputs of the model by name, (n, ...) each.
+        batch_size: maximum number of rows at a time.
 
     Returns:
-        Name to (n, ...).
+        The outputs of the model by name, (n, ...) each.
     """
     count = tf.shape(next(iter(tensors.values())))[0]
     # One part, cut short, is what most requests are; a loop in the graph costs little beside a network.
@@ -41,13 +41,19 @@ def in_micro_batches(model: keras.Model, tensors: Mapping[str, tf.Tensor], batch
 
 @keras.saving.register_keras_serializable("dlkit")
 class MicroBatches(keras.layers.Layer):
-    """A model whose weights stay as they are, as a layer that runs it on at most so many rows at a time.
+    """Runs a model with fixed weights on a limited number of rows at a time.
 
-    Call with the model's inputs by name; returns its outputs by name.
+    Call with the inputs of the model by name; returns its outputs by name.
 
     Args:
         model: a functional model with named inputs and outputs.
-        batch_size: the most rows at a time.
+        batch_size: maximum number of rows at a time.
+
+    Example:
+        >>> x = keras.Input((3,), name="x")
+        >>> model = keras.Model({"x": x}, {"y": 2 * x})
+        >>> MicroBatches(model, batch_size=2)({"x": tf.ones((5, 3))})["y"].shape
+        TensorShape([5, 3])
     """
 
     def __init__(self, model: keras.Model, batch_size: int = 32, **kwargs: Any) -> None:

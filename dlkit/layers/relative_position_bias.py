@@ -1,4 +1,4 @@
-"""How far apart two tokens are, as attention sees it."""
+"""Relative position bias for attention."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from dlkit.lazy import keras, tf
 
 @keras.saving.register_keras_serializable("dlkit")
 class RelativePositionBias(keras.layers.Layer):
-    """A learned bias of attention for each distance between query and key, in buckets that widen with the distance.
+    """Learned attention bias for each distance between query and key, in buckets that widen with the distance.
 
-    Source: Raffel et al., 2020, arXiv:1910.10683, section 2.1, and the buckets of its code. One for all blocks.
+    Source: Raffel et al., 2020, arXiv:1910.10683, section 2.1, and the buckets of its code. One layer serves all
+    blocks.
 
-    Call with `queries`: (queries,) int32 and `keys`: (keys,) int32, positions. Returns (1, heads, queries, keys).
+    Call with the positions `queries`, (queries,) int32, and `keys`, (keys,) int32. Returns (1, heads, queries, keys).
 
     Args:
         num_heads: number of attention heads.
-        both_ways: whether keys may come after queries.
-        num_buckets: how many distances are told apart; half of them, or of a direction's, exactly.
-        max_distance: distance from which all are one.
+        bidirectional: whether keys may come after queries.
+        num_buckets: number of buckets of distances; half of those of a direction are single distances.
+        max_distance: distance from which on all distances share a bucket.
+
+    Example:
+        >>> RelativePositionBias(4, bidirectional=True)(tf.range(3), tf.range(5)).shape
+        TensorShape([1, 4, 3, 5])
     """
 
     def __init__(
@@ -43,7 +48,7 @@ class RelativePositionBias(keras.layers.Layer):
         return tf.transpose(biases, [2, 0, 1])[tf.newaxis]
 
     def bucket(self, distance: tf.Tensor) -> tf.Tensor:
-        """The bucket of each distance, query minus key: int32 to int32 of the same shape."""
+        """Return the bucket of each distance, query minus key: int32 to int32 of the same shape."""
         num_buckets, offset = self.num_buckets, 0
         if self.bidirectional:
             num_buckets //= 2

@@ -1,4 +1,4 @@
-"""The loss of tokens in sequences of any length."""
+"""Cross-entropy over the tokens of sequences of any length."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from dlkit.lazy import keras, tf
 
 @keras.saving.register_keras_serializable("dlkit")
 class TokenCrossEntropy(keras.losses.Loss):
-    """The cross-entropy of a row's tokens, added up, in units of a usual row: each token of the data counts the same.
+    """Cross-entropy summed over the tokens of a row and divided by a typical length, so that all tokens weigh the same.
 
-    With smoothing, a share of each target is spread over all tokens (Szegedy et al., 2016, arXiv:1512.00567, section
-    7). No distribution of the targets is made: its part is the mean of the logits, less their normalizer.
+    With label smoothing, a fraction of each target is spread over all tokens (Szegedy et al., 2016, arXiv:1512.00567,
+    section 7). The smoothed target distribution is not materialized: it contributes the mean of the logits, minus their
+    normalizer.
 
     Args:
-        usual_length: tokens of a usual row, by which the sum is divided.
-        label_smoothing: share of each target that is spread.
+        typical_length: number of tokens of a typical row, by which the sum is divided.
+        label_smoothing: fraction of each target that is spread, in [0, 1).
+
+    Example:
+        >>> loss = TokenCrossEntropy(typical_length=2.0)
+        >>> round(float(loss(tf.constant([[1, 2, 0]]), tf.zeros((1, 3, 5)))), 4)
+        1.6094
     """
 
     def __init__(self, typical_length: float = 1.0, label_smoothing: float = 0.0, **kwargs: Any) -> None:
@@ -25,11 +31,19 @@ class TokenCrossEntropy(keras.losses.Loss):
         self.typical_length, self.label_smoothing = float(typical_length), float(label_smoothing)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Ids (batch, at least steps), 0 for none, and logits (batch, steps, vocabulary) to (batch,)."""
+        """Compute the loss of each row.
+
+        Args:
+            y_true: token ids, (batch, at least steps) int, 0 for padding.
+            y_pred: logits, (batch, steps, vocabulary).
+
+        Returns:
+            (batch,) float.
+        """
         return tf.reduce_sum(self.token_losses(y_true, y_pred), 1) / self.typical_length
 
     def token_losses(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """What `call` adds up: (batch, steps)."""
+        """Compute the loss of each token, (batch, steps), which `call` sums."""
         steps, size = tf.shape(y_pred)[1], y_pred.shape[-1]
         ids = tf.cast(y_true, tf.int32)[:, :steps]  # batches are trimmed, targets are not
         losses = _cross_entropy(tf.reshape(y_pred, [-1, size]), tf.reshape(ids, [-1]), self.label_smoothing)
@@ -41,9 +55,9 @@ class TokenCrossEntropy(keras.losses.Loss):
 
 
 def _cross_entropy(logits: tf.Tensor, ids: tf.Tensor, label_smoothing: float) -> tf.Tensor:
-    """(tokens, vocabulary) and (tokens,) to (tokens,): 0 where the id is 0.
+    """Compute (tokens,) losses of (tokens, vocabulary) logits and (tokens,) ids; 0 where the id is 0.
 
-    The gradient is written out: as derived it would be three arrays of the size of the logits, where one is enough.
+    The gradient is written by hand: automatic differentiation needs three arrays of the size of the logits, this one.
     """
     size = logits.shape[-1]
 

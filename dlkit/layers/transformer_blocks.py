@@ -1,4 +1,4 @@
-"""The blocks of an encoder-decoder transformer, which write token by token as they were taught in whole."""
+"""Blocks of an encoder-decoder transformer, which also decode one token at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ MASKED_SCORE = -1e9  # added to the score of a key that must not be seen: its we
 
 @keras.saving.register_keras_serializable("dlkit")
 class CachedMultiHeadAttention(layers.Layer):
-    """Multi-head attention in parts, so that keys and values can be kept.
+    """Multi-head attention whose keys and values can be cached.
 
     Source: Vaswani et al., 2017, arXiv:1706.03762, section 3.2. Scores and their softmax are float32.
 
     Args:
-        num_heads: number of heads; the width is a multiple of it.
+        num_heads: number of heads; divides the width.
+
+    Example:
+        >>> attention = CachedMultiHeadAttention(num_heads=2)
+        >>> attention.build((None, None, 8))
+        >>> x = tf.ones((1, 3, 8))
+        >>> attention(x, *attention.project_keys_values(x)).shape
+        TensorShape([1, 3, 8])
     """
 
     def __init__(self, num_heads: int, **kwargs: Any) -> None:
@@ -33,14 +40,24 @@ class CachedMultiHeadAttention(layers.Layer):
         self._scale = (width // self.num_heads) ** -0.5
 
     def project_keys_values(self, x: tf.Tensor) -> list[tf.Tensor]:
-        """(batch, steps, width) to keys and values, (batch, heads, steps, width / heads) each."""
+        """Project (batch, steps, width) to keys and values, (batch, heads, steps, width / heads) each."""
         x = self.key_value(x)
         width = x.shape[-1] // 2
         split = tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], 2, self.num_heads, width // self.num_heads])
         return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
 
     def call(self, x: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-        """What the queries of x, (batch, steps, width), find; `bias` is added to their scores and broadcast."""
+        """Attend from each step of x to keys and values.
+
+        Args:
+            x: the queries, (batch, steps, width).
+            keys: (batch, heads, keys, width / heads).
+            values: of the same shape.
+            bias: added to the scores, broadcast to (batch, heads, steps, keys); None for no bias.
+
+        Returns:
+            (batch, steps, width).
+        """
         width = x.shape[-1]
         shape = tf.shape(x)
         query = tf.reshape(self.query(x) * self._scale, [shape[0], shape[1], self.num_heads, width // self.num_heads])
@@ -54,12 +71,12 @@ class CachedMultiHeadAttention(layers.Layer):
     # longer than products and sums, which made a step of one row a third slower.
 
     def project_step_keys_values(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(rows, width) to keys and values, (rows, heads, 1, width / heads) each."""
+        """Project (rows, width) to keys and values, (rows, heads, 1, width / heads) each."""
         split = tf.reshape(self.key_value(x), [-1, 2, self.num_heads, 1, x.shape[-1] // self.num_heads])
         return split[:, 0], split[:, 1]
 
     def step(self, x: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-        """What a query of each row, (rows, width), finds; `bias` as of `call`."""
+        """Attend from a single query per row, (rows, width), to keys and values; `bias` as in `call`."""
         query = tf.reshape(self.query(x) * self._scale, [-1, self.num_heads, 1, x.shape[-1] // self.num_heads])
         scores = tf.cast(tf.reduce_sum(query * keys, -1), tf.float32)
         if bias is not None:
@@ -73,15 +90,19 @@ class CachedMultiHeadAttention(layers.Layer):
 
 @keras.saving.register_keras_serializable("dlkit")
 class TransformerBlock(layers.Layer):
-    """Self-attention, for decoders attention to the memory, and a feed-forward part, each normalized before.
+    """Pre-norm transformer block: self-attention, optional cross-attention, and a feed-forward network.
 
     Source: Xiong et al., 2020, arXiv:2002.04745, figure 1 b.
 
     Args:
-        num_heads: number of heads.
-        feedforward_width: width of the feed-forward part.
-        dropout: float in [0, 1), of what each part adds.
-        reads_memory: whether there is attention to a memory.
+        num_heads: number of attention heads; divides the width.
+        feedforward_width: hidden width of the feed-forward network.
+        dropout: dropout rate of the output of each sublayer, in [0, 1).
+        use_cross_attention: whether the block attends to the outputs of an encoder.
+
+    Example:
+        >>> TransformerBlock(num_heads=2, feedforward_width=16)(tf.ones((1, 3, 8))).shape
+        TensorShape([1, 3, 8])
     """
 
     def __init__(
@@ -124,13 +145,16 @@ class TransformerBlock(layers.Layer):
         memory: Sequence[tf.Tensor] | None = None,
         memory_bias: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """One block: (batch, steps, width) to the same.
+        """Apply the block to whole sequences.
 
         Args:
             x: (batch, steps, width).
-            bias: added to the scores of self-attention.
-            memory: keys and values of the memory; of a decoder only.
-            memory_bias: added to the scores of the memory, broadcast.
+            bias: added to the scores of self-attention, broadcast; None for no bias.
+            memory: keys and values of the encoder outputs, as `cross_attention.project_keys_values` gives them.
+            memory_bias: added to the scores of cross-attention, broadcast.
+
+        Returns:
+            (batch, steps, width).
         """
         normalized = self.norms[0](x)
         x += self.drops[0](self.self_attention(normalized, *self.self_attention.project_keys_values(normalized), bias))
@@ -149,16 +173,18 @@ class TransformerBlock(layers.Layer):
         bias: tf.Tensor | None = None,
         single_hypothesis: bool = False,
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-        """One step of a decoder's block, in answers.
+        """Apply a decoder block to one step of each hypothesis.
 
         Args:
             x: (hypotheses, width).
-            memory, memory_bias, bias: as of `call`, the memory by row, of which each hypotheses are side by side.
-            cache: keys and values of the steps before.
+            memory: keys and values of the encoder outputs, one per row; the hypotheses of a row are adjacent.
+            memory_bias: as in `call`.
+            cache: keys and values of self-attention for the previous steps.
+            bias: as in `call`.
             single_hypothesis: whether each row has one hypothesis.
 
         Returns:
-            (hypotheses, width), and the keys and values of all steps so far.
+            (hypotheses, width), and the updated cache.
         """
         normalized = self.norms[0](x)
         new_cache: tuple[tf.Tensor, tf.Tensor] = tuple(
