@@ -223,7 +223,7 @@ def read_index(folder: Path, task: str | None = None, name: str = INDEX_FILE) ->
     with _saved_model_errors(folder):
         index = json.loads((folder / name).read_text("utf-8"))
         format_number = index.get("format") if isinstance(index, dict) else None
-        if isinstance(format_number, int) and format_number != FORMAT:
+        if type(format_number) is int and format_number != FORMAT:
             remedy = (
                 f"Install it: {install_hint()}"
                 if format_number > FORMAT

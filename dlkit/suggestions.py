@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-# Our names, of which the first that is an option of the command or task is suggest, and what else they are called.
+# Our names, of which the first that is an option of the command or task is suggested, and their synonyms.
 _SYNONYMS_OF = {
     ("learning_rate",): "lr eta eta0 learning_rate_init",
     ("batch_size",): "batch bs batchsize per_device_train_batch_size",
@@ -25,13 +25,17 @@ _SYNONYMS_OF = {
     ("network",): "model arch architecture backbone net",
     ("dropout",): "dropout_rate drop_rate p_dropout dropout_prob",
     ("image_size",): "img_size imgsz size input_size resolution",
-    ("max_tokens", "window"): "max_length max_len maxlen max_seq_length max_seq_len sequence_length",
+    ("max_tokens", "max_history", "context_length"): "max_length max_len maxlen max_seq_length max_seq_len sequence_length",
     ("vocabulary_size",): "vocab_size vocab max_features max_vocab",
-    ("embedding", "width"): "embedding_dim embedding_size embed_dim d_model emb_dim",
-    ("units", "hidden", "width", "embedding"): "hidden_size hidden_dim hidden_units rnn_units",
+    ("width",): "embedding embedding_dim embedding_size embed_dim d_model emb_dim",
+    ("rnn_units", "hidden_width", "width"): "units hidden hidden_size hidden_dim hidden_units",
     ("blocks",): "num_layers n_layers layers num_blocks",
     ("heads",): "num_heads n_heads nhead num_attention_heads",
     ("beam_width",): "num_beams beam_size beams beam",
+    ("context_length",): "window input_size lookback",
+    ("ensemble_size",): "members n_estimators num_members",
+    ("season_length",): "season seasonality m",
+    ("score_threshold",): "threshold confidence conf min_score",
     ("top_k",): "topk k top_n topn",
     ("class_weights",): "class_weight",
     ("label_smoothing",): "smoothing label_smoothing_factor",
@@ -42,10 +46,12 @@ _SYNONYMS_OF = {
     ("data",): "train training train_data train_dir train_file train_path dataset datasets input file csv x",
     ("validation",): "val valid validate dev eval val_data valid_data validation_data eval_data eval_file",
     ("strategy",): "gpu gpus device devices cuda n_gpus num_gpus accelerator distribute",
-    ("keep",): "save_total_limit max_to_keep",
+    ("max_checkpoints",): "keep save_total_limit max_to_keep",
     ("checkpoint_every",): "save_steps save_freq save_every checkpoint_steps",
     ("tensorboard",): "logdir log_dir logs logging_dir",
     ("delimiter",): "sep separator",
+    ("column_names",): "columns header names",
+    ("keep_columns",): "keep keep_cols",
     ("quiet",): "q silent verbose v verbosity",
     ("config",): "c yaml config_file params",
 }

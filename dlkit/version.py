@@ -1,6 +1,6 @@
 """The version of dlkit, and its name on the package index, where `dlkit` is somebody else's package."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 DISTRIBUTION = "dlkit-keras"
 
 

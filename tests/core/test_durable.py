@@ -15,8 +15,8 @@ from dlkit.durable import BusyError, fsync_tree, hold_lock, is_unlocked, write_a
 
 HOLD = """
 import pathlib, sys, time
-from dlkit.durable import held
-with held(pathlib.Path(sys.argv[1])):
+from dlkit.durable import hold_lock
+with hold_lock(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
