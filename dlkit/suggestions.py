@@ -55,7 +55,10 @@ _SYNONYMS_OF = {
     ("quiet",): "q silent verbose v verbosity",
     ("config",): "c yaml config_file params",
 }
-SYNONYMS = {word: own_names for own_names, words in _SYNONYMS_OF.items() for word in words.split()}
+SYNONYMS: dict[str, tuple[str, ...]] = {}
+for _own_names, _words in _SYNONYMS_OF.items():
+    for _word in _words.split():
+        SYNONYMS[_word] = SYNONYMS.get(_word, ()) + _own_names
 
 
 def suggest(name: str, known: Iterable[str]) -> str | None:
