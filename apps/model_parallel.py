@@ -29,7 +29,7 @@ AGREE = 1e-5  # largest relative difference from the training on one device
 
 
 def first_half(vocabulary_size: int, max_tokens: int, width: int, blocks: int) -> keras.Model:
-    """The embeddings and the first blocks of `dlkit.tasks.sentiment.transformer`, without dropout.
+    """Build the embeddings and the first blocks of `dlkit.tasks.sentiment.transformer`, without dropout.
 
     Returns:
         keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool to
@@ -47,7 +47,7 @@ def first_half(vocabulary_size: int, max_tokens: int, width: int, blocks: int) -
 
 
 def second_half(outputs: int, max_tokens: int, width: int, blocks: int) -> keras.Model:
-    """The other blocks, the pooling and the logits.
+    """Build the remaining blocks, the pooling and the output layer.
 
     Returns:
         keras.Model from `hidden`: (batch, max_tokens, width) float32 and `padding_mask`: (batch, max_tokens) bool to
@@ -76,7 +76,10 @@ def _blocks(x: Any, padding_mask: Any, blocks: int) -> Any:
 
 
 class Half:
-    """A part of a network and the optimizer of its weights, all variables on one device.
+    """Half of a network with an optimizer of its own, all variables on one device.
+
+    A single optimizer would put its slots on the default device, not beside their weights; so each half has its own
+    optimizer, built on its device.
 
     Keras puts an optimizer's slots on the default device, not beside their weights, when one optimizer has them all:
     so each half has its own, built under its device.
@@ -96,23 +99,23 @@ class Half:
 
     @property
     def weights(self) -> list[tf.Variable]:
-        """What gradients are taken for."""
+        """Trainable weights of the half."""
         return [weight.value for weight in self.network.trainable_variables]
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """All that stays on the device between steps: weights and the optimizer's slots."""
+        """All variables on the device: the weights and the optimizer's slots."""
         return [variable.value for variable in (*self.network.variables, *self.optimizer.variables)]
 
     def apply(self, parts: Iterable[list[Any]]) -> None:
-        """Steps along the mean of the micro-batches' gradients."""
+        """Apply the mean of the gradients of the micro-batches."""
         with tf.device(self.device):
             gradients = [mean(each) for each in zip(*parts, strict=True)]
             self.optimizer.apply(gradients, self.network.trainable_variables)
 
 
 def mean(gradients: tuple[Any, ...]) -> Any:
-    """The mean of one weight's gradients, dense.
+    """Average the gradients of one weight, as dense tensors.
 
     An embedding's gradient comes as rows, one for each token of the batch. Adam in Keras 3 squares these one by one,
     so that a token that occurs twice, or in two micro-batches, would not be what it is with one dense gradient.
@@ -121,7 +124,7 @@ def mean(gradients: tuple[Any, ...]) -> Any:
 
 
 def make_step(first: Half, second: Half, loss: Callable[[Any, Any], Any], micro_batches: int = 1) -> Any:
-    """A traced training step over both halves.
+    """Build a traced training step over both halves.
 
     Args:
         first: its network takes `token_ids` and `padding_mask`.
@@ -161,7 +164,7 @@ def make_step(first: Half, second: Half, loss: Callable[[Any, Any], Any], micro_
 
 
 def bytes_by_device(variables: Iterable[tf.Variable]) -> dict[str, int]:
-    """Bytes of variables on each device, by its short name, such as "CPU:1"."""
+    """Return the bytes of variables on each device, by its short name, such as "CPU:1"."""
     held: Counter[str] = Counter()
     for variable in variables:
         held[short(variable.device)] += variable.dtype.size * variable.shape.num_elements()
@@ -169,17 +172,18 @@ def bytes_by_device(variables: Iterable[tf.Variable]) -> dict[str, int]:
 
 
 def operations_by_device(step: Any, batch: tuple[Any, ...]) -> dict[str, int]:
-    """Operations of the traced step by the device that they are tied to; "free" where the run-time chooses."""
+    """Count the operations of the traced step by device; "free" if the runtime chooses the device."""
     graph = step.get_concrete_function(*batch).graph
     return dict(Counter(short(operation.device) for operation in graph.get_operations()))
 
 
 def short(device: str) -> str:
+    """Return the short name of a device, such as "CPU:1"."""
     return device.split("device:")[-1].lstrip("/") or "free"
 
 
 def batches(given: argparse.Namespace) -> tuple[list[tuple[Any, ...]], int, int]:
-    """The batches of all steps, drawn anew in each epoch, with the vocabulary's size and the number of labels."""
+    """Return the batches of all steps, shuffled anew in each epoch, the vocabulary size, and the number of labels."""
     from dlkit.tasks.sentiment.sample import reviews
     from dlkit.text.words import Words
 
@@ -201,7 +205,11 @@ def batches(given: argparse.Namespace) -> tuple[list[tuple[Any, ...]], int, int]
 
 
 def one_device_step(first: keras.Model, second: keras.Model, loss: Any) -> tuple[Any, list[tf.Variable]]:
-    """Plain training of two halves as one network: one tape, one optimizer. Returns the step and the weights."""
+    """Build plain training of both halves as one network: one tape, one optimizer.
+
+    Returns:
+        The training step and the weights.
+    """
     inputs = first.input
     whole = keras.Model(inputs, second({"hidden": first(inputs), "padding_mask": inputs["padding_mask"]}))
     optimizer = make_optimizer()
@@ -225,7 +233,11 @@ def make_optimizer() -> Any:
 
 
 def train(step: Any, drawn: list[tuple[Any, ...]], every: int = 0) -> tuple[list[float], float]:
-    """Runs all steps. Returns the losses, and the seconds per step without the first, which traces."""
+    """Run all steps.
+
+    Returns:
+        The losses, and the seconds per step without the first one, which traces.
+    """
     losses, begun = [], 0.0
     for number, batch in enumerate(drawn, 1):
         losses.append(float(step(*batch)))
@@ -237,7 +249,11 @@ def train(step: Any, drawn: list[tuple[Any, ...]], every: int = 0) -> tuple[list
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the recipe. Returns the exit code: 0 done, 1 the check failed, 2 something the user can cure."""
+    """Run the script.
+
+    Returns:
+        The exit code: 0 success, 1 the check failed, 2 an error that the user can fix.
+    """
     argv = sys.argv[1:] if argv is None else argv
     agreed = [True]
     code = run_guarded(lambda: agreed.append(_run(argv)), debug="--debug" in argv)
@@ -315,7 +331,9 @@ def _check_flags(given: argparse.Namespace) -> None:
 
 
 def find_devices(names: str | None) -> list[str]:
-    """The two devices to use. As many logical CPUs are made as are named; they share the processor and its memory."""
+    """Return the two devices to use. Creates as many logical CPUs as are named; they share the processor and its
+    memory.
+    """
     load_tensorflow()
     if names is None:
         names = "GPU:0,GPU:1" if len(tf.config.list_physical_devices("GPU")) > 1 else "CPU:0,CPU:1"
@@ -334,7 +352,7 @@ def find_devices(names: str | None) -> list[str]:
 
 
 def show_budget(first: Half, second: Half, budget: float) -> int:
-    """Prints what each device holds, and returns the bytes of both. Raises DlkitError for a half over `budget` MB."""
+    """Print the memory on each device and return the bytes of both. Raises DlkitError for a half over `budget` MB."""
     held = bytes_by_device([*first.variables, *second.variables])
     total = sum(held.values())
     for device, size in held.items():

@@ -25,7 +25,11 @@ _SYNONYMS_OF = {
     ("network",): "model arch architecture backbone net",
     ("dropout",): "dropout_rate drop_rate p_dropout dropout_prob",
     ("image_size",): "img_size imgsz size input_size resolution",
-    ("max_tokens", "max_history", "context_length"): "max_length max_len maxlen max_seq_length max_seq_len sequence_length",
+    (
+        "max_tokens",
+        "max_history",
+        "context_length",
+    ): "max_length max_len maxlen max_seq_length max_seq_len sequence_length",
     ("vocabulary_size",): "vocab_size vocab max_features max_vocab",
     ("width",): "embedding embedding_dim embedding_size embed_dim d_model emb_dim",
     ("rnn_units", "hidden_width", "width"): "units hidden hidden_size hidden_dim hidden_units",
