@@ -68,7 +68,7 @@ class MicroBatches(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         model = keras.saving.serialize_keras_object(self.model)
-        return {**super().get_config(), "model": model, "rows": self.batch_size}
+        return {**super().get_config(), "model": model, "batch_size": self.batch_size}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

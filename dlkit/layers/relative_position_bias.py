@@ -67,9 +67,9 @@ class RelativePositionBias(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         own = {
-            "heads": self.num_heads,
+            "num_heads": self.num_heads,
             "bidirectional": self.bidirectional,
-            "buckets": self.num_buckets,
-            "farthest": self.max_distance,
+            "num_buckets": self.num_buckets,
+            "max_distance": self.max_distance,
         }
         return {**super().get_config(), **own}

@@ -50,7 +50,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         return tf.reshape(losses, tf.shape(ids))
 
     def get_config(self) -> dict[str, Any]:
-        own = {"typical_length": self.typical_length, "smoothing": self.label_smoothing}
+        own = {"typical_length": self.typical_length, "label_smoothing": self.label_smoothing}
         return {**super().get_config(), **own}
 
 

@@ -33,8 +33,8 @@ class CachedMultiHeadAttention(layers.Layer):
 
     def build(self, shape: Any) -> None:
         width = shape[-1]
-        for name, units in (("query", width), ("key_value", 2 * width), ("merge", width)):
-            layer = layers.Dense(units, use_bias=name == "merge", dtype=self.dtype_policy, name=name)
+        for name, units in (("query", width), ("key_value", 2 * width), ("output_dense", width)):
+            layer = layers.Dense(units, use_bias=name == "output_dense", dtype=self.dtype_policy, name=name)
             layer.build((None, None, width))
             setattr(self, name, layer)
         self._scale = (width // self.num_heads) ** -0.5
@@ -85,7 +85,7 @@ class CachedMultiHeadAttention(layers.Layer):
         return self.output_dense(tf.reshape(tf.reduce_sum(weights * values, 2), [-1, x.shape[-1]]))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "heads": self.num_heads}
+        return {**super().get_config(), "num_heads": self.num_heads}
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -123,16 +123,18 @@ class TransformerBlock(layers.Layer):
 
     def build(self, shape: Any) -> None:
         policy = self.dtype_policy
-        self.self_attention = CachedMultiHeadAttention(self.num_heads, dtype=policy, name="attention")
+        self.self_attention = CachedMultiHeadAttention(self.num_heads, dtype=policy, name="self_attention")
         self.norms = [
             layers.LayerNormalization(epsilon=1e-6, dtype=policy) for _ in range(2 + self.use_cross_attention)
         ]
         self.drops = [layers.Dropout(self.dropout, dtype=policy) for _ in self.norms]
-        self.feedforward_in = layers.Dense(self.feedforward_width, activation="relu", dtype=policy, name="inner")
-        self.feedforward_out = layers.Dense(shape[-1], dtype=policy, name="outer")
+        self.feedforward_in = layers.Dense(
+            self.feedforward_width, activation="relu", dtype=policy, name="feedforward_in"
+        )
+        self.feedforward_out = layers.Dense(shape[-1], dtype=policy, name="feedforward_out")
         sublayers = [self.self_attention, *self.norms, self.feedforward_in]
         if self.use_cross_attention:
-            self.cross_attention = CachedMultiHeadAttention(self.num_heads, dtype=policy, name="reading")
+            self.cross_attention = CachedMultiHeadAttention(self.num_heads, dtype=policy, name="cross_attention")
             sublayers.append(self.cross_attention)
         for sublayer in sublayers:
             sublayer.build((None, None, shape[-1]))
@@ -202,8 +204,8 @@ class TransformerBlock(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         own = {
-            "heads": self.num_heads,
-            "hidden": self.feedforward_width,
+            "num_heads": self.num_heads,
+            "feedforward_width": self.feedforward_width,
             "dropout": self.dropout,
             "use_cross_attention": self.use_cross_attention,
         }
