@@ -142,7 +142,7 @@ def test_what_is_wrong_with_a_source_leaves_nothing(model, table):
     for source, output, said in (
         ("none.csv", "a.csv", "there is no 'none.csv'"),
         ("rows.csv", "a.txt", "must end in .csv, .jsonl or .parquet"),
-        ("rows.csv", "a.csv", "no column 'ID' for `keep`"),
+        ("rows.csv", "a.csv", "no column 'ID' for `keep_columns`"),
     ):
         with pytest.raises(DlkitError, match=said):
             model.predict_to(source, output, keep_columns=["ID"] if "keep" in said else (), verbose=False)
