@@ -37,22 +37,22 @@ class Column:
         dtype: raw dtype in the graph, as a TensorFlow dtype name.
         shape: raw shape of one row, without the batch dimension; None for a free length.
         ranked_by: name of the score column that orders this answer, best first, if there is one.
-        optional: whether a source or a request may lack it, so that a table has no such column, and cells may be empty.
-        aliases: other names under which a source may have it.
-        default: what stands for an optional one that is not there.
-        limits: what a request's values can be; None where any can be meant.
-        kind: what messages call it; by default the class's name in small letters.
-        reader: the module whose `reader`, a `dlkit.data.reader.Reader`, knows the sources of such columns alone; ""
-            where what is common to all tables is enough. Imported only when such a column is wanted.
-        suffixes: of the files of a folder that hold such a value each.
-        feature: the class of TensorFlow Datasets' feature that holds it, if there is one.
+        optional: whether the column can be missing in a source or a request, and cells can be empty.
+        aliases: other names of the column in a source.
+        default: value of an optional column that is missing.
+        limits: allowed values in a request; None for any value.
+        kind: name of the kind in messages; by default the name of the class in lower case.
+        reader: module whose `reader`, a `dlkit.data.reader.Reader`, reads sources of such columns; "" if ordinary
+            tables are enough. Imported only when such a column is wanted.
+        suffixes: suffixes of files in a folder that hold one value each.
+        feature: class of the feature in TensorFlow Datasets, if there is one.
         may_be_empty: whether an empty text, or an empty list, is a value.
-        may_be_missing: whether a cell without a value is one.
-        one_hot: whether rows of zeros and ones stand for the names of their ones.
-        lists_classes: whether a source may say of which classes it can be, with those that no row has.
-        empty: what pads a free length of numbers.
-        atol: by how much a number of an answer may differ between two graphs that answer alike.
-        pixels: the share of an answer's pixels that may; 0 for what is no image.
+        may_be_missing: whether a missing value is valid.
+        one_hot: whether one-hot and multi-hot rows are converted to class names.
+        lists_classes: whether a source can list all classes, including those that no row has.
+        empty: padding value of a free length of numbers.
+        atol: absolute tolerance when the outputs of two graphs are compared.
+        pixel_tolerance: fraction of the pixels of an image output that may differ; 0 for other outputs.
     """
 
     ranked_by: str = ""
@@ -371,7 +371,7 @@ def is_missing_number(value: Any) -> bool:
         return value.strip().lower() in _MISSING
     if isinstance(value, (float, np.floating)):
         return bool(value != value)
-    return value is None or type(value).__name__ in ("NAType", "NaTType")  # pandas need not be there to be asked
+    return value is None or type(value).__name__ in ("NAType", "NaTType")  # without importing pandas
 
 
 def comma_hint(value: Any) -> str:
@@ -457,7 +457,7 @@ def to_batch(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -
     batch = {}
     for name, column in columns.items():
         values = [row[name] for row in rows]
-        plain = column.dtype == "string" and not column.shape  # by way of an array it takes half as long again
+        plain = column.dtype == "string" and not column.shape  # through an array this takes 1.5 times as long
         batch[name] = tf.constant(values if plain else stack_column(column, values))
     return batch
 

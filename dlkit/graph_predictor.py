@@ -38,7 +38,7 @@ class GraphPredictor:
         """Predict for the rows of a table; returns the predictions by output column.
 
         Raises:
-            DataError: names the row that cannot be answered, and says why.
+            DataError: a row is invalid; the message names it and says why.
         """
         collected: dict[str, list] = {name: [] for name in self._graph.structured_outputs}
         for start in range(0, len(table), BATCH_SIZE):
@@ -172,7 +172,7 @@ def to_dataframe(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], ind
 
     Args:
         pandas: the package.
-        rows: what was answered.
+        rows: the rows of the predictions.
         answers: to each row, as `Task.present` gives it.
         index: of the rows, used where each answer is one row of the table.
     """

@@ -120,8 +120,8 @@ def source_names(source: Any) -> list[Any] | None:
 def classify_text(value: str | os.PathLike[str], inputs: Mapping[str, Column]) -> str:
     """Decide whether a string or path is `DATA`, a `FILE` that holds a value, or itself a `VALUE`.
 
-    A text is never answered where it is the name of a file or a folder that is there, ends as names of tables and texts
-    do, or is the address of a file or a data set.
+    A string is data if it names an existing file or folder, ends like a table or a text file, or is the address of a
+    file or a data set.
 
     Raises:
         DataError: it is such a name, and there is no such file.

@@ -54,7 +54,7 @@ class Report:
             time_fraction: of the time that is left, which this walk may take.
         """
         end = time.perf_counter() + time_fraction * max(TIME_LIMIT - (time.perf_counter() - self._begun), 0.2)
-        # Rows in the order of a sequence of low discrepancy: wherever it ends, those seen lie all over the table.
+        # A low-discrepancy order: wherever it ends, the inspected rows are spread over the table.
         step = max(round(count * 0.6180339887), 1)
         while count > 1 and math.gcd(step, count) > 1:
             step += 1

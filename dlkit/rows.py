@@ -44,8 +44,8 @@ class Rows:
         task: whose rows they are. Its stages are built when `to_encode`, `requests`, `to_evaluate` and `check` are
             called.
         table: the rows.
-        by_record: whether each record of a table is a row of its own. Such tables are read and answered in parts;
-            others, whose rows are made of several records, are read whole.
+        by_record: whether each record of a table is a row. Such tables are read in chunks for predictions; others,
+            whose rows consist of several records, are read into memory.
         answer_files: what writes the rows of `with_errors` in a form of the task's own, by the suffix of the file,
             beside csv, jsonl and parquet.
     """
@@ -183,7 +183,7 @@ class Rows:
         """Return the rows of a table of predictions for the prediction of one row; each key is a column.
 
         Args:
-            row: which of these rows was answered.
+            row: index of the row.
             answer: to it, as `Task.present` gives it.
         """
         del row

@@ -110,11 +110,11 @@ class Task:
         0, "Random seed for weight initialization, shuffling, dropout and augmentation.", minimum=0, maximum=2**31 - 1
     )
 
-    # Without annotations: an annotated one would be a hparam. An instance may have its own.
+    # Without annotations, which would make them hyperparameters. An instance can have its own.
     inputs = dict[str, Column]()
     target = dict[str, Column]()
     answer = dict[str, Column]()
-    extra_outputs = dict[str, Column]()  # what further signatures answer
+    extra_outputs = dict[str, Column]()  # outputs of additional signatures
     rows = Rows
     padding = cast("Sequence[Padding]", ())
     frozen = cast("str | None", None)  # the first layers of the network not to train; None for those of `freeze`
@@ -122,7 +122,7 @@ class Task:
     shown_metrics = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     training_only = cast("tuple[str, ...]", ())  # own hparams that neither the graph nor what is learned depends on
     primary_metric = ""  # the metric to quote, higher is better; `score` gives `baseline_<primary_metric>` beside it
-    public_methods = cast(  # what a person calls, and tab completion lists
+    public_methods = cast(  # methods that users call, which tab completion lists
         "tuple[str, ...]",
         (
             *(
@@ -140,7 +140,7 @@ class Task:
             *("plot", "plot_history", "predict", "predict_to", "samples", "save", "set_params", "task_name"),
         ),
     )
-    prediction_writer = cast("Callable[..., None] | None", None)  # (task, answers with their files, folder, output)
+    prediction_writer = cast("Callable[..., None] | None", None)  # (task, predictions with their files, folder, output)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -173,7 +173,7 @@ class Task:
         self._served: dict[str, Signature] = {}
         self._run_file: RunFile | None = None  # the options of the last `fit`
 
-    # What a task gives.
+    # What a task implements.
 
     def build(self, examples: Table) -> Stages:
         """Learn vocabularies and statistics from the training rows and build the three functional models."""
@@ -225,7 +225,7 @@ class Task:
         return None
 
     def signatures(self) -> list[Signature]:
-        """Return additional signatures to serve. One named `tensors` replaces the default one."""
+        """Return additional signatures to serve. One named `preprocessed` replaces the default one."""
         return []
 
     def declare(self, header: Sequence[str]) -> None:
@@ -240,7 +240,7 @@ class Task:
                 inputs become those of tensors: ASCII letters, digits and underscores, beginning with a letter.
         """
 
-    # What every task does.
+    # What every task has.
 
     @final
     def fit(
@@ -390,7 +390,7 @@ class Task:
             data: as in `fit`.
             validation: as in `fit`; None holds out `validation_split` of the data.
             columns: this task's column names to the data's own, where they differ.
-            data_dir: where TensorFlow Datasets lie.
+            data_dir: folder of TensorFlow Datasets.
             options: as in `fit`.
 
         Returns:
@@ -528,21 +528,21 @@ class Task:
         row by row, a file with one input is that input. Inside a list, strings are always inputs.
 
         Args:
-            values: one input, for tasks of several a dict by column name; a list of inputs; a Series; or whatever `fit`
-                reads, without targets: a DataFrame, a dict of columns, a csv, tsv, jsonl, parquet or npz file, a
-                folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
-            as_frame: give a pandas DataFrame, with the index of a DataFrame or Series that was given, and for a folder
-                with the files.
+            values: one input (a dict by column name if the task has several); a list of inputs; a Series; or any source
+                that `fit` reads, without targets: a DataFrame, a dict of columns, a csv, tsv, jsonl, parquet or npz file,
+                a folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
+            as_frame: return a pandas DataFrame, with the index of a DataFrame or Series, or the files of a folder, as
+                its index.
             columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
-            data_dir: where TensorFlow Datasets lie.
-            **options: how the data are read, as in `fit`.
+            data_dir: folder of TensorFlow Datasets.
+            **options: options for reading the data, as in `fit`.
 
         Returns:
-            A dict for one input and for the file of one, else a list of them. Files of a folder that cannot be read are
-            left out, and named on stderr.
+            A dict for one input or a file with one input, otherwise a list of dicts. Unreadable files of a folder are
+            skipped, and named on stderr.
 
         Raises:
-            DataError: an input cannot be used; names it and says why. A file is missing.
+            DataError: an input is invalid, and the message names it and says why; or a file is missing.
             DlkitError: `as_frame` needs pandas.
 
         Example:
@@ -581,25 +581,25 @@ class Task:
         interruption the same call resumes, and the output is identical to that of an uninterrupted call.
 
         Args:
-            data: what to answer: whatever `fit` reads, without targets; None for the rows that the model holds itself,
-                as all users of its training data.
-            output: a file that ends in .csv, .jsonl or .parquet; of a folder also what the task writes for one, as
-                a folder of masks.
+            data: any source that `fit` reads, without targets; None for the rows that the model stores, such as all
+                users of its training data.
+            output: a file that ends in .csv, .jsonl or .parquet; for a folder also the format of the task, such as a
+                folder of masks.
             keep_columns: columns of the data to copy to the output, before the predictions: their names, or "all". A
                 prediction of the same name becomes `predicted_<name>`.
-            overwrite: replace a finished output, or one that was begun of something else, once the new one is finished.
+            overwrite: replace a finished output, or one of another run, when the new one is complete.
             columns: as in `predict`.
             data_dir: as in `predict`.
-            verbose: whether to show a bar of progress on a terminal, and what is to be said of the data.
-            **options: how the data are read, as in `fit`.
+            verbose: show a progress bar on a terminal, and remarks on the data.
+            **options: options for reading the data, as in `fit`.
 
         Returns:
-            `rows`, `served` and `bad` (how many), `reasons` (of the first bad ones), `output`, and `bad_output`, the
-            side file, or None.
+            A dict with the numbers `rows`, `predicted` and `bad`, the `reasons` of the first bad rows, `output`, and
+            `bad_output`, the file of bad rows or None.
 
         Raises:
-            DataError: the data cannot be read, or none of the rows can be answered.
-            DlkitError: the output exists, or was begun of other data, another model or other options; another process
+            DataError: the data cannot be read, or no row has a prediction.
+            DlkitError: the output exists, or belongs to a run with different data, model or options; another process
                 writes it; or it cannot be written.
 
         Example:
@@ -640,20 +640,20 @@ class Task:
         Args:
             data: as in `fit`.
             columns: this task's column names to the data's own, where they differ.
-            data_dir: where TensorFlow Datasets lie.
-            label_map: renames the labels of data from elsewhere, `{"car": "vehicle"}`; the name "*" stands for all
-                others that the model does not know.
+            data_dir: folder of TensorFlow Datasets.
+            label_map: new names for labels of the data, `{"car": "vehicle"}`; "*" stands for all other labels that the
+                model does not know.
             predictions: a new file with one row for each evaluated row: its location, true values, prediction and
                 error. The suffix selects the format: csv, jsonl or parquet; for question answering also json, the
                 format of SQuAD's predictions.
             options: as in `fit`.
 
         Returns:
-            The metrics by name; `primary_metric` names the one to quote.
+            The metrics by name; `primary_metric` is the name of the main one.
 
         Raises:
             DataError: the data cannot be read or scored.
-            DlkitError: `predictions` exists, cannot be written, or its suffix tells no form.
+            DlkitError: `predictions` exists, cannot be written, or has an unknown suffix.
 
         Example:
             >>> metrics = model.evaluate(model.samples()["test"], predictions="predictions.csv")
@@ -685,15 +685,18 @@ class Task:
         """Plot predictions as a matplotlib figure, which a notebook shows.
 
         Args:
-            data: inputs as `predict` takes them, or a folder of them; or labeled data as `evaluate` does, beside whose
-                true values the answers are drawn.
+            data: inputs as for `predict`, or a folder of inputs; or labeled data as for `evaluate`, for a plot with the
+                true values.
+
+        Returns:
+            A `matplotlib.figure.Figure`.
 
         Raises:
-            DlkitError: the task draws no answers, or matplotlib is not installed.
-            DataError: the data cannot be read or answered.
+            DlkitError: the task has no plot, or matplotlib is not installed.
+            DataError: the data cannot be read.
 
         Example:
-            >>> model.plot("photo.jpg").savefig("answer.png")
+            >>> model.plot("photo.jpg").savefig("prediction.png")
         """
         figure = self._picture(data)
         if figure is None:
@@ -790,11 +793,11 @@ class Task:
     def export(self, directory: str | Path, *, version: int | None = None, examples: Any = "saved") -> Path:
         """Export `directory/<version>/` for TensorFlow Serving and verify that it predicts as `predict` does.
 
-        Of several workers that trained it, the first one alone writes; the others get the directory back.
+        With several workers, only the first one writes; the others return `directory`.
 
         Args:
-            directory: the servable's folder, whose name is the model's on the server.
-            version: by default the next.
+            directory: folder of the exported model; its name is the name of the model on the server.
+            version: version number; None for the next one.
             examples: example inputs for the contract, the warm-up requests and the verification: "saved", the training
                 rows that are saved with the model; "sample", rows of the built-in sample data; "synthetic", generated
                 rows, for an export without any row of the training data; or a source of rows, as in `fit`, with or
@@ -823,12 +826,12 @@ class Task:
         """Save the fitted task, which `dlkit.load` reads. With several workers, only the first one writes.
 
         Args:
-            folder: where to; made if it is missing.
-            overwrite: replace the model that it holds, which stays until the new one is on disk.
+            folder: folder for the model; created if it does not exist.
+            overwrite: replace a model in the folder, once the new one is on disk.
 
         Raises:
-            DlkitError: the folder holds a model, or a run that was stopped; another process writes there; or it
-                cannot be written.
+            DlkitError: the folder holds a model or an interrupted run; another process writes there; or it cannot be
+                written.
 
         Example:
             >>> model.save("reviews_copy")
@@ -854,7 +857,7 @@ class Task:
             The fitted task.
 
         Raises:
-            DlkitError: the folder holds no model, one of another task or of a newer dlkit, or an interrupted run.
+            DlkitError: the folder holds no model, a model of another task or of another format, or an interrupted run.
 
         Example:
             >>> dlkit.SentimentClassifier.load("reviews").epochs
@@ -873,7 +876,7 @@ class Task:
         """
         return cls.__module__.removesuffix(".task").rpartition(".")[2]
 
-    # What scikit-learn, `pickle` and `copy` ask for.
+    # What scikit-learn, `pickle` and `copy` need.
 
     @final
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -892,10 +895,10 @@ class Task:
     def set_params(self, **params: Any) -> Self:
         """Set hyperparameters, as scikit-learn's estimators do; all of them or, where one is wrong, none.
 
-        A fitted task answers as before until it is fitted again.
+        The predictions of a fitted task do not change until it is fitted again.
 
         Raises:
-            HparamError: one is misspelled, of the wrong type or out of its range.
+            HparamError: an option is unknown, has the wrong type or is out of range.
 
         Example:
             >>> dlkit.SentimentClassifier().set_params(epochs=5).epochs
@@ -919,7 +922,7 @@ class Task:
         learned = (name for name in vars(self) if name.endswith("_") and not name.startswith("_"))
         return sorted({*self.public_methods, *self.hparams, *learned})
 
-    # Inside.
+    # Internal.
 
     @final
     @property

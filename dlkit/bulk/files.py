@@ -21,13 +21,13 @@ class RunState:
 
     Attributes:
         digests: digests of the data, the model and the options.
-        rows: of the source, answered or bad.
-        predicted: those that have a prediction.
-        size: bytes of the answers.
-        bad_size: bytes of the side file of bad rows.
-        names: the columns of an answer; none as long as there is no answer.
-        reasons: the first bad rows.
-        finished: whether all is written, and the files only have to be put in their places.
+        rows: number of rows of the source that are done, predicted or bad.
+        predicted: number of rows with a prediction.
+        size: valid bytes of the output.
+        bad_size: valid bytes of the file of bad rows.
+        names: columns of a prediction; empty before the first one.
+        reasons: locations and reasons of the first bad rows.
+        finished: whether everything is written, and the files only have to be moved to their places.
     """
 
     digests: dict[str, str]

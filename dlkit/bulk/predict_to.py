@@ -35,12 +35,10 @@ from dlkit.version import __version__
 if TYPE_CHECKING:
     from dlkit.task import Task
 
-_COMMIT_SECONDS = 1.0  # seconds between two points from which a killed run goes on
-_PREFETCHED = 4  # batches that are read before the graph wants them, and that wait to be written
-_SWITCH_SECONDS = (
-    0.0005  # seconds after which a thread of Python lets another one run: the graph is not to wait for them
-)
-_MAX_REASONS = 10  # bad rows that are told at the end
+_COMMIT_SECONDS = 1.0  # seconds between two commits, from which an interrupted run resumes
+_PREFETCHED = 4  # batches that are read ahead, and that wait to be written
+_SWITCH_SECONDS = 0.0005  # switch interval of Python's threads, in seconds, so that the graph does not wait for them
+_MAX_REASONS = 10  # maximum number of bad rows in the summary
 
 
 @dataclass

@@ -42,15 +42,15 @@ def check_drawing(task: Task, folder: Path) -> None:
 def draw_predictions(task: Task, inputs: Sequence[Any], folder: Path) -> None:
     """Write a plot of each prediction: NAME.png for NAME.jpg, otherwise 1.png, 2.png, ...
 
-    Inputs that cannot be answered are left out and named.
+    Invalid inputs are skipped and named.
 
     Args:
-        task: which draws answers.
+        task: a task with a plot.
         inputs: as `predict` takes them.
-        folder: that `check_drawing` has seen.
+        folder: an empty folder; see `check_drawing`.
 
     Raises:
-        DataError: none of the inputs could be answered.
+        DataError: all inputs are invalid.
     """
     failures: list[str] = []
     names: set[str] = set()

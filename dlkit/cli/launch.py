@@ -30,7 +30,7 @@ REPEAT_SECONDS = (
     1.0  # seconds; signals closer together are one: `timeout` sends its own to the process and to its group
 )
 POLL_SECONDS = 0.05  # seconds between two looks at the workers
-FINAL_CODES = (USER_ERROR, INTERRUPTED, PREEMPTED)  # exit codes that a restart would not change or that were asked for
+FINAL_CODES = (USER_ERROR, INTERRUPTED, PREEMPTED)  # exit codes after which there is no restart
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 

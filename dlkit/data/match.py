@@ -29,7 +29,7 @@ def match_names(
     Args:
         columns: the wanted columns, of which optional ones may be missing.
         found: the names that the source has.
-        rename: the user's word for which is which; where it has one, `alternatives` is not asked.
+        rename: names given by the user, which take precedence over `alternatives`.
         source: the source, for the message.
         alternatives: other names under which a wanted column may go, in order.
         hint: a further sentence for the message.

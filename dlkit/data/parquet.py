@@ -60,7 +60,7 @@ def iterate_batches(file: Any, names: list[str], source: str) -> Iterator[dict[s
     """Yield columns of an open file as Python values, a few thousand rows at a time.
 
     Raises:
-        DataError: they are larger than the limit: packed columns may say that a million rows are alike.
+        DataError: they are larger than the limit: a compressed column can repeat a value a million times.
     """
     size = 0
     for batch in file.iter_batches(_BATCH_ROWS, columns=names):

@@ -31,7 +31,7 @@ class ReadOptions:
 
     Attributes:
         rename: the source's own name for a wanted column.
-        data_dir: where TensorFlow Datasets lie.
+        data_dir: folder of TensorFlow Datasets.
         delimiter: the character between the cells of a text table, or its name ("tab"); "" for a tab in a tsv, else a
             comma.
         quotes: whether cells of a text table may stand in quotes, as in RFC 4180; None for yes, but of a tsv, which has
@@ -39,8 +39,8 @@ class ReadOptions:
         column_names: the columns of a text table whose first line is a row.
         strict: whether a bad record, which is else left out, counted and named, is an error.
         max_rows: how many rows to take of a `tf.data.Dataset` that does not know its size.
-        allow_outside: whether files that a table or an annotation names may lie outside of the data's folder.
-        folders: those that the user gave: readers add them, and files that are named may lie below them.
+        allow_outside: whether tables and annotations can refer to files outside the data folder.
+        folders: data folders, which readers add; files that data refers to must be inside one of them.
 
     Raises:
         DataError: the delimiter is not one character, or a name of the header comes twice.

@@ -90,7 +90,7 @@ def _allocate(sizes: list[int], count: int, random: np.random.RandomState) -> li
     """Allocate `count` rows to groups: in proportion, largest remainders first, never a whole group."""
     exact = np.array(sizes) * count / sum(sizes)
     counts = np.minimum(np.floor(exact).astype(int), np.array(sizes) - 1)
-    ties = random.permutation(len(sizes))  # equal groups would else always favour the first
+    ties = random.permutation(len(sizes))  # otherwise, equal groups would always favor the first
     order = sorted(range(len(sizes)), key=lambda group: (counts[group] - exact[group], ties[group]))
     for group in order * max(sizes):
         if counts.sum() >= count:
