@@ -529,8 +529,8 @@ class Task:
 
         Args:
             values: one input (a dict by column name if the task has several); a list of inputs; a Series; or any source
-                that `fit` reads, without targets: a DataFrame, a dict of columns, a csv, tsv, jsonl, parquet or npz file,
-                a folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
+                that `fit` reads, without targets: a DataFrame, a dict of columns, a csv, tsv, jsonl, parquet or npz
+                file, a folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
             as_frame: return a pandas DataFrame, with the index of a DataFrame or Series, or the files of a folder, as
                 its index.
             columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
