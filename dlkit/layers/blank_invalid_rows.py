@@ -40,5 +40,5 @@ class BlankInvalidRows(keras.layers.Layer):
 def blank_invalid_rows(postprocess: keras.Model) -> keras.Model:
     """Add an input `error`, (batch,) string, to a postprocessing model: rows with an error get empty predictions."""
     error = keras.Input((), dtype="string", name="error")
-    predictions = BlankInvalidRows(name="blank_answers")(error, postprocess.output)
+    predictions = BlankInvalidRows(name="blank_invalid_rows")(error, postprocess.output)
     return keras.Model({**postprocess.input, "error": error}, predictions, name=postprocess.name)

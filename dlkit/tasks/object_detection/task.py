@@ -188,7 +188,7 @@ class ObjectDetector(Task):
             answers = detect.with_thresholds(predictions, made["original_size"], *thresholds)
             if ERROR not in made:  # of a model that was saved before there were any
                 return answers
-            blank = self.stages_.postprocess.get_layer("blank_answers")
+            blank = self.stages_.postprocess.get_layer("blank_invalid_rows")
             return {**blank(made[ERROR], answers), ERROR: made[ERROR]}
 
         def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
