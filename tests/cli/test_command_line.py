@@ -87,7 +87,7 @@ def test_help_all_is_a_flag(capsys):
         (["predict", "m", "x", "--out", "y"], "Did you mean --output?"),
         (["train", "sentiment", "--dropout-rate", "0"], "Did you mean --dropout?"),
         (["train", "sentiment", "--max-length", "9"], "Did you mean --max-tokens?"),
-        (["train", "question_answering", "--max-length", "9"], "Did you mean --window?"),
+        (["train", "question_answering", "--max-length", "9"], "Did you mean --max-tokens?"),
         (["train", "sentiment", "--train", "x"], "Did you mean --data?"),
         (["train", "sentiment", "--val", "x"], "Did you mean --validation?"),
         (["train", "sentiment", "--gpu", "0"], "--strategy selects the devices"),
@@ -109,7 +109,7 @@ def test_python_hears_the_same_names():
 def test_each_synonym_leads_to_an_option_of_something():
     known = {field.name for task in task_names() for field in dataclasses.fields(find_task(task))}
     known |= {name for kind in (Task.fit, Task.export) for name in inspect.signature(kind).parameters}
-    known |= {"output", "config", "quiet", "delimiter"}
+    known |= {"output", "config", "quiet", "delimiter", "column_names", "keep_columns"}
     assert {name for names in SYNONYMS.values() for name in names} <= known
 
 
