@@ -28,20 +28,20 @@ def clone_unfitted(task: Any) -> Any:
 def with_hparams(task: Any, hparams: Mapping[str, Any]) -> Any:
     """Return an unfitted task with other hyperparameters.
 
-    Those that nobody has chosen get the default that goes with the new ones, as a preset has its own.
+    Hyperparameters that were not set explicitly get the defaults that fit the new ones, such as those of a preset.
 
     Raises:
-        HparamError: one is misspelled, of the wrong type or out of its range.
+        HparamError: an option is unknown, has the wrong type or is out of range.
     """
-    given = {name: value for name, value in task.hparams.items() if name in task._given_hparams}
-    defaults = type(task)(**given).hparams
+    chosen = {name: value for name, value in task.hparams.items() if name in task._given_hparams}
+    defaults = type(task)(**chosen).hparams
     assigned = {name: value for name, value in task.hparams.items() if value != defaults[name]}
-    return type(task)(**{**given, **assigned, **hparams})
+    return type(task)(**{**chosen, **assigned, **hparams})
 
 
-def _rebuild(task_class: Any, hparams: dict[str, Any], given: frozenset[str], model: bytes | None) -> Any:
+def _rebuild(task_class: Any, hparams: dict[str, Any], given_names: frozenset[str], model: bytes | None) -> Any:
     task = task_class(**hparams) if model is None else _unpack(task_class, model)
-    task._given_hparams = given
+    task._given_hparams = given_names
     return task
 
 

@@ -272,5 +272,5 @@ def _import_layers(files: Iterable[Path], task_package: str) -> None:
 
 
 def _saved_model_errors(folder: Path) -> contextlib.AbstractContextManager[None]:
-    source, cure = f"the saved model {folder} cannot be read", "Restore the folder, or train again."
-    return as_data_error(source, "what `save` writes", cure, error=DlkitError)
+    source, hint = f"the saved model {folder} cannot be read", "Restore the folder, or train again."
+    return as_data_error(source, "what `save` writes", hint, error=DlkitError)

@@ -176,8 +176,10 @@ def _missing_file_error(text: str, column: Column | None) -> DataError:
     hint = ""
     if column is not None and not isinstance(column, EncodedFile):
         hint = f" If this text is itself the input, pass it {python_or_cli('in a list', 'with --text')}."
-    shown = text if len(text) <= 200 else f"{text[:200]}..."
-    return DataError(f"there is no file {shown!r}: looked at {str(Path(text).expanduser().absolute())[:300]}.{hint}")
+    shortened = text if len(text) <= 200 else f"{text[:200]}..."
+    return DataError(
+        f"there is no file {shortened!r}: looked at {str(Path(text).expanduser().absolute())[:300]}.{hint}"
+    )
 
 
 def _value_in_file(name: str | os.PathLike[str], inputs: Mapping[str, Column]) -> Any:

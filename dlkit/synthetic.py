@@ -23,7 +23,7 @@ def synthetic(column: Column, number: int) -> Any:
 @synthetic.register
 def _(column: Text, number: int) -> str:
     words = _WORDS.split()
-    return " ".join(words[(number + place) % len(words)] for place in range(2 + 7 * number))
+    return " ".join(words[(number + offset) % len(words)] for offset in range(2 + 7 * number))
 
 
 @synthetic.register

@@ -105,8 +105,8 @@ def _write(
         if progress.rows and verbose:
             logger.warning(f"resuming after row {progress.rows} of {files.partial}")
         with _OutputWriter(task, files, output_format, progress) as writer:
-            for made in _predict_batches(task, chunks, progress.rows, update, verbose):
-                writer.add(*made)
+            for result in _predict_batches(task, chunks, progress.rows, update, verbose):
+                writer.add(*result)
     first = progress.reasons[0] if progress.reasons else ""
     if not progress.predicted:
         files.discard()
@@ -197,9 +197,9 @@ class _OutputWriter:
             if batch.chunk.named:
                 leading["file"] = batch.chunk.table.where(row)
             if reason is None:
-                made = batch.rows.answer_rows(row, next(presented))
-                self._set_names(made)
-                records += [{**leading, **self._merge_columns(leading, answer)} for answer in made]
+                result = batch.rows.answer_rows(row, next(presented))
+                self._set_names(result)
+                records += [{**leading, **self._merge_columns(leading, answer)} for answer in result]
                 continue
             where = batch.chunk.table.where(row)
             reason = _strip_location(where, reason)
@@ -293,14 +293,14 @@ def _batches(task: Task, chunks: Iterable[Chunk], skip: int, verbose: bool) -> I
 
 
 @contextlib.contextmanager
-def _prefetch(made: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
+def _prefetch(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
     """Iterate in a thread of its own, a few batches ahead."""
     pool = ThreadPoolExecutor(1)
 
     def prefetched() -> Iterator[Batch]:
-        queue = collections.deque(pool.submit(next, made, None) for _ in range(_PREFETCHED))
+        queue = collections.deque(pool.submit(next, batches, None) for _ in range(_PREFETCHED))
         while (batch := queue.popleft().result()) is not None:
-            queue.append(pool.submit(next, made, None))
+            queue.append(pool.submit(next, batches, None))
             yield batch
 
     try:
@@ -340,7 +340,7 @@ def _write_with_task(
     _remove(partial)
 
     def answers() -> Iterator[tuple[str, dict[str, Any]]]:
-        for batch, made, reasons in _predict_batches(
+        for batch, result, reasons in _predict_batches(
             task, prediction_chunks(task, str(folder), how), 0, update, verbose
         ):
             progress.rows += batch.count
@@ -352,7 +352,7 @@ def _write_with_task(
             ]
             progress.reasons += named[: max(0, _MAX_REASONS - len(progress.reasons))]
             good = [batch.start + position for position in range(batch.count) if position not in reasons]
-            yield from zip(map(batch.chunk.table.where, good), task.present_rows(made), strict=True)
+            yield from zip(map(batch.chunk.table.where, good), task.present_rows(result), strict=True)
 
     assert task.prediction_writer is not None
     task.prediction_writer(answers(), folder, partial)

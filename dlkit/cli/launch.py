@@ -214,9 +214,9 @@ def worker_environments(count: int) -> list[dict[str, str]]:
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:  # all open at once, so that all differ
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
 
 
 def _worker_cores(index: int, workers: int) -> set[int]:

@@ -110,10 +110,10 @@ def _read_classes(path: Path, source: str, column: Column) -> tuple[list[Path], 
     if named:
         splits = [folder for folder in named if folder.name.lower() in SPLITS]
         kind = "splits" if splits else "kinds of files"
-        cure = suggest_split([Path(source) / folder.name for folder in splits]) if splits else f"Expected {example}."
+        hint = suggest_split([Path(source) / folder.name for folder in splits]) if splits else f"Expected {example}."
         raise DataError(
             f"{source} holds {kind}, not classes: {quote_names(folder.name for folder in named)} among "
-            f"{quote_names(folder.name for folder in folders)}. {cure} If it is a class, rename it, or list the "
+            f"{quote_names(folder.name for folder in folders)}. {hint} If it is a class, rename it, or list the "
             "files in a table labels.csv."
         )
     # Files beside the class folders have no label: they count as passed over, whatever their kind.

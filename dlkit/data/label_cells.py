@@ -62,7 +62,7 @@ def parse_label_list(text: str) -> list[Any] | None:
     return [part.strip() for part in inner.split(",")]
 
 
-def to_label_list(value: Any, shown: Any) -> list[Any]:
+def to_label_list(value: Any, original: Any) -> list[Any]:
     """Return the labels of a list, or of a dict of names and truth values. Raises DataError for anything else."""
     if isinstance(value, Mapping):
         if all(item in (0, 1) for item in value.values()):  # True is 1
@@ -71,7 +71,7 @@ def to_label_list(value: Any, shown: Any) -> list[Any]:
         items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else list(value)
         if all(isinstance(item, (str, int)) for item in items):
             return items
-    raise DataError(f"expected a list of labels, or 0 or 1 for each. Received: {str(shown)[:60]}. {_HINT}")
+    raise DataError(f"expected a list of labels, or 0 or 1 for each. Received: {str(original)[:60]}. {_HINT}")
 
 
 def _parse_strings(text: str) -> list[str]:

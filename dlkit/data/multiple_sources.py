@@ -66,11 +66,11 @@ def concatenate(source: Any, tables: Sequence[Table]) -> Table:
             )
         if list(table.classes) != list(first.classes):
             raise DataError(f"{first.source} and {table.source} name different classes. They must match.")
-    places = [(table, row) for table in tables for row in range(len(table))]
+    row_locations = [(table, row) for table in tables for row in range(len(table))]
     return Table(
         describe_sources(source),
         {name: [value for table in tables for value in table.columns[name]] for name in first.columns},
-        lambda row: places[row][0].where(places[row][1]),
+        lambda row: row_locations[row][0].where(row_locations[row][1]),
         first.classes,
         [f"{table.source}: {remark}" for table in tables for remark in table.remarks],
         first.strict,

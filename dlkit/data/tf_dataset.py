@@ -53,11 +53,11 @@ def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], how: ReadOption
             update(len(values[first]))
             if unknown and len(values[first]) > how.max_rows:
                 long = f"{_SOURCE} has an unknown size and more than {how.max_rows} rows"
-                cure = "Set `max_rows`, or limit it with .take(rows)"
+                hint = "Set `max_rows`, or limit it with .take(rows)"
                 if how.strict:
-                    raise DataError(f"{long}. {cure}.")
+                    raise DataError(f"{long}. {hint}.")
                 values = {name: column[: how.max_rows] for name, column in values.items()}
-                remarks = [f"{long}: the remaining rows were not read. {cure}"]
+                remarks = [f"{long}: the remaining rows were not read. {hint}"]
                 break
     rows = {name: _decode_multi_hot(values[name], specs[name], columns, name) for name in assigned}
     return Table(_SOURCE, rows, lambda row: f"{_SOURCE}, index {row}", remarks=remarks)

@@ -63,8 +63,8 @@ def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError)
     Raises:
         error: it is none.
     """
-    cure = "Write it with numpy.savez_compressed."
-    with as_data_error(source, "a readable npz file", cure, error=error):
+    hint = "Write it with numpy.savez_compressed."
+    with as_data_error(source, "a readable npz file", hint, error=error):
         with path.open("rb") as file:
             head = file.read(6)
         if head == np.lib.format.MAGIC_PREFIX:
@@ -83,8 +83,8 @@ def read_array(file: Any, key: str, source: str, *, error: type[DlkitError] = Da
         error: it cannot be read, or is larger than the limit.
     """
     label = f"{source}, the array {key!r}"
-    cure = "Texts must have a string dtype: numpy.array(list_of_str)."
-    with as_data_error(f"{source}: the array {key!r} cannot be read", "a readable array", cure, error=error):
+    hint = "Texts must have a string dtype: numpy.array(list_of_str)."
+    with as_data_error(f"{source}: the array {key!r} cannot be read", "a readable array", hint, error=error):
         entry = file.zip.getinfo(key if key in file.zip.namelist() else f"{key}.npy")
         check_unpacked(entry.file_size - size_of(file.zip), label, error=error)
         with file.zip.open(entry) as member:
