@@ -1,4 +1,4 @@
-"""Question answering: the part of a text that answers a question, from raw texts to a verified servable.
+"""Question answering: train on questions about texts, evaluate, and export a verified SavedModel.
 
 data      the built-in passages (68, written for the project)
 command   python apps/question_answering.py
@@ -10,7 +10,7 @@ the same, tuning a pretrained BERT of 22.7M parameters (pip install "dlkit-keras
 command   python apps/question_answering.py --data train.json --test test.json --network preset:FOLDER
 """
 
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 
 if __name__ == "__main__":
-    recipe("question_answering")
+    run_recipe("question_answering")

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dlkit.errors import HparamError
-from dlkit.options import either, option
+from dlkit.options import option, python_or_cli
 from dlkit.suggestions import suggest
 
 
@@ -31,7 +31,7 @@ def hparam(
     frozen: Any = None,
     file: bool = False,
 ) -> Any:
-    """Declares a hyperparameter as a dataclass field.
+    """Declare a hyperparameter as a dataclass field.
 
     Args:
         default: Default value.
@@ -48,8 +48,8 @@ def hparam(
         The dataclass field.
     """
     kinds = {"tuned": tuned, "frozen": frozen}
-    told = {"tuned": "fine-tuned", "frozen": "with a frozen backbone"}
-    others = [f"{value} {told[kind]}" for kind, value in kinds.items() if value is not None]
+    labels = {"tuned": "fine-tuned", "frozen": "with a frozen backbone"}
+    others = [f"{value} {labels[kind]}" for kind, value in kinds.items() if value is not None]
     help = f"{help} Default of presets: {', '.join(others)}." if others else help
     metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, "file": file, **kinds}
     return dataclasses.field(default=default, metadata=metadata)
@@ -184,7 +184,7 @@ def type_name(hint: Any) -> str:
         return f"a list of {typing.get_args(hint)[0].__name__}"
     if typing.get_origin(hint) is typing.Literal:
         return "a string"
-    truth = either("True or False", "true or false")
+    truth = python_or_cli("True or False", "true or false")
     names = {int: "an integer", float: "a number", str: "a string", bool: truth, types.NoneType: "None"}
     return names[hint]
 

@@ -1,4 +1,4 @@
-"""Answers to a whole source, written as they come: in bounded memory, and after a kill from where they were."""
+"""Prediction for a whole source in bounded memory, written as it is computed and resumable after an interruption."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from dlkit.bulk.digests import count_of, digest_of_data, digest_of_model, folder_at
-from dlkit.bulk.files import Files, Progress
+from dlkit.bulk.digests import count_rows, digest_data, digest_model, existing_folder
+from dlkit.bulk.files import OutputFiles, RunState
 from dlkit.bulk.formats import JsonLines, as_json, format_of
-from dlkit.data.reading import Reading
-from dlkit.data.record_parts import Part
-from dlkit.durable import PARTIAL, held
+from dlkit.data.read_options import ReadOptions
+from dlkit.data.record_chunks import Chunk
+from dlkit.durable import PARTIAL_SUFFIX, hold_lock
 from dlkit.errors import DataError, DlkitError
-from dlkit.graph_predictor import BATCH, GraphPredictor
+from dlkit.graph_predictor import BATCH_SIZE, GraphPredictor
 from dlkit.log import logger
 from dlkit.options import option
-from dlkit.prediction_inputs import names_in, prediction_parts
-from dlkit.progress import progress as shown
+from dlkit.prediction_inputs import prediction_chunks, source_names
+from dlkit.progress import progress as show_progress
 from dlkit.progress import quiet
 from dlkit.rows import Rows
 from dlkit.version import __version__
@@ -36,88 +36,97 @@ from dlkit.version import __version__
 if TYPE_CHECKING:
     from dlkit.task import Task
 
-_COMMIT = 1.0  # seconds between two points from which a killed run goes on
-_GRAPHS = 2  # batches that are predicted at once: while one waits for Python, the processors compute the other
-_AHEAD = 4  # batches that are read before the graph is free
-_PIECE = 32  # batches that are written together: a call for each would cost as much as the graph
-_WAITING = 2  # pieces that wait to be written
-_SWITCH = 0.0005  # seconds after which a thread of Python lets another one run: the graph is not to wait for them
-_NAMED = 10  # bad rows that are told at the end
+_COMMIT_SECONDS = 1.0  # seconds between two commits, from which an interrupted run resumes
+_CONCURRENT = 2  # batches that the graph predicts at once: while Python holds up one, the processors compute the other
+_PREFETCHED = 4  # batches that are read ahead
+_WRITTEN_TOGETHER = 32  # batches: writing each on its own would cost about as much as the graph
+_PENDING = 2  # groups of batches that may wait to be written
+_SWITCH_SECONDS = 0.0005  # switch interval of Python's threads, in seconds, so that the graph does not wait for them
+_MAX_REASONS = 10  # maximum number of bad rows in the summary
 
 
 @dataclass
 class Batch:
-    """Rows that the graph answers together: the source's own, in its order, less those that cannot be read."""
+    """Rows that are predicted together: rows of the source, in order, without those that cannot be read."""
 
-    part: Part
+    chunk: Chunk
     rows: Rows
     start: int
     count: int
-    ends_piece: bool
+    ends_group: bool
     raw: list[dict[str, Any]] = field(default_factory=list)
     bad: dict[int, str] = field(default_factory=dict)  # by the row's place among the `count`
 
 
 def predict_to(
-    task: Task, data: Any, output: Path, how: Reading, *, keep: Sequence[str], overwrite: bool, verbose: bool
+    task: Task,
+    data: Any,
+    output: Path,
+    how: ReadOptions,
+    *,
+    keep_columns: Sequence[str],
+    overwrite: bool,
+    verbose: bool,
 ) -> dict[str, Any]:
-    """What `Task.predict_to` does."""
+    """Implement `Task.predict_to`."""
     data = task.rows.stored(task) if data is None else data
-    form, folder = format_of(output), folder_at(data)
-    own = task.prediction_writer is not None
-    if form is None and not (folder and (own or not output.suffix)):
+    output_format, folder = format_of(output), existing_folder(data)
+    has_writer = task.prediction_writer is not None
+    if output_format is None and not (folder and (has_writer or not output.suffix)):
         raise DlkitError(f"the output must end in .csv, .jsonl or .parquet. Received: {output}.")
     try:
-        with held(output.with_name(f".{output.name}.lock")):
-            if form is None and own and folder:
-                with quiet(not verbose), shown("answering", lambda: count_of(str(folder))) as told:
-                    return _by_task(task, folder, output, how, overwrite, told, verbose)
-            parts: Iterable[Part] = prediction_parts(task, data, how, keep)
-            if names_in(data) is None:
-                parts = list(parts)
-            made_of = {
-                "data": digest_of_data(data, parts),
-                "model": digest_of_model(task),
-                "options": f"{output.suffix} {sorted(keep)} {how} {BATCH} {__version__}",
+        with hold_lock(output.with_name(f".{output.name}.lock")):
+            if output_format is None and has_writer and folder:
+                with quiet(not verbose), show_progress("answering", lambda: count_rows(str(folder))) as update:
+                    return _write_with_task(task, folder, output, how, overwrite, update, verbose)
+            chunks: Iterable[Chunk] = prediction_chunks(task, data, how, keep_columns)
+            if source_names(data) is None:
+                chunks = list(chunks)
+            digests = {
+                "data": digest_data(data, chunks),
+                "model": digest_model(task),
+                "options": f"{output.suffix} {sorted(keep_columns)} {how} {BATCH_SIZE} {__version__}",
             }
-            with quiet(not verbose), shown("answering", lambda: count_of(data)) as told:
-                return _write(task, parts, Files(output), form or JsonLines(), made_of, overwrite, told, verbose)
+            with quiet(not verbose), show_progress("answering", lambda: count_rows(data)) as update:
+                return _write(
+                    task, chunks, OutputFiles(output), output_format or JsonLines(), digests, overwrite, update, verbose
+                )
     except OSError as error:
         raise DlkitError(f"cannot write {output}: {error.strerror or error}. Choose another location.") from error
 
 
 def _write(
     task: Task,
-    parts: Iterable[Part],
-    files: Files,
-    form: JsonLines,
-    made_of: dict[str, str],
+    chunks: Iterable[Chunk],
+    files: OutputFiles,
+    output_format: JsonLines,
+    digests: dict[str, str],
     overwrite: bool,
-    told: Callable[[int], None],
+    update: Callable[[int], None],
     verbose: bool,
 ) -> dict[str, Any]:
-    progress = files.begun(made_of, overwrite)
+    progress = files.begin(digests, overwrite)
     if not progress.finished:
         if progress.rows and verbose:
             logger.warning(f"resuming after row {progress.rows} of {files.partial}")
-        with _Growing(task, files, form, progress) as growing:
-            for answered in _answered(task, parts, progress.rows, told, verbose):
-                growing.add(answered)
+        with _OutputWriter(task, files, output_format, progress) as writer:
+            for predicted in _predict_batches(task, chunks, progress.rows, update, verbose):
+                writer.add(predicted)
     first = progress.reasons[0] if progress.reasons else ""
-    if not progress.answered:
-        files.drop()
+    if not progress.predicted:
+        files.discard()
         if not progress.rows:
             raise DataError("the data has no rows.")
         raise DataError(f"none of the {progress.rows} rows could be used. The first: {first}")
-    files.finish(form, progress)
-    return _told(progress, files.output, files.bad)
+    files.finish(output_format, progress)
+    return _summarize(progress, files.output, files.bad)
 
 
-def _told(progress: Progress, output: Path, bad: Path | None) -> dict[str, Any]:
-    """What a run has done."""
+def _summarize(progress: RunState, output: Path, bad: Path | None) -> dict[str, Any]:
+    """Return the summary of a run."""
     return {
         "rows": progress.rows,
-        "answered": progress.answered,
+        "predicted": progress.predicted,
         "bad": progress.bad,
         "output": output,
         "bad_output": bad if progress.bad else None,
@@ -125,99 +134,100 @@ def _told(progress: Progress, output: Path, bad: Path | None) -> dict[str, Any]:
     }
 
 
-Answered = tuple[Batch, Mapping[str, Sequence[Any]], dict[int, str]]  # answers, and why other rows have none
+Predicted = tuple[Batch, Mapping[str, Sequence[Any]], dict[int, str]]  # predictions; reasons why other rows have none
 
 
-class _Growing:
-    """The files that grow. Rows are written in a thread of their own, in order, while the graph answers the next.
+class _OutputWriter:
+    """Appends to the output files. A thread of its own writes rows in order, while the graph predicts the next ones.
 
-    They are written by pieces, which begin at the same rows in a run that was killed and goes on.
+    Batches are written in groups, which begin at the same rows in a resumed run as in an uninterrupted one.
     """
 
-    def __init__(self, task: Task, files: Files, form: JsonLines, progress: Progress):
-        self.task, self.files, self.form, self.progress = task, files, form, progress
+    def __init__(self, task: Task, files: OutputFiles, output_format: JsonLines, progress: RunState):
+        self.task, self.files, self.output_format, self.progress = task, files, output_format, progress
         self._pool = ThreadPoolExecutor(1)
-        self._piece: list[Answered] = []
-        self._waiting: collections.deque[Future[None]] = collections.deque()
-        self._committed = time.monotonic()
+        self._group: list[Predicted] = []
+        self._pending: collections.deque[Future[None]] = collections.deque()
+        self._last_commit = time.monotonic()
         self._renamed = list[str]()
 
-    def __enter__(self) -> _Growing:
-        self._answers = _opened(self.files.partial, self.progress.size)
-        self._bad = _opened(self.files.bad_partial, self.progress.bad_size)
+    def __enter__(self) -> _OutputWriter:
+        self._predictions_file = _open_at(self.files.partial, self.progress.size)
+        self._bad_file = _open_at(self.files.bad_partial, self.progress.bad_size)
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is None:
-            self._submit()
+            self._submit_group()
         self._pool.shutdown()
         try:
-            if not any(done.exception() for done in self._waiting):
+            if not any(done.exception() for done in self._pending):
                 self._commit()  # also of what an error has stopped: the same again goes on from there
         finally:
-            self._answers.close()
-            self._bad.close()
+            self._predictions_file.close()
+            self._bad_file.close()
         if kind is None:
-            self._first_error(0)
+            self._raise_first_error(0)
         elif not self.progress.rows:
-            self.files.drop()
+            self.files.discard()
 
-    def add(self, answered: Answered) -> None:
-        """Takes the answers to a batch: those to its rows that have one, and why the others have none."""
-        self._piece.append(answered)
-        if answered[0].ends_piece:
-            self._submit()
+    def add(self, predicted: Predicted) -> None:
+        """Add the predictions for a batch, and the reasons why some of its rows have none."""
+        self._group.append(predicted)
+        if predicted[0].ends_group:
+            self._submit_group()
 
-    def _submit(self) -> None:
-        if self._piece:
-            self._waiting.append(self._pool.submit(self._write_piece, self._piece))
-            self._piece = []
-        self._first_error(_WAITING)
+    def _submit_group(self) -> None:
+        if self._group:
+            self._pending.append(self._pool.submit(self._write_group, self._group))
+            self._group = []
+        self._raise_first_error(_PENDING)
 
-    def _first_error(self, most: int) -> None:
-        while len(self._waiting) > most:
-            self._waiting[0].result()
-            self._waiting.popleft()
+    def _raise_first_error(self, max_waiting: int) -> None:
+        while len(self._pending) > max_waiting:
+            self._pending[0].result()
+            self._pending.popleft()
 
-    def _write_piece(self, piece: list[Answered]) -> None:
-        progress, part, rows = self.progress, piece[0][0].part, piece[0][0].rows
-        blank = (
-            type(rows).answer_rows is Rows.answer_rows and not part.named
-        )  # a bad row has a row of its own, if empty
-        records, sources, bad = list[dict[str, Any]](), list[int](), list[dict[str, Any]]()
-        for batch, answers, reasons in piece:
-            presented = iter(self.task.present_all(answers))
-            for place in range(batch.count):
-                row, reason = batch.start + place, reasons.get(place)
+    def _write_group(self, group: list[Predicted]) -> None:
+        progress, chunk, rows = self.progress, group[0][0].chunk, group[0][0].rows
+        keeps_bad_rows = type(rows).answer_rows is Rows.answer_rows and not chunk.named  # with an empty prediction
+        records, source_rows, bad = list[dict[str, Any]](), list[int](), list[dict[str, Any]]()
+        for batch, answers, reasons in group:
+            presented = iter(self.task.present_rows(answers))
+            for position in range(batch.count):
+                row, reason = batch.start + position, reasons.get(position)
                 if reason is None:
                     made = rows.answer_rows(row, next(presented))
-                    self._name(made)
+                    self._set_names(made)
                 else:
-                    where = part.table.where(row)
-                    bad.append({"row": progress.rows + place + 1, "place": where, "reason": _without(where, reason)})
-                    made = [self._blank()] if blank else []
+                    where = chunk.table.where(row)
+                    reason = _strip_location(where, reason)
+                    bad.append({"row": progress.rows + position + 1, "location": where, "reason": reason})
+                    made = [self._empty_prediction()] if keeps_bad_rows else []
                 records += made
-                sources += [row] * len(made)
+                source_rows += [row] * len(made)
             progress.rows += batch.count
-            progress.answered += batch.count - len(reasons)
+            progress.predicted += batch.count - len(reasons)
         if records:
-            columns = self._columns(part, records, sources)
+            columns = self._columns(chunk, records, source_rows)
             if not progress.size:
-                self._answers.write(self.form.header(list(columns)))
-            self._answers.write(self.form.lines(columns))
-        self._bad.write("".join(f"{as_json(line)}\n" for line in bad).encode())
-        progress.size, progress.bad_size = self._answers.tell(), self._bad.tell()
-        room = max(0, _NAMED - len(progress.reasons))
-        progress.reasons += [f"{line['place']}: {line['reason']}" for line in bad[:room]]
-        if time.monotonic() - self._committed > _COMMIT:
+                self._predictions_file.write(self.output_format.encode_header(list(columns)))
+            self._predictions_file.write(self.output_format.encode_rows(columns))
+        self._bad_file.write("".join(f"{as_json(line)}\n" for line in bad).encode())
+        progress.size, progress.bad_size = self._predictions_file.tell(), self._bad_file.tell()
+        room = max(0, _MAX_REASONS - len(progress.reasons))
+        progress.reasons += [f"{line['location']}: {line['reason']}" for line in bad[:room]]
+        if time.monotonic() - self._last_commit > _COMMIT_SECONDS:
             self._commit()
 
-    def _columns(self, part: Part, records: list[dict[str, Any]], sources: list[int]) -> dict[str, list[Any]]:
-        """The answers by column, beside the columns that are kept: one of the same name says that it is predicted."""
-        columns = {name: [values[row] for row in sources] for name, values in part.kept.items()}
-        if part.named:
-            columns["file"] = [part.table.where(row) for row in sources]
-        kept = set(columns)
+    def _columns(
+        self, chunk: Chunk, records: Sequence[dict[str, Any]], source_rows: Sequence[int]
+    ) -> dict[str, list[Any]]:
+        """Return predictions by column next to the copied ones; names that occur in both get the prefix `predicted_`."""
+        columns = {name: [values[row] for row in source_rows] for name, values in chunk.kept.items()}
+        if chunk.named:
+            columns["file"] = [chunk.table.where(row) for row in source_rows]
+        copied = set(columns)
         for name in records[0]:
             values = [record[name] for record in records]
             if np.ndarray in {*map(type, values)} and any(np.ndim(value) > 1 for value in values):
@@ -225,142 +235,152 @@ class _Growing:
                     f"the {name} of a prediction is an image, which a table cannot hold. Give a folder of images "
                     "and an output folder."
                 )
-            columns[f"predicted_{name}" if name in kept else name] = values
+            columns[f"predicted_{name}" if name in copied else name] = values
         return columns
 
-    def _name(self, answers: Sequence[dict[str, Any]]) -> None:
+    def _set_names(self, answers: Sequence[dict[str, Any]]) -> None:
         if answers and not self.progress.names:
             self.progress.names = list(answers[0])
 
-    def _blank(self) -> dict[str, Any]:
-        """The answer to a row that has none: its names are those of the first answer, or of one to a made-up row."""
+    def _empty_prediction(self) -> dict[str, Any]:
+        """Return an empty prediction, with the names of the first prediction or of one for a synthetic row."""
         if not self.progress.names:
             from dlkit.examples import synthetic_rows
 
             predictor = GraphPredictor(self.task.served()["serving_default"], self.task.inputs)
-            self._name(self.task.present_all(predictor.each(synthetic_rows(self.task)[:1])[0]))
+            self._set_names(self.task.present_rows(predictor.predict_batch(synthetic_rows(self.task)[:1])[0]))
         return dict.fromkeys(self.progress.names)
 
     def _commit(self) -> None:
-        for file in (self._answers, self._bad):
+        for file in (self._predictions_file, self._bad_file):
             file.flush()
             os.fsync(file.fileno())
         self.files.commit(self.progress)
-        self._committed = time.monotonic()
+        self._last_commit = time.monotonic()
 
 
-def _opened(path: Path, size: int) -> BinaryIO:
-    """A file that grows from a size on: what a killed run wrote behind it is cut."""
+def _open_at(path: Path, size: int) -> BinaryIO:
+    """Open a file for appending at a size; what an interrupted run wrote beyond it is cut off."""
     file = path.open("r+b" if path.exists() else "w+b")
     file.truncate(size)
     file.seek(size)
     return file
 
 
-def _answered(
-    task: Task, parts: Iterable[Part], skip: int, told: Callable[[int], None], verbose: bool
-) -> Iterator[Answered]:
-    """Batches with the answers to those of their rows that have one, and why the others have none, in order."""
+def _predict_batches(
+    task: Task, chunks: Iterable[Chunk], skip: int, update: Callable[[int], None], verbose: bool
+) -> Iterator[Predicted]:
+    """Yield batches, in order, with the predictions for their valid rows and the reasons why others have none."""
     task._check_fitted()
     predictor = GraphPredictor(task.served()["serving_default"], task.inputs)
     done = skip
 
-    def predict(batch: Batch) -> Answered:
-        answers, reasons = predictor.each(batch.raw) if batch.raw else ({name: [] for name in task.answer}, {})
+    def predict(batch: Batch) -> Predicted:
+        answers, reasons = predictor.predict_batch(batch.raw) if batch.raw else ({name: [] for name in task.answer}, {})
         batch.raw = []
-        good = [place for place in range(batch.count) if place not in batch.bad]
-        return batch, answers, batch.bad | {good[place]: reason for place, reason in reasons.items()}
+        good = [position for position in range(batch.count) if position not in batch.bad]
+        return batch, answers, batch.bad | {good[position]: reason for position, reason in reasons.items()}
 
-    waiting = collections.deque[Future[Answered]]()
-    with _quick_switches(), ThreadPoolExecutor(_GRAPHS) as pool:
-        for batch in itertools.chain(_batches(task, parts, skip, verbose), itertools.repeat(None)):
+    waiting = collections.deque[Future[Predicted]]()
+    with _switch_threads_often(), ThreadPoolExecutor(_CONCURRENT) as pool:
+        for batch in itertools.chain(_batches(task, chunks, skip, verbose), itertools.repeat(None)):
             if batch:
                 waiting.append(pool.submit(predict, batch))
             elif not waiting:
                 return
-            if not batch or len(waiting) > _AHEAD:
-                answered = waiting.popleft().result()
-                yield answered
-                done += answered[0].count
-                told(done)
+            if not batch or len(waiting) > _PREFETCHED:
+                predicted = waiting.popleft().result()
+                yield predicted
+                done += predicted[0].count
+                update(done)
 
 
-def _batches(task: Task, parts: Iterable[Part], skip: int, verbose: bool) -> Iterator[Batch]:
-    """Batches of raw rows, without those that are done: a killed run answers the same rows together as one that was
-    not killed."""
-    number = 0
-    for part in parts:
-        rows = task.rows(task, part.table)
-        for remark in part.table.remarks if verbose else ():
-            logger.warning(f"{part.table.source}: {remark}")
-        for start in range(0, len(part.table), BATCH):
-            count = min(BATCH, len(part.table) - start)
-            number += count
-            if number <= skip:
+def _batches(task: Task, chunks: Iterable[Chunk], skip: int, verbose: bool) -> Iterator[Batch]:
+    """Yield batches of raw rows, without those that are done.
+
+    A resumed run forms the same batches as an uninterrupted one.
+    """
+    row_number = 0
+    for chunk in chunks:
+        rows = task.rows(task, chunk.table)
+        for remark in chunk.table.remarks if verbose else ():
+            logger.warning(f"{chunk.table.source}: {remark}")
+        for start in range(0, len(chunk.table), BATCH_SIZE):
+            count = min(BATCH_SIZE, len(chunk.table) - start)
+            row_number += count
+            if row_number <= skip:
                 continue
-            ends = start + count == len(part.table) or not (start // BATCH + 1) % _PIECE
-            batch = Batch(part, rows, start, count, ends)
-            for place in range(count):
+            last = start + count == len(chunk.table)
+            batch = Batch(chunk, rows, start, count, last or not (start // BATCH_SIZE + 1) % _WRITTEN_TOGETHER)
+            for position in range(count):
                 try:
-                    if start + place in part.bad:
-                        raise DataError(part.bad[start + place])
-                    batch.raw.append(part.table.raw(start + place, task.inputs))
+                    if start + position in chunk.bad:
+                        raise DataError(chunk.bad[start + position])
+                    batch.raw.append(chunk.table.raw(start + position, task.inputs))
                 except DataError as error:
-                    batch.bad[place] = str(error)
+                    batch.bad[position] = str(error)
             yield batch
 
 
 @contextlib.contextmanager
-def _quick_switches() -> Iterator[None]:
-    """Python's threads take turns often: else the graph's waits for 5 ms after each batch, which may take as long."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH)
+def _switch_threads_often() -> Iterator[None]:
+    """Let threads take turns often.
+
+    Otherwise, the graph waits up to 5 ms after each batch, which can be as long as the batch itself.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         yield
     finally:
-        sys.setswitchinterval(usual)
+        sys.setswitchinterval(interval)
 
 
-def _by_task(
+def _write_with_task(
     task: Task,
     folder: Path,
     output: Path,
-    how: Reading,
+    how: ReadOptions,
     overwrite: bool,
-    told: Callable[[int], None],
+    update: Callable[[int], None],
     verbose: bool,
 ) -> dict[str, Any]:
-    """Answers to a folder's files in the task's own form, which is there whole or not at all."""
+    """Write predictions for the files of a folder in the task's own format, atomically."""
     if output.exists() and not overwrite:
         raise DlkitError(f"{output} already exists. Choose another output, or set {option('overwrite', True)}.")
-    progress = Progress({})
-    partial = output.with_name(output.name + PARTIAL)
+    progress = RunState({})
+    partial = output.with_name(output.name + PARTIAL_SUFFIX)
     _remove(partial)
 
     def answers() -> Iterator[tuple[str, dict[str, Any]]]:
-        for batch, made, reasons in _answered(task, prediction_parts(task, str(folder), how), 0, told, verbose):
+        for batch, result, reasons in _predict_batches(
+            task, prediction_chunks(task, str(folder), how), 0, update, verbose
+        ):
             progress.rows += batch.count
-            progress.answered += batch.count - len(reasons)
-            places = {place: batch.part.table.where(batch.start + place) for place in reasons}
-            named = [f"{places[place]}: {_without(places[place], reason)}" for place, reason in reasons.items()]
-            progress.reasons += named[: max(0, _NAMED - len(progress.reasons))]
-            good = [batch.start + place for place in range(batch.count) if place not in reasons]
-            yield from zip(map(batch.part.table.where, good), task.present_all(made), strict=True)
+            progress.predicted += batch.count - len(reasons)
+            locations = {position: batch.chunk.table.where(batch.start + position) for position in reasons}
+            named = [
+                f"{locations[position]}: {_strip_location(locations[position], reason)}"
+                for position, reason in reasons.items()
+            ]
+            progress.reasons += named[: max(0, _MAX_REASONS - len(progress.reasons))]
+            good = [batch.start + position for position in range(batch.count) if position not in reasons]
+            yield from zip(map(batch.chunk.table.where, good), task.present_rows(result), strict=True)
 
     assert task.prediction_writer is not None
     task.prediction_writer(answers(), folder, partial)
-    if not progress.answered:
+    if not progress.predicted:
         _remove(partial)
         raise DataError(
             f"none of the {progress.rows} files of {folder} could be used. The first: {progress.reasons[0]}"
         )
     _remove(output)
     partial.replace(output)
-    return {**_told(progress, output, None), "bad_output": None}
+    return {**_summarize(progress, output, None), "bad_output": None}
 
 
-def _without(where: str, reason: str) -> str:
-    """A reason without the place, which some begin with."""
+def _strip_location(where: str, reason: str) -> str:
+    """Remove the location from a reason that begins with it."""
     return reason.removeprefix(where).lstrip(":, ")
 
 

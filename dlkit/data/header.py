@@ -1,4 +1,4 @@
-"""The columns that a source has, before it is read."""
+"""The column names of a source, before it is read."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import file_at, kind_of
+from dlkit.data.bytes import existing_file, file_type
 from dlkit.data.delimited import is_delimited, open_records
 from dlkit.data.json_rows import read_json
 from dlkit.data.memory import as_columns
-from dlkit.data.npz import names_in
+from dlkit.data.multiple_sources import expand_sources
+from dlkit.data.npz import array_names
 from dlkit.data.parquet import read_parquet
-from dlkit.data.reading import PLAIN, Reading
-from dlkit.data.remote import fetched, is_remote
-from dlkit.data.several import sources_in
+from dlkit.data.read_options import DEFAULT_OPTIONS, ReadOptions
+from dlkit.data.remote import download, is_remote
 from dlkit.data.table import Table
 from dlkit.reading_errors import as_data_error
 
 
-def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
-    """The names of a source's columns, in its order; none of a source whose columns have no names.
+def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS) -> list[str]:
+    """Return the names of a source's columns, in order; none if its columns have no names.
 
     Of several files those of the first.
 
@@ -36,11 +36,11 @@ def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
         return list(source.columns)
     if isinstance(source, (str, os.PathLike)):
         with as_data_error(source):
-            return _header(source, how)
-    return _header(source, how)
+            return _read_header(source, how)
+    return _read_header(source, how)
 
 
-def _header(source: Any, how: Reading) -> list[str]:
+def _read_header(source: Any, how: ReadOptions) -> list[str]:
     source = as_columns(source)
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return list(dict.fromkeys(str(name) for row in source if isinstance(row, Mapping) for name in row))
@@ -57,37 +57,37 @@ def _header(source: Any, how: Reading) -> list[str]:
         from dlkit.data.tfds_source import features_of
 
         return features_of(source, how.data_dir)
-    several = sources_in(source)
-    if several:
-        return header_of(several[0], how)
+    sources = expand_sources(source)
+    if sources:
+        return header_of(sources[0], how)
     if is_remote(source):
-        with fetched(source) as path:
-            return _in_file(path, source, how)
-    file = file_at(source)
-    return _in_file(file, str(source), how) if file else []
+        with download(source) as path:
+            return _header_of_file(path, source, how)
+    file = existing_file(source)
+    return _header_of_file(file, str(source), how) if file else []
 
 
-def _in_file(path: Path, source: str, how: Reading) -> list[str]:
+def _header_of_file(path: Path, source: str, how: ReadOptions) -> list[str]:
     if is_delimited(path, how):
         with open_records(path, source, how) as records:
             return records.header
-    kind = kind_of(path)
+    kind = file_type(path)
     if kind == ".parquet":
-        return _names(read_parquet, path, source)
+        return _names_by_reader(read_parquet, path, source)
     if kind == ".npz":
-        return names_in(path, source)
+        return array_names(path, source)
     if kind in (".jsonl", ".json"):
-        return _names(read_json, path, source)
+        return _names_by_reader(read_json, path, source)
     return []
 
 
-def _names(read: Callable[..., Any], path: Path, source: str) -> list[str]:
-    """What a reader offers to choose from."""
+def _names_by_reader(read: Callable[..., Any], path: Path, source: str) -> list[str]:
+    """Return the column names that a reader offers for matching."""
     found: list[str] = []
 
-    def keep(names: Sequence[str], hint: str) -> dict[str, str]:
+    def collect(names: Sequence[str], hint: str) -> dict[str, str]:
         found.extend(names)
         return {}
 
-    read(path, source, keep)
+    read(path, source, collect)
     return found

@@ -1,4 +1,4 @@
-"""What a folder holds: its files by kind, and its entries."""
+"""Listing of folders: their files by kind, and their entries."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dlkit.data.match import quoted
+from dlkit.data.match import quote_names
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
 
-KINDS = {"images", "masks", "labels"}  # folders of one kind of files
+FILE_KINDS = {"images", "masks", "labels"}  # folders of one kind of files
 _TRAINING = ("train", "training")
 SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
 
-def files_in(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], collections.Counter]:
-    """Files of the wanted kind at any depth, sorted, and how many there are of each other suffix."""
+def list_files(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], collections.Counter]:
+    """Return the files with given suffixes at any depth, sorted, and the number of other files by suffix."""
     files: list[Path] = []
     skipped: collections.Counter[str] = collections.Counter()
     for file in _walk(folder, set()):
@@ -33,34 +33,36 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
     if real in seen:  # a link back up would give every file many times
         return
     seen.add(real)
-    for entry in entries_of(folder):
+    for entry in list_entries(folder):
         if entry.is_dir():
             yield from _walk(entry, seen)
         else:
             yield entry
 
 
-def entries_of(folder: Path) -> list[Path]:
-    """What a folder holds, sorted, less what is hidden. Raises DataError."""
+def list_entries(folder: Path) -> list[Path]:
+    """Return the entries of a folder, sorted, without hidden ones. Raises DataError."""
     with as_data_error(f"the folder {folder}"):
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def refuse_splits(path: Path, source: str) -> None:
-    """Raises DataError for a folder that holds nothing but the splits of a data set."""
-    folders = [entry for entry in entries_of(path) if entry.is_dir()]
+    """Raise DataError for a folder that holds only the splits of a data set."""
+    folders = [entry for entry in list_entries(path) if entry.is_dir()]
     if folders and {folder.name.lower() for folder in folders} <= SPLITS:
-        raise DataError(f"{source} holds the splits {quoted(folder.name for folder in folders)}. {name_one(folders)}")
+        raise DataError(
+            f"{source} holds the splits {quote_names(folder.name for folder in folders)}. {suggest_split(folders)}"
+        )
 
 
-def name_one(folders: Sequence[Path]) -> str:
-    """A sentence that asks for one of the splits: the one to train on, and never that of the test."""
+def suggest_split(folders: Sequence[Path]) -> str:
+    """Return a sentence that asks for one of the splits: the training split, never the test split."""
     training = [folder for folder in folders if folder.name.lower() in _TRAINING]
     return f"Specify one of them: {training[0]}." if training else "Specify the one to use."
 
 
-def count_files(skipped: collections.Counter) -> str:
-    """How many files there are of each suffix, in words."""
+def describe_counts(skipped: collections.Counter) -> str:
+    """Describe the number of files by suffix."""
     total = sum(skipped.values())
     counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5))
     return f"{total} file{'' if total == 1 else 's'} ({counts}{', ...' if len(skipped) > 5 else ''})"

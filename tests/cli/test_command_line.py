@@ -17,10 +17,10 @@ import dlkit
 from dlkit import recipe
 from dlkit.cli.config import read_run_file
 from dlkit.cli.main import TASK_COMMANDS, command_parser, main
-from dlkit.cli.parser import LINES, OWN, Parser, refuse_unknown
+from dlkit.cli.parser import SHORT_HELP_LINES, TASK_GROUP, Parser, refuse_unknown
 from dlkit.errors import DlkitError
-from dlkit.options import either, named_in, naming_flags, option
-from dlkit.run_file import NAME, BuiltIn, RunFile
+from dlkit.options import naming_flags, option, python_or_cli, rename_parameters
+from dlkit.run_file import CONFIG_FILE, RunFile, SampleData
 from dlkit.suggestions import SYNONYMS
 from dlkit.task import Task
 from dlkit.tasks import find_task, task_names
@@ -47,7 +47,7 @@ def test_help_of_a_task_fits_a_page_and_help_all_has_everything(task, columns, m
     ]
     for name, parser in parsers(task).items():
         lines = parser.format_help().splitlines()
-        assert len(lines) <= LINES == 45, name
+        assert len(lines) <= SHORT_HELP_LINES == 45, name
         assert max(map(len, lines)) <= columns, name
         assert "--help-all" in lines[-1]
         shown = re.findall(r"^  --(?:\[no-\])?([\w-]+)", parser.format_help(), re.MULTILINE)
@@ -64,9 +64,9 @@ def test_more_options_than_lines_are_named_after_those_that_are_shown():
     parser.usage = "x [options]"
     parser.shorten()
     for number in range(60):
-        parser.group(OWN).add_argument(f"--option-{number}", help="what it does, in many words. (default: 1)")
+        parser.group(TASK_GROUP).add_argument(f"--option-{number}", help="what it does, in many words. (default: 1)")
     lines = parser.format_help().splitlines()
-    assert len(lines) == LINES
+    assert len(lines) == SHORT_HELP_LINES
     assert set(re.findall(r"--option-\d+", "\n".join(lines))) == {f"--option-{number}" for number in range(60)}
 
 
@@ -87,7 +87,7 @@ def test_help_all_is_a_flag(capsys):
         (["predict", "m", "x", "--out", "y"], "Did you mean --output?"),
         (["train", "sentiment", "--dropout-rate", "0"], "Did you mean --dropout?"),
         (["train", "sentiment", "--max-length", "9"], "Did you mean --max-tokens?"),
-        (["train", "question_answering", "--max-length", "9"], "Did you mean --window?"),
+        (["train", "question_answering", "--max-length", "9"], "Did you mean --max-tokens?"),
         (["train", "sentiment", "--train", "x"], "Did you mean --data?"),
         (["train", "sentiment", "--val", "x"], "Did you mean --validation?"),
         (["train", "sentiment", "--gpu", "0"], "--strategy selects the devices"),
@@ -109,7 +109,7 @@ def test_python_hears_the_same_names():
 def test_each_synonym_leads_to_an_option_of_something():
     known = {field.name for task in task_names() for field in dataclasses.fields(find_task(task))}
     known |= {name for kind in (Task.fit, Task.export) for name in inspect.signature(kind).parameters}
-    known |= {"output", "config", "quiet", "delimiter"}
+    known |= {"output", "config", "quiet", "delimiter", "column_names", "keep_columns"}
     assert {name for names in SYNONYMS.values() for name in names} <= known
 
 
@@ -137,21 +137,21 @@ def test_an_option_is_named_for_who_reads_it():
         assert option(*given) == python
         with naming_flags():
             assert option(*given) == flags
-            assert either("a", "b") == "b"
-    assert either("a", "b") == "a"  # also after an error inside
+            assert python_or_cli("a", "b") == "b"
+    assert python_or_cli("a", "b") == "a"  # also after an error inside
     with pytest.raises(ZeroDivisionError), naming_flags():
         1 / 0  # noqa: B018
     assert option("seed") == "`seed`"
     text = "`depth` must be 8. Received: depth=7, in `height`."
-    assert named_in(text, ["depth"]) == text
+    assert rename_parameters(text, ["depth"]) == text
     with naming_flags():
-        assert named_in(text, ["depth"]) == "--depth must be 8. Received: --depth 7, in `height`."
+        assert rename_parameters(text, ["depth"]) == "--depth must be 8. Received: --depth 7, in `height`."
 
 
 OPTIONS = {
     *(field.name for task in task_names() for field in dataclasses.fields(find_task(task))),
     *(name for kind in (Task.fit, Task.evaluate, Task.export) for name in inspect.signature(kind).parameters),
-    *("delimiter", "quotes", "header", "strict", "allow_outside"),
+    *("delimiter", "quotes", "column_names", "strict", "allow_outside"),
 } - {"self", "data", "options", "version", "verbose", "callbacks"}
 OTHERS = {  # files whose texts are of the graph, of fields of a format, or of other programs
     "cli", "recipe.py", "options.py", "run_file.py", "serving/kubernetes.py", "serving/server_config.py",
@@ -162,7 +162,7 @@ WHOLE_COMMAND = re.compile(r"dlkit \w+ .*|pip install .*|tfds\..*|what `save` wr
 
 
 def named_by_hand(source):
-    """The lines of a module's texts, but docstrings, that name an option not by `option` or `either`."""
+    """The lines of a module's texts, but docstrings, that name an option not by `option` or `python_or_cli`."""
     tree = ast.parse(source)
     passed = set()
     for node in ast.walk(tree):
@@ -170,8 +170,8 @@ def named_by_hand(source):
             passed.add(node.body[0].value)
         call = node.exc if isinstance(node, ast.Raise) else node
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") in (
-            *("option", "either", "hparam"),
-            *("ValueError", "TypeError"),  # of layers, whose parameters they name: `named_in`
+            *("option", "python_or_cli", "hparam"),
+            *("ValueError", "TypeError"),  # of layers, whose parameters they name: `rename_parameters`
         ):
             passed.update(ast.walk(call))
     found = []
@@ -226,7 +226,7 @@ EARLY = """
 import sys, time
 sys.argv[0] = "sentiment.py"
 from dlkit.cli.main import main
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 MODEL, FILE, CONFIG = sys.argv[1:]
 COMMANDS = [
     *([command, task, "--data", "nowhere.csv"] for command in ("train", "check", "find-lr") for task in TASKS),
@@ -252,9 +252,9 @@ COMMANDS = [
     ["launch", "--workers", "2", "--", "train", "sentiment", "--data", "nowhere.csv"],
     ["launch", "--workers", "2", "--", "train", "sentiment", "--lr", "1"],
 ]
-def run_recipe(argv):
+def exit_code(argv):
     try:
-        recipe("sentiment", argv=argv)
+        run_recipe("sentiment", argv=argv)
     except SystemExit as ended:
         return ended.code
 for argv in COMMANDS:
@@ -263,7 +263,7 @@ for argv in COMMANDS:
     assert "tensorflow" not in sys.modules, argv
     assert time.process_time() - begun < 1, argv
 for flags in (["--data", "nowhere.csv"], ["--test", "nowhere.csv", "--data", FILE], ["--epochs", "0"]):
-    assert run_recipe(flags) == 2, flags
+    assert exit_code(flags) == 2, flags
     assert "tensorflow" not in sys.modules, flags
 print(len(COMMANDS))
 """
@@ -291,7 +291,7 @@ def test_what_is_not_there_is_refused_before_tensorflow(sentiment_model, tmp_pat
         ("task: sentiment\nhyperparameters:\n  lowercase: 3\n", "line 3: lowercase must be true or false"),
         ("task: sentiment\nhyperparameters:\n\n  network: cn\n", "line 4: --network does not accept 'cn'"),
         ("task: sentiment\nseed: 3\n", "line 2: unknown option 'seed'"),
-        ("task: sentiment\nrun: {keep: two}\n", "line 2: keep must be an integer"),
+        ("task: sentiment\nrun: {max_checkpoints: two}\n", "line 2: max_checkpoints must be an integer"),
         ("task: sentiment\nreading:\n- a\n", "line 3: expected `name: value` pairs"),
         ("task: sentiment\ndata: 3\n", "line 2: data must be a path"),
         ("task: sentiment\ndata: a.csv\ndata: b.csv\n", "line 3: the option 'data' is given twice"),
@@ -323,21 +323,22 @@ def parsed(*argv):
 
 
 def test_flags_count_more_than_a_file(tmp_path):
-    from dlkit.cli.flags import chosen_hparams, read_options, run_options
+    from dlkit.cli.flags import parsed_hparams, read_options, run_options
 
     (tmp_path / "run.yaml").write_text(
-        "task: forecasting\ndata: a.csv\nreading:\n  columns: {y: sales, ds: day}\n  quotes: false\n  header: [a, b]\n"
+        "task: forecasting\ndata: a.csv\nreading:\n  columns: {y: sales, ds: day}\n  quotes: false\n"
+        "  column_names: [a, b]\n"
         "hyperparameters:\n  learning_rate: 1e-3\n  quantiles: [0.1, 0.5]\n  known: 7\n  wide: true\n  epochs: 4\n"
         "run:\n  save: model\n  checkpoint_every: 10m\n  keep_examples: false\n  resume: auto\n"
     )
     given = parsed("train", "forecasting", "--config", tmp_path / "run.yaml", "--epochs", 5, "--column", "y=price")
-    hparams = chosen_hparams(given, find_task("forecasting"))
+    hparams = parsed_hparams(given, find_task("forecasting"))
     assert hparams == {"learning_rate": 1e-3, "quantiles": (0.1, 0.5), "known": "7", "wide": True, "epochs": 5}
     assert given.data == "a.csv"
     reading = read_options(given)
     assert reading["columns"] == {"y": "price", "ds": "day"}
     assert reading["quotes"] is False
-    assert reading["header"] == ["a", "b"]
+    assert reading["column_names"] == ["a", "b"]
     run = run_options(given)
     assert run["save"] == "model"
     assert run["checkpoint_every"] == "10m"
@@ -347,7 +348,7 @@ def test_flags_count_more_than_a_file(tmp_path):
 
 
 def test_a_model_has_its_options_beside_it_and_they_are_read_as_they_were(sentiment_model):
-    found = read_run_file(sentiment_model / NAME)
+    found = read_run_file(sentiment_model / CONFIG_FILE)
     assert found.task == "sentiment"
     assert found.data is found.validation is None  # the built-in sample
     task = dlkit.load(sentiment_model)
@@ -359,11 +360,11 @@ def test_a_model_has_its_options_beside_it_and_they_are_read_as_they_were(sentim
 @pytest.mark.parametrize("task", task_names())
 def test_all_options_of_all_tasks_are_read_as_they_were_written(task, tmp_path):
     hparams = find_task(task)().hparams
-    reading = {"columns": {"a": "b c"}, "header": ["x", "y"], "data_dir": None, "delimiter": ";", "quotes": None}
+    reading = {"columns": {"a": "b c"}, "column_names": ["x", "y"], "data_dir": None, "delimiter": ";", "quotes": None}
     run = {"save": "m", "strategy": "auto", "worker_timeout": 3.0, "checkpoint_every": "10m", "tensorboard": None}
     RunFile(task, "~/a.csv", ["b.csv", "c.csv"], reading, hparams, {**run, "resume": True}).write(tmp_path)
-    found = read_run_file(tmp_path / NAME)
-    assert found == RunFile(task, "~/a.csv", ["b.csv", "c.csv"], {**reading, "header": ("x", "y")}, hparams, run)
+    found = read_run_file(tmp_path / CONFIG_FILE)
+    assert found == RunFile(task, "~/a.csv", ["b.csv", "c.csv"], {**reading, "column_names": ("x", "y")}, hparams, run)
     assert find_task(task)(**found.hyperparameters).hparams == hparams
 
 
@@ -377,7 +378,7 @@ def test_a_file_of_options_holds_no_password_and_says_what_it_cannot_name():
     assert "data: https://host.org/a/b.csv\n" in text
     assert "in memory: dict" in text
     assert "Not saved, because they are Python objects: strategy, callbacks" in text
-    assert "data: null" in RunFile("sentiment", BuiltIn(text=["a"])).text()
+    assert "data: null" in RunFile("sentiment", SampleData(text=["a"])).text()
 
 
 @pytest.mark.slow
@@ -387,11 +388,11 @@ def test_a_run_is_repeated_by_its_file_alone(tmp_path, monkeypatch, reviews):
     flags = ["--no-character-ngrams", "--epochs", "1", "--batch-size", "16", "--seed", "7", "--quotes"]
     assert main(["train", "sentiment", "--data", "a.csv", "--save", "m", *flags]) == 0
     first = dlkit.load("m")
-    shutil.copy(Path("m") / NAME, "run.yaml")
+    shutil.copy(Path("m") / CONFIG_FILE, "run.yaml")
     shutil.rmtree("m")
     assert main(["train", "--config", "run.yaml"]) == 0
     second = dlkit.load("m")
-    assert (Path("m") / NAME).read_bytes() == Path("run.yaml").read_bytes()
+    assert (Path("m") / CONFIG_FILE).read_bytes() == Path("run.yaml").read_bytes()
     assert second.history_ == first.history_
     for left, right in zip(first.stages_.network.weights, second.stages_.network.weights, strict=True):
         assert left.numpy().tobytes() == right.numpy().tobytes()
@@ -420,13 +421,13 @@ def test_info_tells_what_a_model_is_without_tensorflow(run, sentiment_model, tmp
     assert found["task"] == "sentiment"
     assert found["labels"] == 2
     assert found["rows"] == task.fingerprint_["rows"]
-    assert found["kept_epoch"] == task.best_epoch_["epoch"]
+    assert found["best_epoch"] == task.best_epoch_["epoch"]
     assert found["history"]["val_accuracy"] == max(task.history_["val_accuracy"])
     assert found["hyperparameters"] == {}
     assert found["bytes"] == sum(file.stat().st_size for file in sentiment_model.glob("stages-*/*"))
     printed = run("info", sentiment_model)
     assert "all defaults" in printed
-    assert NAME in printed
+    assert CONFIG_FILE in printed
     script = f"import sys; from dlkit.cli.main import main; main(['info', {str(sentiment_model)!r}]); "
     done = subprocess.run([sys.executable, "-c", f"{script}assert 'tensorflow' not in sys.modules"], check=False)
     assert done.returncode == 0

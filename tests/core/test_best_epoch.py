@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from dlkit.best_epoch import Validated, history_of, is_better, kept_epoch
+from dlkit.best_epoch import ValidationResult, best_epoch_index, is_better, metrics_of_epoch
 
 NAN = math.nan
 
@@ -31,22 +31,13 @@ NAN = math.nan
     ],
 )
 def test_what_is_better(monitor, now, best, better):
-    assert is_better(monitor, Validated(*now), Validated(*best)) == better
+    assert is_better(monitor, ValidationResult(*now), ValidationResult(*best)) == better
 
 
-@pytest.mark.parametrize(
-    ("kept", "history", "epoch"),
-    [
-        ({"epoch": 2}, {"loss": [3, 2, 1], "val_accuracy": [0.5, 0.5, 0.5]}, 1),
-        # Of models that were saved before the epoch was: as they were chosen.
-        ({}, {"loss": [3, 2, 1], "val_accuracy": [0.4, 0.5, 0.5]}, 1),
-        ({}, {"loss": [3, 2, 1]}, 2),
-    ],
-)
-def test_the_kept_epoch(kept, history, epoch):
-    assert kept_epoch(types.SimpleNamespace(monitor="accuracy", history_=history, best_epoch_=kept)) == epoch
+def test_the_index_of_the_best_epoch_counts_from_0():
+    assert best_epoch_index(types.SimpleNamespace(best_epoch_={"epoch": 2})) == 1
 
 
 def test_the_metrics_of_an_epoch_are_those_that_every_epoch_has():
-    assert history_of({"loss": [3.0, 2.0, 1.0], "val_loss": [2.0, 1.0]}, 1) == {"loss": 2.0}
-    assert history_of({}, -1) == {}
+    assert metrics_of_epoch({"loss": [3.0, 2.0, 1.0], "val_loss": [2.0, 1.0]}, 1) == {"loss": 2.0}
+    assert metrics_of_epoch({}, -1) == {}

@@ -1,0 +1,19 @@
+"""Functions that are traced once per process and called by several graphs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from dlkit.lazy import tf
+
+TRACING_LOCK = (
+    threading.RLock()
+)  # of this process: Keras's functions are replaced meanwhile, and eight first answers wait
+
+
+def trace_function(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
+    """Trace a function of tensors now; a graph that calls it holds a single operation and is traced faster."""
+    with tf.init_scope():  # it is no part of the graph that asks for it first
+        return tf.function(function, autograph=False).get_concrete_function(*specs)
