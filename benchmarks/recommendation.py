@@ -243,7 +243,7 @@ def exact(task: Any, serve: Any, user: str, taken: list[int]) -> bool:
     """Whether the served items are those that NumPy ranks first, of the same logits."""
     from dlkit.lazy import tf
 
-    preprocess, network, _ = task.stages_.answering()
+    preprocess, network, _ = task.stages_.serving_models()
     read = preprocess({"user_id": tf.constant([user]), "recent": tf.constant([[""]])})
     logits = network({name: read[name] for name in network.input})["logits"].numpy()[0]
     reader = preprocess.get_layer("reader")

@@ -214,7 +214,7 @@ def buckets(steps: int) -> None:
     """Target tokens a second in training, with buckets and with padding to the longest row of the data."""
     import dlkit
     from dlkit.lazy import tf
-    from dlkit.padding import lengths_of
+    from dlkit.padding import row_lengths
     from dlkit.training.batches import batches_of
     from dlkit.training.compile_network import compile_network
     from dlkit.training.order import Order
@@ -228,7 +228,7 @@ def buckets(steps: int) -> None:
     tensors, targets = store.all()
     longest = max(int((ids > 0).sum(1).max()) for ids in (tensors["token_ids"], targets["logits"]))
     speeds = {}
-    for name, lengths in (("buckets", lengths_of(store, task.padding)), ("padding", None)):
+    for name, lengths in (("buckets", row_lengths(store, task.padding)), ("padding", None)):
         order = Order(store.rows, task.batch_size, task.seed, lengths)
         if lengths is None:
             task.padding = tuple(dataclasses.replace(padding, multiple=longest) for padding in task.padding)

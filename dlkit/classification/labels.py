@@ -11,7 +11,7 @@ import numpy as np
 
 from dlkit.classification.inspect_labels import inspect_labels, labels_of
 from dlkit.columns import Column, Count, Label, Labels, Score, Scores
-from dlkit.data.match import nfc
+from dlkit.data.match import to_nfc
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
 from dlkit.hparams import nearest
@@ -52,10 +52,10 @@ def learn_labels(table: Table, column: Column) -> list[str]:
 
 def check_labels(table: Table, column: Column, known: list[str], name: str = "label") -> None:
     """Raises DataError for a label in the column `name` that training never saw, and says where it stands."""
-    spelled = set(map(nfc, known))
+    spelled = set(map(to_nfc, known))
     for row, labels in enumerate(labels_of(table, column, name)):
         for label in labels:
-            if nfc(label) not in spelled:
+            if to_nfc(label) not in spelled:
                 raise DataError(
                     f"{table.where(row)}: the label {label!r} does not occur in the training data. "
                     f"{nearest(label, known)} If it is another name of a known label, `evaluate` can rename it: "
@@ -116,7 +116,7 @@ def weigh_rows(encoded: tf.Tensor, weights: list[float]) -> tf.Tensor:
 
 def respelled(table: Table, name: str, column: Column, known: list[str]) -> Table:
     """The table with its labels as a model spells them that was trained when names were not yet in the form NFC."""
-    ways = {nfc(label).encode(): label.encode() for label in known if nfc(label) != label}
+    ways = {to_nfc(label).encode(): label.encode() for label in known if to_nfc(label) != label}
     if not ways:
         return table
     raw = table.raw_column(name, column)
@@ -150,7 +150,7 @@ class LabelRows(Rows):
         true = target["label"]
         if not isinstance(true, list):
             scores = dict(zip(answer["labels"], answer["scores"], strict=True))
-            right = nfc(answer["label"]) == nfc(made["true_label"])
+            right = to_nfc(answer["label"]) == to_nfc(made["true_label"])
             return [{**made, "correct": right, "true_score": scores.get(true.decode())}]
         names = [label.decode() for label in true if label]
         missed = [name for name in names if name not in answer["labels"]]

@@ -89,7 +89,7 @@ def _bounds(limits: Limits | None) -> dict[str, float]:
     """An input's limits in the words of JSON Schema."""
     if limits is None:
         return {}
-    known = {"minimum": limits.least, "maximum": limits.most}
+    known = {"minimum": limits.minimum, "maximum": limits.maximum}
     return {name: bound for name, bound in known.items() if bound is not None}
 
 

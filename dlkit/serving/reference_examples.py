@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.data.unpack import array_of, open_arrays
+from dlkit.data.unpack import open_arrays, read_array
 from dlkit.errors import ExportError
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def load_reference_examples(path: pathlib.Path) -> ReferenceExamples:
                 raise ExportError(f"{path}: reference example {index} is missing. Export the model again.")
             while len(pairs) <= int(index):
                 pairs.append(({}, {}))
-            value = array_of(file, key, str(path), error=ExportError)
+            value = read_array(file, key, str(path), error=ExportError)
             if form == "lengths":
-                data = array_of(file, f"{key.removesuffix('lengths')}bytes", str(path), error=ExportError)
+                data = read_array(file, f"{key.removesuffix('lengths')}bytes", str(path), error=ExportError)
                 value = _strings(data.tobytes(), value)
             pairs[int(index)][side == "answers"][name] = value
     return reference_examples

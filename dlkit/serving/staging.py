@@ -8,7 +8,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from dlkit.durable import held, is_free, sync, sync_tree, unique
+from dlkit.durable import fsync_path, fsync_tree, hold_lock, is_unlocked, unique_name
 from dlkit.errors import ExportError
 
 _PREFIX = ".dlkit-export-"  # not a number: TensorFlow Serving takes no notice of it
@@ -30,17 +30,17 @@ def staged_version(base: pathlib.Path, version: int | None) -> Iterator[tuple[pa
     _check_base(base)
     if version is not None:
         _check_version(base, version)
-    staging = base / unique(_PREFIX)
+    staging = base / unique_name(_PREFIX)
     placed: list[pathlib.Path] = []
     try:
-        with held(_lock_of(staging)):
+        with hold_lock(_lock_of(staging)):
             try:
                 remove_leftovers(base)
                 staging.mkdir()
                 yield staging, placed
-                sync_tree(staging)
+                fsync_tree(staging)
                 placed.append(_place(staging, base, version))
-                sync(base)
+                fsync_path(base)
             finally:
                 if not placed:
                     shutil.rmtree(staging, ignore_errors=True)
@@ -58,7 +58,7 @@ def remove_leftovers(base: pathlib.Path) -> list[pathlib.Path]:
     """Removes what killed exports have left: folders whose lock is there, and nobody holds it."""
     removed = []
     for lock in base.glob(f"{_PREFIX}*{_LOCK}"):
-        if is_free(lock):
+        if is_unlocked(lock):
             folder = lock.with_name(lock.name.removesuffix(_LOCK))
             shutil.rmtree(folder, ignore_errors=True)
             lock.unlink(missing_ok=True)

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from dlkit.best_epoch import history_of, kept_epoch
-from dlkit.columns import Column, stack, tensor_specs
-from dlkit.examples import examples_of, synthetic_rows
+from dlkit.best_epoch import best_epoch_index, metrics_of_epoch
+from dlkit.columns import Column, stack_column, tensor_specs
+from dlkit.examples import load_examples, synthetic_rows
 from dlkit.hparams import summary
-from dlkit.limits import ANY, Limits
+from dlkit.limits import FINITE, Limits
 from dlkit.plain import finite, name_of
 from dlkit.rows import ERROR
 from dlkit.serving.compare import RTOL
@@ -31,11 +31,11 @@ class Servable(Protocol):
     monitor: str
     precision: Any
     stages_: Stages
-    samples_: list[dict[str, Any]]
+    examples_: list[dict[str, Any]]
     history_: dict[str, list[float]]
     best_epoch_: dict[str, Any]
     fingerprint_: dict[str, Any]
-    tested_: dict[str, Any]
+    last_evaluation_: dict[str, Any]
     rows: Any
 
     @property
@@ -62,7 +62,7 @@ class Servable(Protocol):
 
 def export_task(task: Servable, directory: Path, version: int | None, examples: Any) -> Path:
     """Writes and proves a version of a fitted task; see `Task.export`."""
-    rows, told = examples_of(task, examples)
+    rows, told = load_examples(task, examples)
     signatures = list(task.served().values())
     stages = [stage for stage in vars(task.stages_).values() if stage is not None]
     return export(
@@ -99,7 +99,7 @@ def _examples(raw: dict[str, tf.Tensor]) -> tf.Tensor:
 
 def _limits_of(task: Servable, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, Limits]:
     """What the layers of the preprocessing know of the tensors that they make; and that numbers are finite."""
-    known: dict[str, Limits] = {name: ANY for name, spec in inputs.items() if spec.dtype.is_floating}
+    known: dict[str, Limits] = {name: FINITE for name, spec in inputs.items() if spec.dtype.is_floating}
     for layer in task.stages_.preprocess.layers:
         known |= getattr(layer, "limits", {})
     return {name: known[name] for name in inputs if name in known}
@@ -108,7 +108,7 @@ def _limits_of(task: Servable, inputs: Mapping[str, tf.TensorSpec]) -> dict[str,
 def _preprocessed_signature(task: Servable) -> Signature:
     output = task.stages_.preprocess.output
     made = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in output.items() if name != ERROR}
-    run, preprocess = chain(*task.stages_.answering()[1:]), chain(task.stages_.preprocess)
+    run, preprocess = chain(*task.stages_.serving_models()[1:]), chain(task.stages_.preprocess)
 
     def answer(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         rows = tf.shape(next(iter(tensors.values())))[:1]
@@ -164,7 +164,7 @@ def _reference_examples(
 
 
 def _batch_of_one(task: Servable, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
-    return {name: tf.constant(stack(column, [raw[name]])) for name, column in task.inputs.items()}
+    return {name: tf.constant(stack_column(column, [raw[name]])) for name, column in task.inputs.items()}
 
 
 def _is_json(row: dict[str, tf.Tensor]) -> bool:
@@ -196,9 +196,9 @@ def _facts(task: Servable) -> dict[str, Any]:
         "description": summary(type(task)),
         "hparams": {name: _without_folder(value) for name, value in task.hparams.items()},
         "labels": getattr(task, "labels_", []),
-        "metrics": finite(history_of(task.history_, kept_epoch(task))),
+        "metrics": finite(metrics_of_epoch(task.history_, best_epoch_index(task))),
         "validation": finite(kept),
-        "test": task.tested_,
+        "test": task.last_evaluation_,
         "fingerprint": {**task.fingerprint_, "source": name_of(task.fingerprint_.get("source", ""))},
         "inputs": {name: {"description": summary(type(column))} for name, column in task.inputs.items()},
         "outputs": outputs,

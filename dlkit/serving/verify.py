@@ -10,7 +10,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from dlkit.child import child_environment, python_command
+from dlkit.child_process import child_environment, python_command
 from dlkit.errors import ExportError
 from dlkit.reading_errors import as_data_error
 

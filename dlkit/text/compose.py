@@ -15,7 +15,7 @@ import numpy as np
 
 from dlkit.lazy import tf
 from dlkit.text.code_points import TOLD_APART, UNICODE_END, CodePointTable, neighbour
-from dlkit.traced import traced
+from dlkit.tracing import trace_function
 
 ORDER = 63  # the bits of a kind that hold the place of a combining class among all classes, 0 for a starter
 UNSURE = 64  # of a kind: the character may change, or be taken into the one before it
@@ -51,7 +51,7 @@ def compose_text(text: tf.Tensor) -> tf.Tensor:
 
 @functools.cache
 def _composing() -> Callable[[tf.Tensor], tf.Tensor]:
-    return traced(_compose_text, tf.TensorSpec([None], tf.string))
+    return trace_function(_compose_text, tf.TensorSpec([None], tf.string))
 
 
 def _compose_text(text: tf.Tensor) -> tf.Tensor:

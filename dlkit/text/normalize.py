@@ -15,7 +15,7 @@ from dlkit.lazy import tf
 from dlkit.text.code_points import CodePointTable, neighbour
 from dlkit.text.compose import compose
 from dlkit.text.scripts import HAN
-from dlkit.traced import traced
+from dlkit.tracing import trace_function
 
 # Kinds of code points.
 SPACE = 1  # ends a token and is dropped
@@ -91,7 +91,7 @@ def split(text: tf.Tensor, table: CodePointTable, nfc: bool = False) -> tf.Ragge
 
 @functools.cache
 def _splitting(table: CodePointTable, nfc: bool) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-    return traced(lambda text: _split(text, table, nfc)[0], tf.TensorSpec([None], tf.string))
+    return trace_function(lambda text: _split(text, table, nfc)[0], tf.TensorSpec([None], tf.string))
 
 
 def split_with_origins(
@@ -114,7 +114,7 @@ def split_with_origins(
 
 @functools.cache
 def _splitting_with_origins(table: CodePointTable, nfc: bool) -> Callable[[tf.Tensor], tuple]:
-    return traced(lambda text: _split_with_origins(text, table, nfc), tf.TensorSpec([None], tf.string))
+    return trace_function(lambda text: _split_with_origins(text, table, nfc), tf.TensorSpec([None], tf.string))
 
 
 def _split_with_origins(

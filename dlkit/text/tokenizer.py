@@ -52,7 +52,7 @@ class Tokenizer(keras.layers.Layer):
     @property
     def limits(self) -> dict[str, Limits]:
         """What its tensors can be, where a request brings them."""
-        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(some=True)}
+        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(nonzero=True)}
 
     def packed(self, ids: tf.RaggedTensor, longer: tf.Tensor) -> dict[str, tf.Tensor]:
         """What `call` returns, of (batch, (tokens)) int32 ids and of which texts are longer, (batch,) bool."""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlkit.data.split import spread
+from dlkit.data.split import evenly_spaced
 from dlkit.errors import DataError
 from dlkit.log import logger
-from dlkit.options import either, option
+from dlkit.options import option, python_or_cli
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
@@ -35,8 +35,8 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         table = validation.to_evaluate()
         # Those of a task that makes others to measure on cannot be told apart: none of them was left out.
         rows = np.unique(store.origins) if table is validation.table else np.arange(len(table))
-        rows = rows[spread(len(rows), MOST)]
-        found = task.measured(validation.with_table(table.take(rows.tolist())))
+        rows = rows[evenly_spaced(len(rows), MOST)]
+        found = task.evaluate_rows(validation.with_table(table.take(rows.tolist())))
     except DataError as error:
         _say(f"the model was not compared with the baseline: {error}", quiet)
         return
@@ -48,7 +48,7 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         _say(
             f"{validation.table.source}: the model is no better than the baseline: {name} {found[name]:.4f}, {base} "
             f"{found[base]:.4f}, on {len(rows)} validation rows. Check the data, search for a learning rate "
-            f"({either('`find_learning_rate`', 'dlkit find-lr')}), or train for more {option('epochs')}.",
+            f"({python_or_cli('`find_learning_rate`', 'dlkit find-lr')}), or train for more {option('epochs')}.",
             quiet,
         )
 

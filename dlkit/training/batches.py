@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dlkit.lazy import tf
-from dlkit.padding import lengths_of, trim
+from dlkit.padding import row_lengths, trim
 from dlkit.training.order import Order, training_batches
 from dlkit.training.store import Store
 
@@ -19,7 +19,7 @@ def order_of(task: Trainable, store: Store, strategy: tf.distribute.Strategy) ->
     if isinstance(strategy, tf.distribute.TPUStrategy):  # which knows no varying shapes
         multiple = strategy.num_replicas_in_sync
         return Order(store.rows, task.batch_size, task.seed, multiple=multiple)
-    return Order(store.rows, task.batch_size, task.seed, lengths_of(store, task.padding))
+    return Order(store.rows, task.batch_size, task.seed, row_lengths(store, task.padding))
 
 
 def batches_of(task: Trainable, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.durable import PARTIAL, write_file
-from dlkit.errors import DlkitError, unwritable
+from dlkit.durable import PARTIAL_SUFFIX, write_atomic
+from dlkit.errors import DlkitError, write_error
 from dlkit.log import logger
 from dlkit.options import option
 
@@ -59,9 +59,9 @@ class CheckpointFiles:
         arrays = {**checkpoint.arrays, "state": np.frombuffer(json.dumps(state).encode(), np.uint8)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+            write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise write_error(path, error) from error
         later = [old for old in self._paths() if old > path]
         for old in [*later, *self._paths()[len(later) + self._keep :], *self._partial()]:
             old.unlink(missing_ok=True)
@@ -104,7 +104,7 @@ class CheckpointFiles:
 
     def _partial(self) -> list[Path]:
         """What killed runs have left: while this one holds the folder's lock, nobody else writes there."""
-        return list(self.folder.glob(f"step-*{PARTIAL}"))
+        return list(self.folder.glob(f"step-*{PARTIAL_SUFFIX}"))
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.npz"), reverse=True)

@@ -14,7 +14,7 @@ import numpy as np
 from dlkit import model_folder
 from dlkit.check_saved import check_stages
 from dlkit.errors import DlkitError
-from dlkit.examples import as_requests, readable
+from dlkit.examples import readable_inputs, to_requests
 from dlkit.options import option
 from dlkit.plain import name_of
 from dlkit.stages import Stages
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 _OWN = (
     "history_",
     "best_epoch_",
-    "samples_",
+    "examples_",
     "fingerprint_",
-    "tested_",
+    "last_evaluation_",
     "report_",
     "header_",
     "init_from_",
@@ -40,8 +40,8 @@ _OWN = (
 def copy_of(model: Trainable) -> Trainable:
     """A fitted task that shares nothing with the one given."""
     with tempfile.TemporaryDirectory() as folder:
-        model_folder.write(model, Path(folder))
-        return model_folder.read(type(model), Path(folder))
+        model_folder.write_model(model, Path(folder))
+        return model_folder.read_model(type(model), Path(folder))
 
 
 def check_model(task: Trainable, model: Trainable | Path) -> None:
@@ -91,7 +91,7 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
     """
     check_model(task, model)
     name = name_of(model) if isinstance(model, Path) else "a fitted task"
-    old = model_folder.read(type(task), model) if isinstance(model, Path) else copy_of(model)
+    old = model_folder.read_model(type(task), model) if isinstance(model, Path) else copy_of(model)
     declared, columns = list(task.inputs), list(old.inputs)
     if declared != columns:
         raise DlkitError(
@@ -119,7 +119,7 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
     made = stages.tensor_names()
     task.answer = {key: column for key, column in task.answer.items() if key in made}
     task.init_from_ = {"model": name, "new_labels": list(new)}
-    task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
+    task.examples_ = to_requests(task, readable_inputs(task, train.requests())) if keep_examples else []
     said = [f"training is initialized from {name}"]
     if known:
         listed = ", ".join(map(repr, new[:10])) + (f" and {len(new) - 10} more" if len(new) > 10 else "")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.columns import Column, batch_of, tensor_specs
+from dlkit.columns import Column, tensor_specs, to_batch
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
-from dlkit.graph_predictor import graph_message
+from dlkit.graph_predictor import graph_error_message
 from dlkit.lazy import tf
 from dlkit.progress import progress
 from dlkit.rows import ERROR, LENGTH, ROW
@@ -89,10 +89,10 @@ def _encode_chunk(
     if not rows:
         return
     try:
-        yield [index for index, _ in rows], encode(batch_of([raw for _, raw in rows], columns))
+        yield [index for index, _ in rows], encode(to_batch([raw for _, raw in rows], columns))
     except tf.errors.InvalidArgumentError as error:
         if len(rows) == 1:
-            skipped.append(f"{table.where(rows[0][0])}: {graph_message(error)}")
+            skipped.append(f"{table.where(rows[0][0])}: {graph_error_message(error)}")
             return
         for row in rows:  # which ones it was shows only one by one
             yield from _encode_chunk(encode, columns, table, [row], skipped)

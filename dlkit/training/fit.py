@@ -107,7 +107,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     report = look(train, validation)
     if run.verbose and run.distribution.is_chief:
         report.show()
-    report.refuse_if_needed()
+    report.raise_errors()
     task.report_ = without_folders(report.as_dict(), report.source)
     bad = -1  # the step of the last NaN loss
     auto, fresh = run.resume == "auto", dict(vars(task))
@@ -166,7 +166,7 @@ def _run(
     keras.utils.set_random_seed(task.seed)
     said: Sequence[str] = ()
     if run.resume and run.save and (not changes or _continues(task, run.save, changes)):
-        model_folder.restore(task, run.save)
+        model_folder.restore_run(task, run.save)
     elif run.init_from is not None:
         said = start_from(task, train, run.init_from, keep_examples=run.keep_examples)
     else:
@@ -235,8 +235,10 @@ def _run(
         if chief and files and run.save and (changes or not run.resume):
             if not run.resume:
                 files.clear()
-            model_folder.write(task, run.save, finished=False)
-            if run.options and not (run.save / model_folder.INDEX).is_file():  # the options of a model stay beside it
+            model_folder.write_model(task, run.save, finished=False)
+            if (
+                run.options and not (run.save / model_folder.INDEX_FILE).is_file()
+            ):  # the options of a model stay beside it
                 run.options.write(run.save)
         fit_from_checkpoint(
             trainer,
@@ -259,7 +261,7 @@ def _run(
     if validation is not None and held_out and chief:
         compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
     if run.save and chief:
-        model_folder.write(task, run.save)
+        model_folder.write_model(task, run.save)
         if run.options:
             run.options.write(run.save)
     return task.history_
@@ -301,7 +303,7 @@ def _same_data(was: dict[str, Any], now: dict[str, Any], run: Run) -> bool:
 
 
 def _files(run: Run) -> CheckpointFiles | None:
-    return CheckpointFiles(run.save / "checkpoints", run.keep) if run.save else None
+    return CheckpointFiles(run.save / "checkpoints", run.max_checkpoints) if run.save else None
 
 
 def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
@@ -320,8 +322,10 @@ def refuse(task: Trainable, run: Run) -> None:
     """Raises DlkitError for a run that would do harm, as far as that shows without the data."""
     if run.nan_retries < 0:
         raise HparamError(f"{option('nan_retries')} must be at least 0. Received: {run.nan_retries}.")
-    if run.keep < 1:
-        raise HparamError(f"{option('keep')} must be at least 1 checkpoint. Received: {run.keep}.")
+    if run.max_checkpoints < 1:
+        raise HparamError(
+            f"{option('max_checkpoints')} must be at least 1 checkpoint. Received: {run.max_checkpoints}."
+        )
     if run.resume not in (True, False, "auto"):
         raise HparamError(f'{option("resume")} must be True, False or "auto". Received: {run.resume!r}.')
     if run.save is None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from dlkit.data.reading import lines_of
+from dlkit.data.read_options import list_skipped
 from dlkit.errors import DataError, DlkitError, HparamError
-from dlkit.examples import as_requests, readable
+from dlkit.examples import readable_inputs, to_requests
 from dlkit.log import logger
-from dlkit.options import named_in, option
+from dlkit.options import option, rename_parameters
 from dlkit.plain import name_of, without_folders
 from dlkit.report import Report
 from dlkit.training.encode import encode_table, encoding_graph
@@ -71,8 +71,8 @@ def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
         except DlkitError:
             raise
         except (ValueError, OSError) as error:  # how builders, tokenizers and Keras refuse their parameters
-            raise DlkitError(f"the network cannot be built: {named_in(str(error), task.hparams)}") from error
-    task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
+            raise DlkitError(f"the network cannot be built: {rename_parameters(str(error), task.hparams)}") from error
+    task.examples_ = to_requests(task, readable_inputs(task, train.requests())) if keep_examples else []
 
 
 @contextlib.contextmanager
@@ -111,7 +111,7 @@ def _encode(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool)
     store, skipped = encode_table(task, table, rows.windows_per_row, graph)
     remarks = list(rows.remarks(store))
     if skipped:
-        remarks.insert(0, lines_of(skipped, len(rows), "rows"))
+        remarks.insert(0, list_skipped(skipped, len(rows), "rows"))
     tell(task, source, remarks, quiet=quiet)
     return store
 

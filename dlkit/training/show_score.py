@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from dlkit.data.split import spread
+from dlkit.data.split import evenly_spaced
 from dlkit.errors import DataError
 from dlkit.log import logger
 
@@ -37,7 +37,7 @@ class ShowScore(keras.callbacks.Callback):
         self._task, self._give_back = task, give_back
         self._every = max(-(-task.epochs // TIMES), 2)
         known = np.unique(store.origins)
-        self._rows = rows.with_table(rows.to_evaluate().take(known[spread(len(known), MOST)].tolist()))
+        self._rows = rows.with_table(rows.to_evaluate().take(known[evenly_spaced(len(known), MOST)].tolist()))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         last = epoch + 1 == self._task.epochs  # the end has a score of its own
@@ -45,7 +45,7 @@ class ShowScore(keras.callbacks.Callback):
             return
         self._give_back()
         try:
-            found = self._task.measured(self._rows)
+            found = self._task.evaluate_rows(self._rows)
         except DataError:
             self._every = 0
             return

@@ -28,16 +28,16 @@ def tracked(task: Trainable, callbacks: Sequence[keras.callbacks.Callback]) -> I
 
     It does so where MLflow has an active run, which is taken, logs by itself (`mlflow.autolog()`), or is among the
     callbacks. Else nothing happens: MLflow is not imported. A resumed run of training goes on with its run of before,
-    whose id `tracked_` keeps in the model's folder. A tracker that fails costs no training.
+    whose id `tracker_runs_` keeps in the model's folder. A tracker that fails costs no training.
     """
     mlflow = sys.modules.get(MLFLOW)
     with contextlib.ExitStack() as stack:
         if mlflow is not None:
             with _surviving():
                 if not mlflow.active_run() and _is_wanted(callbacks):
-                    stack.enter_context(_started(mlflow, task.tracked_.get(MLFLOW)))
+                    stack.enter_context(_started(mlflow, task.tracker_runs_.get(MLFLOW)))
                 if active := mlflow.active_run():
-                    task.tracked_ = {MLFLOW: active.info.run_id}
+                    task.tracker_runs_ = {MLFLOW: active.info.run_id}
         yield
 
 
@@ -53,7 +53,7 @@ class LogHyperparameters(keras.callbacks.Callback):
         self._task = task
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        mlflow, run = sys.modules.get(MLFLOW), self._task.tracked_.get(MLFLOW)
+        mlflow, run = sys.modules.get(MLFLOW), self._task.tracker_runs_.get(MLFLOW)
         if mlflow is not None and run:
             with _surviving():
                 logged = mlflow.get_run(run).data.params

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DlkitError, LostWorkerError
-from dlkit.graph_predictor import graph_message
+from dlkit.graph_predictor import graph_error_message
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.training.strategies import Distribution
@@ -31,7 +31,7 @@ def naming_lost_workers(place: Distribution) -> Iterator[None]:
             raise
         raise LostWorkerError(
             f"worker {place.worker} of {place.workers} lost another worker and cannot continue: "
-            f"{graph_message(error)}. Start all of them again with {option('resume', True)}."
+            f"{graph_error_message(error)}. Start all of them again with {option('resume', True)}."
         ) from error
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, file_bytes
-from dlkit.data.split import spread
+from dlkit.columns import Column, read_file_bytes
+from dlkit.data.split import evenly_spaced
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError, UnreadableError
 from dlkit.lazy import tf
@@ -44,7 +44,7 @@ def image_size(image: Any) -> tuple[int, int]:
 def orientation_at(image: Any) -> int:
     """The EXIF orientation of an image, 1 to 8. Raises UnreadableError, as `image_size` does."""
     if isinstance(image, (str, os.PathLike)):
-        image = file_bytes(image, "image")
+        image = read_file_bytes(image, "image")
     if isinstance(image, (bytes, bytearray)):
         return orientation_of(bytes(image))
     return image.getexif().get(TAG, 1) if hasattr(image, "getexif") else 1
@@ -113,7 +113,7 @@ def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = 
         DataError: none of the images has a header and is small enough.
     """
     sizes, coloured, broken = [], False, ""
-    for row in spread(len(table), LOOKED_AT):
+    for row in evenly_spaced(len(table), LOOKED_AT):
         try:
             image = table.raw(row, {"image": column})["image"]
             (height, width), mode = _header(image)
@@ -140,7 +140,7 @@ def largest_sample(table: Table, column: Column, max_pixels: int) -> int:
     It is what they are scaled by: cameras that count to 4095 write it into 16 bits.
     """
     largest = 0
-    for row in spread(len(table), SAMPLED):
+    for row in evenly_spaced(len(table), SAMPLED):
         with contextlib.suppress(DataError, OSError, ValueError, tf.errors.InvalidArgumentError):
             if not _may_be_deep(table.columns["image"][row]):
                 continue

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dlkit.lazy import tf
-from dlkit.traced import traced
+from dlkit.tracing import trace_function
 
 UNKNOWN, JPEG, PNG, GIF, BMP, WEBP = range(-1, 5)
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")  # by the numbers above
@@ -96,7 +96,7 @@ def read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> H
 @functools.cache
 def _reading() -> Callable[..., tuple[tf.Tensor, ...]]:
     specs = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int64)
-    return traced(lambda image, image_format, size: tuple(_read_header(image, image_format, size)), *specs)
+    return trace_function(lambda image, image_format, size: tuple(_read_header(image, image_format, size)), *specs)
 
 
 def _read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> Header:
@@ -157,7 +157,7 @@ def _reader() -> Callable[..., tf.Tensor]:
         formats, sizes = read_headers(image[tf.newaxis], webp=True)
         return read_header(image, formats[0], sizes[0]).orientation
 
-    return traced(read, tf.TensorSpec([], tf.string))
+    return trace_function(read, tf.TensorSpec([], tf.string))
 
 
 def _walk(

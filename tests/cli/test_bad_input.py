@@ -76,7 +76,7 @@ def test_unusable_images_are_left_out_of_training_by_name(broken_photos, capsys,
     for name, reason in broken.items():
         assert any(name in line and reason in line for line in said.splitlines()), name
     assert task.fingerprint_["rows"] == 40
-    assert len(task.samples_) == 8
+    assert len(task.examples_) == 8
     assert task.export(tmp_path / "served").name == "1"  # none of the broken ones is among its requests
 
 

@@ -64,7 +64,7 @@ def test_without_examples_no_row_of_the_training_data_is_in_an_export(fitted, tm
     monkeypatch.setattr(
         export_module, "run_proof", lambda path, libraries=(): {"ok": True, "problems": []}
     )  # proven by `core` tests
-    version = fitted.export(tmp_path / "private", examples="none")
+    version = fitted.export(tmp_path / "private", examples="synthetic")
     written = b"\0".join(_contents(version))
     known = b"\0".join(_contents(fitted.version))
     data = fitted.read(fitted.samples()["train"]).requests()
@@ -77,7 +77,7 @@ def test_without_examples_no_row_of_the_training_data_is_in_an_export(fitted, tm
                 found += form in known
                 missed += 1
     assert found or not missed  # the usual export has some: they are looked for as they are written
-    assert json.loads((version / "assets.extra" / "dlkit.json").read_text("utf-8"))["examples"] == "made up"
+    assert json.loads((version / "assets.extra" / "dlkit.json").read_text("utf-8"))["examples"] == "synthetic inputs"
 
 
 def _beyond(value, facts, tensors):

@@ -28,8 +28,8 @@ from PIL import Image as Picture
 
 import dlkit
 from dlkit.columns import Image
-from dlkit.data.in_parts import read_in_parts
-from dlkit.data.reading import Reading
+from dlkit.data.read_chunks import read_chunks
+from dlkit.data.read_options import ReadOptions
 from dlkit.errors import DlkitError
 from dlkit.serving.prove import examine
 from dlkit.serving.reference_examples import load_reference_examples, save_reference_examples
@@ -155,7 +155,7 @@ def picture(path):
 
 def parted(path):
     task = find_task("recommendation")()
-    for table in read_in_parts(str(path), task.inputs | {"item_id": next(iter(task.inputs.values()))}, Reading()):
+    for table in read_chunks(str(path), task.inputs | {"item_id": next(iter(task.inputs.values()))}, ReadOptions()):
         len(table)
 
 

@@ -38,7 +38,7 @@ def looks(epochs, measured, capsys, rows=200):
 def test_at_most_ten_looks_at_64_rows(capsys):
     seen = []
 
-    def measured(rows):
+    def evaluate_rows(rows):
         seen.append(rows.table.columns["x"])
         return {"AP50": 0.5, "AP": 0.25, "rows": 1}
 

@@ -61,7 +61,7 @@ def test_a_bad_row_costs_itself_alone(name):
     (said,) = task.report_["remarks"]
     assert said.startswith("2 of 6 rows skipped")
     assert "index 4: the file is truncated" in said and "index 5: not a JPEG" in said
-    assert len(task.samples_) == 4
+    assert len(task.examples_) == 4
 
     images = data["image"]
     graph = task.served()["serving_default"].graph

@@ -137,12 +137,14 @@ class ImageClassifier(Task):
         return self._stages(stages.preprocess, network)
 
     def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
-        from dlkit.layers.blank_answers import blanked
+        from dlkit.layers.blank_invalid_rows import blank_invalid_rows
 
         return Stages(
             preprocess=preprocess,
             network=network,
-            postprocess=blanked(labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)),
+            postprocess=blank_invalid_rows(
+                labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
+            ),
             decode=_mirrored_too(network) if self.flip_average else None,
         )
 
@@ -184,7 +186,7 @@ class ImageClassifier(Task):
 
         few = rows.to_plot(24 if rows.labeled else MOST)
         images = few.raw_column("image", self.inputs["image"])
-        answers = self.present_all(self.predict_table(few))
+        answers = self.present_rows(self.predict_table(few))
         if not rows.labeled:
             return plot_scores(images, answers)
         true = few.raw_column("label", self.target["label"])

@@ -160,7 +160,7 @@ class ImageSegmenter(Task):
 
         height, width, _ = self._shape()
         if self.tiles:
-            decode = self.stages_.answering()[1].get_layer("segment_tiles").decode
+            decode = self.stages_.serving_models()[1].get_layer("segment_tiles").decode
             images, masks, errors = cut_tiles(features["image"], target["mask"], decode, self.tiles_)
             return {"image": images, ERROR: errors}, {"logits": masks}
         made = self.stages_.preprocess(features)
@@ -224,10 +224,10 @@ class ImageSegmenter(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.image_segmentation.plots import plot_masks, plot_tinted
 
-        confusion = self.measured(rows)["confusion"] if rows.labeled else {}  # which turns masks of stored images
+        confusion = self.evaluate_rows(rows)["confusion"] if rows.labeled else {}  # which turns masks of stored images
         few = rows.to_plot(6 if rows.labeled else MOST)
         images = few.raw_column("image", self.inputs["image"])
-        answers = [answer["mask"] for answer in self.present_all(self.predict_table(few))]
+        answers = [answer["mask"] for answer in self.present_rows(self.predict_table(few))]
         if not rows.labeled:
             return plot_tinted(images, answers, self.labels_)
         masks = few.raw_column("mask", self.target["mask"])
@@ -306,14 +306,14 @@ class ImageSegmenter(Task):
         return as_displayed(self.alpha, self.depth_)
 
     def _encode_masks(self, network: keras.Model) -> keras.Model:
-        from dlkit.layers.blank_answers import blanked
+        from dlkit.layers.blank_invalid_rows import blank_invalid_rows
         from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks
 
         logits = keras.Input(network.output["logits"].shape[1:], name="logits")
         size = keras.Input((2,), dtype="int32", name="original_size")
         masks = EncodeMasks(self.resize, name="encode_masks")(logits, size)
         given = {"logits": logits, "original_size": size}
-        return blanked(keras.Model(given, {"mask_bytes": masks}, name="postprocess"))
+        return blank_invalid_rows(keras.Model(given, {"mask_bytes": masks}, name="postprocess"))
 
 
 def _as_it_is(name: str) -> keras.Model:

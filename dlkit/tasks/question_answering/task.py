@@ -36,16 +36,16 @@ class PassageRows(Rows):
 
     task: QuestionAnswerer
     windows_per_row = 2
-    answer_files = {".json": write_predictions}
+    prediction_files = {".json": write_predictions}
 
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         answers = self.table.columns["answers"]
         none = sum(not row for row in answers)
-        report.facts["questions without an answer"] = none
+        report.statistics["questions without an answer"] = none
         lost = [row for row, pairs in enumerate(answers) if pairs and all(start < 0 for _, start in pairs)]
         if lost:
-            report.warn(
+            report.add_warning(
                 f"{len(lost)} of {len(answers)} questions have no answer that occurs in their context",
                 map(self.table.where, lost),
                 "They are excluded from training.",

@@ -117,7 +117,7 @@ class Subwords(keras.layers.Layer):
     @property
     def limits(self) -> dict[str, Limits]:
         """What its tensors can be, where a request brings them."""
-        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(some=True)}
+        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(nonzero=True)}
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         room = self.max_tokens - 1

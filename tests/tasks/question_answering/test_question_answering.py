@@ -8,7 +8,7 @@ import pytest
 import dlkit
 from dlkit.errors import HparamError
 from dlkit.lazy import tf
-from dlkit.padding import lengths_of
+from dlkit.padding import row_lengths
 from dlkit.tasks.question_answering.sample import passages
 from dlkit.training.encode import encode_table
 from dlkit.training.prepare import start
@@ -97,7 +97,7 @@ def test_long_texts_are_trained_on_with_a_window_that_lacks_the_answer():
     assert store.origins == [row for row in range(10) for _ in range(2)]
     targets = store.all()[1]["start_logits"]
     assert ((targets[::2, 0] == 0) != (targets[1::2, 0] == 0)).all()  # of two windows one has it
-    assert (lengths_of(store, task.padding) <= SMALL["window"]).all()
+    assert (row_lengths(store, task.padding) <= SMALL["window"]).all()
 
 
 def test_hparams_that_do_not_fit():

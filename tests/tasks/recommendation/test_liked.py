@@ -74,9 +74,9 @@ def test_what_leaves_nothing_is_refused():
             dlkit.Recommender(objective="ratings", network="mf", **hparam)
     for hparam in ({"min_rating": 9.0}, {"rating_weights": True, "min_rating": -5}):
         found = dlkit.Recommender(**hparam).check(disliked(low=-1))
-        assert found["refusals"]
+        assert found["errors"]
     without = {name: disliked()[name] for name in ("user_id", "item_id")}
-    (said,) = dlkit.Recommender(min_rating=3).check(without)["refusals"]
+    (said,) = dlkit.Recommender(min_rating=3).check(without)["errors"]
     assert "there are no ratings" in said
 
 
@@ -157,7 +157,7 @@ def test_losses_weigh_by_hand():
     assert float(found) == pytest.approx((0.5 * each[0] + 2 * each[1]) / 2.5**0.5, rel=1e-5)
     steps = np.random.default_rng(1).normal(size=(1, 4, 4)).astype(np.float32)  # two members of two steps
     shares = log_softmax(steps[0])
-    found = NextItemCrossEntropy(2, weighted=True, usual_length=4)(
+    found = NextItemCrossEntropy(2, weighted=True, typical_length=4)(
         np.array([[[7, 1, 3], [0, 0, 0], [9, 500, 2000]]]), steps
     )
     by_hand = -(0.5 * (shares[0, 1] + shares[2, 1]) + 2 * (shares[1, 3] + shares[3, 3])) / 4
