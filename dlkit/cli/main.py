@@ -540,10 +540,10 @@ def _completion(given: argparse.Namespace) -> None:
 
 
 def _server_config(given: argparse.Namespace) -> None:
-    from dlkit.serving.server_config import IMAGE, write_server_files
+    from dlkit.serving.server_config import DOCKER_IMAGE, write_server_files
 
     line = write_server_files(
-        given.directories, given.output, image=given.image or IMAGE, max_batch_size=given.max_batch_size
+        given.directories, given.output, image=given.image or DOCKER_IMAGE, max_batch_size=given.max_batch_size
     )
     print(f"written: {given.output}\n\nserve them:\n  {line}\n\nor: kubectl apply -f {given.output}/kubernetes.yaml")
 
