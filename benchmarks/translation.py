@@ -1,4 +1,4 @@
-"""Translators on real verses: quality, the cache of decoding, buckets by length.
+"""Measure translators on real verses: quality, cached decoding, buckets by length.
 
 python benchmarks/translation.py accuracy [--minutes M] [--seeds 0 1 2] [--held-out] [--saved FOLDER] [HPARAM=VALUE ...]
 python benchmarks/translation.py penalties --saved FOLDER [--held-out] [--penalties 0.6 1.0 1.4]
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def verses(part: str) -> dict[str, list[str]]:
-    """The columns of a part of en_es."""
+    """Return the columns of a part of en_es."""
     with (DATA / "en_es" / f"{part}.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return {name: [row[name] for row in rows] for name in ("source", "target")}
@@ -85,7 +85,8 @@ def sources(held_out: bool) -> tuple[dict[str, list[str]], dict[str, list[str]]]
 
 
 def accuracy(given: argparse.Namespace, seed: int) -> dict[str, float]:
-    """Trains for so many minutes: the epochs follow from the seconds of an epoch, timed before on part of the rows."""
+    """Train for a given number of minutes; the number of epochs follows from the time of an epoch on part of the
+    rows."""
     import dlkit
 
     train, test = sources(given.held_out)
@@ -121,7 +122,8 @@ def print_score(task: Any, test: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def with_beams(folder: Path, beams: int, penalty: float | None = None) -> Any:
-    """A saved translator that answers by so many beams, and with a length penalty of its own or the given one."""
+    """Return a saved translator that answers by so many beams, and with a length penalty of its own or the given
+    one."""
     import dlkit
 
     task = dlkit.load(folder)
@@ -141,7 +143,7 @@ def seconds_of_epoch(train: dict[str, list[str]], settings: dict[str, Any]) -> f
 
 
 def small_fit(**hparams: Any) -> Any:
-    """A translator of usual size that was hardly trained."""
+    """Return a translator of usual size that was hardly trained."""
     import dlkit
 
     task = dlkit.Translator(**{**HPARAMS, "epochs": 1, **hparams})
@@ -150,7 +152,7 @@ def small_fit(**hparams: Any) -> Any:
 
 
 def decoding() -> None:
-    """Milliseconds to write so many tokens, with what is kept and without."""
+    """Time how long generating tokens takes, with and without the cache, in milliseconds."""
     from timing import median_ms
 
     task = small_fit()
@@ -175,7 +177,8 @@ def decoding() -> None:
 
 
 def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
-    """Two functions that write exactly so many tokens, greedily: by steps, and by the whole network each time."""
+    """Return two functions that write exactly so many tokens, greedily: by steps, and by the whole network each
+    time."""
     from dlkit.lazy import tf
     from dlkit.tasks.translation.steppers import stepper_of
     from dlkit.tasks.translation.subwords import START
@@ -215,16 +218,16 @@ def buckets(steps: int) -> None:
     import dlkit
     from dlkit.lazy import tf
     from dlkit.padding import row_lengths
-    from dlkit.training.batches import batches_of
+    from dlkit.training.batches import make_batches
     from dlkit.training.compile_network import compile_network
     from dlkit.training.order import Order
-    from dlkit.training.prepare import encode, start
+    from dlkit.training.prepare import build_task, encode_rows
 
     task = dlkit.Translator(**HPARAMS, max_tokens=128, epochs=1)
     rows = task.read(verses("train"))
     rows = rows.of(rows.table.take(range(0, 29_000, 3)))
-    start(task, rows)
-    store, _ = encode(task, rows, None, quiet=True)
+    build_task(task, rows)
+    store, _ = encode_rows(task, rows, None, quiet=True)
     tensors, targets = store.all()
     longest = max(int((ids > 0).sum(1).max()) for ids in (tensors["token_ids"], targets["logits"]))
     speeds = {}
@@ -233,7 +236,7 @@ def buckets(steps: int) -> None:
         if lengths is None:
             task.padding = tuple(dataclasses.replace(padding, multiple=longest) for padding in task.padding)
         trainer, _ = compile_network(task, order.steps)
-        batches = list(batches_of(task, store, order)(0).take(steps + 5))
+        batches = list(make_batches(task, store, order)(0).take(steps + 5))
         read_slots = written_slots = tokens = 0
         for number, batch in enumerate(batches):
             if number == 5:  # the first ones trace

@@ -26,7 +26,7 @@ from dlkit.lazy import tf
 from dlkit.limits import Limits
 from dlkit.options import option
 from dlkit.reading_errors import as_data_error
-from dlkit.vision.png import as_read, encode_image, encode_pil
+from dlkit.vision.png import convert_unsupported, encode_image, encode_pil
 
 
 @dataclass(frozen=True)
@@ -194,9 +194,9 @@ class Image(EncodedFile):
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, (str, os.PathLike)):
-            return as_read(read_file_bytes(value, "image"))
+            return convert_unsupported(read_file_bytes(value, "image"))
         if isinstance(value, (bytes, bytearray)):
-            return as_read(bytes(value))
+            return convert_unsupported(bytes(value))
         if is_pil(value):
             return encode_pil(value)
         if hasattr(value, "__array__"):

@@ -316,7 +316,7 @@ class Task:
             1
         """
         load_tensorflow()
-        from dlkit.training.continue_training import copy_of
+        from dlkit.training.continue_training import copy_task
         from dlkit.training.fit import Run, fit, interval, refuse
         from dlkit.training.strategies import resolve_strategy
 
@@ -359,7 +359,7 @@ class Task:
         if isinstance(run.init_from, Task):
             run.init_from._check_fitted()
             if run.init_from is self:  # which forgets what it has learned
-                run.init_from = copy_of(self)
+                run.init_from = copy_task(self)
         with (
             model_folder.lock_for_writing(run.save) if run.save and self.is_chief else contextlib.nullcontext(),
             quiet(not (verbose and self.is_chief)),
@@ -406,13 +406,13 @@ class Task:
             []
         """
         load_tensorflow()
-        from dlkit.training.prepare import look, parts
+        from dlkit.training.prepare import inspect_data, split_rows
 
         copy = type(self)(**self.hparams)
         train = copy.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         if validation is not None:
             validation = copy.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
-        return look(*parts(copy, train, validation, replicas=1)).as_dict()
+        return inspect_data(*split_rows(copy, train, validation, replicas=1)).as_dict()
 
     @final
     def find_learning_rate(

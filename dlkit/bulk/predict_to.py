@@ -223,7 +223,7 @@ class _OutputWriter:
     def _columns(
         self, chunk: Chunk, records: Sequence[dict[str, Any]], source_rows: Sequence[int]
     ) -> dict[str, list[Any]]:
-        """Return predictions by column next to the copied ones; names that occur in both get the prefix `predicted_`."""
+        """Return predictions by column next to the copied ones; names in both get the prefix `predicted_`."""
         columns = {name: [values[row] for row in source_rows] for name, values in chunk.kept.items()}
         if chunk.named:
             columns["file"] = [chunk.table.where(row) for row in source_rows]

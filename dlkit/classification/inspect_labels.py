@@ -1,4 +1,4 @@
-"""What a report says of labels: how many each has, names that are one, rows that contradict or repeat one another."""
+"""Facts and warnings about labels: counts, spellings of one name, contradicting and repeated rows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from dlkit.errors import DataError
 from dlkit.report import Report, most_common, similar_names
 from dlkit.rows import Rows
 
-MANY = 0.5  # labels a row, from which they are taken for something else
-RARE = 2  # rows of a label that are too few to learn from
+MAX_LABELS_PER_ROW = 0.5  # with more labels per row, the column is probably not a label
+MIN_ROWS_PER_LABEL = 2  # labels with fewer rows are reported as rare
 
 
 def inspect_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
-    """Adds what the labels of training and validation rows are like.
+    """Add facts and warnings about the labels of training and validation rows to a report.
 
     Args:
-        report: to add to.
-        rows: with one label or several each in the column `label`.
-        validation: the same, or None.
+        report: the report to add to.
+        rows: training rows, with one or several labels each in the column `label`.
+        validation: validation rows, or None.
     """
     column = rows.task.target["label"]
-    names = labels_of(rows.table, column)
+    names = read_labels(rows.table, column)
     counts = collections.Counter(name for row in names for name in row)
     report.statistics["labels"] = most_common(dict(counts))
     for one, other in similar_names(sorted(counts)):
@@ -34,24 +34,24 @@ def inspect_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
             "whitespace or Unicode form, and are treated as two classes",
             cure="Use the same spelling.",
         )
-    if len(counts) > 20 and len(counts) > MANY * len(rows):
+    if len(counts) > 20 and len(counts) > MAX_LABELS_PER_ROW * len(rows):
         report.add_warning(
             f"there are {len(counts)} labels for {len(rows)} rows",
             map(repr, list(counts)),
             "Check that this is the label column.",
         )
-    rare = [name for name, count in counts.items() if count < RARE]
+    rare = [name for name, count in counts.items() if count < MIN_ROWS_PER_LABEL]
     if rare:
         report.add_warning(f"{len(rare)} of {len(counts)} labels have only one training row", map(repr, rare))
     if validation is not None:
-        missing = sorted({name for row in labels_of(validation.table, column) for name in row} - set(counts))
+        missing = sorted({name for row in read_labels(validation.table, column) for name in row} - set(counts))
         if missing:
             report.add_warning(f"{len(missing)} labels of the validation data have no training row", map(repr, missing))
     _inspect_repeats(report, rows, names, validation)
 
 
-def labels_of(table: Table, column: Column, name: str = "label") -> list[list[str]]:
-    """The labels of each row of a table, in its column of this name."""
+def read_labels(table: Table, column: Column, name: str = "label") -> list[list[str]]:
+    """Return the labels of each row of a table, from the column of this name."""
     raw = table.raw_column(name, column)
     return [[name.decode() for name in (value if isinstance(value, list) else [value])] for value in raw]
 
@@ -85,7 +85,7 @@ def _inspect_repeats(report: Report, rows: Rows, names: Sequence[list[str]], val
 
 
 def _key(rows: Rows, row: int) -> bytes | None:
-    """What is the same for equal inputs; None for one that cannot be read."""
+    """Return a digest that is equal for equal inputs; None for an input that cannot be read."""
     try:
         raw = rows.table.raw(row, rows.task.inputs)
     except DataError:

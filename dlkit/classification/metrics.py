@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-TINY = 1e-7  # scores are float32: a smaller one says no more than this
+EPSILON = 1e-7  # lower bound of scores in the logarithm: they are float32
 
 
 def score_single(truth: list[bytes], answers: dict[str, list], known: list[str]) -> dict[str, Any]:
-    """Metrics where each row has one label.
+    """Compute metrics where each row has one label.
 
     Args:
         truth: the true label of each row.
@@ -34,7 +34,7 @@ def score_single(truth: list[bytes], answers: dict[str, list], known: list[str])
         metrics["top_5_accuracy"] = float((ranked[:, :5] == true[:, None]).any(axis=1).mean())
     if ranked.shape[1] == len(known):
         of_true = scores[ranked == true[:, None]]
-        metrics["log_loss"] = float(-np.log(np.clip(of_true, TINY, 1)).mean())
+        metrics["log_loss"] = float(-np.log(np.clip(of_true, EPSILON, 1)).mean())
     per_class = {}
     for number, name in enumerate(known):
         hits = confusion[number, number]
@@ -50,7 +50,7 @@ def score_single(truth: list[bytes], answers: dict[str, list], known: list[str])
 
 
 def score_multi(truth: list[list[bytes]], answers: dict[str, list], known: list[str]) -> dict[str, Any]:
-    """Metrics where each row has any number of labels.
+    """Compute metrics where each row has any number of labels.
 
     Args:
         truth: the true labels of each row.
@@ -85,13 +85,14 @@ def score_multi(truth: list[list[bytes]], answers: dict[str, list], known: list[
         "per_class": per_class,
     }
     if len(answers["labels"][0]) == len(known):
-        of_true = np.clip(np.where(true, scores, 1 - scores), TINY, 1)
+        of_true = np.clip(np.where(true, scores, 1 - scores), EPSILON, 1)
         metrics["log_loss"] = float(-np.log(of_true).mean())
     return metrics
 
 
 def _macro_f1(occurs: np.ndarray, per_class: dict[str, dict[str, float]]) -> float:
-    """The mean F1 of the labels that occur, as scikit-learn's: one that no row has or gets has none."""
+    """Return the mean F1 of the labels that occur, as in scikit-learn: a label without true and predicted rows is left
+    out."""
     values = np.array([each["f1"] for each in per_class.values()])[occurs > 0]
     return float(values.mean()) if len(values) else 0.0
 

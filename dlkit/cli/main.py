@@ -542,10 +542,10 @@ def _completion(args: argparse.Namespace) -> None:
 
 
 def _server_config(args: argparse.Namespace) -> None:
-    from dlkit.serving.server_config import IMAGE, write_server_files
+    from dlkit.serving.server_config import DOCKER_IMAGE, write_server_files
 
     line = write_server_files(
-        args.directories, args.output, image=args.image or IMAGE, max_batch_size=args.max_batch_size
+        args.directories, args.output, image=args.image or DOCKER_IMAGE, max_batch_size=args.max_batch_size
     )
     print(f"written: {args.output}\n\nserve them:\n  {line}\n\nor: kubectl apply -f {args.output}/kubernetes.yaml")
 

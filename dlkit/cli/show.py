@@ -91,10 +91,10 @@ def show_history(task: Task) -> None:
 
 def show_export(version: Path) -> None:
     """Print where an export is, and how to serve and query it."""
-    from dlkit.serving.server_config import serve_commands
+    from dlkit.serving.server_config import make_serve_commands
     from dlkit.serving.verify import read_contract
 
-    commands = serve_commands(version.parent, read_contract(version))
+    commands = make_serve_commands(version.parent, read_contract(version))
     print(f"exported and verified: {version}\n\nserve it:\n  {commands['serve']}\n\nquery it:\n  {commands['query']}")
 
 

@@ -1,4 +1,4 @@
-"""The contract of an export, `assets.extra/dlkit.json`: what a client, a server or a proof must know."""
+"""The contract of an export, `assets.extra/dlkit.json`: what clients, servers and the verification need to know."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dlkit.limits import Limits
 from dlkit.serving.compare import ATOL, RTOL
 from dlkit.serving.lint import INIT_SIGNATURE, ops_beyond_core, shape_of
 from dlkit.serving.reference_examples import ReferenceExamples
-from dlkit.serving.requests import grpc_request, rest_exchange, smallest_row
+from dlkit.serving.requests import find_smallest_row, make_grpc_request, make_rest_exchange
 from dlkit.serving.verify import FORMAT
 from dlkit.version import __version__
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-_ALWAYS = {"tensorflow": "tensorflow", "keras": "keras"}
-_IF_IMPORTED = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "tensorflow_text": "tensorflow-text"}
+_REQUIRED_PACKAGES = {"tensorflow": "tensorflow", "keras": "keras"}
+_OPTIONAL_PACKAGES = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "tensorflow_text": "tensorflow-text"}
 
 
 def build_contract(
@@ -37,17 +37,17 @@ def build_contract(
     size: int,
     limits: Mapping[str, Mapping[str, Limits]],
 ) -> dict:
-    """Joins the task's facts with what the written graph and the reference_examples say.
+    """Build the contract from the task's facts, the written graph and the reference examples.
 
     Args:
-        facts: from the task. `inputs` and `outputs` describe tensors by name (`description`; for outputs
-            `atol`, `rtol`, `ranked_by` too), `libraries` lists packages whose operations the graph needs. All
-            else, such as `task`, `labels`, `metrics` and `fingerprint`, is kept as it is.
-        model: the served name.
-        saved_model: the protobuf that was written.
-        reference_examples: signature -> pairs of inputs and answers.
-        size: bytes of what a server loads.
-        limits: signature -> input -> what its values can be.
+        facts: facts of the task. `inputs` and `outputs` describe tensors by name (`description`; for outputs also
+            `atol`, `rtol`, `ranked_by`), `libraries` lists packages whose operations the graph needs. All others, such
+            as `task`, `labels`, `metrics` and `fingerprint`, are copied.
+        model: the name of the model on the server.
+        saved_model: the written protobuf.
+        reference_examples: pairs of inputs and answers by signature.
+        size: size of the files that a server loads, in bytes.
+        limits: valid values by signature and input.
     """
     definitions = saved_model.meta_graphs[0].signature_def
     signatures = {}
@@ -86,7 +86,7 @@ def _signature(definition: meta_graph_pb2.SignatureDef, facts: dict, limits: Map
 
 
 def _bounds(limits: Limits | None) -> dict[str, float]:
-    """An input's limits in the words of JSON Schema."""
+    """Return the limits of an input in the terms of JSON Schema."""
     if limits is None:
         return {}
     known = {"minimum": limits.minimum, "maximum": limits.maximum}
@@ -98,9 +98,9 @@ def _tensor(info: meta_graph_pb2.TensorInfo, facts: dict) -> dict:
 
 
 def _example(model: str, name: str, method: str, pairs: list) -> dict:
-    inputs, answers = smallest_row(pairs)
-    rest = rest_exchange(name, method, inputs, answers)
-    message = grpc_request(model, name, method, inputs)
+    inputs, answers = find_smallest_row(pairs)
+    rest = make_rest_exchange(name, method, inputs, answers)
+    message = make_grpc_request(model, name, method, inputs)
     call = "Classify" if method == "classify" else "Predict"
     return {
         "rest": {
@@ -118,7 +118,7 @@ def _example(model: str, name: str, method: str, pairs: list) -> dict:
 
 
 def _revision() -> str:
-    """The commit of the git repository that the process works in: that of the code which exports; "" for none."""
+    """Return the commit of the git repository that the process works in; "" if there is none."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):
@@ -127,7 +127,9 @@ def _revision() -> str:
 
 
 def _versions() -> dict[str, str]:
-    packages = dict(_ALWAYS, **{name: package for name, package in _IF_IMPORTED.items() if name in sys.modules})
+    packages = dict(
+        _REQUIRED_PACKAGES, **{name: package for name, package in _OPTIONAL_PACKAGES.items() if name in sys.modules}
+    )
     versions = {"python": sys.version.split()[0], "dlkit": __version__}
     for name, package in packages.items():
         try:

@@ -9,11 +9,19 @@ import shlex
 from collections.abc import Sequence
 
 from dlkit.errors import ExportError
-from dlkit.serving.kubernetes import CONFIG, GRPC, METRICS, MODELS, REST, manifest, server_arguments
-from dlkit.serving.verify import version_directory
+from dlkit.serving.kubernetes import (
+    CONFIG_FOLDER,
+    GRPC_PORT,
+    METRICS_PATH,
+    MODELS_FOLDER,
+    REST_PORT,
+    list_server_arguments,
+    make_manifest,
+)
+from dlkit.serving.verify import find_version_directory
 
-_INLINE = 200  # characters of a request body that still reads well on a command line
-IMAGE = "tensorflow/serving:2.20.0"  # pinned: what reads WebP in one release may not in another
+_MAX_INLINE_BODY = 200  # maximum length of a request body on a command line, in characters
+DOCKER_IMAGE = "tensorflow/serving:2.20.0"  # pinned, because releases differ in the formats that they decode
 
 
 def write_models_config(
@@ -21,17 +29,17 @@ def write_models_config(
     models: dict[str, str | os.PathLike],
     labels: dict[str, dict[str, int]] | None = None,
 ) -> pathlib.Path:
-    """Writes a `models.config` for `--model_config_file`.
+    """Write a `models.config` for `--model_config_file`.
 
     Args:
         path: the file.
-        models: served name -> base directory, as the server sees it (in a container: /models/NAME).
-        labels: served name -> label -> version, such as `{"photos": {"stable": 3, "canary": 4}}`. The
+        models: base directories by the models' names, as the server sees them (in a container: /models/NAME).
+        labels: versions by model and label, such as `{"photos": {"stable": 3, "canary": 4}}`. The
             labeled versions are kept loaded; a server needs --allow_version_labels_for_unavailable_models to
             start with them.
 
     Raises:
-        ExportError: for no model, a label of an unknown model, or a version that is no positive integer.
+        ExportError: there is no model, a label of an unknown model, or a version that is not a positive integer.
     """
     labels = labels or {}
     if not models:
@@ -69,17 +77,17 @@ def write_batching_parameters(
     max_enqueued_batches: int = 100,
     num_batch_threads: int | None = None,
 ) -> pathlib.Path:
-    """Writes a `batching_parameters.txt` for `--enable_batching --batching_parameters_file`.
+    """Write a `batching_parameters.txt` for `--enable_batching --batching_parameters_file`.
 
     Args:
         path: the file.
-        max_batch_size: most rows that are run together.
-        batch_timeout_micros: the longest that a request waits for others.
-        max_enqueued_batches: how many may wait before requests are turned away.
-        num_batch_threads: batches that run at once; by default this machine's cores.
+        max_batch_size: maximum number of rows in a batch.
+        batch_timeout_micros: maximum time that a request waits for others, in microseconds.
+        max_enqueued_batches: maximum number of waiting batches; further requests are rejected.
+        num_batch_threads: number of batches that run concurrently; by default the number of cores of this machine.
 
     Raises:
-        ExportError: for a value that is no positive integer (the timeout may be 0).
+        ExportError: a value is not a positive integer (the timeout may be 0).
     """
     values = {
         "max_batch_size": max_batch_size,
@@ -97,32 +105,32 @@ def write_batching_parameters(
 
 
 def write_monitoring_config(path: str | os.PathLike) -> pathlib.Path:
-    """Writes a `monitoring.config` for `--monitoring_config_file`: Prometheus reads metrics on the REST port."""
+    """Write a `monitoring.config` for `--monitoring_config_file`: Prometheus reads metrics on the REST port."""
     path = pathlib.Path(path)
-    path.write_text(f"prometheus_config {{ enable: true path: {_quoted(METRICS)} }}\n", "utf-8")
+    path.write_text(f"prometheus_config {{ enable: true path: {_quoted(METRICS_PATH)} }}\n", "utf-8")
     return path
 
 
 def write_server_files(
-    directories: Sequence[str | os.PathLike], output: str | os.PathLike, *, image: str = IMAGE, **batching: int
+    directories: Sequence[str | os.PathLike], output: str | os.PathLike, *, image: str = DOCKER_IMAGE, **batching: int
 ) -> str:
-    """Writes what a server of several exports reads, and a Kubernetes manifest that holds the same.
+    """Write the configuration files of a server of several exports, and a Kubernetes manifest that contains them.
 
     Args:
         directories: folders that `export` wrote; the server sees each as /models/NAME.
         output: the folder for `models.config`, `batching_parameters.txt`, `monitoring.config` and `kubernetes.yaml`.
-        image: of the server; pinned by default.
-        batching: as `write_batching_parameters` takes it.
+        image: the server's image, with a pinned version by default.
+        batching: arguments of `write_batching_parameters`.
 
     Returns:
-        The line that starts such a server with Docker.
+        The command that starts such a server with Docker.
 
     Raises:
-        ExportError: one is no export, two have one name, or a value is out of range.
+        ExportError: a folder is not an export, two have the same name, or a value is out of range.
     """
     bases: dict[str, pathlib.Path] = {}
     for directory in directories:
-        version_directory(directory)  # refuses what is none
+        find_version_directory(directory)  # refuses what is none
         base = pathlib.Path(directory).absolute()
         if (base / "saved_model.pb").is_file():
             raise ExportError(
@@ -134,31 +142,41 @@ def write_server_files(
     output = pathlib.Path(output).absolute()
     output.mkdir(parents=True, exist_ok=True)
     files = [
-        write_models_config(output / "models.config", {name: f"{MODELS}/{name}" for name in bases}),
+        write_models_config(output / "models.config", {name: f"{MODELS_FOLDER}/{name}" for name in bases}),
         write_batching_parameters(output / "batching_parameters.txt", **batching),
         write_monitoring_config(output / "monitoring.config"),
     ]
     texts = {file.name: file.read_text("utf-8") for file in files}
-    (output / "kubernetes.yaml").write_text(manifest(image, next(iter(bases)), texts), "utf-8")
-    line = ["docker", "run", "--rm", "-p", f"{GRPC}:{GRPC}", "-p", f"{REST}:{REST}", "-v", f"{output}:{CONFIG}:ro"]
+    (output / "kubernetes.yaml").write_text(make_manifest(image, next(iter(bases)), texts), "utf-8")
+    line = [
+        "docker",
+        "run",
+        "--rm",
+        "-p",
+        f"{GRPC_PORT}:{GRPC_PORT}",
+        "-p",
+        f"{REST_PORT}:{REST_PORT}",
+        "-v",
+        f"{output}:{CONFIG_FOLDER}:ro",
+    ]
     for name, base in bases.items():
-        line += ["-v", f"{base}:{MODELS}/{name}:ro"]
-    return shlex.join([*line, "--entrypoint", "tensorflow_model_server", image, *server_arguments()])
+        line += ["-v", f"{base}:{MODELS_FOLDER}/{name}:ro"]
+    return shlex.join([*line, "--entrypoint", "tensorflow_model_server", image, *list_server_arguments()])
 
 
-def serve_commands(directory: str | os.PathLike, contract: dict, *, port: int = 8501) -> dict[str, str]:
-    """The lines that serve an export with Docker and query it: `{"serve", "query"}`.
+def make_serve_commands(directory: str | os.PathLike, contract: dict, *, port: int = 8501) -> dict[str, str]:
+    """Return the commands that serve an export with Docker and query it: `{"serve", "query"}`.
 
     Args:
         directory: the base directory.
-        contract: its `dlkit.json`.
-        port: of the REST interface.
+        contract: the contents of its `dlkit.json`.
+        port: the port of the REST interface.
     """
     base, name = pathlib.Path(directory).absolute(), contract["name"]
     rest = contract["signatures"]["serving_default"]["example"]["rest"]
     body = json.dumps(rest["request"], ensure_ascii=False)
-    if len(body) > _INLINE:
-        body = f"@{version_directory(base) / 'assets.extra' / 'request.json'}"
+    if len(body) > _MAX_INLINE_BODY:
+        body = f"@{find_version_directory(base) / 'assets.extra' / 'request.json'}"
     serve = [
         "docker",
         "run",
@@ -171,7 +189,7 @@ def serve_commands(directory: str | os.PathLike, contract: dict, *, port: int = 
         f"MODEL_NAME={name}",
     ]
     query = ["curl", "-d", body, f"http://localhost:{port}/v1/models/{name}:predict"]
-    return {"serve": shlex.join([*serve, IMAGE]), "query": shlex.join(query)}
+    return {"serve": shlex.join([*serve, DOCKER_IMAGE]), "query": shlex.join(query)}
 
 
 def _quoted(text: str) -> str:

@@ -20,13 +20,13 @@ from dlkit.rows import ERROR
 from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
 from dlkit.serving.reference_examples import ReferenceExamples
-from dlkit.serving.requests import classify_examples, serialized_examples
+from dlkit.serving.requests import make_classify_examples, serialize_examples
 from dlkit.serving.signature import Signature, classify_signature, examples_signature
 from dlkit.stages import Stages, chain
 
 
 class Servable(Protocol):
-    """What is exported: a fitted task; see `dlkit.task.Task`."""
+    """The part of a fitted task that an export needs; see `dlkit.task.Task`."""
 
     monitor: str
     precision: Any
@@ -61,8 +61,8 @@ class Servable(Protocol):
 
 
 def export_task(task: Servable, directory: Path, version: int | None, examples: Any) -> Path:
-    """Writes and proves a version of a fitted task; see `Task.export`."""
-    rows, told = load_examples(task, examples)
+    """Export and verify a version of a fitted task; see `Task.export`."""
+    rows, description = load_examples(task, examples)
     signatures = list(task.served().values())
     stages = [stage for stage in vars(task.stages_).values() if stage is not None]
     return export(
@@ -70,35 +70,35 @@ def export_task(task: Servable, directory: Path, version: int | None, examples: 
         signatures=signatures,
         trackables=stages,
         reference_examples=_reference_examples(task, signatures, rows),
-        contract={**_facts(task), "examples": told},
+        contract={**_contract_facts(task), "examples": description},
         version=version,
     )
 
 
 def task_signatures(task: Servable) -> list[Signature]:
-    """What a task serves: raw input in; preprocessed tensors in; its own; and `tf.Example`s in: `classify`, where it
-    ranks labels, or `examples`, where it reads lists."""
+    """Return the signatures of a task: `serving_default` (raw input), `preprocessed`, the task's own, and one that
+    takes `tf.Example`s: `classify`, if it ranks labels, or `examples`, if it has inputs that are lists."""
     serving = Signature("serving_default", task.predict_tensors, tensor_specs(task.inputs))
     own = task.signatures()
     usual = [] if any(signature.name == "preprocessed" for signature in own) else [_preprocessed_signature(task)]
     signatures = {signature.name: signature for signature in (serving, *usual, *own)}
     tensors = signatures["preprocessed"]
     signatures["preprocessed"] = replace(tensors, limits={**_limits_of(task, tensors.inputs), **tensors.limits})
-    ranked = _ranked(task.answer)
+    ranked = _find_ranked(task.answer)
     if ranked:
         signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1])
     elif any(len(column.shape) == 1 for column in task.inputs.values()):
         padding = {name: column.empty for name, column in task.inputs.items()}
-        signatures["examples"] = examples_signature(serving, _examples, padding)
+        signatures["examples"] = examples_signature(serving, _serialized, padding)
     return list(signatures.values())
 
 
-def _examples(raw: dict[str, tf.Tensor]) -> tf.Tensor:
-    return tf.constant(serialized_examples(_arrays(raw)))
+def _serialized(raw: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.constant(serialize_examples(_arrays(raw)))
 
 
 def _limits_of(task: Servable, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, Limits]:
-    """What the layers of the preprocessing know of the tensors that they make; and that numbers are finite."""
+    """Return the limits that the preprocessing layers know of their outputs; floats must be finite."""
     known: dict[str, Limits] = {name: FINITE for name, spec in inputs.items() if spec.dtype.is_floating}
     for layer in task.stages_.preprocess.layers:
         known |= getattr(layer, "limits", {})
@@ -123,7 +123,7 @@ def _preprocessed_signature(task: Servable) -> Signature:
     return Signature("preprocessed", answer, made, example=example)
 
 
-def _ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
+def _find_ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
     for name, column in answer.items():
         if column.ranked_by:
             return name, column.ranked_by
@@ -133,16 +133,16 @@ def _ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
 def _reference_examples(
     task: Servable, signatures: list[Signature], examples: list[dict[str, Any]]
 ) -> ReferenceExamples:
-    """Each example alone, as every signature takes it, with predict's answer."""
+    """Pair each example, in the form of each signature, with its prediction."""
     rows = [_batch_of_one(task, raw) for raw in examples]
-    if not any(map(_is_json, rows)):  # a request to show must be strict JSON, which has no missing numbers
-        rows += [row for row in (_batch_of_one(task, raw) for raw in synthetic_rows(task)) if _is_json(row)][:1]
+    if not any(map(_is_finite, rows)):  # a request to show must be strict JSON, which has no missing numbers
+        rows += [row for row in (_batch_of_one(task, raw) for raw in synthetic_rows(task)) if _is_finite(row)][:1]
     reference_examples: ReferenceExamples = {}
     serving = signatures[0]
     for signature in signatures:
         if signature.method == "classify":
-            classes, scores = _ranked(task.answer) or ("", "")
-            reference_examples[signature.name] = classify_examples(
+            classes, scores = _find_ranked(task.answer) or ("", "")
+            reference_examples[signature.name] = make_classify_examples(
                 reference_examples["serving_default"], classes=classes, scores=scores
             )
             continue
@@ -167,7 +167,7 @@ def _batch_of_one(task: Servable, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
     return {name: tf.constant(stack_column(column, [raw[name]])) for name, column in task.inputs.items()}
 
 
-def _is_json(row: dict[str, tf.Tensor]) -> bool:
+def _is_finite(row: dict[str, tf.Tensor]) -> bool:
     return all(np.isfinite(value.numpy()).all() for value in row.values() if value.dtype.is_floating)
 
 
@@ -175,7 +175,7 @@ def _arrays(tensors: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _facts(task: Servable) -> dict[str, Any]:
+def _contract_facts(task: Servable) -> dict[str, Any]:
     outputs: dict[str, dict[str, Any]] = {}
     for name, column in {**task.extra_outputs, **task.answer}.items():
         outputs[name] = {"description": summary(type(column))}
@@ -206,7 +206,7 @@ def _facts(task: Servable) -> dict[str, Any]:
 
 
 def _without_folder(value: Any) -> Any:
-    """A hyperparameter; of one that is a file or folder of this machine the name alone."""
+    """Return a hyperparameter; of a file or folder on this machine only the name."""
     if not isinstance(value, str):
         return value
     kind, preset, path = value.rpartition("preset:")

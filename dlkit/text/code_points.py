@@ -1,4 +1,4 @@
-"""One table look-up for each character of a text, in core TensorFlow ops."""
+"""A table look-up for each character of a text, in core TensorFlow operations."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 
 from dlkit.lazy import tf
 
-PAGE = 256  # code points per page: most pages of the table are equal and kept once
+PAGE = 256  # code points per page; most pages of the table are equal and stored once
 UNICODE_END = sys.maxunicode + 1
-MOST_PARTS = 31  # the longest decomposition in Unicode has 18 characters
+MAX_PARTS = 31  # the longest decomposition in Unicode has 18 characters
 # Planes 3 to 13 hold rare Han characters or nothing, 15 and 16 are private: nothing there becomes another or combines.
-TOLD_APART = (range(0x30000), range(0xE0000, 0xE1000))
+DISTINCT_RANGES = (range(0x30000), range(0xE0000, 0xE1000))
 # Han, surrogates and private characters: within each of these all become the same in every table.
-ALIKE = (range(0x3400, 0x4D00), range(0x4E00, 0x9F00), range(0xD800, 0xE000), range(0xE000, 0xF800),
+UNIFORM_RANGES = (range(0x3400, 0x4D00), range(0x4E00, 0x9F00), range(0xD800, 0xE000), range(0xE000, 0xF800),
          range(0x20000, 0x2A600))  # fmt: skip
 IDENTITY = 0  # stands for "the code point itself" in the table's values
 
 
 class CodePointTable:
-    """What each code point becomes: zero or more (code point, kind) pairs, for use in a graph.
+    """Maps each code point to zero or more (code point, kind) pairs, in a graph.
 
     Args:
-        parts: function of a one-character string giving a list of (code point, kind) pairs, at most 31.
+        parts: function of a one-character string that returns a list of at most 31 (code point, kind) pairs.
     """
 
     def __init__(self, parts: Callable[[str], list[tuple[int, int]]]) -> None:
@@ -34,17 +34,17 @@ class CodePointTable:
         pages: dict[bytes, int] = {}  # bytes of a page -> its number
         page_of = np.zeros(UNICODE_END // PAGE, np.int32)
         for first in range(0, UNICODE_END, PAGE):
-            if not any(first in codes for codes in TOLD_APART):  # there one page stands for all
-                page_of[first // PAGE] = page_of[TOLD_APART[0].stop // PAGE - 1]
+            if not any(first in codes for codes in DISTINCT_RANGES):  # all of them share one page
+                page_of[first // PAGE] = page_of[DISTINCT_RANGES[0].stop // PAGE - 1]
                 continue
-            alike = next((codes.start for codes in ALIKE if first in codes), first)
+            alike = next((codes.start for codes in UNIFORM_RANGES if first in codes), first)
             if first > alike:
                 page_of[first // PAGE] = page_of[alike // PAGE]
                 continue
             page = np.zeros(PAGE, np.int32)
             for code in range(first, first + PAGE):
                 found = tuple((kind << 24) | (IDENTITY if part == code else part) for part, kind in parts(chr(code)))[
-                    :MOST_PARTS
+                    :MAX_PARTS
                 ]
                 if found not in starts:
                     starts[found] = len(values)
@@ -56,7 +56,7 @@ class CodePointTable:
         self.values = np.array(values, np.int32)
 
     def __call__(self, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Replaces code points.
+        """Replace code points by their parts.
 
         Args:
             codes: (characters,) int32, code points.
@@ -66,7 +66,7 @@ class CodePointTable:
             points; `kinds`: (parts,) int32.
         """
         entry = self._entry(codes)
-        counts = tf.bitwise.bitwise_and(entry, MOST_PARTS)
+        counts = tf.bitwise.bitwise_and(entry, MAX_PARTS)
         starts = tf.bitwise.right_shift(entry, 5)
         origin = tf.repeat(tf.range(tf.size(codes)), counts)
         offset = tf.range(tf.size(origin)) - tf.gather(tf.cumsum(counts, exclusive=True), origin)
@@ -76,16 +76,16 @@ class CodePointTable:
         return origin, tf.where(parts == IDENTITY, tf.gather(codes, origin), parts), kinds
 
     def kinds(self, codes: tf.Tensor) -> tf.Tensor:
-        """The kinds alone, of a table in which each code point becomes one: (characters,) int32 to the same."""
+        """Return only the kinds, of a table in which each code point has one part: (characters,) int32 to the same."""
         return tf.bitwise.right_shift(tf.gather(self.values, tf.bitwise.right_shift(self._entry(codes), 5)), 24)
 
     def _entry(self, codes: tf.Tensor) -> tf.Tensor:
-        """Of each code point where its parts begin in `values`, times 32, plus how many they are."""
+        """Return where the parts of each code point begin in `values`, times 32, plus their number."""
         return tf.gather(self.pages, tf.gather(self.page_of, codes // PAGE) * PAGE + codes % PAGE)
 
 
-def neighbour(values: tf.Tensor, distance: Literal[1, -1]) -> tf.Tensor:
-    """Shifts (n,) values so that each place holds its left (1) or right (-1) neighbour, with -1 at the border."""
+def neighbor(values: tf.Tensor, distance: Literal[1, -1]) -> tf.Tensor:
+    """Shift (n,) values so that each position holds its left (1) or right (-1) neighbor, with -1 at the border."""
     border = -tf.ones_like(values[:1])
     if distance > 0:
         return tf.concat([border, values[:-1]], 0)

@@ -11,18 +11,18 @@ import numpy as np
 
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
-from dlkit.text.normalize import ALONE, JOINED, SPACE, WORD, within
+from dlkit.text.normalize import CONTINUED, SINGLE, SPACE, WORD, in_ranges
 from dlkit.text.scripts import HAN
 from dlkit.text.tokenizer import Tokenizer
 from dlkit.text.vocabulary import lookup_table
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-MOST_BYTES = 100  # longer words are unknown, as in BERT's own code
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+MAX_WORD_BYTES = 100  # longer words are unknown, as in BERT's own code
 
 
 @functools.cache
 def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) -> normalize.CodePointTable:
-    """BERT's basic tokenization, as a table by code point.
+    """Make the table of BERT's basic tokenization by code point.
 
     Source: Devlin et al., 2018, arXiv:1810.04805, and google-research/bert `tokenization.py`, in the reading of
     KerasHub: case is folded (NFKC_Casefold) after the split, and format characters end a word; of spaces those of ASCII
@@ -34,7 +34,7 @@ def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) ->
         if character in " \t\n\r\f" or category in ("Cc", "Cf") or (any_space and category[0] == "Z"):
             return SPACE
         ascii_symbol = "!" <= character <= "~" and not character.isalnum()
-        return ALONE if ascii_symbol or category[0] == "P" or within(ord(character), HAN) else WORD
+        return SINGLE if ascii_symbol or category[0] == "P" or in_ranges(ord(character), HAN) else WORD
 
     def parts(character: str) -> list[tuple[int, int]]:
         word, found = "", []
@@ -43,8 +43,8 @@ def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) ->
             if kind == WORD:
                 word += part  # folded together: Hangul, taken apart with the accents, comes together again
                 continue
-            folded = normalize.fold_case(part) if lowercase and kind == ALONE else part
-            found += [(ord(code), JOINED if position else kind) for position, code in enumerate(folded)]
+            folded = normalize.fold_case(part) if lowercase and kind == SINGLE else part
+            found += [(ord(code), CONTINUED if position else kind) for position, code in enumerate(folded)]
         word = normalize.fold_case(word) if lowercase else word
         return found + [(ord(code), WORD) for code in word]
 
@@ -53,28 +53,32 @@ def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) ->
 
 @keras.saving.register_keras_serializable("dlkit")
 class WordPiece(Tokenizer):
-    """Splits texts as BERT does, into the longest pieces of words that its vocabulary has.
+    """Splits texts as BERT does, into the longest subwords of its vocabulary.
 
     The ids are those of KerasHub's `BertTokenizer(vocabulary, lowercase, strip_accents=strip_accents)`, packed as
-    `[CLS] text [SEP]`. Differs in two rare cases: without `nfc`, letters followed by a separate combining accent that
-    is kept, or by separate Hangul vowels, are not composed; characters newer than Python's Unicode tables are taken for
-    letters.
+    `[CLS] text [SEP]`. They differ in rare cases: with `nfc`, characters are composed first and all of Unicode's spaces
+    end words, as in BERT's own code; characters newer than Python's Unicode tables are treated as letters.
 
     Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, positions in
-    `vocabulary`, 0 where padded; `padding_mask`: (batch, max_tokens) bool, true at tokens. Longer texts are cut, the
-    closing [SEP] is not.
+    `vocabulary`, 0 where padded; `padding_mask`: (batch, max_tokens) bool, true at tokens; `truncated`: (batch,) bool,
+    whether a text was longer. The closing [SEP] is always there.
 
     Args:
-        vocabulary: list of distinct pieces, `##` before those that go on a word, with [PAD] first and [UNK], [CLS],
-            [SEP] anywhere.
-        max_tokens: integer, 3 or more, the width of the answer, [CLS] and [SEP] included.
-        lowercase: whether to fold the case.
-        strip_accents: whether to drop accents; None does as `lowercase`, like the original BERT.
+        vocabulary: list of distinct subwords, those that continue a word with the prefix `##`, [PAD] first and [UNK],
+            [CLS], [SEP] anywhere.
+        max_tokens: integer, 3 or more, maximum sequence length, [CLS] and [SEP] included.
+        lowercase: whether to fold case.
+        strip_accents: whether to drop accents; None follows `lowercase`, like the original BERT.
         nfc: whether to compose characters first (Unicode's NFC), and end words at all of Unicode's spaces.
-        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
+
+    Example:
+        >>> from dlkit.text.wordpiece import WordPiece
+        >>> tokenizer = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "film", "##s"], max_tokens=6)
+        >>> tokenizer(["Good films"])["token_ids"].numpy().tolist()
+        [[2, 4, 5, 6, 3, 0]]
     """
 
-    options = ("lowercase", "strip_accents", "nfc", "tell_truncated")
+    options = ("lowercase", "strip_accents", "nfc")
 
     def __init__(
         self,
@@ -82,20 +86,19 @@ class WordPiece(Tokenizer):
         max_tokens: int,
         lowercase: bool = True,
         strip_accents: bool | None = None,
-        nfc: bool = False,
-        tell_truncated: bool = False,
+        nfc: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, **kwargs)
         check_special(vocabulary, max_tokens)
         self.strip_accents = strip_accents
         ids = {token: position for position, token in enumerate(self.vocabulary)}
-        self._unknown, self._opening, self._closing = (ids[token] for token in SPECIAL[1:])
+        self._unknown, self._opening, self._closing = (ids[token] for token in SPECIAL_TOKENS[1:])
         first = {token: position for token, position in ids.items() if not is_continuation(token)}
         rest = {token[2:]: position for token, position in ids.items() if is_continuation(token)}
         self._first = lookup_table(list(first), list(first.values()))
         # A vocabulary may have no continuations, a table must not be empty; no piece is longer than a word may be.
-        self._rest = lookup_table(list(rest) or ["#" * (MOST_BYTES + 1)], list(rest.values()) or [-1])
+        self._rest = lookup_table(list(rest) or ["#" * (MAX_WORD_BYTES + 1)], list(rest.values()) or [-1])
         sizes = [len(token.encode()) - (2 if is_continuation(token) else 0) for token in self.vocabulary]
         self._piece_bytes = np.array(sizes, np.int32)
         self._longest_first = max(len(token.encode()) for token in first)
@@ -107,7 +110,7 @@ class WordPiece(Tokenizer):
         return len(self.vocabulary)
 
     def split(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
-        """Words of texts, before WordPiece: (batch,) string -> (batch, (words)) ragged string."""
+        """Split texts into words, before WordPiece: (batch,) string to (batch, (words)) ragged string."""
         return normalize.split(tf.convert_to_tensor(text, tf.string), self._table(), self.nfc)
 
     def _table(self) -> normalize.CodePointTable:
@@ -118,7 +121,7 @@ class WordPiece(Tokenizer):
         room = self.max_tokens - 2
         every_word = self.split(text)
         words = every_word[:, :room]
-        ids, counts = pieces_of(words.flat_values, self._first, self._cut)
+        ids, counts = split_into_subwords(words.flat_values, self._first, self._cut)
         every_piece = tf.RaggedTensor.from_nested_row_lengths(
             ids, [words.row_lengths(), tf.cast(counts, tf.int64)], validate=False
         ).merge_dims(1, 2)
@@ -128,7 +131,7 @@ class WordPiece(Tokenizer):
         return self.packed(ids, tf.maximum(every_word.row_lengths(), every_piece.row_lengths()) > room)
 
     def locate(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.RaggedTensor]:
-        """All pieces of texts, without [CLS] and [SEP] and uncut, and where they stand.
+        """Return all subwords of texts, without [CLS], [SEP] and truncation, and where they stand.
 
         Args:
             text: (batch,) string, UTF-8.
@@ -140,10 +143,10 @@ class WordPiece(Tokenizer):
         words, first, after = normalize.split_with_origins(
             tf.convert_to_tensor(text, tf.string), self._table(), self.nfc
         )
-        ids, counts = pieces_of(words.flat_values, self._first, self._cut)
+        ids, counts = split_into_subwords(words.flat_values, self._first, self._cut)
         word_bytes = tf.repeat(tf.strings.length(words.flat_values), counts)
         sizes = tf.where(ids == self._unknown, word_bytes, tf.gather(self._piece_bytes, ids))
-        starts, ends = normalize.locate(sizes, first, after)
+        starts, ends = normalize.locate_subwords(sizes, first, after)
         row = tf.repeat(words.value_rowids(), counts)
         return {
             name: tf.RaggedTensor.from_value_rowids(flat, row, words.nrows(), validate=False)
@@ -153,14 +156,14 @@ class WordPiece(Tokenizer):
     def _cut(self, words: tf.Tensor) -> tf.Tensor:
         """Greedy longest pieces of (words,) strings: (words, pieces) int32 ids, -1 after each word's last."""
         end = tf.strings.length(words)
-        ids, at = longest_piece(words, tf.zeros_like(end), self._first, self._longest_first)
+        ids, at = find_longest_subword(words, tf.zeros_like(end), self._first, self._longest_first)
 
         def going(at: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
             return tf.reduce_any((at < end) & (ids[:, -1] >= 0))
 
         def step(at: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             active = tf.where((at < end) & (ids[:, -1] >= 0))[:, 0]
-            piece, after = longest_piece(
+            piece, after = find_longest_subword(
                 tf.gather(words, active), tf.gather(at, active), self._rest, self._longest_rest
             )
             column = tf.tensor_scatter_nd_update(-tf.ones_like(end), active[:, tf.newaxis], piece)
@@ -173,15 +176,15 @@ class WordPiece(Tokenizer):
             (at, ids[:, tf.newaxis]),
             shape_invariants=(at.shape, tf.TensorShape([None, None])),
         )
-        unknown = (at < end) | (end > MOST_BYTES)
+        unknown = (at < end) | (end > MAX_WORD_BYTES)
         only_unknown = tf.one_hot(0, tf.shape(ids)[1], self._unknown, -1, dtype=tf.int32)
         return tf.where(unknown[:, tf.newaxis], only_unknown, ids)
 
 
-def pieces_of(
+def split_into_subwords(
     words: tf.Tensor, table: tf.lookup.StaticHashTable, cut: Callable[[tf.Tensor], tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The pieces of words, most of which are pieces themselves.
+    """Split words into subwords; most words are subwords themselves.
 
     Args:
         words: (words,) string.
@@ -206,10 +209,10 @@ def pieces_of(
     return ids, counts
 
 
-def longest_piece(
+def find_longest_subword(
     words: tf.Tensor, at: tf.Tensor, table: tf.lookup.StaticHashTable, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The longest piece in a table that begins at a byte of each word.
+    """Find the longest subword in a table that begins at a given byte of each word.
 
     Args:
         words: (words,) string.
@@ -237,15 +240,15 @@ def longest_piece(
 
 
 def is_continuation(token: str) -> bool:
-    """Whether a piece goes on a word. `##` by itself does not."""
+    """Return whether a subword continues a word. `##` by itself does not."""
     return token.startswith("##") and len(token) > 2
 
 
 def check_special(vocabulary: Sequence[str], max_tokens: int) -> None:
-    """Refuses a vocabulary without BERT's special tokens, or no room for them."""
-    missing = [token for token in SPECIAL if token not in vocabulary]
+    """Raise ValueError if the vocabulary lacks BERT's special tokens or `max_tokens` leaves no room for them."""
+    missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
     if missing:
-        raise ValueError(f"`vocabulary` must have {', '.join(SPECIAL)}. Received: none of {', '.join(missing)}.")
+        raise ValueError(f"`vocabulary` must have {', '.join(SPECIAL_TOKENS)}. Received: none of {', '.join(missing)}.")
     if vocabulary[0] != "[PAD]":
         raise ValueError(f"`vocabulary` must begin with [PAD]. Received: {vocabulary[0]!r} first.")
     if max_tokens < 3:

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from dlkit.lazy import tf
 from dlkit.padding import row_lengths, trim
-from dlkit.training.order import Order, training_batches
+from dlkit.training.order import Order, make_training_batches
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
     from dlkit.training.trainable import Trainable
 
 
-def order_of(task: Trainable, store: Store, strategy: tf.distribute.Strategy) -> Order:
-    """Which rows each step of a task takes under a strategy."""
-    if isinstance(strategy, tf.distribute.TPUStrategy):  # which knows no varying shapes
+def make_order(task: Trainable, store: Store, strategy: tf.distribute.Strategy) -> Order:
+    """Return the order in which a task's training steps take the rows, under a strategy."""
+    if isinstance(strategy, tf.distribute.TPUStrategy):  # needs static shapes
         multiple = strategy.num_replicas_in_sync
         return Order(store.rows, task.batch_size, task.seed, multiple=multiple)
     return Order(store.rows, task.batch_size, task.seed, row_lengths(store, task.padding))
 
 
-def batches_of(task: Trainable, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:
-    """The training batches of a task, encoded, in order, augmented and weighted, from the step that it is given on."""
+def make_batches(task: Trainable, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:
+    """Return a function from a step to the training batches from this step on: encoded, augmented and weighted."""
     weights = store.weights
 
     def finish(row: Any, rows: tf.Tensor, step: tf.Tensor) -> tuple:
@@ -33,4 +33,4 @@ def batches_of(task: Trainable, store: Store, order: Order) -> Callable[[int], t
         tensors, target = task.augment(tensors, target, step)
         return (tensors, target) if weights is None else (tensors, target, tf.gather(weights, rows))
 
-    return lambda step: training_batches(store, order, epochs=task.epochs, first_step=step, finish=finish)
+    return lambda step: make_training_batches(store, order, epochs=task.epochs, first_step=step, finish=finish)

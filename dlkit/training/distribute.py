@@ -1,15 +1,15 @@
-"""A batch split over replicas, the same global batch whatever their number."""
+"""Batches split over replicas; the global batch does not depend on their number."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dlkit.lazy import tf
-from dlkit.training.order import without_autotune
+from dlkit.training.order import make_pipeline_options
 
 
 def split_over_replicas(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
-    """What Keras reads under a strategy: replica r of R takes rows n·r/R to n·(r+1)/R of each batch of n.
+    """Distribute batches over replicas: replica r of R gets rows n·r/R to n·(r+1)/R of each batch of n.
 
     Every worker makes the whole batch, random changes included, and keeps the parts of its own replicas: the policy
     `DATA` of `tf.data.experimental.AutoShardPolicy`, but for parts that may differ by a row. The result never
@@ -40,6 +40,6 @@ def split_over_replicas(batches: tf.data.Dataset, strategy: tf.distribute.Strate
 
         endless = batches.repeat().flat_map(parts).prefetch(own)
         endless = endless.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-        return endless.with_options(without_autotune())
+        return endless.with_options(make_pipeline_options())
 
     return strategy.distribute_datasets_from_function(parts_of_worker)

@@ -24,30 +24,30 @@ from dlkit.options import option
 from dlkit.padding import trim
 from dlkit.plain import without_folders
 from dlkit.training.baseline import compare_with_baseline
-from dlkit.training.batches import batches_of, order_of
+from dlkit.training.batches import make_batches, make_order
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import (
-    PARTS,
+    FINGERPRINTS,
     Checkpoints,
     NanLossError,
     OtherRunError,
     other_data,
     stopping_on_sigterm,
 )
-from dlkit.training.compile_network import compile_network, give_back
-from dlkit.training.continue_training import check_model, continued_run, fixed_hparams, start_from
+from dlkit.training.compile_network import compile_network, copy_weights_back
+from dlkit.training.continue_training import check_model, fixed_hparams, initialize_from, read_init_from
 from dlkit.training.distribute import split_over_replicas
-from dlkit.training.freeze import gradual_unfreezing
+from dlkit.training.freeze import make_unfreezing_callback
 from dlkit.training.keep_best import KeepBest
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
-from dlkit.training.order import Order, ordered_batches, steps_per_epoch
-from dlkit.training.prepare import check_batch, encode, look, parts, start, tell
-from dlkit.training.show_score import ShowScore
+from dlkit.training.order import Order, make_ordered_batches, steps_per_epoch
+from dlkit.training.prepare import add_remarks, build_task, check_row_count, encode_rows, inspect_data, split_rows
+from dlkit.training.show_metrics import ShowMetrics
 from dlkit.training.store import Store
 from dlkit.training.strategies import Distribution
-from dlkit.training.tracking import LogHyperparameters, tracked
-from dlkit.training.workers import agree, naming_lost_workers
+from dlkit.training.tracking import LogHyperparameters, track_run
+from dlkit.training.workers import check_agreement, naming_lost_workers
 from dlkit.version import install_hint
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ if TYPE_CHECKING:
     from dlkit.run_file import RunFile
     from dlkit.training.trainable import Trainable
 
-CACHE = "cache_mb"  # the hparam that changes nothing but memory
-FREE = ("patience", CACHE)  # hparams that may be others when a run is resumed
+CACHE = "cache_mb"  # the hyperparameter that affects only memory
+CHANGEABLE_ON_RESUME = ("patience", CACHE)  # hyperparameters that may change when a run is resumed
 
 
 @dataclass
 class Run:
-    """What a run is asked for beside the hparams; see `Task.fit`."""
+    """Arguments of a run besides the hyperparameters; see `Task.fit`."""
 
     distribution: Distribution
     save: Path | None = None
@@ -80,7 +80,7 @@ class Run:
 
 
 def interval(given: int | str) -> int | float:
-    """Steps (int) or seconds (float) between two checkpoints, from "200" or "10m".
+    """Parse the interval between two checkpoints, such as "200" or "10m": steps (int) or seconds (float).
 
     Raises:
         HparamError: it is neither.
@@ -98,13 +98,13 @@ def interval(given: int | str) -> int | float:
 
 
 def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict[str, list[float]]:
-    """Trains a task on a table and leaves it fitted.
+    """Train a task on a table and leave it fitted.
 
     Returns:
         The history: metric name to one value per epoch.
     """
-    train, validation = parts(task, train, validation, run.distribution.strategy.num_replicas_in_sync)
-    report = look(train, validation)
+    train, validation = split_rows(task, train, validation, run.distribution.strategy.num_replicas_in_sync)
+    report = inspect_data(train, validation)
     if run.verbose and run.distribution.is_chief:
         report.show()
     report.raise_errors()
@@ -137,12 +137,12 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
 
 
 def _continues(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
-    """Whether a run that is resumed with changes went on from a model, which it then keeps.
+    """Return whether a run that is resumed with changes was initialized from a model, which it then keeps.
 
     Raises:
         OtherRunError: the changes would make another network of it.
     """
-    model = continued_run(folder)
+    model = read_init_from(folder)
     wrong = fixed_hparams(task) & changes.keys() if model else set()
     if wrong:
         raise OtherRunError(
@@ -153,7 +153,7 @@ def _continues(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
 
 
 def _decided(run: Run) -> Run:
-    """With "auto", whether to go on or to start."""
+    """Resolve `resume="auto"`: resume if the folder holds a run, else start."""
     if run.resume == "auto" and run.save:
         return dataclasses.replace(run, resume=model_folder.holds_model(run.save))
     return run
@@ -168,18 +168,18 @@ def _run(
     if run.resume and run.save and (not changes or _continues(task, run.save, changes)):
         model_folder.restore_run(task, run.save)
     elif run.init_from is not None:
-        said = start_from(task, train, run.init_from, keep_examples=run.keep_examples)
+        said = initialize_from(task, train, run.init_from, keep_examples=run.keep_examples)
     else:
-        start(task, train, keep_examples=run.keep_examples)
+        build_task(task, train, keep_examples=run.keep_examples)
     was = task.fingerprint_
     quiet = not (chief and run.verbose)
-    tell(task, train.table.source, said, quiet=quiet)
-    store, held_out = encode(task, train, validation, quiet=quiet)
-    check_batch(task, store, train.table.source, distribution.strategy.num_replicas_in_sync, quiet=quiet)
+    add_remarks(task, train.table.source, said, quiet=quiet)
+    store, held_out = encode_rows(task, train, validation, quiet=quiet)
+    check_row_count(task, store, train.table.source, distribution.strategy.num_replicas_in_sync, quiet=quiet)
     files = _files(run)
     checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
     done = not changes and _is_done(task, run)
-    agree(distribution, _to_be_equal(task, run, checkpoint, done))
+    check_agreement(distribution, _to_be_equal(task, run, checkpoint, done))
     if done and _same_data(was, task.fingerprint_, run):
         if not quiet:
             logger.info(f"the run in {run.save} is finished: nothing is left to train")
@@ -189,12 +189,14 @@ def _run(
             f"the finished run in {run.save} has no checkpoint to resume from. Start over with "
             f"{option('overwrite', True)}, or save elsewhere."
         )
-    order = order_of(task, store, distribution.strategy)
+    order = make_order(task, store, distribution.strategy)
     trainer, frozen = compile_network(task, order.steps, distribution.strategy)
     # What can be refused is refused before anything is written.
-    training = batches_of(task, store, order)
+    training = make_batches(task, store, order)
     cut = {} if order.fixed_size else {"trim": lambda tensors: trim(tensors, task.padding)}
-    watched = split_over_replicas(ordered_batches(held_out or store, task.batch_size, **cut), distribution.strategy)
+    watched = split_over_replicas(
+        make_ordered_batches(held_out or store, task.batch_size, **cut), distribution.strategy
+    )
     if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
         known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)
     stopping = _stopping(task, known) if held_out else None
@@ -213,11 +215,11 @@ def _run(
         describe=lambda step: _describe_nan(task, train.table, store, order, step, bool(files)),
     )
     callbacks = [
-        *([gradual_unfreezing(frozen, task.unfreeze_every)] if frozen and task.unfreeze_every else []),
+        *([make_unfreezing_callback(frozen, task.unfreeze_every)] if frozen and task.unfreeze_every else []),
         *([stopping] if stopping else []),
         *([_tensorboard(run.tensorboard)] if run.tensorboard and chief else []),
         *(
-            [ShowScore(task, validation, held_out, lambda: give_back(trainer, task.stages_.network))]
+            [ShowMetrics(task, validation, held_out, lambda: copy_weights_back(trainer, task.stages_.network))]
             if run.verbose and chief and task.shown_metrics and validation is not None and held_out
             else []
         ),
@@ -229,7 +231,7 @@ def _run(
         checkpoints.load(checkpoint, trainer, changed=run.changed)
     verbose = (1 if sys.stdout.isatty() else 2) if run.verbose == "auto" else run.verbose
     with (
-        tracked(task, run.callbacks) if chief else contextlib.nullcontext(),
+        track_run(task, run.callbacks) if chief else contextlib.nullcontext(),
         stopping_on_sigterm(checkpoints) if files else contextlib.nullcontext(),
     ):
         if chief and files and run.save and (changes or not run.resume):
@@ -253,7 +255,7 @@ def _run(
             validation_data=watched if held_out else None,
             validation_steps=steps_per_epoch(held_out.rows, task.batch_size) if held_out else None,
         )
-    give_back(trainer, task.stages_.network)
+    copy_weights_back(trainer, task.stages_.network)
     task.stages_.sync_decode_weights()
     task.history_ = checkpoints.history
     last = len(task.history_.get("loss", ())) - 1
@@ -268,7 +270,7 @@ def _run(
 
 
 def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done: bool) -> dict[str, Any]:
-    """What must be the same in all workers, by name: else they would train to nonsense, or wait for one another."""
+    """Return the settings that must be equal in all workers, by name."""
     begins = "is done" if done else f"after step {checkpoint.state['step']}" if checkpoint else "at the start"
     return {
         **{name: value for name, value in task.hparams.items() if name != CACHE},
@@ -282,7 +284,7 @@ def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done:
 
 
 def _is_done(task: Trainable, run: Run) -> bool:
-    """Whether the run that is resumed has ended, and had the same hparams."""
+    """Return whether the run to resume is finished and had the same hyperparameters."""
     if not run.resume or not run.save or model_folder.has_run(run.save):
         return False
     started = _started(task, run.save)
@@ -290,13 +292,13 @@ def _is_done(task: Trainable, run: Run) -> bool:
 
 
 def _started(task: Trainable, folder: Path) -> dict[str, Any]:
-    """The hparams that the run in a folder was started with, in the types that a task gives them."""
+    """Return the hyperparameters that the run in a folder was started with, in a task's types."""
     return type(task)(**model_folder.hparams_of_run(folder, task.task_name())).hparams
 
 
 def _same_data(was: dict[str, Any], now: dict[str, Any], run: Run) -> bool:
-    """Whether a finished run had the same data. Raises OtherRunError where it must have."""
-    kinds = [kind for kind, name in PARTS.items() if name in was and was[name] != now[name]]
+    """Return whether a finished run had the same data. Raise OtherRunError if it must have."""
+    kinds = [kind for kind, name in FINGERPRINTS.items() if name in was and was[name] != now[name]]
     if kinds and not run.changed:
         raise other_data(kinds)
     return not kinds
@@ -319,7 +321,7 @@ def _tensorboard(folder: str) -> keras.callbacks.Callback:
 
 
 def refuse(task: Trainable, run: Run) -> None:
-    """Raises DlkitError for a run that would do harm, as far as that shows without the data."""
+    """Raise DlkitError for invalid arguments of a run, as far as they can be checked without the data."""
     if run.nan_retries < 0:
         raise HparamError(f"{option('nan_retries')} must be at least 0. Received: {run.nan_retries}.")
     if run.max_checkpoints < 1:
@@ -341,12 +343,15 @@ def refuse(task: Trainable, run: Run) -> None:
 
 
 def _changes(task: Trainable, run: Run) -> dict[str, Any]:
-    """The hparams that a resumed run changes, with their values of before. Raises OtherRunError where it must not."""
+    """Return the hyperparameters that a resumed run changes, with their previous values. Raise OtherRunError if it must
+    not."""
     if not run.save or not _decided(run).resume:
         return {}
     started = _started(task, run.save)
     changes = {
-        name: started[name] for name, value in task.hparams.items() if name not in FREE and value != started[name]
+        name: started[name]
+        for name, value in task.hparams.items()
+        if name not in CHANGEABLE_ON_RESUME and value != started[name]
     }
     if changes and not run.changed:
         listed = ", ".join(f"{option(name, value)}, not {task.hparams[name]!r}" for name, value in changes.items())
@@ -362,7 +367,7 @@ def _describe_nan(task: Trainable, train: Table, store: Store, order: Order, ste
     rate = float(schedule(step)) if callable(schedule) else schedule
     epoch, batch = divmod(step, order.steps)
     rows = order.rows(tf.constant(step, tf.int64)).numpy()
-    places = ", ".join(train.where(int(store.origins[row])) for row in rows[:3])
+    places = ", ".join(train.where(int(store.source_rows[row])) for row in rows[:3])
     cure = (
         f"Lower {option('learning_rate')} ({task.learning_rate:g}), set {option('clip_norm')} to 1, or increase "
         f"{option('warmup')}"

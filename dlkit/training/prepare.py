@@ -15,7 +15,7 @@ from dlkit.log import logger
 from dlkit.options import option, rename_parameters
 from dlkit.plain import name_of, without_folders
 from dlkit.report import Report
-from dlkit.training.encode import encode_table, encoding_graph
+from dlkit.training.encode import encode_table, trace_encoding
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from dlkit.training.trainable import Trainable
 
 
-def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) -> tuple[Rows, Rows | None]:
-    """The rows to train on and the rows to validate on, if any."""
+def split_rows(task: Trainable, train: Rows, validation: Rows | None, replicas: int) -> tuple[Rows, Rows | None]:
+    """Split rows into training and validation rows; the latter are None if there are none."""
     if replicas > 1 and task.batch_size < 2 * replicas:
         raise HparamError(
             f"{option('batch_size')} must be at least {2 * replicas}, two rows for each of the {replicas} "
@@ -41,11 +41,11 @@ def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) 
     return train, validation
 
 
-def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, quiet: bool) -> None:
-    """Tells where all rows make no whole batch, and that one of all of them takes its place.
+def check_row_count(task: Trainable, store: Store, source: str, replicas: int, *, quiet: bool) -> None:
+    """Warn if there are fewer rows than a batch, in which case each step uses all of them.
 
     Raises:
-        DataError: they are fewer than two for each replica.
+        DataError: there are fewer than two rows for each replica.
     """
     if replicas > 1 and store.rows < 2 * replicas:
         raise DataError(
@@ -56,16 +56,16 @@ def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, qu
         few = (
             f"{store.rows} training rows are fewer than the batch size of {task.batch_size}: each step uses all of them"
         )
-        tell(task, source, [few], quiet=quiet)
+        add_remarks(task, source, [few], quiet=quiet)
 
 
-def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
-    """Builds a task's stages from its training rows, of which it keeps a few unless told otherwise.
+def build_task(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
+    """Build a task's stages from its training rows, a few of which it keeps unless `keep_examples` is false.
 
     Raises:
-        DlkitError: the hparams and the rows do not make a network.
+        DlkitError: no network can be built from these hyperparameters and rows.
     """
-    with precision(task.precision):
+    with use_precision(task.precision):
         try:
             task.stages_ = task.build(train.table)
         except DlkitError:
@@ -76,8 +76,8 @@ def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
 
 
 @contextlib.contextmanager
-def precision(policy: str) -> Iterator[None]:
-    """Layers made inside compute in this Keras dtype policy."""
+def use_precision(policy: str) -> Iterator[None]:
+    """Set Keras's dtype policy for the layers that are made in this context."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -86,40 +86,42 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def look(train: Rows, validation: Rows | None) -> Report:
-    """What the rows of a run are like, and what looks wrong with them."""
+def inspect_data(train: Rows, validation: Rows | None) -> Report:
+    """Return the report on the training and validation rows of a run."""
     report = Report(train.table.source)
     train.inspect(report, validation)
     return report
 
 
-def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool = False) -> tuple[Store, Store | None]:
-    """The encoded rows of both parts. What had to be left out is printed, by name."""
+def encode_rows(
+    task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool = False
+) -> tuple[Store, Store | None]:
+    """Encode training and validation rows; rows that cannot be read are skipped and reported."""
     both = [rows for rows in (train, validation) if rows is not None]
     for rows in both:
         rows.check()
-    graph = encoding_graph(task)
-    store = _encode(task, train, graph, quiet)
+    graph = trace_encoding(task)
+    store = _encode_rows(task, train, graph, quiet)
     task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": name_of(train.table.source)}
-    held_out = None if validation is None else _encode(task, validation, graph, quiet)
+    held_out = None if validation is None else _encode_rows(task, validation, graph, quiet)
     task.fingerprint_["validation"] = held_out.fingerprint() if held_out else None
     return store, held_out
 
 
-def _encode(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool) -> Store:
+def _encode_rows(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool) -> Store:
     table, source = rows.to_encode(), rows.table.source
     store, skipped = encode_table(task, table, rows.windows_per_row, graph)
     remarks = list(rows.remarks(store))
     if skipped:
         remarks.insert(0, list_skipped(skipped, len(rows), "rows"))
-    tell(task, source, remarks, quiet=quiet)
+    add_remarks(task, source, remarks, quiet=quiet)
     return store
 
 
-def tell(task: Trainable, source: str, remarks: Sequence[str], *, quiet: bool) -> None:
-    """Keeps remarks in the report, and prints them unless it is to be quiet."""
-    told = task.report_.setdefault("remarks", [])  # a run that goes on has those of its beginning already
+def add_remarks(task: Trainable, source: str, remarks: Sequence[str], *, quiet: bool) -> None:
+    """Add remarks to the task's report, and log them unless `quiet`."""
+    known = task.report_.setdefault("remarks", [])  # a resumed run has those of its start already
     kept = without_folders(list(remarks), source)
-    told.extend(remark for remark in kept if remark not in told)
+    known.extend(remark for remark in kept if remark not in known)
     for remark in [] if quiet else remarks:
         logger.warning(f"{source}: {remark}")

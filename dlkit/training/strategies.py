@@ -1,4 +1,4 @@
-"""Where a run trains: from a word on the command line to a `tf.distribute.Strategy`."""
+"""Distribution strategies: from a name on the command line to a `tf.distribute.Strategy`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from dlkit.errors import DlkitError, HparamError
 from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.reading_errors import as_data_error
-from dlkit.training.rendezvous import meet
+from dlkit.training.rendezvous import wait_for_workers
 
-WORDS = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
+STRATEGY_NAMES = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where a run trains.
+    """The devices and processes that a run trains on.
 
     Attributes:
-        strategy: what Keras trains under.
-        reason: which it is and why, in words.
-        worker: which of the workers this process is; 0 is the chief, which alone writes files.
-        workers: how many processes train together.
+        strategy: the strategy that Keras trains under.
+        reason: which devices these are and why they were chosen, for messages.
+        worker: the number of this process among the workers; 0 is the chief, the only one that writes files.
+        workers: number of processes that train together.
     """
 
     strategy: tf.distribute.Strategy
@@ -37,74 +37,78 @@ class Distribution:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the files and speaks for all."""
+        """Whether this process writes the files and prints."""
         return self.worker == 0
 
 
-def resolve_strategy(asked: Any, worker_timeout: float = 120.0) -> Distribution:
-    """The place that a word or a strategy asks for.
+def resolve_strategy(strategy: Any, worker_timeout: float = 120.0) -> Distribution:
+    """Resolve the name of a distribution strategy, or wrap a given one.
 
     Args:
-        asked: a `tf.distribute.Strategy`, or one of `auto` (what the machine offers), `one` (one device), `mirrored`
+        strategy: a `tf.distribute.Strategy`, or one of `auto` (what is available), `one` (one device), `mirrored`
             (all GPUs of this machine), `mirrored:N` (N GPUs or, without any, N logical CPUs), `multiworker` (the
-            processes that `TF_CONFIG` or Slurm name), `tpu` (the one of this machine, or `TPU_NAME`), `tpu:NAME`.
-        worker_timeout: the most seconds to wait for other workers to answer, before TensorFlow connects them.
+            processes that `TF_CONFIG` or Slurm name), `tpu` (the TPU of this machine, or `TPU_NAME`), `tpu:NAME`.
+        worker_timeout: maximum time to wait for other workers, in seconds, before TensorFlow connects them.
 
     Raises:
-        HparamError: no such word, or a strategy that Keras cannot train under.
-        DlkitError: the machine has not what was asked for; lists what it has. Or workers do not answer.
+        HparamError: an unknown name, or a strategy that Keras cannot train under.
+        DlkitError: the requested devices are not available (the message lists those that are), or workers do not
+            answer.
     """
     if not 0 < worker_timeout < math.inf:
         raise HparamError(
             f"{option('worker_timeout')} must be a positive number of seconds. Received: {worker_timeout!r}."
         )
-    place = _given(asked) if not isinstance(asked, str) else _named(asked, worker_timeout)
-    if place.strategy.num_replicas_in_sync > 1:
+    distribution = _from_strategy(strategy) if not isinstance(strategy, str) else _from_name(strategy, worker_timeout)
+    if distribution.strategy.num_replicas_in_sync > 1:
         from dlkit.training.keras_repair import repair_keras
 
         repair_keras()
-    return place
+    return distribution
 
 
-def _named(asked: str, worker_timeout: float) -> Distribution:
-    word, colon, detail = asked.partition(":")
+def _from_name(strategy: str, worker_timeout: float) -> Distribution:
+    word, colon, detail = strategy.partition(":")
     if word == "auto" and not colon:
         return _auto(worker_timeout)
     if word == "one" and not colon:
         return _one_device()
     if word == "mirrored":
-        return _mirrored(_count(asked, detail) if colon else 0)
+        return _mirrored(_parse_count(strategy, detail) if colon else 0)
     if word == "multiworker" and not colon:
         return _multiworker(worker_timeout)
     if word == "tpu" and (detail or not colon):
         return _tpu(detail)
-    raise HparamError(f"{option('strategy')} must be one of {WORDS}, or a tf.distribute.Strategy. Received: {asked!r}.")
+    raise HparamError(
+        f"{option('strategy')} must be one of {STRATEGY_NAMES}, or a tf.distribute.Strategy. Received: {strategy!r}."
+    )
 
 
 def _one_device() -> Distribution:
-    return Distribution(_one(), f"one device, {_names(_devices())[0]}")
+    return Distribution(_default_strategy(), f"one device, {_device_names(_list_devices())[0]}")
 
 
 def _auto(worker_timeout: float) -> Distribution:
     if tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME"):
-        return _because(_tpu(""), "auto found a TPU")
+        return _with_reason(_tpu(""), "auto found a TPU")
     for variable, found in (("TF_CONFIG", _tf_config_workers()), ("SLURM_STEP_NUM_TASKS", _slurm_workers())):
         if found > 1:
-            return _because(_multiworker(worker_timeout), f"auto found {found} workers in {variable}")
+            return _with_reason(_multiworker(worker_timeout), f"auto found {found} workers in {variable}")
     gpus = tf.config.list_physical_devices("GPU")
     if len(gpus) > 1:
-        return _because(_mirrored(0), f"auto found {len(gpus)} GPUs")
-    return _because(_one_device(), "auto found no other device")
+        return _with_reason(_mirrored(0), f"auto found {len(gpus)} GPUs")
+    return _with_reason(_one_device(), "auto found no other device")
 
 
-def _because(place: Distribution, why: str) -> Distribution:
-    return dataclasses.replace(place, reason=f"{place.reason} ({why})")
+def _with_reason(distribution: Distribution, why: str) -> Distribution:
+    return dataclasses.replace(distribution, reason=f"{distribution.reason} ({why})")
 
 
-def _given(strategy: Any) -> Distribution:
+def _from_strategy(strategy: Any) -> Distribution:
     if not isinstance(strategy, tf.distribute.Strategy):
         raise HparamError(
-            f"{option('strategy')} must be one of {WORDS}, or a tf.distribute.Strategy. Received: {strategy!r}."
+            f"{option('strategy')} must be one of {STRATEGY_NAMES}, or a tf.distribute.Strategy. "
+            f"Received: {strategy!r}."
         )
     if isinstance(
         strategy, tf.distribute.experimental.CentralStorageStrategy | tf.distribute.experimental.ParameterServerStrategy
@@ -115,14 +119,14 @@ def _given(strategy: Any) -> Distribution:
         )
     worker, workers = 0, 1
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        worker, workers = _position(strategy)
+        worker, workers = _find_position(strategy)
     count = strategy.num_replicas_in_sync
     return Distribution(strategy, f"{type(strategy).__name__} with {count} replicas, as given", worker, workers)
 
 
 # One object each for the life of the process: collectives of a second one would be taken for the first one's.
 @functools.cache
-def _one() -> tf.distribute.Strategy:
+def _default_strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
@@ -149,8 +153,8 @@ def _over_workers(source: str) -> tf.distribute.Strategy:
 def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
     if tf.config.list_physical_devices("GPU"):
         return tf.distribute.cluster_resolver.SlurmClusterResolver()
-    # It gives each task a share of the node's GPUs, and asks nvidia-smi how many there are. Without any, it gets
-    # made-up ones to name the tasks by, and what it found goes on without them.
+    # The resolver gives each task a share of the node's GPUs, which it counts by nvidia-smi. Without GPUs it gets
+    # fictitious ones to number the tasks by; the cluster that it finds is then used without them.
     found = tf.distribute.cluster_resolver.SlurmClusterResolver(
         gpus_per_node=_slurm_workers(), gpus_per_task=1, auto_set_gpu=False
     )
@@ -166,13 +170,13 @@ def _mirrored(count: int) -> Distribution:
         if max(count, 2) > len(gpus):
             raise DlkitError(
                 f"{option('strategy', f'mirrored:{count}' if count else 'mirrored')} needs {max(count, 2)} GPUs. "
-                f"{_what_there_is()}"
+                f"{_list_available()}"
             )
         names = tuple(f"GPU:{number}" for number in range(count or len(gpus)))
         return Distribution(_mirrored_over(names), f"{len(names)} GPUs of this machine")
     if not count:
         raise DlkitError(
-            f"{option('strategy', 'mirrored')} needs several GPUs. {_what_there_is()} mirrored:2 trains on two "
+            f"{option('strategy', 'mirrored')} needs several GPUs. {_list_available()} mirrored:2 trains on two "
             "logical CPUs."
         )
     logical_cpus(count)
@@ -181,7 +185,7 @@ def _mirrored(count: int) -> Distribution:
 
 
 def logical_cpus(count: int) -> None:
-    """Makes TensorFlow show this many CPU devices, which share the machine's cores.
+    """Make TensorFlow show this many CPU devices, which share the machine's cores.
 
     Raises:
         DlkitError: TensorFlow has started with fewer, and cannot change that.
@@ -208,35 +212,35 @@ def _multiworker(worker_timeout: float) -> Distribution:
     else:
         raise DlkitError(
             f"{option('strategy', 'multiworker')} needs the addresses of the workers: set the environment variable "
-            f"TF_CONFIG, or start it with Slurm's srun. {_what_there_is()} `dlkit launch --workers 2 -- train ...` "
+            f"TF_CONFIG, or start it with Slurm's srun. {_list_available()} `dlkit launch --workers 2 -- train ...` "
             "starts two on this machine."
         )
     if not _has_started():  # else they are connected, or it is too late to
-        _meet(source, worker_timeout)
+        _wait_for_peers(source, worker_timeout)
     strategy = _over_workers(source)
-    worker, workers = _position(strategy)
+    worker, workers = _find_position(strategy)
     return Distribution(strategy, f"worker {worker} of {workers}, named by {origin}", worker, workers)
 
 
 def _has_started() -> bool:
-    """Whether TensorFlow has computed anything in this process, after which it takes no more workers."""
+    """Return whether TensorFlow has run an operation in this process, after which workers cannot be added."""
     from tensorflow.python.eager import context
 
     return context.context()._context_handle is not None
 
 
-def _meet(source: str, worker_timeout: float) -> None:
-    """Waits for the other workers at the addresses that TensorFlow is about to connect."""
+def _wait_for_peers(source: str, worker_timeout: float) -> None:
+    """Wait for the other workers at the addresses that TensorFlow is about to connect."""
     resolver = _slurm_cluster() if source == "slurm" else tf.distribute.cluster_resolver.TFConfigClusterResolver()
     cluster = resolver.cluster_spec().as_dict()
     chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
     own = int(resolver.task_id or 0) + (len(chiefs) if resolver.task_type == "worker" else 0)
     if len(chiefs) + len(workers) > 1 and resolver.task_type in ("chief", "worker"):
-        meet([*chiefs, *workers], own, worker_timeout)
+        wait_for_workers([*chiefs, *workers], own, worker_timeout)
 
 
-def _position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """Which worker this process is, and of how many."""
+def _find_position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """Return the number of this worker and the number of workers."""
     resolver = strategy.cluster_resolver
     cluster = resolver.cluster_spec().as_dict() if resolver else {}
     chiefs, workers = len(cluster.get("chief", [])), len(cluster.get("worker", []))
@@ -288,28 +292,28 @@ def _tpu(name: str) -> Distribution:
         strategy = tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:  # the last but one: no such name is found
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DlkitError(f"there is no TPU {name or 'here'}: {reason} {_what_there_is()}") from error
+        raise DlkitError(f"there is no TPU {name or 'here'}: {reason} {_list_available()}") from error
     return Distribution(strategy, f"a TPU of {strategy.num_replicas_in_sync} cores")
 
 
-def _count(asked: str, detail: str) -> int:
+def _parse_count(strategy: str, detail: str) -> int:
     if not detail.isdecimal() or int(detail) < 2:
         raise HparamError(
-            f"{option('strategy', 'mirrored:N')} needs a number of devices, at least 2. Received: {asked!r}."
+            f"{option('strategy', 'mirrored:N')} needs a number of devices, at least 2. Received: {strategy!r}."
         )
     return int(detail)
 
 
-def _devices() -> list[Any]:
+def _list_devices() -> list[Any]:
     devices = tf.config.list_physical_devices()
     accelerators = [device for device in devices if device.device_type in ("GPU", "TPU")]
     return accelerators or [device for device in devices if device.device_type == "CPU"]
 
 
-def _names(devices: list[Any]) -> list[str]:
+def _device_names(devices: list[Any]) -> list[str]:
     return [device.name.removeprefix("/physical_device:") for device in devices]
 
 
-def _what_there_is() -> str:
+def _list_available() -> str:
     devices = [device for device in tf.config.list_physical_devices() if not device.device_type.startswith("XLA")]
-    return f"This machine has: {', '.join(_names(devices))}."
+    return f"This machine has: {', '.join(_device_names(devices))}."

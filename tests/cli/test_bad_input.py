@@ -13,7 +13,7 @@ import pytest
 
 import dlkit
 from dlkit import DlkitError, model_folder
-from dlkit.classification.labels import label_weights
+from dlkit.classification.labels import compute_label_weights
 from dlkit.columns import Label
 from dlkit.data.table import Table
 from dlkit.training import checkpoint_files
@@ -241,8 +241,8 @@ def test_commands_and_tasks_that_are_none(refused):
 def test_class_weights_that_cannot_be_used(weights, said):
     known, table = ["good", "very bad"], Table("rows", {"label": ["good", "very bad"]}, str)
     with pytest.raises(DlkitError, match=said):
-        label_weights(weights, known, table, Label())
-    assert label_weights("very bad=2, good = 0.5", known, table, Label()) == [0.5, 2.0]
+        compute_label_weights(weights, known, table, Label())
+    assert compute_label_weights("very bad=2, good = 0.5", known, table, Label()) == [0.5, 2.0]
 
 
 def test_a_loss_that_becomes_nan(refused, photos, tmp_path):

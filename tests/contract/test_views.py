@@ -7,7 +7,7 @@ import pytest
 
 from dlkit.data.read import read
 from dlkit.errors import DlkitError
-from dlkit.training.continue_training import check_model, start_from
+from dlkit.training.continue_training import check_model, initialize_from
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def gone_on(fitted, few, model):
     """A new task that goes on from a model, before its first step."""
     task = type(fitted)(**fitted.hparams)
     task.header_ = list(fitted.header_)
-    start_from(task, type(few)(task, few.table), model, keep_examples=False)
+    initialize_from(task, type(few)(task, few.table), model, keep_examples=False)
     return task
 
 

@@ -14,7 +14,7 @@ import dlkit
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.report import TIME_LIMIT, Report, most_common, similar_names
-from dlkit.training.prepare import encode, start
+from dlkit.training.prepare import build_task, encode_rows
 
 RANDOM = np.random.default_rng(0)
 
@@ -312,9 +312,9 @@ def test_interactions_tell_the_share_of_items_and_users_with_features(tmp_path):
 def test_what_was_left_out_is_told_once_by_a_run_that_goes_on():
     task = dlkit.ImageClassifier(network="mlp")
     rows = task.read(photos(images=[b"broken"]))
-    start(task, rows)
+    build_task(task, rows)
     for _ in range(2):  # before a NaN loss, and after
-        encode(task, rows, None, quiet=True)
+        encode_rows(task, rows, None, quiet=True)
     (said,) = task.report_["remarks"]
     assert said.startswith("1 of 12 rows skipped")
 

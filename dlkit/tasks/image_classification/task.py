@@ -16,8 +16,8 @@ from dlkit.options import option
 from dlkit.rows import Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
-from dlkit.vision.plots import MOST
+from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
+from dlkit.vision.plots import MAX_IMAGES
 
 SMALLEST = {"lenet": 24}  # side below which images are enlarged for a network, if nobody sets it
 
@@ -126,14 +126,14 @@ class ImageClassifier(Task):
     def build(self, examples: Table) -> Stages:
         column = self.target["label"]
         self.labels_ = labels.learn_labels(examples, column)
-        self.class_weights_ = labels.label_weights(self.class_weights, self.labels_, examples, column)
+        self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
         shape = self._image_shape(examples)
-        self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
+        self.depth_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         return self._stages(self._decode(shape), self._network(shape))
 
     def with_labels(self, stages: Stages) -> Stages:
         """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
-        network = labels.widened(stages.network, "logits", len(self.labels_))
+        network = labels.widen_output(stages.network, "logits", len(self.labels_))
         return self._stages(stages.preprocess, network)
 
     def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
@@ -167,16 +167,16 @@ class ImageClassifier(Task):
             crop=self.crop,
             rand_augment=self.rand_augment,
             erase=self.erase,
-            mixup=self.mixup,
-            cutmix=self.cutmix,
+            mixup_alpha=self.mixup,
+            cutmix_alpha=self.cutmix,
         )
         return {"image": images}, {"logits": classes}
 
     def loss(self) -> Any:
-        return labels.label_loss(self.multi_label, self.label_smoothing)
+        return labels.make_label_loss(self.multi_label, self.label_smoothing)
 
     def metrics(self) -> Any:
-        return labels.label_metrics(self.multi_label)
+        return labels.make_label_metrics(self.multi_label)
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         return labels.present_labels(answer)
@@ -184,7 +184,7 @@ class ImageClassifier(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.image_classification.plots import plot_labelled_images, plot_scores
 
-        few = rows.to_plot(24 if rows.labeled else MOST)
+        few = rows.to_plot(24 if rows.labeled else MAX_IMAGES)
         images = few.raw_column("image", self.inputs["image"])
         answers = self.present_rows(self.predict_table(few))
         if not rows.labeled:
@@ -206,7 +206,7 @@ class ImageClassifier(Task):
     def _image_shape(self, examples: Table) -> tuple[int, int, int]:
         if self.image_size and self.channels:
             return self.image_size, self.image_size, self.channels
-        height, width, channels = chosen_shape(
+        height, width, channels = choose_shape(
             examples, self.inputs["image"], self.max_pixels, image_size=self.image_size, channels=self.channels
         )
         least = 0 if self.image_size else SMALLEST.get(self.network, 0)
@@ -216,10 +216,10 @@ class ImageClassifier(Task):
         return height, width, channels
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
-        from dlkit.vision.decode_image import DecodeImage, as_displayed
+        from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
-        options = as_displayed(self.alpha, self.depth_)
+        options: dict[str, Any] = {"transparency": self.alpha, "max_sample": self.depth_}
         made = DecodeImage(*shape, fit=self.resize, max_pixels=self.max_pixels, **options, name="decode_image")(encoded)
         return keras.Model({"image": encoded}, made, name="preprocess")
 

@@ -16,8 +16,13 @@ from dlkit.report import Report, most_common
 from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.tasks.image_segmentation.mask_png import NO_CLASS, encode_mask
-from dlkit.vision.image_facts import TURNED_ALONG, image_size, orientation_of_annotation, seen_size, turns_images
-from dlkit.vision.orientation import turn_array
+from dlkit.vision.image_facts import (
+    ROTATED_WITH_IMAGE,
+    displayed_size,
+    image_size,
+    orientation_of_annotation,
+)
+from dlkit.vision.orientation import orient_array
 
 if TYPE_CHECKING:
     from dlkit.tasks.image_segmentation.task import ImageSegmenter
@@ -33,7 +38,7 @@ class TurnedMask:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         ids = Mask().show(Mask().raw(self.mask))
-        return turn_array(ids, self.orientation).astype(dtype or np.uint8)
+        return orient_array(ids, self.orientation).astype(dtype or np.uint8)
 
 
 def check_masks(table: Table, classes: int = 0, *, upright: bool = True) -> int:
@@ -105,7 +110,7 @@ def _ids(table: Table, row: int) -> np.ndarray:
 
 
 def _size(image: Any, upright: bool) -> tuple[int, int]:
-    return (seen_size if upright else image_size)(_known(image))
+    return (displayed_size if upright else image_size)(_known(image))
 
 
 def _known(image: Any) -> Any:
@@ -192,7 +197,7 @@ class MaskRows(Rows):
             )
         if listed:
             return listed[len(known) :]
-        new = [str(number) for number in range(len(known), check_masks(self.table, upright=turns_images(self.task)))]
+        new = [str(number) for number in range(len(known), check_masks(self.table))]
         if new and [*known] != [str(number) for number in range(len(known))]:
             raise DataError(
                 f"{self.table.source} has class ids beyond the {len(known)} classes of the model, but no class "
@@ -219,7 +224,7 @@ class MaskRows(Rows):
                 f"{table.source} names the classes {list(table.classes)}, training had {labels}. They must match, "
                 "in the same order."
             )
-        check_masks(table, len(labels), upright=turns_images(self.task))
+        check_masks(table, len(labels))
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
         """The mean intersection over union of the classes that the row's masks have, that of each, and the share of
@@ -233,7 +238,7 @@ class MaskRows(Rows):
 
     def remarks(self, store: Store) -> list[str]:
         turned = sum(isinstance(mask, TurnedMask) for mask in self.table.columns["mask"])
-        return [f"{turned} masks {TURNED_ALONG}"] if turned else []
+        return [f"{turned} masks {ROTATED_WITH_IMAGE}"] if turned else []
 
 
 def write_masks(

@@ -18,8 +18,8 @@ from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
 from dlkit.tasks.image_segmentation.loss_names import check_loss
 from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
-from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
-from dlkit.vision.plots import MOST
+from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
+from dlkit.vision.plots import MAX_IMAGES
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -131,7 +131,7 @@ class ImageSegmenter(Task):
         self.labels_ = list(examples.classes) or [str(number) for number in range(classes)]
         if len(self.labels_) < 2:
             raise DataError(f"{examples.source}: a segmenter needs at least two classes. Found: {self.labels_}.")
-        shape = chosen_shape(
+        shape = choose_shape(
             examples,
             self.inputs["image"],
             self.max_pixels,
@@ -140,14 +140,14 @@ class ImageSegmenter(Task):
             largest=LARGEST,
         )
         self.learn_from_masks(examples, shape[:2])
-        self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
+        self.depth_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         return self._stages(self._decode(shape), self._network(shape))
 
     def with_labels(self, stages: Stages) -> Stages:
         """A model's stages for the classes of now, of which it has the first ones; the network with fresh weights."""
-        from dlkit.classification.labels import widened
+        from dlkit.classification.labels import widen_output
 
-        return self._stages(stages.preprocess, widened(stages.network, "classes", len(self.labels_)))
+        return self._stages(stages.preprocess, widen_output(stages.network, "classes", len(self.labels_)))
 
     def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
         if self.tiles:
@@ -225,7 +225,7 @@ class ImageSegmenter(Task):
         from dlkit.tasks.image_segmentation.plots import plot_masks, plot_tinted
 
         confusion = self.evaluate_rows(rows)["confusion"] if rows.labeled else {}  # which turns masks of stored images
-        few = rows.to_plot(6 if rows.labeled else MOST)
+        few = rows.to_plot(6 if rows.labeled else MAX_IMAGES)
         images = few.raw_column("image", self.inputs["image"])
         answers = [answer["mask"] for answer in self.present_rows(self.predict_table(few))]
         if not rows.labeled:
@@ -249,7 +249,7 @@ class ImageSegmenter(Task):
 
     def learn_from_masks(self, examples: Table, size: tuple[int, int]) -> None:
         """The weights of classes, and how many windows a typical image makes."""
-        from dlkit.classification.labels import weights_of_classes
+        from dlkit.classification.labels import compute_class_weights
         from dlkit.tasks.image_segmentation.mask_facts import pixels_and_sizes
         from dlkit.tasks.image_segmentation.tiles import tiles_of
 
@@ -257,7 +257,7 @@ class ImageSegmenter(Task):
             return
         counts, sizes = pixels_and_sizes(examples, len(self.labels_))
         if self.class_weights:
-            weights = weights_of_classes(self.class_weights, self.labels_, counts, counts.sum())
+            weights = compute_class_weights(self.class_weights, self.labels_, counts, counts.sum())
             self.class_weights_ = weights.tolist()
         if self.tiles:
             height, width = np.median(sizes, axis=0).astype(int)
@@ -286,7 +286,7 @@ class ImageSegmenter(Task):
         from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
-        options = {"fit": self.resize, "max_pixels": self.max_pixels, "with_size": True, **self._as_displayed()}
+        options = {"fit": self.resize, "max_pixels": self.max_pixels, "with_size": True, **self._reading()}
         decode = DecodeImage(*shape, **options, name="decode_image")
         # Windows are read from the file itself, one image at a time: decoded ones of a batch might not fit into memory.
         file = {"encoded_image": encoded} if self.tiles else {}
@@ -296,14 +296,12 @@ class ImageSegmenter(Task):
         from dlkit.tasks.image_segmentation.tiles import SegmentTiles
 
         encoded = keras.Input((), dtype="string", name="encoded_image")
-        options = self._as_displayed()
+        options = self._reading()
         made = SegmentTiles(network, self.tile_overlap, self.max_pixels, options, name="segment_tiles")(encoded)
         return keras.Model({"encoded_image": encoded}, made, name="decode")
 
-    def _as_displayed(self) -> dict[str, Any]:
-        from dlkit.vision.decode_image import as_displayed
-
-        return as_displayed(self.alpha, self.depth_)
+    def _reading(self) -> dict[str, Any]:
+        return {"transparency": self.alpha, "max_sample": self.depth_}
 
     def _encode_masks(self, network: keras.Model) -> keras.Model:
         from dlkit.layers.blank_invalid_rows import blank_invalid_rows

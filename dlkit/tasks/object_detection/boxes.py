@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from dlkit.classification.labels import check_labels, respelled
+from dlkit.classification.labels import check_labels
 from dlkit.columns import Column, Image, Labels, comma_hint, is_missing_number
 from dlkit.data.delimited import read_delimited
 from dlkit.data.folder_guard import FolderGuard
@@ -27,8 +27,13 @@ from dlkit.report import Report, most_common
 from dlkit.rows import Rows
 from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes
 from dlkit.tasks.object_detection.objects import CLIPPED
-from dlkit.vision.image_facts import TURNED_ALONG, image_size, orientation_of_annotation, seen_size, turns_images
-from dlkit.vision.orientation import turn_boxes
+from dlkit.vision.image_facts import (
+    ROTATED_WITH_IMAGE,
+    displayed_size,
+    image_size,
+    orientation_of_annotation,
+)
+from dlkit.vision.orientation import orient_boxes
 
 if TYPE_CHECKING:
     from dlkit.tasks.object_detection.task import ObjectDetector
@@ -97,7 +102,7 @@ class RelativeBoxes(BoxesOfImage):
     """Boxes in shares of their image's height and width, as it is seen."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        size = seen_size if self.upright else image_size
+        size = displayed_size if self.upright else image_size
         height, width = size(self.image) if len(self) else (1, 1)
         return (self.boxes * [height, width, height, width, 1]).astype(dtype or np.float32)
 
@@ -116,7 +121,7 @@ class SizedBoxes(BoxesOfImage):
         boxes = self.boxes
         if self.upright and self.turned_by() > 1:
             self.turned = True
-            boxes = turn_boxes(boxes, self.turned_by(), *self.size)
+            boxes = orient_boxes(boxes, self.turned_by(), *self.size)
         return boxes.astype(dtype or np.float32)
 
     def turned_by(self) -> int:
@@ -297,7 +302,9 @@ def side_for_objects(table: Table, usual: int, most_common: int, wanted: int) ->
     for row in evenly_spaced(len(table), 200):
         with contextlib.suppress(DataError):  # encoding names it
             boxes = CrowdBoxes().raw(table.columns["boxes"][row])[:, :4]
-            shares += ((boxes[:, 2:] - boxes[:, :2]).min(axis=1) / max(seen_size(table.columns["image"][row]))).tolist()
+            shares += (
+                (boxes[:, 2:] - boxes[:, :2]).min(axis=1) / max(displayed_size(table.columns["image"][row]))
+            ).tolist()
     side = wanted / max(float(np.median(shares)), 1e-9) if shares else 0.0
     return int(np.clip(side, usual, most_common))
 
@@ -322,7 +329,7 @@ def inspect_boxes(report: Report, table: Table, shape_of: Callable[[Table], tupl
     for row in report.sample(len(table)):
         try:
             boxes = CrowdBoxes().raw(table.columns["boxes"][row])[:, :4]
-            size = seen_size(table.columns["image"][row])
+            size = displayed_size(table.columns["image"][row])
         except DataError:
             continue  # encoding names it
         counts.update(label.decode() for label in Labels().raw(table.columns["labels"][row]))
@@ -397,13 +404,6 @@ class ObjectRows(Rows):
 
     task: ObjectDetector
 
-    def __init__(self, task: ObjectDetector, table: Table):
-        super().__init__(task, table)
-        if not turns_images(task):
-            for boxes in table.columns.get("boxes", ()):  # none in what is to be answered alone
-                if isinstance(boxes, BoxesOfImage):
-                    boxes.upright = False
-
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         inspect_boxes(report, self.table, self.task.network_shape, max(self.task.image_size, self.task.usual_side))
@@ -411,12 +411,6 @@ class ObjectRows(Rows):
     def continued_from(self, model: ObjectDetector) -> dict[str, Any]:
         count = max((len(labels) for labels in self.table.columns["labels"]), default=0)
         return {"max_objects_": max(count, model.max_objects_)}  # room for all objects of an image
-
-    def to_encode(self) -> Table:
-        return respelled(self.table, "labels", self.task.target["labels"], self.task.labels_)
-
-    def to_evaluate(self) -> Table:
-        return self.to_encode()
 
     def check(self) -> None:
         check_labels(self.table, self.task.target["labels"], self.task.labels_, "labels")
@@ -449,4 +443,4 @@ class ObjectRows(Rows):
         clipped = int((flags >= CLIPPED).sum())
         turned = sum(isinstance(boxes, BoxesOfImage) and boxes.turned for boxes in self.table.columns["boxes"])
         said = [f"{clipped} boxes extended beyond their image and were clipped"] if clipped else []
-        return [*said, f"the boxes of {turned} images {TURNED_ALONG}"] if turned else said
+        return [*said, f"the boxes of {turned} images {ROTATED_WITH_IMAGE}"] if turned else said

@@ -22,7 +22,7 @@ from dlkit.tasks.object_detection.boxes import BoxedImage, RelativeBoxes, box_ta
 from dlkit.tasks.object_detection.columns import Boxes
 from dlkit.tasks.object_detection.voc import is_voc, read_voc, read_voc_list
 from dlkit.tasks.object_detection.yolo import explain_yaml, find_yolo, read_yolo
-from dlkit.vision.coco import find_coco, load_coco, size_of
+from dlkit.vision.coco import find_coco, load_coco, read_size
 
 
 class BoxReader(Reader):
@@ -102,7 +102,7 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: ReadO
         DataError: names the file, the entry and what is wrong with it.
     """
     coco = load_coco(path, source, how)
-    images = {key: BoxedImage(file, place, size=size_of(entry)) for key, (file, place, entry) in coco.files.items()}
+    images = {key: BoxedImage(file, place, size=read_size(entry)) for key, (file, place, entry) in coco.files.items()}
     for place, entry in coco.annotations(("image_id", "category_id", "bbox")):
         image = coco.known(images, entry["image_id"], place, "image")
         label = coco.known(coco.categories, entry["category_id"], place, "category")

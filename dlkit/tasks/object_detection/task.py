@@ -18,8 +18,8 @@ from dlkit.task import Task
 from dlkit.tasks.object_detection.boxes import ObjectRows, side_for_objects
 from dlkit.tasks.object_detection.coco_results import write_coco_results
 from dlkit.tasks.object_detection.columns import Boxes, BoxLabels, CrowdBoxes
-from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
-from dlkit.vision.plots import MOST
+from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
+from dlkit.vision.plots import MAX_IMAGES
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -126,7 +126,7 @@ class ObjectDetector(Task):
         self.labels_ = list(examples.classes) or sorted(seen)
         self.max_objects_, self.mean_objects_ = max(counts), max(sum(counts) / len(counts), 1.0)
         shape = self.network_shape(examples)
-        self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
+        self.depth_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         network = self._network(shape)
         return Stages(preprocess=self._decode(shape), network=network, postprocess=self._detect(shape, network))
 
@@ -209,7 +209,7 @@ class ObjectDetector(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.object_detection.plots import plot_boxes, plot_detections
 
-        few = rows.to_plot(8 if rows.labeled else MOST)
+        few = rows.to_plot(8 if rows.labeled else MAX_IMAGES)
         images, answers = few.raw_column("image", self.inputs["image"]), self.present_rows(self.predict_table(few))
         if not rows.labeled:
             return plot_boxes(images, answers, self.labels_)
@@ -233,7 +233,7 @@ class ObjectDetector(Task):
 
     def network_shape(self, examples: Table) -> tuple[int, int, int]:
         """The height, width and channels of the network's image that suit a table."""
-        return chosen_shape(
+        return choose_shape(
             examples,
             self.inputs["image"],
             self.max_pixels,
@@ -252,11 +252,11 @@ class ObjectDetector(Task):
         return network(shape, classes, preset=self.network.partition(":")[2], dropout=self.dropout)
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
-        from dlkit.vision.decode_image import DecodeImage, as_displayed
+        from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
         options: dict[str, Any] = {"fit": "pad", "max_pixels": self.max_pixels, "with_size": True}
-        options |= as_displayed(self.alpha, self.depth_)
+        options |= {"transparency": self.alpha, "max_sample": self.depth_}
         made = DecodeImage(*shape, **options, name="decode_image")(encoded)
         return keras.Model({"image": encoded}, made, name="preprocess")
 

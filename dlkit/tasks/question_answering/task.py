@@ -279,14 +279,14 @@ class QuestionAnswerer(Task):
 
     def _preset(self) -> tuple[keras.Model, keras.Model]:
         from dlkit.tasks.question_answering.preset import cut_preset, load_backbone, span_preset
-        from dlkit.text.preset import blocks_of
+        from dlkit.text.preset import get_blocks
 
         name = self.network.removeprefix("preset:")
         tokenizer, backbone = load_backbone(name, self.window, self.dropout)
         windows = self._windows(tokenizer)
         if not self.freeze:
             return _windowed(windows), span_preset(backbone)
-        frozen = len(blocks_of(backbone)[1]) if self.freeze == "backbone" else int(self.freeze)
+        frozen = len(get_blocks(backbone)[1]) if self.freeze == "backbone" else int(self.freeze)
         lower, upper = cut_preset(backbone, frozen)
         return _windowed(windows, lower, self.max_inference_batch), upper
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlkit.lazy import keras, tf
 from dlkit.text.tokenizer import Tokenizer
-from dlkit.text.vocabulary import FIRST, count, first_ids, lookup_table
+from dlkit.text.vocabulary import FIRST_ID, count_tokens, lookup_table, vocabulary_ids
 from dlkit.text.words import split_words
 
 # Marks n-grams of characters in the vocabulary. No word begins so: punctuation is split off.
@@ -50,10 +50,9 @@ class Ngrams(Tokenizer):
         lowercase: whether to lower the case first.
         distinct: whether to give each n-gram of a text once.
         nfc: whether to compose characters first (Unicode's NFC).
-        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts have more n-grams.
     """
 
-    options = ("words", "characters", "lowercase", "distinct", "nfc", "tell_truncated")
+    options = ("words", "characters", "lowercase", "distinct", "nfc")
 
     def __init__(
         self,
@@ -63,16 +62,15 @@ class Ngrams(Tokenizer):
         characters: Sequence[int] | None = None,
         lowercase: bool = True,
         distinct: bool = True,
-        nfc: bool = False,
-        tell_truncated: bool = False,
+        nfc: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, **kwargs)
         check_lengths(words, characters)
         self.words = words
         self.characters = None if characters is None else tuple(characters)
         self.distinct = distinct
-        ids = dict(zip(self.vocabulary, first_ids(self.vocabulary), strict=True))
+        ids = dict(zip(self.vocabulary, vocabulary_ids(self.vocabulary), strict=True))
         of_words = {key: number for key, number in ids.items() if not key.startswith(CHARACTERS)}
         inside = {key[len(CHARACTERS) :]: number for key, number in ids.items() if key.startswith(CHARACTERS)}
         # A table must not be empty; no n-gram is the empty string.
@@ -108,7 +106,7 @@ class Ngrams(Tokenizer):
             min_character_count: positive integer; rarer n-grams of characters are left out.
             options: the layer's other ones.
         """
-        nfc = options.get("nfc", False)
+        nfc = options.get("nfc", True)
         check_lengths(words, characters)
         texts = list(texts) if not isinstance(texts, (str, bytes)) else texts
 
@@ -118,10 +116,10 @@ class Ngrams(Tokenizer):
         def inside(text: tf.Tensor) -> tf.RaggedTensor:
             return character_ngrams(split_words(text, lowercase, nfc), *cast("Sequence[int]", characters))
 
-        vocabulary = count(texts, of_words, size - FIRST, min_count)
-        room = size - FIRST - len(vocabulary)
+        vocabulary = count_tokens(texts, of_words, size - FIRST_ID, min_count)
+        room = size - FIRST_ID - len(vocabulary)
         if characters and room:
-            vocabulary += [CHARACTERS + run for run in count(texts, inside, room, min_character_count)]
+            vocabulary += [CHARACTERS + run for run in count_tokens(texts, inside, room, min_character_count)]
         return cls(vocabulary, max_tokens, words, characters, lowercase, distinct, **options)
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:

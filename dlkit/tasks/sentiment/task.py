@@ -20,7 +20,6 @@ from dlkit.task import Task
 from dlkit.tasks.sentiment.text_rows import TextRows, chosen_tokens
 
 BAG = 16  # n-grams that the bag has room for, for each token
-CAREFUL: dict[str, Any] = {"nfc": True, "tell_truncated": True}  # options of tokenizers, which older models lack
 
 
 @dataclass(kw_only=True)
@@ -117,7 +116,7 @@ class SentimentClassifier(Task):
     def build(self, examples: Table) -> Stages:
         column = self.target["label"]
         self.labels_ = labels.learn_labels(examples, column)
-        self.class_weights_ = labels.label_weights(self.class_weights, self.labels_, examples, column)
+        self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
         texts = [text.decode() for text in examples.raw_column("text", self.inputs["text"])]
         preprocess, network = self._preset() if self.network.startswith("preset:") else self._from_scratch(texts)
         postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
@@ -125,7 +124,7 @@ class SentimentClassifier(Task):
 
     def with_labels(self, stages: Stages) -> Stages:
         """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
-        network = labels.widened(stages.network, "logits", len(self.labels_))
+        network = labels.widen_output(stages.network, "logits", len(self.labels_))
         postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
         return Stages(stages.preprocess, network, postprocess)
 
@@ -137,10 +136,10 @@ class SentimentClassifier(Task):
         return tensors, {"logits": holds}, labels.weigh_rows(holds, self.class_weights_)
 
     def loss(self) -> Any:
-        return labels.label_loss(self.multi_label, self.label_smoothing)
+        return labels.make_label_loss(self.multi_label, self.label_smoothing)
 
     def metrics(self) -> Any:
-        return labels.label_metrics(self.multi_label)
+        return labels.make_label_metrics(self.multi_label)
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         return labels.present_labels(answer)
@@ -179,7 +178,7 @@ class SentimentClassifier(Task):
         from dlkit.tasks.sentiment.preset import feature_classifier, layer_pools, preset_classifier
         from dlkit.text.preset import load_preset
 
-        tokenizer, backbone = load_preset(self.network.removeprefix("preset:"), self.max_tokens, **CAREFUL)
+        tokenizer, backbone = load_preset(self.network.removeprefix("preset:"), self.max_tokens)
         outputs = len(self.labels_)
         if self.freeze != "backbone":
             return _tokenized(tokenizer), preset_classifier(backbone, outputs, dropout=self.dropout)
@@ -218,7 +217,6 @@ class SentimentClassifier(Task):
             words=self.word_ngrams,
             characters=(3, 5) if self.character_ngrams else None,
             lowercase=self.lowercase,
-            **CAREFUL,
         )
         network = text_mlp(
             bag.max_tokens,
@@ -240,11 +238,11 @@ class SentimentClassifier(Task):
             from dlkit.text.wordpiece import WordPiece
 
             vocabulary = read_vocabulary(self.vocabulary_file)
-            return WordPiece(vocabulary, self.max_tokens, lowercase=self.lowercase, **CAREFUL)
+            return WordPiece(vocabulary, self.max_tokens, lowercase=self.lowercase)
         self.tokens_ = chosen_tokens(texts) if self.tokens == "auto" else self.tokens
         kind = Characters if self.tokens_ == "characters" else Words
         size = self.vocabulary_size or 20_000
-        return kind.learn(texts, size, self.max_tokens, lowercase=self.lowercase, **CAREFUL)
+        return kind.learn(texts, size, self.max_tokens, lowercase=self.lowercase)
 
 
 def _tokenized(tokenizer: keras.layers.Layer, encoder: keras.Model | None = None) -> keras.Model:

@@ -14,7 +14,7 @@ from dlkit.tasks.recommendation.columns import Items, Ratings
 from dlkit.tasks.recommendation.liked import how_ratings_count, least_rating, mean_rating
 from dlkit.tasks.recommendation.linear_items import item_weights
 from dlkit.tasks.recommendation.networks import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
-from dlkit.training.prepare import start
+from dlkit.training.prepare import build_task
 
 ROWS = {
     "user_id": Id(optional=True),
@@ -33,7 +33,7 @@ FEW = {"network": "ease", "regularization": 1.0}
 def built(source, **hparams):
     """Its matrix is worked out before training, which would scale the scores alone."""
     task = dlkit.Recommender(**{**FEW, **hparams})
-    start(task, task.read(source))
+    build_task(task, task.read(source))
     return task
 
 
@@ -182,7 +182,7 @@ def test_weights_follow_their_items_into_training(hparams):
     task = dlkit.Recommender(rating_weights=True, min_rating=2, **options)
     data = {"user_id": [*"aaaab"], "item_id": [*"pqrst"], "rating": [1, 2, 4, 6, 4]}
     rows = task.read(data)
-    start(task, rows)
+    build_task(task, rows)
     raw = [rows.table.raw(row, {**task.inputs, **task.target}) for row in range(2)]
     columns = {name: [row[name] for row in raw] for name in raw[0]}
     features = {"user_id": tf.constant(columns["user_id"]), "recent": tf.constant(columns["recent"])}

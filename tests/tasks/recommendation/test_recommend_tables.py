@@ -7,7 +7,7 @@ import dlkit
 from dlkit.cli import main as cli
 from dlkit.cli.main import main
 from dlkit.errors import DataError
-from dlkit.training.prepare import start
+from dlkit.training.prepare import build_task
 
 pandas = pytest.importorskip("pandas")
 
@@ -22,7 +22,7 @@ FRAME = pandas.DataFrame(
 def built(source, **hparams):
     """Not trained: the matrix of `ease` is worked out before."""
     task = dlkit.Recommender(**{"network": "ease", "top_k": 3, **hparams})
-    start(task, task.read(source))
+    build_task(task, task.read(source))
     return task
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.training.show_score import ShowScore
+from dlkit.training.show_metrics import ShowMetrics
 
 
 class Rows:
@@ -27,9 +27,9 @@ class Rows:
 def looks(epochs, evaluate_rows, capsys, rows=200):
     table = Table("rows", {"x": list(range(rows))}, str)
     task = types.SimpleNamespace(epochs=epochs, shown_metrics=("AP50", "AP"), evaluate_rows=evaluate_rows)
-    store = types.SimpleNamespace(origins=np.repeat(np.arange(0, rows, 2), 2))  # every other row could be encoded
+    store = types.SimpleNamespace(source_rows=np.repeat(np.arange(0, rows, 2), 2))  # every other row could be encoded
     given_back = []
-    show = ShowScore(task, Rows(table), store, lambda: given_back.append(1))
+    show = ShowMetrics(task, Rows(table), store, lambda: given_back.append(1))
     for epoch in range(epochs):
         show.on_epoch_end(epoch)
     return capsys.readouterr().out.splitlines(), len(given_back)

@@ -1,0 +1,53 @@
+"""Metrics of the served answers during training, beyond those of the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from dlkit.data.split import evenly_spaced
+from dlkit.errors import DataError
+from dlkit.log import logger
+
+if TYPE_CHECKING:
+    from dlkit.rows import Rows
+    from dlkit.training.store import Store
+    from dlkit.training.trainable import Trainable
+
+MAX_REPORTS, MAX_ROWS = 10, 64  # reports per run, and validation rows that each evaluates
+
+
+class ShowMetrics(keras.callbacks.Callback):
+    """Logs a task's `shown_metrics` on at most 64 validation rows every few epochs, at most ten times per run.
+
+    It does not affect training. It stops if the rows cannot be evaluated.
+
+    Args:
+        task: the task whose stages are evaluated.
+        rows: the validation rows.
+        store: the same rows, encoded, without those that cannot be read.
+        copy_weights_back: copies the trained weights to the stages, where a strategy trains copies.
+    """
+
+    def __init__(self, task: Trainable, rows: Rows, store: Store, copy_weights_back: Callable[[], None]):
+        super().__init__()
+        self._task, self._copy_weights_back = task, copy_weights_back
+        self._every = max(-(-task.epochs // MAX_REPORTS), 2)
+        known = np.unique(store.source_rows)
+        self._rows = rows.with_table(rows.to_evaluate().take(known[evenly_spaced(len(known), MAX_ROWS)].tolist()))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        last = epoch + 1 == self._task.epochs  # the end has a score of its own
+        if last or not self._every or (epoch + 1) % self._every:
+            return
+        self._copy_weights_back()
+        try:
+            found = self._task.evaluate_rows(self._rows)
+        except DataError:
+            self._every = 0
+            return
+        listed = ", ".join(f"{name} {found[name]:.4f}" for name in self._task.shown_metrics if name in found)
+        logger.info(f"epoch {epoch + 1}: {listed} on {len(self._rows)} validation rows")
