@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from dlkit.child import child_environment, python_command
+from dlkit.child_process import child_environment, python_command
 
 SERVER = """
 import json, os, runpy, sys, traceback

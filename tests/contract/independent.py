@@ -6,8 +6,8 @@ import subprocess
 import forked
 import numpy as np
 
-from dlkit.columns import stack
-from dlkit.serving.requests import serialized_examples
+from dlkit.columns import stack_column
+from dlkit.serving.requests import serialize_examples
 
 
 def lint(tools, version):
@@ -67,7 +67,7 @@ def assert_examples_as_predicted(task, version, cload, table, folder):
     arguments = []
     for row in range(len(table)):
         raw = table.raw(row, task.inputs)
-        (made,) = serialized_examples({key: stack(column, [raw[key]]) for key, column in task.inputs.items()})
+        (made,) = serialize_examples({key: stack_column(column, [raw[key]]) for key, column in task.inputs.items()})
         path = folder / f"example-{row}"
         path.write_bytes(made)
         arguments.append(f"{name}=@{path}")

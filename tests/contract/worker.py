@@ -105,7 +105,7 @@ def main(name: str, folder: Path) -> None:
     own = folder / str(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
     own.mkdir()
     task = small_task(name)
-    seen = fit(task, "multiworker", save=own / "model", checkpoint_every=1, keep=100)
+    seen = fit(task, "multiworker", save=own / "model", checkpoint_every=1, max_checkpoints=100)
     for kind in ("weights", "trained"):
         np.savez(own / kind, *seen.pop(kind))
     (own / "seen.json").write_text(json.dumps(seen))
