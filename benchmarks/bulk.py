@@ -1,4 +1,5 @@
-"""Answers to whole files: speed against the serving graph alone, peak memory, and runs that are killed.
+"""Measure bulk prediction of files: speed compared with the serving graph alone, peak memory, and runs that are
+killed.
 
 python benchmarks/bulk.py speed [sentiment|recommendation|images ...] [--rows N] [--pairs N]
 python benchmarks/bulk.py memory [csv|jsonl|parquet ...] [--rows N] [--times N]
@@ -32,7 +33,7 @@ WORDS = "lovely great warm dull awful cold film story actor scene plot the a of 
 
 
 def make_texts(file: Path, count: int, bad: int = 0) -> None:
-    """Writes `count` texts of 5 to 80 words, and every `bad`th line with too few cells."""
+    """Write `count` texts of 5 to 80 words, and every `bad`th line with too few cells."""
     chance = random.Random(0)
     with file.open("w") as to:
         to.write("id,text\n")
@@ -43,7 +44,7 @@ def make_texts(file: Path, count: int, bad: int = 0) -> None:
 
 
 def sentiment() -> Any:
-    """A classifier of texts, fitted for an epoch."""
+    """Return a text classifier that was trained for an epoch."""
     import dlkit
 
     chance = random.Random(1)
@@ -59,7 +60,7 @@ def texts(folder: Path, rows: int) -> tuple[Any, Path]:
 
 
 def users(folder: Path, rows: int) -> tuple[Any, Path]:
-    """Requests of users of a recommender of 2,000 items."""
+    """Make requests of users of a recommender of 2,000 items."""
     import dlkit
 
     chance = random.Random(0)
@@ -77,7 +78,7 @@ def users(folder: Path, rows: int) -> tuple[Any, Path]:
 
 
 def images(folder: Path, rows: int) -> tuple[Any, Path]:
-    """JPEGs of 96 by 96 pixels, and the default network for images of 28."""
+    """Make JPEGs of 96 by 96 pixels, and the default network for images of 28."""
     from memory import make_images
 
     import dlkit
@@ -103,7 +104,7 @@ FORMS = ["csv", "jsonl", "parquet"]
 
 
 def speed(kind: str, rows: int, pairs: int) -> None:
-    """Prints rows a second of both, and the median of the ratios."""
+    """Print rows a second of both, and the median of the ratios."""
     from dlkit.columns import to_batch
     from dlkit.data.read_options import ReadOptions
     from dlkit.data.record_chunks import record_chunks
@@ -147,7 +148,7 @@ def speed(kind: str, rows: int, pairs: int) -> None:
 
 
 def answer(model: str, data: str, output: str) -> None:
-    """Answers, and prints this process's largest resident set in MB."""
+    """Predict a file, and print this process's largest resident set in MB."""
     import dlkit
 
     dlkit.load(model).predict_to(data, output, verbose=False)
@@ -155,7 +156,7 @@ def answer(model: str, data: str, output: str) -> None:
 
 
 def memory(rows: int, times: int, forms: list[str]) -> None:
-    """Prints the peaks of both, in processes of their own."""
+    """Print the peaks of both, in processes of their own."""
     with tempfile.TemporaryDirectory(prefix="dlkit-bulk-") as folder:
         in_child("--fit", f"{folder}/model")
         for suffix in forms:
@@ -169,7 +170,7 @@ def memory(rows: int, times: int, forms: list[str]) -> None:
 
 
 def kill(rows: int, kills: int, forms: list[str]) -> None:
-    """Prints how often each run was killed, and whether its files are the same."""
+    """Print how often each run was killed, and whether its files are identical."""
     with tempfile.TemporaryDirectory(prefix="dlkit-bulk-") as folder:
         in_child("--fit", f"{folder}/model")
         make_texts(Path(folder) / "rows.csv", rows, bad=500)

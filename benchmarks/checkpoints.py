@@ -1,4 +1,4 @@
-"""What a checkpoint costs: its seconds and bytes, and its share of a run, for networks of two sizes.
+"""Measure the seconds and bytes of checkpoints, and their share of a run's time, for networks of two sizes.
 
 python benchmarks/checkpoints.py [--rows N] [--epochs N] [--folder DIR]
 

@@ -1,4 +1,4 @@
-"""Lines of each task's help, and seconds until the command line refuses what is not there.
+"""Count the lines of each task's help, and time how long invalid command lines take to be rejected.
 
 python benchmarks/command_line.py [--runs N]
 

@@ -1,4 +1,4 @@
-"""Detectors on real photographs and on the built-in scenes.
+"""Measure detectors on real photographs and on the built-in sample.
 
 python benchmarks/detection.py accuracy trees|scenes [--minutes M] [--seeds 0 1 2] [--network NAME]
     [--picture FILE] [HPARAM=VALUE ...]
@@ -33,7 +33,7 @@ HPARAMS: dict[str, dict[str, Any]] = {
         "mosaic": 0.0,
         "scale": 0.2,
         "crop": 0.8,
-        "colour": 0.3,
+        "color": 0.3,
         "learning_rate": 0.004,
         "image_size": 192,  # of 128: digits of 14 pixels are told apart better, and boxes are nearer
         "width": 20,
@@ -79,7 +79,7 @@ def sources(data: str) -> tuple[Any, Any]:
 
 
 def accuracy(data: str, network: str, minutes: float, seed: int, hparams: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Trains for so many minutes: the epochs follow from the seconds of one epoch, timed before."""
+    """Train for a given number of minutes; the number of epochs follows from the time of one epoch."""
     import dlkit
 
     train, test = sources(data)
@@ -98,7 +98,7 @@ def accuracy(data: str, network: str, minutes: float, seed: int, hparams: dict[s
 
 
 def _seconds_of_epochs(train: Any, settings: dict[str, Any]) -> tuple[float, float]:
-    """Of the first one, which traces, and of each later one."""
+    """Time the first epoch, which traces the graph, and each later one."""
     import dlkit
 
     timed = clock()

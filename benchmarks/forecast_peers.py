@@ -1,4 +1,4 @@
-"""What `forecasting.py` compares with: naive forecasts, and LightGBM with lags and calendar."""
+"""Baselines for `forecasting.py`: naive forecasts, and LightGBM with lags and calendar features."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def seasonal_naive(train: Any, test: Any, horizon: int, season: int, step: Any, 
 
 
 def same_weekday(train: Any, test: Any, horizon: int, season: int, step: Any, known: str | None) -> list[np.ndarray]:
-    """Of hours: the value a week ago."""
+    """Forecast each hour by its value a week ago."""
     return [row[len(row) - 168 :][:horizon] for row in _filled(test.columns["y"])]
 
 
 def four_weekdays(train: Any, test: Any, horizon: int, season: int, step: Any, known: str | None) -> list[np.ndarray]:
-    """Of hours: the mean of the last four same weekdays."""
+    """Forecast each hour by its mean over the last four same weekdays."""
     rows = _filled(test.columns["y"])
     return [np.mean([row[len(row) - 168 * week :][:horizon] for week in range(1, 5)], 0) for row in rows]
 
 
 def light_gbm(train: Any, test: Any, horizon: int, season: int, step: Any, known: str | None) -> list[np.ndarray]:
-    """One model of all series and steps: lags of seasons and of the last values, less the last value, and the
+    """Return one model of all series and steps: lags of seasons and of the last values, less the last value, and the
     calendar."""
     import lightgbm
 

@@ -1,4 +1,4 @@
-"""From a table of 1,000 monthly series to a table of forecasts: commands, seconds, and the errors of what they say.
+"""Measure the way from a table of 1,000 monthly series to a table of forecasts: commands, seconds and errors.
 
     python benchmarks/forecast_table.py [--series 1000] [--statsforecast PYTHON] [HPARAM=VALUE ...]
 
@@ -37,7 +37,7 @@ made.to_csv(sys.argv[2], index=False)
 
 
 def made_up(count: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Series by id, the last `HORIZON` values of which are to be forecast."""
+    """Make synthetic series by id; the last `HORIZON` values of each are to be forecast."""
     random = np.random.default_rng(seed)
     series = {}
     for number in range(count):
@@ -49,13 +49,13 @@ def made_up(count: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def months(count: int) -> list[str]:
-    """The first days of so many months, of which the last is December 2024, and then those of the forecast."""
+    """Return the first days of so many months, of which the last is December 2024, and then those of the forecast."""
     end = np.datetime64("2025-01") + HORIZON
     return np.arange(end - count, end).astype("datetime64[D]").astype(str).tolist()
 
 
 def write(series: dict[str, np.ndarray], path: Path) -> int:
-    """Writes what is known of the series as a long table; returns how many rows it has."""
+    """Write what is known of the series as a long table; returns how many rows it has."""
     rows = [
         (name, ds, f"{value:.3f}")
         for name, values in series.items()
@@ -67,7 +67,7 @@ def write(series: dict[str, np.ndarray], path: Path) -> int:
 
 
 def timed(command: list[str], name: str) -> float:
-    """Seconds of a command in a process of its own, and those of processors, which other work does not lengthen."""
+    """Time a command in a separate process: its wall-clock and its processor seconds."""
     begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -82,7 +82,7 @@ def timed(command: list[str], name: str) -> float:
 
 
 def report(path: Path, columns: list[str], series: dict[str, np.ndarray]) -> None:
-    """Prints the mean over series of the mean absolute scaled error of some columns of forecasts."""
+    """Print the mean over series of the mean absolute scaled error of some columns of forecasts."""
     with path.open() as file:
         rows = list(csv.DictReader(file))
     told = collections.defaultdict(list)

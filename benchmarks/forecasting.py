@@ -1,4 +1,4 @@
-"""Forecasting of an hourly and of weekly series by rolling origins, beside its peers.
+"""Measure forecasts of hourly and weekly series by backtests, compared with baselines.
 
 python benchmarks/forecasting.py traffic [HPARAM=VALUE ...] [--holidays] [--seeds 0 1 2] [--held-out] [--networks NAME
 ...]
@@ -83,7 +83,7 @@ def parts(data: str, hparams: dict[str, Any], held_out: bool) -> tuple[Any, Any]
 
 
 def table(data: str) -> Any:
-    """The series as a DataFrame, with a column of holidays."""
+    """Return the series as a DataFrame, with a column of holidays."""
     import pandas
     from pandas.tseries.holiday import USFederalHolidayCalendar
 
@@ -130,7 +130,7 @@ def run_groups(hparams: dict[str, Any], seeds: list[int]) -> None:
 
 
 def run_samples(hparams: dict[str, Any], networks: list[str], seeds: list[int]) -> None:
-    """The built-in samples: airline passengers by their own parts, sunspots by eight origins of four years."""
+    """Return the built-in samples: airline passengers by their own parts, sunspots by eight origins of four years."""
     import dlkit
     from dlkit.tasks.forecasting.sample import sunspots
 

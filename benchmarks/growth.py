@@ -1,4 +1,4 @@
-"""Memory that stays when one process fits again and again, and then answers.
+"""Measure how memory grows when one process calls `fit`, and then `predict`, again and again.
 
 python benchmarks/growth.py [--fits N] [--predicts N] [--epochs N]
 
@@ -22,13 +22,13 @@ BOUND = 5  # percent
 
 
 def resident() -> float:
-    """This process's resident set in MB."""
+    """Return this process's resident set in MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024 / 1e6
 
 
 def measure(name: str, anew: bool, fits: int, predicts: int, epochs: int) -> None:
-    """Prints the resident set after the settled fit, the largest after it, and after the last fit, then of predicts."""
+    """Print the resident set after the settled fit, the largest after it, and after the last fit, then of predicts."""
     from dlkit.tasks import find_task
 
     kind = find_task(name)

@@ -1,4 +1,4 @@
-"""Latency of `predict` on one input, against the exported signature alone and against `keras.Model.predict`.
+"""Measure the latency of `predict` on one input, compared with the exported signature and `keras.Model.predict`.
 
 python benchmarks/latency.py [--calls N] [--cload PROGRAM]
 
@@ -28,7 +28,7 @@ from dlkit.lazy import load_tensorflow, tf
 
 
 def image_ways(task: dlkit.ImageClassifier, folder: Path) -> tuple[bytes, dict[str, Callable[[], Any]]]:
-    """The input as the signature takes it, and the ways to predict it that only images have."""
+    """Return the input as the signature takes it, and the ways to predict it that only images have."""
     array = task.samples()["test"]["image"][0]
     data = tf.io.encode_png(array[..., np.newaxis]).numpy()
     path = folder / "one.png"
@@ -48,7 +48,7 @@ def image_ways(task: dlkit.ImageClassifier, folder: Path) -> tuple[bytes, dict[s
 
 
 def text_ways(task: dlkit.SentimentClassifier, folder: Path) -> tuple[bytes, dict[str, Callable[[], Any]]]:
-    """The same for texts."""
+    """Return the same for texts."""
     text = "A warm, funny film that never quite finds its ending."
     network, labels = task.stages_.network, task.labels_
     tokenize = tf.function(task.stages_.preprocess)
@@ -66,7 +66,7 @@ def best(logits: np.ndarray, labels: list[str]) -> tuple[str, float]:
 
 
 def measure(ways: dict[str, Callable[[], Any]], calls: int) -> dict[str, list[float]]:
-    """Seconds of each call of each way; they take turns, in an order that changes."""
+    """Time each call of each variant, in seconds; the variants take turns, in a changing order."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     names = list(ways)
     for number in range(-10, calls):  # the first ones warm up

@@ -1,4 +1,4 @@
-"""What `find-lr` suggests against ten times it and a tenth of it: the validation loss after equal steps, all tasks.
+"""Compare the suggested learning rate with a tenth of it and ten times it, by the validation loss of all tasks.
 
 python benchmarks/learning_rates.py [--tasks sentiment translation] [--seeds 0 1 2]
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _task(name: str, seeds: list[int]) -> tuple[list[float], list[list[float]]]:
-    """The suggestion of each seed; for each factor the validation losses, one a seed."""
+    """Return the suggestion of each seed; for each factor the validation losses, one a seed."""
     task_class = find_task(name)
     samples, rates = task_class.samples(), []
     losses: list[list[float]] = [[] for _ in FACTORS]

@@ -1,4 +1,4 @@
-"""What all benchmark scripts share: where the data lies, and the facts of the machine."""
+"""Shared by all benchmarks: the location of the data, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DATA = Path(os.environ.get("DLKIT_DATA") or Path(__file__).parent.parent.parent 
 
 
 def print_machine() -> None:
-    """Prints the line that every benchmark begins with: processor, cores, versions and date."""
+    """Print the line that every benchmark begins with: processor, cores, versions and date."""
     cores = len(os.sched_getaffinity(0))
     versions = [f"python {platform.python_version()}"]
     for package in ("tensorflow", "keras", "torch"):

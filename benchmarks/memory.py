@@ -1,4 +1,4 @@
-"""Peak memory of training, and of training from ten times as much.
+"""Measure the peak memory of training, and of training on ten times as much data.
 
 python benchmarks/memory.py [images|interactions|ratings|series] [--rows N] [--times N]
 
@@ -24,7 +24,7 @@ SIDE = 96
 
 
 def make_images(folder: Path, count: int) -> None:
-    """Writes `count` images in two class folders."""
+    """Write `count` images in two class folders."""
     import numpy as np
 
     from dlkit.lazy import tf
@@ -39,7 +39,7 @@ def make_images(folder: Path, count: int) -> None:
 
 
 def make_interactions(folder: Path, count: int) -> None:
-    """Writes `count` interactions; the share of an item falls with its number."""
+    """Write `count` interactions; the share of an item falls with its number."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def make_interactions(folder: Path, count: int) -> None:
 
 
 def make_series(folder: Path, count: int) -> None:
-    """Writes `count` rows of series of 1,000 hours."""
+    """Write `count` rows of series of 1,000 hours."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -81,7 +81,7 @@ KINDS = {
 
 
 def train(kind: str, folder: Path) -> None:
-    """Trains, and prints the seconds and this process's largest resident set in MB."""
+    """Train, and print the seconds and this process's largest resident set in MB."""
     import dlkit
 
     _, _, file, task, hparams = KINDS[kind]

@@ -1,4 +1,4 @@
-"""The package as pip gets it: is the wheel whole, does it train in a fresh environment, and do hints install it?
+"""Check the package as pip installs it: is the wheel complete, does it train in a new environment, are hints right?
 
 python benchmarks/package.py
 

@@ -1,4 +1,4 @@
-"""Question answering on squad: exact match and F1 of served answers, offsets, seconds of a step.
+"""Measure question answering on squad: exact match and F1 of served answers, offsets, seconds per step.
 
 python benchmarks/question_answering.py accuracy [minilm|bidaf|transformer] [--held-out] [--rows N] [HPARAM=VALUE ...]
 python benchmarks/question_answering.py lexical
@@ -89,7 +89,7 @@ def sources(held_out: bool) -> tuple[Any, Any]:
 
 
 def rows_of(path: str) -> dict[str, list]:
-    """The questions of a file, by column."""
+    """Return the questions of a file, by column."""
     from dlkit.data.read import read
     from dlkit.tasks import find_task
 
@@ -136,7 +136,7 @@ def print_lexical() -> None:
 
 
 def lexical(question: str, context: str) -> str:
-    """A run of words of the kind that is asked for, near to the question's words in the context."""
+    """Return a run of words of the kind that is asked for, near to the question's words in the context."""
     asked = {word for word in re.findall(r"\w+", question.lower()) if len(word) > 2}
     counts = Counter(re.findall(r"\w+", context.lower()))
     places = [
@@ -179,7 +179,7 @@ def print_offsets() -> None:
 
 
 def print_golds(task: Any, test: dict[str, list]) -> None:
-    """How many gold answers can be given as they are: they begin and end with a token."""
+    """Return how many gold answers can be given as they are: they begin and end with a token."""
     from dlkit.lazy import tf
 
     tokenizer = task.stages_.preprocess.get_layer("windows").tokenizer

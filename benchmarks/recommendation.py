@@ -1,4 +1,4 @@
-"""Recommendation on ml100k over the whole catalogue, beside its peers; and served answers of large catalogues.
+"""Measure recommendation on ml100k over the whole catalog, compared with baselines, and serving of large catalogs.
 
 python benchmarks/recommendation.py ranking [HPARAM=VALUE ...] [--protocol random_75_25|leave_last_out|by_time]
                                             [--seeds 42 1] [--held-out] [--networks NAME ...] [--peers NAME ...]
@@ -7,7 +7,7 @@ python benchmarks/recommendation.py ratings [HPARAM=VALUE ...] [--seeds 0 1] [--
 python benchmarks/recommendation.py latency [HPARAM=VALUE ...] [--items 1682 1000000]
 
 All that is compared is trained on the same interactions and asked for the same held-out ones: `ranking` prints nDCG,
-hit rate and recall at 10 and the share of the catalogue that is recommended, `ratings` RMSE and MAE, each with seconds
+hit rate and recall at 10 and the share of the catalog that is recommended, `ratings` RMSE and MAE, each with seconds
 of training. With `--held-out` the training part is parted once more, and the test part left alone: hparams are chosen
 there, where items of the test part count as missed. Peers need pip install "dlkit-keras[recommenders]", but popularity,
 item-kNN and EASE, which are written out here. `latency` exports a two_tower that has learnt nothing, times requests,
@@ -136,7 +136,7 @@ def run_peer(name: str, peer: Callable, train: dict, test: dict, ranking: bool) 
 
 
 def matrix(train: dict) -> tuple[dict[str, int], dict[str, int], np.ndarray]:
-    """Numbers of users and of items, and who has had what: (users, items) of zeros and ones."""
+    """Return numbers of users and of items, and who has had what: (users, items) of zeros and ones."""
     users = {user: number for number, user in enumerate(dict.fromkeys(train["user_id"]))}
     items = {item: number for number, item in enumerate(dict.fromkeys(train["item_id"]))}
     had = np.zeros((len(users), len(items)))
@@ -148,18 +148,18 @@ def popularity(had: np.ndarray) -> np.ndarray:
     return np.tile(had.sum(0), (len(had), 1))
 
 
-def item_knn(had: np.ndarray, neighbours: int = 50, shrink: float = 10.0) -> np.ndarray:
-    """Cosines of items, shrunk, of each the nearest 50."""
+def item_knn(had: np.ndarray, neighbors: int = 50, shrink: float = 10.0) -> np.ndarray:
+    """Compute shrunk cosine similarities of items, the nearest 50 of each."""
     products = had.T @ had
     norms = np.sqrt(np.diag(products))
     near = products / (norms[:, None] * norms + shrink)
     np.fill_diagonal(near, 0.0)
-    least = np.sort(near, axis=0)[-neighbours]
+    least = np.sort(near, axis=0)[-neighbors]
     return had @ np.where(near >= least, near, 0.0)
 
 
 def ease(had: np.ndarray, regularization: float = 400.0) -> np.ndarray:
-    """Steck, 2019, as the paper's own listing has it."""
+    """Compute EASE as in the listing of Steck, 2019."""
     inverse = np.linalg.inv(had.T @ had + regularization * np.eye(had.shape[1]))
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
@@ -208,7 +208,7 @@ RATERS = {"biases": biases, "KNN baseline": surprise_knn, "SVD": surprise_svd}
 
 
 def latency(items: int, hparams: dict[str, Any]) -> None:
-    """Milliseconds of one served request, and whether it ranks as NumPy does from the same logits."""
+    """Measure the milliseconds of one served request, and whether it ranks as NumPy does with the same logits."""
     import dlkit
     from dlkit.lazy import load_tensorflow, tf
 
@@ -218,10 +218,7 @@ def latency(items: int, hparams: dict[str, Any]) -> None:
     random = np.random.default_rng(0)
     users, length = 64, 40
     taken = random.integers(0, items, (users, length)).tolist()
-    every = [
-        [f"i{item}" for item in range(build_task, min(build_task + 100_000, items))]
-        for build_task in range(0, items, 100_000)
-    ]
+    every = [[f"i{item}" for item in range(start, min(start + 100_000, items))] for start in range(0, items, 100_000)]
     rows = {
         "user_id": [f"u{user}" for user in range(users)] + [""] * len(every),  # nobody's rows name all items
         "recent": [[] for _ in range(users + len(every))],
@@ -243,7 +240,7 @@ def latency(items: int, hparams: dict[str, Any]) -> None:
 
 
 def exact(task: Any, serve: Any, user: str, taken: list[int]) -> bool:
-    """Whether the served items are those that NumPy ranks first, of the same logits."""
+    """Return whether the served items are those that NumPy ranks first, of the same logits."""
     from dlkit.lazy import tf
 
     preprocess, network, _ = task.stages_.serving_models()

@@ -1,4 +1,4 @@
-"""What the look at the data costs that every run begins with: seconds, and its share of the training that follows.
+"""Measure the report on the data at the start of a run: its seconds, and its share of an epoch.
 
 python benchmarks/report.py [images|pairs|interactions ...]
 
@@ -19,7 +19,7 @@ from memory import make_interactions
 
 
 def images(folder: Path) -> tuple[str, Path]:
-    """Writes 60,000 images into folders by class."""
+    """Write 60,000 images into folders by class."""
     import numpy as np
 
     from dlkit.lazy import tf
@@ -35,12 +35,12 @@ def images(folder: Path) -> tuple[str, Path]:
 
 
 def pairs(folder: Path) -> tuple[str, Path]:
-    """The 29,630 verses to train on."""
+    """Return the 29,630 verses to train on."""
     return "translation", DATA / "en_es" / "train.tsv"
 
 
 def interactions(folder: Path) -> tuple[str, Path]:
-    """Writes 1,000,000 random interactions of 10,000 users with 5,000 items."""
+    """Write 1,000,000 random interactions of 10,000 users with 5,000 items."""
     make_interactions(folder, 1_000_000)
     return "recommendation", folder / "rows.csv"
 

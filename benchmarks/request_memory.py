@@ -1,4 +1,4 @@
-"""How much memory one large request takes, of each task.
+"""Measure how much memory one large request needs, for each task.
 
 python benchmarks/request_memory.py [TASK ...] [--images N]
 
@@ -35,7 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def bomb(side: int = SIDE) -> bytes:
-    """A transparent PNG of so many pixels each way, in a few bytes."""
+    """Return a transparent PNG of so many pixels each way, in a few bytes."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         checked = kind + data
@@ -48,7 +48,7 @@ def bomb(side: int = SIDE) -> bytes:
 
 
 def large(name: str, images: int) -> tuple[dict[str, Any], str]:
-    """The inputs of a large request of a task, and what it is."""
+    """Return the inputs of a large request of a task, and what it is."""
     import numpy as np
 
     text = ("All happy families are alike. " * 34_000)[:1_000_000]
@@ -69,7 +69,7 @@ def large(name: str, images: int) -> tuple[dict[str, Any], str]:
 
 
 def measure(name: str, version: str, images: int) -> None:
-    """Prints by how many MB the largest resident set grows."""
+    """Print by how many MB the largest resident set grows."""
     import tensorflow as tf
 
     answer = tf.saved_model.load(version).signatures["serving_default"]
@@ -94,7 +94,7 @@ def _little(value: list) -> list:
 
 
 def _status(name: str) -> int:
-    """A figure of this process, in KB."""
+    """Return a figure of this process, in KB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 

@@ -1,4 +1,4 @@
-"""Kills runs by SIGKILL at random steps and resumes them: are weights and history those of a run never killed?
+"""Kill runs by SIGKILL at random steps and resume them, and compare weights and history with an uninterrupted run.
 
 python benchmarks/resume.py [--kills N] [--tasks TASK ...] [--workers N] [--seed N]
 
@@ -74,7 +74,7 @@ def kill_and_resume(task: str, kills: int, workers: int, steps: random.Random) -
 
 
 def finish(task: str, save: str, workers: int) -> str:
-    """Starts a run, or goes on with it, to its end. Returns the digest of its weights and history."""
+    """Start a run, or resume it, and let it end. Return the digest of its weights and history."""
     started = start_workers(__file__, ["--train", task, save, "-1", "0"], workers)
     outputs = [worker.communicate() for worker in started]
     if any(worker.returncode for worker in started):
@@ -83,7 +83,7 @@ def finish(task: str, save: str, workers: int) -> str:
 
 
 def kill(task: str, save: str, workers: int, victim: int, step: int) -> float:
-    """Runs until the victim kills itself. Returns the seconds from then to the end of the last other worker."""
+    """Run until the victim kills itself. Return the seconds from then to the end of the last other worker."""
     started = start_workers(__file__, ["--train", task, save, str(victim), str(step)], workers)
     started[victim].wait()
     died = time.perf_counter()

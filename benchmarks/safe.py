@@ -1,4 +1,4 @@
-"""Many processes and threads at one model, killed at any moment: is it ever broken or lost, or an answer wrong?
+"""Test that no model breaks or is lost when processes and threads that use it are killed at any moment.
 
 python benchmarks/safe.py savers [--rounds N]
 python benchmarks/safe.py overwrite [--kills N]
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def forked(work: Callable[[], Any]) -> int:
-    """Starts a function in a forked process, whose exit code is that of the function; returns its id."""
+    """Start a function in a forked process, whose exit code is that of the function; return its id."""
     child = os.fork()
     if child:
         return child
@@ -94,7 +94,7 @@ def ended(child: int) -> int:
 
 
 def command(task: str, save: Path, *options: str) -> Callable[[], int]:
-    """`dlkit train` on the built-in sample."""
+    """Return the `dlkit train` command on the built-in sample."""
     from dlkit.cli.main import main as dlkit
 
     argv = [
@@ -173,7 +173,7 @@ def overwrite(folder: Path, kills: int) -> None:
 
 
 def digest(model: Path) -> str:
-    """Of a model's weights and history, as loaded; empty where it cannot be."""
+    """Return the digest of a loaded model's weights and history; "" if it cannot be loaded."""
     into = model.with_name(f"{model.name}.digest")
 
     def work() -> None:

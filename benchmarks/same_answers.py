@@ -1,4 +1,4 @@
-"""Two checkouts side by side: do models saved by one answer alike in the other, and does training give the same?
+"""Compare two checkouts: the answers of models that one saved and the other loads, and the results of training.
 
     python benchmarks/same_answers.py BEFORE AFTER [--tasks forecasting ...]
 
@@ -25,7 +25,7 @@ Runs = dict[str, tuple[str, dict[str, Any]]]
 
 
 def runs() -> Runs:
-    """The name of each run: its task and hparams."""
+    """Return the name of each run: its task and hparams."""
     made: Runs = {}
 
     def add(task: str, *variants: dict[str, Any], **usual: Any) -> None:
@@ -56,7 +56,7 @@ def runs() -> Runs:
 
 
 def fit(folder: Path, names: list[str]) -> None:
-    """Trains and saves each run below the folder, and prints a line of facts for each."""
+    """Train and save each run below the folder, and print a line of facts for each."""
     from dlkit.tasks import find_task
 
     for name in names:
@@ -76,7 +76,7 @@ def fit(folder: Path, names: list[str]) -> None:
 
 
 def evaluate(folder: Path, names: list[str]) -> None:
-    """Scores each model that `fit` saved, and prints a line for each."""
+    """Score each model that `fit` saved, and print a line for each."""
     import dlkit
 
     for name in names:
@@ -119,7 +119,7 @@ def _in_checkout(checkout: Path, what: str, folder: Path, names: list[str]) -> d
 
 
 def compare(before: Path, after: Path, names: list[str], saved: Path | None) -> int:
-    """Prints what differs, and how many runs agree. Returns how many do not."""
+    """Print what differs, and how many runs agree. Return how many do not."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = (saved or Path(temporary)).resolve()  # each checkout runs in its own folder
         kept = folder / "facts.json"

@@ -1,11 +1,11 @@
-"""Images a second of one and of two replicas and workers, and the share of a step that goes into synchronising.
+"""Measure images per second of one and two replicas and workers, and the share of time for synchronization.
 
 python benchmarks/scaling.py [--rounds N] [--networks resnet mlp ...] [--batches 128 512 ...]
 
-For each network and global batch, four trainings of random 28 x 28 grey images take turns:
+For each network and global batch, four trainings of random 28 x 28 gray images take turns:
 one worker that may use one core; two workers of one core each; one process with one device on two cores; one process
 with `mirrored:2` on two cores. A training is an epoch to warm up and three that count; the median is taken. The share
-of synchronising is what two workers' step takes beyond the step of one worker on half of the batch, which
+of synchronizing is what two workers' step takes beyond the step of one worker on half of the batch, which
 has the same work to do: 1 - t(one worker, B/2) / t(two workers, B). It holds the exchange, and the waiting.
 """
 
@@ -36,7 +36,7 @@ def main() -> None:
         return
     print_machine()
     cores = sorted(os.sched_getaffinity(0))[:2]
-    print("network       parameters  batch |  1 worker  2 workers  gain | 1 device  mirrored:2  gain | synchronising")
+    print("network       parameters  batch |  1 worker  2 workers  gain | 1 device  mirrored:2  gain | synchronizing")
     for network in given.networks:
         for batch in given.batches:
             print_row(network, batch, given.rounds, cores)

@@ -1,4 +1,4 @@
-"""Segmenters on real slices of tissue and on the built-in scenes.
+"""Measure segmenters on real slices of tissue and on the built-in sample.
 
 python benchmarks/segmentation.py accuracy tissue|scenes [--minutes M] [--seeds 0 1 2] [--network NAME]
     [--picture FILE] [HPARAM=VALUE ...]
@@ -59,7 +59,7 @@ def sources(data: str) -> tuple[Any, Any]:
 
 
 def accuracy(data: str, network: str, minutes: float, seed: int, hparams: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Trains for so many minutes: the epochs follow from the seconds of one epoch, timed before."""
+    """Train for a given number of minutes; the number of epochs follows from the time of one epoch."""
     import dlkit
 
     train, test = sources(data)

@@ -1,4 +1,4 @@
-"""Seconds that `import dlkit` and the command's help take, against those of importing TensorFlow.
+"""Measure how long `import dlkit` and the command's help take, compared with importing TensorFlow.
 
 python benchmarks/startup.py [--runs N]
 

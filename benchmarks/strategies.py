@@ -1,4 +1,4 @@
-"""How far losses and weights of `mirrored:2` and of two worker processes are from those of one device, for each task.
+"""Compare losses and weights of `mirrored:2` and two worker processes with those of one device, for each task.
 
 python benchmarks/strategies.py [--tasks TASK ...] [--epochs N]
 
@@ -65,7 +65,7 @@ def compare(task: str, case: str, epochs: int) -> None:
 
 
 def differences(folder: str, strategy: str) -> tuple[float, float]:
-    """The largest relative difference of the losses, and of the weights."""
+    """Return the largest relative difference of the losses, and of the weights."""
     import numpy as np
 
     with np.load(Path(folder, "one.npz")) as one, np.load(Path(folder, f"{strategy}.npz")) as other:

@@ -1,4 +1,4 @@
-"""Training throughput of `fit` against a hand-written Keras loop: the same network, optimizer and images.
+"""Measure the training throughput of `fit`, compared with a plain Keras loop on the same network and images.
 
 python benchmarks/throughput.py [--rows N] [--rounds N] [--data DIR]
 
@@ -40,7 +40,7 @@ class Turns(keras.callbacks.Callback):
         threading.Thread(target=self._run, args=(train,), daemon=True).start()
 
     def epoch(self) -> float:
-        """Lets the training run an epoch, and gives its seconds."""
+        """Train for an epoch, and return its seconds."""
         self._turn.set()
         self._done.wait()
         self._done.clear()

@@ -1,4 +1,4 @@
-"""Training throughput of PyTorch (channels last) on the network, batches and images of throughput.py.
+"""Measure the training throughput of PyTorch (channels last) on the network and images of throughput.py.
 
 python benchmarks/throughput_torch.py [--rows N] [--rounds N] [--data DIR]
 
@@ -52,7 +52,7 @@ def network(channels: int, outputs: int) -> nn.Module:
 
 
 def train_epoch(model: nn.Module, optimizer, schedule, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Trains an epoch and gives its seconds."""
+    """Train an epoch and give its seconds."""
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)
     begun, loss_sum, correct = time.perf_counter(), 0.0, 0
     for chosen in torch.randperm(len(images)).split(BATCH):

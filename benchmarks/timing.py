@@ -1,4 +1,4 @@
-"""What benchmarks share: the command line of those of image tasks, a clock of epochs, the median of calls, a JPEG."""
+"""Shared by benchmarks: the command line of image tasks, a timer of epochs, the median time of calls, a JPEG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 def image_arguments(
     about: str | None, data: Iterable[str], minutes: float, network: str, also: Iterable[str] = ()
 ) -> argparse.Namespace:
-    """The command line of benchmarks with `accuracy`, `networks`, `latency` and more; the first data is the default."""
+    """Return the command line of benchmarks with `accuracy`, `networks`, `latency` and more; the first data is the
+    default."""
     choices = list(data)
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("accuracy", "networks", "latency", *also))
@@ -30,18 +31,18 @@ def image_arguments(
 
 
 def print_scores(name: str, values: list[float], digits: int) -> None:
-    """The mean and the spread of a metric over seeds."""
+    """Return the mean and the spread of a metric over seeds."""
     mean, low, high = (f"{value:.{digits}f}" for value in (statistics.mean(values), min(values), max(values)))
     print(f"{name}: mean {mean}, from {low} to {high}")
 
 
 def bytes_of(folder: Path) -> int:
-    """The size of all files below a folder."""
+    """Return the size of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def noise_jpeg() -> Any:
-    """(1,) string: a JPEG of 640 x 480 of soft noise."""
+    """Return (1,) string: a JPEG of 640 x 480 of soft noise."""
     from dlkit.lazy import tf
 
     noise = tf.random.stateless_uniform([60, 80, 3], [1, 2], 0, 256, tf.int32)
@@ -50,7 +51,7 @@ def noise_jpeg() -> Any:
 
 
 def clock() -> Any:
-    """A callback whose `seconds` are those of each epoch."""
+    """Return a callback whose `seconds` are those of each epoch."""
     from dlkit.lazy import keras, load_tensorflow
 
     load_tensorflow()
@@ -70,7 +71,7 @@ def clock() -> Any:
 
 
 def median_ms(work: Callable[[], Any], times: int = 30) -> float:
-    """Milliseconds of a call, after a first one that does not count."""
+    """Return the median time of a call in milliseconds, after a first call that is not counted."""
     work()
     seconds = []
     for _ in range(times):
@@ -81,7 +82,7 @@ def median_ms(work: Callable[[], Any], times: int = 30) -> float:
 
 
 def hparams_of(texts: list[str]) -> dict[str, Any]:
-    """`HPARAM=VALUE` texts as hparams: numbers and truth values as Python writes them, all else as text."""
+    """Parse `HPARAM=VALUE` texts into hyperparameters: numbers and truth values as in Python, all else as text."""
     return {name: _value(text) for name, _, text in (hparam.partition("=") for hparam in texts)}
 
 

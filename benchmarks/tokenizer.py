@@ -1,4 +1,4 @@
-"""WordPiece against KerasHub's BertTokenizer on real sentences: ids that differ, and sentences per second.
+"""Compare WordPiece with KerasHub's BertTokenizer on real sentences: ids that differ, and sentences per second.
 
 python benchmarks/tokenizer.py [--data DIR] [--rounds N]
 
@@ -29,7 +29,7 @@ ODD = "ÀéñöçŁøİßﬁ0٣½²🎬👩‍👩‍👧🏽電影好看한국\
 
 
 def read_texts(data: Path) -> dict[str, list[str]]:
-    """Sentences by where they come from."""
+    """Read sentences, by their source."""
 
     def column(path: str, *names: str, delimiter: str = ",") -> list[str]:
         with (data / path).open(encoding="utf-8", newline="") as file:
@@ -52,14 +52,14 @@ def strew(text: str, share: float = 0.1) -> str:
 
 
 def tokenizers(max_tokens: int) -> dict:
-    """Functions from (batch,) texts to (batch, max_tokens) ids, by name."""
+    """Return functions from (batch,) texts to (batch, max_tokens) ids, by name."""
     import keras_hub
 
     from dlkit.text.vocabulary import read_vocabulary
     from dlkit.text.wordpiece import WordPiece
 
     vocabulary = read_vocabulary(minilm() / "vocab.txt")
-    ours = WordPiece(vocabulary, max_tokens)
+    ours = WordPiece(vocabulary, max_tokens, nfc=False)  # as KerasHub, which does not compose
     theirs = keras_hub.tokenizers.BertTokenizer(vocabulary, lowercase=True, strip_accents=True)
     packer = keras_hub.layers.StartEndPacker(
         max_tokens, start_value=theirs.cls_token_id, end_value=theirs.sep_token_id, pad_value=theirs.pad_token_id

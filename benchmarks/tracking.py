@@ -1,4 +1,4 @@
-"""What MLflow's autologging sees of a run that is killed by SIGKILL and resumed: epochs, hyperparameters, runs.
+"""Check what MLflow's autologging records of a run that is killed by SIGKILL and resumed.
 
 python benchmarks/tracking.py [--kills N] [--seed N]
 

@@ -1,4 +1,4 @@
-"""Translators on real verses: quality, the cache of decoding, buckets by length.
+"""Measure translators on real verses: quality, cached decoding, buckets by length.
 
 python benchmarks/translation.py accuracy [--minutes M] [--seeds 0 1 2] [--held-out] [--saved FOLDER] [HPARAM=VALUE ...]
 python benchmarks/translation.py penalties --saved FOLDER [--held-out] [--penalties 0.6 1.0 1.4]
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def verses(part: str) -> dict[str, list[str]]:
-    """The columns of a part of en_es."""
+    """Return the columns of a part of en_es."""
     with (DATA / "en_es" / f"{part}.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return {name: [row[name] for row in rows] for name in ("source", "target")}
@@ -85,7 +85,8 @@ def sources(held_out: bool) -> tuple[dict[str, list[str]], dict[str, list[str]]]
 
 
 def accuracy(given: argparse.Namespace, seed: int) -> dict[str, float]:
-    """Trains for so many minutes: the epochs follow from the seconds of an epoch, timed before on part of the rows."""
+    """Train for a given number of minutes; the number of epochs follows from the time of an epoch on part of the
+    rows."""
     import dlkit
 
     train, test = sources(given.held_out)
@@ -121,7 +122,8 @@ def print_score(task: Any, test: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def with_beams(folder: Path, beams: int, penalty: float | None = None) -> Any:
-    """A saved translator that answers by so many beams, and with a length penalty of its own or the given one."""
+    """Return a saved translator that answers by so many beams, and with a length penalty of its own or the given
+    one."""
     import dlkit
 
     task = dlkit.load(folder)
@@ -141,7 +143,7 @@ def seconds_of_epoch(train: dict[str, list[str]], settings: dict[str, Any]) -> f
 
 
 def small_fit(**hparams: Any) -> Any:
-    """A translator of usual size that was hardly trained."""
+    """Return a translator of usual size that was hardly trained."""
     import dlkit
 
     task = dlkit.Translator(**{**HPARAMS, "epochs": 1, **hparams})
@@ -150,7 +152,7 @@ def small_fit(**hparams: Any) -> Any:
 
 
 def decoding() -> None:
-    """Milliseconds to write so many tokens, with what is kept and without."""
+    """Time how long generating tokens takes, with and without the cache, in milliseconds."""
     from timing import median_ms
 
     task = small_fit()
@@ -175,7 +177,8 @@ def decoding() -> None:
 
 
 def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
-    """Two functions that write exactly so many tokens, greedily: by steps, and by the whole network each time."""
+    """Return two functions that write exactly so many tokens, greedily: by steps, and by the whole network each
+    time."""
     from dlkit.lazy import tf
     from dlkit.tasks.translation.steppers import stepper_of
     from dlkit.tasks.translation.subwords import START
@@ -191,9 +194,9 @@ def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
             last = tf.argmax(logits, 1, tf.int32)
             return step + 1, last, tf.concat([out, last[:, tf.newaxis]], 1), grown
 
-        build_task = (tf.constant(0), tf.fill([rows], START), tf.zeros([rows, 0], tf.int32), grown)
+        start = (tf.constant(0), tf.fill([rows], START), tf.zeros([rows, 0], tf.int32), grown)
         shapes = (tf.TensorShape([]), tf.TensorShape([rows]), tf.TensorShape([rows, None]), stepper.shapes())
-        return tf.while_loop(lambda step, *_: step < TOKENS, body, build_task, shape_invariants=shapes)[2]
+        return tf.while_loop(lambda step, *_: step < TOKENS, body, start, shape_invariants=shapes)[2]
 
     @tf.function
     def anew(ids, mask):
@@ -204,8 +207,8 @@ def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
             place = tf.one_hot(step + 1, TOKENS + 1, True, False, dtype=tf.bool)
             return step + 1, tf.where(place, last[:, tf.newaxis], written)
 
-        build_task = tf.pad(tf.fill([rows, 1], START), [[0, 0], [0, TOKENS]])
-        return tf.while_loop(lambda step, _: step < TOKENS, body, (tf.constant(0), build_task))[1][:, 1:]
+        start = tf.pad(tf.fill([rows, 1], START), [[0, 0], [0, TOKENS]])
+        return tf.while_loop(lambda step, _: step < TOKENS, body, (tf.constant(0), start))[1][:, 1:]
 
     return kept, anew
 

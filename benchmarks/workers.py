@@ -1,4 +1,4 @@
-"""Starts the processes that the benchmarks of distributed training measure."""
+"""Start the processes that the benchmarks of distributed training measure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlkit.cli.launch import worker_environments
 def start_workers(
     script: str, arguments: Sequence[str], count: int, cores: Sequence[set[int]] = ()
 ) -> list[subprocess.Popen]:
-    """Starts a script in `count` processes that know one another by TF_CONFIG; one alone gets none.
+    """Start a script in `count` processes that know one another by TF_CONFIG; one alone gets none.
 
     Args:
         script: the path of a Python file.

@@ -1,1 +1,1 @@
-"""What tasks share that name classes: labels, metrics, ranking."""
+"""Shared by tasks that predict classes: labels, metrics, ranking."""

@@ -1,4 +1,4 @@
-"""What a report says of labels: how many each has, names that are one, rows that contradict or repeat one another."""
+"""Facts and warnings about labels: counts, spellings of one name, contradicting and repeated rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dlkit.errors import DataError
 from dlkit.report import Report, most_common, similar_names
 from dlkit.rows import Rows
 
-MAX_LABELS_PER_ROW = 0.5  # labels a row, from which they are taken for something else
-MIN_ROWS_PER_LABEL = 2  # rows of a label that are too few to learn from
+MAX_LABELS_PER_ROW = 0.5  # with more labels per row, the column is probably not a label
+MIN_ROWS_PER_LABEL = 2  # labels with fewer rows are reported as rare
 
 
 def inspect_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
-    """Adds what the labels of training and validation rows are like.
+    """Add facts and warnings about the labels of training and validation rows to a report.
 
     Args:
-        report: to add to.
-        rows: with one label or several each in the column `label`.
-        validation: the same, or None.
+        report: the report to add to.
+        rows: training rows, with one or several labels each in the column `label`.
+        validation: validation rows, or None.
     """
     column = rows.task.target["label"]
     names = read_labels(rows.table, column)
@@ -51,7 +51,7 @@ def inspect_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
 
 
 def read_labels(table: Table, column: Column, name: str = "label") -> list[list[str]]:
-    """The labels of each row of a table, in its column of this name."""
+    """Return the labels of each row of a table, from the column of this name."""
     raw = table.raw_column(name, column)
     return [[name.decode() for name in (value if isinstance(value, list) else [value])] for value in raw]
 
@@ -85,7 +85,7 @@ def _inspect_repeats(report: Report, rows: Rows, names: Sequence[list[str]], val
 
 
 def _key(rows: Rows, row: int) -> bytes | None:
-    """What is the same for equal inputs; None for one that cannot be read."""
+    """Return a digest that is equal for equal inputs; None for an input that cannot be read."""
     try:
         raw = rows.table.raw(row, rows.task.inputs)
     except DataError:

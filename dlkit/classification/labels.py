@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import math
 from typing import Any, Self
 
@@ -36,10 +35,10 @@ MULTI_ANSWER: dict[str, Column] = {
 
 
 def learn_labels(table: Table, column: Column) -> list[str]:
-    """The labels of a table, numbers in their order and names in theirs.
+    """Return the labels of a table: numbers in numeric order, then names in alphabetical order.
 
     Raises:
-        DataError: there are fewer than two, so that there is nothing to tell apart.
+        DataError: there are fewer than two labels.
     """
     counts = _counts(table, column)
     if len(counts) < 2:
@@ -51,7 +50,7 @@ def learn_labels(table: Table, column: Column) -> list[str]:
 
 
 def check_labels(table: Table, column: Column, known: list[str], name: str = "label") -> None:
-    """Raises DataError for a label in the column `name` that training never saw, and says where it stands."""
+    """Raise DataError for a label in the column `name` that does not occur in the training data."""
     spelled = set(map(to_nfc, known))
     for row, labels in enumerate(read_labels(table, column, name)):
         for label in labels:
@@ -64,36 +63,36 @@ def check_labels(table: Table, column: Column, known: list[str], name: str = "la
 
 
 def encode_labels(names: tf.Tensor, known: list[str]) -> tf.Tensor:
-    """(batch,) or, padded with the empty name, (batch, labels) string to (batch, known) uint8: 1 where one holds."""
+    """Encode labels as multi-hot rows: (batch,) or (batch, labels) string, padded with "", to (batch, known) uint8."""
     names = names if names.shape.rank == 2 else names[:, tf.newaxis]
     return tf.cast(tf.reduce_any(names[:, :, tf.newaxis] == tf.constant(known), axis=1), tf.uint8)
 
 
 def make_label_loss(multi_label: bool, smoothing: float) -> Any:
-    """Cross-entropy on logits."""
+    """Return the cross-entropy loss on logits."""
     kind = keras.losses.BinaryCrossentropy if multi_label else keras.losses.CategoricalCrossentropy
     return {"logits": kind(from_logits=True, label_smoothing=smoothing)}
 
 
 def make_label_metrics(multi_label: bool) -> Any:
-    """What to watch while training: accuracy, of rows or, with several labels, of single labels."""
+    """Return the metrics of training: accuracy of rows or, for multi-label classification, of single labels."""
     if multi_label:
         return {"logits": [keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")]}  # 0 is a score of 0.5
     return {"logits": [keras.metrics.CategoricalAccuracy(name="accuracy")]}
 
 
 def compute_label_weights(class_weights: str, known: list[str], table: Table, column: Column) -> list[float]:
-    """The weight of each label's rows in training.
+    """Return the training weight of each label's rows.
 
     Args:
-        class_weights: "" for none; "balanced", in inverse proportion to a label's rows, with mean 1 over the rows; or
-            weights by name, "cat=2,dog=0.5", where the labels left out weigh 1.
+        class_weights: "" for none; "balanced", inversely proportional to the number of rows of a label, with mean 1
+            over the rows; or weights by name, "cat=2,dog=0.5", where other labels have weight 1.
         known: the labels.
         table: the training rows.
-        column: of their labels.
+        column: the column of their labels.
 
     Returns:
-        A weight for each label; none where rows weigh alike.
+        A weight for each label; empty for no weights.
     """
     if not class_weights:
         return []
@@ -104,24 +103,14 @@ def compute_label_weights(class_weights: str, known: list[str], table: Table, co
 
 
 def weigh_rows(encoded: tf.Tensor, weights: list[float]) -> tf.Tensor:
-    """(batch, known) of zeros and ones to (batch,) float32: how much each row weighs in training.
+    """Compute the training weight of each row from its labels: (batch, known) of zeros and ones to (batch,) float32.
 
-    A row of several labels weighs the mean of theirs, one of none weighs 1.
+    A row with several labels has the mean of their weights, a row without labels has weight 1.
     """
     holds = tf.cast(encoded, tf.float32)
     count = tf.reduce_sum(holds, axis=-1)
     total = tf.reduce_sum(holds * tf.constant(weights, tf.float32), axis=-1)
     return tf.where(count > 0, total / tf.maximum(count, 1.0), 1.0)
-
-
-def respelled(table: Table, name: str, column: Column, known: list[str]) -> Table:
-    """The table with its labels as a model spells them that was trained when names were not yet in the form NFC."""
-    ways = {to_nfc(label).encode(): label.encode() for label in known if to_nfc(label) != label}
-    if not ways:
-        return table
-    raw = table.raw_column(name, column)
-    values = [[ways.get(label, label) for label in row] if isinstance(row, list) else ways.get(row, row) for row in raw]
-    return dataclasses.replace(table, columns={**table.columns, name: values})
 
 
 class LabelRows(Rows):
@@ -135,17 +124,12 @@ class LabelRows(Rows):
         task, column = self.task, self.task.target["label"]
         return {"class_weights_": compute_label_weights(task.class_weights, task.labels_, self.table, column)}
 
-    def to_encode(self) -> Table:
-        return respelled(self.table, "label", self.task.target["label"], self.task.labels_)
-
-    def to_evaluate(self) -> Table:
-        return self.to_encode()
-
     def check(self) -> None:
         check_labels(self.table, self.task.target["label"], self.task.labels_)
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
-        """Whether the answer is right, and the score of the true label; of several, which are missed and false."""
+        """Add whether the answer is correct and the score of the true label; for several labels, the missed and false
+        ones."""
         made = super().with_errors(row, target, answer)[0]
         true = target["label"]
         if not isinstance(true, list):
@@ -158,22 +142,22 @@ class LabelRows(Rows):
         return [{**made, "true_label": names, "correct": not (missed or false), "missed": missed, "false": false}]
 
 
-def rank_labels(known: list[str], multi_label: bool, top_k: int, threshold: float) -> keras.Model:
-    """The postprocessing model of a classifier: `logits` to the answer."""
+def rank_labels(known: list[str], multi_label: bool, top_k: int, score_threshold: float) -> keras.Model:
+    """Make the postprocessing model of a classifier, from `logits` to the answer."""
     from dlkit.classification.rank_labels import RankLabels
 
     logits = keras.Input((len(known),), name="logits")
-    ranked = RankLabels(known, multi_label, top_k, threshold, name="rank_labels")(logits)
+    ranked = RankLabels(known, multi_label, top_k, score_threshold, name="rank_labels")(logits)
     return keras.Model({"logits": logits}, ranked, name="postprocess")
 
 
 def widen_output(network: keras.Model, layer: str, outputs: int) -> keras.Model:
-    """A network as another one, with so many outputs of its last layer with weights, all of them fresh.
+    """Return a copy of a network with more outputs of its last layer, and freshly initialized weights.
 
     Args:
-        network: functional.
-        layer: the name of that layer, dense or a convolution.
-        outputs: how many.
+        network: a functional model.
+        layer: the name of its last layer with weights, dense or a convolution.
+        outputs: number of outputs of this layer.
     """
     config = network.get_config()
     (last,) = [part["config"] for part in config["layers"] if part["config"].get("name") == layer]
@@ -182,7 +166,7 @@ def widen_output(network: keras.Model, layer: str, outputs: int) -> keras.Model:
 
 
 def present_labels(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer of several labels for a person: `labels` and `scores` of those that hold alone come first."""
+    """Format a multi-label answer for people: `labels` and `scores` contain only the predicted ones."""
     if "num_labels" not in answer:
         return answer
     holding = answer["num_labels"]
@@ -196,16 +180,16 @@ def _counts(table: Table, column: Column) -> collections.Counter:
 
 
 def compute_class_weights(text: str, known: list[str], counts: np.ndarray, total: float) -> np.ndarray:
-    """The weight of each class, as the hparam `class_weights` gives them.
+    """Return the weight of each class, as the option `class_weights` defines it.
 
     Args:
-        text: "balanced", in inverse proportion to a class's count; or "name=2,...", where the others weigh 1.
+        text: "balanced", inversely proportional to the count of a class; or "name=2,...", where others weigh 1.
         known: the names of the classes.
-        counts: how many rows, or pixels, each has.
-        total: how many there are.
+        counts: number of rows, or pixels, of each class.
+        total: number of rows, or pixels, in all.
 
     Raises:
-        HparamError: it is neither, or names a class that there is not.
+        HparamError: the text has another form, or names an unknown class.
     """
     if text == "balanced":
         return total / (len(known) * np.maximum(counts, 1))

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-EPSILON = 1e-7  # scores are float32: a smaller one says no more than this
+EPSILON = 1e-7  # lower bound of scores in the logarithm: they are float32
 
 
 def score_single(truth: list[bytes], answers: dict[str, list], known: list[str]) -> dict[str, Any]:
-    """Metrics where each row has one label.
+    """Compute metrics where each row has one label.
 
     Args:
         truth: the true label of each row.
@@ -50,7 +50,7 @@ def score_single(truth: list[bytes], answers: dict[str, list], known: list[str])
 
 
 def score_multi(truth: list[list[bytes]], answers: dict[str, list], known: list[str]) -> dict[str, Any]:
-    """Metrics where each row has any number of labels.
+    """Compute metrics where each row has any number of labels.
 
     Args:
         truth: the true labels of each row.
@@ -91,7 +91,8 @@ def score_multi(truth: list[list[bytes]], answers: dict[str, list], known: list[
 
 
 def _macro_f1(occurs: np.ndarray, per_class: dict[str, dict[str, float]]) -> float:
-    """The mean F1 of the labels that occur, as scikit-learn's: one that no row has or gets has none."""
+    """Return the mean F1 of the labels that occur, as in scikit-learn: a label without true and predicted rows is left
+    out."""
     values = np.array([each["f1"] for each in per_class.values()])[occurs > 0]
     return float(values.mean()) if len(values) else 0.0
 

@@ -1,4 +1,4 @@
-"""Logits to the names of labels, best first, inside the graph."""
+"""Ranking of labels by their scores, inside the graph."""
 
 from __future__ import annotations
 
@@ -10,31 +10,42 @@ from dlkit.lazy import keras, tf
 
 @keras.saving.register_keras_serializable("dlkit")
 class RankLabels(keras.layers.Layer):
-    """Names and scores of labels in the order of their scores.
+    """Ranks labels by their scores, which are computed from logits.
 
-    Input: `logits`: (batch, labels) float. Output, where one label holds (softmax):
+    Call with `logits`: (batch, labels) float. Returns a dict of `label`: (batch,) string, and `score`: (batch,) float32
+    in [0, 1], the best one; and of `labels`: (batch, top_k) string, and `scores`: (batch, top_k) float32, which sum to
+    1 if all labels are listed. Scores are softmax probabilities.
 
-    - `label`: (batch,) string, and `score`: (batch,) float32 in [0, 1], the best;
-    - `labels`: (batch, top_k) string, and `scores`: (batch, top_k) float32 that sum to 1 if all are listed.
-
-    Where any number of labels may hold (sigmoid), `label` and `score` give way to `num_labels`: (batch,) int32, how
-    many scores reach `threshold`. Equal scores keep the order of `labels`.
+    With `multi_label`, scores are sigmoid probabilities, and `num_labels`: (batch,) int32, the number of scores that
+    reach `score_threshold`, replaces `label` and `score`. Labels with equal scores keep the order of `labels`.
 
     Args:
         labels: names in the order of the logits.
-        multi_label: whether a row may carry any number of labels.
-        top_k: how many to list; 0 lists all.
-        threshold: the score from which a label holds, if `multi_label`.
+        multi_label: whether a row may have any number of labels.
+        top_k: number of labels to list; 0 lists all.
+        score_threshold: minimum score of a predicted label, with `multi_label`.
+
+    Example:
+        >>> import numpy as np
+        >>> from dlkit.classification.rank_labels import RankLabels
+        >>> ranked = RankLabels(["cat", "dog", "owl"], top_k=2)(np.array([[0.0, 2.0, 1.0]]))
+        >>> ranked["labels"].numpy().tolist(), ranked["scores"].numpy().round(2).tolist()
+        ([[b'dog', b'owl']], [[0.6700000166893005, 0.23999999463558197]])
     """
 
     def __init__(
-        self, labels: Sequence[str], multi_label: bool = False, top_k: int = 0, threshold: float = 0.5, **kwargs: Any
+        self,
+        labels: Sequence[str],
+        multi_label: bool = False,
+        top_k: int = 0,
+        score_threshold: float = 0.5,
+        **kwargs: Any,
     ):
         super().__init__(dtype="float32", **{key: value for key, value in kwargs.items() if key != "dtype"})
         self.labels = list(labels)
         self.multi_label = multi_label
         self.top_k = top_k
-        self.threshold = threshold
+        self.score_threshold = score_threshold
 
     def call(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         logits = tf.cast(logits, tf.float32)
@@ -43,7 +54,7 @@ class RankLabels(keras.layers.Layer):
         best, indices = tf.math.top_k(scores, listed)
         names = tf.gather(tf.constant(self.labels), indices)
         if self.multi_label:
-            count = tf.reduce_sum(tf.cast(best >= self.threshold, tf.int32), axis=-1)
+            count = tf.reduce_sum(tf.cast(best >= self.score_threshold, tf.int32), axis=-1)
             return {"labels": names, "scores": best, "num_labels": count}
         return {"label": names[:, 0], "score": best[:, 0], "labels": names, "scores": best}
 
@@ -60,6 +71,6 @@ class RankLabels(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for name in ("labels", "multi_label", "top_k", "threshold"):
+        for name in ("labels", "multi_label", "top_k", "score_threshold"):
             config[name] = getattr(self, name)
         return config

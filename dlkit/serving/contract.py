@@ -1,4 +1,4 @@
-"""The contract of an export, `assets.extra/dlkit.json`: what a client, a server or a proof must know."""
+"""The contract of an export, `assets.extra/dlkit.json`: what clients, servers and the verification need to know."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def build_contract(
     size: int,
     limits: Mapping[str, Mapping[str, Limits]],
 ) -> dict:
-    """Joins the task's facts with what the written graph and the reference_examples say.
+    """Build the contract from the task's facts, the written graph and the reference examples.
 
     Args:
-        facts: from the task. `inputs` and `outputs` describe tensors by name (`description`; for outputs
-            `atol`, `rtol`, `ranked_by` too), `libraries` lists packages whose operations the graph needs. All
-            else, such as `task`, `labels`, `metrics` and `fingerprint`, is kept as it is.
-        model: the served name.
-        saved_model: the protobuf that was written.
-        reference_examples: signature -> pairs of inputs and answers.
-        size: bytes of what a server loads.
-        limits: signature -> input -> what its values can be.
+        facts: facts of the task. `inputs` and `outputs` describe tensors by name (`description`; for outputs also
+            `atol`, `rtol`, `ranked_by`), `libraries` lists packages whose operations the graph needs. All others, such
+            as `task`, `labels`, `metrics` and `fingerprint`, are copied.
+        model: the name of the model on the server.
+        saved_model: the written protobuf.
+        reference_examples: pairs of inputs and answers by signature.
+        size: size of the files that a server loads, in bytes.
+        limits: valid values by signature and input.
     """
     definitions = saved_model.meta_graphs[0].signature_def
     signatures = {}
@@ -86,7 +86,7 @@ def _signature(definition: meta_graph_pb2.SignatureDef, facts: dict, limits: Map
 
 
 def _bounds(limits: Limits | None) -> dict[str, float]:
-    """An input's limits in the words of JSON Schema."""
+    """Return the limits of an input in the terms of JSON Schema."""
     if limits is None:
         return {}
     known = {"minimum": limits.minimum, "maximum": limits.maximum}
@@ -118,7 +118,7 @@ def _example(model: str, name: str, method: str, pairs: list) -> dict:
 
 
 def _revision() -> str:
-    """The commit of the git repository that the process works in: that of the code which exports; "" for none."""
+    """Return the commit of the git repository that the process works in; "" if there is none."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):

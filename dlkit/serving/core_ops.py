@@ -1,10 +1,7 @@
-"""Core-operation stand-ins for what Keras writes as XLA-only nodes.
+"""Core TensorFlow operations in place of what Keras writes as XLA-only nodes.
 
-A stock `tensorflow_model_server` has XLA turned off. `keras.ops.slice_update` becomes `XlaDynamicUpdateSlice`
-and a
-grouped convolution becomes a function that must be compiled: such a model loads, and fails on its first
-    request.
-"""
+A stock `tensorflow_model_server` is built without XLA. `keras.ops.slice_update` becomes `XlaDynamicUpdateSlice`, and a
+grouped convolution becomes a function that must be compiled: such a model loads, and fails on its first request."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _patching = threading.RLock()
 
 @contextlib.contextmanager
 def core_ops_only() -> Iterator[None]:
-    """Makes Keras trace `slice_update` and grouped convolutions into core TensorFlow operations.
+    """Make Keras trace `slice_update` and grouped convolutions into core TensorFlow operations.
 
     It replaces two functions of Keras's TensorFlow backend for as long as it lasts, in the whole process: use
     it around tracing only. A `tf.function` traced before keeps the nodes that it has.
@@ -38,7 +35,7 @@ def core_ops_only() -> Iterator[None]:
 
 
 def slice_update(inputs: tf.Tensor, start_indices: Sequence | tf.Tensor, updates: tf.Tensor) -> tf.Tensor:
-    """Writes `updates` into `inputs` at `start_indices`, clamped so that `updates` fits, as XLA does.
+    """Write `updates` into `inputs` at `start_indices`, clamped so that `updates` fits, as XLA does.
 
     Args:
         inputs: (d0, ..., dn), any dtype.
@@ -70,7 +67,7 @@ def conv(
     data_format: Literal["channels_last", "channels_first"] | None = None,
     dilation_rate: int | Sequence[int] = 1,
 ) -> tf.Tensor:
-    """Keras's `conv`, with the cases that it compiles with XLA written as plain convolutions.
+    """Convolve as Keras's `conv` does, with plain convolutions in the cases that it compiles with XLA.
 
     Args:
         inputs: (batch, space..., channels) or (batch, channels, space...), by `data_format`.

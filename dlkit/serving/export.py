@@ -1,4 +1,4 @@
-"""Writes a version directory for TensorFlow Serving, proves it, and only then lets it appear."""
+"""Writes a version directory for TensorFlow Serving, verifies it, and only then publishes it."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ def export(
     contract: dict,
     version: int | None = None,
 ) -> pathlib.Path:
-    """Writes `directory/<version>` with a SavedModel, warm-up requests, contract and reference_examples, and proves it.
+    """Write `directory/<version>` with a SavedModel, warm-up requests, contract and reference examples, and verify it.
 
     Args:
-        directory: the base directory; its name is the model's name on the server.
-        signatures: `serving_default` among them.
+        directory: the base directory; its name becomes the model's name on the server.
+        signatures: the signatures, `serving_default` among them.
         trackables: Keras layers and models, or tf.Modules, that own lookup tables which the functions use.
-            Variables are found by themselves.
-        reference_examples: signature name -> pairs (inputs, answers) of arrays by name, each with a leading batch.
-        contract: facts of the task, as `contract.build_contract` lists them.
-        version: by default one above the highest.
+            Variables are found automatically.
+        reference_examples: pairs (inputs, answers) of arrays by name, each with a leading batch, by signature.
+        contract: facts of the task; see `contract.build_contract`.
+        version: the version number; by default one above the highest.
 
     Returns:
         The version directory.
 
     Raises:
-        ExportError: if the version exists, if something cannot be served, if the proof fails, or if the disk
-            is full. Nothing appears then.
+        ExportError: the version exists, something cannot be served, the verification fails, or the disk is full. No
+            version is written then.
     """
     base = pathlib.Path(directory).absolute()
     names = [signature.name for signature in signatures]
     if "serving_default" not in names or len(set(names)) < len(names):
         raise ExportError(f"Signatures need distinct names, `serving_default` among them. Received: {names}.")
-    import_serving_apis()  # before the work of tracing
+    import_serving_apis()  # fails before the work of tracing
     prepared = {
         signature.name: prepare_reference_examples(signature, reference_examples.get(signature.name, []))
         for signature in signatures
@@ -87,14 +87,14 @@ def write_servable(
     reference_examples: ReferenceExamples,
     facts: dict,
 ) -> None:
-    """Writes a version into an existing empty folder, unproven, with the examples of
-    `prepare_reference_examples`."""
+    """Write a version into an existing empty folder, unverified, with the examples that `prepare_reference_examples`
+    returned."""
     _write_saved_model(path, signatures, trackables)
     _write_extra(path, model, signatures, reference_examples, facts)
 
 
 def prepare_reference_examples(signature: Signature, pairs: list) -> list:
-    """ReferenceExamples with the inputs' dtypes and strings as bytes, checked against the signature."""
+    """Convert reference examples to the inputs' dtypes, strings to bytes, and check them against the signature."""
     if not pairs:
         raise ExportError(
             f"Signature `{signature.name}` has no reference examples. Give at least one real input with its prediction."
@@ -154,7 +154,7 @@ def _distinct(items: list) -> list:
 
 
 def _patch(path: pathlib.Path, signatures: list[Signature]) -> None:
-    """Names the methods, which TensorFlow 2 saves as predict all, and unties nodes from their devices."""
+    """Set the method names, which TensorFlow 2 saves as predict, and remove the device placement of all nodes."""
     from tensorflow.python.saved_model import fingerprinting_utils
 
     saved_model = read_saved_model(path)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-METRICS_PATH = "/monitoring/prometheus/metrics"  # where a server tells them; `monitoring.config` says so too
-CONFIG_FOLDER, MODELS_FOLDER = "/config", "/models"  # folders as the server sees them
+METRICS_PATH = "/monitoring/prometheus/metrics"  # the server's path of Prometheus metrics, as in `monitoring.config`
+CONFIG_FOLDER, MODELS_FOLDER = "/config", "/models"  # folders inside the container
 GRPC_PORT, REST_PORT = 8500, 8501
 APP_NAME = "tensorflow-serving"
 
 
 def list_server_arguments() -> list[str]:
-    """The arguments of `tensorflow_model_server` that read the files of `dlkit server-config`."""
+    """Return the arguments of `tensorflow_model_server` that read the files of `dlkit server-config`."""
     return [
         f"--port={GRPC_PORT}",
         f"--rest_api_port={REST_PORT}",
@@ -24,12 +24,12 @@ def list_server_arguments() -> list[str]:
 
 
 def make_manifest(image: str, model: str, files: Mapping[str, str]) -> str:
-    """The manifest, in YAML.
+    """Return the manifest, in YAML.
 
     Args:
-        image: of the container, pinned.
-        model: one of the served names: the server is ready when that one is. It listens when all are loaded.
-        files: name to text of the server's configuration.
+        image: the container image, with a pinned version.
+        model: the name of one model, whose status the probes request; the server listens when all models are loaded.
+        files: texts of the server's configuration files by name.
     """
     probe = f"{{ httpGet: {{ path: {json.dumps(f'/v1/models/{model}')}, port: {REST_PORT} }}, periodSeconds: 5"
     return f"""\
@@ -85,5 +85,5 @@ spec:
 
 
 def _block(name: str, text: str) -> str:
-    """A file as a literal block of YAML."""
+    """Format a file as a literal block of YAML."""
     return f"  {name}: |\n" + "".join(f"    {line}\n" for line in text.splitlines())

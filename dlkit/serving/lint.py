@@ -1,4 +1,4 @@
-"""What a stock `tensorflow_model_server` would refuse, read from `saved_model.pb` without loading it."""
+"""Checks of `saved_model.pb`, without loading it, for what a stock `tensorflow_model_server` would refuse."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from tensorflow.core.framework import node_def_pb2
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-# What TensorFlow Serving's JSON code can turn into a tensor and back.
+# Dtypes that TensorFlow Serving converts from JSON and back.
 REST_DTYPES = frozenset(
     "float32 float64 int8 int16 int32 int64 uint8 uint32 uint64 bool string".split()  # noqa: SIM905
 )
 PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
-# What reads or writes files, or is told an address to talk to, among the operations of TensorFlow 2.21.
+# Operations of TensorFlow 2.21 that read or write files, or access a network address.
 FILE_OPS = frozenset(
     """
     ReadFile WriteFile MatchingFiles Save SaveSlices SaveV2 Restore RestoreSlice RestoreV2 MergeV2Checkpoints
@@ -41,7 +41,7 @@ _METHOD = "tensorflow/serving/"
 
 
 def read_saved_model(version_dir: pathlib.Path) -> saved_model_pb2.SavedModel:
-    """The SavedModel protobuf of a version directory."""
+    """Read the SavedModel protobuf of a version directory."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved_model = saved_model_pb2.SavedModel()
@@ -50,10 +50,10 @@ def read_saved_model(version_dir: pathlib.Path) -> saved_model_pb2.SavedModel:
 
 
 def lint(saved_model: saved_model_pb2.SavedModel, declared_ops: list[str]) -> list[str]:
-    """Lists the problems of a SavedModel: nodes, then signatures.
+    """List the problems of a SavedModel: nodes first, then signatures.
 
     Args:
-        saved_model: the protobuf that `read_saved_model` gives.
+        saved_model: the protobuf that `read_saved_model` returns.
         declared_ops: operations from outside core TensorFlow that the contract declares.
     """
     graphs = [graph for graph in saved_model.meta_graphs if set(graph.meta_info_def.tags) == {"serve"}]
@@ -75,7 +75,7 @@ def lint(saved_model: saved_model_pb2.SavedModel, declared_ops: list[str]) -> li
 
 
 def lint_nodes(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
-    """Nodes that a server without Python and without XLA cannot run, or that are tied to a device."""
+    """List nodes that a server without Python and XLA cannot run, or that are placed on a device."""
     xla, compiled, python, placed = set(), set(), set(), set()
     for where, node in _nodes(graph):
         if node.op.startswith("Xla"):
@@ -99,13 +99,13 @@ def lint_nodes(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
 
 
 def lint_files(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
-    """Nodes that read or write files, but for those by which a loader restores the variables beside the graph."""
+    """List nodes that read or write files, except those that restore the variables when the model is loaded."""
     saver, definition = graph.saver_def, graph.graph_def
     filename, *own = (
         name.partition(":")[0] for name in (saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name)
     )
     loaders = [node for node in definition.node if node.name in own]
-    # Each function that the loader calls, with the name that it has for the file.
+    # Each function that the loader calls, with the name of its argument for the file.
     called = {
         function.signature.name: [argument.name for argument in function.signature.input_arg][:1]
         for function in definition.library.function
@@ -132,13 +132,13 @@ def lint_files(graph: meta_graph_pb2.MetaGraphDef) -> list[str]:
 
 
 def _functions(node: node_def_pb2.NodeDef) -> set[str]:
-    """The functions that a node calls, or hands on."""
+    """Return the functions that a node calls or passes on."""
     values = node.attr.values()
     return {node.op, *(value.func.name for value in values), *(f.name for value in values for f in value.list.func)}
 
 
 def lint_signature(name: str, signature: meta_graph_pb2.SignatureDef) -> list[str]:
-    """Inputs and outputs that REST cannot carry or that cannot be batched."""
+    """List inputs and outputs that REST cannot represent or that cannot be batched."""
     from tensorflow import dtypes
 
     problems = []
@@ -187,7 +187,7 @@ def _lint_classify(name: str, signature: meta_graph_pb2.SignatureDef) -> list[st
 
 
 def ops_beyond_core(saved_model: saved_model_pb2.SavedModel) -> list[str]:
-    """The operations of a SavedModel that core TensorFlow does not have, sorted."""
+    """Return the operations of a SavedModel that are not part of core TensorFlow, sorted."""
     import tensorflow as tf
 
     names = set()
@@ -200,7 +200,8 @@ def ops_beyond_core(saved_model: saved_model_pb2.SavedModel) -> list[str]:
 
 
 def shape_of(tensor_info: meta_graph_pb2.TensorInfo) -> list[int | None] | None:
-    """A TensorInfo's shape: None for a free dimension, and None in place of the list for an unknown rank."""
+    """Return the shape of a TensorInfo: None for a variable dimension, and None instead of the list for an unknown
+    rank."""
     shape = tensor_info.tensor_shape
     return None if shape.unknown_rank else [None if dim.size < 0 else dim.size for dim in shape.dim]
 

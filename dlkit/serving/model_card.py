@@ -1,7 +1,6 @@
-"""The model card of an export, `assets.extra/MODEL_CARD.md`: for people, what `dlkit.json` says to programs.
+"""The model card of an export, `assets.extra/MODEL_CARD.md`: the contents of `dlkit.json` for people.
 
-Its sections are those of Mitchell et al., 2019, arXiv:1810.03993, as far as an export knows them.
-"""
+Its sections are those of Mitchell et al., 2019, arXiv:1810.03993, as far as the export contains them."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ _MAX_LISTED = 30  # labels, and metrics of one table, before the rest are only c
 
 
 def write_model_card(contract: Mapping[str, Any]) -> str:
-    """The card, in Markdown.
+    """Return the model card, in Markdown.
 
     Args:
         contract: what `dlkit.serving.contract.build_contract` gives.
@@ -39,12 +38,12 @@ def _details(contract: Mapping[str, Any]) -> list[str]:
 def _use(contract: Mapping[str, Any]) -> list[str]:
     rest = contract["signatures"]["serving_default"]["example"]["rest"]
     labels = contract.get("labels") or []
-    said = "Inference on inputs like its training data, with TensorFlow Serving: POST a request to "
-    said += f"`{rest['url']}`; `request.json` next to this file is an example."
+    text = "Inference on inputs like its training data, with TensorFlow Serving: POST a request to "
+    text += f"`{rest['url']}`; `request.json` next to this file is an example."
     shown = ", ".join(f"`{_cell(label)}`" for label in labels[:_MAX_LISTED])
     more = f" and {len(labels) - _MAX_LISTED} more" if len(labels) > _MAX_LISTED else ""
     known = f"It predicts {len(labels)} labels and no others: {shown}{more}." if labels else ""
-    return ["## Intended use", said, known]
+    return ["## Intended use", text, known]
 
 
 def _data(contract: Mapping[str, Any]) -> list[str]:
@@ -53,8 +52,8 @@ def _data(contract: Mapping[str, Any]) -> list[str]:
     names = {"source": "Source", "rows": "Rows as read by the network", "sha256": "SHA-256 of them"}
     listed = _list(f"{names.get(name, name)}: {_cell(value)}" for name, value in facts.items())
     examples = contract.get("examples", "")
-    told = f"The examples in `dlkit.json`, the warm-up requests and the proof: {examples}." if examples else ""
-    return ["## Training data", listed, told]
+    text = f"The examples in `dlkit.json`, the warm-up requests and the proof: {examples}." if examples else ""
+    return ["## Training data", listed, text]
 
 
 def _metrics(contract: Mapping[str, Any]) -> list[str]:
@@ -84,7 +83,7 @@ def _signatures(contract: Mapping[str, Any]) -> list[str]:
 
 
 def _limits(contract: Mapping[str, Any]) -> list[str]:
-    said = [
+    lines = [
         "The metrics apply to the data named above. On data of another kind, origin or time the model may perform "
         "far worse: evaluate it there (`dlkit evaluate`).",
         "Performance was not measured for groups of people or kinds of input other than those in the metrics.",
@@ -93,12 +92,12 @@ def _limits(contract: Mapping[str, Any]) -> list[str]:
     ]
     beyond = contract.get("ops_beyond_core")
     if beyond:
-        said.append(f"The server needs operations that are not part of TensorFlow: {', '.join(beyond)}.")
-    return ["## Limits", _list(said)]
+        lines.append(f"The server needs operations that are not part of TensorFlow: {', '.join(beyond)}.")
+    return ["## Limits", _list(lines)]
 
 
 def _table(metrics: Mapping[str, Any]) -> str:
-    """Metrics that are one number each; others are counted."""
+    """Format the metrics that are single numbers as a table; count the others."""
     plain = {name: value for name, value in metrics.items() if isinstance(value, (int, float)) or value is None}
     rows = [
         (f"`{name}`", "none" if value is None else f"{value:.6g}") for name, value in list(plain.items())[:_MAX_LISTED]
@@ -131,5 +130,5 @@ def _range(facts: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A value on one line of Markdown: names of files and labels may hold anything."""
+    """Format a value on one line of Markdown: names of files and labels may contain anything."""
     return re.sub(r"\s+", " ", str(value)).replace("|", "\\|").replace("`", "'")

@@ -1,8 +1,7 @@
-"""Proves a version directory from outside: `python -m dlkit.serving.prove VERSION_DIR [--json] [--library=NAME]`.
+"""Verifies a version directory from outside: `python -m dlkit.serving.prove VERSION_DIR [--json] [--library=NAME]`.
 
-It needs TensorFlow and NumPy only; no Keras object of the training process takes part. The work is done in a
-child process, so that a request which aborts it is reported.
-"""
+It needs only TensorFlow and NumPy; no Keras object of the training process is involved. The work is done in a child
+process, so that a request that aborts it is reported."""
 
 from __future__ import annotations
 
@@ -31,15 +30,15 @@ _MIXED_BATCH_ROWS = 32  # rows of a mixed batch
 _MAX_PROBLEMS = 10  # problems of one signature before the rest are only counted
 
 
-OP_LIBRARIES = frozenset({"tensorflow_text"})  # what networks and tokenizers of dlkit's may need, and no other code
+OP_LIBRARIES = frozenset({"tensorflow_text"})  # the packages that networks and tokenizers of dlkit may need
 
 
 def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
-    """Lints and runs a version directory that holds a contract and reference_examples.
+    """Lint and run a version directory that holds a contract and reference examples.
 
     Args:
         version_dir: the directory.
-        libraries: packages of operations that may be imported where the contract names them, beyond `OP_LIBRARIES`.
+        libraries: packages of operations, besides `OP_LIBRARIES`, that may be imported if the contract names them.
 
     Returns:
         `{"ok", "problems": [str], "signatures": {name: {"alone", "mixed", "probes", "max_error"}},
@@ -70,14 +69,14 @@ def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
 
 
 def lint_export(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[dict, list[str]]:
-    """The contract of a version directory, and what lint finds in its graph, of which nothing is run.
+    """Read the contract of a version directory and lint its graph, without running any of it.
 
     Raises:
-        ExportError: they cannot be read, or the contract names a package that must not be imported.
+        ExportError: a file cannot be read, or the contract names a package that must not be imported.
     """
     file = version_dir / "assets.extra" / "dlkit.json"
     contract = read_contract(version_dir)
-    for library in contract.get("libraries", []):  # brings the operations that the contract says the server must have
+    for library in contract.get("libraries", []):  # registers the operations that the server needs by the contract
         if library not in OP_LIBRARIES.union(libraries):
             raise ExportError(
                 f"{file} says that the graph needs the package {library!r}, and importing it runs its code. Known "
@@ -125,7 +124,7 @@ def _prove_signature(
 
 
 def make_mixed_batches(single: list[tuple]) -> list[list[tuple]]:
-    """Mixes reference_examples of equal shapes: in reverse order, the last row repeated, as a server pads."""
+    """Mix reference examples of equal shapes: in reverse order, the last row repeated, as a server pads."""
     groups: dict = {}
     for item in reversed(single):
         shapes = tuple((key, array.shape) for side in item[2:] for key, array in sorted(side.items()))
@@ -150,7 +149,7 @@ def _compare(
 ) -> None:
     try:
         got = served(inputs)
-    except Exception as error:  # whatever the graph raises is the finding
+    except Exception as error:  # any error of the graph is a problem
         found.append(f"{how} ({describe(inputs)}): {_first_line(error)}")
         return
     for output in served.outputs:
@@ -191,13 +190,13 @@ def _probe(name: str, served: LoadedSignature, good: Arrays, found: list[str]) -
             answer = "was answered"
         found.append(f"a request with `{key}` of the invalid shape {shape} {answer}; expected INVALID_ARGUMENT: {cure}")
     _progress(f"signature `{name}`: a request with no rows")
-    with contextlib.suppress(tf.errors.OpError):  # an error is an answer; only an abort is not
+    with contextlib.suppress(tf.errors.OpError):  # an error is acceptable, an abort is not
         served({key: value[:0] for key, value in good.items()})
     return len(probes) + 1
 
 
 def make_invalid_requests(inputs: dict, good: Arrays) -> Iterator[tuple[str, np.ndarray, str]]:
-    """Yields (input, value, cure): every lower rank, one more, each fixed size off by one, a surplus row."""
+    """Yield (input, value, cure) for every lower rank, one higher, each fixed size off by one, and a surplus row."""
     check = "check it with tf.ensure_shape at the signature's entrance"
     for key, shape in inputs.items():
         value = good[key]
@@ -212,12 +211,12 @@ def make_invalid_requests(inputs: dict, good: Arrays) -> Iterator[tuple[str, np.
 
 
 def _reduce_rank(value: np.ndarray, rank: int) -> np.ndarray:
-    """The first entry of the leading dimensions, as an array of the rank; a scalar string stays an array."""
+    """Return the first entry of the leading dimensions, as an array of the given rank."""
     return value[(slice(0, 1),) * (value.ndim - rank)].reshape(value.shape[value.ndim - rank :])
 
 
 def describe(inputs: Arrays) -> str:
-    """A few words that tell one input from another."""
+    """Describe inputs in a few words that distinguish one from another."""
     parts = []
     for key, array in inputs.items():
         if array.dtype == object and array.size:
@@ -241,7 +240,8 @@ def _progress(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The command line. With `--worker` it is the child that `verify` starts; else it starts that child."""
+    """Run the command line. With `--worker` it is the child process that `verify` starts; otherwise it starts that
+    child."""
     paths = [argument for argument in arguments if not argument.startswith("-")]
     if len(paths) != 1:
         print("usage: python -m dlkit.serving.prove VERSION_DIR [--json] [--library=NAME]", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Reference answers: real inputs with what `predict` gave for them, kept beside the model without pickle."""
+"""Reference examples: real inputs with their predictions, stored beside the model without pickle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ReferenceExamples = dict[str, list[tuple[Arrays, Arrays]]]
 
 
 def save_reference_examples(path: pathlib.Path, reference_examples: ReferenceExamples) -> None:
-    """Writes reference_examples as one `.npz`; strings as bytes and lengths, for NumPy drops their trailing zeros."""
+    """Save reference examples as one `.npz`; strings as bytes and lengths, because NumPy drops their trailing zeros."""
     flat: dict[str, Any] = {}
     for signature, pairs in reference_examples.items():
         for index, pair in enumerate(pairs):
@@ -38,7 +38,7 @@ def save_reference_examples(path: pathlib.Path, reference_examples: ReferenceExa
 
 
 def load_reference_examples(path: pathlib.Path) -> ReferenceExamples:
-    """Reads what `save_reference_examples` wrote: strings as object arrays of bytes."""
+    """Load what `save_reference_examples` wrote; strings become object arrays of bytes."""
     reference_examples: ReferenceExamples = {}
     with open_arrays(path, str(path), error=ExportError) as file:
         for key in sorted(file.files):
@@ -67,7 +67,7 @@ def _strings(data: bytes, lengths: np.ndarray) -> np.ndarray:
 
 
 def as_array(value: ArrayLike, dtype: str) -> np.ndarray:
-    """A value as the array that a signature takes: `string` is an object array of bytes, text as UTF-8."""
+    """Convert a value to the array that a signature takes: `string` is an object array of bytes, text as UTF-8."""
     if dtype != "string":
         return np.asarray(value, dtype=dtype)
     given = np.asarray(value, dtype=object)
@@ -78,7 +78,7 @@ def as_array(value: ArrayLike, dtype: str) -> np.ndarray:
 
 
 def split_into_rows(reference_examples: list[tuple[Arrays, Arrays]]) -> list[tuple[int, int, Arrays, Arrays]]:
-    """Splits reference_examples into (reference example, row, inputs, answers), with a leading batch of 1."""
+    """Split reference examples into tuples (example, row, inputs, answers), with a leading batch of 1."""
     return [
         (index, row, _row(inputs, row), _row(answers, row))
         for index, (inputs, answers) in enumerate(reference_examples)

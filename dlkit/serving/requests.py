@@ -16,15 +16,15 @@ from dlkit.serving.reference_examples import Arrays, ReferenceExamples, split_in
 if TYPE_CHECKING:
     from tensorflow_serving.apis import classification_pb2, predict_pb2
 
-MAX_WARMUP = 1000  # the server refuses to load a model with more
+MAX_WARMUP = 1000  # the server does not load a model with more
 _MAX_PER_SIGNATURE = 10
 
 
 def import_serving_apis() -> tuple[ModuleType, ModuleType, ModuleType]:
-    """The protobufs of the package `tensorflow-serving-api`.
+    """Import the protobufs of the package `tensorflow-serving-api`.
 
     Raises:
-        ExportError: if it is not installed.
+        ExportError: it is not installed.
     """
     try:
         from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2
@@ -37,12 +37,12 @@ def import_serving_apis() -> tuple[ModuleType, ModuleType, ModuleType]:
 
 
 def make_rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) -> dict:
-    """A row-form REST request with its answer: `{"verb", "request", "response"}`.
+    """Make a REST request in row form with its response: `{"verb", "request", "response"}`.
 
     Args:
-        name: the signature.
+        name: the name of the signature.
         method: `predict` or `classify`.
-        inputs, answers: arrays with a leading batch.
+        inputs, answers: arrays by name, with a leading batch.
     """
     count = len(next(iter(inputs.values())))
     if method == "classify":
@@ -57,7 +57,7 @@ def make_rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) 
     instances = [{key: _json(array[row], forms[key]) for key, array in inputs.items()} for row in range(count)]
     predictions = [{key: _json(array[row], not key.endswith("_bytes")) for key, array in answers.items()}
                    for row in range(count)]  # fmt: skip
-    if len(answers) == 1:  # the server drops the name of a lone output
+    if len(answers) == 1:  # the server omits the name of a single output
         predictions = [next(iter(prediction.values())) for prediction in predictions]
     return {"verb": "predict", "request": {"signature_name": name, "instances": instances},
             "response": {"predictions": predictions}}  # fmt: skip
@@ -66,7 +66,7 @@ def make_rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) 
 def make_grpc_request(
     model: str, name: str, method: str, inputs: Arrays
 ) -> predict_pb2.PredictRequest | classification_pb2.ClassificationRequest:
-    """The gRPC message: a PredictRequest, or a ClassificationRequest with the parsed examples."""
+    """Make the gRPC message: a PredictRequest, or a ClassificationRequest with the parsed examples."""
     classification, predict, _ = import_serving_apis()
     if method == "classify":
         request = classification.ClassificationRequest()
@@ -82,13 +82,13 @@ def make_grpc_request(
 
 
 def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], reference_examples: ReferenceExamples) -> int:
-    """Writes real requests for each signature, which a server runs before it takes the version into use.
+    """Write real requests for each signature, which a server runs before it serves the version.
 
     Args:
         path: the TFRecord file.
-        model: the served name.
-        methods: signature -> `predict` or `classify`.
-        reference_examples: signature -> pairs of inputs and answers.
+        model: the name of the model on the server.
+        methods: `predict` or `classify`, by signature.
+        reference_examples: pairs of inputs and answers by signature.
 
     Returns:
         The number of records.
@@ -108,7 +108,7 @@ def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], refere
 
 
 def find_smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
-    """The row to show as an example: with the fewest bytes of input, of those without NaN if there are any."""
+    """Choose the row to show as an example: the one with the fewest bytes of input, without NaN if possible."""
 
     def size(item: tuple[int, int, Arrays, Arrays]) -> int:
         return sum(
@@ -126,7 +126,7 @@ def find_smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Array
 def make_classify_examples(
     pairs: list[tuple[Arrays, Arrays]], *, classes: str, scores: str
 ) -> list[tuple[Arrays, Arrays]]:
-    """The reference_examples of a classify signature, from those of its source: each row as a `tf.Example`."""
+    """Make the reference examples of a classify signature from those of its source, each row as a `tf.Example`."""
     return [
         (
             {"inputs": np.array(serialize_examples(inputs), object)},
@@ -137,7 +137,7 @@ def make_classify_examples(
 
 
 def serialize_examples(inputs: Arrays) -> list[bytes]:
-    """Rows as serialized `tf.Example`s, a feature for each name."""
+    """Serialize rows as `tf.Example`s, with one feature per name."""
     count = len(next(iter(inputs.values())))
     return [_example({key: np.asarray(array)[row] for key, array in inputs.items()}) for row in range(count)]
 

@@ -1,4 +1,4 @@
-"""A SavedModel in a session, as a server holds it: what the graph does not check is not checked."""
+"""A SavedModel in a session, as a server runs it: nothing is checked but by the graph itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LoadedSignature:
     """One loaded signature.
 
     Attributes:
-        inputs: name -> shape, None for a free dimension.
+        inputs: shapes by name, None for a variable dimension.
         outputs: the names of the outputs, sorted.
     """
 
@@ -33,18 +33,18 @@ class LoadedSignature:
             feed=[signature.inputs[key].name for key in self.inputs],
             fetch=[signature.outputs[key].name for key in self.outputs],
         )
-        # `tf.saved_model.load` and `Session.run` compare shapes in Python; this hands them on to the graph.
+        # `tf.saved_model.load` and `Session.run` compare shapes in Python; this passes them on to the graph.
         self._run = session._make_callable_from_options(options)
 
     def __call__(self, inputs: Arrays) -> Arrays:
-        """Runs arrays (strings: object arrays of bytes) of any shape; raises what the graph raises."""
+        """Run the signature on arrays of any shape (strings: object arrays of bytes); raise what the graph raises."""
         values = self._run(*[inputs[key] for key in self.inputs])
         return dict(zip(self.outputs, values, strict=True))
 
 
 @contextlib.contextmanager
 def load_signatures(version_dir: pathlib.Path) -> Iterator[dict[str, LoadedSignature]]:
-    """Loads a version directory and gives its signatures by name."""
+    """Load a version directory and yield its signatures by name."""
     tf.get_logger().setLevel(logging.ERROR)  # the session loader is said to be deprecated, at length
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version_dir))

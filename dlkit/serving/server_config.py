@@ -20,8 +20,8 @@ from dlkit.serving.kubernetes import (
 )
 from dlkit.serving.verify import find_version_directory
 
-_MAX_INLINE_BODY = 200  # characters of a request body that still reads well on a command line
-DOCKER_IMAGE = "tensorflow/serving:2.20.0"  # pinned: what reads WebP in one release may not in another
+_MAX_INLINE_BODY = 200  # maximum length of a request body on a command line, in characters
+DOCKER_IMAGE = "tensorflow/serving:2.20.0"  # pinned, because releases differ in the formats that they decode
 
 
 def write_models_config(
@@ -29,17 +29,17 @@ def write_models_config(
     models: dict[str, str | os.PathLike],
     labels: dict[str, dict[str, int]] | None = None,
 ) -> pathlib.Path:
-    """Writes a `models.config` for `--model_config_file`.
+    """Write a `models.config` for `--model_config_file`.
 
     Args:
         path: the file.
-        models: served name -> base directory, as the server sees it (in a container: /models/NAME).
-        labels: served name -> label -> version, such as `{"photos": {"stable": 3, "canary": 4}}`. The
+        models: base directories by the models' names, as the server sees them (in a container: /models/NAME).
+        labels: versions by model and label, such as `{"photos": {"stable": 3, "canary": 4}}`. The
             labeled versions are kept loaded; a server needs --allow_version_labels_for_unavailable_models to
             start with them.
 
     Raises:
-        ExportError: for no model, a label of an unknown model, or a version that is no positive integer.
+        ExportError: there is no model, a label of an unknown model, or a version that is not a positive integer.
     """
     labels = labels or {}
     if not models:
@@ -77,17 +77,17 @@ def write_batching_parameters(
     max_enqueued_batches: int = 100,
     num_batch_threads: int | None = None,
 ) -> pathlib.Path:
-    """Writes a `batching_parameters.txt` for `--enable_batching --batching_parameters_file`.
+    """Write a `batching_parameters.txt` for `--enable_batching --batching_parameters_file`.
 
     Args:
         path: the file.
-        max_batch_size: most rows that are run together.
-        batch_timeout_micros: the longest that a request waits for others.
-        max_enqueued_batches: how many may wait before requests are turned away.
-        num_batch_threads: batches that run at once; by default this machine's cores.
+        max_batch_size: maximum number of rows in a batch.
+        batch_timeout_micros: maximum time that a request waits for others, in microseconds.
+        max_enqueued_batches: maximum number of waiting batches; further requests are rejected.
+        num_batch_threads: number of batches that run concurrently; by default the number of cores of this machine.
 
     Raises:
-        ExportError: for a value that is no positive integer (the timeout may be 0).
+        ExportError: a value is not a positive integer (the timeout may be 0).
     """
     values = {
         "max_batch_size": max_batch_size,
@@ -105,7 +105,7 @@ def write_batching_parameters(
 
 
 def write_monitoring_config(path: str | os.PathLike) -> pathlib.Path:
-    """Writes a `monitoring.config` for `--monitoring_config_file`: Prometheus reads metrics on the REST port."""
+    """Write a `monitoring.config` for `--monitoring_config_file`: Prometheus reads metrics on the REST port."""
     path = pathlib.Path(path)
     path.write_text(f"prometheus_config {{ enable: true path: {_quoted(METRICS_PATH)} }}\n", "utf-8")
     return path
@@ -114,19 +114,19 @@ def write_monitoring_config(path: str | os.PathLike) -> pathlib.Path:
 def write_server_files(
     directories: Sequence[str | os.PathLike], output: str | os.PathLike, *, image: str = DOCKER_IMAGE, **batching: int
 ) -> str:
-    """Writes what a server of several exports reads, and a Kubernetes manifest that holds the same.
+    """Write the configuration files of a server of several exports, and a Kubernetes manifest that contains them.
 
     Args:
         directories: folders that `export` wrote; the server sees each as /models/NAME.
         output: the folder for `models.config`, `batching_parameters.txt`, `monitoring.config` and `kubernetes.yaml`.
-        image: of the server; pinned by default.
-        batching: as `write_batching_parameters` takes it.
+        image: the server's image, with a pinned version by default.
+        batching: arguments of `write_batching_parameters`.
 
     Returns:
-        The line that starts such a server with Docker.
+        The command that starts such a server with Docker.
 
     Raises:
-        ExportError: one is no export, two have one name, or a value is out of range.
+        ExportError: a folder is not an export, two have the same name, or a value is out of range.
     """
     bases: dict[str, pathlib.Path] = {}
     for directory in directories:
@@ -165,12 +165,12 @@ def write_server_files(
 
 
 def make_serve_commands(directory: str | os.PathLike, contract: dict, *, port: int = 8501) -> dict[str, str]:
-    """The lines that serve an export with Docker and query it: `{"serve", "query"}`.
+    """Return the commands that serve an export with Docker and query it: `{"serve", "query"}`.
 
     Args:
         directory: the base directory.
-        contract: its `dlkit.json`.
-        port: of the REST interface.
+        contract: the contents of its `dlkit.json`.
+        port: the port of the REST interface.
     """
     base, name = pathlib.Path(directory).absolute(), contract["name"]
     rest = contract["signatures"]["serving_default"]["example"]["rest"]

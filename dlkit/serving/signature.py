@@ -1,4 +1,4 @@
-"""Signatures: what a client may ask of a served model, with every input's shape checked inside the graph."""
+"""Signatures: the requests that a served model accepts, with the shape of every input checked inside the graph."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _EXAMPLE_DTYPES = {tf.string: tf.string, tf.float32: tf.float32, tf.float64: tf.
 
 @dataclass(frozen=True)
 class Signature:
-    """One named entry of a SavedModel.
+    """One signature of a SavedModel.
 
     Attributes:
-        name: what a request calls it; `serving_default` is what it gets without a name.
-        function: named input tensors -> named output tensors. A plain callable is traced as it stands; of a
-            `tf.function` the Python function is traced anew, because an old trace keeps its XLA nodes.
-        inputs: name -> specification, with a free first dimension: `tf.TensorSpec([None, 28, 28, 1],
+        name: the name in requests; `serving_default` answers requests without one.
+        function: maps named input tensors to named output tensors. A plain callable is traced as it is; of a
+            `tf.function` the Python function is traced again, because an old trace keeps its XLA nodes.
+        inputs: specifications by name, with a variable first dimension: `tf.TensorSpec([None, 28, 28, 1],
             tf.uint8)`.
         method: `predict`, or `classify`, which `classify_signature` builds.
-        example: from the raw inputs of rows to this signature's, for the real requests that it is proven with.
-        columns: the kinds of its inputs, where `Task.call_signature` is to make requests of it.
-        limits: what values of its inputs can be meant, by name, beside those that `columns` know; others are answered
-            with INVALID_ARGUMENT.
+        example: maps the raw inputs of rows to those of this signature, for the requests that it is verified with.
+        columns: the columns of its inputs, if `Task.call_signature` shall make requests from Python values.
+        limits: valid values of its inputs by name, in addition to those of `columns`; other values are answered with
+            INVALID_ARGUMENT.
 
     Raises:
-        ExportError: for an input that a server cannot batch or that has no form in JSON.
+        ExportError: an input cannot be batched by a server, or has no representation in JSON.
     """
 
     name: str
@@ -68,18 +68,18 @@ class Signature:
 
     @property
     def all_limits(self) -> dict[str, Limits]:
-        """What the values of its inputs can be, by name."""
+        """The valid values of its inputs, by name."""
         known = {name: column.limits for name, column in self.columns.items() if column.limits}
         return {**known, **self.limits}
 
     @functools.cached_property
     def graph(self) -> tf.types.experimental.ConcreteFunction:
-        """The function in core operations, with its inputs checked at the entrance and its outputs named; traced once.
+        """The function in core operations, with checked inputs and named outputs; traced once.
 
         Raises:
             ExportError: if the function does not return a dict of dense tensors.
         """
-        with TRACING_LOCK:  # threads that want it at once get the one that the first of them traces
+        with TRACING_LOCK:  # concurrent threads share one trace
             if "graph" not in vars(self):
                 vars(self)["graph"] = self._trace()
             return vars(self)["graph"]
@@ -141,18 +141,17 @@ def _named_outputs(signature: Signature, outputs: dict[str, tf.Tensor]) -> dict[
 
 
 def classify_signature(serving: Signature, *, classes: str, scores: str, name: str = "classify") -> Signature:
-    """The Classify form of a signature: serialized `tf.Example` in, `classes` and `scores` out.
+    """Make the Classify form of a signature: serialized `tf.Example`s in, `classes` and `scores` out.
 
     Args:
-        serving: the signature whose function answers, and whose inputs the examples hold as features of their
-            names.
+        serving: the signature that is called; the examples hold its inputs as features.
         classes: the output with the class names, (batch, n) string.
         scores: the output with their scores, (batch, n) float32.
         name: the new signature's name.
 
     Raises:
-        ExportError: if an input has a free dimension that is not its only one beside the batch. A list of any
-            length is a feature of any length; shorter ones are padded with "" or 0.
+        ExportError: an input has a variable dimension that is not its only one besides the batch. A list of any length
+            is a feature of any length; shorter ones are padded with "" or 0.
     """
     parse = _parser(serving)
 
@@ -171,16 +170,16 @@ def classify_signature(serving: Signature, *, classes: str, scores: str, name: s
 def examples_signature(
     serving: Signature, example: Callable, padding: Mapping[str, float], name: str = "examples"
 ) -> Signature:
-    """A signature in the form of serialized `tf.Example`s, whose lists may be of another length in each row.
+    """Make a signature that takes serialized `tf.Example`s, whose lists may have a different length in each row.
 
     Args:
-        serving: the signature whose function answers, and whose inputs the examples hold as features of their names.
-        example: from its inputs to serialized examples, for the real requests.
-        padding: of numeric inputs, what shorter lists are padded with, if not 0.
+        serving: the signature that is called; the examples hold its inputs as features.
+        example: maps its inputs to serialized examples, for the requests that it is verified with.
+        padding: padding values of numeric inputs by name, if not 0.
         name: the new signature's name.
 
     Raises:
-        ExportError: as of `classify_signature`.
+        ExportError: as `classify_signature`.
     """
     parse = _parser(serving, padding)
 
@@ -192,7 +191,7 @@ def examples_signature(
 
 
 def _parser(serving: Signature, padding: Mapping[str, float] | None = None) -> Callable[[tf.Tensor], dict]:
-    """From serialized examples to a signature's inputs."""
+    """Return a function from serialized examples to a signature's inputs."""
     features = {key: _feature(serving.name, key, spec, (padding or {}).get(key, 0))
                 for key, spec in serving.inputs.items()}  # fmt: skip
 

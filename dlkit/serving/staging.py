@@ -1,4 +1,4 @@
-"""Version directories that appear whole or not at all."""
+"""Version directories that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from dlkit.durable import fsync_path, fsync_tree, hold_lock, is_unlocked, unique
 from dlkit.errors import ExportError
 
 _PREFIX = ".dlkit-export-"  # not a number: TensorFlow Serving takes no notice of it
-_LOCK = ".lock"  # held while the folder beside it is written
+_LOCK = ".lock"  # held while the folder next to it is written
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
 def staged_version(base: pathlib.Path, version: int | None) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
-    """Gives a hidden folder beside the versions; it becomes the version when the block ends well.
+    """Yield a hidden folder next to the versions; it becomes the version when the block ends without an error.
 
     Yields:
-        The folder to write into, and a list that holds the version directory once it is in place.
+        The folder to write into, and a list that contains the version directory after it was published.
 
     Raises:
-        ExportError: if the version exists, or if the folder cannot be written or is full. Whatever is raised
-            inside, an interrupt included, the folder is removed.
+        ExportError: the version exists, or the folder cannot be written or is full. On any error inside the block, an
+            interrupt included, the hidden folder is removed.
     """
     _check_base(base)
     if version is not None:
@@ -49,13 +49,13 @@ def staged_version(base: pathlib.Path, version: int | None) -> Iterator[tuple[pa
 
 
 def next_version(base: pathlib.Path) -> int:
-    """The lowest number above all versions of a base directory; 1 for an empty or missing one."""
+    """Return the lowest number above all versions of a base directory; 1 for an empty or missing one."""
     names = [entry.name for entry in base.iterdir()] if base.is_dir() else []
     return max([int(name) for name in names if name.isdecimal()], default=0) + 1
 
 
 def remove_leftovers(base: pathlib.Path) -> list[pathlib.Path]:
-    """Removes what killed exports have left: folders whose lock is there, and nobody holds it."""
+    """Remove the folders of killed exports: those whose lock file exists and is not held."""
     removed = []
     for lock in base.glob(f"{_PREFIX}*{_LOCK}"):
         if is_unlocked(lock):
@@ -108,7 +108,7 @@ def _explain(error: OSError, base: pathlib.Path) -> ExportError:
 
 
 def make_full_disk_error(base: pathlib.Path, detail: str) -> ExportError:
-    """The error for a disk that has no room for the export."""
+    """Return the error for a disk without room for the export."""
     with contextlib.suppress(OSError):
         detail = f"{detail}; {shutil.disk_usage(base).free / 2**20:.0f} MiB are free"
     return ExportError(

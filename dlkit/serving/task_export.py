@@ -26,7 +26,7 @@ from dlkit.stages import Stages, chain
 
 
 class Servable(Protocol):
-    """What is exported: a fitted task; see `dlkit.task.Task`."""
+    """The part of a fitted task that an export needs; see `dlkit.task.Task`."""
 
     monitor: str
     precision: Any
@@ -61,8 +61,8 @@ class Servable(Protocol):
 
 
 def export_task(task: Servable, directory: Path, version: int | None, examples: Any) -> Path:
-    """Writes and proves a version of a fitted task; see `Task.export`."""
-    rows, told = load_examples(task, examples)
+    """Export and verify a version of a fitted task; see `Task.export`."""
+    rows, description = load_examples(task, examples)
     signatures = list(task.served().values())
     stages = [stage for stage in vars(task.stages_).values() if stage is not None]
     return export(
@@ -70,14 +70,14 @@ def export_task(task: Servable, directory: Path, version: int | None, examples: 
         signatures=signatures,
         trackables=stages,
         reference_examples=_reference_examples(task, signatures, rows),
-        contract={**_contract_facts(task), "examples": told},
+        contract={**_contract_facts(task), "examples": description},
         version=version,
     )
 
 
 def task_signatures(task: Servable) -> list[Signature]:
-    """What a task serves: raw input in; preprocessed tensors in; its own; and `tf.Example`s in: `classify`, where it
-    ranks labels, or `examples`, where it reads lists."""
+    """Return the signatures of a task: `serving_default` (raw input), `preprocessed`, the task's own, and one that
+    takes `tf.Example`s: `classify`, if it ranks labels, or `examples`, if it has inputs that are lists."""
     serving = Signature("serving_default", task.predict_tensors, tensor_specs(task.inputs))
     own = task.signatures()
     usual = [] if any(signature.name == "preprocessed" for signature in own) else [_preprocessed_signature(task)]
@@ -98,7 +98,7 @@ def _serialized(raw: dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 def _limits_of(task: Servable, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, Limits]:
-    """What the layers of the preprocessing know of the tensors that they make; and that numbers are finite."""
+    """Return the limits that the preprocessing layers know of their outputs; floats must be finite."""
     known: dict[str, Limits] = {name: FINITE for name, spec in inputs.items() if spec.dtype.is_floating}
     for layer in task.stages_.preprocess.layers:
         known |= getattr(layer, "limits", {})
@@ -133,7 +133,7 @@ def _find_ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
 def _reference_examples(
     task: Servable, signatures: list[Signature], examples: list[dict[str, Any]]
 ) -> ReferenceExamples:
-    """Each example alone, as every signature takes it, with predict's answer."""
+    """Pair each example, in the form of each signature, with its prediction."""
     rows = [_batch_of_one(task, raw) for raw in examples]
     if not any(map(_is_finite, rows)):  # a request to show must be strict JSON, which has no missing numbers
         rows += [row for row in (_batch_of_one(task, raw) for raw in synthetic_rows(task)) if _is_finite(row)][:1]
@@ -206,7 +206,7 @@ def _contract_facts(task: Servable) -> dict[str, Any]:
 
 
 def _without_folder(value: Any) -> Any:
-    """A hyperparameter; of one that is a file or folder of this machine the name alone."""
+    """Return a hyperparameter; of a file or folder on this machine only the name."""
     if not isinstance(value, str):
         return value
     kind, preset, path = value.rpartition("preset:")

@@ -1,4 +1,4 @@
-"""Runs the proof of an export in a process of its own. Imports no TensorFlow."""
+"""Runs the verification of an export in a separate process. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ FORMAT = 2  # of dlkit.json
 
 
 def verify(directory: str | os.PathLike, libraries: Sequence[str] = ()) -> dict:
-    """Proves an export that is on disk: the graph's nodes, the reference example answers, wrong requests.
+    """Verify an export on disk: the graph's nodes, the reference examples, invalid requests.
 
     Args:
-        directory: a version directory, or the folder above, of which the highest version is taken.
-        libraries: packages whose operations the graph may need, beyond those that dlkit knows. What else the export
-            names is not imported: it may be anyone's.
+        directory: a version directory, or its parent folder, whose highest version is verified.
+        libraries: packages whose operations the graph may need, in addition to those that dlkit knows. Other packages
+            that the export names are not imported, because the export may come from anyone.
 
     Returns:
         The report of `dlkit.serving.prove`, with `version_dir`.
 
     Raises:
-        ExportError: if it is not an export of dlkit, or if the proof fails; the message names each finding.
+        ExportError: it is not an export of dlkit, or the verification fails; the message lists the problems.
     """
     path = find_version_directory(directory)
     report = run_proof(path, libraries)
@@ -40,10 +40,10 @@ def verify(directory: str | os.PathLike, libraries: Sequence[str] = ()) -> dict:
 
 
 def find_version_directory(directory: str | os.PathLike) -> pathlib.Path:
-    """The version directory that a path means, after a look at its contract.
+    """Return the version directory that a path refers to, after checking its contract.
 
     Raises:
-        ExportError: if there is none, or if a newer dlkit wrote it.
+        ExportError: there is none, or a newer dlkit wrote it.
     """
     path = pathlib.Path(directory)
     if not path.is_dir():
@@ -63,10 +63,10 @@ def find_version_directory(directory: str | os.PathLike) -> pathlib.Path:
 
 
 def read_contract(version_dir: pathlib.Path) -> dict:
-    """Reads `assets.extra/dlkit.json`.
+    """Read `assets.extra/dlkit.json`.
 
     Raises:
-        ExportError: if it is missing, not JSON, or of another format.
+        ExportError: it is missing, not JSON, or of another format.
     """
     file = pathlib.Path(version_dir) / "assets.extra" / "dlkit.json"
     if not file.exists():
@@ -92,10 +92,10 @@ def read_contract(version_dir: pathlib.Path) -> dict:
 
 
 def run_proof(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
-    """Runs `dlkit.serving.prove` on a version directory in a child process and returns its report.
+    """Run `dlkit.serving.prove` on a version directory in a child process and return its report.
 
-    `libraries` are the packages that it may import, beyond those that dlkit knows. A child that dies becomes a failed
-    report that says during which step.
+    `libraries` are packages that it may import in addition to those that dlkit knows. If the child process dies, the
+    report is a failure that names the step.
     """
     environment = child_environment(TF_CPP_MIN_LOG_LEVEL="3")
     environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # this process may hold most of the GPU's memory
@@ -116,9 +116,9 @@ def run_proof(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
 
 def _describe_crash(child: subprocess.CompletedProcess, steps: list[str]) -> str:
     during = steps[-1] if steps else "start-up"
-    said = [line for line in child.stderr.strip().splitlines() if line.strip()]
-    fatal = [line for line in said if re.match(r"F\d{4} |Fatal", line)]  # an abort prints its stack below this
-    detail = f" Its output: {(fatal or said)[-1][:300]}" if said else ""
+    output = [line for line in child.stderr.strip().splitlines() if line.strip()]
+    fatal = [line for line in output if re.match(r"F\d{4} |Fatal", line)]  # an abort prints its stack below this
+    detail = f" Its output: {(fatal or output)[-1][:300]}" if output else ""
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         return f"the verification process was killed by {name} during: {during}. A server would crash as well.{detail}"

@@ -1,4 +1,4 @@
-"""One table look-up for each character of a text, in core TensorFlow ops."""
+"""A table look-up for each character of a text, in core TensorFlow operations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from dlkit.lazy import tf
 
-PAGE = 256  # code points per page: most pages of the table are equal and kept once
+PAGE = 256  # code points per page; most pages of the table are equal and stored once
 UNICODE_END = sys.maxunicode + 1
 MAX_PARTS = 31  # the longest decomposition in Unicode has 18 characters
 # Planes 3 to 13 hold rare Han characters or nothing, 15 and 16 are private: nothing there becomes another or combines.
@@ -22,10 +22,10 @@ IDENTITY = 0  # stands for "the code point itself" in the table's values
 
 
 class CodePointTable:
-    """What each code point becomes: zero or more (code point, kind) pairs, for use in a graph.
+    """Maps each code point to zero or more (code point, kind) pairs, in a graph.
 
     Args:
-        parts: function of a one-character string giving a list of (code point, kind) pairs, at most 31.
+        parts: function of a one-character string that returns a list of at most 31 (code point, kind) pairs.
     """
 
     def __init__(self, parts: Callable[[str], list[tuple[int, int]]]) -> None:
@@ -34,7 +34,7 @@ class CodePointTable:
         pages: dict[bytes, int] = {}  # bytes of a page -> its number
         page_of = np.zeros(UNICODE_END // PAGE, np.int32)
         for first in range(0, UNICODE_END, PAGE):
-            if not any(first in codes for codes in DISTINCT_RANGES):  # there one page stands for all
+            if not any(first in codes for codes in DISTINCT_RANGES):  # all of them share one page
                 page_of[first // PAGE] = page_of[DISTINCT_RANGES[0].stop // PAGE - 1]
                 continue
             alike = next((codes.start for codes in UNIFORM_RANGES if first in codes), first)
@@ -56,7 +56,7 @@ class CodePointTable:
         self.values = np.array(values, np.int32)
 
     def __call__(self, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Replaces code points.
+        """Replace code points by their parts.
 
         Args:
             codes: (characters,) int32, code points.
@@ -76,16 +76,16 @@ class CodePointTable:
         return origin, tf.where(parts == IDENTITY, tf.gather(codes, origin), parts), kinds
 
     def kinds(self, codes: tf.Tensor) -> tf.Tensor:
-        """The kinds alone, of a table in which each code point becomes one: (characters,) int32 to the same."""
+        """Return only the kinds, of a table in which each code point has one part: (characters,) int32 to the same."""
         return tf.bitwise.right_shift(tf.gather(self.values, tf.bitwise.right_shift(self._entry(codes), 5)), 24)
 
     def _entry(self, codes: tf.Tensor) -> tf.Tensor:
-        """Of each code point where its parts begin in `values`, times 32, plus how many they are."""
+        """Return where the parts of each code point begin in `values`, times 32, plus their number."""
         return tf.gather(self.pages, tf.gather(self.page_of, codes // PAGE) * PAGE + codes % PAGE)
 
 
 def neighbor(values: tf.Tensor, distance: Literal[1, -1]) -> tf.Tensor:
-    """Shifts (n,) values so that each place holds its left (1) or right (-1) neighbour, with -1 at the border."""
+    """Shift (n,) values so that each position holds its left (1) or right (-1) neighbor, with -1 at the border."""
     border = -tf.ones_like(values[:1])
     if distance > 0:
         return tf.concat([border, values[:-1]], 0)

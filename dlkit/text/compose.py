@@ -30,7 +30,7 @@ NUM_SYLLABLES = NUM_LEADS * NUM_VOWELS * NUM_TAILS
 
 
 def compose(codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Characters in canonical composition (NFC).
+    """Compose characters canonically (NFC).
 
     Args:
         codes: (characters,) int32, the code points of texts, one after the other.
@@ -52,7 +52,7 @@ def compose(codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.
 
 
 def compose_text(text: tf.Tensor) -> tf.Tensor:
-    """Texts in canonical composition (NFC): (batch,) string to the same; invalid UTF-8 reads as U+FFFD."""
+    """Compose texts canonically (NFC): (batch,) string to the same; invalid UTF-8 is read as U+FFFD."""
     return _trace_compose()(text)
 
 
@@ -89,7 +89,7 @@ def _compose_characters(codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf
 def _compose_step(
     codes: tf.Tensor, origin: tf.Tensor, row: tf.Tensor, order: tf.Tensor, going: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Each starter takes the first character behind it that it may; `going` where any did."""
+    """Combine each starter with the first character after it that can be; `going` is whether any was."""
     del going
     size = tf.size(codes)
     place, is_starter = tf.range(size), order == 0
@@ -111,7 +111,7 @@ def _compose_step(
 
 
 def _pairs(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """What two characters become as one: (pairs,) int32 code points each to the same, 0 for nothing."""
+    """Compose pairs of characters: two (pairs,) int32 code points to one, 0 where there is no composition."""
     keys, composed = _pair_arrays()
     asked = tf.cast(first, tf.int64) * UNICODE_END + tf.cast(second, tf.int64)
     found = tf.minimum(tf.searchsorted(keys, asked), len(keys) - 1)
@@ -125,7 +125,7 @@ def _pairs(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 
 @functools.cache
 def _orders() -> dict[int, int]:
-    """The place of each combining class among all."""
+    """Map each canonical combining class to its rank among all."""
     classes = {unicodedata.combining(chr(code)) for code in itertools.chain(*DISTINCT_RANGES)}
     return {number: place for place, number in enumerate(sorted(classes))}
 
@@ -140,7 +140,7 @@ def _is_syllable(character: str) -> bool:
 
 @functools.cache
 def _compositions() -> dict[tuple[int, int], int]:
-    """Pairs that are one character, but for Hangul, which is worked out."""
+    """Map pairs of code points to their composition, except for Hangul, which is computed."""
     pairs = {}
     for code in itertools.chain(*DISTINCT_RANGES):
         parts = unicodedata.decomposition(chr(code)).split()
@@ -158,7 +158,7 @@ def _pair_arrays() -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def _quick_table() -> CodePointTable:
-    """Each character as it is; its kind is its order, and `UNSURE`."""
+    """Make the table that leaves each character as it is; the kind is its order and `UNSTABLE`."""
     joining = {second for _, second in _compositions()}
     joining |= set(range(VOWEL_BASE, VOWEL_BASE + NUM_VOWELS)) | set(range(TAIL_BASE + 1, TAIL_BASE + NUM_TAILS))
 
@@ -171,7 +171,7 @@ def _quick_table() -> CodePointTable:
 
 @functools.cache
 def _decompose_table() -> CodePointTable:
-    """Each character taken apart (NFD), but for syllables of Hangul; kinds are orders."""
+    """Make the table that decomposes each character (NFD), except Hangul syllables; kinds are orders."""
 
     def parts(character: str) -> list[tuple[int, int]]:
         apart = character if _is_syllable(character) else unicodedata.normalize("NFD", character)

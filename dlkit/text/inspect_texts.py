@@ -1,4 +1,4 @@
-"""What a report says of the texts of a table: lengths, empty ones, scripts, words that training lacks."""
+"""Facts and warnings about the texts of a table: lengths, empty ones, scripts, words that training lacks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.report import Report
 
-MAX_UNKNOWN_SHARE = 0.3  # share of the words of validation that training lacks, from which it is said
-SPACELESS_SCRIPTS = (  # without spaces between words: first and last code point
+MAX_UNKNOWN_SHARE = 0.3  # a larger share of validation words that are not in the training data is reported
+SPACELESS_SCRIPTS = (  # first and last code point
     ("Thai", 0x0E00, 0x0E7F), ("Lao", 0x0E80, 0x0EFF), ("Burmese", 0x1000, 0x109F), ("Khmer", 0x1780, 0x17FF),
     ("Japanese", 0x3040, 0x30FF), ("Chinese", 0x3400, 0x9FFF),
 )  # fmt: skip
@@ -23,13 +23,13 @@ _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 
 
 def inspect_texts(report: Report, table: Table, validation: Table | None, name: str, share: float = 0.2) -> None:
-    """Adds what can be told of a column of texts without a vocabulary.
+    """Add facts and warnings about a column of texts to a report, without a vocabulary.
 
     Args:
-        report: to add to.
-        table, validation: the rows of both parts.
-        name: the column of the texts.
-        share: of the report's time, for each part.
+        report: the report to add to.
+        table, validation: training and validation rows.
+        name: the text column.
+        share: share of the report's time limit, for each of the two.
     """
     texts = _texts(report, table, name, share)
     if not texts:
@@ -47,13 +47,13 @@ def inspect_texts(report: Report, table: Table, validation: Table | None, name: 
 
 
 def inspect_shared_rows(report: Report, train: Table, validation: Table, names: Sequence[str], what: str) -> None:
-    """Warns of rows to validate on that are training rows too.
+    """Warn of validation rows that are training rows too.
 
     Args:
-        report: to add to.
-        train, validation: the rows of both parts.
-        names: the columns of texts that must be equal.
-        what: the rows are, in the plural.
+        report: the report to add to.
+        train, validation: training and validation rows.
+        names: the text columns that are compared.
+        what: what the rows are, in the plural, for the message.
     """
     known = set(_cells(train, names))
     both = [row for row, cells in enumerate(_cells(validation, names)) if cells in known]
@@ -70,7 +70,7 @@ def _cells(table: Table, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def find_spaceless_script(texts: Any) -> str:
-    """The script without spaces between words that most of the letters of texts are of; "" where there is none."""
+    """Return the script without spaces between words that most letters of the texts belong to; "" if there is none."""
     counts: collections.Counter[str] = collections.Counter()
     for text in texts:
         head = text[:500]

@@ -2,7 +2,7 @@
 
 TensorFlow's core has neither Unicode normalization nor case folding. Both are worked out here in Python, once for
 every code point, and applied in the graph as one table look-up per character. What depends on more than one
-character at a time (composing `e` + U+0301 into `é`) is done before that, where it is asked for: see `compose`.
+character at a time (composing `e` + U+0301 into `é`) is done before that; see `compose`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dlkit.tracing import trace_function
 # Kinds of code points.
 SPACE = 1  # ends a token and is dropped
 SINGLE = 2  # a token by itself: punctuation, symbols, Han characters
-WORD = 3  # joins its neighbours of the same kind
-CONTINUED = 4  # the rest of what an ALONE character became: `…` folded to `...` stays one token
-APOSTROPHE = 5  # WORD between two WORD characters, else ALONE
+WORD = 3  # joins its neighbors of the same kind
+CONTINUED = 4  # the further characters of a folded SINGLE character: `…` folded to `...` stays one token
+APOSTROPHE = 5  # WORD between two WORD characters, else SINGLE
 
 # Unicode's Default_Ignorable_Code_Point, which `unicodedata` does not have.
 IGNORABLE = (
@@ -47,7 +47,7 @@ IGNORABLE = (
 
 
 def in_ranges(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
-    """Whether a code point lies in one of the (first, last) ranges."""
+    """Return whether a code point lies in one of the (first, last) ranges."""
     for first, last in ranges:  # noqa: SIM110 -- much faster than any(), and called for every code point
         if first <= code <= last:
             return True
@@ -55,13 +55,13 @@ def in_ranges(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
 
 
 def fold_case(text: str) -> str:
-    """Unicode's NFKC_Casefold of a Python string."""
+    """Return Unicode's NFKC_Casefold of a Python string."""
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return "".join(character for character in text if not in_ranges(ord(character), IGNORABLE))
 
 
 def strip_accents(text: str) -> str:
-    """Decomposes a Python string (NFD) and drops its nonspacing marks."""
+    """Decompose a Python string (NFD) and drop its nonspacing marks."""
     text = unicodedata.normalize("NFD", text)
     return "".join(character for character in text if unicodedata.category(character) != "Mn")
 
@@ -71,12 +71,12 @@ BLANK = r"[\p{Z}\p{Cc}\x{200b}-\x{200f}\x{2060}\x{feff}]"
 
 
 def strip_end(text: tf.Tensor) -> tf.Tensor:
-    """Texts without the blanks at their ends: (batch,) string to the same."""
+    """Remove white space and invisible characters at the end of texts: (batch,) string to the same."""
     return tf.strings.regex_replace(text, BLANK + r"+\z", "")
 
 
 def split(text: tf.Tensor, table: CodePointTable, nfc: bool = False) -> tf.RaggedTensor:
-    """Splits texts into tokens as a table's kinds say.
+    """Split texts into tokens by the kinds of a table.
 
     Args:
         text: (batch,) string, UTF-8; invalid bytes read as U+FFFD.
@@ -97,7 +97,7 @@ def _trace_split(table: CodePointTable, nfc: bool) -> Callable[[tf.Tensor], tf.R
 def split_with_origins(
     text: tf.Tensor, table: CodePointTable, nfc: bool = False
 ) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor]:
-    """Splits texts as `split` does, and tells where each byte of a token came from.
+    """Split texts as `split` does, and return the original position of each byte of a token.
 
     Args:
         text: (batch,) string, UTF-8; an invalid byte counts as one character.
@@ -107,7 +107,7 @@ def split_with_origins(
     Returns:
         Tuple of (batch, (tokens)) ragged string; `first` and `after`: (bytes,) int32 for the bytes of all tokens in a
         row, the character of the original text that a byte is made of, and the one after it, counted from each text's
-        begin. Characters that became nothing, such as combining accents, belong to the one before them.
+        start. Characters that are dropped, such as combining accents, belong to the one before them.
     """
     return _trace_split_with_origins(table, nfc)(text)
 
@@ -131,14 +131,14 @@ def _split_with_origins(
 
 
 def locate_subwords(sizes: tf.Tensor, first: tf.Tensor, after: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where pieces stand in the original texts.
+    """Return where subwords stand in the original texts.
 
     Args:
-        sizes: (pieces,) int32, their bytes; they follow each other and cover all tokens.
-        first, after: of `split_with_origins`.
+        sizes: (subwords,) int32, their lengths in bytes; they follow each other and cover all tokens.
+        first, after: outputs of `split_with_origins`.
 
     Returns:
-        Tuple of (pieces,) int32: each piece's first character, and the one after its last.
+        Tuple of two (subwords,) int32: the first character of each subword, and the one after its last.
     """
     ends = tf.cumsum(sizes)
     return tf.gather(first, ends - sizes), tf.gather(after, ends - 1)
@@ -171,14 +171,14 @@ def _split(
 
 
 def resolve_apostrophes(kinds: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-    """Makes apostrophes between two WORD characters of a row WORD, and all others ALONE."""
+    """Turn apostrophes between two WORD characters of a row into WORD, and all others into SINGLE."""
     inside = (neighbor(kinds, 1) == WORD) & (neighbor(kinds, -1) == WORD)
     inside &= (neighbor(row, 1) == row) & (neighbor(row, -1) == row)
     return tf.where(kinds == APOSTROPHE, tf.where(inside, WORD, SINGLE), kinds)
 
 
 def pack(ids: tf.RaggedTensor, max_tokens: int) -> dict[str, tf.Tensor]:
-    """Cuts and pads rows of ids.
+    """Truncate and pad rows of ids.
 
     Args:
         ids: (batch, (tokens)) ragged int32.
@@ -195,13 +195,14 @@ def pack(ids: tf.RaggedTensor, max_tokens: int) -> dict[str, tf.Tensor]:
 
 @functools.cache
 def word_table(lowercase: bool) -> CodePointTable:
-    """The table of `Words`: compatibility forms (NFKC, one character at a time), lower case if asked, and kinds."""
+    """Make the table of `Words`: compatibility forms (NFKC, one character at a time), optional lowercasing, and
+    kinds."""
 
     def parts(character: str) -> list[tuple[int, int]]:
         category = unicodedata.category(character)
         if category in ("Zs", "Zl", "Zp", "Cc") or character == "\u200b":
             return [(ord(" "), SPACE)]
-        # Joiners and variation selectors shape the glyph and not the word: dropped, and the word goes on.
+        # Joiners and variation selectors shape the glyph and not the word: they are dropped within it.
         if category == "Cf" or in_ranges(ord(character), IGNORABLE):
             return []
         if character in "'’ʼ＇":

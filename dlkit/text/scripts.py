@@ -1,4 +1,4 @@
-"""Scripts that set no spaces between words, by code point, in Python."""
+"""Scripts that are written without spaces between words, by code point, in Python."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ _LETTER = re.compile(rf"[^\W\d_]|[{_RANGES}]")  # of those scripts the marks too
 
 
 def has_spaceless_script(text: str) -> bool:
-    """Whether a text has characters of such a script."""
+    """Return whether a text has characters of a script without spaces between words."""
     return not text.isascii() and _SPACELESS.search(text) is not None
 
 
 def separate_characters(text: str) -> str:
-    """A text with spaces around each character of such a script."""
+    """Return a text with spaces around each character of a script without spaces between words."""
     return text if text.isascii() else _SPACELESS.sub(r" \g<0> ", text)
 
 
 def spaceless_share(texts: Iterable[str]) -> float:
-    """The share of the letters of texts that are of such scripts, 0 to 1."""
+    """Return the share of letters that belong to scripts without spaces between words, 0 to 1."""
     letters = spaceless = 0
     for text in texts:
         letters += len(_LETTER.findall(text))

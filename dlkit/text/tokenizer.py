@@ -1,4 +1,4 @@
-"""What the tokenizers share that have a vocabulary of tokens: their options, and the form of what they give."""
+"""The base of tokenizers with a vocabulary: their common options and outputs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from dlkit.text.vocabulary import FIRST_ID, check_tokenizer, token_specs
 
 
 class Tokenizer(keras.layers.Layer):
-    """A layer from texts, (batch,) string, to `token_ids` and `padding_mask`, and to `truncated` where that is told.
+    """Base layer from texts, (batch,) string, to a dict of `token_ids`, `padding_mask` and `truncated`.
 
     Args:
         vocabulary: list of distinct tokens.
-        max_tokens: positive integer, the width of the answer.
-        lowercase: whether to lower the case first.
+        max_tokens: positive integer, maximum sequence length.
+        lowercase: whether to lowercase texts first.
         nfc: whether to compose characters first (Unicode's NFC).
-        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
     """
 
-    # What the config holds beside the vocabulary and `max_tokens`.
-    options: ClassVar[tuple[str, ...]] = ("lowercase", "nfc", "tell_truncated")
+    # Arguments in the config besides the vocabulary and `max_tokens`.
+    options: ClassVar[tuple[str, ...]] = ("lowercase", "nfc")
 
     def __init__(
         self,
@@ -32,7 +31,6 @@ class Tokenizer(keras.layers.Layer):
         *,
         lowercase: bool,
         nfc: bool,
-        tell_truncated: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -40,8 +38,8 @@ class Tokenizer(keras.layers.Layer):
         self.vocabulary = list(vocabulary)
         self.max_tokens = max_tokens
         self.lowercase = lowercase
-        self.nfc, self.tell_truncated = nfc, tell_truncated
-        self._convert_input_args = False  # Keras knows no string tensors
+        self.nfc = nfc
+        self._convert_input_args = False  # Keras has no string tensors
         self._allow_non_tensor_positional_args = True  # a list of str may be given
 
     @property
@@ -51,16 +49,16 @@ class Tokenizer(keras.layers.Layer):
 
     @property
     def limits(self) -> dict[str, Limits]:
-        """What its tensors can be, where a request brings them."""
+        """Bounds of its outputs, for requests that bring preprocessed tensors."""
         return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(nonzero=True)}
 
     def packed(self, ids: tf.RaggedTensor, longer: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What `call` returns, of (batch, (tokens)) int32 ids and of which texts are longer, (batch,) bool."""
+        """Make the output of `call` from (batch, (tokens)) int32 ids and whether each text is longer, (batch,) bool."""
         made = normalize.pack(ids, self.max_tokens)
-        return {**made, "truncated": longer} if self.tell_truncated else made
+        return {**made, "truncated": longer}
 
     def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens, self.tell_truncated)
+        return token_specs(text, self.max_tokens)
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("vocabulary", "max_tokens", *self.options)}

@@ -17,12 +17,12 @@ COUNTING_BATCH = 2048  # texts split at a time while learning a vocabulary
 def count_tokens(
     texts: Iterable[str], split: Callable[[tf.Tensor], tf.RaggedTensor], size: int, min_count: int = 1
 ) -> list[str]:
-    """The most frequent tokens of texts, most frequent first, ties in the order of the code points.
+    """Count tokens and return the most frequent ones, most frequent first, ties in the order of their code points.
 
     Args:
         texts: iterable of str.
-        split: function of (batch,) string giving a ragged string tensor of tokens.
-        size: the most tokens to give.
+        split: function of (batch,) string that returns a ragged string tensor of tokens.
+        size: maximum number of tokens.
         min_count: positive integer; rarer tokens are left out.
 
     Returns:
@@ -45,7 +45,7 @@ def count_tokens(
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> list[str]:
-    """The vocabulary in a text file (UTF-8), one token a line as in BERT's `vocab.txt`: list of str."""
+    """Read the vocabulary in a text file (UTF-8), one token per line as in BERT's `vocab.txt`."""
     # Not `splitlines`, not `strip`: a token may be a line separator or a space of another kind.
     with pathlib.Path(path).open(encoding="utf-8", newline="\n") as file:
         tokens = [line.rstrip("\r\n") for line in file]
@@ -61,7 +61,7 @@ def lookup_table(
     missing: int = -1,
     key_dtype: tf.DType = tf.string,
 ) -> tf.lookup.StaticHashTable:
-    """A hash table that is saved with the graph that uses it.
+    """Make a hash table that is saved with the graph that uses it.
 
     Args:
         keys: list of distinct str, or of int with `key_dtype=tf.int32`.
@@ -79,7 +79,7 @@ def lookup_table(
 
 
 def check_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> None:
-    """Refuses a vocabulary that is not a list of distinct strings, and a `max_tokens` that is not positive."""
+    """Raise ValueError if the vocabulary is not a list of distinct strings or `max_tokens` is not positive."""
     if isinstance(vocabulary, (str, bytes)) or not all(isinstance(token, str) for token in vocabulary):
         raise ValueError(f"`vocabulary` must be a list of strings. Received: vocabulary={vocabulary!r:.80}.")
     if not len(vocabulary):
@@ -92,12 +92,15 @@ def check_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> None:
 
 
 def vocabulary_ids(vocabulary: Sized) -> range:
-    """Ids of a vocabulary that begins after padding and the unknown token."""
+    """Return the ids of a vocabulary, which follow padding and the unknown token."""
     return range(FIRST_ID, FIRST_ID + len(vocabulary))
 
 
-def token_specs(text: keras.KerasTensor, max_tokens: int, truncated: bool = False) -> dict[str, keras.KerasTensor]:
-    """The symbolic outputs of a tokenizer for symbolic (batch,) texts, and `truncated`, if it tells that."""
+def token_specs(text: keras.KerasTensor, max_tokens: int) -> dict[str, keras.KerasTensor]:
+    """Return the symbolic outputs of a tokenizer for symbolic (batch,) texts."""
     shape = (text.shape[0], max_tokens)
-    specs = {"token_ids": keras.KerasTensor(shape, "int32"), "padding_mask": keras.KerasTensor(shape, "bool")}
-    return {**specs, "truncated": keras.KerasTensor(shape[:1], "bool")} if truncated else specs
+    return {
+        "token_ids": keras.KerasTensor(shape, "int32"),
+        "padding_mask": keras.KerasTensor(shape, "bool"),
+        "truncated": keras.KerasTensor(shape[:1], "bool"),
+    }

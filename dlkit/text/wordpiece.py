@@ -22,7 +22,7 @@ MAX_WORD_BYTES = 100  # longer words are unknown, as in BERT's own code
 
 @functools.cache
 def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) -> normalize.CodePointTable:
-    """BERT's basic tokenization, as a table by code point.
+    """Make the table of BERT's basic tokenization by code point.
 
     Source: Devlin et al., 2018, arXiv:1810.04805, and google-research/bert `tokenization.py`, in the reading of
     KerasHub: case is folded (NFKC_Casefold) after the split, and format characters end a word; of spaces those of ASCII
@@ -53,28 +53,32 @@ def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) ->
 
 @keras.saving.register_keras_serializable("dlkit")
 class WordPiece(Tokenizer):
-    """Splits texts as BERT does, into the longest pieces of words that its vocabulary has.
+    """Splits texts as BERT does, into the longest subwords of its vocabulary.
 
     The ids are those of KerasHub's `BertTokenizer(vocabulary, lowercase, strip_accents=strip_accents)`, packed as
-    `[CLS] text [SEP]`. Differs in two rare cases: without `nfc`, letters followed by a separate combining accent that
-    is kept, or by separate Hangul vowels, are not composed; characters newer than Python's Unicode tables are taken for
-    letters.
+    `[CLS] text [SEP]`. They differ in rare cases: with `nfc`, characters are composed first and all of Unicode's spaces
+    end words, as in BERT's own code; characters newer than Python's Unicode tables are treated as letters.
 
     Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, positions in
-    `vocabulary`, 0 where padded; `padding_mask`: (batch, max_tokens) bool, true at tokens. Longer texts are cut, the
-    closing [SEP] is not.
+    `vocabulary`, 0 where padded; `padding_mask`: (batch, max_tokens) bool, true at tokens; `truncated`: (batch,) bool,
+    whether a text was longer. The closing [SEP] is always there.
 
     Args:
-        vocabulary: list of distinct pieces, `##` before those that go on a word, with [PAD] first and [UNK], [CLS],
-            [SEP] anywhere.
-        max_tokens: integer, 3 or more, the width of the answer, [CLS] and [SEP] included.
-        lowercase: whether to fold the case.
-        strip_accents: whether to drop accents; None does as `lowercase`, like the original BERT.
+        vocabulary: list of distinct subwords, those that continue a word with the prefix `##`, [PAD] first and [UNK],
+            [CLS], [SEP] anywhere.
+        max_tokens: integer, 3 or more, maximum sequence length, [CLS] and [SEP] included.
+        lowercase: whether to fold case.
+        strip_accents: whether to drop accents; None follows `lowercase`, like the original BERT.
         nfc: whether to compose characters first (Unicode's NFC), and end words at all of Unicode's spaces.
-        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
+
+    Example:
+        >>> from dlkit.text.wordpiece import WordPiece
+        >>> tokenizer = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "film", "##s"], max_tokens=6)
+        >>> tokenizer(["Good films"])["token_ids"].numpy().tolist()
+        [[2, 4, 5, 6, 3, 0]]
     """
 
-    options = ("lowercase", "strip_accents", "nfc", "tell_truncated")
+    options = ("lowercase", "strip_accents", "nfc")
 
     def __init__(
         self,
@@ -82,11 +86,10 @@ class WordPiece(Tokenizer):
         max_tokens: int,
         lowercase: bool = True,
         strip_accents: bool | None = None,
-        nfc: bool = False,
-        tell_truncated: bool = False,
+        nfc: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, **kwargs)
         check_special(vocabulary, max_tokens)
         self.strip_accents = strip_accents
         ids = {token: position for position, token in enumerate(self.vocabulary)}
@@ -107,7 +110,7 @@ class WordPiece(Tokenizer):
         return len(self.vocabulary)
 
     def split(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
-        """Words of texts, before WordPiece: (batch,) string -> (batch, (words)) ragged string."""
+        """Split texts into words, before WordPiece: (batch,) string to (batch, (words)) ragged string."""
         return normalize.split(tf.convert_to_tensor(text, tf.string), self._table(), self.nfc)
 
     def _table(self) -> normalize.CodePointTable:
@@ -128,7 +131,7 @@ class WordPiece(Tokenizer):
         return self.packed(ids, tf.maximum(every_word.row_lengths(), every_piece.row_lengths()) > room)
 
     def locate(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.RaggedTensor]:
-        """All pieces of texts, without [CLS] and [SEP] and uncut, and where they stand.
+        """Return all subwords of texts, without [CLS], [SEP] and truncation, and where they stand.
 
         Args:
             text: (batch,) string, UTF-8.
@@ -181,7 +184,7 @@ class WordPiece(Tokenizer):
 def split_into_subwords(
     words: tf.Tensor, table: tf.lookup.StaticHashTable, cut: Callable[[tf.Tensor], tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The pieces of words, most of which are pieces themselves.
+    """Split words into subwords; most words are subwords themselves.
 
     Args:
         words: (words,) string.
@@ -209,7 +212,7 @@ def split_into_subwords(
 def find_longest_subword(
     words: tf.Tensor, at: tf.Tensor, table: tf.lookup.StaticHashTable, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The longest piece in a table that begins at a byte of each word.
+    """Find the longest subword in a table that begins at a given byte of each word.
 
     Args:
         words: (words,) string.
@@ -237,12 +240,12 @@ def find_longest_subword(
 
 
 def is_continuation(token: str) -> bool:
-    """Whether a piece goes on a word. `##` by itself does not."""
+    """Return whether a subword continues a word. `##` by itself does not."""
     return token.startswith("##") and len(token) > 2
 
 
 def check_special(vocabulary: Sequence[str], max_tokens: int) -> None:
-    """Refuses a vocabulary without BERT's special tokens, or no room for them."""
+    """Raise ValueError if the vocabulary lacks BERT's special tokens or `max_tokens` leaves no room for them."""
     missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
     if missing:
         raise ValueError(f"`vocabulary` must have {', '.join(SPECIAL_TOKENS)}. Received: none of {', '.join(missing)}.")

@@ -11,8 +11,8 @@ from dlkit.text.tokenizer import Tokenizer
 from dlkit.text.vocabulary import FIRST_ID, count_tokens, lookup_table, vocabulary_ids
 
 
-def split_words(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = False) -> tf.RaggedTensor:
-    """Words and punctuation marks of texts: (batch,) string -> (batch, (tokens)) ragged string."""
+def split_words(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = True) -> tf.RaggedTensor:
+    """Split texts into words and punctuation marks: (batch,) string to (batch, (tokens)) ragged string."""
     return normalize.split(tf.convert_to_tensor(text, tf.string), normalize.word_table(lowercase), nfc)
 
 
@@ -23,17 +23,25 @@ class Words(Tokenizer):
     A word is a run of letters, marks and digits, with apostrophes inside it (`don't` is one token, `’` counts as `'`).
     Every other visible character is a token by itself, emoji and Han characters included. Characters are put in their
     compatibility form (`ﬁ` is `fi`, full-width `Ａ` is `A`) one by one, a base letter with a separate combining accent
-    is composed before that with `nfc`. Invalid UTF-8 reads as U+FFFD.
+    is composed before that with `nfc`. Invalid UTF-8 is read as U+FFFD.
 
     Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, 0 padding, 1
-    unknown, 2 and up the vocabulary; `padding_mask`: (batch, max_tokens) bool, true at tokens. Longer texts are cut.
+    unknown, 2 and up the vocabulary; `padding_mask`: (batch, max_tokens) bool, true at tokens; `truncated`: (batch,)
+    bool, whether a text was longer.
 
     Args:
-        vocabulary: list of distinct tokens, as `split` gives them; entry i has id i + 2.
-        max_tokens: positive integer, the width of the answer.
-        lowercase: whether to lower the case first.
+        vocabulary: list of distinct tokens, as `split` returns them; entry i has id i + 2.
+        max_tokens: positive integer, maximum sequence length; longer texts are truncated.
+        lowercase: whether to lowercase texts first.
         nfc: whether to compose characters first (Unicode's NFC).
-        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
+
+    Example:
+        >>> from dlkit.text.words import Words
+        >>> tokenizer = Words.learn(["a good film", "a bad film"], size=20, max_tokens=4)
+        >>> tokenizer.vocabulary
+        ['a', 'film', 'bad', 'good']
+        >>> tokenizer(["a good book"])["token_ids"].numpy().tolist()
+        [[2, 5, 1, 0]]
     """
 
     def __init__(
@@ -41,11 +49,10 @@ class Words(Tokenizer):
         vocabulary: Sequence[str],
         max_tokens: int,
         lowercase: bool = True,
-        nfc: bool = False,
-        tell_truncated: bool = False,
+        nfc: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, **kwargs)
         self._table = lookup_table(self.vocabulary, vocabulary_ids(self.vocabulary), missing=1)
 
     @classmethod
@@ -58,22 +65,22 @@ class Words(Tokenizer):
         min_count: int = 1,
         **options: Any,
     ) -> Self:
-        """Makes a tokenizer from the most frequent words of `texts`; ties in the order of the code points.
+        """Make a tokenizer from the most frequent words of `texts`; ties in the order of the code points.
 
         Args:
             texts: iterable of str.
-            size: positive integer, the most ids to use, padding and unknown included.
+            size: positive integer, maximum vocabulary size, padding and unknown included.
             max_tokens: positive integer.
-            lowercase: whether to lower the case first.
+            lowercase: whether to lowercase texts first.
             min_count: positive integer; rarer words are left out.
-            options: the layer's other ones.
+            options: further arguments of the layer.
         """
-        nfc = options.get("nfc", False)
+        nfc = options.get("nfc", True)
         vocabulary = count_tokens(texts, lambda text: split_words(text, lowercase, nfc), size - FIRST_ID, min_count)
         return cls(vocabulary, max_tokens, lowercase, **options)
 
     def split(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
-        """Tokens of texts: (batch,) string -> (batch, (tokens)) ragged string."""
+        """Split texts into tokens: (batch,) string to (batch, (tokens)) ragged string."""
         return split_words(text, self.lowercase, self.nfc)
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
@@ -83,7 +90,8 @@ class Words(Tokenizer):
         return self.packed(ids, words.row_lengths() > self.max_tokens)
 
     def locate(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.RaggedTensor]:
-        """All tokens of texts, uncut, and where they stand: `ids`, `starts`, `ends` as `WordPiece.locate` has them.
+        """Return all tokens of texts, untruncated, and where they stand: `ids`, `starts`, `ends` as in
+        `WordPiece.locate`.
 
         Beside them `surface`: (batch, (tokens)) ragged string, the tokens in the text's own capitals.
         """

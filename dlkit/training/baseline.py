@@ -1,4 +1,4 @@
-"""At the end of training: whether the kept model is any better than an answer that needs no network."""
+"""Comparison of the trained model with a baseline that needs no network, at the end of training."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from dlkit.training.store import Store
     from dlkit.training.trainable import Trainable
 
-MAX_ROWS = 256  # rows to compare on: their answers cost little beside an epoch
+MAX_ROWS = 256  # validation rows that are compared: little work compared with an epoch
 
 
 def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, quiet: bool) -> None:
-    """Scores the served answers to at most 256 validation rows, and says where they are no better than the baseline.
+    """Evaluate up to 256 validation rows and warn if the model is no better than the baseline.
 
-    What it finds goes to `task.best_epoch_`: the primary_metric metric, its baseline and the number of rows.
+    The primary metric, its baseline and the number of rows are added to `task.best_epoch_`.
 
     Args:
-        task: trained.
-        validation: rows. Those that cannot be scored, as series that are too short for a backtest, end the comparison
-            and not the run.
-        store: the same rows, encoded: without those that could not be.
-        quiet: whether to print nothing.
+        task: a trained task.
+        validation: the validation rows. If they cannot be evaluated, such as series that are too short for a backtest,
+            only the comparison is skipped.
+        store: the same rows, encoded, without those that cannot be read.
+        quiet: whether to log nothing.
     """
     try:
         table = validation.to_evaluate()
-        # Those of a task that makes others to measure on cannot be told apart: none of them was left out.
+        # A task that derives other rows to evaluate on has skipped none of them.
         rows = np.unique(store.source_rows) if table is validation.table else np.arange(len(table))
         rows = rows[evenly_spaced(len(rows), MAX_ROWS)]
         found = task.evaluate_rows(validation.with_table(table.take(rows.tolist())))
@@ -42,9 +42,9 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         return
     name, base = task.primary_metric, f"baseline_{task.primary_metric}"
     if name not in found or base not in found:
-        return  # the task names no metric to quote, or no baseline of it
+        return  # the task has no primary metric, or no baseline of it
     task.best_epoch_ |= {name: found[name], base: found[base], "rows": len(rows)}
-    if not found[name] > found[base]:  # what is not a number is no better either
+    if not found[name] > found[base]:  # NaN is no better either
         _warn(
             f"{validation.table.source}: the model is no better than the baseline: {name} {found[name]:.4f}, {base} "
             f"{found[base]:.4f}, on {len(rows)} validation rows. Check the data, search for a learning rate "

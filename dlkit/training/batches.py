@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def make_order(task: Trainable, store: Store, strategy: tf.distribute.Strategy) -> Order:
-    """Which rows each step of a task takes under a strategy."""
-    if isinstance(strategy, tf.distribute.TPUStrategy):  # which knows no varying shapes
+    """Return the order in which a task's training steps take the rows, under a strategy."""
+    if isinstance(strategy, tf.distribute.TPUStrategy):  # needs static shapes
         multiple = strategy.num_replicas_in_sync
         return Order(store.rows, task.batch_size, task.seed, multiple=multiple)
     return Order(store.rows, task.batch_size, task.seed, row_lengths(store, task.padding))
 
 
 def make_batches(task: Trainable, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:
-    """The training batches of a task, encoded, in order, augmented and weighted, from the step that it is given on."""
+    """Return a function from a step to the training batches from this step on: encoded, augmented and weighted."""
     weights = store.weights
 
     def finish(row: Any, rows: tf.Tensor, step: tf.Tensor) -> tuple:

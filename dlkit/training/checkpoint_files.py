@@ -1,4 +1,4 @@
-"""Checkpoints on disk: each is there whole or not at all, and a broken one gives way to the one before."""
+"""Checkpoints on disk: written atomically; if one is corrupt, the previous one is used."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from dlkit.errors import DlkitError, write_error
 from dlkit.log import logger
 from dlkit.options import option
 
-_ARRAY_NAMES = "arrays"  # in a checkpoint's state, on disk: the names of all arrays
+_ARRAY_NAMES = "arrays"  # key of the names of all arrays, in the state on disk
 
 
 @dataclass
 class Checkpoint:
-    """All that a run needs to go on as if it had never stopped.
+    """The state of a run, from which it resumes as if it had never stopped.
 
     Attributes:
-        state: what is no array: step, history, early stopping, fingerprint of the data, hparams.
-        arrays: name to array: variables of the network and the optimizer, metrics, best weights.
+        state: all except arrays: step, history, early stopping, fingerprint of the data, hyperparameters.
+        arrays: arrays by name: variables of the network and the optimizer, metrics, best weights.
     """
 
     state: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
     def group(self, name: str) -> list[np.ndarray]:
-        """The arrays that were added under a name, in their order."""
+        """Return the arrays that were stored under a name, in their order."""
         count = sum(key.startswith(f"{name}/") for key in self.arrays)
         return [self.arrays[f"{name}/{number}"] for number in range(count)]
 
 
 class CheckpointFiles:
-    """The checkpoints of a run: npz files named by their step, checked sums inside, the newest few kept.
+    """The checkpoints of a run: npz files named by their step, with checksums; the newest are kept.
 
     Args:
-        folder: where they lie.
-        keep: how many to keep, at least 1.
+        folder: the folder of the checkpoints.
+        keep: number of checkpoints to keep, at least 1.
     """
 
     def __init__(self, folder: Path, keep: int):
@@ -48,11 +48,11 @@ class CheckpointFiles:
         self._keep = keep
 
     def write(self, step: int, checkpoint: Checkpoint) -> None:
-        """Writes the checkpoint of a step, then removes those of later steps, which a run that went back has left, and
-        those that are too many.
+        """Write the checkpoint of a step, then remove outdated ones: those of later steps, left by a run that restarted
+        from an earlier one, and all but the newest `keep`.
 
         Raises:
-            DlkitError: the disk is full or the folder cannot be written; the ones before are untouched.
+            DlkitError: the disk is full or the folder cannot be written; earlier checkpoints are not changed.
         """
         path = self.folder / f"step-{step:012d}.npz"
         state = {**checkpoint.state, _ARRAY_NAMES: sorted(checkpoint.arrays)}
@@ -67,18 +67,18 @@ class CheckpointFiles:
             old.unlink(missing_ok=True)
 
     def drop_newest(self) -> None:
-        """Removes the newest one, if there is one before it."""
+        """Remove the newest checkpoint, unless it is the only one."""
         paths = self._paths()
         if len(paths) > 1:
             paths[0].unlink(missing_ok=True)
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that can be read; None where there is no file at all.
+        """Return the newest checkpoint that can be read, or None if there are no files.
 
-        A broken one is named on stderr.
+        Corrupt ones are logged as warnings.
 
         Raises:
-            DlkitError: there are files, and none can be read.
+            DlkitError: there are checkpoints, but none can be read.
         """
         paths = self._paths()
         reasons = []
@@ -98,12 +98,13 @@ class CheckpointFiles:
         return None
 
     def clear(self) -> None:
-        """Removes all of them."""
+        """Remove all checkpoints."""
         for old in [*self._paths(), *self._partial()]:
             old.unlink(missing_ok=True)
 
     def _partial(self) -> list[Path]:
-        """What killed runs have left: while this one holds the folder's lock, nobody else writes there."""
+        """Return the temporary files of killed runs. This run holds the folder's lock, so no other process writes them
+        now."""
         return list(self.folder.glob(f"step-*{PARTIAL_SUFFIX}"))
 
     def _paths(self) -> list[Path]:
@@ -114,8 +115,8 @@ def _read(path: Path) -> Checkpoint:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}  # each is compared with its checksum
     state = json.loads(arrays.pop("state").tobytes())
-    names = state.pop(_ARRAY_NAMES, None)  # which those of dlkit 0.1 had not: the list of a zip file has no checksum
-    if names is not None and names != sorted(arrays):
+    names = state.pop(_ARRAY_NAMES)  # compared with those found, since the list of a zip file has no checksum
+    if names != sorted(arrays):
         wrong = ", ".join(sorted(set(names) ^ set(arrays))[:3])
         raise ValueError(f"its arrays differ from those written: {wrong}")
     return Checkpoint(state, arrays)

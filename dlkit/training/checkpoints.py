@@ -1,4 +1,4 @@
-"""When a run's state is written, and how it is put back: after any kill, a resumed run goes on as if never stopped."""
+"""Writing and restoring the state of a run, so that a resumed run continues as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.keep_best import KeepBest
 from dlkit.training.trainer import Trainer
 
-SHARE = 0.03  # of a run's time that checkpoints after epochs may cost
-SPEED = 200e6  # bytes a second: what the first one is expected to take, before it has been timed
-WATCH = 50  # steps between two looks for a loss that is not finite
+MAX_TIME_SHARE = 0.03  # maximum share of a run's time for checkpoints at the ends of epochs
+ASSUMED_WRITE_SPEED = 200e6  # bytes per second, assumed for the first checkpoint
+NAN_CHECK_INTERVAL = 50  # steps between two checks for a loss that is not finite
 
 
-PARTS = {"training": "sha256", "validation": "validation"}  # of the data, and their fingerprints in `fingerprint_`
+FINGERPRINTS = {
+    "training": "sha256",
+    "validation": "validation",
+}  # of the data, and their fingerprints in `fingerprint_`
 
 
 class OtherRunError(DlkitError):
-    """A run cannot be resumed as another: with other hparams or other data."""
+    """A run cannot be resumed with other hyperparameters or other data."""
 
 
 def other_data(kinds: Sequence[str]) -> OtherRunError:
-    """The error for a run that was started with other data of these kinds."""
+    """Make the error for a run that was started with other data of these kinds."""
     others = " and ".join(f"other {kind} data" for kind in kinds)
     return OtherRunError(
         f"the run was started with {others}. Resume with the same data, start over with "
@@ -42,7 +45,7 @@ def other_data(kinds: Sequence[str]) -> OtherRunError:
 
 
 class NanLossError(DlkitError):
-    """The loss of a step was not finite. Says which, with its learning rate and rows."""
+    """The loss of a step was not finite. The message names the step, its learning rate and its rows."""
 
     def __init__(self, message: str, step: int):
         super().__init__(message)
@@ -50,10 +53,10 @@ class NanLossError(DlkitError):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Keeps the history of a run, writes its checkpoints, and stops it when it is told to or has lost its way.
+    """Keeps the history of a run, writes its checkpoints, and stops it on request or if the loss diverges.
 
-    It looks after the steps at the beginning of the next one: for a callback at a step's end, Keras waits at
-    every step until the metrics are there.
+    It acts at the beginning of the following step: for a callback at the end of a step, Keras waits at every step
+    until the metrics are available.
 
     Args:
         files: where to write, or None to write nothing.
@@ -90,12 +93,12 @@ class Checkpoints(keras.callbacks.Callback):
 
     @property
     def stopped(self) -> bool:
-        """Whether the resumed run had lost its patience."""
+        """Whether the resumed run was stopped early."""
         waited = self._resumed.state.get("stopping", {}).get("wait", 0) if self._resumed else 0
         return self._stopping is not None and waited >= self._stopping.patience
 
     def load(self, checkpoint: Checkpoint, trainer: Trainer, *, changed: bool = False) -> None:
-        """Puts a checkpoint into the trainer's variables, and makes the run start after its step.
+        """Restore a checkpoint into the trainer's variables, and continue after its step.
 
         Args:
             changed: whether the run goes on with other hparams or data: with its own learning rate then, and from the
@@ -104,10 +107,9 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             DlkitError: it is of other data, another network or another optimizer.
         """
-        saved = {"validation": self.facts["validation"], **checkpoint.state}  # dlkit 0.1 saved none of it
         kinds = [
             kind for kind, name in (("training", "fingerprint"), ("validation", "validation"))
-            if saved[name] != self.facts[name]
+            if checkpoint.state[name] != self.facts[name]
         ]  # fmt: skip
         if kinds and not changed:
             raise other_data(kinds)
@@ -129,7 +131,9 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         _spread_seeds(self.model)
         if not self._cost:
-            self._cost = sum(v.dtype.size * v.shape.num_elements() for v in _variables(self.model)) / SPEED
+            self._cost = (
+                sum(v.dtype.size * v.shape.num_elements() for v in _variables(self.model)) / ASSUMED_WRITE_SPEED
+            )
         if self._stopping and self._resumed and "stopping" in self._resumed.state:
             # It has just forgotten everything, as it does when training begins.
             self._stopping.restore(self._resumed.state["stopping"], self._resumed.group("best"))
@@ -145,7 +149,7 @@ class Checkpoints(keras.callbacks.Callback):
         if step > self.step:
             self.step = step
             checkpoint, stop = self._wishes()
-            if checkpoint or stop or step % WATCH == 0:
+            if checkpoint or stop or step % NAN_CHECK_INTERVAL == 0:
                 self._refuse_nan()
             if checkpoint or stop:
                 self._write()
@@ -160,17 +164,17 @@ class Checkpoints(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(value))
         checkpoint, stop = self._wishes()
         idle = time.perf_counter() - self._written
-        if checkpoint or stop or (not self._every and idle * SHARE >= self._cost):
+        if checkpoint or stop or (not self._every and idle * MAX_TIME_SHARE >= self._cost):
             self._write()
         if stop:
             raise Preempted(self.step)
 
     def ask_to_stop(self, *_: Any) -> None:
-        """Writes a checkpoint after the step that is running, and ends the run. A handler of signals."""
+        """Request a checkpoint after the current step and the end of the run. This is a signal handler."""
         self._stop_asked = True
 
     def _wishes(self) -> tuple[bool, bool]:
-        """Whether to write a checkpoint now, and whether to stop: the same answers in every worker."""
+        """Return whether to write a checkpoint now, and whether to stop: the same in every worker."""
         now = isinstance(self._every, int) and self._every > 0 and self.step % self._every == 0
         if self.model.replicas == 1:
             return now or self._overdue(), self._stop_asked
@@ -178,7 +182,7 @@ class Checkpoints(keras.callbacks.Callback):
         return bool(now or checkpoint), bool(stop)
 
     def _ask(self) -> None:
-        """Tells the other workers, through the next step, what this one wishes: all must do it after the same step."""
+        """Send this worker's requests to the others with the next step, because all must act after the same step."""
         if self.model.replicas > 1:
             wishes = [float(self._chief and self._overdue()), float(self._stop_asked)]
             _local(self.model, self.model.asked)[0].assign(wishes)
@@ -210,32 +214,33 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def _variables(trainer: Trainer) -> list[Any]:
-    """The variables of network and optimizer, but for the learning rate, which is one only without a schedule."""
+    """Return the variables of network and optimizer, without the learning rate, which is a variable only without a
+    schedule."""
     optimizer = trainer.optimizer
     rates = {id(getattr(part, "_learning_rate", None)) for part in (optimizer, trainer.updater)}
     return [v.value for v in (*trainer.variables, *optimizer.variables) if id(v) not in rates]
 
 
 def _own_rate(trainer: Trainer) -> float | None:
-    """The learning rate where no schedule but a variable holds it, which callbacks may change."""
+    """Return the learning rate if a variable holds it, which callbacks may change; None with a schedule."""
     rate = trainer.updater._learning_rate
     return None if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else float(rate.numpy())
 
 
 def _local(trainer: Trainer, variable: Any) -> tuple[Any, ...]:
-    """The copies of a variable that this process's replicas have."""
+    """Return the copies of a variable that belong to this process's replicas."""
     return trainer.distribute_strategy.experimental_local_results(variable)
 
 
 def _first_replica(trainer: Trainer) -> int:
-    """The number, among all replicas, of the first one of this process."""
+    """Return the number, among all replicas, of the first one of this process."""
     strategy = trainer.distribute_strategy
     ids = strategy.experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
     return int(strategy.experimental_local_results(ids)[0])
 
 
 def _metrics(trainer: Trainer) -> list[np.ndarray]:
-    """The state of the metrics, (replicas, ...) each: every replica counts its own rows."""
+    """Return the state of the metrics, (replicas, ...) each: every replica counts its own rows."""
     strategy = trainer.distribute_strategy
     states = []
     for variable in trainer.metrics_variables:
@@ -247,7 +252,7 @@ def _metrics(trainer: Trainer) -> list[np.ndarray]:
 
 
 def _per_replica(strategy: tf.distribute.Strategy, rows: tf.Tensor) -> Any:
-    """(own replicas, ...) to (1, ...) for each of this process's replicas."""
+    """Distribute (own replicas, ...) as (1, ...) over this process's replicas."""
     places = iter(range(len(rows)))
 
     def of_next(context: Any) -> tf.Tensor:
@@ -269,7 +274,7 @@ def _restore_metrics(trainer: Trainer, states: list[np.ndarray]) -> None:
 
 
 def _spread_seeds(trainer: Trainer) -> None:
-    """Gives the replicas different seeds: the same ones would drop the same places of each one's rows.
+    """Give each replica its own seeds; with equal ones, dropout would drop the same positions in each part.
 
     Those of replica 0 stay as they are: checkpoints hold them, and the others follow from them.
     """
@@ -284,7 +289,8 @@ def _spread_seeds(trainer: Trainer) -> None:
 
 @contextlib.contextmanager
 def stopping_on_sigterm(checkpoints: Checkpoints) -> Iterator[None]:
-    """Inside, SIGTERM ends the run after a checkpoint. Signals reach the main thread alone: others change nothing."""
+    """End the run after a checkpoint if SIGTERM arrives, while the context is open. Only the main thread receives
+    signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 def compile_network(
     task: Trainable, steps: int, strategy: tf.distribute.Strategy | None = None, *, jit_compile: bool = False
 ) -> tuple[Trainer, list[keras.layers.Layer]]:
-    """The compiled model that trains the network's weights, and the layers that are frozen in it.
+    """Compile the model that trains the network's weights; return it and its frozen layers.
 
-    The network of the task itself stays uncompiled, and outside of any strategy: it is what answers and is saved.
-    Several replicas train copies of its weights.
+    The network of the task itself stays uncompiled and outside of any strategy: it makes predictions and is saved.
+    Several replicas train a copy of it.
 
     Args:
-        steps: of an epoch.
-        strategy: what to train under; None for one device.
-        jit_compile: whether XLA compiles the step; on CPUs it then had 0.4 to 0.6 of the speed. A TPU always does.
+        steps: number of steps per epoch.
+        strategy: the strategy to train under; None for one device.
+        jit_compile: whether XLA compiles the step, as it always does on a TPU; on CPUs it was 0.4 to 0.6 times as fast.
     """
     network = task.stages_.network
     several = strategy is not None and strategy.num_replicas_in_sync > 1
@@ -41,18 +41,18 @@ def compile_network(
 
 
 def copy_weights_back(trainer: Trainer, network: keras.Model) -> None:
-    """The trained weights to the network of the task, where a strategy had copies of its own."""
+    """Copy the trained weights to the network of the task, if a strategy trained copies of them."""
     if trainer.replicas > 1:
         for own, trained in zip(network.variables, trainer.variables, strict=True):
             own.assign(trained.value.numpy())
 
 
 def _copy_in_scope(network: keras.Model) -> keras.Model:
-    """The same network with variables of its own, in the strategy around."""
+    """Return a copy of the network with variables of its own, created in the current strategy scope."""
     copy = type(network).from_config(network.get_config())
     for own, original in zip(copy.variables, network.variables, strict=True):
         own.assign(original.numpy())
     for layer in copy._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True  # those of presets too: mean and variance are the whole batch's
+            layer.synchronized = True  # in presets too: mean and variance of the whole batch
     return copy

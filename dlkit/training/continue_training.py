@@ -1,4 +1,4 @@
-"""A run that goes on from a saved model: its weights, vocabularies and statistics, on other data, with new labels."""
+"""Fine-tuning of a saved model: its weights, vocabularies and statistics, on other data, with new labels."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _RUN_ATTRIBUTES = (
 
 
 def copy_task(model: Trainable) -> Trainable:
-    """A fitted task that shares nothing with the one given."""
+    """Return a copy of a fitted task that shares nothing with it."""
     with tempfile.TemporaryDirectory() as folder:
         model_folder.write_model(model, Path(folder))
         return model_folder.read_model(type(model), Path(folder))
 
 
 def check_model(task: Trainable, model: Trainable | Path) -> None:
-    """Raises DlkitError for a model of another task, or whose hyperparameters make another network."""
+    """Raise DlkitError if a model belongs to another task, or if its hyperparameters define another network."""
     if isinstance(model, Path):
         hparams, name = model_folder.read_index(model, task.task_name())["hparams"], str(model)
     else:
@@ -68,7 +68,7 @@ def check_model(task: Trainable, model: Trainable | Path) -> None:
 
 
 def fixed_hparams(task: Trainable) -> Collection[str]:
-    """The hyperparameters that make the graph, or say what is learned from the data."""
+    """Return the names of the hyperparameters that define the graph or what is learned from the data."""
     shared = {field.name for base in type(task).__mro__[1:-1] for field in dataclasses.fields(base)}
     free = (shared | {*task.training_only}) - {"precision"} - (set() if task.frozen is None else {"freeze"})
     return {name for name in task.hparams if name not in free}
@@ -77,19 +77,19 @@ def fixed_hparams(task: Trainable) -> Collection[str]:
 def initialize_from(
     task: Trainable, train: Rows, model: Trainable | Path, *, keep_examples: bool = True
 ) -> Sequence[str]:
-    """Gives a task all that a model has learned, and adds the labels that its training rows have beyond the model's.
+    """Initialize a task from a model, and add the labels of its training rows that the model does not have.
 
     Args:
-        task: of the same network; see `check_model`.
-        train: its training rows.
-        model: a fitted task, which stays as it is, or the folder of a saved one.
+        task: a task with the same network; see `check_model`.
+        train: the training rows.
+        model: a fitted task, which is not changed, or the folder of a saved one.
         keep_examples: whether a few training rows are kept with the task.
 
     Returns:
-        What a person should know: how many labels are known, and which are new.
+        Remarks for the report: the number of known labels, and the new ones.
 
     Raises:
-        DlkitError: the model cannot go on with these rows; says why.
+        DlkitError: the model cannot be trained on these rows; the message says why.
     """
     check_model(task, model)
     name = name_of(model) if isinstance(model, Path) else "a fitted task"
@@ -122,15 +122,15 @@ def initialize_from(
     task.answer = {key: column for key, column in task.answer.items() if key in made}
     task.init_from_ = {"model": name, "new_labels": list(new)}
     task.examples_ = to_requests(task, readable_inputs(task, train.requests())) if keep_examples else []
-    said = [f"training is initialized from {name}"]
+    remarks = [f"training is initialized from {name}"]
     if known:
         listed = ", ".join(map(repr, new[:10])) + (f" and {len(new) - 10} more" if len(new) > 10 else "")
-        said[0] += f", with its {len(known)} labels" + (f" and {len(new)} new ones: {listed}" if new else "")
-    return said
+        remarks[0] += f", with its {len(known)} labels" + (f" and {len(new)} new ones: {listed}" if new else "")
+    return remarks
 
 
 def _with_labels(task: Trainable, stages: Stages, name: str, before: int) -> Stages:
-    """The stages of a model for more labels, `task.labels_`, the first of which are its own."""
+    """Return the stages of a model extended to `task.labels_`, which begin with the model's own labels."""
     with_labels = getattr(task, "with_labels", None)
     added = task.labels_[before:]  # type: ignore[attr-defined]
     if with_labels is None:
@@ -152,7 +152,7 @@ def _with_labels(task: Trainable, stages: Stages, name: str, before: int) -> Sta
 
 
 def _copy_weights(old: keras.Model, new: keras.Model, before: int, after: int) -> None:
-    """Copies the weights of a network to one of more labels, whose further rows of the last layer stay as they are.
+    """Copy the weights of a network to one with more labels, whose additional rows in the last layer keep their values.
 
     An axis of a multiple of the labels, as of several anchors, has the labels of each beside one another.
 
@@ -175,5 +175,5 @@ def _copy_weights(old: keras.Model, new: keras.Model, before: int, after: int) -
 
 
 def read_init_from(folder: Path) -> Mapping[str, Any]:
-    """From which model the run in a folder went on; empty for none."""
+    """Return the model that the run in a folder was initialized from, and its new labels; empty for none."""
     return model_folder.read_index(folder, name=model_folder.run_index_file(folder))["fitted"].get("init_from_", {})

@@ -1,4 +1,4 @@
-"""A batch split over replicas, the same global batch whatever their number."""
+"""Batches split over replicas; the global batch does not depend on their number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlkit.training.order import make_pipeline_options
 
 
 def split_over_replicas(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
-    """What Keras reads under a strategy: replica r of R takes rows n·r/R to n·(r+1)/R of each batch of n.
+    """Distribute batches over replicas: replica r of R gets rows n·r/R to n·(r+1)/R of each batch of n.
 
     Every worker makes the whole batch, random changes included, and keeps the parts of its own replicas: the policy
     `DATA` of `tf.data.experimental.AutoShardPolicy`, but for parts that may differ by a row. The result never

@@ -1,4 +1,4 @@
-"""Raw rows through the preprocessing graph, once, before training."""
+"""Preprocessing of raw rows, once, before training."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from dlkit.training.store import Store
 if TYPE_CHECKING:
     from dlkit.training.trainable import Trainable
 
-BATCH_ROWS = 64  # rows encoded together: enough to occupy the cores, small beside the store
+BATCH_ROWS = 64  # rows encoded together: enough to use all cores, and small compared with the store
 
 
 def encode_table(
     task: Trainable, table: Table, windows_per_row: int = 1, graph: Callable[..., Any] | None = None
 ) -> tuple[Store, list[str]]:
-    """Encodes all rows of a table.
+    """Encode all rows of a table.
 
-    Rows whose file cannot be read or decoded are left out.
+    Rows whose file cannot be read or decoded are skipped.
 
     Args:
-        task: whose `encode` it is.
+        task: the task whose `encode` is used.
         table: raw rows.
-        windows_per_row: how many encoded rows each makes, at most.
-        graph: the task's `encoding_graph`, where several tables share it.
+        windows_per_row: maximum number of encoded rows per row.
+        graph: the task's `trace_encoding`, where several tables share it.
 
     Returns:
-        The encoded rows, (tensors, targets) each, and what was left out: where it stands and why.
+        Tuple of the encoded rows, (tensors, targets) each, and the skipped rows: where they stand and why.
 
     Raises:
-        DataError: a value is of the wrong kind, or no row could be encoded.
+        DataError: a value has the wrong type, or no row can be encoded.
     """
     store, skipped = Store(len(table) * windows_per_row, task.cache_mb), []
     columns = {**task.inputs, **task.target}
@@ -53,8 +53,12 @@ def encode_table(
                 except UnreadableError as error:
                     skipped.append(str(error))
             for kept, (tensors, targets, *weights) in _encode_chunk(encode, columns, table, rows, skipped):
-                told, lengths, errors = (tensors.pop(name, None) for name in (ROW, LENGTH, ERROR))
-                origins = np.repeat(np.arange(len(kept)), windows_per_row) if told is None else told.numpy()
+                rows_of_windows, lengths, errors = (tensors.pop(name, None) for name in (ROW, LENGTH, ERROR))
+                origins = (
+                    np.repeat(np.arange(len(kept)), windows_per_row)
+                    if rows_of_windows is None
+                    else rows_of_windows.numpy()
+                )
                 rest = (tensors, targets), weights[0] if weights else None, lengths
                 if errors is not None and any(reasons := errors.numpy()):
                     skipped += [f"{table.where(kept[row])}: {why.decode()}" for row, why in enumerate(reasons) if why]
@@ -70,12 +74,12 @@ def encode_table(
 
 
 def _take_rows(nest: Any, rows: np.ndarray) -> Any:
-    """The rows of these numbers of all tensors of a nest."""
+    """Gather rows by number from all tensors of a nest."""
     return tf.nest.map_structure(lambda value: None if value is None else tf.gather(value, rows), nest)
 
 
 def trace_encoding(task: Trainable) -> Callable[..., Any]:
-    """A task's `encode` as a graph, from raw rows by column."""
+    """Trace a task's `encode` into a graph that takes raw rows by column."""
 
     def encode(raw: dict[str, tf.Tensor]) -> Any:
         return task.encode({name: raw[name] for name in task.inputs}, {name: raw[name] for name in task.target})
@@ -94,5 +98,5 @@ def _encode_chunk(
         if len(rows) == 1:
             skipped.append(f"{table.where(rows[0][0])}: {graph_error_message(error)}")
             return
-        for row in rows:  # which ones it was shows only one by one
+        for row in rows:  # which rows failed shows only one by one
             yield from _encode_chunk(encode, columns, table, [row], skipped)

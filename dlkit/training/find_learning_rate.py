@@ -1,5 +1,5 @@
-"""The learning-rate range test, Smith, 2015, arXiv:1506.01186, section 3.3, with rates that grow exponentially; and
-short trainings with the task's own schedule, which settle what it suggests."""
+"""The learning-rate range test, Smith, 2015, arXiv:1506.01186, section 3.3, with exponentially growing rates, followed
+by short trainings with the task's own schedule that refine the suggestion."""
 
 from __future__ import annotations
 
@@ -25,19 +25,17 @@ if TYPE_CHECKING:
     from dlkit.training.trainable import Trainable
 
 MIN_RATE, MAX_RATE = 1e-6, 10.0
-LOSS_DECAY = 0.9  # of the moving average that tells when to end
-HALF_WINDOW_DECADES = (
-    0.5  # decades on each side over which losses are averaged and slopes are taken: a batch's loss is mostly noise
-)
-MIN_LOSS_FALL = 1e-6  # times the first loss: what float32 rounds is no fall
-MIN_STEEPNESS = 0.5  # of the steepest slope: about as steep
-DIVERGENCE_FACTOR = 4.0  # times the best loss: beyond it the rate is too high
-RATE_STEP = math.sqrt(10)  # between the rates of two short trainings
-COMPARED_SHARE = 0.25  # the share of the steps of a short training whose mean loss is compared
+LOSS_DECAY = 0.9  # decay of the moving average of the loss that ends the range test
+HALF_WINDOW_DECADES = 0.5  # on each side, for averages and slopes: the loss of one batch is mostly noise
+MIN_LOSS_FALL = 1e-6  # relative to the first loss: a smaller fall is float32 rounding
+MIN_STEEPNESS = 0.5  # relative to the steepest slope: counts as about as steep
+DIVERGENCE_FACTOR = 4.0  # relative to the best loss: above it, the rate is too high
+RATE_STEP = math.sqrt(10)  # factor between the rates of two short trainings
+COMPARED_SHARE = 0.25  # share of the steps of a short training, at its end, whose mean loss is compared
 
 
 class RangeTest(keras.callbacks.Callback):
-    """Trains each step at a rate of its own and keeps the losses, until they explode."""
+    """Trains each step at its own rate and records the losses, until they diverge."""
 
     def __init__(self, rates: np.ndarray):
         super().__init__()
@@ -61,8 +59,8 @@ class RangeTest(keras.callbacks.Callback):
         if not math.isfinite(loss) or mean > DIVERGENCE_FACTOR * self._lowest:
             self.model.stop_training = True
 
-    def last(self) -> float:
-        """The mean of the last losses; infinite where they exploded."""
+    def final_loss(self) -> float:
+        """Return the mean of the last losses; infinite if the loss diverged."""
         if len(self.losses) < len(self.all_rates):
             return math.inf
         mean = float(np.mean(self.losses[-max(1, round(COMPARED_SHARE * len(self.losses))) :]))
@@ -70,7 +68,7 @@ class RangeTest(keras.callbacks.Callback):
 
 
 def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | None) -> float:
-    """A peak learning rate for a task's hparams and data; see `Task.find_learning_rate`."""
+    """Suggest a peak learning rate for a task's hyperparameters and data; see `Task.find_learning_rate`."""
     keras.utils.set_random_seed(task.seed)
     build_task(task, train)
     store, _ = encode_rows(task, train, None)
@@ -92,7 +90,7 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
         return test
 
     test = trained(np.geomspace(MIN_RATE, MAX_RATE, steps))
-    chosen = _refine(_find_steepest(test.rates, test.losses), lambda rate: trained(rate * curve).last())
+    chosen = _refine(_find_steepest(test.rates, test.losses), lambda rate: trained(rate * curve).final_loss())
     if plot:
         smoothed = _smooth(test.losses, _count_steps(HALF_WINDOW_DECADES, test.rates))
         plot_learning_rates(test.rates[: len(smoothed)], smoothed.tolist(), chosen, plot)
@@ -100,16 +98,17 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
 
 
 def _relative_schedule(task: Trainable, steps: int) -> np.ndarray:
-    """The rates of a run of so many steps by the task's schedule, as shares of the peak."""
+    """Return the learning rates of a run of `steps` steps by the task's schedule, relative to the peak."""
     schedule = make_schedule(task, steps)
     rates = [float(schedule(step)) if callable(schedule) else schedule for step in range(steps)]
     return np.asarray(rates) / task.learning_rate
 
 
 def _refine(rate: float, loss_at: Callable[[float], float]) -> float:
-    """The rate near a suggested one at which a short training ends lowest, by steps of `STRIDE` downhill.
+    """Search near a suggested rate, by factors of `RATE_STEP`, for the one at which a short training ends with the
+    lowest loss.
 
-    The range test raises the rate too fast for a warm-up to help, and so it explodes below rates that train well.
+    The range test raises the rate too fast for warmup to help, so that it diverges below rates that train well.
     """
     chosen, best = rate, loss_at(rate)
     for factor in (RATE_STEP, 1 / RATE_STEP) if math.isfinite(best) else (1 / RATE_STEP,):
@@ -124,13 +123,14 @@ def _refine(rate: float, loss_at: Callable[[float], float]) -> float:
 
 
 def _find_steepest(rates: list[float], losses: list[float]) -> float:
-    """The highest rate at which the smoothed loss falls about as fast per decade as anywhere below its lowest point.
+    """Find the highest rate, below the minimum of the smoothed loss, at which the loss falls about as steeply as
+    anywhere.
 
-    About as fast: where a loss falls alike over two decades, noise says where it falls fastest.
+    "About" as steeply: where a loss falls evenly over two decades, noise decides where it falls most steeply.
 
     Args:
-        rates: growing exponentially.
-        losses: of the batches; what follows one that is not finite does not count.
+        rates: exponentially growing learning rates.
+        losses: losses of the batches; those from the first that is not finite on are ignored.
 
     Raises:
         DlkitError: there is no such rate.
@@ -151,7 +151,7 @@ def _count_steps(decades: float, rates: list[float]) -> int:
 
 
 def _smooth(losses: list[float], half: int) -> np.ndarray:
-    """The mean of each loss and of those around it: a mean of those before alone would lag behind the rate."""
+    """Smooth losses by a centered moving average; a trailing one would lag behind the rate."""
     bad = np.flatnonzero(~np.isfinite(losses))
     finite = np.asarray(losses, np.float64)[: bad[0] if len(bad) else None]
     return np.array([finite[max(0, place - half) : place + half + 1].mean() for place in range(len(finite))])

@@ -27,7 +27,7 @@ from dlkit.training.baseline import compare_with_baseline
 from dlkit.training.batches import make_batches, make_order
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import (
-    PARTS,
+    FINGERPRINTS,
     Checkpoints,
     NanLossError,
     OtherRunError,
@@ -43,7 +43,7 @@ from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, make_ordered_batches, steps_per_epoch
 from dlkit.training.prepare import add_remarks, build_task, check_row_count, encode_rows, inspect_data, split_rows
-from dlkit.training.show_score import ShowMetrics
+from dlkit.training.show_metrics import ShowMetrics
 from dlkit.training.store import Store
 from dlkit.training.strategies import Distribution
 from dlkit.training.tracking import LogHyperparameters, track_run
@@ -55,13 +55,13 @@ if TYPE_CHECKING:
     from dlkit.run_file import RunFile
     from dlkit.training.trainable import Trainable
 
-CACHE = "cache_mb"  # the hparam that changes nothing but memory
-FREE = ("patience", CACHE)  # hparams that may be others when a run is resumed
+CACHE = "cache_mb"  # the hyperparameter that affects only memory
+CHANGEABLE_ON_RESUME = ("patience", CACHE)  # hyperparameters that may change when a run is resumed
 
 
 @dataclass
 class Run:
-    """What a run is asked for beside the hparams; see `Task.fit`."""
+    """Arguments of a run besides the hyperparameters; see `Task.fit`."""
 
     distribution: Distribution
     save: Path | None = None
@@ -80,7 +80,7 @@ class Run:
 
 
 def interval(given: int | str) -> int | float:
-    """Steps (int) or seconds (float) between two checkpoints, from "200" or "10m".
+    """Parse the interval between two checkpoints, such as "200" or "10m": steps (int) or seconds (float).
 
     Raises:
         HparamError: it is neither.
@@ -98,7 +98,7 @@ def interval(given: int | str) -> int | float:
 
 
 def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict[str, list[float]]:
-    """Trains a task on a table and leaves it fitted.
+    """Train a task on a table and leave it fitted.
 
     Returns:
         The history: metric name to one value per epoch.
@@ -137,7 +137,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
 
 
 def _continues(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
-    """Whether a run that is resumed with changes went on from a model, which it then keeps.
+    """Return whether a run that is resumed with changes was initialized from a model, which it then keeps.
 
     Raises:
         OtherRunError: the changes would make another network of it.
@@ -153,7 +153,7 @@ def _continues(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
 
 
 def _decided(run: Run) -> Run:
-    """With "auto", whether to go on or to start."""
+    """Resolve `resume="auto"`: resume if the folder holds a run, else start."""
     if run.resume == "auto" and run.save:
         return dataclasses.replace(run, resume=model_folder.holds_model(run.save))
     return run
@@ -270,7 +270,7 @@ def _run(
 
 
 def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done: bool) -> dict[str, Any]:
-    """What must be the same in all workers, by name: else they would train to nonsense, or wait for one another."""
+    """Return the settings that must be equal in all workers, by name."""
     begins = "is done" if done else f"after step {checkpoint.state['step']}" if checkpoint else "at the start"
     return {
         **{name: value for name, value in task.hparams.items() if name != CACHE},
@@ -284,7 +284,7 @@ def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done:
 
 
 def _is_done(task: Trainable, run: Run) -> bool:
-    """Whether the run that is resumed has ended, and had the same hparams."""
+    """Return whether the run to resume is finished and had the same hyperparameters."""
     if not run.resume or not run.save or model_folder.has_run(run.save):
         return False
     started = _started(task, run.save)
@@ -292,13 +292,13 @@ def _is_done(task: Trainable, run: Run) -> bool:
 
 
 def _started(task: Trainable, folder: Path) -> dict[str, Any]:
-    """The hparams that the run in a folder was started with, in the types that a task gives them."""
+    """Return the hyperparameters that the run in a folder was started with, in a task's types."""
     return type(task)(**model_folder.hparams_of_run(folder, task.task_name())).hparams
 
 
 def _same_data(was: dict[str, Any], now: dict[str, Any], run: Run) -> bool:
-    """Whether a finished run had the same data. Raises OtherRunError where it must have."""
-    kinds = [kind for kind, name in PARTS.items() if name in was and was[name] != now[name]]
+    """Return whether a finished run had the same data. Raise OtherRunError if it must have."""
+    kinds = [kind for kind, name in FINGERPRINTS.items() if name in was and was[name] != now[name]]
     if kinds and not run.changed:
         raise other_data(kinds)
     return not kinds
@@ -321,7 +321,7 @@ def _tensorboard(folder: str) -> keras.callbacks.Callback:
 
 
 def refuse(task: Trainable, run: Run) -> None:
-    """Raises DlkitError for a run that would do harm, as far as that shows without the data."""
+    """Raise DlkitError for invalid arguments of a run, as far as they can be checked without the data."""
     if run.nan_retries < 0:
         raise HparamError(f"{option('nan_retries')} must be at least 0. Received: {run.nan_retries}.")
     if run.max_checkpoints < 1:
@@ -343,12 +343,15 @@ def refuse(task: Trainable, run: Run) -> None:
 
 
 def _changes(task: Trainable, run: Run) -> dict[str, Any]:
-    """The hparams that a resumed run changes, with their values of before. Raises OtherRunError where it must not."""
+    """Return the hyperparameters that a resumed run changes, with their previous values. Raise OtherRunError if it must
+    not."""
     if not run.save or not _decided(run).resume:
         return {}
     started = _started(task, run.save)
     changes = {
-        name: started[name] for name, value in task.hparams.items() if name not in FREE and value != started[name]
+        name: started[name]
+        for name, value in task.hparams.items()
+        if name not in CHANGEABLE_ON_RESUME and value != started[name]
     }
     if changes and not run.changed:
         listed = ", ".join(f"{option(name, value)}, not {task.hparams[name]!r}" for name, value in changes.items())

@@ -1,4 +1,4 @@
-"""Freezing layers, and thawing them as training goes on."""
+"""Freezing layers, and unfreezing them gradually during training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlkit.options import option
 
 
 def list_weighted_layers(network: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that hold weights themselves, in the network's order, inside nested models too."""
+    """List the layers that hold weights themselves, in the network's order, inside nested models too."""
     layers = []
     for layer in network.layers:
         if isinstance(layer, keras.Model):
@@ -22,17 +22,17 @@ def list_weighted_layers(network: keras.Model) -> list[keras.layers.Layer]:
 
 
 def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
-    """Makes the first layers of a network untrainable.
+    """Make the first layers of a network untrainable.
 
     Args:
-        upto: "" for none, a number of layers, "backbone" for all in the nested model of that name, or else in the
-            innermost one; or the name of the last layer to freeze.
+        upto: "" for none; a number of layers; "backbone" for all layers of the nested model of that name, or else of
+            the innermost one; or the name of the last layer to freeze.
 
     Returns:
         The frozen layers, first to last.
 
     Raises:
-        HparamError: no layer has that name, or nothing would be left to train.
+        HparamError: no layer has this name, or no layer would be left to train.
     """
     layers = list_weighted_layers(network)
     names = [layer.name for layer in layers]
@@ -57,7 +57,8 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
 
 
 def _find_backbone(network: keras.Model) -> keras.Model | None:
-    """The nested model of that name; else the first model inside of a model inside of the network, if there is one."""
+    """Return the nested model called "backbone"; otherwise the innermost first nested model, or None if there is
+    none."""
     inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
     named = next((layer for layer in inner if layer.name == "backbone"), None)
     if named is not None or not inner:
@@ -66,7 +67,7 @@ def _find_backbone(network: keras.Model) -> keras.Model | None:
 
 
 def make_unfreezing_callback(frozen: list[keras.layers.Layer], every: int) -> keras.callbacks.Callback:
-    """A callback that thaws the topmost quarter of `frozen` each `every` epochs, so that all train after four times.
+    """Make a callback that unfreezes the topmost quarter of the frozen layers every `every` epochs.
 
     After Howard & Ruder, 2018, arXiv:1801.06146, section 3.3, by quarters instead of single layers.
     """
@@ -79,6 +80,6 @@ def make_unfreezing_callback(frozen: list[keras.layers.Layer], every: int) -> ke
                 return
             for layer in frozen[still:]:
                 layer.trainable = True
-            self.model.make_train_function(force=True)  # the step was traced with the variables of before
+            self.model.make_train_function(force=True)  # the step was traced with fewer trainable variables
 
     return Unfreeze()

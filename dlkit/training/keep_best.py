@@ -1,4 +1,4 @@
-"""Early stopping: keeps the weights of the best epoch, and stops a run that has lost its patience."""
+"""Early stopping that keeps the weights of the best epoch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dlkit.best_epoch import ValidationResult, is_better
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keeps the weights of the best epoch, which `is_better` tells, and gives them back when training ends.
+    """Keeps the weights of the best epoch, by `is_better`, and restores them when training ends.
 
-    Keras's `EarlyStopping` keeps the first of the epochs that tie.
+    If epochs tie, Keras's `EarlyStopping` keeps the first of them.
 
     Args:
-        monitor: the name of the metric that decides, as in the history without `val_`.
-        patience: epochs without a better one after which to stop.
+        monitor: name of the metric that selects the best epoch, as in the history, without `val_`.
+        patience: number of epochs without improvement after which training stops.
     """
 
     def __init__(self, monitor: str, patience: int):
@@ -46,7 +46,7 @@ class KeepBest(keras.callbacks.Callback):
             self.model.set_weights(self.best_weights)
 
     def state(self) -> dict[str, float]:
-        """What it knows beside the weights."""
+        """Return the state except the weights."""
         return {
             "wait": float(self.wait),
             "best": self.best.metric,
@@ -55,7 +55,7 @@ class KeepBest(keras.callbacks.Callback):
         }
 
     def restore(self, state: dict[str, Any], weights: list[np.ndarray]) -> None:
-        """Puts back what `state` gave and the weights. Checkpoints of before have no `best_loss`: any is better."""
+        """Restore what `state` returned, and the best weights."""
         self.wait, self.best_epoch = int(state["wait"]), int(state["best_epoch"])
-        self.best = ValidationResult(state["best"], state.get("best_loss", np.nan))
+        self.best = ValidationResult(state["best"], state["best_loss"])
         self.best_weights = weights

@@ -1,4 +1,4 @@
-"""Keras's `fit`, begun at any step."""
+"""Keras's `fit`, started at any step."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ def fit_from_checkpoint(
 ) -> None:
     """Call Keras's `fit` once, from the step of the checkpoint on.
 
-    Its arguments are those of a run that was never stopped, and the callbacks a plain list: trackers that patch `fit`
-    put one of their own into it, and see a resumed run as the same one. `batch_size` and `validation_split` are for
-    them alone: of batches, and beside data to validate on, Keras asks for neither.
+    Its arguments are those of a run that was never stopped, and the callbacks are a plain list: trackers that patch
+    `fit` add one of their own to it, and see a resumed run as the same run. `batch_size` and `validation_split` are
+    passed only for them: Keras uses neither with batches and validation data.
     """
     epoch, done = divmod(checkpoints.step, steps)
     if checkpoints.stopped:
         epoch, done = epochs, 0
-    last = epoch + 1 if done and epoch >= epochs else epochs  # an interrupted epoch is ended, whatever is wanted now
-    if epoch >= last:  # nothing is left to train: early stopping still gives its best weights
+    last = (
+        epoch + 1 if done and epoch >= epochs else epochs
+    )  # an interrupted epoch is completed even if fewer epochs are requested now
+    if epoch >= last:  # nothing is left to train, but early stopping restores the best weights
         together = keras.callbacks.CallbackList(list(callbacks), model=trainer)
         together.on_train_begin()
         together.on_train_end()

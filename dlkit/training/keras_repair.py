@@ -25,7 +25,7 @@ _reduce = keras_trainer.reduce_per_replica
 
 
 def repair_keras() -> None:
-    """Makes `fit`, `evaluate` and `predict` of Keras models work on several workers, and with uneven parts.
+    """Patch Keras so that `fit`, `evaluate` and `predict` work on several workers and with parts of different sizes.
 
     Raises:
         DlkitError: this Keras is one on which the repair was not measured.
@@ -33,15 +33,15 @@ def repair_keras() -> None:
     version = keras.__version__.rpartition(".")[0]
     if version not in TESTED_VERSIONS:
         raise DlkitError(
-            f"training with several replicas needs Keras {' or '.join(TESTED_VERSIONS)}, with which it was tested. Found: "
-            f'{keras.__version__}. Install one of them: pip install "keras=={TESTED_VERSIONS[-1]}.*".'
+            f"training with several replicas needs Keras {' or '.join(TESTED_VERSIONS)}, with which it was tested. "
+            f'Found: {keras.__version__}. Install one of them: pip install "keras=={TESTED_VERSIONS[-1]}.*".'
         )
     keras_trainer.TensorFlowTrainer._maybe_symbolic_build = _symbolic_build_of_own_part
     keras_trainer.reduce_per_replica = _reduce_scalars
 
 
 def undo_repair() -> None:
-    """Takes the repair back, for tests of Keras itself."""
+    """Undo the patch, for tests of Keras itself."""
     keras_trainer.TensorFlowTrainer._maybe_symbolic_build = _symbolic_build
     keras_trainer.reduce_per_replica = _reduce
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def make_optimizer(task: Trainable, network: keras.Model, steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a run of `steps` steps.
+    """Make the optimizer of a run of `steps` steps from the task's hyperparameters.
 
     Weight decay is decoupled (Loshchilov & Hutter, 2017, arXiv:1711.05101) and leaves out vectors: biases and the
     scales of normalization layers.
@@ -37,7 +37,7 @@ def make_optimizer(task: Trainable, network: keras.Model, steps: int) -> keras.o
 
 
 def make_schedule(task: Trainable, steps: int) -> keras.optimizers.schedules.LearningRateSchedule | float:
-    """The learning rate over a run, peak `learning_rate`.
+    """Make the learning-rate schedule of a run of `steps` steps, with the peak `learning_rate`.
 
     `constant` and `cosine` rise linearly over the share `warmup` of the steps, then stay or fall to 0.
     `one_cycle` rises from 1/25 of the peak over `warmup` or, where that is 0, 0.3 of the steps and falls as a cosine

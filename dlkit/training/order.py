@@ -1,4 +1,4 @@
-"""The order of the rows: a function of the seed and the epoch, with no state, so that it can start anywhere."""
+"""The order of the rows: a stateless function of the seed and the epoch, so that training can start at any step."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 from dlkit.lazy import tf
 from dlkit.training.store import Store
 
-POOL_BATCHES = 16  # batches whose rows are sorted by length together
+POOL_BATCHES = 16  # batches per pool, whose rows are sorted by length together
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """Batches that hold every row once. They are of one size, or differ by one row: no small last one."""
+    """Return the number of batches of an epoch. Batches differ by at most one row; there is no small last one."""
     return -(-rows // batch_size)
 
 
 class Order:
-    """Which rows each step takes.
+    """The rows of each training step.
 
     The rows of step s are part of a permutation of all rows keyed by (seed, epoch), so step s holds the same rows in a
     run that was resumed as in one that never stopped.
 
     Args:
-        rows: how many there are.
-        batch_size: the most rows of a batch.
-        seed: of the permutations.
-        lengths: (rows,) int, if rows of like length are to share a batch: they are sorted within pools of 16 batches,
-            and the batches come in random order.
-        multiple: 0, or every batch has the same number of rows, a multiple of this: those that lack a row or a few
-            borrow the next ones. Compilers that know no varying shapes need it.
+        rows: number of rows.
+        batch_size: maximum number of rows of a batch.
+        seed: the seed of the permutations.
+        lengths: (rows,) int, to put rows of similar length into a batch: rows are sorted within pools of 16 batches,
+            and the batches are shuffled.
+        multiple: if not 0, every batch has the same number of rows, a multiple of this; incomplete batches are filled
+            with the following rows. Compilers that need static shapes use it.
     """
 
     def __init__(self, rows: int, batch_size: int, seed: int, lengths: np.ndarray | None = None, multiple: int = 0):
@@ -45,7 +45,7 @@ class Order:
         return self._size > 0
 
     def rows(self, step: tf.Tensor) -> tf.Tensor:
-        """(batch,) int64: the rows of a step, counted from 0 over all epochs."""
+        """Return the row numbers of a step, (batch,) int64; steps count from 0 over all epochs."""
         epoch, position = step // self.steps, step % self.steps
         key = tf.stack([tf.constant(self._seed, tf.int64), epoch])
         if self._size:
@@ -71,17 +71,17 @@ def _shuffle(places: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
 def make_training_batches(
     store: Store, order: Order, *, epochs: int, first_step: int = 0, finish: Callable[[Any, tf.Tensor, tf.Tensor], Any]
 ) -> tf.data.Dataset:
-    """Every batch of a run, epoch after epoch, from `first_step` on.
+    """Make a dataset of all training batches, epoch after epoch, from `first_step` on.
 
-    One dataset spans all epochs: Keras goes on reading it, and no epoch waits for a pipeline to fill.
+    One dataset spans all epochs, so that no epoch waits for a pipeline to fill.
 
     Args:
         store: the encoded rows.
-        order: which of them each step takes.
-        epochs: how many.
-        first_step: where to begin, 0 for a new run.
-        finish: takes the batch, the numbers of its rows and the step (int64 scalar), and gives what the network trains
-            on; random changes must be drawn from the step.
+        order: the rows of each step.
+        epochs: number of epochs.
+        first_step: the step to begin with, 0 for a new run.
+        finish: function of the batch, its row numbers and the step (int64 scalar) that returns what the network is
+            trained on; random changes must be drawn from the step.
     """
     steps = tf.data.Dataset.range(first_step, epochs * order.steps)
 
@@ -95,7 +95,8 @@ def make_training_batches(
 def make_ordered_batches(
     store: Store, batch_size: int, trim: Callable[[Any], Any] = lambda tensors: tensors
 ) -> tf.data.Dataset:
-    """The rows in their own order, once, in batches of one size or one row less; `trim` may cut their padding."""
+    """Make a dataset of all rows in their order, in batches that differ by at most one row; `trim` may cut their
+    padding."""
     steps = steps_per_epoch(store.rows, batch_size)
 
     def batch(step: tf.Tensor) -> tuple[Any, Any]:
@@ -106,13 +107,14 @@ def make_ordered_batches(
 
 
 def _map_steps(steps: tf.data.Dataset, batch: Callable) -> tf.data.Dataset:
-    batch = tf.autograph.experimental.do_not_convert(batch)  # there is nothing to convert, and it takes a second
+    batch = tf.autograph.experimental.do_not_convert(batch)  # nothing needs conversion, which takes a second
     dataset = steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
     return dataset.with_options(make_pipeline_options())
 
 
 def make_pipeline_options() -> tf.data.Options:
-    """The options of every pipeline: the tuner took up to a fifth of short epochs' time."""
+    """Return the options of every pipeline: autotuning is off, since it took up to a fifth of the time of short
+    epochs."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return options

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def split_rows(task: Trainable, train: Rows, validation: Rows | None, replicas: int) -> tuple[Rows, Rows | None]:
-    """The rows to train on and the rows to validate on, if any."""
+    """Split rows into training and validation rows; the latter are None if there are none."""
     if replicas > 1 and task.batch_size < 2 * replicas:
         raise HparamError(
             f"{option('batch_size')} must be at least {2 * replicas}, two rows for each of the {replicas} "
@@ -42,10 +42,10 @@ def split_rows(task: Trainable, train: Rows, validation: Rows | None, replicas: 
 
 
 def check_row_count(task: Trainable, store: Store, source: str, replicas: int, *, quiet: bool) -> None:
-    """Tells where all rows make no whole batch, and that one of all of them takes its place.
+    """Warn if there are fewer rows than a batch, in which case each step uses all of them.
 
     Raises:
-        DataError: they are fewer than two for each replica.
+        DataError: there are fewer than two rows for each replica.
     """
     if replicas > 1 and store.rows < 2 * replicas:
         raise DataError(
@@ -60,10 +60,10 @@ def check_row_count(task: Trainable, store: Store, source: str, replicas: int, *
 
 
 def build_task(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
-    """Builds a task's stages from its training rows, of which it keeps a few unless told otherwise.
+    """Build a task's stages from its training rows, a few of which it keeps unless `keep_examples` is false.
 
     Raises:
-        DlkitError: the hparams and the rows do not make a network.
+        DlkitError: no network can be built from these hyperparameters and rows.
     """
     with use_precision(task.precision):
         try:
@@ -77,7 +77,7 @@ def build_task(task: Trainable, train: Rows, *, keep_examples: bool = True) -> N
 
 @contextlib.contextmanager
 def use_precision(policy: str) -> Iterator[None]:
-    """Layers made inside compute in this Keras dtype policy."""
+    """Set Keras's dtype policy for the layers that are made in this context."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -87,7 +87,7 @@ def use_precision(policy: str) -> Iterator[None]:
 
 
 def inspect_data(train: Rows, validation: Rows | None) -> Report:
-    """What the rows of a run are like, and what looks wrong with them."""
+    """Return the report on the training and validation rows of a run."""
     report = Report(train.table.source)
     train.inspect(report, validation)
     return report
@@ -96,7 +96,7 @@ def inspect_data(train: Rows, validation: Rows | None) -> Report:
 def encode_rows(
     task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool = False
 ) -> tuple[Store, Store | None]:
-    """The encoded rows of both parts. What had to be left out is printed, by name."""
+    """Encode training and validation rows; rows that cannot be read are skipped and reported."""
     both = [rows for rows in (train, validation) if rows is not None]
     for rows in both:
         rows.check()
@@ -119,9 +119,9 @@ def _encode_rows(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: 
 
 
 def add_remarks(task: Trainable, source: str, remarks: Sequence[str], *, quiet: bool) -> None:
-    """Keeps remarks in the report, and prints them unless it is to be quiet."""
-    told = task.report_.setdefault("remarks", [])  # a run that goes on has those of its beginning already
+    """Add remarks to the task's report, and log them unless `quiet`."""
+    known = task.report_.setdefault("remarks", [])  # a resumed run has those of its start already
     kept = without_folders(list(remarks), source)
-    told.extend(remark for remark in kept if remark not in told)
+    known.extend(remark for remark in kept if remark not in known)
     for remark in [] if quiet else remarks:
         logger.warning(f"{source}: {remark}")

@@ -1,4 +1,4 @@
-"""The workers of a run meet at their addresses before TensorFlow connects them: it would wait in silence, for good."""
+"""Workers wait for one another before TensorFlow connects them, since TensorFlow would wait silently and forever."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from dlkit.errors import DlkitError, LostWorkerError
 from dlkit.log import logger
 from dlkit.options import option
 
-GREETING = b"dlkit worker\n"  # what one says that still waits for others
-HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # to a server of TensorFlow's
-HTTP2_SETTINGS_FRAME = 4  # the kind of frame by which that answers
+GREETING = b"dlkit worker\n"  # sent by a worker that still waits for others
+# The preface that TensorFlow's gRPC server answers, and the type of the frame that it answers with.
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+HTTP2_SETTINGS_FRAME = 4
 CONNECT_TIMEOUT = 3.0  # seconds for one connection
 POLL_INTERVAL = 0.2  # seconds between two rounds
 
 
 def wait_for_workers(addresses: Sequence[str], own: int, limit: float) -> None:
-    """Waits until all other workers answer at their addresses.
+    """Wait until all other workers answer at their addresses.
 
-    One that has met all goes on, and TensorFlow's server answers in its place from then on.
+    A worker that has reached all others continues; from then on TensorFlow's server answers at its address.
 
     Args:
         addresses: of all workers, as "host:port".
-        own: which of them this process is.
-        limit: the most seconds to wait.
+        own: the number of this process among them.
+        limit: maximum time to wait, in seconds.
 
     Raises:
         DlkitError: this worker's port is taken.
-        LostWorkerError: workers did not answer in time; says which, where, and how they failed.
+        LostWorkerError: workers did not answer in time; the message names them, their addresses and the reasons.
     """
     missing = {number: address for number, address in enumerate(addresses) if number != own}
     with _greeting_peers(addresses[own], own):
@@ -45,15 +46,15 @@ def wait_for_workers(addresses: Sequence[str], own: int, limit: float) -> None:
             if time.monotonic() >= end:
                 break
             time.sleep(POLL_INTERVAL)
-    told = "; ".join(f"worker {number} at {address} {failed[number]}" for number, address in missing.items())
+    failures = "; ".join(f"worker {number} at {address} {failed[number]}" for number, address in missing.items())
     raise LostWorkerError(
-        f"no answer within {limit:g} s: {told}. Start all workers, correct their addresses (TF_CONFIG), or wait longer "
-        f"({option('worker_timeout')})."
+        f"no answer within {limit:g} s: {failures}. Start all workers, correct their addresses (TF_CONFIG), or wait "
+        f"longer ({option('worker_timeout')})."
     )
 
 
 def _find_failure(address: str) -> str:
-    """How a worker fails to answer; nothing if it does."""
+    """Return why a worker does not answer; empty if it does."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT) as connection:
@@ -76,7 +77,7 @@ def _find_failure(address: str) -> str:
 
 @contextlib.contextmanager
 def _greeting_peers(address: str, own: int) -> Iterator[None]:
-    """Inside, whoever connects to this worker's port is greeted."""
+    """Greet whoever connects to this worker's port, while the context is open."""
     port = int(address.rpartition(":")[2])
     both = socket.has_dualstack_ipv6()
     try:

@@ -1,4 +1,4 @@
-"""Encoded rows with random access, in memory or, where they are many, on disk."""
+"""Encoded rows with random access, in memory or, if they are large, on disk."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from dlkit.lazy import tf
 class Store:
     """Rows of fixed shape, written once in order and then read by row number.
 
-    Rows of more than `memory_mb` in all go to files in the system's temporary folder (`TMPDIR`), which are gone when
-    the store is. They are read by mapping a batch at a time, so the process keeps none of them in memory.
+    If they need more than `memory_mb`, they go to files in the system's temporary folder (`TMPDIR`), which are removed
+    with the store. They are memory-mapped for each batch, so that the process keeps none of them in memory.
 
     Args:
-        rows: the most rows that will be appended.
-        memory_mb: the most memory to hold, in MB.
+        rows: maximum number of rows that will be appended.
+        memory_mb: maximum memory to use, in MB.
     """
 
     def __init__(self, rows: int, memory_mb: int):
@@ -43,29 +43,29 @@ class Store:
 
     @property
     def on_disk(self) -> bool:
-        """Whether the rows lie in files."""
+        """Whether the rows are stored in files."""
         return self._folder is not None
 
     @property
     def weights(self) -> np.ndarray | None:
-        """(rows,) float32: how much each row weighs in training; None for all alike."""
+        """(rows,) float32: the training weight of each row; None if all are equal."""
         return np.concatenate(self._weights).astype(np.float32) if self._weights else None
 
     @property
     def lengths(self) -> np.ndarray | None:
-        """(rows,) int: the length of each row, where it was told."""
+        """(rows,) int: the length of each row; None if lengths were not given."""
         return np.concatenate(self._lengths) if self._lengths else None
 
-    def append(self, batch: Any, origins: Sequence[int] = (), weights: Any = None, lengths: Any = None) -> None:
-        """Adds rows: a nest of arrays with the batch dimension first, of the same shapes each time.
+    def append(self, batch: Any, source_rows: Sequence[int] = (), weights: Any = None, lengths: Any = None) -> None:
+        """Append rows: a nest of arrays with the batch dimension first, of the same shapes each time.
 
         Args:
             batch: the rows.
-            origins: the row of the source that each is, to name it by.
-            weights: (rows,) of each, in training.
-            lengths: (rows,) of each, to bucket it by. Neither is part of the fingerprint.
+            source_rows: the row of the source that each row comes from, for messages.
+            weights: (rows,) training weights.
+            lengths: (rows,) lengths, for bucketing. Neither is part of the fingerprint.
         """
-        self.source_rows.extend(origins)
+        self.source_rows.extend(source_rows)
         for kept, values in ((self._weights, weights), (self._lengths, lengths)):
             if values is not None:
                 kept.append(np.asarray(values))
@@ -82,11 +82,11 @@ class Store:
         self.rows += count
 
     def fingerprint(self) -> str:
-        """SHA-256 of all rows in their order: the same rows, encoded the same way, have the same one."""
+        """Return the SHA-256 of all rows in their order: equal for the same rows, encoded in the same way."""
         return self._hash.hexdigest()
 
     def read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """The rows of these numbers, as a flat list of arrays."""
+        """Read rows by number, as a flat list of arrays."""
         if not self.on_disk:
             return [array[indices] for array in self._arrays]
         return [
@@ -95,9 +95,9 @@ class Store:
         ]
 
     def take(self, indices: tf.Tensor) -> Any:
-        """The rows of these numbers inside a `tf.data` function, in the nest that was appended.
+        """Read rows by number inside a `tf.data` function, in the nest that was appended.
 
-        The function must keep the store alive. The operation does not: TensorFlow never lets go of what it calls.
+        The function must keep the store alive. The operation does not, because TensorFlow never releases what it calls.
         """
         types = [tf.as_dtype(dtype) for dtype, _ in self._kinds]
         flat = tf.numpy_function(functools.partial(_read, weakref.ref(self)), [indices], types, stateful=False)
@@ -106,15 +106,15 @@ class Store:
         return tf.nest.pack_sequence_as(self._structure, flat)
 
     def all(self) -> Any:
-        """Every row, in the nest that was appended, as arrays."""
+        """Read all rows, in the nest that was appended, as arrays."""
         return tf.nest.pack_sequence_as(self._structure, self.read(np.arange(self.rows)))
 
     def has(self, name: str) -> bool:
-        """Whether the first of the nest that was appended is a dict with this name."""
+        """Return whether the first element of the nest that was appended is a dict with this key."""
         return isinstance(self._structure[0], dict) and name in self._structure[0]
 
     def every(self, pick: Callable[[Any], Any]) -> np.ndarray:
-        """One array of all rows, and no other from the disk: `pick` takes it out of the nest that was appended."""
+        """Read one array of all rows, and no other from disk: `pick` selects it from the nest that was appended."""
         number = pick(tf.nest.pack_sequence_as(self._structure, list(range(len(self._kinds)))))
         if not self.on_disk:
             return self._arrays[number][: self.rows]

@@ -1,4 +1,4 @@
-"""Where a run trains: from a word on the command line to a `tf.distribute.Strategy`."""
+"""Distribution strategies: from a name on the command line to a `tf.distribute.Strategy`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ STRATEGY_NAMES = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where a run trains.
+    """The devices and processes that a run trains on.
 
     Attributes:
-        strategy: what Keras trains under.
-        reason: which it is and why, in words.
-        worker: which of the workers this process is; 0 is the chief, which alone writes files.
-        workers: how many processes train together.
+        strategy: the strategy that Keras trains under.
+        reason: which devices these are and why they were chosen, for messages.
+        worker: the number of this process among the workers; 0 is the chief, the only one that writes files.
+        workers: number of processes that train together.
     """
 
     strategy: tf.distribute.Strategy
@@ -37,49 +37,50 @@ class Distribution:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the files and speaks for all."""
+        """Whether this process writes the files and prints."""
         return self.worker == 0
 
 
-def resolve_strategy(asked: Any, worker_timeout: float = 120.0) -> Distribution:
-    """The place that a word or a strategy asks for.
+def resolve_strategy(strategy: Any, worker_timeout: float = 120.0) -> Distribution:
+    """Resolve the name of a distribution strategy, or wrap a given one.
 
     Args:
-        asked: a `tf.distribute.Strategy`, or one of `auto` (what the machine offers), `one` (one device), `mirrored`
+        strategy: a `tf.distribute.Strategy`, or one of `auto` (what is available), `one` (one device), `mirrored`
             (all GPUs of this machine), `mirrored:N` (N GPUs or, without any, N logical CPUs), `multiworker` (the
-            processes that `TF_CONFIG` or Slurm name), `tpu` (the one of this machine, or `TPU_NAME`), `tpu:NAME`.
-        worker_timeout: the most seconds to wait for other workers to answer, before TensorFlow connects them.
+            processes that `TF_CONFIG` or Slurm name), `tpu` (the TPU of this machine, or `TPU_NAME`), `tpu:NAME`.
+        worker_timeout: maximum time to wait for other workers, in seconds, before TensorFlow connects them.
 
     Raises:
-        HparamError: no such word, or a strategy that Keras cannot train under.
-        DlkitError: the machine has not what was asked for; lists what it has. Or workers do not answer.
+        HparamError: an unknown name, or a strategy that Keras cannot train under.
+        DlkitError: the requested devices are not available (the message lists those that are), or workers do not
+            answer.
     """
     if not 0 < worker_timeout < math.inf:
         raise HparamError(
             f"{option('worker_timeout')} must be a positive number of seconds. Received: {worker_timeout!r}."
         )
-    place = _from_strategy(asked) if not isinstance(asked, str) else _from_name(asked, worker_timeout)
-    if place.strategy.num_replicas_in_sync > 1:
+    distribution = _from_strategy(strategy) if not isinstance(strategy, str) else _from_name(strategy, worker_timeout)
+    if distribution.strategy.num_replicas_in_sync > 1:
         from dlkit.training.keras_repair import repair_keras
 
         repair_keras()
-    return place
+    return distribution
 
 
-def _from_name(asked: str, worker_timeout: float) -> Distribution:
-    word, colon, detail = asked.partition(":")
+def _from_name(strategy: str, worker_timeout: float) -> Distribution:
+    word, colon, detail = strategy.partition(":")
     if word == "auto" and not colon:
         return _auto(worker_timeout)
     if word == "one" and not colon:
         return _one_device()
     if word == "mirrored":
-        return _mirrored(_parse_count(asked, detail) if colon else 0)
+        return _mirrored(_parse_count(strategy, detail) if colon else 0)
     if word == "multiworker" and not colon:
         return _multiworker(worker_timeout)
     if word == "tpu" and (detail or not colon):
         return _tpu(detail)
     raise HparamError(
-        f"{option('strategy')} must be one of {STRATEGY_NAMES}, or a tf.distribute.Strategy. Received: {asked!r}."
+        f"{option('strategy')} must be one of {STRATEGY_NAMES}, or a tf.distribute.Strategy. Received: {strategy!r}."
     )
 
 
@@ -99,14 +100,15 @@ def _auto(worker_timeout: float) -> Distribution:
     return _with_reason(_one_device(), "auto found no other device")
 
 
-def _with_reason(place: Distribution, why: str) -> Distribution:
-    return dataclasses.replace(place, reason=f"{place.reason} ({why})")
+def _with_reason(distribution: Distribution, why: str) -> Distribution:
+    return dataclasses.replace(distribution, reason=f"{distribution.reason} ({why})")
 
 
 def _from_strategy(strategy: Any) -> Distribution:
     if not isinstance(strategy, tf.distribute.Strategy):
         raise HparamError(
-            f"{option('strategy')} must be one of {STRATEGY_NAMES}, or a tf.distribute.Strategy. Received: {strategy!r}."
+            f"{option('strategy')} must be one of {STRATEGY_NAMES}, or a tf.distribute.Strategy. "
+            f"Received: {strategy!r}."
         )
     if isinstance(
         strategy, tf.distribute.experimental.CentralStorageStrategy | tf.distribute.experimental.ParameterServerStrategy
@@ -151,8 +153,8 @@ def _over_workers(source: str) -> tf.distribute.Strategy:
 def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
     if tf.config.list_physical_devices("GPU"):
         return tf.distribute.cluster_resolver.SlurmClusterResolver()
-    # It gives each task a share of the node's GPUs, and asks nvidia-smi how many there are. Without any, it gets
-    # made-up ones to name the tasks by, and what it found goes on without them.
+    # The resolver gives each task a share of the node's GPUs, which it counts by nvidia-smi. Without GPUs it gets
+    # fictitious ones to number the tasks by; the cluster that it finds is then used without them.
     found = tf.distribute.cluster_resolver.SlurmClusterResolver(
         gpus_per_node=_slurm_workers(), gpus_per_task=1, auto_set_gpu=False
     )
@@ -183,7 +185,7 @@ def _mirrored(count: int) -> Distribution:
 
 
 def logical_cpus(count: int) -> None:
-    """Makes TensorFlow show this many CPU devices, which share the machine's cores.
+    """Make TensorFlow show this many CPU devices, which share the machine's cores.
 
     Raises:
         DlkitError: TensorFlow has started with fewer, and cannot change that.
@@ -221,14 +223,14 @@ def _multiworker(worker_timeout: float) -> Distribution:
 
 
 def _has_started() -> bool:
-    """Whether TensorFlow has computed anything in this process, after which it takes no more workers."""
+    """Return whether TensorFlow has run an operation in this process, after which workers cannot be added."""
     from tensorflow.python.eager import context
 
     return context.context()._context_handle is not None
 
 
 def _wait_for_peers(source: str, worker_timeout: float) -> None:
-    """Waits for the other workers at the addresses that TensorFlow is about to connect."""
+    """Wait for the other workers at the addresses that TensorFlow is about to connect."""
     resolver = _slurm_cluster() if source == "slurm" else tf.distribute.cluster_resolver.TFConfigClusterResolver()
     cluster = resolver.cluster_spec().as_dict()
     chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
@@ -238,7 +240,7 @@ def _wait_for_peers(source: str, worker_timeout: float) -> None:
 
 
 def _find_position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """Which worker this process is, and of how many."""
+    """Return the number of this worker and the number of workers."""
     resolver = strategy.cluster_resolver
     cluster = resolver.cluster_spec().as_dict() if resolver else {}
     chiefs, workers = len(cluster.get("chief", [])), len(cluster.get("worker", []))
@@ -294,10 +296,10 @@ def _tpu(name: str) -> Distribution:
     return Distribution(strategy, f"a TPU of {strategy.num_replicas_in_sync} cores")
 
 
-def _parse_count(asked: str, detail: str) -> int:
+def _parse_count(strategy: str, detail: str) -> int:
     if not detail.isdecimal() or int(detail) < 2:
         raise HparamError(
-            f"{option('strategy', 'mirrored:N')} needs a number of devices, at least 2. Received: {asked!r}."
+            f"{option('strategy', 'mirrored:N')} needs a number of devices, at least 2. Received: {strategy!r}."
         )
     return int(detail)
 

@@ -1,7 +1,7 @@
-"""Experiment trackers: one of their runs for each run of training, however often that is killed and resumed.
+"""Experiment trackers: one tracker run per training run, however often that is killed and resumed.
 
-Trackers that patch Keras's `fit` log what they see of it. They do not see a task's hyperparameters, nor that this
-process goes on with what another one began.
+Trackers that patch Keras's `fit` log its arguments and metrics. They see neither a task's hyperparameters nor that this
+process resumes a run that another one began.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _FLAVORS = ("tensorflow", "keras")  # by which MLflow logs what Keras trains
 
 @contextlib.contextmanager
 def track_run(task: Trainable, callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[None]:
-    """Keep a run of MLflow's open where the program logs to MLflow.
+    """Keep an MLflow run open during training, if the program logs to MLflow.
 
-    It does so where MLflow has an active run, which is taken, logs by itself (`mlflow.autolog()`), or is among the
-    callbacks. Else nothing happens: MLflow is not imported. A resumed run of training goes on with its run of before,
-    whose id `tracker_runs_` keeps in the model's folder. A tracker that fails costs no training.
+    This is the case if MLflow has an active run, which is used, if autologging is on (`mlflow.autolog()`), or if one of
+    the callbacks is MLflow's. Otherwise nothing happens, and MLflow is not imported. A resumed training continues its
+    MLflow run, whose id `tracker_runs_` keeps in the model's folder. If tracking fails, training continues.
     """
     mlflow = sys.modules.get(MLFLOW)
     with contextlib.ExitStack() as stack:
@@ -42,10 +42,10 @@ def track_run(task: Trainable, callbacks: Sequence[keras.callbacks.Callback]) ->
 
 
 class LogHyperparameters(keras.callbacks.Callback):
-    """Logs a task's hyperparameters as parameters of the run that `tracked` keeps open, if there is one.
+    """Logs a task's hyperparameters as parameters of the MLflow run that `track_run` keeps open, if there is one.
 
-    It waits for training to begin: MLflow has then logged the arguments of `fit`, and a parameter cannot be changed.
-    Those of a resumed run stay those of before.
+    It waits until training begins: MLflow has then logged the arguments of `fit`, and a parameter cannot be changed
+    later. A resumed run keeps the parameters that it was started with.
     """
 
     def __init__(self, task: Trainable):
@@ -73,14 +73,14 @@ def _is_wanted(callbacks: Sequence[keras.callbacks.Callback]) -> bool:
 
 
 @contextlib.contextmanager
-def _start_run(mlflow: Any, before: str | None) -> Iterator[None]:
-    """A run of MLflow's, that of `before` where it can be found, which ends as the training does."""
+def _start_run(mlflow: Any, run_id: str | None) -> Iterator[None]:
+    """Start an MLflow run, or resume the one with this id if it can be found, and end it with the training."""
     try:
-        mlflow.start_run(run_id=before)
+        mlflow.start_run(run_id=run_id)
     except Exception as error:
-        if not before:
+        if not run_id:
             raise
-        logger.warning(f"MLflow has no run {before} to resume, so a new one is created: {error}")
+        logger.warning(f"MLflow has no run {run_id} to resume, so a new one is created: {error}")
         mlflow.start_run()
     status = "FAILED"
     try:

@@ -1,4 +1,4 @@
-"""What training takes: the part of a task that it needs."""
+"""The part of a task that training needs."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Trainer(keras.Model):
         self.first_bad = tf.Variable(tf.constant(-1, tf.int64), trainable=False, name="first_bad")
 
     def compile(self, optimizer: keras.optimizers.Optimizer, **kwargs: Any) -> None:
-        """As Keras's; the optimizer then leaves adding up over the replicas to `train_step`.
+        """Compile as Keras does; `train_step`, not the optimizer, then sums over the replicas.
 
         On one replica too, where Keras's sum is an identity with a custom gradient: TensorFlow registers that for good,
         and with it the graph of every run's step, which took 10 MB a run.
@@ -52,7 +52,8 @@ class Trainer(keras.Model):
         return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
     def begin_at(self, epoch: int, batch: int) -> None:
-        """Makes `fit` begin with this batch of this epoch, both counted from 0. What it is given begins there too.
+        """Make `fit` begin with this batch of this epoch, both counted from 0. The data passed to `fit` must begin
+        there too.
 
         The epoch goes where Keras's own `BackupAndRestore` writes it: as an argument, `initial_epoch` would make a
         resumed run another one to those who look at the arguments of `fit`.
@@ -60,7 +61,7 @@ class Trainer(keras.Model):
         self._initial_epoch, self._first_batch = epoch, batch
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """As Keras's. `fit` calls it with its iterator before the first epoch, whose first batches are left out then.
+        """Build as Keras does. `fit` calls it before the first epoch, whose first batches are then skipped.
 
         Keras itself can begin at an epoch, and inside of none.
         """
@@ -70,7 +71,7 @@ class Trainer(keras.Model):
             _leave_out(iterator, first)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step on a replica's part of a batch."""
+        """Run one step on a replica's part of a batch."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         rows = tf.shape(tf.nest.flatten(x)[0])[0]
         share = tf.cast(rows, tf.float32) / self._usual_rows
@@ -95,7 +96,7 @@ class Trainer(keras.Model):
         return self.compute_metrics(x, y, answers, weight)
 
     def _of_whole_batch(self, gradients: list, loss: tf.Tensor, share: tf.Tensor) -> tuple[list, tf.Tensor]:
-        """The gradient and the loss of the whole batch, from those of its parts."""
+        """Sum the gradients and the loss of the parts to those of the whole batch."""
         facts = tf.concat([[share, loss * share], self.asked], axis=0)
         # All dense ones travel as one vector: workers pay for each exchange, whatever its size.
         dense = [g for g in gradients if _is_dense(g)]
@@ -112,7 +113,7 @@ class Trainer(keras.Model):
 
 
 def _leave_out(iterator: Any, first: int) -> None:
-    """Makes the next epoch of an iterator of Keras's begin at this batch. No data are read: a step asks for its own."""
+    """Make the next epoch of a Keras iterator begin at this batch. Skipped batches are not read."""
     whole = iterator._enumerate_iterator
 
     def rest() -> Iterator[tuple[int, int, Any]]:

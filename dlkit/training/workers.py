@@ -1,4 +1,4 @@
-"""What the workers of a run must know of one another: that they are about to do the same, and that one is gone."""
+"""Agreement between the workers of a run, and errors when one of them is lost."""
 
 from __future__ import annotations
 
@@ -30,39 +30,43 @@ LOST_WORKER_ERRORS = (
 
 
 @contextlib.contextmanager
-def naming_lost_workers(place: Distribution) -> Iterator[None]:
-    """Inside, what TensorFlow says when another worker is gone becomes a LostWorkerError."""
+def naming_lost_workers(distribution: Distribution) -> Iterator[None]:
+    """Turn TensorFlow's errors about a lost worker into LostWorkerError, while the context is open."""
     try:
         yield
     except tf.errors.OpError as error:
-        if place.workers == 1 or not type(error).__name__.startswith(LOST_WORKER_ERRORS):
+        if distribution.workers == 1 or not type(error).__name__.startswith(LOST_WORKER_ERRORS):
             raise
         raise LostWorkerError(
-            f"worker {place.worker} of {place.workers} lost another worker and cannot continue: "
+            f"worker {distribution.worker} of {distribution.workers} lost another worker and cannot continue: "
             f"{graph_error_message(error)}. Start all of them again with {option('resume', True)}."
         ) from error
 
 
-def check_agreement(place: Distribution, facts: Mapping[str, Any]) -> None:
-    """Waits for all workers, and refuses where they are not about to do the same.
+def check_agreement(distribution: Distribution, facts: Mapping[str, Any]) -> None:
+    """Wait for all workers, and raise an error if their settings differ.
 
     Args:
-        place: where the run trains.
-        facts: what must be equal in all of them, as JSON knows it, by name. The code is compared too.
+        distribution: the workers of the run.
+        facts: settings by name, as JSON values, that must be equal in all workers. The code is compared too.
 
     Raises:
-        DlkitError: something differs: says what, in which worker.
+        DlkitError: settings differ; the message names them and the workers.
     """
-    if place.workers == 1:
+    if distribution.workers == 1:
         return
     text = json.dumps({**_code_versions(), **facts}, sort_keys=True, default=str).encode()
-    marks = _gather(place, np.array([len(text), int(hashlib.sha256(text).hexdigest()[:15], 16)], np.int64))
+    marks = _gather(distribution, np.array([len(text), int(hashlib.sha256(text).hexdigest()[:15], 16)], np.int64))
     if (marks == marks[0]).all():
         return
     padded = np.frombuffer(text.ljust(int(marks[:, 0].max())), np.uint8).astype(np.int64)
-    told = [json.loads(bytes(row.astype(np.uint8))) for row in _gather(place, padded)]
-    names = [name for name in dict.fromkeys(key for one in told for key in one) if _differ(told, name)]
-    lines = [f"{name}: {_by_worker(told, name)}" for name in names]
+    settings = [json.loads(bytes(row.astype(np.uint8))) for row in _gather(distribution, padded)]
+    names = [
+        name
+        for name in dict.fromkeys(key for worker_settings in settings for key in worker_settings)
+        if _differ(settings, name)
+    ]
+    lines = [f"{name}: {_by_worker(settings, name)}" for name in names]
     raise DlkitError(
         f"the workers have different settings. {'; '.join(lines)}. Start all of them with the same command, data "
         "and code."
@@ -70,7 +74,7 @@ def check_agreement(place: Distribution, facts: Mapping[str, Any]) -> None:
 
 
 def _code_versions() -> dict[str, str]:
-    """What computes: versions, and a digest of dlkit's own sources."""
+    """Return the versions of the libraries and a digest of dlkit's own sources."""
     digest, folder = hashlib.sha256(), Path(__file__).parents[1]
     for source in sorted(folder.rglob("*.py")):
         digest.update(source.relative_to(folder).as_posix().encode() + source.read_bytes())
@@ -81,15 +85,17 @@ def _code_versions() -> dict[str, str]:
     }
 
 
-def _gather(place: Distribution, own: np.ndarray) -> np.ndarray:
-    """(workers, n): what each worker has, (n,) int64."""
-    rows = place.strategy.gather(tf.constant(own[np.newaxis]), axis=0).numpy()
-    return rows[:: len(rows) // place.workers]  # a worker of several devices tells it for each
+def _gather(distribution: Distribution, own: np.ndarray) -> np.ndarray:
+    """Gather an array, (n,) int64, from all workers: (workers, n)."""
+    rows = distribution.strategy.gather(tf.constant(own[np.newaxis]), axis=0).numpy()
+    return rows[:: len(rows) // distribution.workers]  # a worker with several devices contributes one row for each
 
 
-def _differ(told: list[dict[str, Any]], name: str) -> bool:
-    return any(one.get(name) != told[0].get(name) for one in told)
+def _differ(settings: list[dict[str, Any]], name: str) -> bool:
+    return any(worker_settings.get(name) != settings[0].get(name) for worker_settings in settings)
 
 
-def _by_worker(told: list[dict[str, Any]], name: str) -> str:
-    return ", ".join(f"{one.get(name)!r} in worker {number}" for number, one in enumerate(told))
+def _by_worker(settings: list[dict[str, Any]], name: str) -> str:
+    return ", ".join(
+        f"{worker_settings.get(name)!r} in worker {number}" for number, worker_settings in enumerate(settings)
+    )

@@ -1,4 +1,4 @@
-"""Random changes to a batch of images, a pure function of the batch, the seed and the step."""
+"""Random changes of a batch of images: a pure function of the batch, the seed and the step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlkit.lazy import keras, tf
 _FLIPS = (None, "horizontal", "vertical")
 
 
-@tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
+@tf.autograph.experimental.do_not_convert  # nothing needs conversion, which takes seconds
 def augment_images(
     images: tf.Tensor,
     targets: tf.Tensor,
@@ -24,34 +24,47 @@ def augment_images(
     crop: float = 1.0,
     rand_augment: float = 0.0,
     erase: float = 0.0,
-    mixup: float = 0.0,
-    cutmix: float = 0.0,
+    mixup_alpha: float = 0.0,
+    cutmix_alpha: float = 0.0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Augments a batch inside `tf.data`'s `map`; training only.
+    """Augment a batch inside `tf.data`'s `map`; for training only.
 
     The same (seed, step) gives the same result in whatever order, process or degree of parallelism steps are
-    computed, so that a run can go on from any step. Each image has draws of its own, but for the two operations of
-    `rand_augment`, which are drawn for each batch, as in Keras's layer, with a strength for each image.
+    computed, so that training can resume at any step. Random values are drawn for each image, except the two operations
+    of `rand_augment`, which are drawn for each batch, as in Keras's layer, with a strength for each image.
 
     Args:
         images: (batch, height, width, channels) uint8 or float32, 0 to 255; height, width and channels are static.
         targets: (batch, classes) float32, each row a distribution over the classes. Only mixing changes them.
         seed: Python integer, the seed of the run.
-        step: Python integer or () int64 tensor, the number of the batch since the start of training.
+        step: Python integer or () int64 tensor, the number of training steps before this batch.
         flip: None, "horizontal" or "vertical": mirror half of the images.
-        shift: pixels; each image moves by -shift to +shift along both axes, black comes in (He et al., 2015).
-        crop: smallest share of the area, 0 to 1, that a random crop keeps; the crop, of aspect ratio 3/4 to 4/3, is
-            resized to the full size (Szegedy et al., 2014, arXiv:1409.4842, section 6). 1 turns it off.
-        rand_augment: strength, 0 to 1, of two random operations (Cubuk et al., 2019, arXiv:1909.13719). 0 is off.
-        erase: share of the images, 0 to 1, that lose a random rectangle (Zhong et al., 2017, arXiv:1708.04896).
-        mixup: alpha, 0 to 1 (Zhang et al., 2017, arXiv:1710.09412). 0 is off.
-        cutmix: alpha, 0 to 1 (Yun et al., 2019, arXiv:1905.04899). 0 is off. With `mixup`, each batch gets either.
+        shift: maximum translation along both axes in pixels; the border becomes black (He et al., 2015).
+        crop: minimum fraction of the image area, 0 to 1, kept by random cropping; the crop, of aspect ratio 3/4 to 4/3,
+            is resized to the full size (Szegedy et al., 2014, arXiv:1409.4842, section 6). 1 disables it.
+        rand_augment: strength, 0 to 1, of two random operations (Cubuk et al., 2019, arXiv:1909.13719). 0 disables it.
+        erase: fraction of the images, 0 to 1, with a randomly erased rectangle (Zhong et al., 2017, arXiv:1708.04896).
+        mixup_alpha: alpha of MixUp, 0 to 1 (Zhang et al., 2017, arXiv:1710.09412). 0 disables it.
+        cutmix_alpha: alpha of CutMix, 0 to 1 (Yun et al., 2019, arXiv:1905.04899). 0 disables it. Where both are given,
+            each batch gets one of them, at random.
 
     Returns:
-        (images, targets): shapes as given; uint8 unless the images came as floats or are mixed, then float32.
+        Tuple of images and targets, of the shapes given. Images are float32 if they were float32 or are mixed, else
+        uint8.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from dlkit.vision.augment_images import augment_images
+        >>> images, targets = tf.zeros((4, 8, 8, 3), tf.uint8), tf.one_hot([0, 1, 1, 0], 2)
+        >>> images, targets = augment_images(images, targets, seed=0, step=0, flip="horizontal", mixup_alpha=0.2)
+        >>> images.shape, images.dtype, targets.shape
+        (TensorShape([4, 8, 8, 3]), tf.float32, TensorShape([4, 2]))
     """
-    _check(flip, shift, crop, rand_augment, erase, mixup, cutmix)
-    dtype = tf.float32 if mixup or cutmix else images.dtype
+    _check(flip, shift, crop, rand_augment, erase, mixup_alpha, cutmix_alpha)
+    dtype = tf.float32 if mixup_alpha or cutmix_alpha else images.dtype
     draws = StepSeeds(seed, step)
     if flip or shift:
         images = _flip_and_shift(images, flip, shift, draws)
@@ -61,15 +74,15 @@ def augment_images(
         images = _rand_augment(images, rand_augment, draws)
     if erase:
         images = _seeded(draws, keras.layers.RandomErasing, factor=(erase, erase))(images)
-    if mixup or cutmix:
-        images, targets = _mix(images, targets, mixup, cutmix, draws)
+    if mixup_alpha or cutmix_alpha:
+        images, targets = _mix(images, targets, mixup_alpha, cutmix_alpha, draws)
     return _cast(images, dtype), targets
 
 
 class StepSeeds(keras.random.SeedGenerator):
-    """Gives a new seed at each call, made of (seed, step, number of the call) and of no variable.
+    """Returns a new seed at each call, derived from (seed, step, number of the call) without a variable.
 
-    Keras's layers draw their seeds from `layer.generator`; with one of these in its place they keep no state.
+    Keras's layers take their seeds from `layer.generator`; with this class in its place they keep no state.
     """
 
     def __init__(self, seed: int, step: int | tf.Tensor):  # Keras's own constructor would create the variable
@@ -83,11 +96,11 @@ class StepSeeds(keras.random.SeedGenerator):
         return tf.random.experimental.stateless_fold_in(self._step_seed, self._calls)
 
     def uniform(self, shape: Sequence[int | tf.Tensor], low: float = 0.0, high: float = 1.0) -> tf.Tensor:
-        """float32 of this shape, evenly from `low` to `high`."""
+        """Draw float32 values of a shape uniformly from `low` to `high`."""
         return tf.random.stateless_uniform(shape, self.next(), low, high)
 
     def stream(self) -> Self:
-        """Seeds of its own for one user, so that nobody's draws depend on whether another one drew."""
+        """Return an independent stream of seeds, so that one user's draws do not depend on another's."""
         self._streams += 1
         other = copy.copy(self)
         other._calls = 1000 * self._streams
@@ -95,7 +108,7 @@ class StepSeeds(keras.random.SeedGenerator):
 
 
 def _seeded(draws: StepSeeds, layer_class: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
-    """A Keras augmentation layer that draws from `draws`."""
+    """Make a Keras augmentation layer that takes its seeds from `draws`."""
     with tf.Graph().as_default():  # takes the variable of Keras's generator, forbidden inside `tf.data`'s `map`
         layer = layer_class(*args, **options)
     layer.generator = draws.stream()
@@ -105,7 +118,8 @@ def _seeded(draws: StepSeeds, layer_class: type[keras.layers.Layer], *args: Any,
 def _flip_and_shift(
     images: tf.Tensor, flip: Literal["horizontal", "vertical"] | None, shift: int, draws: StepSeeds
 ) -> tf.Tensor:
-    """One gather for both: six times faster than Keras's RandomFlip and RandomTranslation on 32 x 32 x 3."""
+    """Flip and shift images with one gather: six times faster than Keras's RandomFlip and RandomTranslation on 32 x 32
+    x 3."""
     batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
     rows = tf.range(height)[tf.newaxis, :]
     columns = tf.range(width)[tf.newaxis, :]
@@ -136,7 +150,7 @@ def _crop(images: tf.Tensor, smallest: float, draws: StepSeeds) -> tf.Tensor:
 
 
 def _rand_augment(images: tf.Tensor, strength: float, draws: StepSeeds) -> tf.Tensor:
-    """Two operations for the batch. Keras's RandAugment computes all of its 11 for each one that it uses."""
+    """Apply two operations, chosen per batch. Keras's RandAugment computes all of its 11 for each one that it uses."""
     images = tf.cast(images, tf.float32)
     for _ in range(2):
         operations = _operations(float(strength), images.shape[-1], draws)
@@ -146,7 +160,8 @@ def _rand_augment(images: tf.Tensor, strength: float, draws: StepSeeds) -> tf.Te
 
 
 def _operations(strength: float, channels: int, draws: StepSeeds) -> list[keras.layers.Layer]:
-    """The paper's operations, its largest magnitudes times `strength`. (Keras's own turn by up to 180 degrees.)"""
+    """Return the paper's operations, their largest magnitudes times `strength`. (Keras's own rotate by up to 180
+    degrees.)"""
     layers = keras.layers
     operations = [
         _seeded(draws, layers.RandomShear, 0.3 * strength, 0.3 * strength, fill_mode="constant"),
@@ -170,16 +185,16 @@ def _apply(layer: keras.layers.Layer, images: tf.Tensor) -> tf.Tensor:
 
 
 def _mix(
-    images: tf.Tensor, targets: tf.Tensor, mixup: float, cutmix: float, draws: StepSeeds
+    images: tf.Tensor, targets: tf.Tensor, mixup_alpha: float, cutmix_alpha: float, draws: StepSeeds
 ) -> tuple[tf.Tensor, tf.Tensor]:
     def mix(layer: keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor]:
         mixed = layer({"images": images, "labels": targets})
         return mixed["images"], mixed["labels"]
 
-    by_weight = _seeded(draws, keras.layers.MixUp, mixup)
-    by_area = _seeded(draws, keras.layers.CutMix, (cutmix, cutmix))
-    if not (mixup and cutmix):
-        return mix(by_weight if mixup else by_area)
+    by_weight = _seeded(draws, keras.layers.MixUp, mixup_alpha)
+    by_area = _seeded(draws, keras.layers.CutMix, (cutmix_alpha, cutmix_alpha))
+    if not (mixup_alpha and cutmix_alpha):
+        return mix(by_weight if mixup_alpha else by_area)
     coin = tf.random.stateless_uniform([], draws.next())
     return tf.cond(coin < 0.5, lambda: mix(by_weight), lambda: mix(by_area))
 
@@ -193,7 +208,13 @@ def _cast(images: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
 
 def _check(
-    flip: str | None, shift: int, crop: float, rand_augment: float, erase: float, mixup: float, cutmix: float
+    flip: str | None,
+    shift: int,
+    crop: float,
+    rand_augment: float,
+    erase: float,
+    mixup_alpha: float,
+    cutmix_alpha: float,
 ) -> None:
     if flip not in _FLIPS:
         raise ValueError(f"`flip` must be None, horizontal or vertical. Received: flip={flip!r}.")
@@ -201,7 +222,7 @@ def _check(
         raise ValueError(f"`shift` must be a whole number of pixels, 0 or more. Received: shift={shift!r}.")
     if not 0 < crop <= 1:
         raise ValueError(f"`crop` must be above 0 and at most 1. Received: crop={crop!r}.")
-    shares = {"rand_augment": rand_augment, "erase": erase, "mixup": mixup, "cutmix": cutmix}
+    shares = {"rand_augment": rand_augment, "erase": erase, "mixup_alpha": mixup_alpha, "cutmix_alpha": cutmix_alpha}
     for name, value in shares.items():
         if not 0 <= value <= 1:
             raise ValueError(f"`{name}` must be between 0 and 1. Received: {name}={value!r}.")

@@ -1,4 +1,4 @@
-"""Large pictures a band of lines at a time: what is worked out in wider numbers than bytes is never held in whole."""
+"""Large images processed in bands of rows, so that wider number types than bytes are never held for the whole image."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 from dlkit.lazy import tf
 
-BAND_VALUES = 2**22  # values of a picture that are worked on at once
+BAND_VALUES = 2**22  # values of an image that are processed at once
 
 
 def map_bands(function: Callable[[tf.Tensor], tf.Tensor], image: tf.Tensor, channels: int) -> tf.Tensor:
-    """What a function of single pixels makes of a picture, band by band where the picture is larger than one.
+    """Apply a function of single pixels to an image, band by band if the image is large.
 
     Args:
         function: from (any height, width, any channels) to (the same height, width, channels) uint8.
         image: (height, width, any channels).
-        channels: of what it makes.
+        channels: number of channels of its output.
 
     Returns:
         (height, width, channels) uint8, the same numbers as `function(image)`.

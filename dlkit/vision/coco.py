@@ -1,7 +1,6 @@
-"""COCO's annotations: one json file of images, categories and annotations, with boxes and outlines.
+"""COCO annotations: one JSON file of images, categories and annotations, with boxes and outlines.
 
-Lin et al., 2014, arXiv:1405.0312; the format: https://cocodataset.org/#format-data.
-"""
+Lin et al., 2014, arXiv:1405.0312; the format: https://cocodataset.org/#format-data."""
 
 from __future__ import annotations
 
@@ -22,13 +21,13 @@ _PARTS = ("images", "categories", "annotations")
 
 @dataclass(frozen=True)
 class Coco:
-    """A file of annotations, with its ids looked up.
+    """An annotation file, with its ids resolved.
 
     Attributes:
-        source: what the user called it.
-        data: the whole file.
-        categories: category id to name, in the order of the ids.
-        files: image id to its file, the words that name it, and its entry; in the file's order.
+        source: its name in messages.
+        data: the parsed file.
+        categories: category names by id, in the order of the ids.
+        files: by image id its file, the words that name it in messages, and its entry; in the file's order.
     """
 
     source: str
@@ -37,18 +36,18 @@ class Coco:
     files: dict[Any, tuple[Path, str, dict[str, Any]]]
 
     def annotations(self, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The annotations, with the words that name each. Raises DataError where one lacks what is needed."""
+        """Yield the annotations, with the words that name each in messages. Raise DataError for a missing key."""
         return _entries(self.data, "annotations", needed, self.source)
 
     def known(self, entries: Mapping[Any, Any], key: Any, place: str, kind: str) -> Any:
-        """What an annotation's id stands for. Raises DataError, which names `place`, where it stands for nothing."""
+        """Look up the id of an annotation. Raise DataError, which names `place`, if there is no such entry."""
         if not isinstance(key, (int, str)) or key not in entries:
             raise DataError(f"{place}: there is no {kind} with the id {str(key)[:60]}.")
         return entries[key]
 
 
 def find_coco(folder: Path) -> Path | None:
-    """The folder's file of annotations, if there is one. DataError where there are several."""
+    """Find the annotation file of a folder; None if there is none. Raise DataError if there are several."""
     for name in ANNOTATION_FILES:
         if (folder / name).is_file():
             return folder / name
@@ -61,19 +60,19 @@ def find_coco(folder: Path) -> Path | None:
 
 
 def read_size(entry: Mapping[str, Any]) -> tuple[int, int]:
-    """The height and width that an entry of an image tells; 0 for what is no number above it."""
+    """Return the height and width in an image's entry; 0 for a value that is not a positive number."""
     height, width = (entry.get(name) for name in ("height", "width"))
     return tuple(side if isinstance(side, int) and side > 0 else 0 for side in (height, width))  # type: ignore[return-value]
 
 
 def load_coco(path: Path, source: str, how: ReadOptions) -> Coco:
-    """Reads a file of annotations.
+    """Load an annotation file.
 
-    The images lie in `images/` beside the file, or beside it; those of `annotations/instances_NAME.json` may lie in
-    `NAME/` beside `annotations/`.
+    The images are in the folder `images/` next to the file, or in the folder of the file; those of
+    `annotations/instances_NAME.json` may be in `NAME/` next to `annotations/`.
 
     Raises:
-        DataError: names the file, the entry and what is wrong with it.
+        DataError: an entry is not valid; the message names the file and the entry.
     """
     data = _load(path, source)
     return Coco(source, data, _categories(data, source), _files(data, path, source, how))
@@ -92,7 +91,7 @@ def _load(path: Path, source: str) -> dict[str, Any]:
 
 
 def _entries(data: dict[str, Any], part: str, needed: tuple[str, ...], source: str) -> Iterator[tuple[str, dict]]:
-    """The entries of one list, with the words that name each."""
+    """Yield the entries of one list, with the words that name each in messages."""
     for number, entry in enumerate(data[part], start=1):
         place = f"{source}, {part}, item {number}"
         if not isinstance(entry, dict):
@@ -106,7 +105,7 @@ def _entries(data: dict[str, Any], part: str, needed: tuple[str, ...], source: s
 
 
 def _categories(data: dict[str, Any], source: str) -> dict[Any, str]:
-    """Category id to name, in the order of the ids."""
+    """Return category names by id, in the order of the ids."""
     names: dict[Any, str] = {}
     for place, entry in _entries(data, "categories", ("id", "name"), source):
         _add(names, entry["id"], str(entry["name"]), place)
@@ -114,7 +113,7 @@ def _categories(data: dict[str, Any], source: str) -> dict[Any, str]:
 
 
 def _files(data: dict[str, Any], path: Path, source: str, how: ReadOptions) -> dict[Any, tuple[Path, str, dict]]:
-    """Image id to its file, the words that name it, and its entry."""
+    """Return for each image id its file, the words that name it in messages, and its entry."""
     entries: dict[Any, dict] = {}
     for place, entry in _entries(data, "images", ("id", "file_name"), source):
         _add(entries, entry["id"], entry, place)
@@ -131,7 +130,7 @@ def _files(data: dict[str, Any], path: Path, source: str, how: ReadOptions) -> d
 
 
 def _folder(path: Path, names: list[str], source: str) -> Path:
-    """Where the images lie. Single ones may be missing; that is said when they are opened."""
+    """Return the folder of the images. Single ones may be missing; this is reported when they are opened."""
     beside, part = path.parent, path.stem.rpartition("_")[2]
     places = [beside / "images", beside, beside.parent / part, beside.parent / "images"]
     for place in places:

@@ -1,4 +1,4 @@
-"""Handwritten digits: the 1,797 images of 8 by 8 pixels that scikit-learn brings along."""
+"""Handwritten digits: the 1,797 images of 8 by 8 pixels that are part of scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlkit.version import install_hint
 
 
 def digits() -> dict[str, dict[str, Any]]:
-    """The splits train (1,078), validation (360) and test (359), always the same, each with all ten digits.
+    """Return the splits train (1,078), validation (360) and test (359), always the same, each with all ten digits.
 
     Returns:
         Split name to `{"image": (rows, 8, 8) uint8 in [0, 255], "label": list of "0" to "9"}`.

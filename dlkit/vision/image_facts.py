@@ -1,4 +1,4 @@
-"""What images are like: the size of one, and what suits those of a table, from a few of them."""
+"""Sizes and orientations of images, and the network input that suits those of a table."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ from dlkit.reading_errors import as_data_error
 from dlkit.vision.image_header import parse_orientation
 from dlkit.vision.orientation import EXIF_TAG, FIRST_SWAPPED
 
-MAX_HEADERS, MAX_DECODED = 50, 500  # rows: at whose headers, and at whose pixels
+MAX_HEADERS, MAX_DECODED = (
+    50,
+    500,
+)  # maximum number of rows that are inspected
 GRAYSCALE_MODES = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
 ROTATED_WITH_IMAGE = "were annotated on the image as stored, and were rotated by its EXIF orientation"
-_PNG_HEAD = 26  # bytes up to the depth and colour type
+_PNG_HEAD = 26  # bytes up to the depth and color type
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_SIDE = 224  # beyond that, networks for classification gain little and cost a lot
 
 
 def image_size(image: Any) -> tuple[int, int]:
-    """(height, width) of an image as it is stored: of a file's header alone, without decoding it.
+    """Return the (height, width) of an image as stored, from the file's header alone.
 
     Args:
         image: encoded bytes, a path, or an array or PIL image.
 
     Raises:
-        UnreadableError: there is no such file, or it is no image.
+        UnreadableError: there is no such file, or it is not an image.
     """
     return _header(image)[0]
 
 
 def read_orientation(image: Any) -> int:
-    """The EXIF orientation of an image, 1 to 8. Raises UnreadableError, as `image_size` does."""
+    """Return the EXIF orientation of an image, 1 to 8. Raise UnreadableError as `image_size` does."""
     if isinstance(image, (str, os.PathLike)):
         image = read_file_bytes(image, "image")
     if isinstance(image, (bytes, bytearray)):
@@ -51,25 +54,19 @@ def read_orientation(image: Any) -> int:
 
 
 def displayed_size(image: Any) -> tuple[int, int]:
-    """(height, width) of an image as it is to be seen. Raises UnreadableError, as `image_size` does."""
+    """Return the (height, width) of an image as displayed. Raise UnreadableError as `image_size` does."""
     height, width = image_size(image)
     return (width, height) if read_orientation(image) >= FIRST_SWAPPED else (height, width)
 
 
-def turns_images(task: Any) -> bool:
-    """Whether a task turns images by their EXIF orientation: all but those that were saved before it was read."""
-    stages = getattr(task, "stages_", None)
-    return stages is None or bool(stages.preprocess.get_layer("decode_image").orient)
-
-
 def orientation_of_annotation(image: Any, size: tuple[int, int]) -> int:
-    """The EXIF orientation by which an annotation is to be turned to lie on an image as it is seen; 1 for none.
+    """Return the EXIF orientation that an annotation needs to match the displayed image; 1 for none.
 
-    An annotation is of the image as it is stored where its own size says so, and not of the one that is seen.
+    An annotation belongs to the image as stored if its size equals the stored size, and not the displayed one.
 
     Args:
         image: as `image_size` takes it.
-        size: the height and width that the annotation has, or tells of its image.
+        size: height and width of the annotation, or those that it states for its image.
 
     Raises:
         UnreadableError: as `image_size` does.
@@ -82,7 +79,7 @@ def orientation_of_annotation(image: Any, size: tuple[int, int]) -> int:
 
 
 def _header(image: Any) -> tuple[tuple[int, int], str]:
-    """(height, width) of an image as it is stored, and its mode in Pillow's words. UnreadableError without one."""
+    """Return the (height, width) of an image as stored, and its Pillow mode. Raise UnreadableError if there is none."""
     from PIL import Image
 
     if isinstance(image, np.ndarray):
@@ -104,15 +101,15 @@ def _header(image: Any) -> tuple[tuple[int, int], str]:
 
 
 def infer_shape(table: Table, column: Column, max_pixels: int, largest: int = LARGEST_SIDE) -> tuple[int, int, int]:
-    """(height, width, channels) that suit a table's images, by their headers alone.
+    """Infer the network's (height, width, channels) from the headers of a table's images.
 
-    If those looked at are of one size as they are seen, of at most `largest` pixels a side, it is that size; else a
-    square with their median shorter side, at most `largest`. One channel if all are grey.
+    If the inspected images have one displayed size with sides of at most `largest` pixels, it is this size; else a
+    square with their median shorter side, at most `largest`. It has one channel if all are grayscale.
 
     Raises:
-        DataError: none of the images has a header and is small enough.
+        DataError: no image has a readable header and is small enough.
     """
-    sizes, coloured, broken = [], False, ""
+    sizes, colored, broken = [], False, ""
     for row in evenly_spaced(len(table), MAX_HEADERS):
         try:
             image = table.raw(row, {"image": column})["image"]
@@ -124,10 +121,10 @@ def infer_shape(table: Table, column: Column, max_pixels: int, largest: int = LA
             broken = broken or f"{table.where(row)} has {height} x {width} pixels, allowed: {max_pixels}"
             continue
         sizes.append((width, height) if parse_orientation(image) >= FIRST_SWAPPED else (height, width))
-        coloured = coloured or mode not in GRAYSCALE_MODES
+        colored = colored or mode not in GRAYSCALE_MODES
     if not sizes:
         raise DataError(f"{table.source}: none of the inspected images can be used. The first: {broken}.")
-    channels = 3 if coloured else 1
+    channels = 3 if colored else 1
     if len(set(sizes)) == 1 and max(sizes[0]) <= largest:
         return (*sizes[0], channels)
     side = min(int(np.median([min(size) for size in sizes])), largest)
@@ -135,9 +132,9 @@ def infer_shape(table: Table, column: Column, max_pixels: int, largest: int = LA
 
 
 def find_max_sample(table: Table, column: Column, max_pixels: int) -> int:
-    """The largest sample of a table's 16-bit PNGs, of at most 500 rows; 0 where there are none.
+    """Return the largest sample value of a table's 16-bit PNGs, from at most 500 rows; 0 if there are none.
 
-    It is what they are scaled by: cameras that count to 4095 write it into 16 bits.
+    16-bit images are scaled by it: a camera with 12 bits writes values up to 4095.
     """
     largest = 0
     for row in evenly_spaced(len(table), MAX_DECODED):
@@ -155,7 +152,7 @@ def find_max_sample(table: Table, column: Column, max_pixels: int) -> int:
 
 
 def _may_be_deep(value: Any) -> bool:
-    """Whether an image may have 16 bits: of a file, which need not be read whole, its first bytes tell."""
+    """Return whether an image may have 16 bits; of a file only the first bytes are read."""
     if isinstance(value, (str, os.PathLike)):
         with Path(value).open("rb") as file:
             value = file.read(_PNG_HEAD)
@@ -176,16 +173,16 @@ def choose_shape(
     largest: int = LARGEST_SIDE,
     multiple: int = 1,
 ) -> tuple[int, int, int]:
-    """(height, width, channels) of a network's images: those that suit a table's, where they are not given.
+    """Return the (height, width, channels) of a network's input, inferred from a table's images unless they are given.
 
     Args:
-        table, column, max_pixels, largest: as of `typical_shape`.
-        image_size: height and width; 0 for what suits.
-        channels: 1 or 3; 0 for what suits.
-        multiple: what height and width are rounded up to.
+        table, column, max_pixels, largest: as of `infer_shape`.
+        image_size: height and width in pixels; 0 infers them.
+        channels: 1 or 3; 0 infers them.
+        multiple: height and width are rounded up to a multiple of this.
 
     Raises:
-        DataError: none of the images can be decoded and is small enough.
+        DataError: no image can be decoded and is small enough.
     """
     height, width, found = infer_shape(table, column, max_pixels, largest)
     if image_size:
@@ -195,6 +192,6 @@ def choose_shape(
 
 
 def check_channels(channels: int) -> None:
-    """Raises HparamError for a number of channels that no image is decoded to."""
+    """Raise HparamError for a number of channels that images cannot be decoded to."""
     if channels == 2:
         raise HparamError(f"{option('channels')} must be 0, 1 or 3. Received: {option('channels', 2)}.")

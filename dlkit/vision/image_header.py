@@ -1,4 +1,4 @@
-"""What an image file tells before it is decoded, in core operations: its format, size, orientation and end."""
+"""What the header of an image file says, read with core operations: format, size, orientation and completeness."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dlkit.tracing import trace_function
 
 UNKNOWN, JPEG, PNG, GIF, BMP, WEBP = range(-1, 5)
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")  # by the numbers above
-_HEADER_BYTES = 32  # bytes; the sizes of all but JPEGs lie within the first 30
-_REFUSED_FORMATS = (  # formats that are refused by name: where their mark stands, and what it is
+_HEADER_BYTES = 32  # the sizes of all formats but JPEG are within the first 30 bytes
+_REFUSED_FORMATS = (  # unsupported formats that are named in errors, by a marker at an offset
     ("TIFF", 0, b"II*\x00"), ("TIFF", 0, b"MM\x00*"), ("AVIF", 4, b"ftypavif"), ("AVIF", 4, b"ftypavis"),
     ("HEIC", 4, b"ftyphei"), ("HEIC", 4, b"ftypmif1"), ("JPEG XL", 0, b"\xff\x0a"), ("JPEG XL", 4, b"JXL "),
     ("JPEG 2000", 4, b"jP  "), ("ICO", 0, b"\x00\x00\x01\x00"), ("animated WebP", 8, b"WEBP"),
@@ -20,21 +20,21 @@ _REFUSED_FORMATS = (  # formats that are refused by name: where their mark stand
 _JPEG_END, _EXIF = b"\xff\xd9", list(b"Exif\x00\x00")
 # Whether a JPEG's marker may stand before that of the frame: tables, restarts, applications, comments and filling.
 _BEFORE_FRAME = [marker in (0xC4, 0xCC, 0xDB, 0xDD, 0xFE, 0xFF) or 0xE0 <= marker <= 0xEF for marker in range(256)]
-_MAX_SEGMENTS = 400  # segments or chunks that are passed on the way to what is sought
+_MAX_SEGMENTS = 400  # maximum number of segments or chunks that are skipped
 _PNG_TAIL_BYTES = 4096  # bytes before the end of a PNG among which an eXIf chunk behind the pixels is sought
-_MAX_TAGS = 200  # of an EXIF directory
+_MAX_TAGS = 200  # maximum number of tags of an EXIF directory
 
 
 class Header(NamedTuple):
-    """What a file says of itself.
+    """The contents of an image file's header.
 
     Attributes:
-        size: (2,) int64, height and width as stored; 0 where it tells none.
+        size: (2,) int64, height and width as stored; 0 if the header has none.
         orientation: () int32, 1 to 8.
-        alpha: () bool, whether its PNG may be transparent.
-        deep: () bool, whether its PNG has 16 bits.
-        whole: () bool, whether it ends where it should: a JPEG and a PNG with their marks, a BMP and a WebP with the
-            length that they announce.
+        alpha: () bool, whether it is a PNG that may be transparent.
+        deep: () bool, whether it is a PNG with 16 bits.
+        whole: () bool, whether the file is complete: a JPEG or PNG has its end marker, a BMP or WebP the length in its
+            header.
     """
 
     size: tf.Tensor
@@ -44,12 +44,11 @@ class Header(NamedTuple):
     whole: tf.Tensor
 
 
-def read_headers(image: tf.Tensor, webp: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """Formats and sizes of files.
+def read_headers(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Read the formats and sizes of image files.
 
     Args:
-        image: (batch,) string.
-        webp: whether still WebP files are known.
+        image: (batch,) string, whole encoded files.
 
     Returns:
         The format, (batch,) int32, a number of this module's; height and width, (batch, 2) int64, meaningless for JPEG
@@ -65,21 +64,19 @@ def read_headers(image: tf.Tensor, webp: bool) -> tuple[tf.Tensor, tf.Tensor]:
     height = little_endian(byte[:, 22:26])
     height = tf.where(height >= 2**31, 2**32 - height, height)  # a negative height: rows run from top to bottom
     bmp = tf.stack([height, little_endian(byte[:, 18:22])], 1)
-    if webp:
-        extended = _equal(head, 12, b"VP8X")
-        # Animations are refused: where they say that they have no alpha, TensorFlow's decoder writes beyond its memory.
-        still = _equal(head, 0, b"RIFF") & _equal(head, 8, b"WEBP") & ~(extended & (byte[:, 20] // 2 % 2 == 1))
-        formats = tf.where(still, WEBP, formats)
+    extended = _equal(head, 12, b"VP8X")
+    # Animations are refused: where they say that they have no alpha, TensorFlow's decoder writes beyond its memory.
+    still = _equal(head, 0, b"RIFF") & _equal(head, 8, b"WEBP") & ~(extended & (byte[:, 20] // 2 % 2 == 1))
+    formats = tf.where(still, WEBP, formats)
     column = formats[:, tf.newaxis]
     sizes = tf.where(column == PNG, png, tf.where(column == GIF, gif, bmp))
-    if webp:
-        some = tf.reduce_any(formats == WEBP)
-        sizes = tf.cond(some, lambda: tf.where(column == WEBP, _webp_sizes(head, byte), sizes), lambda: sizes)
+    some = tf.reduce_any(formats == WEBP)
+    sizes = tf.cond(some, lambda: tf.where(column == WEBP, _webp_sizes(head, byte), sizes), lambda: sizes)
     return formats, sizes
 
 
 def _webp_sizes(head: tf.Tensor, byte: tf.Tensor) -> tf.Tensor:
-    """(batch, 2) int64 from the first chunk: that of a canvas, of a lossless picture, or of a lossy one."""
+    """Return (batch, 2) int64 sizes from the first chunk: of a canvas, of a lossless image, or of a lossy one."""
     canvas = tf.stack([little_endian(byte[:, 27:30]) + 1, little_endian(byte[:, 24:27]) + 1], 1)
     bits = little_endian(byte[:, 21:25])
     lossless = tf.stack([bits // 2**14 % 2**14 + 1, bits % 2**14 + 1], 1)
@@ -89,7 +86,7 @@ def _webp_sizes(head: tf.Tensor, byte: tf.Tensor) -> tf.Tensor:
 
 
 def read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> Header:
-    """The header of one file: () string, with the format and the size that `read_headers` gave."""
+    """Read the header of one file: () string, with the format and the size that `read_headers` returned."""
     return Header(*_reading()(image, image_format, size))
 
 
@@ -112,7 +109,7 @@ def _read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> 
         exif, transparent = _png_chunks(image, length)
         end = b"IEND\xaeB`\x82"
         ends = tf.cond(_tail(image, length, 8) == end, lambda: ~no, lambda: _has(image, tf.constant(0), end))
-        head = _bytes(image, tf.constant(24), 2)  # depth and colour type
+        head = _bytes(image, tf.constant(24), 2)  # depth and color type
         alpha = transparent | (head[1] >= 4)
         return Header(size, _orientation(image, exif), alpha, head[0] == 16, ends)
 
@@ -121,7 +118,7 @@ def _read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> 
         row = (little_endian(head[28:30]) // 8 * size[1] + 3) // 4 * 4
         whole = (
             tf.cast(length, tf.int64) == little_endian(head[10:14]) + row * size[0]
-        )  # what TensorFlow's decoder asks for
+        )  # TensorFlow's decoder requires it
         kinds = tf.reduce_any(little_endian(head[28:30]) == tf.constant([8, 24, 32], tf.int64))
         return Header(size, tf.constant(1), no, no, whole & kinds)
 
@@ -137,7 +134,7 @@ def _read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> 
 
 
 def find_format_name(image: tf.Tensor) -> tf.Tensor:
-    """() string: what a file of an unknown format is, as far as its first bytes tell; else ""."""
+    """Return the name of an unsupported format by its first bytes: () string; "" if it is not known."""
     head = _bytes(image, tf.constant(0), _HEADER_BYTES)
     name = tf.constant("")
     for known, start, magic in _REFUSED_FORMATS:
@@ -146,7 +143,7 @@ def find_format_name(image: tf.Tensor) -> tf.Tensor:
 
 
 def parse_orientation(data: bytes) -> int:
-    """The EXIF orientation of a JPEG, PNG or WebP, 1 to 8; 1 where it tells none: as the graph reads it."""
+    """Return the EXIF orientation of a JPEG, PNG or WebP, 1 to 8, as the graph reads it; 1 if the file has none."""
     # Most files have none of the marks that EXIF follows (JPEG, PNG, WebP), and a graph takes a second to trace.
     return int(_reader()(data)) if any(mark in data for mark in (b"Exif", b"eXIf", b"EXIF")) else 1
 
@@ -154,7 +151,7 @@ def parse_orientation(data: bytes) -> int:
 @functools.cache
 def _reader() -> Callable[..., tf.Tensor]:
     def read(image: tf.Tensor) -> tf.Tensor:
-        formats, sizes = read_headers(image[tf.newaxis], webp=True)
+        formats, sizes = read_headers(image[tf.newaxis])
         return read_header(image, formats[0], sizes[0]).orientation
 
     return trace_function(read, tf.TensorSpec([], tf.string))
@@ -163,7 +160,7 @@ def _reader() -> Callable[..., tf.Tensor]:
 def _walk(
     start: int | tf.Tensor, length: tf.Tensor, step: Callable[..., tuple[tf.Tensor, ...]], found: tuple[tf.Tensor, ...]
 ) -> tuple[tf.Tensor, ...]:
-    """What a step from part to part finds: (position, *found) to the next position, the length to stop, and so on."""
+    """Iterate over the segments of a file: `step` maps (position, *found) to the next position and findings."""
     walked = tf.while_loop(
         lambda position, *_: position < length,
         step,
@@ -174,7 +171,7 @@ def _walk(
 
 
 def _jpeg_exif(image: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Where EXIF's TIFF begins, among what applications put before the picture; -1 for nowhere."""
+    """Return where EXIF's TIFF begins, among the application segments before the image; -1 if there is none."""
 
     def step(position: tf.Tensor, exif: tf.Tensor) -> tuple[tf.Tensor, ...]:
         head = _bytes(image, position, 10)
@@ -189,7 +186,7 @@ def _jpeg_exif(image: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
 
 
 def _jpeg_ends(image: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Whether the end's mark stands anywhere behind the frame's header: what follows it is passed over."""
+    """Return whether the end marker stands anywhere behind the frame's header; what follows it is ignored."""
 
     def step(position: tf.Tensor, frame: tf.Tensor) -> tuple[tf.Tensor, ...]:
         head = _bytes(image, position, 4)
@@ -201,12 +198,12 @@ def _jpeg_ends(image: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
 
 
 def _next_segment(position: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
-    """Where the next one begins. A marker may begin with any number of 0xFF."""
+    """Return where the next segment begins. A marker may begin with any number of 0xFF."""
     return tf.where(head[1] == 0xFF, position + 1, position + 2 + head[2] * 256 + head[3])
 
 
 def _png_chunks(image: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where EXIF's TIFF begins, -1 for nowhere, and whether a chunk makes colours transparent."""
+    """Return where EXIF's TIFF begins, -1 if there is none, and whether a chunk makes colors transparent."""
 
     def step(position: tf.Tensor, exif: tf.Tensor, transparent: tf.Tensor) -> tuple[tf.Tensor, ...]:
         head = _bytes(image, position, 8)
@@ -229,7 +226,7 @@ def _png_chunks(image: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
 
 
 def _webp_exif(image: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Where EXIF's TIFF begins, -1 for nowhere."""
+    """Return where EXIF's TIFF begins, -1 if there is none."""
 
     def step(position: tf.Tensor, exif: tf.Tensor) -> tuple[tf.Tensor, ...]:
         head = _bytes(image, position, 14)
@@ -244,7 +241,7 @@ def _webp_exif(image: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
 
 
 def _orientation(image: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    """() int32, 1 to 8, from the TIFF that begins at a place of a file; 1 where there is none, or it tells none."""
+    """Read the orientation, () int32, 1 to 8, from the TIFF at a position of a file; 1 if there is none."""
 
     def read() -> tf.Tensor:
         head = _bytes(image, start, 8)
@@ -258,7 +255,7 @@ def _orientation(image: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         first = _after(start, offset, tf.strings.length(image))
         tags = tf.reshape(_bytes(image, first + 2, 12 * _MAX_TAGS), [_MAX_TAGS, 12])
         there = tf.range(_MAX_TAGS) < number(_bytes(image, first, 2))
-        is_long = number(tags[:, 2:4]) == 4  # of which the low half lies behind where the high one comes first
+        is_long = number(tags[:, 2:4]) == 4  # with the low half last in big-endian order
         values = tf.where(is_long & ~little, number(tags[:, 10:12]), number(tags[:, 8:10]))
         value = tf.reduce_max(tf.where(there & (number(tags[:, :2]) == 274), values, 0))
         return tf.where((little | _equal(head, 0, b"MM\x00*")) & (value >= 1) & (value <= 8), value, 1)
@@ -267,7 +264,7 @@ def _orientation(image: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
 
 
 def _bytes(image: tf.Tensor, start: tf.Tensor, count: int) -> tf.Tensor:
-    """(count,) int32 of a file from a place on; zeros beyond its end."""
+    """Return (count,) int32 bytes of a file from a position on; zeros beyond its end."""
     start = tf.clip_by_value(start, 0, tf.strings.length(image))
     return tf.cast(tf.io.decode_raw(tf.strings.substr(image, start, count), tf.uint8, fixed_length=count), tf.int32)
 
@@ -277,7 +274,7 @@ def _tail(image: tf.Tensor, length: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def _places(image: tf.Tensor, start: tf.Tensor, mark: bytes) -> tf.Tensor:
-    """(any,) int32: where a mark stands in a file, counted from a place on."""
+    """Return the positions of a marker in a file, (any,) int32, counted from `start`."""
     start = tf.clip_by_value(start, 0, tf.strings.length(image))
     data = tf.io.decode_raw(tf.strings.substr(image, start, tf.strings.length(image) - start), tf.uint8)
     last = tf.maximum(tf.size(data) - len(mark) + 1, 0)
@@ -292,15 +289,15 @@ def _has(image: tf.Tensor, start: tf.Tensor, mark: bytes) -> tf.Tensor:
 
 
 def _after(position: tf.Tensor, size: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """() int32: a place so many bytes on, at most at the end; sizes are int64 and may be anything."""
+    """Return the position `size` bytes further, () int32, at most at the end; sizes are int64 of any value."""
     return tf.cast(tf.minimum(tf.cast(position, tf.int64) + size, tf.cast(length, tf.int64)), tf.int32)
 
 
 def _equal(head: tf.Tensor, start: int, magic: bytes) -> tf.Tensor:
-    """Whether bytes, (..., count), have a mark at a place: (...) bool."""
+    """Return whether bytes, (..., count), equal a marker at a position: (...) bool."""
     return tf.reduce_all(head[..., start : start + len(magic)] == tf.constant(list(magic), head.dtype), axis=-1)
 
 
 def little_endian(values: tf.Tensor) -> tf.Tensor:
-    """(..., bytes) int64 in 0..255 to (...) int64."""
+    """Combine little-endian bytes: (..., bytes) int64 in 0..255 to (...) int64."""
     return tf.reduce_sum(values * [256**i for i in range(values.shape[-1])], axis=-1)

@@ -1,4 +1,4 @@
-"""What a report says of the images of a table: sizes, channels, depth, transparency, orientation."""
+"""Facts and warnings about the images of a table: sizes, channels, depth, transparency, orientation."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from dlkit.reading_errors import as_data_error
 from dlkit.report import Report, most_common
 from dlkit.vision.image_header import parse_orientation
 
-MAX_INSPECTED_PIXELS = 4_000_000  # pixels of an image whose alpha is looked at
-_CHANNELS = {"1": "grey", "L": "grey", "I": "grey", "F": "grey", "LA": "grayscale with alpha", "P": "palette",
-             "RGB": "color", "RGBA": "color with alpha", "CMYK": "CMYK", "YCbCr": "color"}  # fmt: skip
+MAX_INSPECTED_PIXELS = 4_000_000  # the alpha channel of larger images is not inspected
+_CHANNELS = {"1": "grayscale", "L": "grayscale", "I": "grayscale", "F": "grayscale", "LA": "grayscale with alpha",
+             "P": "palette", "RGB": "color", "RGBA": "color with alpha", "CMYK": "CMYK", "YCbCr": "color"}  # fmt: skip
 
 
 def inspect_images(report: Report, table: Table, name: str, share: float = 0.4) -> None:
-    """Adds what the headers of a table's images tell, and of those with alpha or 16 bits a few pixels.
+    """Add facts and warnings about a table's images to a report, mostly from their headers.
 
     Args:
-        report: to add to.
+        report: the report to add to.
         table: the training rows.
-        name: the column of the images.
-        share: of the report's time.
+        name: the image column.
+        share: share of the report's time limit.
     """
     sizes: list[tuple[int, int]] = []
     kinds: collections.Counter[str] = collections.Counter()
@@ -78,14 +78,14 @@ def _warn(report: Report, found: dict[str, list[str]], count: int) -> None:
 
 
 def _facts(value: Any) -> tuple[tuple[int, int], str, list[str]] | None:
-    """(height, width), what kind an image is, and what is remarkable; None for a value that is no file."""
+    """Return (height, width), the kind of an image and its flags; None for a value that is not a file."""
     from PIL import Image
 
     if isinstance(value, np.ndarray):
         channels = value.shape[2] if value.ndim == 3 else 1
         deep = value.dtype == np.uint16
         flags = ["deep"] if deep else []
-        return value.shape[:2], {1: "grey", 3: "color", 4: "color with alpha"}.get(channels, "other"), flags  # type: ignore[return-value]
+        return value.shape[:2], {1: "grayscale", 3: "color", 4: "color with alpha"}.get(channels, "other"), flags  # type: ignore[return-value]
     if isinstance(value, (str, os.PathLike)):
         value = Path(value).read_bytes()
     if not isinstance(value, (bytes, bytearray)):
@@ -104,6 +104,6 @@ def _facts(value: Any) -> tuple[tuple[int, int], str, list[str]] | None:
 
 
 def _is_white_shape(pixels: np.ndarray) -> bool:
-    """Whether an image shows something by its alpha alone, in white."""
+    """Return whether an image is all white and shows something only by its alpha channel."""
     alpha, opaque = pixels[..., 3], pixels[pixels[..., 3] > 0][:, :3]
     return bool(len(opaque)) and alpha.min() < 128 <= alpha.max() and int(opaque.min()) > 247

@@ -1,7 +1,6 @@
-"""The EXIF orientation of images: pictures, sizes and boxes turned by it. 1 is upright; from 5 on the sides swap.
+"""The EXIF orientation of images, applied to images, sizes and boxes.
 
-The tag 274 of EXIF: a transposition from 5 on, then a mirroring of rows, of columns, or of both.
-"""
+It is tag 274 of EXIF: a transposition from 5 on, then a mirroring of rows, of columns, or of both; 1 is upright."""
 
 from __future__ import annotations
 
@@ -10,12 +9,13 @@ import numpy as np
 from dlkit.lazy import tf
 
 EXIF_TAG = 274
-FIRST_SWAPPED = 5  # the first orientation whose picture has height and width exchanged
-_ROWS, _COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)  # those whose rows, and whose columns, are reversed in the end
+FIRST_SWAPPED = 5  # the first orientation with height and width exchanged
+_ROWS, _COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)  # orientations whose rows, and whose columns, are reversed at the end
 
 
 def orient_image(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """A stored picture as it is to be seen: (height, width, channels) of any dtype, and () int32, 1 to 8."""
+    """Rotate and mirror a stored image for display: (height, width, channels) of any dtype; orientation () int32, 1 to
+    8."""
 
     def turned() -> tf.Tensor:  # one gather of pixels: transposing and reversing them takes several times as long
         stored = tf.shape(image)
@@ -32,18 +32,18 @@ def orient_image(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def find_reversals(orientation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whether rows, and whether columns, are reversed after the transposition: () bool each."""
+    """Return whether rows, and whether columns, are reversed after the transposition: () bool each."""
     return tuple(tf.reduce_any(orientation == tf.constant(those)) for those in (_ROWS, _COLUMNS))
 
 
 def swap_sides(size: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """(2,): height and width of a picture as it is seen from those stored, or the other way round."""
+    """Convert stored height and width, (2,), to displayed ones, or the other way round."""
     # Not size[::-1]: of a shape, TensorFlow's optimizer cannot infer it, and gives up on the whole graph.
     return tf.where(orientation >= FIRST_SWAPPED, tf.stack([size[1], size[0]]), size)
 
 
 def orient_array(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """What `turn` makes, of (height, width, ...)."""
+    """Rotate and mirror a NumPy array, (height, width, ...), as `orient_image` does."""
     if orientation >= FIRST_SWAPPED:
         pixels = pixels.swapaxes(0, 1)
     if orientation in _ROWS:
@@ -52,12 +52,12 @@ def orient_array(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def orient_boxes(boxes: np.ndarray, orientation: int, height: int, width: int) -> np.ndarray:
-    """Boxes of a stored picture in that which is seen.
+    """Convert boxes of a stored image to boxes of the displayed one.
 
     Args:
-        boxes: (boxes, 4 or more) yxyx in pixels of the stored picture; what follows stays.
+        boxes: (boxes, 4 or more), ymin, xmin, ymax, xmax in pixels of the stored image; further columns are kept.
         orientation: 1 to 8.
-        height, width: of the stored picture.
+        height, width: size of the stored image in pixels.
     """
     turned = np.array(boxes)
     if orientation >= FIRST_SWAPPED:

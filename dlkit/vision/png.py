@@ -17,12 +17,12 @@ from dlkit.lazy import tf
 from dlkit.reading_errors import as_data_error
 from dlkit.vision.orientation import EXIF_TAG
 
-_SUPPORTED = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")  # what begins so is for the graph to read
+_SUPPORTED = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")  # the graph decodes files that begin so
 _HEAD = 33  # bytes of a PNG's signature and first chunk
 
 
 def encode_image(array: np.ndarray) -> bytes:
-    """Pixels as PNG, which loses nothing of 8 and 16 bits.
+    """Encode pixels as PNG, lossless for 8 and 16 bits.
 
     Args:
         array: (height, width) or (height, width, 1, 3 or 4), of integers or booleans, or of floats in [0, 1].
@@ -48,25 +48,25 @@ def encode_image(array: np.ndarray) -> bytes:
 
 
 def convert_unsupported(data: bytes) -> bytes:
-    """A file as the graph reads it: one of another format that Pillow opens as PNG, anything else as it is."""
+    """Convert a file of a format that only Pillow reads to PNG; return any other file unchanged."""
     if data.startswith(_SUPPORTED) or _is_plain_bmp(data) or _is_still_webp(data):
         return data
     from PIL import Image
 
     with contextlib.suppress(DataError), as_data_error("the image"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is too large the graph refuses
+        warnings.simplefilter("ignore")  # the graph rejects images that are too large
         with Image.open(io.BytesIO(data)) as image:
             return encode_pil(image)
-    return data  # the graph says what it is
+    return data  # the graph reports the error
 
 
 def encode_pil(image: Any) -> bytes:
-    """A PIL image as PNG, with its EXIF orientation: whether it is turned by it is the graph's to say."""
-    image.load()  # which turns those of TIFF
+    """Encode a PIL image as PNG with its EXIF orientation; the graph applies it."""
+    image.load()  # rotates TIFF images
     orientation = image.getexif().get(EXIF_TAG, 1)
     if image.mode in ("P", "PA", "LA", "La", "RGBa") and ("transparency" in image.info or image.mode != "P"):
         image = image.convert("RGBA")
-    elif image.mode not in ("1", "L", "I;16", "RGB", "RGBA"):  # a palette's indices are no colours
+    elif image.mode not in ("1", "L", "I;16", "RGB", "RGBA"):  # a palette's indices are no colors
         image = image.convert("I;16" if image.mode.startswith("I;16") else "RGB")
     png = encode_image(np.asarray(image))
     if orientation not in range(2, 9):
@@ -76,7 +76,7 @@ def encode_pil(image: Any) -> bytes:
 
 
 def displayed_pixels(data: bytes) -> np.ndarray:
-    """The pixels of a file for a picture of it, (height, width, 3) uint8: upright, on white."""
+    """Decode a file for display: (height, width, 3) uint8, upright, composited onto white."""
     from PIL import Image, ImageOps
 
     image: Any = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
@@ -102,12 +102,12 @@ def _is_still_webp(data: bytes) -> bool:
 
 
 def as_json(value: Any) -> Any:
-    """What JSON has no form for, as `json.dumps(default=as_json)` asks it.
+    """Convert NumPy values for JSON, as the argument `default` of `json.dumps`.
 
-    A mask, (height, width) uint8, becomes a grey PNG in base64, `{"b64": "..."}` as in requests; other arrays, lists.
+    A mask, (height, width) uint8, becomes a gray PNG in base64, `{"b64": "..."}` as in requests; other arrays, lists.
 
     Raises:
-        TypeError: it is no value of NumPy.
+        TypeError: the value is not a NumPy value.
     """
     if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 2 and value.size:
         return {"b64": base64.b64encode(encode_image(value)).decode()}

@@ -1,4 +1,4 @@
-"""Scenes: scikit-learn's handwritten digits, pasted on parts of its two photographs, with exact boxes and masks."""
+"""Scenes: scikit-learn's handwritten digits pasted onto parts of its two photographs, with exact boxes and masks."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ _COLUMNS = {"train": (0, 320), "validation": (320, 480), "test": (480, 640)}  # 
 _EMPTY_SHARE = 0.08  # share of the scenes without a digit
 _MAX_DIGITS, _MIN_HEIGHT, _MAX_HEIGHT = 6, 14, 40  # digits a scene; their height in pixels, of a scene of 128
 _MAX_OVERLAP = 0.1  # the largest share of a box that another one may cover
-_MIN_CONTRAST = 90  # between the ink and what lies below, in grey values
+_MIN_CONTRAST = 90  # between the ink and the background, in gray values
 
 
 def scenes(count: int, *, part: str, size: int = 128) -> dict[str, list]:
-    """Square photographs with up to six digits each, the same at each call; a longer list begins like a shorter one.
+    """Make square photographs with up to six digits each, the same at each call; a longer list begins like a shorter
+    one.
 
     Args:
-        count: how many.
-        part: train, validation or test: each has digits and stretches of the photographs of its own.
-        size: side of the scenes, in pixels; the digits' heights, 14 to 40 pixels at 128, grow with it.
+        count: number of scenes.
+        part: train, validation or test, which share neither digits nor areas of the photographs.
+        size: side length of the scenes in pixels; the digits' heights, 14 to 40 pixels at 128, scale with it.
 
     Returns:
-        Column name to one value a scene: `image`, (size, size, 3) uint8; `boxes`, (digits, 4) float32, ymin, xmin,
-        ymax, xmax in pixels, exact around the ink; `labels`, the digits' names "0" to "9"; `mask`, (size, size) uint8,
-        0 where there is no ink, else 1 + the digit.
+        Dict of columns with one value per scene: `image`, (size, size, 3) uint8; `boxes`, (digits, 4) float32, ymin,
+        xmin, ymax, xmax in pixels, tight around the ink; `labels`, the digits "0" to "9"; `mask`, (size, size) uint8, 0
+        for the background, else 1 + the digit.
 
     Raises:
         DlkitError: scikit-learn is not installed, or there is no such part.
@@ -43,13 +44,14 @@ def scenes(count: int, *, part: str, size: int = 128) -> dict[str, list]:
 
 
 def detection_sample() -> dict[str, dict[str, list]]:
-    """The splits train (400), validation (60) and test (100) with `image`, `boxes` and `labels`."""
+    """Return the splits train (400), validation (60) and test (100) with `image`, `boxes` and `labels`."""
     made = {part: scenes(count, part=part) for part, count in COUNTS.items()}
     return {part: {name: data[name] for name in ("image", "boxes", "labels")} for part, data in made.items()}
 
 
 def segmentation_sample() -> dict[str, dict[str, list]]:
-    """The splits train (400), validation (60) and test (100) with `image`, `mask` and the names of the `classes`.
+    """Return the splits train (400), validation (60) and test (100) with `image`, `mask` and the names of the
+    `classes`.
 
     Two classes, the photograph and any digit: which digit it is takes longer to learn than a first look should.
     """
@@ -85,8 +87,8 @@ def _scene(ink: dict[str, Any], photographs: list[np.ndarray], random: np.random
         place = np.s_[y : y + height, x : x + width]
         if any(_covered_share(box, other) > _MAX_OVERLAP for other in boxes) or mask[place][cover > 0].any():
             continue
-        colour = _contrasting(image[place][cover > 0].mean(axis=0), random)
-        image[place] += cover[..., None] * (colour - image[place])
+        color = _contrasting(image[place][cover > 0].mean(axis=0), random)
+        image[place] += cover[..., None] * (color - image[place])
         mask[place][cover > 0] = 1 + int(ink["label"][index])
         boxes.append(box)
         labels.append(ink["label"][index])
@@ -99,7 +101,7 @@ def _scene(ink: dict[str, Any], photographs: list[np.ndarray], random: np.random
 
 
 def _background(photograph: np.ndarray, random: np.random.RandomState, size: int) -> np.ndarray:
-    """A random square of a photograph, as (size, size, 3) float32."""
+    """Cut a random square of a photograph, as (size, size, 3) float32."""
     from PIL import Image
 
     side = random.randint(80, photograph.shape[1] + 1)
@@ -110,13 +112,13 @@ def _background(photograph: np.ndarray, random: np.random.RandomState, size: int
 
 
 def render_digit(digit: np.ndarray, height: int) -> np.ndarray:
-    """How much ink covers each pixel, in [0, 1], cut to the ink: some in each edge's row and column."""
+    """Render how much ink covers each pixel, in [0, 1], cropped to the ink."""
     from PIL import Image
 
     digit = _cut(digit)
     width = max(round(height * digit.shape[1] / digit.shape[0]), 1)
-    grey = np.asarray(Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC)).astype(np.float32)
-    return _cut(np.clip((grey / 255.0 - 0.4) / 0.2, 0.0, 1.0))
+    gray = np.asarray(Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC)).astype(np.float32)
+    return _cut(np.clip((gray / 255.0 - 0.4) / 0.2, 0.0, 1.0))
 
 
 def _cut(ink: np.ndarray) -> np.ndarray:
@@ -125,20 +127,21 @@ def _cut(ink: np.ndarray) -> np.ndarray:
 
 
 def _contrasting(below: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """A random colour, (3,) in [0, 255], far in brightness from the mean colour below; black or white at worst."""
+    """Draw a random color, (3,) in [0, 255], that differs in brightness from the mean color below; else black or
+    white."""
     for _ in range(20):
-        colour = random.randint(0, 256, 3).astype(np.float32)
-        if abs(_grey(colour) - _grey(below)) >= _MIN_CONTRAST:
-            return colour
-    return np.full(3, 255.0 if _grey(below) < 128 else 0.0, np.float32)
+        color = random.randint(0, 256, 3).astype(np.float32)
+        if abs(_gray(color) - _gray(below)) >= _MIN_CONTRAST:
+            return color
+    return np.full(3, 255.0 if _gray(below) < 128 else 0.0, np.float32)
 
 
-def _grey(colour: np.ndarray) -> float:
-    return float(colour @ np.array([0.299, 0.587, 0.114], np.float32))
+def _gray(color: np.ndarray) -> float:
+    return float(color @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
 def _covered_share(box: tuple[int, ...], other: tuple[int, ...]) -> float:
-    """The share of the smaller box that the other covers."""
+    """Return the share of the smaller box that the other one covers."""
     height = min(box[2], other[2]) - max(box[0], other[0])
     width = min(box[3], other[3]) - max(box[1], other[1])
     smaller = min((b[2] - b[0]) * (b[3] - b[1]) for b in (box, other))

@@ -77,7 +77,7 @@ def series(*extra):
 
 
 def days(count, start="2020-01-01", every=1):
-    return np.datetime_as_string(np.datetime64(build_task) + every * np.arange(count)).tolist()
+    return np.datetime_as_string(np.datetime64(start) + every * np.arange(count)).tolist()
 
 
 def pairs(*extra):

@@ -230,7 +230,7 @@ def test_a_package_that_is_not_there_is_told(planted_library):
 
 def test_names_of_packages_reach_the_proof(capsys, monkeypatch):
     asked = []
-    monkeypatch.setattr(verify_module, "version_directory", lambda path: path)
+    monkeypatch.setattr(verify_module, "find_version_directory", lambda path: path)
     monkeypatch.setattr(verify_module, "run_proof", lambda path, libraries: asked.append(libraries) or {"ok": True})
     monkeypatch.setattr("dlkit.cli.show.show_proof", lambda report: None)
     assert command_line(["verify", "served", "--library", "one", "--library", "two"]) == 0

@@ -24,9 +24,9 @@ KINDS = {
 def test_forms_of_unicode_are_one_text(kind):
     text = "café" if kind != "characters" else "éà"
     forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
-    same = KINDS[kind](nfc=True)(forms)["token_ids"].numpy()
+    same = KINDS[kind]()(forms)["token_ids"].numpy()
     np.testing.assert_array_equal(same[0], same[1])
-    apart = KINDS[kind]()(forms)["token_ids"].numpy()  # as it was, and is of models saved before
+    apart = KINDS[kind](nfc=False)(forms)["token_ids"].numpy()
     assert (apart[0] != apart[1]).any()
 
 
@@ -35,25 +35,24 @@ def test_what_is_cut_is_told(kind):
     texts = ["ééé", "éété"] if kind == "characters" else ["café été là", "café été là café", ""]
     if kind == "ngrams":
         texts[1] = "café été là café nothing"  # each once, and what is unknown not at all
-    layer = KINDS[kind](tell_truncated=True)
+    layer = KINDS[kind]()
     text = keras.Input((), dtype="string")
     assert layer(text)["truncated"].shape == (None,)
     expected = [False, kind != "ngrams", False][: len(texts)]
     assert layer(texts)["truncated"].numpy().tolist() == expected
-    assert "truncated" not in KINDS[kind]()(texts)
     copy = type(layer).from_config(layer.get_config())
     assert copy(texts)["truncated"].numpy().tolist() == expected
 
 
 def test_ngrams_beyond_the_bag_are_told():
-    bag = Ngrams.learn(["a b c d"], 20, 3, words=1, tell_truncated=True)
+    bag = Ngrams.learn(["a b c d"], 20, 3, words=1)
     assert bag(["a b c", "a b c d"])["truncated"].numpy().tolist() == [False, True]
 
 
 @pytest.mark.parametrize("blanks", [" ", "\n\r\n", "\t \u00a0", "\u3000", "\u2028\u200b\ufeff"])
 def test_blanks_at_the_end_change_nothing(blanks):
     for kind, make in KINDS.items():
-        plain, blank, nothing = (make(nfc=True, tell_truncated=True)([text]) for text in ("là ", "là" + blanks, blanks))
+        plain, blank, nothing = (make()([text]) for text in ("là ", "là" + blanks, blanks))
         for name, values in plain.items():
             np.testing.assert_array_equal(values, blank[name], err_msg=f"{kind} {name}")
         assert int(nothing["padding_mask"].numpy().sum()) == (2 if kind == "wordpiece" else 0)

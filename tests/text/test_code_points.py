@@ -19,7 +19,7 @@ from dlkit.text import code_points, compose, normalize, wordpiece
 )
 def test_characters_that_are_not_looked_at_become_the_same_as_if_they_were(table, monkeypatch):
     short = table()
-    monkeypatch.setattr(code_points, "ALIKE", ())
+    monkeypatch.setattr(code_points, "UNIFORM_RANGES", ())
     whole = table()
     for name in ("page_of", "pages", "values"):
         np.testing.assert_array_equal(getattr(short, name), getattr(whole, name))

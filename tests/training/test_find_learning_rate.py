@@ -43,7 +43,7 @@ def test_of_rates_that_do_about_as_well_the_highest_is_taken():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_does_not_choose(seed):
-    # The slopes between neighbours are those of the noise: 0.03 against a fall of at most 0.02 a step.
+    # The slopes between neighbors are those of the noise: 0.03 against a fall of at most 0.02 a step.
     assert 2e-3 < _find_steepest(RATES, fall(1e-2, 0.3, seed, noise=0.03).tolist()) < 5e-2
 
 
@@ -101,4 +101,4 @@ def test_short_trainings_have_the_schedule_of_the_task():
 def test_what_explodes_is_worse_than_what_does_not():
     whole, broken = RangeTest(np.full(8, 0.1)), RangeTest(np.full(8, 0.1))
     whole.losses, broken.losses = [9.0, 9, 9, 9, 9, 9, 2, 4], [1.0, 1.0, 1.0]
-    assert whole.last() == 3.0 and broken.last() == math.inf
+    assert whole.final_loss() == 3.0 and broken.final_loss() == math.inf

@@ -43,7 +43,7 @@ def workers(monkeypatch):
         return SimpleNamespace(num_replicas_in_sync=2, cluster_resolver=named())
 
     monkeypatch.setattr(strategies, "_over_workers", over_workers)
-    monkeypatch.setattr(strategies, "_meet", lambda source, worker_timeout: None)  # they are made up
+    monkeypatch.setattr(strategies, "_wait_for_peers", lambda source, worker_timeout: None)  # they are made up
 
 
 def name_workers(monkeypatch, cluster, kind, index):

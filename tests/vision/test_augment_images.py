@@ -12,8 +12,8 @@ EVERYTHING = {
     "crop": 0.5,
     "rand_augment": 0.5,
     "erase": 0.5,
-    "mixup": 0.4,
-    "cutmix": 1.0,
+    "mixup_alpha": 0.4,
+    "cutmix_alpha": 1.0,
 }
 
 
@@ -125,7 +125,7 @@ def test_mixup_mixes_images_and_targets_alike():
     classes = np.arange(64) % 2
     images = np.broadcast_to(classes[:, None, None, None] * 200, (64, 6, 6, 1)).astype(np.uint8)
     targets = tf.one_hot(classes, 2)
-    mixed, shares = augment_images(tf.constant(images), targets, seed=0, step=0, mixup=1.0)
+    mixed, shares = augment_images(tf.constant(images), targets, seed=0, step=0, mixup_alpha=1.0)
     assert mixed.dtype == shares.dtype == tf.float32
     np.testing.assert_allclose(shares.numpy().sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(mixed.numpy()[:, 0, 0, 0] / 200, shares.numpy()[:, 1], atol=1e-5)
@@ -135,7 +135,7 @@ def test_mixup_mixes_images_and_targets_alike():
 def test_cutmix_gives_targets_the_share_of_the_area():
     classes = np.arange(64) % 2
     images = np.broadcast_to(classes[:, None, None, None] * 200, (64, 40, 40, 1)).astype(np.uint8)
-    mixed, shares = augment_images(tf.constant(images), tf.one_hot(classes, 2), seed=0, step=0, cutmix=1.0)
+    mixed, shares = augment_images(tf.constant(images), tf.one_hot(classes, 2), seed=0, step=0, cutmix_alpha=1.0)
     np.testing.assert_allclose(shares.numpy().sum(1), 1, atol=1e-6)
     assert set(np.unique(mixed.numpy())) <= {0.0, 200.0}
     np.testing.assert_allclose(mixed.numpy().mean((1, 2, 3)) / 200, shares.numpy()[:, 1], atol=0.05)  # whole pixels
@@ -146,7 +146,9 @@ def test_mixup_and_cutmix_take_turns():
     classes = np.arange(16) % 2
     images = tf.constant(np.broadcast_to(classes[:, None, None, None] * 200, (16, 8, 8, 1)).astype(np.uint8))
     targets = tf.one_hot(classes, 2)
-    mix = tf.function(lambda step: augment_images(images, targets, seed=0, step=step, mixup=1.0, cutmix=1.0)[0])
+    mix = tf.function(
+        lambda step: augment_images(images, targets, seed=0, step=step, mixup_alpha=1.0, cutmix_alpha=1.0)[0]
+    )
     cut = [np.isin(mix(tf.constant(step, tf.int64)).numpy(), [0, 200]).all() for step in range(20)]
     assert 3 <= sum(cut) <= 17
 
@@ -157,7 +159,7 @@ def test_mixup_and_cutmix_take_turns():
         ({"flip": "both"}, "`flip` must be None, horizontal or vertical. Received: flip='both'."),
         ({"shift": -1}, "`shift` must be a whole number of pixels, 0 or more. Received: shift=-1."),
         ({"crop": 0}, "`crop` must be above 0 and at most 1. Received: crop=0."),
-        ({"mixup": 2}, "`mixup` must be between 0 and 1. Received: mixup=2."),
+        ({"mixup_alpha": 2}, "`mixup_alpha` must be between 0 and 1. Received: mixup_alpha=2."),
     ],
 )
 def test_bad_options(options, text):

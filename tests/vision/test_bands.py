@@ -11,7 +11,7 @@ from dlkit.lazy import load_tensorflow, tf
 from dlkit.vision import bands
 
 load_tensorflow()
-from dlkit.vision.decode_image import DecodeImage, as_displayed  # noqa: E402
+from dlkit.vision.decode_image import DecodeImage  # noqa: E402
 
 
 def encoded(pixels, mode, format="PNG"):
@@ -28,16 +28,16 @@ def test_the_same_bytes_as_in_whole(monkeypatch, channels):
     palette = io.BytesIO()
     Image.fromarray(rgba[..., :3]).quantize(200).save(palette, "BMP")
     files = tf.constant([encoded(rgba, "RGBA"), encoded(rgba[..., :3], "RGB"), deep, palette.getvalue()])
-    layer = DecodeImage(37, 23, channels, **as_displayed(depth=65535))
+    layer = DecodeImage(37, 23, channels, max_sample=65535)
     whole = layer(files)["image"].numpy()
-    monkeypatch.setattr(bands, "BAND", 5 * 23 * 4)  # eight bands, the last of them shorter
+    monkeypatch.setattr(bands, "BAND_VALUES", 5 * 23 * 4)  # eight bands, the last of them shorter
     np.testing.assert_array_equal(layer(files)["image"].numpy(), whole)
 
 
 def test_a_request_takes_the_memory_of_one_picture(growth):
     side = 4000  # 48 MB of pixels each; in int32 they would be 192 MB
     files = tf.constant([encoded(np.zeros((side, side, 3), np.uint8), "RGB")] * 4)
-    layer = DecodeImage(8, 8, 1, **as_displayed())
+    layer = DecodeImage(8, 8, 1)
     answer = tf.function(layer, autograph=False)
     answer(tf.constant([encoded(np.zeros((30, 30, 3), np.uint8), "RGB")] * 2))
     assert growth(lambda: answer(files)) < 350e6  # it was 510 MB

@@ -63,12 +63,12 @@ def test_ink_stands_out(drawn):
     weights = np.array([0.299, 0.587, 0.114])
     apart = []
     for image, mask, boxes in zip(*(drawn["validation"][name] for name in ("image", "mask", "boxes")), strict=True):
-        grey = image @ weights
+        gray = image @ weights
         for ymin, xmin, ymax, xmax in boxes.astype(int):
             window = np.s_[ymin:ymax, xmin:xmax]
             ink = mask[window] > 0
             if (~ink).any():
-                apart.append(abs(np.median(grey[window][ink]) - np.median(grey[window][~ink])))
+                apart.append(abs(np.median(gray[window][ink]) - np.median(gray[window][~ink])))
     assert np.quantile(apart, 0.1) > 80
 
 

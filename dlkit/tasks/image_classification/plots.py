@@ -35,7 +35,7 @@ def plot_labelled_images(images: Sequence[bytes], truths: Sequence[str], answers
 
 def plot_scores(images: Sequence[bytes], answers: Sequence[dict[str, Any]]) -> Any:
     """Images, each with the highest scores beside it: those that hold in blue, faint where the score is below 0.5."""
-    figure, places = make_image_grid([displayed_pixels(image) for image in images], beside=3.0)
+    figure, places = make_image_grid([displayed_pixels(image) for image in images], side_axes=3.0)
     for (_, axes), answer in zip(places, answers, strict=True):
         ranked = answer.get("ranked_labels", answer["labels"])[:BARS]
         scores = answer.get("ranked_scores", answer["scores"])[:BARS]

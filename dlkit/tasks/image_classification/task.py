@@ -167,8 +167,8 @@ class ImageClassifier(Task):
             crop=self.crop,
             rand_augment=self.rand_augment,
             erase=self.erase,
-            mixup=self.mixup,
-            cutmix=self.cutmix,
+            mixup_alpha=self.mixup,
+            cutmix_alpha=self.cutmix,
         )
         return {"image": images}, {"logits": classes}
 
@@ -216,10 +216,10 @@ class ImageClassifier(Task):
         return height, width, channels
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
-        from dlkit.vision.decode_image import DecodeImage, as_displayed
+        from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
-        options = as_displayed(self.alpha, self.depth_)
+        options: dict[str, Any] = {"transparency": self.alpha, "max_sample": self.depth_}
         made = DecodeImage(*shape, fit=self.resize, max_pixels=self.max_pixels, **options, name="decode_image")(encoded)
         return keras.Model({"image": encoded}, made, name="preprocess")
 

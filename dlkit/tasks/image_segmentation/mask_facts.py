@@ -21,7 +21,6 @@ from dlkit.vision.image_facts import (
     displayed_size,
     image_size,
     orientation_of_annotation,
-    turns_images,
 )
 from dlkit.vision.orientation import orient_array
 
@@ -198,7 +197,7 @@ class MaskRows(Rows):
             )
         if listed:
             return listed[len(known) :]
-        new = [str(number) for number in range(len(known), check_masks(self.table, upright=turns_images(self.task)))]
+        new = [str(number) for number in range(len(known), check_masks(self.table))]
         if new and [*known] != [str(number) for number in range(len(known))]:
             raise DataError(
                 f"{self.table.source} has class ids beyond the {len(known)} classes of the model, but no class "
@@ -225,7 +224,7 @@ class MaskRows(Rows):
                 f"{table.source} names the classes {list(table.classes)}, training had {labels}. They must match, "
                 "in the same order."
             )
-        check_masks(table, len(labels), upright=turns_images(self.task))
+        check_masks(table, len(labels))
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
         """The mean intersection over union of the classes that the row's masks have, that of each, and the share of

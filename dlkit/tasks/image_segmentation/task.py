@@ -286,7 +286,7 @@ class ImageSegmenter(Task):
         from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
-        options = {"fit": self.resize, "max_pixels": self.max_pixels, "with_size": True, **self._as_displayed()}
+        options = {"fit": self.resize, "max_pixels": self.max_pixels, "with_size": True, **self._reading()}
         decode = DecodeImage(*shape, **options, name="decode_image")
         # Windows are read from the file itself, one image at a time: decoded ones of a batch might not fit into memory.
         file = {"encoded_image": encoded} if self.tiles else {}
@@ -296,14 +296,12 @@ class ImageSegmenter(Task):
         from dlkit.tasks.image_segmentation.tiles import SegmentTiles
 
         encoded = keras.Input((), dtype="string", name="encoded_image")
-        options = self._as_displayed()
+        options = self._reading()
         made = SegmentTiles(network, self.tile_overlap, self.max_pixels, options, name="segment_tiles")(encoded)
         return keras.Model({"encoded_image": encoded}, made, name="decode")
 
-    def _as_displayed(self) -> dict[str, Any]:
-        from dlkit.vision.decode_image import as_displayed
-
-        return as_displayed(self.alpha, self.depth_)
+    def _reading(self) -> dict[str, Any]:
+        return {"transparency": self.alpha, "max_sample": self.depth_}
 
     def _encode_masks(self, network: keras.Model) -> keras.Model:
         from dlkit.layers.blank_invalid_rows import blank_invalid_rows

@@ -16,9 +16,9 @@ from dlkit.vision.decode_image import DecodeImage
 class SegmentTiles(keras.layers.Layer):
     """Runs a network on overlapping windows of each image and blends their logits.
 
-    Input: (batch,) string, whole encoded image files. Output: (batch,) string: a grey 8-bit PNG of class ids for each
-    row, of its image's size; where rows may have errors, a dict of that as `mask_bytes`, and of `error`. Images are
-    read one after another and windows one by one, so that a row's answer does not depend on the others. Logits are
+    Input: (batch,) string, whole encoded image files. Output: a dict of `mask_bytes`: (batch,) string, for each row a
+    grey 8-bit PNG of class ids of its image's size; and of `error`: (batch,) string, why a row cannot be read. Images
+    are read one after another and windows one by one, so that a row's answer does not depend on the others. Logits are
     held for one line of windows at a time.
 
     Windows are spread evenly from border to border. Where they overlap, each counts by a squared sine that falls to
@@ -49,9 +49,9 @@ class SegmentTiles(keras.layers.Layer):
         self.decode.build([None])  # it has nothing to build, which Keras would warn of
         self._convert_input_args = False
 
-    def call(self, image: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
-        masks, errors = self.decode.predict_batch(image, self._mask_of, tf.TensorSpec([], tf.string))
-        return {"mask_bytes": masks, "error": errors} if self.decode.with_error else masks
+    def call(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        masks, errors = self.decode.map_pixels(image, self._mask_of, tf.TensorSpec([], tf.string))
+        return {"mask_bytes": masks, "error": errors}
 
     def _mask_of(self, pixels: tf.Tensor) -> tf.Tensor:
         """(any height, any width, channels) uint8 to () string."""
@@ -83,9 +83,8 @@ class SegmentTiles(keras.layers.Layer):
         step = max(round(window * (1 - self.overlap)), 1)
         return (length - window + step - 1) // step + 1
 
-    def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
-        made = {name: keras.KerasTensor((image.shape[0],), "string") for name in ("mask_bytes", "error")}
-        return made if self.decode.with_error else made["mask_bytes"]
+    def compute_output_spec(self, image: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+        return {name: keras.KerasTensor((image.shape[0],), "string") for name in ("mask_bytes", "error")}
 
     def get_config(self) -> dict[str, Any]:
         network = keras.saving.serialize_keras_object(self.network)
@@ -131,7 +130,7 @@ def cut_tiles(
         )
 
     spec = tf.TensorSpec([windows, *size, channels], tf.uint8)
-    images, errors = decode.predict_batch(image, lambda pixels: cut(_padded(pixels, size)[0]), spec)
+    images, errors = decode.map_pixels(image, lambda pixels: cut(_padded(pixels, size)[0]), spec)
     masks = tf.map_fn(
         lambda png: cut(_padded(decode_mask(png), size, NO_CLASS)[0]),
         encoded_mask,

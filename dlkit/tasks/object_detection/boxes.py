@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from dlkit.classification.labels import check_labels, respelled
+from dlkit.classification.labels import check_labels
 from dlkit.columns import Column, Image, Labels, comma_hint, is_missing_number
 from dlkit.data.delimited import read_delimited
 from dlkit.data.folder_guard import FolderGuard
@@ -32,7 +32,6 @@ from dlkit.vision.image_facts import (
     displayed_size,
     image_size,
     orientation_of_annotation,
-    turns_images,
 )
 from dlkit.vision.orientation import orient_boxes
 
@@ -405,13 +404,6 @@ class ObjectRows(Rows):
 
     task: ObjectDetector
 
-    def __init__(self, task: ObjectDetector, table: Table):
-        super().__init__(task, table)
-        if not turns_images(task):
-            for boxes in table.columns.get("boxes", ()):  # none in what is to be answered alone
-                if isinstance(boxes, BoxesOfImage):
-                    boxes.upright = False
-
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         inspect_boxes(report, self.table, self.task.network_shape, max(self.task.image_size, self.task.usual_side))
@@ -419,12 +411,6 @@ class ObjectRows(Rows):
     def continued_from(self, model: ObjectDetector) -> dict[str, Any]:
         count = max((len(labels) for labels in self.table.columns["labels"]), default=0)
         return {"max_objects_": max(count, model.max_objects_)}  # room for all objects of an image
-
-    def to_encode(self) -> Table:
-        return respelled(self.table, "labels", self.task.target["labels"], self.task.labels_)
-
-    def to_evaluate(self) -> Table:
-        return self.to_encode()
 
     def check(self) -> None:
         check_labels(self.table, self.task.target["labels"], self.task.labels_, "labels")

@@ -252,11 +252,11 @@ class ObjectDetector(Task):
         return network(shape, classes, preset=self.network.partition(":")[2], dropout=self.dropout)
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
-        from dlkit.vision.decode_image import DecodeImage, as_displayed
+        from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
         options: dict[str, Any] = {"fit": "pad", "max_pixels": self.max_pixels, "with_size": True}
-        options |= as_displayed(self.alpha, self.depth_)
+        options |= {"transparency": self.alpha, "max_sample": self.depth_}
         made = DecodeImage(*shape, **options, name="decode_image")(encoded)
         return keras.Model({"image": encoded}, made, name="preprocess")
 

@@ -12,7 +12,7 @@ from dlkit.text.tokenizer import Tokenizer
 from dlkit.text.vocabulary import FIRST_ID, count_tokens, lookup_table, vocabulary_ids
 
 
-def clean_characters(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = False) -> tf.Tensor:
+def clean_characters(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = True) -> tf.Tensor:
     """Valid UTF-8, in lower case if asked, composed and without blanks at its end: (batch,) string -> the same."""
     text = tf.strings.unicode_transcode(tf.convert_to_tensor(text, tf.string), "UTF-8", "UTF-8")
     if nfc:
@@ -35,7 +35,6 @@ class Characters(Tokenizer):
         max_tokens: positive integer, the width of the answer.
         lowercase: whether to lower the case first.
         nfc: whether to compose characters (Unicode's NFC), and drop blanks at the end of a text, first.
-        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts are longer.
     """
 
     def __init__(
@@ -43,11 +42,10 @@ class Characters(Tokenizer):
         vocabulary: Sequence[str],
         max_tokens: int,
         lowercase: bool = False,
-        nfc: bool = False,
-        tell_truncated: bool = False,
+        nfc: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, **kwargs)
         longer = [token for token in vocabulary if len(token) != 1]
         if longer:
             raise ValueError(f"`vocabulary` must hold single characters. Received: {longer[0]!r}.")
@@ -76,7 +74,7 @@ class Characters(Tokenizer):
         """
 
         def split(text: tf.Tensor) -> tf.RaggedTensor:
-            return tf.strings.unicode_split(clean_characters(text, lowercase, options.get("nfc", False)), "UTF-8")
+            return tf.strings.unicode_split(clean_characters(text, lowercase, options.get("nfc", True)), "UTF-8")
 
         return cls(count_tokens(texts, split, size - FIRST_ID, min_count), max_tokens, lowercase, **options)
 

@@ -50,10 +50,9 @@ class Ngrams(Tokenizer):
         lowercase: whether to lower the case first.
         distinct: whether to give each n-gram of a text once.
         nfc: whether to compose characters first (Unicode's NFC).
-        tell_truncated: whether to give `truncated`, (batch,) bool, too: which texts have more n-grams.
     """
 
-    options = ("words", "characters", "lowercase", "distinct", "nfc", "tell_truncated")
+    options = ("words", "characters", "lowercase", "distinct", "nfc")
 
     def __init__(
         self,
@@ -63,11 +62,10 @@ class Ngrams(Tokenizer):
         characters: Sequence[int] | None = None,
         lowercase: bool = True,
         distinct: bool = True,
-        nfc: bool = False,
-        tell_truncated: bool = False,
+        nfc: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
+        super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, **kwargs)
         check_lengths(words, characters)
         self.words = words
         self.characters = None if characters is None else tuple(characters)
@@ -108,7 +106,7 @@ class Ngrams(Tokenizer):
             min_character_count: positive integer; rarer n-grams of characters are left out.
             options: the layer's other ones.
         """
-        nfc = options.get("nfc", False)
+        nfc = options.get("nfc", True)
         check_lengths(words, characters)
         texts = list(texts) if not isinstance(texts, (str, bytes)) else texts
 

@@ -20,7 +20,6 @@ from dlkit.task import Task
 from dlkit.tasks.sentiment.text_rows import TextRows, chosen_tokens
 
 BAG = 16  # n-grams that the bag has room for, for each token
-CAREFUL: dict[str, Any] = {"nfc": True, "tell_truncated": True}  # options of tokenizers, which older models lack
 
 
 @dataclass(kw_only=True)
@@ -179,7 +178,7 @@ class SentimentClassifier(Task):
         from dlkit.tasks.sentiment.preset import feature_classifier, layer_pools, preset_classifier
         from dlkit.text.preset import load_preset
 
-        tokenizer, backbone = load_preset(self.network.removeprefix("preset:"), self.max_tokens, **CAREFUL)
+        tokenizer, backbone = load_preset(self.network.removeprefix("preset:"), self.max_tokens)
         outputs = len(self.labels_)
         if self.freeze != "backbone":
             return _tokenized(tokenizer), preset_classifier(backbone, outputs, dropout=self.dropout)
@@ -218,7 +217,6 @@ class SentimentClassifier(Task):
             words=self.word_ngrams,
             characters=(3, 5) if self.character_ngrams else None,
             lowercase=self.lowercase,
-            **CAREFUL,
         )
         network = text_mlp(
             bag.max_tokens,
@@ -240,11 +238,11 @@ class SentimentClassifier(Task):
             from dlkit.text.wordpiece import WordPiece
 
             vocabulary = read_vocabulary(self.vocabulary_file)
-            return WordPiece(vocabulary, self.max_tokens, lowercase=self.lowercase, **CAREFUL)
+            return WordPiece(vocabulary, self.max_tokens, lowercase=self.lowercase)
         self.tokens_ = chosen_tokens(texts) if self.tokens == "auto" else self.tokens
         kind = Characters if self.tokens_ == "characters" else Words
         size = self.vocabulary_size or 20_000
-        return kind.learn(texts, size, self.max_tokens, lowercase=self.lowercase, **CAREFUL)
+        return kind.learn(texts, size, self.max_tokens, lowercase=self.lowercase)
 
 
 def _tokenized(tokenizer: keras.layers.Layer, encoder: keras.Model | None = None) -> keras.Model:

@@ -158,7 +158,7 @@ class Subwords(keras.layers.Layer):
         )[1]
 
     def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        return token_specs(text, self.max_tokens, truncated=True)
+        return token_specs(text, self.max_tokens)
 
     def get_config(self) -> dict[str, Any]:
         own = {"pieces": self.pieces, "max_tokens": self.max_tokens, "byte_ids": self.byte_ids, "nfc": self.nfc}

@@ -44,7 +44,7 @@ def test_stretching_takes_the_nearest_pixel_of_pillow():
 def test_masks_lie_where_their_images_do(fit, size):
     """An image that shows its mask, both fitted: they differ at borders alone; what is padded is black and no class."""
     mask = random_mask(size)
-    image = DecodeImage(48, 48, 1, fit=fit)(tf.constant([encode_image(mask * 60 + 40)])).numpy()[0, ..., 0]
+    image = DecodeImage(48, 48, 1, fit=fit)(tf.constant([encode_image(mask * 60 + 40)]))["image"].numpy()[0, ..., 0]
     fitted = fit_masks(tf.constant([encode_mask(mask)]), 48, 48, fit).numpy()[0]
     np.testing.assert_array_equal(fitted == 255, image < 20)
     seen = fitted != 255

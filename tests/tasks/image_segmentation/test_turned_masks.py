@@ -13,7 +13,6 @@ from dlkit.tasks.image_segmentation.mask_png import decode_mask
 from dlkit.tasks.image_segmentation.task import ImageSegmenter
 from dlkit.tasks.image_segmentation.tiles import SegmentTiles, cut_tiles
 from dlkit.training.prepare import build_task, encode_rows
-from dlkit.vision.decode_image import as_displayed
 from dlkit.vision.orientation import orient_array
 
 SMALL = {"width": 2, "depth": 1, "image_size": 16, "validation_split": 0.0}
@@ -65,7 +64,7 @@ def by_brightness():
 
 
 def test_tiles_are_of_the_picture_that_is_seen_and_a_bad_row_costs_itself_alone():
-    layer = SegmentTiles(by_brightness(), reading=as_displayed())
+    layer = SegmentTiles(by_brightness())
     files = [turned(6), b"hello", turned(1), turned(7)[:-9]]
     made = {name: value.numpy() for name, value in layer(tf.constant(files)).items()}
     np.testing.assert_array_equal(decode_mask(made["mask_bytes"][0]), orient_array(PIXELS > 120, 6))

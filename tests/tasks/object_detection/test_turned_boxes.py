@@ -84,14 +84,6 @@ def test_shares_are_of_the_seen_picture(photos):
     np.testing.assert_allclose(found, [[3.75, 10, 11.25, 30], [5, 7.5, 15, 22.5]])
 
 
-def test_a_model_saved_before_leaves_boxes_as_they_are_stored(photos):
-    task = ObjectDetector(**TASK)
-    source = coco(photos, (30, 40), STORED)
-    build_task(task, task.read(source))
-    task.stages_.preprocess.get_layer("decode_image").orient = False  # as such a model is loaded
-    assert boxes_of(task, source) == [STORED, STORED]
-
-
 def test_the_images_of_answers_and_boxes_are_alike(photos):
     pixels = np.asarray(Image.open(photos / "images" / "b.jpg"))
     raw = ImageColumn().raw(photos / "images" / "b.jpg")

@@ -1,4 +1,4 @@
-"""The score of served answers while a run goes on: what a loss does not tell."""
+"""Metrics of the served answers during training, beyond those of the loss."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from dlkit.training.store import Store
     from dlkit.training.trainable import Trainable
 
-MAX_REPORTS, MAX_ROWS = 10, 64  # looks in a run at most, and rows that each scores
+MAX_REPORTS, MAX_ROWS = 10, 64  # reports per run, and validation rows that each evaluates
 
 
 class ShowMetrics(keras.callbacks.Callback):
-    """Prints the metrics that a task names, of at most 64 validation rows, every few epochs; at most ten times.
+    """Logs a task's `shown_metrics` on at most 64 validation rows every few epochs, at most ten times per run.
 
-    It changes nothing of the run. Rows that cannot be scored end the looks.
+    It does not affect training. It stops if the rows cannot be evaluated.
 
     Args:
-        task: whose stages hold the weights.
-        rows: to validate on.
-        store: the same rows, encoded: without those that could not be.
-        give_back: brings the weights that are trained to the stages, where a strategy has copies.
+        task: the task whose stages are evaluated.
+        rows: the validation rows.
+        store: the same rows, encoded, without those that cannot be read.
+        copy_weights_back: copies the trained weights to the stages, where a strategy trains copies.
     """
 
-    def __init__(self, task: Trainable, rows: Rows, store: Store, give_back: Callable[[], None]):
+    def __init__(self, task: Trainable, rows: Rows, store: Store, copy_weights_back: Callable[[], None]):
         super().__init__()
-        self._task, self._give_back = task, give_back
+        self._task, self._copy_weights_back = task, copy_weights_back
         self._every = max(-(-task.epochs // MAX_REPORTS), 2)
         known = np.unique(store.source_rows)
         self._rows = rows.with_table(rows.to_evaluate().take(known[evenly_spaced(len(known), MAX_ROWS)].tolist()))
@@ -43,11 +43,11 @@ class ShowMetrics(keras.callbacks.Callback):
         last = epoch + 1 == self._task.epochs  # the end has a score of its own
         if last or not self._every or (epoch + 1) % self._every:
             return
-        self._give_back()
+        self._copy_weights_back()
         try:
             found = self._task.evaluate_rows(self._rows)
         except DataError:
             self._every = 0
             return
-        told = ", ".join(f"{name} {found[name]:.4f}" for name in self._task.shown_metrics if name in found)
-        logger.info(f"epoch {epoch + 1}: {told} on {len(self._rows)} validation rows")
+        listed = ", ".join(f"{name} {found[name]:.4f}" for name in self._task.shown_metrics if name in found)
+        logger.info(f"epoch {epoch + 1}: {listed} on {len(self._rows)} validation rows")

@@ -7,7 +7,7 @@ import pytest
 
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.training.show_score import ShowMetrics
+from dlkit.training.show_metrics import ShowMetrics
 
 
 class Rows:
@@ -38,7 +38,7 @@ def looks(epochs, measured, capsys, rows=200):
 def test_at_most_ten_looks_at_64_rows(capsys):
     seen = []
 
-    def evaluate_rows(rows):
+    def measured(rows):
         seen.append(rows.table.columns["x"])
         return {"AP50": 0.5, "AP": 0.25, "rows": 1}
 
