@@ -31,7 +31,7 @@ def test_the_notebook_goes_the_whole_way(tmp_path, monkeypatch, capsys):
     assert names["metrics"]["accuracy"] > 0.9
     assert names["report"]["ok"]
     assert (names["folder"] / "predictions.png").is_file()
-    assert sum(hasattr(value, "savefig") for value in shown) == 2
+    assert sum(type(value).__name__ == "Figure" for value in shown) == 2
     assert "can be served: True" in capsys.readouterr().out
 
 

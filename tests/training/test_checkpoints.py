@@ -1,6 +1,7 @@
 """Runs are stopped at any step and go on: what is written, when, what is read back, and what is refused."""
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -199,6 +200,13 @@ def test_an_array_that_the_list_of_the_file_lacks_or_has_too_much_is_no_checkpoi
         np.savez(newest, **changed)
         assert same(files.newest(), checkpoint_of(7))
     assert capsys.readouterr().err.count("Resuming from") == 2
+
+
+def test_a_checkpoint_of_before_which_names_no_arrays_is_read(files):
+    old = checkpoint_of(12)
+    text = np.frombuffer(json.dumps(old.state).encode(), np.uint8)
+    np.savez(files.folder / name_of(12), **old.arrays, state=text)
+    assert same(files.newest(), old)
 
 
 # When they are written.
