@@ -24,7 +24,7 @@ RECIPES = {
         "ImageClassifier",
         "fashion_mnist/train.npz",
         "fashion_mnist/test.npz",
-        {"flip": "horizontal", "shift": 2, "flip_average": True, "epochs": 16, "validation_split": 0.0},
+        {"flip": "horizontal", "shift": 2, "test_time_flip": True, "epochs": 16, "validation_split": 0.0},
     ),
     "movie_reviews": ("SentimentClassifier", "movie_reviews/train.csv", "movie_reviews/test.csv", {}),
     "minilm_frozen": (

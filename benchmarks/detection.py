@@ -1,4 +1,4 @@
-"""Measure detectors on real photographs and on the built-in sample.
+"""Measure detectors on real photographs and on the built-in scenes.
 
 python benchmarks/detection.py accuracy trees|scenes [--minutes M] [--seeds 0 1 2] [--network NAME]
     [--picture FILE] [HPARAM=VALUE ...]
@@ -6,11 +6,12 @@ python benchmarks/detection.py networks [--minutes M]
 python benchmarks/detection.py latency
 python benchmarks/detection.py digits
 
-`accuracy` trains for so many minutes, reading and encoding not included, and prints COCO's metrics of the served
-answers on the test images, which nothing is chosen on. `networks` gives every network the same minutes on the trees,
-and prints seconds of a step, parameters, size of the export and average precision. `latency` asks the served graph for
-one JPEG of 640 x 480, whole and in parts. `digits` tells the digits of the scenes apart without finding them: what a
-support vector machine makes of their ink alone, 20 pixels high, is about the most that AP50 on scenes can be.
+`accuracy` trains for the given number of minutes, without the time for reading and encoding the data, and prints
+COCO's metrics of the served predictions on the test images, which are not used for any choice. `networks` trains each
+network for the same number of minutes on the trees and prints seconds per step, parameters, size of the export and
+average precision. `latency` times the served graph, and its parts, on one JPEG of 640 x 480. `digits` classifies the
+digits of the scenes without detecting them: the accuracy of a support vector classifier on their ink, 20 pixels high,
+is about the upper limit of AP50 on the scenes.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from machine import DATA, print_machine
 from timing import bytes_of, clock, image_arguments, median_ms, noise_jpeg, print_scores
 
 NETWORKS = ("centernet", "retinanet", "yolo_v8")
-# Chosen on scenes of the part for validation; the trees' from the kind of pictures, nothing is held out of so few.
+# Chosen on validation scenes; those of the trees follow from the kind of images, as there are too few to hold any out.
 HPARAMS: dict[str, dict[str, Any]] = {
-    "trees": {"flip": "both", "turn": True, "validation_split": 0.0, "score_threshold": 0.02},
+    "trees": {"flip": "both", "rotate_90": True, "validation_split": 0.0, "score_threshold": 0.02},
     "scenes": {
         "flip": "none",
         "mosaic": 0.0,
         "scale": 0.2,
-        "crop": 0.8,
-        "color": 0.3,
+        "crop": 0.64,
+        "color_jitter": 0.3,
         "learning_rate": 0.004,
-        "image_size": 192,  # of 128: digits of 14 pixels are told apart better, and boxes are nearer
+        "image_size": 192,  # instead of 128: small digits are classified better, and boxes are more accurate
         "width": 20,
         "box_weight": 10.0,
         "precision": "mixed_bfloat16",
@@ -46,29 +47,29 @@ HPARAMS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    given = image_arguments(__doc__, HPARAMS, 14.0, "centernet", also=("digits",))
+    arguments = image_arguments(__doc__, HPARAMS, 14.0, "centernet", also=("digits",))
     print_machine()
-    if given.what == "digits":
+    if arguments.what == "digits":
         print_digits()
-    elif given.what == "latency":
+    elif arguments.what == "latency":
         for network in NETWORKS:
             print_latency(network)
-    elif given.what == "networks":
+    elif arguments.what == "networks":
         for network in NETWORKS:
-            print_network(network, given.minutes, given.hparams)
+            print_network(network, arguments.minutes, arguments.hparams)
     else:
         scores = []
-        for seed in given.seeds:
-            task, score = accuracy(given.data, given.network, given.minutes, seed, given.hparams)
+        for seed in arguments.seeds:
+            task, score = accuracy(arguments.data, arguments.network, arguments.minutes, seed, arguments.hparams)
             scores.append(score)
-        if given.picture:
-            task.draw(sources(given.data)[1], given.picture)
+        if arguments.picture:
+            task.draw(sources(arguments.data)[1], arguments.picture)
         for name in ("AP50", "AP"):
             print_scores(name, [score[name] for score in scores], 3)
 
 
 def sources(data: str) -> tuple[Any, Any]:
-    """Training and test data."""
+    """Return training and test data."""
     if data == "trees":
         return str(DATA / "trees" / "train"), str(DATA / "trees" / "test")
     from dlkit.vision.scenes import scenes
@@ -79,7 +80,7 @@ def sources(data: str) -> tuple[Any, Any]:
 
 
 def accuracy(data: str, network: str, minutes: float, seed: int, hparams: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Train for a given number of minutes; the number of epochs follows from the time of one epoch."""
+    """Train for a number of minutes; the number of epochs follows from the time of one epoch."""
     import dlkit
 
     train, test = sources(data)
@@ -92,13 +93,13 @@ def accuracy(data: str, network: str, minutes: float, seed: int, hparams: dict[s
     task.fit(train, strategy="one", callbacks=[timed], verbose=0)
     metrics = task.evaluate(test)
     shown = " ".join(f"{name} {metrics[name]:.3f}" for name in ("AP50", "AP", "AP75", "AR100"))
-    took = f"{settings['epochs']} epochs in {sum(timed.seconds) / 60:.1f} minutes"
-    print(f"{data}, {network}, seed {seed}: {took}, {shown}", flush=True)
+    duration = f"{settings['epochs']} epochs in {sum(timed.seconds) / 60:.1f} minutes"
+    print(f"{data}, {network}, seed {seed}: {duration}, {shown}", flush=True)
     return task, {**metrics, "seconds": statistics.median(timed.seconds)}
 
 
 def _seconds_of_epochs(train: Any, settings: dict[str, Any]) -> tuple[float, float]:
-    """Time the first epoch, which traces the graph, and each later one."""
+    """Measure the seconds of the first epoch, which includes tracing, and of each later one."""
     import dlkit
 
     timed = clock()
@@ -132,12 +133,12 @@ def print_latency(network: str) -> None:
     models = (task.stages_.preprocess, task.stages_.network, task.stages_.postprocess)
     decode, run, detect = (tf.function(functools.partial(model, training=False)) for model in models)
     made = decode({"image": jpeg})
-    given = {**run({"image": made["image"]}), "original_size": made["original_size"]}
+    inputs = {**run({"image": made["image"]}), "original_size": made["original_size"]}
     served = median_ms(lambda: whole(image=jpeg))
     parts = {
         "decode and resize": median_ms(lambda: decode({"image": jpeg})),
         "network": median_ms(lambda: run({"image": made["image"]})),
-        "decoding and suppression": median_ms(lambda: detect(given)),
+        "decoding and suppression": median_ms(lambda: detect(inputs)),
     }
     shown = ", ".join(f"{name} {ms:.1f} ms ({ms / sum(parts.values()):.0%})" for name, ms in parts.items())
     print(f"{network} at 320 x 320: {served:.1f} ms; {shown}", flush=True)
@@ -155,10 +156,10 @@ def print_digits() -> None:
         covers = [render_digit(image, 20) for image in data["image"]]
         inks[part] = np.stack([np.pad(cover, ((0, 20 - len(cover)), (0, 60 - cover.shape[1]))) for cover in covers])
     labels = {part: data["label"] for part, data in digits().items()}
-    machine = SVC(C=10.0).fit(inks["train"].reshape(len(inks["train"]), -1), labels["train"])
+    classifier = SVC(C=10.0).fit(inks["train"].reshape(len(inks["train"]), -1), labels["train"])
     for part in ("validation", "test"):
-        share = machine.score(inks[part].reshape(len(inks[part]), -1), labels[part])
-        print(f"{len(labels[part])} digits of {part}: {share:.3f} told right by their ink alone")
+        correct = classifier.score(inks[part].reshape(len(inks[part]), -1), labels[part])
+        print(f"{len(labels[part])} digits of {part}: accuracy {correct:.3f} from their ink alone")
 
 
 if __name__ == "__main__":

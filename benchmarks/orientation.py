@@ -23,7 +23,7 @@ import numpy as np
 from machine import DATA, print_machine
 from timing import noise_jpeg
 
-BACK = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # the orientation that undoes one
+INVERSE = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # the orientation that undoes each orientation
 HPARAMS: dict[str, Any] = {"flip": "horizontal", "losses": "cross_entropy", "depth": 3, "validation_split": 0.0}
 
 
@@ -33,12 +33,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     print_machine()
-    if given.what == "decode":
-        decode(given.pairs)
+    if arguments.what == "decode":
+        decode(arguments.pairs)
     else:
-        masks(given.epochs, given.seed)
+        masks(arguments.epochs, arguments.seed)
 
 
 def decode(pairs: int) -> None:
@@ -77,25 +77,24 @@ def decode(pairs: int) -> None:
 
 
 def masks(epochs: int, seed: int) -> None:
-    """Mean IoU by what it was trained on and what it is scored on."""
+    """Print the mean IoU by training data and test data."""
     import dlkit
 
     with tempfile.TemporaryDirectory() as folder:
         parts = {}
         for part in ("train", "test"):
             parts["upright", part] = str(DATA / "tissue" / part)
-            parts["a third turned", part] = str(turn_a_third(DATA / "tissue" / part, Path(folder) / part))
-        for trained in ("upright", "a third turned"):
+            parts["a third rotated", part] = str(rotate_a_third(DATA / "tissue" / part, Path(folder) / part))
+        for trained in ("upright", "a third rotated"):
             task = dlkit.ImageSegmenter(epochs=epochs, seed=seed, **HPARAMS)
             task.fit(parts[trained, "train"], verbose=0)
-            for scored in ("upright", "a third turned"):
+            for scored in ("upright", "a third rotated"):
                 iou = task.evaluate(parts[scored, "test"])["mean_iou"]
                 print(f"trained on {trained}, scored on {scored}: mean IoU {iou:.4f}", flush=True)
 
 
-def turn_a_third(source: Path, target: Path) -> Path:
-    """Return a copy of a folder of images and masks, every third image stored turned with the tag that turns it
-    back."""
+def rotate_a_third(source: Path, target: Path) -> Path:
+    """Copy a folder of images and masks, and store every third image rotated, with the tag that undoes it."""
     import shutil
 
     from PIL import Image
@@ -107,7 +106,7 @@ def turn_a_third(source: Path, target: Path) -> Path:
         exif = Image.Exif()
         exif[274] = orientation = 2 + number % 7
         with Image.open(file) as image:
-            pixels = np.ascontiguousarray(orient_array(np.asarray(image), BACK[orientation]))
+            pixels = np.ascontiguousarray(orient_array(np.asarray(image), INVERSE[orientation]))
         Image.fromarray(pixels).save(file, exif=exif.tobytes())
     return target
 

@@ -34,7 +34,7 @@ def runs() -> Runs:
 
     add("image_classification", *({"network": name} for name in ("resnet", "mlp", "alexnet")),
         {"network": "lenet", "image_size": 12, "class_weights": "balanced"},
-        {"network": "mlp", "flip_average": True, "rand_augment": 0.5, "mixup": 0.2, "shift": 1},
+        {"network": "mlp", "test_time_flip": True, "rand_augment": 0.5, "mixup_alpha": 0.2, "shift": 1},
         learning_rate=0.005)  # fmt: skip
     add("sentiment", *({"network": name, "class_weights": "balanced"} for name in ("mlp", "cnn", "gru", "transformer")),
         {"network": "lstm", "tokens": "characters"}, max_tokens=24)  # fmt: skip

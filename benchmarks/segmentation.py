@@ -1,14 +1,14 @@
-"""Measure segmenters on real slices of tissue and on the built-in sample.
+"""Measure segmenters on real slices of tissue and on the built-in scenes.
 
 python benchmarks/segmentation.py accuracy tissue|scenes [--minutes M] [--seeds 0 1 2] [--network NAME]
     [--picture FILE] [HPARAM=VALUE ...]
 python benchmarks/segmentation.py networks [--minutes M]
 python benchmarks/segmentation.py latency
 
-`accuracy` trains for so many minutes, reading and encoding not included, and prints metrics of the served masks of the
-test images, which nothing is chosen on. `networks` gives every network the same minutes on the tissue, and prints
-seconds of a step, parameters, size of the export and mean IoU. `latency` asks the served graph for one JPEG of
-640 x 480, whole and in parts.
+`accuracy` trains for the given number of minutes, without the time for reading and encoding the data, and prints
+metrics of the served masks of the test images, which are not used for any choice. `networks` trains each network for
+the same number of minutes on the tissue and prints seconds per step, parameters, size of the export and mean IoU.
+`latency` times the served graph, and its parts, on one JPEG of 640 x 480.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from machine import DATA, print_machine
 from timing import bytes_of, clock, image_arguments, median_ms, noise_jpeg, print_scores
 
 NETWORKS = ("unet", "deeplab_v3", "segformer")
-# Chosen on blocks of the training slices. Brains are symmetric, and every slice lies the same way.
+# Chosen on blocks of the training slices. Brains are symmetric, and all slices have the same orientation.
 HPARAMS: dict[str, dict[str, Any]] = {
     "tissue": {"flip": "horizontal", "losses": "cross_entropy", "depth": 3, "validation_split": 0.0},
     "scenes": {"validation_split": 0.0},
 }
-BEYOND_EPOCHS = 3.0  # seconds that `fit` needs for its first step
+STARTUP_SECONDS = 3.0  # seconds that `fit` needs for its first step, not counted as training
 
 
 def main() -> None:
-    given = image_arguments(__doc__, HPARAMS, 4.0, "unet")
+    arguments = image_arguments(__doc__, HPARAMS, 4.0, "unet")
     print_machine()
-    if given.what == "latency":
+    if arguments.what == "latency":
         latency()
-    elif given.what == "networks":
+    elif arguments.what == "networks":
         for network in NETWORKS:
-            print_network(network, given.minutes, given.hparams)
+            print_network(network, arguments.minutes, arguments.hparams)
     else:
         scores = []
-        for seed in given.seeds:
-            task, score = accuracy(given.data, given.network, given.minutes, seed, given.hparams)
+        for seed in arguments.seeds:
+            task, score = accuracy(arguments.data, arguments.network, arguments.minutes, seed, arguments.hparams)
             scores.append(score)
-        if given.picture:
-            task.draw(sources(given.data)[1], given.picture)
+        if arguments.picture:
+            task.draw(sources(arguments.data)[1], arguments.picture)
         print_scores("mean IoU", [score["mean_iou"] for score in scores], 4)
 
 
 def sources(data: str) -> tuple[Any, Any]:
-    """Training and test data."""
+    """Return training and test data."""
     if data == "tissue":
         return str(DATA / "tissue" / "train"), str(DATA / "tissue" / "test")
     from dlkit.vision.scenes import segmentation_sample
@@ -59,13 +59,13 @@ def sources(data: str) -> tuple[Any, Any]:
 
 
 def accuracy(data: str, network: str, minutes: float, seed: int, hparams: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Train for a given number of minutes; the number of epochs follows from the time of one epoch."""
+    """Train for a number of minutes; the number of epochs follows from the time of one epoch."""
     import dlkit
 
     train, test = sources(data)
     settings = {**HPARAMS[data], **hparams, "network": network, "seed": seed}
     if "epochs" not in settings:
-        settings["epochs"] = max(int((minutes * 60 - BEYOND_EPOCHS) / _seconds_of_epoch(train, settings)), 1)
+        settings["epochs"] = max(int((minutes * 60 - STARTUP_SECONDS) / _seconds_of_epoch(train, settings)), 1)
     timer = clock()
     task = dlkit.ImageSegmenter(**settings)
     task.fit(train, strategy="one", callbacks=[timer], verbose=0)

@@ -39,7 +39,7 @@ MEANS = {
     "forecasting": lambda rows: ("mae", np.mean([row["absolute_error"] for row in rows])),
     "translation": lambda rows: ("rows", len([row for row in rows if 0 <= row["chrf"] <= 100])),
     "image_segmentation": lambda rows: ("pixel_accuracy", np.mean([row["pixel_accuracy"] for row in rows])),
-    "object_detection": lambda rows: ("objects", sum(row["matched"] + row["missed"] for row in rows)),
+    "object_detection": lambda rows: ("objects", sum(row["true_positives"] + row["false_negatives"] for row in rows)),
     "recommendation": lambda rows: ("recall", np.mean([found(row["ranks"]) for row in rows])),
 }
 

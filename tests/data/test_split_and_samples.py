@@ -15,7 +15,7 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError
 from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
-from dlkit.tasks.image_segmentation.mask_facts import MaskRows
+from dlkit.tasks.image_segmentation.mask_rows import MaskRows
 from dlkit.tasks.object_detection.columns import BoxLabels, CrowdBoxes
 from dlkit.tasks.sentiment.sample import reviews
 from dlkit.vision.digits import digits

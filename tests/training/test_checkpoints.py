@@ -480,10 +480,10 @@ class StopAfter(keras.callbacks.Callback):
 
 @pytest.mark.slow
 def test_a_resumed_run_answers_with_what_it_learned_where_answers_take_another_way(tmp_path):
-    """`flip_average` answers by `decode`, a model around the network, of which a file holds a copy."""
+    """`test_time_flip` answers by `decode`, a model around the network, of which a file holds a copy."""
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (40, 8, 8, 1), np.uint8), np.arange(40) % 2
-    hparams = {"network": "mlp", "epochs": 2, "batch_size": 8, "flip_average": True, "validation_split": 0.0}
+    hparams = {"network": "mlp", "epochs": 2, "batch_size": 8, "test_time_flip": True, "validation_split": 0.0}
     whole, stopped, resumed = (dlkit.ImageClassifier(**hparams) for _ in range(3))
     whole.fit((images, labels), save=tmp_path / "whole", **EVERY)
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from dlkit.columns import Image, Labels
 from dlkit.data.read import read
 from dlkit.errors import DlkitError
 from dlkit.tasks.image_segmentation.columns import Mask
-from dlkit.tasks.image_segmentation.mask_facts import check_masks
+from dlkit.tasks.image_segmentation.mask_rows import check_masks
 from dlkit.tasks.object_detection.columns import CrowdBoxes
 from dlkit.vision import scenes as module
 from dlkit.vision.scenes import detection_sample, scenes, segmentation_sample

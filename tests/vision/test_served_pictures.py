@@ -37,7 +37,7 @@ def tasks():
     return {
         "classifier": (dlkit.ImageClassifier(network="mlp", **shared), {"image": images, "label": list("ababab")}),
         "labels": (
-            dlkit.ImageClassifier(network="mlp", multi_label=True, flip_average=True, **shared),
+            dlkit.ImageClassifier(network="mlp", multi_label=True, test_time_flip=True, **shared),
             {"image": images, "label": [["a"], ["b"]] * 3},
         ),
         "segmenter": (dlkit.ImageSegmenter(**segmenter), {"image": images, "mask": masks}),

@@ -1,1 +1,1 @@
-"""Image classification: all that this task alone uses. `task.py` holds the class."""
+"""Image classification: modules that are used by this task only. `task.py` holds the class."""

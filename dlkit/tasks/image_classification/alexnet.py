@@ -1,4 +1,4 @@
-"""AlexNet, in one tower."""
+"""AlexNet in its one-tower form."""
 
 from __future__ import annotations
 
@@ -10,29 +10,37 @@ from dlkit.lazy import keras
 
 def alexnet(
     input_shape: tuple[int, int, int],
-    outputs: int,
+    num_classes: int,
     *,
     filters: Sequence[int] = (64, 192, 384, 256, 256),
     dense_units: Sequence[int] = (4096, 4096),
     dropout: float = 0.5,
 ) -> keras.Model:
-    """Five convolutions and two hidden dense layers.
+    """Build AlexNet: five convolutions and two hidden dense layers.
 
     Krizhevsky et al., 2012, in the one-tower form of Krizhevsky, 2014, arXiv:1404.5997: no local response
-    normalisation, no grouped convolutions, 61,100,840 parameters at 224 x 224 x 3 and 1000 outputs.
-    Images of fewer than 64 pixels on a side would vanish in its stem (11 x 11, stride 4). They get a scaled one:
-    5 x 5, stride 1, and 2 x 2 instead of overlapping 3 x 3 pooling.
+    normalization, no grouped convolutions, 61,100,840 parameters at 224 x 224 x 3 and 1000 classes.
+    For images with a side below 64 pixels, the stem (11 x 11, stride 4) is replaced by a 5 x 5 convolution of
+    stride 1, and overlapping 3 x 3 pooling by 2 x 2 pooling.
 
     Args:
-        input_shape: (height, width, channels), at least 8 x 8.
-        outputs: number of logits.
-        filters: maps of the five convolutions.
+        input_shape: (height, width, channels), at least 8 x 8 pixels.
+        num_classes: number of logits.
+        filters: number of filters of each of the five convolutions.
         dense_units: units of each hidden dense layer.
-        dropout: share of units dropped before each hidden dense layer, 0 to 1.
+        dropout: dropout rate before each hidden dense layer, between 0 and 1.
 
     Returns:
-        A functional model. Input `image`: (batch, height, width, channels) uint8 or float, 0 to 255.
-        Output `logits`: (batch, outputs) float32.
+        A functional model with the input `image`, (batch, height, width, channels) uint8 or float in [0, 255], and the
+        output `logits`, (batch, num_classes) float32.
+
+    Raises:
+        ValueError: `filters` does not have five entries, or the images are too small.
+
+    Example:
+        >>> from dlkit.tasks.image_classification.alexnet import alexnet
+        >>> alexnet((28, 28, 1), 10, filters=(8, 16, 16, 16, 16), dense_units=(32, 32)).output_shape
+        (None, 10)
     """
     if len(filters) != 5:
         raise ValueError(f"`filters` must have five entries. Received: filters={filters}.")
@@ -55,7 +63,7 @@ def alexnet(
     for number, width in enumerate(dense_units, 1):
         x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
         x = keras.layers.Dense(width, "relu", kernel_initializer="he_normal", name=f"hidden_{number}")(x)
-    logits = keras.layers.Dense(outputs, dtype="float32", name="logits")(x)
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model({"image": image}, {"logits": logits}, name="alexnet")
 
 

@@ -1,4 +1,4 @@
-"""LeNet-5, the first convolutional network in wide use."""
+"""LeNet-5, the first widely used convolutional network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlkit.lazy import keras
 
 def lenet(
     input_shape: tuple[int, int, int],
-    outputs: int,
+    num_classes: int,
     *,
     filters: Sequence[int] = (6, 16),
     dense_units: Sequence[int] = (120, 84),
@@ -18,26 +18,35 @@ def lenet(
     pooling: Literal["max", "average"] = "max",
     dropout: float = 0.0,
 ) -> keras.Model:
-    """Convolutions of 5 x 5, each followed by pooling, then dense layers.
+    """Build LeNet-5: 5 x 5 convolutions, each followed by pooling, then dense layers.
 
-    LeCun et al., 1998, "Gradient-based learning applied to document recognition", figure 2, with the sizes of its
-    layers. It reads 32 x 32 pixels there, and any size here that leaves a pixel: the first convolution is padded,
-    so that 28 x 28 gives the paper's 5 x 5 maps before the dense layers. Divergences: ReLU and max pooling by
-    default (`activation="tanh", pooling="average"` is closer to the paper), every map of the second convolution
-    sees every map of the first, softmax logits instead of radial basis functions.
+    LeCun et al., 1998, "Gradient-based learning applied to document recognition", figure 2, with the layer sizes of
+    the paper. The paper reads images of 32 x 32 pixels; any size that leaves at least one pixel is possible here. The
+    first convolution is padded, so that images of 28 x 28 pixels give the 5 x 5 feature maps of the paper before the
+    dense layers. Differences: ReLU and max pooling by default (`activation="tanh", pooling="average"` is closer to
+    the paper), each filter of the second convolution sees all filters of the first, and the output is logits instead
+    of radial basis functions.
 
     Args:
-        input_shape: (height, width, channels), at least 12 x 12 with two convolutions.
-        outputs: number of logits.
-        filters: maps of each convolution.
+        input_shape: (height, width, channels), at least 12 x 12 pixels for two convolutions.
+        num_classes: number of logits.
+        filters: number of filters of each convolution.
         dense_units: units of each hidden dense layer.
         activation: name of a Keras activation.
         pooling: "max" or "average".
-        dropout: share of units dropped after each hidden dense layer, 0 to 1.
+        dropout: dropout rate after each hidden dense layer, between 0 and 1.
 
     Returns:
-        A functional model. Input `image`: (batch, height, width, channels) uint8 or float, 0 to 255.
-        Output `logits`: (batch, outputs) float32.
+        A functional model with the input `image`, (batch, height, width, channels) uint8 or float in [0, 255], and the
+        output `logits`, (batch, num_classes) float32.
+
+    Raises:
+        ValueError: `pooling` is unknown, or the images are too small.
+
+    Example:
+        >>> from dlkit.tasks.image_classification.lenet import lenet
+        >>> lenet((28, 28, 1), 10).count_params()
+        61706
     """
     if pooling not in ("max", "average"):
         raise ValueError(f"`pooling` must be max or average. Received: pooling={pooling!r}.")
@@ -64,5 +73,5 @@ def lenet(
     for number, width in enumerate(dense_units, 1):
         x = keras.layers.Dense(width, activation, kernel_initializer="he_normal", name=f"hidden_{number}")(x)
         x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
-    logits = keras.layers.Dense(outputs, dtype="float32", name="logits")(x)
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model({"image": image}, {"logits": logits}, name="lenet")

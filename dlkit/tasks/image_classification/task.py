@@ -1,4 +1,4 @@
-"""Image classification: encoded image in, label with its score out."""
+"""Image classification: from an encoded image to a label with its score."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dlkit.task import Task
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 from dlkit.vision.plots import MAX_IMAGES
 
-SMALLEST = {"lenet": 24}  # side below which images are enlarged for a network, if nobody sets it
+MIN_SIDES = {"lenet": 24}  # minimum side of a network's input, in pixels, if `image_size` is 0
 
 
 @dataclass(kw_only=True)
@@ -74,13 +74,13 @@ class ImageClassifier(Task):
     max_pixels: int = hparam(
         50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
     )
-    alpha: Literal["white", "drop"] = hparam(
+    transparency: Literal["white", "drop"] = hparam(
         "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
     )
     flip: Literal["none", "horizontal", "vertical"] = hparam(
         "none", "Random flips, each applied to half of the training images."
     )
-    flip_average: bool = hparam(
+    test_time_flip: bool = hparam(
         False, "Test-time augmentation: averages the predictions for an image and its mirror image, at twice the cost."
     )
     shift: int = hparam(0, "Maximum random translation of training images, in pixels.", minimum=0)
@@ -93,15 +93,15 @@ class ImageClassifier(Task):
     erase: float = hparam(
         0.0, "Fraction of the training images with a randomly erased rectangle.", minimum=0, maximum=1
     )
-    mixup: float = hparam(0.0, "Alpha of MixUp; 0 disables it.", minimum=0, maximum=1)
-    cutmix: float = hparam(0.0, "Alpha of CutMix; 0 disables it.", minimum=0, maximum=1)
+    mixup_alpha: float = hparam(0.0, "Alpha of MixUp's beta distribution; 0 disables it.", minimum=0, maximum=1)
+    cutmix_alpha: float = hparam(0.0, "Alpha of CutMix's beta distribution; 0 disables it.", minimum=0, maximum=1)
     dropout: float = hparam(0.0, "Dropout rate before the last layer.", minimum=0, maximum=0.95)
     label_smoothing: float = hparam(
         0.1, "Label smoothing: fraction of each target spread evenly over all labels.", minimum=0, maximum=0.9
     )
     class_weights: str = hparam("", 'Class weights: "balanced", or one per label as in "cat=2,dog=0.5".')
     multi_label: bool = hparam(False, "Multi-label classification: an image may have any number of labels.")
-    threshold: float = hparam(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
+    score_threshold: float = hparam(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
     top_k: int = hparam(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
 
     inputs = {"image": Image()}
@@ -110,13 +110,14 @@ class ImageClassifier(Task):
     rows = labels.LabelRows
     primary_metric = "accuracy"
     training_only = (
-        "flip", "shift", "crop", "rand_augment", "erase", "mixup", "cutmix", "label_smoothing", "class_weights"
+        "flip", "shift", "crop", "rand_augment", "erase", "mixup_alpha", "cutmix_alpha", "label_smoothing",
+        "class_weights",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.labels_: list[str] = []
-        self.depth_ = 0  # the largest sample of 16-bit training images; 0 where there are none
+        self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         self.class_weights_: list[float] = []
         check_channels(self.channels)
         if self.multi_label:
@@ -128,11 +129,11 @@ class ImageClassifier(Task):
         self.labels_ = labels.learn_labels(examples, column)
         self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
         shape = self._image_shape(examples)
-        self.depth_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
+        self.max_sample_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         return self._stages(self._decode(shape), self._network(shape))
 
     def with_labels(self, stages: Stages) -> Stages:
-        """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
+        """Build the stages of a model for more labels, the first of which it knows; the network gets fresh weights."""
         network = labels.widen_output(stages.network, "logits", len(self.labels_))
         return self._stages(stages.preprocess, network)
 
@@ -143,16 +144,16 @@ class ImageClassifier(Task):
             preprocess=preprocess,
             network=network,
             postprocess=blank_invalid_rows(
-                labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
+                labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.score_threshold)
             ),
-            decode=_mirrored_too(network) if self.flip_average else None,
+            decode=_average_with_flip(network) if self.test_time_flip else None,
         )
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        tensors, holds = self.stages_.preprocess(features), labels.encode_labels(target["label"], self.labels_)
+        tensors, targets = self.stages_.preprocess(features), labels.encode_labels(target["label"], self.labels_)
         if not self.class_weights:
-            return tensors, {"logits": holds}
-        return tensors, {"logits": holds}, labels.weigh_rows(holds, self.class_weights_)
+            return tensors, {"logits": targets}
+        return tensors, {"logits": targets}, labels.weigh_rows(targets, self.class_weights_)
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         from dlkit.vision.augment_images import augment_images
@@ -167,8 +168,8 @@ class ImageClassifier(Task):
             crop=self.crop,
             rand_augment=self.rand_augment,
             erase=self.erase,
-            mixup_alpha=self.mixup,
-            cutmix_alpha=self.cutmix,
+            mixup=self.mixup_alpha,
+            cutmix=self.cutmix_alpha,
         )
         return {"image": images}, {"logits": classes}
 
@@ -182,16 +183,16 @@ class ImageClassifier(Task):
         return labels.present_labels(answer)
 
     def picture(self, rows: Rows) -> Any:
-        from dlkit.tasks.image_classification.plots import plot_labelled_images, plot_scores
+        from dlkit.tasks.image_classification.plots import plot_labeled_images, plot_scores
 
-        few = rows.to_plot(24 if rows.labeled else MAX_IMAGES)
-        images = few.raw_column("image", self.inputs["image"])
-        answers = self.present_rows(self.predict_table(few))
+        plotted = rows.to_plot(24 if rows.labeled else MAX_IMAGES)
+        images = plotted.raw_column("image", self.inputs["image"])
+        answers = self.present_rows(self.predict_table(plotted))
         if not rows.labeled:
             return plot_scores(images, answers)
-        true = few.raw_column("label", self.target["label"])
+        true = plotted.raw_column("label", self.target["label"])
         names = [b", ".join(label).decode() if self.multi_label else label.decode() for label in true]
-        return plot_labelled_images(images, names, answers)
+        return plot_labeled_images(images, names, answers)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         score = score_multi if self.multi_label else score_single
@@ -209,19 +210,21 @@ class ImageClassifier(Task):
         height, width, channels = choose_shape(
             examples, self.inputs["image"], self.max_pixels, image_size=self.image_size, channels=self.channels
         )
-        least = 0 if self.image_size else SMALLEST.get(self.network, 0)
-        if min(height, width) < least:  # several times enlarged, so that the shape stays
-            times = -(-least // min(height, width))
-            height, width = height * times, width * times
+        min_side = 0 if self.image_size else MIN_SIDES.get(self.network, 0)
+        if min(height, width) < min_side:  # scaled by an integer, which keeps the aspect ratio
+            factor = -(-min_side // min(height, width))
+            height, width = height * factor, width * factor
         return height, width, channels
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
         from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
-        options: dict[str, Any] = {"transparency": self.alpha, "max_sample": self.depth_}
-        made = DecodeImage(*shape, fit=self.resize, max_pixels=self.max_pixels, **options, name="decode_image")(encoded)
-        return keras.Model({"image": encoded}, made, name="preprocess")
+        options: dict[str, Any] = {"transparency": self.transparency, "max_sample": self.max_sample_}
+        outputs = DecodeImage(*shape, fit=self.resize, max_pixels=self.max_pixels, **options, name="decode_image")(
+            encoded
+        )
+        return keras.Model({"image": encoded}, outputs, name="preprocess")
 
     def _network(self, shape: tuple[int, int, int]) -> keras.Model:
         outputs = len(self.labels_)
@@ -250,11 +253,13 @@ class ImageClassifier(Task):
         return mlp(shape, outputs, dropout=self.dropout)
 
 
-def _mirrored_too(network: keras.Model) -> keras.Model:
-    """The network's mean logits over an image and its mirror image."""
+def _average_with_flip(network: keras.Model) -> keras.Model:
+    """Average the network's logits over an image and its mirror image."""
     image = keras.Input(network.input["image"].shape[1:], name="image")
-    both = [network({"image": seen})["logits"] for seen in (image, keras.ops.flip(image, axis=2))]
-    return keras.Model({"image": image}, {"logits": keras.layers.Average(dtype="float32")(both)}, name="flip_average")
+    logits = [network({"image": view})["logits"] for view in (image, keras.ops.flip(image, axis=2))]
+    return keras.Model(
+        {"image": image}, {"logits": keras.layers.Average(dtype="float32")(logits)}, name="test_time_flip"
+    )
 
 
 def _vgg_blocks(depth: int) -> tuple[int, ...]:

@@ -1,1 +1,1 @@
-"""Image segmentation: all that this task alone uses. `task.py` holds the class."""
+"""Image segmentation: modules that are used by this task only. `task.py` holds the class."""

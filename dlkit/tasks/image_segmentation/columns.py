@@ -1,4 +1,4 @@
-"""Columns of masks: a class id for each pixel."""
+"""Columns of masks: one class id per pixel."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from dlkit.columns import Column, EncodedFile, describe_value, is_pil, read_file_bytes
 from dlkit.errors import DataError
-from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask, mask_as_png, pil_ids
+from dlkit.tasks.image_segmentation.mask_png import class_ids_of_pil, convert_to_png, decode_mask, encode_mask
 
 
 class Mask(EncodedFile):
-    """A class id for each pixel of an image, as a grey 8-bit PNG of the image's size.
+    """One class id per pixel of an image, as a grayscale 8-bit PNG of the size of the image.
 
-    Accepts a path, the bytes of an image file, a PIL image, or an array of integers, (height, width). A palette image
-    gives its indices. By convention 255 is no class: such pixels count neither in training nor in scores.
+    Accepts a path, the bytes of an image file, a PIL image, or an array of integers, (height, width). An image with a
+    palette gives its indices. The class id 255 marks pixels that losses and metrics ignore.
     """
 
     reader = "dlkit.tasks.image_segmentation.mask_folder"
@@ -29,9 +29,9 @@ class Mask(EncodedFile):
         if isinstance(value, (str, os.PathLike)):
             value = read_file_bytes(value, "mask")
         if isinstance(value, (bytes, bytearray)):
-            return mask_as_png(bytes(value))
+            return convert_to_png(bytes(value))
         if is_pil(value):
-            return encode_mask(pil_ids(value))
+            return encode_mask(class_ids_of_pil(value))
         if hasattr(value, "__array__"):
             return encode_mask(np.asarray(value))
         raise DataError(
@@ -49,7 +49,7 @@ class Mask(EncodedFile):
 
 
 class ClassIds(Column):
-    """A class id for each pixel of the network's image."""
+    """One class id per pixel of the network's input."""
 
     dtype = "uint8"
     shape = (None, None)

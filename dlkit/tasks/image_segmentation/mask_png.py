@@ -1,4 +1,4 @@
-"""Masks as PNG files in memory: class ids of pixels, and back."""
+"""Masks as PNG files in memory."""
 
 from __future__ import annotations
 
@@ -10,16 +10,29 @@ import numpy as np
 from dlkit.errors import DataError, UnreadableError
 from dlkit.reading_errors import as_data_error
 
-NO_CLASS = 255  # the id of pixels that count neither in training nor in scores
-_GREY_8_BIT = b"\x08\x00"  # depth and colour type, where a PNG's header has them
+IGNORE_CLASS = 255  # class id of pixels that are ignored by losses and metrics, as in Pascal VOC
+_GRAY_8_BIT = b"\x08\x00"  # bit depth and color type in the header of a PNG
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def encode_mask(ids: np.ndarray) -> bytes:
-    """Class ids as a grey 8-bit PNG.
+    """Encode class ids as a grayscale 8-bit PNG.
 
     Args:
-        ids: (height, width) or (height, width, 1), or 3 with equal channels, of integers or booleans in [0, 255].
+        ids: (height, width), (height, width, 1), or (height, width, 3) with equal channels, of integers or booleans in
+            [0, 255].
+
+    Returns:
+        The bytes of the PNG.
+
+    Raises:
+        DataError: shape, dtype or values are not valid.
+
+    Example:
+        >>> import numpy as np
+        >>> from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask
+        >>> decode_mask(encode_mask(np.eye(2, dtype=int))).tolist()
+        [[1, 0], [0, 1]]
     """
     from PIL import Image
 
@@ -37,37 +50,63 @@ def encode_mask(ids: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def mask_as_png(encoded: bytes) -> bytes:
-    """An encoded mask as a grey 8-bit PNG of class ids. One that is so already comes back as it is, not decoded.
+def convert_to_png(encoded: bytes) -> bytes:
+    """Convert an encoded mask to a grayscale 8-bit PNG of class ids. Such a PNG is returned as it is.
+
+    Args:
+        encoded: bytes of an image file.
+
+    Returns:
+        The bytes of the PNG.
 
     Raises:
-        UnreadableError: it is no image, or a broken one.
-        DataError: it is an image in colours or a JPEG, which hold no class ids.
+        UnreadableError: the file is not a readable image.
+        DataError: the image is in color or a JPEG, and therefore holds no class ids.
     """
-    if encoded[:8] == _SIGNATURE and encoded[24:26] == _GREY_8_BIT:
+    if encoded[:8] == _SIGNATURE and encoded[24:26] == _GRAY_8_BIT:
         return encoded
     return encode_mask(decode_mask(encoded))
 
 
 def decode_mask(encoded: bytes) -> np.ndarray:
-    """The class ids of an encoded mask, (height, width); uint8, or int32 where the file has more bits."""
-    image = _opened(encoded)
+    """Decode the class ids of a mask.
+
+    Args:
+        encoded: bytes of an image file.
+
+    Returns:
+        (height, width) uint8, or int32 if the file has more bits.
+
+    Raises:
+        UnreadableError, DataError: as `convert_to_png`.
+    """
+    image = _open_image(encoded)
     if image.format == "JPEG":
         raise DataError("the mask is a JPEG, whose compression changes class ids. Save it as PNG.")
-    ids = pil_ids(image)
+    ids = class_ids_of_pil(image)
     depth = encoded[24] if image.format == "PNG" and image.mode == "L" else 8
-    return ids // (255 // (2**depth - 1))  # 2 and 4 grey bits were spread over 0 to 255
+    return ids // (255 // (2**depth - 1))  # Pillow scales gray values of 2 and 4 bits to 0 to 255
 
 
-def pil_ids(image: Any) -> np.ndarray:
-    """The class ids of a PIL image, (height, width): grey values, in three channels too, or a palette's indices."""
+def class_ids_of_pil(image: Any) -> np.ndarray:
+    """Read the class ids of a PIL image: gray values, also of three equal channels, or indices of a palette.
+
+    Args:
+        image: PIL image.
+
+    Returns:
+        (height, width) integers.
+
+    Raises:
+        DataError: the image is in color.
+    """
     if image.mode in ("1", "L", "P"):
         return np.asarray(image).astype(np.uint8)
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.int32)
     if image.mode in ("RGB", "RGBA", "LA"):
         channels = np.asarray(image.convert("RGB"))
-        if (channels == channels[..., :1]).all():  # grey, written as a colour image
+        if (channels == channels[..., :1]).all():  # gray, written as a color image
             return channels[..., 0]
     raise DataError(
         f"the mask is a color image (mode {image.mode}). Expected class ids: a grayscale image, or one with a palette. "
@@ -75,12 +114,12 @@ def pil_ids(image: Any) -> np.ndarray:
     )
 
 
-def colours(encoded: bytes) -> np.ndarray:
-    """The colours of an encoded image, (height, width, 3) uint8. Raises UnreadableError."""
-    return np.asarray(_opened(encoded).convert("RGB"))
+def read_colors(encoded: bytes) -> np.ndarray:
+    """Decode an image in color: (height, width, 3) uint8. Raises UnreadableError."""
+    return np.asarray(_open_image(encoded).convert("RGB"))
 
 
-def _opened(encoded: bytes) -> Any:
+def _open_image(encoded: bytes) -> Any:
     from PIL import Image
 
     with as_data_error(f"the mask cannot be decoded ({len(encoded)} bytes)", "an image file", error=UnreadableError):

@@ -1,4 +1,4 @@
-"""Metrics of masks, from counts of pixels by true and answered class."""
+"""Metrics of masks, from the confusion matrix of pixels."""
 
 from __future__ import annotations
 
@@ -8,60 +8,83 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DataError
-from dlkit.tasks.image_segmentation.mask_png import NO_CLASS, decode_mask
+from dlkit.tasks.image_segmentation.mask_png import IGNORE_CLASS, decode_mask
 
 
-def score_masks(truth: Iterable[bytes], answers: Iterable[bytes], known: Sequence[str]) -> dict[str, Any]:
-    """Metrics over all pixels together, as in Pascal VOC; those of no class, 255, are left out.
+def score_masks(
+    true_masks: Iterable[bytes], predicted_masks: Iterable[bytes], class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Compute metrics over all pixels of all masks, as Pascal VOC does. Pixels of the true class 255 are ignored.
 
     Args:
-        truth: the true mask of each row, as PNG.
-        answers: the answered masks, as PNG, of the same sizes. One pair at a time is decoded.
-        known: the names of the class ids, in their order.
+        true_masks: true mask of each row, as PNG.
+        predicted_masks: predicted mask of each row, as PNG of the same size. One pair is decoded at a time.
+        class_names: names of the class ids, in order.
 
     Returns:
-        `mean_iou` and `mean_dice`, over the classes that are true or answered anywhere; `pixel_accuracy`;
-        `baseline_mean_iou`, of always the most frequent class; `rows`, `pixels`; `per_class` with iou, dice and
-        pixels; `confusion`, pixels by true and columns by answered class.
+        `mean_iou` and `mean_dice`, over the classes that occur in true or predicted masks; `pixel_accuracy`;
+        `baseline_mean_iou`, of predicting the most frequent class everywhere; `rows`, `pixels`; `per_class` with iou,
+        dice and pixels; `confusion`, pixels by true (rows) and predicted class (columns).
     """
-    confusion, rows = np.zeros((len(known), len(known)), np.int64), 0
-    for true, answered in zip(truth, answers, strict=True):
-        confusion += count_pairs(decode_mask(true), decode_mask(answered), len(known))
+    confusion, rows = np.zeros((len(class_names), len(class_names)), np.int64), 0
+    for true, predicted in zip(true_masks, predicted_masks, strict=True):
+        confusion += count_confusion(decode_mask(true), decode_mask(predicted), len(class_names))
         rows += 1
-    hits, trues, given = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    seen, pixels = trues + given > 0, int(confusion.sum())
-    iou, dice = hits / np.maximum(trues + given - hits, 1), 2 * hits / np.maximum(trues + given, 1)
+    hits, true_counts, predicted_counts = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    both, pixels = true_counts + predicted_counts, int(confusion.sum())
+    iou, dice = hits / np.maximum(both - hits, 1), 2 * hits / np.maximum(both, 1)
     return {
-        "mean_iou": _mean(iou[seen]),
-        "mean_dice": _mean(dice[seen]),
+        "mean_iou": _mean(iou[both > 0]),
+        "mean_dice": _mean(dice[both > 0]),
         "pixel_accuracy": float(hits.sum() / max(pixels, 1)),
-        "baseline_mean_iou": float(trues.max() / max(pixels, 1) / max(int((trues > 0).sum()), 1)),
+        "baseline_mean_iou": float(true_counts.max() / max(pixels, 1) / max(int((true_counts > 0).sum()), 1)),
         "rows": rows,
         "pixels": pixels,
         "per_class": {
-            name: {"iou": float(iou[number]), "dice": float(dice[number]), "pixels": int(trues[number])}
-            for number, name in enumerate(known)
+            name: {"iou": float(iou[number]), "dice": float(dice[number]), "pixels": int(true_counts[number])}
+            for number, name in enumerate(class_names)
         },
-        "confusion": {"labels": list(known), "counts": confusion.tolist()},
+        "confusion": {"labels": list(class_names), "counts": confusion.tolist()},
     }
 
 
-def ious(true: np.ndarray, answered: np.ndarray, known: Sequence[str]) -> tuple[dict[str, float], float | None]:
-    """Intersection over union of one mask, by the names of the classes that are true or answered, and the share of
-    right pixels; None where no pixel counts."""
-    counts = count_pairs(true, answered, len(known))
+def compute_ious(
+    true: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
+) -> tuple[dict[str, float], float | None]:
+    """Compute the intersection over union of one mask.
+
+    Args:
+        true, predicted: (height, width) class ids.
+        class_names: names of the class ids, in order.
+
+    Returns:
+        A dict from the names of the classes that occur to their IoU, and the fraction of correct pixels, None if no
+        pixel is valid.
+    """
+    counts = count_confusion(true, predicted, len(class_names))
     hits, union = np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1) - np.diag(counts)
-    shares = {name: float(hits[number] / union[number]) for number, name in enumerate(known) if union[number]}
-    return shares, float(hits.sum() / counts.sum()) if counts.any() else None
+    by_class = {name: float(hits[number] / union[number]) for number, name in enumerate(class_names) if union[number]}
+    return by_class, float(hits.sum() / counts.sum()) if counts.any() else None
 
 
-def count_pairs(true: np.ndarray, answered: np.ndarray, classes: int) -> np.ndarray:
-    """Pixels by true and answered class: (height, width) integers each to (classes, classes) int64."""
-    if true.shape != answered.shape:
-        raise DataError(f"a predicted mask has shape {answered.shape}, the true one {true.shape}. They must match.")
-    counts = true != NO_CLASS
-    pairs = true[counts].astype(np.int64) * classes + answered[counts]
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+def count_confusion(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Count pixels by true and predicted class.
+
+    Args:
+        true, predicted: (height, width) class ids.
+        num_classes: number of classes.
+
+    Returns:
+        (num_classes, num_classes) int64.
+
+    Raises:
+        DataError: the shapes differ.
+    """
+    if true.shape != predicted.shape:
+        raise DataError(f"a predicted mask has shape {predicted.shape}, the true one {true.shape}. They must match.")
+    valid = true != IGNORE_CLASS
+    pairs = true[valid].astype(np.int64) * num_classes + predicted[valid]
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def _mean(values: np.ndarray) -> float:

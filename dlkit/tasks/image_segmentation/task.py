@@ -1,4 +1,4 @@
-"""Image segmentation: encoded image in, a mask of its own size out."""
+"""Image segmentation: from an encoded image to a mask of the same size."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from dlkit.rows import ERROR, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
-from dlkit.tasks.image_segmentation.loss_names import check_loss
-from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
+from dlkit.tasks.image_segmentation.loss_terms import parse_losses
+from dlkit.tasks.image_segmentation.mask_rows import MaskRows, write_masks
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 from dlkit.vision.plots import MAX_IMAGES
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
 
-LARGEST = 256  # side of the network's image where nobody asks for more
+MAX_SIDE = 256  # maximum side of the network's input, in pixels, if `image_size` is 0
 
 
 @dataclass(kw_only=True)
@@ -85,21 +85,21 @@ class ImageSegmenter(Task):
     max_pixels: int = hparam(
         50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
     )
-    alpha: Literal["white", "drop"] = hparam(
+    transparency: Literal["white", "drop"] = hparam(
         "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
     )
     flip: Literal["none", "horizontal", "vertical", "both"] = hparam(
         "none", "Random flips, each applied to half of the training images."
     )
-    turn: bool = hparam(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
+    rotate_90: bool = hparam(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
     rotate: float = hparam(0.0, "Maximum angle of random rotation, in degrees.", minimum=0, maximum=180)
     scale: float = hparam(
         0.0, "Random downscaling of training images, by a factor of up to 1 + scale.", minimum=0, maximum=3
     )
     crop: float = hparam(
-        1.0, "Minimum fraction of the side length kept by random cropping; 1 disables it.", minimum=0.1, maximum=1
+        1.0, "Minimum fraction of the image area kept by random cropping; 1 disables it.", minimum=0.01, maximum=1
     )
-    colour: float = hparam(0.0, "Strength of random color jitter.", minimum=0, maximum=1)
+    color_jitter: float = hparam(0.0, "Strength of random color jitter.", minimum=0, maximum=1)
     losses: str = hparam("cross_entropy+dice", "Loss: cross_entropy, dice, focal, or a sum such as cross_entropy+dice.")
     class_weights: str = hparam("", 'Class weights: "balanced", or one per class as in "road=2,sky=0.5".')
     dropout: float = hparam(
@@ -113,22 +113,22 @@ class ImageSegmenter(Task):
     rows = MaskRows
     prediction_writer = write_masks
     primary_metric = "mean_iou"
-    training_only = ("flip", "turn", "rotate", "scale", "crop", "colour", "losses", "class_weights")
+    training_only = ("flip", "rotate_90", "rotate", "scale", "crop", "color_jitter", "losses", "class_weights")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_loss(self.losses)
+        parse_losses(self.losses)
         self.labels_: list[str] = []
-        self.depth_ = 0  # the largest sample of 16-bit training images; 0 where there are none
+        self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         self.class_weights_: list[float] | None = None
-        self.tiles_ = [1, 1]  # windows of a training image, one below the other and side by side
+        self.tile_grid_ = [1, 1]  # rows and columns of tiles of a typical training image
         check_channels(self.channels)
 
     def build(self, examples: Table) -> Stages:
-        from dlkit.tasks.image_segmentation.mask_facts import check_masks
+        from dlkit.tasks.image_segmentation.mask_rows import check_masks
 
-        classes = check_masks(examples)
-        self.labels_ = list(examples.classes) or [str(number) for number in range(classes)]
+        num_classes = check_masks(examples)
+        self.labels_ = list(examples.classes) or [str(number) for number in range(num_classes)]
         if len(self.labels_) < 2:
             raise DataError(f"{examples.source}: a segmenter needs at least two classes. Found: {self.labels_}.")
         shape = choose_shape(
@@ -137,35 +137,35 @@ class ImageSegmenter(Task):
             self.max_pixels,
             image_size=self.image_size,
             channels=self.channels,
-            largest=LARGEST,
+            largest=MAX_SIDE,
         )
-        self.learn_from_masks(examples, shape[:2])
-        self.depth_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
+        self.compute_mask_statistics(examples, shape[:2])
+        self.max_sample_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         return self._stages(self._decode(shape), self._network(shape))
 
     def with_labels(self, stages: Stages) -> Stages:
-        """A model's stages for the classes of now, of which it has the first ones; the network with fresh weights."""
+        """Build the stages of a model for more classes, the first of which it knows; the network gets fresh weights."""
         from dlkit.classification.labels import widen_output
 
         return self._stages(stages.preprocess, widen_output(stages.network, "classes", len(self.labels_)))
 
     def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
         if self.tiles:
-            return Stages(preprocess, network, _as_it_is("mask_bytes"), decode=self._by_tiles(network))
-        return Stages(preprocess, network, self._encode_masks(network))
+            return Stages(preprocess, network, _identity("mask_bytes"), decode=self._tiled(network))
+        return Stages(preprocess, network, self._postprocess(network))
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
-        from dlkit.tasks.image_segmentation.encode_masks import fit_masks
-        from dlkit.tasks.image_segmentation.tiles import cut_tiles
+        from dlkit.tasks.image_segmentation.logits_to_masks import resize_masks
+        from dlkit.tasks.image_segmentation.tiled_inference import extract_tiles
 
         height, width, _ = self._shape()
         if self.tiles:
-            decode = self.stages_.serving_models()[1].get_layer("segment_tiles").decode
-            images, masks, errors = cut_tiles(features["image"], target["mask"], decode, self.tiles_)
+            decode = self.stages_.serving_models()[1].get_layer("tiled_inference").decode
+            images, masks, errors = extract_tiles(features["image"], target["mask"], decode, self.tile_grid_)
             return {"image": images, ERROR: errors}, {"logits": masks}
-        made = self.stages_.preprocess(features)
-        tensors = {name: made[name] for name in ("image", ERROR) if name in made}
-        return tensors, {"logits": fit_masks(target["mask"], height, width, self.resize)}
+        outputs = self.stages_.preprocess(features)
+        tensors = {"image": outputs["image"], ERROR: outputs[ERROR]}
+        return tensors, {"logits": resize_masks(target["mask"], height, width, self.resize)}
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         from dlkit.tasks.image_segmentation.augment_masks import augment_masks
@@ -176,32 +176,32 @@ class ImageSegmenter(Task):
             seed=self.seed,
             step=step,
             flip=self.flip,
-            turn=self.turn,
+            rotate_90=self.rotate_90,
             rotate=self.rotate,
             scale=self.scale,
             crop=self.crop,
-            colour=self.colour,
+            color_jitter=self.color_jitter,
         )
         return {"image": images}, {"logits": masks}
 
     def loss(self) -> Any:
-        from dlkit.tasks.image_segmentation.losses import mask_loss
+        from dlkit.tasks.image_segmentation.losses import build_mask_loss
 
-        return {"logits": mask_loss(self.losses, self.class_weights_)}
+        return {"logits": build_mask_loss(self.losses, self.class_weights_)}
 
     def metrics(self) -> Any:
-        from dlkit.tasks.image_segmentation.losses import row_accuracy
+        from dlkit.tasks.image_segmentation.losses import pixel_accuracy
 
-        return {"logits": [keras.metrics.MeanMetricWrapper(row_accuracy, name="accuracy")]}
+        return {"logits": [keras.metrics.MeanMetricWrapper(pixel_accuracy, name="accuracy")]}
 
     def signatures(self) -> list[Signature]:
         from dlkit.serving.signature import Signature
 
-        def masks(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def predict_mask(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             logits = self.stages_.network({"image": tensors["image"]}, training=False)["logits"]
             return {"mask": tf.cast(tf.argmax(logits, axis=-1), tf.uint8)}
 
-        def scores(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def predict_scores(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             logits = self.stages_.network({"image": tensors["image"]}, training=False)["logits"]
             best = tf.reduce_max(tf.nn.softmax(logits), axis=-1)
             return {"mask": tf.cast(tf.argmax(logits, axis=-1), tf.uint8), "scores": best}
@@ -211,27 +211,29 @@ class ImageSegmenter(Task):
 
         inputs = {"image": tf.TensorSpec([None, *self._shape()], tf.uint8)}
         return [
-            Signature("preprocessed", masks, inputs, example=example),
-            Signature("scores", scores, inputs, example=example),
+            Signature("preprocessed", predict_mask, inputs, example=example),
+            Signature("preprocessed_with_scores", predict_scores, inputs, example=example),
         ]
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         mask = answer["mask_bytes"]
         counts = np.bincount(mask.ravel(), minlength=len(self.labels_))
-        shares = {self.labels_[number]: float(counts[number] / mask.size) for number in np.flatnonzero(counts)}
-        return {"mask": mask, "classes": [*shares], "shares": shares}
+        fractions = {self.labels_[number]: float(counts[number] / mask.size) for number in np.flatnonzero(counts)}
+        return {"mask": mask, "classes": [*fractions], "pixel_fractions": fractions}
 
     def picture(self, rows: Rows) -> Any:
-        from dlkit.tasks.image_segmentation.plots import plot_masks, plot_tinted
+        from dlkit.tasks.image_segmentation.plots import plot_masks, plot_predicted_masks
 
-        confusion = self.evaluate_rows(rows)["confusion"] if rows.labeled else {}  # which turns masks of stored images
-        few = rows.to_plot(6 if rows.labeled else MAX_IMAGES)
-        images = few.raw_column("image", self.inputs["image"])
-        answers = [answer["mask"] for answer in self.present_rows(self.predict_table(few))]
+        confusion = (
+            self.evaluate_rows(rows)["confusion"] if rows.labeled else {}
+        )  # also rotates masks of images as stored
+        plotted = rows.to_plot(6 if rows.labeled else MAX_IMAGES)
+        images = plotted.raw_column("image", self.inputs["image"])
+        predicted_masks = [answer["mask"] for answer in self.present_rows(self.predict_table(plotted))]
         if not rows.labeled:
-            return plot_tinted(images, answers, self.labels_)
-        masks = few.raw_column("mask", self.target["mask"])
-        return plot_masks(images, [*map(self.target["mask"].show, masks)], answers, confusion)
+            return plot_predicted_masks(images, predicted_masks, self.labels_)
+        true_masks = [*map(self.target["mask"].show, plotted.raw_column("mask", self.target["mask"]))]
+        return plot_masks(images, true_masks, predicted_masks, confusion)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.image_segmentation.metrics import score_masks
@@ -247,73 +249,78 @@ class ImageSegmenter(Task):
     def _shape(self) -> tuple[int, int, int]:
         return self.stages_.network.input["image"].shape[1:]
 
-    def learn_from_masks(self, examples: Table, size: tuple[int, int]) -> None:
-        """The weights of classes, and how many windows a typical image makes."""
+    def compute_mask_statistics(self, examples: Table, size: tuple[int, int]) -> None:
+        """Compute class weights, and the number of tiles of a typical image.
+
+        Args:
+            examples: training rows.
+            size: height and width of the network's input, in pixels.
+        """
         from dlkit.classification.labels import compute_class_weights
-        from dlkit.tasks.image_segmentation.mask_facts import pixels_and_sizes
-        from dlkit.tasks.image_segmentation.tiles import tiles_of
+        from dlkit.tasks.image_segmentation.mask_rows import count_pixels_and_sizes
+        from dlkit.tasks.image_segmentation.tiled_inference import count_tiles
 
         if not (self.class_weights or self.tiles):
             return
-        counts, sizes = pixels_and_sizes(examples, len(self.labels_))
+        counts, sizes = count_pixels_and_sizes(examples, len(self.labels_))
         if self.class_weights:
             weights = compute_class_weights(self.class_weights, self.labels_, counts, counts.sum())
             self.class_weights_ = weights.tolist()
         if self.tiles:
             height, width = np.median(sizes, axis=0).astype(int)
-            self.tiles_ = list(tiles_of(int(height), int(width), size))
+            self.tile_grid_ = list(count_tiles(int(height), int(width), size))
 
     def _network(self, shape: tuple[int, int, int]) -> keras.Model:
-        classes = len(self.labels_)
+        num_classes = len(self.labels_)
         if self.network.startswith("preset:"):
-            from dlkit.tasks.image_segmentation.preset import mask_preset
+            from dlkit.tasks.image_segmentation.preset import preset_segmenter
 
-            return mask_preset(self.network.removeprefix("preset:"), shape, classes, dropout=self.dropout)
+            return preset_segmenter(self.network.removeprefix("preset:"), shape, num_classes, dropout=self.dropout)
         if self.network == "deeplab_v3":
             from dlkit.tasks.image_segmentation.deeplab_v3 import deeplab_v3
 
-            return deeplab_v3(shape, classes, dropout=self.dropout)
+            return deeplab_v3(shape, num_classes, dropout=self.dropout)
         if self.network == "segformer":
             from dlkit.tasks.image_segmentation.segformer import segformer
 
-            return segformer(shape, classes, dropout=self.dropout)
+            return segformer(shape, num_classes, dropout=self.dropout)
         from dlkit.tasks.image_segmentation.unet import unet
 
         options: dict[str, Any] = {"width": self.width, "depth": self.depth, "dropout": self.dropout}
-        return unet(shape, classes, encoder=self.encoder, weights=self.encoder_weights, **options)
+        return unet(shape, num_classes, encoder=self.encoder, weights=self.encoder_weights, **options)
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
         from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
-        options = {"fit": self.resize, "max_pixels": self.max_pixels, "with_size": True, **self._reading()}
+        options = {"fit": self.resize, "max_pixels": self.max_pixels, "with_size": True, **self._decode_options()}
         decode = DecodeImage(*shape, **options, name="decode_image")
-        # Windows are read from the file itself, one image at a time: decoded ones of a batch might not fit into memory.
+        # Tiles are read from the encoded file, one image at a time: a batch of decoded images may not fit in memory.
         file = {"encoded_image": encoded} if self.tiles else {}
         return keras.Model({"image": encoded}, {**decode(encoded), **file}, name="preprocess")
 
-    def _by_tiles(self, network: keras.Model) -> keras.Model:
-        from dlkit.tasks.image_segmentation.tiles import SegmentTiles
+    def _tiled(self, network: keras.Model) -> keras.Model:
+        from dlkit.tasks.image_segmentation.tiled_inference import TiledInference
 
         encoded = keras.Input((), dtype="string", name="encoded_image")
-        options = self._reading()
-        made = SegmentTiles(network, self.tile_overlap, self.max_pixels, options, name="segment_tiles")(encoded)
-        return keras.Model({"encoded_image": encoded}, made, name="decode")
+        options = self._decode_options()
+        outputs = TiledInference(network, self.tile_overlap, self.max_pixels, options, name="tiled_inference")(encoded)
+        return keras.Model({"encoded_image": encoded}, outputs, name="decode")
 
-    def _reading(self) -> dict[str, Any]:
-        return {"transparency": self.alpha, "max_sample": self.depth_}
+    def _decode_options(self) -> dict[str, Any]:
+        return {"transparency": self.transparency, "max_sample": self.max_sample_}
 
-    def _encode_masks(self, network: keras.Model) -> keras.Model:
+    def _postprocess(self, network: keras.Model) -> keras.Model:
         from dlkit.layers.blank_invalid_rows import blank_invalid_rows
-        from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks
+        from dlkit.tasks.image_segmentation.logits_to_masks import LogitsToMasks
 
         logits = keras.Input(network.output["logits"].shape[1:], name="logits")
         size = keras.Input((2,), dtype="int32", name="original_size")
-        masks = EncodeMasks(self.resize, name="encode_masks")(logits, size)
-        given = {"logits": logits, "original_size": size}
-        return blank_invalid_rows(keras.Model(given, {"mask_bytes": masks}, name="postprocess"))
+        masks = LogitsToMasks(self.resize, name="logits_to_masks")(logits, size)
+        inputs = {"logits": logits, "original_size": size}
+        return blank_invalid_rows(keras.Model(inputs, {"mask_bytes": masks}, name="postprocess"))
 
 
-def _as_it_is(name: str) -> keras.Model:
-    made = keras.Input((), dtype="string", name=name)
-    return keras.Model({name: made}, {name: made}, name="postprocess")
+def _identity(name: str) -> keras.Model:
+    tensor = keras.Input((), dtype="string", name=name)
+    return keras.Model({name: tensor}, {name: tensor}, name="postprocess")

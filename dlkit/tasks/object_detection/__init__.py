@@ -1,3 +1,3 @@
-"""Object detection: all that this task alone uses. `task.py` holds the class."""
+"""Object detection: modules that are used by this task only. `task.py` holds the class."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers to a folder of images in COCO's form of results."""
+"""Predictions for a folder of images in COCO's result format."""
 
 from __future__ import annotations
 
@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 def write_coco_results(
     task: ObjectDetector, answers: Iterable[tuple[str, dict[str, Any]]], folder: Path, output: Path
 ) -> None:
-    """COCO's results: a list of detections. The ids are those of the folder's annotations, else count from 1."""
-    images, categories = _ids(folder)
+    """Write predictions in COCO's result format, a list of detections.
+
+    Args:
+        task: the fitted task.
+        answers: path of each image, and its prediction.
+        folder: folder of the images. Ids are taken from COCO annotations in it or next to it, else count from 1.
+        output: json file to write.
+    """
+    images, categories = _read_coco_ids(folder)
     results = []
     for path, answer in answers:
         image = images.setdefault(Path(path).name, len(images) + 1)
@@ -38,8 +45,8 @@ def write_coco_results(
     output.write_text(json.dumps(results))
 
 
-def _ids(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Ids by file name and by category, of COCO annotations in a folder or beside it; none where there are none."""
+def _read_coco_ids(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read ids by file name and by category from COCO annotations in a folder or next to it, if any."""
     file = find_coco(folder) or find_coco(folder.absolute().parent)
     data = read_json_file(file, str(file)) if file else {"images": [], "categories": []}
     images = {Path(image["file_name"]).name: image["id"] for image in data["images"]}

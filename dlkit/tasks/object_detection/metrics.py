@@ -1,4 +1,4 @@
-"""Average precision of detections, by COCO's own evaluator."""
+"""Average precision of detections, by COCO's evaluator."""
 
 from __future__ import annotations
 
@@ -9,44 +9,54 @@ from typing import Any
 
 import numpy as np
 
-ALWAYS = (1, 10, 100)  # answers of an image, whose recall COCO tells
-ANY = "any class"
-LEAST_OVERLAP = 0.5  # of a box with the object that it finds
-SURE = 0.5  # score from which an answer to an image without objects is a false alarm to count by rows
+COCO_MAX_DETECTIONS = (1, 10, 100)  # numbers of detections per image at which COCO computes recall
+ANY_CLASS = "any class"
+MATCH_IOU = 0.5  # minimum IoU of a detection with its object
+CONFIDENT_SCORE = 0.5  # minimum score of detections that are counted as true or false positives
 AREAS = {"all": 0, "small": 1, "medium": 2, "large": 3}  # small: below 32 x 32 pixels; large: above 96 x 96
 
 
-def score_objects(targets: dict[str, list], answers: dict[str, list], known: Sequence[str]) -> dict[str, Any]:
-    """COCO's metrics: Lin et al., 2014, arXiv:1405.0312, by pycocotools; of all answers, not of the best 100 alone.
+def score_objects(targets: dict[str, list], answers: dict[str, list], class_names: Sequence[str]) -> dict[str, Any]:
+    """Compute COCO's metrics of all detections, not only of the best 100 per image.
+
+    Lin et al., 2014, arXiv:1405.0312; by pycocotools.
 
     Args:
-        targets: `boxes`: (n, 5) of each row, yxyx in pixels and whether it is a crowd; `labels`: (n,) bytes.
-        answers: `boxes`: (most, 4), `labels`: (most,) bytes, `scores`: (most,), `num_detections`: () of each row.
-        known: all labels.
+        targets: `boxes`, (n, 5) of each row, ymin, xmin, ymax, xmax in pixels and whether it is a crowd; `labels`, (n,)
+            bytes of each row.
+        answers: `boxes`, (max_detections, 4), `labels`, (max_detections,) bytes, `scores`, (max_detections,), and
+            `num_detections`, (), of each row.
+        class_names: all class names.
 
     Returns:
-        `AP`, mean over classes and overlaps of 0.5 to 0.95; `AP50`, `AP75`; `AP_small`, `AP_medium`, `AP_large` where
-        there are such objects; `AR1`, `AR10`, `AR100`, recall of so many answers an image, and that of all where they
-        are more (`AR300`); `AP_any_class` and `AP50_any_class`, as if all classes were one, where there are several;
-        `baseline_AP50`, of one median box in every image; `per_class` with AP, AP50 and objects; `precision_recall`:
-        precision at 101 recalls from 0 to 1, at an overlap of 0.5, mean over classes. All these where there are objects
-        at all. `rows`, `objects`; and where there are images without objects, `rows_without_objects`, the answers to an
-        image of these, `false_alarms_per_row`, and the share of these with an answer of at least 0.5,
-        `rows_with_false_alarm`.
+        `AP`, mean over classes and IoU thresholds from 0.5 to 0.95; `AP50`, `AP75`; `AP_small`, `AP_medium`, `AP_large`
+        if there are objects of that size; `AR1`, `AR10`, `AR100`, recall with that number of detections per image, and
+        with all if there may be more (`AR300`); `AP_class_agnostic` and `AP50_class_agnostic`, as if there were one
+        class, if there are several; `baseline_AP50`, of predicting the median box for every image; `per_class` with AP,
+        AP50 and objects; `precision_recall`, precision at 101 recalls from 0 to 1 and an IoU of 0.5, mean over classes.
+        Only `rows` and `objects` if there are no objects. If there are images without objects: their number
+        `empty_images`, the mean number of detections on them, `false_positives_per_empty_image`, and the fraction of
+        them with a detection of a score of at least 0.5, `empty_image_false_positive_rate`.
     """
-    found = [_detections(row, answers) for row in range(len(answers["boxes"]))]
-    counts = {"rows": len(found), "objects": sum(map(len, targets["labels"])), **_false_alarms(targets, found)}
+    detections = [_detections(row, answers) for row in range(len(answers["boxes"]))]
+    counts = {
+        "rows": len(detections),
+        "objects": sum(map(len, targets["labels"])),
+        **_empty_image_metrics(targets, detections),
+    }
     if not counts["objects"]:
         return counts
-    most = max(ALWAYS[-1], *(len(boxes) for boxes in answers["boxes"]))
-    evaluation = _evaluate(targets, found, known, most)
-    precision = evaluation["precision"]  # (overlaps, recalls, classes, areas, most)
-    metrics = _summary(evaluation, most)
-    if len(known) > 1:
-        one = _summary(_evaluate(_as_one(targets), [_one_label(row) for row in found], [ANY], most), most)
-        metrics |= {f"{name}_any_class": one[name] for name in ("AP", "AP50")}
-    objects = _counts(targets, known)
-    baseline = _evaluate(targets, _median_box(targets), known, most)
+    max_detections = max(COCO_MAX_DETECTIONS[-1], *(len(boxes) for boxes in answers["boxes"]))
+    evaluation = _evaluate(targets, detections, class_names, max_detections)
+    precision = evaluation["precision"]  # (IoU thresholds, recalls, classes, areas, numbers of detections)
+    metrics = _summary(evaluation, max_detections)
+    if len(class_names) > 1:
+        agnostic = [_class_agnostic_detections(row) for row in detections]
+        evaluation = _evaluate(_class_agnostic_targets(targets), agnostic, [ANY_CLASS], max_detections)
+        summary = _summary(evaluation, max_detections)
+        metrics |= {f"{name}_class_agnostic": summary[name] for name in ("AP", "AP50")}
+    objects = _count_objects(targets, class_names)
+    baseline = _evaluate(targets, _median_box_baseline(targets), class_names, max_detections)
     metrics["baseline_AP50"] = _mean(baseline["precision"][0, :, :, 0, -1])
     return {
         **metrics,
@@ -58,7 +68,7 @@ def score_objects(targets: dict[str, list], answers: dict[str, list], known: Seq
                 "AP50": _mean(precision[0, :, number, 0, -1]),
                 "objects": int(objects[number]),
             }
-            for number, name in enumerate(known)
+            for number, name in enumerate(class_names)
         },
         "precision_recall": [_mean(precision[0, recall, :, 0, -1]) for recall in range(precision.shape[1])],
     }
@@ -67,37 +77,37 @@ def score_objects(targets: dict[str, list], answers: dict[str, list], known: Seq
 def match_boxes(
     answer: dict[str, Any], boxes: np.ndarray, labels: Sequence[str]
 ) -> tuple[list[float | None], list[bool]]:
-    """Which object each answered box finds, as COCO matches them at an overlap of 0.5: the best scores choose first.
+    """Match detections with objects at an IoU of 0.5 as COCO does, in order of descending score.
 
     Args:
-        answer: `boxes`, `labels` and `scores` to one image.
-        boxes: (n, 5) true ones, yxyx in pixels and whether it is a crowd.
-        labels: of the true boxes.
+        answer: `boxes`, `labels` and `scores` of one image.
+        boxes: (n, 5) true boxes, ymin, xmin, ymax, xmax in pixels and whether it is a crowd.
+        labels: labels of the true boxes.
 
     Returns:
-        The overlap of each answered box with the object of its label that it finds, None where it finds none; and
-        whether it lies in a crowd of its label instead, and is neither right nor wrong.
+        The IoU of each detection with its object of the same label, None without a match; and whether the detection
+        lies in a crowd of its label instead, and counts neither as correct nor as wrong.
     """
     count = len(answer["boxes"])
-    overlaps: list[float | None] = [None] * count
-    in_crowd, taken = [False] * count, np.zeros(len(boxes), bool)
-    for place in np.argsort(-np.asarray(answer["scores"], float), kind="stable"):
-        same = np.array([label == answer["labels"][place] for label in labels], bool)
-        share = _overlap(np.asarray(answer["boxes"][place], float), boxes) * same
-        free = np.where(taken | (boxes[:, 4] > 0), 0.0, share)
-        if len(free) and free.max() >= LEAST_OVERLAP:
-            taken[free.argmax()] = True
-            overlaps[place] = float(free.max())
+    ious: list[float | None] = [None] * count
+    in_crowd, matched = [False] * count, np.zeros(len(boxes), bool)
+    for index in np.argsort(-np.asarray(answer["scores"], float), kind="stable"):
+        same_label = np.array([label == answer["labels"][index] for label in labels], bool)
+        candidate_ious = _iou(np.asarray(answer["boxes"][index], float), boxes) * same_label
+        unmatched = np.where(matched | (boxes[:, 4] > 0), 0.0, candidate_ious)
+        if len(unmatched) and unmatched.max() >= MATCH_IOU:
+            matched[unmatched.argmax()] = True
+            ious[index] = float(unmatched.max())
         else:
-            in_crowd[place] = bool(((share >= LEAST_OVERLAP) & (boxes[:, 4] > 0)).any())
-    return overlaps, in_crowd
+            in_crowd[index] = bool(((candidate_ious >= MATCH_IOU) & (boxes[:, 4] > 0)).any())
+    return ious, in_crowd
 
 
-def _overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(n,) intersection over union of a box with others; with a crowd, over the box alone."""
-    inner = np.maximum(np.minimum(box[2:], boxes[:, 2:4]) - np.maximum(box[:2], boxes[:, :2]), 0).prod(1)
-    own, others = (box[2:] - box[:2]).prod(), (boxes[:, 2:4] - boxes[:, :2]).prod(1)
-    return inner / np.maximum(np.where(boxes[:, 4] > 0, own, own + others - inner), 1e-9)
+def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Compute the IoU of a box with other boxes, (n,); with a crowd, intersection over the area of the box."""
+    intersection = np.maximum(np.minimum(box[2:], boxes[:, 2:4]) - np.maximum(box[:2], boxes[:, :2]), 0).prod(1)
+    area, areas = (box[2:] - box[:2]).prod(), (boxes[:, 2:4] - boxes[:, :2]).prod(1)
+    return intersection / np.maximum(np.where(boxes[:, 4] > 0, area, area + areas - intersection), 1e-9)
 
 
 def _detections(row: int, answers: dict[str, list]) -> list[tuple[np.ndarray, bytes, float]]:
@@ -106,7 +116,7 @@ def _detections(row: int, answers: dict[str, list]) -> list[tuple[np.ndarray, by
     return [(np.asarray(box), label, float(score)) for box, label, score in zip(boxes, labels, scores, strict=True)]
 
 
-def _median_box(targets: dict[str, list]) -> list[list[tuple[np.ndarray, bytes, float]]]:
+def _median_box_baseline(targets: dict[str, list]) -> list[list[tuple[np.ndarray, bytes, float]]]:
     boxes = [box[:4] for boxes in targets["boxes"] for box in boxes]
     labels = [label for labels in targets["labels"] for label in labels]
     if not boxes:
@@ -115,59 +125,61 @@ def _median_box(targets: dict[str, list]) -> list[list[tuple[np.ndarray, bytes, 
     return [[(median, frequent, 1.0)] for _ in targets["boxes"]]
 
 
-def _false_alarms(targets: dict[str, list], found: list[list[tuple]]) -> dict[str, Any]:
-    """What was answered where there is nothing: AP does not see it where no image has an object of the class."""
-    empty = [detections for boxes, detections in zip(targets["boxes"], found, strict=True) if not len(boxes)]
+def _empty_image_metrics(targets: dict[str, list], detections: list[list[tuple]]) -> dict[str, Any]:
+    """Compute false positives on images without objects, which AP ignores for classes without objects."""
+    empty = [found for boxes, found in zip(targets["boxes"], detections, strict=True) if not len(boxes)]
     if not empty:
         return {}
     return {
-        "rows_without_objects": len(empty),
-        "false_alarms_per_row": float(np.mean([len(detections) for detections in empty])),
-        "rows_with_false_alarm": float(np.mean([any(score >= SURE for *_, score in row) for row in empty])),
+        "empty_images": len(empty),
+        "false_positives_per_empty_image": float(np.mean([len(found) for found in empty])),
+        "empty_image_false_positive_rate": float(
+            np.mean([any(score >= CONFIDENT_SCORE for *_, score in row) for row in empty])
+        ),
     }
 
 
-def _as_one(targets: dict[str, list]) -> dict[str, list]:
-    """The same objects, all of one class."""
-    return {"boxes": targets["boxes"], "labels": [[ANY.encode()] * len(labels) for labels in targets["labels"]]}
+def _class_agnostic_targets(targets: dict[str, list]) -> dict[str, list]:
+    """Give all objects one class."""
+    return {"boxes": targets["boxes"], "labels": [[ANY_CLASS.encode()] * len(labels) for labels in targets["labels"]]}
 
 
-def _one_label(detections: list[tuple]) -> list[tuple]:
-    return [(box, ANY.encode(), score) for box, _, score in detections]
+def _class_agnostic_detections(detections: list[tuple]) -> list[tuple]:
+    return [(box, ANY_CLASS.encode(), score) for box, _, score in detections]
 
 
 def _evaluate(
-    targets: dict[str, list], found: list[list[tuple]], known: Sequence[str], most: int
+    targets: dict[str, list], detections: list[list[tuple]], class_names: Sequence[str], max_detections: int
 ) -> dict[str, np.ndarray]:
-    """The evaluator's arrays `precision` and `recall`, of at most so many answers; -1 where nothing is to measure."""
+    """Run COCO's evaluator. Returns its arrays `precision` and `recall`, -1 where undefined."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    index = {name.encode(): number for number, name in enumerate(known, start=1)}
-    images = [{"id": row} for row in range(len(found))]
+    index = {name.encode(): number for number, name in enumerate(class_names, start=1)}
+    images = [{"id": row} for row in range(len(detections))]
     categories = [{"id": number, "name": name} for name, number in index.items()]
     annotations: list[dict[str, Any]] = []
     for row, (boxes, labels) in enumerate(zip(targets["boxes"], targets["labels"], strict=True)):
         for box, label in zip(boxes, labels, strict=True):
-            annotations.append(_annotation(len(annotations) + 1, row, box, index[label]) | {"iscrowd": int(box[4])})
+            annotations.append(_coco_entry(len(annotations) + 1, row, box, index[label]) | {"iscrowd": int(box[4])})
     results: list[dict[str, Any]] = []
-    for row, detections in enumerate(found):
-        for box, label, score in detections:
-            results.append(_annotation(len(results) + 1, row, box, index[label]) | {"score": score, "iscrowd": 0})
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        truth, answered = COCO(), COCO()
+    for row, found in enumerate(detections):
+        for box, label, score in found:
+            results.append(_coco_entry(len(results) + 1, row, box, index[label]) | {"score": score, "iscrowd": 0})
+    with contextlib.redirect_stdout(io.StringIO()):  # the evaluator prints its progress
+        truth, predicted = COCO(), COCO()
         truth.dataset = {"images": images, "categories": categories, "annotations": annotations}
-        answered.dataset = {"images": images, "categories": categories, "annotations": results}
+        predicted.dataset = {"images": images, "categories": categories, "annotations": results}
         truth.createIndex()
-        answered.createIndex()
-        evaluator = COCOeval(truth, answered, "bbox")
-        evaluator.params.maxDets = sorted({*ALWAYS, most})
+        predicted.createIndex()
+        evaluator = COCOeval(truth, predicted, "bbox")
+        evaluator.params.maxDets = sorted({*COCO_MAX_DETECTIONS, max_detections})
         evaluator.evaluate()
         evaluator.accumulate()
     return {name: evaluator.eval[name] for name in ("precision", "recall")}
 
 
-def _annotation(number: int, row: int, box: np.ndarray, category: int) -> dict[str, Any]:
+def _coco_entry(number: int, row: int, box: np.ndarray, category: int) -> dict[str, Any]:
     top, left, bottom, right = (float(side) for side in box[:4])
     width, height = right - left, bottom - top
     return {
@@ -179,7 +191,7 @@ def _annotation(number: int, row: int, box: np.ndarray, category: int) -> dict[s
     }
 
 
-def _summary(evaluation: dict[str, np.ndarray], most: int) -> dict[str, float]:
+def _summary(evaluation: dict[str, np.ndarray], max_detections: int) -> dict[str, float]:
     precision, recall = evaluation["precision"], evaluation["recall"]
     metrics = {
         "AP": _mean(precision[:, :, :, 0, -1]),
@@ -187,22 +199,22 @@ def _summary(evaluation: dict[str, np.ndarray], most: int) -> dict[str, float]:
         "AP75": _mean(precision[5, :, :, 0, -1]),
     }
     for area in ("small", "medium", "large"):
-        of_area = precision[:, :, :, AREAS[area], -1]
-        if (of_area > -1).any():
-            metrics[f"AP_{area}"] = _mean(of_area)
-    for place, count in enumerate(sorted({*ALWAYS, most})):
-        metrics[f"AR{count}"] = _mean(recall[:, :, 0, place])
+        area_precision = precision[:, :, :, AREAS[area], -1]
+        if (area_precision > -1).any():
+            metrics[f"AP_{area}"] = _mean(area_precision)
+    for index, count in enumerate(sorted({*COCO_MAX_DETECTIONS, max_detections})):
+        metrics[f"AR{count}"] = _mean(recall[:, :, 0, index])
     return metrics
 
 
 def _mean(values: np.ndarray) -> float:
-    there = values[values > -1]
-    return float(there.mean()) if there.size else 0.0
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else 0.0
 
 
-def _counts(targets: dict[str, list], known: Sequence[str]) -> list[int]:
-    index = {name.encode(): number for number, name in enumerate(known)}
-    counts = [0] * len(known)
+def _count_objects(targets: dict[str, list], class_names: Sequence[str]) -> list[int]:
+    index = {name.encode(): number for number, name in enumerate(class_names)}
+    counts = [0] * len(class_names)
     for boxes, labels in zip(targets["boxes"], targets["labels"], strict=True):
         for box, label in zip(boxes, labels, strict=True):
             counts[index[label]] += not box[4]

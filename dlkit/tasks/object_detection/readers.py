@@ -1,4 +1,4 @@
-"""The forms in which images with boxes lie: COCO, Pascal VOC, YOLO, rows of boxes, and TFDS's detection sets."""
+"""Formats of images with boxes: COCO, Pascal VOC, YOLO, tables of boxes, and detection data sets of TFDS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from dlkit.data.reader import Reader
 from dlkit.data.table import Table
 from dlkit.data.tfds_features import Leaf, is_label_list
 from dlkit.errors import DataError
-from dlkit.tasks.object_detection.boxes import BoxedImage, RelativeBoxes, box_table, check_objects, read_box_rows
+from dlkit.tasks.object_detection.boxes import (
+    AnnotatedImage,
+    RelativeBoxes,
+    build_box_table,
+    drop_empty_boxes,
+    read_box_rows,
+)
 from dlkit.tasks.object_detection.columns import Boxes
 from dlkit.tasks.object_detection.voc import is_voc, read_voc, read_voc_list
 from dlkit.tasks.object_detection.yolo import explain_yaml, find_yolo, read_yolo
@@ -26,10 +32,10 @@ from dlkit.vision.coco import find_coco, load_coco, read_size
 
 
 class BoxReader(Reader):
-    """Reads images with boxes."""
+    """Reader of images with boxes."""
 
     def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-        """COCO, Pascal VOC or YOLO. Raises DataError where the folder has none of these forms."""
+        """Read COCO, Pascal VOC or YOLO. Raises DataError for other folders."""
         coco = find_coco(path)
         if coco:
             return read_coco(coco, f"{source.rstrip('/')}/{coco.relative_to(path)}", columns, how)
@@ -47,7 +53,7 @@ class BoxReader(Reader):
         )
 
     def file(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
-        """COCO's json, a table of boxes, or VOC's list of images; None for another table."""
+        """Read COCO's json, a table of boxes, or an image set of Pascal VOC; None for another table."""
         suffix = file_type(path)
         if suffix == ".json" and is_json_object(path):
             return read_coco(path, source, columns, how)
@@ -60,25 +66,25 @@ class BoxReader(Reader):
         return None
 
     def finish(self, table: Table, columns: Mapping[str, Column]) -> None:
-        check_objects(table, columns)
+        drop_empty_boxes(table, columns)
 
     def features(
         self, tfds: Any, info: Any, found: Mapping[str, Leaf], columns: Mapping[str, Column]
     ) -> dict[str, Any]:
         boxes = [name for name, leaf in found.items() if _is_boxes(tfds, leaf)]
         labels = _labels_beside(tfds, found, boxes)
-        also: dict[str, Any] = {}
+        features: dict[str, Any] = {}
         for name, column in columns.items():
             if isinstance(column, Boxes):
-                also[name] = boxes if len(boxes) == 1 else ()
+                features[name] = boxes if len(boxes) == 1 else ()
             elif isinstance(column, Labels):
-                also[name] = labels if len(labels) == 1 else ()
-        return also
+                features[name] = labels if len(labels) == 1 else ()
+        return features
 
     def feature_values(
         self, tfds: Any, leaf: Leaf, column: Column, examples: list[dict[str, Any]], image: Leaf | None, source: str
     ) -> list[Any] | None:
-        """Boxes in pixels of their image."""
+        """Convert relative boxes of a TFDS data set to boxes of their images."""
         if not isinstance(column, Boxes):
             return None
         if image is None:
@@ -87,61 +93,74 @@ class BoxReader(Reader):
             raise DataError(
                 f"{source}: expected boxes relative to the image size (BBoxFeature). Received: {leaf.feature}."
             )
-        return [_boxes(leaf, image, example) for example in examples]
+        return [_feature_boxes(leaf, image, example) for example in examples]
 
 
 reader = BoxReader()
 
 
 def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """One row an image, in the file's order; an image without annotations is one without objects.
+    """Read COCO annotations into a table with one row per image, in the order of the file.
 
-    `bbox` (x, y, width, height) becomes ymin, xmin, ymax, xmax, and `iscrowd` its fifth number.
+    An image without annotations is an image without objects. `bbox` (x, y, width, height) becomes ymin, xmin, ymax,
+    xmax, and `iscrowd` the fifth number.
+
+    Args:
+        path: file of annotations.
+        source: name of the source in messages.
+        columns: columns to read.
+        how: options of reading.
+
+    Returns:
+        The table, with the class names.
 
     Raises:
-        DataError: names the file, the entry and what is wrong with it.
+        DataError: an entry is not valid; names the file and the entry.
     """
     coco = load_coco(path, source, how)
-    images = {key: BoxedImage(file, place, size=read_size(entry)) for key, (file, place, entry) in coco.files.items()}
-    for place, entry in coco.annotations(("image_id", "category_id", "bbox")):
-        image = coco.known(images, entry["image_id"], place, "image")
-        label = coco.known(coco.categories, entry["category_id"], place, "category")
-        x, y, width, height = _numbers(entry["bbox"], place)
-        image.add((y, x, y + height, x + width), label, place, crowd=_crowd(entry, place))
-    return box_table(source, list(images.values()), columns, how, tuple(dict.fromkeys(coco.categories.values())))
+    images = {
+        key: AnnotatedImage(file, location, size=read_size(entry))
+        for key, (file, location, entry) in coco.files.items()
+    }
+    for location, entry in coco.annotations(("image_id", "category_id", "bbox")):
+        image = coco.known(images, entry["image_id"], location, "image")
+        label = coco.known(coco.categories, entry["category_id"], location, "category")
+        x, y, width, height = _check_bbox(entry["bbox"], location)
+        image.add((y, x, y + height, x + width), label, location, crowd=_is_crowd(entry, location))
+    return build_box_table(source, list(images.values()), columns, how, tuple(dict.fromkeys(coco.categories.values())))
 
 
-def _crowd(entry: Mapping[str, Any], place: str) -> bool:
+def _is_crowd(entry: Mapping[str, Any], location: str) -> bool:
     try:
         return parse_bool(entry.get("iscrowd") or 0)
     except DataError as error:
-        raise DataError(f"{place}, `iscrowd`: {error}") from error
+        raise DataError(f"{location}, `iscrowd`: {error}") from error
 
 
-def _numbers(bbox: Any, place: str) -> list[float]:
+def _check_bbox(bbox: Any, location: str) -> list[float]:
     if not isinstance(bbox, list) or len(bbox) != 4 or any(type(number) not in (int, float) for number in bbox):
-        raise DataError(f"{place}: `bbox` must be [x, y, width, height] in pixels. Received: {str(bbox)[:60]}.")
+        raise DataError(f"{location}: `bbox` must be [x, y, width, height] in pixels. Received: {str(bbox)[:60]}.")
     return bbox
 
 
-def _boxes(leaf: Leaf, image: Leaf, example: dict[str, Any]) -> RelativeBoxes:
+def _feature_boxes(leaf: Leaf, image: Leaf, example: dict[str, Any]) -> RelativeBoxes:
     boxes = np.asarray(leaf.value_in(example), np.float64).reshape(-1, 4)
-    others = example[leaf.key] if leaf.inner is not None else {}
-    crowd = np.asarray(others.get("is_crowd", np.zeros(len(boxes))), np.float64)
+    siblings = example[leaf.key] if leaf.inner is not None else {}
+    crowd = np.asarray(siblings.get("is_crowd", np.zeros(len(boxes))), np.float64)
     return RelativeBoxes(image.value_in(example), np.concatenate([boxes, crowd[:, None]], axis=1))
 
 
 def _is_boxes(tfds: Any, leaf: Leaf) -> bool:
-    """Whether a feature holds several boxes in shares of the image: ymin, xmin, ymax, xmax."""
+    """Return whether a feature holds several boxes relative to the image size: ymin, xmin, ymax, xmax."""
     feature = leaf.feature
     if leaf.inner is None:
         feature = feature.feature if isinstance(feature, tfds.features.Sequence) else None
-    usual = tfds.features.BBoxFeature().bbox_format
-    return isinstance(feature, tfds.features.BBoxFeature) and feature.bbox_format == usual
+    default_format = tfds.features.BBoxFeature().bbox_format
+    return isinstance(feature, tfds.features.BBoxFeature) and feature.bbox_format == default_format
 
 
 def _labels_beside(tfds: Any, found: Mapping[str, Leaf], boxes: list[str]) -> list[str]:
-    """Where the labels of the boxes lie: beside them, if these are in a sequence."""
+    """Find the features with the labels of the boxes: in the same sequence, if there is one."""
     keys = {found[name].key for name in boxes if found[name].inner is not None}
     if not keys:
         return [name for name, leaf in found.items() if is_label_list(tfds, leaf.feature)]

@@ -1,4 +1,4 @@
-"""Object detection: encoded image in, labeled boxes in its own pixels out."""
+"""Object detection: from an encoded image to labeled boxes in its pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlkit.limits import Limits
 from dlkit.rows import ERROR, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.object_detection.boxes import ObjectRows, side_for_objects
+from dlkit.tasks.object_detection.boxes import ObjectRows, choose_image_side
 from dlkit.tasks.object_detection.coco_results import write_coco_results
 from dlkit.tasks.object_detection.columns import Boxes, BoxLabels, CrowdBoxes
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
@@ -24,10 +24,12 @@ from dlkit.vision.plots import MAX_IMAGES
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
 
-MULTIPLE = 32  # of the side of the network's image: the largest stride
-LARGEST = 512  # side of the network's image where nobody asks for more
-LARGER = 1024  # the same where objects would be small
-WANTED = 8  # pixels of the network's image that the shorter side of half of the objects should have
+SIDE_MULTIPLE = 32  # sides of the network's input are multiples of its largest stride, in pixels
+MAX_SIDE = 512  # maximum side of the network's input, in pixels, if `image_size` is 0
+MAX_SIDE_SMALL_OBJECTS = 1024  # the same for images with small objects
+MIN_OBJECT_SIDE = (
+    8  # median shorter side of the objects, in pixels of the network's input, below which the input is enlarged
+)
 
 
 @dataclass(kw_only=True)
@@ -78,20 +80,20 @@ class ObjectDetector(Task):
     max_pixels: int = hparam(
         50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
     )
-    alpha: Literal["white", "drop"] = hparam(
+    transparency: Literal["white", "drop"] = hparam(
         "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
     )
     flip: Literal["none", "horizontal", "vertical", "both"] = hparam(
         "horizontal", "Random flips, each applied to half of the training images."
     )
-    turn: bool = hparam(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
+    rotate_90: bool = hparam(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
     scale: float = hparam(
         0.5, "Random downscaling of training images, by a factor of up to 1 + scale.", minimum=0, maximum=3
     )
     crop: float = hparam(
-        0.6, "Minimum fraction of the side length kept by random cropping; 1 disables it.", minimum=0.1, maximum=1
+        0.36, "Minimum fraction of the image area kept by random cropping; 1 disables it.", minimum=0.01, maximum=1
     )
-    colour: float = hparam(0.5, "Strength of random color jitter.", minimum=0, maximum=1)
+    color_jitter: float = hparam(0.5, "Strength of random color jitter.", minimum=0, maximum=1)
     mosaic: float = hparam(0.3, "Fraction of the training images that are mosaics of four.", minimum=0, maximum=1)
     mixup: float = hparam(0.0, "Fraction of the training images blended with another one.", minimum=0, maximum=1)
     dropout: float = hparam(0.0, "Dropout rate before the heads; not used by yolo_v8.", minimum=0, maximum=0.95)
@@ -106,15 +108,15 @@ class ObjectDetector(Task):
     prediction_writer = write_coco_results
     primary_metric = "AP50"
     shown_metrics = ("AP50", "AP")
-    training_only = ("box_weight", "flip", "turn", "scale", "crop", "colour", "mosaic", "mixup")
-    usual_side = LARGEST
+    training_only = ("box_weight", "flip", "rotate_90", "scale", "crop", "color_jitter", "mosaic", "mixup")
+    default_max_side = MAX_SIDE
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.labels_: list[str] = []
-        self.depth_ = 0  # the largest sample of 16-bit training images; 0 where there are none
-        self.max_objects_ = 0  # of a training image
-        self.mean_objects_ = 0.0
+        self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
+        self.max_objects_ = 0  # maximum number of objects per training image
+        self.mean_objects_ = 0.0  # mean number of objects per training image
         check_channels(self.channels)
 
     def build(self, examples: Table) -> Stages:
@@ -122,16 +124,16 @@ class ObjectDetector(Task):
         counts = [len(labels) for labels in names]
         if not sum(counts):
             raise DataError(f"{examples.source}: none of its {len(examples)} images has an object. Annotate some.")
-        seen = {label.decode() for labels in names for label in labels}
-        self.labels_ = list(examples.classes) or sorted(seen)
+        found = {label.decode() for labels in names for label in labels}
+        self.labels_ = list(examples.classes) or sorted(found)
         self.max_objects_, self.mean_objects_ = max(counts), max(sum(counts) / len(counts), 1.0)
         shape = self.network_shape(examples)
-        self.depth_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
+        self.max_sample_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         network = self._network(shape)
         return Stages(preprocess=self._decode(shape), network=network, postprocess=self._detect(shape, network))
 
     def with_labels(self, stages: Stages) -> Stages:
-        """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
+        """Build the stages of a model for more labels, the first of which it knows; the network gets fresh weights."""
         shape = stages.network.input["image"].shape[1:]
         network = self._network(shape)
         return Stages(stages.preprocess, network, self._detect(shape, network))
@@ -139,13 +141,12 @@ class ObjectDetector(Task):
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         from dlkit.tasks.object_detection.objects import letterbox_objects
 
-        made = self.stages_.preprocess(features)
-        height, width = made["image"].shape[1:3]
+        outputs = self.stages_.preprocess(features)
+        height, width = outputs["image"].shape[1:3]
         objects = letterbox_objects(
-            target["boxes"], target["labels"], made["original_size"], self.labels_, height, width, self.max_objects_
+            target["boxes"], target["labels"], outputs["original_size"], self.labels_, height, width, self.max_objects_
         )
-        errors = {ERROR: made[ERROR]} if ERROR in made else {}
-        return {"image": made["image"], **errors}, {"predictions": objects}
+        return {"image": outputs["image"], ERROR: outputs[ERROR]}, {"predictions": objects}
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         from dlkit.tasks.object_detection.augment_objects import augment_objects
@@ -156,10 +157,10 @@ class ObjectDetector(Task):
             seed=self.seed,
             step=step,
             flip=self.flip,
-            turn=self.turn,
+            rotate_90=self.rotate_90,
             scale=self.scale,
             crop=self.crop,
-            colour=self.colour,
+            color_jitter=self.color_jitter,
             mosaic=self.mosaic,
             mixup=self.mixup,
         )
@@ -167,11 +168,11 @@ class ObjectDetector(Task):
 
     def loss(self) -> Any:
         shape = self.stages_.network.input["image"].shape[1:]
-        own: dict[str, dict[str, Any]] = {
+        options: dict[str, dict[str, Any]] = {
             "centernet": {"box_weight": self.box_weight},
-            "yolo_v8": {"classes": len(self.labels_)},
+            "yolo_v8": {"num_classes": len(self.labels_)},
         }
-        return {"predictions": self._detector().loss_of(shape, self.mean_objects_, **own.get(self.network, {}))}
+        return {"predictions": self._detector().build_loss(shape, self.mean_objects_, **options.get(self.network, {}))}
 
     def metrics(self) -> Any:
         return {"predictions": []}
@@ -179,17 +180,15 @@ class ObjectDetector(Task):
     def signatures(self) -> list[Signature]:
         from dlkit.serving.signature import Signature
 
-        detect = self.stages_.postprocess.get_layer("detect_objects")
+        decoder = self.stages_.postprocess.get_layer("detection_decoder")
 
-        def answer(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            made = self.stages_.preprocess({"image": tensors["image"]})
-            predictions = self.stages_.network({"image": made["image"]}, training=False)["predictions"]
+        def predict(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            outputs = self.stages_.preprocess({"image": tensors["image"]})
+            predictions = self.stages_.network({"image": outputs["image"]}, training=False)["predictions"]
             thresholds = tensors["score_threshold"], tensors["iou_threshold"]
-            answers = detect.with_thresholds(predictions, made["original_size"], *thresholds)
-            if ERROR not in made:  # of a model that was saved before there were any
-                return answers
+            detections = decoder.call_with_thresholds(predictions, outputs["original_size"], *thresholds)
             blank = self.stages_.postprocess.get_layer("blank_invalid_rows")
-            return {**blank(made[ERROR], answers), ERROR: made[ERROR]}
+            return {**blank(outputs[ERROR], detections), ERROR: outputs[ERROR]}
 
         def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             rows = tf.ones_like(raw["image"], tf.float32)
@@ -200,21 +199,22 @@ class ObjectDetector(Task):
             "score_threshold": Score(optional=True, default=self.score_threshold, limits=Limits(0, 1)),
             "iou_threshold": Score(optional=True, default=self.iou_threshold, limits=Limits(0, 1)),
         }
-        return [Signature("thresholds", answer, tensor_specs(columns), example=example, columns=columns)]
+        return [Signature("thresholds", predict, tensor_specs(columns), example=example, columns=columns)]
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         count = answer["num_detections"]
         return {name: answer[name][:count] for name in ("boxes", "labels", "scores")}
 
     def picture(self, rows: Rows) -> Any:
-        from dlkit.tasks.object_detection.plots import plot_boxes, plot_detections
+        from dlkit.tasks.object_detection.plots import plot_detections, plot_predicted_boxes
 
-        few = rows.to_plot(8 if rows.labeled else MAX_IMAGES)
-        images, answers = few.raw_column("image", self.inputs["image"]), self.present_rows(self.predict_table(few))
+        plotted = rows.to_plot(8 if rows.labeled else MAX_IMAGES)
+        images = plotted.raw_column("image", self.inputs["image"])
+        answers = self.present_rows(self.predict_table(plotted))
         if not rows.labeled:
-            return plot_boxes(images, answers, self.labels_)
+            return plot_predicted_boxes(images, answers, self.labels_)
         curve = self.evaluate_rows(rows).get("precision_recall", [])
-        return plot_detections(images, few.raw_column("boxes", self.target["boxes"]), answers, curve)
+        return plot_detections(images, plotted.raw_column("boxes", self.target["boxes"]), answers, curve)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.object_detection.metrics import score_objects
@@ -232,43 +232,45 @@ class ObjectDetector(Task):
         return importlib.import_module(f"dlkit.tasks.object_detection.{name}")
 
     def network_shape(self, examples: Table) -> tuple[int, int, int]:
-        """The height, width and channels of the network's image that suit a table."""
+        """Choose height, width and channels of the network's input for a table."""
         return choose_shape(
             examples,
             self.inputs["image"],
             self.max_pixels,
             image_size=self.image_size,
             channels=self.channels,
-            largest=LARGEST if self.image_size else side_for_objects(examples, LARGEST, LARGER, WANTED),
-            multiple=MULTIPLE,
+            largest=MAX_SIDE
+            if self.image_size
+            else choose_image_side(examples, MAX_SIDE, MAX_SIDE_SMALL_OBJECTS, MIN_OBJECT_SIDE),
+            multiple=SIDE_MULTIPLE,
         )
 
     def _network(self, shape: tuple[int, int, int]) -> keras.Model:
-        network, classes = self._detector().network, len(self.labels_)
+        build_network, num_classes = self._detector().build_network, len(self.labels_)
         if self.network == "yolo_v8":
-            return network(shape, classes)
+            return build_network(shape, num_classes)
         if self.network == "centernet":
-            return network(shape, classes, width=self.width, dropout=self.dropout)
-        return network(shape, classes, preset=self.network.partition(":")[2], dropout=self.dropout)
+            return build_network(shape, num_classes, width=self.width, dropout=self.dropout)
+        return build_network(shape, num_classes, preset=self.network.partition(":")[2], dropout=self.dropout)
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
         from dlkit.vision.decode_image import DecodeImage
 
         encoded = keras.Input((), dtype="string", name="image")
         options: dict[str, Any] = {"fit": "pad", "max_pixels": self.max_pixels, "with_size": True}
-        options |= {"transparency": self.alpha, "max_sample": self.depth_}
-        made = DecodeImage(*shape, **options, name="decode_image")(encoded)
-        return keras.Model({"image": encoded}, made, name="preprocess")
+        options |= {"transparency": self.transparency, "max_sample": self.max_sample_}
+        outputs = DecodeImage(*shape, **options, name="decode_image")(encoded)
+        return keras.Model({"image": encoded}, outputs, name="preprocess")
 
     def _detect(self, shape: tuple[int, int, int], network: keras.Model) -> keras.Model:
         from dlkit.layers.blank_invalid_rows import blank_invalid_rows
-        from dlkit.tasks.object_detection.detect_objects import DetectObjects
+        from dlkit.tasks.object_detection.detection_decoder import DetectionDecoder
 
         predictions = keras.Input(network.output["predictions"].shape[1:], name="predictions")
         size = keras.Input((2,), dtype="int32", name="original_size")
-        detect = DetectObjects(
+        decoder = DetectionDecoder(
             self._detector().__name__.rpartition(".")[2], *shape[:2], self.labels_, self.max_detections,
-            self.score_threshold, self.iou_threshold, name="detect_objects",
+            self.score_threshold, self.iou_threshold, name="detection_decoder",
         )  # fmt: skip
-        given = {"predictions": predictions, "original_size": size}
-        return blank_invalid_rows(keras.Model(given, detect(predictions, size), name="postprocess"))
+        inputs = {"predictions": predictions, "original_size": size}
+        return blank_invalid_rows(keras.Model(inputs, decoder(predictions, size), name="postprocess"))

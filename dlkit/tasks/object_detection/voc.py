@@ -1,4 +1,4 @@
-"""Folders in the form of Pascal VOC: an xml file of objects for each image.
+"""Folders in the format of Pascal VOC: an xml file of objects for each image.
 
 Everingham et al., 2010, "The Pascal Visual Object Classes (VOC) Challenge".
 """
@@ -19,19 +19,21 @@ from dlkit.data.read_options import ReadOptions
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
-from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
+from dlkit.tasks.object_detection.boxes import AnnotatedImage, build_box_table
 
 _ANNOTATIONS = ("Annotations", "annotations")
 _IMAGES = ("JPEGImages", "images")
-_CORNERS = ("ymin", "xmin", "ymax", "xmax")
+_CORNER_TAGS = ("ymin", "xmin", "ymax", "xmax")
 
 
 def is_voc(folder: Path) -> bool:
-    """Whether the folder has xml files in `Annotations/`, or beside its images."""
-    return any(next((folder / name).glob("*.xml"), None) is not None for name in _ANNOTATIONS) or _is_beside(folder)
+    """Return whether a folder has xml files in `Annotations/`, or next to its images."""
+    return any(
+        next((folder / name).glob("*.xml"), None) is not None for name in _ANNOTATIONS
+    ) or _has_xml_beside_images(folder)
 
 
-def _is_beside(folder: Path) -> bool:
+def _has_xml_beside_images(folder: Path) -> bool:
     images = (entry for entry in list_entries(folder) if entry.suffix.lower() in Image.suffixes)
     return any(image.with_suffix(".xml").is_file() for image in images)
 
@@ -39,27 +41,38 @@ def _is_beside(folder: Path) -> bool:
 def read_voc(
     folder: Path, source: str, columns: Mapping[str, Column], how: ReadOptions, stems: list[str] | None = None
 ) -> Table:
-    """One row an xml file, in sorted order, or in the order of `stems`; one without objects is a negative.
+    """Read a folder into a table with one row per xml file, sorted by name, or in the order of `stems`.
 
-    Images lie in `JPEGImages/` or `images/`, or the xml files beside them. Coordinates are taken as they stand, as
-    torchvision, KerasCV and TFDS do: VOC's own count pixels from 1, which puts its boxes up to a pixel to the lower
-    right; most tools that write this form count from 0. Objects that are `difficult` or `truncated` are like others.
+    An xml file without objects is an image without objects. Images are in `JPEGImages/` or `images/`, or next to the
+    xml files. Coordinates are not shifted, as in torchvision, KerasCV and TFDS: VOC itself counts pixels from 1, which
+    moves its boxes by up to a pixel; most tools that write this format count from 0. Objects that are `difficult` or
+    `truncated` are treated as others.
+
+    Args:
+        folder: folder with the annotations.
+        source: name of the source in messages.
+        columns: columns to read.
+        how: options of reading.
+        stems: names of the xml files without suffix; None for all.
+
+    Returns:
+        The table.
 
     Raises:
-        DataError: names the xml file, the object and what is wrong with it.
+        DataError: an object is not valid; names the xml file and the object.
     """
     annotations = next((folder / name for name in _ANNOTATIONS if (folder / name).is_dir()), folder)
-    places = [folder / name for name in _IMAGES if (folder / name).is_dir()] if annotations != folder else [folder]
-    if not places:
+    folders = [folder / name for name in _IMAGES if (folder / name).is_dir()] if annotations != folder else [folder]
+    if not folders:
         raise DataError(f"{source}: no image folder next to {annotations.name}/. Expected {_IMAGES[0]}/.")
     files = sorted(annotations.glob("*.xml")) if stems is None else [annotations / f"{stem}.xml" for stem in stems]
     inside = FolderGuard(how, folder)
-    boxed = [_image(inside(file, source), places[0], inside) for file in files]
-    return box_table(source, boxed, columns, how)
+    annotated = [_read_annotation(inside(file, source), folders[0], inside) for file in files]
+    return build_box_table(source, annotated, columns, how)
 
 
 def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """The images that a list names, one a line: `VOC2012/ImageSets/Main/train.txt`."""
+    """Read the images of an image set, one per line, such as `VOC2012/ImageSets/Main/train.txt`."""
     folder = path.absolute().parent.parent.parent
     if not is_voc(folder):
         raise DataError(
@@ -71,39 +84,41 @@ def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: R
     )
 
 
-def _image(file: Path, images: Path, inside: FolderGuard) -> BoxedImage:
+def _read_annotation(file: Path, images: Path, inside: FolderGuard) -> AnnotatedImage:
     with as_data_error(file, "XML"):
         root = ElementTree.parse(file).getroot()
-    boxed = BoxedImage(inside(_file(root, file, images), str(file)), str(file), size=_size(root))
+    annotated = AnnotatedImage(
+        inside(_find_image(root, file, images), str(file)), str(file), size=_annotated_size(root)
+    )
     for number, element in enumerate(root.findall("object"), start=1):
-        place = f"{file}, object {number}"
+        location = f"{file}, object {number}"
         label = (element.findtext("name") or "").strip()
         if not label:
-            raise DataError(f"{place}: no <name>. Expected the name of its class.")
-        boxed.add(_box(element, place), label, place)
-    return boxed
+            raise DataError(f"{location}: no <name>. Expected the name of its class.")
+        annotated.add(_parse_box(element, location), label, location)
+    return annotated
 
 
-def _size(root: ElementTree.Element) -> tuple[int, int]:
-    """The height and width that the file tells; 0 for what is no number."""
+def _annotated_size(root: ElementTree.Element) -> tuple[int, int]:
+    """Read height and width from the xml file, in pixels; 0 if they are missing or not numbers."""
     height, width = (root.findtext(f"size/{side}", "").strip() for side in ("height", "width"))
     return int(height) if height.isdecimal() else 0, int(width) if width.isdecimal() else 0
 
 
-def _box(element: ElementTree.Element, place: str) -> list[float]:
-    texts = {corner: element.findtext(f"bndbox/{corner}") for corner in _CORNERS}
+def _parse_box(element: ElementTree.Element, location: str) -> list[float]:
+    texts = {corner: element.findtext(f"bndbox/{corner}") for corner in _CORNER_TAGS}
     try:
-        return [float(texts[corner] or "") for corner in _CORNERS]
+        return [float(texts[corner] or "") for corner in _CORNER_TAGS]
     except ValueError as error:
         raise DataError(
-            f"{place}: <bndbox> must hold the numbers {quote_names(_CORNERS)}. Received: {texts}."
+            f"{location}: <bndbox> must hold the numbers {quote_names(_CORNER_TAGS)}. Received: {texts}."
         ) from error
 
 
-def _file(root: ElementTree.Element, file: Path, images: Path) -> Path:
-    """The image that `filename` names, without the folders of another machine; else that called as the xml file."""
+def _find_image(root: ElementTree.Element, file: Path, images: Path) -> Path:
+    """Find the image that `filename` names, ignoring folders, or else the image with the name of the xml file."""
     named = re.split(r"[\\/]", (root.findtext("filename") or "").strip())[-1]
     candidates = [named] if Path(named).suffix.lower() in Image.suffixes else []
     candidates += [f"{file.stem}{suffix}" for suffix in (*Image.suffixes, *map(str.upper, Image.suffixes))]
-    there = (images / name for name in candidates if (images / name).is_file())
-    return next(there, images / candidates[0])  # a missing one is told of when it is opened
+    existing = (images / name for name in candidates if (images / name).is_file())
+    return next(existing, images / candidates[0])  # a missing file is reported when it is opened

@@ -1,4 +1,4 @@
-"""Folders in the form of YOLO: a text file of objects beside each image, in shares of its size."""
+"""Folders in the format of YOLO: a text file for each image, with boxes relative to its size."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.options import option
 from dlkit.reading_errors import as_data_error
-from dlkit.tasks.object_detection.boxes import BoxedImage, box_table
+from dlkit.tasks.object_detection.boxes import AnnotatedImage, build_box_table
 
 _YAML = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_LISTS = ("classes.txt", "classes.names", "obj.names")
+_CLASS_LISTS = ("classes.txt", "classes.names", "obj.names")
 
 
 def find_yolo(folder: Path) -> tuple[Path, Path] | None:
-    """The folders of images and of labels: in the folder, or `.../labels/train` for the folder `.../images/train`; or
-    the folder itself, where labels lie beside images."""
+    """Find the folders of images and labels.
+
+    Args:
+        folder: folder with `images/` and `labels/`; or `.../images/train`, with labels in `.../labels/train`; or a
+            folder with label files next to images.
+
+    Returns:
+        The two folders, or None.
+    """
     if (folder / "images").is_dir() and (folder / "labels").is_dir():
         return folder / "images", folder / "labels"
     parts = folder.absolute().parts
@@ -36,52 +43,64 @@ def find_yolo(folder: Path) -> tuple[Path, Path] | None:
     return (folder, folder) if any(file.with_suffix(".txt").is_file() for file in images) else None
 
 
-def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """One row an image, in sorted order. An image without a file of labels, or with an empty one, is a negative.
+def read_yolo(folders: tuple[Path, Path], source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
+    """Read folders of images and labels into a table with one row per image, sorted by name.
 
-    A line is `class x_centre y_centre width height` in shares of the image; the outline of YOLO's segmentation, `class
-    x y x y ...`, becomes the box around it, and of a pose its box is taken. The classes' names stand in `data.yaml` or
-    `classes.txt`, in the folder or one above; without them a class goes by its number. Files of labels without an image
-    are passed over, and a remark counts them.
+    A line is `class x_center y_center width height`, relative to the image size. A polygon of YOLO's segmentation
+    format, `class x y x y ...`, becomes its bounding box; keypoints of a pose are ignored. Class names are read from
+    `data.yaml` or `classes.txt`, in the folder or above it; without them, classes are named by their numbers. Images
+    without a label file, or with an empty one, are images without objects. Label files without an image are skipped and
+    counted.
+
+    Args:
+        folders: folder of images, and folder of labels.
+        source: name of the source in messages.
+        columns: columns to read.
+        how: options of reading.
+
+    Returns:
+        The table, with the class names.
 
     Raises:
-        DataError: names the file, the line and what is wrong with it.
+        DataError: a line is not valid; names the file and the line.
     """
-    images, labels = places
-    names, pose = _names([labels, images, *images.absolute().parents[:2]])
+    images, labels = folders
+    names, num_pose_values = _read_class_names([labels, images, *images.absolute().parents[:2]])
     files, _ = list_files(images, Image.suffixes)
     if not files:
         raise DataError(f"{source}: there are no images in {images}.")
-    boxed, used = [], set()
+    annotated, used = [], set()
     for file in files:
-        row = BoxedImage(file, str(file))
+        row = AnnotatedImage(file, str(file))
         text = labels / file.relative_to(images).with_suffix(".txt")
         used.add(text)
         if text.is_file():
-            _read_labels(text, names, pose, row)
-        boxed.append(row)
-    alone = [file for file in list_files(labels, (".txt",))[0] if file not in used and file.name not in _LISTS]
-    table = box_table(source, boxed, columns, how, tuple(names.values()), relative=True)
-    if alone:
+            _read_labels(text, names, num_pose_values, row)
+        annotated.append(row)
+    unused = [file for file in list_files(labels, (".txt",))[0] if file not in used and file.name not in _CLASS_LISTS]
+    table = build_box_table(source, annotated, columns, how, tuple(names.values()), relative=True)
+    if unused:
         table.remarks = [
             *table.remarks,
-            f"skipped {len(alone)} label files without an image, such as {alone[0]}",
+            f"skipped {len(unused)} label files without an image, such as {unused[0]}",
         ]
     return table
 
 
-def _read_labels(file: Path, names: dict[int, str], pose: int, row: BoxedImage) -> None:
+def _read_labels(file: Path, names: dict[int, str], num_pose_values: int, row: AnnotatedImage) -> None:
     for number, line in enumerate(_lines(file), start=1):
         if not line.strip():
             continue
-        place = f"{file}, line {number}"
+        location = f"{file}, line {number}"
         try:
             class_id, *numbers = int(line.split()[0]), *map(float, line.split()[1:])
         except (ValueError, OverflowError) as error:
-            raise DataError(f"{place}: expected a class number and numbers. Received: {line[:60]!r}.") from error
+            raise DataError(f"{location}: expected a class number and numbers. Received: {line[:60]!r}.") from error
         if class_id < 0 or (names and class_id not in names):
-            raise DataError(f"{place}: class {class_id} has no name; there are {len(names)}: {list(names.values())}.")
-        row.add(_box(numbers, pose, place), names.get(class_id, str(class_id)), place)
+            raise DataError(
+                f"{location}: class {class_id} has no name; there are {len(names)}: {list(names.values())}."
+            )
+        row.add(_parse_box(numbers, num_pose_values, location), names.get(class_id, str(class_id)), location)
 
 
 def _lines(file: Path) -> list[str]:
@@ -89,13 +108,13 @@ def _lines(file: Path) -> list[str]:
         return decode_utf8(file.read_bytes(), str(file)).splitlines()
 
 
-def _box(numbers: list[float], pose: int, place: str) -> tuple[float, float, float, float]:
-    """ymin, xmin, ymax, xmax; `pose` is how many numbers of points follow a box, where `data.yaml` says so."""
-    if len(numbers) == 4 + pose or _is_pose(numbers):
+def _parse_box(numbers: list[float], num_pose_values: int, location: str) -> tuple[float, float, float, float]:
+    """Parse numbers to ymin, xmin, ymax, xmax; `num_pose_values` numbers of keypoints may follow a box."""
+    if len(numbers) == 4 + num_pose_values or _is_pose(numbers):
         numbers = numbers[:4]
-    if any(abs(number - 0.5) > 0.5 + _BEYOND for number in numbers):
+    if any(abs(number - 0.5) > 0.5 + _MAX_OUTSIDE for number in numbers):
         raise DataError(
-            f"{place}: YOLO coordinates must be relative to the image size, between 0 and 1. Received: "
+            f"{location}: YOLO coordinates must be relative to the image size, between 0 and 1. Received: "
             f"{', '.join(f'{number:g}' for number in numbers[:6])}. Divide pixels by the width and height."
         )
     if len(numbers) == 4:
@@ -103,59 +122,68 @@ def _box(numbers: list[float], pose: int, place: str) -> tuple[float, float, flo
         return y - height / 2, x - width / 2, y + height / 2, x + width / 2
     if len(numbers) < 6 or len(numbers) % 2:
         raise DataError(
-            f"{place}: expected a class number and four numbers (x_center, y_center, width, height), or a polygon "
+            f"{location}: expected a class number and four numbers (x_center, y_center, width, height), or a polygon "
             f"of three or more points. Received: {len(numbers)} numbers after the class."
         )
     xs, ys = numbers[0::2], numbers[1::2]
     return min(ys), min(xs), max(ys), max(xs)
 
 
-_BEYOND = 1.0  # outlines and boxes may reach beyond the image a little
+_MAX_OUTSIDE = 1.0  # how far coordinates may lie outside of [0, 1]
 
 
 def _is_pose(numbers: list[float]) -> bool:
-    """Whether a box is followed by points (x, y, visible): the third number of each is 0, 1 or 2, and once 2, or the
-    numbers are no outline's."""
-    seen = numbers[6::3]
-    if len(numbers) < 7 or (len(numbers) - 4) % 3 or any(number not in (0, 1, 2) for number in seen):
+    """Return whether keypoints (x, y, visibility) follow the box.
+
+    The third number of each must be 0, 1 or 2; and at least one is 2, or the numbers cannot be a polygon.
+    """
+    visibility = numbers[6::3]
+    if len(numbers) < 7 or (len(numbers) - 4) % 3 or any(number not in (0, 1, 2) for number in visibility):
         return False
-    return 2 in seen or len(numbers) % 2 == 1
+    return 2 in visibility or len(numbers) % 2 == 1
 
 
 def explain_yaml(path: Path, source: str) -> DataError:
-    """What is said of `data.yaml` itself, which names the data of training and of validation at once."""
-    data = _yaml(path)
+    """Explain that `data.yaml` names several splits, and which folders they are.
+
+    Args:
+        path: path of the yaml file.
+        source: name of the source in messages.
+
+    Returns:
+        The error to raise.
+    """
+    data = _load_yaml(path)
     splits = {name: data[name] for name in ("train", "val", "valid", "test") if isinstance(data.get(name), str)}
     root = path.parent / str(data.get("path") or "")
-    places = {name: _place(root, path.parent, folder) for name, folder in splits.items()}
-    listed = ", ".join(f"{name}: {place}" for name, place in places.items()) or "none"
+    folders = {name: _split_folder(root, path.parent, folder) for name, folder in splits.items()}
+    listed = ", ".join(f"{name}: {folder}" for name, folder in folders.items()) or "none"
     return DataError(
         f"{source} names several splits, {listed}. Give the folder of one: that of `train` as {option('data')}, "
         f"that of `val` as {option('validation')}."
     )
 
 
-def _place(root: Path, beside: Path, folder: str) -> Path:
-    """Where a part lies; Roboflow's paths begin a folder too high."""
-    candidates = [root / folder, beside / folder, beside / folder.removeprefix("../")]
-    return next((place for place in candidates if place.exists()), candidates[0])
+def _split_folder(root: Path, yaml_folder: Path, folder: str) -> Path:
+    """Resolve the folder of a split; the paths of Roboflow start one folder too high."""
+    candidates = [root / folder, yaml_folder / folder, yaml_folder / folder.removeprefix("../")]
+    return next((path for path in candidates if path.exists()), candidates[0])
 
 
-def _names(folders: list[Path]) -> tuple[dict[int, str], int]:
-    """Class number to name, from the first file of names there is, none without one; and how many numbers of points
-    follow a box."""
+def _read_class_names(folders: list[Path]) -> tuple[dict[int, str], int]:
+    """Read class names by number from the first file that has them, and the number of keypoint values after a box."""
     for folder in folders:
         for name in _YAML:
             if (folder / name).is_file():
-                return _from_yaml(folder / name)
-        for name in _LISTS:
+                return _class_names_from_yaml(folder / name)
+        for name in _CLASS_LISTS:
             if (folder / name).is_file():
                 lines = read_text(folder / name, str(folder / name)).splitlines()
                 return dict(enumerate(line.strip() for line in lines if line.strip())), 0
     return {}, 0
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _load_yaml(path: Path) -> dict[str, Any]:
     try:
         import yaml
     except ImportError as error:
@@ -168,9 +196,9 @@ def _yaml(path: Path) -> dict[str, Any]:
         loader = yaml.SafeLoader(text)
         try:
             root = loader.get_single_node()
-            if root is not None and _size(root, {}) > _MOST_VALUES:
+            if root is not None and _count_yaml_values(root, {}) > _MAX_YAML_VALUES:
                 raise DataError(
-                    f"{path}: its aliases (*name) expand to more than {_MOST_VALUES} values, or to themselves. "
+                    f"{path}: its aliases (*name) expand to more than {_MAX_YAML_VALUES} values, or to themselves. "
                     "Write out the values."
                 )
             data = None if root is None else loader.construct_document(root)
@@ -179,22 +207,22 @@ def _yaml(path: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-_MOST_VALUES = 1_000_000
+_MAX_YAML_VALUES = 1_000_000
 
 
-def _size(node: Any, known: dict[int, float]) -> float:
-    """How many values a node of YAML stands for, what its aliases stand for counted each time."""
-    if id(node) not in known:
-        known[id(node)] = math.inf  # as it is met again inside itself
+def _count_yaml_values(node: Any, counted: dict[int, float]) -> float:
+    """Count the values of a YAML node, with aliases expanded."""
+    if id(node) not in counted:
+        counted[id(node)] = math.inf  # if it contains itself
         inside = node.value if isinstance(node.value, list) else []
         pairs = [part for item in inside for part in (item if isinstance(item, tuple) else (item,))]
-        known[id(node)] = 1 + sum(_size(part, known) for part in pairs)
-    return known[id(node)]
+        counted[id(node)] = 1 + sum(_count_yaml_values(part, counted) for part in pairs)
+    return counted[id(node)]
 
 
-def _from_yaml(path: Path) -> tuple[dict[int, str], int]:
-    data = _yaml(path)
-    names, points = data.get("names"), data.get("kpt_shape") or [0, 0]
+def _class_names_from_yaml(path: Path) -> tuple[dict[int, str], int]:
+    data = _load_yaml(path)
+    names, keypoint_shape = data.get("names"), data.get("kpt_shape") or [0, 0]
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not all(
@@ -203,9 +231,11 @@ def _from_yaml(path: Path) -> tuple[dict[int, str], int]:
         raise DataError(
             f"{path}: expected `names`, a list of the classes' names, or number: name. Received: {str(names)[:100]}."
         )
-    if not isinstance(points, list) or not all(isinstance(number, int) and 0 <= number < 1000 for number in points):
+    if not isinstance(keypoint_shape, list) or not all(
+        isinstance(number, int) and 0 <= number < 1000 for number in keypoint_shape
+    ):
         raise DataError(
             f"{path}: `kpt_shape` must be the number of points and the values per point, such as [17, 3]. Received: "
-            f"{str(points)[:60]}."
+            f"{str(keypoint_shape)[:60]}."
         )
-    return {key: str(name) for key, name in sorted(names.items())}, math.prod(points)
+    return {key: str(name) for key, name in sorted(names.items())}, math.prod(keypoint_shape)

@@ -37,7 +37,7 @@ def answer(model, images, training=False):
         (lambda: alexnet(PHOTO, 1000), 61_100_840),
         (lambda: vgg(PHOTO, 1000), 138_357_544),
         (lambda: vgg(PHOTO, 1000, blocks=(1, 1, 2, 2, 2)), 132_863_336),
-        (lambda: vgg(PHOTO, 1000, normalize=True), 138_357_544 + 4224),  # a scale takes the place of each bias
+        (lambda: vgg(PHOTO, 1000, use_batch_norm=True), 138_357_544 + 4224),  # a scale takes the place of each bias
         # He et al.'s 0.27 million with zero padding; the two 1 x 1 shortcuts add 16 * 32 + 32 * 64 and their scales
         (lambda: resnet((32, 32, 3), 10, depth=20), 269_722 + 512 + 2048 + 2 * (32 + 64)),
         (lambda: imagenet_resnet(PHOTO, 1000), 25_557_032),
@@ -57,7 +57,7 @@ SMALL = [
     lambda shape: mlp(shape, 7, widths=(16,), dropout=0.1),
     lambda shape: lenet(shape, 7, filters=(4, 5), pooling="average", activation="tanh"),
     lambda shape: alexnet(shape, 7, filters=(4, 6, 8, 6, 6), dense_units=(16, 16)),
-    lambda shape: vgg(shape, 7, blocks=(1, 1, 2, 1, 1), widths=(4, 4, 6, 6, 6), dense_units=(8,), normalize=True),
+    lambda shape: vgg(shape, 7, blocks=(1, 1, 2, 1, 1), widths=(4, 4, 6, 6, 6), dense_units=(8,), use_batch_norm=True),
     lambda shape: cifar_resnet(shape, 7, blocks=(1, 1), widths=(4, 8), stem_widths=(3, 4)),
     lambda shape: cifar_resnet(
         shape, 7, blocks=(1, 2), widths=(4, 8), stem_widths=(4,), preactivation=True, dropout=0.2
@@ -102,7 +102,7 @@ def test_images_are_scaled_to_minus_one_one():
 
 @pytest.mark.parametrize("preactivation", [False, True])
 def test_zero_residual_starts_as_the_identity_and_learns(preactivation):
-    options = {"blocks": (2,), "widths": (4,), "stem_widths": (4,), "zero_residual": True}
+    options = {"blocks": (2,), "widths": (4,), "stem_widths": (4,), "zero_init_residual": True}
     model = cifar_resnet((8, 8, 1), 3, preactivation=preactivation, **options)
     images = pixels((8, 8, 1), 8)
     stem = "stem_conv_1" if preactivation else "stem_conv_1_relu"

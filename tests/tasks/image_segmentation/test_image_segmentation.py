@@ -66,10 +66,13 @@ def test_the_command_prints_masks_as_json_and_in_words(fitted, run, tmp_path):
         printed = json.loads(line)
         assert printed["input"] == str(file)
         np.testing.assert_array_equal(decode_mask(base64.b64decode(printed["mask"]["b64"])), answer["mask"])
-        assert printed["shares"] == {"ground": np.mean(answer["mask"] == 0), "box": np.mean(answer["mask"] == 1)}
+        assert printed["pixel_fractions"] == {
+            "ground": np.mean(answer["mask"] == 0),
+            "box": np.mean(answer["mask"] == 1),
+        }
     said = run("predict", tmp_path / "model", files[0])
     assert "mask: 40 x 48 pixels (height x width)" in said
-    assert f"ground {fitted.predict(files[0])['shares']['ground']:.1%}, box" in said
+    assert f"ground {fitted.predict(files[0])['pixel_fractions']['ground']:.1%}, box" in said
     (tmp_path / "bad.png").write_bytes(b"none")
     assert run("predict", tmp_path / "model", files[0], "--draw", tmp_path / "drawn").endswith(
         f"1 picture: {tmp_path / 'drawn'}\n"
@@ -156,7 +159,7 @@ def test_tiles_answer_an_image_of_the_network_s_size_as_without(tmp_path):
 def test_large_training_images_become_windows():
     task = dlkit.ImageSegmenter(**SMALL, tiles=True, image_size=24)
     task.fit(blobs(8), verbose=0)
-    assert task.tiles_ == [2, 2]
+    assert task.tile_grid_ == [2, 2]
     assert task.fingerprint_["rows"] == 4 * 8
 
 

@@ -18,7 +18,7 @@ def score(*pairs):
 
 def test_by_hand():
     metrics = score((TRUE, ANSWERED))
-    # sky: 3 hits of 4 true and 4 answered; road: 2 of 3 and 3; the car was answered where nothing counts
+    # sky: 3 hits of 4 true and 4 predicted; road: 2 of 3 and 3; the car was predicted where nothing counts
     assert metrics["per_class"]["sky"] == {"iou": pytest.approx(3 / 5), "dice": pytest.approx(6 / 8), "pixels": 4}
     assert metrics["per_class"]["road"] == {"iou": pytest.approx(2 / 4), "dice": pytest.approx(4 / 6), "pixels": 3}
     assert metrics["per_class"]["car"] == {"iou": 0, "dice": 0, "pixels": 0}
@@ -35,7 +35,7 @@ def test_the_baseline_is_what_always_the_most_frequent_class_scores():
     assert metrics["mean_iou"] == pytest.approx(metrics["baseline_mean_iou"])
 
 
-def test_a_class_that_is_answered_and_nowhere_true_counts():
+def test_a_class_that_is_predicted_and_nowhere_true_counts():
     metrics = score((TRUE, np.where(TRUE == 1, 2, TRUE % 255).astype(np.uint8)))
     assert metrics["mean_iou"] == pytest.approx(1 / 3)
 

@@ -15,7 +15,7 @@ from dlkit.columns import Image
 from dlkit.data.read import read
 from dlkit.errors import DataError
 from dlkit.tasks.image_segmentation.columns import Mask
-from dlkit.tasks.image_segmentation.mask_facts import check_masks
+from dlkit.tasks.image_segmentation.mask_rows import check_masks
 
 MASKS = {"image": Image(), "mask": Mask()}
 COLOURS = np.arange(18).reshape(2, 3, 3)
@@ -112,10 +112,10 @@ def test_refused_names_of_classes(tmp_path, classes):
     assert "classes.json, line 2: not JSON" in refusal(tmp_path)
 
 
-def test_colours_become_class_ids(tmp_path):
-    colours = {"road": [128, 64, 128], "sky": [0, 0, 0], "car": [0, 0, 255], "255": [255, 255, 255]}
-    write(tmp_path / "classes.json", colours)
-    palette = np.array(list(colours.values()))
+def test_colors_become_class_ids(tmp_path):
+    colors = {"road": [128, 64, 128], "sky": [0, 0, 0], "car": [0, 0, 255], "255": [255, 255, 255]}
+    write(tmp_path / "classes.json", colors)
+    palette = np.array(list(colors.values()))
     folder_of(tmp_path, {"a.png": palette[[[0, 1, 2], [2, 3, 0]]], "more/b.png": np.full((2, 3, 3), 9)})
     table = read(tmp_path, MASKS)
     assert table.classes == ("road", "sky", "car")
@@ -175,9 +175,9 @@ def test_rows_that_cannot_be_read_are_left_to_encoding(tmp_path):
 
 def test_more_classes_than_the_names(tmp_path):
     table = read(folder_of(tmp_path), MASKS)
-    assert check_masks(table, classes=3) == 3
+    assert check_masks(table, num_classes=3) == 3
     with pytest.raises(DataError, match=r"masks/a\.png' has 2 pixels of the class id 2.* 2 classes are 0 to 1"):
-        check_masks(table, classes=2)
+        check_masks(table, num_classes=2)
 
 
 def test_tissue(real_data):
@@ -187,14 +187,14 @@ def test_tissue(real_data):
         assert table.classes == ("background", "grey matter", "white matter")
         assert check_masks(table) == 3
         file = table.columns["mask"][0]
-        assert table.raw(0, MASKS)["mask"] == file.read_bytes()  # a grey 8-bit PNG already
+        assert table.raw(0, MASKS)["mask"] == file.read_bytes()  # a gray 8-bit PNG already
 
 
 # What masks may be written as.
 
 
-def grey_png(ids, depth):
-    """A PNG of so many grey bits, written by hand: Pillow writes 8."""
+def gray_png(ids, depth):
+    """A PNG of so many gray bits, written by hand: Pillow writes 8."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -209,9 +209,9 @@ def grey_png(ids, depth):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_grey_bits_hold_ids_and_not_brightness(depth):
+def test_gray_bits_hold_ids_and_not_brightness(depth):
     ids = [[0, 1, 1], [1, 0, min(2**depth - 1, 200)]]
-    raw = Mask().raw(grey_png(ids, depth))
+    raw = Mask().raw(gray_png(ids, depth))
     decoded = tf.io.decode_png(raw, channels=0)
     assert decoded.shape == (2, 3, 1)
     assert decoded[..., 0].numpy().tolist() == ids
@@ -227,13 +227,13 @@ def test_palettes_give_their_indices(tmp_path, suffix):
     expected = IDS.clip(max=3).tolist()
     for value in (path, str(path), path.read_bytes(), image):
         raw = Mask().raw(value)
-        assert raw[24:26] == b"\x08\x00"  # 8 bits, grey
+        assert raw[24:26] == b"\x08\x00"  # 8 bits, gray
         assert Mask().show(raw).tolist() == expected
 
 
 def test_ids_of_16_bits_that_fit_no_byte():
     with pytest.raises(DataError, match=r"class ids must lie in \[0, 255\]. Received: from 0 to 300"):
-        Mask().raw(grey_png([[0, 300]], 16))
+        Mask().raw(gray_png([[0, 300]], 16))
 
 
 def test_a_jpeg_is_no_mask():
@@ -450,12 +450,12 @@ def test_annotations_without_an_outline_are_left_out(tmp_path):
         assert "item 2 (id 2)" in refusal(coco(tmp_path, change), strict=True)
 
 
-def test_grey_masks_in_three_channels(tmp_path):
-    grey = np.repeat(IDS[..., np.newaxis], 3, 2)
-    folder_of(tmp_path, {"a.png": grey, "more/b.png": np.dstack([grey, np.full((2, 3), 255)])})
+def test_gray_masks_in_three_channels(tmp_path):
+    gray = np.repeat(IDS[..., np.newaxis], 3, 2)
+    folder_of(tmp_path, {"a.png": gray, "more/b.png": np.dstack([gray, np.full((2, 3), 255)])})
     for row in range(2):
         assert ids_of(read(tmp_path, MASKS), row).tolist() == IDS.tolist()
-    assert Mask().show(Mask().raw(grey)).tolist() == IDS.tolist()
+    assert Mask().show(Mask().raw(gray)).tolist() == IDS.tolist()
 
 
 def test_masks_of_0_and_255_alone(tmp_path):

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from dlkit.errors import HparamError
-from dlkit.tasks.image_segmentation.losses import LossSum, MaskCrossEntropy, MaskDice, mask_loss, row_accuracy
+from dlkit.tasks.image_segmentation.losses import (
+    MaskCrossEntropy,
+    MaskDice,
+    SumOfLosses,
+    build_mask_loss,
+    pixel_accuracy,
+)
 
 CLASSES, IGNORED = 4, 255
 
@@ -68,7 +74,7 @@ def test_without_ignored_pixels_it_is_keras_s_cross_entropy():
 @pytest.mark.parametrize("names", ["cross_entropy", "dice", "focal", "cross_entropy+dice"])
 def test_the_loss_of_a_batch_is_the_mean_of_its_rows(names):
     ids, logits = batch()
-    loss = mask_loss(names, [1.0, 0.5, 3.0, 2.0])
+    loss = build_mask_loss(names, [1.0, 0.5, 3.0, 2.0])
     alone = [float(loss(ids[row : row + 1], logits[row : row + 1])) for row in range(len(ids))]
     assert float(loss(ids, logits)) == pytest.approx(np.mean(alone), rel=1e-6)
 
@@ -90,7 +96,7 @@ def test_ignored_pixels_change_nothing_and_get_no_gradient(names):
     ids, logits = batch()
     other = logits.copy()
     other[ids == IGNORED] += 7
-    loss = mask_loss(names)
+    loss = build_mask_loss(names)
     np.testing.assert_allclose(loss.call(ids, logits), loss.call(ids, other), rtol=1e-6)
     given = tf.Variable(logits)
     with tf.GradientTape() as tape:
@@ -105,35 +111,35 @@ def test_ignored_pixels_change_nothing_and_get_no_gradient(names):
 def test_a_row_of_no_class_at_all_costs_nothing(names):
     ids, logits = batch(1)
     ids[:] = IGNORED
-    assert mask_loss(names).call(ids, logits).numpy().tolist() == [0.0]
+    assert build_mask_loss(names).call(ids, logits).numpy().tolist() == [0.0]
 
 
 @pytest.mark.parametrize("names", ["cross_entropy", "dice", "focal"])
 def test_a_sure_and_right_answer_costs_nothing(names):
     ids, _ = batch()
     logits = 40.0 * (ids[..., None] == np.arange(CLASSES)).astype(np.float32)
-    np.testing.assert_allclose(mask_loss(names).call(ids, logits), 0, atol=1e-5)
-    np.testing.assert_allclose(row_accuracy(ids, logits), 1)
-    assert mask_loss(names)(ids, -logits) > 0.5
+    np.testing.assert_allclose(build_mask_loss(names).call(ids, logits), 0, atol=1e-5)
+    np.testing.assert_allclose(pixel_accuracy(ids, logits), 1)
+    assert build_mask_loss(names)(ids, -logits) > 0.5
 
 
 def test_a_sum_is_the_sum_and_survives_its_configuration():
     ids, logits = batch()
-    both = mask_loss("cross_entropy + dice", [1.0, 2.0, 1.0, 1.0])
-    parts = [mask_loss(name, [1.0, 2.0, 1.0, 1.0]).call(ids, logits) for name in ("cross_entropy", "dice")]
+    both = build_mask_loss("cross_entropy + dice", [1.0, 2.0, 1.0, 1.0])
+    parts = [build_mask_loss(name, [1.0, 2.0, 1.0, 1.0]).call(ids, logits) for name in ("cross_entropy", "dice")]
     np.testing.assert_allclose(both.call(ids, logits), parts[0] + parts[1])
     again = keras.losses.deserialize(keras.losses.serialize(both))
-    assert isinstance(again, LossSum)
+    assert isinstance(again, SumOfLosses)
     np.testing.assert_allclose(again.call(ids, logits), both.call(ids, logits))
 
 
 def test_an_unknown_part_is_named():
     with pytest.raises(HparamError, match=r"no term 'dise'. Expected one of: .*Did you mean 'dice'"):
-        mask_loss("cross_entropy+dise")
+        build_mask_loss("cross_entropy+dise")
 
 
 def test_the_accuracy_of_a_row_by_hand():
     ids = np.array([[[0, 1], [IGNORED, 2]]], np.uint8)
     logits = np.zeros((1, 2, 2, 3), np.float32)
     logits[0, :, :, 1] = 1  # always class 1
-    np.testing.assert_allclose(row_accuracy(ids, logits), [1 / 3])
+    np.testing.assert_allclose(pixel_accuracy(ids, logits), [1 / 3])

@@ -9,15 +9,15 @@ from dlkit.training.freeze import list_weighted_layers
 
 hub = pytest.importorskip("keras_hub")
 from dlkit.tasks.image_segmentation.deeplab_v3 import deeplab_v3  # noqa: E402
-from dlkit.tasks.image_segmentation.preset import mask_preset  # noqa: E402
+from dlkit.tasks.image_segmentation.preset import preset_segmenter  # noqa: E402
 from dlkit.tasks.image_segmentation.segformer import MixTransformer, segformer  # noqa: E402
 
 CLASSES = 5
 SMALL = {
     "unet": lambda shape: unet(shape, CLASSES, width=4, depth=2, dropout=0.1),
     "unet with an encoder": lambda shape: unet(shape, CLASSES, width=4, encoder="MobileNetV2"),
-    "deeplab_v3": lambda shape: deeplab_v3(shape, CLASSES, widths=(64, 32), blocks=(1, 1), projection=8),
-    "segformer": lambda shape: segformer(shape, CLASSES, widths=(8, 16, 24, 32), heads=(1, 2, 2, 2), decoder=16),
+    "deeplab_v3": lambda shape: deeplab_v3(shape, CLASSES, widths=(64, 32), blocks=(1, 1), projection_filters=8),
+    "segformer": lambda shape: segformer(shape, CLASSES, widths=(8, 16, 24, 32), heads=(1, 2, 2, 2), decoder_width=16),
 }
 
 
@@ -46,8 +46,8 @@ def test_any_size_answers_in_full_and_survives_saving(name, shape, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(SMALL))
-def test_an_image_learnt_by_heart(name):
-    """Four quarters of one colour each: after some steps each pixel is told right, to the borders."""
+def test_an_image_learned_by_heart(name):
+    """Four quarters of one color each: after some steps each pixel is told right, to the borders."""
     keras.utils.set_random_seed(0)
     mask = np.kron([[0, 1], [2, 3]], np.ones((32, 32), int))[None].repeat(4, 0)
     images = np.array([[20, 20, 20], [200, 40, 40], [40, 200, 40], [40, 40, 200]], np.uint8)[mask]
@@ -185,7 +185,7 @@ PRESETS = {
 def test_presets_keep_their_weights(name, shape, tmp_path):
     backbone = PRESETS[name]()
     backbone.save_to_preset(str(tmp_path / "preset"))
-    model = mask_preset(tmp_path / "preset", shape, CLASSES, dropout=0.1)
+    model = preset_segmenter(tmp_path / "preset", shape, CLASSES, dropout=0.1)
     images = pixels(shape)
     logits = answer(model, images)
     assert logits.shape == (2, *shape[:2], CLASSES)
@@ -202,7 +202,7 @@ def test_a_backbone_without_a_pyramid_is_refused(tmp_path):
     backbone = hub.models.VGGBackbone([1, 1], [4, 8], image_shape=(None, None, 3))
     backbone.save_to_preset(str(tmp_path / "preset"))
     with pytest.raises(ValueError, match="a VGGBackbone"):
-        mask_preset(tmp_path / "preset", (64, 64, 3), CLASSES)
+        preset_segmenter(tmp_path / "preset", (64, 64, 3), CLASSES)
 
 
 def test_layers_are_named_and_in_order():

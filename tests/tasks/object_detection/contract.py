@@ -11,7 +11,7 @@ SMALL = {"width": 8, "image_size": 64}
 STEADY = {"optimizer": "sgd", "learning_rate": 0.01}
 LEARNS = {
     **{"width": 16, "image_size": 96, "epochs": 3, "batch_size": 8},
-    **{"mosaic": 0.0, "colour": 0.0, "scale": 0.0, "crop": 1.0, "flip": "none"},
+    **{"mosaic": 0.0, "color_jitter": 0.0, "scale": 0.0, "crop": 1.0, "flip": "none"},
 }
 RECIPE = ["--width", "8", "--image-size", "64", "--epochs", "1"]
 EDGES = IMAGES

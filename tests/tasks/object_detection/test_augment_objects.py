@@ -11,7 +11,7 @@ SIZE, BATCH = 64, 8
 
 
 def scene(seed=0):
-    """Grey images with one bright rectangle each, and its box; the last image has none."""
+    """Gray images with one bright rectangle each, and its box; the last image has none."""
     generator = np.random.default_rng(seed)
     images = np.full((BATCH, SIZE, SIZE, 3), 40, np.uint8)
     objects = np.tile(np.float32([0, 0, 0, 0, -1, 0]), (BATCH, 3, 1))
@@ -38,10 +38,10 @@ def bright(image):
     "hparams",
     [
         {"flip": "horizontal"},
-        {"flip": "both", "turn": True},
+        {"flip": "both", "rotate_90": True},
         {"scale": 1.0},
-        {"crop": 0.6},
-        {"flip": "both", "turn": True, "scale": 0.5, "crop": 0.7},
+        {"crop": 0.36},
+        {"flip": "both", "rotate_90": True, "scale": 0.5, "crop": 0.49},
     ],
     ids=str,
 )
@@ -79,7 +79,7 @@ def test_a_mosaic_holds_the_objects_of_four_images():
 
 def test_what_is_hardly_visible_becomes_a_crowd():
     images, objects = scene()
-    found = [augment_objects(images, objects, seed=s, step=tf.constant(0, tf.int64), crop=0.3)[1] for s in range(8)]
+    found = [augment_objects(images, objects, seed=s, step=tf.constant(0, tf.int64), crop=0.09)[1] for s in range(8)]
     flags = np.concatenate([each.numpy()[..., 5][each.numpy()[..., 4] >= 0] for each in found])
     assert (flags == CROWD).any()
     assert (flags == 0).any()
@@ -92,14 +92,22 @@ def test_mixup_has_the_objects_of_both():
     assert 120 < images[1].max() <= 220
 
 
-def test_colour_moves_nothing():
-    images, objects = augmented(colour=1.0)
+def test_color_moves_nothing():
+    images, objects = augmented(color_jitter=1.0)
     np.testing.assert_array_equal(np.sort(objects, 1), np.sort(scene()[1].numpy(), 1))
     assert (images != scene()[0].numpy()).any(axis=(1, 2, 3)).sum() >= BATCH - 1
 
 
 def test_the_same_step_gives_the_same_and_another_one_another():
-    hparams = {"flip": "both", "turn": True, "scale": 0.5, "crop": 0.7, "colour": 0.5, "mosaic": 0.5, "mixup": 0.5}
+    hparams = {
+        "flip": "both",
+        "rotate_90": True,
+        "scale": 0.5,
+        "crop": 0.49,
+        "color_jitter": 0.5,
+        "mosaic": 0.5,
+        "mixup": 0.5,
+    }
     (images, objects), (again, same), (other, _) = (
         augmented(5, **hparams),
         augmented(5, **hparams),
@@ -118,8 +126,8 @@ def test_without_hparams_nothing_changes():
 
 def test_it_runs_inside_of_a_data_set():
     def augment(images, objects):
-        return augment_objects(images, objects, seed=3, step=tf.constant(0, tf.int64), scale=0.5, turn=True)
+        return augment_objects(images, objects, seed=3, step=tf.constant(0, tf.int64), scale=0.5, rotate_90=True)
 
     made = next(iter(tf.data.Dataset.from_tensors(scene()).map(augment)))
-    for inside, outside in zip(made, augmented(scale=0.5, turn=True), strict=True):
+    for inside, outside in zip(made, augmented(scale=0.5, rotate_90=True), strict=True):
         np.testing.assert_allclose(inside, outside, atol=1e-4)

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.tasks.object_detection.centernet import ALPHA, STRIDE, CenterNetLoss, _focal, decode
-from dlkit.tasks.object_detection.detect_objects import DetectObjects
+from dlkit.tasks.object_detection.centernet import (
+    GAUSSIAN_FRACTION,
+    STRIDE,
+    CenterNetLoss,
+    _focal_loss,
+    decode_predictions,
+)
+from dlkit.tasks.object_detection.detection_decoder import DetectionDecoder
 from dlkit.tasks.object_detection.objects import CROWD
 
 NAMES = ["centernet", "retinanet", "yolo_v8"]
@@ -19,12 +25,12 @@ SHAPE, CLASSES = (64, 96, 3), 3
 def detector(request):
     module = importlib.import_module(f"dlkit.tasks.object_detection.{request.param}")
     keras.utils.set_random_seed(0)
-    return request.param, module, module.network(SHAPE, CLASSES), loss_of(request.param, module)
+    return request.param, module, module.build_network(SHAPE, CLASSES), build_loss(request.param, module)
 
 
-def loss_of(name, module):
-    return module.loss_of(
-        SHAPE, 2.0, **{"centernet": {"box_weight": 5.0}, "yolo_v8": {"classes": CLASSES}}.get(name, {})
+def build_loss(name, module):
+    return module.build_loss(
+        SHAPE, 2.0, **{"centernet": {"box_weight": 5.0}, "yolo_v8": {"num_classes": CLASSES}}.get(name, {})
     )
 
 
@@ -36,11 +42,11 @@ def objects(*rows, most=4):
     return tf.constant(padded)
 
 
-def test_decoded_places_have_boxes_and_scores(detector):
+def test_decoded_locations_have_boxes_and_scores(detector):
     name, module, network, _ = detector
     images = np.random.default_rng(0).integers(0, 256, (2, *SHAPE), np.uint8)
     predictions = network({"image": images})["predictions"]
-    boxes, scores = (tensor.numpy() for tensor in module.decode(predictions, *SHAPE[:2]))
+    boxes, scores = (tensor.numpy() for tensor in module.decode_predictions(predictions, *SHAPE[:2]))
     assert boxes.shape == (2, predictions.shape[1], 4)
     assert scores.shape == (2, predictions.shape[1], CLASSES)
     assert np.isfinite(boxes).all()
@@ -49,14 +55,14 @@ def test_decoded_places_have_boxes_and_scores(detector):
         assert (boxes[..., 2:] >= boxes[..., :2]).all()
 
 
-def test_centernet_s_boxes_are_means_of_neighbours_by_their_scores():
+def test_centernet_s_boxes_are_means_of_neighbors_by_their_scores():
     predictions = np.zeros((1, 6 * 5, CLASSES + 4), np.float32)  # 24 x 20 pixels; sides of one stride, 4 pixels
     predictions[..., :CLASSES] = -np.inf
     predictions[0, 2 * 5 + 2, 0] = 0.0  # scores 1/2
     predictions[0, 2 * 5 + 3, 1] = -np.log(3.0)  # 1/4
     predictions[0, 2 * 5 + 3, -4:] = np.log([1.0, 1.0, 2.0, 3.0])
-    boxes, scores = (tensor.numpy()[0] for tensor in decode(tf.constant(predictions), 24, 20))
-    own, beside = np.array([6, 6, 14, 14]), np.array([6, 10, 18, 26])  # around the centres (10, 10) and (10, 14)
+    boxes, scores = (tensor.numpy()[0] for tensor in decode_predictions(tf.constant(predictions), 24, 20))
+    own, beside = np.array([6, 6, 14, 14]), np.array([6, 10, 18, 26])  # around the centers (10, 10) and (10, 14)
     np.testing.assert_allclose(boxes[2 * 5 + 2], (2 * own + beside) / 3, rtol=1e-6)
     np.testing.assert_allclose(boxes[2 * 5 + 1], own, rtol=1e-6)  # the other one is too far
     assert (boxes[0] == 0).all()  # nothing is near
@@ -96,7 +102,7 @@ def test_it_learns_an_image_by_heart(detector):
     network.fit(
         {"image": np.repeat(image, 8, 0)}, {"predictions": np.repeat(true, 8, 0)}, epochs=60, batch_size=8, verbose=0
     )
-    detect = DetectObjects(name, *SHAPE[:2], ["red", "blue", "green"], 5, 0.3, 0.5)
+    detect = DetectionDecoder(name, *SHAPE[:2], ["red", "blue", "green"], 5, 0.3, 0.5)
     answer = detect(network({"image": image}, training=True)["predictions"], tf.constant([SHAPE[:2]]))
     labels, boxes = answer["labels"].numpy()[0].tolist(), answer["boxes"].numpy()[0]
     found = {label: boxes[labels.index(label)] for label in labels}  # the best of each
@@ -114,11 +120,11 @@ def test_a_network_survives_its_file(detector, tmp_path):
     )
 
 
-def test_the_shares_of_an_object_are_a_gaussian_around_its_centre():
+def test_the_targets_of_an_object_are_a_gaussian_around_its_center():
     loss = CenterNetLoss(32, 32, 1.0)
-    shares = loss._shares(objects([[4, 8, 20, 28, 0, 0]])).numpy()[0, 0].reshape(8, 8)
-    # centre (12, 18) lies in cell (3, 4); radii floor(16 / 4 / 2 * 0.54) = 1 and floor(20 / 4 / 2 * 0.54) = 1
-    assert (STRIDE, ALPHA) == (4, 0.54)
+    shares = loss._gaussians(objects([[4, 8, 20, 28, 0, 0]])).numpy()[0, 0].reshape(8, 8)
+    # center (12, 18) lies in cell (3, 4); radii floor(16 / 4 / 2 * 0.54) = 1 and floor(20 / 4 / 2 * 0.54) = 1
+    assert (STRIDE, GAUSSIAN_FRACTION) == (4, 0.54)
     assert shares[3, 4] == 1
     beside = np.exp(-((1 / (3 / 6)) ** 2) / 2)
     np.testing.assert_allclose(shares[3, [2, 3, 5, 6]], [0, beside, beside, 0], rtol=1e-6)
@@ -131,15 +137,15 @@ def test_the_focal_loss_by_hand():
     ignored = tf.constant([[False, False, False]])
     log = -np.log(0.5)
     expected = 0.25 * log + 0.5**4 * 0.25 * log + 0.25 * log
-    np.testing.assert_allclose(_focal(heat, logits, ignored), [expected], rtol=1e-6)
-    np.testing.assert_allclose(_focal(heat, logits, tf.constant([[False, True, True]])), [0.25 * log], rtol=1e-6)
+    np.testing.assert_allclose(_focal_loss(heat, logits, ignored), [expected], rtol=1e-6)
+    np.testing.assert_allclose(_focal_loss(heat, logits, tf.constant([[False, True, True]])), [0.25 * log], rtol=1e-6)
 
 
 def test_predictions_have_32_bits_whatever_the_network_computes_in(detector):
     _, module, _, _ = detector
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        network = module.network(SHAPE, CLASSES)
+        network = module.build_network(SHAPE, CLASSES)
     finally:
         keras.config.set_dtype_policy("float32")
     assert any(layer.compute_dtype == "bfloat16" for layer in network.layers)

@@ -48,7 +48,7 @@ def test_a_perfect_detector_scores_one():
     assert metrics["baseline_AP50"] < 0.5
 
 
-def test_a_false_alarm_before_the_only_hit_halves_the_precision():
+def test_a_false_positive_before_the_only_hit_halves_the_precision():
     found = answers([([20, 20, 60, 70], b"dog", 0.5)], [([0, 0, 9, 9], b"dog", 0.9)], [])
     metrics = score_objects(TRUE, found, KNOWN)
     assert metrics["per_class"]["dog"]["AP50"] == pytest.approx(0.5)
@@ -85,14 +85,18 @@ def test_more_than_100_answers_of_an_image_count():
     assert "AR300" not in score_objects(TRUE, answers([], [], []), KNOWN)
 
 
-def test_false_alarms_on_images_without_objects():
+def test_false_positives_on_images_without_objects():
     nothing = targets([], [], [])
     found = answers([([0, 0, 9, 9], b"cat", 0.9), ([5, 5, 9, 9], b"dog", 0.2)], [([0, 0, 9, 9], b"dog", 0.4)], [])
     assert score_objects(nothing, found, KNOWN) == {
-        "rows": 3, "objects": 0, "rows_without_objects": 3, "false_alarms_per_row": 1.0, "rows_with_false_alarm": 1 / 3,
-    }  # fmt: skip
+        "rows": 3,
+        "objects": 0,
+        "empty_images": 3,
+        "false_positives_per_empty_image": 1.0,
+        "empty_image_false_positive_rate": 1 / 3,
+    }
     among = score_objects(TRUE, answers([], [([0, 0, 9, 9], b"dog", 0.9)], []), KNOWN)
-    assert (among["rows_without_objects"], among["rows_with_false_alarm"]) == (1, 1.0)
+    assert (among["empty_images"], among["empty_image_false_positive_rate"]) == (1, 1.0)
 
 
 def test_a_score_that_ignores_classes():
@@ -101,10 +105,10 @@ def test_a_score_that_ignores_classes():
     )
     metrics = score_objects(TRUE, found, KNOWN)
     assert metrics["AP50"] < 0.6
-    assert metrics["AP50_any_class"] == metrics["AP_any_class"] == pytest.approx(1.0)
+    assert metrics["AP50_class_agnostic"] == metrics["AP_class_agnostic"] == pytest.approx(1.0)
 
 
-def test_each_box_finds_the_object_it_overlaps_most_the_best_scores_first():
+def test_each_box_finds_the_object_it_ious_most_the_best_scores_first():
     boxes = np.float32([[0, 0, 10, 10, 0], [20, 20, 60, 70, 0], [0, 80, 40, 120, 1]])
     labels = ["cat", "dog", "dog"]
     answer = {
@@ -112,14 +116,18 @@ def test_each_box_finds_the_object_it_overlaps_most_the_best_scores_first():
         "labels": ["cat", "cat", "dog", "cat", "dog", "dog"],
         "scores": [0.6, 0.9, 0.3, 0.8, 0.7, 0.55],
     }
-    overlaps, in_crowd = match_boxes(answer, boxes, labels)
+    ious, in_crowd = match_boxes(answer, boxes, labels)
     # The first comes after the second, which has the cat; the fourth is no cat; the fifth lies in a crowd of dogs.
-    assert overlaps == [None, pytest.approx(0.9), pytest.approx(0.6), None, None, None]
+    assert ious == [None, pytest.approx(0.9), pytest.approx(0.6), None, None, None]
     assert in_crowd == [False, False, False, False, True, False]
     assert match_boxes({"boxes": [], "labels": [], "scores": []}, boxes, labels) == ([], [])
     alone = {"boxes": [[0, 0, 1, 1]], "labels": ["cat"], "scores": [1.0]}
     assert match_boxes(alone, np.zeros((0, 5), np.float32), []) == ([None], [False])
-    rows = ObjectRows(SimpleNamespace(depth_=0, alpha="white"), Table("a", {"image": [b""]}, str))
+    rows = ObjectRows(SimpleNamespace(max_sample_=0, transparency="white"), Table("a", {"image": [b""]}, str))
     target = {"boxes": boxes, "labels": [label.encode() for label in labels]}
     (made,) = rows.with_errors(0, target, answer)
-    assert (made["matched"], made["missed"], made["false"]) == (1, 1, 3)  # at 0.5; the crowd counts for nothing
+    assert (made["true_positives"], made["false_negatives"], made["false_positives"]) == (
+        1,
+        1,
+        3,
+    )  # at 0.5; the crowd counts for nothing

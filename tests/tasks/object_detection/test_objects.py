@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.tasks.object_detection.objects import CLIPPED, CROWD, grid, in_crowd, is_crowd, is_object, letterbox_objects
+from dlkit.tasks.object_detection.objects import (
+    CLIPPED,
+    CROWD,
+    cell_centers,
+    in_crowd,
+    is_crowd,
+    is_object,
+    letterbox_objects,
+)
 
 
 def letterboxed(boxes, labels, size, height, width, most=4):
@@ -13,14 +21,14 @@ def letterboxed(boxes, labels, size, height, width, most=4):
     ).numpy()[0]
 
 
-def test_a_landscape_is_centred_between_black_rows():
+def test_a_landscape_is_centered_between_black_rows():
     # 100 x 200 into 64 x 64: a third of the size, 32 rows, 16 of them black above
     found = letterboxed([[10, 20, 50, 120, 0]], ["b"], [100, 200], 64, 64)
     np.testing.assert_allclose(found[0], [10 * 0.32 + 16, 20 * 0.32, 50 * 0.32 + 16, 120 * 0.32, 1, 0], rtol=1e-6)
     assert (found[1:, 4] == -1).all()
 
 
-def test_a_portrait_is_centred_between_black_columns():
+def test_a_portrait_is_centered_between_black_columns():
     found = letterboxed([[10, 20, 50, 80, 1]], ["a"], [200, 100], 64, 64)
     np.testing.assert_allclose(found[0], [3.2, 20 * 0.32 + 16, 16, 80 * 0.32 + 16, 0, CROWD], rtol=1e-6)
 
@@ -44,19 +52,19 @@ def test_crowds_are_no_objects_whatever_else_is_marked():
 
 def test_places_inside_of_a_crowd():
     objects = tf.constant([[[0, 0, 8, 16, 0, CROWD], [8, 8, 16, 16, 0, 0]]], tf.float32)
-    centres = grid(16, 16, 8)
-    np.testing.assert_array_equal(centres, [[4, 4], [4, 12], [12, 4], [12, 12]])
-    assert in_crowd(objects, centres).numpy().tolist() == [[True, True, False, False]]
+    centers = cell_centers(16, 16, 8)
+    np.testing.assert_array_equal(centers, [[4, 4], [4, 12], [12, 4], [12, 12]])
+    assert in_crowd(objects, centers).numpy().tolist() == [[True, True, False, False]]
 
 
 @pytest.mark.parametrize("size", [(1, 300), (300, 1), (37, 64)])
 def test_there_and_back_again(size):
-    from dlkit.tasks.object_detection.detect_objects import DetectObjects
+    from dlkit.tasks.object_detection.detection_decoder import DetectionDecoder
 
     boxes = np.float32([[0, 0, *size], [size[0] * 0.2, size[1] * 0.3, size[0] * 0.9, size[1] * 0.5]])
     objects = letterboxed(np.pad(boxes, [(0, 0), (0, 1)]), ["a", "b"], list(size), 64, 96)
-    layer = DetectObjects("centernet", 64, 96, ["a", "b"], 2, 0.1, 0.5)
+    layer = DetectionDecoder("centernet", 64, 96, ["a", "b"], 2, 0.1, 0.5)
     kept = (tf.constant(objects[None, :2, :4]), tf.ones([1, 2]), tf.constant([[0.0, 1.0]]), tf.constant([2]))
-    answer = layer._answer(kept, tf.constant([size]))
+    answer = layer._to_detections(kept, tf.constant([size]))
     np.testing.assert_allclose(answer["boxes"][0], boxes, atol=1e-3)
     assert answer["labels"].numpy().tolist() == [[b"a", b"b"]]

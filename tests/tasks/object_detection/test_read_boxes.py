@@ -268,7 +268,7 @@ def test_yolo(tmp_path):
     table = read(tmp_path, OBJECTS)
     assert table.columns["labels"] == [[], ["dog", "cat"], []]
     assert table.classes == ("cat", "dog", "unseen")
-    # 80 wide, 40 high: the centre is 40, 10 and the sides are 20 and 20; the outline's box is 0.1..0.3 by 0.1..0.4.
+    # 80 wide, 40 high: the center is 40, 10 and the sides are 20 and 20; the outline's box is 0.1..0.3 by 0.1..0.4.
     np.testing.assert_allclose(raw_boxes(table, 1), [[0, 30, 20, 50, 0], [4, 8, 16, 24, 0]], rtol=1e-6)
     assert raw_boxes(table, 0) == raw_boxes(table, 2) == []
     assert table.where(1) == str(tmp_path / "images" / "b.jpg")

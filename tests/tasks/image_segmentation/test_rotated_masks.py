@@ -11,7 +11,7 @@ from PIL import Image
 from dlkit.errors import DataError
 from dlkit.tasks.image_segmentation.mask_png import decode_mask
 from dlkit.tasks.image_segmentation.task import ImageSegmenter
-from dlkit.tasks.image_segmentation.tiles import SegmentTiles, cut_tiles
+from dlkit.tasks.image_segmentation.tiled_inference import TiledInference, extract_tiles
 from dlkit.training.prepare import build_task, encode_rows
 from dlkit.vision.orientation import orient_array
 
@@ -64,15 +64,15 @@ def by_brightness():
 
 
 def test_tiles_are_of_the_picture_that_is_seen_and_a_bad_row_costs_itself_alone():
-    layer = SegmentTiles(by_brightness())
+    layer = TiledInference(by_brightness())
     files = [turned(6), b"hello", turned(1), turned(7)[:-9]]
     made = {name: value.numpy() for name, value in layer(tf.constant(files)).items()}
     np.testing.assert_array_equal(decode_mask(made["mask_bytes"][0]), orient_array(PIXELS > 120, 6))
     np.testing.assert_array_equal(decode_mask(made["mask_bytes"][2]), PIXELS > 120)
     assert [bool(reason) for reason in made["error"]] == [False, True, False, True]
     assert made["mask_bytes"][1] == made["mask_bytes"][3] == b""
-    again = SegmentTiles.from_config(layer.get_config())
-    assert again.reading == layer.reading
+    again = TiledInference.from_config(layer.get_config())
+    assert again.decode_options == layer.decode_options
     masks = tf.constant([turned(1, orient_array((PIXELS > 120).astype(np.uint8), 6))])
-    images, ids, _ = cut_tiles(tf.constant(files[:1]), masks, layer.decode, (3, 2))
+    images, ids, _ = extract_tiles(tf.constant(files[:1]), masks, layer.decode, (3, 2))
     np.testing.assert_array_equal(images[..., 0] > 120, ids.numpy() == 1)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dlkit.tasks.object_detection.centernet import STRIDE
-from dlkit.tasks.object_detection.detect_objects import DetectObjects
+from dlkit.tasks.object_detection.detection_decoder import DetectionDecoder
 
 HEIGHT, WIDTH, LABELS = 64, 96, ["cat", "dog"]
 
@@ -16,15 +16,15 @@ def predictions(*rows):
     for row, found in enumerate(rows):
         for (top, left, bottom, right), number, score in found:
             y, x = int((top + bottom) / 2 / STRIDE), int((left + right) / 2 / STRIDE)
-            centre_y, centre_x = (y + 0.5) * STRIDE, (x + 0.5) * STRIDE
-            sides = np.array([centre_y - top, centre_x - left, bottom - centre_y, right - centre_x]) / STRIDE
+            center_y, center_x = (y + 0.5) * STRIDE, (x + 0.5) * STRIDE
+            sides = np.array([center_y - top, center_x - left, bottom - center_y, right - center_x]) / STRIDE
             grid[row, y, x, number] = np.log(score / (1 - score))
             grid[row, y, x, 2:] = np.log(sides)
     return tf.constant(grid.reshape(len(rows), -1, len(LABELS) + 4))
 
 
 def layer(**hparams):
-    return DetectObjects("centernet", HEIGHT, WIDTH, LABELS,
+    return DetectionDecoder("centernet", HEIGHT, WIDTH, LABELS,
                          **{"max_detections": 4, "score_threshold": 0.1, "iou_threshold": 0.5, **hparams})  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_a_portrait_and_a_landscape_in_one_batch_get_their_own_pixels():
 def test_thresholds_of_a_row_are_its_own():
     seen = [([10, 10, 50, 50], 0, 0.9), ([18, 10, 58, 50], 0, 0.8), ([4, 60, 20, 80], 1, 0.2)]
     given = predictions(seen, seen, seen), tf.constant(SIZE * 3)
-    answer = layer().with_thresholds(*given, tf.constant([0.1, 0.5, 0.1]), tf.constant([0.5, 0.5, 0.95]))
+    answer = layer().call_with_thresholds(*given, tf.constant([0.1, 0.5, 0.1]), tf.constant([0.5, 0.5, 0.95]))
     assert answer["num_detections"].numpy().tolist() == [2, 1, 3]
     alone = layer()(predictions(seen), tf.constant(SIZE))
     for name, value in alone.items():

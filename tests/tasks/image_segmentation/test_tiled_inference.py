@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks
+from dlkit.tasks.image_segmentation.logits_to_masks import LogitsToMasks
 from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask
-from dlkit.tasks.image_segmentation.tiles import SegmentTiles, cut_tiles, spread, tiles_of
+from dlkit.tasks.image_segmentation.tiled_inference import TiledInference, count_tiles, extract_tiles, place_tiles
 from dlkit.vision.decode_image import DecodeImage
 from dlkit.vision.png import encode_image
 
@@ -25,7 +25,7 @@ def network(seed=0):
 
 
 def brightness():
-    """Sees one pixel alone: class 0 where it is dark, 1 where it is grey, 2 where it is bright."""
+    """Sees one pixel alone: class 0 where it is dark, 1 where it is gray, 2 where it is bright."""
     image = keras.Input((*SIZE, 1), name="image")
     x = keras.layers.Rescaling(1 / 127.5, -1.0)(image)
     logits = keras.layers.Conv2D(3, 1)
@@ -46,8 +46,8 @@ def answers(layer, *pictures):
 
 def test_an_image_of_the_network_s_size_gets_the_network_s_answer():
     model, image = network(), picture(SIZE)
-    plain = EncodeMasks("pad")(model({"image": image[None]})["logits"], tf.constant([SIZE]))
-    np.testing.assert_array_equal(answers(SegmentTiles(model), image)[0], decode_mask(plain.numpy()[0]))
+    plain = LogitsToMasks("pad")(model({"image": image[None]})["logits"], tf.constant([SIZE]))
+    np.testing.assert_array_equal(answers(TiledInference(model), image)[0], decode_mask(plain.numpy()[0]))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_an_image_of_the_network_s_size_gets_the_network_s_answer():
 def test_every_pixel_gets_its_own_answer(size, overlap):
     image = picture(size)
     expected = np.digitize(image[..., 0], [127.5 * (1 - 5 / 9), 127.5 * (1 + 5 / 9)])
-    np.testing.assert_array_equal(answers(SegmentTiles(brightness(), overlap), image)[0], expected)
+    np.testing.assert_array_equal(answers(TiledInference(brightness(), overlap), image)[0], expected)
 
 
 def blended(image, model, overlap):
@@ -92,7 +92,7 @@ def starts(length, window, overlap):
 @pytest.mark.parametrize("overlap", [0.25, 0.5])
 def test_windows_are_blended_as_in_numpy(overlap):
     model, image = network(), picture((53, 70))
-    made = answers(SegmentTiles(model, overlap), image)[0]
+    made = answers(TiledInference(model, overlap), image)[0]
     expected = blended(image, model, overlap)
     assert (made != expected).mean() < 1e-3
     assert (np.roll(made, 1, 1) != expected).mean() > 0.1
@@ -103,7 +103,7 @@ def test_repeated_content_has_no_seam():
     model, image = network(), np.tile(picture((4, 4)), (16, 24, 1))
 
     def agreement(overlap):
-        mask = answers(SegmentTiles(model, overlap), image)[0][8:-8, 12:-12]
+        mask = answers(TiledInference(model, overlap), image)[0][8:-8, 12:-12]
         places = [mask[y::4, x::4].ravel() for y in range(4) for x in range(4)]
         return np.mean([np.bincount(place).max() / place.size for place in places])
 
@@ -112,7 +112,7 @@ def test_repeated_content_has_no_seam():
 
 
 def test_a_row_answers_alone_as_in_any_batch():
-    layer = SegmentTiles(network())
+    layer = TiledInference(network())
     pictures = [picture(size, seed) for seed, size in enumerate([(20, 30), (90, 26), (16, 24), (3, 3)])]
     together = answers(layer, *pictures)
     for image, mask in zip(pictures, together, strict=True):
@@ -122,7 +122,7 @@ def test_a_row_answers_alone_as_in_any_batch():
 
 def test_it_survives_its_file(tmp_path):
     encoded = keras.Input((), dtype="string", name="encoded_image")
-    model = keras.Model({"encoded_image": encoded}, SegmentTiles(network(), 0.5)(encoded))
+    model = keras.Model({"encoded_image": encoded}, TiledInference(network(), 0.5)(encoded))
     model.save(tmp_path / "decode.keras")
     again = keras.models.load_model(tmp_path / "decode.keras", compile=False)
     files = tf.constant([encode_image(picture((40, 40)))])
@@ -132,9 +132,9 @@ def test_it_survives_its_file(tmp_path):
 
 
 def test_windows_are_spread_from_border_to_border():
-    assert spread(tf.constant(100), 40, 3).numpy().tolist() == [0, 30, 60]
-    assert spread(tf.constant(40), 40, 1).numpy().tolist() == [0]
-    assert tiles_of(100, 40, (40, 40)) == (3, 1)
+    assert place_tiles(tf.constant(100), 40, 3).numpy().tolist() == [0, 30, 60]
+    assert place_tiles(tf.constant(40), 40, 1).numpy().tolist() == [0]
+    assert count_tiles(100, 40, (40, 40)) == (3, 1)
 
 
 def test_training_windows_cover_the_image_with_its_mask():
@@ -142,8 +142,8 @@ def test_training_windows_cover_the_image_with_its_mask():
     mask = (image[..., 0] // 64).astype(np.uint8)
     files = tf.constant([encode_image(image), encode_image(image[:5])])
     masks = tf.constant([encode_mask(mask), encode_mask(mask[:5])])
-    counts = tiles_of(40, 30, SIZE)
-    images, ids, errors = cut_tiles(files, masks, DecodeImage(*SIZE, 1, max_pixels=10_000), counts)
+    counts = count_tiles(40, 30, SIZE)
+    images, ids, errors = extract_tiles(files, masks, DecodeImage(*SIZE, 1, max_pixels=10_000), counts)
     assert not any(errors.numpy())
     assert images.shape == (2 * 6, *SIZE, 1)
     assert ids.shape == (2 * 6, *SIZE)
@@ -158,10 +158,10 @@ def test_training_windows_cover_the_image_with_its_mask():
 
 
 def test_a_broken_file_is_named():
-    made = SegmentTiles(brightness())(tf.constant([encode_image(picture((5, 5))), b"hello"]))
+    made = TiledInference(brightness())(tf.constant([encode_image(picture((5, 5))), b"hello"]))
     assert [error.decode()[:10] for error in made["error"].numpy()] == ["", "not a JPEG"]
 
 
 def test_a_wrong_overlap_is_refused():
     with pytest.raises(ValueError, match=r"Received: overlap=1\.0"):
-        SegmentTiles(brightness(), 1.0)
+        TiledInference(brightness(), 1.0)

@@ -110,4 +110,4 @@ def test_the_networks_image_grows_where_objects_are_small(size, side, expected):
     assert ObjectDetector().network_shape(table)[:2] == (expected, expected)
     assert ObjectDetector(image_size=320).network_shape(table)[:2] == (320, 320)
     said = dlkit.ObjectDetector(validation_split=0.0).check(scenes(size, side))
-    assert any("instead of the usual 512" in text for text in said["remarks"]) == (expected > 512)
+    assert any("instead of the default 512" in text for text in said["remarks"]) == (expected > 512)
