@@ -117,12 +117,13 @@ class Parser(argparse.ArgumentParser):
             flag = f"{flag} [{value}]" if action.nargs == "?" else f"{flag} {value}"
         text, default = _split_default(self._get_formatter()._expand_help(action))
         room = width - _LEFT - 2
-        wrapped, words = textwrap.wrap(f"{text}{default}", room), text.split()
+        longer = " " * (len(flag) + 2 - _LEFT)  # than its column: the first line has less room
+        wrapped, words = textwrap.wrap(f"{text}{default}", room, initial_indent=longer), text.split()
         while len(wrapped) > min(1 + max(more, 0), _SEVERAL):
             words.pop()
-            wrapped = textwrap.wrap(f"{' '.join(words)} ...{default}", room)
+            wrapped = textwrap.wrap(f"{' '.join(words)} ...{default}", room, initial_indent=longer)
         first, *rest = wrapped or [""]
-        return [f"  {flag:{_LEFT - 2}}  {first}", *(" " * (_LEFT + 2) + line for line in rest)]
+        return [f"  {flag:{_LEFT - 2}}  {first.removeprefix(longer)}", *(" " * (_LEFT + 2) + line for line in rest)]
 
 
 class _HelpAll(argparse.Action):
