@@ -2,13 +2,13 @@
 
 data      the built-in sample (monthly airline passengers, 1949 to 1960)
 command   python apps/forecasting.py
-result    MASE 0.54, seasonal naive 1.76, at 13 origins of the last two years; 20 s, 2026-11-29
+result    MASE 0.54, seasonal naive 1.76, in 13 backtest windows of the last two years; 20 s, 2026-11-29
 
-data      a csv, tsv or parquet table `unique_id,ds,y` and covariates, or by --wide a column for each series beside `ds`
-command   python apps/forecasting.py --data series.csv --horizon 24 --origins 28
-          python apps/forecasting.py --data series.csv --horizon 24 --origins 28 --known holiday --past temp
+data      a csv, tsv or parquet table `unique_id,ds,y` and covariates, or with --wide one column per series beside `ds`
+command   python apps/forecasting.py --data series.csv --horizon 24 --backtest-windows 28
+          python apps/forecasting.py --data series.csv --future-covariates holiday --historical-covariates temp
 result    hourly traffic, a day ahead: MASE 0.319, 3 to 4 minutes, 2026-11-29; with a column of holidays 0.281
-          (before series were scaled by themselves, 2026-11-23)
+          (before series were scaled by their own values, 2026-11-23)
 """
 
 from dlkit.recipe import run_recipe

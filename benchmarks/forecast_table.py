@@ -1,10 +1,10 @@
-"""Measure the way from a table of 1,000 monthly series to a table of forecasts: commands, seconds and errors.
+"""From a table of 1,000 monthly series to a table of forecasts: the seconds of the commands, and their errors.
 
     python benchmarks/forecast_table.py [--series 1000] [--statsforecast PYTHON] [HPARAM=VALUE ...]
 
-The series are made up (seeded): a level, a trend, a season and noise, of 60 to 120 months; the 12 after them are known,
-and no part of the table. With the Python of an environment that has statsforecast and pandas, its own call on the same
-file stands beside: AutoETS and SeasonalNaive, one process a core.
+The series are synthetic (seeded): a level, a trend, a season and noise, of 60 to 120 months; the 12 months after them
+are held out. With the Python of an environment that has statsforecast and pandas, AutoETS and SeasonalNaive of
+statsforecast are run on the same file, with one process per core.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from machine import print_machine
 
 HORIZON, SEASON = 12, 12
-THEIRS = """
+STATSFORECAST = """
 import sys
 import pandas
 from statsforecast import StatsForecast
@@ -36,8 +36,8 @@ made.to_csv(sys.argv[2], index=False)
 """
 
 
-def made_up(count: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Make synthetic series by id; the last `HORIZON` values of each are to be forecast."""
+def make_series(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return synthetic series by id, the last `HORIZON` values of which are to be forecast."""
     random = np.random.default_rng(seed)
     series = {}
     for number in range(count):
@@ -48,26 +48,26 @@ def made_up(count: int, seed: int = 0) -> dict[str, np.ndarray]:
     return series
 
 
-def months(count: int) -> list[str]:
-    """Return the first days of so many months, of which the last is December 2024, and then those of the forecast."""
+def list_months(count: int) -> list[str]:
+    """Return the first days of `count` months, the last `HORIZON` of which begin in January 2025."""
     end = np.datetime64("2025-01") + HORIZON
     return np.arange(end - count, end).astype("datetime64[D]").astype(str).tolist()
 
 
 def write(series: dict[str, np.ndarray], path: Path) -> int:
-    """Write what is known of the series as a long table; returns how many rows it has."""
+    """Write the series without their last `HORIZON` values as a long table, and return its number of rows."""
     rows = [
         (name, ds, f"{value:.3f}")
         for name, values in series.items()
-        for ds, value in list(zip(months(len(values)), values, strict=True))[:-HORIZON]
+        for ds, value in list(zip(list_months(len(values)), values, strict=True))[:-HORIZON]
     ]
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("unique_id", "ds", "y"), *rows])
     return len(rows)
 
 
-def timed(command: list[str], name: str) -> float:
-    """Time a command in a separate process: its wall-clock and its processor seconds."""
+def run_timed(command: list[str], name: str) -> float:
+    """Run a command, print its wall-clock seconds and its CPU seconds, which other work does not lengthen."""
     begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -77,30 +77,31 @@ def timed(command: list[str], name: str) -> float:
     seconds = time.perf_counter() - begun
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
     busy = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
-    print(f"{name}: {seconds:.1f} s, {busy:.1f} s of processors", flush=True)
+    print(f"{name}: {seconds:.1f} s, {busy:.1f} s of CPU", flush=True)
     return seconds
 
 
 def report(path: Path, columns: list[str], series: dict[str, np.ndarray]) -> None:
-    """Print the mean over series of the mean absolute scaled error of some columns of forecasts."""
+    """Print MASE and the coverage of the 80 % interval of columns of forecasts, averaged over series."""
     with path.open() as file:
         rows = list(csv.DictReader(file))
-    told = collections.defaultdict(list)
+    by_series = collections.defaultdict(list)
     for row in rows:
-        told[row["unique_id"]].append(row)
-    assert told.keys() == series.keys(), "not every series has a forecast"
+        by_series[row["unique_id"]].append(row)
+    assert by_series.keys() == series.keys(), "not every series has a forecast"
     for column in columns:
         errors, inside = [], []
         for name, values in series.items():
             known, truth = values[:-HORIZON], values[-HORIZON:]
             scale = np.abs(known[SEASON:] - known[:-SEASON]).mean()
-            made = sorted(told[name], key=lambda row: row["ds"])
-            assert [row["ds"][:10] for row in made] == months(len(values))[-HORIZON:], name
+            made = sorted(by_series[name], key=lambda row: row["ds"])
+            assert [row["ds"][:10] for row in made] == list_months(len(values))[-HORIZON:], name
             errors.append(np.abs(np.array([float(row[column]) for row in made]) - truth).mean() / scale)
             low, high = (np.array([float(row[f"{column}-{side}-80"]) for row in made]) for side in ("lo", "hi"))
             inside.append(((truth >= low) & (truth <= high)).mean())
         print(
-            f"  {column}: {len(rows)} rows; MASE {np.mean(errors):.4f}; in the interval of 80 %: {np.mean(inside):.3f}"
+            f"  {column}: {len(rows)} rows; MASE {np.mean(errors):.4f}; coverage of the 80 % interval: "
+            f"{np.mean(inside):.3f}"
         )
 
 
@@ -108,10 +109,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--series", type=int, default=1000)
-    parser.add_argument("--statsforecast", metavar="PYTHON", help="the Python of an environment that has it")
+    parser.add_argument("--statsforecast", metavar="PYTHON", help="Python of an environment with statsforecast")
     given = parser.parse_args()
     print_machine()
-    series = made_up(given.series)
+    series = make_series(given.series)
     flags = [
         f"--{name.replace('_', '-')}={value}" for name, _, value in (hparam.partition("=") for hparam in given.hparams)
     ]
@@ -120,15 +121,16 @@ def main() -> None:
         print(f"{given.series} series, {write(series, table)} rows, {HORIZON} months ahead")
         dlkit = [sys.executable, "-m", "dlkit"]
         train = [*dlkit, "train", "forecasting", "--data", str(table), "--horizon", str(HORIZON), "--save", str(model)]
-        timed([*train, *flags], " ".join(["dlkit train forecasting", *flags]))
-        timed([*dlkit, "predict", str(model), str(table), "--output", str(out)], "dlkit predict")
+        run_timed([*train, *flags], " ".join(["dlkit train forecasting", *flags]))
+        run_timed([*dlkit, "predict", str(model), str(table), "--output", str(out)], "dlkit predict")
         report(out, ["yhat"], series)
         if given.statsforecast:
-            theirs = Path(folder) / "theirs.csv"
-            timed(
-                [given.statsforecast, "-c", THEIRS, str(table), str(theirs)], "statsforecast, AutoETS and SeasonalNaive"
+            statsforecast_out = Path(folder) / "theirs.csv"
+            run_timed(
+                [given.statsforecast, "-c", STATSFORECAST, str(table), str(statsforecast_out)],
+                "statsforecast, AutoETS and SeasonalNaive",
             )
-            report(theirs, ["AutoETS", "SeasonalNaive"], series)
+            report(statsforecast_out, ["AutoETS", "SeasonalNaive"], series)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measure forecasts of hourly and weekly series by backtests, compared with baselines.
+"""Backtests of forecasters on an hourly and on weekly series, beside baselines.
 
 python benchmarks/forecasting.py traffic [HPARAM=VALUE ...] [--holidays] [--seeds 0 1 2] [--held-out] [--networks NAME
 ...]
@@ -8,15 +8,16 @@ NAME ...]
 python benchmarks/forecasting.py groups  [HPARAM=VALUE ...] [--seeds 0 1 2]
 python benchmarks/forecasting.py samples [HPARAM=VALUE ...] [--seeds 0 1 2] [--networks NAME ...]
 
-`traffic` is one series of 17,520 hours: a horizon of 24, an origin a day in the last 28 days. `weekly` are nine series
-of 1,028 weeks: a horizon of 8, six origins every 8 weeks from 52 weeks before the end. Of all that is compared MASE,
-with the scale of the training part, MAE, and of dlkit the coverage of the 80 % interval and the quantiles that cross
-are printed, with seconds of training. With `--held-out` the test part is left alone, and the block before it is
-measured on: hparams are chosen there. With `--holidays` the federal holidays are a covariate that is known ahead.
+`traffic` is one series of 17,520 hours, with a horizon of 24 and one backtest window a day in the last 28 days.
+`weekly` has nine series of 1,028 weeks, with a horizon of 8 and six backtest windows, 8 weeks apart, from 52 weeks
+before the end. MASE, scaled by the training part, and MAE are printed of all models, and of dlkit's also the coverage
+of the 80 % interval, the number of crossing quantiles and the seconds of training. With `--held-out` the models are
+evaluated on the block before the test part, on which hyperparameters are chosen. With `--holidays` the federal holidays
+are a future covariate.
 
-`groups` are two groups of six series of 300 days in one table, of levels of 10 and 10,000, both with a noise of 5: of
-each the coverage and the width of the 80 % interval are printed, at a horizon of 7 and eight origins. `samples` are the
-built-in airline passengers and sunspots.
+`groups` has two groups of six series of 300 days in one table, with levels of 10 and 10,000 and a noise of 5. The
+coverage and the width of the 80 % interval are printed for each group, for a horizon of 7 and eight backtest windows.
+`samples` has the built-in airline passengers and sunspots.
 
 LightGBM needs pip install "dlkit-keras[forecasters]".
 """
@@ -29,23 +30,23 @@ import time
 from typing import Any
 
 import numpy as np
-from forecast_peers import HOURLY, PEERS
+from forecast_peers import HOURLY_PEERS, PEERS
 from machine import DATA, print_machine
 from timing import hparams_of
 
 from dlkit.version import install_hint
 
-PROTOCOLS: dict[str, dict[str, Any]] = {
-    "traffic": {"horizon": 24, "origins": 28, "stride": 24},
-    "weekly": {"horizon": 8, "origins": 6, "stride": 8},
+BACKTESTS: dict[str, dict[str, Any]] = {
+    "traffic": {"horizon": 24, "backtest_windows": 28, "step_size": 24},
+    "weekly": {"horizon": 8, "backtest_windows": 6, "step_size": 8},
 }
 FILES = {"traffic": "traffic_hourly", "weekly": "eia_weekly"}
-HPARAMS: dict[str, dict[str, Any]] = {"traffic": {}, "weekly": {"static": "unique_id", "dropout": 0.3}}
+HPARAMS: dict[str, dict[str, Any]] = {"traffic": {}, "weekly": {"static_covariates": "unique_id", "dropout": 0.3}}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=[*PROTOCOLS, "groups", "samples"])
+    parser.add_argument("data", choices=[*BACKTESTS, "groups", "samples"])
     parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--holidays", action="store_true")
     parser.add_argument("--held-out", action="store_true")
@@ -53,53 +54,54 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=["mlp"])
     parser.add_argument("--peers", nargs="*", default=list(PEERS))
     given = parser.parse_intermixed_args()
-    if given.data not in PROTOCOLS:
+    if given.data not in BACKTESTS:
         print_machine()
         if given.data == "groups":
             run_groups(hparams_of(given.hparams), given.seeds)
         else:
             run_samples(hparams_of(given.hparams), given.networks, given.seeds)
         return
-    hparams = {**PROTOCOLS[given.data], **HPARAMS[given.data], **hparams_of(given.hparams)}
+    hparams = {**BACKTESTS[given.data], **HPARAMS[given.data], **hparams_of(given.hparams)}
     if given.holidays:
-        hparams["known"] = "holiday"
+        hparams["future_covariates"] = "holiday"
     print_machine()
-    train, test = parts(given.data, hparams, given.held_out)
-    print(f"\n{given.data}: {sum(map(len, train.columns['y']))} values to train on, {len(test)} origins to test on")
+    train, test = split_data(given.data, hparams, given.held_out)
+    print(f"\n{given.data}: {sum(map(len, train.columns['y']))} training values, {len(test)} backtest windows")
     for name in given.peers:
-        if name in HOURLY and given.data != "traffic":
+        if name in HOURLY_PEERS and given.data != "traffic":
             continue
         run_peer(name, train, test, hparams)
     for network in given.networks:
         run_task(network, hparams, train, test, given.seeds)
 
 
-def parts(data: str, hparams: dict[str, Any], held_out: bool) -> tuple[Any, Any]:
+def split_data(data: str, hparams: dict[str, Any], held_out: bool) -> tuple[Any, Any]:
     import dlkit
 
     task = dlkit.Forecaster(**hparams)
-    train, test = dlkit.split(table(data), task)
+    train, test = dlkit.split(read_table(data), task)
     return dlkit.split(train, task) if held_out else (train, test)
 
 
-def table(data: str) -> Any:
+def read_table(data: str) -> Any:
     """Return the series as a DataFrame, with a column of holidays."""
     import pandas
     from pandas.tseries.holiday import USFederalHolidayCalendar
 
     frame = pandas.read_csv(DATA / FILES[data] / "series.csv", parse_dates=["ds"])
-    if data == "weekly":  # of the last 52 weeks the six horizons take 48, the first ones
+    if data == "weekly":  # the six horizons take the first 48 of the last 52 weeks
         frame = frame[frame.groupby("unique_id").cumcount(ascending=False) >= 4]
     days = frame["ds"].dt.normalize()
     frame["holiday"] = days.isin(USFederalHolidayCalendar().holidays(days.min(), days.max())).astype(float)
     return frame
 
 
-NOISE, WIDTH = 5.0, 2 * 1.2816 * 5.0  # and the width of the 80 % interval of a normal noise like that
+NOISE = 5.0
+INTERVAL_WIDTH = 2 * 1.2816 * NOISE  # of the 80 % interval of normal noise
 
 
 def run_groups(hparams: dict[str, Any], seeds: list[int]) -> None:
-    """Coverage and width of the 80 % interval of series of low and of high level with equal noise, side by side."""
+    """Print the coverage and width of the 80 % interval of series of a low and a high level with equal noise."""
     import pandas
 
     import dlkit
@@ -112,29 +114,29 @@ def run_groups(hparams: dict[str, Any], seeds: list[int]) -> None:
         for name, level in levels.items()
     ]
     for seed in seeds:
-        task = dlkit.Forecaster(**{"horizon": 7, "origins": 8, "seed": seed, **hparams})
+        task = dlkit.Forecaster(**{"horizon": 7, "backtest_windows": 8, "seed": seed, **hparams})
         train, test = dlkit.split(pandas.concat(frames), task)
         task.fit(train, strategy="one", verbose=0)
-        made = np.stack(task.answers(test)["quantiles"])
-        truth = np.stack([values[:7] for values in test.columns["following"]])
-        inside = (made[..., 0] <= truth) & (truth <= made[..., -1])
+        quantiles = np.stack(task.predict_table(test)["quantiles"])
+        truth = np.stack([values[:7] for values in test.columns["future_y"]])
+        inside = (quantiles[..., 0] <= truth) & (truth <= quantiles[..., -1])
         names = np.array([str(name) for name in test.columns["unique_id"]])
         for group in ("low", "high"):
             rows = np.char.startswith(names, group)
-            width = float((made[rows, :, -1] - made[rows, :, 0]).mean())
+            width = float((quantiles[rows, :, -1] - quantiles[rows, :, 0]).mean())
             print(
                 f"seed {seed}, level {levels[f'{group}0']:>6}: coverage {inside[rows].mean():.3f}, "
-                f"width {width:.2f}, {width / WIDTH:.2f} of the true one, {WIDTH:.2f}",
+                f"width {width:.2f}, {width / INTERVAL_WIDTH:.2f} of the true one, {INTERVAL_WIDTH:.2f}",
                 flush=True,
             )
 
 
 def run_samples(hparams: dict[str, Any], networks: list[str], seeds: list[int]) -> None:
-    """Return the built-in samples: airline passengers by their own parts, sunspots by eight origins of four years."""
+    """Evaluate on the built-in samples: airline passengers by their own parts, sunspots by eight backtest windows."""
     import dlkit
-    from dlkit.tasks.forecasting.sample import sunspots
+    from dlkit.tasks.forecasting.sample import load_sunspots
 
-    years = {"horizon": 4, "origins": 8, "season": 11}
+    years = {"horizon": 4, "backtest_windows": 8, "season_length": 11}
     for network in networks:
         for name in ("airline", "sunspots"):
             scores = []
@@ -147,7 +149,7 @@ def run_samples(hparams: dict[str, Any], networks: list[str], seeds: list[int]) 
                     parts = task.samples()
                     train, validation, test = parts["train"], parts["validation"], parts["test"]
                 else:
-                    (train, test), validation = dlkit.split(sunspots(), task), None
+                    (train, test), validation = dlkit.split(load_sunspots(), task), None
                 task.fit(train, validation, strategy="one", verbose=0)
                 metrics = task.evaluate(test)
                 show(f"{name}, {network}, seed {seed}", metrics, time.perf_counter() - begun)
@@ -174,33 +176,44 @@ def run_task(network: str, hparams: dict[str, Any], train: Any, test: Any, seeds
 
 
 def run_peer(name: str, train: Any, test: Any, hparams: dict[str, Any]) -> None:
-    from dlkit.tasks.forecasting.frequency import Step
-    from dlkit.tasks.forecasting.metrics import scale_of, score_forecasts
+    from dlkit.tasks.forecasting.frequency import Frequency
+    from dlkit.tasks.forecasting.metrics import compute_mase_scale, score_forecasts
 
-    horizon, season = hparams["horizon"], 24 if hparams["horizon"] == 24 else 52
-    step = Step(seconds=3600 if season == 24 else 7 * 86_400)
+    horizon, season_length = hparams["horizon"], 24 if hparams["horizon"] == 24 else 52
+    frequency = Frequency(seconds=3600 if season_length == 24 else 7 * 86_400)
     begun = time.perf_counter()
     try:
-        forecasts = PEERS[name](train, test, horizon, season, step, hparams.get("known"))
+        forecasts = PEERS[name](train, test, horizon, season_length, frequency, hparams.get("future_covariates"))
     except ImportError as error:
         print(f"{name}: {error}. {install_hint('forecasters')}", flush=True)
         return
     seconds = time.perf_counter() - begun
     scales = {
-        name: scale_of(np.asarray(values), season)
+        name: compute_mase_scale(np.asarray(values), season_length)
         for name, values in zip(train.columns["unique_id"], train.columns["y"], strict=True)
     }
-    answers = {"forecast": forecasts, "quantiles": [made[:, None] for made in forecasts], "levels": [np.array([0.5])]}
+    answers = {
+        "forecast": forecasts,
+        "quantiles": [forecast[:, None] for forecast in forecasts],
+        "quantile_levels": [np.array([0.5])],
+    }
     columns = test.columns
-    metrics = score_forecasts(columns["unique_id"], columns["y"], columns["following"], answers, season, scales)
+    metrics = score_forecasts(
+        columns["unique_id"],
+        columns["y"],
+        columns["future_y"],
+        answers,
+        season_length=season_length,
+        mase_scales=scales,
+    )
     show(name, {key: metrics[key] for key in ("mase", "mae")}, seconds)
 
 
 def show(name: str, metrics: dict[str, Any], seconds: float) -> None:
-    told = "  ".join(
-        f"{key} {metrics[key]:.4f}" for key in ("mase", "mae", "coverage_80", "crossing") if key in metrics
+    text = "  ".join(
+        f"{key} {metrics[key]:.4f}" for key in ("mase", "mae", "coverage_80", "quantile_crossings") if key in metrics
     )
-    print(f"{name:<24} {told}  {seconds:.0f} s", flush=True)
+    print(f"{name:<24} {text}  {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from dlkit.tasks import find_task, task_names
 
 FACTORS = (0.1, 1.0, 10.0)
 SMALL: dict[str, dict[str, Any]] = {
-    "forecasting": {"units": 16, "members": 2, "batch_size": 16, "epochs": 4},
+    "forecasting": {"width": 16, "ensemble_size": 2, "batch_size": 16, "epochs": 4},
     "image_classification": {"epochs": 6},
     "image_segmentation": {"width": 8, "depth": 2, "image_size": 64, "epochs": 6},
     "object_detection": {"width": 8, "image_size": 64, "epochs": 6},

@@ -5,7 +5,7 @@ python benchmarks/memory.py [images|interactions|ratings|series] [--rows N] [--t
 Makes data in a temporary folder and trains on it for one epoch, each time in a process of its own, whose largest
 resident set counts: JPEG files of 96 x 96 pixels, a noisy gradient across or down, for an ImageClassifier; a csv
 file of random interactions, a hundred of each user, of 5,000 items, for a small Recommender that ranks or rates; or one
-of hourly series of 1,000 stamps for a small Forecaster.
+of hourly series of 1,000 time steps for a small Forecaster.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def make_series(folder: Path, count: int) -> None:
 
     random = np.random.default_rng(0)
     folder.mkdir(parents=True)
-    stamps = np.datetime64("2020-01-01T00") + np.arange(1_000)
+    timestamps = np.datetime64("2020-01-01T00") + np.arange(1_000)
     with (folder / "rows.csv").open("w") as file:
         file.write("unique_id,ds,y\n")
         for series in range(count // 1_000):
             values = random.normal(size=1_000).cumsum()
-            file.writelines(f"s{series},{stamp},{values[row]:.4f}\n" for row, stamp in enumerate(stamps))
+            file.writelines(f"s{series},{timestamp},{values[row]:.4f}\n" for row, timestamp in enumerate(timestamps))
 
 
 KINDS = {
@@ -76,7 +76,7 @@ KINDS = {
         "Recommender",
         {"network": "mf", "objective": "ratings", "width": 16, "batch_size": 1024},
     ),
-    "series": (make_series, 100_000, "rows.csv", "Forecaster", {"units": 16, "members": 1, "horizon": 24}),
+    "series": (make_series, 100_000, "rows.csv", "Forecaster", {"width": 16, "ensemble_size": 1, "horizon": 24}),
 }
 
 

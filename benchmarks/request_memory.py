@@ -30,7 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "question_answering": {"embedding": 32, "units": 16},
     "translation": {"width": 32, "blocks": 1},
     "recommendation": {"width": 16},
-    "forecasting": {"units": 16, "members": 1},
+    "forecasting": {"width": 16, "ensemble_size": 1},
 }
 
 

@@ -40,7 +40,7 @@ HPARAMS = {  # networks that are quick, random changes where a task has them
     "image_segmentation": ["--width", "8", "--depth", "2", "--image-size", "64", "--crop", "0.64"],
     "question_answering": ["--embedding", "16", "--units", "8"],
     "translation": ["--width", "16", "--blocks", "1"],
-    "forecasting": ["--members", "1"],
+    "forecasting": ["--ensemble-size", "1"],
 }
 SEED, THREADS = 7, 8
 

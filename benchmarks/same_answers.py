@@ -47,8 +47,8 @@ def runs() -> Runs:
     add("question_answering", {"network": "bidaf"}, {"network": "transformer"},
         embedding=16, units=8, window=160, max_question=24)  # fmt: skip
     networks = ("nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer")
-    add("forecasting", *({"network": name} for name in networks), {"validation_split": 0.0, "origins": 2},
-        units=16, members=2, batch_size=16)  # fmt: skip
+    add("forecasting", *({"network": name} for name in networks), {"validation_split": 0.0, "backtest_windows": 2},
+        width=16, ensemble_size=2, batch_size=16)  # fmt: skip
     networks = ("two_tower", "mf", "sasrec", "gru4rec", "neumf", "dcn", "ease")
     add("recommendation", *({"network": name} for name in networks), {"validation_split": 0.2, "negatives": 20},
         *({"network": name, "objective": "ratings"} for name in ("mf", "neumf")), width=16, hidden=32)  # fmt: skip

@@ -34,9 +34,9 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     if 0 < len(metrics.get("per_class", {})) <= MAX_LISTED_CLASSES:
         console.print()
         console.print(_compared(metrics["per_class"]))
-    if "compared" in metrics:
+    if "comparison" in metrics:
         console.print()
-        console.print(_compared(metrics["compared"]))
+        console.print(_compared(metrics["comparison"]))
     confusion = metrics.get("confusion")
     if confusion and len(confusion["labels"]) <= MAX_CONFUSION_CLASSES:
         console.print()

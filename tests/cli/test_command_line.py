@@ -155,7 +155,8 @@ OPTIONS = {
 } - {"self", "data", "options", "version", "verbose", "callbacks"}
 OTHERS = {  # files whose texts are of the graph, of fields of a format, or of other programs
     "cli", "recipe.py", "options.py", "run_file.py", "serving/kubernetes.py", "serving/server_config.py",
-    "serving/verify.py", "serving/prove.py", "tasks/forecasting/read_series.py", "tasks/forecasting/answer_forecast.py",
+    "serving/verify.py", "serving/prove.py", "tasks/forecasting/series_preprocessing.py",
+    "tasks/forecasting/forecast_decoding.py",
     "tasks/image_segmentation/coco_masks.py",
 }  # fmt: skip
 WHOLE_COMMAND = re.compile(r"dlkit \w+ .*|pip install .*|tfds\..*|what `save` writes|.*, data_dir=")
@@ -202,7 +203,7 @@ def test_the_command_line_says_flags_and_python_says_arguments(refused, sentimen
     for argv in (
         ["train", "sentiment", "--save", sentiment_model],
         ["train", "sentiment", "--epochs", 0],
-        ["train", "forecasting", "--quantiles", "0.1,0.2"],
+        ["train", "forecasting", "--quantile-levels", "0.1,0.2"],
         ["evaluate", sentiment_model, "--data", reviews, "--column", "text=nothing"],
     ):
         line = refused(*argv)
@@ -328,12 +329,15 @@ def test_flags_count_more_than_a_file(tmp_path):
     (tmp_path / "run.yaml").write_text(
         "task: forecasting\ndata: a.csv\nreading:\n  columns: {y: sales, ds: day}\n  quotes: false\n"
         "  column_names: [a, b]\n"
-        "hyperparameters:\n  learning_rate: 1e-3\n  quantiles: [0.1, 0.5]\n  known: 7\n  wide: true\n  epochs: 4\n"
+        "hyperparameters:\n  learning_rate: 1e-3\n  quantile_levels: [0.1, 0.5]\n  future_covariates: 7\n  wide: true\n"
+        "  epochs: 4\n"
         "run:\n  save: model\n  checkpoint_every: 10m\n  keep_examples: false\n  resume: auto\n"
     )
     given = parsed("train", "forecasting", "--config", tmp_path / "run.yaml", "--epochs", 5, "--column", "y=price")
     hparams = parsed_hparams(given, find_task("forecasting"))
-    assert hparams == {"learning_rate": 1e-3, "quantiles": (0.1, 0.5), "known": "7", "wide": True, "epochs": 5}
+    assert hparams == {
+        "learning_rate": 1e-3, "quantile_levels": (0.1, 0.5), "future_covariates": "7", "wide": True, "epochs": 5,
+    }  # fmt: skip
     assert given.data == "a.csv"
     reading = read_options(given)
     assert reading["columns"] == {"y": "price", "ds": "day"}
@@ -463,7 +467,7 @@ def test_a_shell_completes_commands_tasks_flags_and_choices(run, tmp_path):
         "sentiment",
         "--vocabulary-file --vocabulary-size",
         "auto words characters wordpiece",
-        "--season",
+        "--season-length",
         "--label-map",
     ]
 

@@ -126,7 +126,7 @@ def test_new_labels_leave_what_is_known_of_the_others(fitted, few, monkeypatch):
 
 
 def test_a_model_of_another_network_is_refused_by_name(fitted):
-    wrong = {"forecasting": {"units": 8}, "question_answering": {"top_k": 2}, "recommendation": {"top_k": 3},
+    wrong = {"forecasting": {"width": 8}, "question_answering": {"top_k": 2}, "recommendation": {"top_k": 3},
              "translation": {"beam_width": 2}, "object_detection": {"max_detections": 7}}  # fmt: skip
     hparams = wrong.get(fitted.task_name(), {"dropout": 0.123})
     with pytest.raises(DlkitError, match=next(iter(hparams))):

@@ -1,3 +1,3 @@
-"""Forecasting: all that this task alone uses. `task.py` holds the class."""
+"""Forecasting: the modules that only this task uses. `task.py` holds the class."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Columns of time series: stamps, and values that may be missing."""
+"""Columns of time series: timestamps, values that may be missing, covariates, and quantiles."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from dlkit.columns import Column, Text, describe_value, is_missing_number
 from dlkit.errors import DataError
 from dlkit.options import option
-from dlkit.tasks.forecasting.frequency import Step, parse_frequency
+from dlkit.tasks.forecasting.frequency import Frequency, parse_frequency
 
-FEW = 3  # values, from which on a window is scaled by them alone
-LARGEST = float(np.finfo(np.float32).max)
+MIN_VALUES_FOR_SCALE = 3  # observed values, from which on a window is scaled by them alone
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 _ISO = re.compile(r"(\d{4}-\d{2}(?:-\d{2}(?:[ T]\d{2}(?::\d{2}(?::\d{2}(?:\.\d+)?)?)?)?)?)")
 _SLASHED = re.compile(r"\d{4}/\d{2}/\d{2}")
 _QUARTER = re.compile(r"(\d{4})-?Q([1-4])")
@@ -24,63 +24,63 @@ _DAY_OR_MONTH_FIRST = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}( .*)?")
 
 
 @dataclass(frozen=True)
-class Stamps(Column):
-    """The timestamps of a series, in any order, in ISO 8601 without a time zone; or whole numbers, which count steps.
+class Timestamps(Column):
+    """The timestamps of a series, in any order, in ISO 8601 without a time zone; or integers, without a calendar.
 
-    Accepts texts (`2016-10-01`, `2016-10-01 13:00`, `2016Q4`), dates, datetimes, NumPy's and pandas' timestamps, and
-    integers; of these 20161001 and 201610, where all are such, are dates. To the microsecond. In the graph and in
-    requests an empty text is no timestamp: lists are padded with it at the end.
+    Texts (`2016-10-01`, `2016-10-01 13:00`, `2016Q4`), dates, datetimes, timestamps of NumPy and pandas, and integers
+    are accepted, up to microseconds. Integers are dates where all of them look like 20161001 or 201610. In the graph
+    and in requests an empty text is padding, at the end of the list.
 
     Attributes:
-        frequency: the step between two stamps, as `parse_frequency` takes it; "" to infer it.
-        wide: whether a table has a column for each series, beside that of the stamps.
-        duplicates: what a table's rows of one series and stamp become: "mean", "last", or "refuse".
-        off_grid: what becomes of a table's stamps between the steps: "refuse", or "floor", to the step before.
-        gaps: whether a table may lack steps.
-        known, past, static: names of a table's columns of covariates: known ahead, known up to now, of a series.
-        trained: the step of a model that is trained, as `Step.as_list` gives it; empty before.
+        frequency: The frequency, as `parse_frequency` takes it; "" to infer it.
+        wide: Whether a table has one column per series, beside that of the timestamps.
+        duplicates: What becomes of several values of one series and timestamp: "mean", "last", or "raise".
+        irregular: What becomes of timestamps between the time steps: "raise", or "floor", to the preceding step.
+        allow_gaps: Whether time steps may be missing.
+        future_covariates, historical_covariates, static_covariates: Names of the columns of covariates.
+        trained_frequency: The frequency of a trained model, as `Frequency.as_list` returns it; empty before.
     """
 
     kind = "list of timestamps"
     frequency: str = ""
     wide: bool = False
     duplicates: str = "mean"
-    off_grid: str = "refuse"
-    gaps: bool = True
-    known: tuple[str, ...] = ()
-    past: tuple[str, ...] = ()
-    static: tuple[str, ...] = ()
-    trained: tuple[int, ...] = ()
+    irregular: str = "raise"
+    allow_gaps: bool = True
+    future_covariates: tuple[str, ...] = ()
+    historical_covariates: tuple[str, ...] = ()
+    static_covariates: tuple[str, ...] = ()
+    trained_frequency: tuple[int, ...] = ()
 
     reader = "dlkit.tasks.forecasting.tables"
     shape = (None,)
 
     def raw(self, value: Any) -> list[bytes]:
-        return stamp_texts(stamps_of(value, self.counts))
+        return encode_timestamps(to_timestamps(value, self.integer_index))
 
     @property
-    def step(self) -> Step | None:
-        """The step between two timestamps where it is known. Raises HparamError for a frequency that is none."""
-        if any(self.trained):
-            return Step(*self.trained)
+    def known_frequency(self) -> Frequency | None:
+        """The trained or given frequency; None if it is to be inferred. Raises HparamError for a wrong one."""
+        if self.trained_frequency:
+            return Frequency(*self.trained_frequency)
         return parse_frequency(self.frequency) if self.frequency else None
 
     @property
-    def counts(self) -> bool:
-        """Whether timestamps are known to be whole numbers that count steps, whatever dates they look like."""
-        return bool(self.step and self.step.whole)
+    def integer_index(self) -> bool:
+        """Whether timestamps are known to be integers without a calendar, whatever dates they look like."""
+        return bool(self.known_frequency and self.known_frequency.integer)
 
     def to_request(self, raw: list[bytes]) -> list[str]:
-        return [stamp.decode() for stamp in raw]
+        return [timestamp.decode() for timestamp in raw]
 
     def show(self, answer: np.ndarray) -> list[Any]:
-        shown = [stamp.decode() for stamp in answer]
-        whole = all(stamp.removeprefix("-").isdigit() for stamp in shown if stamp)
-        return [int(stamp) if whole and stamp else stamp for stamp in shown]
+        texts = [timestamp.decode() for timestamp in answer]
+        integers = all(text.removeprefix("-").isdigit() for text in texts if text)
+        return [int(text) if integers and text else text for text in texts]
 
 
-class Values(Column):
-    """The values of a series, one for each stamp; NaN or None where one is missing."""
+class Series(Column):
+    """The values of a series, one per timestamp; NaN or None where a value is missing."""
 
     dtype = "float32"
     shape = (None,)
@@ -89,43 +89,44 @@ class Values(Column):
 
     def raw(self, value: Any) -> np.ndarray:
         try:
-            listed = [np.nan if is_missing_number(item) else item for item in value] if _is_listed(value) else value
+            items = [np.nan if is_missing_number(item) else item for item in value] if _is_listed(value) else value
             with np.errstate(over="ignore"):
-                values: np.ndarray = np.asarray(listed, self.dtype)
+                values: np.ndarray = np.asarray(items, self.dtype)
         except (TypeError, ValueError):
             values = np.zeros((), self.dtype)
-        if values.ndim != 1 or (np.abs(values) > LARGEST).any():
+        if values.ndim != 1 or (np.abs(values) > FLOAT32_MAX).any():
             raise DataError(f"expected a list of numbers, NaN where one is missing. Received: {describe_value(value)}.")
         return values
 
     def to_request(self, raw: np.ndarray) -> list[float | None]:
-        """The shortest digits that give the same numbers; null for one that is missing, as JSON has no NaN."""
+        """Return the shortest digits that give the same numbers; null for a missing one, as JSON has no NaN."""
         return [float(str(value)) if np.isfinite(value) else None for value in raw]
 
 
-class Series(Values):
-    """The values of a series, one for each timestamp; NaN or None where one is missing. In double precision: of large
-    values it is the small differences that count."""
+class Float64Series(Series):
+    """The values of a series in double precision, in which small changes of large values survive."""
 
     dtype = "float64"
 
 
-class Categories(Column):
-    """Names, one for each timestamp, such as that of a holiday; empty where there is none."""
+class CategoricalSeries(Column):
+    """Categories, one per timestamp, such as the name of a holiday; empty where there is none."""
 
     shape = (None,)
 
     def raw(self, value: Any) -> list[bytes]:
         if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-            raise DataError(f"expected a list of names, empty where there is none. Received: {describe_value(value)}.")
-        return [Static().raw(item) for item in value]
+            raise DataError(
+                f"expected a list of categories, empty where there is none. Received: {describe_value(value)}."
+            )
+        return [StaticCovariate().raw(item) for item in value]
 
     def to_request(self, raw: list[bytes]) -> list[str]:
-        return [name.decode() for name in raw]
+        return [category.decode() for category in raw]
 
 
-class Fans(Column):
-    """Quantiles, lowest first, of each step of a forecast."""
+class Quantiles(Column):
+    """The quantiles of a forecast, (horizon, quantiles), in ascending order."""
 
     dtype = "float32"
     shape = (None, None)
@@ -135,8 +136,8 @@ class Fans(Column):
         return np.asarray(value, np.float32)
 
 
-class Levels(Column):
-    """The levels of quantiles, between 0 and 1."""
+class QuantileLevels(Column):
+    """Quantile levels, between 0 and 1."""
 
     dtype = "float32"
     shape = (None,)
@@ -148,8 +149,8 @@ class Levels(Column):
         return [float(str(level)) for level in answer]
 
 
-class Static(Text):
-    """What does not change in a series: a number or a name; empty where it is not known."""
+class StaticCovariate(Text):
+    """A static covariate of a series: a number or a category; empty where it is unknown."""
 
     def raw(self, value: Any) -> bytes:
         if not isinstance(value, (str, bytes)) and is_missing_number(value):
@@ -157,16 +158,22 @@ class Static(Text):
         return super().raw(str(value) if isinstance(value, (bool, int, float, np.generic)) else value)
 
 
-def stamps_of(values: Any, counts: bool = False) -> np.ndarray:
-    """Timestamps as datetime64[s], as datetime64[us] where one has a fraction of a second, or, where they count steps,
-    as int64.
+def to_timestamps(values: Any, integer_index: bool = False) -> np.ndarray:
+    """Convert values to timestamps.
 
     Args:
-        values: texts, dates, datetimes or whole numbers.
-        counts: whether whole numbers count steps although they could be dates, as 20161001 and 201610 are.
+        values: Texts, dates, datetimes or integers.
+        integer_index: Whether integers are an index even where they could be dates, such as 20161001 or 201610.
+
+    Returns:
+        datetime64[s]; datetime64[us] where one has a fraction of a second; int64 for an integer index.
 
     Raises:
-        DataError: one is no timestamp, or has a time zone; says which, and the cure.
+        DataError: A value is not a timestamp, or has a time zone; says which one, and the remedy.
+
+    Example:
+        >>> to_timestamps(["2024-01", "2024-02"]).astype(str).tolist()
+        ['2024-01-01T00:00:00', '2024-02-01T00:00:00']
     """
     if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__iter__"):
         raise DataError(f"expected a list of timestamps. Received: {describe_value(values)}.")
@@ -177,34 +184,34 @@ def stamps_of(values: Any, counts: bool = False) -> np.ndarray:
     array = np.asarray(values)
     kind = array.dtype.kind
     if kind in "iu":
-        return array.astype(np.int64) if counts else _of_numbers(array.astype(np.int64))
+        return array.astype(np.int64) if integer_index else _from_integers(array.astype(np.int64))
     if kind == "U":
-        return _of_texts(array.tolist(), counts)
+        return _from_texts(array.tolist(), integer_index)
     if kind not in "MO" or not all(map(_is_date, array if kind == "O" else ())):
-        raise DataError(_refusal(values))
+        raise DataError(_describe_invalid(values))
     try:
-        made = array.astype("datetime64[us]")
+        timestamps = array.astype("datetime64[us]")
     except (TypeError, ValueError, OverflowError):
-        raise DataError(_refusal(values)) from None
-    return _shortest(made)
+        raise DataError(_describe_invalid(values)) from None
+    return _drop_fractions(timestamps)
 
 
-def _of_texts(texts: list[str], counts: bool) -> np.ndarray:
-    written = [text.strip() for text in texts]
-    if written and all(text.removeprefix("-").isdecimal() for text in written):
-        numbers = np.array(written, np.int64)
-        return numbers if counts else _of_numbers(numbers)
-    forms = [_iso(text) for text in written]
+def _from_texts(texts: list[str], integer_index: bool) -> np.ndarray:
+    stripped = [text.strip() for text in texts]
+    if stripped and all(text.removeprefix("-").isdecimal() for text in stripped):
+        numbers = np.array(stripped, np.int64)
+        return numbers if integer_index else _from_integers(numbers)
+    iso_texts = [_to_iso(text) for text in stripped]
     try:
-        if None in forms:
+        if None in iso_texts:
             raise ValueError
-        return _shortest(np.array(forms, "datetime64[us]"))
+        return _drop_fractions(np.array(iso_texts, "datetime64[us]"))
     except ValueError:
-        raise DataError(_refusal(texts)) from None
+        raise DataError(_describe_invalid(texts)) from None
 
 
-def _iso(text: str) -> str | None:
-    """A text as NumPy reads dates; None for what is none."""
+def _to_iso(text: str) -> str | None:
+    """Return a text in the form that NumPy parses; None if it is not a date."""
     if _ISO.fullmatch(text):
         return text.replace(" ", "T")
     if _SLASHED.fullmatch(text):
@@ -213,8 +220,8 @@ def _iso(text: str) -> str | None:
     return f"{quarter[1]}-{3 * int(quarter[2]) - 2:02}" if quarter else None
 
 
-def _of_numbers(numbers: np.ndarray) -> np.ndarray:
-    """Whole numbers; as dates where all are written as dates are, 20161001 or 201610."""
+def _from_integers(numbers: np.ndarray) -> np.ndarray:
+    """Return integers, converted to dates where all of them look like 20161001 or 201610."""
     for form, lowest, highest, size in (("YYYYMMDD", 16000101, 22001231, 100), ("YYYYMM", 190001, 210012, 1)):
         if not len(numbers) or numbers.min() < lowest or numbers.max() > highest:
             continue
@@ -233,11 +240,12 @@ def _of_numbers(numbers: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def _shortest(stamps: np.ndarray) -> np.ndarray:
-    if np.isnat(stamps).any():
-        raise DataError(f"timestamp {int(np.argmax(np.isnat(stamps)))} is empty. Set it, or remove the row.")
-    seconds = stamps.astype("datetime64[s]")
-    return seconds if (seconds == stamps).all() else stamps
+def _drop_fractions(timestamps: np.ndarray) -> np.ndarray:
+    """Return seconds where no timestamp has a fraction of one, else microseconds."""
+    if np.isnat(timestamps).any():
+        raise DataError(f"timestamp {int(np.argmax(np.isnat(timestamps)))} is empty. Set it, or remove the row.")
+    seconds = timestamps.astype("datetime64[s]")
+    return seconds if (seconds == timestamps).all() else timestamps
 
 
 def _is_date(value: Any) -> bool:
@@ -245,46 +253,48 @@ def _is_date(value: Any) -> bool:
 
 
 def _is_listed(value: Any) -> bool:
-    """Whether what is missing in a list must be looked for item by item."""
+    """Return whether missing values must be found item by item."""
     return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype.kind == "O")
 
 
-def stamp_texts(stamps: np.ndarray) -> list[bytes]:
-    """Timestamps as the graph takes them."""
-    texts = stamps.astype(str) if stamps.dtype.kind == "i" else np.char.replace(np.datetime_as_string(stamps), "T", " ")
+def encode_timestamps(timestamps: np.ndarray) -> list[bytes]:
+    """Return timestamps as the texts that the graph takes."""
+    texts = (
+        timestamps.astype(str)
+        if timestamps.dtype.kind == "i"
+        else np.char.replace(np.datetime_as_string(timestamps), "T", " ")
+    )
     return [text.encode() for text in texts.tolist()]
 
 
-def _refusal(values: Any) -> str:
-    """What is wrong with the first that is no timestamp, or that is of another kind than the others."""
-    expected = (
-        "Expected ISO 8601 without a time zone, such as 2016-10-01 or 2016-10-01 13:00:00, or whole numbers for all."
-    )
-    for place, value in enumerate(values):
+def _describe_invalid(values: Any) -> str:
+    """Describe the first value that is not a timestamp, or that is of another type than the others."""
+    expected = "Expected ISO 8601 without a time zone, such as 2016-10-01 or 2016-10-01 13:00:00, or integers for all."
+    for position, value in enumerate(values):
         text = str(value).strip()
         if getattr(value, "tzinfo", None) is not None or _ZONED.fullmatch(text):
             return (
-                f"timestamp {place} has a time zone: {describe_value(value)}. Expected timestamps without one, all of "
-                "one clock: convert them to local time or to UTC and remove the time zone."
+                f"timestamp {position} has a time zone: {describe_value(value)}. Expected timestamps without one, all of one "
+                "clock: convert them to local time or to UTC and remove the time zone."
             )
         if isinstance(value, str):
-            wrong = not _is_real(_iso(text))
+            invalid = not _is_valid_date(_to_iso(text))
         else:
-            wrong = isinstance(value, bool) or not (_is_date(value) or isinstance(value, (int, np.integer)))
-        if wrong and _DAY_OR_MONTH_FIRST.fullmatch(text):
+            invalid = isinstance(value, bool) or not (_is_date(value) or isinstance(value, (int, np.integer)))
+        if invalid and _DAY_OR_MONTH_FIRST.fullmatch(text):
             return (
-                f"timestamp {place} is not valid: {describe_value(value)}: the order of day and month is ambiguous. "
+                f"timestamp {position} is not valid: {describe_value(value)}: the order of day and month is ambiguous. "
                 "Expected ISO 8601, such as 2016-10-01."
             )
-        if wrong and not text.removeprefix("-").isdecimal():
-            return f"timestamp {place} is not valid: {describe_value(value)}. {expected}"
-    digits = [place for place, value in enumerate(values) if str(value).strip().removeprefix("-").isdecimal()]
+        if invalid and not text.removeprefix("-").isdecimal():
+            return f"timestamp {position} is not valid: {describe_value(value)}. {expected}"
+    digits = [position for position, value in enumerate(values) if str(value).strip().removeprefix("-").isdecimal()]
     if digits:
         return f"timestamp {digits[0]} is not valid among dates: {describe_value(values[digits[0]])}. {expected}"
     return f"the timestamps are of mixed types. {expected}"
 
 
-def _is_real(text: str | None) -> bool:
+def _is_valid_date(text: str | None) -> bool:
     try:
         return text is not None and not np.isnat(np.datetime64(text))
     except ValueError:

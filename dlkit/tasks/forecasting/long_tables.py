@@ -1,4 +1,4 @@
-"""Tables with a row for each series and timestamp, or a column for each series, as arrays."""
+"""Long tables, with one row for each series and timestamp, and wide tables, with one column per series, as arrays."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dlkit.data.read_options import ReadOptions
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.options import option
-from dlkit.tasks.forecasting.columns import Stamps, stamps_of
+from dlkit.tasks.forecasting.columns import Timestamps, to_timestamps
 
 
 class OptionalNumber(Column):
-    """A number, or an empty cell for a missing one."""
+    """A number, or an empty cell where it is missing."""
 
     dtype = "float64"
 
@@ -36,177 +36,198 @@ class OptionalNumber(Column):
         return number
 
 
-class Ids:
-    """Ids of series in the order in which they come, as the table has them: texts or integers."""
+class SeriesIds:
+    """The ids of series, texts or integers as the table has them, in the order of their first row."""
 
     def __init__(self) -> None:
-        self.known: list[Any] = []
-        self._places: dict[Any, int] = {}  # of each cell that came; 3 and "3" are one
+        self.ids: list[Any] = []
+        self._indices: dict[Any, int] = {}  # by cell; 3 and "3" are one id
 
-    def place(self, cell: Any) -> int:
-        """The place of a cell's id among those known, to which a new one is added."""
-        place = self._places.get(cell)
-        if place is None:
+    def get_index(self, cell: Any) -> int:
+        """Return the index of a cell's id in `ids`, to which a new one is appended."""
+        index = self._indices.get(cell)
+        if index is None:
             text = Id().raw(cell).decode()
-            place = self._places.setdefault(text, len(self.known))
-            if place == len(self.known):
-                self.known.append(text if cell is None or isinstance(cell, (str, bytes)) else int(cell))
-            self._places[cell] = place
-        return place
+            index = self._indices.setdefault(text, len(self.ids))
+            if index == len(self.ids):
+                self.ids.append(text if cell is None or isinstance(cell, (str, bytes)) else int(cell))
+            self._indices[cell] = index
+        return index
 
 
 @dataclass
-class Long:
-    """A long table as arrays, in its own order: series as places in `ids`, timestamps, numbers by name, texts by name.
+class LongTable:
+    """A long table as arrays, in the order of its rows.
 
-    A covariate that is a category is among the numbers, as a place in the names that `categories` holds for it. `bad`
-    says of a series, by its place, which of its cells cannot be read.
+    Attributes:
+        source: Name of the table, for messages.
+        ids: Ids of the series.
+        series_index: (rows,) int32, index in `ids` of each row.
+        timestamps: (rows,) datetime64 or int64.
+        numbers: Numeric columns by name, float64; of a categorical covariate the index in its `categories`.
+        texts: Static covariates by name: (rows,) indices, and the texts that they stand for.
+        categories: Categories of each categorical covariate.
+        remarks: Remarks of the reader.
+        errors: For a series, by its index, which of its cells cannot be read.
     """
 
     source: str
     ids: list[Any]
-    code: np.ndarray
-    stamps: np.ndarray
+    series_index: np.ndarray
+    timestamps: np.ndarray
     numbers: dict[str, np.ndarray]
     texts: dict[str, list[np.ndarray]] = field(default_factory=dict)
     categories: dict[str, np.ndarray] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-    bad: dict[int, str] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
 
-    def cell(self, name: str, row: int) -> Any:
-        """A covariate's value in a row: a number, NaN for a missing one, or a name, "" for none."""
-        value, names = self.numbers[name][row], self.categories.get(name)
-        return float(value) if names is None else names[int(value)] if np.isfinite(value) else ""
+    def get_cell(self, name: str, row: int) -> Any:
+        """Return a covariate's value in a row: a number, NaN for a missing one, or a category, "" for none."""
+        value, categories = self.numbers[name][row], self.categories.get(name)
+        if categories is None:
+            return float(value)
+        return categories[int(value)] if np.isfinite(value) else ""
 
 
-def read_long(source: Any, stamps: Stamps, how: ReadOptions, answering: bool = False) -> Long:
-    """A table with a row for each series and stamp; files a part at a time. Args, errors: as of `read_series`.
+def read_long_table(source: Any, column: Timestamps, how: ReadOptions, skip_errors: bool = False) -> LongTable:
+    """Read a table with one row for each series and timestamp; files a part at a time.
 
-    Where histories are to be answered, a cell that cannot be read costs its series alone.
+    Args:
+        source, how: See `dlkit.tasks.forecasting.tables.read_series`.
+        column: The column of the timestamps, which knows the names of the covariates.
+        skip_errors: Whether a cell that cannot be read is an entry of `errors`, and not an exception.
+
+    Raises:
+        DataError: A column is missing, or a cell cannot be read.
     """
-    covariates = (*stamps.known, *stamps.past)
+    covariates = (*column.future_covariates, *column.historical_covariates)
     wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Timestamp(), "y": OptionalNumber(optional=True)}
     wanted |= {name: OptionalNumber(optional=True) for name in covariates}
-    wanted |= {name: Text(optional=True) for name in stamps.static if name != "unique_id"}
+    wanted |= {name: Text(optional=True) for name in column.static_covariates if name != "unique_id"}
     for name in how.rename:
         if name not in wanted:
             raise DataError(f"there is no column {name!r} to rename. There are: {', '.join(wanted)}.")
-    return _read_columns(source, wanted, covariates, stamps, how, answering)
+    return _read_columns(source, wanted, covariates, column, how, skip_errors)
 
 
-def read_future(source: Any, stamps: Stamps, how: ReadOptions) -> Long:
-    """A table of `unique_id`, `ds` and the covariates that are known ahead alone. Args, errors: as of `read_series`."""
+def read_future_table(source: Any, column: Timestamps, how: ReadOptions) -> LongTable:
+    """Read a table of `unique_id`, `ds` and the future covariates. Args and errors: see `read_long_table`."""
     wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Timestamp()}
-    wanted |= {name: OptionalNumber(optional=True) for name in stamps.known}
-    rename = {name: theirs for name, theirs in how.rename.items() if name in wanted}
-    return _read_columns(source, wanted, stamps.known, stamps, dataclasses.replace(how, rename=rename))
+    wanted |= {name: OptionalNumber(optional=True) for name in column.future_covariates}
+    rename = {name: renamed for name, renamed in how.rename.items() if name in wanted}
+    how = dataclasses.replace(how, rename=rename)
+    return _read_columns(source, wanted, column.future_covariates, column, how)
 
 
 def _read_columns(
     source: Any,
     wanted: dict[str, Column],
     covariates: Sequence[str],
-    stamps: Stamps,
+    column: Timestamps,
     how: ReadOptions,
-    answering: bool = False,
-) -> Long:
-    ids, bad = Ids(), dict[int, str]()
+    skip_errors: bool = False,
+) -> LongTable:
+    ids, errors = SeriesIds(), dict[int, str]()
     texts: dict[str, dict[Any, int]] = {name: {} for name in wanted if isinstance(wanted[name], Text)}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     categories: dict[str, dict[str, int]] = {}
-    shown = ""
+    source_name = ""
     remarks = list[str]()
     for table in read_chunks(source, wanted, how):
-        shown = table.source
+        source_name = table.source
         remarks += table.remarks
         missing = [name for name in wanted if name not in table.columns and name != "unique_id"]
         if missing:
             raise DataError(
-                f"{shown} has no column {missing[0]!r}. Expected a long table with the columns {', '.join(wanted)}; "
-                f"for a wide table, one column per series, set {option('wide', True)}. Map it with "
-                f"{option('columns', {missing[0]: 'NAME'})}."
+                f"{source_name} has no column {missing[0]!r}. Expected a long table with the columns "
+                f"{', '.join(wanted)}; for a wide table, one column per series, set {option('wide', True)}. Map the "
+                f"column with {option('columns', {missing[0]: 'NAME'})}."
             )
         for name in covariates:
             if _is_category(table.columns[name]):
                 categories.setdefault(name, {})
-        if answering:
-            numbers = [name for name, of in wanted.items() if isinstance(of, OptionalNumber) and name not in categories]
-            table = _without_bad_cells(table, numbers, stamps.counts, ids, bad)
+        if skip_errors:
+            numeric = [name for name, kind in wanted.items() if isinstance(kind, OptionalNumber)]
+            numeric = [name for name in numeric if name not in categories]
+            table = _drop_unreadable_rows(table, numeric, column.integer_index, ids, errors)
             if not len(table):
                 continue
-        names = table.columns.get("unique_id", [""] * len(table))
-        parts["unique_id"].append(np.array([*map(ids.place, names)], np.int32))
-        parts["ds"].append(_stamps(table, stamps.counts))
-        for name, column in wanted.items():
+        cells = table.columns.get("unique_id", [""] * len(table))
+        parts["unique_id"].append(np.array([*map(ids.get_index, cells)], np.int32))
+        parts["ds"].append(_read_timestamps(table, column.integer_index))
+        for name, kind in wanted.items():
             if name in categories:
-                parts[name].append(_codes(table.columns[name], categories[name]))
-            elif isinstance(column, OptionalNumber):
-                parts[name].append(_numbers(table, name))
+                parts[name].append(_encode_categories(table.columns[name], categories[name]))
+            elif isinstance(kind, OptionalNumber):
+                parts[name].append(_read_numbers(table, name))
             elif name in texts:
-                known = texts[name]
-                cells = (str(cell) for cell in table.columns[name])
-                parts[name].append(np.array([known.setdefault(cell, len(known)) for cell in cells], np.int32))
-    if not ids.known:
-        raise DataError(f"{shown or source} has no rows. Expected at least one timestamp of one series.")
+                indices = texts[name]
+                parts[name].append(
+                    np.array([indices.setdefault(str(cell), len(indices)) for cell in table.columns[name]], np.int32)
+                )
+    if not ids.ids:
+        raise DataError(f"{source_name or source} has no rows. Expected at least one timestamp of one series.")
     if not parts["ds"]:
-        raise DataError(bad[0])
+        raise DataError(errors[0])
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    made = Long(shown, ids.known, joined["unique_id"], joined["ds"], {}, remarks=remarks, bad=bad)
+    long = LongTable(source_name, ids.ids, joined["unique_id"], joined["ds"], {}, remarks=remarks, errors=errors)
     for name in wanted:
         if isinstance(wanted[name], OptionalNumber):
-            made.numbers[name] = joined[name]
+            long.numbers[name] = joined[name]
         elif name in texts:
-            made.texts[name] = [joined[name], np.array(list(texts[name]), object)]
-    made.categories = {name: np.array(list(names) or [""], object) for name, names in categories.items()}
-    return made
+            long.texts[name] = [joined[name], np.array(list(texts[name]), object)]
+    long.categories = {name: np.array(list(indices) or [""], object) for name, indices in categories.items()}
+    return long
 
 
-def _without_bad_cells(table: Table, numbers: Sequence[str], counts: bool, ids: Ids, bad: dict[int, str]) -> Table:
-    """The rows whose timestamps and numbers can be read; of a series with others, what is wrong with the first."""
+def _drop_unreadable_rows(
+    table: Table, numeric: Sequence[str], integer_index: bool, ids: SeriesIds, errors: dict[int, str]
+) -> Table:
+    """Drop rows whose timestamp or numbers cannot be read; the first error of each series is added to `errors`."""
     try:
-        _stamps(table, counts)
-        for name in numbers:
-            _numbers(table, name)
+        _read_timestamps(table, integer_index)
+        for name in numeric:
+            _read_numbers(table, name)
         return table
     except DataError:
-        good = []
+        readable = []
         for row in range(len(table)):
             one = table.take([row])
             try:
-                _stamps(one, counts)
-                for name in numbers:
-                    _numbers(one, name)
-                good.append(row)
+                _read_timestamps(one, integer_index)
+                for name in numeric:
+                    _read_numbers(one, name)
+                readable.append(row)
             except DataError as error:
-                bad.setdefault(ids.place(one.row(0).get("unique_id", "")), str(error))
-        return table.take(good)
+                errors.setdefault(ids.get_index(one.row(0).get("unique_id", "")), str(error))
+        return table.take(readable)
 
 
 def _is_category(cells: Any) -> bool:
-    """Whether a column of a covariate holds names: fewer than half of those that are no missing ones are numbers."""
+    """Return whether a covariate is categorical: fewer than half of its cells that are not empty are numbers."""
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "iufb":
         return False
-    given = [cell for cell in cells if isinstance(cell, (str, bytes)) and not is_missing_number(cell)]
-    return bool(given) and 2 * sum(map(_is_number, given)) < len(given)
+    texts = [cell for cell in cells if isinstance(cell, (str, bytes)) and not is_missing_number(cell)]
+    return bool(texts) and 2 * sum(map(_is_number, texts)) < len(texts)
 
 
 def _is_number(text: str | bytes) -> bool:
     try:
         float(text)
     except ValueError:
-        return bool(comma_hint(text))  # meant as one: it is to be refused
+        return bool(comma_hint(text))  # with a decimal comma: an error later on
     return True
 
 
-def _codes(cells: Any, names: dict[str, int]) -> np.ndarray:
-    """Cells as places in names, which grow by those that are new; NaN for an empty cell."""
+def _encode_categories(cells: Any, indices: dict[str, int]) -> np.ndarray:
+    """Return the index of each cell's category, NaN for an empty cell; new categories are added to `indices`."""
     texts = ("" if is_missing_number(cell) else str(cell).strip() for cell in cells)
-    return np.array([names.setdefault(text, len(names)) if text else np.nan for text in texts], np.float64)
+    return np.array([indices.setdefault(text, len(indices)) if text else np.nan for text in texts], np.float64)
 
 
-def read_wide(source: Any, stamps: Stamps, how: ReadOptions) -> Long:
-    """A table with a column for each series beside that of the stamps. Args, errors: as of `read_series`."""
-    if stamps.known or stamps.past or stamps.static:
+def read_wide_table(source: Any, column: Timestamps, how: ReadOptions) -> LongTable:
+    """Read a table with one column per series beside that of the timestamps. Args and errors: see `read_long_table`."""
+    if column.future_covariates or column.historical_covariates or column.static_covariates:
         raise DataError(
             "a wide table cannot have covariates: its columns are series. Use a long table, `unique_id, ds, y`."
         )
@@ -220,33 +241,35 @@ def read_wide(source: Any, stamps: Stamps, how: ReadOptions) -> Long:
     wanted: dict[str, Column] = {"ds": Timestamp(), **{name: OptionalNumber(optional=True) for name in names}}
     how = dataclasses.replace(how, rename={"ds": key} if key != "ds" else {})
     tables = list(read_chunks(source, wanted, how))
-    at = np.concatenate([_stamps(table, stamps.counts) for table in tables])
-    values = [np.concatenate([_numbers(table, name) for table in tables]) for name in names]
-    code = np.repeat(np.arange(len(names), dtype=np.int32), len(at))
+    timestamps = np.concatenate([_read_timestamps(table, column.integer_index) for table in tables])
+    values = [np.concatenate([_read_numbers(table, name) for table in tables]) for name in names]
+    series_index = np.repeat(np.arange(len(names), dtype=np.int32), len(timestamps))
     remarks = [remark for table in tables for remark in table.remarks]
-    made = {"y": np.concatenate(values)}
-    return Long(tables[0].source, names, code, np.tile(at, len(names)), made, remarks=remarks)
+    numbers = {"y": np.concatenate(values)}
+    tiled = np.tile(timestamps, len(names))
+    return LongTable(tables[0].source, names, series_index, tiled, numbers, remarks=remarks)
 
 
-def _stamps(table: Table, counts: bool) -> np.ndarray:
+def _read_timestamps(table: Table, integer_index: bool) -> np.ndarray:
     cells = table.columns["ds"]
     try:
-        return stamps_of(np.asarray(cells) if isinstance(cells, list) and isinstance(cells[0], str) else cells, counts)
+        values = np.asarray(cells) if isinstance(cells, list) and isinstance(cells[0], str) else cells
+        return to_timestamps(values, integer_index)
     except DataError:
         for row, cell in enumerate(cells):
             try:
-                stamps_of([cell], counts)
+                to_timestamps([cell], integer_index)
             except DataError as error:
                 raise DataError(f"{table.where(row)}, column 'ds': {error}") from error
         raise
 
 
-def _numbers(table: Table, name: str) -> np.ndarray:
+def _read_numbers(table: Table, name: str) -> np.ndarray:
     cells = table.columns[name]
     try:
         values = np.asarray(cells, np.float64)  # None becomes NaN
     except (TypeError, ValueError):
         values = np.array([np.inf])
-    if np.isinf(values).any():  # the column says which one, or knows what pandas has for a missing one
+    if np.isinf(values).any():  # the column names the cell, and knows the missing values of pandas
         return np.array(table.raw_column(name, OptionalNumber()), np.float64)
     return values

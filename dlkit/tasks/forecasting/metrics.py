@@ -1,4 +1,4 @@
-"""Forecasts against what came, beside naive ones."""
+"""Metrics of forecasts, beside those of naive forecasts."""
 
 from __future__ import annotations
 
@@ -11,90 +11,105 @@ import numpy as np
 def score_forecasts(
     ids: Sequence[str],
     histories: Sequence[np.ndarray],
-    following: Sequence[np.ndarray],
+    future_values: Sequence[np.ndarray],
     answers: Mapping[str, Sequence[np.ndarray]],
-    season: int,
-    scales: Mapping[str, float],
-    window: int = 0,
+    *,
+    season_length: int,
+    mase_scales: Mapping[str, float],
+    context_length: int = 0,
 ) -> dict[str, Any]:
-    """Metrics over all origins and known steps, and in `compared` the same of the naive forecasts.
-
-    `mae`, `rmse` and `pinball` are in the series' units; `smape` is in percent, of the mean of both sizes (Makridakis,
-    1993), over the steps whose value is not 0: of a 0 it is 200 % of any forecast but 0; `mase` is the mean error over
-    that of the seasonal naive forecast inside the training part (Hyndman and Koehler, 2006), the mean over each series
-    and then over series. `coverage_80` is the share of values inside the interval from the lowest to the highest
-    quantile, named by what it should be, in percent; `crossing` counts quantiles below a lower one. `skill` is 1 less
-    the ratio of `mase` to that of the better naive forecast; of `mae` where no series has a scale. Where naive
-    forecasts make no error it is 0, or -1 if the model makes one. What has no value is None, and `notes` says why.
+    """Compute metrics over all cutoffs and known time steps.
 
     Args:
-        ids: of each row's series.
-        histories: (any,) of each row, NaN where a value is missing.
-        following: (any,) what came, NaN where it is not known.
-        answers: `forecast`: (horizon,) each, `quantiles`: (horizon, levels), and `levels`: (levels,).
-        season: positive integer, in steps.
-        scales: of series by id: the mean error of the seasonal naive forecast inside the training part. A series that
-            is not there is scaled by its history.
-        window: the steps that the model reads; a note tells of histories that have fewer.
+        ids: Id of the series of each row.
+        histories: (any,) values of each row before the cutoff, NaN where a value is missing.
+        future_values: (any,) values of each row after the cutoff, NaN where a value is unknown.
+        answers: `forecast`: (horizon,) of each row, `quantiles`: (horizon, quantiles), and `quantile_levels`:
+            (quantiles,).
+        season_length: Positive integer, in time steps, of the seasonal naive forecast.
+        mase_scales: Mean absolute error of the seasonal naive forecast inside the training part, by id of the series. A
+            series without one is scaled by its history.
+        context_length: Input size of the model, in time steps; a note counts the shorter histories.
+
+    Returns:
+        Dict of
+
+        - `mae`, `rmse`, `pinball`: in the units of the series;
+        - `smape`: in percent of the mean of both magnitudes (Makridakis, 1993), over the time steps whose value is not
+          0: for a 0 it is 200 % of any forecast but 0;
+        - `mase`: mean absolute error over that of the seasonal naive forecast inside the training part (Hyndman and
+          Koehler, 2006), averaged over each series and then over series;
+        - `coverage_80`: fraction of the values between the lowest and the highest quantile, named by its nominal value
+          in percent;
+        - `quantile_crossings`: number of quantiles below a lower one;
+        - `skill`: 1 minus the ratio of `mase` to that of the better naive forecast; of `mae` where no series has a
+          scale. Where naive forecasts make no error it is 0, or -1 if the model makes one;
+        - `baseline_skill`: 0;
+        - `num_windows`: number of backtest windows;
+        - `comparison`: the errors of the model and of the naive forecasts, by name;
+        - `notes`: why a metric is None, and other remarks; if there are any.
     """
     horizon = len(answers["forecast"][0])
     truth = np.full((len(ids), horizon), np.nan)
-    for row, values in enumerate(following):
+    for row, values in enumerate(future_values):
         truth[row, : min(horizon, len(values))] = np.asarray(values, float)[:horizon]
     scale = np.array(
-        [scales.get(name) or scale_of(history, season) for name, history in zip(ids, histories, strict=True)]
+        [
+            mase_scales.get(name) or compute_mase_scale(history, season_length)
+            for name, history in zip(ids, histories, strict=True)
+        ]
     )
-    filled = [_filled(np.asarray(history, float)) for history in histories]
+    filled = [fill_forward(np.asarray(history, float)) for history in histories]
     forecasts = {
         "forecaster": np.stack([np.asarray(row, float) for row in answers["forecast"]]),
-        "seasonal naive": np.stack([seasonal_naive(history, season, horizon) for history in filled]),
-        "naive": np.stack([seasonal_naive(history, 1, horizon) for history in filled]),
+        "seasonal_naive": np.stack([forecast_seasonal_naive(history, season_length, horizon) for history in filled]),
+        "naive": np.stack([forecast_seasonal_naive(history, 1, horizon) for history in filled]),
     }
-    compared = {name: _errors(truth, made, scale, ids) for name, made in forecasts.items()}
+    comparison = {name: _compute_errors(truth, forecast, scale, ids) for name, forecast in forecasts.items()}
     quantiles = np.stack([np.asarray(row, float) for row in answers["quantiles"]])
-    levels = np.asarray(answers["levels"][0], float)
+    levels = np.asarray(answers["quantile_levels"][0], float)
     known = np.isfinite(truth)
     error = truth[..., None] - quantiles
-    compared["forecaster"]["pinball"] = (
+    comparison["forecaster"]["pinball"] = (
         float(np.maximum(levels * error, (levels - 1) * error)[known].mean()) if known.any() else None
     )
     inside = (quantiles[..., 0] <= truth) & (truth <= quantiles[..., -1])
-    own = compared["forecaster"]
-    notes = _notes(own, truth, scale, ids, [len(history) for history in histories], window)
+    own = comparison["forecaster"]
+    notes = _make_notes(own, truth, scale, ids, [len(history) for history in histories], context_length)
     return {
         **own,
         f"coverage_{round(100 * (levels[-1] - levels[0]))}": float(inside[known].mean()) if known.any() else None,
-        "crossing": int((np.diff(quantiles, axis=-1) < 0).sum()),
-        "skill": _skill(compared),
+        "quantile_crossings": int((np.diff(quantiles, axis=-1) < 0).sum()),
+        "skill": _compute_skill(comparison),
         "baseline_skill": 0.0,
-        "origins": len(ids),
-        "compared": compared,
+        "num_windows": len(ids),
+        "comparison": comparison,
         **({"notes": notes} if notes else {}),
     }
 
 
-def _skill(compared: Mapping[str, Mapping[str, float | None]]) -> float:
-    by = "mae" if compared["forecaster"]["mase"] is None else "mase"
-    own, *naive = (compared[name][by] or 0.0 for name in ("forecaster", "naive", "seasonal naive"))
+def _compute_skill(comparison: Mapping[str, Mapping[str, float | None]]) -> float:
+    metric = "mae" if comparison["forecaster"]["mase"] is None else "mase"
+    own, *naive = (comparison[name][metric] or 0.0 for name in ("forecaster", "naive", "seasonal_naive"))
     if min(naive) > 0:
         return 1.0 - own / min(naive)
     return -1.0 if own > 0 else 0.0
 
 
-def _notes(
+def _make_notes(
     own: Mapping[str, float | None],
     truth: np.ndarray,
     scale: np.ndarray,
     ids: Sequence[str],
     lengths: Sequence[int],
-    window: int,
+    context_length: int,
 ) -> list[str]:
-    """What a reader of the metrics must know: what has no value, and histories that are too short."""
+    """Return notes on metrics without a value and on histories that are too short."""
     notes = []
     constant = sorted({name for name, size in zip(ids, scale, strict=True) if not np.isfinite(size)})
     if constant:
         notes.append(
-            f"{len(constant)} of {len(set(ids))} series are constant before the forecast origin and have no mase: "
+            f"{len(constant)} of {len(set(ids))} series are constant before the cutoff and have no mase: "
             f"{', '.join(map(repr, constant[:3]))}{', ...' if constant[3:] else ''}"
         )
     zeros = float((truth == 0).sum() / max(1, np.isfinite(truth).sum()))
@@ -102,63 +117,81 @@ def _notes(
         notes.append("all values are 0, for which smape is undefined")
     elif zeros > 0:
         notes.append(f"{zeros:.0%} of the values are 0 and are excluded from smape")
-    short = [length for length in lengths if length < window]
+    short = [length for length in lengths if length < context_length]
     if short:
         notes.append(
-            f"{len(short)} of {len(lengths)} backtest windows have less history than the model's context of "
-            f"{window} steps, the shortest {min(short)}: if the data covers the test period only, include the "
+            f"{len(short)} of {len(lengths)} backtest windows have less history than the model's context length of "
+            f"{context_length} steps, the shortest {min(short)}: if the data covers the test period only, include the "
             "preceding history"
         )
     return notes
 
 
-def scale_of(values: np.ndarray, season: int) -> float:
-    """The mean absolute difference to the value one season before; to the value before where there is no such pair; NaN
-    for none."""
+def compute_mase_scale(values: np.ndarray, season_length: int) -> float:
+    """Return the scale of MASE, the mean absolute difference to the value one season before.
+
+    Where there is no such pair, it is that to the value before; NaN where there is none either, or all are equal.
+
+    Args:
+        values: (steps,), NaN where a value is missing.
+        season_length: Positive integer, in time steps.
+
+    Example:
+        >>> compute_mase_scale(np.array([1.0, 5.0, 2.0, 7.0]), season_length=2)
+        1.5
+    """
     values = np.asarray(values, float)
-    for back in (season, 1):
-        steps = np.abs(values[back:] - values[:-back])
-        steps = steps[np.isfinite(steps)]
-        if len(steps) and steps.mean() > 0:
-            return float(steps.mean())
+    for lag in (season_length, 1):
+        differences = np.abs(values[lag:] - values[:-lag])
+        differences = differences[np.isfinite(differences)]
+        if len(differences) and differences.mean() > 0:
+            return float(differences.mean())
     return float("nan")
 
 
-def seasonal_naive(history: np.ndarray, season: int, horizon: int) -> np.ndarray:
-    """The last season again and again; of a history shorter than a season, its last value: (horizon,)."""
-    if len(history) < season:
-        season = 1
-    return np.resize(history[-season:], horizon)
+def forecast_seasonal_naive(history: np.ndarray, season_length: int, horizon: int) -> np.ndarray:
+    """Repeat the last season, or the last value of a history that is shorter than a season: (horizon,).
+
+    Example:
+        >>> forecast_seasonal_naive(np.array([1.0, 2.0, 3.0]), season_length=2, horizon=5).tolist()
+        [2.0, 3.0, 2.0, 3.0, 2.0]
+    """
+    if len(history) < season_length:
+        season_length = 1
+    return np.resize(history[-season_length:], horizon)
 
 
-def _errors(truth: np.ndarray, forecast: np.ndarray, scale: np.ndarray, ids: Sequence[str]) -> dict[str, float | None]:
+def _compute_errors(
+    truth: np.ndarray, forecast: np.ndarray, scale: np.ndarray, ids: Sequence[str]
+) -> dict[str, float | None]:
     known = np.isfinite(truth)
     error = np.abs(np.where(known, forecast - truth, 0.0))
-    counted = known & (truth != 0)
-    relative = error[counted] / ((np.abs(forecast) + np.abs(truth)) / 2)[counted]
-    rows = error.sum(1) / np.maximum(known.sum(1), 1) / scale
-    rows[~known.any(1)] = np.nan
+    nonzero = known & (truth != 0)
+    relative = error[nonzero] / ((np.abs(forecast) + np.abs(truth)) / 2)[nonzero]
+    scaled = error.sum(1) / np.maximum(known.sum(1), 1) / scale
+    scaled[~known.any(1)] = np.nan
     series: dict[str, list[float]] = {}
-    for name, value in zip(ids, rows, strict=True):
+    for name, value in zip(ids, scaled, strict=True):
         series.setdefault(name, []).append(value)
-    means = [np.mean(values) for values in map(_finite, series.values()) if len(values)]
+    means = [np.mean(values) for values in map(_drop_missing, series.values()) if len(values)]
     return {
         "mae": float(error[known].mean()) if known.any() else None,
         "rmse": float(np.sqrt(np.square(error[known]).mean())) if known.any() else None,
-        "smape": float(100 * relative.mean()) if counted.any() else None,
+        "smape": float(100 * relative.mean()) if nonzero.any() else None,
         "mase": float(np.mean(means)) if means else None,
     }
 
 
-def _finite(values: Sequence[float]) -> np.ndarray:
+def _drop_missing(values: Sequence[float]) -> np.ndarray:
     array = np.asarray(values, float)
     return array[np.isfinite(array)]
 
 
-def _filled(history: np.ndarray) -> np.ndarray:
-    """Missing values as the one before; 0 where there is none at all."""
-    there = np.isfinite(history)
-    if not there.any():
+def fill_forward(history: np.ndarray) -> np.ndarray:
+    """Replace missing values by the value before, and drop those before the first one; a single 0 where all are
+    missing."""
+    observed = np.isfinite(history)
+    if not observed.any():
         return np.zeros(1)
-    places = np.maximum.accumulate(np.where(there, np.arange(len(history)), -1))
-    return history[places[places >= 0]]
+    indices = np.maximum.accumulate(np.where(observed, np.arange(len(history)), -1))
+    return history[indices[indices >= 0]]

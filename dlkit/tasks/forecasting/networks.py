@@ -1,353 +1,448 @@
-"""What the networks of forecasting have in common: their inputs, and how a context becomes a forecast."""
+"""Forecasting networks: their inputs, the encoders of the context, and the decoder that most of them share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from dlkit.lazy import keras, layers, ops
-from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, TrendForecasts, naive_places
+from dlkit.tasks.forecasting.naive_forecasts import (
+    ForecastMixture,
+    NaiveForecasts,
+    TrendForecasts,
+    get_naive_indices,
+)
 from dlkit.tasks.forecasting.quantiles import OrderedQuantiles
-from dlkit.tasks.forecasting.stamps import Calendar
+from dlkit.tasks.forecasting.timestamps import CalendarFeatures
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What a forecasting network is given and what it gives.
+class NetworkSpec:
+    """The shapes of a forecasting network's inputs and outputs.
 
     Attributes:
-        window, horizon: steps of the history, and ahead.
-        step: from one timestamp to the next, as `Step.as_list` gives it.
-        seasons: lengths of seasons, in steps.
-        levels: levels of the quantiles, ascending, 0.5 among them.
-        known, past, static: how many covariates are known ahead, known up to now, and features of a series.
-        trends: whether trends are among the naive forecasts.
+        context_length: Input size, in time steps.
+        horizon: Forecast horizon, in time steps.
+        frequency: Frequency of the timestamps, as `Frequency.as_list` returns it.
+        season_lengths: Season lengths, in time steps.
+        quantile_levels: Quantile levels, ascending, including 0.5.
+        future_features, historical_features, static_features: Number of features that the covariates of each kind
+            make; see `dlkit.tasks.forecasting.series_preprocessing.count_features`.
+        use_trends: Whether trends are among the naive forecasts.
+
+    Example:
+        >>> NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9]).num_below_median
+        1
     """
 
-    window: int
+    context_length: int
     horizon: int
-    step: list[int]
-    seasons: list[int]
-    levels: list[float]
-    known: int = 0
-    past: int = 0
-    static: int = 0
-    trends: bool = True
+    frequency: list[int]
+    season_lengths: list[int]
+    quantile_levels: list[float]
+    future_features: int = 0
+    historical_features: int = 0
+    static_features: int = 0
+    use_trends: bool = True
 
     @property
-    def below(self) -> int:
-        """How many levels are below the median."""
-        return self.levels.index(0.5)
+    def num_below_median(self) -> int:
+        """Number of quantile levels below the median."""
+        return self.quantile_levels.index(0.5)
 
 
-def trend_options(shape: Shape) -> tuple[int, int, list[int]]:
-    """The horizon, the newest steps and the seasons of `TrendForecasts`."""
-    recent = min(2 * max(min(shape.seasons, default=1), shape.horizon), shape.window)
-    return shape.horizon, recent, [season for season in shape.seasons if 2 * season <= shape.window]
+Encoder = Callable[[dict[str, Any], int], Any]
+"""A function of the network's inputs and the number of the ensemble member, to the encoded context (batch, width)."""
 
 
-def inputs_of(shape: Shape) -> dict[str, Any]:
-    """The inputs of every forecasting network, as `ReadSeries` gives them; those of no width are left out."""
-    window, ahead = shape.window, shape.window + shape.horizon
-    made = {
-        "values": keras.Input((window,), name="values"),
-        "there": keras.Input((window,), dtype="uint8", name="there"),
-        "origin": keras.Input((), dtype="int64", name="origin"),
+def get_trend_options(spec: NetworkSpec) -> tuple[int, int, list[int]]:
+    """Return the arguments of `TrendForecasts`: horizon, trend length and season lengths."""
+    trend_length = min(2 * max(min(spec.season_lengths, default=1), spec.horizon), spec.context_length)
+    fitting = [length for length in spec.season_lengths if 2 * length <= spec.context_length]
+    return spec.horizon, trend_length, fitting
+
+
+def build_inputs(spec: NetworkSpec) -> dict[str, Any]:
+    """Build the inputs of a forecasting network, as `SeriesPreprocessing` returns them, without those of no feature."""
+    inputs = {
+        "values": keras.Input((spec.context_length,), name="values"),
+        "observed_mask": keras.Input((spec.context_length,), dtype="uint8", name="observed_mask"),
+        "cutoff": keras.Input((), dtype="int64", name="cutoff"),
     }
-    if shape.known:
-        made["known"] = keras.Input((ahead, shape.known), name="known")
-    if shape.past:
-        made["past"] = keras.Input((window, shape.past), name="past")
-    if shape.static:
-        made["static"] = keras.Input((shape.static,), name="static")
-    return made
+    if spec.future_features:
+        shape = (spec.context_length + spec.horizon, spec.future_features)
+        inputs["future_covariates"] = keras.Input(shape, name="future_covariates")
+    if spec.historical_features:
+        shape = (spec.context_length, spec.historical_features)
+        inputs["historical_covariates"] = keras.Input(shape, name="historical_covariates")
+    if spec.static_features:
+        inputs["static_covariates"] = keras.Input((spec.static_features,), name="static_covariates")
+    return inputs
 
 
-def features_of_steps(inputs: dict[str, Any], shape: Shape) -> Any:
-    """What is known of each step ahead beside the values: its calendar, its covariates, the series' features, its
-    place."""
-    calendar = Calendar(1, shape.horizon, shape.step, name="calendar_ahead")(inputs["origin"])
-    parts = [calendar]
-    if shape.known:
-        parts.append(inputs["known"][:, shape.window :])
-    if shape.static:
-        parts.append(layers.RepeatVector(shape.horizon)(inputs["static"]))
-    place = (ops.arange(shape.horizon, dtype="float32") + 1.0) / shape.horizon
-    parts.append(ops.ones_like(calendar[:, :, :1]) * place[None, :, None])  # Keras's sum is a BiasAdd XLA takes amiss
-    return layers.Concatenate(name="steps_ahead")(parts)
-
-
-def features_of_history(inputs: dict[str, Any], shape: Shape, recent: int, member: int) -> Any:
-    """The newest steps with all that is known of them: (batch, recent, features)."""
-    start = shape.window - recent
-    there = ops.cast(inputs["there"][:, start:], "float32")
-    parts = [inputs["values"][:, start:, None], there[:, :, None]]
-    parts.append(Calendar(1 - recent, 0, shape.step, name=f"calendar_so_far_{member}")(inputs["origin"]))
-    if shape.known:
-        parts.append(inputs["known"][:, start : shape.window])
-    if shape.past:
-        parts.append(inputs["past"][:, start:])
-    if shape.static:
-        parts.append(layers.RepeatVector(recent)(inputs["static"]))
-    return layers.Concatenate(name=f"steps_so_far_{member}")(parts)
-
-
-def forecaster(shape: Shape, members: int, units: int, dropout: float, name: str, context: Any) -> keras.Model:
-    """A network of members side by side, each with a context of its own, whose mean is the forecast.
-
-    Each member mixes naive forecasts, by weights that it finds for each step from its context and what is known of the
-    step and of the steps that the naive forecasts come from, adds what is missing, and gives the widths between
-    quantiles.
-
-    Args:
-        shape: what is given and what is wanted.
-        members: how many; they differ by their first weights alone.
-        units: width of the hidden layers.
-        dropout: float in [0, 1), of the hidden layers.
-        name: of the network.
-        context: function from the inputs and a member's number to (batch, width), what it makes of the history.
+def build_horizon_features(inputs: dict[str, Any], spec: NetworkSpec) -> Any:
+    """Build the features of each step of the horizon: calendar, future and static covariates, and its position.
 
     Returns:
-        keras.Model from the inputs of `inputs_of` to `quantiles`: (batch, members, horizon, levels) float32, scaled.
+        (batch, horizon, features) float32.
     """
-    inputs = inputs_of(shape)
-    places = naive_places(shape.window, shape.horizon, shape.seasons)
+    calendar = CalendarFeatures(1, spec.horizon, spec.frequency, name="horizon_calendar")(inputs["cutoff"])
+    parts = [calendar]
+    if spec.future_features:
+        parts.append(inputs["future_covariates"][:, spec.context_length :])
+    if spec.static_features:
+        parts.append(layers.RepeatVector(spec.horizon)(inputs["static_covariates"]))
+    position = (ops.arange(spec.horizon, dtype="float32") + 1.0) / spec.horizon
+    # As a product with ones: XLA does not compile the BiasAdd that Keras makes of a sum.
+    parts.append(ops.ones_like(calendar[:, :, :1]) * position[None, :, None])
+    return layers.Concatenate(name="horizon_features")(parts)
+
+
+def build_encoder_features(inputs: dict[str, Any], spec: NetworkSpec, encoder_length: int, member: int) -> Any:
+    """Build the features of the most recent steps of the context: values, observed mask, calendar and covariates.
+
+    Returns:
+        (batch, encoder_length, features) float32.
+    """
+    start = spec.context_length - encoder_length
+    observed_mask = ops.cast(inputs["observed_mask"][:, start:], "float32")
+    parts = [inputs["values"][:, start:, None], observed_mask[:, :, None]]
+    calendar = CalendarFeatures(1 - encoder_length, 0, spec.frequency, name=f"encoder_calendar_{member}")
+    parts.append(calendar(inputs["cutoff"]))
+    if spec.future_features:
+        parts.append(inputs["future_covariates"][:, start : spec.context_length])
+    if spec.historical_features:
+        parts.append(inputs["historical_covariates"][:, start:])
+    if spec.static_features:
+        parts.append(layers.RepeatVector(encoder_length)(inputs["static_covariates"]))
+    return layers.Concatenate(name=f"encoder_features_{member}")(parts)
+
+
+def mixture_forecaster(
+    spec: NetworkSpec, encoder: Encoder, *, ensemble_size: int, width: int, dropout: float, name: str
+) -> keras.Model:
+    """Build an ensemble of networks that decode an encoded context to quantiles.
+
+    The decoder of each member mixes naive forecasts, with weights that it computes for each step of the horizon from
+    the encoded context, the features of the step and the future covariates of the steps that the naive forecasts come
+    from. It adds a residual to the mixture and computes the widths between quantiles.
+
+    Args:
+        spec: Shapes of the inputs and outputs.
+        encoder: Function of the inputs and the number of the member, to the encoded context, (batch, any) float32.
+        ensemble_size: Number of members, which differ by their initial weights alone.
+        width: Width of the hidden layers.
+        dropout: Dropout rate of the hidden layers, a float in [0, 1).
+        name: Name of the network.
+
+    Returns:
+        keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, ensemble_size, horizon, quantiles)
+        float32, scaled as the values are.
+
+    Example:
+        >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
+        >>> encoder = lambda inputs, member: inputs["values"]
+        >>> network = mixture_forecaster(spec, encoder, ensemble_size=2, width=8, dropout=0.0, name="identity")
+        >>> network.output["quantiles"].shape
+        (None, 2, 6, 3)
+    """
+    inputs = build_inputs(spec)
+    indices = get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths)
     naive = (
-        NaiveForecasts(places, name="naive")(inputs["values"]),
-        NaiveForecasts(places, name="naive_there")(inputs["there"]),
+        NaiveForecasts(indices, name="naive")(inputs["values"]),
+        NaiveForecasts(indices, name="naive_valid")(inputs["observed_mask"]),
     )
-    if shape.trends:
-        trends = TrendForecasts(*trend_options(shape), name="trends")(inputs["values"], inputs["there"])
+    if spec.use_trends:
+        trends = TrendForecasts(*get_trend_options(spec), name="trends")(inputs["values"], inputs["observed_mask"])
         naive = tuple(layers.Concatenate()(parts) for parts in zip(naive, trends, strict=True))
-    forecasts, there = layers.Identity(name="forecasts")(naive[0]), layers.Identity(name="forecasts_there")(naive[1])
-    steps = [features_of_steps(inputs, shape), forecasts, there]
-    if shape.known:
-        steps.append(NaiveForecasts(places, name="naive_known")(inputs["known"]))
-    known = layers.Concatenate(name="known_of_steps")(steps)
-    made = [
-        _member(shape, units, dropout, member, context(inputs, member), known, (forecasts, there))
-        for member in range(members)
+    forecasts, valid = layers.Identity(name="forecasts")(naive[0]), layers.Identity(name="forecasts_valid")(naive[1])
+    parts = [build_horizon_features(inputs, spec), forecasts, valid]
+    if spec.future_features:
+        parts.append(NaiveForecasts(indices, name="naive_covariates")(inputs["future_covariates"]))
+    features = layers.Concatenate(name="decoder_features")(parts)
+    members = [
+        _decode(spec, width, dropout, member, encoder(inputs, member), features, (forecasts, valid))
+        for member in range(ensemble_size)
     ]
-    return keras.Model(inputs, {"quantiles": ops.stack(made, 1)}, name=name)
+    return keras.Model(inputs, {"quantiles": ops.stack(members, 1)}, name=name)
 
 
-def _member(shape: Shape, units: int, dropout: float, member: int, context: Any, known: Any, naive: tuple) -> Any:
-    forecasts, there = naive
-    x = layers.Concatenate()([layers.RepeatVector(shape.horizon)(context), known])
+def _decode(
+    spec: NetworkSpec, width: int, dropout: float, member: int, context: Any, features: Any, naive: tuple
+) -> Any:
+    """Decode the context of a member to quantiles, (batch, horizon, quantiles)."""
+    forecasts, valid = naive
+    x = layers.Concatenate()([layers.RepeatVector(spec.horizon)(context), features])
     for depth in range(2):
-        x = layers.Dense(units, activation="gelu", name=f"step_{member}_{depth}")(x)
+        x = layers.Dense(width, activation="gelu", name=f"decoder_{member}_{depth}")(x)
         x = layers.Dropout(dropout)(x)
     logits = layers.Dense(forecasts.shape[-1], dtype="float32", name=f"mixture_{member}")(x)
-    rest = layers.Dense(1, kernel_initializer="zeros", dtype="float32", name=f"rest_{member}")(x)
+    residual = layers.Dense(1, kernel_initializer="zeros", dtype="float32", name=f"residual_{member}")(x)
     widths = layers.Dense(
-        len(shape.levels) - 1,
+        len(spec.quantile_levels) - 1,
         bias_initializer=keras.initializers.Constant(-1.0),
         dtype="float32",
         name=f"widths_{member}",
     )(x)
-    median = MixForecasts()(logits, forecasts, there) + rest[..., 0]
-    return OrderedQuantiles(shape.below)(median, widths)
+    median = ForecastMixture()(logits, forecasts, valid) + residual[..., 0]
+    return OrderedQuantiles(spec.num_below_median)(median, widths)
 
 
-TREND = 25  # steps of the moving average, as in the paper
+MOVING_AVERAGE_STEPS = 25  # as in the paper
 
 
-def forecast_linear(shape: Shape, *, parts: Literal["last", "trend"] = "last", members: int = 1) -> keras.Model:
-    """A linear map from the window to the horizon, NLinear or DLinear of Zeng et al., 2022, arXiv:2205.13504.
+def linear_forecaster(
+    spec: NetworkSpec, *, variant: Literal["nlinear", "dlinear"] = "nlinear", ensemble_size: int = 1
+) -> keras.Model:
+    """Build NLinear or DLinear of Zeng et al., 2022, arXiv:2205.13504, a linear map from the context to the horizon.
 
-    What is known of the steps ahead adds a linear term, which starts at 0: without covariates and calendar it is the
-    paper's network. The widths between quantiles are a linear map of the window too.
+    The features of each step of the horizon add a linear term, which is initialized to 0: without covariates and
+    calendar it is the paper's network. The widths between quantiles are a linear map of the context, too.
 
     Args:
-        shape: see `Shape`.
-        parts: "last" for NLinear, which takes the last value off the window and adds it again; "trend" for DLinear,
-            which maps a moving average and the rest apart.
-        members: how many; they differ by their first weights alone.
+        spec: Shapes of the inputs and outputs.
+        variant: "nlinear" subtracts the last value of the context and adds it again; "dlinear" maps a moving average
+            and the remainder separately.
+        ensemble_size: Number of members, which differ by their initial weights alone.
 
     Returns:
-        keras.Model from the inputs of `inputs_of` to `quantiles`: (batch, members, horizon, levels) float32, scaled.
+        keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, ensemble_size, horizon, quantiles)
+        float32, scaled as the values are.
+
+    Example:
+        >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
+        >>> linear_forecaster(spec, variant="dlinear").output["quantiles"].shape
+        (None, 1, 6, 3)
     """
-    inputs = inputs_of(shape)
+    inputs = build_inputs(spec)
     values = inputs["values"]
     last = values[:, -1:]
-    steps = features_of_steps(inputs, shape)
-    made = []
-    for member in range(members):
-        if parts == "last":
-            median = last + _horizon(shape, f"whole_{member}")(values - last)
+    features = build_horizon_features(inputs, spec)
+    members = []
+    for member in range(ensemble_size):
+        if variant == "nlinear":
+            median = last + _project_to_horizon(spec, f"linear_{member}")(values - last)
         else:
             trend = _moving_average(values)
-            median = _horizon(shape, f"trend_{member}")(trend) + _horizon(shape, f"season_{member}")(values - trend)
-        term = layers.Dense(1, kernel_initializer="zeros", use_bias=False, dtype="float32", name=f"steps_{member}")(
-            steps
-        )
+            remainder = _project_to_horizon(spec, f"remainder_{member}")
+            median = _project_to_horizon(spec, f"trend_{member}")(trend) + remainder(values - trend)
+        term = layers.Dense(
+            1, kernel_initializer="zeros", use_bias=False, dtype="float32", name=f"covariates_{member}"
+        )(features)
         widths = layers.Dense(
-            shape.horizon * (len(shape.levels) - 1),
+            spec.horizon * (len(spec.quantile_levels) - 1),
             kernel_initializer="zeros",
             bias_initializer=keras.initializers.Constant(-1.0),
             dtype="float32",
             name=f"widths_{member}",
         )(values - last)
-        widths = layers.Reshape((shape.horizon, len(shape.levels) - 1), dtype="float32")(widths)
-        made.append(OrderedQuantiles(shape.below)(median + term[..., 0], widths))
-    return keras.Model(
-        inputs, {"quantiles": ops.stack(made, 1)}, name=f"forecast_{'n' if parts == 'last' else 'd'}linear"
-    )
+        widths = layers.Reshape((spec.horizon, len(spec.quantile_levels) - 1), dtype="float32")(widths)
+        members.append(OrderedQuantiles(spec.num_below_median)(median + term[..., 0], widths))
+    return keras.Model(inputs, {"quantiles": ops.stack(members, 1)}, name=f"forecast_{variant}")
 
 
-def _horizon(shape: Shape, name: str) -> keras.layers.Layer:
-    return layers.Dense(shape.horizon, kernel_initializer="zeros", dtype="float32", name=name)
+def _project_to_horizon(spec: NetworkSpec, name: str) -> keras.layers.Layer:
+    return layers.Dense(spec.horizon, kernel_initializer="zeros", dtype="float32", name=name)
 
 
 def _moving_average(values: keras.KerasTensor) -> keras.KerasTensor:
-    """The mean around each step, the ends repeated: (batch, window)."""
-    before, after = (TREND - 1) // 2, TREND // 2
+    """Compute the moving average, with both ends repeated: (batch, context_length)."""
+    before, after = (MOVING_AVERAGE_STEPS - 1) // 2, MOVING_AVERAGE_STEPS // 2
     first, last = ops.repeat(values[:, :1], before, 1), ops.repeat(values[:, -1:], after, 1)
     padded = ops.concatenate([first, values, last], 1)
-    return ops.average_pool(padded[..., None], TREND, 1)[..., 0]
+    return ops.average_pool(padded[..., None], MOVING_AVERAGE_STEPS, 1)[..., 0]
 
 
-def forecast_mlp(shape: Shape, *, recent: int, members: int = 1, units: int = 64, dropout: float = 0.1) -> keras.Model:
-    """A dense encoder of the newest values, and a decoder of each step with what is known of it.
+def mlp_forecaster(
+    spec: NetworkSpec, *, encoder_length: int, ensemble_size: int = 1, width: int = 64, dropout: float = 0.1
+) -> keras.Model:
+    """Build a dense encoder of the most recent values, with the decoder of `mixture_forecaster`.
 
-    After TiDE (Das et al., 2023, arXiv:2304.08424), whose temporal decoder reads the covariates of each step; what it
-    adds to is not a linear map of the window but a mixture of naive forecasts, so that a long window costs no weights.
+    After TiDE (Das et al., 2023, arXiv:2304.08424), whose temporal decoder reads the covariates of each step. Where
+    TiDE adds a linear map of the context, a mixture of naive forecasts is used: a long context costs no weights.
 
     Args:
-        shape: see `Shape`.
-        recent: positive integer, how many of the newest steps the encoder reads.
-        members, units, dropout: see `forecaster`.
+        spec: Shapes of the inputs and outputs.
+        encoder_length: Positive integer, number of most recent time steps that the encoder reads.
+        ensemble_size, width, dropout: See `mixture_forecaster`.
 
     Returns:
-        keras.Model; see `forecaster`.
+        keras.Model; see `mixture_forecaster`.
+
+    Example:
+        >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
+        >>> mlp_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
+        (None, 1, 6, 3)
     """
 
-    def context(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
-        start = shape.window - recent
-        parts = [inputs["values"][:, start:], ops.cast(inputs["there"][:, start:], "float32")]
-        parts.append(Calendar(0, 0, shape.step, name=f"calendar_now_{member}")(inputs["origin"])[:, 0])
-        if shape.past:
-            parts.append(layers.Flatten()(inputs["past"][:, start:]))
-        if shape.static:
-            parts.append(inputs["static"])
+    def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
+        start = spec.context_length - encoder_length
+        parts = [inputs["values"][:, start:], ops.cast(inputs["observed_mask"][:, start:], "float32")]
+        parts.append(CalendarFeatures(0, 0, spec.frequency, name=f"cutoff_calendar_{member}")(inputs["cutoff"])[:, 0])
+        if spec.historical_features:
+            parts.append(layers.Flatten()(inputs["historical_covariates"][:, start:]))
+        if spec.static_features:
+            parts.append(inputs["static_covariates"])
         x = layers.Concatenate()(parts)
-        x = layers.Dense(units, activation="gelu", name=f"encoder_{member}")(x)
+        x = layers.Dense(width, activation="gelu", name=f"encoder_{member}")(x)
         return layers.Dropout(dropout)(x)
 
-    return forecaster(shape, members, units, dropout, "forecast_mlp", context)
+    return mixture_forecaster(
+        spec, encoder, ensemble_size=ensemble_size, width=width, dropout=dropout, name="forecast_mlp"
+    )
 
 
 CELLS = {"lstm": layers.LSTM, "gru": layers.GRU}
 
 
-def forecast_rnn(
-    shape: Shape,
+def rnn_forecaster(
+    spec: NetworkSpec,
     *,
-    recent: int,
-    cell: str = "gru",
-    members: int = 1,
-    units: int = 64,
+    encoder_length: int,
+    cell: Literal["lstm", "gru"] = "gru",
+    ensemble_size: int = 1,
+    width: int = 64,
     dropout: float = 0.1,
 ) -> keras.Model:
-    """An LSTM (Hochreiter and Schmidhuber, 1997) or GRU (Cho et al., 2014) over the newest steps, whose last state is
-    the context.
+    """Build a recurrent encoder of the most recent time steps, with the decoder of `mixture_forecaster`.
+
+    The last state of an LSTM (Hochreiter and Schmidhuber, 1997) or GRU (Cho et al., 2014) is the encoded context.
 
     Args:
-        shape: see `Shape`.
-        recent: positive integer, how many of the newest steps are read.
+        spec: Shapes of the inputs and outputs.
+        encoder_length: Positive integer, number of most recent time steps that the encoder reads.
         cell: "lstm" or "gru".
-        members, units, dropout: see `forecaster`.
+        ensemble_size, width, dropout: See `mixture_forecaster`; `width` is that of the recurrent state, too.
 
     Returns:
-        keras.Model; see `forecaster`.
+        keras.Model; see `mixture_forecaster`.
+
+    Example:
+        >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
+        >>> rnn_forecaster(spec, encoder_length=12, cell="lstm", width=8).output["quantiles"].shape
+        (None, 1, 6, 3)
     """
 
-    def context(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
-        x = features_of_history(inputs, shape, recent, member)
-        # cuDNN's kernels do not run elsewhere, and an export must.
-        return layers.Dropout(dropout)(CELLS[cell](units, use_cudnn=False, name=f"{cell}_{member}")(x))
+    def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
+        x = build_encoder_features(inputs, spec, encoder_length, member)
+        # cuDNN's kernels run on GPUs only, and an exported model must run anywhere.
+        return layers.Dropout(dropout)(CELLS[cell](width, use_cudnn=False, name=f"{cell}_{member}")(x))
 
-    return forecaster(shape, members, units, dropout, f"forecast_{cell}", context)
+    return mixture_forecaster(
+        spec, encoder, ensemble_size=ensemble_size, width=width, dropout=dropout, name=f"forecast_{cell}"
+    )
 
 
-def forecast_tcn(
-    shape: Shape, *, recent: int, members: int = 1, units: int = 64, kernel: int = 3, dropout: float = 0.1
+def tcn_forecaster(
+    spec: NetworkSpec,
+    *,
+    encoder_length: int,
+    ensemble_size: int = 1,
+    width: int = 64,
+    kernel_size: int = 3,
+    dropout: float = 0.1,
 ) -> keras.Model:
-    """Dilated causal convolutions over the newest steps, in residual blocks until the last one sees them all.
+    """Build a temporal convolutional encoder of the most recent steps, with the decoder of `mixture_forecaster`.
 
-    Source: Bai et al., 2018, arXiv:1803.01271, with layer normalization in place of weight normalization.
+    Residual blocks of dilated causal convolutions are stacked until the receptive field of the last step holds all
+    steps that are read. Source: Bai et al., 2018, arXiv:1803.01271, with layer normalization in place of weight
+    normalization.
 
     Args:
-        shape: see `Shape`.
-        recent: positive integer, how many of the newest steps are read.
-        kernel: odd positive integer, steps of a convolution.
-        members, units, dropout: see `forecaster`.
+        spec: Shapes of the inputs and outputs.
+        encoder_length: Positive integer, number of most recent time steps that the encoder reads.
+        kernel_size: Odd positive integer, in time steps.
+        ensemble_size, width, dropout: See `mixture_forecaster`.
 
     Returns:
-        keras.Model; see `forecaster`.
+        keras.Model; see `mixture_forecaster`.
+
+    Example:
+        >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
+        >>> tcn_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
+        (None, 1, 6, 3)
     """
 
-    def context(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
-        x = layers.Dense(units, name=f"lift_{member}")(features_of_history(inputs, shape, recent, member))
-        dilation, seen = 1, 1
-        while seen < recent:
+    def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
+        features = build_encoder_features(inputs, spec, encoder_length, member)
+        x = layers.Dense(width, name=f"input_projection_{member}")(features)
+        dilation, receptive_field = 1, 1
+        while receptive_field < encoder_length:
             y = x
-            for place in range(2):
+            for depth in range(2):
                 y = layers.Conv1D(
-                    units, kernel, padding="causal", dilation_rate=dilation, name=f"conv_{member}_{dilation}_{place}"
+                    width,
+                    kernel_size,
+                    padding="causal",
+                    dilation_rate=dilation,
+                    name=f"conv_{member}_{dilation}_{depth}",
                 )(y)
                 y = layers.Dropout(dropout)(layers.Activation("relu")(layers.LayerNormalization()(y)))
             x = layers.Add()([x, y])
-            seen, dilation = seen + 2 * (kernel - 1) * dilation, dilation * 2
+            receptive_field, dilation = receptive_field + 2 * (kernel_size - 1) * dilation, dilation * 2
         return x[:, -1]
 
-    return forecaster(shape, members, units, dropout, "forecast_tcn", context)
+    return mixture_forecaster(
+        spec, encoder, ensemble_size=ensemble_size, width=width, dropout=dropout, name="forecast_tcn"
+    )
 
 
-def forecast_transformer(
-    shape: Shape,
+def transformer_forecaster(
+    spec: NetworkSpec,
     *,
-    recent: int,
-    members: int = 1,
-    units: int = 64,
+    encoder_length: int,
+    ensemble_size: int = 1,
+    width: int = 64,
     heads: int = 4,
     blocks: int = 2,
     dropout: float = 0.1,
 ) -> keras.Model:
-    """Self-attention over patches of the newest steps, as PatchTST of Nie et al., 2023, arXiv:2211.14730.
+    """Build a transformer encoder over patches of the most recent steps, with the decoder of `mixture_forecaster`.
 
-    A patch is a sixteenth of what is read, and not shorter than 2 steps; they do not overlap. The patches of all
-    covariates are read together, where the paper reads each series on its own.
+    After PatchTST (Nie et al., 2023, arXiv:2211.14730). The patches do not overlap; each is a sixteenth of the steps
+    that are read, and at least 2 steps. A patch holds the values and all covariates, where the paper processes each
+    channel separately.
 
     Args:
-        shape: see `Shape`.
-        recent: positive integer, how many of the newest steps are read.
-        heads: attention heads; `units` is a multiple.
-        blocks: attention blocks.
-        members, units, dropout: see `forecaster`.
+        spec: Shapes of the inputs and outputs.
+        encoder_length: Positive integer, number of most recent time steps that the encoder reads.
+        heads: Number of attention heads; `width` must be a multiple of it.
+        blocks: Number of transformer blocks.
+        ensemble_size, width, dropout: See `mixture_forecaster`.
 
     Returns:
-        keras.Model; see `forecaster`.
-    """
-    patch = max(2, recent // 16)
-    count = -(-recent // patch)
+        keras.Model; see `mixture_forecaster`.
 
-    def context(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
-        x = features_of_history(inputs, shape, recent, member)
-        x = layers.ZeroPadding1D((count * patch - recent, 0))(x)
-        x = layers.Reshape((count, patch * x.shape[-1]))(x)
-        x = layers.Dense(units, name=f"patches_{member}")(x)
-        x = x + layers.Embedding(count, units, name=f"places_{member}")(ops.arange(count))
+    Example:
+        >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
+        >>> transformer_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
+        (None, 1, 6, 3)
+    """
+    patch_length = max(2, encoder_length // 16)
+    num_patches = -(-encoder_length // patch_length)
+
+    def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
+        x = build_encoder_features(inputs, spec, encoder_length, member)
+        x = layers.ZeroPadding1D((num_patches * patch_length - encoder_length, 0))(x)
+        x = layers.Reshape((num_patches, patch_length * x.shape[-1]))(x)
+        x = layers.Dense(width, name=f"patch_embedding_{member}")(x)
+        x = x + layers.Embedding(num_patches, width, name=f"position_embedding_{member}")(ops.arange(num_patches))
         for block in range(blocks):
             y = layers.LayerNormalization()(x)
-            y = layers.MultiHeadAttention(heads, units // heads, dropout=dropout, name=f"attention_{member}_{block}")(
+            y = layers.MultiHeadAttention(heads, width // heads, dropout=dropout, name=f"attention_{member}_{block}")(
                 y, y
             )
             x = layers.Add()([x, layers.Dropout(dropout)(y)])
-            y = layers.Dense(2 * units, activation="gelu", name=f"wide_{member}_{block}")(
+            y = layers.Dense(2 * width, activation="gelu", name=f"feedforward_{member}_{block}")(
                 layers.LayerNormalization()(x)
             )
-            x = layers.Add()([x, layers.Dropout(dropout)(layers.Dense(units, name=f"narrow_{member}_{block}")(y))])
+            # The dropout layer draws its seed before the dense layer draws that of its weights.
+            dropout_layer = layers.Dropout(dropout)
+            y = layers.Dense(width, name=f"feedforward_output_{member}_{block}")(y)
+            x = layers.Add()([x, dropout_layer(y)])
         return layers.Flatten()(layers.LayerNormalization()(x))
 
-    return forecaster(shape, members, units, dropout, "forecast_transformer", context)
+    return mixture_forecaster(
+        spec, encoder, ensemble_size=ensemble_size, width=width, dropout=dropout, name="forecast_transformer"
+    )

@@ -1,4 +1,4 @@
-"""Rows of a table of forecasts, with the names that Nixtla's libraries (statsforecast, neuralforecast) give them."""
+"""Rows of a table of forecasts, with the column names of Nixtla's libraries (statsforecast, neuralforecast)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,31 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def quantile_column(level: float) -> str:
-    """The column of a quantile, as Nixtla names the bounds of intervals: `yhat-lo-80` for 0.1, `yhat-hi-80` for 0.9."""
+def get_quantile_column(level: float) -> str:
+    """Return the column of a quantile, named as Nixtla names interval bounds: `yhat-lo-80` for 0.1, `yhat-hi-80` for
+    0.9.
+
+    Example:
+        >>> get_quantile_column(0.1)
+        'yhat-lo-80'
+    """
     return f"yhat-{'lo' if level < 0.5 else 'hi'}-{round(100 * abs(1 - 2 * level), 4):g}"
 
 
-def forecast_rows(series: Any, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The answer to one series, as `Forecaster.present` gives it, as rows of a long table: one for each step ahead."""
+def make_forecast_rows(unique_id: Any, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the forecast of one series as rows of a long table, one for each time step of the horizon.
+
+    Args:
+        unique_id: The id of the series.
+        answer: The forecast, as `Forecaster.present` returns it.
+    """
     columns = {"ds": answer["ds"], "yhat": answer["forecast"]}
-    columns |= {quantile_column(float(level)): of for level, of in answer["quantiles"].items() if float(level) != 0.5}
+    columns |= {
+        get_quantile_column(float(level)): values
+        for level, values in answer["quantiles"].items()
+        if float(level) != 0.5
+    }
     return [
-        {"unique_id": series, **dict(zip(columns, cells, strict=True))} for cells in zip(*columns.values(), strict=True)
+        {"unique_id": unique_id, **dict(zip(columns, cells, strict=True))}
+        for cells in zip(*columns.values(), strict=True)
     ]

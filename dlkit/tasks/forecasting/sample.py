@@ -1,4 +1,4 @@
-"""Monthly airline passengers of 1949 to 1960, in thousands."""
+"""Built-in series: monthly airline passengers of 1949 to 1960, in thousands, and yearly sunspot numbers."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ PASSENGERS = (
     (360, 342, 406, 396, 420, 472, 548, 559, 463, 407, 362, 405),
     (417, 391, 419, 461, 472, 535, 622, 606, 508, 461, 390, 432),
 )
-HORIZON, VALIDATED, TESTED = 12, 24, 24  # months
+HORIZON, VALIDATION_MONTHS, TEST_MONTHS = 12, 24, 24
 
 
-def airline_passengers() -> dict[str, list]:
-    """A long table, `unique_id`, `ds` and `y`: 144 months of one series."""
+def load_airline_passengers() -> dict[str, list]:
+    """Return the monthly airline passengers as a long table of `unique_id`, `ds` and `y`: one series of 144 months."""
     months = np.arange("1949-01", "1961-01", dtype="datetime64[M]")
     values = [float(value) for year in PASSENGERS for value in year]
     return {"unique_id": ["airline"] * len(values), "ds": np.datetime_as_string(months, "D").tolist(), "y": values}
 
 
-def airline_sample() -> dict[str, Any]:
-    """Rows of a history and the twelve months that followed, one for each origin; nothing of a part is in another's
-    future.
+def load_airline_sample() -> dict[str, Any]:
+    """Return training, validation and test rows of the airline passengers, each a history and the 12 months after it.
 
-    Thirteen origins of the last two years are tested on, and as many of the two years before them are for validation.
+    There is one row for each cutoff: 13 cutoffs in the last two years are for the test, and as many in the two years
+    before for validation. The future values of a part are not in the history of an earlier one.
     """
-    table = airline_passengers()
+    table = load_airline_passengers()
     length = len(table["y"])
-    validated, tested = length - TESTED - VALIDATED, length - TESTED
+    validation, test = length - TEST_MONTHS - VALIDATION_MONTHS, length - TEST_MONTHS
     bounds = {
-        "train": (1, validated - HORIZON),
-        "validation": (validated, tested - HORIZON),
-        "test": (tested, length - HORIZON),
+        "train": (1, validation - HORIZON),
+        "validation": (validation, test - HORIZON),
+        "test": (test, length - HORIZON),
     }
-    return {part: _rows(table, first, last) for part, (first, last) in bounds.items()}
+    return {part: _make_rows(table, first, last) for part, (first, last) in bounds.items()}
 
 
-def _rows(table: dict[str, list], first: int, last: int) -> dict[str, list]:
-    origins = range(first, last + 1)
+def _make_rows(table: dict[str, list], first: int, last: int) -> dict[str, list]:
+    cutoffs = range(first, last + 1)
     return {
-        "unique_id": ["airline"] * len(origins),
-        "ds": [table["ds"][:origin] for origin in origins],
-        "y": [table["y"][:origin] for origin in origins],
-        "following": [table["y"][origin : origin + HORIZON] for origin in origins],
+        "unique_id": ["airline"] * len(cutoffs),
+        "ds": [table["ds"][:cutoff] for cutoff in cutoffs],
+        "y": [table["y"][:cutoff] for cutoff in cutoffs],
+        "future_y": [table["y"][cutoff : cutoff + HORIZON] for cutoff in cutoffs],
     }
 
 
 # Mean relative sunspot numbers of each year, as published before their revision of 2015: SILSO, Royal Observatory of
 # Belgium.
-NUMBERS = (
+SUNSPOT_NUMBERS = (
     5,
     11,
     16,
@@ -373,10 +373,10 @@ NUMBERS = (
 )
 
 
-def sunspots() -> dict[str, list]:
-    """A long table, `unique_id`, `ds` and `y`: 309 years of one series, on the first day of each."""
+def load_sunspots() -> dict[str, list]:
+    """Return yearly sunspot numbers as a long table of `unique_id`, `ds` and `y`: one series of 309 years."""
     return {
-        "unique_id": ["sunspots"] * len(NUMBERS),
-        "ds": [f"{1700 + place}-01-01" for place in range(len(NUMBERS))],
-        "y": [float(number) for number in NUMBERS],
+        "unique_id": ["sunspots"] * len(SUNSPOT_NUMBERS),
+        "ds": [f"{1700 + index}-01-01" for index in range(len(SUNSPOT_NUMBERS))],
+        "y": [float(number) for number in SUNSPOT_NUMBERS],
     }

@@ -1,4 +1,4 @@
-"""The stages of a forecaster, its training windows, and forecasts with options of each request."""
+"""The stages of a forecaster, its training windows, and the signature `forecast` with options for each request."""
 
 from __future__ import annotations
 
@@ -13,154 +13,178 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import keras, tf
 from dlkit.stages import Stages, chain
-from dlkit.tasks.forecasting.columns import FEW, Levels, Series
-from dlkit.tasks.forecasting.rows import Windows, cut, seasons_of, window_of
-from dlkit.tasks.forecasting.stamps import later
+from dlkit.tasks.forecasting.columns import MIN_VALUES_FOR_SCALE, Float64Series, QuantileLevels
+from dlkit.tasks.forecasting.rows import (
+    SeriesWindows,
+    choose_context_length,
+    cut_training_rows,
+    get_season_lengths,
+)
+from dlkit.tasks.forecasting.timestamps import add_steps
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
     from dlkit.tasks.forecasting.task import Forecaster
 
 
-ENOUGH = 4096  # windows to choose the first weights by
-MANY = 10_000  # rows to learn statistics from
+MAX_INITIALIZATION_WINDOWS = 4096  # training windows that initial weights are computed from
+MAX_STATISTICS_ROWS = 10_000  # rows that statistics are computed from
 
 
 def build_stages(task: Forecaster, examples: Table) -> Stages:
-    """Learns the frequency, the window and what covariates look like, and builds the three models."""
-    from dlkit.tasks.forecasting.answer_forecast import AnswerForecast
-    from dlkit.tasks.forecasting.first_weights import begin_with_naive, trends_help
-    from dlkit.tasks.forecasting.networks import Shape
-    from dlkit.tasks.forecasting.read_series import ReadSeries, width_of
+    """Learn the frequency, the context length and statistics from training rows, and build the three models."""
+    from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
+    from dlkit.tasks.forecasting.initial_weights import initialize_from_naive, should_use_trends
+    from dlkit.tasks.forecasting.networks import NetworkSpec
+    from dlkit.tasks.forecasting.series_preprocessing import SeriesPreprocessing, count_features
 
-    windows = Windows(examples, task.stamps, task.step(examples))
-    step = windows.step.anchored(map(windows.stamps_of, range(min(len(examples), MANY))))
-    longest = max(sum(windows.lengths(row)) for row in range(len(examples)))
-    task.step_ = step.as_list()
-    stamps = task.stamps
-    task.categories_ = {name: names for name in (*stamps.past, *stamps.known) if (names := _categories(examples, name))}
-    task.set_columns()
-    seasons = seasons_of(task, step)
-    window = task.window or window_of(seasons, task.horizon, longest)
-    facts: dict[str, Any] = {
-        kind: {name: task.categories_.get(name) or _facts(examples, name) for name in getattr(stamps, kind)}
-        for kind in ("past", "known")
+    windows = SeriesWindows(examples, task.timestamps, task.resolve_frequency(examples))
+    rows = range(min(len(examples), MAX_STATISTICS_ROWS))
+    frequency = windows.frequency.with_anchor(map(windows.get_timestamps, rows))
+    longest = max(sum(windows.get_lengths(row)) for row in range(len(examples)))
+    task.frequency_ = frequency.as_list()
+    columns = task.timestamps
+    task.categories_ = {
+        name: categories
+        for name in (*columns.historical_covariates, *columns.future_covariates)
+        if (categories := _find_categories(examples, name))
     }
-    facts["static"] = {name: _names(examples, name) for name in stamps.static}
-    reader = ReadSeries(
-        window,
+    task.set_columns()
+    season_lengths = get_season_lengths(task, frequency)
+    context_length = task.context_length or choose_context_length(season_lengths, task.horizon, longest)
+    statistics: dict[str, Any] = {
+        kind: {
+            name: task.categories_.get(name) or _compute_statistics(examples, name) for name in getattr(columns, kind)
+        }
+        for kind in ("historical_covariates", "future_covariates")
+    }
+    statistics["static_covariates"] = {
+        name: _compute_static_statistics(examples, name) for name in columns.static_covariates
+    }
+    preprocessing = SeriesPreprocessing(
+        context_length,
         task.horizon,
-        task.step_,
-        fill="last" if task.fill == "refuse" else task.fill,
-        gaps=task.fill != "refuse",
-        off_grid=task.off_grid,
+        task.frequency_,
+        prior_scales=_compute_prior_scales(windows),
+        fill="last" if task.fill == "raise" else task.fill,
+        allow_gaps=task.fill != "raise",
+        irregular=task.irregular,
         duplicates=task.duplicates,
-        usual=_usual(windows),
-        lowest=_lowest(windows),
-        only_meant=True,
-        **facts,
-        name="reader",
+        lower_bound=_compute_lower_bound(windows),
+        **statistics,
+        name="series_preprocessing",
     )
     inputs = {
         name: keras.Input((None,) * len(column.shape), dtype=column.dtype, name=name)
         for name, column in task.inputs.items()
     }
-    made = reader(inputs)
-    preprocess = keras.Model(inputs, made, name="preprocess")
-    known, past = width_of(reader.known), width_of(reader.past)
-    levels = list(task.quantiles)
-    shape = Shape(window, task.horizon, task.step_, seasons, levels, known, past, reader.static_width)
+    tensors = preprocessing(inputs)
+    preprocess = keras.Model(inputs, tensors, name="preprocess")
+    levels = list(task.quantile_levels)
+    spec = NetworkSpec(
+        context_length,
+        task.horizon,
+        task.frequency_,
+        season_lengths,
+        levels,
+        future_features=count_features(preprocessing.future_covariates),
+        historical_features=count_features(preprocessing.historical_covariates),
+        static_features=count_features(preprocessing.static_covariates),
+    )
     try:
-        some, truth = _some_windows(task, reader, windows)
-    except tf.errors.InvalidArgumentError:  # encoding says which row it is
-        network = _network(task, shape)
+        sample, truth = _sample_training_windows(task, preprocessing, windows)
+    except tf.errors.InvalidArgumentError:  # encoding names the row
+        network = _build_network(task, spec)
     else:
-        network = _network(task, replace(shape, trends=trends_help(shape, some, truth)))
-        begin_with_naive(network, {name: some[name] for name in network.input}, truth, levels)
-    scaled = keras.Input(network.output["quantiles"].shape[1:], name="quantiles")
+        network = _build_network(task, replace(spec, use_trends=should_use_trends(spec, sample, truth)))
+        initialize_from_naive(network, {name: sample[name] for name in network.input}, truth, levels)
+    quantiles = keras.Input(network.output["quantiles"].shape[1:], name="quantiles")
     others = {
-        name: keras.Input((), dtype=made[name].dtype, name=name)
-        for name in ("center", "scale", "origin", "anchor", "lowest")
-        if name in made
+        name: keras.Input((), dtype=tensors[name].dtype, name=name)
+        for name in ("center", "scale", "cutoff", "anchor_day", "lower_bound")
+        if name in tensors
     }
-    answer = AnswerForecast(task.step_, levels, finite=True, name="answer")(scaled, **others)
-    return Stages(preprocess, network, keras.Model({"quantiles": scaled, **others}, answer, name="postprocess"))
+    answer = ForecastDecoding(task.frequency_, levels, name="forecast_decoding")(quantiles, **others)
+    return Stages(preprocess, network, keras.Model({"quantiles": quantiles, **others}, answer, name="postprocess"))
 
 
-def _some_windows(task: Forecaster, reader: Any, windows: Windows) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Some of the training windows, as `windows_of` gives them."""
-    table = cut(windows, reader.window, task.horizon)
+def _sample_training_windows(
+    task: Forecaster, preprocessing: Any, windows: SeriesWindows
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Return a random sample of the training windows, as `make_training_windows` does."""
+    table = cut_training_rows(windows, preprocessing.context_length, task.horizon)
     rows, count = [], 0
     for row in np.random.default_rng(task.seed).permutation(len(table)):
-        if count < ENOUGH:
+        if count < MAX_INITIALIZATION_WINDOWS:
             rows.append(int(row))
-            count += max(1, len(table.columns["following"][row]) - task.horizon + 1)
-    columns = {**task.inputs, "following": task.target["following"]}
+            count += max(1, len(table.columns["future_y"][row]) - task.horizon + 1)
+    columns = {**task.inputs, "future_y": task.target["future_y"]}
     raw = to_batch([table.raw(row, columns) for row in rows], columns)
-    scaled, truth, _ = windows_of(reader, raw, raw["following"], task.horizon)
+    scaled, truth, _ = make_training_windows(preprocessing, raw, raw["future_y"], task.horizon)
     return scaled, truth
 
 
-def _network(task: Forecaster, shape: Any) -> keras.Model:
+def _build_network(task: Forecaster, spec: Any) -> keras.Model:
     from dlkit.tasks.forecasting.networks import (
-        forecast_linear,
-        forecast_mlp,
-        forecast_rnn,
-        forecast_tcn,
-        forecast_transformer,
+        linear_forecaster,
+        mlp_forecaster,
+        rnn_forecaster,
+        tcn_forecaster,
+        transformer_forecaster,
     )
 
-    if task.network in ("nlinear", "dlinear"):
-        return forecast_linear(shape, parts="last" if task.network == "nlinear" else "trend", members=task.members)
-    season = min(shape.seasons, default=1)
-    usual = max(season, task.horizon)
+    if task.network == "nlinear" or task.network == "dlinear":
+        return linear_forecaster(spec, variant=task.network, ensemble_size=task.ensemble_size)
+    season_length = min(spec.season_lengths, default=1)
+    encoder_length = max(season_length, task.horizon)
     if task.network != "mlp":
-        usual = max(7 * season if season <= 24 else 2 * season, 2 * task.horizon)
+        seasons = 7 * season_length if season_length <= 24 else 2 * season_length
+        encoder_length = max(seasons, 2 * task.horizon)
     options: dict[str, Any] = {
-        "recent": min(task.recent or usual, shape.window),
-        "members": task.members,
-        "units": task.units,
+        "encoder_length": min(task.encoder_length or encoder_length, spec.context_length),
+        "ensemble_size": task.ensemble_size,
+        "width": task.width,
         "dropout": task.dropout,
     }
     if task.network == "mlp":
-        return forecast_mlp(shape, **options)
+        return mlp_forecaster(spec, **options)
     if task.network == "tcn":
-        return forecast_tcn(shape, **options)
+        return tcn_forecaster(spec, **options)
     if task.network == "transformer":
-        return forecast_transformer(shape, **options)
-    return forecast_rnn(shape, cell=task.network, **options)
+        return transformer_forecaster(spec, **options)
+    return rnn_forecaster(spec, cell=task.network, **options)
 
 
-LEVELS = 32  # at most, at which the usual deviation is kept
+MAX_PRIOR_SCALES = 32
 
 
-def _usual(windows: Windows) -> list[list[float]]:
-    """At up to `LEVELS` levels of training series, ascending, how far they usually go from their mean.
+def _compute_prior_scales(windows: SeriesWindows) -> list[list[float]]:
+    """Return at up to `MAX_PRIOR_SCALES` levels of the training series, ascending, their usual standard deviation.
 
-    A level is the root of the mean square: it is that of a value which is as large as they are. Where values go through
-    0, a level of 0 is among them: then a small value does not speak of a small series.
+    A level is the root mean square of a series, that of a constant as large as its values. Where values are negative, 0
+    is one of the levels: then a small value does not indicate a small series.
     """
     found = []
-    for row in range(min(len(windows.table), MANY)):
-        values = windows.values(row)
+    for row in range(min(len(windows.table), MAX_STATISTICS_ROWS)):
+        values = windows.get_values(row)
         values = values[np.isfinite(values)]
         if len(values) > 1 and values.std() > 0:
             found.append((float(np.sqrt(np.square(values).mean())), float(values.std()), float(values.min())))
     if not found:
         return [[1.0, 0.1]]
-    sides = np.array_split(np.array(sorted(found)), min(LEVELS, len(found)))
-    made = [[float(np.median(side[:, 0])), float(np.median(side[:, 1]))] for side in sides]
-    return [[0.0, made[0][1]], *made] if min(lowest for *_, lowest in found) < 0 else made
+    groups = np.array_split(np.array(sorted(found)), min(MAX_PRIOR_SCALES, len(found)))
+    scales = [[float(np.median(group[:, 0])), float(np.median(group[:, 1]))] for group in groups]
+    return [[0.0, scales[0][1]], *scales] if min(lowest for *_, lowest in found) < 0 else scales
 
 
-def _lowest(windows: Windows) -> float | None:
-    """0 where no value of the training series is below: counts, prices, rain. Else no bound."""
-    lows = (windows.values(row) for row in range(len(windows.table)))
-    return 0.0 if all((values >= 0)[np.isfinite(values)].all() for values in lows) else None
+def _compute_lower_bound(windows: SeriesWindows) -> float | None:
+    """Return 0 where no value of the training series is negative, as for counts and prices; else None."""
+    rows = (windows.get_values(row) for row in range(len(windows.table)))
+    return 0.0 if all((values >= 0)[np.isfinite(values)].all() for values in rows) else None
 
 
-def _categories(examples: Table, name: str) -> list[str]:
-    """The names of a covariate that is a category, none of one that is a number."""
+def _find_categories(examples: Table, name: str) -> list[str]:
+    """Return the categories of a categorical covariate; none for a numeric one."""
     found: set[str] = set()
     for cells in examples.columns[name]:
         array = np.asarray(cells)
@@ -177,17 +201,18 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _facts(examples: Table, name: str) -> dict[str, float]:
-    """The mean and deviation of a covariate."""
-    few = range(min(len(examples), MANY))
-    values = np.concatenate([Series().raw(examples.columns[name][row]) for row in few])
+def _compute_statistics(examples: Table, name: str) -> dict[str, float]:
+    """Return the mean and standard deviation of a numeric covariate."""
+    rows = range(min(len(examples), MAX_STATISTICS_ROWS))
+    values = np.concatenate([Float64Series().raw(examples.columns[name][row]) for row in rows])
     values = values[np.isfinite(values)]
     deviation = float(values.std()) if len(values) else 0.0
     return {"mean": float(values.mean()) if len(values) else 0.0, "deviation": deviation if deviation > 0 else 1.0}
 
 
-def _names(examples: Table, name: str) -> Any:
-    """The mean and deviation of a static covariate that is a number in all rows, else its names."""
+def _compute_static_statistics(examples: Table, name: str) -> Any:
+    """Return the mean and standard deviation of a static covariate that is a number in all rows, else its
+    categories."""
     texts = {str(text).strip() for text in examples.columns[name]} - {"", "nan", "None"}
     try:
         numbers = np.array([float(text) for text in texts])
@@ -199,130 +224,143 @@ def _names(examples: Table, name: str) -> Any:
     return {"mean": float(numbers.mean()), "deviation": deviation if deviation > 0 else 1.0}
 
 
-def windows_of(reader: Any, features: dict[str, Any], following: Any, horizon: int) -> tuple[Any, Any, Any]:
-    """Every origin of each row as a window of its own: the history's end, and each step after it that has a horizon
-    ahead.
+def make_training_windows(
+    preprocessing: Any, features: dict[str, Any], future_y: Any, horizon: int
+) -> tuple[Any, Any, Any]:
+    """Cut rows into training windows, one for each cutoff that has a whole horizon after it.
+
+    The first cutoff of a row is the end of its history.
 
     Args:
-        reader: the layer `ReadSeries` of the task.
-        features: raw columns by name, of rows that may be of any length.
-        following: (batch, any) float64, what came after each history, NaN at the end for nothing.
-        horizon: positive integer.
+        preprocessing: The layer `SeriesPreprocessing` of the task.
+        features: Dict of the raw columns, of rows of any length.
+        future_y: (batch, any) float64, the values after each history, padded by NaN at the end.
+        horizon: Positive integer, in time steps.
 
     Returns:
-        What the reader makes of each window; the scaled values that followed, (windows, horizon) float32, NaN where
-        unknown and after a window without a change; and which row each window is of, (windows,) int32. Windows without
-        a known value before or after are left out.
+        Tuple of what the layer returns for each window; the scaled future values, (windows, horizon) float32, NaN where
+        a value is unknown and after a constant window; and the row of each window, (windows,) int32. Windows without an
+        observed value in the context or in the horizon are left out.
     """
-    following = tf.cast(following, features["y"].dtype)
-    finite = tf.math.is_finite(following)
-    places = tf.range(1, tf.shape(following)[1] + 1)
-    count = tf.reduce_max(tf.pad(tf.where(finite, places, 0), [[0, 0], [1, 0]]), 1)
-    last = tf.maximum(count - horizon, 0)
-    origins = tf.reduce_max(last) + 1
-    ahead = origins + horizon
-    raw = reader.grid(features, ahead, training=True)
-    padded = tf.pad(following, [[0, 0], [0, ahead]], constant_values=tf.constant(np.nan, following.dtype))
-    series = tf.concat([raw["y"], padded[:, : origins - 1]], 1)
-    cut = {"y": tf.signal.frame(series, reader.window, 1)}
-    truth = tf.signal.frame(padded[:, : origins + horizon - 1], horizon, 1)
-    for kind, size in (("past", reader.window), ("known", reader.window + horizon)):
-        if kind in raw:
-            cut[kind] = tf.signal.frame(raw[kind][:, : size + origins - 1], size, 1, axis=1)
-    steps = tf.range(origins)
-    anchor = raw["anchor"][:, tf.newaxis] if "anchor" in raw else None
-    cut["origin"] = later(raw["origin"][:, tf.newaxis], tf.cast(steps, tf.int64), reader.step, anchor)
-    for name in ("static", "anchor"):
-        if name in raw:
-            cut[name] = tf.repeat(raw[name][:, tf.newaxis], origins, axis=1)
-    wanted = steps <= last[:, tf.newaxis]
-    wanted &= tf.reduce_any(tf.math.is_finite(cut["y"]), 2) & tf.reduce_any(tf.math.is_finite(truth), 2)
-    chosen = tf.where(wanted)
-    scaled = reader.scaled({name: tf.gather_nd(values, chosen) for name, values in cut.items()})
+    future_y = tf.cast(future_y, features["y"].dtype)
+    finite = tf.math.is_finite(future_y)
+    positions = tf.range(1, tf.shape(future_y)[1] + 1)
+    count = tf.reduce_max(tf.pad(tf.where(finite, positions, 0), [[0, 0], [1, 0]]), 1)
+    last_cutoff = tf.maximum(count - horizon, 0)
+    cutoffs = tf.reduce_max(last_cutoff) + 1
+    steps_ahead = cutoffs + horizon
+    aligned = preprocessing.align(features, steps_ahead, training=True)
+    padded = tf.pad(future_y, [[0, 0], [0, steps_ahead]], constant_values=tf.constant(np.nan, future_y.dtype))
+    series = tf.concat([aligned["y"], padded[:, : cutoffs - 1]], 1)
+    context_length = preprocessing.context_length
+    windows = {"y": tf.signal.frame(series, context_length, 1)}
+    truth = tf.signal.frame(padded[:, : cutoffs + horizon - 1], horizon, 1)
+    sizes = {"historical_covariates": context_length, "future_covariates": context_length + horizon}
+    for kind, size in sizes.items():
+        if kind in aligned:
+            windows[kind] = tf.signal.frame(aligned[kind][:, : size + cutoffs - 1], size, 1, axis=1)
+    steps = tf.range(cutoffs)
+    anchor_day = aligned["anchor_day"][:, tf.newaxis] if "anchor_day" in aligned else None
+    first = aligned["cutoff"][:, tf.newaxis]
+    windows["cutoff"] = add_steps(first, tf.cast(steps, tf.int64), preprocessing.frequency, anchor_day)
+    for name in ("static_covariates", "anchor_day"):
+        if name in aligned:
+            windows[name] = tf.repeat(aligned[name][:, tf.newaxis], cutoffs, axis=1)
+    wanted = steps <= last_cutoff[:, tf.newaxis]
+    wanted &= tf.reduce_any(tf.math.is_finite(windows["y"]), 2) & tf.reduce_any(tf.math.is_finite(truth), 2)
+    selected = tf.where(wanted)
+    scaled = preprocessing.scale_windows({name: tf.gather_nd(values, selected) for name, values in windows.items()})
     center, scale = scaled["center"][:, tf.newaxis], scaled["scale"][:, tf.newaxis]
-    # A window without a change is answered by its value, whatever follows: there is nothing to learn from it.
-    ahead_of_it = (tf.gather_nd(truth, chosen) - center) / tf.where(scale > 0, scale, tf.constant(np.nan, scale.dtype))
-    return scaled, tf.cast(ahead_of_it, tf.float32), tf.cast(chosen[:, 0], tf.int32)
+    # The forecast of a constant window is its value, whatever follows: there is nothing to learn.
+    divisor = tf.where(scale > 0, scale, tf.constant(np.nan, scale.dtype))
+    scaled_truth = (tf.gather_nd(truth, selected) - center) / divisor
+    return scaled, tf.cast(scaled_truth, tf.float32), tf.cast(selected[:, 0], tf.int32)
 
 
-def shortened(tensors: dict[str, Any], truth: Any, share: float, seed: int, step: Any) -> tuple[dict[str, Any], Any]:
-    """Some of the windows with the newest steps alone, from one to all, as a short history is read.
+def truncate_contexts(
+    tensors: dict[str, Any], truth: Any, fraction: float, seed: int, step: Any
+) -> tuple[dict[str, Any], Any]:
+    """Truncate the context of some training windows at random, as if their history were short.
+
+    The number of time steps that remain, from one to all, is log-uniform.
 
     Args:
-        tensors: a batch of the network's tensors.
-        truth: (batch, horizon) float32, scaled as they are.
-        share: of the rows, between 0 and 1.
-        seed, step: the draw is a function of both.
+        tensors: A batch of the network's inputs.
+        truth: (batch, horizon) float32, the scaled future values.
+        fraction: Fraction of the rows that are truncated, between 0 and 1.
+        seed, step: Integers that determine the random numbers.
 
     Returns:
-        The same, scaled as `ReadSeries` scales the newest steps: one or two values together with one that is off by the
-        window's deviation, 1. Windows whose newest steps hardly vary stay whole.
+        Tuple of the tensors and the truth, scaled as `SeriesPreprocessing` scales the remaining values: one or two of
+        them together with one that is off by the deviation of the window, 1. Windows whose remaining values hardly vary
+        are left as they are.
     """
-    values, there = tensors["values"], tensors["there"]
-    rows, width = tf.shape(values)[0], values.shape[1]
+    values, observed_mask = tensors["values"], tensors["observed_mask"]
+    rows, length = tf.shape(values)[0], values.shape[1]
     draws = tf.random.stateless_uniform([rows, 2], [seed, tf.cast(step, tf.int32)])
-    kept = tf.where(draws[:, 0] < share, tf.cast(float(width) ** draws[:, 1], tf.int32), width)
-    newest = tf.range(width) >= width - kept[:, tf.newaxis]
-    left = tf.where(newest, there, 0)
-    some = tf.reduce_any(left > 0, 1, keepdims=True)
-    left, newest = tf.where(some, left, there), newest | ~some
-    weight = tf.cast(left, tf.float32)
+    kept_steps = tf.where(draws[:, 0] < fraction, tf.cast(float(length) ** draws[:, 1], tf.int32), length)
+    kept = tf.range(length) >= length - kept_steps[:, tf.newaxis]
+    kept_mask = tf.where(kept, observed_mask, 0)
+    any_observed = tf.reduce_any(kept_mask > 0, 1, keepdims=True)
+    kept_mask, kept = tf.where(any_observed, kept_mask, observed_mask), kept | ~any_observed
+    weight = tf.cast(kept_mask, tf.float32)
     count = tf.maximum(tf.reduce_sum(weight, 1, keepdims=True), 1.0)
     center = tf.reduce_sum(weight * values, 1, keepdims=True) / count
     squares = tf.reduce_sum(weight * tf.square(values - center), 1, keepdims=True)
-    own = tf.sqrt(squares / count)
-    scale = tf.where(count < FEW, tf.sqrt((squares + 1.0) / (count + 1.0)), own)
-    short = (kept[:, tf.newaxis] < width) & some & (scale >= QUIET)
-    center, scale = tf.where(short, center, 0.0), tf.where(short, scale, 1.0)
-    left, newest = tf.where(short, left, there), newest | ~short
-    return {**tensors, "values": tf.where(newest, (values - center) / scale, 0.0), "there": left}, (
-        truth - center
-    ) / scale
+    with_prior = tf.sqrt((squares + 1.0) / (count + 1.0))
+    scale = tf.where(count < MIN_VALUES_FOR_SCALE, with_prior, tf.sqrt(squares / count))
+    truncated = (kept_steps[:, tf.newaxis] < length) & any_observed & (scale >= MIN_TRUNCATED_DEVIATION)
+    center, scale = tf.where(truncated, center, 0.0), tf.where(truncated, scale, 1.0)
+    kept_mask, kept = tf.where(truncated, kept_mask, observed_mask), kept | ~truncated
+    scaled = tf.where(kept, (values - center) / scale, 0.0)
+    return {**tensors, "values": scaled, "observed_mask": kept_mask}, (truth - center) / scale
 
 
-QUIET = (
-    1 / 3
-)  # of a window's deviation: newest steps that vary less are not cut out, as what follows is far off in theirs
+# Relative to the deviation of the window: where the remaining values vary less, future values would be far off in units
+# of their deviation.
+MIN_TRUNCATED_DEVIATION = 1 / 3
 
 
 def forecast_signature(task: Forecaster) -> Signature:
-    """A history, a horizon up to the trained one and levels of quantiles, to the forecast of so many steps."""
+    """Return the signature `forecast`, from a history, a horizon up to the trained one and quantile levels to a
+    forecast."""
     from dlkit.serving.signature import Signature
 
     preprocess, network, postprocess = task.stages_.serving_models()
-    layer = postprocess.get_layer("answer")
+    decoding = postprocess.get_layer("forecast_decoding")
     run = chain(preprocess, network, postprocess)
 
     def forecast(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return layer.at(run({name: raw[name] for name in task.inputs}), raw["horizon"], raw["levels"])
+        answer = run({name: raw[name] for name in task.inputs})
+        return decoding.select(answer, raw["horizon"], raw["quantile_levels"])
 
     def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         rows = tf.shape(raw["ds"])[0]
-        steps = (task.horizon + 1) // 2 if layer.finite else task.horizon  # else its answer would hold NaN
-        levels = tf.tile([[task.quantiles[0], 0.5]], [rows, 1])
-        return {**raw, "horizon": tf.fill([rows], steps), "levels": levels}
+        levels = tf.tile([[task.quantile_levels[0], 0.5]], [rows, 1])
+        return {**raw, "horizon": tf.fill([rows], (task.horizon + 1) // 2), "quantile_levels": levels}
 
     columns = {
         **task.inputs,
         "horizon": Count(optional=True, default=task.horizon),
-        "levels": Levels(optional=True, default=task.quantiles),
+        "quantile_levels": QuantileLevels(optional=True, default=task.quantile_levels),
     }
     return Signature("forecast", forecast, tensor_specs(columns), example=example, columns=columns)
 
 
-def forecast(
-    task: Forecaster, history: dict[str, Any], horizon: int | None, levels: Sequence[float] | None
+def forecast_history(
+    task: Forecaster, history: dict[str, Any], horizon: int | None, quantile_levels: Sequence[float] | None
 ) -> dict[str, Any]:
-    """One answer; see `Forecaster.forecast`."""
+    """Forecast one history; see `Forecaster.forecast`."""
     missing = [name for name in task.inputs if name not in history]
     if missing:
         raise DataError(f"the history needs {', '.join(task.inputs)}. There is no {missing[0]!r}.")
     horizon = task.horizon if horizon is None else horizon
-    levels = list(task.quantiles if levels is None else levels)
-    (made,) = task.call_signature("forecast", [{**history, "horizon": horizon, "levels": levels}])
-    quantiles = made["quantiles"][:horizon]
+    levels = list(task.quantile_levels if quantile_levels is None else quantile_levels)
+    request = {**history, "horizon": horizon, "quantile_levels": levels}
+    (answer,) = task.call_signature("forecast", [request])
+    quantiles = answer["quantiles"][:horizon]
     return {
-        "ds": task.answer["ds"].show(made["ds"][:horizon]),
-        "forecast": made["forecast"][:horizon].tolist(),
-        "quantiles": {f"{level:g}": quantiles[:, place].tolist() for place, level in enumerate(levels)},
+        "ds": task.answer["ds"].show(answer["ds"][:horizon]),
+        "forecast": answer["forecast"][:horizon].tolist(),
+        "quantiles": {f"{level:g}": quantiles[:, index].tolist() for index, level in enumerate(levels)},
     }

@@ -1,4 +1,4 @@
-"""Time series: from long or wide tables to a row for each series, on a regular grid of stamps."""
+"""Readers of time series: from long or wide tables to one row per series, on a regular grid of timestamps."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from dlkit.data.reader import Reader
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.options import option
-from dlkit.tasks.forecasting.columns import FEW, Stamps
-from dlkit.tasks.forecasting.frequency import Step, infer_frequency, own_step
-from dlkit.tasks.forecasting.long_tables import Long, read_long, read_wide
+from dlkit.tasks.forecasting.columns import MIN_VALUES_FOR_SCALE, Timestamps
+from dlkit.tasks.forecasting.frequency import Frequency, infer_frequency, infer_other_frequency
+from dlkit.tasks.forecasting.long_tables import LongTable, read_long_table, read_wide_table
 
 
 class SeriesReader(Reader):
     """Reads tables of time series."""
 
     def source(self, source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-        return read_series(with_stamps(source, how.rename.get("ds", "ds")), columns, how)
+        return read_series(move_index_to_column(source, how.rename.get("ds", "ds")), columns, how)
 
 
 reader = SeriesReader()
 
 
-def with_stamps(source: Any, name: str) -> Any:
-    """A DataFrame whose index holds the stamps, with these as a column; anything else as it is."""
+def move_index_to_column(source: Any, name: str) -> Any:
+    """Return a DataFrame whose index holds the timestamps with these as a column; anything else as it is."""
     if not is_dataframe(source):
         return source
     if name in source.columns:
@@ -45,30 +45,38 @@ def with_stamps(source: Any, name: str) -> Any:
 
 
 def read_series(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """A row for each series: `unique_id`, `ds`, `y`, the covariates, and `following`, of which nothing is known.
+    """Read series into a table with one row per series: `unique_id`, `ds`, `y`, the covariates and an empty `future_y`.
 
-    Where `following` is not wanted, histories are to be answered: a series that cannot be, because its timestamps are
-    irregular, costs itself alone.
+    A long table has one row for each series and timestamp, in Nixtla's format: `unique_id, ds, y` and the covariates;
+    without `unique_id` it is one series. A wide one, if `Timestamps.wide`, has one column per series beside `ds`.
+    Timestamps become a regular grid: `y` is NaN where one is missing. Rows at the end of a series that have covariates
+    but no `y` hold the future covariates. A dict of columns, a DataFrame or a list of dicts may bring rows of series as
+    they are, with lists in their cells, and with `future_y`, the values after the cutoff.
 
-    A long table has a row for each series and stamp, in Nixtla's convention: `unique_id, ds, y` and the covariates;
-    without `unique_id` it is one series. A wide one, by `Stamps.wide`, has a column for each series beside `ds`. Stamps
-    become a
-    regular grid: `y` is NaN where one was missing. Steps at the end of a series with covariates but no `y` are what is
-    known ahead. A dict of columns, a DataFrame or a list of dicts may bring rows of series as they are, with lists in
-    their cells, and with `following`, the values that came after `y`.
+    Files are read in parts: what stays in memory is numbers, 16 bytes a row and 8 for each covariate.
 
-    Files are read in parts: what stays in memory is numbers, 16 bytes and 8 for each covariate a row.
+    Args:
+        source: A table, or rows of series.
+        columns: The columns to read. Without `future_y` the series are to be forecast: then a series that cannot be
+            read, because its timestamps are irregular, is skipped.
+        how: How tables are read.
+
+    Raises:
+        DataError: A column is missing, or a series cannot be read.
     """
-    rows = _given_rows(source, columns, how.rename)
+    rows = _read_rows_of_series(source, columns, how.rename)
     if rows is not None:
         return rows
-    stamps = next(column for column in columns.values() if isinstance(column, Stamps))
-    long = read_wide(source, stamps, how) if stamps.wide else read_long(source, stamps, how, "following" not in columns)
-    return _gridded(long, stamps, columns, how.strict)
+    column = next(column for column in columns.values() if isinstance(column, Timestamps))
+    if column.wide:
+        long = read_wide_table(source, column, how)
+    else:
+        long = read_long_table(source, column, how, skip_errors="future_y" not in columns)
+    return _regularize(long, column, columns, how.strict)
 
 
-def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
-    """Rows of series as they are, if the source holds such."""
+def _read_rows_of_series(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
+    """Return rows of series as they are, if the source holds such."""
     values = named_values(source)
     if values is None:
         return None
@@ -76,204 +84,220 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     if key not in values or not len(values[key]) or np.ndim(as_sequence(values[key], "ds")[0]) == 0:
         return None
     missing = [
-        name for name in columns if name not in ("unique_id", "following") and rename.get(name, name) not in values
+        name for name in columns if name not in ("unique_id", "future_y") and rename.get(name, name) not in values
     ]
     if missing:
         raise DataError(f"series need the columns {', '.join(columns)}. There is no {missing[0]!r}.")
-    named = dict.fromkeys([*columns, "unique_id"])
+    names = dict.fromkeys([*columns, "unique_id"])
     found = {
-        name: as_sequence(values[rename.get(name, name)], name) for name in named if rename.get(name, name) in values
+        name: as_sequence(values[rename.get(name, name)], name) for name in names if rename.get(name, name) in values
     }
     count = len(found["ds"])
     if any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
         raise DataError(f"rows of series: the columns must have the same length. Received: {listed}.")
     ids = found.get("unique_id", [""] * count)
-    empty = {"unique_id": [""] * count, "following": [[]] * count}
+    empty = {"unique_id": [""] * count, "future_y": [[]] * count}
     return Table(
         "the rows of series",
-        {name: found[name] if name in found else empty[name] for name in dict.fromkeys([*named, "following"])},
+        {name: found[name] if name in found else empty[name] for name in dict.fromkeys([*names, "future_y"])},
         lambda row: f"the rows of series, index {row}" + (f", series {str(ids[row])!r}" if ids[row] else ""),
     )
 
 
-def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column], strict: bool) -> Table:
-    position = np.lexsort((np.arange(len(long.code)), long.stamps, long.code))
-    code, at = long.code[position], long.stamps[position]
-    numbers = {name: values[position] for name, values in long.numbers.items()}
-    starts = np.searchsorted(code, np.arange(len(long.ids) + 1))
-    cuts = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
-    answering = "following" not in columns
-    step = _step(long, stamps, [at[cut] for cut in cuts])
-    others = {} if stamps.frequency else _other_steps(long, step, [at[cut] for cut in cuts], answering)
-    told = collections.Counter(dict.fromkeys(("gaps", "duplicates", "off_grid", "missing"), 0))
-    rows: dict[str, list[Any]] = {name: [] for name in (*columns, "unique_id", "following")}
+def _regularize(long: LongTable, column: Timestamps, columns: Mapping[str, Column], strict: bool) -> Table:
+    """Place the series of a long table on a regular grid, one row each."""
+    order = np.lexsort((np.arange(len(long.series_index)), long.timestamps, long.series_index))
+    series_index, timestamps = long.series_index[order], long.timestamps[order]
+    numbers = {name: values[order] for name, values in long.numbers.items()}
+    starts = np.searchsorted(series_index, np.arange(len(long.ids) + 1))
+    slices = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
+    predicting = "future_y" not in columns
+    by_series = [timestamps[part] for part in slices]
+    frequency = _resolve_frequency(long, column, by_series)
+    others = {} if column.frequency else _find_other_frequencies(long, frequency, by_series, predicting)
+    counts = collections.Counter(dict.fromkeys(("gaps", "duplicates", "irregular", "missing"), 0))
+    rows: dict[str, list[Any]] = {name: [] for name in (*columns, "unique_id", "future_y")}
     names, reasons = list[str](), list[str]()
-    for series, cut in enumerate(cuts):
-        name, own = str(long.ids[series]), collections.Counter[str]()
-        if series in long.bad:
-            reasons.append(long.bad[series])
+    for index, part in enumerate(slices):
+        name, own_counts = str(long.ids[index]), collections.Counter[str]()
+        if index in long.errors:
+            reasons.append(long.errors[index])
             continue
-        if not np.isfinite(numbers["y"][cut]).any():
+        if not np.isfinite(numbers["y"][part]).any():
             reasons.append(f"{long.source}, series {name!r} has no values of 'y'.")
             continue
         try:
             if name in others:
                 raise DataError(f"{long.source}, series {name!r}: {others[name]}")
-            of = {key: values[cut] for key, values in numbers.items()}
-            made: dict[str, Any] = _series(name, at[cut], of, step, stamps, own, long)
-            static = {key: _constant(long, key, position[cut], name) for key in long.texts}
+            own = {key: values[part] for key, values in numbers.items()}
+            series: dict[str, Any] = _regularize_series(
+                name, timestamps[part], own, frequency, column, own_counts, long
+            )
+            static = {key: _read_static(long, key, order[part], name) for key in long.texts}
         except DataError as error:
-            if not answering:
+            if not predicting:
                 raise
             reasons.append(str(error))
             continue
         names.append(name)
-        told.update(own)
-        made |= {key: _named(made[key], categories) for key, categories in long.categories.items()}
-        made |= {**static, "unique_id": long.ids[series], "following": []}
-        for key, column in rows.items():
-            column.append(made[key])
+        counts.update(own_counts)
+        series |= {key: _decode_categories(series[key], of) for key, of in long.categories.items()}
+        series |= {**static, "unique_id": long.ids[index], "future_y": []}
+        for key, cells in rows.items():
+            cells.append(series[key])
     if not names:
-        raise DataError(reasons[0] if answering else f"{reasons[0]} Add values, or remove the series.")
+        raise DataError(reasons[0] if predicting else f"{reasons[0]} Add values, or remove the series.")
     where = lambda row: f"{long.source}, series {names[row]!r}"  # noqa: E731
-    remarks = [*_remarks(step, len(names), len(at), told, stamps), *(_look_at_ends(names, rows) if answering else ())]
-    return Table(
-        long.source,
-        rows,
-        where,
-        remarks=[*long.remarks, *remarks, *report_skipped(reasons, len(cuts), "series", strict)],
-    )
+    remarks = _make_remarks(frequency, len(names), len(timestamps), counts, column)
+    remarks += _inspect_ends(names, rows) if predicting else []
+    skipped = report_skipped(reasons, len(slices), "series", strict)
+    return Table(long.source, rows, where, remarks=[*long.remarks, *remarks, *skipped])
 
 
-def _look_at_ends(names: Sequence[str], rows: Mapping[str, list[Any]]) -> list[str]:
-    """Remarks on series whose forecasts are another thing than they seem."""
+def _inspect_ends(names: Sequence[str], rows: Mapping[str, list[Any]]) -> list[str]:
+    """Return remarks on series that end before the others, and on those with hardly any values."""
     ends = np.array([ds[-1] for ds in rows["ds"]])
+    too_few = f"have fewer than {MIN_VALUES_FOR_SCALE} values, too few to estimate their scale"
     found = {
         f"end before the last timestamp, {ends.max()}, and are forecast from their own last one": ends < ends.max(),
-        f"have fewer than {FEW} values, too few to estimate their scale: series of a similar level are used": np.array(
-            [np.isfinite(y).sum() < FEW for y in rows["y"]]
+        f"{too_few}: series of a similar level are used": np.array(
+            [np.isfinite(y).sum() < MIN_VALUES_FOR_SCALE for y in rows["y"]]
         ),
     }
-    made = []
+    remarks = []
     for what, which in found.items():
-        places = np.flatnonzero(which)
-        few = ", ".join(repr(names[row]) for row in places[:3]) + (", ..." if len(places) > 3 else "")
-        made += [f"{len(places)} of {len(names)} series {what}: {few}"] if few else []
-    return made
+        indices = np.flatnonzero(which)
+        listed = ", ".join(repr(names[row]) for row in indices[:3]) + (", ..." if len(indices) > 3 else "")
+        remarks += [f"{len(indices)} of {len(names)} series {what}: {listed}"] if listed else []
+    return remarks
 
 
-def _step(long: Long, stamps: Stamps, series: list[np.ndarray]) -> Step:
-    """The step of all series: that of training, the given one, or the usual one. Raises DataError where it is none of
-    their timestamps' kind."""
-    step = stamps.step or infer_frequency(series, long.source)
-    if (step.whole > 0) != (long.stamps.dtype.kind == "i"):
+def _resolve_frequency(long: LongTable, column: Timestamps, series: list[np.ndarray]) -> Frequency:
+    """Return the frequency of all series: that of training, the given one, or the inferred one.
+
+    Raises:
+        DataError: It does not fit the type of the timestamps.
+    """
+    frequency = column.known_frequency or infer_frequency(series, long.source)
+    if (frequency.integer > 0) != (long.timestamps.dtype.kind == "i"):
         raise DataError(
-            f"{long.source}: a {option('frequency')} of {step} does not fit its timestamps, {series[0][0]} and so on."
+            f"{long.source}: a {option('frequency')} of {frequency} does not fit its timestamps, {series[0][0]} and so "
+            "on."
         )
-    return step.anchored(series) if stamps.off_grid == "floor" and not stamps.trained else step
+    floor = column.irregular == "floor" and not column.trained_frequency
+    return frequency.with_anchor(series) if floor else frequency
 
 
-def _other_steps(long: Long, step: Step, series: list[np.ndarray], answering: bool) -> dict[str, str]:
-    """What is wrong with each series whose own step is another one, by id. Raises DataError for them in training."""
-    found = {str(name): own for name, of in zip(long.ids, series, strict=True) if (own := own_step(of, step))}
-    if found and not answering:
+def _find_other_frequencies(
+    long: LongTable, frequency: Frequency, series: list[np.ndarray], predicting: bool
+) -> dict[str, str]:
+    """Return, by id, what is wrong with each series of another frequency. Raises DataError for them in training."""
+    found = {
+        str(name): own
+        for name, timestamps in zip(long.ids, series, strict=True)
+        if (own := infer_other_frequency(timestamps, frequency))
+    }
+    if found and not predicting:
         mixed = [f"series {name!r}: {own}" for name, own in found.items()]
         raise DataError(
-            f"{long.source}: mixed frequencies. The frequency is one {step}, but {len(mixed)} of {len(series)} "
+            f"{long.source}: mixed frequencies. The frequency is one {frequency}, but {len(mixed)} of {len(series)} "
             f"series have another: {', '.join(mixed[:3])}{', ...' if mixed[3:] else ''}. Use separate tables and "
             f"models for them, or set {option('frequency')}."
         )
-    return {name: f"its frequency is one {own}, but that of the model is one {step}." for name, own in found.items()}
+    return {
+        name: f"its frequency is one {own}, but that of the model is one {frequency}." for name, own in found.items()
+    }
 
 
-def _series(
+def _regularize_series(
     name: str,
-    at: np.ndarray,
+    timestamps: np.ndarray,
     numbers: dict[str, np.ndarray],
-    step: Step,
-    stamps: Stamps,
-    told: collections.Counter[str],
-    long: Long,
+    frequency: Frequency,
+    column: Timestamps,
+    counts: collections.Counter[str],
+    long: LongTable,
 ) -> dict[str, np.ndarray]:
-    """One series on its grid."""
-    floor = stamps.off_grid == "floor"
-    places, between = step.places(at, floor)
-    if between.any():
+    """Place one series on its regular grid."""
+    floor = column.irregular == "floor"
+    indices, irregular = frequency.to_step_indices(timestamps, floor)
+    if irregular.any():
         if not floor:
-            first = int(np.argmax(between))
+            first = int(np.argmax(irregular))
             raise DataError(
-                f"{long.source}, series {name!r}: the timestamp {at[first]} is not a multiple of one {step} before "
-                f"the last one, {at[-1]}; neither are {int(between.sum()) - 1} more. Set {option('frequency')}, or "
-                f"set {option('off_grid')} to floor."
+                f"{long.source}, series {name!r}: the timestamp {timestamps[first]} is not a multiple of one "
+                f"{frequency} before the last one, {timestamps[-1]}; neither are {int(irregular.sum()) - 1} more. Set "
+                f"{option('frequency')}, or set {option('irregular')} to floor."
             )
-        told["off_grid"] += int(between.sum())
-    places -= places[0]
-    repeated = len(places) - len(np.unique(places))
-    if repeated and stamps.duplicates == "refuse":
-        first = at[1:][np.diff(places) == 0][0]
+        counts["irregular"] += int(irregular.sum())
+    indices -= indices[0]
+    repeated = len(indices) - len(np.unique(indices))
+    if repeated and column.duplicates == "raise":
+        first = timestamps[1:][np.diff(indices) == 0][0]
         raise DataError(f"{long.source}, series {name!r}: {repeated} duplicate timestamps, the first: {first}.")
-    told["duplicates"] += repeated
-    how = {key: "last" if key in long.categories else stamps.duplicates for key in numbers}
-    made = {key: _placed(values, places, how[key]) for key, values in numbers.items()}
-    made = {key: values if key == "y" else values.astype(np.float32) for key, values in made.items()}
-    known = np.flatnonzero(np.isfinite(made["y"]))
-    last = int(known[-1]) + 1
-    gaps = last - len(np.unique(places[places < last]))
-    if gaps and not stamps.gaps:
-        missing = int(np.setdiff1d(np.arange(last), places)[0])
+    counts["duplicates"] += repeated
+    policies = {key: "last" if key in long.categories else column.duplicates for key in numbers}
+    series = {key: _scatter(values, indices, policies[key]) for key, values in numbers.items()}
+    series = {key: values if key == "y" else values.astype(np.float32) for key, values in series.items()}
+    length = int(np.flatnonzero(np.isfinite(series["y"]))[-1]) + 1
+    gaps = length - len(np.unique(indices[indices < length]))
+    if gaps and not column.allow_gaps:
+        missing = int(np.setdiff1d(np.arange(length), indices)[0])
         raise DataError(
-            f"{long.source}, series {name!r}: {gaps} steps of one {step} are missing, the first after "
-            f"{at[np.searchsorted(places, missing) - 1]}. Fill them, or choose a method with {option('fill')}."
+            f"{long.source}, series {name!r}: {gaps} steps of one {frequency} are missing, the first after "
+            f"{timestamps[np.searchsorted(indices, missing) - 1]}. Fill them, or choose a method with {option('fill')}."
         )
-    told["gaps"] += gaps
-    told["missing"] += int(np.isnan(made["y"][:last]).sum()) - gaps
-    for key in stamps.known:
-        if key not in long.categories and np.isnan(made[key]).any():
-            told[key] += int(np.isnan(made[key]).sum())
-    ahead = set(stamps.known)
-    ds = step.grid(at, last, floor)
-    return {"ds": ds, **{key: values if key in ahead else values[:last] for key, values in made.items()}}
+    counts["gaps"] += gaps
+    counts["missing"] += int(np.isnan(series["y"][:length]).sum()) - gaps
+    for key in column.future_covariates:
+        if key not in long.categories and np.isnan(series[key]).any():
+            counts[key] += int(np.isnan(series[key]).sum())
+    ds = frequency.make_grid(timestamps, length, floor)
+    longer = set(column.future_covariates)
+    return {"ds": ds, **{key: values if key in longer else values[:length] for key, values in series.items()}}
 
 
-def _placed(values: np.ndarray, places: np.ndarray, duplicates: str) -> np.ndarray:
-    """Values at their places, NaN elsewhere; of several at one place the mean, or the last. In double precision."""
-    size = int(places[-1]) + 1
-    there = np.isfinite(values)
-    made = np.full(size, np.nan)
+def _scatter(values: np.ndarray, indices: np.ndarray, duplicates: str) -> np.ndarray:
+    """Return values at their indices, NaN elsewhere, of several the mean or the last one; float64."""
+    size = int(indices[-1]) + 1
+    finite = np.isfinite(values)
+    result = np.full(size, np.nan)
     if duplicates == "last":
-        made[places[there]] = values[there]
-        return made
-    sums = np.bincount(places[there], values[there], size)
-    counts = np.bincount(places[there], minlength=size)
-    made[counts > 0] = sums[counts > 0] / counts[counts > 0]
-    return made
+        result[indices[finite]] = values[finite]
+        return result
+    sums = np.bincount(indices[finite], values[finite], size)
+    counts = np.bincount(indices[finite], minlength=size)
+    result[counts > 0] = sums[counts > 0] / counts[counts > 0]
+    return result
 
 
-def _named(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
-    """Places in names, NaN for none, as the names."""
-    return np.where(np.isfinite(codes), names[np.nan_to_num(codes).astype(int)], "")
+def _decode_categories(indices: np.ndarray, categories: np.ndarray) -> np.ndarray:
+    """Return the categories of indices, "" for NaN."""
+    return np.where(np.isfinite(indices), categories[np.nan_to_num(indices).astype(int)], "")
 
 
-def _constant(long: Long, name: str, rows: np.ndarray, series: str) -> str:
-    codes, names = long.texts[name]
-    found = [str(text) for text in names[np.unique(codes[rows])] if not is_missing_number(str(text))]
+def _read_static(long: LongTable, name: str, rows: np.ndarray, series: str) -> str:
+    indices, texts = long.texts[name]
+    found = [str(text) for text in texts[np.unique(indices[rows])] if not is_missing_number(str(text))]
     if len(found) > 1:
         raise DataError(
             f"{long.source}, series {series!r}: the static covariate {name!r} is not constant: {found[0]!r} and "
-            f"{found[1]!r}. Use it as {option('known')} or {option('past')}."
+            f"{found[1]!r}. Use it as one of {option('future_covariates')} or {option('historical_covariates')}."
         )
     return found[0] if found else ""
 
 
-def _remarks(step: Step, series: int, rows: int, told: dict[str, int], stamps: Stamps) -> Sequence[str]:
-    words = {
+def _make_remarks(
+    frequency: Frequency, series: int, rows: int, counts: dict[str, int], column: Timestamps
+) -> list[str]:
+    texts = {
         "gaps": f"missing steps are filled as {option('fill')} says",
         "missing": f"missing values are filled as {option('fill')} says",
-        "duplicates": f"duplicate timestamps: {'the mean' if stamps.duplicates == 'mean' else 'the last one'} is used",
-        "off_grid": "irregular timestamps are moved to the preceding step",
+        "duplicates": f"duplicate timestamps: {'the mean' if column.duplicates == 'mean' else 'the last one'} is used",
+        "irregular": "irregular timestamps are moved to the preceding step",
     }
-    for name in stamps.known:
-        words[name] = f"missing values of {name!r} are replaced by the mean"
-    found = (f"{count} {words[name]}" for name, count in told.items() if count)
-    return [f"{series} series, {rows} rows, frequency: {step}", *found]
+    for name in column.future_covariates:
+        texts[name] = f"missing values of {name!r} are replaced by the mean"
+    found = (f"{count} {texts[name]}" for name, count in counts.items() if count)
+    return [f"{series} series, {rows} rows, frequency: {frequency}", *found]

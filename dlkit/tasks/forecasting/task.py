@@ -1,4 +1,4 @@
-"""Forecasting: the history of a series in, its next steps out, with quantiles, in its own units."""
+"""Forecasting: from the history of a time series to its future values, with quantiles, in its own units."""
 
 from __future__ import annotations
 
@@ -18,22 +18,28 @@ from dlkit.options import option
 from dlkit.rows import ROW, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.forecasting.columns import Categories, Fans, Levels, Series, Stamps, Static, Values
+from dlkit.tasks.forecasting.columns import (
+    CategoricalSeries,
+    Float64Series,
+    QuantileLevels,
+    Quantiles,
+    Series,
+    StaticCovariate,
+    Timestamps,
+)
 from dlkit.tasks.forecasting.rows import SeriesRows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
-    from dlkit.tasks.forecasting.frequency import Step
-
-LINEAR = ("nlinear", "dlinear")
+    from dlkit.tasks.forecasting.frequency import Frequency
 
 
 @dataclass(kw_only=True)
 class Forecaster(Task):
-    """Forecasts the next steps of a time series from its history: median, quantiles and timestamps, in its own units.
+    """Forecasts the future values of a time series from its history: median, quantiles and timestamps, in its units.
 
     Example:
-        >>> model = dlkit.Forecaster(network="nlinear", members=1, horizon=12, epochs=1)
+        >>> model = dlkit.Forecaster(network="nlinear", ensemble_size=1, horizon=12, epochs=1)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], verbose=0)
         >>> months = [f"{year}-{month:02}-01" for year in range(2018, 2022) for month in range(1, 13)]
@@ -55,126 +61,134 @@ class Forecaster(Task):
         "mlp", "Network architecture."
     )
     horizon: int = hparam(12, "Forecast horizon: number of time steps to predict.", minimum=1)
-    quantiles: tuple[float, ...] = hparam(
+    quantile_levels: tuple[float, ...] = hparam(
         (0.1, 0.25, 0.5, 0.75, 0.9),
         "Quantile levels to predict, in ascending order; must include 0.5.",
         minimum=0.001,
         maximum=0.999,
     )
-    known: str = hparam(
+    future_covariates: str = hparam(
         "",
-        "Future covariates (known over the horizon, such as a price or a holiday's name): numeric or categorical "
-        "columns, separated by commas.",
+        "Covariates known over the horizon, such as a price or a holiday's name: numeric or categorical columns, "
+        "separated by commas.",
     )
-    past: str = hparam("", "Historical covariates, known up to the forecast origin only: columns separated by commas.")
-    static: str = hparam(
-        "", "Static covariates, constant within a series: columns separated by commas; unique_id may be one."
+    historical_covariates: str = hparam(
+        "",
+        "Covariates known up to the cutoff only: numeric or categorical columns, separated by commas.",
+    )
+    static_covariates: str = hparam(
+        "", "Covariates that are constant within a series: columns separated by commas; unique_id may be one."
     )
     frequency: str = hparam("", "Time step of the series: hour, 15 minutes, B, QS, ...; inferred by default.")
-    season: int = hparam(
+    season_length: int = hparam(
         0,
         "Season length, in time steps; 0 selects the usual ones of the frequency, such as a day and a week.",
         minimum=0,
     )
-    window: int = hparam(
+    context_length: int = hparam(
         0,
-        "Input size (context length), in time steps; 0 selects four seasons, or two if a season exceeds 200 steps.",
+        "Input size of the forecaster, in time steps; 0 selects four seasons, or two if a season exceeds 200 steps.",
         minimum=0,
     )
-    recent: int = hparam(
+    encoder_length: int = hparam(
         0,
-        "Most recent time steps of the context that the network reads one by one; 0 selects a few seasons.",
+        "Number of most recent time steps of the context that the encoder reads; 0 selects a few seasons.",
         minimum=0,
     )
-    units: int = hparam(64, "Width of the hidden layers.", minimum=1)
-    members: int = hparam(4, "Ensemble size: number of networks whose forecasts are averaged.", minimum=1)
+    width: int = hparam(64, "Width of the hidden layers.", minimum=1)
+    ensemble_size: int = hparam(4, "Number of networks whose forecasts are averaged.", minimum=1)
     dropout: float = hparam(0.1, "Dropout rate.", minimum=0, maximum=0.95)
-    shorten: float = hparam(
+    truncate_context: float = hparam(
         0.1, "Fraction of the training windows whose context is truncated at random.", minimum=0, maximum=1
     )
-    fill: Literal["last", "linear", "mean", "refuse"] = hparam(
+    fill: Literal["last", "linear", "mean", "raise"] = hparam(
         "last",
-        "How missing values of the history are filled; refuse rejects them, in data and in requests.",
+        "How missing values of the history are filled; raise rejects them, in data and in requests.",
     )
-    duplicates: Literal["mean", "last", "refuse"] = hparam(
-        "mean", "Which value to use when a timestamp occurs more than once in a series."
+    duplicates: Literal["mean", "last", "raise"] = hparam(
+        "mean", "Which value to use when a timestamp occurs more than once in a series; raise rejects duplicates."
     )
-    off_grid: Literal["refuse", "floor"] = hparam(
-        "refuse", "How to treat irregular timestamps, which are not a multiple of the frequency apart."
+    irregular: Literal["raise", "floor"] = hparam(
+        "raise",
+        "How to treat irregular timestamps, which are not a multiple of the frequency apart: raise rejects them, "
+        "floor moves them to the preceding time step.",
     )
     wide: bool = hparam(False, "Reads wide tables: one column per series, beside ds.")
     keep_history: bool = hparam(
         False,
         "Saves the most recent context of each training series with the model, which then forecasts without input.",
     )
-    origins: int = hparam(
-        1, "Number of backtest windows (forecast origins) per series, counted from the end.", minimum=1
-    )
-    stride: int = hparam(0, "Time steps between consecutive backtest windows; 0 selects the horizon.", minimum=0)
+    backtest_windows: int = hparam(1, "Number of backtest windows per series, counted from the end.", minimum=1)
+    step_size: int = hparam(0, "Time steps between consecutive backtest windows; 0 selects the horizon.", minimum=0)
 
     public_methods = (*Task.public_methods, "forecast")
-    inputs = {"ds": Stamps(), "y": Values()}
-    target = {"following": Values(), "unique_id": Id(optional=True), "y": Values()}  # `score` asks what was before
-    answer = {"ds": Stamps(), "forecast": Values(), "quantiles": Fans(), "levels": Levels(), "given": Count()}
-    extra_outputs = {"steps": Count()}  # of the signature `forecast`
+    inputs = {"ds": Timestamps(), "y": Float64Series()}
+    # `y` is a target, too: `score` compares with naive forecasts from the history.
+    target = {"future_y": Float64Series(), "unique_id": Id(optional=True), "y": Float64Series()}
+    answer = {
+        "ds": Timestamps(),
+        "forecast": Series(),
+        "quantiles": Quantiles(),
+        "quantile_levels": QuantileLevels(),
+        "num_observed": Count(),
+    }
+    extra_outputs = {"num_steps": Count()}  # of the signature `forecast`
     rows = SeriesRows
     primary_metric = "skill"
-    training_only = ("shorten", "origins", "stride")
+    training_only = ("truncate_context", "backtest_windows", "step_size")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.step_ = [0, 0, 0]  # as `Step.as_list`; of models that were saved before, months, seconds, whole numbers
-        self.categories_: dict[str, list[str]] = {}  # the names of covariates that are no numbers
-        self.season_ = 1  # of the seasonal naive forecast and of MASE
-        self.scales_: dict[str, float] = {}  # of series by id
-        self.series_: list[dict[str, Any]] = []  # with `keep_history`, the end of each, as a request brings it
-        if 0.5 not in self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)) or len(self.quantiles) < 2:
+        self.frequency_: list[int] = []  # as `Frequency.as_list` returns it
+        self.categories_: dict[str, list[str]] = {}  # of the categorical covariates
+        self.season_length_ = 1  # of the seasonal naive forecast and of MASE
+        self.mase_scales_: dict[str, float] = {}  # by id of the series
+        self.stored_series_: list[dict[str, Any]] = []  # requests for the ends of the series, with `keep_history`
+        levels = list(self.quantile_levels)
+        if 0.5 not in levels or levels != sorted(set(levels)) or len(levels) < 2:
             raise HparamError(
-                f"{option('quantiles')} must be two or more levels in ascending order that include 0.5. Received: "
-                f"{option('quantiles', self.quantiles)}."
+                f"{option('quantile_levels')} must be two or more levels in ascending order that include 0.5. "
+                f"Received: {option('quantile_levels', self.quantile_levels)}."
             )
-        if self.network == "transformer" and self.units % 4:
+        if self.network == "transformer" and self.width % 4:
             raise HparamError(
-                f"{option('units')} must be a multiple of 4, the number of attention heads of the transformer. "
-                f"Received: {option('units', self.units)}."
+                f"{option('width')} must be a multiple of 4, the number of attention heads of the transformer. "
+                f"Received: {option('width', self.width)}."
             )
-        self.stamps = stamps = Stamps(
+        self.timestamps = Timestamps(
             frequency=self.frequency,
             wide=self.wide,
             duplicates=self.duplicates,
-            off_grid=self.off_grid,
-            gaps=self.fill != "refuse",
-            known=_names(self.known),
-            past=_names(self.past),
-            static=_names(self.static),
+            irregular=self.irregular,
+            allow_gaps=self.fill != "raise",
+            future_covariates=_split_names(self.future_covariates),
+            historical_covariates=_split_names(self.historical_covariates),
+            static_covariates=_split_names(self.static_covariates),
         )
-        self.inputs = {"ds": stamps, "y": Values()}
-        self.inputs |= {name: Values() for name in (*stamps.past, *stamps.known)}
-        self.inputs |= {name: Static() for name in stamps.static}
-        listed = [*stamps.known, *stamps.past, *stamps.static]
-        twice = [name for name in listed if listed.count(name) > 1 or name in ("ds", "y", "following")]
-        if twice:
-            raise HparamError(
-                f"a covariate must be one of {option('known')}, {option('past')} and {option('static')}, and "
-                f"another than ds and y: {twice[0]!r}."
-            )
+        kinds = ("future_covariates", "historical_covariates", "static_covariates")
+        names = [name for kind in kinds for name in getattr(self.timestamps, kind)]
+        for name in names:
+            if name in ("ds", "y", "future_y"):
+                raise HparamError(f"a covariate must not be named ds, y or future_y. Received: {name!r}.")
+            if names.count(name) > 1:
+                listed = f"{option(kinds[0])}, {option(kinds[1])} and {option(kinds[2])}"
+                raise HparamError(f"a covariate must be listed in one of {listed}, once. Received twice: {name!r}.")
+        self.set_columns()
 
     def declare(self, header: Sequence[str]) -> None:
-        if hasattr(self, "stages_"):  # trained anew: what an earlier training learned is no longer so
-            self.step_, self.categories_ = [0, 0, 0], {}
+        if hasattr(self, "stages_"):  # trained again: what an earlier training learned does not hold
+            self.frequency_, self.categories_ = [], {}
         self.set_columns()
 
     def set_columns(self) -> None:
-        """The columns by what is learned: the step, and which covariates are categories. Values are in double
-        precision, which they are not in models that were saved before columns were declared."""
-        self.stamps = replace(self.stamps, trained=tuple(self.step_))
+        """Set the columns by what is learned: the frequency, and which covariates are categorical."""
+        self.timestamps = replace(self.timestamps, trained_frequency=tuple(self.frequency_))
         covariates = {
-            name: Categories() if name in self.categories_ else Values()
-            for name in (*self.stamps.past, *self.stamps.known)
+            name: CategoricalSeries() if name in self.categories_ else Series()
+            for name in (*self.timestamps.historical_covariates, *self.timestamps.future_covariates)
         }
-        static = {name: Static() for name in self.stamps.static}
-        self.inputs = {"ds": self.stamps, "y": Series(), **covariates, **static}
-        self.target = {"following": Series(), "unique_id": Id(optional=True), "y": Series()}
+        static = {name: StaticCovariate() for name in self.timestamps.static_covariates}
+        self.inputs = {"ds": self.timestamps, "y": Float64Series(), **covariates, **static}
 
     def build(self, examples: Table) -> Stages:
         from dlkit.tasks.forecasting.stages import build_stages
@@ -182,39 +196,39 @@ class Forecaster(Task):
         return build_stages(self, examples)
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        from dlkit.tasks.forecasting.stages import windows_of
+        from dlkit.tasks.forecasting.stages import make_training_windows
 
-        reader = self.stages_.preprocess.get_layer("reader")
-        scaled, truth, rows = windows_of(reader, features, target["following"], self.horizon)
-        return {**{name: scaled[name] for name in self.stages_.network.input}, ROW: rows}, {"quantiles": truth}
+        preprocessing = self.stages_.preprocess.get_layer("series_preprocessing")
+        windows, truth, rows = make_training_windows(preprocessing, features, target["future_y"], self.horizon)
+        return {**{name: windows[name] for name in self.stages_.network.input}, ROW: rows}, {"quantiles": truth}
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
-        from dlkit.tasks.forecasting.stages import shortened
+        from dlkit.tasks.forecasting.stages import truncate_contexts
 
-        if not self.shorten:
+        if not self.truncate_context:
             return tensors, target
-        tensors, truth = shortened(tensors, target["quantiles"], self.shorten, self.seed, step)
+        tensors, truth = truncate_contexts(tensors, target["quantiles"], self.truncate_context, self.seed, step)
         return tensors, {"quantiles": truth}
 
     def loss(self) -> Any:
-        from dlkit.tasks.forecasting.quantiles import Pinball
+        from dlkit.tasks.forecasting.quantiles import PinballLoss
 
-        return {"quantiles": Pinball(self.quantiles)}
+        return {"quantiles": PinballLoss(self.quantile_levels)}
 
     def metrics(self) -> Any:
         return None
 
-    def step(self, table: Table) -> Step:
-        """The step between stamps: of training, given, or inferred from a table."""
-        from dlkit.tasks.forecasting.columns import stamps_of
-        from dlkit.tasks.forecasting.frequency import Step, infer_frequency
+    def resolve_frequency(self, table: Table) -> Frequency:
+        """Return the frequency: that of training, else the given one, else the one inferred from a table."""
+        from dlkit.tasks.forecasting.columns import to_timestamps
+        from dlkit.tasks.forecasting.frequency import Frequency, infer_frequency
 
-        if hasattr(self, "stages_") and any(self.step_):
-            return Step(*self.step_)
-        if self.stamps.step:
-            return self.stamps.step
-        few = range(min(len(table), 1000))
-        return infer_frequency((np.sort(stamps_of(table.columns["ds"][row])) for row in few), table.source)
+        if hasattr(self, "stages_") and self.frequency_:
+            return Frequency(*self.frequency_)
+        if self.timestamps.known_frequency:
+            return self.timestamps.known_frequency
+        rows = range(min(len(table), 1000))
+        return infer_frequency((np.sort(to_timestamps(table.columns["ds"][row])) for row in rows), table.source)
 
     def signatures(self) -> list[Signature]:
         from dlkit.tasks.forecasting.stages import forecast_signature
@@ -227,7 +241,7 @@ class Forecaster(Task):
         history: Mapping[str, Any],
         *,
         horizon: int | None = None,
-        levels: Sequence[float] | None = None,
+        quantile_levels: Sequence[float] | None = None,
     ) -> dict[str, Any]: ...
 
     @overload
@@ -236,7 +250,7 @@ class Forecaster(Task):
         history: Any = None,
         *,
         horizon: int | None = None,
-        levels: Sequence[float] | None = None,
+        quantile_levels: Sequence[float] | None = None,
         future: Any = None,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
@@ -248,80 +262,96 @@ class Forecaster(Task):
         history: Any = None,
         *,
         horizon: int | None = None,
-        levels: Sequence[float] | None = None,
+        quantile_levels: Sequence[float] | None = None,
         future: Any = None,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
         **options: Unpack[ReadKeywords],
     ) -> Any:
-        """Continues every series of a table, or one history, as the signature `forecast` does.
+        """Forecast every series of a table, or one history.
 
         Args:
-            history: a table of series as `fit` takes it, long or wide: a DataFrame, a file, ...; None for the series
-                that the model has kept (`keep_history`). A dict of `ds`, `y` and the covariates, as `predict` takes it,
-                is one history, of any length from 1, its covariates that are known ahead with the values of all trained
-                steps.
-            horizon: steps ahead, up to the trained ones; None for all.
-            levels: levels of quantiles between the lowest and the highest trained one; in between they are
-                interpolated. None for the trained ones.
-            future: a table of `unique_id`, `ds` and the covariates that are known ahead, of all trained steps after
-                each series' end; without `unique_id` it holds for all series. None where the series' own rows with an
-                empty `y` at their ends hold them.
-            columns: this task's column names to the tables' own, where they differ.
-            data_dir: where TensorFlow Datasets lie.
-            **options: how the tables are read, as in `fit`.
+            history: A table of series as `fit` takes it, long or wide: a DataFrame, a file, ...; None for the series
+                that the model has stored (`keep_history`). A dict of `ds`, `y` and the covariates, as `predict` takes
+                it, is one history of one or more time steps, whose future covariates continue for the trained horizon.
+            horizon: Number of time steps to forecast, up to the trained horizon, the default.
+            quantile_levels: Levels between the lowest and the highest trained level; quantiles between the trained
+                levels are interpolated. By default the trained levels.
+            future: A table of `unique_id`, `ds` and the future covariates of all time steps of the trained horizon.
+                Without `unique_id` it holds for all series. By default the future covariates are those of rows with an
+                empty `y` at the end of each series.
+            columns: Dict of this task's column names to the names in the tables, where they differ.
+            data_dir: Folder of TensorFlow Datasets.
+            **options: How the tables are read, as in `fit`.
 
         Returns:
-            Of a table a DataFrame in the form of Nixtla's libraries, a row for each series and step from the series'
-            last timestamp on: `unique_id`, of the type that it has in the table, `ds`, `yhat`, the median, and a column
-            for each other quantile: `yhat-lo-80` for the level 0.1, `yhat-hi-80` for 0.9, the bounds of the interval
-            that 80 % are in. Series that cannot be continued are left out, counted and named on stderr. Of one history
-            a dict: `ds`, `forecast`, the median, and `quantiles` by level.
+            For a table, a DataFrame in the format of Nixtla's libraries, with one row for each series and time step
+            after the series' last timestamp: `unique_id`, of the type that it has in the table, `ds`, `yhat`, the
+            median, and one column for each other quantile: `yhat-lo-80` for the level 0.1 and `yhat-hi-80` for 0.9, the
+            bounds of the 80 % interval. Series that cannot be forecast are skipped, and a warning names them. For one
+            history, a dict of `ds`, `forecast`, the median, and `quantiles` by level.
 
         Raises:
-            DataError: no series can be continued; says why, and the cure.
+            DataError: No series can be forecast; the message says why, and the remedy.
 
         Example:
-            >>> model.forecast("sales.csv", horizon=6)
+            >>> model = dlkit.Forecaster(network="nlinear", ensemble_size=1, horizon=12, epochs=1)
+            >>> history = model.fit(model.samples()["train"], verbose=0)
+            >>> answer = model.forecast({"ds": ["2024-01", "2024-02"], "y": [410, 380]}, horizon=2)
+            >>> answer["ds"]
+            ['2024-03-01', '2024-04-01']
         """
         self._check_fitted()
-        from dlkit.tasks.forecasting.forecast_tables import forecast_table, is_history
-        from dlkit.tasks.forecasting.stages import forecast
+        from dlkit.tasks.forecasting.forecast_tables import forecast_table, is_single_history
+        from dlkit.tasks.forecasting.stages import forecast_history
 
-        if is_history(history):
+        if is_single_history(history):
             if future is not None:
                 raise DataError(
                     "`future` is for tables. For a single history, append the future values to its own lists."
                 )
-            return forecast(self, history, horizon, levels)
+            return forecast_history(self, history, horizon, quantile_levels)
         how = ReadOptions(columns or {}, data_dir, **options)
         history = self.rows.stored(self) if history is None else history
-        return forecast_table(self, history, how=how, horizon=horizon, levels=levels, future=future)
+        return forecast_table(self, history, how=how, horizon=horizon, quantile_levels=quantile_levels, future=future)
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
-        levels, rows = answer["levels"], answer["quantiles"]
-        quantiles = {f"{level:g}": [row[place] for row in rows] for place, level in enumerate(levels)}
-        return {name: answer[name] for name in ("ds", "forecast")} | {"quantiles": quantiles, "given": answer["given"]}
+        levels, steps = answer["quantile_levels"], answer["quantiles"]
+        quantiles = {f"{level:g}": [step[index] for step in steps] for index, level in enumerate(levels)}
+        return {
+            "ds": answer["ds"],
+            "forecast": answer["forecast"],
+            "quantiles": quantiles,
+            "num_observed": answer["num_observed"],
+        }
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.forecasting.metrics import score_forecasts
 
         ids = [name.decode() for name in targets["unique_id"]]
-        window = self.stages_.preprocess.get_layer("reader").window
-        return score_forecasts(ids, targets["y"], targets["following"], answers, self.season_, self.scales_, window)
+        return score_forecasts(
+            ids,
+            targets["y"],
+            targets["future_y"],
+            answers,
+            season_length=self.season_length_,
+            mase_scales=self.mase_scales_,
+            context_length=self.stages_.preprocess.get_layer("series_preprocessing").context_length,
+        )
 
     def picture(self, rows: Rows) -> Any:
-        from dlkit.tasks.forecasting.plots import SERIES, plot_backtest, plot_fans
+        from dlkit.tasks.forecasting.plots import MAX_SERIES, plot_backtest, plot_forecasts
 
-        table = rows.to_evaluate() if rows.labeled else rows.to_plot(SERIES)
-        return (plot_backtest if rows.labeled else plot_fans)(table, self.predict_table(table), self.step(table))
+        table = rows.to_evaluate() if rows.labeled else rows.to_plot(MAX_SERIES)
+        plot = plot_backtest if rows.labeled else plot_forecasts
+        return plot(table, self.predict_table(table), self.resolve_frequency(table))
 
     @staticmethod
     def samples() -> dict[str, Any]:
-        from dlkit.tasks.forecasting.sample import airline_sample
+        from dlkit.tasks.forecasting.sample import load_airline_sample
 
-        return airline_sample()
+        return load_airline_sample()
 
 
-def _names(text: str) -> tuple[str, ...]:
+def _split_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -2,21 +2,21 @@
 
 import numpy as np
 
-SMALL = {"units": 16, "members": 2, "batch_size": 16}
-LEARNS = {"units": 32, "members": 2, "epochs": 10, "batch_size": 16}
+SMALL = {"width": 16, "ensemble_size": 2, "batch_size": 16}
+LEARNS = {"width": 32, "ensemble_size": 2, "epochs": 10, "batch_size": 16}
 RECIPE = ["--units", "16", "--members", "1", "--epochs", "2"]
 EDGES = {
     "one value": lambda: {"ds": ["1961-01-01"], "y": [3.5]},
     "constant": lambda: {"ds": ["1961-01", "1961-02", "1961-03"], "y": [0, 0, 0]},
     "gaps, in disorder": lambda: {"ds": ["1961-06-01", "1959-01-01", "1960-12-01"], "y": [3.0, float("nan"), 1.0]},
-    "one stamp twice": lambda: {"ds": ["1961-06-30", "1961-06-30 13:00"], "y": [1.0, 2.0]},
+    "one timestamp twice": lambda: {"ds": ["1961-06-30", "1961-06-30 13:00"], "y": [1.0, 2.0]},
     "huge and tiny": lambda: {"ds": ["1961-01-31", "1961-02-28"], "y": [1e30, 1e-30]},
     "long": lambda: {"ds": np.arange("1000-01", "3000-01", dtype="datetime64[M]"), "y": np.arange(24_000.0)},
 }
 BROKEN = {
     "no value at all": {"ds": ["1961-01-01"], "y": [None]},
-    "no stamp": {"ds": ["soon"], "y": [1.0]},
-    "no stamps": {"ds": [], "y": []},
+    "no timestamp": {"ds": ["soon"], "y": [1.0]},
+    "no timestamps": {"ds": [], "y": []},
     "no day": {"ds": ["1961-02-30"], "y": [1.0]},
     "a time zone": {"ds": ["1961-02-03T00:00:00+01:00"], "y": [1.0]},
     "too few values": {"ds": ["1961-01-01", "1961-02-01"], "y": [1.0]},

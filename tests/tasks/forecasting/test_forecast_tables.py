@@ -30,7 +30,7 @@ AHEAD = pandas.DataFrame({"ds": pandas.date_range("2020-01-01", periods=4, freq=
 
 def built(**hparams):
     """Not trained: its naive forecasts are chosen when it is built."""
-    task = dlkit.Forecaster(horizon=4, network="nlinear", members=1, keep_history=True, **hparams)
+    task = dlkit.Forecaster(horizon=4, network="nlinear", ensemble_size=1, keep_history=True, **hparams)
     build_task(task, task.read(FRAME).hold_out(0.2)[0])
     return task
 
@@ -42,7 +42,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def promoted():
-    task = built(known="promo", past="temp", static="kind")
+    task = built(future_covariates="promo", historical_covariates="temp", static_covariates="kind")
     for weight in task.stages_.network.trainable_variables:  # as if it had learned to look at all
         weight.assign_add(np.random.default_rng(0).normal(0, 0.2, weight.shape))
     return task
@@ -75,24 +75,24 @@ def test_the_table_may_be_wide_a_file_or_columns_with_other_names(model, tmp_pat
     read = model.forecast(tmp_path / "s.csv", columns={"ds": "month"})
     np.testing.assert_allclose(read[NAMES[2:]], made[NAMES[2:]], rtol=1e-5)
     assert read.unique_id.tolist() == made.unique_id.astype(str).tolist()
-    stamps = dataclasses.replace(model.stamps, wide=True)
-    monkeypatch.setattr(model, "inputs", {**model.inputs, "ds": stamps})
+    timestamps = dataclasses.replace(model.timestamps, wide=True)
+    monkeypatch.setattr(model, "inputs", {**model.inputs, "ds": timestamps})
     by_name = model.forecast(FRAME.pivot(index="ds", columns="unique_id", values="y").rename(columns=str))
     assert by_name.unique_id.unique().tolist() == ["1", "2", "3"]
     np.testing.assert_allclose(by_name.yhat[:4], made[made.unique_id == 1].yhat, rtol=1e-5)
 
 
 def test_how_far_and_which_quantiles(model):
-    made = model.forecast(FRAME, horizon=2, levels=[0.15, 0.5, 0.9])
+    made = model.forecast(FRAME, horizon=2, quantile_levels=[0.15, 0.5, 0.9])
     assert list(made) == ["unique_id", "ds", "yhat", "yhat-lo-70", "yhat-hi-80"] and len(made) == 6
     whole = model.forecast(FRAME).groupby("unique_id", sort=False).head(2)
     np.testing.assert_allclose(made[["yhat", "yhat-hi-80"]], whole[["yhat", "yhat-hi-80"]], rtol=1e-5)
     with pytest.raises(DataError, match=r"`horizon` must be between 1 and 4, the trained horizon. Received: 5"):
         model.forecast(FRAME, horizon=5)
     with pytest.raises(
-        DataError, match=r"quantile levels between 0.1 and 0.9.*\[80.0\].*80 % interval, use 0.1 and 0.9"
+        DataError, match=r"`quantile_levels` must be between 0.1 and 0.9.*\[80.0\].*80 % interval, use 0.1 and 0.9"
     ):
-        model.forecast(FRAME, levels=[80])
+        model.forecast(FRAME, quantile_levels=[80])
 
 
 def test_what_is_known_ahead_comes_from_a_second_table_or_from_rows_without_y(promoted, capsys):
@@ -116,7 +116,7 @@ def test_what_is_not_known_ahead_is_refused_with_the_cure(promoted, model):
     words = "'promo', a future covariate, has values for 3 of the 4 steps from 2020-01-01.*`future`, a table with"
     with pytest.raises(DataError, match=words):
         promoted.forecast(FRAME[FRAME.unique_id == 1], future=AHEAD.head(3))
-    with pytest.raises(DataError, match=r"trained without any. Leave it out, or train with `known`"):
+    with pytest.raises(DataError, match=r"trained without any. Leave it out, or train with `future_covariates`"):
         model.forecast(FRAME, future=AHEAD)
     with pytest.raises(DataError, match="another type than those of the series"):
         promoted.forecast(FRAME, future=AHEAD.assign(ds=[1, 2, 3, 4]))
@@ -172,13 +172,13 @@ def test_kept_ends_go_on_without_a_table_and_are_kept_only_if_asked(model, promo
     future = pandas.concat([AHEAD, AHEAD.assign(ds=pandas.date_range("2018-05-01", periods=4, freq="MS"))])
     made = promoted.forecast(FRAME, future=future)
     pandas.testing.assert_frame_equal(promoted.forecast(future=future), made)
-    assert json.loads(json.dumps(promoted.series_)) == promoted.series_
-    assert len(promoted.series_[0]["ds"]) <= 49  # what the window and the backtest read
-    assert [kept["kind"] for kept in promoted.series_] == ["z", "x", "y"]
+    assert json.loads(json.dumps(promoted.stored_series_)) == promoted.stored_series_
+    assert len(promoted.stored_series_[0]["ds"]) <= 49  # what the window and the backtest read
+    assert [kept["kind"] for kept in promoted.stored_series_] == ["z", "x", "y"]
     plain = dlkit.Forecaster(horizon=4)
-    plain.series_ = [{"of": "an earlier training"}]
+    plain.stored_series_ = [{"of": "an earlier training"}]
     plain.read(FRAME).hold_out(0.2)
-    assert plain.series_ == []
+    assert plain.stored_series_ == []
     with pytest.raises(DataError, match=r"stores no series: give a table.*keep_history=True"):
         plain.rows.stored(plain)
 
@@ -186,8 +186,8 @@ def test_kept_ends_go_on_without_a_table_and_are_kept_only_if_asked(model, promo
 def test_of_several_rows_of_one_series_the_last_is_kept():
     rows = {"unique_id": ["a", "a"], "ds": [["2020-01-01"], ["2020-01-01", "2020-02-01"]], "y": [[1.0], [1.0, 2.0]]}
     task = dlkit.Forecaster(horizon=1, keep_history=True)
-    task.read({**rows, "following": [[2.0], [3.0, None]]}).hold_out(0.0)
-    (kept,) = task.series_
+    task.read({**rows, "future_y": [[2.0], [3.0, None]]}).hold_out(0.0)
+    (kept,) = task.stored_series_
     assert kept["y"] == [1.0, 2.0, 3.0, None] and kept["ds"][-1] == "2020-04-01 00:00:00"
 
 

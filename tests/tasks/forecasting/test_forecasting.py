@@ -14,7 +14,15 @@ from dlkit.errors import DataError, HparamError
 from dlkit.lazy import tf
 from dlkit.tasks.forecasting.stages import forecast_signature
 
-SMALL = {"units": 8, "members": 2, "epochs": 2, "horizon": 4, "season": 6, "window": 12, "batch_size": 32}
+SMALL = {
+    "width": 8,
+    "ensemble_size": 2,
+    "epochs": 2,
+    "horizon": 4,
+    "season_length": 6,
+    "context_length": 12,
+    "batch_size": 32,
+}
 NETWORKS = ("nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer")
 
 
@@ -35,12 +43,12 @@ def long_table(length=120, ahead=0, seed=0, shut=0.2):
     return table
 
 
-ALL = {"known": "open", "past": "temp", "static": "kind"}
+ALL = {"future_covariates": "open", "historical_covariates": "temp", "static_covariates": "kind"}
 
 
 @pytest.fixture(scope="module")
 def covariates():
-    task = dlkit.Forecaster(**{**SMALL, **ALL, "epochs": 40, "origins": 5, "learning_rate": 5e-3})
+    task = dlkit.Forecaster(**{**SMALL, **ALL, "epochs": 40, "backtest_windows": 5, "learning_rate": 5e-3})
     parts = dict(zip(("train", "test"), dlkit.split(long_table(), task), strict=True))
     task.fit(parts["train"], verbose=0, strategy="one")
     task.parts = parts
@@ -78,32 +86,32 @@ def test_covariates_known_ahead_make_the_difference(covariates):
 
 
 def test_no_forecast_knows_the_future(covariates):
-    """Other values after an origin, of the series and of covariates not known ahead, change no forecast."""
-    table, origin = long_table(), 100
+    """Other values after an cutoff, of the series and of covariates not known ahead, change no forecast."""
+    table, cutoff = long_table(), 100
     other = {name: list(values) for name, values in table.items()}
     for place in range(len(other["y"])):
-        if place % 120 >= origin:
+        if place % 120 >= cutoff:
             other["y"][place] = 1e6 * (place % 7)
             other["temp"][place] = -1e6
     answers = []
     for source in (table, other):
         rows = read(source, {**covariates.inputs, **covariates.target})
-        from dlkit.tasks.forecasting.rows import Windows
+        from dlkit.tasks.forecasting.rows import SeriesWindows
 
-        windows = Windows(rows, covariates.stamps, covariates.step(rows))
-        asked = windows.made_of([(row, windows.window(row, 0, origin, 4)) for row in range(2)])
-        answers.append(covariates.predict_table(asked))
-        assert not np.array_equal(asked.columns["following"][0], [0.0] * 4)
+        windows = SeriesWindows(rows, covariates.timestamps, covariates.resolve_frequency(rows))
+        test_rows = windows.to_table([(row, windows.cut_window(row, 0, cutoff, 4)) for row in range(2)])
+        answers.append(covariates.predict_table(test_rows))
+        assert not np.array_equal(test_rows.columns["future_y"][0], [0.0] * 4)
     for name in answers[0]:
         np.testing.assert_array_equal(answers[0][name], answers[1][name])
 
 
 def test_training_windows_know_nothing_of_their_future(covariates):
-    """The same of what is encoded: up to an origin, the tensors of windows are unchanged; their truth is not."""
-    table, origin = long_table(), 100
+    """The same of what is encoded: up to an cutoff, the tensors of windows are unchanged; their truth is not."""
+    table, cutoff = long_table(), 100
     other = {name: list(values) for name, values in table.items()}
     for place in range(len(other["y"])):
-        if place % 120 >= origin:
+        if place % 120 >= cutoff:
             other["y"][place], other["temp"][place] = -5.0, 77.0
     encoded = []
     for source in (table, other):
@@ -114,16 +122,16 @@ def test_training_windows_know_nothing_of_their_future(covariates):
         encoded.append(covariates.encode(features, {name: raw[name] for name in covariates.target}))
     tensors, truths = ([made[part] for made in encoded] for part in (0, 1))
     for name in tensors[0]:  # the first window ends after one value
-        np.testing.assert_array_equal(tensors[0][name][: origin - 1], tensors[1][name][: origin - 1], err_msg=name)
+        np.testing.assert_array_equal(tensors[0][name][: cutoff - 1], tensors[1][name][: cutoff - 1], err_msg=name)
     left, right = (truth["quantiles"].numpy() for truth in truths)
-    np.testing.assert_array_equal(left[: origin - 4], right[: origin - 4])
-    assert not np.array_equal(left[origin - 1], right[origin - 1])
+    np.testing.assert_array_equal(left[: cutoff - 4], right[: cutoff - 4])
+    assert not np.array_equal(left[cutoff - 1], right[cutoff - 1])
 
 
 def test_any_length_of_history_is_answered_in_its_units(covariates):
     for length in (1, 2, 7, 20):
         small, large = (covariates.predict(request_of(covariates, length, row)) for row in (0, 9))
-        assert small["given"] == min(length, 12)
+        assert small["num_observed"] == min(length, 12)
         assert len(small["forecast"]) == 4
         if length > 2:  # one or two days may have been shut
             assert 10 * np.mean(small["forecast"]) < np.mean(large["forecast"])
@@ -152,40 +160,40 @@ def test_order_and_gaps_of_a_request(covariates):
     missing["open"] = [*request["open"][:5], None, *request["open"][6:]]
     made = covariates.predict([{**gap, "kind": request["kind"]}, missing])
     np.testing.assert_allclose(made[0]["forecast"], made[1]["forecast"], rtol=1e-5)
-    assert made[0]["given"] == 11
+    assert made[0]["num_observed"] == 11
 
 
 def test_a_request_says_how_far_and_which_quantiles(covariates):
     request = request_of(covariates)
     whole = covariates.predict(request)
-    made = covariates.forecast(request, horizon=2, levels=[0.1, 0.5, 0.3])
+    made = covariates.forecast(request, horizon=2, quantile_levels=[0.1, 0.5, 0.3])
     assert made["ds"] == whole["ds"][:2]
     np.testing.assert_allclose(made["quantiles"]["0.1"], whole["quantiles"]["0.1"][:2], rtol=1e-5)
     np.testing.assert_allclose(made["quantiles"]["0.5"], whole["forecast"][:2], rtol=1e-5)
     low, high = (np.array(whole["quantiles"][level][:2]) for level in ("0.25", "0.5"))
     np.testing.assert_allclose(made["quantiles"]["0.3"], low + 0.2 * (high - low), rtol=1e-4)
-    for wrong in ({"horizon": 5}, {"horizon": 0}, {"levels": [0.95]}):
+    for wrong in ({"horizon": 5}, {"horizon": 0}, {"quantile_levels": [0.95]}):
         with pytest.raises(DataError, match=r"the trained horizon|as in training"):
             covariates.forecast(request, **wrong)
 
 
 def test_rows_of_one_batch_have_horizons_of_their_own(covariates):
-    asked = forecast_signature(covariates).graph
+    graph = forecast_signature(covariates).graph
     rows = [
         {name: column.raw(request_of(covariates, length)[name]) for name, column in covariates.inputs.items()}
         for length in (3, 9)
     ]
     batch = to_batch(rows, covariates.inputs)
-    made = asked(**batch, horizon=tf.constant([1, 4]), levels=tf.constant([[0.5], [0.25]]))
-    assert [sum(stamp != b"" for stamp in row) for row in made["ds"].numpy()] == [1, 4]
-    assert made["steps"].numpy().tolist() == [1, 4]
+    made = graph(**batch, horizon=tf.constant([1, 4]), quantile_levels=tf.constant([[0.5], [0.25]]))
+    assert [sum(timestamp != b"" for timestamp in row) for row in made["ds"].numpy()] == [1, 4]
+    assert made["num_steps"].numpy().tolist() == [1, 4]
     np.testing.assert_array_equal(made["forecast"][0, 1:], np.zeros(3))
-    alone = covariates.forecast(request_of(covariates, 9), levels=[0.25])
+    alone = covariates.forecast(request_of(covariates, 9), quantile_levels=[0.25])
     np.testing.assert_allclose(made["quantiles"][1, :, 0], alone["quantiles"]["0.25"], rtol=1e-5)
 
 
-def test_a_backtest_asks_at_the_origins_and_trains_before_the_first():
-    task = dlkit.Forecaster(**SMALL, origins=3, stride=2)
+def test_a_backtest_asks_at_the_cutoffs_and_trains_before_the_first():
+    task = dlkit.Forecaster(**SMALL, backtest_windows=3, step_size=2)
     train, test = dlkit.split(long_table(30), task)
     assert [len(y) for y in train.columns["y"]] == [22, 22]  # 30 - 4 - 2 * 2
     assert [len(y) for y in test.columns["y"]] == [12] * 6  # the window, and two seasons
@@ -193,7 +201,7 @@ def test_a_backtest_asks_at_the_origins_and_trains_before_the_first():
     for row in range(6):
         end = (22, 24, 26)[row % 3]
         np.testing.assert_array_equal(test.columns["y"][row], whole.columns["y"][row // 3][end - 12 : end])
-        np.testing.assert_array_equal(test.columns["following"][row], whole.columns["y"][row // 3][end : end + 4])
+        np.testing.assert_array_equal(test.columns["future_y"][row], whole.columns["y"][row // 3][end : end + 4])
         assert test.columns["ds"][row][-1] == whole.columns["ds"][row // 3][end - 1]
     assert test.columns["unique_id"] == ["a"] * 3 + ["b"] * 3
     with pytest.raises(
@@ -209,15 +217,15 @@ def test_a_file_of_the_test_period_alone_is_named(covariates):
         covariates.evaluate(short)
     metrics = covariates.evaluate(long_table(25))
     assert metrics["notes"] == [
-        "4 of 10 backtest windows have less history than the model's context of 12 steps, the shortest 5: if the data "
-        "covers the test period only, include the preceding history"
+        "4 of 10 backtest windows have less history than the model's context length of 12 steps, the shortest 5: if "
+        "the data covers the test period only, include the preceding history"
     ]
     assert "notes" not in covariates.evaluate(long_table(120))
 
 
 def untrained(table, **hparams):
     """A forecaster as it is before its first step, which answers."""
-    task = dlkit.Forecaster(**{**SMALL, "members": 1, "season": 0, "window": 0, **hparams})
+    task = dlkit.Forecaster(**{**SMALL, "ensemble_size": 1, "season_length": 0, "context_length": 0, **hparams})
     rows = task.read(table)
     rows.hold_out(0.0)
     task.stages_ = task.build(rows.table)
@@ -242,12 +250,12 @@ def test_small_changes_of_large_values_come_through_the_graph():
 
 def test_counts_have_no_quantile_below_0_and_temperatures_have():
     counts = [float(place % 7 == 0) for place in range(60)]
-    asked = {"ds": months(60), "y": counts}
-    lowest = min(map(min, untrained(asked).predict(asked)["quantiles"].values()))
+    request = {"ds": months(60), "y": counts}
+    lowest = min(map(min, untrained(request).predict(request)["quantiles"].values()))
     assert lowest == 0
-    below = {**asked, "y": [value - 0.5 for value in counts]}
-    assert min(map(min, untrained(asked).predict(below)["quantiles"].values())) < -0.5
-    cold = {**asked, "y": [value - 0.5 for value in counts]}
+    below = {**request, "y": [value - 0.5 for value in counts]}
+    assert min(map(min, untrained(request).predict(below)["quantiles"].values())) < -0.5
+    cold = {**request, "y": [value - 0.5 for value in counts]}
     assert min(map(min, untrained(cold).predict(cold)["quantiles"].values())) < -0.5
 
 
@@ -261,15 +269,15 @@ def test_constants_are_answered_by_themselves():
 def test_categories_are_inputs_of_a_model_and_are_there_again_when_it_is_loaded(tmp_path):
     names = ["", "", "Easter", "May"] * 15
     table = {"ds": months(60), "y": [float(place * place % 7) for place in range(56)] + [None] * 4}
-    task = untrained({**table, "holiday": names}, known="holiday")
+    task = untrained({**table, "holiday": names}, future_covariates="holiday")
     assert task.categories_ == {"holiday": ["Easter", "May"]}
-    asked = {"ds": months(8), "y": [0, 1, 2, 3, 0, 1, 2, 3], "holiday": ["", "", "Easter", "May"] * 3}
-    made = task.predict(asked)
-    assert made["forecast"] != task.predict({**asked, "holiday": [*asked["holiday"][:8], *["May"] * 4]})["forecast"]
+    request = {"ds": months(8), "y": [0, 1, 2, 3, 0, 1, 2, 3], "holiday": ["", "", "Easter", "May"] * 3}
+    made = task.predict(request)
+    assert made["forecast"] != task.predict({**request, "holiday": [*request["holiday"][:8], *["May"] * 4]})["forecast"]
     task.save(tmp_path / "m")
     loaded = dlkit.load(tmp_path / "m")
-    assert loaded.predict(asked) == made
-    numbers = task.predict({**asked, "holiday": [None, float("nan"), "Easter", "May"] * 3})
+    assert loaded.predict(request) == made
+    numbers = task.predict({**request, "holiday": [None, float("nan"), "Easter", "May"] * 3})
     assert numbers == made
 
 
@@ -277,16 +285,16 @@ def test_one_rule_for_tables_and_requests():
     """What training floored, a request may hold; what it refused, a request may not."""
     clock = np.datetime64("2021-03-01", "s") + 300 * np.arange(60) + np.where(np.arange(60) > 50, 60, 0)
     table = {"ds": clock.astype(str).tolist(), "y": [float(place % 6) for place in range(60)]}
-    task = untrained(table, off_grid="floor")
+    task = untrained(table, irregular="floor")
     assert task.predict({name: values[-20:] for name, values in table.items()})["ds"][0] == "2021-03-01 05:00:00"
     even = {"ds": months(30), "y": list(range(30))}
-    strict = untrained(even, fill="refuse", duplicates="refuse")
+    strict = untrained(even, fill="raise", duplicates="raise")
     gap = {"ds": ["2020-01", "2020-02", "2020-04"], "y": [1.0, 2, 3]}
-    with pytest.raises(DataError, match="lacks a step of 1 months, which `fill` refuses"):
+    with pytest.raises(DataError, match="lacks a step of 1 months, which `fill` rejects"):
         strict.predict(gap)
     with pytest.raises(DataError, match="duplicate timestamps"):
         strict.predict({"ds": ["2020-01", "2020-02", "2020-02"], "y": [1.0, 2, 3]})
-    assert untrained(even).predict(gap)["given"] == 3
+    assert untrained(even).predict(gap)["num_observed"] == 3
 
 
 def test_a_bill_of_the_28th_stays_one():
@@ -301,17 +309,17 @@ def test_no_axis_of_one_is_mixed(recwarn):
     assert not [warning for warning in recwarn if "softmax" in str(warning.message)]
 
 
-def test_a_table_is_evaluated_at_its_last_origins(covariates):
+def test_a_table_is_evaluated_at_its_last_cutoffs(covariates):
     whole = long_table()
     metrics = covariates.evaluate(whole)
-    assert metrics["origins"] == 10
+    assert metrics["num_windows"] == 10
     assert metrics["mase"] == pytest.approx(covariates.evaluate(covariates.parts["test"])["mase"], rel=1e-5)
 
 
 def test_the_scale_is_that_of_the_training_part(covariates):
     for row, name in enumerate(("a", "b")):
         y = np.asarray(covariates.parts["train"].columns["y"][row], float)
-        assert covariates.scales_[name] == pytest.approx(np.abs(y[6:] - y[:-6]).mean(), rel=1e-5)
+        assert covariates.mase_scales_[name] == pytest.approx(np.abs(y[6:] - y[:-6]).mean(), rel=1e-5)
 
 
 def test_what_is_held_out_is_the_end_of_each_series():
@@ -320,11 +328,11 @@ def test_what_is_held_out_is_the_end_of_each_series():
     table = rows.table
     rest, held = (part.table for part in rows.hold_out(0.2))
     assert [len(y) for y in rest.columns["y"]] == [40, 40]
-    assert [len(y) for y in held.columns["following"]] == [10, 10]
-    np.testing.assert_array_equal(held.columns["following"][1], table.columns["y"][1][40:])
+    assert [len(y) for y in held.columns["future_y"]] == [10, 10]
+    np.testing.assert_array_equal(held.columns["future_y"][1], table.columns["y"][1][40:])
     given = task.samples()["train"]
     rest, held = (part.table for part in task.read(given).hold_out(0.1))
-    assert max(len(y) + len(f) for y, f in zip(rest.columns["y"], rest.columns["following"], strict=True)) <= min(
+    assert max(len(y) + len(f) for y, f in zip(rest.columns["y"], rest.columns["future_y"], strict=True)) <= min(
         map(len, held.columns["y"])
     )
     with pytest.raises(DataError, match="too short to hold out"):
@@ -332,29 +340,32 @@ def test_what_is_held_out_is_the_end_of_each_series():
 
 
 def test_a_series_is_cut_into_rows_that_hold_every_origin_once(monkeypatch):
-    monkeypatch.setattr("dlkit.tasks.forecasting.rows.ORIGINS", 7)
+    monkeypatch.setattr("dlkit.tasks.forecasting.rows.MAX_CUTOFFS_PER_ROW", 7)
     task = dlkit.Forecaster(**SMALL)
     rows = task.read(long_table(40))
     rows.hold_out(0.0)
     task.stages_ = task.build(rows.table)
     cut = rows.to_encode()
     assert rows.windows_per_row == 7
-    origins = []
+    cutoffs = []
     for row in range(len(cut)):
         if cut.columns["unique_id"][row] == "a":
             first = int((cut.columns["ds"][row][-1] - np.datetime64("2020-01-01")) / np.timedelta64(1, "D")) + 1
-            origins += range(first, first + len(cut.columns["following"][row]) - 3)
-    assert origins == list(range(1, 37))
+            cutoffs += range(first, first + len(cut.columns["future_y"][row]) - 3)
+    assert cutoffs == list(range(1, 37))
 
 
 @pytest.mark.parametrize(
     ("hparams", "words"),
     [
-        ({"quantiles": [0.1, 0.9]}, "that include 0.5"),
-        ({"quantiles": [0.9, 0.5]}, "ascending"),
-        ({"known": "x", "past": "x"}, "one of `known`, `past` and `static`"),
-        ({"past": "y"}, "another than ds and y"),
-        ({"network": "transformer", "units": 6}, "multiple of 4"),
+        ({"quantile_levels": [0.1, 0.9]}, "that include 0.5"),
+        ({"quantile_levels": [0.9, 0.5]}, "ascending"),
+        (
+            {"future_covariates": "x", "historical_covariates": "x"},
+            "one of `future_covariates`, `historical_covariates` and `static_covariates`",
+        ),
+        ({"historical_covariates": "y"}, "must not be named ds, y or future_y"),
+        ({"network": "transformer", "width": 6}, "multiple of 4"),
         ({"network": "nliner"}, "Did you mean 'nlinear'"),
     ],
 )
@@ -393,12 +404,14 @@ def test_a_table_is_forecast_from_the_command_line(covariates, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_learns_with_all_covariates_and_exports(network, tmp_path):
-    task = dlkit.Forecaster(**{**SMALL, **ALL, "epochs": 25, "origins": 5, "network": network, "learning_rate": 5e-3})
+    task = dlkit.Forecaster(
+        **{**SMALL, **ALL, "epochs": 25, "backtest_windows": 5, "network": network, "learning_rate": 5e-3}
+    )
     parts = task.parted(long_table())
     task.fit(parts["train"], verbose=0, strategy="one")
     metrics = task.evaluate(parts["test"])
     if network in ("nlinear", "dlinear"):  # what is shut is no sum
-        assert metrics["mase"] < 0.8 * metrics["compared"]["naive"]["mase"]
+        assert metrics["mase"] < 0.8 * metrics["comparison"]["naive"]["mase"]
     else:
         assert metrics["skill"] > 0.2
     assert task.export(tmp_path / network).is_dir()

@@ -8,9 +8,9 @@ import pytest
 import dlkit
 from dlkit.data.read import read
 from dlkit.errors import DataError, HparamError
-from dlkit.tasks.forecasting.columns import Series, Stamps, stamp_texts, stamps_of
-from dlkit.tasks.forecasting.frequency import Step, infer_frequency, parse_frequency
-from dlkit.tasks.forecasting.sample import airline_passengers, sunspots
+from dlkit.tasks.forecasting.columns import Float64Series, Timestamps, encode_timestamps, to_timestamps
+from dlkit.tasks.forecasting.frequency import Frequency, infer_frequency, parse_frequency
+from dlkit.tasks.forecasting.sample import load_airline_passengers, load_sunspots
 
 pandas = pytest.importorskip("pandas")
 
@@ -43,12 +43,12 @@ def hours(count, start="2021-03-01"):
     ],
 )
 def test_a_frequency_is_inferred_as_pandas_makes_it_and_as_it_is_written(alias, name, shown):
-    stamps = pandas.date_range("2019-01-31", periods=30, freq=alias).to_numpy().astype("datetime64[s]")
-    step = infer_frequency([stamps], "here")
+    timestamps = pandas.date_range("2019-01-31", periods=30, freq=alias).to_numpy().astype("datetime64[s]")
+    step = infer_frequency([timestamps], "here")
     assert step == parse_frequency(alias) == parse_frequency(name)
     assert str(step) == shown
-    np.testing.assert_array_equal(step.after(stamps[:10], 20), stamps[10:])
-    np.testing.assert_array_equal(step.grid(stamps, 30, floor=False), stamps)
+    np.testing.assert_array_equal(step.make_future(timestamps[:10], 20), timestamps[10:])
+    np.testing.assert_array_equal(step.make_grid(timestamps, 30, floor=False), timestamps)
 
 
 @pytest.mark.parametrize("day", [1, 15, 28, 29, 30, 31])
@@ -56,18 +56,18 @@ def test_months_go_on_from_the_day_that_they_stand_on(day):
     """A bill of the 28th does not become one of the month's end in February, whose 28th is its end."""
     months = np.arange("2019-01", "2024-01", dtype="datetime64[M]")
     lengths = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(int)
-    stamps = (months.astype("datetime64[D]") + np.minimum(day, lengths) - 1).astype("datetime64[s]")
-    step = infer_frequency([stamps], "here").anchored([stamps])
-    assert (step, step.anchor) == (Step(months=1), day)
-    np.testing.assert_array_equal(step.after(stamps[:26], 34), stamps[26:])  # the last one is of February
-    np.testing.assert_array_equal(step.after(stamps[25], 34), stamps[26:])  # alone: as in training
+    timestamps = (months.astype("datetime64[D]") + np.minimum(day, lengths) - 1).astype("datetime64[s]")
+    step = infer_frequency([timestamps], "here").with_anchor([timestamps])
+    assert (step, step.anchor) == (Frequency(months=1), day)
+    np.testing.assert_array_equal(step.make_future(timestamps[:26], 34), timestamps[26:])  # the last one is of February
+    np.testing.assert_array_equal(step.make_future(timestamps[25], 34), timestamps[26:])  # alone: as in training
     other = np.array(["2023-01-12", "2023-02-12"], "datetime64[s]")
-    assert str(step.after(other, 1)[0]) == "2023-03-12T00:00:00"
+    assert str(step.make_future(other, 1)[0]) == "2023-03-12T00:00:00"
 
 
 def test_whole_numbers_count_steps():
-    assert infer_frequency([np.array([3, 5, 7, 11])], "here") == Step(whole=2) == parse_frequency("2")
-    assert Step(whole=2).seasons() == []
+    assert infer_frequency([np.array([3, 5, 7, 11])], "here") == Frequency(integer=2) == parse_frequency("2")
+    assert Frequency(integer=2).season_lengths() == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_whole_numbers_count_steps():
     [("hour", [24, 168]), ("day", [7, 365]), ("week", [52]), ("month", [12]), ("quarter", [4]), ("year", [])],
 )
 def test_the_usual_seasons(text, seasons):
-    assert parse_frequency(text).seasons() == seasons
+    assert parse_frequency(text).season_lengths() == seasons
 
 
 @pytest.mark.parametrize("text", ["fortnight", "", "0 hours", "h h"])
@@ -84,7 +84,7 @@ def test_what_is_no_frequency_is_refused(text):
         parse_frequency(text)
 
 
-def test_stamps_of_all_kinds_become_one():
+def test_timestamps_of_all_kinds_become_one():
     expected = [b"2021-03-01 00:00:00", b"2021-03-02 00:00:00"]
     days = ["2021-03-01", "2021-03-02"]
     for given in (
@@ -97,24 +97,24 @@ def test_stamps_of_all_kinds_become_one():
         pandas.Series(pandas.to_datetime(days)),
         ["2021-03-01 00:00", "2021-03-02T00:00:00"],
     ):
-        assert stamp_texts(stamps_of(given)) == expected
+        assert encode_timestamps(to_timestamps(given)) == expected
     for given in ([20210301, 20210302], ["20210301", "20210302"], ["2021/03/01", "2021/03/02"]):
-        assert stamp_texts(stamps_of(given)) == expected
+        assert encode_timestamps(to_timestamps(given)) == expected
     quarters = [b"2020-04-01 00:00:00", b"2020-07-01 00:00:00"]
     for given in ([202004, 202007], ["202004", "202007"], ["2020Q2", "2020-Q3"], ["2020-04", "2020-07"]):
-        assert stamp_texts(stamps_of(given)) == quarters
-    assert stamp_texts(stamps_of([20210301, 20210302], counts=True)) == [b"20210301", b"20210302"]
-    assert stamp_texts(stamps_of(["2021-03-01 00:00:00.25"])) == [b"2021-03-01 00:00:00.250000"]
-    assert stamp_texts(stamps_of([3, 4])) == stamp_texts(stamps_of(["3", "4"])) == [b"3", b"4"]
+        assert encode_timestamps(to_timestamps(given)) == quarters
+    assert encode_timestamps(to_timestamps([20210301, 20210302], integer_index=True)) == [b"20210301", b"20210302"]
+    assert encode_timestamps(to_timestamps(["2021-03-01 00:00:00.25"])) == [b"2021-03-01 00:00:00.250000"]
+    assert encode_timestamps(to_timestamps([3, 4])) == encode_timestamps(to_timestamps(["3", "4"])) == [b"3", b"4"]
 
 
 @pytest.mark.parametrize(
     "given",
     [["soon"], ["2021-03-01", "soon"], [1.5], [None], ["2021-02-30"], "2021-03-01", 5, [True], ["2021-W05"]],
 )
-def test_what_is_no_stamp_is_refused_by_its_place(given):
+def test_what_is_no_timestamp_is_refused_by_its_place(given):
     with pytest.raises(DataError, match=r"timestamp"):
-        Stamps().raw(given)
+        Timestamps().raw(given)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_what_is_no_stamp_is_refused_by_its_place(given):
         (["2021-03-01", "20210302"], "timestamp 1 is not valid among dates"),
     ],
 )
-def test_no_stamp_is_read_as_another_one(given, words):
+def test_no_timestamp_is_read_as_another_one(given, words):
     with pytest.raises(DataError, match=words):
-        Stamps().raw(given)
+        Timestamps().raw(given)
 
 
 def test_whole_numbers_that_could_be_dates_count_steps_where_that_is_said():
@@ -142,28 +142,28 @@ def test_whole_numbers_that_could_be_dates_count_steps_where_that_is_said():
 
 
 def test_steps_may_be_parts_of_a_second():
-    stamps = np.datetime64("2021-03-01", "us") + 250_000 * np.arange(8)
-    table = table_of({"ds": stamps.astype(str).tolist(), "y": list(range(8))})
-    np.testing.assert_array_equal(table.columns["ds"][0], stamps)
+    timestamps = np.datetime64("2021-03-01", "us") + 250_000 * np.arange(8)
+    table = table_of({"ds": timestamps.astype(str).tolist(), "y": list(range(8))})
+    np.testing.assert_array_equal(table.columns["ds"][0], timestamps)
     assert table.remarks[0] == "1 series, 8 rows, frequency: 0.25 seconds"
     uneven = [*hours(3), "2021-03-01 03:00:00.5"]
     with pytest.raises(DataError, match=r"03:00:00|02:00:00.*is not a multiple of one hour"):
         table_of({"ds": uneven, "y": list(range(4))})
 
 
-def test_a_long_table_becomes_a_row_a_series_in_the_order_of_stamps(tmp_path):
+def test_a_long_table_becomes_a_row_a_series_in_the_order_of_timestamps(tmp_path):
     lines = ["unique_id,ds,y,temp"]
     for name, size in (("b", 5), ("a", 4)):
-        lines += [f"{name},{stamp},{place},{place / 2}" for place, stamp in enumerate(hours(size))]
+        lines += [f"{name},{timestamp},{place},{place / 2}" for place, timestamp in enumerate(hours(size))]
     lines[1:] = lines[:0:-1]
     path = tmp_path / "series.csv"
     path.write_text("\n".join(lines))
-    table = table_of(path, past="temp")
+    table = table_of(path, historical_covariates="temp")
     assert table.columns["unique_id"] == ["a", "b"]
     assert [len(ds) for ds in table.columns["ds"]] == [4, 5]
     np.testing.assert_array_equal(table.columns["y"][1], range(5))
     np.testing.assert_array_equal(table.columns["temp"][1], np.arange(5) / 2)
-    assert table.columns["following"] == [[], []]
+    assert table.columns["future_y"] == [[], []]
     assert table.remarks[0] == "2 series, 9 rows, frequency: hour"
     assert table.where(1).endswith("series.csv, series 'b'")
 
@@ -181,11 +181,11 @@ def test_a_wide_table_has_a_series_a_column(tmp_path):
 def test_a_wide_table_of_other_series_is_measured_by_a_loaded_model(tmp_path):
     random = np.random.default_rng(0)
     frame = pandas.DataFrame({"date": hours(60), "north": random.random(60), "south": random.random(60)})
-    task = dlkit.Forecaster(wide=True, horizon=2, epochs=1, units=8, members=1, batch_size=8, window=8)
+    task = dlkit.Forecaster(wide=True, horizon=2, epochs=1, width=8, ensemble_size=1, batch_size=8, context_length=8)
     task.fit(frame, columns={"ds": "date"}, save=tmp_path / "m", verbose=0)
     loaded = dlkit.load(tmp_path / "m")
     other = pandas.DataFrame({"date": hours(40), "west": random.random(40)})
-    assert loaded.evaluate(other, columns={"ds": "date"})["origins"] == 1
+    assert loaded.evaluate(other, columns={"ds": "date"})["num_windows"] == 1
     with pytest.raises(DataError, match="a wide table must be a csv, tsv or parquet file"):
         loaded.evaluate((np.zeros(3), np.zeros(3)))
 
@@ -204,8 +204,8 @@ def test_gaps_duplicates_and_missing_values_are_counted_and_kept_apart():
 @pytest.mark.parametrize(
     ("ds", "hparams", "words"),
     [
-        ([*hours(3), *hours(6)[5:]], {"fill": "refuse"}, r"series 'x': 2 steps of one hour are missing.*02:00:00"),
-        ([*hours(3), *hours(3)[2:]], {"duplicates": "refuse"}, r"series 'x': 1 duplicate timestamps.*02:00:00"),
+        ([*hours(3), *hours(6)[5:]], {"fill": "raise"}, r"series 'x': 2 steps of one hour are missing.*02:00:00"),
+        ([*hours(3), *hours(3)[2:]], {"duplicates": "raise"}, r"series 'x': 1 duplicate timestamps.*02:00:00"),
         ([*hours(4), "2021-03-01 03:20"], {}, r"series 'x': the timestamp .* is not a multiple of one hour"),
         ([*hours(2), "soon"], {}, r"index 2, column 'ds': timestamp 0 is not valid: str 'soon'"),
         ([*hours(2), 7], {}, r"index 2, column 'ds'|timestamp 2 is not valid"),
@@ -213,21 +213,21 @@ def test_gaps_duplicates_and_missing_values_are_counted_and_kept_apart():
         (hours(3), {"frequency": "1"}, "does not fit its timestamps"),
     ],
 )
-def test_what_cannot_be_is_refused_with_series_and_stamp(ds, hparams, words):
+def test_what_cannot_be_is_refused_with_series_and_timestamp(ds, hparams, words):
     source = {"unique_id": ["x"] * len(ds), "ds": ds, "y": list(range(len(ds)))}
     with pytest.raises(DataError, match=words):
         table_of(source, **hparams)
 
 
-def test_stamps_between_the_steps_may_count_for_the_one_before():
+def test_timestamps_between_the_steps_may_count_for_the_one_before():
     ds = ["2021-03-01 00:10", "2021-03-01 01:00", "2021-03-01 02:00", "2021-03-01 03:00"]
-    table = table_of({"ds": ds, "y": [1.0, 2, 3, 4]}, off_grid="floor", frequency="h")
+    table = table_of({"ds": ds, "y": [1.0, 2, 3, 4]}, irregular="floor", frequency="h")
     np.testing.assert_array_equal(table.columns["ds"][0], np.array(hours(4), "datetime64[s]"))
 
 
-def test_the_step_begins_where_most_stamps_are_though_the_last_ones_are_late():
+def test_the_step_begins_where_most_timestamps_are_though_the_last_ones_are_late():
     ds = [*hours(6)[:4], "2021-03-01T04:10:00", "2021-03-01T05:10:00"]
-    table = table_of({"ds": ds, "y": list(range(6))}, off_grid="floor")
+    table = table_of({"ds": ds, "y": list(range(6))}, irregular="floor")
     np.testing.assert_array_equal(table.columns["ds"][0], np.array(hours(6), "datetime64[s]"))
 
 
@@ -269,32 +269,32 @@ def test_business_days_have_no_weekends_but_their_holidays_are_gaps():
 
 def test_small_changes_of_large_values_are_read():
     y = 1e9 + 10 * np.sin(np.arange(40))
-    stamps = [str(np.datetime64("2010-01", "M") + place) for place in range(40)]
-    np.testing.assert_array_equal(table_of({"ds": stamps, "y": y}).columns["y"][0], y)
+    timestamps = [str(np.datetime64("2010-01", "M") + place) for place in range(40)]
+    np.testing.assert_array_equal(table_of({"ds": timestamps, "y": y}).columns["y"][0], y)
 
 
 def test_a_covariate_may_be_a_category():
     ds = hours(6)
     source = {"ds": ds, "y": [1, 2, 3, 4, None, None], "holiday": ["", "Easter", None, "", "Easter", ""]}
     for given in (source, pandas.DataFrame(source)):
-        table = table_of(given, known="holiday")
+        table = table_of(given, future_covariates="holiday")
         assert table.columns["holiday"][0].tolist() == ["", "Easter", "", "", "Easter", ""]
     with pytest.raises(DataError, match="index 1, column 'temp': expected a finite number"):
-        table_of({"ds": ds[:3], "y": [1, 2, 3], "temp": ["1", "much", "2"]}, past="temp")
+        table_of({"ds": ds[:3], "y": [1, 2, 3], "temp": ["1", "much", "2"]}, historical_covariates="temp")
     with pytest.raises(DataError, match="decimal point"):
-        table_of({"ds": ds[:3], "y": [1, 2, 3], "temp": ["1,5", "2,5", "2,0"]}, past="temp")
+        table_of({"ds": ds[:3], "y": [1, 2, 3], "temp": ["1,5", "2,5", "2,0"]}, historical_covariates="temp")
 
 
 def test_pandas_missing_values_are_missing_ones():
     frame = pandas.DataFrame({"ds": hours(4), "y": pandas.array([1, None, 3, 4], "Int64"), "t": [1.0, 2, 3, 4]})
     frame["t"] = pandas.array([0.5, None, None, 2], "Float64")
     frame["kind"] = pandas.array(["a", None, "a", "a"], "string")
-    table = table_of(frame, past="t", static="kind")
+    table = table_of(frame, historical_covariates="t", static_covariates="kind")
     np.testing.assert_array_equal(table.columns["y"][0], [1, np.nan, 3, 4])
     np.testing.assert_array_equal(table.columns["t"][0], [0.5, np.nan, np.nan, 2])
     assert table.columns["kind"] == ["a"]
-    np.testing.assert_array_equal(Series().raw(pandas.array([1, None], "Int64")), [1, np.nan])
-    np.testing.assert_array_equal(Series().raw([1, pandas.NA, None]), [1, np.nan, np.nan])
+    np.testing.assert_array_equal(Float64Series().raw(pandas.array([1, None], "Int64")), [1, np.nan])
+    np.testing.assert_array_equal(Float64Series().raw([1, pandas.NA, None]), [1, np.nan, np.nan])
 
 
 @pytest.mark.parametrize(
@@ -305,11 +305,11 @@ def test_pandas_missing_values_are_missing_ones():
         ({"ds": hours(3), "y": [None] * 3}, {}, "has no values of 'y'"),
         (
             {"ds": hours(3), "y": [1, 2, 3], "kind": ["a", "b", "a"]},
-            {"static": "kind"},
+            {"static_covariates": "kind"},
             "'kind' is not constant: 'a' and 'b'",
         ),
-        ({"ds": hours(3), "y": [1, 2, 3]}, {"past": "temp"}, "no column 'temp'"),
-        ({"ds": [hours(3)], "y": [[1, 2, 3]]}, {"past": "temp"}, "There is no 'temp'"),
+        ({"ds": hours(3), "y": [1, 2, 3]}, {"historical_covariates": "temp"}, "no column 'temp'"),
+        ({"ds": [hours(3)], "y": [[1, 2, 3]]}, {"historical_covariates": "temp"}, "There is no 'temp'"),
         ({"ds": [hours(3)], "y": []}, {}, "must have the same length"),
     ],
 )
@@ -319,14 +319,14 @@ def test_columns_that_lack_or_do_not_fit_are_named(source, hparams, words):
 
 
 def test_a_covariate_known_ahead_goes_on_after_the_last_value():
-    table = table_of({"ds": hours(5), "y": [1, 2, 3, None, None], "open": [0, 1, 0, 1, 1]}, known="open")
+    table = table_of({"ds": hours(5), "y": [1, 2, 3, None, None], "open": [0, 1, 0, 1, 1]}, future_covariates="open")
     assert len(table.columns["y"][0]) == len(table.columns["ds"][0]) == 3
     np.testing.assert_array_equal(table.columns["open"][0], [0, 1, 0, 1, 1])
 
 
 def test_a_file_read_in_parts_is_the_same(tmp_path, monkeypatch):
     lines = ["unique_id,ds,y"]
-    lines += [f"s{place % 3},{stamp},{place}" for place, stamp in enumerate(hours(60))]
+    lines += [f"s{place % 3},{timestamp},{place}" for place, timestamp in enumerate(hours(60))]
     path = tmp_path / "series.csv"
     path.write_text("\n".join(lines))
     whole = table_of(path, frequency="3h")
@@ -338,12 +338,12 @@ def test_a_file_read_in_parts_is_the_same(tmp_path, monkeypatch):
 
 
 def test_the_samples_are_whole():
-    assert (sum(airline_passengers()["y"]), len(airline_passengers()["y"])) == (40_363.0, 144)
-    assert len(sunspots()["y"]) == 309
-    assert max(sunspots()["y"]) == 190.2  # of 1957
+    assert (sum(load_airline_passengers()["y"]), len(load_airline_passengers()["y"])) == (40_363.0, 144)
+    assert len(load_sunspots()["y"]) == 309
+    assert max(load_sunspots()["y"]) == 190.2  # of 1957
     parts = dlkit.Forecaster.samples()
     ends = {
-        part: max(len(y) + len(f) for y, f in zip(rows["y"], rows["following"], strict=True))
+        part: max(len(y) + len(f) for y, f in zip(rows["y"], rows["future_y"], strict=True))
         for part, rows in parts.items()
     }
     firsts = {part: min(map(len, rows["y"])) for part, rows in parts.items()}
@@ -353,8 +353,8 @@ def test_the_samples_are_whole():
 
 @pytest.mark.slow
 def test_years_of_sunspots_are_forecast(tmp_path):
-    task = dlkit.Forecaster(horizon=4, origins=8, season=11, epochs=60, learning_rate=5e-3)
-    train, test = dlkit.split(sunspots(), task)
+    task = dlkit.Forecaster(horizon=4, backtest_windows=8, season_length=11, epochs=60, learning_rate=5e-3)
+    train, test = dlkit.split(load_sunspots(), task)
     task.fit(train, verbose=0)
     metrics = task.evaluate(test)
     assert metrics["skill"] > 0.1
@@ -362,9 +362,9 @@ def test_years_of_sunspots_are_forecast(tmp_path):
 
 
 def long_rows(**lengths):
-    stamps = np.datetime64("2020-01", "M") + np.arange(100)
+    timestamps = np.datetime64("2020-01", "M") + np.arange(100)
     return pandas.DataFrame(
-        [(name, str(stamps[n]), float(n)) for name, count in lengths.items() for n in range(count)],
+        [(name, str(timestamps[n]), float(n)) for name, count in lengths.items() for n in range(count)],
         columns=["unique_id", "ds", "y"],
     )
 
@@ -407,7 +407,7 @@ def test_a_series_too_short_for_the_backtest_is_left_out_of_it():
         dlkit.split(rows[rows.unique_id == "new"], task)
 
 
-def test_the_index_of_a_frame_may_hold_the_stamps():
+def test_the_index_of_a_frame_may_hold_the_timestamps():
     rows = long_rows(a=6, b=6)
     plain = table_of(rows).columns
     dates = pandas.to_datetime(rows.ds)

@@ -1,4 +1,4 @@
-"""Layers of forecasting by hand and against pandas: stamps, windows, calendar, naive forecasts, quantiles."""
+"""Layers of forecasting by hand and against pandas: timestamps, windows, calendar, naive forecasts, quantiles."""
 
 import dataclasses
 
@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 
 from dlkit.lazy import tf
-from dlkit.tasks.forecasting.answer_forecast import AnswerForecast
+from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
 from dlkit.tasks.forecasting.frequency import parse_frequency
-from dlkit.tasks.forecasting.naive_forecasts import MixForecasts, NaiveForecasts, TrendForecasts, naive_places
-from dlkit.tasks.forecasting.quantiles import OrderedQuantiles, Pinball
-from dlkit.tasks.forecasting.read_series import ReadSeries, fill_gaps
-from dlkit.tasks.forecasting.stages import shortened, windows_of
-from dlkit.tasks.forecasting.stamps import Calendar, civil, later, months_later, parse_stamps, write_stamps
+from dlkit.tasks.forecasting.naive_forecasts import ForecastMixture, NaiveForecasts, TrendForecasts, get_naive_indices
+from dlkit.tasks.forecasting.quantiles import OrderedQuantiles, PinballLoss
+from dlkit.tasks.forecasting.series_preprocessing import SeriesPreprocessing, fill_gaps
+from dlkit.tasks.forecasting.stages import make_training_windows, truncate_contexts
+from dlkit.tasks.forecasting.timestamps import (
+    CalendarFeatures,
+    add_months,
+    add_steps,
+    format_timestamps,
+    parse_timestamps,
+    to_civil_date,
+)
 
 pandas = pytest.importorskip("pandas")
 NAN = np.nan
@@ -22,20 +29,20 @@ def strings(values):
     return tf.constant(np.array(values, object), tf.string)
 
 
-def test_stamps_are_read_and_written_as_pandas_does():
+def test_timestamps_are_read_and_written_as_pandas_does():
     random = np.random.default_rng(0)
     seconds = random.integers(-60_000_000_000, 60_000_000_000, 5000)  # years 68 to 3871
-    stamps = seconds.astype("datetime64[s]")
-    texts = [str(stamp).replace("T", " ") for stamp in stamps]
-    read, valid = parse_stamps(strings(texts))
+    timestamps = seconds.astype("datetime64[s]")
+    texts = [str(timestamp).replace("T", " ") for timestamp in timestamps]
+    read, valid = parse_timestamps(strings(texts))
     assert valid.numpy().all()
     np.testing.assert_array_equal(read, seconds)
-    assert [text.decode() for text in write_stamps(read).numpy()] == texts
-    year, month, day = (part.numpy() for part in civil(tf.math.floordiv(read, 86_400)))
-    np.testing.assert_array_equal(year, stamps.astype("datetime64[Y]").astype(int) + 1970)
-    np.testing.assert_array_equal(month, stamps.astype("datetime64[M]").astype(int) % 12 + 1)
+    assert [text.decode() for text in format_timestamps(read).numpy()] == texts
+    year, month, day = (part.numpy() for part in to_civil_date(tf.math.floordiv(read, 86_400)))
+    np.testing.assert_array_equal(year, timestamps.astype("datetime64[Y]").astype(int) + 1970)
+    np.testing.assert_array_equal(month, timestamps.astype("datetime64[M]").astype(int) % 12 + 1)
     np.testing.assert_array_equal(
-        day, (stamps.astype("datetime64[D]") - stamps.astype("datetime64[M]")).astype(int) + 1
+        day, (timestamps.astype("datetime64[D]") - timestamps.astype("datetime64[M]")).astype(int) + 1
     )
 
 
@@ -55,30 +62,30 @@ def test_stamps_are_read_and_written_as_pandas_does():
         ("", None),
     ],
 )
-def test_short_stamps_and_wrong_ones(text, full):
-    seconds, valid = parse_stamps(strings([text]))
+def test_short_timestamps_and_wrong_ones(text, full):
+    seconds, valid = parse_timestamps(strings([text]))
     assert bool(valid[0]) == (full is not None)
     if full:
-        assert write_stamps(seconds).numpy()[0].decode() == full
+        assert format_timestamps(seconds).numpy()[0].decode() == full
 
 
 @pytest.mark.parametrize("first", ["2019-01-31", "2020-02-29", "2019-12-15 06:30:00", "2019-11-30"])
 def test_months_later_are_the_last_days_or_the_same(first):
     start = np.datetime64(first, "s")
-    made = months_later(tf.fill([30], tf.constant(start.astype(int), tf.int64)), tf.range(1, 31, dtype=tf.int64))
-    np.testing.assert_array_equal(made.numpy().astype("datetime64[s]"), parse_frequency("month").after(start, 30))
+    made = add_months(tf.fill([30], tf.constant(start.astype(int), tf.int64)), tf.range(1, 31, dtype=tf.int64))
+    np.testing.assert_array_equal(made.numpy().astype("datetime64[s]"), parse_frequency("month").make_future(start, 30))
 
 
 def test_a_calendar_is_that_of_pandas():
-    stamps = pandas.date_range("2020-02-28 20:00", periods=60, freq="h")
-    origin = tf.constant([stamps[9].to_datetime64().astype("datetime64[s]").astype(int)], tf.int64)
-    made = Calendar(-9, 50, [0, 3600, 0])(origin).numpy()[0]
-    assert made.shape[1] == Calendar(-9, 50, [0, 3600, 0]).features
-    np.testing.assert_array_equal(made[:, :12].argmax(1) + 1, stamps.month)
-    np.testing.assert_allclose(made[:, 12] * 31 + 1, stamps.day, rtol=1e-6)
-    np.testing.assert_array_equal(made[:, 19:26].argmax(1), stamps.day_of_week)
-    np.testing.assert_array_equal(made[:, 26:50].argmax(1), stamps.hour)
-    months = Calendar(1, 14, [1, 0, 0])(origin).numpy()[0]
+    timestamps = pandas.date_range("2020-02-28 20:00", periods=60, freq="h")
+    cutoff = tf.constant([timestamps[9].to_datetime64().astype("datetime64[s]").astype(int)], tf.int64)
+    made = CalendarFeatures(-9, 50, [0, 3600, 0])(cutoff).numpy()[0]
+    assert made.shape[1] == CalendarFeatures(-9, 50, [0, 3600, 0]).num_features
+    np.testing.assert_array_equal(made[:, :12].argmax(1) + 1, timestamps.month)
+    np.testing.assert_allclose(made[:, 12] * 31 + 1, timestamps.day, rtol=1e-6)
+    np.testing.assert_array_equal(made[:, 19:26].argmax(1), timestamps.day_of_week)
+    np.testing.assert_array_equal(made[:, 26:50].argmax(1), timestamps.hour)
+    months = CalendarFeatures(1, 14, [1, 0, 0])(cutoff).numpy()[0]
     np.testing.assert_array_equal(months[:, :12].argmax(1), [month % 12 for month in range(2, 16)])
 
 
@@ -92,40 +99,34 @@ def test_gaps_are_filled_by_what_came_before():
     np.testing.assert_allclose(fill_gaps(tf.zeros([1, 6]), none, "linear"), np.zeros([1, 6]))
 
 
-def reader(**options):
-    return ReadSeries(5, 2, **{"step": [0, 86_400, 0], "typical": 0.0, **options})
+def make_layer(**options):
+    return SeriesPreprocessing(5, 2, **{"frequency": [0, 86_400, 0], "prior_scales": [[1.0, 1.0]], **options})
 
 
 def days(*numbers):
     return strings([[f"2021-03-{number:02d}" if number else "" for number in row] for row in numbers])
 
 
-def test_a_window_ends_with_the_newest_stamp_wherever_it_stands():
-    made = reader().grid(
+def test_a_window_ends_with_the_newest_timestamp_wherever_it_stands():
+    made = make_layer().align(
         {"ds": days([9, 7, 5, 0], [1, 2, 3, 4]), "y": tf.constant([[9.0, 7, 5, 1], [1, 2, NAN, 4]])}, 2
     )
     np.testing.assert_array_equal(made["y"], [[5, NAN, 7, NAN, 9], [NAN, 1, 2, NAN, 4]])
     newest = np.array(["2021-03-09", "2021-03-04"], "datetime64[s]").astype(int)
-    np.testing.assert_array_equal(made["origin"], newest)
+    np.testing.assert_array_equal(made["cutoff"], newest)
 
 
 def test_scaling_is_that_of_the_values_given():
-    made = reader()({"ds": days([1, 2, 3, 5]), "y": tf.constant([[1.0, 2, 3, 6]])})
-    mean, spread = 3.0, np.sqrt((4 + 1 + 0 + 9) / 5)
+    made = make_layer()({"ds": days([1, 2, 3, 5]), "y": tf.constant([[1.0, 2, 3, 6]])})
+    mean, spread = 3.0, np.sqrt((4 + 1 + 0 + 9) / 4)
     np.testing.assert_allclose([made["center"][0], made["scale"][0]], [mean, spread], rtol=1e-6)
     np.testing.assert_allclose(made["values"][0], (np.array([1, 2, 3, 3, 6]) - mean) / spread, atol=1e-6)
-    np.testing.assert_array_equal(made["there"][0], [1, 1, 1, 0, 1])
-    assert int(made["given"][0]) == 4
+    np.testing.assert_array_equal(made["observed_mask"][0], [1, 1, 1, 0, 1])
+    assert int(made["num_observed"][0]) == 4
 
 
-def test_one_value_and_none_have_a_scale():
-    made = reader(typical=0.5)({"ds": days([1], [1]), "y": tf.constant([[-8.0], [NAN]])})
-    np.testing.assert_allclose(made["center"], [-8, 0])
-    np.testing.assert_allclose(made["scale"], [np.sqrt(16 / 2), 1])
-
-
-def scale_of(*rows, usual=((4.0, 2.0), (100.0, 50.0))):
-    made = reader(usual=usual)(
+def scale_of(*rows, prior_scales=((4.0, 2.0), (100.0, 50.0))):
+    made = make_layer(prior_scales=prior_scales)(
         {"ds": days(*[range(1, len(row) + 1) for row in rows]), "y": tf.constant(rows, "float64")}
     )
     return made["center"].numpy(), made["scale"].numpy(), made["values"].numpy()
@@ -146,7 +147,7 @@ def test_a_constant_has_no_scale_and_is_answered_by_itself():
         center, scale, values = scale_of([value] * 4)
         assert (center[0], scale[0]) == (value, 0)
         np.testing.assert_array_equal(values, np.zeros([1, 5]))
-        layer = AnswerForecast([0, 86_400, 0, 0, 0, 1], [0.1, 0.5])
+        layer = ForecastDecoding([0, 86_400, 0, 0, 0, 1], [0.1, 0.5])
         made = layer(tf.constant([[[[-1.0, 1.0]] * 2]]), center, scale, tf.constant([0], tf.int64))
         np.testing.assert_array_equal(made["quantiles"], np.full([1, 2, 2], value))
 
@@ -154,52 +155,54 @@ def test_a_constant_has_no_scale_and_is_answered_by_itself():
 def test_one_or_two_values_have_the_usual_deviation_of_their_level():
     one = [scale_of([value])[1][0] * np.sqrt(2) for value in (5.0, 90.0, 1.0, 1000.0, 0.0)]
     np.testing.assert_allclose(one, [2, 50, 0.5, 500, 2])  # beyond the levels they go along
-    through_zero = scale_of([0.01], usual=((0.0, 2.0), (4.0, 2.0)))[1]
+    through_zero = scale_of([0.01], prior_scales=((0.0, 2.0), (4.0, 2.0)))[1]
     np.testing.assert_allclose(through_zero * np.sqrt(2), [2])
     np.testing.assert_allclose(scale_of([5.0, 5.0])[1], [2 / np.sqrt(3)])
 
 
 def test_windows_without_a_change_teach_nothing():
-    layer = reader(usual=[[1.0, 1.0]])
+    layer = make_layer()
     y = np.array([[2.0, 2, 2, 2, 2, 9, 1]])
-    _, truth, _ = windows_of(layer, {"ds": days([1, 2, 3]), "y": tf.constant(y[:, :3])}, tf.constant(y[:, 3:]), 2)
+    _, truth, _ = make_training_windows(
+        layer, {"ds": days([1, 2, 3]), "y": tf.constant(y[:, :3])}, tf.constant(y[:, 3:]), 2
+    )
     assert np.isnan(truth.numpy()[:3]).all()
     assert np.isfinite(scale_of([2.0, 2, 2, 2, 9])[1]).all()
 
 
 STEPS = {
-    "floor": parse_frequency("15 minutes").anchored([np.array(["2021-03-01 00:05"], "datetime64[s]")]),
+    "floor": parse_frequency("15 minutes").with_anchor([np.array(["2021-03-01 00:05"], "datetime64[s]")]),
     "business": parse_frequency("B"),
 }
 
 
-def test_stamps_between_the_steps_count_for_the_one_before_as_in_a_table():
-    layer = ReadSeries(4, 2, STEPS["floor"].as_list(), usual=[[1.0, 1.0]], off_grid="floor")
+def test_timestamps_between_the_steps_count_for_the_one_before_as_in_a_table():
+    layer = SeriesPreprocessing(4, 2, STEPS["floor"].as_list(), prior_scales=[[1.0, 1.0]], irregular="floor")
     ds = ["2021-03-01 01:05", "2021-03-01 01:20", "2021-03-01 01:41", "2021-03-01 01:52"]
-    made = layer.grid({"ds": strings([ds]), "y": tf.constant([[1.0, 2, 3, 4]], tf.float64)}, 2)
+    made = layer.align({"ds": strings([ds]), "y": tf.constant([[1.0, 2, 3, 4]], tf.float64)}, 2)
     np.testing.assert_array_equal(made["y"], [[1, 2, 3, 4]])
-    assert made["origin"].numpy().astype("datetime64[s]")[0] == np.datetime64("2021-03-01T01:50:00")
-    places, between = STEPS["floor"].places(np.array(ds, "datetime64[s]"), floor=True)
+    assert made["cutoff"].numpy().astype("datetime64[s]")[0] == np.datetime64("2021-03-01T01:50:00")
+    places, between = STEPS["floor"].to_step_indices(np.array(ds, "datetime64[s]"), floor=True)
     np.testing.assert_array_equal(places - places[0], [0, 1, 2, 3])
     assert between.tolist() == [False, False, True, True]
-    assert str(STEPS["floor"].grid(np.array(ds, "datetime64[s]"), 4, floor=True)[-1]) == "2021-03-01T01:50:00"
+    assert str(STEPS["floor"].make_grid(np.array(ds, "datetime64[s]"), 4, floor=True)[-1]) == "2021-03-01T01:50:00"
 
 
 def test_of_values_of_one_step_the_last_counts_as_in_a_table():
-    layer = reader(usual=[[1.0, 1.0]], duplicates="last", step=parse_frequency("day").as_list())
+    layer = make_layer(duplicates="last", frequency=parse_frequency("day").as_list())
     ds, y = days([2, 1, 2, 3, 1, 2]), [[5.0, 1, 6, 7, 2, NAN]]
-    np.testing.assert_array_equal(layer.grid({"ds": ds, "y": tf.constant(y)}, 2)["y"], [[NAN, NAN, 2, 6, 7]])
+    np.testing.assert_array_equal(layer.align({"ds": ds, "y": tf.constant(y)}, 2)["y"], [[NAN, NAN, 2, 6, 7]])
 
 
 def daily(**options):
-    return ReadSeries(5, 2, parse_frequency("day").as_list(), usual=[[1.0, 1.0]], **options)
+    return SeriesPreprocessing(5, 2, parse_frequency("day").as_list(), prior_scales=[[1.0, 1.0]], **options)
 
 
 @pytest.mark.parametrize(
     ("options", "ds", "words"),
     [
-        ({"duplicates": "refuse"}, ["2021-03-01", "2021-03-02", "2021-03-02"], "duplicate timestamps.*2021-03-02"),
-        ({"gaps": False}, ["2021-03-01", "2021-03-04", "2021-03-05"], "lacks a step.*refuses, after.*2021-03-01"),
+        ({"duplicates": "raise"}, ["2021-03-01", "2021-03-02", "2021-03-02"], "duplicate timestamps.*2021-03-02"),
+        ({"allow_gaps": False}, ["2021-03-01", "2021-03-04", "2021-03-05"], "lacks a step.*rejects, after.*2021-03-01"),
         ({}, ["2021-03-01 00:00:00.5", "2021-03-02 00:00:00"], "fractional seconds.*00.5"),
         ({}, ["2021-03-01", "2021-03-02 05:00"], "not a multiple of"),
         ({}, ["20210301", "20210302"], "must hold timestamps such as 2016-10-01"),
@@ -207,29 +210,31 @@ def daily(**options):
     ],
 )
 def test_what_a_table_may_not_hold_a_request_may_not_either(options, ds, words):
-    asked = {"ds": strings([ds]), "y": tf.ones([1, len(ds)], tf.float64)}
+    request = {"ds": strings([ds]), "y": tf.ones([1, len(ds)], tf.float64)}
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s){words}"):
-        daily(**options)(asked)
+        daily(**options)(request)
     if options:
-        daily()(asked)
+        daily()(request)
 
 
 def test_what_is_refused_only_where_it_stands():
-    """Padding is no repeat, and neither are a request's order and steps after its newest stamp."""
-    layer = daily(duplicates="refuse", gaps=False)
+    """Padding is no repeat, and neither are a request's order and steps after its newest timestamp."""
+    layer = daily(duplicates="raise", allow_gaps=False)
     made = layer({"ds": days([3, 1, 2, 0, 0], [5, 4, 3, 2, 1]), "y": tf.ones([2, 5], tf.float64)})
-    np.testing.assert_array_equal(made["given"], [3, 5])
+    np.testing.assert_array_equal(made["num_observed"], [3, 5])
 
 
 def test_business_days_go_on_over_weekends():
-    layer = ReadSeries(4, 3, STEPS["business"].as_list(), usual=[[1.0, 1.0]])
+    layer = SeriesPreprocessing(4, 3, STEPS["business"].as_list(), prior_scales=[[1.0, 1.0]])
     ds = ["2021-03-03 16:00", "2021-03-04 16:00", "2021-03-05 16:00", "2021-03-08 16:00"]
     made = layer({"ds": strings([ds]), "y": tf.constant([[1.0, 2, 3, 4]], tf.float64)})
-    np.testing.assert_array_equal(made["there"], [[1, 1, 1, 1]])
-    stamps = later(made["origin"][:, None], tf.range(-3, 9, dtype=tf.int64), STEPS["business"].as_list())
+    np.testing.assert_array_equal(made["observed_mask"], [[1, 1, 1, 1]])
+    timestamps = add_steps(made["cutoff"][:, None], tf.range(-3, 9, dtype=tf.int64), STEPS["business"].as_list())
     expected = pandas.bdate_range("2021-03-03", periods=12) + pandas.Timedelta(hours=16)
-    np.testing.assert_array_equal(stamps[0].numpy().astype("datetime64[s]"), expected.to_numpy())
-    assert Calendar(1, 3, STEPS["business"].as_list())(made["origin"])[0].numpy()[:, -7:].argmax(1).tolist() == [
+    np.testing.assert_array_equal(timestamps[0].numpy().astype("datetime64[s]"), expected.to_numpy())
+    assert CalendarFeatures(1, 3, STEPS["business"].as_list())(made["cutoff"])[0].numpy()[:, -7:].argmax(
+        1
+    ).tolist() == [
         1,
         2,
         3,
@@ -241,8 +246,8 @@ def test_business_days_go_on_over_weekends():
 @pytest.mark.parametrize("alias", ["BME", "BMS", "BQE"])
 def test_business_ends_of_months_are_those_of_pandas(alias):
     expected = pandas.date_range("2019-01-31", periods=40, freq=alias).to_numpy().astype("datetime64[s]")
-    origin = tf.constant([expected[9].astype(int)], tf.int64)
-    made = later(origin, tf.range(-9, 31, dtype=tf.int64), parse_frequency(alias).as_list())
+    cutoff = tf.constant([expected[9].astype(int)], tf.int64)
+    made = add_steps(cutoff, tf.range(-9, 31, dtype=tf.int64), parse_frequency(alias).as_list())
     np.testing.assert_array_equal(made.numpy().astype("datetime64[s]"), expected)
 
 
@@ -260,42 +265,48 @@ def test_business_ends_of_months_are_those_of_pandas(alias):
 )
 def test_months_of_a_request_go_on_as_those_of_a_table(trained, ds, following):
     step = dataclasses.replace(parse_frequency("month"), anchor=trained)
-    reader, answer = ReadSeries(4, 2, step.as_list(), usual=[[1.0, 1.0]]), AnswerForecast(step.as_list(), [0.1, 0.5])
+    reader, answer = (
+        SeriesPreprocessing(4, 2, step.as_list(), prior_scales=[[1.0, 1.0]]),
+        ForecastDecoding(step.as_list(), [0.1, 0.5]),
+    )
     made = reader({"ds": strings([[*ds, ""]]), "y": tf.ones([1, len(ds) + 1], tf.float64)})
-    facts = {name: made[name] for name in ("center", "scale", "origin", "anchor")}
-    assert answer(tf.zeros([1, 1, 2, 2]), **facts)["ds"].numpy()[0, 0].decode() == following
-    assert str(step.after(np.array(ds, "datetime64[s]"), 1)[0])[:10] == following
+    scaling = {name: made[name] for name in ("center", "scale", "cutoff", "anchor_day")}
+    assert answer(tf.zeros([1, 1, 2, 2]), **scaling)["ds"].numpy()[0, 0].decode() == following
+    assert str(step.make_future(np.array(ds, "datetime64[s]"), 1)[0])[:10] == following
 
 
 def test_steps_of_parts_of_a_second():
     step = [0, 250_000, 0, 0, 0, 1_000_000]
-    layer, answer = ReadSeries(3, 2, step, usual=[[1.0, 1.0]]), AnswerForecast(step, [0.1, 0.5])
+    layer, answer = SeriesPreprocessing(3, 2, step, prior_scales=[[1.0, 1.0]]), ForecastDecoding(step, [0.1, 0.5])
     ds = ["2021-03-01 00:00:00.25", "2021-03-01 00:00:00.500", "2021-03-01 00:00:01"]
     made = layer({"ds": strings([ds]), "y": tf.constant([[1.0, 2, 3]], tf.float64)})
-    np.testing.assert_array_equal(made["there"], [[1, 0, 1]])
-    stamps = answer(tf.zeros([1, 1, 2, 2]), made["center"], made["scale"], made["origin"])["ds"]
-    assert stamps.numpy().tolist() == [[b"2021-03-01 00:00:01.250000", b"2021-03-01 00:00:01.500000"]]
-    assert Calendar(0, 2, step)(made["origin"]).shape[-1] == Calendar(0, 2, step).features
+    np.testing.assert_array_equal(made["observed_mask"], [[1, 0, 1]])
+    timestamps = answer(tf.zeros([1, 1, 2, 2]), made["center"], made["scale"], made["cutoff"])["ds"]
+    assert timestamps.numpy().tolist() == [[b"2021-03-01 00:00:01.250000", b"2021-03-01 00:00:01.500000"]]
+    assert CalendarFeatures(0, 2, step)(made["cutoff"]).shape[-1] == CalendarFeatures(0, 2, step).num_features
 
 
 def test_categories_are_known_by_their_names():
-    layer = daily(known={"holiday": ["Easter", "May"]}, past={"sky": ["blue"]})
-    asked = {
+    layer = daily(future_covariates={"holiday": ["Easter", "May"]}, historical_covariates={"sky": ["blue"]})
+    request = {
         "ds": days([3, 5]),
         "y": tf.constant([[1.0, 2]], tf.float64),
         "holiday": strings([["May", "", "Easter", "new"]]),
         "sky": strings([["blue", "grey"]]),
     }
-    made = layer(asked)
-    np.testing.assert_array_equal(made["known"][0, :, 0], [0, 0, 0, 0, 0, 1, 0])
-    np.testing.assert_array_equal(made["known"][0, :, 1], [0, 0, 1, 0, 0, 0, 0])
-    np.testing.assert_array_equal(made["past"][0, :, 0], [0, 0, 1, 0, 0])
+    made = layer(request)
+    np.testing.assert_array_equal(made["future_covariates"][0, :, 0], [0, 0, 0, 0, 0, 1, 0])
+    np.testing.assert_array_equal(made["future_covariates"][0, :, 1], [0, 0, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(made["historical_covariates"][0, :, 0], [0, 0, 1, 0, 0])
     with pytest.raises(tf.errors.InvalidArgumentError, match="`holiday` is a future covariate"):
-        layer({**asked, "holiday": strings([["May", "", "Easter"]])})
+        layer({**request, "holiday": strings([["May", "", "Easter"]])})
 
 
 def test_covariates_stand_beside_the_values_and_ahead():
-    layer = reader(past={"temp": {"mean": 1.0, "deviation": 2.0}}, known={"open": {"mean": 0.0, "deviation": 1.0}})
+    layer = make_layer(
+        historical_covariates={"temp": {"mean": 1.0, "deviation": 2.0}},
+        future_covariates={"open": {"mean": 0.0, "deviation": 1.0}},
+    )
     made = layer(
         {
             "ds": days([3, 5], [4, 5]),
@@ -304,15 +315,15 @@ def test_covariates_stand_beside_the_values_and_ahead():
             "open": tf.constant([[1.0, 2, 3, 4], [5, 6, 7, 8]]),
         }
     )
-    np.testing.assert_allclose(made["past"][..., 0], [[0, 0, 1, 0, 0], [0, 0, 0, 2, 3]])
-    np.testing.assert_allclose(made["known"][..., 0], [[0, 0, 1, 0, 2, 3, 4], [0, 0, 0, 5, 6, 7, 8]])
+    np.testing.assert_allclose(made["historical_covariates"][..., 0], [[0, 0, 1, 0, 0], [0, 0, 0, 2, 3]])
+    np.testing.assert_allclose(made["future_covariates"][..., 0], [[0, 0, 1, 0, 2, 3, 4], [0, 0, 0, 5, 6, 7, 8]])
 
 
 def test_static_covariates_are_names_or_numbers():
-    layer = reader(static={"kind": ["a", "b"], "size": {"mean": 2.0, "deviation": 4.0}})
-    asked = {"ds": days([1], [1]), "y": tf.constant([[1.0], [1]])}
-    made = layer({**asked, "kind": strings(["b", "new"]), "size": strings(["10", ""])})
-    np.testing.assert_allclose(made["static"], [[0, 1, 2], [0, 0, 0]])
+    layer = make_layer(static_covariates={"kind": ["a", "b"], "size": {"mean": 2.0, "deviation": 4.0}})
+    request = {"ds": days([1], [1]), "y": tf.constant([[1.0], [1]])}
+    made = layer({**request, "kind": strings(["b", "new"]), "size": strings(["10", ""])})
+    np.testing.assert_allclose(made["static_covariates"], [[0, 1, 2], [0, 0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -328,29 +339,32 @@ def test_static_covariates_are_names_or_numbers():
 )
 def test_what_a_request_lacks_is_named(given, words):
     good = {"ds": days([1, 2]), "y": tf.constant([[1.0, 2]]), "open": tf.constant([[1.0, 2, 3, 4]])}
-    layer = reader(known={"open": {"mean": 0.0, "deviation": 1.0}})
+    layer = make_layer(future_covariates={"open": {"mean": 0.0, "deviation": 1.0}})
     layer(good)
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         layer({**good, **given})
 
 
 def test_windows_of_a_row_are_those_of_requests_at_each_origin():
-    layer = reader(past={"temp": {"mean": 0.0, "deviation": 1.0}}, known={"open": {"mean": 0.0, "deviation": 1.0}})
+    layer = make_layer(
+        historical_covariates={"temp": {"mean": 0.0, "deviation": 1.0}},
+        future_covariates={"open": {"mean": 0.0, "deviation": 1.0}},
+    )
     values = np.array([3.0, NAN, 4, 6, 2, 8, 9, 1], np.float32)
     temp, opened = values[::-1].copy(), np.arange(10, dtype=np.float32)
     row = {"ds": days([1, 2, 3]), "y": values[None, :3], "temp": temp[None, :], "open": opened[None, :]}
-    made, truth, rows = windows_of(
+    made, truth, rows = make_training_windows(
         layer, {name: tf.constant(v) for name, v in row.items()}, tf.constant(values[None, 3:]), 2
     )
     assert rows.numpy().tolist() == [0, 0, 0, 0]
     for place, end in enumerate(range(3, 7)):
-        asked = {
+        request = {
             "ds": days(range(1, end + 1)),
             "y": values[None, :end],
             "temp": temp[None, :end],
             "open": opened[None, : end + 2],
         }
-        alone = layer({name: tf.constant(v) for name, v in asked.items()})
+        alone = layer({name: tf.constant(v) for name, v in request.items()})
         for name, expected in alone.items():
             np.testing.assert_allclose(made[name][place], expected[0], atol=1e-6, err_msg=name)
         units = truth[place] * alone["scale"][0] + alone["center"][0]
@@ -358,16 +372,16 @@ def test_windows_of_a_row_are_those_of_requests_at_each_origin():
 
 
 def test_a_shortened_window_is_what_a_short_request_makes():
-    layer = reader(usual=[[1.0, 1.0]])
+    layer = make_layer()
     y = np.array([[3.0, 5, 4, 6, 2]], np.float64)
     made = layer({"ds": days([1, 2, 3, 4, 5]), "y": tf.constant(y)})
-    tensors = {name: made[name] for name in ("values", "there")}
+    tensors = {name: made[name] for name in ("values", "observed_mask")}
     ahead = np.array([[7.0, 8.0]])
     truth = tf.cast((ahead - made["center"][:, None]) / made["scale"][:, None], tf.float32)
     kept = set()
     for step in range(40):
-        short, moved = shortened(tensors, truth, 1.0, 0, tf.constant(step))
-        count = int(short["there"].numpy().sum())
+        short, moved = truncate_contexts(tensors, truth, 1.0, 0, tf.constant(step))
+        count = int(short["observed_mask"].numpy().sum())
         kept.add(count)
         values = short["values"].numpy()[0, 5 - count :]
         np.testing.assert_allclose(values.mean(), 0, atol=1e-5)
@@ -382,19 +396,19 @@ def test_a_shortened_window_is_what_a_short_request_makes():
                 (values[-1] - values[0]) / slope, (y[0, 4] - y[0, 5 - count]) / made["scale"][0], atol=1e-4
             )
     assert kept >= {1, 2, 3}
-    same, moved = shortened(tensors, truth, 0.0, 0, tf.constant(1))
+    same, moved = truncate_contexts(tensors, truth, 0.0, 0, tf.constant(1))
     np.testing.assert_array_equal(same["values"], tensors["values"])
     np.testing.assert_array_equal(moved, truth)
 
 
 def test_naive_forecasts_stand_a_season_back():
-    places = naive_places(10, 3, [4])
+    places = get_naive_indices(10, 3, [4])
     np.testing.assert_array_equal(places, [[9, 6, 2], [9, 7, 3], [9, 8, 4]])
     values = tf.range(10, dtype=tf.float32)[tf.newaxis]
     np.testing.assert_array_equal(NaiveForecasts(places)(values)[0], places)
     two = tf.stack([values, -values], 2)
     np.testing.assert_array_equal(NaiveForecasts(places)(two)[0, 0], [9, -9, 6, -6, 2, -2])
-    np.testing.assert_array_equal(naive_places(10, 5, [4])[:, 1], [6, 7, 8, 9, 6])
+    np.testing.assert_array_equal(get_naive_indices(10, 5, [4])[:, 1], [6, 7, 8, 9, 6])
 
 
 def test_trends_go_on():
@@ -420,7 +434,7 @@ def test_trends_go_on():
 
 def test_a_mixture_leaves_out_what_is_not_there():
     forecasts = tf.constant([[[1.0, 2.0, 4.0]]])
-    mix = MixForecasts()
+    mix = ForecastMixture()
     np.testing.assert_allclose(mix(tf.zeros([1, 1, 3]), forecasts, tf.constant([[[1.0, 0, 1]]])), [[2.5]])
     np.testing.assert_allclose(mix(tf.zeros([1, 1, 3]), forecasts, tf.zeros([1, 1, 3])), [[1.0]])
 
@@ -438,68 +452,64 @@ def test_quantiles_never_cross():
 def test_the_pinball_loss_by_hand():
     truth = np.array([[2.0, NAN], [NAN, NAN]], np.float32)
     answer = np.array([[[[1.0, 4], [9, 9]], [[2, 2], [0, 0]]]] * 2, np.float32)  # rows, members, steps, levels
-    loss = Pinball([0.1, 0.5], reduction="none")(truth, answer).numpy()
+    loss = PinballLoss([0.1, 0.5], reduction="none")(truth, answer).numpy()
     np.testing.assert_allclose(loss, [(0.1 * 1 + 0.5 * 2 + 0 + 0) / 4, 0], rtol=1e-6)
 
 
 def test_no_quantile_is_below_the_lowest_value():
     """Unless the history is below it itself."""
-    read, answer = reader(usual=[[1.0, 1.0]], lowest=0.0), AnswerForecast([0, 86_400, 0, 0, 0, 1], [0.1, 0.5, 0.9])
+    read, answer = make_layer(lower_bound=0.0), ForecastDecoding([0, 86_400, 0, 0, 0, 1], [0.1, 0.5, 0.9])
     made = read({"ds": days([1, 2, 3], [1, 2, 3]), "y": tf.constant([[1.0, 0, 3], [1, -1, 3]], tf.float64)})
-    facts = {name: made[name] for name in ("center", "scale", "origin", "lowest")}
-    quantiles = answer(tf.constant([[[[-3.0, -0.5, 2]]]] * 2), **facts)["quantiles"].numpy()
+    scaling = {name: made[name] for name in ("center", "scale", "cutoff", "lower_bound")}
+    quantiles = answer(tf.constant([[[[-3.0, -0.5, 2]]]] * 2), **scaling)["quantiles"].numpy()
     assert quantiles[0, 0, 0] == 0 < quantiles[0, 0, 1] < quantiles[0, 0, 2]
     assert quantiles[1, 0, 0] < -1
 
 
-def test_an_answer_is_in_units_with_its_stamps_and_other_levels_lie_between():
-    layer = AnswerForecast([1, 0, 0], [0.1, 0.5, 0.9])
+def test_an_answer_is_in_units_with_its_timestamps_and_other_levels_lie_between():
+    layer = ForecastDecoding([1, 0, 0], [0.1, 0.5, 0.9])
     quantiles = tf.constant([[[[-1.0, 0, 2], [-2, 0, 4]], [[-3, 0, 2], [-2, 2, 4]]]])
-    origin = tf.constant([np.datetime64("2021-01-31", "s").astype(int)], tf.int64)
-    made = layer(quantiles, tf.constant([100.0]), tf.constant([10.0]), origin)
+    cutoff = tf.constant([np.datetime64("2021-01-31", "s").astype(int)], tf.int64)
+    made = layer(quantiles, tf.constant([100.0]), tf.constant([10.0]), cutoff)
     assert made["ds"].numpy().tolist() == [[b"2021-02-28", b"2021-03-31"]]
     np.testing.assert_allclose(made["quantiles"], [[[80, 100, 120], [80, 110, 140]]])
     np.testing.assert_allclose(made["forecast"], [[100, 110]])
-    asked = layer.at(made, tf.constant([1]), tf.constant([[0.3, 0.5, 0.6]]))
-    np.testing.assert_allclose(asked["quantiles"][0, 0], [90, 100, 105], rtol=1e-5)
-    assert np.isnan(asked["quantiles"][0, 1]).all()
-    assert asked["ds"].numpy().tolist() == [[b"2021-02-28", b""]]
+    selected = layer.select(made, tf.constant([1]), tf.constant([[0.3, 0.5, 0.6]]))
+    np.testing.assert_allclose(selected["quantiles"][0, 0], [90, 100, 105], rtol=1e-5)
+    np.testing.assert_array_equal(selected["quantiles"][0, 1], np.zeros(3))
+    assert selected["ds"].numpy().tolist() == [[b"2021-02-28", b""]]
     for horizon, level in ((0, 0.5), (3, 0.5), (1, 0.05), (1, 0.95)):
         with pytest.raises(tf.errors.InvalidArgumentError, match=r"as in training|the trained horizon"):
-            layer.at(made, tf.constant([horizon]), tf.constant([[level]]))
+            layer.select(made, tf.constant([horizon]), tf.constant([[level]]))
 
 
 def test_fewer_steps_are_padded_by_numbers_that_json_has_and_counted():
-    layer = AnswerForecast([1, 0, 0], [0.1, 0.5, 0.9], finite=True)
-    again = AnswerForecast.from_config(layer.get_config())
-    origin = tf.constant([np.datetime64("2021-01-31", "s").astype(int)], tf.int64)
-    made = again(tf.constant([[[[-1.0, 0, 2], [-2, 0, 4]]]]), tf.constant([100.0]), tf.constant([10.0]), origin)
-    asked = again.at(made, tf.constant([1]), tf.constant([[0.3, 0.5]]))
-    assert asked["steps"].numpy().tolist() == [1]
-    np.testing.assert_allclose(asked["forecast"], [[100, 0]])
-    np.testing.assert_allclose(asked["quantiles"], [[[95, 100], [0, 0]]])
-    before = {name: value for name, value in layer.get_config().items() if name != "finite"}
-    assert not AnswerForecast.from_config(before).finite  # a model that was saved before answers as it did
+    layer = ForecastDecoding([1, 0, 0], [0.1, 0.5, 0.9])
+    again = ForecastDecoding.from_config(layer.get_config())
+    cutoff = tf.constant([np.datetime64("2021-01-31", "s").astype(int)], tf.int64)
+    made = again(tf.constant([[[[-1.0, 0, 2], [-2, 0, 4]]]]), tf.constant([100.0]), tf.constant([10.0]), cutoff)
+    selected = again.select(made, tf.constant([1]), tf.constant([[0.3, 0.5]]))
+    assert selected["num_steps"].numpy().tolist() == [1]
+    np.testing.assert_allclose(selected["forecast"], [[100, 0]])
+    np.testing.assert_allclose(selected["quantiles"], [[[95, 100], [0, 0]]])
 
 
 def test_a_history_without_a_value_is_refused_and_so_are_numbers_beyond_float32():
-    asked = {"ds": days([1, 2, 3], [1, 2, 3]), "y": tf.constant([[NAN, NAN, 1], [NAN, NAN, np.inf]], tf.float64)}
-    assert reader(usual=[[1.0, 1.0]])(asked)["given"].numpy().tolist() == [1, 0]  # as it was
-    strict = reader(usual=[[1.0, 1.0]], only_meant=True)
-    strict = ReadSeries.from_config(strict.get_config())
-    first = {name: values[:1] for name, values in asked.items()}
-    assert strict(first)["given"].numpy().tolist() == [1]
+    request = {"ds": days([1, 2, 3], [1, 2, 3]), "y": tf.constant([[NAN, NAN, 1], [NAN, NAN, np.inf]], tf.float64)}
+    strict = SeriesPreprocessing.from_config(make_layer().get_config())
+    first = {name: values[:1] for name, values in request.items()}
+    assert strict(first)["num_observed"].numpy().tolist() == [1]
     with pytest.raises(tf.errors.InvalidArgumentError, match="`y` must hold a number"):
-        strict(asked)
+        strict(request)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"up to 3\.4e38"):
         strict({**first, "y": tf.constant([[1.0, 2, 1e300]], tf.float64)})
 
 
 def test_hours_are_written_with_their_time_and_whole_numbers_as_such():
-    layer = AnswerForecast([0, 3600, 0], [0.1, 0.5])
+    layer = ForecastDecoding([0, 3600, 0], [0.1, 0.5])
     start = tf.constant([np.datetime64("2021-01-31 22:00", "s").astype(int)], tf.int64)
     quantiles, one = tf.zeros([1, 1, 2, 2]), tf.ones([1])
-    stamps = [b"2021-01-31 23:00:00", b"2021-02-01 00:00:00"]
-    assert layer(quantiles, one, one, start)["ds"].numpy().tolist() == [stamps]
-    whole = AnswerForecast([0, 0, 5], [0.1, 0.5])(quantiles, one, one, tf.constant([-3], tf.int64))
+    timestamps = [b"2021-01-31 23:00:00", b"2021-02-01 00:00:00"]
+    assert layer(quantiles, one, one, start)["ds"].numpy().tolist() == [timestamps]
+    whole = ForecastDecoding([0, 0, 5], [0.1, 0.5])(quantiles, one, one, tf.constant([-3], tf.int64))
     assert whole["ds"].numpy().tolist() == [[b"2", b"7"]]

@@ -1,0 +1,86 @@
+"""Initial weights of a forecasting network: the best naive forecasts of the training windows, and their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlkit.lazy import keras, tf
+from dlkit.tasks.forecasting.naive_forecasts import NaiveForecasts, TrendForecasts, get_naive_indices
+from dlkit.tasks.forecasting.networks import NetworkSpec, get_trend_options
+
+ERROR_SENSITIVITY = 1.0  # how fast a naive forecast loses weight by its error relative to that of the best one
+MAX_TREND_ERROR = 0.9  # relative to the error of the best naive forecast without a trend
+MIN_QUANTILE_WIDTH = 1e-3  # between neighboring quantiles, in standard deviations of the window
+
+
+def should_use_trends(spec: NetworkSpec, tensors: Mapping[str, tf.Tensor], truth: tf.Tensor) -> bool:
+    """Return whether a trend forecast is clearly better on training windows than the naive forecasts without a trend.
+
+    Where none is, trends would be noise among the inputs of the network. They are always used where the last value is
+    the only other naive forecast.
+
+    Args:
+        spec: The shapes of the network; see `NetworkSpec`.
+        tensors, truth: See `initialize_from_naive`.
+    """
+    indices = get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths)
+    if indices.shape[1] == 1:
+        return True
+    values, observed_mask = tensors["values"], tensors["observed_mask"]
+    trends, trends_valid = TrendForecasts(*get_trend_options(spec))(values, observed_mask)
+    naive = NaiveForecasts(indices)
+    forecasts = np.concatenate([naive(values), trends], -1)
+    valid = np.concatenate([naive(observed_mask), trends_valid], -1) > 0
+    truth = truth.numpy()[..., None]
+    counted = np.isfinite(truth) & valid.all(-1, keepdims=True)
+    if not counted.any():
+        return True
+    errors = np.where(counted, np.abs(forecasts - truth), 0.0).sum((0, 1)) / counted.sum()
+    return bool(errors[indices.shape[1] :].min() < MAX_TREND_ERROR * errors[: indices.shape[1]].min())
+
+
+def initialize_from_naive(
+    network: keras.Model, tensors: Mapping[str, tf.Tensor], truth: tf.Tensor, quantile_levels: Sequence[float]
+) -> None:
+    """Set the initial biases of a network of `mixture_forecaster` from training windows.
+
+    A small data set makes few training steps: a network that began with equal weights for all naive forecasts would
+    spend them on finding out which ones are of use, and on the widths of its intervals. Networks without naive
+    forecasts are left as they are.
+
+    Args:
+        network: Network, as `dlkit.tasks.forecasting.networks.mixture_forecaster` builds it.
+        tensors: Its inputs, for a number of training windows.
+        truth: (windows, horizon) float32, the scaled future values, NaN where a value is unknown.
+        quantile_levels: List of floats between 0 and 1, ascending.
+    """
+    names = {layer.name for layer in network.layers}
+    if "forecasts" not in names or not len(truth):
+        return
+    outputs = [network.get_layer(name).output for name in ("forecasts", "forecasts_valid")]
+    forecasts, valid = (part.numpy() for part in keras.Model(network.input, outputs)(dict(tensors)))
+    truth = truth.numpy()[..., None]
+    counted = np.isfinite(truth) & (valid > 0)
+    counted[..., 0] |= np.isfinite(truth[..., 0])  # there always is a last value, if only a filled one
+    if not counted.any():
+        return
+    absolute_errors = np.where(counted, np.abs(forecasts - truth), 0.0)
+    errors = absolute_errors.sum((0, 1)) / np.maximum(counted.sum((0, 1)), 1)
+    errors = np.where(counted.any((0, 1)), errors, errors.max())
+    logits = -np.minimum(ERROR_SENSITIVITY * (errors / max(errors.min(), MIN_QUANTILE_WIDTH) - 1.0), 10.0)
+    weights = np.where(counted, np.exp(logits), 0.0)
+    mixture = (weights * forecasts).sum(-1) / np.maximum(weights.sum(-1), 1e-9)
+    known = np.isfinite(truth[..., 0])
+    spread = np.diff(np.quantile((truth[..., 0] - mixture)[known], quantile_levels))
+    widths = np.log(np.expm1(np.maximum(spread, MIN_QUANTILE_WIDTH)))
+    for layer in network.layers:
+        for name, bias in (("mixture_", logits), ("widths_", widths)):
+            if layer.name.startswith(name):
+                layer.bias.assign(_reshape_like(bias, layer.bias))
+
+
+def _reshape_like(values: np.ndarray, variable: Any) -> np.ndarray:
+    return values.reshape(variable.shape).astype("float32")
