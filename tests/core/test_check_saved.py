@@ -19,7 +19,7 @@ TASKS = Path(__file__).parents[1] / "tasks"
 def models(tmp_path_factory):
     """Small models that an earlier dlkit saved."""
     folder = tmp_path_factory.mktemp("models")
-    for archive in ("texts_saved_before.tar.xz", "recommendation/recommenders_saved_before.tar.xz"):
+    for archive in ("texts_saved_before.tar.xz",):
         with tarfile.open(TASKS / archive) as packed:
             packed.extractall(folder, filter="data")
     return folder
