@@ -74,7 +74,7 @@ KINDS = {
         100_000,
         "rows.csv",
         "Recommender",
-        {"network": "mf", "objective": "ratings", "width": 16, "batch_size": 1024},
+        {"network": "svdpp", "objective": "ratings", "width": 16, "batch_size": 1024},
     ),
     "series": (make_series, 100_000, "rows.csv", "Forecaster", {"width": 16, "ensemble_size": 1, "horizon": 24}),
 }

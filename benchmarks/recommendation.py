@@ -1,17 +1,18 @@
-"""Measure recommendation on ml100k over the whole catalog, compared with baselines, and serving of large catalogs.
+"""Benchmark recommenders on ml100k against other libraries, and the latency of exports with many items.
 
-python benchmarks/recommendation.py ranking [HPARAM=VALUE ...] [--protocol random_75_25|leave_last_out|by_time]
-                                            [--seeds 42 1] [--held-out] [--networks NAME ...] [--peers NAME ...]
-python benchmarks/recommendation.py ratings [HPARAM=VALUE ...] [--seeds 0 1] [--held-out] [--networks NAME ...]
+python benchmarks/recommendation.py ranking [OPTION=VALUE ...] [--seeds 42 1] [--held-out]
+                                            [--split per_user_random_75_25|leave_last_out|temporal_80_20]
+                                            [--networks NAME ...] [--peers NAME ...]
+python benchmarks/recommendation.py ratings [OPTION=VALUE ...] [--seeds 0 1] [--held-out] [--networks NAME ...]
                                             [--peers NAME ...]
-python benchmarks/recommendation.py latency [HPARAM=VALUE ...] [--items 1682 1000000]
+python benchmarks/recommendation.py latency [OPTION=VALUE ...] [--items 1682 1000000]
 
-All that is compared is trained on the same interactions and asked for the same held-out ones: `ranking` prints nDCG,
-hit rate and recall at 10 and the share of the catalog that is recommended, `ratings` RMSE and MAE, each with seconds
-of training. With `--held-out` the training part is parted once more, and the test part left alone: hparams are chosen
-there, where items of the test part count as missed. Peers need pip install "dlkit-keras[recommenders]", but popularity,
-item-kNN and EASE, which are written out here. `latency` exports a two_tower that has learnt nothing, times requests,
-and ranks the same logits by NumPy.
+All models are trained on the same interactions and evaluated on the same held-out ones. `ranking` prints nDCG, hit rate
+and recall at 10 over the whole catalog and the catalog coverage, `ratings` prints RMSE and MAE, each with the seconds
+of training. `--held-out` splits the training part again and does not use the test part, to select hyperparameters;
+items of the test part then count as misses. The peers need pip install "dlkit-keras[recommenders]", except popularity,
+item-kNN and EASE, which are implemented here. `latency` exports an untrained two_tower, measures the latency of
+requests, and compares their rankings with NumPy's of the same logits.
 """
 
 from __future__ import annotations
@@ -31,16 +32,22 @@ from timing import hparams_of, median_ms
 from dlkit.version import install_hint
 
 K = 10
-NETWORKS: dict[str, dict[str, Any]] = {
-    "two_tower": {"known_users": False},
-    "mf": {"width": 256, "learning_rate": 2e-3, "known_users": False, "dropout": 0.0, "hide": 0.7},
+RANKING_NETWORKS: dict[str, dict[str, Any]] = {
+    "two_tower": {"user_embeddings": False},
+    "svdpp": {
+        "width": 256,
+        "learning_rate": 2e-3,
+        "user_embeddings": False,
+        "dropout": 0.0,
+        "input_mask_rate": 0.7,
+    },
     "neumf": {},
     "dcn": {},
     "sasrec": {"width": 64, "epochs": 40, "learning_rate": 2e-3, "dropout": 0.4},
     "gru4rec": {},
     "ease": {"epochs": 3},
 }
-RATED = {
+RATING_OPTIONS = {
     "objective": "ratings",
     "width": 64,
     "batch_size": 1024,
@@ -49,152 +56,154 @@ RATED = {
     "dropout": 0.0,
     "epochs": 10,
 }
-RATINGS: dict[str, dict[str, Any]] = {
-    "mf": RATED,
-    "two_tower": RATED,
-    "neumf": RATED,
-    "dcn": {**RATED, "width": 32},
+RATING_NETWORKS: dict[str, dict[str, Any]] = {
+    "svdpp": RATING_OPTIONS,
+    "two_tower": RATING_OPTIONS,
+    "neumf": RATING_OPTIONS,
+    "dcn": {**RATING_OPTIONS, "width": 32},
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("ranking", "ratings", "latency"))
-    parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
-    parser.add_argument("--protocol", default="random_75_25")
+    parser.add_argument("benchmark", choices=("ranking", "ratings", "latency"))
+    parser.add_argument("hparams", nargs="*", metavar="OPTION=VALUE")
+    parser.add_argument("--split", default="per_user_random_75_25")
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--networks", nargs="*")
     parser.add_argument("--peers", nargs="*")
     parser.add_argument("--items", type=int, nargs="+", default=[1682, 1_000_000])
-    given = parser.parse_intermixed_args()
-    hparams = hparams_of(given.hparams)
+    args = parser.parse_intermixed_args()
+    hparams = hparams_of(args.hparams)
     print_machine()
-    if given.what == "latency":
-        for items in given.items:
-            latency(items, hparams)
+    if args.benchmark == "latency":
+        for items in args.items:
+            measure_latency(items, hparams)
         return
-    ranking = given.what == "ranking"
-    peers, networks = (RANKERS, NETWORKS) if ranking else (RATERS, RATINGS)
-    for seed in given.seeds or ([42, 1] if ranking else [0, 1]):
-        protocol = given.protocol if ranking else "random_80_20"
-        train, test = split(protocol, seed, given.held_out)
+    ranking = args.benchmark == "ranking"
+    peers, networks = (RANKING_PEERS, RANKING_NETWORKS) if ranking else (RATING_PEERS, RATING_NETWORKS)
+    for seed in args.seeds or ([42, 1] if ranking else [0, 1]):
+        split = args.split if ranking else "random_80_20"
+        train, test = load_split(split, seed, args.held_out)
         counts = [len(source["item_id"]) for source in (train, test)]
-        print("\nml100k, {}, seed {}: {} to train on, {} to test on".format(protocol, seed, *counts))
-        for name in peers if given.peers is None else given.peers:
+        print("\nml100k, {}, seed {}: {} training and {} test interactions".format(split, seed, *counts))
+        for name in peers if args.peers is None else args.peers:
             run_peer(name, peers[name], train, test, ranking)
-        every = {"min_rating": 0.0} if ranking else {}  # all interactions count, as for the peers
-        for name in networks if given.networks is None else given.networks:
-            run_task(name, {**networks[name], **every, "seed": seed, **hparams}, train, test)
+        options = {"min_rating": 0.0} if ranking else {}  # all interactions are positive, as for the peers
+        for name in networks if args.networks is None else args.networks:
+            run_recommender(name, {**networks[name], **options, "seed": seed, **hparams}, train, test)
 
 
-def split(protocol: str, seed: int, held_out: bool) -> tuple[dict[str, list], dict[str, list]]:
-    from dlkit.tasks.recommendation.protocols import part
+def load_split(split: str, seed: int, held_out: bool) -> tuple[dict[str, list], dict[str, list]]:
+    from dlkit.tasks.recommendation.splits import split_interactions
 
-    train, test = part(DATA / "ml100k" / "ratings.csv", protocol, seed=seed)
-    return part(train, protocol, seed=seed + 1000) if held_out else (train, test)
+    train, test = split_interactions(DATA / "ml100k" / "ratings.csv", split, seed=seed)
+    return split_interactions(train, split, seed=seed + 1000) if held_out else (train, test)
 
 
-def run_task(network: str, hparams: dict[str, Any], train: dict, test: dict) -> None:
+def run_recommender(network: str, hparams: dict[str, Any], train: dict, test: dict) -> None:
     import dlkit
 
     task = dlkit.Recommender(**{"network": network, "top_k": K, **hparams})
-    begun = time.perf_counter()
+    build_task = time.perf_counter()
     task.fit(train, strategy="one", verbose=0)
-    show(f"dlkit {network}", task.evaluate(test), time.perf_counter() - begun)
+    print_metrics(f"dlkit {network}", task.evaluate(test), time.perf_counter() - build_task)
 
 
-def show(name: str, metrics: dict[str, Any], seconds: float) -> None:
-    wanted = ("ndcg", "hit_rate", "recall", "coverage", "rmse", "mae")
-    told = "  ".join(f"{key} {metrics[key]:.4f}" for key in wanted if key in metrics)
-    print(f"{name:<20} {told}  {seconds:.0f} s", flush=True)
+def print_metrics(name: str, metrics: dict[str, Any], seconds: float) -> None:
+    shown = ("ndcg", "hit_rate", "recall", "coverage", "rmse", "mae")
+    values = "  ".join(f"{key} {metrics[key]:.4f}" for key in shown if key in metrics)
+    print(f"{name:<20} {values}  {seconds:.0f} s", flush=True)
 
 
 def run_peer(name: str, peer: Callable, train: dict, test: dict, ranking: bool) -> None:
-    from dlkit.tasks.recommendation.metrics import score_items, score_ratings
+    from dlkit.tasks.recommendation.metrics import compute_ranking_metrics, compute_rating_metrics
 
-    begun = time.perf_counter()
+    build_task = time.perf_counter()
     try:
         if not ranking:
             predicted = peer(train, test)
-            seconds = time.perf_counter() - begun
-            show(name, score_ratings(test["rating"], predicted, float(np.mean(train["rating"]))), seconds)
+            seconds = time.perf_counter() - build_task
+            print_metrics(
+                name, compute_rating_metrics(test["rating"], predicted, float(np.mean(train["rating"]))), seconds
+            )
             return
-        users, items, had = matrix(train)
-        scores = peer(had)
+        users, items, interactions = build_matrix(train)
+        scores = peer(interactions)
     except ImportError as error:
         print(f"{name}: {error}. {install_hint('recommenders')}", flush=True)
         return
-    seconds = time.perf_counter() - begun
-    best = np.argsort(-np.where(had > 0, -np.inf, scores), axis=1, kind="stable")[:, :K]
-    wanted: dict[str, list] = {}
+    seconds = time.perf_counter() - build_task
+    best = np.argsort(-np.where(interactions > 0, -np.inf, scores), axis=1, kind="stable")[:, :K]
+    relevant: dict[str, list] = {}
     for user, item in zip(test["user_id"], test["item_id"], strict=True):
-        wanted.setdefault(user, []).append(item)
-    names, popular = list(items), np.argsort(-had.sum(0), kind="stable")[:K]
-    lists = [[names[item] for item in (best[users[user]] if user in users else popular)] for user in wanted]
-    show(name, score_items(list(wanted.values()), {"": lists}, K, len(items)), seconds)
+        relevant.setdefault(user, []).append(item)
+    names, popular = list(items), np.argsort(-interactions.sum(0), kind="stable")[:K]
+    lists = [[names[item] for item in (best[users[user]] if user in users else popular)] for user in relevant]
+    print_metrics(name, compute_ranking_metrics(list(relevant.values()), {"": lists}, K, len(items)), seconds)
 
 
-def matrix(train: dict) -> tuple[dict[str, int], dict[str, int], np.ndarray]:
-    """Return numbers of users and of items, and who has had what: (users, items) of zeros and ones."""
+def build_matrix(train: dict) -> tuple[dict[str, int], dict[str, int], np.ndarray]:
+    """Build the indices of users and items, and the interaction matrix, (users, items) of zeros and ones."""
     users = {user: number for number, user in enumerate(dict.fromkeys(train["user_id"]))}
     items = {item: number for number, item in enumerate(dict.fromkeys(train["item_id"]))}
-    had = np.zeros((len(users), len(items)))
-    had[[users[user] for user in train["user_id"]], [items[item] for item in train["item_id"]]] = 1.0
-    return users, items, had
+    interactions = np.zeros((len(users), len(items)))
+    interactions[[users[user] for user in train["user_id"]], [items[item] for item in train["item_id"]]] = 1.0
+    return users, items, interactions
 
 
-def popularity(had: np.ndarray) -> np.ndarray:
-    return np.tile(had.sum(0), (len(had), 1))
+def rank_by_popularity(interactions: np.ndarray) -> np.ndarray:
+    return np.tile(interactions.sum(0), (len(interactions), 1))
 
 
-def item_knn(had: np.ndarray, neighbors: int = 50, shrink: float = 10.0) -> np.ndarray:
-    """Compute shrunk cosine similarities of items, the nearest 50 of each."""
-    products = had.T @ had
+def fit_item_knn(interactions: np.ndarray, neighbors: int = 50, shrink: float = 10.0) -> np.ndarray:
+    """Score items by the shrunk cosine similarities of their nearest neighbors."""
+    products = interactions.T @ interactions
     norms = np.sqrt(np.diag(products))
-    near = products / (norms[:, None] * norms + shrink)
-    np.fill_diagonal(near, 0.0)
-    least = np.sort(near, axis=0)[-neighbors]
-    return had @ np.where(near >= least, near, 0.0)
+    similarities = products / (norms[:, None] * norms + shrink)
+    np.fill_diagonal(similarities, 0.0)
+    lowest = np.sort(similarities, axis=0)[-neighbors]
+    return interactions @ np.where(similarities >= lowest, similarities, 0.0)
 
 
-def ease(had: np.ndarray, regularization: float = 400.0) -> np.ndarray:
-    """Compute EASE as in the listing of Steck, 2019."""
-    inverse = np.linalg.inv(had.T @ had + regularization * np.eye(had.shape[1]))
+def fit_ease(interactions: np.ndarray, l2: float = 400.0) -> np.ndarray:
+    """Fit EASE as in the listing of Steck, 2019."""
+    inverse = np.linalg.inv(interactions.T @ interactions + l2 * np.eye(interactions.shape[1]))
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
-    return had @ weights
+    return interactions @ weights
 
 
-def als(had: np.ndarray) -> np.ndarray:
+def fit_als(interactions: np.ndarray) -> np.ndarray:
     from implicit.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
 
     model = AlternatingLeastSquares(factors=32, regularization=10.0, alpha=5.0, iterations=20, random_state=0)
-    model.fit(csr_matrix(had), show_progress=False)
+    model.fit(csr_matrix(interactions), show_progress=False)
     return np.asarray(model.user_factors) @ np.asarray(model.item_factors).T
 
 
-def surprise_svd(train: dict, test: dict) -> list[float]:
+def fit_svd(train: dict, test: dict) -> list[float]:
     from surprise import SVD
 
-    return _surprise(SVD(n_factors=100, n_epochs=60, lr_all=0.005, reg_all=0.1, random_state=0), train, test)
+    return _fit_surprise(SVD(n_factors=100, n_epochs=60, lr_all=0.005, reg_all=0.1, random_state=0), train, test)
 
 
-def surprise_knn(train: dict, test: dict) -> list[float]:
+def fit_knn_baseline(train: dict, test: dict) -> list[float]:
     from surprise import KNNBaseline
 
-    similar = {"name": "pearson_baseline", "user_based": False}
-    return _surprise(KNNBaseline(k=40, sim_options=similar, verbose=False), train, test)
+    similarity = {"name": "pearson_baseline", "user_based": False}
+    return _fit_surprise(KNNBaseline(k=40, sim_options=similarity, verbose=False), train, test)
 
 
-def biases(train: dict, test: dict) -> list[float]:
+def fit_biases(train: dict, test: dict) -> list[float]:
     from surprise import BaselineOnly
 
-    return _surprise(BaselineOnly(verbose=False), train, test)
+    return _fit_surprise(BaselineOnly(verbose=False), train, test)
 
 
-def _surprise(model: Any, train: dict, test: dict) -> list[float]:
+def _fit_surprise(model: Any, train: dict, test: dict) -> list[float]:
     import pandas
     from surprise import Dataset, Reader
 
@@ -203,12 +212,12 @@ def _surprise(model: Any, train: dict, test: dict) -> list[float]:
     return [model.predict(*pair).est for pair in zip(test["user_id"], test["item_id"], strict=True)]
 
 
-RANKERS = {"popularity": popularity, "item-kNN": item_knn, "ALS": als, "EASE": ease}
-RATERS = {"biases": biases, "KNN baseline": surprise_knn, "SVD": surprise_svd}
+RANKING_PEERS = {"popularity": rank_by_popularity, "item-kNN": fit_item_knn, "ALS": fit_als, "EASE": fit_ease}
+RATING_PEERS = {"biases": fit_biases, "KNN baseline": fit_knn_baseline, "SVD": fit_svd}
 
 
-def latency(items: int, hparams: dict[str, Any]) -> None:
-    """Measure the milliseconds of one served request, and whether it ranks as NumPy does with the same logits."""
+def measure_latency(num_items: int, hparams: dict[str, Any]) -> None:
+    """Measure the latency of one request to an export, and compare its ranking with NumPy's of the same logits."""
     import dlkit
     from dlkit.lazy import load_tensorflow, tf
 
@@ -216,46 +225,47 @@ def latency(items: int, hparams: dict[str, Any]) -> None:
     from dlkit.training.prepare import build_task
 
     random = np.random.default_rng(0)
-    users, length = 64, 40
-    taken = random.integers(0, items, (users, length)).tolist()
-    every = [[f"i{item}" for item in range(start, min(start + 100_000, items))] for start in range(0, items, 100_000)]
+    num_users, history_length = 64, 40
+    histories = random.integers(0, num_items, (num_users, history_length)).tolist()
+    chunks = [range(first, min(first + 100_000, num_items)) for first in range(0, num_items, 100_000)]
+    catalog = [[f"i{item}" for item in chunk] for chunk in chunks]
     rows = {
-        "user_id": [f"u{user}" for user in range(users)] + [""] * len(every),  # nobody's rows name all items
-        "recent": [[] for _ in range(users + len(every))],
-        "next": [[f"i{item}" for item in row] for row in taken] + every,
+        "user_id": [f"u{user}" for user in range(num_users)] + [""] * len(catalog),  # anonymous rows contain all items
+        "history": [[] for _ in range(num_users + len(catalog))],
+        "target_items": [[f"i{item}" for item in history] for history in histories] + catalog,
     }
-    task = dlkit.Recommender(**{"max_items": length, "negatives": 100, **hparams})
-    build_task(task, task.read(rows))  # without training: the weights are random
+    task = dlkit.Recommender(**{"max_history": history_length, "negatives": 100, **hparams})
+    build_task(task, task.read(rows))  # builds the network without training
     with tempfile.TemporaryDirectory() as folder:
         version = task.export(Path(folder) / "m")
         serve = tf.saved_model.load(str(version)).signatures["serving_default"]
-        known = {"user_id": tf.constant(["u3"]), "recent": tf.constant([[""]])}
-        listed = {"user_id": tf.constant([""]), "recent": tf.constant([[f"i{item}" for item in taken[3]]])}
-        told = [
-            f"{name} {median_ms(functools.partial(serve, **asked)):.1f} ms"
-            for name, asked in (("a user", known), ("a list of 40", listed))
+        by_user = {"user_id": tf.constant(["u3"]), "history": tf.constant([[""]])}
+        by_history = {"user_id": tf.constant([""]), "history": tf.constant([[f"i{item}" for item in histories[3]]])}
+        latencies = [
+            f"{name} {median_ms(functools.partial(serve, **request)):.1f} ms"
+            for name, request in (("a user", by_user), ("a history of 40", by_history))
         ]
-        same = sum(exact(task, serve, f"u{user}", taken[user]) for user in range(users))
-    print(f"{items} items: {', '.join(told)}; {same} of {users} answers are the exact ones", flush=True)
+        equal = sum(is_exact(task, serve, f"u{user}", histories[user]) for user in range(num_users))
+    print(f"{num_items} items: {', '.join(latencies)}; {equal} of {num_users} rankings are equal", flush=True)
 
 
-def exact(task: Any, serve: Any, user: str, taken: list[int]) -> bool:
-    """Return whether the served items are those that NumPy ranks first, of the same logits."""
+def is_exact(task: Any, serve: Any, user: str, history: list[int]) -> bool:
+    """Return whether the served items are the best ones by NumPy's ranking of the same logits."""
     from dlkit.lazy import tf
 
     preprocess, network, _ = task.stages_.serving_models()
-    read = preprocess({"user_id": tf.constant([user]), "recent": tf.constant([[""]])})
-    logits = network({name: read[name] for name in network.input})["logits"].numpy()[0]
-    reader = preprocess.get_layer("reader")
-    had = {f"i{item}" for item in taken}
-    order = (reader.items[number - 1] for number in np.argsort(-logits[1:], kind="stable") + 1)
+    tensors = preprocess({"user_id": tf.constant([user]), "history": tf.constant([[""]])})
+    logits = network({name: tensors[name] for name in network.input})["logits"].numpy()[0]
+    lookup = preprocess.get_layer("history_lookup")
+    seen = {f"i{item}" for item in history}
+    ranking = (lookup.item_ids[number - 1] for number in np.argsort(-logits[1:], kind="stable") + 1)
     best = []
-    for item in order:
-        if item not in had:
+    for item in ranking:
+        if item not in seen:
             best.append(item)
         if len(best) == task.top_k:
             break
-    served = serve(user_id=tf.constant([user]), recent=tf.constant([[""]]))["items"].numpy()[0]
+    served = serve(user_id=tf.constant([user]), history=tf.constant([[""]]))["items"].numpy()[0]
     return [item.decode() for item in served] == best
 
 

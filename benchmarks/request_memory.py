@@ -61,7 +61,7 @@ def large(name: str, images: int) -> tuple[dict[str, Any], str]:
     if name == "question_answering":
         return {"question": ["Who is alike?"], "context": [text]}, "a text of 1,000,000 characters"
     if name == "recommendation":
-        return {"user_id": [""], "recent": [[str(item) for item in range(100_000)]]}, "100,000 recent items"
+        return {"user_id": [""], "history": [[str(item) for item in range(100_000)]]}, "100,000 items in the history"
     months = np.datetime_as_string(
         np.arange("1000-01", 108_000, dtype="datetime64[M]")[:100_000] + np.timedelta64(0, "D")
     )

@@ -49,9 +49,10 @@ def runs() -> Runs:
     networks = ("nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer")
     add("forecasting", *({"network": name} for name in networks), {"validation_split": 0.0, "backtest_windows": 2},
         width=16, ensemble_size=2, batch_size=16)  # fmt: skip
-    networks = ("two_tower", "mf", "sasrec", "gru4rec", "neumf", "dcn", "ease")
+    networks = ("two_tower", "svdpp", "sasrec", "gru4rec", "neumf", "dcn", "ease")
     add("recommendation", *({"network": name} for name in networks), {"validation_split": 0.2, "negatives": 20},
-        *({"network": name, "objective": "ratings"} for name in ("mf", "neumf")), width=16, hidden=32)  # fmt: skip
+        *({"network": name, "objective": "ratings"} for name in ("svdpp", "neumf")),
+        width=16, hidden_width=32)  # fmt: skip
     return made
 
 

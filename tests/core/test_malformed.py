@@ -34,7 +34,7 @@ from dlkit.serving.prove import lint_export
 from dlkit.serving.reference_examples import load_reference_examples, save_reference_examples
 from dlkit.serving.verify import find_version_directory
 from dlkit.tasks import find_task
-from dlkit.tasks.recommendation.catalogue import inspect_features
+from dlkit.tasks.recommendation.side_features import inspect_features
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.strategies import resolve_strategy
 from dlkit.vision.image_facts import image_size, read_orientation

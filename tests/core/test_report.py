@@ -195,7 +195,7 @@ FAULTS = {
     ),
     "ratings of one number": (
         dlkit.Recommender,
-        {"objective": "ratings", "network": "mf"},
+        {"objective": "ratings", "network": "svdpp"},
         lambda: likes(rating=lambda n: [5.0] * n),
         "all ratings are equal",
     ),

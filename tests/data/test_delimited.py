@@ -11,8 +11,8 @@ from dlkit.data.read_chunks import read_chunks
 from dlkit.data.read_options import ReadOptions
 from dlkit.errors import DataError
 from dlkit.tasks.object_detection.columns import Boxes
-from dlkit.tasks.recommendation.catalogue import read_features
 from dlkit.tasks.recommendation.interactions import read_interactions
+from dlkit.tasks.recommendation.side_features import read_features
 
 REVIEWS = {"text": Text(), "label": Label()}
 

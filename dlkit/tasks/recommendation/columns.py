@@ -1,4 +1,4 @@
-"""Columns of interactions: lists of items, and ratings."""
+"""Columns of interactions: lists of item ids, and ratings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dlkit.errors import DataError
 
 
 class Items(Column):
-    """Ids of items, any number of them, the oldest first. A table's cell holds them joined by `|`, or as a list.
+    """A list of item ids of any length, the oldest first. The cell of a table holds a list, or ids separated by `|`.
 
-    In the graph and in requests an empty id is no item: lists are padded with it, and no item at all is [""].
+    In the graph and in requests, an empty id is padding, and [""] is an empty list.
     """
 
     reader = "dlkit.tasks.recommendation.interactions"
@@ -24,7 +24,7 @@ class Items(Column):
         if self.optional and not isinstance(value, (str, bytes)) and is_missing_number(value):
             value = self.default or ()  # null in a request
         if isinstance(value, (str, bytes)):
-            value = ids_in(Text().raw(value).decode())
+            value = parse_item_ids(Text().raw(value).decode())
         if value is None or isinstance(value, dict) or not hasattr(value, "__iter__"):
             raise DataError(
                 f"expected a list of item ids, or a text separated by `|`. Received: {describe_value(value)}."
@@ -35,14 +35,18 @@ class Items(Column):
         return [item.decode() for item in raw]
 
 
-def ids_in(text: str) -> list[Any]:
-    """The ids of a text: joined by `|`, or in brackets, as JSON, Python and NumPy write a list. Raises DataError."""
+def parse_item_ids(text: str) -> list[Any]:
+    """Parse item ids separated by `|`, or a list in brackets as written by JSON, Python or NumPy.
+
+    Raises:
+        DataError: the text begins with a bracket and is not a list.
+    """
     items = parse_label_list(text) if text.lstrip().startswith("[") else None
     return text.split("|") if items is None else items
 
 
 class Ratings(Column):
-    """The ratings of a list of items, in its order; NaN for an item without one."""
+    """The ratings of a list of items, in its order; NaN for an item without a rating."""
 
     dtype = "float32"
     shape = (None,)
@@ -56,7 +60,7 @@ class Ratings(Column):
 
 
 class Rating(Column):
-    """How much a user likes an item: a number in the units of the training data."""
+    """A user's rating of an item: a number on the scale of the training data."""
 
     dtype = "float32"
     atol = 1e-4

@@ -1,4 +1,4 @@
-"""Interactions: who took which item, when, and how it was liked; and the rows of users made of them."""
+"""Tables of interactions, and the rows of users that are made from them."""
 
 from __future__ import annotations
 
@@ -24,89 +24,103 @@ from dlkit.options import option
 from dlkit.tasks.recommendation.columns import Rating
 
 
-class Key(Id):
-    """An id of a table of interactions, whose rows without one are left out."""
+class InteractionId(Id):
+    """An id in a table of interactions; rows without one are skipped."""
 
     kind = "id"
     may_be_missing = True
 
 
 COLUMNS: dict[str, Column] = {
-    "user_id": Key(),
-    "item_id": Key(aliases=("movie_id",)),
+    "user_id": InteractionId(),
+    "item_id": InteractionId(aliases=("movie_id",)),
     "rating": Rating(optional=True, aliases=("user_rating",)),
     "timestamp": Timestamp(optional=True),
 }
 
 
-class UserReader(Reader):
+class InteractionReader(Reader):
     """Reads tables of interactions as rows of users."""
 
     def source(self, source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
-        return read_users(source, columns, how) if "next" in columns else read_requests(source, columns, how)
+        if "target_items" in columns:
+            return read_users(source, columns, how)
+        return read_requests(source, columns, how)
 
 
-reader = UserReader()
-SHOWN = 3  # places that a remark names
+reader = InteractionReader()
+MAX_EXAMPLES = 3  # rows that a remark names
 
 
 @dataclass
 class Interactions:
-    """Interactions of distinct pairs of user and item, those of a user together, the oldest first.
+    """Interactions, at most one per pair of user and item, sorted by user and time.
 
     Attributes:
-        source: what was read.
-        users, items: the ids as the source has them, in the order of their first interactions.
-        user, item: (interactions,) int32, places in `users` and `items`.
-        rating: (interactions,) float32, NaN for those without one; None where the source has none.
-        time: (interactions,) float64, or None.
-        row: (interactions,) int64, places in the source.
-        stamps: (rows,) float64, the times of all rows of the source, those of repeated pairs too, or None.
-        remarks: what had to be put right.
+        source: name of the source.
+        user_ids: ids of the users as in the source, in the order of their first interactions.
+        item_ids: ids of the items, likewise.
+        user: (interactions,) int32, indices into `user_ids`.
+        item: (interactions,) int32, indices into `item_ids`.
+        rating: (interactions,) float32, NaN where there is no rating; None if the source has no ratings.
+        timestamp: (interactions,) float64, seconds or any other unit; None if the source has no timestamps.
+        row: (interactions,) int64, indices of the rows in the source.
+        all_timestamps: (rows,) float64, timestamps of all rows of the source, including repeated pairs, or None.
+        remarks: messages about what was changed.
     """
 
     source: str
-    users: list[Any]
-    items: list[Any]
+    user_ids: list[Any]
+    item_ids: list[Any]
     user: np.ndarray
     item: np.ndarray
     rating: np.ndarray | None
-    time: np.ndarray | None
+    timestamp: np.ndarray | None
     row: np.ndarray
-    stamps: np.ndarray | None
+    all_timestamps: np.ndarray | None
     remarks: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.user)
 
     def starts(self) -> np.ndarray:
-        """(users + 1,) where each user's interactions start, and at last where the last one's end."""
-        return np.searchsorted(self.user, np.arange(len(self.users) + 1))
+        """Return the index of each user's first interaction, and the number of interactions: (users + 1,) int."""
+        return np.searchsorted(self.user, np.arange(len(self.user_ids) + 1))
 
-    def columns(self, chosen: np.ndarray) -> dict[str, list]:
-        """Some interactions as a source of columns, `user_id`, `item_id` and what else there is; chosen by a mask."""
-        made = {
-            "user_id": [self.users[code] for code in self.user[chosen]],
-            "item_id": [self.items[code] for code in self.item[chosen]],
+    def columns(self, mask: np.ndarray) -> dict[str, list]:
+        """Return some interactions as a dict of columns: `user_id`, `item_id` and, if any, `rating`, `timestamp`.
+
+        Args:
+            mask: (interactions,) bool.
+        """
+        columns = {
+            "user_id": [self.user_ids[index] for index in self.user[mask]],
+            "item_id": [self.item_ids[index] for index in self.item[mask]],
         }
-        for name, values in (("rating", self.rating), ("timestamp", self.time)):
+        for name, values in (("rating", self.rating), ("timestamp", self.timestamp)):
             if values is not None:
-                made[name] = values[chosen].tolist()
-        return made
+                columns[name] = values[mask].tolist()
+        return columns
 
 
 class Histories(Sequence):
-    """The items of each user, the oldest first, or their ratings, as lists that are made when asked for."""
+    """The items of each user, the oldest first, or their ratings: a sequence of lists that are created on access.
 
-    def __init__(self, items: Sequence[Any], codes: np.ndarray, starts: np.ndarray):
-        self._items, self._codes, self._starts = items, codes, starts
+    Args:
+        values: the distinct values.
+        indices: (interactions,) int, indices into `values`.
+        starts: (users + 1,) int, index of each user's first interaction.
+    """
+
+    def __init__(self, values: Sequence[Any], indices: np.ndarray, starts: np.ndarray):
+        self._values, self._indices, self._starts = values, indices, starts
 
     def __len__(self) -> int:
         return len(self._starts) - 1
 
     def flat(self) -> np.ndarray:
-        """The values of all lists, one after another."""
-        return np.asarray(self._items)[self._codes]
+        """Return the values of all lists, concatenated."""
+        return np.asarray(self._values)[self._indices]
 
     def __getitem__(self, row: Any) -> Any:
         if isinstance(row, slice):
@@ -114,7 +128,7 @@ class Histories(Sequence):
         if not -len(self) <= row < len(self):
             raise IndexError(row)
         row %= len(self)
-        return [self._items[code] for code in self._codes[self._starts[row] : self._starts[row + 1]]]
+        return [self._values[index] for index in self._indices[self._starts[row] : self._starts[row + 1]]]
 
 
 def read_interactions(
@@ -122,274 +136,309 @@ def read_interactions(
     how: ReadOptions = DEFAULT_OPTIONS,
     *,
     keep: Literal["last", "first", "all"] = "last",
-    rated: bool = False,
+    require_ratings: bool = False,
 ) -> Interactions:
-    """Reads a table of interactions, `user_id, item_id[, rating][, timestamp]`; files a part at a time.
+    """Read a table of interactions, `user_id, item_id[, rating][, timestamp]`; files are read in parts.
 
-    Those of one time stand in the order of a hash of user and item, so that a shuffled file gives the same; not of the
-    ids, which are often given out in some order of their own, from which a network would learn what comes next.
+    Interactions of a user at the same time are sorted by a hash of user and item, so that a shuffled file gives the
+    same result. They are not sorted by id, since ids are often assigned in an order from which a network would learn
+    the next item.
 
-    A row whose id or stamp is empty is left out, counted and named.
+    Rows with an empty id or timestamp are skipped, counted and reported.
 
     Args:
         source: what to read, as `dlkit.data.read.read` takes it.
         how: how it is read.
-        keep: which interactions of one pair of user and item count: the last one, by stamp or, without stamps, by its
-            place in the source; the first, so that nothing later takes an interaction away; or all.
-        rated: whether ratings are what is learned: rows without one are left out too. Else they have none.
+        keep: which interactions of a repeated pair of user and item are kept: the last one by timestamp or, without
+            timestamps, in the source; the first one; or all.
+        require_ratings: whether rows without a rating are skipped, too; otherwise their rating is missing.
 
     Raises:
         DataError: the source cannot be read.
+
+    Example:
+        >>> read_interactions({"user_id": ["a", "a"], "item_id": [7, 8], "timestamp": [2, 1]}).item.tolist()
+        [1, 0]
     """
-    users: dict[Any, int] = {}
-    items: dict[Any, int] = {}
+    user_indices: dict[Any, int] = {}
+    item_indices: dict[Any, int] = {}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
-    shown = ""
+    source_name = ""
     remarks = list[str]()
-    total, reasons = 0, list[str]()
-    unrated, places = 0, list[str]()
+    num_rows, reasons = 0, list[str]()
+    num_unrated, unrated_rows = 0, list[str]()
     for table in read_chunks(source, COLUMNS, how):
-        shown = table.source
+        source_name = table.source
         remarks += table.remarks
-        total += len(table)
-        table = _filled(table, reasons, rated)
+        num_rows += len(table)
+        table = _drop_incomplete_rows(table, reasons, require_ratings)
         if not len(table):
             continue
-        for name, known in (("user_id", users), ("item_id", items)):
-            parts[name].append(_codes(table, name, known))
-        for name in ("rating", "timestamp"):
-            if name in table.columns:
-                parts[name].append(_ratings(table) if name == "rating" and not rated else _numbers(table, name))
-        if "rating" in table.columns and not rated:
-            none = np.flatnonzero(np.isnan(parts["rating"][-1]))
-            unrated += len(none)
-            places += [table.where(int(row)) for row in none[: SHOWN - len(places)]]
-    if not users:
-        bad = f" The first bad one: {reasons[0]}" if reasons else ""
-        raise DataError(f"{shown or source} has no rows. Expected at least one interaction.{bad}")
+        for name, indices in (("user_id", user_indices), ("item_id", item_indices)):
+            parts[name].append(_encode_ids(table, name, indices))
+        if "rating" in table.columns:
+            parse = _parse_numbers if require_ratings else _parse_optional_ratings
+            parts["rating"].append(parse(table, "rating"))
+        if "timestamp" in table.columns:
+            parts["timestamp"].append(_parse_numbers(table, "timestamp"))
+        if "rating" in table.columns and not require_ratings:
+            unrated = np.flatnonzero(np.isnan(parts["rating"][-1]))
+            num_unrated += len(unrated)
+            unrated_rows += [table.where(int(row)) for row in unrated[: MAX_EXAMPLES - len(unrated_rows)]]
+    if not user_indices:
+        first_reason = f" The first bad one: {reasons[0]}" if reasons else ""
+        raise DataError(f"{source_name or source} has no rows. Expected at least one interaction.{first_reason}")
     for name, arrays in parts.items():
         if 0 < len(arrays) < len(parts["user_id"]):
             raise DataError(
                 f"{source}: the column {name!r} is missing in some files. It must be in all of them, or in none."
             )
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
-    user, user_ids = _distinct(joined["user_id"], list(users))
-    item, item_ids = _distinct(joined["item_id"], list(items))
-    made = _ordered(shown, user_ids, item_ids, user, item, joined.get("rating"), joined.get("timestamp"), keep)
-    remarks += report_skipped(reasons, total, "rows", how.strict)
-    if unrated:
-        few = "; ".join(places) + (f"; and {unrated - SHOWN} more" if unrated > SHOWN else "")
-        remarks.append(f"{unrated} of {total} ratings are not numbers and are treated as missing: {few}")
-    made.remarks = [*remarks, *made.remarks]
-    return made
+    user, user_ids = _merge_equal_ids(joined["user_id"], list(user_indices))
+    item, item_ids = _merge_equal_ids(joined["item_id"], list(item_indices))
+    rating, timestamp = joined.get("rating"), joined.get("timestamp")
+    interactions = _sort_interactions(source_name, user_ids, item_ids, user, item, rating, timestamp, keep)
+    remarks += report_skipped(reasons, num_rows, "rows", how.strict)
+    if num_unrated:
+        examples = "; ".join(unrated_rows)
+        examples += f"; and {num_unrated - MAX_EXAMPLES} more" if num_unrated > MAX_EXAMPLES else ""
+        remarks.append(f"{num_unrated} of {num_rows} ratings are not numbers and are treated as missing: {examples}")
+    interactions.remarks = [*remarks, *interactions.remarks]
+    return interactions
 
 
 def read_users(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """A row for each user: `user_id`, `recent`, the items so far, and `next`, those that followed, with `ratings`.
+    """Read a row for each user: `user_id`, `history`, `target_items` and `target_ratings`.
 
-    A table of interactions says nothing of `recent`: all items of a user are `next`. A dict of columns, a DataFrame
-    or a list of dicts may bring such rows as they are, under these names; only `next` must be there.
+    All items of a table of interactions are target items, and the histories are empty. A dict of columns, a DataFrame
+    or a list of dicts may contain such rows themselves; only `target_items` is required.
+
+    Raises:
+        DataError: the source cannot be read.
     """
     rename = how.rename
-    rows = _given_rows(source, columns, rename)
+    rows = _read_rows_in_memory(source, columns, rename)
     if rows is not None:
         return rows
     known = {**COLUMNS, **columns}
     for name in rename:
         if name not in known:
             raise DataError(f"there is no column {name!r} to rename. There are: {', '.join(known)}.")
-    wanted = {name: column for name, column in rename.items() if name in COLUMNS}
-    read = read_interactions(source, dataclasses.replace(how, rename=wanted))
-    histories = Histories(read.items, read.item, read.starts())
-    made: dict[str, Any] = {"user_id": read.users, "recent": [[]] * len(histories), "next": histories}
-    if read.rating is not None:
-        values, codes = np.unique(read.rating, return_inverse=True)
-        made["ratings"] = Histories(values.tolist(), codes, read.starts())
-    where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
-    return Table(read.source, {name: made[name] for name in columns if name in made}, where, remarks=list(read.remarks))
+    renamed = {name: column for name, column in rename.items() if name in COLUMNS}
+    interactions = read_interactions(source, dataclasses.replace(how, rename=renamed))
+    histories = Histories(interactions.item_ids, interactions.item, interactions.starts())
+    users: dict[str, Any] = {
+        "user_id": interactions.user_ids,
+        "history": [[]] * len(histories),
+        "target_items": histories,
+    }
+    if interactions.rating is not None:
+        ratings, indices = np.unique(interactions.rating, return_inverse=True)
+        users["target_ratings"] = Histories(ratings.tolist(), indices, interactions.starts())
+    return _table_of_users(interactions, {name: users[name] for name in columns if name in users})
 
 
 def read_requests(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
-    """A row for each user of a table of interactions, with its items as `recent`; None for a table of users, which has
-    a row for each already: `user_id`, `recent`, or both.
+    """Read a row for each user of a table of interactions, with the items of the user as `history`.
+
+    Returns:
+        The rows; None for a table of users, which already has a row for each user: `user_id`, `history`, or both.
 
     Raises:
         DataError: the source cannot be read, or has none of these columns.
     """
-    found = {to_nfc(name) for name in header_of(source, how)}
+    header = {to_nfc(name) for name in header_of(source, how)}
     has = {
-        name: not found.isdisjoint(map(to_nfc, [how.rename.get(name, name), *column.aliases]))
-        for name, column in {**COLUMNS, "recent": columns["recent"]}.items()
+        name: not header.isdisjoint(map(to_nfc, [how.rename.get(name, name), *column.aliases]))
+        for name, column in {**COLUMNS, "history": columns["history"]}.items()
     }
-    if has["item_id"] and not has["recent"]:
-        rename = {name: theirs for name, theirs in how.rename.items() if name in COLUMNS}
-        read = read_interactions(source, dataclasses.replace(how, rename=rename))
-        made = {"user_id": read.users, "recent": Histories(read.items, read.item, read.starts())}
-        rated = ["each item is treated as a positive interaction, regardless of its rating"] if has["rating"] else []
-        where = lambda row: f"{read.source}, user {read.users[row]!r}"  # noqa: E731
-        return Table(read.source, made, where, remarks=[*read.remarks, *rated])
-    if not has["user_id"] and not has["recent"]:
+    if has["item_id"] and not has["history"]:
+        rename = {name: column for name, column in how.rename.items() if name in COLUMNS}
+        interactions = read_interactions(source, dataclasses.replace(how, rename=rename))
+        histories = Histories(interactions.item_ids, interactions.item, interactions.starts())
+        if has["rating"]:
+            interactions.remarks.append("each item is treated as a positive interaction, regardless of its rating")
+        return _table_of_users(interactions, {"user_id": interactions.user_ids, "history": histories})
+    if not has["user_id"] and not has["history"]:
         raise DataError(
             f"{str(source)[:200] if isinstance(source, (str, os.PathLike)) else 'the table'} has no column "
-            f"'user_id'. Columns found: {quote_names(sorted(found))}. Expected a table of users (user_id or recent or "
-            f"both) or of interactions (user_id and item_id). Map it with {option('columns', {'user_id': 'NAME'})}."
+            f"'user_id'. Columns found: {quote_names(sorted(header))}. Expected a table of users (user_id or history "
+            f"or both) or of interactions (user_id and item_id). Map it with {option('columns', {'user_id': 'NAME'})}."
         )
     return None
 
 
-def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
-    wanted = [rename.get(name, name) for name in columns]
+def _table_of_users(interactions: Interactions, columns: dict[str, Any]) -> Table:
+    def where(row: int) -> str:
+        return f"{interactions.source}, user {interactions.user_ids[row]!r}"
+
+    return Table(interactions.source, columns, where, remarks=list(interactions.remarks))
+
+
+def _read_rows_in_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
+    """Read rows of users from a dict of columns, a DataFrame or a list of dicts; None for anything else."""
+    source_names = {name: rename.get(name, name) for name in columns}
     values = named_values(source)
-    if values is None or not {rename.get(name, name) for name in ("recent", "next")} & set(values):
+    if values is None or not {rename.get(name, name) for name in ("history", "target_items")} & set(values):
         return None
-    lacking = ("user_id", "recent", "ratings")
-    missing = [key for name, key in zip(columns, wanted, strict=True) if key not in values and name not in lacking]
+    optional = ("user_id", "history", "target_ratings")
+    missing = [key for name, key in source_names.items() if key not in values and name not in optional]
     if missing:
-        raise DataError(f"users need the columns {', '.join(wanted)}. There is no {missing[0]!r}.")
-    found = {name: as_sequence(values[key], name) for name, key in zip(columns, wanted, strict=True) if key in values}
+        raise DataError(f"users need the columns {', '.join(source_names.values())}. There is no {missing[0]!r}.")
+    found = {name: as_sequence(values[key], name) for name, key in source_names.items() if key in values}
     count = len(next(iter(found.values())))
     if not count or any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
         raise DataError(f"rows of users: the columns must have the same length, at least 1. Received: {listed}.")
-    found = {name: found.get(name, [""] * count) for name in columns if name in found or name != "ratings"}
+    found = {name: found.get(name, [""] * count) for name in columns if name in found or name != "target_ratings"}
     return Table("the rows of users", found, lambda row: f"the rows of users, index {row}")
 
 
-def _filled(table: Table, reasons: list[str], rated: bool) -> Table:
-    """The rows whose cells all have a value; the places of the others go to the list."""
-    bad: dict[int, str] = {}
+def _drop_incomplete_rows(table: Table, reasons: list[str], require_ratings: bool) -> Table:
+    """Return the rows without empty cells, and append the reason for each dropped row to `reasons`."""
+    dropped: dict[int, str] = {}
     for name, cells in table.columns.items():
-        if name == "rating" and not rated:
+        if name == "rating" and not require_ratings:
             continue
-        missing = is_missing_number if name in ("rating", "timestamp") else _is_nobody
+        is_missing = is_missing_number if name in ("rating", "timestamp") else _is_empty_id
         try:
             distinct = set(cells.tolist() if isinstance(cells, np.ndarray) else cells)
-        except TypeError:  # no ids at all, which the columns say better
+        except TypeError:  # not hashable, thus not ids: the column raises a better error
             continue
-        if any(map(missing, distinct)):
-            for row in (row for row, cell in enumerate(cells) if missing(cell)):
-                bad.setdefault(row, f"{table.where(row)}: the {name} is empty.")
-    if not bad:
+        if any(map(is_missing, distinct)):
+            for row in (row for row, cell in enumerate(cells) if is_missing(cell)):
+                dropped.setdefault(row, f"{table.where(row)}: the {name} is empty.")
+    if not dropped:
         return table
-    reasons += [bad[row] for row in sorted(bad)]
-    return table.take([row for row in range(len(table)) if row not in bad])
+    reasons += [dropped[row] for row in sorted(dropped)]
+    return table.take([row for row in range(len(table)) if row not in dropped])
 
 
-def _is_nobody(cell: Any) -> bool:
+def _is_empty_id(cell: Any) -> bool:
     return cell is None or cell != cell or (isinstance(cell, (str, bytes)) and not cell.strip())
 
 
-def _codes(table: Table, name: str, known: dict[Any, int]) -> np.ndarray:
-    """The place of each id among those known, to which new ones are added."""
+def _encode_ids(table: Table, name: str, indices: dict[Any, int]) -> np.ndarray:
+    """Return the index of each id, (rows,) int32; new ids are added to `indices`."""
     codes = np.empty(len(table), np.int32)
     for row, value in enumerate(table.columns[name]):
         try:
-            code = known.get(value)
-        except TypeError:  # no id at all, which the column says better
+            code = indices.get(value)
+        except TypeError:  # not hashable, thus not an id: the column raises a better error
             code = None
         if code is None:
             if not table.raw(row, {name: COLUMNS[name]})[name]:
                 raise DataError(f"{table.where(row)}: the id in column {name!r} is empty. Set it, or remove the row.")
-            code = known[value] = len(known)
+            code = indices[value] = len(indices)
         codes[row] = code
     return codes
 
 
-def _numbers(table: Table, name: str) -> np.ndarray:
+def _parse_numbers(table: Table, name: str) -> np.ndarray:
     try:
-        found = np.asarray(table.columns[name], np.float64)
-    except (TypeError, ValueError):  # dates, or a value that is none
-        found = np.array(table.raw_column(name, COLUMNS[name]), np.float64)
-    if not np.isfinite(found).all():
-        row = int(np.argmin(np.isfinite(found)))
+        numbers = np.asarray(table.columns[name], np.float64)
+    except (TypeError, ValueError):  # dates, or invalid values
+        numbers = np.array(table.raw_column(name, COLUMNS[name]), np.float64)
+    if not np.isfinite(numbers).all():
+        row = int(np.argmin(np.isfinite(numbers)))
         raise DataError(f"{table.where(row)}: the {name} is not a finite number. Set it, or remove the row.")
-    return found
+    return numbers
 
 
-def _ratings(table: Table) -> np.ndarray:
-    """The ratings of a part, NaN for what is none."""
-    cells = table.columns["rating"]
+def _parse_optional_ratings(table: Table, name: str) -> np.ndarray:
+    """Parse ratings; NaN for cells that are not finite numbers."""
+    cells = table.columns[name]
     try:
-        found = np.array(cells, np.float64)
+        ratings = np.array(cells, np.float64)
     except (TypeError, ValueError):
-        found = np.array([_rating(cell) for cell in cells])
-    found[~np.isfinite(found)] = np.nan
-    return found
+        ratings = np.array([_parse_optional_rating(cell) for cell in cells])
+    ratings[~np.isfinite(ratings)] = np.nan
+    return ratings
 
 
-def _rating(cell: Any) -> float:
+def _parse_optional_rating(cell: Any) -> float:
     try:
         return float(Rating().raw(cell))
     except DataError:
         return float("nan")
 
 
-def _distinct(codes: np.ndarray, values: list[Any]) -> tuple[np.ndarray, list[Any]]:
-    """Codes of ids that differ as texts: 3 and "3" are one, and show as the first that came."""
-    places: dict[bytes, int] = {}
-    first: list[Any] = []
-    to = np.empty(len(values), np.int32)
-    for code, value in enumerate(values):
+def _merge_equal_ids(indices: np.ndarray, ids: list[Any]) -> tuple[np.ndarray, list[Any]]:
+    """Merge ids that are equal as texts, as 3 and "3"; the first one is kept."""
+    index_of_text: dict[bytes, int] = {}
+    merged: list[Any] = []
+    new_index = np.empty(len(ids), np.int32)
+    for index, value in enumerate(ids):
         raw = Id().raw(value)
-        if raw not in places:
-            places[raw] = len(first)
-            first.append(value.decode() if isinstance(value, bytes) else value)
-        to[code] = places[raw]
-    return to[codes], first
+        if raw not in index_of_text:
+            index_of_text[raw] = len(merged)
+            merged.append(value.decode() if isinstance(value, bytes) else value)
+        new_index[index] = index_of_text[raw]
+    return new_index[indices], merged
 
 
-def _ordered(
-    source: str, users: list, items: list, user: np.ndarray, item: np.ndarray, rating: Any, time: Any, keep: str
+def _sort_interactions(
+    source: str,
+    user_ids: list,
+    item_ids: list,
+    user: np.ndarray,
+    item: np.ndarray,
+    rating: np.ndarray | None,
+    timestamp: np.ndarray | None,
+    keep: str,
 ) -> Interactions:
-    arrival = np.arange(len(user))
-    liking = arrival if rating is None else np.nan_to_num(rating, nan=-np.inf)  # of one pair at one time
-    order = np.lexsort(
-        (arrival, user) if time is None else (arrival, liking, _mixed(users, items)(user, item), time, user)
-    )
-    pairs = user[order].astype(np.int64) * len(items) + item[order]
-    places = np.arange(len(pairs)) if keep == "first" else np.arange(len(pairs))[::-1]
-    _, unique = np.unique(pairs[places], return_index=True)
-    kept = order if keep == "all" else order[np.sort(places[unique])]
-    repeated = len(user) - len(kept)
+    row = np.arange(len(user))
+    if timestamp is None:
+        order = np.lexsort((row, user))
+    else:  # repeated pairs at the same time are sorted by rating
+        rating_key = row if rating is None else np.nan_to_num(rating, nan=-np.inf)
+        order = np.lexsort((row, rating_key, _pair_hash(user_ids, item_ids)(user, item), timestamp, user))
+    pairs = user[order].astype(np.int64) * len(item_ids) + item[order]
+    positions = np.arange(len(pairs)) if keep == "first" else np.arange(len(pairs))[::-1]
+    _, unique = np.unique(pairs[positions], return_index=True)
+    kept = order if keep == "all" else order[np.sort(positions[unique])]
+    num_repeated = len(user) - len(kept)
     remarks = list[str]()
-    if repeated:
-        remarks.append(f"{repeated} of {len(user)} interactions repeat a pair of user and item: the {keep} one is used")
-    tied = 0 if time is None else _tied_at_last(user[kept], time[kept])
-    if tied:
+    if num_repeated:
         remarks.append(
-            f"{tied} of {len(users)} users have several last items with the same timestamp: ties are broken by a "
-            "hash of user and item, independent of the order of the source"
+            f"{num_repeated} of {len(user)} interactions repeat a pair of user and item: the {keep} one is used"
+        )
+    num_tied = 0 if timestamp is None else _count_last_ties(user[kept], timestamp[kept])
+    if num_tied:
+        remarks.append(
+            f"{num_tied} of {len(user_ids)} users have several last items with the same timestamp: ties are broken by "
+            "a hash of user and item, independent of the order of the source"
         )
     return Interactions(
         source,
-        users,
-        items,
+        user_ids,
+        item_ids,
         user[kept],
         item[kept],
         None if rating is None or np.isnan(rating).all() else rating[kept].astype(np.float32),
-        None if time is None else time[kept],
+        None if timestamp is None else timestamp[kept],
         kept,
-        time,
+        timestamp,
         remarks,
     )
 
 
-def _mixed(users: Sequence[Any], items: Sequence[Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """From places of users and items to a uint64 of each pair, which their ids alone decide (splitmix64 of CRC-32)."""
-    of_user, of_item = (
-        np.fromiter((zlib.crc32(Id().raw(value)) for value in ids), np.uint64, len(ids)) for ids in (users, items)
+def _pair_hash(user_ids: Sequence[Any], item_ids: Sequence[Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return a function from user and item indices to a uint64 hash of both ids (splitmix64 of their CRC-32)."""
+    user_hash, item_hash = (
+        np.fromiter((zlib.crc32(Id().raw(value)) for value in ids), np.uint64, len(ids)) for ids in (user_ids, item_ids)
     )
 
-    def mixed(user: np.ndarray, item: np.ndarray) -> np.ndarray:
-        x = (of_user[user] << np.uint64(32)) | of_item[item]
+    def pair_hash(user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        x = (user_hash[user] << np.uint64(32)) | item_hash[item]
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
         return x ^ (x >> np.uint64(31))
 
-    return mixed
+    return pair_hash
 
 
-def _tied_at_last(user: np.ndarray, time: np.ndarray) -> int:
-    """How many users have a last interaction that has the time of the one before."""
+def _count_last_ties(user: np.ndarray, timestamp: np.ndarray) -> int:
+    """Count the users whose last two interactions have the same timestamp."""
     last = np.append(user[1:] != user[:-1], True)[1:]
-    return int(np.sum(last & (user[1:] == user[:-1]) & (time[1:] == time[:-1])))
+    return int(np.sum(last & (user[1:] == user[:-1]) & (timestamp[1:] == timestamp[:-1])))

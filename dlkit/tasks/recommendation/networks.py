@@ -1,285 +1,269 @@
-"""Networks of recommenders, from users, histories and items to logits, and the losses that they are trained by."""
+"""Networks of recommenders: scoring layers, and the functional models around them.
+
+The functions with the name of a network, such as `svdpp` and `sasrec`, are the values of the option `network`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from dlkit.layers.token_loss import TokenCrossEntropy
-from dlkit.lazy import keras, keras_rs, ops, tf
-from dlkit.tasks.recommendation.batches import WEIGHT
-from dlkit.tasks.recommendation.linear_items import LinearItems
-from dlkit.tasks.recommendation.next_items import RecurrentHistory, SelfAttentiveHistory
-from dlkit.tasks.recommendation.score_items import CrossedFeatures, MatrixFactors, NeuralFactors, TwoTowers
+from dlkit.lazy import keras
+from dlkit.tasks.recommendation.ease import EASE
+from dlkit.tasks.recommendation.losses import SampledLogits
+from dlkit.tasks.recommendation.scoring_layers import DCNv2, NeuMF, SVDpp, TwoTower
+from dlkit.tasks.recommendation.sequential_layers import GRU4Rec, SASRec
 
 
-def _who(length: int) -> dict[str, keras.KerasTensor]:
+def _user_inputs(history_length: int) -> dict[str, keras.KerasTensor]:
     return {
         "user": keras.Input((), dtype="int32", name="user"),
-        "history": keras.Input((length,), dtype="int32", name="history"),
+        "history": keras.Input((history_length,), dtype="int32", name="history"),
     }
 
 
-def mf(users: int, items: int, *, width: int = 64, dropout: float = 0.0, **options: Any) -> MatrixFactors:
-    """The scoring layer of matrix factors; see `MatrixFactors` for all of these."""
-    return MatrixFactors(users, items, width, dropout, **options)
+def svdpp(num_users: int, num_items: int, *, width: int = 64, dropout: float = 0.0, **options: Any) -> SVDpp:
+    """Create the scoring layer of SVD++.
+
+    Args:
+        num_users: number of users.
+        num_items: number of items.
+        width: embedding width.
+        dropout: dropout rate, in [0, 1).
+        **options: other arguments of `SVDpp`.
+
+    Example:
+        >>> build_full_softmax_model(svdpp(3, 6, width=4), history_length=5).output["logits"].shape
+        (None, 7)
+    """
+    return SVDpp(num_users, num_items, width, dropout, **options)
 
 
 def two_tower(
-    users: int, items: int, *, width: int = 64, hidden: int = 64, dropout: float = 0.0, **options: Any
-) -> TwoTowers:
-    """The scoring layer of two towers; `hidden` is the width of the user's hidden layer."""
-    return TwoTowers(users, items, width, dropout, hidden=hidden, **options)
+    num_users: int, num_items: int, *, width: int = 64, hidden_width: int = 64, dropout: float = 0.0, **options: Any
+) -> TwoTower:
+    """Create the scoring layer of the two-tower model.
+
+    Args:
+        num_users: number of users.
+        num_items: number of items.
+        width: embedding width.
+        hidden_width: width of the hidden layer of the user tower.
+        dropout: dropout rate, in [0, 1).
+        **options: other arguments of `TwoTower`.
+
+    Example:
+        >>> build_full_softmax_model(two_tower(3, 6, width=4), history_length=5).output["logits"].shape
+        (None, 7)
+    """
+    return TwoTower(num_users, num_items, width, dropout, hidden_width=hidden_width, **options)
 
 
-def neumf(users: int, items: int, *, width: int = 64, dropout: float = 0.0, **options: Any) -> NeuralFactors:
-    """The scoring layer of neural matrix factors."""
-    return NeuralFactors(users, items, width, dropout, **options)
+def neumf(num_users: int, num_items: int, *, width: int = 64, dropout: float = 0.0, **options: Any) -> NeuMF:
+    """Create the scoring layer of neural matrix factorization.
+
+    Args:
+        num_users: number of users.
+        num_items: number of items.
+        width: embedding width.
+        dropout: dropout rate, in [0, 1).
+        **options: other arguments of `NeuMF`.
+
+    Example:
+        >>> build_full_softmax_model(neumf(3, 6, width=4), history_length=5).output["logits"].shape
+        (None, 7)
+    """
+    return NeuMF(num_users, num_items, width, dropout, **options)
 
 
 def dcn(
-    users: int, items: int, *, width: int = 64, crosses: int = 2, dropout: float = 0.0, **options: Any
-) -> CrossedFeatures:
-    """The scoring layer of crossed features; `crosses` is the number of cross layers."""
-    return CrossedFeatures(users, items, width, dropout, crosses=crosses, **options)
-
-
-def over_all(scorer: keras.layers.Layer, length: int) -> keras.Model:
-    """Scores of all items: keras.Model from `user` (batch,) int32 and `history` (batch, length) int32 to `logits`.
-
-    Returns:
-        keras.Model to `logits`: (batch, 1 + items) float32, of nothing first.
-    """
-    inputs = _who(length)
-    return keras.Model(inputs, {"logits": scorer(inputs["user"], inputs["history"])}, name="network")
-
-
-def over_samples(scorer: keras.layers.Layer, length: int, positives: int, own: float) -> keras.Model:
-    """Scores of sampled items, for training.
+    num_users: int, num_items: int, *, width: int = 64, num_cross_layers: int = 2, dropout: float = 0.0, **options: Any
+) -> DCNv2:
+    """Create the scoring layer of the Deep & Cross Network V2.
 
     Args:
-        scorer: a scoring layer.
-        length: width of `history`.
-        positives: how many items of a row are positive, at most.
-        own: share of the negatives that are the batch's own positives.
+        num_users: number of users.
+        num_items: number of items.
+        width: embedding width.
+        num_cross_layers: number of cross layers.
+        dropout: dropout rate, in [0, 1).
+        **options: other arguments of `DCNv2`.
+
+    Example:
+        >>> build_full_softmax_model(dcn(3, 6, width=4), history_length=5).output["logits"].shape
+        (None, 7)
+    """
+    return DCNv2(num_users, num_items, width, dropout, num_cross_layers=num_cross_layers, **options)
+
+
+def build_full_softmax_model(scoring_layer: keras.layers.Layer, history_length: int) -> keras.Model:
+    """Build a model that scores all items.
+
+    Args:
+        scoring_layer: a layer of `dlkit.tasks.recommendation.scoring_layers`.
+        history_length: length of `history`.
 
     Returns:
-        keras.Model from `user`, `history`, `positives` (batch, positives) int32 and `negatives` (batch, any) int32 to
-        `logits`: (batch, positives + any) float32, corrected for sampling.
+        keras.Model from `user`: (batch,) int32 and `history`: (batch, history_length) int32 to `logits`: (batch, 1 +
+        num_items) float32, padding first.
+
+    Example:
+        >>> sorted(build_full_softmax_model(svdpp(3, 6), history_length=5).input)
+        ['history', 'user']
     """
-    inputs = _who(length)
-    inputs["positives"] = keras.Input((positives,), dtype="int32", name="positives")
+    inputs = _user_inputs(history_length)
+    return keras.Model(inputs, {"logits": scoring_layer(inputs["user"], inputs["history"])}, name="network")
+
+
+def build_sampled_softmax_model(
+    scoring_layer: keras.layers.Layer, history_length: int, num_positives: int, in_batch_fraction: float
+) -> keras.Model:
+    """Build a model that scores sampled items, for training.
+
+    Args:
+        scoring_layer: a layer of `dlkit.tasks.recommendation.scoring_layers`.
+        history_length: length of `history`.
+        num_positives: maximum number of positive items per row.
+        in_batch_fraction: fraction of the negatives that are positives of the batch.
+
+    Returns:
+        keras.Model from `user`: (batch,) int32, `history`: (batch, history_length) int32, `positives`: (batch,
+        num_positives) int32 and `negatives`: (batch, any) int32 to `logits`: (batch, num_positives + any) float32,
+        corrected for sampling.
+
+    Example:
+        >>> build_sampled_softmax_model(svdpp(3, 6), 5, num_positives=2, in_batch_fraction=0.5).name
+        'network'
+    """
+    inputs = _user_inputs(history_length)
+    inputs["positives"] = keras.Input((num_positives,), dtype="int32", name="positives")
     inputs["negatives"] = keras.Input((None,), dtype="int32", name="negatives")
-    numbers = keras.ops.concatenate([inputs["positives"], inputs["negatives"]], axis=1)
-    logits = scorer(inputs["user"], inputs["history"], numbers)
-    sampled = SampledLogits(scorer.sizes["items"] - scorer.sizes["new_items"], own, name="sampled")
+    items = keras.ops.concatenate([inputs["positives"], inputs["negatives"]], axis=1)
+    logits = scoring_layer(inputs["user"], inputs["history"], items)
+    num_items = scoring_layer.sizes["num_items"] - scoring_layer.sizes["num_cold_items"]
+    sampled = SampledLogits(num_items, in_batch_fraction, name="sampled_logits")
     logits = sampled(logits, inputs["positives"], inputs["negatives"])
     return keras.Model(inputs, {"logits": logits}, name="network")
 
 
-def of_pairs(scorer: keras.layers.Layer, length: int) -> keras.Model:
-    """The rating of one item for one user, less the mean rating.
+def build_rating_model(scoring_layer: keras.layers.Layer, history_length: int) -> keras.Model:
+    """Build a model of the rating of one item by one user, as the residual from the mean rating.
+
+    Args:
+        scoring_layer: a layer of `dlkit.tasks.recommendation.scoring_layers` with `item_users=True`.
+        history_length: length of `history` and `item_users`.
 
     Returns:
-        keras.Model from `user`, `history`, `item` (batch,) int32 and `takers` (batch, length) int32, users who had the
-        item, to `excess`: (batch, 1) float32.
+        keras.Model from `user`: (batch,) int32, `history`: (batch, history_length) int32, `item`: (batch,) int32 and
+        `item_users`: (batch, history_length) int32, users of the item, to `rating_residual`: (batch, 1) float32.
+
+    Example:
+        >>> build_rating_model(svdpp(3, 6, item_users=True), history_length=5).output["rating_residual"].shape
+        (None, 1)
     """
     inputs = {
-        **_who(length),
+        **_user_inputs(history_length),
         "item": keras.Input((), dtype="int32", name="item"),
-        "takers": keras.Input((length,), dtype="int32", name="takers"),
+        "item_users": keras.Input((history_length,), dtype="int32", name="item_users"),
     }
-    asked = inputs["user"], inputs["history"], keras.ops.expand_dims(inputs["item"], 1), inputs["takers"]
-    return keras.Model(inputs, {"excess": scorer(*asked)}, name="network")
+    items = keras.ops.expand_dims(inputs["item"], 1)
+    residual = scoring_layer(inputs["user"], inputs["history"], items, inputs["item_users"])
+    return keras.Model(inputs, {"rating_residual": residual}, name="network")
 
 
 def sasrec(
-    items: int,
-    length: int,
+    num_items: int,
+    history_length: int,
     *,
     width: int = 64,
     blocks: int = 2,
     heads: int = 2,
     dropout: float = 0.0,
-    item_features: int = 0,
+    num_item_features: int = 0,
     names: Sequence[str] = ("sasrec",),
 ) -> tuple[keras.Model, keras.Model]:
-    """What follows each item of a history, by self-attention; see `SelfAttentiveHistory`.
+    """Build a training and a prediction model of SASRec, with shared weights.
 
     Args:
-        names: of the layers side by side, whose mean answers.
+        num_items: number of items, without padding.
+        history_length: length of `history`.
+        width: embedding width, a multiple of `heads`.
+        blocks: number of transformer blocks.
+        heads: number of attention heads.
+        dropout: dropout rate, in [0, 1).
+        num_item_features: number of features per item.
+        names: names of the layers of the ensemble, whose logits are averaged in the prediction model.
 
     Returns:
-        Two keras.Models of the same weights from `history` (batch, length) int32 to `logits`, float32: (batch, layers *
-        length, 1 + items) of what follows each item, layer by layer, and (batch, 1 + items) of what follows the last.
+        Two keras.Models from `history`: (batch, history_length) int32 to `logits`: float32. Training: (batch,
+        len(names) * history_length, 1 + num_items), for the item that follows each step, one layer after another.
+        Prediction: (batch, 1 + num_items), for the item that follows the last step.
+
+    Example:
+        >>> training, prediction = sasrec(num_items=6, history_length=5, width=4)
+        >>> training.output["logits"].shape, prediction.output["logits"].shape
+        ((None, 5, 7), (None, 7))
     """
-    size = (items, width, blocks, dropout, item_features)
-    return _both([SelfAttentiveHistory(*size, heads=heads, name=name) for name in names], length)
+    size = (num_items, width, blocks, dropout, num_item_features)
+    return _build_next_item_models([SASRec(*size, heads=heads, name=name) for name in names], history_length)
 
 
 def gru4rec(
-    items: int,
-    length: int,
+    num_items: int,
+    history_length: int,
     *,
     width: int = 64,
     blocks: int = 1,
     dropout: float = 0.0,
-    item_features: int = 0,
+    num_item_features: int = 0,
     names: Sequence[str] = ("gru4rec",),
 ) -> tuple[keras.Model, keras.Model]:
-    """What follows each item of a history, by gated recurrent units; takes and returns what `sasrec` does."""
-    size = (items, width, blocks, dropout, item_features)
-    return _both([RecurrentHistory(*size, name=name) for name in names], length)
+    """Build a training and a prediction model of GRU4Rec, with shared weights.
 
-
-def _both(members: Sequence[keras.layers.Layer], length: int) -> tuple[keras.Model, keras.Model]:
-    history = _who(length)["history"]
-    steps = keras.ops.concatenate([member(history) for member in members], axis=1)
-    last = sum(member(history, last=True) for member in members) / len(members)
-    every = keras.Model({"history": history}, {"logits": steps}, name="network")
-    return every, keras.Model({"history": history}, {"logits": last}, name="decode")
-
-
-def ease(items: int, length: int) -> keras.Model:
-    """The linear recommender whose weights are worked out in one step; see `LinearItems`, which is its one layer.
+    Args:
+        num_items: number of items, without padding.
+        history_length: length of `history`.
+        width: embedding width, and number of units of each layer.
+        blocks: number of GRU layers.
+        dropout: dropout rate, in [0, 1).
+        num_item_features: number of features per item.
+        names: names of the layers of the ensemble, whose logits are averaged in the prediction model.
 
     Returns:
-        keras.Model from `history`: (batch, length) int32 to `logits`: (batch, 1 + items) float32.
+        Two keras.Models, as of `sasrec`.
+
+    Example:
+        >>> training, prediction = gru4rec(num_items=6, history_length=5, width=4)
+        >>> training.output["logits"].shape, prediction.output["logits"].shape
+        ((None, 5, 7), (None, 7))
     """
-    history = _who(length)["history"]
-    return keras.Model({"history": history}, {"logits": LinearItems(items, name="ease")(history)}, name="network")
+    size = (num_items, width, blocks, dropout, num_item_features)
+    return _build_next_item_models([GRU4Rec(*size, name=name) for name in names], history_length)
 
 
-FAR = -1e9  # of an item that must not count: its share is exactly 0
+def _build_next_item_models(
+    ensemble: Sequence[keras.layers.Layer], history_length: int
+) -> tuple[keras.Model, keras.Model]:
+    history = _user_inputs(history_length)["history"]
+    all_steps = keras.ops.concatenate([layer(history) for layer in ensemble], axis=1)
+    last_step = sum(layer(history, last_step=True) for layer in ensemble) / len(ensemble)
+    training = keras.Model({"history": history}, {"logits": all_steps}, name="network")
+    return training, keras.Model({"history": history}, {"logits": last_step}, name="decode")
 
 
-@keras.saving.register_keras_serializable("dlkit")
-class SampledLogits(keras.layers.Layer):
-    """Corrects logits for how often items are sampled, and takes out negatives that are positive.
-
-    An item is sampled from the batch's own positives, by its popularity, or from all items alike. Its logit is lowered
-    by the logarithm of that probability, so that the softmax over the sample aims at the one over all items. Sources:
-    Bengio and Senecal, 2008; Yi et al., 2019, doi:10.1145/3298689.3346996; mixed negatives of Yang et al., 2020,
-    doi:10.1145/3366424.3386195.
-
-    Call with `logits`: (batch, positives + negatives), `positives`: (batch, positives) int32, 0 for none, and
-    `negatives`: (batch, negatives) int32. Returns (batch, positives + negatives) float32. Popularity is not trained;
-    assign it after building, (1 + items,) shares.
+def ease(num_items: int, history_length: int) -> keras.Model:
+    """Build the model of EASE, whose one layer is `EASE`.
 
     Args:
-        items: positive integer, without nothing.
-        own: float in [0, 1], the share of the negatives that are from the batch.
+        num_items: number of items, without padding.
+        history_length: length of `history`.
+
+    Returns:
+        keras.Model from `history`: (batch, history_length) int32 to `logits`: (batch, 1 + num_items) float32.
+
+    Example:
+        >>> ease(num_items=6, history_length=5).output["logits"].shape
+        (None, 7)
     """
-
-    def __init__(self, items: int, own: float, **kwargs: Any):
-        super().__init__(**{**kwargs, "dtype": "float32"})
-        self.items, self.own = items, own
-
-    def build(self, *_: Any) -> None:
-        shape = (self.items + 1,)
-        self.popularity = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="popularity")
-        self.correct = keras_rs.layers.SamplingProbabilityCorrection(epsilon=1e-12, dtype="float32")
-        self.built = True
-
-    def call(self, logits: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-        share = ops.convert_to_tensor(self.popularity) * self.own + (1 - self.own) / self.items
-        numbers = ops.concatenate([positives, negatives], axis=1)
-        logits = self.correct(logits, ops.take(share, numbers, axis=0))
-        hits = ops.any(negatives[:, :, None] == positives[:, None, :], axis=2)
-        never = ops.concatenate([positives == 0, ops.logical_or(hits, negatives == 0)], axis=1)
-        return ops.where(never, FAR, logits)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "items": self.items, "own": self.own}
-
-
-@keras.saving.register_keras_serializable("dlkit")
-class ItemCrossEntropy(keras.losses.Loss):
-    """The cross entropy of a row's items, out of all items, over the root of their number.
-
-    Source: the multinomial likelihood of Liang et al., 2018, arXiv:1802.05814, equation 2. There a row counts by its
-    number of items; by the root of it, those with few are answered better and those with many hardly worse.
-
-    Args:
-        weighted: whether items have weights, of which the number of items is then the sum.
-    """
-
-    def __init__(self, weighted: bool = False, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.weighted = weighted
-
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """(batch, any, items) int, [:, 0] the items, 0 for none, [:, 2] their weights in thousandths, if any, and
-        logits (batch, 1 + all items) to (batch,).
-        """
-        taken = tf.cast(y_true, tf.int32)[:, 0]
-        nothing = tf.range(y_pred.shape[-1]) == 0
-        shares = tf.nn.log_softmax(tf.where(nothing, -1e9, y_pred))
-        real = tf.cast(taken > 0, shares.dtype)
-        real *= _weights(y_true, real) if self.weighted else 1.0
-        losses = tf.gather(shares, taken, batch_dims=1) * real
-        return -tf.reduce_sum(losses, 1) / tf.sqrt(tf.maximum(tf.reduce_sum(real, 1), 1))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "weighted": self.weighted}
-
-
-def _weights(y_true: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Those of the first items of each row, as many as there are in the other tensor, whose type they get."""
-    return tf.cast(y_true[:, 2, : tf.shape(like)[1]], like.dtype) / WEIGHT
-
-
-@keras.saving.register_keras_serializable("dlkit")
-class SampledItemCrossEntropy(keras.losses.Loss):
-    """The cross entropy of a row's positive items, each beside all negatives, over the root of their number.
-
-    Args:
-        positives: how many of the logits are of positives: the first ones.
-        weighted: as of `ItemCrossEntropy`.
-    """
-
-    def __init__(self, positives: int, weighted: bool = False, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.positives, self.weighted = positives, weighted
-
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """(batch, any, items) int, [:, 0] the positives, 0 for none, [:, 2] their weights in thousandths, if any, and
-        logits (batch, sampled) to (batch,).
-        """
-        taken = tf.cast(y_true, tf.int32)[:, 0, : self.positives]
-        own, negatives = y_pred[:, : self.positives], y_pred[:, self.positives :]
-        others = tf.reduce_logsumexp(negatives, 1, keepdims=True)
-        losses = tf.where(taken > 0, tf.math.softplus(others - own), 0.0)
-        real = tf.cast(taken > 0, losses.dtype)
-        real *= _weights(y_true, real) if self.weighted else 1.0
-        return tf.reduce_sum(losses * real, 1) / tf.sqrt(tf.maximum(tf.reduce_sum(real, 1), 1))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "positives": self.positives, "weighted": self.weighted}
-
-
-@keras.saving.register_keras_serializable("dlkit")
-class NextItemCrossEntropy(TokenCrossEntropy):
-    """The cross entropy of what follows each item of a history, as `TokenCrossEntropy` adds it up.
-
-    Args:
-        members: how many networks' logits follow one another.
-        weighted: as of `ItemCrossEntropy`.
-    """
-
-    def __init__(self, members: int = 1, weighted: bool = False, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.members, self.weighted = members, weighted
-
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """(batch, any, at least steps) int, [:, 0] what follows, [:, 2] its weights in thousandths, if any, and logits
-        (batch, members * steps, 1 + items) to (batch,).
-        """
-        newest = y_true[:, :, -(tf.shape(y_pred)[1] // self.members) :]
-        losses = self.token_losses(tf.tile(newest[:, 0], [1, self.members]), y_pred)
-        if self.weighted:
-            losses *= tf.tile(tf.cast(newest[:, 2], losses.dtype) / WEIGHT, [1, self.members])
-        return tf.reduce_sum(losses, 1) / self.typical_length
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "members": self.members, "weighted": self.weighted}
+    history = _user_inputs(history_length)["history"]
+    return keras.Model({"history": history}, {"logits": EASE(num_items, name="ease")(history)}, name="network")

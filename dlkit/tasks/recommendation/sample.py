@@ -1,4 +1,4 @@
-"""Interactions of invented users with invented films, drawn from a seeded latent model."""
+"""Synthetic sample: interactions of users with movies, drawn from a seeded latent factor model."""
 
 from __future__ import annotations
 
@@ -6,62 +6,66 @@ from typing import Any
 
 import numpy as np
 
-USERS, ITEMS, TASTES = 400, 150, 5
-KINDS = ("Comedy", "Drama", "Mystery", "Romance", "Western")
+NUM_USERS, NUM_ITEMS = 400, 150
+GENRES = ("Comedy", "Drama", "Mystery", "Romance", "Western")
 
 
-def interactions(seed: int = 0) -> dict[str, list]:
-    """A table of interactions: `user_id`, `item_id`, `rating` (1 to 5) and `timestamp` (seconds).
+def generate_interactions(seed: int = 0) -> dict[str, list]:
+    """Generate a table of interactions: `user_id`, `item_id`, `rating` (1 to 5) and `timestamp` (seconds).
 
-    Each user has shares of five tastes and each film is of one; films of a taste are more or less popular, and a user
-    goes through 12 to 40 of them, rarely changing from one taste to another. Ratings are higher for the tastes that a
-    user has more of. Users are `u000` to `u399`, films `comedy-00` and so on.
+    Each user has a distribution over five genres, each movie has one genre and a popularity. A user watches 12 to 40
+    movies and rarely changes the genre from one movie to the next. Ratings are higher for the genres that the user
+    prefers. Users are named `u000` to `u399`, and movies `comedy-00` and so on.
+
+    Args:
+        seed: random seed.
     """
-    random = np.random.RandomState(seed)  # its stream is frozen across NumPy's releases
-    kind = np.arange(ITEMS) % TASTES
-    liked = random.gamma(1.0, 1.0, ITEMS) + 0.2
+    random = np.random.RandomState(seed)  # its stream does not change between NumPy releases
+    genre_of_item = np.arange(NUM_ITEMS) % len(GENRES)
+    popularity = random.gamma(1.0, 1.0, NUM_ITEMS) + 0.2
     table: dict[str, list] = {"user_id": [], "item_id": [], "rating": [], "timestamp": []}
-    for user in range(USERS):
-        shares = random.dirichlet(np.full(TASTES, 0.25))
-        left, time = np.ones(ITEMS), 1_600_000_000 + int(random.randint(10_000_000))
-        taste = random.choice(TASTES, p=shares)
+    for user in range(NUM_USERS):
+        preferences = random.dirichlet(np.full(len(GENRES), 0.25))
+        unseen, time = np.ones(NUM_ITEMS), 1_600_000_000 + int(random.randint(10_000_000))
+        genre = random.choice(len(GENRES), p=preferences)
         for _ in range(random.randint(12, 41)):
             if random.uniform() < 0.3:
-                taste = random.choice(TASTES, p=shares)
-            weights = left * liked * (np.where(kind == taste, 1.0, 0.02))
-            item = int(random.choice(ITEMS, p=weights / weights.sum()))
-            left[item] = 0.0
+                genre = random.choice(len(GENRES), p=preferences)
+            weights = unseen * popularity * (np.where(genre_of_item == genre, 1.0, 0.02))
+            item = int(random.choice(NUM_ITEMS, p=weights / weights.sum()))
+            unseen[item] = 0.0
             time += int(random.randint(60, 100_000))
-            fits = 1.5 + 3.0 * shares[kind[item]] + 0.4 * liked[item] + 0.5 * random.standard_normal()
+            noise = 0.5 * random.standard_normal()
+            rating = 1.5 + 3.0 * preferences[genre_of_item[item]] + 0.4 * popularity[item] + noise
             table["user_id"].append(f"u{user:03d}")
-            table["item_id"].append(f"{KINDS[kind[item]].lower()}-{item // TASTES:02d}")
-            table["rating"].append(float(np.clip(round(fits), 1, 5)))
+            table["item_id"].append(f"{GENRES[genre_of_item[item]].lower()}-{item // len(GENRES):02d}")
+            table["rating"].append(float(np.clip(round(rating), 1, 5)))
             table["timestamp"].append(time)
     return table
 
 
-def tastes() -> dict[str, Any]:
-    """The built-in sample, as rows of users: of each the films so far, and those that followed.
+def load_sample() -> dict[str, Any]:
+    """Load the built-in sample as rows of users: the history of each user and the target items that follow it.
 
-    A user's last quarter, rounded, is tested on, and the quarter of the rest before it is for validation.
+    The last quarter of each user's items is the test part, and the last quarter of the rest the validation part.
     """
-    table = interactions()
+    table = generate_interactions()
     users: dict[str, list[str]] = {}
     for user, item in zip(table["user_id"], table["item_id"], strict=True):
         users.setdefault(user, []).append(item)
-    made: dict[str, dict[str, list]] = {
-        part: {"user_id": [], "recent": [], "next": []} for part in ("train", "validation", "test")
+    parts: dict[str, dict[str, list]] = {
+        part: {"user_id": [], "history": [], "target_items": []} for part in ("train", "validation", "test")
     }
     for user, items in users.items():
-        tested = len(items) - round(len(items) / 4)
-        validated = tested - round(tested / 4)
-        # What is validated on is not trained on, and is no longer new when it comes to the test.
+        test_start = len(items) - round(len(items) / 4)
+        validation_start = test_start - round(test_start / 4)
+        # Validation items are not trained on, but belong to the history when the test items are predicted.
         for part, start, stop in (
-            ("train", 0, validated),
-            ("validation", validated, tested),
-            ("test", tested, len(items)),
+            ("train", 0, validation_start),
+            ("validation", validation_start, test_start),
+            ("test", test_start, len(items)),
         ):
-            made[part]["user_id"].append(user)
-            made[part]["recent"].append(items[:start])
-            made[part]["next"].append(items[start:stop])
-    return made
+            parts[part]["user_id"].append(user)
+            parts[part]["history"].append(items[:start])
+            parts[part]["target_items"].append(items[start:stop])
+    return parts

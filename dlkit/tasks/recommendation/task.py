@@ -1,4 +1,4 @@
-"""Recommendation: a user or a list of recent items in, the best items of all out; or the rating of one item."""
+"""Recommendation: from a user, a history of items or both to the best items; or from a user and an item to a rating."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from dlkit.rows import LENGTH, ROW
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.recommendation.columns import Items, Rating, Ratings
-from dlkit.tasks.recommendation.protocols import PairRows, UserRows
+from dlkit.tasks.recommendation.rows import RatingRows, UserRows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
-    from dlkit.tasks.recommendation.catalogue import Catalogue
+    from dlkit.tasks.recommendation.encoded_interactions import EncodedInteractions
 
-SESSION = ("sasrec", "gru4rec")  # read a history in its order, and answer what comes next
-PAIRS = ("neumf", "dcn")  # look at each item beside the user: they train on samples
+SEQUENTIAL = ("sasrec", "gru4rec")  # networks that predict the next item of an ordered history
+PAIR_SCORING = ("neumf", "dcn")  # networks that score each pair of user and item, and train on sampled items
 
 
 @dataclass(kw_only=True)
 class Recommender(Task):
-    """Recommends items to a user, given by an id, by recent items or by both; or predicts ratings.
+    """Recommends items to a user, given by an id, by a history of items or by both; or predicts ratings.
 
     Example:
         >>> model = dlkit.Recommender(epochs=1)
-        >>> history = model.fit(model.samples()["train"], verbose=0)
-        >>> len(model.recommend(recent=["drama-01", "drama-17"], k=5)["items"])
+        >>> losses = model.fit(model.samples()["train"], verbose=0)
+        >>> len(model.recommend(history=["drama-01", "drama-17"], k=5)["items"])
         5
     """
 
@@ -56,18 +56,18 @@ class Recommender(Task):
     objective: Literal["ranking", "ratings"] = hparam(
         "ranking", "Learning objective: top-N ranking of items, or prediction of explicit ratings."
     )
-    network: Literal["two_tower", "mf", "sasrec", "gru4rec", "neumf", "dcn", "ease"] = hparam(
+    network: Literal["two_tower", "svdpp", "sasrec", "gru4rec", "neumf", "dcn", "ease"] = hparam(
         "two_tower",
-        "Network architecture; objective=ratings requires mf, two_tower, neumf or dcn.",
+        "Network architecture; objective=ratings requires svdpp, two_tower, neumf or dcn.",
     )
-    width: int = hparam(128, "Embedding dimension.", minimum=1)
-    hidden: int = hparam(64, "Width of the hidden layer of two_tower's user tower.", minimum=1)
+    width: int = hparam(128, "Embedding width.", minimum=1)
+    hidden_width: int = hparam(64, "Width of the hidden layer of two_tower's user tower.", minimum=1)
     blocks: int = hparam(2, "Number of layers of sasrec and gru4rec, or of cross layers of dcn.", minimum=1)
     heads: int = hparam(2, "Number of attention heads of sasrec; must divide width.", minimum=1)
     dropout: float = hparam(0.5, "Dropout rate.", minimum=0, maximum=0.95)
-    hide: float = hparam(
+    input_mask_rate: float = hparam(
         0.3,
-        "Input mask rate: fraction of a user's items hidden during training, which the model learns to predict.",
+        "Fraction of a user's items masked in the input during training, which the model learns to predict.",
         minimum=0,
         maximum=1,
     )
@@ -76,21 +76,23 @@ class Recommender(Task):
         "Number of sampled negative items, in addition to in-batch negatives; 0 computes the full softmax.",
         minimum=0,
     )
-    members: int = hparam(
-        1, "Ensemble size of session-based networks: number of networks whose scores are averaged.", minimum=1
+    ensemble_size: int = hparam(
+        1, "Number of sasrec or gru4rec networks that are trained together and whose scores are averaged.", minimum=1
     )
-    known_users: bool = hparam(
+    user_embeddings: bool = hparam(
         True, "Learns an embedding per user; otherwise users are represented by their items only."
     )
-    max_items: int = hparam(
+    max_history: int = hparam(
         0,
-        "Maximum history length: number of most recent items used; 0 selects 100 for session-based networks, 50 for "
+        "Maximum history length: number of most recent items used; 0 selects 100 for sasrec and gru4rec, 50 for "
         "ratings, and otherwise the longest history, up to 1000.",
         minimum=0,
     )
-    regularization: float = hparam(200.0, "L2 regularization of ease.", minimum=0)
-    ease_hide: float = hparam(0.5, "Input mask rate that ease accounts for in closed form.", minimum=0, maximum=0.95)
-    user_power: float = hparam(0.5, "Weight of a user in ease: n_items ** -user_power.", minimum=0)
+    ease_l2: float = hparam(200.0, "L2 regularization of ease.", minimum=0)
+    ease_mask_rate: float = hparam(
+        0.5, "Input mask rate of ease, which its closed-form solution accounts for.", minimum=0, maximum=0.95
+    )
+    ease_user_power: float = hparam(0.5, "Weight of a user in ease: n_items ** -ease_user_power.", minimum=0)
     min_rating: float | None = hparam(
         None,
         "Minimum rating of a positive interaction; lower ratings count as seen only. By default the midpoint of the "
@@ -99,67 +101,69 @@ class Recommender(Task):
     rating_weights: bool = hparam(
         False, "Weights interactions by their ratings, in training and in the popularity baseline."
     )
-    repeats: bool = hparam(False, "Allows recommending items that the user has already interacted with.")
+    allow_repeats: bool = hparam(False, "Allows recommending items that the user has already interacted with.")
     item_features: str = hparam(
         "", "Item features: a csv, tsv or parquet file with the column item_id and one column per feature.", file=True
     )
     user_features: str = hparam(
         "", "User features: a csv, tsv or parquet file with the column user_id and one column per feature.", file=True
     )
-    new_items: bool = hparam(
-        True, "Cold start: two_tower and mf also recommend items that have features but no interactions."
+    cold_start: bool = hparam(
+        True, "Also recommends items that have features but no interactions, with two_tower and svdpp."
     )
     top_k: int = hparam(10, "Number of recommended items, which is also the cutoff of the ranking metrics.", minimum=1)
-    protocol: Literal["", "leave_last_out", "random_75_25", "random_80_20", "by_time"] = hparam(
+    split: Literal["", "leave_last_out", "per_user_random_75_25", "random_80_20", "temporal_80_20"] = hparam(
         "",
-        "Train/test split used by recipes without test data; by default random_75_25, or random_80_20 for ratings.",
+        "Train/test split used by recipes without test data; by default per_user_random_75_25, or random_80_20 for "
+        "ratings.",
     )
 
-    public_methods = (*Task.public_methods, "recommend", "recommend_all", "similar")
-    inputs = {"user_id": Id(optional=True), "recent": Items(optional=True, default=())}
-    target = {  # `score` asks what was popular, new and liked
-        "next": Items(),
-        "ratings": Ratings(optional=True, default=()),
+    public_methods = (*Task.public_methods, "recommend", "recommend_all", "similar_items")
+    inputs = {"user_id": Id(optional=True), "history": Items(optional=True, default=())}
+    target = {  # `score` needs the inputs, too: seen and disliked items are not counted
+        "target_items": Items(),
+        "target_ratings": Ratings(optional=True, default=()),
         "user_id": Id(optional=True),
-        "recent": Items(optional=True, default=()),
+        "history": Items(optional=True, default=()),
     }
-    answer = {"items": Items(ranked_by="scores"), "scores": Scores(), "cold": Flag()}
+    answer = {"items": Items(ranked_by="scores"), "scores": Scores(), "cold_start": Flag()}
     rows = UserRows
     primary_metric = "ndcg"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.length_ = 1  # of a history
-        self.pieces_ = 1  # windows of the longest one
-        self.whole_ids_ = False  # whether item ids were integers
-        self.whole_users_ = False  # whether user ids were
+        self.history_length_ = 1
+        self.windows_per_row_ = 1  # number of windows of the longest history
+        self.integer_item_ids_ = False  # whether the item ids of the training data are integers
+        self.integer_user_ids_ = False  # whether its user ids are
         self.mean_rating_ = 0.0
         self.rating_range_ = [0.0, 0.0]
-        self.least_rating_: float | None = None  # of what counts as liked; None for all
-        self.usual_rating_: float | None = None  # which weighs 1; None where all weigh the same
-        self.new_items_ = 0  # at the end of the catalogue, that nobody had yet
-        self.padding = (Padding("history", ("history",), left=True, buckets=self.network in SESSION),)
-        if self.network in PAIRS:
-            self.max_inference_batch = 8  # each with all items
-        if self.network in PAIRS and self.objective == "ranking" and not self.negatives:
+        self.min_positive_rating_: float | None = None  # None if all interactions are positive
+        self.mean_positive_rating_: float | None = None  # whose weight is 1; None for equal weights
+        self.num_cold_items_ = 0  # the last items of the vocabulary, without interactions
+        self.padding = (Padding("history", ("history",), left=True, buckets=self.network in SEQUENTIAL),)
+        if self.network in PAIR_SCORING:
+            self.max_inference_batch = 8  # users, each with all items
+        if self.network in PAIR_SCORING and self.objective == "ranking" and not self.negatives:
             self.negatives = 200
         if self.objective == "ratings":
-            if self.network in (*SESSION, "ease"):
+            if self.network in (*SEQUENTIAL, "ease"):
                 raise HparamError(
-                    f"ratings need {option('network')} mf, two_tower, neumf or dcn. Received: {self.network!r}."
+                    f"ratings need {option('network')} svdpp, two_tower, neumf or dcn. Received: {self.network!r}."
                 )
             self.inputs = {"user_id": Id(), "item_id": Id(aliases=("movie_id",))}
             self.target = {"rating": Rating(aliases=("user_rating",))}
-            self.answer = {"rating": Rating(), "cold": Flag()}
-            self.primary_metric, self.rows = "r2", PairRows
+            self.answer = {"rating": Rating(), "cold_start": Flag()}
+            self.primary_metric, self.rows = "r2", RatingRows
             if self.min_rating is not None or self.rating_weights:
                 raise HparamError(
                     f"{option('min_rating')} and {option('rating_weights')} are for "
                     f"{option('objective', 'ranking')}: rating models learn from all ratings."
                 )
-        if self.members > 1 and self.network not in SESSION:
+        if self.ensemble_size > 1 and self.network not in SEQUENTIAL:
             raise HparamError(
-                f"{option('members')} applies only to sasrec and gru4rec. Received: {option('members', self.members)}."
+                f"{option('ensemble_size')} applies only to sasrec and gru4rec. Received: "
+                f"{option('ensemble_size', self.ensemble_size)}."
             )
         if self.network == "sasrec" and self.width % self.heads:
             raise HparamError(
@@ -169,9 +173,9 @@ class Recommender(Task):
 
     def build(self, examples: Table) -> Stages:
         from dlkit.data.read_options import DEFAULT_OPTIONS
+        from dlkit.tasks.recommendation.history_lookup import HistoryLookup
         from dlkit.tasks.recommendation.interactions import read_users
-        from dlkit.tasks.recommendation.read_history import ReadHistory
-        from dlkit.tasks.recommendation.stages import network_of, postprocess_of
+        from dlkit.tasks.recommendation.stages import build_network, build_postprocess
 
         table = examples
         if self.objective == "ratings":
@@ -180,165 +184,208 @@ class Recommender(Task):
             self.rating_range_ = [float(min(ratings)), float(max(ratings))]
             pairs = {name: examples.columns[name] for name in ("user_id", "item_id")}
             table = read_users(pairs, Recommender.target, DEFAULT_OPTIONS)
-        known = self._catalogue(table)
+        data = self._encode_interactions(table)
         users = [user for user in table.columns["user_id"] if Id().raw(user)] if "user_id" in table.columns else []
-        self.whole_users_ = bool(users) and all(isinstance(user, (int, float, np.number)) for user in users)
-        self.whole_ids_, self.new_items_ = known.whole, known.new
-        longest = max(len(taken) for taken in (*known.taken, *known.nameless))
-        usual = 100 if self.network in SESSION else 50 if self.objective == "ratings" else 1000
-        self.length_ = min(self.max_items or usual, longest)
-        self.pieces_ = -(-longest // self.length_)
-        total = sum(map(len, known.taken))
-        rated = self.objective == "ratings"
-        passed = sum(map(len, known.passed))
-        size = known.users, known.items, self.length_, total
-        reader = ReadHistory(*size, takers=rated, passed=passed, candidates=True, name="reader")
-        reader.build()
-        reader.remember(map(len, known.taken), np.concatenate([*known.taken, np.zeros(0, np.int32)]))
-        if passed:
-            reader.remember_passed(known.passed)
-        network, decode = network_of(self, known)
+        self.integer_user_ids_ = bool(users) and all(isinstance(user, (int, float, np.number)) for user in users)
+        self.integer_item_ids_, self.num_cold_items_ = data.integer_item_ids, data.num_cold_items
+        longest = max(len(items) for items in (*data.histories, *data.anonymous_histories))
+        default = 100 if self.network in SEQUENTIAL else 50 if self.objective == "ratings" else 1000
+        self.history_length_ = min(self.max_history or default, longest)
+        self.windows_per_row_ = -(-longest // self.history_length_)
+        lookup = HistoryLookup(
+            data.user_ids,
+            data.item_ids,
+            self.history_length_,
+            num_interactions=sum(map(len, data.histories)),
+            with_item_users=self.objective == "ratings",
+            num_disliked=sum(map(len, data.disliked)),
+            name="history_lookup",
+        )
+        lookup.build()
+        all_items = np.concatenate([*data.histories, np.zeros(0, np.int32)])
+        lookup.set_interactions(map(len, data.histories), all_items)
+        if lookup.num_disliked:
+            lookup.set_disliked(data.disliked)
+        network, decode = build_network(self, data)
         inputs = {name: keras.Input((None,) * len(column.shape), dtype="string", name=name)
                   for name, column in self.inputs.items()}  # fmt: skip
-        preprocess = keras.Model(inputs, reader(**inputs), name="preprocess")
-        return Stages(preprocess, network, postprocess_of(self, known), decode)
+        preprocess = keras.Model(inputs, lookup(**inputs), name="preprocess")
+        return Stages(preprocess, network, build_postprocess(self, data), decode)
 
-    def _catalogue(self, table: Table) -> Catalogue:
-        """What rows of users hold, by what their ratings count for."""
-        from dlkit.tasks.recommendation.catalogue import catalogue_of, ids_with_features
-        from dlkit.tasks.recommendation.liked import all_ratings, least_rating, mean_rating
+    def _encode_interactions(self, table: Table) -> EncodedInteractions:
+        """Encode rows of users, with the meaning of their ratings."""
+        from dlkit.tasks.recommendation.encoded_interactions import encode_interactions
+        from dlkit.tasks.recommendation.implicit_feedback import compute_mean_rating, find_min_rating, flatten_ratings
+        from dlkit.tasks.recommendation.side_features import read_ids
 
-        ratings = all_ratings(table.columns.get("ratings", ()))
-        self.least_rating_ = least_rating(ratings, self.min_rating)
-        self.usual_rating_ = mean_rating(ratings, self.least_rating_) if self.rating_weights else None
-        further = ids_with_features(self.item_features, "item_id") if self.takes_new_items else ()
-        return catalogue_of(table, self.least_rating_, self.usual_rating_, further)
+        ratings = flatten_ratings(table.columns.get("target_ratings", ()))
+        self.min_positive_rating_ = find_min_rating(ratings, self.min_rating)
+        if self.rating_weights:
+            self.mean_positive_rating_ = compute_mean_rating(ratings, self.min_positive_rating_)
+        else:
+            self.mean_positive_rating_ = None
+        ids_with_features = read_ids(self.item_features, "item_id") if self.includes_cold_items else ()
+        return encode_interactions(table, self.min_positive_rating_, self.mean_positive_rating_, ids_with_features)
 
     @property
-    def takes_new_items(self) -> bool:
-        """Whether items that nobody had yet are in the catalogue, by their features."""
-        ranks = self.objective == "ranking" and self.network in ("two_tower", "mf")
-        return bool(self.item_features) and self.new_items and ranks
+    def includes_cold_items(self) -> bool:
+        """Whether items without interactions are recommended, based on their features."""
+        supported = self.objective == "ranking" and self.network in ("two_tower", "svdpp")
+        return bool(self.item_features) and self.cold_start and supported
+
+    @property
+    def layer_names(self) -> list[str]:
+        """The names of the layers of the network that score items; more than one for an ensemble."""
+        return [self.network, *(f"{self.network}_{number}" for number in range(1, self.ensemble_size))]
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        from dlkit.tasks.recommendation.batches import first_of, liked_ones, weights_of, windows_of
+        from dlkit.tasks.recommendation.training_batches import (
+            mask_disliked,
+            quantize_weights,
+            split_into_windows,
+            take_first_target,
+        )
 
-        read, reader = self.stages_.preprocess(features), self.stages_.preprocess.get_layer("reader")
+        preprocessed = self.stages_.preprocess(features)
+        lookup = self.stages_.preprocess.get_layer("history_lookup")
         if self.objective == "ratings":
-            user, item = read["user"][:, tf.newaxis], read["item"][:, tf.newaxis]
-            others = {"history": tf.where(read["history"] == item, 0, read["history"])}  # no rating tells of itself
-            others["takers"] = tf.where(read["takers"] == user, 0, read["takers"])
-            tensors = {"user": read["user"], "item": read["item"], **others}
-            return tensors, {"excess": target["rating"][:, tf.newaxis] - self.mean_rating_}
-        following, ratings = liked_ones(reader.numbers_of(target["next"]), target["ratings"], self.least_rating_)
-        had = reader.had(features["user_id"], features["recent"])
-        weights = None if self.usual_rating_ is None else weights_of(ratings, self.usual_rating_)
-        windows, rows, *weighed = windows_of(reader, had, following, self.pieces_, weights)
+            user, item = preprocessed["user"][:, tf.newaxis], preprocessed["item"][:, tf.newaxis]
+            # The interaction whose rating is predicted is not part of the input.
+            history = tf.where(preprocessed["history"] == item, 0, preprocessed["history"])
+            item_users = tf.where(preprocessed["item_users"] == user, 0, preprocessed["item_users"])
+            tensors = {"user": preprocessed["user"], "item": preprocessed["item"]}
+            tensors |= {"history": history, "item_users": item_users}
+            return tensors, {"rating_residual": target["rating"][:, tf.newaxis] - self.mean_rating_}
+        target_items, ratings = mask_disliked(
+            lookup.lookup_items(target["target_items"]), target["target_ratings"], self.min_positive_rating_
+        )
+        history = lookup.lookup_history(features["user_id"], features["history"])
+        mean_rating = self.mean_positive_rating_
+        weights = None if mean_rating is None else quantize_weights(ratings, mean_rating)
+        windows, rows, *window_weights = split_into_windows(
+            lookup, history, target_items, self.windows_per_row_, weights
+        )
 
-        def aims_of(values: tf.Tensor | None) -> tf.Tensor:
-            """The items to find, or what the values are there."""
-            if self.network in SESSION:
-                return first_of(reader, following, values)
-            found = reader.newest(following, self.length_, values)
-            return tf.reverse(found, [1]) if self.negatives else found
+        def select_targets(values: tf.Tensor | None) -> tf.Tensor:
+            """Return the items to predict, or their values, of each row."""
+            if self.network in SEQUENTIAL:
+                return take_first_target(lookup, target_items, values)
+            targets = lookup.take_newest(target_items, self.history_length_, values)
+            return tf.reverse(targets, [1]) if self.negatives else targets
 
-        aims = aims_of(None)
-        tensors = {name: tf.gather(read[name], rows) for name in ("user", "history")}
+        targets = select_targets(None)
+        tensors = {name: tf.gather(preprocessed[name], rows) for name in ("user", "history")}
         if self.negatives:
-            tensors["positives"] = tf.gather(aims[:, : self.positives], rows)
-            count = len(reader.items) - self.new_items_
-            draws = np.random.RandomState(self.seed).randint(1, count + 1, self.negatives)
+            tensors["positives"] = tf.gather(targets[:, : self.num_positives], rows)
+            num_warm_items = len(lookup.item_ids) - self.num_cold_items_
+            draws = np.random.RandomState(self.seed).randint(1, num_warm_items + 1, self.negatives)
             tensors["negatives"] = tf.tile(tf.constant(draws, tf.int32)[tf.newaxis], [tf.size(rows), 1])
-        network = {name: tensors[name] for name in self.stages_.network.input}
-        told = {ROW: rows}
-        if self.network in SESSION:
-            told[LENGTH] = tf.reduce_sum(tf.cast(windows > 0, tf.int32), 1)
-        planes = [tf.gather(aims, rows), windows]
+        network_inputs = {name: tensors[name] for name in self.stages_.network.input}
+        row_facts = {ROW: rows}
+        if self.network in SEQUENTIAL:
+            row_facts[LENGTH] = tf.reduce_sum(tf.cast(windows > 0, tf.int32), 1)
+        channels = [tf.gather(targets, rows), windows]
         if weights is not None:
-            planes += [tf.gather(aims_of(weights), rows), *weighed]
-        return {**network, **told}, {"logits": tf.stack(planes, 1)}
+            channels += [tf.gather(select_targets(weights), rows), *window_weights]
+        return {**network_inputs, **row_facts}, {"logits": tf.stack(channels, 1)}
 
     @property
-    def positives(self) -> int:
-        """How many items of a row are positive at a time, at most, where items are sampled."""
-        return min(16, self.length_)
+    def num_positives(self) -> int:
+        """The number of positive items per row and step with sampled negatives."""
+        return min(16, self.history_length_)
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
-        from dlkit.tasks.recommendation.batches import hidden_part, negatives_for, shifted, some_of
+        from dlkit.tasks.recommendation.training_batches import (
+            mask_items,
+            sample_negatives,
+            sample_positives,
+            shift_by_one,
+        )
 
         if self.objective == "ratings":
             return tensors, target
-        items = target["logits"][:, 1]  # all of each row: those so far, and those that followed
+        items = target["logits"][:, 1]  # all items of each row: the history and the target items
         weights = target["logits"][:, 3] if self.rating_weights else None
-        if tensors["history"].shape[1] is None:  # shapes may vary
+        if tensors["history"].shape[1] is None:  # batches are trimmed
             items = trim({"history": items}, self.padding)["history"]
             weights = None if weights is None else weights[:, -tf.shape(items)[1] :]
-        if self.network in SESSION:
-            history, aims = shifted(items)
+        if self.network in SEQUENTIAL:
+            history, targets = shift_by_one(items)
         elif self.network == "ease":
-            history = aims = items  # no item speaks for itself
+            history = targets = items  # the weight from an item to itself is 0
         else:
-            history, aims = hidden_part(items, self.hide, self.seed, step)
-        made = {**tensors, "history": history}
+            history, targets = mask_items(items, self.input_mask_rate, self.seed, step)
+        inputs = {**tensors, "history": history}
         if self.negatives:
-            count = len(self.stages_.preprocess.get_layer("reader").items) - self.new_items_
-            aims, weights = some_of(aims, weights, self.positives, self.seed, step)
-            made["positives"] = aims
-            made["negatives"] = negatives_for(aims, self.negatives, count, self.seed, step)
-        return made, {"logits": aims[:, tf.newaxis] if weights is None else tf.stack([aims, aims, weights], 1)}
+            num_items = len(self.stages_.preprocess.get_layer("history_lookup").item_ids) - self.num_cold_items_
+            targets, weights = sample_positives(targets, weights, self.num_positives, self.seed, step)
+            inputs["positives"] = targets
+            inputs["negatives"] = sample_negatives(targets, self.negatives, num_items, self.seed, step)
+        channels = targets[:, tf.newaxis] if weights is None else tf.stack([targets, targets, weights], 1)
+        return inputs, {"logits": channels}
 
     def loss(self) -> Any:
-        from dlkit.tasks.recommendation.networks import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
+        from dlkit.tasks.recommendation.losses import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
 
         if self.objective == "ratings":
-            return {"excess": "mse"}
-        if self.network in SESSION:
-            usual = self.length_ * self.members
-            return {"logits": NextItemCrossEntropy(self.members, self.rating_weights, typical_length=usual)}
+            return {"rating_residual": "mse"}
+        if self.network in SEQUENTIAL:
+            typical_length = self.history_length_ * self.ensemble_size
+            loss = NextItemCrossEntropy(self.ensemble_size, self.rating_weights, typical_length=typical_length)
+            return {"logits": loss}
         if self.negatives:
-            return {"logits": SampledItemCrossEntropy(self.positives, self.rating_weights)}
+            return {"logits": SampledItemCrossEntropy(self.num_positives, self.rating_weights)}
         return {"logits": ItemCrossEntropy(self.rating_weights)}
 
     def metrics(self) -> Any:
         return None
 
     def signatures(self) -> list[Signature]:
-        from dlkit.tasks.recommendation.similar_items import similar_signature
-        from dlkit.tasks.recommendation.stages import recommend_signature
+        from dlkit.tasks.recommendation.similar_items import build_similar_items_signature
+        from dlkit.tasks.recommendation.stages import build_recommend_signature
 
-        return [recommend_signature(self), similar_signature(self)]
+        return [build_recommend_signature(self), build_similar_items_signature(self)]
 
     def recommend(
         self,
         user_id: Any = "",
-        recent: Iterable[Any] | None = None,
+        history: Iterable[Any] | None = None,
         *,
         k: int | None = None,
         exclude: Iterable[Any] | None = None,
         candidates: Iterable[Any] | None = None,
     ) -> dict[str, Any]:
-        """The best items for one request, as the signature `recommend` gives them.
+        """Recommend items to one user, as the signature `recommend` does.
 
         Args:
-            user_id: who asks; empty for nobody that is known.
-            recent: ids of items that the user has had, the oldest first, beside those known from training.
-            k: how many; None for `top_k`.
-            exclude: ids of items that are not wanted, whether seen or not.
-            candidates: ids of the items to choose from; without any, all.
+            user_id: id of the user; empty for an anonymous session.
+            history: ids of items that the user has interacted with, the oldest first, in addition to those known from
+                training.
+            k: number of items; None for `top_k`.
+            exclude: ids of items that must not be recommended.
+            candidates: ids of the items to rank; None for all items.
 
         Returns:
-            `items`, the best first, with `scores`; and `cold`, whether nothing was known and they are the popular ones.
+            A dict with `items`, a list of item ids, the best first; `scores`, a list of float; and `cold_start`, True
+            if neither the user nor any item of the history is known, so that the items are the most popular ones.
 
         Raises:
-            DataError: the request cannot be answered; says why.
+            DataError: the request is not valid.
+
+        Example:
+            >>> model = dlkit.Recommender(network="ease", epochs=1)
+            >>> losses = model.fit(model.samples()["train"], verbose=0)
+            >>> answer = model.recommend("u000", k=3, exclude=["western-08"])
+            >>> len(answer["items"]), answer["cold_start"]
+            (3, False)
         """
         from dlkit.tasks.recommendation.stages import recommend
 
         if is_dataframe(user_id) or not np.ndim(user_id) == 0:
             raise DataError("`recommend` takes one user. For a table or a list of users call `recommend_all(users)`.")
-        lists = {"recent": recent, "exclude": exclude, "candidates": candidates}
-        given = {name: value if value is None else list(value) for name, value in lists.items()}
-        return recommend(self, k, {"user_id": user_id, **given})
+        values = {"history": history, "exclude": exclude, "candidates": candidates}
+        lists = {name: value if value is None else list(value) for name, value in values.items()}
+        return recommend(self, k, {"user_id": user_id, **lists})
 
     def recommend_all(
         self,
@@ -350,93 +397,106 @@ class Recommender(Task):
         data_dir: str | None = None,
         **options: Unpack[ReadKeywords],
     ) -> Any:
-        """The best items for all users, as a long table.
+        """Recommend items to many users, as a long table.
+
+        Users that are skipped, that are unknown or that get no items are counted and named in a warning.
 
         Args:
-            users: None for all users of the training data; or a list or Series of ids; a table of users, `user_id` or
-                `recent` or both; or one of interactions, `user_id` and `item_id`, whose items come after those that are
-                known from training: a DataFrame, a file, ..., as `fit` takes it.
-            k: how many items a user gets; None for `top_k`.
-            candidates: ids of the items to choose from; without any, all.
+            users: None for all users of the training data; a list or Series of user ids; a table of users with
+                `user_id`, `history` or both; or a table of interactions, `user_id` and `item_id`, which are appended to
+                the histories known from training. A table is a DataFrame, a file, ..., as in `fit`.
+            k: number of items per user; None for `top_k`.
+            candidates: ids of the items to rank; None for all items.
             columns: this task's column names to the table's own, where they differ.
-            data_dir: where TensorFlow Datasets lie.
+            data_dir: folder of TensorFlow Datasets.
             **options: how the table is read, as in `fit`.
 
         Returns:
-            A DataFrame with a row for each user and item, the best first: `user_id`, of the type that it has in the
-            table, `item_id`, `score`, `rank` from 1, and `cold`, whether nothing is known of the user and the items are
-            the popular ones. Users that cannot be answered, that get nothing and that are cold are counted on stderr.
+            A pandas.DataFrame with a row for each user and item, the best item first: `user_id` and `item_id` in their
+            original types, `score`, `rank` from 1, and `cold_start`, True if neither the user nor any item of the
+            history is known, so that the items are the most popular ones.
 
         Raises:
-            DataError: the table cannot be read, or no user can be answered; says why.
+            DataError: the table cannot be read, or all users are skipped.
 
         Example:
-            >>> model.recommend_all(k=5).to_parquet("recommendations.parquet")
+            >>> model = dlkit.Recommender(network="ease", epochs=1)
+            >>> losses = model.fit(model.samples()["train"], verbose=0)
+            >>> model.recommend_all(["u000", "u001"], k=5).shape
+            (10, 5)
         """
         self._check_fitted()
-        from dlkit.tasks.recommendation.recommend_tables import recommendation_table
+        from dlkit.tasks.recommendation.recommendation_table import build_recommendation_table
 
         if users is None:
             users = UserRows.stored(self)
-        return recommendation_table(self, users, ReadOptions(columns or {}, data_dir, **options), k, candidates)
+        return build_recommendation_table(self, users, ReadOptions(columns or {}, data_dir, **options), k, candidates)
 
-    def similar(self, item: Any, *, k: int | None = None) -> dict[str, Any]:
-        """The items most like one, as the signature `similar` gives them.
+    def similar_items(self, item_id: Any, *, k: int | None = None) -> dict[str, Any]:
+        """Find the items most similar to an item, as the signature `similar_items` does.
 
         Args:
-            item: its id.
-            k: how many; None for `top_k`.
+            item_id: id of the item.
+            k: number of items; None for `top_k`.
 
         Returns:
-            `items`, the best first, with `scores`, cosines of what was learned of them, or the weights of `ease`; and
-            `cold`, whether the item is not known and there are none.
+            A dict with `items`, a list of item ids, the most similar first; `scores`, a list of float, the cosine
+            similarities of the item vectors, or the weights of `ease`; and `cold_start`, True if the item is unknown,
+            so that there are no items.
 
         Raises:
-            DataError: the request cannot be answered; says why.
-        """
-        from dlkit.tasks.recommendation.similar_items import similar
+            DataError: the request is not valid.
 
-        return similar(self, item, k)
+        Example:
+            >>> model = dlkit.Recommender(network="ease", epochs=1)
+            >>> losses = model.fit(model.samples()["train"], verbose=0)
+            >>> len(model.similar_items("drama-01", k=4)["items"])
+            4
+        """
+        from dlkit.tasks.recommendation.similar_items import find_similar_items
+
+        return find_similar_items(self, item_id, k)
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
-        return self.listed(answer) if "items" in answer else answer
+        return self.remove_padding(answer) if "items" in answer else answer
 
-    def listed(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """An answer without padding, with item ids as they were given in training."""
+    def remove_padding(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Remove the padding of an answer and convert its item ids to their original type."""
         items = [item for item in answer["items"] if item]
-        kept = {name: value[: len(items)] if isinstance(value, list) else value for name, value in answer.items()}
-        return {**kept, "items": self.as_given(items)}
+        trimmed = {name: value[: len(items)] if isinstance(value, list) else value for name, value in answer.items()}
+        return {**trimmed, "items": self.to_original_ids(items)}
 
-    def as_given(self, items: list[str]) -> list[Any]:
-        """Item ids as they were given in training: integers where they all were."""
-        return [*map(_whole, items)] if self.whole_ids_ else items
+    def to_original_ids(self, items: list[str]) -> list[Any]:
+        """Convert item ids to their type in the training data: integers if all were integers."""
+        return [*map(_to_integer_id, items)] if self.integer_item_ids_ else items
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
-        from dlkit.tasks.recommendation.liked import liked
-        from dlkit.tasks.recommendation.metrics import score_items, score_ratings
+        from dlkit.tasks.recommendation.implicit_feedback import is_positive
+        from dlkit.tasks.recommendation.metrics import compute_ranking_metrics, compute_rating_metrics
 
         if self.objective == "ratings":
-            return score_ratings(targets["rating"], answers["rating"], self.mean_rating_)
-        reader = self.stages_.preprocess.get_layer("reader")
-        rated = (
-            liked(np.asarray(ratings or [np.nan] * len(held)), self.least_rating_)
-            for held, ratings in zip(targets["next"], targets["ratings"], strict=True)
-        )
-        wanted = [{*itertools.compress(held, keep)} - {b""} for held, keep in zip(targets["next"], rated, strict=True)]
-        lists = {"": [[item for item in row if item] for row in answers["items"]]}
-        had = reader.had_before(targets["user_id"], targets["recent"])
-        lists["baseline_"] = reader.popular([set()] * len(had) if self.repeats else had, self.top_k)
-        metrics = score_items(wanted, lists, self.top_k, len(reader.items))
-        repeated = sum(len(held & before) for held, before in zip(wanted, had, strict=True))
-        return {**metrics, "cold": int(sum(map(bool, answers["cold"]))), "repeated": repeated}
+            return compute_rating_metrics(targets["rating"], answers["rating"], self.mean_rating_)
+        lookup = self.stages_.preprocess.get_layer("history_lookup")
+        relevant = []
+        for items, ratings in zip(targets["target_items"], targets["target_ratings"], strict=True):
+            positive = is_positive(np.asarray(ratings or [np.nan] * len(items)), self.min_positive_rating_)
+            relevant.append({*itertools.compress(items, positive)} - {b""})
+        recommended = {"": [[item for item in row if item] for row in answers["items"]]}
+        seen = lookup.collect_seen_items(targets["user_id"], targets["history"])
+        excluded = [set[bytes]()] * len(seen) if self.allow_repeats else seen
+        recommended["baseline_"] = lookup.list_popular(excluded, self.top_k)
+        metrics = compute_ranking_metrics(relevant, recommended, self.top_k, len(lookup.item_ids))
+        repeated = sum(len(items & earlier) for items, earlier in zip(relevant, seen, strict=True))
+        num_cold_starts = int(sum(map(bool, answers["cold_start"])))
+        return {**metrics, "cold_starts": num_cold_starts, "repeated_items": repeated}
 
     @staticmethod
     def samples() -> dict[str, Any]:
-        from dlkit.tasks.recommendation.sample import tastes
+        from dlkit.tasks.recommendation.sample import load_sample
 
-        return tastes()
+        return load_sample()
 
 
-def _whole(item: str) -> Any:
-    """An id of digits as the integer that it is; of a file of features there may be others."""
+def _to_integer_id(item: str) -> Any:
+    """Convert an id of digits to an integer; ids of a feature file may have another form."""
     return int(item) if item.removeprefix("-").isdecimal() and str(int(item)) == item else item

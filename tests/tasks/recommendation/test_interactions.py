@@ -1,4 +1,4 @@
-"""Interactions from every source, in their order; protocols by hand; catalogues and features."""
+"""Interactions from every source, in their order; splits by hand; vocabularies and side features."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,13 @@ from dlkit.columns import Id, Timestamp
 from dlkit.data import read_chunks as chunks
 from dlkit.data.read import read
 from dlkit.errors import DataError, HparamError
-from dlkit.tasks.recommendation.catalogue import catalogue_of, inspect_features, read_features
 from dlkit.tasks.recommendation.columns import Items, Rating
+from dlkit.tasks.recommendation.encoded_interactions import encode_interactions
 from dlkit.tasks.recommendation.interactions import read_interactions
-from dlkit.tasks.recommendation.protocols import part
+from dlkit.tasks.recommendation.side_features import inspect_features, read_features
+from dlkit.tasks.recommendation.splits import split_interactions
 
-ROWS = {"user_id": Id(optional=True), "recent": Items(), "next": Items()}
+ROWS = {"user_id": Id(optional=True), "history": Items(), "target_items": Items()}
 TABLE = {
     "user_id": ["b", "a", "b", "a", "b", "b"],
     "item_id": [7, 8, 9, 7, 7, 5],
@@ -23,7 +24,7 @@ ORDERED = [("a", [8, 7]), ("b", [9, 5, 7])]  # 7 again: the last time counts
 
 
 def users(table):
-    return sorted(zip(table.columns["user_id"], list(table.columns["next"]), strict=True))
+    return sorted(zip(table.columns["user_id"], list(table.columns["target_items"]), strict=True))
 
 
 def write(folder, name, text):
@@ -35,7 +36,7 @@ def write(folder, name, text):
 def test_a_table_gives_rows_of_users_by_time():
     table = read(TABLE, ROWS)
     assert users(table) == ORDERED
-    assert list(table.columns["recent"]) == [[], []]
+    assert list(table.columns["history"]) == [[], []]
     assert "user 'b'" in table.where(0)
     assert table.remarks == ["1 of 6 interactions repeat a pair of user and item: the last one is used"]
 
@@ -64,9 +65,9 @@ def test_every_source_gives_the_same_interactions(kind, rows, tmp_path, monkeypa
     texts = kind in ("csv", "tsv")
     expected = [(user, [str(item) for item in items] if texts else items) for user, items in ORDERED]
     assert users(read(source, ROWS)) == expected
-    order = np.argsort([found.users[user] for user in found.user], kind="stable")
+    order = np.argsort([found.user_ids[user] for user in found.user], kind="stable")
     assert found.rating[order].tolist() == [2, 4, 3, 5, 5]
-    assert found.time[order].tolist() == [20, 25, 10, 35, 40]
+    assert found.timestamp[order].tolist() == [20, 25, 10, 35, 40]
 
 
 def test_other_names_and_dates():
@@ -77,13 +78,13 @@ def test_other_names_and_dates():
 
 
 def test_rows_of_users_stay_as_they_are():
-    given = {"recent": [["x"], []], "next": [["y", "z"], ["x"]]}
+    given = {"history": [["x"], []], "target_items": [["y", "z"], ["x"]]}
     table = read(given, ROWS)
     assert table.columns == {"user_id": ["", ""], **given}
-    frames = [{"user_id": 3, "recent": "x|y", "next": "z"}]
-    assert read(frames, ROWS).raw(0, ROWS) == {"user_id": b"3", "recent": [b"x", b"y"], "next": [b"z"]}
-    with pytest.raises(DataError, match="no 'next'"):
-        read({"user_id": ["a"], "recent": [[]]}, ROWS)
+    frames = [{"user_id": 3, "history": "x|y", "target_items": "z"}]
+    assert read(frames, ROWS).raw(0, ROWS) == {"user_id": b"3", "history": [b"x", b"y"], "target_items": [b"z"]}
+    with pytest.raises(DataError, match="no 'target_items'"):
+        read({"user_id": ["a"], "history": [[]]}, ROWS)
 
 
 @pytest.mark.parametrize(
@@ -135,64 +136,64 @@ def rows(table):
     return set(zip(table["user_id"], table["item_id"], table["timestamp"], strict=True))
 
 
-@pytest.mark.parametrize("protocol", ["leave_last_out", "random_75_25", "random_80_20", "by_time"])
-def test_a_protocol_parts_all_and_nothing_twice(protocol):
-    train, test = part(many(), protocol, seed=3)
+@pytest.mark.parametrize("split", ["leave_last_out", "per_user_random_75_25", "random_80_20", "temporal_80_20"])
+def test_a_split_has_each_interaction_in_one_part(split):
+    train, test = split_interactions(many(), split, seed=3)
     assert not rows(train) & rows(test)
     assert rows(train) | rows(test) == rows(many())
-    assert part(many(), protocol, seed=3) == (train, test)
-    if protocol.startswith("random"):
-        assert part(many(), protocol, seed=4) != (train, test)
+    assert split_interactions(many(), split, seed=3) == (train, test)
+    if split.startswith(("random", "per_user_random")):
+        assert split_interactions(many(), split, seed=4) != (train, test)
 
 
-def test_what_each_protocol_tests_on():
+def test_the_test_part_of_each_split():
     source = many()
-    train, test = part(source, "leave_last_out")
+    train, test = split_interactions(source, "leave_last_out")
     for user in range(20):
         times = [time for who, _, time in rows(source) if who == user]
         assert [time for who, _, time in rows(test) if who == user] == [max(times)]
-    _, test = part(source, "random_75_25")
+    _, test = split_interactions(source, "per_user_random_75_25")
     for user in range(20):
         count = source["user_id"].count(user)
         assert test["user_id"].count(user) == count - round(0.75 * count)
-    assert len(part(source, "random_80_20")[1]["user_id"]) == round(len(source["user_id"]) / 5)
-    train, test = part(source, "by_time")
+    assert len(split_interactions(source, "random_80_20")[1]["user_id"]) == round(len(source["user_id"]) / 5)
+    train, test = split_interactions(source, "temporal_80_20")
     assert max(train["timestamp"]) < min(test["timestamp"])
     with pytest.raises(DataError, match="no column 'timestamp'"):
-        part({name: source[name] for name in ("user_id", "item_id")}, "by_time")
-    with pytest.raises(HparamError, match="Did you mean 'by_time'"):
-        part(source, "by_times")
+        split_interactions({name: source[name] for name in ("user_id", "item_id")}, "temporal_80_20")
+    with pytest.raises(HparamError, match="Did you mean 'temporal_80_20'"):
+        split_interactions(source, "temporal_80_10")
 
 
-def test_the_future_changes_nothing_of_what_is_trained_on():
+def test_future_interactions_do_not_change_the_training_part_of_a_temporal_split():
     source = many()
-    train, test = part(source, "by_time")
+    train, test = split_interactions(source, "temporal_80_20")
     changed = {name: list(values) for name, values in source.items()}
     for row, time in enumerate(source["timestamp"]):
         if time >= min(test["timestamp"]):
             changed["item_id"][row] = 1000 + row if row % 2 else changed["item_id"][row - 1]  # or had before
-    assert part(changed, "by_time")[0] == train
+    assert split_interactions(changed, "temporal_80_20")[0] == train
     changed["item_id"][source["timestamp"].index(0)] = 5000  # planted: the past does
-    assert part(changed, "by_time")[0] != train
+    assert split_interactions(changed, "temporal_80_20")[0] != train
 
 
-def test_a_catalogue_counts_and_numbers_by_popularity():
+def test_items_are_numbered_by_popularity():
     table = read(
         {
             "user_id": ["a", "", "b", "a"],
-            "recent": [["x"], ["y"], [], []],
-            "next": [["y"], ["y", "z"], ["y"], ["x", "w"]],
+            "history": [["x"], ["y"], [], []],
+            "target_items": [["y"], ["y", "z"], ["y"], ["x", "w"]],
         },
         ROWS,
     )
-    known = catalogue_of(table)
-    assert known.users == ["a", "b"]
-    assert known.items == ["y", "w", "x", "z"]
-    assert known.counts.tolist() == [0, 3, 1, 1, 1]
-    assert [taken.tolist() for taken in known.taken] == [[1, 3, 2], [1]]  # x again: at its last place
-    assert [taken.tolist() for taken in known.nameless] == [[1, 4]]
-    assert not known.whole
-    assert catalogue_of(read(TABLE, ROWS)).whole
+    data = encode_interactions(table)
+    assert data.user_ids == ["a", "b"]
+    assert data.item_ids == ["y", "w", "x", "z"]
+    assert data.counts.tolist() == [0, 3, 1, 1, 1]
+    assert [items.tolist() for items in data.histories] == [[1, 3, 2], [1]]  # x again: at its last place
+    assert [items.tolist() for items in data.anonymous_histories] == [[1, 4]]
+    assert not data.integer_item_ids
+    assert encode_interactions(read(TABLE, ROWS)).integer_item_ids
 
 
 def test_features_are_numbers_and_words(tmp_path):
@@ -216,13 +217,13 @@ def test_rows_with_empty_cells_are_left_out_and_named(tmp_path):
     remark, unrated = table.remarks
     assert remark.startswith(f"3 of 6 rows skipped: {path}, line 3: the user_id is empty; {path}, line 4: the item_id")
     assert unrated == f"1 of 6 ratings are not numbers and are treated as missing: {path}, line 5"
-    (remark,) = read_interactions(path, rated=True).remarks
+    (remark,) = read_interactions(path, require_ratings=True).remarks
     assert remark.startswith("4 of 6 rows skipped") and "line 5: the rating is empty" in remark
     with pytest.raises(DataError, match="line 3: the user_id is empty"):
         read(path, ROWS, strict=True)
     given = {"user_id": ["a", None, "b"], "item_id": [1, 2, 3], "rating": np.array([1.0, 2.0, np.nan])}
-    assert read_interactions(given, rated=True).users == ["a"]
-    assert read_interactions(given).users == ["a", "b"]
+    assert read_interactions(given, require_ratings=True).user_ids == ["a"]
+    assert read_interactions(given).user_ids == ["a", "b"]
 
 
 def test_features_of_no_item_are_refused_and_missing_numbers_are_none(tmp_path):
@@ -238,10 +239,10 @@ def test_lists_of_ids_in_cells():
     cells = ["7|8", "[7, 8]", "['7', '8']", '["7", "8"]', "['7' '8']"]
     for cell in cells:
         assert Items().raw(cell) == [b"7", b"8"]
-    rows = {"user_id": list("abcde"), "recent": [""] * 5, "next": cells}
-    known = catalogue_of(read(rows, ROWS))
-    assert sorted(known.items) == ["7", "8"]
-    assert known.counts.tolist() == [0, 5, 5]
+    rows = {"user_id": list("abcde"), "history": [""] * 5, "target_items": cells}
+    data = encode_interactions(read(rows, ROWS))
+    assert sorted(data.item_ids) == ["7", "8"]
+    assert data.counts.tolist() == [0, 5, 5]
     assert Items().raw("{3f-25}|(1)") == [b"{3f-25}", b"(1)"]
     with pytest.raises(DataError, match="list"):
         Items().raw("['7', ['8']]")
@@ -258,14 +259,14 @@ def tied():
             for row, rating in zip(rows, ratings, strict=True)]  # fmt: skip
 
 
-@pytest.mark.parametrize("protocol", ["leave_last_out", "by_time"])
-def test_ties_in_time_are_broken_alike_in_a_shuffled_file(protocol):
+@pytest.mark.parametrize("split", ["leave_last_out", "temporal_80_20"])
+def test_ties_in_time_are_broken_alike_in_a_shuffled_file(split):
     source = tied()
     shuffled = [source[row] for row in np.random.default_rng(0).permutation(len(source))]
     as_texts = [{name: str(value) for name, value in row.items()} for row in shuffled]
 
     def parts(data):
-        made = part(data, protocol)
+        made = split_interactions(data, split)
         return [sorted(zip(*map(list, held.values()), strict=True)) for held in made]
 
     assert parts(source) == parts(shuffled) == parts(as_texts)

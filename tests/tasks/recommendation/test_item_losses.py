@@ -1,39 +1,39 @@
-"""Losses of items by hand, and what sampling aims at."""
+"""Losses of recommenders by hand."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.tasks.recommendation.networks import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
+from dlkit.tasks.recommendation.losses import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
 
 
 def log_softmax(logits):
     return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
 
-def test_a_row_s_items_out_of_all():
+def test_full_softmax():
     logits = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
-    taken = np.array([[[0, 2, 4], [9, 9, 9]], [[0, 0, 0], [9, 9, 9]]])
-    losses = ItemCrossEntropy(reduction=None)(taken, logits).numpy()
+    y_true = np.array([[[0, 2, 4], [9, 9, 9]], [[0, 0, 0], [9, 9, 9]]])
+    losses = ItemCrossEntropy(reduction=None)(y_true, logits).numpy()
     shares = log_softmax(logits[:, 1:])  # nothing takes no part
     np.testing.assert_allclose(losses, [-(shares[0, 1] + shares[0, 3]) / 2**0.5, 0], rtol=1e-5)
 
 
-def test_each_positive_beside_all_negatives():
+def test_sampled_softmax():
     logits = np.array([[2.0, 1.0, 0.5, -1.0, -1e9]], np.float32)
-    taken = np.array([[[3, 0, 0]]])
-    loss = float(SampledItemCrossEntropy(2)(taken, logits))
+    y_true = np.array([[[3, 0, 0]]])
+    loss = float(SampledItemCrossEntropy(2)(y_true, logits))
     assert loss == pytest.approx(-float(log_softmax(np.array([2.0, 0.5, -1.0]))[0]), rel=1e-5)
 
 
-def test_what_follows_counts_where_there_is_something():
+def test_padding_of_next_items_is_not_counted():
     logits = np.random.default_rng(0).normal(size=(1, 2, 4)).astype(np.float32)
-    taken = np.array([[[7, 0, 3]]])  # the width of before it was cut
-    loss = float(NextItemCrossEntropy(typical_length=2)(taken, logits))
+    y_true = np.array([[[7, 0, 3]]])  # the width of before it was cut
+    loss = float(NextItemCrossEntropy(typical_length=2)(y_true, logits))
     assert loss == pytest.approx(-log_softmax(logits)[0, 1, 3] / 2, rel=1e-5)
 
 
-def test_the_gradient_of_nothing_is_nothing():
+def test_padding_has_no_gradient():
     logits = tf.Variable(tf.random.stateless_normal([1, 5], [1, 2]))
     for loss in (ItemCrossEntropy(), SampledItemCrossEntropy(2)):
         with tf.GradientTape() as tape:

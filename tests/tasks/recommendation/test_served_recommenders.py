@@ -7,16 +7,16 @@ from knowledge import small
 from dlkit.data.read import read
 from dlkit.data.table import Table
 from dlkit.tasks import find_task
-from dlkit.tasks.recommendation.protocols import part
-from dlkit.tasks.recommendation.sample import interactions
+from dlkit.tasks.recommendation.sample import generate_interactions
+from dlkit.tasks.recommendation.splits import split_interactions
 
 
 @pytest.mark.parametrize(
-    "network", ["mf", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two_tower", "neumf", "dcn"))]
+    "network", ["svdpp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two_tower", "neumf", "dcn"))]
 )
 def test_the_loader_of_the_server_takes_ratings(network, tools, cload, tmp_path):
     """The other objective of recommenders, whose graph looks up who had the item too."""
-    held = part(interactions(), "random_80_20")
+    held = split_interactions(generate_interactions(), "random_80_20")
     task = find_task("recommendation")(**small("recommendation", objective="ratings", network=network, epochs=1))
     task.fit(held[0], verbose=0)
     version = task.export(tmp_path / "ratings")
@@ -27,14 +27,14 @@ def test_the_loader_of_the_server_takes_ratings(network, tools, cload, tmp_path)
 
 def test_the_loader_of_the_server_takes_what_was_disliked_repeats_and_new_items(tools, cload, tmp_path):
     path = tmp_path / "items.csv"
-    kinds = dict.fromkeys(interactions()["item_id"])
+    kinds = dict.fromkeys(generate_interactions()["item_id"])
     path.write_text("item_id,kind\n" + "".join(f"{item},{item.split('-')[0]}\n" for item in [*kinds, "drama-new"]))
-    hparams = {"item_features": str(path), "rating_weights": True, "repeats": True, "epochs": 1}
+    hparams = {"item_features": str(path), "rating_weights": True, "allow_repeats": True, "epochs": 1}
     task = find_task("recommendation")(**small("recommendation", **hparams))
-    task.fit({name: values[:2000] for name, values in interactions().items()}, verbose=0)
-    assert task.new_items_ == 1
-    assert task.stages_.preprocess.get_layer("reader").passed_count > 0
+    task.fit({name: values[:2000] for name, values in generate_interactions().items()}, verbose=0)
+    assert task.num_cold_items_ == 1
+    assert task.stages_.preprocess.get_layer("history_lookup").num_disliked > 0
     version = task.export(tmp_path / "films")
     assert lint(tools, version)["problems"] == []
-    table = Table("requests", {"user_id": ["u001", "", "u002"], "recent": [[], ["drama-new"], []]}, str)
+    table = Table("requests", {"user_id": ["u001", "", "u002"], "history": [[], ["drama-new"], []]}, str)
     assert_served_as_predicted(task, version, cload, table, tmp_path)
