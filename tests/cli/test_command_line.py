@@ -87,7 +87,7 @@ def test_help_all_is_a_flag(capsys):
         (["predict", "m", "x", "--out", "y"], "Did you mean --output?"),
         (["train", "sentiment", "--dropout-rate", "0"], "Did you mean --dropout?"),
         (["train", "sentiment", "--max-length", "9"], "Did you mean --max-tokens?"),
-        (["train", "question_answering", "--max-length", "9"], "Did you mean --window?"),
+        (["train", "question_answering", "--max-length", "9"], "Did you mean --max-tokens?"),
         (["train", "sentiment", "--train", "x"], "Did you mean --data?"),
         (["train", "sentiment", "--val", "x"], "Did you mean --validation?"),
         (["train", "sentiment", "--gpu", "0"], "--strategy selects the devices"),
@@ -442,7 +442,7 @@ try() {{
 try dlkit tr
 try dlkit train se
 try dlkit train sentiment --vocab
-try dlkit train sentiment --tokens ""
+try dlkit train sentiment --tokenizer ""
 try dlkit check forecasting --season
 try dlkit evaluate --label
 """
