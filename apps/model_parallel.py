@@ -184,10 +184,10 @@ def short(device: str) -> str:
 
 def batches(args: argparse.Namespace) -> tuple[list[tuple[Any, ...]], int, int]:
     """Return the batches of all steps, shuffled anew in each epoch, the vocabulary size, and the number of labels."""
-    from dlkit.tasks.sentiment.sample import reviews
+    from dlkit.tasks.sentiment.sample import load_reviews
     from dlkit.text.words import Words
 
-    rows = reviews()["train"]
+    rows = load_reviews()["train"]
     words = Words.learn(rows["text"], 20_000, args.max_tokens)
     names = sorted(set(rows["label"]))
     features = {name: tensor.numpy() for name, tensor in words(rows["text"]).items()}

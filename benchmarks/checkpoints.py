@@ -58,7 +58,7 @@ def measure(width: int, name: str, every: int | str, given: argparse.Namespace) 
             epochs.append(time.perf_counter() - self.begun)
 
     task = dlkit.SentimentClassifier(
-        embedding=width * 4, epochs=given.epochs, dropout=0.0, word_ngrams=3, seed=1, learning_rate=1e-3
+        width=width * 4, epochs=given.epochs, dropout=0.0, word_ngrams=3, seed=1, learning_rate=1e-3
     )
     table = read(DATA / "movie_reviews" / "train.csv", {**task.inputs, **task.target}).take(range(given.rows))
     steps = -(-int(given.rows * 0.9) // task.batch_size)

@@ -23,7 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "image_classification": {"epochs": 6},
     "image_segmentation": {"width": 8, "depth": 2, "image_size": 64, "epochs": 6},
     "object_detection": {"width": 8, "image_size": 64, "epochs": 6},
-    "question_answering": {"embedding": 16, "units": 8, "window": 160, "max_question": 24, "epochs": 4},
+    "question_answering": {"width": 16, "rnn_units": 8, "max_tokens": 160, "max_question_tokens": 24, "epochs": 4},
     "recommendation": {"width": 16, "hidden_width": 32, "epochs": 15},
     "sentiment": {"epochs": 10},
     "translation": {"width": 32, "blocks": 1, "vocabulary_size": 400, "max_tokens": 24, "epochs": 10},

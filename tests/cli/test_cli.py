@@ -267,8 +267,8 @@ def test_resume_with_more_epochs_goes_on(run, refused, sentiment_model, tmp_path
     model = tmp_path / "model"
     shutil.copytree(sentiment_model, model)
     resume = ["train", "sentiment", "--save", model, "--resume"]
-    line = refused(*resume, "--embedding", 8, "--epochs", 4)
-    assert "started with --epochs 3, not 4, --embedding 128, not 8" in line
+    line = refused(*resume, "--width", 8, "--epochs", 4)
+    assert "started with --epochs 3, not 4, --width 128, not 8" in line
     assert "allow the change with --allow-changes" in line
     run(*resume, "--epochs", 4, "--allow-changes")
     longer = dlkit.load(model).history_["loss"]

@@ -447,7 +447,7 @@ try() {{
 try dlkit tr
 try dlkit train se
 try dlkit train sentiment --vocab
-try dlkit train sentiment --tokens ""
+try dlkit train sentiment --tokenizer ""
 try dlkit check forecasting --season
 try dlkit evaluate --label
 """

@@ -9,7 +9,7 @@ import dlkit
 from dlkit.errors import HparamError
 from dlkit.tasks import find_task, task_names
 
-HPARAMS = {"network": "mlp", "epochs": 2, "character_ngrams": False, "embedding": 8}
+HPARAMS = {"network": "mlp", "epochs": 2, "character_ngrams": False, "width": 8}
 TEXTS = ["What a cast!", "The plot is thin."]
 
 
@@ -82,7 +82,7 @@ def test_five_lines_say_what_a_task_is(fitted):
     lines = repr(fitted).splitlines()
     assert lines[0].startswith("SentimentClassifier: ")
     options = lines[1].removeprefix("  options: ")
-    assert set(options.split(", ")) == {"epochs=2", "embedding=8", "character_ngrams=False"}
+    assert set(options.split(", ")) == {"epochs=2", "width=8", "character_ngrams=False"}
     assert lines[2] == f"  fitted: yes, best epoch {fitted.best_epoch_['epoch']} of 2"
     assert lines[3] == "  rows: 64 of the dict of columns"
     kept = fitted.best_epoch_

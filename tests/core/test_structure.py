@@ -111,7 +111,7 @@ from typing import reveal_type
 import dlkit
 
 classifier = dlkit.ImageClassifier(network="resnet", epochs=1)
-sentiment = dlkit.SentimentClassifier(tokens="words")
+sentiment = dlkit.SentimentClassifier(tokenizer="words")
 detector = dlkit.ObjectDetector(flip="none")
 segmenter = dlkit.ImageSegmenter(resize="pad")
 translator = dlkit.Translator(beam_width=2)

@@ -17,7 +17,7 @@ from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.tasks.image_segmentation.mask_rows import MaskRows
 from dlkit.tasks.object_detection.columns import BoxLabels, CrowdBoxes
-from dlkit.tasks.sentiment.sample import reviews
+from dlkit.tasks.sentiment.sample import load_reviews
 from dlkit.vision.digits import digits
 
 
@@ -185,7 +185,7 @@ def test_digits_without_scikit_learn(monkeypatch):
 
 
 def test_reviews():
-    splits = reviews()
+    splits = load_reviews()
     tables = {name: read(source, {"text": Text(), "label": Label()}) for name, source in splits.items()}
     assert {name: len(part) for name, part in tables.items()} == {"train": 320, "validation": 80, "test": 80}
     for part in tables.values():
@@ -201,7 +201,7 @@ def test_reviews_can_be_learned():
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    splits = reviews()
+    splits = load_reviews()
     model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10))
     model.fit(splits["train"]["text"], splits["train"]["label"])
     assert model.score(splits["test"]["text"], splits["test"]["label"]) >= 0.85

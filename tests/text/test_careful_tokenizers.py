@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from dlkit.lazy import keras
-from dlkit.tasks.sentiment.characters import Characters
-from dlkit.tasks.sentiment.ngrams import Ngrams
+from dlkit.tasks.sentiment.character_tokenizer import CharacterTokenizer
+from dlkit.tasks.sentiment.ngram_tokenizer import NgramTokenizer
 from dlkit.text.wordpiece import WordPiece
 from dlkit.text.words import Words
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 KINDS = {
     "words": lambda **options: Words.learn(["café été là"], 20, 3, **options),
-    "characters": lambda **options: Characters.learn(["café été là"], 20, 3, **options),
-    "ngrams": lambda **options: Ngrams.learn(["café été là"], 20, 3, words=1, **options),
+    "characters": lambda **options: CharacterTokenizer.learn(["café été là"], 20, 3, **options),
+    "ngrams": lambda **options: NgramTokenizer.learn(["café été là"], 20, 3, word_ngrams=1, **options),
     "wordpiece": lambda **options: WordPiece([*SPECIAL, "café", "été", "là"], 5, False, False, **options),
 }
 
@@ -45,7 +45,7 @@ def test_what_is_cut_is_told(kind):
 
 
 def test_ngrams_beyond_the_bag_are_told():
-    bag = Ngrams.learn(["a b c d"], 20, 3, words=1)
+    bag = NgramTokenizer.learn(["a b c d"], 20, 3, word_ngrams=1)
     assert bag(["a b c", "a b c d"])["truncated"].numpy().tolist() == [False, True]
 
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from test_wordpiece import HAND_MADE, VOCABULARY
 
-from dlkit.tasks.question_answering.windows import Windows
+from dlkit.tasks.question_answering.window_packer import WindowPacker
 from dlkit.text.wordpiece import WordPiece
 from dlkit.text.words import Words
 
@@ -60,9 +60,9 @@ def test_located_ids_are_those_of_the_plain_path(strip):
         assert (np.diff(starts) >= 0).all(), text
 
 
-def windows_of(question, context, **options):
+def make_windows(question, context, **options):
     words = Words.learn([context, question], 500, 64)
-    layer = Windows(words, **{"width": 24, "max_question": 5, "overlap": 8, **options})
+    layer = WindowPacker(words, **{"max_tokens": 24, "max_question_tokens": 5, "overlap": 8, **options})
     made = layer(tf.constant([question, "x"]), tf.constant([context, "y z"]))
     return {name: value.numpy() for name, value in made.items()}
 
@@ -70,32 +70,34 @@ def windows_of(question, context, **options):
 @pytest.mark.parametrize("count", [1, 10, 18, 19, 20, 28, 29, 40, 100])
 def test_windows_cover_a_context_and_own_each_token_once(count):
     context = " ".join(f"w{number}" for number in range(count))
-    made = windows_of("what is it", context)
-    own = made["own"][made["row"] == 0]
-    starts = made["starts"][made["row"] == 0]
-    owned = np.concatenate([line[mine] for line, mine in zip(starts, own, strict=True)])
+    made = make_windows("what is it", context)
+    is_max_context = made["is_max_context"][made["row_ids"] == 0]
+    starts = made["token_starts"][made["row_ids"] == 0]
+    owned = np.concatenate([line[mine] for line, mine in zip(starts, is_max_context, strict=True)])
     expected = np.cumsum([0] + [len(f"w{number}") + 1 for number in range(count - 1)])
     np.testing.assert_array_equal(owned, expected)  # each token, in order, once
     assert (made["padding_mask"].sum(1) <= 24).all()
     room = 24 - 3 - 3
-    assert len(own) == max(1, -(-(count - 8) // (room - 8)))
-    ends = made["ends"][made["row"] == 0]
-    for line, mine in zip(ends, own, strict=True):  # what begins in a window's own tokens has room to end there
+    assert len(is_max_context) == max(1, -(-(count - 8) // (room - 8)))
+    ends = made["token_ends"][made["row_ids"] == 0]
+    for line, mine in zip(
+        ends, is_max_context, strict=True
+    ):  # a span that starts at a token of maximum context has room to end
         last, held = np.flatnonzero(mine)[-1], np.flatnonzero(line)[-1]
         assert held - last + 1 >= 8 // 2 or line[held] == len(context)
 
 
 def test_a_window_by_hand():
-    made = windows_of("What is it", "it is a big Cat 7", surface=True)
-    assert made["row"].tolist() == [0, 1]
+    made = make_windows("What is it", "it is a big Cat 7", lexical_features=True)
+    assert made["row_ids"].tolist() == [0, 1]
     assert made["token_ids"].shape == (2, 16)
     ids = made["token_ids"][0]
     assert ids[0] != ids[4] == ids[11] != 0
     assert ids[12:].tolist() == [0] * 4
     assert made["segment_ids"][0].tolist() == [0] * 5 + [1] * 7 + [0] * 4
-    assert made["starts"][0, 5:11].tolist() == [0, 3, 6, 8, 12, 16]
-    assert made["ends"][0, 5:11].tolist() == [2, 5, 7, 11, 15, 17]
-    exact, stem, capital, digit = made["surface"][0].T
+    assert made["token_starts"][0, 5:11].tolist() == [0, 3, 6, 8, 12, 16]
+    assert made["token_ends"][0, 5:11].tolist() == [2, 5, 7, 11, 15, 17]
+    exact, stem, capital, digit = made["lexical_features"][0].T
     assert exact[:12].tolist() == stem[:12].tolist() == [0, 0, 1, 1, 0, 1, 1, 0, 0, 0, 0, 0]
     assert capital[:12].tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
     assert digit[:12].tolist() == [0] * 10 + [1, 0]

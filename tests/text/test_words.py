@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.tasks.sentiment.characters import Characters
-from dlkit.tasks.sentiment.ngrams import Ngrams, inverse_document_frequency
+from dlkit.tasks.sentiment.character_tokenizer import CharacterTokenizer
+from dlkit.tasks.sentiment.ngram_tokenizer import NgramTokenizer, compute_inverse_document_frequency
 from dlkit.text.words import Words, split_words
 
 
@@ -58,38 +58,38 @@ def test_learn_takes_the_most_frequent_and_breaks_ties_by_code_point():
 
 
 def test_character_ids_by_hand():
-    characters = Characters(["a", "é", " "], 5)
+    characters = CharacterTokenizer(["a", "é", " "], 5)
     out = characters(["aé A", "é" * 9, b"\xff", ""])
     expected = [[2, 3, 4, 1, 0], [3, 3, 3, 3, 3], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
     np.testing.assert_array_equal(out["token_ids"], expected)
     np.testing.assert_array_equal(out["padding_mask"], np.array(expected) > 0)
-    assert Characters.learn(["bba", "AA"], 9, 5, lowercase=True).vocabulary == ["a", "b"]
+    assert CharacterTokenizer.learn(["bba", "AA"], 9, 5, lowercase=True).vocabulary == ["a", "b"]
 
 
 def test_ngram_ids_by_hand():
-    ngrams = Ngrams(["good", "film", "good film", "c:<fi", "c:lm>", "c:ood"], 6, characters=(3, 3))
+    ngrams = NgramTokenizer(["good", "film", "good film", "c:<fi", "c:lm>", "c:ood"], 6, character_ngrams=(3, 3))
     out = ngrams(["Good film", "good good, film", "", "nothing"])
     expected = [[2, 3, 4, 7, 5, 6], [2, 3, 7, 5, 6, 0], [0] * 6, [0] * 6]
     np.testing.assert_array_equal(out["token_ids"], expected)
-    repeated = Ngrams(["good", "film"], 3, words=1, distinct=False)
+    repeated = NgramTokenizer(["good", "film"], 3, word_ngrams=1, distinct=False)
     np.testing.assert_array_equal(repeated(["good good film"])["token_ids"], [[2, 2, 3]])
 
 
 def test_ngrams_learn_words_before_characters():
-    ngrams = Ngrams.learn(["ab ab", "ab"], 20, 9, words=2, characters=(2, 2), min_count=1)
+    ngrams = NgramTokenizer.learn(["ab ab", "ab"], 20, 9, word_ngrams=2, character_ngrams=(2, 2), min_count=1)
     assert ngrams.vocabulary == ["ab", "ab ab", "c:<a", "c:ab", "c:b>"]
 
 
 def test_inverse_document_frequency_by_hand():
-    ngrams = Ngrams(["a", "b"], 4, words=1)
-    weights = inverse_document_frequency(ngrams, ["a b", "a", "a"])
+    ngrams = NgramTokenizer(["a", "b"], 4, word_ngrams=1)
+    weights = compute_inverse_document_frequency(ngrams, ["a b", "a", "a"])
     np.testing.assert_allclose(weights[[0, 2, 3]], [0, 1, np.log(4 / 2) + 1], rtol=1e-6)
 
 
 TOKENIZERS = {
     "words": lambda: Words(["good", "film", "naïve", "你"], 6),
-    "characters": lambda: Characters(list("agod é你"), 6, lowercase=True),
-    "ngrams": lambda: Ngrams(["good", "good film", "c:<fi"], 6, characters=(3, 4)),
+    "characters": lambda: CharacterTokenizer(list("agod é你"), 6, lowercase=True),
+    "ngrams": lambda: NgramTokenizer(["good", "good film", "c:<fi"], 6, character_ngrams=(3, 4)),
 }
 TEXTS = ["Good film", "", "naïve 你", b"\xff\xfe bad", "a longer good film of many words"]
 
@@ -126,9 +126,12 @@ def test_the_same_from_a_file_a_saved_model_and_a_dataset(name, tmp_path):
         (lambda: Words([], 3), "at least one token"),
         (lambda: Words(["a", "a"], 3), "'a' more than once"),
         (lambda: Words.learn(["a"], 2, 3), "`size` must leave room"),
-        (lambda: Characters(["ab"], 3), "single characters. Received: 'ab'."),
-        (lambda: Ngrams(["a"], 3, words=0), "`words` must be a positive integer. Received: words=0."),
-        (lambda: Ngrams(["a"], 3, characters=(4, 3)), "the shorter first"),
+        (lambda: CharacterTokenizer(["ab"], 3), "single characters. Received: 'ab'."),
+        (
+            lambda: NgramTokenizer(["a"], 3, word_ngrams=0),
+            "`word_ngrams` must be a positive integer. Received: word_ngrams=0.",
+        ),
+        (lambda: NgramTokenizer(["a"], 3, character_ngrams=(4, 3)), "the shorter first"),
     ],
 )
 def test_errors_say_what_was_received(make, message):

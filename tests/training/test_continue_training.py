@@ -10,7 +10,7 @@ import dlkit
 from dlkit.cli.main import main
 from dlkit.errors import DlkitError
 
-HPARAMS = {"network": "cnn", "tokens": "words", "embedding": 8, "max_tokens": 8, "epochs": 2, "batch_size": 8,
+HPARAMS = {"network": "cnn", "tokenizer": "words", "width": 8, "max_tokens": 8, "epochs": 2, "batch_size": 8,
          "validation_split": 0.0}  # fmt: skip
 WORDS = {"bad": "dull weak poor grim", "good": "fine warm bright kind", "neutral": "plain usual average same"}
 
@@ -98,8 +98,8 @@ def test_changes_on_the_way_keep_the_models_words_or_are_refused(model, tmp_path
     data = texts("good", "bad", "neutral")
     with pytest.raises(KeyboardInterrupt):
         going_on().fit(data, init_from=model, callbacks=[Stop(4)], **options)
-    with pytest.raises(DlkitError, match="was initialized from old: embedding would change its network"):
-        going_on(embedding=16).fit(data, resume=True, allow_changes=True, **options)
+    with pytest.raises(DlkitError, match="was initialized from old: width would change its network"):
+        going_on(width=16).fit(data, resume=True, allow_changes=True, **options)
     task = going_on(learning_rate=1e-4)
     task.fit(data, resume=True, allow_changes=True, **options)
     assert task.labels_ == ["bad", "good", "neutral"]
@@ -110,7 +110,7 @@ def test_changes_on_the_way_keep_the_models_words_or_are_refused(model, tmp_path
 def test_what_cannot_go_on_is_refused_with_what_differs(model, tmp_path):
     data = texts("bad", "good")
     refused = {
-        "embedding=8, not 16": lambda: going_on(embedding=16).fit(data, init_from=model),
+        "width=8, not 16": lambda: going_on(width=16).fit(data, init_from=model),
         "holds a model of the task 'sentiment', not 'translation'": lambda: dlkit.Translator().fit(
             {"source": ["a"], "target": ["b"]}, init_from=model
         ),

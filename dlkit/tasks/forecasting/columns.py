@@ -274,8 +274,8 @@ def _describe_invalid(values: Any) -> str:
         text = str(value).strip()
         if getattr(value, "tzinfo", None) is not None or _ZONED.fullmatch(text):
             return (
-                f"timestamp {position} has a time zone: {describe_value(value)}. Expected timestamps without one, all of "
-                "one clock: convert them to local time or to UTC and remove the time zone."
+                f"timestamp {position} has a time zone: {describe_value(value)}. Expected timestamps without one, all "
+                "of one clock: convert them to local time or to UTC and remove the time zone."
             )
         if isinstance(value, str):
             invalid = not _is_valid_date(_to_iso(text))

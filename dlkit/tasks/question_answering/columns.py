@@ -1,4 +1,4 @@
-"""Columns of questions and answers: a passage, its answers, and places in it."""
+"""Columns of questions and answers: contexts, answers, offsets and logits."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from dlkit.columns import Column, Text, describe_value
 from dlkit.errors import DataError
 
-READER = "dlkit.tasks.question_answering.answers"
+READER = "dlkit.tasks.question_answering.readers"
 
 
-class Passage(Text):
-    """A text that holds the answer to a question."""
+class Context(Text):
+    """A text that contains the answer to a question."""
 
     reader = READER
     suffixes = ()
@@ -24,11 +24,11 @@ class Passage(Text):
 
 @dataclass(frozen=True)
 class Answers(Column):
-    """Answers that are parts of a passage, each with the character (code point) at which it starts.
+    """Answers that are spans of a context, each with the offset at which it starts, in characters (code points).
 
-    Accepts a text, a pair (text, start), or a list of texts, pairs or dicts `{"text", "answer_start"}`, or one such
-    dict of two lists, as TFDS has it. No answer, an empty text or an empty list: the question has none. An answer
-    without a start has -1. In the graph: (answers, 2) string, text and decimal start.
+    Accepts a text, a pair (text, start), a list of texts, pairs or dicts `{"text", "answer_start"}`, or one such dict
+    of two lists, as in TFDS. None, an empty text or an empty list stands for a question without an answer. An answer
+    without an offset gets -1. In the graph: (answers, 2) string, text and decimal offset.
     """
 
     aliases: tuple[str, ...] = ("answer", "answer_text")
@@ -39,7 +39,7 @@ class Answers(Column):
 
     @staticmethod
     def pairs(value: Any) -> list[tuple[str, int]]:
-        """The answers as texts with starts. Raises DataError where they have none of the forms."""
+        """Return the answers as pairs of a text and its offset. Raises DataError if their form is unknown."""
         if isinstance(value, dict) and isinstance(value.get("text"), (list, tuple, np.ndarray)):
             texts = value["text"]
             starts = value.get("answer_start", [-1] * len(texts))
@@ -50,7 +50,7 @@ class Answers(Column):
             raise DataError(
                 f"expected answers: texts with the character each starts at. Received: {describe_value(value)}."
             )
-        return [pair for pair in map(_answer, value) if pair[0]]
+        return [pair for pair in map(_to_pair, value) if pair[0]]
 
     def raw(self, value: Any) -> list[list[bytes]]:
         return [[Text().raw(text), str(start).encode()] for text, start in self.pairs(value)]
@@ -60,7 +60,7 @@ class Answers(Column):
 
 
 class QuestionId(Text):
-    """The name by which data call a question, of which any will do; empty for none."""
+    """The id of a question in its data set, any text or number; empty if it has none."""
 
     suffixes = ()
     feature = ""
@@ -72,7 +72,7 @@ class QuestionId(Text):
 
 
 class Offset(Column):
-    """A character (code point) of a passage, counted from 0; -1 for none."""
+    """An offset in characters (code points) of a context, from 0; -1 for none."""
 
     dtype = "int32"
 
@@ -81,13 +81,13 @@ class Offset(Column):
 
 
 class Offsets(Offset):
-    """Characters (code points) of a passage, counted from 0; -1 for none."""
+    """Offsets in characters (code points) of a context, from 0; -1 for none."""
 
     shape = (None,)
 
 
 class Logits(Column):
-    """What a network gives for each token, before a softmax."""
+    """A logit for each token."""
 
     dtype = "float32"
     shape = (None,)
@@ -98,8 +98,8 @@ def _is_pair(value: tuple) -> bool:
     return len(value) == 2 and isinstance(value[0], (str, bytes)) and not isinstance(value[1], (str, bytes, tuple))
 
 
-def _answer(value: Any) -> tuple[str, int]:
-    """A text with its start, -1 where it has none."""
+def _to_pair(value: Any) -> tuple[str, int]:
+    """Return a text with its offset, -1 if it has none."""
     text, start = value, -1
     if isinstance(value, dict):
         text, start = value.get("text"), value.get("answer_start", -1)

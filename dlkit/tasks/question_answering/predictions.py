@@ -1,4 +1,4 @@
-"""Answers in the form that SQuAD's official evaluation reads."""
+"""Predictions in the format that SQuAD's official evaluation script reads."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from dlkit.errors import DataError
 
 
 def write_predictions(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One JSON object from the id of each question to the text of its answer, "" for none.
+    """Write a JSON object from the id of each question to the text of its answer, "" for no answer.
+
+    Args:
+        path: of the file to write.
+        rows: answers with `id`, `text` and `row`, the name of a row in messages.
 
     Raises:
-        DataError: a question has no id, or two have one.
+        DataError: a question has no id, or several have the same one.
     """
-    nameless = next((row["row"] for row in rows if not row["id"]), None)
-    if nameless is not None:
-        raise DataError(f"{nameless} has no `id`, which SQuAD's prediction file needs. Write jsonl, or add ids.")
-    often = collections.Counter(row["id"] for row in rows).most_common(1)
-    if often and often[0][1] > 1:
+    row_without_id = next((row["row_ids"] for row in rows if not row["id"]), None)
+    if row_without_id is not None:
+        raise DataError(f"{row_without_id} has no `id`, which SQuAD's prediction file needs. Write jsonl, or add ids.")
+    duplicates = collections.Counter(row["id"] for row in rows).most_common(1)
+    if duplicates and duplicates[0][1] > 1:
         raise DataError(
-            f"{often[0][1]} questions have the id {often[0][0]!r}: SQuAD's prediction file has one answer per "
-            "id. Write jsonl."
+            f"{duplicates[0][1]} questions have the id {duplicates[0][0]!r}: SQuAD's prediction file has one "
+            "answer per id. Write jsonl."
         )
     text = json.dumps({row["id"]: row["text"] for row in rows}, ensure_ascii=False)
     write_atomic(path, lambda file: file.write(text.encode()))

@@ -1,4 +1,4 @@
-"""A pretrained BERT-like backbone that points at spans, whole or cut where it is frozen."""
+"""A pretrained BERT-like backbone with span logits, complete or split above its frozen blocks."""
 
 from __future__ import annotations
 
@@ -7,17 +7,29 @@ from typing import TYPE_CHECKING
 from dlkit.errors import HparamError
 from dlkit.lazy import keras, ops
 from dlkit.options import option
-from dlkit.tasks.question_answering.span_inputs import span_logits, token_inputs
+from dlkit.tasks.question_answering.span_inputs import compute_span_logits, make_token_inputs
 from dlkit.text.preset import get_blocks, get_token_features, load_preset, make_backbone_inputs
 
 if TYPE_CHECKING:
     from dlkit.text.wordpiece import WordPiece
 
-CACHE = "float16"  # of cached features: half the disk
+CACHE_DTYPE = "float16"  # of cached features: half the disk space
 
 
 def load_backbone(name_or_folder: str, max_tokens: int, dropout: float) -> tuple[WordPiece, keras.Model]:
-    """The tokenizer and the backbone of a preset as `load_preset` gives them, with this dropout inside of it."""
+    """Load the tokenizer and the backbone of a preset, and set the dropout rate of the backbone.
+
+    Args:
+        name_or_folder: name, handle or folder of the preset; see `dlkit.text.preset.load_preset`.
+        max_tokens: positive integer, maximum sequence length of the tokenizer, in tokens.
+        dropout: float in [0, 1), dropout rate inside the backbone.
+
+    Returns:
+        Tuple of the tokenizer and the KerasHub backbone.
+
+    Raises:
+        DlkitError: there is no such preset, it cannot be fetched, or its tokenizer is not WordPiece.
+    """
     tokenizer, loaded = load_preset(name_or_folder, max_tokens, nfc=True)
     config = loaded.get_config()
     if "dropout" not in config or config["dropout"] == dropout:
@@ -27,47 +39,64 @@ def load_backbone(name_or_folder: str, max_tokens: int, dropout: float) -> tuple
     return tokenizer, backbone
 
 
-def span_preset(backbone: keras.Model) -> keras.Model:
-    """A backbone to be tuned, with two logits for each token.
+def preset_span_network(backbone: keras.Model) -> keras.Model:
+    """Build a network to fine-tune: a backbone with two logits for each token.
 
     Source: Devlin et al., 2018, arXiv:1810.04805, section 4.2.
 
+    Args:
+        backbone: a BERT-like KerasHub backbone.
+
     Returns:
-        A functional model from `token_ids`, `segment_ids`: (windows, length) int32 and `padding_mask`: (windows,
-        length) bool to `start_logits` and `end_logits`: (windows, length) float32. The backbone is the layer
-        `backbone`.
+        keras.Model from `token_ids`, `segment_ids`: (windows, length) int32 and `padding_mask`: (windows, length) bool
+        to `start_logits` and `end_logits`: (windows, length) float32. The backbone is the layer `backbone`.
+
+    Example:
+        >>> import keras_hub
+        >>> backbone = keras_hub.models.BertBackbone(100, 1, 2, 8, 16, max_sequence_length=32)
+        >>> sorted(preset_span_network(backbone).output)
+        ['end_logits', 'start_logits']
     """
-    inputs = token_inputs()
+    inputs = make_token_inputs()
     tuned = keras.Model(backbone.input, get_token_features(backbone.output), name="backbone")
     x = tuned(make_backbone_inputs(backbone, inputs))
-    return keras.Model(inputs, span_logits(x, x, inputs["padding_mask"]), name="span_preset")
+    return keras.Model(inputs, compute_span_logits(x, x, inputs["padding_mask"]), name="preset_span_network")
 
 
-def cut_preset(backbone: keras.Model, frozen: int) -> tuple[keras.Model, keras.Model]:
-    """The part of a backbone that stays fixed, embeddings and the first blocks, and the network on top of it.
+def split_preset(backbone: keras.Model, num_frozen: int) -> tuple[keras.Model, keras.Model]:
+    """Split a backbone into a frozen encoder, of the embeddings and the first blocks, and the network above it.
 
     Args:
-        frozen: how many blocks stay fixed.
+        backbone: a BERT-like KerasHub backbone.
+        num_frozen: non-negative integer, number of frozen blocks.
 
     Returns:
-        A functional model from what `span_preset` takes to `features`: (windows, length, width) float16; and one from
-        `features` and `padding_mask` to the logits.
+        Tuple of two functional models: from the inputs of `preset_span_network` to `features`: (windows, length,
+        width) float16; and from `features` and `padding_mask` to the logits.
 
     Raises:
-        HparamError: there are fewer blocks.
+        HparamError: the backbone has fewer blocks.
+
+    Example:
+        >>> import keras_hub
+        >>> backbone = keras_hub.models.BertBackbone(100, 2, 2, 8, 16, max_sequence_length=32)
+        >>> encoder, network = split_preset(backbone, 1)
+        >>> encoder.output["features"].shape
+        (None, None, 8)
     """
     below, blocks = get_blocks(backbone)
-    if frozen > len(blocks):
-        raise HparamError(f"{option('freeze', frozen)}: the preset has {len(blocks)} blocks.")
-    inputs = token_inputs()
-    hidden = keras.Model(backbone.input, blocks[frozen - 1].output if frozen else below, name="frozen")
-    features = ops.cast(hidden(make_backbone_inputs(backbone, inputs)), CACHE)
-    lower = keras.Model(inputs, {"features": features}, name="lower")
+    if num_frozen > len(blocks):
+        raise HparamError(f"{option('freeze', num_frozen)}: the preset has {len(blocks)} blocks.")
+    inputs = make_token_inputs()
+    output = blocks[num_frozen - 1].output if num_frozen else below
+    frozen = keras.Model(backbone.input, output, name="frozen")
+    features = ops.cast(frozen(make_backbone_inputs(backbone, inputs)), CACHE_DTYPE)
+    encoder = keras.Model(inputs, {"features": features}, name="frozen_encoder")
 
-    cached = keras.Input((None, features.shape[-1]), dtype=CACHE, name="features")
+    cached = keras.Input((None, features.shape[-1]), dtype=CACHE_DTYPE, name="features")
     padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
     x = ops.cast(cached, keras.config.dtype_policy().compute_dtype)
-    for block in blocks[frozen:]:
+    for block in blocks[num_frozen:]:
         x = block(x, padding_mask=ops.cast(padding_mask, "int32"))
-    upper = keras.Model({"features": cached, "padding_mask": padding_mask}, span_logits(x, x, padding_mask))
-    return lower, upper
+    logits = compute_span_logits(x, x, padding_mask)
+    return encoder, keras.Model({"features": cached, "padding_mask": padding_mask}, logits)

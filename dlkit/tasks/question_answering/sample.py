@@ -26,7 +26,7 @@ ANIMALS = "badger crane ferret heron lemur lynx marten otter owl pelican raccoon
 FOODS = "acorns beetles berries crabs fish frogs insects leaves mice mushrooms roots seeds snails worms"
 PLACES = "caves forests gardens hedges lakes marshes meadows mountains reeds riverbanks ruins valleys"
 
-# A sentence of facts, and what can be asked of it: a question and the name of the fact that answers it.
+# A sentence of facts, and its questions, each with the name of the fact that answers it.
 PERSON = [
     ("{name} was born in {town} in {year}.", ["Where was {name} born?|town", "In which year was {name} born?|year"]),
     ("{name} worked as a {job} for {number} years.", ["What was the job of {name}?|job",
@@ -106,26 +106,27 @@ WRITTEN = [
 ]
 
 
-def passages() -> dict[str, dict[str, list[Any]]]:
-    """The splits train, validation and test; no passage is in two, and names of a passage are drawn anew.
+def make_passages() -> dict[str, dict[str, list[Any]]]:
+    """Make the splits train, validation and test; no passage is in two, and each has names of its own.
 
     Returns:
-        Split name to `{"question", "context", "answers"}`; an answer is a text with the character it starts at.
+        Split name to `{"question", "context", "answers"}`; an answer is a text with its offset in characters.
     """
-    parts = {}
-    for part, count in (("train", 64), ("validation", 8), ("test", 12)):
-        rng = random.Random(part)
+    splits = {}
+    for split, count in (("train", 64), ("validation", 8), ("test", 12)):
+        rng = random.Random(split)
         rows: list[tuple[str, str, list[tuple[str, int]]]] = []
         for number in range(count):
-            rows += _passage(rng, (PERSON, TOWN, SHIP, ANIMAL)[number % 4])
-        for text, asked in WRITTEN if part == "train" else []:
-            rows += [(question, text, [(answer, text.index(answer))]) for question, answer in asked.items()]
-        parts[part] = {name: [row[at] for row in rows] for at, name in enumerate(("question", "context", "answers"))}
-    return parts
+            rows += _make_passage(rng, (PERSON, TOWN, SHIP, ANIMAL)[number % 4])
+        for text, questions in WRITTEN if split == "train" else []:
+            rows += [(question, text, [(answer, text.index(answer))]) for question, answer in questions.items()]
+        names = ("question", "context", "answers")
+        splits[split] = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+    return splits
 
 
-def _passage(rng: random.Random, kind: list) -> list[tuple[str, str, list[tuple[str, int]]]]:
-    facts = _facts(rng)
+def _make_passage(rng: random.Random, kind: list) -> list[tuple[str, str, list[tuple[str, int]]]]:
+    facts = _draw_facts(rng)
     first, *more = kind
     sentences = [first, *rng.sample(more, len(more))]
     for _ in range(rng.randrange(3)):
@@ -134,23 +135,23 @@ def _passage(rng: random.Random, kind: list) -> list[tuple[str, str, list[tuple[
     for sentence, questions in sentences:
         begin = len(text)
         text += sentence.format(**facts) + " "
-        for asked in questions:
-            question, _, answer = asked.partition("|")
+        for template in questions:
+            question, _, answer = template.partition("|")
             before = sentence[: sentence.index(f"{{{answer}}}")].format(**facts)
             rows.append((question.format(**facts), facts[answer], begin + len(before)))
     text = text.strip()
     return [(question, text, [(answer, start)]) for question, answer, start in rows]
 
 
-def _facts(rng: random.Random) -> dict[str, str]:
-    def of(words: str, count: int = 1) -> list[str]:
+def _draw_facts(rng: random.Random) -> dict[str, str]:
+    def draw(words: str, count: int = 1) -> list[str]:
         return rng.sample(words.split(), count)
 
-    firsts, lasts, towns, year = of(FIRST, 2), of(LAST, 2), of(TOWNS, 2), rng.randrange(1700, 1980)
-    one = {"job": JOBS, "thing": THINGS, "river": RIVERS, "good": GOODS, "ship": SHIPS, "animal": ANIMALS}
-    one |= {"food": FOODS, "place": PLACES}
+    firsts, lasts, towns, year = draw(FIRST, 2), draw(LAST, 2), draw(TOWNS, 2), rng.randrange(1700, 1980)
+    words_by_fact = {"job": JOBS, "thing": THINGS, "river": RIVERS, "good": GOODS, "ship": SHIPS, "animal": ANIMALS}
+    words_by_fact |= {"food": FOODS, "place": PLACES}
     return {
-        **{name: of(words)[0] for name, words in one.items()},
+        **{name: draw(words)[0] for name, words in words_by_fact.items()},
         "name": f"{firsts[0]} {lasts[0]}",
         "friend": f"{firsts[1]} {lasts[1]}",
         "town": towns[0],

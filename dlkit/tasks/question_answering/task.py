@@ -19,8 +19,8 @@ from dlkit.report import Report
 from dlkit.rows import ROW, Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.question_answering.columns import Answers, Logits, Offset, Offsets, Passage, QuestionId
-from dlkit.tasks.question_answering.metrics import best_over, exact_match, f1
+from dlkit.tasks.question_answering.columns import Answers, Context, Logits, Offset, Offsets, QuestionId
+from dlkit.tasks.question_answering.metrics import exact_match, f1, max_over_gold_answers
 from dlkit.tasks.question_answering.predictions import write_predictions
 from dlkit.text.inspect_texts import inspect_shared_rows
 
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
     from dlkit.training.store import Store
 
-FOR_ANSWERS = ("starts", "ends", "own", "row", "context_text")  # what `BestSpans` reads beside logits
+# What `SpanDecoder` reads beside logits.
+SPAN_TENSORS = ("token_starts", "token_ends", "is_max_context", "row_ids", "context_text")
 
 
-class PassageRows(Rows):
-    """Questions about passages: of each the window with the answer and, of a long passage, one without."""
+class ContextRows(Rows):
+    """Questions about contexts: training uses the window with the answer and, of a long context, one without."""
 
     task: QuestionAnswerer
     windows_per_row = 2
@@ -41,46 +42,43 @@ class PassageRows(Rows):
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         answers = self.table.columns["answers"]
-        none = sum(not row for row in answers)
-        report.statistics["questions without an answer"] = none
-        lost = [row for row, pairs in enumerate(answers) if pairs and all(start < 0 for _, start in pairs)]
-        if lost:
+        report.statistics["questions without an answer"] = sum(not row for row in answers)
+        missing = [row for row, pairs in enumerate(answers) if pairs and all(start < 0 for _, start in pairs)]
+        if missing:
             report.add_warning(
-                f"{len(lost)} of {len(answers)} questions have no answer that occurs in their context",
-                map(self.table.where, lost),
+                f"{len(missing)} of {len(answers)} questions have no answer that occurs in their context",
+                map(self.table.where, missing),
                 "They are excluded from training.",
             )
         if validation is not None:
             inspect_shared_rows(report, self.table, validation.table, ("question", "context"), "questions")
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
-        """Exact match and F1 of the answer, against the true one that fits best; and the question's id, if it has
-        one."""
+        """Add exact match and F1 against the gold answer that fits best, and the id of the question if it has one."""
         del row
         golds = [text.decode() for text, _ in target["answers"]]
-        scores = {metric.__name__: best_over(metric, answer["text"], golds) for metric in (exact_match, f1)}
+        scores = {metric.__name__: max_over_gold_answers(metric, answer["text"], golds) for metric in (exact_match, f1)}
         return [{"id": target["id"].decode() or None, "true_answers": golds, **answer, **scores}]
 
     def remarks(self, store: Store) -> list[str]:
         first, last = store.every(lambda row: row[1]["start_logits"]), store.every(lambda row: row[1]["end_logits"])
-        answered = first[:, 0] > 0  # no answer stands in the others
+        has_answer = first[:, 0] > 0  # position 0, the opening token, is the target of windows without an answer
         shortest = np.where(first > 0, last - first + 1, np.iinfo(first.dtype).max).min(axis=1)
-        longer = int((answered & (shortest > self.task.max_answer)).sum())
-        none = sum(not row for row in self.table.columns["answers"])
-        said = []
-        if none and not self.task.unanswerable_:
-            said.append(
-                f"{none} questions have no answer, but the model cannot predict that: all questions in its initial "
-                "training data had one"
+        too_long = int((has_answer & (shortest > self.task.max_answer_tokens)).sum())
+        unanswerable = sum(not row for row in self.table.columns["answers"])
+        remarks = []
+        if unanswerable and not self.task.has_unanswerable_:
+            remarks.append(
+                f"{unanswerable} questions have no answer, but the model cannot predict that: all questions in its "
+                "initial training data had one"
             )
-        if not longer:
-            return said
-        return [
-            *said,
-            f"of {answered.sum()} questions with an answer, {longer} have none of at most {option('max_answer')} "
-            f"({self.task.max_answer}) tokens, and cannot be answered correctly: increase it, and "
-            f"{option('overlap')} to twice that value",
-        ]
+        if too_long:
+            remarks.append(
+                f"of {has_answer.sum()} questions with an answer, {too_long} have none of at most "
+                f"{option('max_answer_tokens')} ({self.task.max_answer_tokens}) tokens, and cannot be answered "
+                f"correctly: increase it, and {option('overlap')} to twice that value"
+            )
+        return remarks
 
 
 @dataclass(kw_only=True)
@@ -88,7 +86,7 @@ class QuestionAnswerer(Task):
     """Answers questions by a span of a given text (extractive question answering), with its offset and score.
 
     Example:
-        >>> model = dlkit.QuestionAnswerer(embedding=16, units=8, epochs=1)
+        >>> model = dlkit.QuestionAnswerer(width=16, rnn_units=8, epochs=1)
         >>> history = model.fit(model.samples()["train"], verbose=0)
         >>> answer = model.predict({"question": "Where was Ada born?", "context": "Ada was born in Dunmere."})
         >>> 0 <= answer["score"] <= 1
@@ -117,26 +115,30 @@ class QuestionAnswerer(Task):
         "Network architecture; preset:NAME_OR_FOLDER uses a BERT-like KerasHub backbone.",
         choices=("bidaf", "transformer", "preset:"),
     )
-    window: int = hparam(
+    max_tokens: int = hparam(
         256, "Maximum sequence length, in tokens, question included; longer contexts are read in overlapping windows."
     )
     overlap: int = hparam(64, "Overlap of consecutive windows of a context (document stride), in tokens.", minimum=2)
-    max_question: int = hparam(48, "Maximum question length, in tokens; longer questions are truncated.", minimum=1)
-    max_answer: int = hparam(30, "Maximum answer length, in tokens; at most half of the overlap.", minimum=1)
+    max_question_tokens: int = hparam(
+        48, "Maximum question length, in tokens; longer questions are truncated.", minimum=1
+    )
+    max_answer_tokens: int = hparam(30, "Maximum answer length, in tokens; at most half of the overlap.", minimum=1)
     top_k: int = hparam(5, "Number of candidate answers in a prediction.", minimum=1)
-    threshold: float = hparam(0.5, 'Minimum score of "no answer" at which it is predicted.', minimum=0, maximum=1)
+    no_answer_threshold: float = hparam(
+        0.5, 'Minimum score of "no answer" at which it is predicted.', minimum=0, maximum=1
+    )
     vocabulary_size: int = hparam(20_000, "Vocabulary size, in words; presets use their own vocabulary.", minimum=4)
     lowercase: bool = hparam(
         True, "Lowercases the text but passes its capitalization as a feature; presets use their own tokenizer."
     )
-    embedding: int = hparam(128, "Embedding dimension, which is also the width of the transformer.", minimum=1)
-    units: int = hparam(64, "Number of recurrent units per direction, for bidaf.", minimum=1)
+    width: int = hparam(128, "Width of the embeddings, and of every block of the transformer.", minimum=1)
+    rnn_units: int = hparam(64, "Number of recurrent units per direction, for bidaf.", minimum=1)
     blocks: int = hparam(3, "Number of transformer blocks.", minimum=1)
     dropout: float = hparam(
         0.2, "Dropout rate; of a preset, inside its backbone too.", minimum=0, maximum=0.95, tuned=0.0
     )
 
-    inputs = {"question": Text(), "context": Passage()}
+    inputs = {"question": Text(), "context": Context()}
     target = {"answers": Answers(), "id": QuestionId(optional=True)}
     answer = {
         "text": Text(),
@@ -151,19 +153,19 @@ class QuestionAnswerer(Task):
     }
     extra_outputs = {"start_logits": Logits(), "end_logits": Logits()}
     primary_metric = "f1"
-    rows = PassageRows
+    rows = ContextRows
     padding = (Padding(),)
     max_inference_batch = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.unanswerable_ = False  # whether training had questions without an answer
+        self.has_unanswerable_ = False  # whether the training data had questions without an answer
         if self._is_preset():
-            self.frozen = ""  # what is frozen of a preset is preprocessing
-        if 2 * self.max_answer > self.overlap:
+            self.frozen = ""  # the frozen blocks of a preset are preprocessing
+        if 2 * self.max_answer_tokens > self.overlap:
             raise HparamError(
-                f"{option('max_answer')} must be at most half of {option('overlap')}, so that every answer lies "
-                f"within a window. Received: {option('max_answer', self.max_answer)}, "
+                f"{option('max_answer_tokens')} must be at most half of {option('overlap')}, so that every answer lies "
+                f"within a window. Received: {option('max_answer_tokens', self.max_answer_tokens)}, "
                 f"{option('overlap', self.overlap)}."
             )
         if self._is_preset() and self.freeze and not (self.freeze.isdecimal() or self.freeze == "backbone"):
@@ -172,30 +174,30 @@ class QuestionAnswerer(Task):
             )
 
     def build(self, examples: Table) -> Stages:
-        self.unanswerable_ = not all(examples.columns["answers"])
-        windows, network = self._preset() if self._is_preset() else self._from_scratch(examples)
-        return Stages(windows, network, self._best_spans(network))
+        self.has_unanswerable_ = not all(examples.columns["answers"])
+        preprocess, network = self._build_preset() if self._is_preset() else self._build_from_scratch(examples)
+        return Stages(preprocess, network, self._build_postprocess())
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        from dlkit.tasks.question_answering.place_answers import place_answers
+        from dlkit.tasks.question_answering.span_targets import make_span_targets
 
-        made = self.stages_.preprocess(features)
-        chosen, places = place_answers(made, target["answers"])
-        tensors = {name: tf.gather(made[name], chosen) for name in self.stages_.network.input}
-        missing = self.window - tf.shape(made["starts"])[1]
+        windows = self.stages_.preprocess(features)
+        chosen, targets = make_span_targets(windows, target["answers"])
+        tensors = {name: tf.gather(windows[name], chosen) for name in self.stages_.network.input}
+        missing = self.max_tokens - tf.shape(windows["token_starts"])[1]
         padded = {
             name: tf.ensure_shape(
                 tf.pad(values, [[0, 0], [0, missing]] + [[0, 0]] * (values.shape.rank - 2)),
-                [None, self.window, *values.shape[2:]],
+                [None, self.max_tokens, *values.shape[2:]],
             )
             for name, values in tensors.items()
         }
-        return {**padded, ROW: tf.gather(made["row"], chosen)}, places
+        return {**padded, ROW: tf.gather(windows["row_ids"], chosen)}, targets
 
     def loss(self) -> Any:
-        from dlkit.tasks.question_answering.place_answers import place_loss
+        from dlkit.tasks.question_answering.span_targets import position_crossentropy
 
-        return {"start_logits": place_loss, "end_logits": place_loss}
+        return {"start_logits": position_crossentropy, "end_logits": position_crossentropy}
 
     def metrics(self) -> Any:
         return None
@@ -205,40 +207,44 @@ class QuestionAnswerer(Task):
 
         network = self.stages_.network
 
-        def logits(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def compute_logits(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             return network(tensors, training=False)
 
-        def window(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            made = self.stages_.preprocess(raw)
-            return {name: tf.cast(made[name], spec.dtype) for name, spec in inputs.items()}
+        def make_windows(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            windows = self.stages_.preprocess(raw)
+            return {name: tf.cast(windows[name], spec.dtype) for name, spec in specs.items()}
 
-        def ask(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def answer_with_options(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             from dlkit.stages import MicroBatched, chain
 
-            known = chain(self.stages_.preprocess, MicroBatched(network, self.max_inference_batch))(raw)
-            spans = self.stages_.postprocess.get_layer("best_spans")
-            made = {**known, **spans(known, limit=raw["max_answer"], threshold=raw["threshold"])}
-            return {name: made[name] for name in self.answer}
+            tensors = chain(self.stages_.preprocess, MicroBatched(network, self.max_inference_batch))(raw)
+            decoder = self.stages_.postprocess.get_layer("span_decoder")
+            options = {name: raw[name] for name in ("max_answer_tokens", "no_answer_threshold")}
+            outputs = {**tensors, **decoder(tensors, **options)}
+            return {name: outputs[name] for name in self.answer}
 
-        def asked(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def make_example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             rows = tf.shape(raw["question"])
-            short = max(self.max_answer // 2, 1)
-            return {**raw, "max_answer": tf.fill(rows, short), "threshold": tf.fill(rows, self.threshold)}
+            options = {
+                "max_answer_tokens": tf.fill(rows, max(self.max_answer_tokens // 2, 1)),
+                "no_answer_threshold": tf.fill(rows, self.no_answer_threshold),
+            }
+            return {**raw, **options}
 
-        inputs = {
-            name: tf.TensorSpec(spec.shape, "float32" if spec.dtype == "float16" else spec.dtype)  # JSON has no halves
+        specs = {
+            name: tf.TensorSpec(spec.shape, "float32" if spec.dtype == "float16" else spec.dtype)  # JSON has no float16
             for name, spec in network.input.items()
         }
-        # A model that was saved before limits were clipped answers 0 with nothing.
-        least = Limits(1) if self.stages_.postprocess.get_layer("best_spans").clip_limit else None
         columns = {
             **self.inputs,
-            "max_answer": Count(optional=True, default=self.max_answer, limits=least),
-            "threshold": Score(optional=True, default=self.threshold, limits=Limits(0, 1)),
+            "max_answer_tokens": Count(optional=True, default=self.max_answer_tokens, limits=Limits(1)),
+            "no_answer_threshold": Score(optional=True, default=self.no_answer_threshold, limits=Limits(0, 1)),
         }
         return [
-            Signature("preprocessed", logits, inputs, example=window),
-            Signature("ask", ask, tensor_specs(columns), example=asked, columns=columns),
+            Signature("preprocessed", compute_logits, specs, example=make_windows),
+            Signature(
+                "answer_with_options", answer_with_options, tensor_specs(columns), example=make_example, columns=columns
+            ),
         ]
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -253,76 +259,84 @@ class QuestionAnswerer(Task):
 
     @staticmethod
     def samples() -> dict[str, Any]:
-        from dlkit.tasks.question_answering.sample import passages
+        from dlkit.tasks.question_answering.sample import make_passages
 
-        return passages()
+        return make_passages()
 
     def _is_preset(self) -> bool:
         return self.network.startswith("preset:")
 
-    def _from_scratch(self, examples: Table) -> tuple[keras.Model, keras.Model]:
+    def _build_from_scratch(self, examples: Table) -> tuple[keras.Model, keras.Model]:
         from dlkit.text.words import Words
 
         texts = dict.fromkeys(text for name in self.inputs for text in examples.columns[name])
         decoded = [Text().raw(text).decode() for text in texts]
-        words = Words.learn(decoded, self.vocabulary_size, self.window, lowercase=self.lowercase, nfc=True)
-        windows = self._windows(words, surface=True)
+        tokenizer = Words.learn(decoded, self.vocabulary_size, self.max_tokens, lowercase=self.lowercase, nfc=True)
+        packer = self._make_packer(tokenizer, lexical_features=True)
         if self.network == "bidaf":
             from dlkit.tasks.question_answering.bidaf import bidaf
 
-            options: dict[str, Any] = {"embedding": self.embedding, "units": self.units, "dropout": self.dropout}
-            return _windowed(windows), bidaf(windows.vocabulary_size, **options)
-        from dlkit.tasks.question_answering.transformer import span_transformer
+            options: dict[str, Any] = {"width": self.width, "rnn_units": self.rnn_units, "dropout": self.dropout}
+            return _build_preprocess(packer), bidaf(packer.vocabulary_size, **options)
+        from dlkit.tasks.question_answering.span_transformer import span_transformer
 
-        options = {"width": self.embedding, "blocks": self.blocks, "dropout": self.dropout}
-        return _windowed(windows), span_transformer(windows.vocabulary_size, **options)
+        options = {"width": self.width, "blocks": self.blocks, "dropout": self.dropout}
+        return _build_preprocess(packer), span_transformer(packer.vocabulary_size, **options)
 
-    def _preset(self) -> tuple[keras.Model, keras.Model]:
-        from dlkit.tasks.question_answering.preset import cut_preset, load_backbone, span_preset
+    def _build_preset(self) -> tuple[keras.Model, keras.Model]:
+        from dlkit.tasks.question_answering.preset import load_backbone, preset_span_network, split_preset
         from dlkit.text.preset import get_blocks
 
         name = self.network.removeprefix("preset:")
-        tokenizer, backbone = load_backbone(name, self.window, self.dropout)
-        windows = self._windows(tokenizer)
+        tokenizer, backbone = load_backbone(name, self.max_tokens, self.dropout)
+        packer = self._make_packer(tokenizer)
         if not self.freeze:
-            return _windowed(windows), span_preset(backbone)
-        frozen = len(get_blocks(backbone)[1]) if self.freeze == "backbone" else int(self.freeze)
-        lower, upper = cut_preset(backbone, frozen)
-        return _windowed(windows, lower, self.max_inference_batch), upper
+            return _build_preprocess(packer), preset_span_network(backbone)
+        num_frozen = len(get_blocks(backbone)[1]) if self.freeze == "backbone" else int(self.freeze)
+        encoder, network = split_preset(backbone, num_frozen)
+        return _build_preprocess(packer, encoder, self.max_inference_batch), network
 
-    def _windows(self, tokenizer: Any, surface: bool = False) -> Any:
-        from dlkit.tasks.question_answering.windows import Windows
+    def _make_packer(self, tokenizer: Any, lexical_features: bool = False) -> Any:
+        from dlkit.tasks.question_answering.window_packer import WindowPacker
 
-        return Windows(
+        return WindowPacker(
             tokenizer,
-            self.window,
-            self.max_question,
+            self.max_tokens,
+            self.max_question_tokens,
             self.overlap,
-            surface,
-            tell_truncated=True,
-            nothing_of_nothing=True,
-            name="windows",
+            lexical_features,
+            name="window_packer",
         )
 
-    def _best_spans(self, network: keras.Model) -> keras.Model:
-        from dlkit.tasks.question_answering.best_spans import BestSpans
+    def _build_postprocess(self) -> keras.Model:
+        from dlkit.tasks.question_answering.span_decoder import SpanDecoder
 
-        spans = BestSpans(
-            self.top_k, self.max_answer, self.unanswerable_, self.threshold, clip_limit=True, name="best_spans"
+        decoder = SpanDecoder(
+            self.top_k,
+            self.max_answer_tokens,
+            self.has_unanswerable_,
+            self.no_answer_threshold,
+            name="span_decoder",
         )
-        kinds = {"starts": "int32", "ends": "int32", "own": "bool", "start_logits": "float32", "end_logits": "float32"}
-        tensors = {name: keras.Input((None,), dtype=kind, name=name) for name, kind in kinds.items()}
-        tensors["row"] = keras.Input((), dtype="int32", name="row")
+        dtypes = {"token_starts": "int32", "token_ends": "int32", "is_max_context": "bool"}
+        dtypes |= dict.fromkeys(self.extra_outputs, "float32")
+        tensors = {name: keras.Input((None,), dtype=dtype, name=name) for name, dtype in dtypes.items()}
+        tensors["row_ids"] = keras.Input((), dtype="int32", name="row_ids")
         tensors["context_text"] = keras.Input((), dtype="string", name="context_text")
-        return keras.Model(tensors, spans(tensors), name="postprocess")
+        return keras.Model(tensors, decoder(tensors), name="postprocess")
 
 
-def _windowed(windows: keras.layers.Layer, lower: keras.Model | None = None, rows: int = 0) -> keras.Model:
+def _build_preprocess(
+    packer: keras.layers.Layer, encoder: keras.Model | None = None, max_batch: int = 0
+) -> keras.Model:
+    """Build the preprocessing model, whose frozen encoder, if there is one, takes `max_batch` windows at a time."""
     inputs = {name: keras.Input((), dtype="string", name=name) for name in ("question", "context")}
-    made = windows(inputs["question"], inputs["context"])
-    if lower is not None:
+    tensors = packer(inputs["question"], inputs["context"])
+    if encoder is not None:
         from dlkit.layers.micro_batches import MicroBatches
 
-        features = MicroBatches(lower, rows, name="lower")({name: made[name] for name in lower.input})
-        made = {**{name: made[name] for name in (*FOR_ANSWERS, "padding_mask", "truncated")}, **features}
-    return keras.Model(inputs, made, name="preprocess")
+        features = MicroBatches(encoder, max_batch, name="frozen_encoder")(
+            {name: tensors[name] for name in encoder.input}
+        )
+        tensors = {**{name: tensors[name] for name in (*SPAN_TENSORS, "padding_mask", "truncated")}, **features}
+    return keras.Model(inputs, tensors, name="preprocess")

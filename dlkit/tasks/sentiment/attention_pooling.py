@@ -9,16 +9,22 @@ from dlkit.lazy import keras, ops, tf
 
 @keras.saving.register_keras_serializable("dlkit")
 class AttentionPooling(keras.layers.Layer):
-    """Averages the steps of a sequence, each weighted by how much it matters.
+    """Pools a sequence into the average of its steps, weighted by learned attention.
 
-    weights = softmax(context . tanh(W x + b)) over the true steps; the answer is their weighted sum. A sequence without
-    a true step gives zeros. Source: Yang et al., 2016, "Hierarchical Attention Networks", equations 5 to 7.
+    weights = softmax(context . tanh(W x + b)) over the steps that are no padding; the output is their weighted sum. A
+    sequence of padding alone gives zeros. Source: Yang et al., 2016, "Hierarchical Attention Networks", equations 5 to
+    7.
 
-    Call with `inputs`: (batch, steps, channels) float; `padding_mask`: (batch, steps) bool, true at steps that count.
-    Returns (batch, channels) of the layer's compute dtype.
+    Call with `inputs`: (batch, steps, channels) float; `padding_mask`: (batch, steps) bool, false at padding. Returns
+    (batch, channels) of the layer's compute dtype.
 
     Args:
-        units: positive integer, the width of the attention's hidden layer.
+        units: positive integer, width of the hidden layer of the attention.
+
+    Example:
+        >>> pooling = AttentionPooling(4)
+        >>> pooling(tf.ones([2, 3, 8]), padding_mask=tf.ones([2, 3], tf.bool)).shape
+        TensorShape([2, 8])
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -26,7 +32,7 @@ class AttentionPooling(keras.layers.Layer):
         if isinstance(units, bool) or not isinstance(units, int) or units < 1:
             raise ValueError(f"`units` must be a positive integer. Received: units={units!r}.")
         self.units = units
-        self.supports_masking = True  # Keras's own mask is not used: it ends here, without a warning
+        self.supports_masking = True  # Keras's own mask is not used; this avoids its warning
         self.hidden = keras.layers.Dense(units, activation="tanh", dtype=self.dtype_policy, name="hidden")
         self.context = keras.layers.Dense(1, use_bias=False, dtype="float32", name="context")
 

@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 
-def reviews() -> dict[str, dict[str, list[str]]]:
-    """The splits train (320), validation (80) and test (80), each half positive and half negative.
+def load_reviews() -> dict[str, dict[str, list[str]]]:
+    """Load the splits train (320), validation (80) and test (80), each half positive and half negative.
 
     Returns:
         Split name to `{"text": [...], "label": [...]}`; the labels are `positive` and `negative`.
@@ -15,7 +15,7 @@ def reviews() -> dict[str, dict[str, list[str]]]:
     splits: dict[str, dict[str, list[str]]] = {}
     with Path(__file__).with_name("reviews.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            part = splits.setdefault(row["split"], {"text": [], "label": []})
-            part["text"].append(row["text"])
-            part["label"].append(row["label"])
+            columns = splits.setdefault(row["split"], {"text": [], "label": []})
+            columns["text"].append(row["text"])
+            columns["label"].append(row["label"])
     return splits

@@ -1,4 +1,4 @@
-"""Sentiment, or any other kind of text: a text in, its label with a score out."""
+"""Sentiment classification, or any other classification of texts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dlkit.options import option
 from dlkit.padding import Padding
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.sentiment.text_rows import TextRows, chosen_tokens
+from dlkit.tasks.sentiment.text_rows import TextRows, choose_tokenizer
 
-BAG = 16  # n-grams that the bag has room for, for each token
+NGRAMS_PER_TOKEN = 16  # maximum number of n-grams of a text, per token of `max_tokens`
 
 
 @dataclass(kw_only=True)
@@ -62,19 +62,21 @@ class SentimentClassifier(Task):
         choices=("mlp", "cnn", "lstm", "gru", "transformer", "preset:"),
     )
     max_tokens: int = hparam(64, "Maximum sequence length, in tokens; longer texts are truncated.", minimum=3)
-    tokens: Literal["auto", "words", "characters", "wordpiece"] = hparam(
+    tokenizer: Literal["auto", "words", "characters", "wordpiece"] = hparam(
         "auto",
-        "Tokenization. auto selects characters if most letters belong to scripts without spaces (Thai, Chinese, "
+        "Tokenizer. auto selects characters if most letters belong to scripts without spaces (Thai, Chinese, "
         "Japanese), otherwise words; not used by presets and mlp.",
     )
-    vocabulary_file: str = hparam("", "Vocabulary file of BERT (vocab.txt), for tokens=wordpiece.", file=True)
+    vocabulary_file: str = hparam("", "Vocabulary file of BERT (vocab.txt), for tokenizer=wordpiece.", file=True)
     vocabulary_size: int = hparam(
         0, "Vocabulary size; 0 selects 200000 n-grams for mlp and 20000 tokens for other networks.", minimum=0
     )
     lowercase: bool = hparam(True, "Lowercases the text.")
     word_ngrams: int = hparam(2, "Maximum length of word n-grams, for mlp.", minimum=1, maximum=5)
     character_ngrams: bool = hparam(True, "Adds character n-grams of length 3 to 5 within words, for mlp.")
-    embedding: int = hparam(128, "Embedding dimension; mlp uses a quarter of it, at least 1.", minimum=1)
+    width: int = hparam(
+        128, "Width of the embeddings and of the transformer; mlp uses a quarter of it, at least 1.", minimum=1
+    )
     dropout: float = hparam(
         0.3, "Dropout rate; for mlp, of the n-grams too.", minimum=0, maximum=0.95, tuned=0.1, frozen=0.0
     )
@@ -83,7 +85,7 @@ class SentimentClassifier(Task):
     )
     class_weights: str = hparam("", 'Class weights: "balanced", or one per label as in "good=2,bad=0.5".')
     multi_label: bool = hparam(False, "Multi-label classification: a text may have any number of labels.")
-    threshold: float = hparam(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
+    score_threshold: float = hparam(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
     top_k: int = hparam(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
 
     public_methods = (*Task.public_methods, "explain")
@@ -99,17 +101,17 @@ class SentimentClassifier(Task):
         super().__post_init__()
         self.labels_: list[str] = []
         self.class_weights_: list[float] = []
-        self.tokens_ = ""  # "words" or "characters", where the network reads either
+        self.tokenizer_ = ""  # the selected tokenizer, "words" or "characters"
         if self.network == "mlp":
-            self.padding = ()  # a bag has no length to spare
+            self.padding = ()  # a bag of n-grams has no length
         if self.network.startswith("preset:") and self.freeze == "backbone":
-            self.frozen = ""  # its features are preprocessing then, and have no length either
+            self.frozen = ""  # the features of a frozen backbone are preprocessing, and have no length either
         if self.multi_label:
             self.target, self.primary_metric = labels.MULTI_TARGET, "micro_f1"
             self.answer = {**labels.MULTI_ANSWER, "truncated": Truncated()}
-        if self.tokens == "wordpiece" and not self.vocabulary_file and not self.network.startswith("preset:"):
+        if self.tokenizer == "wordpiece" and not self.vocabulary_file and not self.network.startswith("preset:"):
             raise HparamError(
-                f"{option('tokens', 'wordpiece')} needs {option('vocabulary_file')}: a vocab.txt with one token "
+                f"{option('tokenizer', 'wordpiece')} needs {option('vocabulary_file')}: a vocab.txt with one token "
                 "per line."
             )
 
@@ -118,22 +120,24 @@ class SentimentClassifier(Task):
         self.labels_ = labels.learn_labels(examples, column)
         self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
         texts = [text.decode() for text in examples.raw_column("text", self.inputs["text"])]
-        preprocess, network = self._preset() if self.network.startswith("preset:") else self._from_scratch(texts)
-        postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
+        preprocess, network = (
+            self._build_preset() if self.network.startswith("preset:") else self._build_from_scratch(texts)
+        )
+        postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.score_threshold)
         return Stages(preprocess, network, postprocess)
 
     def with_labels(self, stages: Stages) -> Stages:
-        """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
+        """Build stages for the current labels, which begin with those of `stages`; the network has new weights."""
         network = labels.widen_output(stages.network, "logits", len(self.labels_))
-        postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
+        postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.score_threshold)
         return Stages(stages.preprocess, network, postprocess)
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        made, holds = self.stages_.preprocess(features), labels.encode_labels(target["label"], self.labels_)
-        tensors = {name: made[name] for name in self.stages_.network.input}
+        outputs, targets = self.stages_.preprocess(features), labels.encode_labels(target["label"], self.labels_)
+        tensors = {name: outputs[name] for name in self.stages_.network.input}
         if not self.class_weights:
-            return tensors, {"logits": holds}
-        return tensors, {"logits": holds}, labels.weigh_rows(holds, self.class_weights_)
+            return tensors, {"logits": targets}
+        return tensors, {"logits": targets}, labels.weigh_rows(targets, self.class_weights_)
 
     def loss(self) -> Any:
         return labels.make_label_loss(self.multi_label, self.label_smoothing)
@@ -149,19 +153,29 @@ class SentimentClassifier(Task):
         return score(targets["label"], answers, self.labels_)
 
     def explain(self, text: str) -> dict[str, Any]:
-        """The answer to a text, with each word's share in the score of the best label.
+        """Explain a prediction by the contribution of each word to the score of the best label.
 
-        A word's share is what the score loses when the word is left out (Li et al., 2016, arXiv:1612.08220): above 0
-        where the word speaks for the label. Shares need not add up to the score.
+        The contribution of a word is the decrease of the score when the word is removed (Li et al., 2016,
+        arXiv:1612.08220): positive if the word is evidence for the label. Contributions do not add up to the score.
+
+        Args:
+            text: the text to classify; its words are separated by whitespace.
 
         Returns:
-            `label`, `score`, and `words`: (word, share) in the order of the text; words are set apart by spaces.
+            Dict of `label`, `score`, and `words`: pairs (word, contribution) in the order of the text.
+
+        Example:
+            >>> model = dlkit.SentimentClassifier(epochs=1)
+            >>> history = model.fit(model.samples()["train"], verbose=0)
+            >>> explanation = model.explain("A wonderful film.")
+            >>> explanation["label"], [word for word, contribution in explanation["words"]]
+            ('positive', ['A', 'wonderful', 'film.'])
         """
         words = text.split()
-        without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
-        answers = self.predict([text, *without])
+        shortened = [" ".join(words[:index] + words[index + 1 :]) for index in range(len(words))]
+        answers = self.predict([text, *shortened])
         label = (answers[0].get("ranked_labels") or answers[0]["labels"])[0]
-        scores = [_score_of(label, answer) for answer in answers]
+        scores = [_get_score(label, answer) for answer in answers]
         return {
             "label": label,
             "score": scores[0],
@@ -170,82 +184,82 @@ class SentimentClassifier(Task):
 
     @staticmethod
     def samples() -> dict[str, Any]:
-        from dlkit.tasks.sentiment.sample import reviews
+        from dlkit.tasks.sentiment.sample import load_reviews
 
-        return reviews()
+        return load_reviews()
 
-    def _preset(self) -> tuple[keras.Model, keras.Model]:
-        from dlkit.tasks.sentiment.preset import feature_classifier, layer_pools, preset_classifier
+    def _build_preset(self) -> tuple[keras.Model, keras.Model]:
+        from dlkit.tasks.sentiment.preset import feature_classifier, pool_layers, preset_classifier
         from dlkit.text.preset import load_preset
 
         tokenizer, backbone = load_preset(self.network.removeprefix("preset:"), self.max_tokens)
         outputs = len(self.labels_)
         if self.freeze != "backbone":
-            return _tokenized(tokenizer), preset_classifier(backbone, outputs, dropout=self.dropout)
-        # All that stays fixed is preprocessing: its features are computed once and cached.
-        encoder = layer_pools(backbone, self.max_tokens)
+            return _build_preprocess(tokenizer), preset_classifier(backbone, outputs, dropout=self.dropout)
+        # A frozen backbone is preprocessing: its features are computed once and cached.
+        encoder = pool_layers(backbone, self.max_tokens)
         width = encoder.output["features"].shape[-1]
-        return _tokenized(tokenizer, encoder), feature_classifier(width, outputs, dropout=self.dropout)
+        return _build_preprocess(tokenizer, encoder), feature_classifier(width, outputs, dropout=self.dropout)
 
-    def _from_scratch(self, texts: list[str]) -> tuple[keras.Model, keras.Model]:
+    def _build_from_scratch(self, texts: list[str]) -> tuple[keras.Model, keras.Model]:
         if self.network == "mlp":
-            return self._bag(texts)
-        tokenizer = self._tokenizer(texts)
-        size = (None, tokenizer.vocabulary_size, len(self.labels_))  # training cuts padding: any length
+            return self._build_mlp(texts)
+        tokenizer = self._make_tokenizer(texts)
+        sizes = (None, tokenizer.vocabulary_size, len(self.labels_))  # None: batches are trimmed to their longest row
         if self.network == "cnn":
             from dlkit.tasks.sentiment.cnn import text_cnn
 
-            network = text_cnn(*size, embedding=self.embedding, dropout=self.dropout)
+            network = text_cnn(*sizes, width=self.width, dropout=self.dropout)
         elif self.network == "transformer":
             from dlkit.tasks.sentiment.transformer import text_transformer
 
-            network = text_transformer(*size, width=self.embedding, dropout=self.dropout)
+            network = text_transformer(*sizes, width=self.width, dropout=self.dropout)
         else:
             from dlkit.tasks.sentiment.rnn import text_rnn
 
-            network = text_rnn(*size, cell=self.network, embedding=self.embedding, dropout=self.dropout)
-        return _tokenized(tokenizer), network
+            network = text_rnn(*sizes, cell=self.network, width=self.width, dropout=self.dropout)
+        return _build_preprocess(tokenizer), network
 
-    def _bag(self, texts: list[str]) -> tuple[keras.Model, keras.Model]:
+    def _build_mlp(self, texts: list[str]) -> tuple[keras.Model, keras.Model]:
         from dlkit.tasks.sentiment.mlp import text_mlp
-        from dlkit.tasks.sentiment.ngrams import Ngrams, inverse_document_frequency
+        from dlkit.tasks.sentiment.ngram_tokenizer import NgramTokenizer, compute_inverse_document_frequency
 
-        bag = Ngrams.learn(
+        tokenizer = NgramTokenizer.learn(
             texts,
             self.vocabulary_size or 200_000,
-            self.max_tokens * BAG,
-            words=self.word_ngrams,
-            characters=(3, 5) if self.character_ngrams else None,
+            self.max_tokens * NGRAMS_PER_TOKEN,
+            word_ngrams=self.word_ngrams,
+            character_ngrams=(3, 5) if self.character_ngrams else None,
             lowercase=self.lowercase,
         )
         network = text_mlp(
-            bag.max_tokens,
-            bag.vocabulary_size,
+            tokenizer.max_tokens,
+            tokenizer.vocabulary_size,
             len(self.labels_),
-            embedding=max(self.embedding // 4, 1),
+            width=max(self.width // 4, 1),
             dropout=self.dropout,
             token_dropout=self.dropout,
-            token_weights=inverse_document_frequency(bag, texts),
+            token_weights=compute_inverse_document_frequency(tokenizer, texts),
         )
-        return _tokenized(bag), network
+        return _build_preprocess(tokenizer), network
 
-    def _tokenizer(self, texts: list[str]) -> Any:
-        from dlkit.tasks.sentiment.characters import Characters
+    def _make_tokenizer(self, texts: list[str]) -> Any:
+        from dlkit.tasks.sentiment.character_tokenizer import CharacterTokenizer
         from dlkit.text.words import Words
 
-        if self.tokens == "wordpiece":
+        if self.tokenizer == "wordpiece":
             from dlkit.text.vocabulary import read_vocabulary
             from dlkit.text.wordpiece import WordPiece
 
             vocabulary = read_vocabulary(self.vocabulary_file)
             return WordPiece(vocabulary, self.max_tokens, lowercase=self.lowercase)
-        self.tokens_ = chosen_tokens(texts) if self.tokens == "auto" else self.tokens
-        kind = Characters if self.tokens_ == "characters" else Words
+        self.tokenizer_ = choose_tokenizer(texts) if self.tokenizer == "auto" else self.tokenizer
+        tokenizer_class = CharacterTokenizer if self.tokenizer_ == "characters" else Words
         size = self.vocabulary_size or 20_000
-        return kind.learn(texts, size, self.max_tokens, lowercase=self.lowercase)
+        return tokenizer_class.learn(texts, size, self.max_tokens, lowercase=self.lowercase)
 
 
-def _tokenized(tokenizer: keras.layers.Layer, encoder: keras.Model | None = None) -> keras.Model:
+def _build_preprocess(tokenizer: keras.layers.Layer, encoder: keras.Model | None = None) -> keras.Model:
     text = keras.Input((), dtype="string", name="text")
     tokens = tokenizer(text)
     truncated = tokens.pop("truncated")
@@ -254,6 +268,6 @@ def _tokenized(tokenizer: keras.layers.Layer, encoder: keras.Model | None = None
     return keras.Model({"text": text}, {**tokens, "truncated": truncated}, name="preprocess")
 
 
-def _score_of(label: str, answer: Mapping[str, Any]) -> float:
+def _get_score(label: str, answer: Mapping[str, Any]) -> float:
     names, scores = answer.get("ranked_labels") or answer["labels"], answer.get("ranked_scores") or answer["scores"]
     return scores[names.index(label)] if label in names else 0.0

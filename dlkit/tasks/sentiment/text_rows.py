@@ -1,4 +1,4 @@
-"""Rows of texts with labels: what their script means for the tokens."""
+"""Rows of texts with labels, and the tokenizer that suits their script."""
 
 from __future__ import annotations
 
@@ -13,17 +13,25 @@ if TYPE_CHECKING:
     from dlkit.tasks.sentiment.task import SentimentClassifier
     from dlkit.training.store import Store
 
-SHOWN = 2_000  # texts by which the script is told
-MOST, SOME = 0.5, 0.1  # shares of the letters
+MAX_SAMPLED_TEXTS = 2_000  # texts by which the script is determined
+# Fraction of letters in scripts without spaces from which characters are selected, and from which a remark is made.
+CHARACTERS_FROM, REMARK_FROM = 0.5, 0.1
 
 
-def chosen_tokens(texts: Sequence[str]) -> str:
-    """What `tokens=auto` takes: "characters" where most letters are of scripts without spaces, else "words"."""
-    return "characters" if spaceless_share(texts[row] for row in _spread(len(texts))) >= MOST else "words"
+def choose_tokenizer(texts: Sequence[str]) -> str:
+    """Choose "characters" if most letters of the texts belong to scripts without spaces, else "words".
+
+    Example:
+        >>> choose_tokenizer(["A lovely film."])
+        'words'
+    """
+    return (
+        "characters" if spaceless_share(texts[row] for row in _sample_rows(len(texts))) >= CHARACTERS_FROM else "words"
+    )
 
 
-def _spread(count: int) -> range:
-    return range(0, count, -(-count // SHOWN))
+def _sample_rows(count: int) -> range:
+    return range(0, count, -(-count // MAX_SAMPLED_TEXTS))
 
 
 class TextRows(LabelRows):
@@ -32,21 +40,21 @@ class TextRows(LabelRows):
     task: SentimentClassifier
 
     def remarks(self, store: Store) -> list[str]:
-        tokens, told = self.task.tokens_, super().remarks(store)
-        if self.task.tokens != "auto" or not tokens:
-            return told
-        some = self.table.take(_spread(len(self.table)))
-        share = spaceless_share(text.decode() for text in some.raw_column("text", self.task.inputs["text"]))
+        tokenizer, remarks = self.task.tokenizer_, super().remarks(store)
+        if self.task.tokenizer != "auto" or not tokenizer:
+            return remarks
+        sample = self.table.take(_sample_rows(len(self.table)))
+        share = spaceless_share(text.decode() for text in sample.raw_column("text", self.task.inputs["text"]))
         facts = f"{share:.0%} of the letters belong to scripts without spaces"
-        if tokens == "characters":
+        if tokenizer == "characters":
             return [
-                *told,
-                f"{facts}: {option('tokens', 'auto')} selected characters, which {option('max_tokens')} counts",
+                *remarks,
+                f"{facts}: {option('tokenizer', 'auto')} selected characters, which {option('max_tokens')} counts",
             ]
-        if share >= SOME:
+        if share >= REMARK_FROM:
             return [
-                *told,
-                f"{facts}, where a word is everything between two spaces: {option('tokens', 'characters')} may work "
+                *remarks,
+                f"{facts}, where a word is everything between two spaces: {option('tokenizer', 'characters')} may work "
                 "better",
             ]
-        return told
+        return remarks

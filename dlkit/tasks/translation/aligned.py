@@ -1,4 +1,4 @@
-"""Two texts, line by line: what one says, the other says on the same line."""
+"""Reading of parallel text files, which are aligned line by line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError
 
 
-def aligned_paths(source: str) -> list[Path]:
-    """The two files of "corpus.en,corpus.es"; an empty list where it names no two files."""
+def find_aligned_paths(source: str) -> list[Path]:
+    """Return the two files of "corpus.en,corpus.es", or an empty list if these are not two files."""
     parts = [Path(part.strip()).expanduser() for part in source.split(",")]
     try:
         return parts if len(parts) == 2 and all(part.is_file() for part in parts) else []
@@ -22,15 +22,20 @@ def aligned_paths(source: str) -> list[Path]:
 
 
 def read_aligned(paths: Sequence[Path], source: str, columns: Mapping[str, Column]) -> Table:
-    """A row for each line of two texts (UTF-8). The first one fills the first column.
+    """Read two text files (UTF-8), a row for each line. The first file fills the first column.
+
+    Args:
+        paths: of the two files.
+        source: their name in messages.
+        columns: the columns to read, two of texts.
 
     Raises:
-        DataError: not two columns of texts are wanted, or the texts have different numbers of lines.
+        DataError: the columns are not two of texts, or the files have different numbers of lines.
     """
     texts = [name for name, column in columns.items() if isinstance(column, Text)]
     if len(texts) != 2 or len(columns) != 2:
         raise DataError(f"{source}: two text files provide two text columns. Required: {quote_names(columns)}.")
-    lines = [_lines(path) for path in paths]
+    lines = [_read_lines(path) for path in paths]
     if len(lines[0]) != len(lines[1]):
         raise DataError(
             f"{source}: the files must be aligned line by line, but {paths[0].name} has {len(lines[0])} lines and "
@@ -40,7 +45,7 @@ def read_aligned(paths: Sequence[Path], source: str, columns: Mapping[str, Colum
     return Table(source, values, lambda row: f"{paths[0].name} and {paths[1].name}, line {row + 1}")
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     text = read_text(path, str(path))
-    lines = [line.removesuffix("\r") for line in text.split("\n")]  # splitlines() would also cut at U+2028 in a text
+    lines = [line.removesuffix("\r") for line in text.split("\n")]  # splitlines() would split at U+2028 in a text too
     return lines[:-1] if lines[-1] == "" else lines

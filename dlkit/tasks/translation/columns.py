@@ -1,16 +1,16 @@
-"""Columns of translations: a text that their formats hold, and why a written one ended."""
+"""Columns of translations: the texts of a pair, and why the generation of a text ended."""
 
 from __future__ import annotations
 
 from dlkit.columns import Label, Text
 
 
-class Side(Text):
-    """A text in UTF-8."""  # told to clients in the contract, as of any other text
+class ParallelText(Text):
+    """A text in UTF-8."""  # this docstring is the description in the contract of an export
 
     kind = "text"
     reader = "dlkit.tasks.translation.readers"
 
 
 class FinishReason(Label):
-    """Why the text ends: `stop` where it was ended, `length` where the most tokens were written before."""
+    """Why generation ended: `stop` at the end token, `length` at the maximum number of tokens."""

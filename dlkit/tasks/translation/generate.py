@@ -1,4 +1,4 @@
-"""Translations with options of each request, from the graph that `export` writes as the signature `generate`."""
+"""Translation with options of each request, by the graph that is exported as the signature `generate`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from dlkit.tasks.translation.task import Translator
 
 
-def request_columns(task: Translator) -> dict[str, Column]:
-    """What a request may ask for beside its text, by name, with what stands for it where it does not."""
+def make_request_columns(task: Translator) -> dict[str, Column]:
+    """Make the columns of the options of a request, by name, with their defaults."""
     return {
         "max_tokens": Count(optional=True, default=task.max_tokens, limits=Limits(1)),
         "beam_width": Count(optional=True, default=task.beam_width, limits=Limits(1)),
@@ -28,21 +28,22 @@ def request_columns(task: Translator) -> dict[str, Column]:
 
 
 def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Answers texts with options; see `Translator.generate`."""
-    known = request_columns(task)
+    """Translate texts with options; see `Translator.generate`."""
+    columns = make_request_columns(task)
     for name in options:
-        if name not in known:
-            raise HparamError(f"there is no option {name!r}. {nearest(name, known)}")
-    asked = {name: _each(name, value, len(sources)) for name, value in options.items()}
+        if name not in columns:
+            raise HparamError(f"there is no option {name!r}. {nearest(name, columns)}")
+    values_by_name = {name: _expand(name, value, len(sources)) for name, value in options.items()}
     requests = [
-        {"source": source, **{name: values[row] for name, values in asked.items()}}
+        {"source": source, **{name: values[row] for name, values in values_by_name.items()}}
         for row, source in enumerate(sources)
     ]
     answers = task.call_signature("generate", requests)
     return task.present_rows({name: [answer[name] for answer in answers] for name in task.answer})
 
 
-def _each(name: str, value: Any, count: int) -> list[Any]:
+def _expand(name: str, value: Any, count: int) -> list[Any]:
+    """Return a value for each of `count` texts."""
     values = list(value) if isinstance(value, (list, tuple)) else [value] * count
     if len(values) != count:
         raise DataError(f"`{name}` must be one value, or one per text, {count}. Received: {len(values)}.")

@@ -1,4 +1,4 @@
-"""Metrics of texts against right ones, by sacrebleu."""
+"""Metrics of translations against references, by sacreBLEU."""
 
 from __future__ import annotations
 
@@ -8,44 +8,55 @@ from dlkit.errors import DlkitError
 from dlkit.version import install_hint
 
 
-def score_texts(truth: list[bytes], answers: list[bytes], sources: list[bytes]) -> dict[str, Any]:
-    """BLEU and chrF of a corpus, as sacrebleu computes them from texts as they are.
+def score_translations(references: list[bytes], hypotheses: list[bytes], sources: list[bytes]) -> dict[str, Any]:
+    """Compute BLEU and chrF of a corpus by sacreBLEU, from texts without tokenization of one's own.
 
     Source: Post, 2018, "A Call for Clarity in Reporting BLEU Scores"; Popović, 2015, chrF.
 
     Args:
-        truth: the right text of each row.
-        answers: the answered ones.
-        sources: what was to be translated.
+        references: the reference translation of each row.
+        hypotheses: the predicted translations.
+        sources: the texts that were translated.
 
     Returns:
-        `chrf` and `bleu`, 0 to 100; `length_ratio` of answers to truth, in BLEU's words; `baseline_chrf` and
-        `baseline_bleu`, of giving back the source as it is; `rows`; `signatures`, sacrebleu's.
+        Dict of `chrf` and `bleu`, from 0 to 100; `length_ratio` of hypotheses to references, in BLEU's words;
+        `baseline_chrf` and `baseline_bleu` of the unchanged sources; `rows`, their number; `signatures`, sacreBLEU's.
 
     Raises:
-        DlkitError: sacrebleu is not installed.
+        DlkitError: sacreBLEU is not installed.
+
+    Example:
+        >>> round(score_translations([b"a dog barks"], [b"a dog barks"], [b"ein Hund bellt"])["chrf"])
+        100
     """
-    bleu, chrf = _metrics()
-    right, said, given = ([text.decode(errors="replace") for text in texts] for texts in (truth, answers, sources))
-    scored = bleu.corpus_score(said, [right])
+    bleu, chrf = _make_metrics()
+    reference_texts, hypothesis_texts, source_texts = (
+        [text.decode(errors="replace") for text in texts] for texts in (references, hypotheses, sources)
+    )
+    bleu_score = bleu.corpus_score(hypothesis_texts, [reference_texts])
     return {
-        "chrf": chrf.corpus_score(said, [right]).score,
-        "bleu": scored.score,
-        "length_ratio": scored.ratio,
-        "baseline_chrf": chrf.corpus_score(given, [right]).score,
-        "baseline_bleu": bleu.corpus_score(given, [right]).score,
-        "rows": len(right),
+        "chrf": chrf.corpus_score(hypothesis_texts, [reference_texts]).score,
+        "bleu": bleu_score.score,
+        "length_ratio": bleu_score.ratio,
+        "baseline_chrf": chrf.corpus_score(source_texts, [reference_texts]).score,
+        "baseline_bleu": bleu.corpus_score(source_texts, [reference_texts]).score,
+        "rows": len(references),
         "signatures": {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())},
     }
 
 
-def chrf_of(answer: str, truth: str) -> float:
-    """chrF of one text, 0 to 100. Raises DlkitError where sacrebleu is not installed."""
-    return _metrics()[1].sentence_score(answer, [truth]).score
+def compute_sentence_chrf(hypothesis: str, reference: str) -> float:
+    """Compute the chrF of one translation, from 0 to 100. Raises DlkitError if sacreBLEU is not installed.
+
+    Example:
+        >>> round(compute_sentence_chrf("a dog barks", "a dog barks"))
+        100
+    """
+    return _make_metrics()[1].sentence_score(hypothesis, [reference]).score
 
 
-def _metrics() -> tuple[Any, Any]:
-    """sacrebleu's BLEU and chrF."""
+def _make_metrics() -> tuple[Any, Any]:
+    """Make sacreBLEU's metrics BLEU and chrF."""
     try:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError as error:

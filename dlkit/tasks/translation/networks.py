@@ -1,4 +1,4 @@
-"""Networks that read one text and write another."""
+"""Encoder-decoder networks for translation."""
 
 from __future__ import annotations
 
@@ -15,39 +15,44 @@ def translation_transformer(
     *,
     width: int = 256,
     heads: int = 4,
-    hidden: int = 1024,
+    feedforward_width: int = 1024,
     blocks: int = 2,
     dropout: float = 0.1,
-    positions: Literal["sines", "relative"] = "sines",
+    positions: Literal["sinusoidal", "relative"] = "sinusoidal",
 ) -> keras.Model:
-    """Encoder-decoder transformer, normalized before each part, with one matrix for all embeddings.
+    """Build an encoder-decoder transformer with pre-layer normalization and tied embeddings.
 
     Source: Vaswani et al., 2017, arXiv:1706.03762; normalization as in Xiong et al., 2020, arXiv:2002.04745; relative
     positions as in T5, Raffel et al., 2020, arXiv:1910.10683.
 
     Args:
         vocabulary_size: positive integer, number of ids of both languages together.
-        width: width of the embeddings and of every block; a multiple of `heads`.
-        heads: number of attention heads.
-        hidden: width of the feed-forward parts.
-        blocks: number of blocks of the encoder, and of the decoder.
-        dropout: float in [0, 1), after the embeddings and of what each part of a block adds.
-        positions: "sines" or "relative".
+        width: positive integer, width of the embeddings and of every block; a multiple of `heads`.
+        heads: positive integer, number of attention heads.
+        feedforward_width: positive integer, width of the feed-forward layers.
+        blocks: positive integer, number of encoder blocks, and of decoder blocks.
+        dropout: float in [0, 1), dropout rate after the embeddings and of the output of each sublayer.
+        positions: "sinusoidal" position encoding, or T5's "relative" position biases.
 
     Returns:
-        keras.Model from `token_ids`: (batch, read) int32, `padding_mask`: (batch, read) bool, true at tokens, and
-        `decoder_ids`: (batch, written) int32, what is written, moved on by one, to `logits`: (batch, written,
-        vocabulary_size) float32.
+        keras.Model from `token_ids`: (batch, source_length) int32, `padding_mask`: (batch, source_length) bool, true at
+        tokens, and `decoder_ids`: (batch, target_length) int32, the target shifted right by one, to `logits`: (batch,
+        target_length, vocabulary_size) float32.
+
+    Example:
+        >>> network = translation_transformer(300, width=16, heads=2, feedforward_width=32, blocks=1)
+        >>> network.output["logits"].shape
+        (None, None, 300)
     """
-    stack: dict[str, Any] = {
+    options: dict[str, Any] = {
         "blocks": blocks,
         "heads": heads,
-        "hidden": hidden,
+        "feedforward_width": feedforward_width,
         "dropout": dropout,
         "positions": positions,
     }
-    encoder, decoder = TransformerEncoder(**stack, name="encoder"), TransformerDecoder(**stack, name="decoder")
-    return _joined(vocabulary_size, width, encoder, decoder, "translation_transformer")
+    encoder, decoder = TransformerEncoder(**options, name="encoder"), TransformerDecoder(**options, name="decoder")
+    return _connect(vocabulary_size, width, encoder, decoder, "translation_transformer")
 
 
 def translation_gru(
@@ -58,31 +63,37 @@ def translation_gru(
     attention: Literal["bahdanau", "luong"] = "luong",
     dropout: float = 0.1,
 ) -> keras.Model:
-    """Recurrent encoder that reads both ways, recurrent decoder with attention, one matrix for all embeddings.
+    """Build a bidirectional recurrent encoder and a recurrent decoder with attention, with tied embeddings.
 
-    Source: Bahdanau et al., 2015, arXiv:1409.0473, and Luong et al., 2015, arXiv:1508.04025, as `GruDecoder` says.
+    Source: Bahdanau et al., 2015, arXiv:1409.0473, and Luong et al., 2015, arXiv:1508.04025, as described in
+    `GruDecoder`.
 
     Args:
         vocabulary_size: positive integer, number of ids of both languages together.
-        width: width of the embeddings and of the states; an even number.
-        blocks: recurrent layers of the encoder, and of the decoder.
+        width: positive even integer, width of the embeddings and of the recurrent states.
+        blocks: positive integer, number of recurrent layers of the encoder, and of the decoder.
         attention: "bahdanau" or "luong".
-        dropout: float in [0, 1).
+        dropout: float in [0, 1), dropout rate.
 
     Returns:
-        keras.Model as of `translation_transformer`.
+        keras.Model with the inputs and outputs of `translation_transformer`.
+
+    Example:
+        >>> network = translation_gru(300, width=16)
+        >>> network.output["logits"].shape
+        (None, None, 300)
     """
     encoder = GruEncoder(blocks, dropout, name="encoder")
     decoder = GruDecoder(blocks, attention, dropout, name="decoder")
-    return _joined(vocabulary_size, width, encoder, decoder, "translation_gru")
+    return _connect(vocabulary_size, width, encoder, decoder, "translation_gru")
 
 
-def _joined(vocabulary_size: int, width: int, encoder: layers.Layer, decoder: layers.Layer, name: str) -> keras.Model:
+def _connect(vocabulary_size: int, width: int, encoder: layers.Layer, decoder: layers.Layer, name: str) -> keras.Model:
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
     decoder_ids = keras.Input((None,), dtype="int32", name="decoder_ids")
     embedding = TokenEmbedding(vocabulary_size, width, name="embedding")
     memory = encoder(embedding(token_ids), padding_mask)
-    written = decoder(embedding(decoder_ids), memory, padding_mask)
+    outputs = decoder(embedding(decoder_ids), memory, padding_mask)
     inputs = {"token_ids": token_ids, "padding_mask": padding_mask, "decoder_ids": decoder_ids}
-    return keras.Model(inputs, {"logits": embedding(written, reverse=True)}, name=name)
+    return keras.Model(inputs, {"logits": embedding(outputs, reverse=True)}, name=name)

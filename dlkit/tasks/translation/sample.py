@@ -95,7 +95,7 @@ BY_HAND = [
 HELD_OUT = 40  # pairs for validation, and as many for testing
 
 
-def sentences() -> dict[str, dict[str, list[str]]]:
+def make_sentences() -> dict[str, dict[str, list[str]]]:
     """The splits train, validation and test: `{"source": [...], "target": [...]}`, no pair in two of them.
 
     Those written by hand are for training; the test asks for new sentences of known words.

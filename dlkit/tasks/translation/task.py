@@ -1,4 +1,4 @@
-"""Translation, or any other way from one text to another: a text in, a text out."""
+"""Translation, or any other task of generating a text from a text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dlkit.padding import Padding
 from dlkit.rows import LENGTH
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.translation.columns import FinishReason, Side
-from dlkit.tasks.translation.pairs import PairRows, check_reasons
+from dlkit.tasks.translation.columns import FinishReason, ParallelText
+from dlkit.tasks.translation.filter_pairs import PairRows, parse_filters
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
 
-SHOWN = 2_000  # training rows by which the usual length is measured
-ROUND = 4  # lengths of batches are multiples of it: each is a plan of its own for the kernels
+MAX_SAMPLED_ROWS = 2_000  # training rows of which the mean target length is computed
+LENGTH_MULTIPLE = 4  # of the lengths of batches, as each length costs the kernels a plan of its own
 
 
 @dataclass(kw_only=True)
@@ -35,7 +35,7 @@ class Translator(Task):
         ['finish_reason', 'score', 'translation', 'truncated']
     """
 
-    # Those of presets are what their authors tune with; there are no figures of them.
+    # The defaults of presets are those of their authors; they have not been measured.
     epochs: int = hparam(20, "Number of passes over the training data.", minimum=1, tuned=3)
     batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1)
     learning_rate: float = hparam(1e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
@@ -48,12 +48,14 @@ class Translator(Task):
         "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub Bart or T5 with its own vocabulary.",
         choices=("transformer", "gru", "preset:"),
     )
-    width: int = hparam(256, "Embedding dimension, which is also the width of every block.", minimum=2)
+    width: int = hparam(256, "Width of the embeddings and of every block.", minimum=2)
     blocks: int = hparam(2, "Number of encoder blocks, and of decoder blocks.", minimum=1)
     heads: int = hparam(4, "Number of attention heads of the transformer; must divide width.", minimum=1)
-    hidden: int = hparam(0, "Width of the transformer's feed-forward layers; 0 selects four times width.", minimum=0)
-    positions: Literal["sines", "relative"] = hparam(
-        "sines", "Position encoding of the transformer: sinusoidal (sines), or T5's relative position biases."
+    feedforward_width: int = hparam(
+        0, "Width of the transformer's feed-forward layers; 0 selects four times width.", minimum=0
+    )
+    positions: Literal["sinusoidal", "relative"] = hparam(
+        "sinusoidal", "Position encoding of the transformer: sinusoidal, or relative, the position biases of T5."
     )
     attention: Literal["luong", "bahdanau"] = hparam("luong", "Attention score of the gru.")
     dropout: float = hparam(0.1, "Dropout rate.", minimum=0, maximum=0.95)
@@ -74,173 +76,192 @@ class Translator(Task):
         "Exponent of the length normalization in beam search; higher values favor longer translations, 0 disables it.",
         minimum=0,
     )
-    drop: str = hparam(
+    filters: str = hparam(
         "empty+ratio+duplicate",
         'Filters applied to training pairs, joined by +; "" disables them. Dropped pairs are counted.',
     )
-    max_ratio: float = hparam(9.0, "Maximum length ratio of the two sides of a pair, for the filter ratio.", minimum=1)
+    max_length_ratio: float = hparam(
+        9.0, "Maximum length ratio of the two sides of a pair, in characters, for the filter ratio.", minimum=1
+    )
 
     public_methods = (*Task.public_methods, "generate")
-    inputs = {"source": Side()}
-    target = {"target": Side(), "source": Side()}  # the source too: `score` compares with it
+    inputs = {"source": ParallelText()}
+    target = {"target": ParallelText(), "source": ParallelText()}  # the source too, for the baseline of `score`
     answer = {"translation": Text(), "score": Score(), "truncated": Truncated(), "finish_reason": FinishReason()}
     rows = PairRows
     padding = (
-        Padding("token_ids", ("token_ids", "padding_mask"), ROUND),
-        Padding("decoder_ids", ("decoder_ids",), ROUND),
+        Padding("token_ids", ("token_ids", "padding_mask"), LENGTH_MULTIPLE),
+        Padding("decoder_ids", ("decoder_ids",), LENGTH_MULTIPLE),
     )
-    training_only = ("label_smoothing", "drop", "max_ratio")
-    primary_metric = "chrf"  # which every language has; BLEU needs words
+    training_only = ("label_smoothing", "filters", "max_length_ratio")
+    primary_metric = "chrf"  # which suits every language; BLEU needs words
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_reasons(self.drop)
-        self.usual_length_ = 1.0  # of a target, in tokens
+        parse_filters(self.filters)
+        self.mean_target_length_ = 1.0  # of the training data, in tokens
 
     def build(self, examples: Table) -> Stages:
-        from dlkit.tasks.translation.write_tokens import WriteTokens
+        from dlkit.tasks.translation.token_generator import TokenGenerator
 
-        network, split, join = self._parts(examples)
-        few = examples.take(range(0, len(examples), -(-len(examples) // SHOWN)))
-        shown = few.raw_column("target", self.target["target"])
-        self.usual_length_ = float(tf.reduce_mean(tf.reduce_sum(tf.cast(split(shown)["padding_mask"], tf.float32), 1)))
+        network, tokenizer, detokenizer = self._build_network(examples)
+        sample = examples.take(range(0, len(examples), -(-len(examples) // MAX_SAMPLED_ROWS)))
+        targets = sample.raw_column("target", self.target["target"])
+        lengths = tf.reduce_sum(tf.cast(tokenizer(targets)["padding_mask"], tf.float32), 1)
+        self.mean_target_length_ = float(tf.reduce_mean(lengths))
         source = keras.Input((), dtype="string", name="source")
         tokens = {
             "token_ids": keras.Input((self.max_tokens,), dtype="int32", name="token_ids"),
             "padding_mask": keras.Input((self.max_tokens,), dtype="bool", name="padding_mask"),
         }
-        written = keras.Input((None,), dtype="int32", name="written_ids")
-        write = WriteTokens(
+        generated_ids = keras.Input((None,), dtype="int32", name="generated_ids")
+        generator = TokenGenerator(
             network,
             self.max_tokens,
             self.beam_width,
             self.length_penalty,
-            nothing_of_nothing=True,
-            tell_finish=True,
-            name="write",
+            name="generator",
         )
         return Stages(
-            preprocess=keras.Model({"source": source}, split(source), name="preprocess"),
+            preprocess=keras.Model({"source": source}, tokenizer(source), name="preprocess"),
             network=network,
-            postprocess=keras.Model({"written_ids": written}, {"translation": join(written)}, name="postprocess"),
-            decode=keras.Model(tokens, write(tokens["token_ids"], tokens["padding_mask"]), name="decode"),
+            postprocess=keras.Model(
+                {"generated_ids": generated_ids}, {"translation": detokenizer(generated_ids)}, name="postprocess"
+            ),
+            decode=keras.Model(tokens, generator(tokens["token_ids"], tokens["padding_mask"]), name="decode"),
         )
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
-        from dlkit.tasks.translation.subwords import END, START
+        from dlkit.tasks.translation.subword_tokenizer import END_ID, START_ID
 
         source = self.stages_.preprocess(features)
-        written = self.stages_.preprocess({"source": target["target"]})
-        ids = written["token_ids"]
-        last = tf.one_hot(self.max_tokens - 1, self.max_tokens, True, False, dtype=tf.bool)
-        labels = tf.where(written["truncated"][:, tf.newaxis] & last, 0, ids)  # what was cut did not end there
+        target_tokens = self.stages_.preprocess({"source": target["target"]})
+        ids = target_tokens["token_ids"]
+        is_last = tf.one_hot(self.max_tokens - 1, self.max_tokens, True, False, dtype=tf.bool)
+        # A truncated target does not end with the end token.
+        labels = tf.where(target_tokens["truncated"][:, tf.newaxis] & is_last, 0, ids)
         tensors = {
             "token_ids": source["token_ids"],
             "padding_mask": source["padding_mask"],
-            "decoder_ids": tf.pad(tf.where(ids == END, 0, ids)[:, :-1], [[0, 0], [1, 0]], constant_values=START),
+            "decoder_ids": tf.pad(tf.where(ids == END_ID, 0, ids)[:, :-1], [[0, 0], [1, 0]], constant_values=START_ID),
         }
-        length = tf.maximum(_count(source["token_ids"]), _count(labels))  # of sums and either alone, the least padding
+        # Of the sum, either length and their maximum, sorting by the maximum leaves the least padding.
+        length = tf.maximum(_count_tokens(source["token_ids"]), _count_tokens(labels))
         return {**tensors, LENGTH: length}, {"logits": labels}
 
     def loss(self) -> Any:
         from dlkit.layers.token_loss import TokenCrossEntropy
 
-        return {"logits": TokenCrossEntropy(self.usual_length_, self.label_smoothing)}
+        return {"logits": TokenCrossEntropy(self.mean_target_length_, self.label_smoothing)}
 
     def metrics(self) -> Any:
-        return None  # the best of thousands of logits for each token would take a tenth of a step
+        return None  # the argmax over the vocabulary of each token would take a tenth of a step
 
     def signatures(self) -> list[Signature]:
         from dlkit.serving.signature import Signature
-        from dlkit.tasks.translation.generate import request_columns
-        from dlkit.tasks.translation.write_tokens import Draw
+        from dlkit.tasks.translation.generate import make_request_columns
+        from dlkit.tasks.translation.token_generator import Sampling
 
-        split, decode, join = self.stages_.serving_models()
-        write = decode.get_layer("write")
+        preprocess, decode, postprocess = self.stages_.serving_models()
+        generator = decode.get_layer("generator")
 
         def generate(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            read = split({"source": tensors["source"]}, training=False)
-            draw = Draw(*(tensors[name] for name in Draw._fields))
-            written = write.write(
-                read["token_ids"],
-                read["padding_mask"],
+            tokens = preprocess({"source": tensors["source"]}, training=False)
+            sampling = Sampling(*(tensors[name] for name in Sampling._fields))
+            generated = generator.generate(
+                tokens["token_ids"],
+                tokens["padding_mask"],
                 tensors["max_tokens"],
                 tensors["beam_width"],
                 tensors["length_penalty"],
-                draw=draw,
+                sampling=sampling,
             )
-            made = {**read, **written, **join({"written_ids": written["written_ids"]}, training=False)}
-            return {name: made[name] for name in self.answer}
+            texts = postprocess({"generated_ids": generated["generated_ids"]}, training=False)
+            outputs = {**tokens, **generated, **texts}
+            return {name: outputs[name] for name in self.answer}
 
-        columns = {**self.inputs, **request_columns(self)}
-        return [Signature("generate", generate, tensor_specs(columns), example=self._example, columns=columns)]
+        columns = {**self.inputs, **make_request_columns(self)}
+        return [Signature("generate", generate, tensor_specs(columns), example=self._make_example, columns=columns)]
 
-    def _example(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """A request for each row, of one of three kinds: greedy, by beams, by sampling."""
+    def _make_example(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Make a request of each row: greedy, with beam search, or with sampling."""
         kind = tf.strings.length(raw["source"]) % 3
-        samples = tf.cast(kind == 2, tf.float32)
+        is_sampling = tf.cast(kind == 2, tf.float32)
         return {
             "source": raw["source"],
             "max_tokens": tf.fill(tf.shape(kind), min(48, self.max_tokens)),
             "beam_width": tf.where(kind == 1, 3, 1),
             "length_penalty": tf.fill(tf.shape(kind), self.length_penalty),
-            "temperature": 0.8 * samples,
+            "temperature": 0.8 * is_sampling,
             "top_k": tf.where(kind == 2, 20, 0),
-            "top_p": 1.0 - 0.1 * samples,
+            "top_p": 1.0 - 0.1 * is_sampling,
             "seed": kind,
         }
 
     def generate(self, sources: list[str], **options: Any) -> list[dict[str, Any]]:
-        """Answers with options of each request, as the signature `generate` does.
+        """Translate texts with options of each text, as the signature `generate` does.
 
         Args:
-            sources: texts.
-            options: `max_tokens`, `beam_width`, `length_penalty`, `temperature` (0 for none), `top_k` (0 for all),
-                `top_p` (1 for all) and `seed`: a number for all, or a list with one for each text.
+            sources: the texts to translate.
+            options: a number for all texts, or a list with one for each: `max_tokens`, the maximum number of tokens to
+                generate; `beam_width`, from 1 to 16; `length_penalty`; `temperature`, above 0 for sampling; `top_k`,
+                the number of tokens to sample from (0 for all); `top_p`, their probability mass (1 for all); `seed`, of
+                the sampling.
+
+        Returns:
+            A dict for each text, as `predict` returns it.
 
         Raises:
-            HparamError: an option that there is not.
+            HparamError: there is no such option.
+            DataError: a list does not have a value for each text.
+
+        Example:
+            >>> model = dlkit.Translator(width=16, blocks=1, vocabulary_size=300, epochs=1)
+            >>> history = model.fit(model.samples()["train"], verbose=0)
+            >>> len(model.generate(["Good morning.", "Good night."], temperature=0.8, seed=[1, 2], max_tokens=8))
+            2
         """
         from dlkit.tasks.translation.generate import generate
 
         return generate(self, sources, options)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
-        from dlkit.tasks.translation.metrics import score_texts
+        from dlkit.tasks.translation.metrics import score_translations
 
-        return score_texts(targets["target"], answers["translation"], targets["source"])
+        return score_translations(targets["target"], answers["translation"], targets["source"])
 
     @staticmethod
     def samples() -> dict[str, Any]:
-        from dlkit.tasks.translation.sample import sentences
+        from dlkit.tasks.translation.sample import make_sentences
 
-        return sentences()
+        return make_sentences()
 
-    def _parts(self, examples: Table) -> tuple[keras.Model, keras.layers.Layer, keras.layers.Layer]:
-        """The network; what makes ids of texts, and texts of ids."""
+    def _build_network(self, examples: Table) -> tuple[keras.Model, keras.layers.Layer, keras.layers.Layer]:
+        """Build the network, its tokenizer and its detokenizer."""
         if self.network.startswith("preset:"):
             from dlkit.tasks.translation.preset import translation_preset
 
             return translation_preset(self.network.removeprefix("preset:"), self.max_tokens)
         from dlkit.tasks.translation.networks import translation_gru, translation_transformer
-        from dlkit.tasks.translation.subwords import JoinSubwords, Subwords, learn_pieces
+        from dlkit.tasks.translation.subword_tokenizer import SubwordDetokenizer, SubwordTokenizer, learn_subwords
 
         texts = [text.decode() for name in self.target for text in examples.raw_column(name, self.target[name])]
-        pieces = learn_pieces([unicodedata.normalize("NFC", text) for text in texts], self.vocabulary_size)
-        split, join = Subwords(pieces, self.max_tokens, nfc=True, name="split"), JoinSubwords(pieces, name="join")
-        size: dict[str, Any] = {"width": self.width, "blocks": self.blocks, "dropout": self.dropout}
+        subwords = learn_subwords([unicodedata.normalize("NFC", text) for text in texts], self.vocabulary_size)
+        tokenizer = SubwordTokenizer(subwords, self.max_tokens, name="tokenizer")
+        detokenizer = SubwordDetokenizer(subwords, name="detokenizer")
+        sizes: dict[str, Any] = {"width": self.width, "blocks": self.blocks, "dropout": self.dropout}
         if self.network == "gru":
-            return translation_gru(split.vocabulary_size, attention=self.attention, **size), split, join
+            return translation_gru(tokenizer.vocabulary_size, attention=self.attention, **sizes), tokenizer, detokenizer
         network = translation_transformer(
-            split.vocabulary_size,
+            tokenizer.vocabulary_size,
             heads=self.heads,
-            hidden=self.hidden or 4 * self.width,
+            feedforward_width=self.feedforward_width or 4 * self.width,
             positions=self.positions,
-            **size,
+            **sizes,
         )
-        return network, split, join
+        return network, tokenizer, detokenizer
 
 
-def _count(ids: tf.Tensor) -> tf.Tensor:
-    """(batch, tokens) to (batch,) int32: how many tokens are no padding."""
+def _count_tokens(ids: tf.Tensor) -> tf.Tensor:
+    """Count the tokens of each row that are no padding: (batch, tokens) to (batch,) int32."""
     return tf.reduce_sum(tf.cast(ids > 0, tf.int32), axis=1)

@@ -1,4 +1,4 @@
-"""Translation memories: TMX 1.4, the exchange format of translators' programs."""
+"""Reading of translation memories in TMX 1.4, the exchange format of translation tools."""
 
 from __future__ import annotations
 
@@ -17,24 +17,30 @@ from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-_CODE = "\uffff"  # no character, so that it stands in no text
+_CODE = "\uffff"  # a placeholder: no character, so it does not occur in texts
 _CLOSING, _OPENING = ".,;:!?)]}»”…、。！？", "([{«“¿¡"
-_MARKUP = ("bpt", "ept", "ph", "it", "ut")  # codes of a document's own format, which are no text
+_MARKUP = ("bpt", "ept", "ph", "it", "ut")  # elements with formatting codes of the original document, which are no text
 
 
 def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """A row for each unit (`tu`) that has all wanted languages; the others are counted.
+    """Read a row for each translation unit (`tu`) that has all languages of the columns; others are counted.
 
-    A column's name in the file is its language: `columns={"source": "en", "target": "es"}`. "en" finds all its
-    variants, "en-US" and "en-GB"; of several in a unit the first counts. Without names the first column is the header's
-    `srclang`, and the second the other language where there are two.
+    The name of a column in the file is its language: `columns={"source": "en", "target": "es"}`. "en" matches all its
+    variants, "en-US" and "en-GB"; the first one of a unit is used. Without names the first column is the `srclang` of
+    the header, and the second one the other language if there are two.
+
+    Args:
+        path: of the file.
+        source: its name in messages.
+        columns: the columns to read.
+        how: options of reading, with the names of columns in the file.
 
     Raises:
-        DataError: the file is no TMX, or the languages cannot be told.
+        DataError: the file is not TMX, or its languages cannot be assigned to the columns.
     """
     header, units = "", []
     with as_data_error(source, "a TMX file", "Export it again as TMX 1.4."), open_bytes(path, source) as file:
-        for kind, value in _parts(file):
+        for kind, value in _iterate_elements(file):
             if kind == "header":
                 header = value
             else:
@@ -42,109 +48,113 @@ def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: ReadOp
     found = list(dict.fromkeys(language for unit in units for language, _ in unit))
     if not found:
         raise DataError(f"{source} has no translation units (tu) with texts (tuv, seg).")
-    variants = _wanted(columns, found, header, how.rename, source)
+    variants = _match_languages(columns, found, header, how.rename, source)
     rows: list[int] = []
     values: dict[str, list[str]] = {name: [] for name in columns}
-    several, reasons = 0, []
+    num_with_several, reasons = 0, []
     for number, unit in enumerate(units):
         texts = {name: [text for language, text in unit if language in accepted] for name, accepted in variants.items()}
-        lacking = [name for name, given in texts.items() if not given]
-        if lacking:
-            reasons.append(f"{source}, unit {number + 1}: no {' or '.join(variants[lacking[0]])}.")
+        missing = [name for name, matches in texts.items() if not matches]
+        if missing:
+            reasons.append(f"{source}, unit {number + 1}: no {' or '.join(variants[missing[0]])}.")
             continue
         rows.append(number)
-        several += any(len(given) > 1 for given in texts.values())
-        for name, given in texts.items():
-            values[name].append(given[0])
-    told = ", ".join(f"{name}: {' or '.join(accepted)}" for name, accepted in variants.items())
+        num_with_several += any(len(matches) > 1 for matches in texts.values())
+        for name, matches in texts.items():
+            values[name].append(matches[0])
+    assignment = ", ".join(f"{name}: {' or '.join(accepted)}" for name, accepted in variants.items())
     if not rows:
         raise DataError(
-            f"{source}: no unit has a text of each language ({told}). Languages found: {quote_names(found)}."
+            f"{source}: no unit has a text of each language ({assignment}). Languages found: {quote_names(found)}."
         )
     remarks = report_skipped(reasons, len(units), "units", how.strict)
-    if several:
+    if num_with_several:
         remarks.append(
-            f"{several} of {len(units)} units have several texts of a language: the first one is used ({told})"
+            f"{num_with_several} of {len(units)} units have several texts of a language: the first one is used "
+            f"({assignment})"
         )
     return Table(source, values, lambda row: f"{source}, unit {rows[row] + 1}", remarks=remarks)
 
 
-def _wanted(
+def _match_languages(
     columns: Mapping[str, Column], found: list[str], header: str, rename: Mapping[str, str], source: str
 ) -> dict[str, list[str]]:
-    """The languages, as the file has them, that may fill each column."""
-    alone = list(dict.fromkeys(language.partition("-")[0] for language in found))
-    usual = dict[str, str]()
-    if header.partition("-")[0] in alone:
+    """Match the languages of the file to the columns: a list of languages by name of the column."""
+    primary = list(dict.fromkeys(language.partition("-")[0] for language in found))
+    default = dict[str, str]()
+    if header.partition("-")[0] in primary:
         first = header.partition("-")[0]
-        others = [language for language in alone if language != first]
-        usual = dict(zip(columns, (first, *others) if len(others) == 1 else (first,), strict=False))
-        if len(alone) == 1:  # from one variant to another
-            usual = dict(zip(columns, (header, *(other for other in found if other != header)), strict=False))
-    asked = usual | {name: _plain(language) for name, language in rename.items() if name in columns}
-    accepted = {name: _variants(language, found) for name, language in asked.items()}
-    known = {name: languages for name, languages in accepted.items() if languages}
-    named = {name: languages[0] for name, languages in known.items()}
-    match_names(columns, found, {**rename, **named}, source)  # says which language is missing
-    return {name: known.get(name, [name]) for name in columns}
+        others = [language for language in primary if language != first]
+        default = dict(zip(columns, (first, *others) if len(others) == 1 else (first,), strict=False))
+        if len(primary) == 1:  # from one variant of a language to another
+            default = dict(zip(columns, (header, *(other for other in found if other != header)), strict=False))
+    requested = default | {name: _normalize_code(language) for name, language in rename.items() if name in columns}
+    variants = {name: _find_variants(language, found) for name, language in requested.items()}
+    matched = {name: languages for name, languages in variants.items() if languages}
+    renamed = {name: languages[0] for name, languages in matched.items()}
+    match_names(columns, found, {**rename, **renamed}, source)  # raises an error that names a missing language
+    return {name: matched.get(name, [name]) for name in columns}
 
 
-def _variants(wanted: str, found: list[str]) -> list[str]:
-    """A language itself and its variants; of a variant that is not there, the language or its only other one."""
-    if wanted in found and "-" in wanted:
-        return [wanted]
-    within = [language for language in found if language == wanted or language.startswith(f"{wanted}-")]
-    close = [language for language in found if language.partition("-")[0] == wanted.partition("-")[0]]
-    return sorted(within, key=len) if within else close if len(close) == 1 else []
+def _find_variants(requested: str, found: list[str]) -> list[str]:
+    """Find a language and its variants; for a variant that does not occur, the language or its only other variant."""
+    if requested in found and "-" in requested:
+        return [requested]
+    variants = [language for language in found if language == requested or language.startswith(f"{requested}-")]
+    related = [language for language in found if language.partition("-")[0] == requested.partition("-")[0]]
+    return sorted(variants, key=len) if variants else related if len(related) == 1 else []
 
 
-def _plain(language: str) -> str:
+def _normalize_code(language: str) -> str:
     return language.strip().lower().replace("_", "-")
 
 
-def _parts(file: BinaryIO) -> Iterator[tuple]:
+def _iterate_elements(file: BinaryIO) -> Iterator[tuple]:
     for _, element in ElementTree.iterparse(file):
         name = element.tag.rpartition("}")[2]
         if name == "header":
-            yield "header", _plain(element.get("srclang", ""))
+            yield "header", _normalize_code(element.get("srclang", ""))
         elif name == "tu":
-            yield "unit", _unit(element)
+            yield "unit", _read_unit(element)
             element.clear()
 
 
-def _unit(element: ElementTree.Element) -> list[tuple[str, str]]:
-    """The languages of a unit with their texts, in its order."""
+def _read_unit(element: ElementTree.Element) -> list[tuple[str, str]]:
+    """Read the languages of a unit with their texts, in its order."""
     texts = []
     for variant in element.iter():
         if variant.tag.rpartition("}")[2] != "tuv":
             continue
-        language = _plain(variant.get(_LANGUAGE) or variant.get("lang") or "")
+        language = _normalize_code(variant.get(_LANGUAGE) or variant.get("lang") or "")
         segment = next((part for part in variant if part.tag.rpartition("}")[2] == "seg"), None)
         if language and segment is not None:
-            texts.append((language, _text(segment)))
+            texts.append((language, _read_segment(segment)))
     return texts
 
 
-def _text(segment: ElementTree.Element) -> str:
-    """A segment's text. A code of the document's format is a blank, as it may stand for a line's end or a picture, but
-    not at an end, before what closes or after what opens."""
-    joined = "".join(_pieces(segment))
+def _read_segment(segment: ElementTree.Element) -> str:
+    """Read the text of a segment.
 
-    def blank(match: re.Match[str]) -> str:
+    A formatting code becomes a space, as it may stand for a line break or an image, but not at either end of the text,
+    before closing or after opening punctuation.
+    """
+    joined = "".join(_iterate_texts(segment))
+
+    def replace_code(match: re.Match[str]) -> str:
         before, after = joined[: match.start()], joined[match.end() :]
         if not before or not after:
             return ""
-        touching = " " not in match[0] and (after[0] in _CLOSING or before[-1] in _OPENING or after[0].isspace())
-        return "" if touching or before[-1].isspace() else " "
+        is_adjacent = " " not in match[0] and (after[0] in _CLOSING or before[-1] in _OPENING or after[0].isspace())
+        return "" if is_adjacent or before[-1].isspace() else " "
 
-    return re.sub(f" *{_CODE}(?: *{_CODE})* *", blank, joined)
+    return re.sub(f" *{_CODE}(?: *{_CODE})* *", replace_code, joined)
 
 
-def _pieces(element: ElementTree.Element) -> Iterator[str]:
+def _iterate_texts(element: ElementTree.Element) -> Iterator[str]:
     yield element.text or ""
     for part in element:
         if part.tag.rpartition("}")[2] in _MARKUP:
             yield _CODE
         else:
-            yield from _pieces(part)
+            yield from _iterate_texts(part)
         yield part.tail or ""

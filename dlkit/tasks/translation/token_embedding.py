@@ -1,4 +1,4 @@
-"""Embeddings that read tokens and name them."""
+"""Embeddings of tokens that are also the output layer."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from dlkit.lazy import keras, tf
 
 @keras.saving.register_keras_serializable("dlkit")
 class TokenEmbedding(keras.layers.Layer):
-    """One matrix for tokens that go in and for those that come out.
+    """Embeds tokens, and computes logits with the same matrix (tied embeddings).
 
-    Source: Press and Wolf, 2017, arXiv:1608.05859; scaled by the square root of the width on the way in as in Vaswani
-    et al., 2017, arXiv:1706.03762, section 3.4. Keras's `ReversibleEmbedding` does not scale.
+    Source: Press and Wolf, 2017, arXiv:1608.05859; embeddings are scaled by the square root of the width as in Vaswani
+    et al., 2017, arXiv:1706.03762, section 3.4, which Keras's `ReversibleEmbedding` does not do.
 
-    Call with ids, (...) int32, for vectors, (..., width); or with `reverse=True` and vectors, for logits,
-    (..., vocabulary_size) float32.
+    Call with ids, (...) int32, to get vectors, (..., width); or with `reverse=True` and vectors, to get logits, (...,
+    vocabulary_size) float32.
 
     Args:
         vocabulary_size: positive integer, number of ids.
-        width: positive integer.
+        width: positive integer, width of the vectors.
+
+    Example:
+        >>> embedding = TokenEmbedding(300, 16)
+        >>> vectors = embedding(tf.constant([[5, 7, 2]]))
+        >>> vectors.shape, embedding(vectors, reverse=True).shape
+        (TensorShape([1, 3, 16]), TensorShape([1, 3, 300]))
     """
 
     def __init__(self, vocabulary_size: int, width: int, **kwargs: Any):
@@ -27,15 +33,15 @@ class TokenEmbedding(keras.layers.Layer):
         self.vocabulary_size, self.width = vocabulary_size, width
 
     def build(self, input_shape: Any = None) -> None:
-        start = keras.initializers.RandomNormal(stddev=self.width**-0.5)
+        initializer = keras.initializers.RandomNormal(stddev=self.width**-0.5)
         self.embeddings = self.add_weight(
-            shape=(self.vocabulary_size, self.width), initializer=start, name="embeddings", autocast=False
+            shape=(self.vocabulary_size, self.width), initializer=initializer, name="embeddings", autocast=False
         )
 
     def call(self, inputs: tf.Tensor, reverse: bool = False) -> tf.Tensor:
         matrix = tf.convert_to_tensor(self.embeddings)
         if not reverse:
-            # Of 32 bits up to here: the gradient of a frequent token is a sum of thousands, which 16 bits cannot hold.
+            # In float32 up to here: the gradient of a frequent token is a sum of thousands, too many for 16 bits.
             return tf.cast(tf.gather(matrix, inputs), self.compute_dtype) * self.width**0.5
         matrix = tf.cast(matrix, inputs.dtype)
         if len(inputs.shape) == 2:

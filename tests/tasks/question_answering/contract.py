@@ -2,8 +2,8 @@
 
 from inputs import BROKEN_TEXTS, TEXTS
 
-SMALL = {"embedding": 16, "units": 8, "window": 160, "max_question": 24}
-LEARNS = {"embedding": 32, "units": 16, "window": 160, "max_question": 24, "epochs": 3, "batch_size": 16}
-RECIPE = ["--embedding", "16", "--units", "8", "--epochs", "1"]
+SMALL = {"width": 16, "rnn_units": 8, "max_tokens": 160, "max_question_tokens": 24}
+LEARNS = {"width": 32, "rnn_units": 16, "max_tokens": 160, "max_question_tokens": 24, "epochs": 3, "batch_size": 16}
+RECIPE = ["--width", "16", "--rnn-units", "8", "--epochs", "1"]
 EDGES = TEXTS
 BROKEN = BROKEN_TEXTS

@@ -2,7 +2,13 @@
 
 import pytest
 
-from dlkit.tasks.question_answering.metrics import best_over, exact_match, f1, normalize_answer, score_answers
+from dlkit.tasks.question_answering.metrics import (
+    exact_match,
+    f1,
+    max_over_gold_answers,
+    normalize_answer,
+    score_answers,
+)
 
 
 def test_normalization_by_hand():
@@ -32,11 +38,13 @@ def test_pairs_by_hand(answer, gold, match, overlap):
 
 def test_the_best_gold_answer_counts():
     golds = ["two delegates", "each brotherhood elects two delegates", "delegates"]
-    assert best_over(exact_match, "Two delegates!", golds) == 1
-    assert best_over(f1, "elects two", golds) == pytest.approx(max(2 / 4, 4 / 7))
-    assert best_over(f1, "", []) == best_over(exact_match, "", []) == 1  # no answer is right
-    assert best_over(f1, "delegates", []) == 0
-    assert best_over(f1, "", ["the", "delegates"]) == 0  # what normalization leaves nothing of is no gold answer
+    assert max_over_gold_answers(exact_match, "Two delegates!", golds) == 1
+    assert max_over_gold_answers(f1, "elects two", golds) == pytest.approx(max(2 / 4, 4 / 7))
+    assert max_over_gold_answers(f1, "", []) == max_over_gold_answers(exact_match, "", []) == 1  # no answer is right
+    assert max_over_gold_answers(f1, "delegates", []) == 0
+    assert (
+        max_over_gold_answers(f1, "", ["the", "delegates"]) == 0
+    )  # what normalization leaves nothing of is no gold answer
 
 
 def test_a_whole_set_with_questions_that_have_no_answer():
@@ -72,8 +80,8 @@ def test_scripts_without_spaces_count_characters(answer, gold, match, overlap):
     assert f1(answer, gold) == pytest.approx(overlap)
 
 
-def test_what_f1_counts_is_told():
-    assert score_answers([["a cat"], []], ["cat", ""])["f1_over"] == "words"
-    assert score_answers([["紅樓夢"], []], ["紅樓", ""])["f1_over"] == "characters"
+def test_the_unit_of_f1_is_reported():
+    assert score_answers([["a cat"], []], ["cat", ""])["f1_unit"] == "words"
+    assert score_answers([["紅樓夢"], []], ["紅樓", ""])["f1_unit"] == "characters"
     mixed = score_answers([["紅樓夢"], ["a cat"]], ["紅樓", "cat"])
-    assert (mixed["f1_over"], mixed["f1"]) == ("words and characters", pytest.approx((0.8 + 1) / 2))
+    assert (mixed["f1_unit"], mixed["f1"]) == ("words and characters", pytest.approx((0.8 + 1) / 2))

@@ -8,11 +8,11 @@ import pytest
 from dlkit.columns import Text
 from dlkit.data.read import read
 from dlkit.errors import DataError
-from dlkit.tasks.question_answering.columns import Answers, Passage, QuestionId
+from dlkit.tasks.question_answering.columns import Answers, Context, QuestionId
 from dlkit.tasks.question_answering.predictions import write_predictions
-from dlkit.tasks.question_answering.task import PassageRows
+from dlkit.tasks.question_answering.task import ContextRows
 
-COLUMNS = {"question": Text(), "context": Passage(), "answers": Answers()}
+COLUMNS = {"question": Text(), "context": Context(), "answers": Answers()}
 CONTEXT = "Zoë owns the café. The café opens at 7."
 ROW = {"question": "Who?", "context": CONTEXT}
 
@@ -128,15 +128,17 @@ def test_ids_come_from_the_data_and_squads_file_goes_by_them(tmp_path):
     pair = ({name: rows[name] for name in ("question", "context")}, rows["answers"])  # y is the answers, as ever
     assert read(pair, columns).columns["answers"] == [[("Zoë", 0)]] * 3
 
-    made = PassageRows(None, table).with_errors(
+    made = ContextRows(None, table).with_errors(
         0, {"answers": [[b"Zo\xc3\xab", b"0"]], "id": b"a"}, {"text": "the Zoë", "score": 0.5}
     )
     assert made == [
         {"id": "a", "true_answers": ["Zoë"], "text": "the Zoë", "score": 0.5, "exact_match": 1.0, "f1": 1.0}
     ]
     path = tmp_path / "predictions.json"
-    write_predictions(path, [{"row": "1", "id": "a", "text": "Zoë"}, {"row": "2", "id": "b", "text": ""}])
+    write_predictions(path, [{"row_ids": "1", "id": "a", "text": "Zoë"}, {"row_ids": "2", "id": "b", "text": ""}])
     assert json.loads(path.read_text("utf-8")) == {"a": "Zoë", "b": ""}
     for wrong, words in ((None, "2 has no `id`"), ("a", "2 questions have the id 'a'")):
         with pytest.raises(DataError, match=words):
-            write_predictions(path, [{"row": "1", "id": "a", "text": ""}, {"row": "2", "id": wrong, "text": ""}])
+            write_predictions(
+                path, [{"row_ids": "1", "id": "a", "text": ""}, {"row_ids": "2", "id": wrong, "text": ""}]
+            )

@@ -5,17 +5,17 @@ import tensorflow as tf
 
 from dlkit.tasks.sentiment.attention_pooling import AttentionPooling
 from dlkit.tasks.sentiment.cnn import text_cnn
-from dlkit.tasks.sentiment.mlp import WeightedBag, text_mlp
+from dlkit.tasks.sentiment.mlp import WeightedEmbeddingBag, text_mlp
 from dlkit.tasks.sentiment.rnn import text_rnn
 from dlkit.tasks.sentiment.transformer import text_transformer
 
 NETWORKS = {
-    "mlp": lambda n: text_mlp(n, 20, 3, embedding=8, hidden=(5,)),
-    "linear": lambda n: text_mlp(n, 20, 3, embedding=0),
-    "cnn": lambda n: text_cnn(n, 20, 3, embedding=8, filters=6, widths=(2, 3, 4)),
-    "lstm": lambda n: text_rnn(n, 20, 3, cell="lstm", embedding=8, units=6, attention=4),
-    "gru": lambda n: text_rnn(n, 20, 3, embedding=8, units=6, attention=4, blocks=2),
-    "transformer": lambda n: text_transformer(n, 20, 3, width=8, heads=2, hidden=12, blocks=1),
+    "mlp": lambda n: text_mlp(n, 20, 3, width=8, hidden_widths=(5,)),
+    "linear": lambda n: text_mlp(n, 20, 3, width=0),
+    "cnn": lambda n: text_cnn(n, 20, 3, width=8, filters=6, kernel_sizes=(2, 3, 4)),
+    "lstm": lambda n: text_rnn(n, 20, 3, cell="lstm", width=8, rnn_units=6, attention_width=4),
+    "gru": lambda n: text_rnn(n, 20, 3, width=8, rnn_units=6, attention_width=4, blocks=2),
+    "transformer": lambda n: text_transformer(n, 20, 3, width=8, heads=2, feedforward_width=12, blocks=1),
 }
 
 
@@ -104,7 +104,7 @@ def test_attention_pooling_by_hand():
 
 
 def test_weighted_bag_by_hand():
-    bag = WeightedBag(4, 2)
+    bag = WeightedEmbeddingBag(4, 2)
     token_ids = np.array([[2, 3, 1], [1, 1, 1]])
     mask = np.array([[True, True, False], [False, False, False]])
     bag(token_ids, mask)
@@ -115,7 +115,7 @@ def test_weighted_bag_by_hand():
 
 def test_fixed_weights_reach_the_bag_and_stay_fixed():
     weights = np.arange(20, dtype="float32")
-    model = text_mlp(5, 20, 2, embedding=4, token_weights=weights)
+    model = text_mlp(5, 20, 2, width=4, token_weights=weights)
     np.testing.assert_array_equal(model.get_layer("bag").token_weights, weights)
     assert len(model.trainable_weights) == 3
 

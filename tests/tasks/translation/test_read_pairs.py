@@ -7,10 +7,10 @@ import pytest
 from dlkit.columns import Label
 from dlkit.data.read import read
 from dlkit.errors import DataError, HparamError
-from dlkit.tasks.translation.columns import Side
-from dlkit.tasks.translation.pairs import check_reasons, select_pairs
+from dlkit.tasks.translation.columns import ParallelText
+from dlkit.tasks.translation.filter_pairs import apply_filters, parse_filters
 
-PAIR = {"source": Side(), "target": Side()}
+PAIR = {"source": ParallelText(), "target": ParallelText()}
 TMX = """<?xml version="1.0" encoding="UTF-8"?>
 <tmx version="1.4"><header srclang="{first}" datatype="plaintext"/><body>
 <tu><tuv xml:lang="en-US"><seg>Press <bpt i="1">&lt;b&gt;</bpt>Stop<ept i="1">&lt;/b&gt;</ept> now.</seg></tuv>
@@ -46,7 +46,7 @@ def test_two_texts_that_do_not_fit(tmp_path):
     (tmp_path / "b").write_text("1\n")
     source = f"{tmp_path}/a,{tmp_path}/b"
     assert "a has 2 lines and b has 1" in refusal(source)
-    assert "two text columns" in refusal(source, {"text": Side(), "label": Label()})
+    assert "two text columns" in refusal(source, {"text": ParallelText(), "label": Label()})
     assert "there is no" in refusal(f"{tmp_path}/a,{tmp_path}/c")
 
 
@@ -93,9 +93,9 @@ PAIRS = [
 ]
 
 
-def select(drop, ratio=9.0):
+def select(filters, max_length_ratio=9.0):
     table = read([{"source": one, "target": other} for one, other in PAIRS], PAIR)
-    kept = select_pairs(table, ("source", "target"), drop, ratio)
+    kept = apply_filters(table, ("source", "target"), filters, max_length_ratio)
     return [int(kept.where(row).rpartition(" ")[2]) for row in range(len(kept))], kept.remarks
 
 
@@ -115,15 +115,15 @@ def test_pairs_are_counted_and_kept_where_nobody_asks():
     assert len(remarks) == 3
     assert all("kept" in remark for remark in remarks)
     assert select("duplicate")[0] == [0, 1, 2, 3, 4, 6]
-    assert select("ratio", ratio=21.0)[0] == [0, 1, 2, 3, 4, 5, 6]
+    assert select("ratio", max_length_ratio=21.0)[0] == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_a_table_without_a_good_pair_is_refused():
     table = read([{"source": "", "target": "x"}], PAIR)
-    with pytest.raises(DataError, match="no pair is left"):
-        select_pairs(table, ("source", "target"), "empty", 9.0)
+    with pytest.raises(DataError, match="no pair remains"):
+        apply_filters(table, ("source", "target"), "empty", 9.0)
     with pytest.raises(HparamError, match=r"'emty'.*Did you mean 'empty'"):
-        check_reasons("emty")
+        parse_filters("emty")
 
 
 VARIANTS = """<tmx version="1.4"><header srclang="en_US"/><body>

@@ -12,8 +12,8 @@ import tensorflow as tf
 import dlkit
 from dlkit.lazy import keras
 from dlkit.padding import trim
-from dlkit.tasks.translation.metrics import score_texts
-from dlkit.tasks.translation.sample import sentences
+from dlkit.tasks.translation.metrics import score_translations
+from dlkit.tasks.translation.sample import make_sentences
 from dlkit.training.prepare import build_task, encode_rows
 
 SMALL = {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 24, "batch_size": 16, "epochs": 1}
@@ -22,7 +22,7 @@ TEXTS = ["The house is white.", "", "Where is the key, Pedro? " * 9, "¿שלום
 
 def fitted(rows=64, **hparams):
     task = dlkit.Translator(**{**SMALL, **hparams})
-    train = sentences()["train"]
+    train = make_sentences()["train"]
     task.fit({name: values[:rows] for name, values in train.items()}, verbose=0)
     return task
 
@@ -34,13 +34,13 @@ def model():
 
 def store_of(**hparams):
     task = dlkit.Translator(**{**SMALL, **hparams})
-    rows = task.read(sentences()["train"])
+    rows = task.read(make_sentences()["train"])
     build_task(task, rows)
     return task, encode_rows(task, rows, None)[0], rows
 
 
 def test_the_sample_is_of_distinct_pairs():
-    parts = sentences()
+    parts = make_sentences()
     pairs = {name: set(zip(part["source"], part["target"], strict=True)) for name, part in parts.items()}
     assert {name: len(part) for name, part in pairs.items()} == {"train": 305, "validation": 40, "test": 40}
     assert all(not pairs[one] & pairs[other] for one, other in itertools.combinations(pairs, 2))
@@ -143,15 +143,15 @@ def test_other_networks_save_load_and_answer(hparams, tmp_path):
 
 
 def bart(folder):
-    """A Bart of a few thousand weights, with the bytes and a few pieces as its vocabulary."""
+    """A Bart of a few thousand weights, with the bytes and a few subwords as its vocabulary."""
     import keras_hub
 
-    from dlkit.tasks.translation.preset import _letters_of_bytes
+    from dlkit.tasks.translation.preset import _make_byte_decoder
 
-    pieces = ["<s>", "<pad>", "</s>", "<unk>", *_letters_of_bytes(), "Ġt", "he", "Ġthe"]
+    subwords = ["<s>", "<pad>", "</s>", "<unk>", *_make_byte_decoder(), "Ġt", "he", "Ġthe"]
     merges = ["Ġ t", "h e", "Ġt he"]
-    tokenizer = keras_hub.models.BartTokenizer({piece: i for i, piece in enumerate(pieces)}, merges)
-    backbone = keras_hub.models.BartBackbone(len(pieces), 2, 2, 16, 24, dropout=0.0, max_sequence_length=24)
+    tokenizer = keras_hub.models.BartTokenizer({subword: i for i, subword in enumerate(subwords)}, merges)
+    backbone = keras_hub.models.BartBackbone(len(subwords), 2, 2, 16, 24, dropout=0.0, max_sequence_length=24)
     backbone.save_to_preset(folder)
     tokenizer.save_to_preset(folder)
 
@@ -164,7 +164,7 @@ def t5(folder):
 
     sentencepiece = pytest.importorskip("sentencepiece")
     proto = io.BytesIO()
-    sample = sentences()["train"]
+    sample = make_sentences()["train"]
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sample["source"] + sample["target"]),
         model_writer=proto,
@@ -193,20 +193,20 @@ def test_a_preset_trains_saves_exports_and_writes_what_its_network_says(make, tm
     task.save(tmp_path / "m")
     assert dlkit.load(tmp_path / "m").predict(TEXTS) == task.predict(TEXTS)
     task.export(tmp_path / "served")
-    from dlkit.tasks.translation.steppers import stepper_of
+    from dlkit.tasks.translation.incremental_decoder import make_incremental_decoder
 
     made = task.stages_.preprocess({"source": tf.constant(["The key.", "Where is the old house?"])})
     ids = tf.constant(np.random.default_rng(0).integers(3, 150, (2, 6)), tf.int32)
     ids = tf.concat([[[1], [1]], ids], 1)
     inputs = {"token_ids": made["token_ids"], "padding_mask": made["padding_mask"], "decoder_ids": ids}
     whole = task.stages_.network(inputs, training=False)["logits"]
-    stepper = stepper_of(task.stages_.network, 24)
-    fixed, grown = stepper.begin(made["token_ids"], made["padding_mask"], 1)
+    decoder = make_incremental_decoder(task.stages_.network, 24)
+    encoded, cache = decoder.begin(made["token_ids"], made["padding_mask"], 1)
     for place in range(7):
-        logits, grown = stepper.step(ids[:, place], tf.constant(place), fixed, grown)
+        logits, cache = decoder.step(ids[:, place], tf.constant(place), encoded, cache)
         np.testing.assert_allclose(logits, whole[:, place], atol=2e-5)
-    join = task.stages_.postprocess({"written_ids": made["token_ids"]})["translation"]
-    assert [text.decode() for text in join.numpy()] == ["The key.", "Where is the old house?"]
+    texts = task.stages_.postprocess({"generated_ids": made["token_ids"]})["translation"]
+    assert [text.decode() for text in texts.numpy()] == ["The key.", "Where is the old house?"]
 
 
 def test_a_preset_of_another_kind_is_refused(tmp_path):
@@ -225,25 +225,27 @@ def test_a_preset_of_another_kind_is_refused(tmp_path):
 
 def test_scores_are_those_of_sacrebleu():
     sacrebleu = pytest.importorskip("sacrebleu")
-    truth = ["El gato duerme en la casa roja.", "No sé nada de eso."]
-    said = ["El gato está en la casa roja.", "No sé nada de eso."]
-    metrics = score_texts(*([text.encode() for text in texts] for texts in (truth, said, ["The cat", "I know"])))
-    assert metrics["bleu"] == sacrebleu.corpus_bleu(said, [truth]).score
-    assert metrics["chrf"] == sacrebleu.corpus_chrf(said, [truth]).score
-    assert metrics["baseline_chrf"] == sacrebleu.corpus_chrf(["The cat", "I know"], [truth]).score
+    references = ["El gato duerme en la casa roja.", "No sé nada de eso."]
+    hypotheses = ["El gato está en la casa roja.", "No sé nada de eso."]
+    metrics = score_translations(
+        *([text.encode() for text in texts] for texts in (references, hypotheses, ["The cat", "I know"]))
+    )
+    assert metrics["bleu"] == sacrebleu.corpus_bleu(hypotheses, [references]).score
+    assert metrics["chrf"] == sacrebleu.corpus_chrf(hypotheses, [references]).score
+    assert metrics["baseline_chrf"] == sacrebleu.corpus_chrf(["The cat", "I know"], [references]).score
     assert "tok:13a" in metrics["signatures"]["bleu"]
-    perfect = score_texts(*([text.encode() for text in truth] for _ in range(3)))
+    perfect = score_translations(*([text.encode() for text in references] for _ in range(3)))
     assert perfect["bleu"] == pytest.approx(100)
 
 
 def test_scoring_without_the_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     with pytest.raises(dlkit.DlkitError, match=r"dlkit-keras\[translation\]"):
-        score_texts([b"a"], [b"a"], [b"a"])
+        score_translations([b"a"], [b"a"], [b"a"])
 
 
 def test_pairs_that_teach_nothing_are_told_and_left_out():
-    train = {name: values[:40] for name, values in sentences()["train"].items()}
+    train = {name: values[:40] for name, values in make_sentences()["train"].items()}
     train = {name: [*values, "", values[0]] for name, values in train.items()}
     task = dlkit.Translator(**SMALL)
     task.fit(train, verbose=0)

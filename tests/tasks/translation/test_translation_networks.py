@@ -8,16 +8,18 @@ import pytest
 import tensorflow as tf
 
 from dlkit.layers.relative_position_bias import RelativePositionBias
-from dlkit.tasks.translation.draw_tokens import draw_tokens, uniforms
+from dlkit.tasks.translation.incremental_decoder import make_incremental_decoder
 from dlkit.tasks.translation.networks import translation_gru, translation_transformer
-from dlkit.tasks.translation.steppers import stepper_of
-from dlkit.tasks.translation.subwords import END, START
-from dlkit.tasks.translation.write_tokens import Draw, WriteTokens, possible
+from dlkit.tasks.translation.sample_tokens import draw_uniforms, sample_tokens
+from dlkit.tasks.translation.subword_tokenizer import END_ID, START_ID
+from dlkit.tasks.translation.token_generator import Sampling, TokenGenerator, compute_log_probs
 
 SIZE = 12
 NETWORKS = {
-    "sines": lambda: translation_transformer(SIZE, width=16, heads=2, hidden=24, blocks=2),
-    "relative": lambda: translation_transformer(SIZE, width=16, heads=2, hidden=24, blocks=2, positions="relative"),
+    "sinusoidal": lambda: translation_transformer(SIZE, width=16, heads=2, feedforward_width=24, blocks=2),
+    "relative": lambda: translation_transformer(
+        SIZE, width=16, heads=2, feedforward_width=24, blocks=2, positions="relative"
+    ),
     "luong": lambda: translation_gru(SIZE, width=16, blocks=2, attention="luong"),
     "bahdanau": lambda: translation_gru(SIZE, width=16, blocks=1, attention="bahdanau"),
 }
@@ -46,7 +48,7 @@ def inputs(seed=0, rows=3, read=6, written=7):
     return {
         "token_ids": np.where(mask, random.integers(3, SIZE, (rows, read)), 0).astype(np.int32),
         "padding_mask": mask,
-        "decoder_ids": np.concatenate([np.full((rows, 1), START), random.integers(3, SIZE, (rows, written - 1))], 1),
+        "decoder_ids": np.concatenate([np.full((rows, 1), START_ID), random.integers(3, SIZE, (rows, written - 1))], 1),
     }
 
 
@@ -91,11 +93,11 @@ def test_the_source_matters(network):
 def test_token_by_token_gives_the_logits_of_the_whole(network, beams):
     given = inputs()
     whole = logits_of(network, given)
-    stepper = stepper_of(network, 7)
-    fixed, grown = stepper.begin(tf.constant(given["token_ids"]), tf.constant(given["padding_mask"]), beams)
+    decoder = make_incremental_decoder(network, 7)
+    encoded, cache = decoder.begin(tf.constant(given["token_ids"]), tf.constant(given["padding_mask"]), beams)
     for place in range(7):
         ids = tf.constant(np.repeat(given["decoder_ids"][:, place], beams), tf.int32)
-        logits, grown = stepper.step(ids, tf.constant(place), fixed, grown)
+        logits, cache = decoder.step(ids, tf.constant(place), encoded, cache)
         np.testing.assert_allclose(logits, np.repeat(whole[:, place], beams, axis=0), atol=5e-6)
 
 
@@ -109,10 +111,10 @@ def test_gradients_reach_every_weight(network):
 
 def log_probs_of(network):
     """A function from a row and beginnings of one length to the log-probabilities after each of their tokens."""
-    run = tf.function(lambda given: possible(network(given, training=False)["logits"]), reduce_retracing=True)
+    run = tf.function(lambda given: compute_log_probs(network(given, training=False)["logits"]), reduce_retracing=True)
 
     def log_probs(given, row, beginnings):
-        ids = tf.constant([[START, *tokens] for tokens in beginnings], tf.int32)
+        ids = tf.constant([[START_ID, *tokens] for tokens in beginnings], tf.int32)
         one = {name: np.repeat(given[name][[row]], len(beginnings), axis=0) for name in ("token_ids", "padding_mask")}
         return run({**{name: tf.constant(value) for name, value in one.items()}, "decoder_ids": ids}).numpy()
 
@@ -132,15 +134,15 @@ def plain_search(log_probs, given, row, width, penalty, limit):
         ]
         grown = sorted(grown, key=lambda pair: -pair[1])[: 2 * width]
         length = ((5 + step + 1) / 6) ** penalty
-        done += [(tokens, lp / length) for tokens, lp in grown[:width] if tokens[-1] == END and np.isfinite(lp)]
-        live = [pair for pair in grown if pair[0][-1] != END][:width]
+        done += [(tokens, lp / length) for tokens, lp in grown[:width] if tokens[-1] == END_ID and np.isfinite(lp)]
+        live = [pair for pair in grown if pair[0][-1] != END_ID][:width]
         if len(done) >= width:
             break
     return max(done, key=lambda pair: pair[1])[0] if done else live[0][0]
 
 
 def written_rows(made):
-    rows = made["written_ids"].numpy()
+    rows = made["generated_ids"].numpy()
     return [row[: np.argmax(row == 0)].tolist() if (row == 0).any() else row.tolist() for row in rows]
 
 
@@ -151,8 +153,8 @@ def written_rows(made):
 )
 def test_what_is_written_is_what_a_plain_search_finds(network, width, penalty):
     given = inputs(seed=3, rows=4)
-    write = WriteTokens(network, 9, width, penalty)
-    made = tf.function(write.call)(tf.constant(given["token_ids"]), tf.constant(given["padding_mask"]))
+    generator = TokenGenerator(network, 9, width, penalty)
+    made = tf.function(generator.call)(tf.constant(given["token_ids"]), tf.constant(given["padding_mask"]))
     answers = written_rows(made)
     log_probs = log_probs_of(network)
     assert answers == [plain_search(log_probs, given, row, width, penalty, 9) for row in range(4)]
@@ -162,14 +164,14 @@ def test_what_is_written_is_what_a_plain_search_finds(network, width, penalty):
 
 
 def controls(rows, **given):
-    usual = {"limit": [9] * rows, "width": [1] * rows, "penalty": [1.0] * rows}
-    kinds = {"limit": tf.int32, "width": tf.int32, "penalty": tf.float32}
+    usual = {"max_tokens": [9] * rows, "beam_width": [1] * rows, "length_penalty": [1.0] * rows}
+    kinds = {"max_tokens": tf.int32, "beam_width": tf.int32, "length_penalty": tf.float32}
     return {name: tf.constant(given.get(name, value), kinds[name]) for name, value in usual.items()}
 
 
 def draw(temperature, top_k=None, top_p=None, seed=None):
     rows = len(temperature)
-    return Draw(
+    return Sampling(
         tf.constant(temperature, tf.float32),
         tf.constant(top_k or [0] * rows),
         tf.constant(top_p or [1.0] * rows),
@@ -177,16 +179,16 @@ def draw(temperature, top_k=None, top_p=None, seed=None):
     )
 
 
-@quick("sines")
+@quick("sinusoidal")
 def test_each_row_has_its_own_options_whatever_its_batch(network):
     given = inputs(seed=5, rows=6)
-    write = WriteTokens(network, 9)
-    asked = controls(6, limit=[9, 9, 3, 9, 9, 1], width=[1, 4, 2, 1, 3, 4])
+    generator = TokenGenerator(network, 9)
+    asked = controls(6, max_tokens=[9, 9, 3, 9, 9, 1], beam_width=[1, 4, 2, 1, 3, 4])
     drawn = draw([0, 0, 0, 0.9, 1.5, 0], [0, 0, 0, 5, 0, 0], [1, 1, 1, 1, 0.9, 1], [0, 0, 0, 7, 8, 0])
 
     @tf.function
     def run(token_ids, mask, asked, drawn):
-        return write.write(token_ids, mask, **asked, draw=drawn)
+        return generator.generate(token_ids, mask, **asked, sampling=drawn)
 
     ids, mask = tf.constant(given["token_ids"]), tf.constant(given["padding_mask"])
     together = written_rows(run(ids, mask, asked, drawn))
@@ -200,16 +202,19 @@ def test_each_row_has_its_own_options_whatever_its_batch(network):
 
 
 def test_the_same_seed_draws_the_same_and_others_draw_by_probability():
-    network = NETWORKS["sines"]()
+    network = NETWORKS["sinusoidal"]()
     given = inputs(rows=1)
     rows = 400
     ids, mask = (tf.repeat(given[name], rows, axis=0) for name in ("token_ids", "padding_mask"))
-    write = WriteTokens(network, 1)
+    generator = TokenGenerator(network, 1)
     drawn = draw([2.0] * rows, seed=list(range(rows)))
-    first = write.write(ids, mask, **controls(rows), draw=drawn)["written_ids"].numpy()[:, 0]
-    again = write.write(ids, mask, **controls(rows), draw=drawn)["written_ids"].numpy()[:, 0]
+    first = generator.generate(ids, mask, **controls(rows), sampling=drawn)["generated_ids"].numpy()[:, 0]
+    again = generator.generate(ids, mask, **controls(rows), sampling=drawn)["generated_ids"].numpy()[:, 0]
     np.testing.assert_array_equal(first, again)
-    logs = possible(network({**given, "decoder_ids": np.array([[START]])}, training=False)["logits"])[0, 0] / 2.0
+    logs = (
+        compute_log_probs(network({**given, "decoder_ids": np.array([[START_ID]])}, training=False)["logits"])[0, 0]
+        / 2.0
+    )
     wanted = tf.nn.softmax(logs).numpy()
     np.testing.assert_allclose(np.bincount(first, minlength=SIZE) / rows, wanted, atol=0.08)
 
@@ -220,7 +225,7 @@ def test_drawing_keeps_what_is_asked_for():
 
     def drawn(top_k, top_p):
         rows = len(chances)
-        left = draw_tokens(
+        left = sample_tokens(
             tf.repeat(logs, rows, axis=0),
             tf.ones(rows),
             tf.fill([rows], top_k),
@@ -236,16 +241,16 @@ def test_drawing_keeps_what_is_asked_for():
     assert set(drawn(0, 0.0)) == {0}
     assert set(drawn(1, 1.0)) == {0}
     assert drawn(2, 1.0).count(0) == pytest.approx(50 * 0.5 / 0.8, abs=1)
-    plain = draw_tokens(logs, tf.zeros(1), tf.constant([0]), tf.ones(1), tf.zeros(1))
+    plain = sample_tokens(logs, tf.zeros(1), tf.constant([0]), tf.ones(1), tf.zeros(1))
     np.testing.assert_array_equal(plain, logs)
 
 
 def test_chances_come_from_the_seed_alone():
-    together = uniforms(tf.constant([3, 4, 3]), 5).numpy()
+    together = draw_uniforms(tf.constant([3, 4, 3]), 5).numpy()
     np.testing.assert_array_equal(together[0], together[2])
-    np.testing.assert_array_equal(together[1], uniforms(tf.constant([4]), 5).numpy()[0])
+    np.testing.assert_array_equal(together[1], draw_uniforms(tf.constant([4]), 5).numpy()[0])
     assert len(np.unique(together[:2])) == 10
-    assert uniforms(tf.constant([], tf.int32), 5).shape == (0, 5)
+    assert draw_uniforms(tf.constant([], tf.int32), 5).shape == (0, 5)
 
 
 def t5_bucket(distance, bidirectional, buckets=32, farthest=128):
@@ -282,17 +287,17 @@ def test_a_builder_refuses_what_does_not_fit():
 def test_all_answers_of_a_tiny_network_are_found_by_a_wide_beam():
     """With as many beams as there are beginnings, the search is exhaustive."""
     keras.utils.set_random_seed(3)
-    network = translation_transformer(5, width=8, heads=2, hidden=8, blocks=1)
+    network = translation_transformer(5, width=8, heads=2, feedforward_width=8, blocks=1)
     given = {"token_ids": np.array([[3, 4, 2]]), "padding_mask": np.ones((1, 3), bool)}
 
     def log_prob(tokens):
-        ids = np.array([[START, *tokens[:-1]]])
-        logs = possible(network({**given, "decoder_ids": ids}, training=False)["logits"]).numpy()[0]
+        ids = np.array([[START_ID, *tokens[:-1]]])
+        logs = compute_log_probs(network({**given, "decoder_ids": ids}, training=False)["logits"]).numpy()[0]
         return sum(logs[place, token] for place, token in enumerate(tokens))
 
-    whole = [[*tokens, END] for length in range(3) for tokens in itertools.product([3, 4], repeat=length)]
+    whole = [[*tokens, END_ID] for length in range(3) for tokens in itertools.product([3, 4], repeat=length)]
     best = max(whole, key=log_prob)
-    made = WriteTokens(network, 3, 8, 0.0)(
+    made = TokenGenerator(network, 3, 8, 0.0)(
         tf.constant(given["token_ids"], tf.int32), tf.constant(given["padding_mask"])
     )
     assert written_rows(made)[0] == best

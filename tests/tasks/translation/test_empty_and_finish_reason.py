@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 import dlkit
-from dlkit.tasks.translation import write_tokens
-from dlkit.tasks.translation.sample import sentences
-from dlkit.tasks.translation.subwords import BYTE, END, JoinSubwords, Subwords
-from dlkit.tasks.translation.write_tokens import WriteTokens
+from dlkit.tasks.translation import token_generator
+from dlkit.tasks.translation.sample import make_sentences
+from dlkit.tasks.translation.subword_tokenizer import END_ID, FIRST_BYTE_ID, SubwordDetokenizer, SubwordTokenizer
+from dlkit.tasks.translation.token_generator import TokenGenerator
 from dlkit.training.prepare import build_task
 
 NOTHING = ["", " ", "\n", " \t \r\n", "\u00a0\u3000", "\u200b\ufeff", "\u2028"]
@@ -21,7 +21,7 @@ SMALL = {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 12}
 def model():
     """Not trained: what it makes of nothing would be made up."""
     task = dlkit.Translator(**SMALL)
-    build_task(task, task.read(sentences()["train"]))
+    build_task(task, task.read(make_sentences()["train"]))
     return task
 
 
@@ -52,14 +52,13 @@ def test_blanks_at_the_end_and_forms_of_unicode_change_nothing(model):
 
 
 def test_subwords_of_what_is_left():
-    layer, join = Subwords([" caf", "fé"], 32, nfc=True), JoinSubwords([" caf", "fé"])
+    layer, detokenizer = SubwordTokenizer([" caf", "fé"], 32), SubwordDetokenizer([" caf", "fé"])
     texts = ["cafe\u0301 \n", "", "  ", " a  b"]
     made = layer(texts)
-    assert [text.decode() for text in join(made["token_ids"]).numpy()] == ["café", "", "", " a  b"]
-    assert made["token_ids"][1].numpy().tolist() == [END] + [0] * 31
-    assert Subwords([" caf"], 4)([""])["token_ids"][0].numpy().tolist() == [BYTE + ord(" "), END, 0, 0]  # as it was
-    long = Subwords([" caf"], 4, nfc=True)([unicodedata.normalize("NFD", "ṩ") * 9_999])
-    assert long["token_ids"][0, :2].numpy().tolist() == [BYTE + ord(" "), BYTE + 0xE1]
+    assert [text.decode() for text in detokenizer(made["token_ids"]).numpy()] == ["café", "", "", " a  b"]
+    assert made["token_ids"][1].numpy().tolist() == [END_ID] + [0] * 31
+    long = SubwordTokenizer([" caf"], 4)([unicodedata.normalize("NFD", "ṩ") * 9_999])
+    assert long["token_ids"][0, :2].numpy().tolist() == [FIRST_BYTE_ID + ord(" "), FIRST_BYTE_ID + 0xE1]
     assert long["truncated"].numpy().tolist() == [True]
 
 
@@ -69,28 +68,27 @@ class Script:
     def __init__(self, network, max_tokens):
         del network, max_tokens
 
-    def begin(self, token_ids, padding_mask, beams):
-        return {"ends": tf.repeat(token_ids[:, 0], beams)}, [tf.zeros([tf.shape(token_ids)[0] * beams, 1])]
+    def begin(self, token_ids, padding_mask, num_beams):
+        return {"ends": tf.repeat(token_ids[:, 0], num_beams)}, [tf.zeros([tf.shape(token_ids)[0] * num_beams, 1])]
 
-    def shapes(self):
+    def cache_shapes(self):
         return [tf.TensorShape([None, 1])]
 
-    def step(self, ids, position, fixed, grown):
-        ending = (position + 1 >= fixed["ends"]) & (fixed["ends"] > 0)
+    def step(self, ids, position, encoded, cache):
+        ending = (position + 1 >= encoded["ends"]) & (encoded["ends"] > 0)
         logits = tf.where(ending[:, tf.newaxis], [[0.0, 0.0, 9.0, 0.0, 0.0]], [[0.0, 0.0, float("-inf"), 9.0, 0.0]])
-        return logits, grown
+        return logits, cache
 
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_why_a_text_ended(beams, monkeypatch):
-    monkeypatch.setattr(write_tokens, "stepper_of", Script)
-    layer = WriteTokens(None, 5, beams, tell_finish=True)
+    monkeypatch.setattr(token_generator, "make_incremental_decoder", Script)
+    layer = TokenGenerator(None, 5, beams)
     ids = tf.constant([[3], [9], [1], [5], [6]])
-    written = layer(ids, tf.ones_like(ids, tf.bool))
-    assert written["finish_reason"].numpy().tolist() == [b"stop", b"length", b"stop", b"stop", b"length"]
-    np.testing.assert_array_equal(written["written_ids"][0, :3], [3, 3, END])
-    limit = layer.write(
-        ids, tf.ones_like(ids, tf.bool), tf.fill([5], 3), tf.fill([5], beams), tf.ones([5]), beams=beams
+    generated = layer(ids, tf.ones_like(ids, tf.bool))
+    assert generated["finish_reason"].numpy().tolist() == [b"stop", b"length", b"stop", b"stop", b"length"]
+    np.testing.assert_array_equal(generated["generated_ids"][0, :3], [3, 3, END_ID])
+    limited = layer.generate(
+        ids, tf.ones_like(ids, tf.bool), tf.fill([5], 3), tf.fill([5], beams), tf.ones([5]), num_beams=beams
     )
-    assert limit["finish_reason"].numpy().tolist() == [b"stop", b"length", b"stop", b"length", b"length"]
-    assert "finish_reason" not in WriteTokens(None, 5, beams)(ids, tf.ones_like(ids, tf.bool))
+    assert limited["finish_reason"].numpy().tolist() == [b"stop", b"length", b"stop", b"length", b"length"]

@@ -9,7 +9,7 @@ from dlkit.errors import DataError
 from dlkit.training.encode import encode_table
 from dlkit.training.prepare import build_task
 
-SMALL = {"network": "transformer", "embedding": 8, "blocks": 1, "window": 40, "overlap": 8, "max_answer": 4}
+SMALL = {"network": "transformer", "width": 8, "blocks": 1, "max_tokens": 40, "overlap": 8, "max_answer_tokens": 4}
 CONTEXT = "Zoé lives in a very small and old and quiet town."
 TOWN = "a very small and old"  # five tokens
 ROWS = [
@@ -21,10 +21,10 @@ ROWS = [
 
 
 def prepared(rows=ROWS):
-    task = dlkit.QuestionAnswerer(**SMALL, max_question=6, top_k=2)
+    task = dlkit.QuestionAnswerer(**SMALL, max_question_tokens=6, top_k=2)
     known = task.read(rows)
     build_task(task, known)
-    return task, known, *encode_table(task, known.encoded(), known.windows_per_row)
+    return task, known, *encode_table(task, known.to_encode(), known.windows_per_row)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def model():
 def test_answers_beyond_max_answer_are_counted():
     _, rows, store, _ = prepared()
     (remark,) = rows.remarks(store)
-    assert remark.startswith("of 3 questions with an answer, 1 have none of at most `max_answer` (4) tokens")
+    assert remark.startswith("of 3 questions with an answer, 1 have none of at most `max_answer_tokens` (4) tokens")
     _, rows, store, _ = prepared(ROWS[::3])
     assert rows.remarks(store) == []
 
@@ -45,7 +45,11 @@ def test_a_question_that_is_cut(model):
     asked = [{"question": question, "context": CONTEXT} for question in ("Who lives?", long, long + " Who?")]
     answers = model.predict(asked)
     assert [answer["truncated"] for answer in answers] == [False, False, True]
-    assert [bool(answer["truncated"]) for answer in model.call_signature("ask", asked)] == [False, False, True]
+    assert [bool(answer["truncated"]) for answer in model.call_signature("answer_with_options", asked)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\n\t", "\u3000\u200b"])
@@ -64,13 +68,13 @@ def test_a_row_without_a_question_is_left_out_and_named():
 
 def test_max_answer_above_its_range_is_clipped_and_below_refused(model):
     row = {"question": "Who lives?", "context": CONTEXT}
-    asked = model.call_signature("ask", [{**row, "max_answer": limit} for limit in (1, 4, 99)])
+    asked = model.call_signature("answer_with_options", [{**row, "max_answer_tokens": limit} for limit in (1, 4, 99)])
     spans = [(bytes(answer["text"]), int(answer["start"])) for answer in asked]
     assert spans[1] == spans[2]
     assert spans[0][0]
     for limit in (0, -5):
-        with pytest.raises(DataError, match=f"`max_answer` must be at least 1. Received: {limit}, in row 0"):
-            model.call_signature("ask", [{**row, "max_answer": limit}])
+        with pytest.raises(DataError, match=f"`max_answer_tokens` must be at least 1. Received: {limit}, in row 0"):
+            model.call_signature("answer_with_options", [{**row, "max_answer_tokens": limit}])
 
 
 def test_a_span_is_the_text_s_own_in_any_form_of_unicode(model):

@@ -10,7 +10,7 @@ from dlkit.training.prepare import build_task, encode_rows
 THAI = {"text": ["หนังดีมาก", "หนังแย่มาก", "สนุกจริงๆ", "น่าเบื่อ"] * 3, "label": ["pos", "neg"] * 6}
 ENGLISH = {"text": ["a good film", "a bad film"] * 6, "label": ["pos", "neg"] * 6}
 MIXED = {"text": ["a good film หนังดี", "such a bad film"] * 6, "label": ["pos", "neg"] * 6}
-SMALL = {"network": "cnn", "batch_size": 4, "embedding": 4, "max_tokens": 8}
+SMALL = {"network": "cnn", "batch_size": 4, "width": 4, "max_tokens": 8}
 
 
 def prepared(data, capsys, **hparams):
@@ -23,21 +23,21 @@ def prepared(data, capsys, **hparams):
 
 def test_characters_of_a_script_without_spaces(capsys):
     task, store, told = prepared(THAI, capsys)
-    assert task.tokens_ == "characters"
-    assert '100% of the letters belong to scripts without spaces: tokens="auto" selected characters' in told
-    assert type(task.stages_.preprocess.layers[1]).__name__ == "Characters"
+    assert task.tokenizer_ == "characters"
+    assert '100% of the letters belong to scripts without spaces: tokenizer="auto" selected characters' in told
+    assert type(task.stages_.preprocess.layers[1]).__name__ == "CharacterTokenizer"
     assert set(store.all()[0]) == {"token_ids", "padding_mask"}  # not what tells what was cut
-    assert prepared(THAI, capsys, tokens="words")[0].tokens_ == "words"
+    assert prepared(THAI, capsys, tokenizer="words")[0].tokenizer_ == "words"
 
 
 def test_words_of_others(capsys):
     task, _, told = prepared(ENGLISH, capsys)
-    assert (task.tokens_, told) == ("words", "")
+    assert (task.tokenizer_, told) == ("words", "")
     task, _, told = prepared(MIXED, capsys)
-    assert task.tokens_ == "words"
-    assert 'tokens="characters" may work better' in told
+    assert task.tokenizer_ == "words"
+    assert 'tokenizer="characters" may work better' in told
     task, _, told = prepared(THAI, capsys, network="mlp")  # a bag of its own
-    assert (task.tokens_, told) == ("", "")
+    assert (task.tokenizer_, told) == ("", "")
 
 
 def test_answers_tell_what_was_cut(capsys):
