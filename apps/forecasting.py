@@ -1,4 +1,4 @@
-"""Forecasting: the history of series to their next steps with quantiles, from a table to a verified servable.
+"""Forecasting: train on a table of time series, evaluate, and export a verified SavedModel.
 
 data      the built-in sample (monthly airline passengers, 1949 to 1960)
 command   python apps/forecasting.py

@@ -1,10 +1,10 @@
-"""Image classification, from encoded images to a verified servable.
+"""Image classification: train on image files, evaluate, and export a verified SavedModel.
 
-data      the built-in digits (1,797 grey images of 8 x 8); --data and --test take your own
+data      the built-in digits (1,797 gray images of 8 x 8); --data and --test take your own
 command   python apps/image_classification.py
 result    accuracy 0.969 on 359 test digits, seed 0, 16 s of training on 2 cores, measured 2026-11-22
 
-data      Fashion-MNIST, 60,000 / 10,000 grey images of 28 x 28, as npz
+data      Fashion-MNIST, 60,000 / 10,000 gray images of 28 x 28, as npz
 command   python apps/image_classification.py --data train.npz --test test.npz --validation-split 0 \\
               --flip horizontal --shift 2 --flip-average --epochs 16
 result    accuracy 0.938 (3 seeds: 0.9376 to 0.9391), 9.5 minutes on 2 cores, measured 2026-11-22

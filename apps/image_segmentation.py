@@ -1,4 +1,4 @@
-"""Image segmentation, from encoded images to a verified servable.
+"""Image segmentation: train on images with masks, evaluate, and export a verified SavedModel.
 
 data      the built-in scenes: digits pasted on two photographs, 128 x 128, of two classes
 command   python apps/image_segmentation.py

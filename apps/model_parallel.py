@@ -29,7 +29,7 @@ AGREE = 1e-5  # largest relative difference from the training on one device
 
 
 def first_half(vocabulary_size: int, max_tokens: int, width: int, blocks: int) -> keras.Model:
-    """The embeddings and the first blocks of `dlkit.tasks.sentiment.transformer`, without dropout.
+    """Build the embeddings and the first blocks of `dlkit.tasks.sentiment.transformer`, without dropout.
 
     Returns:
         keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool to
@@ -47,7 +47,7 @@ def first_half(vocabulary_size: int, max_tokens: int, width: int, blocks: int) -
 
 
 def second_half(outputs: int, max_tokens: int, width: int, blocks: int) -> keras.Model:
-    """The other blocks, the pooling and the logits.
+    """Build the remaining blocks, the pooling and the output layer.
 
     Returns:
         keras.Model from `hidden`: (batch, max_tokens, width) float32 and `padding_mask`: (batch, max_tokens) bool to
@@ -76,7 +76,10 @@ def _blocks(x: Any, padding_mask: Any, blocks: int) -> Any:
 
 
 class Half:
-    """A part of a network and the optimizer of its weights, all variables on one device.
+    """Half of a network with an optimizer of its own, all variables on one device.
+
+    A single optimizer would put its slots on the default device, not beside their weights; so each half has its own
+    optimizer, built on its device.
 
     Keras puts an optimizer's slots on the default device, not beside their weights, when one optimizer has them all:
     so each half has its own, built under its device.
@@ -96,23 +99,23 @@ class Half:
 
     @property
     def weights(self) -> list[tf.Variable]:
-        """What gradients are taken for."""
+        """Trainable weights of the half."""
         return [weight.value for weight in self.network.trainable_variables]
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """All that stays on the device between steps: weights and the optimizer's slots."""
+        """All variables on the device: the weights and the optimizer's slots."""
         return [variable.value for variable in (*self.network.variables, *self.optimizer.variables)]
 
     def apply(self, parts: Iterable[list[Any]]) -> None:
-        """Steps along the mean of the micro-batches' gradients."""
+        """Apply the mean of the gradients of the micro-batches."""
         with tf.device(self.device):
             gradients = [mean(each) for each in zip(*parts, strict=True)]
             self.optimizer.apply(gradients, self.network.trainable_variables)
 
 
 def mean(gradients: tuple[Any, ...]) -> Any:
-    """The mean of one weight's gradients, dense.
+    """Average the gradients of one weight, as dense tensors.
 
     An embedding's gradient comes as rows, one for each token of the batch. Adam in Keras 3 squares these one by one,
     so that a token that occurs twice, or in two micro-batches, would not be what it is with one dense gradient.
@@ -121,7 +124,7 @@ def mean(gradients: tuple[Any, ...]) -> Any:
 
 
 def make_step(first: Half, second: Half, loss: Callable[[Any, Any], Any], micro_batches: int = 1) -> Any:
-    """A traced training step over both halves.
+    """Build a traced training step over both halves.
 
     Args:
         first: its network takes `token_ids` and `padding_mask`.
@@ -139,21 +142,21 @@ def make_step(first: Half, second: Half, loss: Callable[[Any, Any], Any], micro_
         with tf.device(first.device), tf.GradientTape() as first_tape:
             hidden = first.network({"token_ids": token_ids, "padding_mask": padding_mask}, training=True)
         with tf.device(second.device):
-            arrived = tf.identity(hidden)
+            received = tf.identity(hidden)
             with tf.GradientTape() as second_tape:
-                second_tape.watch(arrived)
-                value = loss(labels, second.network({"hidden": arrived, "padding_mask": padding_mask}, training=True))
-            *of_second, of_hidden = second_tape.gradient(value, [*second.weights, arrived])
+                second_tape.watch(received)
+                value = loss(labels, second.network({"hidden": received, "padding_mask": padding_mask}, training=True))
+            *second_gradients, hidden_gradient = second_tape.gradient(value, [*second.weights, received])
         with tf.device(first.device):
-            of_first = first_tape.gradient(hidden, first.weights, output_gradients=tf.identity(of_hidden))
-        return value, of_first, of_second
+            first_gradients = first_tape.gradient(hidden, first.weights, output_gradients=tf.identity(hidden_gradient))
+        return value, first_gradients, second_gradients
 
     def step(token_ids: Any, padding_mask: Any, labels: Any) -> Any:
         parts = zip(*(tf.split(each, micro_batches) for each in (token_ids, padding_mask, labels)), strict=True)
         # Nothing ties one part to another but the sums, so a graph runs part 2 in one half beside part 1 in the other.
-        values, of_first, of_second = zip(*(back_and_forth(*part) for part in parts), strict=True)
-        first.apply(of_first)
-        second.apply(of_second)
+        values, first_gradients, second_gradients = zip(*(back_and_forth(*part) for part in parts), strict=True)
+        first.apply(first_gradients)
+        second.apply(second_gradients)
         with tf.device(second.device):
             return tf.add_n(list(values)) / micro_batches
 
@@ -161,47 +164,52 @@ def make_step(first: Half, second: Half, loss: Callable[[Any, Any], Any], micro_
 
 
 def bytes_by_device(variables: Iterable[tf.Variable]) -> dict[str, int]:
-    """Bytes of variables on each device, by its short name, such as "CPU:1"."""
-    held: Counter[str] = Counter()
+    """Return the bytes of variables on each device, by its short name, such as "CPU:1"."""
+    sizes: Counter[str] = Counter()
     for variable in variables:
-        held[short(variable.device)] += variable.dtype.size * variable.shape.num_elements()
-    return dict(held)
+        sizes[short(variable.device)] += variable.dtype.size * variable.shape.num_elements()
+    return dict(sizes)
 
 
 def operations_by_device(step: Any, batch: tuple[Any, ...]) -> dict[str, int]:
-    """Operations of the traced step by the device that they are tied to; "free" where the run-time chooses."""
+    """Count the operations of the traced step by device; "free" if the runtime chooses the device."""
     graph = step.get_concrete_function(*batch).graph
     return dict(Counter(short(operation.device) for operation in graph.get_operations()))
 
 
 def short(device: str) -> str:
+    """Return the short name of a device, such as "CPU:1"."""
     return device.split("device:")[-1].lstrip("/") or "free"
 
 
-def batches(given: argparse.Namespace) -> tuple[list[tuple[Any, ...]], int, int]:
-    """The batches of all steps, drawn anew in each epoch, with the vocabulary's size and the number of labels."""
+def batches(args: argparse.Namespace) -> tuple[list[tuple[Any, ...]], int, int]:
+    """Return the batches of all steps, shuffled anew in each epoch, the vocabulary size, and the number of labels."""
     from dlkit.tasks.sentiment.sample import reviews
     from dlkit.text.words import Words
 
     rows = reviews()["train"]
-    words = Words.learn(rows["text"], 20_000, given.max_tokens)
+    words = Words.learn(rows["text"], 20_000, args.max_tokens)
     names = sorted(set(rows["label"]))
     features = {name: tensor.numpy() for name, tensor in words(rows["text"]).items()}
     labels = np.array([names.index(label) for label in rows["label"]], np.int32)
-    if given.batch_size > len(labels):
-        raise DlkitError(f"--batch-size must be at most the {len(labels)} training rows. Received: {given.batch_size}.")
-    random, order, drawn = np.random.default_rng(given.seed), np.array([], int), []
-    for _ in range(given.steps):
-        if len(order) < given.batch_size:
+    if args.batch_size > len(labels):
+        raise DlkitError(f"--batch-size must be at most the {len(labels)} training rows. Received: {args.batch_size}.")
+    random, order, batches_drawn = np.random.default_rng(args.seed), np.array([], int), []
+    for _ in range(args.steps):
+        if len(order) < args.batch_size:
             order = random.permutation(len(labels))
-        now, order = order[: given.batch_size], order[given.batch_size :]
-        columns = (features["token_ids"][now], features["padding_mask"][now], labels[now])
-        drawn.append(tuple(map(tf.constant, columns)))
-    return drawn, words.vocabulary_size, len(names)
+        rows_of_batch, order = order[: args.batch_size], order[args.batch_size :]
+        columns = (features["token_ids"][rows_of_batch], features["padding_mask"][rows_of_batch], labels[rows_of_batch])
+        batches_drawn.append(tuple(map(tf.constant, columns)))
+    return batches_drawn, words.vocabulary_size, len(names)
 
 
 def one_device_step(first: keras.Model, second: keras.Model, loss: Any) -> tuple[Any, list[tf.Variable]]:
-    """Plain training of two halves as one network: one tape, one optimizer. Returns the step and the weights."""
+    """Build plain training of both halves as one network: one tape, one optimizer.
+
+    Returns:
+        The training step and the weights.
+    """
     inputs = first.input
     whole = keras.Model(inputs, second({"hidden": first(inputs), "padding_mask": inputs["padding_mask"]}))
     optimizer = make_optimizer()
@@ -224,20 +232,28 @@ def make_optimizer() -> Any:
     return keras.optimizers.Adam(3e-4, epsilon=1e-6)
 
 
-def train(step: Any, drawn: list[tuple[Any, ...]], every: int = 0) -> tuple[list[float], float]:
-    """Runs all steps. Returns the losses, and the seconds per step without the first, which traces."""
-    losses, begun = [], 0.0
-    for number, batch in enumerate(drawn, 1):
+def train(step: Any, batches_drawn: list[tuple[Any, ...]], every: int = 0) -> tuple[list[float], float]:
+    """Run all steps.
+
+    Returns:
+        The losses, and the seconds per step without the first one, which traces.
+    """
+    losses, started = [], 0.0
+    for number, batch in enumerate(batches_drawn, 1):
         losses.append(float(step(*batch)))
         if every and number % every == 0:
             print(f"step {number:4}   loss {losses[-1]:.6f}")
         if number == 1:
-            begun = time.perf_counter()
-    return losses, (time.perf_counter() - begun) / max(len(drawn) - 1, 1)
+            started = time.perf_counter()
+    return losses, (time.perf_counter() - started) / max(len(batches_drawn) - 1, 1)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the recipe. Returns the exit code: 0 done, 1 the check failed, 2 something the user can cure."""
+    """Run the script.
+
+    Returns:
+        The exit code: 0 success, 1 the check failed, 2 an error that the user can fix.
+    """
     argv = sys.argv[1:] if argv is None else argv
     agreed = [True]
     code = run_guarded(lambda: agreed.append(_run(argv)), debug="--debug" in argv)
@@ -246,36 +262,36 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> bool:
     parser = _parser()
-    given, unknown = parser.parse_known_args(argv)
+    args, unknown = parser.parse_known_args(argv)
     if unknown:
         refuse_unknown(unknown, flags_of(parser))
-    _check_flags(given)
-    devices = find_devices(given.devices)
-    drawn, *sizes = batches(given)
-    make_first, make_second = _makers(given, *sizes)
+    _check_flags(args)
+    devices = find_devices(args.devices)
+    batches_drawn, *sizes = batches(args)
+    make_first, make_second = _makers(args, *sizes)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    keras.utils.set_random_seed(given.seed)
+    keras.utils.set_random_seed(args.seed)
     first, second = Half(devices[0], make_first, make_optimizer), Half(devices[1], make_second, make_optimizer)
-    total = show_budget(first, second, given.budget_mb)
-    step = make_step(first, second, loss, given.micro_batches)
-    placed = operations_by_device(step, drawn[0])
+    total = show_budget(first, second, args.budget_mb)
+    step = make_step(first, second, loss, args.micro_batches)
+    placed = operations_by_device(step, batches_drawn[0])
     print("operations of the traced step: " + ", ".join(f"{name} {placed[name]}" for name in sorted(placed)))
-    losses, seconds = train(step, drawn, every=max(given.steps // 5, 1))
+    losses, seconds = train(step, batches_drawn, every=max(args.steps // 5, 1))
     print(f"on two devices: {1000 * seconds:.0f} ms a step")
-    if not (total <= SMALL * MEGABYTE if given.check is None else given.check):
+    if not (total <= SMALL * MEGABYTE if args.check is None else args.check):
         return True
-    keras.utils.set_random_seed(given.seed)  # the same first weights: the halves are made in the same order
+    keras.utils.set_random_seed(args.seed)  # the same first weights: the halves are made in the same order
     with tf.device(devices[0]):
         step, weights = one_device_step(make_first(), make_second(), loss)
-        expected, seconds = train(step, drawn)
+        expected, seconds = train(step, batches_drawn)
     print(f"on one device: {1000 * seconds:.0f} ms a step")
     return _show_agreement(losses, expected, [*first.weights, *second.weights], weights)
 
 
-def _makers(given: argparse.Namespace, vocabulary_size: int, outputs: int) -> tuple[Callable, Callable]:
-    shape, blocks = (given.max_tokens, given.width), given.depth // 2
+def _makers(args: argparse.Namespace, vocabulary_size: int, outputs: int) -> tuple[Callable, Callable]:
+    shape, blocks = (args.max_tokens, args.width), args.depth // 2
     make_first = partial(first_half, vocabulary_size, *shape, blocks)
-    return make_first, partial(second_half, outputs, *shape, given.depth - blocks)
+    return make_first, partial(second_half, outputs, *shape, args.depth - blocks)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -302,20 +318,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_flags(given: argparse.Namespace) -> None:
+def _check_flags(args: argparse.Namespace) -> None:
     for name, least in (("depth", 2), ("width", 4), ("max_tokens", 1), ("micro_batches", 1), ("steps", 1)):
-        if getattr(given, name) < least:
+        if getattr(args, name) < least:
             flag = f"--{name.replace('_', '-')}"
-            raise DlkitError(f"{flag} must be at least {least}. Received: {getattr(given, name)}.")
-    if given.width % 4:
-        raise DlkitError(f"--width must be a multiple of the 4 attention heads. Received: {given.width}.")
-    if given.batch_size < 1 or given.batch_size % given.micro_batches:
-        received = f"--batch-size {given.batch_size}, --micro-batches {given.micro_batches}"
+            raise DlkitError(f"{flag} must be at least {least}. Received: {getattr(args, name)}.")
+    if args.width % 4:
+        raise DlkitError(f"--width must be a multiple of the 4 attention heads. Received: {args.width}.")
+    if args.batch_size < 1 or args.batch_size % args.micro_batches:
+        received = f"--batch-size {args.batch_size}, --micro-batches {args.micro_batches}"
         raise DlkitError(f"--batch-size must be a positive multiple of --micro-batches. Received: {received}.")
 
 
 def find_devices(names: str | None) -> list[str]:
-    """The two devices to use. As many logical CPUs are made as are named; they share the processor and its memory."""
+    """Return the two devices to use. Creates as many logical CPUs as are named; they share the processor and its
+    memory.
+    """
     load_tensorflow()
     if names is None:
         names = "GPU:0,GPU:1" if len(tf.config.list_physical_devices("GPU")) > 1 else "CPU:0,CPU:1"
@@ -326,18 +344,18 @@ def find_devices(names: str | None) -> list[str]:
     processor = tf.config.list_physical_devices("CPU")[0]
     logical = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(processor, [logical] * max(cpus, default=1))
-    there = [short(device.name) for device in tf.config.list_logical_devices()]
+    available = [short(device.name) for device in tf.config.list_logical_devices()]
     for device in devices:
-        if device not in there:
-            raise DlkitError(f"no device {device}. This machine has: {', '.join(there)}.")
+        if device not in available:
+            raise DlkitError(f"no device {device}. This machine has: {', '.join(available)}.")
     return devices
 
 
 def show_budget(first: Half, second: Half, budget: float) -> int:
-    """Prints what each device holds, and returns the bytes of both. Raises DlkitError for a half over `budget` MB."""
-    held = bytes_by_device([*first.variables, *second.variables])
-    total = sum(held.values())
-    for device, size in held.items():
+    """Print the memory on each device and return the bytes of both. Raises DlkitError for a half over `budget` MB."""
+    sizes = bytes_by_device([*first.variables, *second.variables])
+    total = sum(sizes.values())
+    for device, size in sizes.items():
         print(f"{device}: {size:,} bytes of weights and optimizer slots")
         if size > budget * MEGABYTE:
             fits = f"{size / MEGABYTE:.2f} MB on {device} is over the {budget:g} MB of --budget-mb"
@@ -350,12 +368,12 @@ def show_budget(first: Half, second: Half, budget: float) -> int:
 
 
 def _show_agreement(losses: list[float], expected: list[float], weights: list[Any], alone: list[Any]) -> bool:
-    of_losses = float(np.max(np.abs(np.subtract(losses, expected)) / np.abs(expected)))
+    loss_difference = float(np.max(np.abs(np.subtract(losses, expected)) / np.abs(expected)))
     pairs = [(ours.numpy(), theirs.numpy()) for ours, theirs in zip(weights, alone, strict=True)]
     largest = max(np.abs(theirs).max() for _, theirs in pairs)
-    of_weights = float(max(np.abs(ours - theirs).max() for ours, theirs in pairs) / largest)
-    agree = bool(of_losses <= AGREE and of_weights <= AGREE)  # false where one is not a number
-    print(f"largest relative difference: losses {of_losses:.1e}, weights {of_weights:.1e}", end="")
+    weight_difference = float(max(np.abs(ours - theirs).max() for ours, theirs in pairs) / largest)
+    agree = bool(loss_difference <= AGREE and weight_difference <= AGREE)  # false where one is not a number
+    print(f"largest relative difference: losses {loss_difference:.1e}, weights {weight_difference:.1e}", end="")
     print(f" ({'within' if agree else 'NOT WITHIN'} {AGREE:g})")
     return agree
 

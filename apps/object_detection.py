@@ -1,4 +1,4 @@
-"""Object detection, from encoded images to a verified servable.
+"""Object detection: train on images with boxes, evaluate, and export a verified SavedModel.
 
 data      the built-in scenes: digits pasted on two photographs, 128 x 128
 command   python apps/object_detection.py

@@ -1,4 +1,4 @@
-"""Question answering: the part of a text that answers a question, from raw texts to a verified servable.
+"""Question answering: train on questions about texts, evaluate, and export a verified SavedModel.
 
 data      the built-in passages (68, written for the project)
 command   python apps/question_answering.py

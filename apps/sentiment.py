@@ -1,4 +1,4 @@
-"""Sentiment of short reviews, from texts to a verified servable.
+"""Sentiment: train on short texts with labels, evaluate, and export a verified SavedModel.
 
 data      the built-in reviews (480, written for the project); --data and --test take your own
 command   python apps/sentiment.py

@@ -1,4 +1,4 @@
-"""Translation, from pairs of texts to a verified servable.
+"""Translation: train on pairs of texts, evaluate, and export a verified SavedModel.
 
 data      the built-in sentences: 385 pairs in English and Spanish, written for the project
 command   python apps/translation.py

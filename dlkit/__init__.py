@@ -1,6 +1,6 @@
-"""Task-oriented deep learning on Keras 3 and TensorFlow: raw input in, answer out, one graph, served as it is.
+"""Task-oriented deep learning on Keras 3 and TensorFlow: from raw input to predictions in one graph, served as it is.
 
-Names are loaded at their first use: `import dlkit` imports neither TensorFlow nor NumPy.
+Names are loaded on first use: `import dlkit` imports neither TensorFlow nor NumPy.
 """
 
 from __future__ import annotations
@@ -25,10 +25,20 @@ if TYPE_CHECKING:
 
 
 def load(folder: str | Path) -> Task:
-    """The task that `save` wrote into a folder, whichever it is.
+    """Load a saved model of any task.
+
+    Args:
+        folder: folder that `save` or `fit(save=...)` wrote.
+
+    Returns:
+        The fitted task.
 
     Raises:
-        DlkitError: the folder holds no saved model, or one from a newer dlkit.
+        DlkitError: the folder holds no saved model, an interrupted run, or a model of another version.
+
+    Example:
+        >>> dlkit.load("reviews").predict("A wonderful film.")["label"]  # doctest: +SKIP
+        'positive'
     """
     from pathlib import Path
 
@@ -46,29 +56,29 @@ def split(
     data_dir: str | None = None,
     **options: Unpack[ReadKeywords],
 ) -> tuple[Any, Any]:
-    """Parts labeled data into a source to train on and one to test on, as the rows of the task know how.
+    """Split labeled data into training and test data in the way that suits the task.
 
-    Ordinary rows are parted at random, a fifth to test on, with the proportions of their labels kept; series by time,
-    so that the last origins are tested on; interactions by the task's `protocol`.
+    A fifth of ordinary rows is drawn at random for testing, with the proportions of their labels. Series are split by
+    time: their ends are test data. Interactions are split by the hyperparameter `split` of the recommender.
 
     Args:
-        data: as `Task.fit` takes it.
-        task: a task; its hparams, such as `seed`, `horizon` or `protocol`, say how.
+        data: labeled data, as in `Task.fit`.
+        task: a task, whose hyperparameters determine the split, such as `seed`, `horizon` or `split`.
         columns: this task's column names to the data's own, where they differ.
-        data_dir: where TensorFlow Datasets lie.
-        **options: how the data are read, as `Task.fit` takes them.
+        data_dir: folder of TensorFlow Datasets.
+        **options: options for reading the data, as in `Task.fit`.
 
     Returns:
-        `train`, for `fit`, and `test`, for `evaluate`.
+        The training data, for `fit`, and the test data, for `evaluate`.
 
     Raises:
         DataError: the data cannot be read, or is too small.
 
     Example:
         >>> task = dlkit.SentimentClassifier()
-        >>> train, test = dlkit.split("reviews.csv", task)
-        >>> task.fit(train)
-        >>> task.evaluate(test)
+        >>> train, test = dlkit.split(task.samples()["train"], task)
+        >>> len(train), len(test)
+        (256, 64)
     """
     return task.rows.split(task, data, columns=columns, data_dir=data_dir, **options)
 

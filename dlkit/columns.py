@@ -1,8 +1,8 @@
-"""Columns: what depends only on the kind of a value.
+"""Columns: everything that depends only on the kind of a value.
 
-A column knows its raw form in the serving graph, which Python values it accepts, how a table's cell becomes one, how
-it is written in a REST request and how an answer is shown. Readers, `predict`, the contract file and the command
-line ask the column and hold no code of any task.
+A column knows the raw form of its values in the serving graph, which Python values it accepts, how it reads the cell of
+a table, how it writes a REST request, and how it shows a prediction. Readers, `predict`, the contract and the command
+line use columns and contain no code of a task.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class Column:
         dtype: raw dtype in the graph, as a TensorFlow dtype name.
         shape: raw shape of one row, without the batch dimension; None for a free length.
         ranked_by: name of the score column that orders this answer, best first, if there is one.
-        optional: whether a source or a request may lack it, so that a table has no such column, and cells may be empty.
-        aliases: other names under which a source may have it.
-        default: what stands for an optional one that is not there.
-        limits: what a request's values can be; None where any can be meant.
-        kind: what messages call it; by default the class's name in small letters.
-        reader: the module whose `reader`, a `dlkit.data.reader.Reader`, knows the sources of such columns alone; ""
-            where what is common to all tables is enough. Imported only when such a column is wanted.
-        suffixes: of the files of a folder that hold such a value each.
-        feature: the class of TensorFlow Datasets' feature that holds it, if there is one.
+        optional: whether the column can be missing in a source or a request, and cells can be empty.
+        aliases: other names of the column in a source.
+        default: value of an optional column that is missing.
+        limits: allowed values in a request; None for any value.
+        kind: name of the kind in messages; by default the name of the class in lower case.
+        reader: module whose `reader`, a `dlkit.data.reader.Reader`, reads sources of such columns; "" if ordinary
+            tables are enough. Imported only when such a column is wanted.
+        suffixes: suffixes of files in a folder that hold one value each.
+        feature: class of the feature in TensorFlow Datasets, if there is one.
         may_be_empty: whether an empty text, or an empty list, is a value.
-        may_be_missing: whether a cell without a value is one.
-        one_hot: whether rows of zeros and ones stand for the names of their ones.
-        lists_classes: whether a source may say of which classes it can be, with those that no row has.
-        empty: what pads a free length of numbers.
-        atol: by how much a number of an answer may differ between two graphs that answer alike.
-        pixels: the share of an answer's pixels that may; 0 for what is no image.
+        may_be_missing: whether a missing value is valid.
+        one_hot: whether one-hot and multi-hot rows are converted to class names.
+        lists_classes: whether a source can list all classes, including those that no row has.
+        empty: padding value of a free length of numbers.
+        atol: absolute tolerance when the outputs of two graphs are compared.
+        pixel_tolerance: fraction of the pixels of an image output that may differ; 0 for other outputs.
     """
 
     ranked_by: str = ""
@@ -81,15 +81,15 @@ class Column:
             cls.kind = cls.__name__.lower()
 
     def raw(self, value: Any) -> Any:
-        """The value as the graph takes it. Raises DataError where it cannot be one."""
+        """Convert a value to its raw form in the graph. Raises DataError for an invalid value."""
         raise NotImplementedError
 
     def from_cell(self, cell: str, folder: Path) -> Any:
-        """A table's cell as a value for `raw`; `folder` is where the table lies."""
+        """Convert the cell of a table to a value for `raw`; `folder` is the folder of the table."""
         return cell
 
     def convert_all(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
-        """All values of a source's column, where how one is read depends on the others, and remarks.
+        """Convert all values of a column of a source, where the form of one depends on the others; also return remarks.
 
         Args:
             values: one for each row.
@@ -101,32 +101,34 @@ class Column:
         return values, []
 
     def from_file(self, file: Path) -> Any:
-        """A file of a folder, of those with its `suffixes`, as a value for `raw`. Raises DataError."""
+        """Read a file of a folder, one with a suffix of `suffixes`, as a value for `raw`. Raises DataError."""
         return file
 
     def is_list(self, value: Any) -> bool:
-        """Whether `value` given to `predict` holds several values rather than one."""
+        """Return whether `value`, given to `predict`, holds several values rather than one."""
         return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > len(self.shape))
 
     def is_batch(self, shape: Sequence[int | None], dtype: str) -> bool:
-        """Whether a tensor of this shape and dtype, of a `tf.data.Dataset`, holds several values rather than one."""
+        """Return whether a tensor of this shape and dtype, from a `tf.data.Dataset`, holds several values rather than
+        one.
+        """
         return len(shape) > len(self.shape)
 
     def to_request(self, raw: Any) -> Any:
-        """The raw value in a REST request, as JSON."""
+        """Convert a raw value to its JSON form in a REST request."""
         return raw.decode() if isinstance(raw, bytes) else np.asarray(raw).tolist()
 
     def from_request(self, value: Any) -> Any:
-        """The raw value that `to_request` wrote."""
+        """Convert the JSON form of `to_request` to a raw value."""
         return self.raw(value)
 
     def show(self, answer: np.ndarray) -> Any:
-        """One row of an answer as a plain Python value."""
-        return _plain(answer)
+        """Convert one row of a prediction to a plain Python value."""
+        return _to_python(answer)
 
 
 class Text(Column):
-    """A text in UTF-8, or the `Path` of a file that holds one."""
+    """Text in UTF-8, or the `Path` of a file that holds it."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
     feature = "Text"
@@ -154,7 +156,7 @@ class Text(Column):
 
 
 class EncodedFile(Column):
-    """What a file of an image format holds, as its bytes; in requests in base64."""
+    """The bytes of an image file; in requests in base64."""
 
     channels: ClassVar[tuple[int, ...]] = (1, 3, 4)  # that the last side of one array may be
 
@@ -204,30 +206,30 @@ class Image(EncodedFile):
 
 
 class Label(Column):
-    """The name of a class, in Unicode's form NFC. Integers and booleans become their decimal or lower-case names."""
+    """A class name, in Unicode form NFC. Integers and booleans become their decimal or lower-case names."""
 
     feature = "ClassLabel"
 
     def convert_all(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
-        """Refuses lists of labels, as Python and JSON write them, and texts that join labels of other rows."""
-        if _texts_among(values):
+        """Refuse lists of labels in Python or JSON syntax, and texts that join labels of other rows."""
+        if _holds_any(values):
             refuse_lists((value if isinstance(value, str) else "" for value in values), where)
-        return [_composed(value) for value in values] if _texts_among(values, bytes) else values, []
+        return [_compose_label(value) for value in values] if _holds_any(values, bytes) else values, []
 
     def raw(self, value: Any) -> bytes:
-        if isinstance(value, bytes):  # as it is: as a model spells it that was trained before
+        if isinstance(value, bytes):  # as it is: already encoded
             return Text().raw(value)
         if isinstance(value, (bool, np.bool_)):
             return str(bool(value)).lower().encode()
         if isinstance(value, (str, int, np.integer)):
-            return _named(str(value).strip())
+            return _encode_label(str(value).strip())
         if isinstance(value, (float, np.floating)) and float(value).is_integer():
             return str(int(value)).encode()
         raise DataError(f"expected a label (a name or an integer). Received: {describe_value(value)}.")
 
 
 class Labels(Column):
-    """Names of classes: several answers, or the labels of a row that may carry any number of them.
+    """Several class names: a ranked prediction, or the labels of a multi-label row.
 
     A table's cell holds them joined by `|`, or as a list of JSON or Python. Where no cell of a column has either,
     commas, semicolons, line breaks and tabs part them too.
@@ -238,13 +240,18 @@ class Labels(Column):
     one_hot = True
 
     def convert_all(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
-        """Texts as lists of labels, all of them parted by the same."""
-        if not _texts_among(values):
-            composed = (isinstance(value, (list, tuple)) and _texts_among(value, bytes) for value in values)
-            lists = [[*map(_composed, value)] if of else value for value, of in zip(values, composed, strict=True)]
+        """Convert texts to lists of labels, all with the same separator."""
+        if not _holds_any(values):
+            is_list_of_bytes = (isinstance(value, (list, tuple)) and _holds_any(value, bytes) for value in values)
+            lists = [
+                [*map(_compose_label, value)] if labels else value
+                for value, labels in zip(values, is_list_of_bytes, strict=True)
+            ]
             return lists, []
-        made, remarks = split_cells([value if isinstance(value, str) else "" for value in values], where)
-        return [of if isinstance(value, str) else value for value, of in zip(values, made, strict=True)], remarks
+        lists, remarks = split_cells([value if isinstance(value, str) else "" for value in values], where)
+        return [
+            labels if isinstance(value, str) else value for value, labels in zip(values, lists, strict=True)
+        ], remarks
 
     def raw(self, value: Any) -> list[bytes]:
         if isinstance(value, str):
@@ -259,7 +266,7 @@ class Labels(Column):
 
 
 class Id(Column):
-    """The id of a user or an item: a text or an integer, which the graph knows by its digits; empty for nobody."""
+    """The id of a user or an item: a text or an integer, stored as its digits; empty if there is none."""
 
     def raw(self, value: Any) -> bytes:
         if value is None:
@@ -274,7 +281,7 @@ class Id(Column):
 
 
 class Timestamp(Column):
-    """A point in time, of which only the order counts: a number, a date in ISO 8601, or a datetime."""
+    """A point in time, of which only the order matters: a number, an ISO 8601 date, or a datetime."""
 
     dtype = "float64"
 
@@ -290,7 +297,7 @@ class Timestamp(Column):
 
 
 class Number(Column):
-    """A number."""
+    """A finite number."""
 
     dtype = "float32"
 
@@ -306,7 +313,7 @@ class Number(Column):
 
 
 class Score(Column):
-    """A number between 0 and 1: how sure an answer is."""
+    """A score between 0 and 1: the confidence of a prediction."""
 
     dtype = "float32"
 
@@ -315,13 +322,13 @@ class Score(Column):
 
 
 class Scores(Score):
-    """A score for each of several answers."""
+    """Scores of several ranked predictions."""
 
     shape = (None,)
 
 
 class Count(Column):
-    """How many of a row's padded answers count."""
+    """Number of valid entries in the padded predictions of a row."""
 
     dtype = "int32"
 
@@ -330,7 +337,7 @@ class Count(Column):
 
 
 class Flag(Column):
-    """Whether something holds."""
+    """A truth value."""
 
     dtype = "bool"
 
@@ -342,7 +349,7 @@ _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y"), ("false", "no", "0", "0.0
 
 
 def parse_bool(value: Any) -> bool:
-    """A truth value, as data have it: a boolean, 0 or 1, or one of them as a text. "False" is false.
+    """Convert a truth value of a data set: a boolean, 0 or 1, or one of them as text; "False" is false.
 
     Raises:
         DataError: it is another thing.
@@ -357,30 +364,30 @@ _MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none
 
 
 def is_missing_number(value: Any) -> bool:
-    """Whether a cell of a column of numbers says that there is none: empty, NA, null, NaN and the like."""
+    """Return whether the cell of a numeric column is missing: empty, NA, null, NaN and the like."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         return value.strip().lower() in _MISSING
     if isinstance(value, (float, np.floating)):
         return bool(value != value)
-    return value is None or type(value).__name__ in ("NAType", "NaTType")  # pandas need not be there to be asked
+    return value is None or type(value).__name__ in ("NAType", "NaTType")  # without importing pandas
 
 
 def comma_hint(value: Any) -> str:
-    """A further sentence for the refusal of a number with a decimal comma."""
+    """Return a hint for the error message if a number has a decimal comma."""
     text = cell_text(value)
     return " Use a decimal point instead of the comma." if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) else ""
 
 
-def _texts_among(values: Any, kind: type = str) -> bool:
+def _holds_any(values: Any, kind: type = str) -> bool:
     if isinstance(values, np.ndarray) and (values.dtype.kind not in "UOS" or values.ndim != 1):
         return False
     return any(isinstance(value, kind) for value in values)
 
 
-def _composed(value: Any) -> Any:
-    """A label in bytes in Unicode's form NFC; what is not UTF-8, or something else, as it is."""
+def _compose_label(value: Any) -> Any:
+    """Normalize an encoded label to Unicode form NFC; other values are returned unchanged."""
     try:
         return unicodedata.normalize("NFC", value.decode()).encode() if isinstance(value, bytes) else value
     except UnicodeDecodeError:
@@ -388,47 +395,50 @@ def _composed(value: Any) -> Any:
 
 
 class Reason(Text):
-    """Why a row could not be read, and has no answer; empty for one that has."""
+    """The reason why a row could not be read and has no prediction; empty for valid rows."""
 
 
 class Truncated(Flag):
-    """Whether the text was longer than what the model reads, and its end was cut."""
+    """Whether a text was longer than the maximum and was truncated."""
 
 
 def read_file_bytes(path: Any, kind: str) -> bytes:
+    """Read a file. Raises UnreadableError if that fails; `kind` names its content in the message."""
     with as_data_error(f"the {kind} {str(path)!r}", error=UnreadableError):
         return Path(path).read_bytes()
 
 
 def is_pil(value: Any) -> bool:
+    """Return whether a value is a PIL image."""
     return hasattr(value, "convert") and hasattr(value, "mode")
 
 
-def _named(name: str) -> bytes:
+def _encode_label(name: str) -> bytes:
     if not name:
         raise DataError("the label is empty. Set it, or remove the row.")
     return unicodedata.normalize("NFC", name).encode("utf-8", errors="replace")
 
 
-def _plain(answer: Any) -> Any:
+def _to_python(answer: Any) -> Any:
     if isinstance(answer, bytes):
         return answer.decode("utf-8", errors="replace")
     if isinstance(answer, np.ndarray):  # all numbers at once: of long lists, one by one takes ten times as long
         items = answer.tolist()
         if answer.dtype != object:
             return items
-        return [item.decode(errors="replace") if type(item) is bytes else _plain(item) for item in items]
+        return [item.decode(errors="replace") if type(item) is bytes else _to_python(item) for item in items]
     return answer.item() if isinstance(answer, np.generic) else answer
 
 
 def describe_value(value: Any) -> str:
+    """Describe a value for an error message: its type, shape and, if short, its repr."""
     shape = f" of shape {value.shape}" if hasattr(value, "shape") else ""
     text = repr(value)
     return f"{type(value).__name__}{shape}" + (f" {text}" if len(text) <= 60 else "")
 
 
 def stack_column(column: Column, values: Sequence[Any]) -> np.ndarray:
-    """Raw values of several rows as one array with a batch dimension; free lengths are padded with the empty value."""
+    """Stack raw values of several rows into an array, batch first; free lengths are padded with the empty value."""
     dtype = object if column.dtype == "string" else column.dtype
     if None not in column.shape:
         sizes = [size for size in column.shape if size is not None]
@@ -443,28 +453,28 @@ def stack_column(column: Column, values: Sequence[Any]) -> np.ndarray:
 
 
 def to_batch(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> dict[str, tf.Tensor]:
-    """Raw rows as the graph takes them: a tensor for each column, batch dimension first."""
+    """Convert raw rows to the inputs of the graph: one tensor per column, batch first."""
     batch = {}
     for name, column in columns.items():
         values = [row[name] for row in rows]
-        plain = column.dtype == "string" and not column.shape  # by way of an array it takes half as long again
+        plain = column.dtype == "string" and not column.shape  # through an array this takes 1.5 times as long
         batch[name] = tf.constant(values if plain else stack_column(column, values))
     return batch
 
 
 def check_input_names(columns: Mapping[str, Column], source: str) -> None:
-    """Raises DataError for a column whose name cannot be that of a tensor in a signature, and says what to do."""
+    """Raise DataError if a column name cannot be the name of a tensor in a signature; the message gives a remedy."""
     for name in columns:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name) or name == "self":
-            own = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "column"
-            own = own if own[0].isalpha() else f"c_{own}"
+            suggested = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "column"
+            suggested = suggested if suggested[0].isalpha() else f"c_{suggested}"
             raise DataError(
                 f"{source}: the column {name!r} cannot be the input of a served model: its name must be ASCII "
                 "letters, digits and underscores, start with a letter and not be a Python keyword. Rename it with "
-                f"{option('columns', {own: name})}."
+                f"{option('columns', {suggested: name})}."
             )
 
 
 def tensor_specs(columns: Mapping[str, Column]) -> dict[str, tf.TensorSpec]:
-    """The columns' raw form in the graph, batch dimension first."""
+    """Return the tensor specs of the raw columns, batch first."""
     return {name: tf.TensorSpec([None, *column.shape], column.dtype, name=name) for name, column in columns.items()}

@@ -1,4 +1,4 @@
-"""Copies of a task, for `pickle`, `copy` and scikit-learn: by its hyperparameters and, once fitted, its saved model."""
+"""Copies of a task for `pickle`, `copy` and scikit-learn: its hyperparameters and, if fitted, its saved model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlkit import model_folder
 
 
 def reduce_task(task: Any) -> tuple[Any, ...]:
-    """Give a task in the form of `object.__reduce__`: how to make it again, and of what.
+    """Return a task in the form of `object.__reduce__`: a function and the arguments to rebuild it.
 
     A fitted one carries the bytes of what `save` writes, so that a pickle is as good as a saved model, and as large.
     """
@@ -21,27 +21,27 @@ def reduce_task(task: Any) -> tuple[Any, ...]:
 
 
 def clone_unfitted(task: Any) -> Any:
-    """Give a task with the same hyperparameters that has learned nothing."""
+    """Return an unfitted task with the same hyperparameters."""
     return _rebuild(type(task), task.hparams, task._given_hparams, None)
 
 
 def with_hparams(task: Any, hparams: Mapping[str, Any]) -> Any:
-    """Give an unfitted task with other hyperparameters.
+    """Return an unfitted task with other hyperparameters.
 
-    Those that nobody has chosen get the default that goes with the new ones, as a preset has its own.
+    Hyperparameters that were not set explicitly get the defaults that fit the new ones, such as those of a preset.
 
     Raises:
-        HparamError: one is misspelled, of the wrong type or out of its range.
+        HparamError: an option is unknown, has the wrong type or is out of range.
     """
-    given = {name: value for name, value in task.hparams.items() if name in task._given_hparams}
-    usual = type(task)(**given).hparams
-    assigned = {name: value for name, value in task.hparams.items() if value != usual[name]}
-    return type(task)(**{**given, **assigned, **hparams})
+    chosen = {name: value for name, value in task.hparams.items() if name in task._given_hparams}
+    defaults = type(task)(**chosen).hparams
+    assigned = {name: value for name, value in task.hparams.items() if value != defaults[name]}
+    return type(task)(**{**chosen, **assigned, **hparams})
 
 
-def _rebuild(kind: Any, hparams: dict[str, Any], given: frozenset[str], model: bytes | None) -> Any:
-    task = kind(**hparams) if model is None else _unpack(kind, model)
-    task._given_hparams = given
+def _rebuild(task_class: Any, hparams: dict[str, Any], given_names: frozenset[str], model: bytes | None) -> Any:
+    task = task_class(**hparams) if model is None else _unpack(task_class, model)
+    task._given_hparams = given_names
     return task
 
 
@@ -55,7 +55,7 @@ def _pack(task: Any) -> bytes:
     return packed.getvalue()
 
 
-def _unpack(kind: Any, model: bytes) -> Any:
+def _unpack(task_class: Any, model: bytes) -> Any:
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(model)) as archive:
         archive.extractall(folder)
-        return kind.load(folder)
+        return task_class.load(folder)

@@ -1,4 +1,4 @@
-"""One way to replace what is saved: one writer of a folder at a time, and files that are there whole, on disk, or not.
+"""Atomic and durable writing: one writer per folder, and files that are on disk completely or not at all.
 
 Models, checkpoints and exports are written under names of their own beside what they replace, put on disk, and then
 take its place in one rename. What was there before stays until then.
@@ -34,12 +34,12 @@ class BusyError(DlkitError):
 
 
 def unique_name(name: str) -> str:
-    """A name that no other writer takes: `name` and eight random digits."""
+    """Return `name` with eight random hexadecimal digits appended."""
     return f"{name}{secrets.token_hex(4)}"
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Writes a file beside its place, puts it on disk, and renames it.
+    """Write a file under a temporary name, flush it to disk, and rename it.
 
     Raises:
         OSError: it could not be written; what was there before still is.
@@ -59,7 +59,7 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def fsync_tree(folder: Path) -> None:
-    """Puts a folder with all that it holds on disk, and its name too."""
+    """Flush a folder, all that it holds, and its own name to disk."""
     for path in sorted(folder.rglob("*"), reverse=True):
         fsync_path(path)
     fsync_path(folder)
@@ -67,7 +67,7 @@ def fsync_tree(folder: Path) -> None:
 
 
 def fsync_path(path: Path) -> None:
-    """Puts a file, or the names in a folder, on disk, where the system has a way to."""
+    """Flush a file, or the names in a folder, to disk, if the system supports it."""
     if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -78,8 +78,8 @@ def fsync_path(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def hold_lock(lock: Path) -> Iterator[None]:
-    """Inside, this process alone holds a lock file: an advisory lock of the operating system, which a kill releases.
+def hold_lock(lock_file: Path) -> Iterator[None]:
+    """Hold an advisory lock of the operating system on a file; it is released when the process ends.
 
     The folder of the file is made where it is missing, and removed at the end if nothing was written into it. What
     the file says of its holder is for the message only.
@@ -88,9 +88,9 @@ def hold_lock(lock: Path) -> Iterator[None]:
         BusyError: another process holds it; says which.
         OSError: the folder cannot be written.
     """
-    missing = [folder for folder in (lock.parent, *lock.parent.parents) if not folder.exists()]
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(lock)
+    created = [folder for folder in (lock_file.parent, *lock_file.parent.parents) if not folder.exists()]
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _acquire(lock_file)
     _held_locks.add(descriptor)
     try:
         yield
@@ -98,18 +98,18 @@ def hold_lock(lock: Path) -> Iterator[None]:
         if descriptor in _held_locks:  # else this is a child, which was forked inside
             _held_locks.discard(descriptor)
             with contextlib.suppress(OSError):
-                if _is_file_of(lock, descriptor):
-                    lock.unlink()  # while it is still held: who has opened it meanwhile sees that it is gone
+                if _is_file_of(lock_file, descriptor):
+                    lock_file.unlink()  # while it is still held: who has opened it meanwhile sees that it is gone
             os.close(descriptor)
-            for folder in missing:  # the deepest first
+            for folder in created:  # the deepest first
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 
 
-def is_unlocked(lock: Path) -> bool:
-    """Whether nobody holds a lock file that is there."""
+def is_unlocked(lock_file: Path) -> bool:
+    """Return whether a lock file exists and no process holds it."""
     try:
-        descriptor = os.open(lock, os.O_RDWR)
+        descriptor = os.open(lock_file, os.O_RDWR)
     except OSError:
         return False
     try:
@@ -120,25 +120,25 @@ def is_unlocked(lock: Path) -> bool:
         os.close(descriptor)
 
 
-def _acquire(lock: Path) -> int:
-    """The descriptor of a lock file that this process holds from now on."""
+def _acquire(lock_file: Path) -> int:
+    """Acquire a lock file and return its descriptor."""
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _try_lock(descriptor):
                 holder = os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
                 raise BusyError(
-                    f"{lock.parent} is being written by {holder}. Wait until it has finished, or save elsewhere."
+                    f"{lock_file.parent} is being written by {holder}. Wait until it has finished, or save elsewhere."
                 )
         except BusyError:
             os.close(descriptor)
             raise
         except OSError as error:
             logger.warning(
-                f"{lock.parent}: its file system does not support locks ({error.strerror}). Make sure that no other "
-                "process writes there."
+                f"{lock_file.parent}: its file system does not support locks ({error.strerror}). Make sure that no "
+                "other process writes there."
             )
-        if _is_file_of(lock, descriptor):
+        if _is_file_of(lock_file, descriptor):
             command = shlex.join(sys.argv)[:200]
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()} ({command})".encode(), 0)
@@ -147,7 +147,7 @@ def _acquire(lock: Path) -> int:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Takes the lock of an open file, if nobody has it. Raises OSError where there are no locks."""
+    """Try to lock an open file; False if another process holds it. Raises OSError if locks are not supported."""
     if fcntl is None:
         raise OSError(0, "nor has this system")
     try:
@@ -165,7 +165,7 @@ def _is_file_of(path: Path, descriptor: int) -> bool:
 
 
 def _release_in_child() -> None:
-    """In a forked child: the locks are its parent's, and end with that."""
+    """Close the locks in a forked child: they belong to its parent."""
     for descriptor in _held_locks:
         os.close(descriptor)
     _held_locks.clear()

@@ -8,14 +8,15 @@ from pathlib import Path
 USER_ERROR = 2  # exit code
 INTERRUPTED = 130  # exit code after SIGINT: 128 + its number
 PREEMPTED = 143  # and after SIGTERM
-_LINE = 3000  # characters
+_MAX_LINE = 3000  # characters
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DlkitError(ValueError):
-    """Something the user gave cannot be used. The message says what was expected, what came, where, and the cure.
+    """Base class of errors that a user can fix. The message says what was expected, what was received, where, and the
+    remedy.
 
-    Very long lines lose their middle: what came may be of any length.
+    Very long lines are shortened in the middle.
     """
 
     exit_code = USER_ERROR
@@ -25,11 +26,11 @@ class DlkitError(ValueError):
 
 
 def _shorten(line: str) -> str:
-    return line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 2 :]}"
+    return line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE // 2]} [...] {line[-_MAX_LINE // 2 :]}"
 
 
 class LostWorkerError(DlkitError):
-    """Another worker of the same run has ended. All of them can be started again from the last checkpoint."""
+    """Another worker of the run has ended. All workers can be restarted from the last checkpoint."""
 
     exit_code = 75
 
@@ -39,7 +40,7 @@ class DataError(DlkitError):
 
 
 class UnreadableError(DataError):
-    """One row's file is missing, empty or broken: training leaves the row out, counts it and names it."""
+    """The file of a row is missing, empty or corrupt. Training skips such rows and reports them."""
 
 
 class HparamError(DlkitError):
@@ -51,7 +52,7 @@ class ExportError(DlkitError):
 
 
 class Preempted(SystemExit):
-    """A run was told to stop by SIGTERM and has saved its state. The process ends with code 143."""
+    """SIGTERM stopped a run, which has saved its state. The process exits with code 143."""
 
     def __init__(self, step: int):
         super().__init__(PREEMPTED)
@@ -59,7 +60,7 @@ class Preempted(SystemExit):
 
 
 def write_error(path: Path, error: OSError) -> DlkitError:
-    """The error for a file or folder that could not be written."""
+    """Return the error for a file or folder that could not be written."""
     if error.errno in DISK_FULL:
         return DlkitError(f"the disk is full: {path} was not written. Free some space and try again.")
     return DlkitError(f"cannot write {path}: {error.strerror or error}. Check its folder, or save elsewhere.")

@@ -1,4 +1,4 @@
-"""The inputs that an export shows and is proven by: real rows, those of the built-in sample, or made-up ones."""
+"""Example inputs of an export: saved training rows, rows of the built-in sample data, or synthetic ones."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ from dlkit.stages import chain
 from dlkit.tracing import trace_function
 
 EXAMPLE_COUNT = 8  # inputs of an export; so many rows are kept with a model
-SAVED, SAMPLE, SYNTHETIC = "kept", "sample", "none"  # what an export's examples may be, beside data of one's own
+SAVED, SAMPLE, SYNTHETIC = "saved", "sample", "synthetic"  # what an export's examples may be, beside data of one's own
 
 
 def readable_inputs(task: Any, table: Table, count: int = EXAMPLE_COUNT) -> list[dict[str, Any]]:
-    """The raw inputs of the first rows that can be preprocessed.
+    """Return the raw inputs of the first rows that can be preprocessed.
 
     Args:
         task: its stages are built.
         table: rows of its inputs, at least.
         count: how many, at most.
     """
-    found: list[dict[str, Any]] = []
+    inputs: list[dict[str, Any]] = []
     preprocess = trace_function(chain(task.stages_.preprocess), tensor_specs(task.inputs))
     for index in range(len(table)):
-        if len(found) == count:
+        if len(inputs) == count:
             break
         try:
             raw = table.raw(index, task.inputs)
-            made = preprocess(to_batch([raw], task.inputs))
+            tensors = preprocess(to_batch([raw], task.inputs))
         except (DataError, tf.errors.InvalidArgumentError):
             continue  # encoding counts and names it
-        if ERROR in made and made[ERROR][0].numpy():
+        if ERROR in tensors and tensors[ERROR][0].numpy():
             continue
-        found.append(raw)
-    return found
+        inputs.append(raw)
+    return inputs
 
 
 def to_requests(task: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Raw inputs in the form of REST requests."""
+    """Convert raw inputs to REST requests."""
     return [{name: column.to_request(raw[name]) for name, column in task.inputs.items()} for raw in rows]
 
 
 def load_examples(task: Any, examples: Any) -> tuple[list[dict[str, Any]], str]:
-    """Raw inputs for an export, and what they are, in a few words.
+    """Load the example inputs of an export.
+
+    Returns:
+        The raw inputs, and a short description of what they are.
 
     Args:
         task: fitted.
-        examples: "kept" for the rows that the model keeps, made-up ones where it keeps none; "none" for made-up ones;
-            "sample" for the task's built-in sample; else a source of rows, as `Task.fit` takes it, with or without
-            targets.
+        examples: "saved" for the rows that are saved with the model, or generated ones if there are none; "synthetic"
+            for generated rows; "sample" for the built-in sample data; or a source of rows, as `Task.fit` takes it, with
+            or without targets.
 
     Raises:
         ExportError: the task can read none of them.
@@ -66,20 +69,20 @@ def load_examples(task: Any, examples: Any) -> tuple[list[dict[str, Any]], str]:
         ]
         return rows, "rows of the training data"
     if isinstance(examples, str) and examples in (SAVED, SYNTHETIC):
-        return synthetic_rows(task), "made up"
+        return synthetic_rows(task), "synthetic inputs"
     sample = isinstance(examples, str) and examples == SAMPLE
-    rows = readable_inputs(task, _rows_of(task, task.samples()["test"] if sample else examples))
-    told = "the task's built-in sample" if sample else f"rows of {name_of(examples)}"
+    rows = readable_inputs(task, _read_inputs(task, task.samples()["test"] if sample else examples))
+    description = "the task's built-in sample" if sample else f"rows of {name_of(examples)}"
     if not rows:
         raise ExportError(
-            f"The model cannot read any of {told}: they differ from its training data. Give a file with a few rows "
-            f'that it can read ({option("examples", "rows.csv")}), or "none" for synthetic inputs.'
+            f"The model cannot read any of {description}: they differ from its training data. Give a file with a "
+            f'few rows that it can read ({option("examples", "rows.csv")}), or "synthetic" for generated inputs.'
         )
-    return rows, told
+    return rows, description
 
 
-def _rows_of(task: Any, source: Any) -> Table:
-    """Rows as requests bring them, of a source with the inputs alone, or with the targets too."""
+def _read_inputs(task: Any, source: Any) -> Table:
+    """Read rows as requests bring them, from a source with or without targets."""
     from dlkit.data.read import read_table
     from dlkit.data.read_options import ReadOptions
 
@@ -93,9 +96,9 @@ def _rows_of(task: Any, source: Any) -> Table:
 
 
 def synthetic_rows(task: Any) -> list[dict[str, Any]]:
-    """Raw inputs that are no rows of any data. Raises ExportError where the task can read none of them."""
-    made = task.rows.synthetic(task, EXAMPLE_COUNT)
-    columns = {name: [row[name] for row in made] for name in task.inputs}
+    """Generate raw inputs that belong to no data. Raises ExportError if the task can read none of them."""
+    tensors = task.rows.synthetic(task, EXAMPLE_COUNT)
+    columns = {name: [row[name] for row in tensors] for name in task.inputs}
     rows = readable_inputs(task, Table("synthetic inputs", columns, "synthetic input {}".format))
     if not rows:
         raise ExportError(

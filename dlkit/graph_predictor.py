@@ -1,4 +1,4 @@
-"""The serving graph in Python: raw rows in, answers out, in batches."""
+"""Prediction with the serving graph in Python, in batches of raw rows."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _TRACE_PREFIXES = ("Graph execution error", "Detected at node", "Detected unsupp
 
 
 class GraphPredictor:
-    """A signature of a fitted task, in the graph that `export` writes.
+    """Runs a signature of a fitted task, with the graph that `export` writes.
 
     Calling it costs little more than the graph itself; `keras.Model.predict` on one row costs about sixty times it.
     """
 
     def __init__(self, signature: Signature, inputs: Mapping[str, Column]):
-        """`inputs` are the kinds of the signature's inputs."""
+        """Create a predictor; `inputs` are the columns of the inputs of the signature."""
         self.inputs = inputs
         self._graph = signature.graph
 
     def __call__(self, table: Table) -> dict[str, list]:
-        """The answers to a table's rows, by answer column.
+        """Predict for the rows of a table; returns the predictions by output column.
 
         Raises:
-            DataError: names the row that cannot be answered, and says why.
+            DataError: a row is invalid; the message names it and says why.
         """
         collected: dict[str, list] = {name: [] for name in self._graph.structured_outputs}
         for start in range(0, len(table), BATCH_SIZE):
@@ -53,9 +53,10 @@ class GraphPredictor:
         return collected
 
     def predict_batch(self, rows: list[dict[str, Any]]) -> tuple[dict[str, list], dict[int, str]]:
-        """The answers to the raw rows of a batch that can be answered, by answer column, and why the others cannot.
+        """Predict for the raw rows of a batch.
 
-        The reasons go by a row's place in the batch.
+        Returns:
+            The predictions for the valid rows, by output column, and the reasons for the others, by position.
         """
         try:
             answers = {
@@ -64,17 +65,19 @@ class GraphPredictor:
         except tf.errors.InvalidArgumentError as error:
             if len(rows) == 1:
                 return {name: [] for name in self._graph.structured_outputs}, {0: graph_error_message(error)}
-            alone = [self.predict_batch([row]) for row in rows]
-            reasons = {place: bad[0] for place, (_, bad) in enumerate(alone) if bad}
-            return {name: [of for made, _ in alone for of in made[name]] for name in alone[0][0]}, reasons
-        reasons = {place: said.decode() for place, said in enumerate(answers.get(ERROR, ())) if said}
+            single = [self.predict_batch([row]) for row in rows]
+            reasons = {position: bad[0] for position, (_, bad) in enumerate(single) if bad}
+            return {name: [value for records, _ in single for value in records[name]] for name in single[0][0]}, reasons
+        reasons = {position: message.decode() for position, message in enumerate(answers.get(ERROR, ())) if message}
         if reasons:
-            good = [place for place in range(len(rows)) if place not in reasons]
-            answers = {name: [values[place] for place in good] for name, values in answers.items()}
+            valid = [position for position in range(len(rows)) if position not in reasons]
+            answers = {name: [values[position] for position in valid] for name, values in answers.items()}
         return answers, reasons
 
     def predict_valid(self, table: Table, reasons: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Of each row that can be answered its number and its answer by column; why another cannot goes to the list."""
+        """Yield the number and the prediction by column of each valid row; reasons for the others are appended to
+        `reasons`.
+        """
         for start in range(0, len(table), BATCH_SIZE):
             raw: dict[int, dict[str, Any]] = {}
             for row in range(start, min(start + BATCH_SIZE, len(table))):
@@ -83,10 +86,10 @@ class GraphPredictor:
                 except DataError as error:
                     reasons.append(str(error))
             answers, bad = self.predict_batch([*raw.values()]) if raw else ({}, {})
-            reasons += [f"{table.where(row)}: {bad[place]}" for place, row in enumerate(raw) if place in bad]
-            good = [row for place, row in enumerate(raw) if place not in bad]
-            for place, row in enumerate(good):
-                yield row, {name: values[place] for name, values in answers.items()}
+            reasons += [f"{table.where(row)}: {bad[position]}" for position, row in enumerate(raw) if position in bad]
+            valid = [row for position, row in enumerate(raw) if position not in bad]
+            for position, row in enumerate(valid):
+                yield row, {name: values[position] for name, values in answers.items()}
 
     def _batch(self, rows: list[dict[str, Any]], table: Table, start: int) -> dict[str, np.ndarray]:
         batch = to_batch(rows, self.inputs)
@@ -101,15 +104,15 @@ class GraphPredictor:
 
 
 def graph_error_message(error: Exception) -> str:
-    """What a graph says of a batch of one row, without the stack and the node names around it."""
+    """Extract the message of a graph error, without stack traces and node names."""
     lines = [line.strip() for line in getattr(error, "message", str(error)).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(_TRACE_PREFIXES)]
-    text = (told or lines or [type(error).__name__])[0].split(" [[", 1)[0]
+    messages = [line for line in lines if not line.startswith(_TRACE_PREFIXES)]
+    text = (messages or lines or [type(error).__name__])[0].split(" [[", 1)[0]
     return re.sub(r"{{.*?}} *", "", text).removeprefix("assertion failed: ").replace("row 0: ", "").strip("[] ")
 
 
 def is_source(data: Any, inputs: Mapping[str, Column], target: Mapping[str, Column]) -> bool:
-    """Whether data are a source of rows, as `fit` reads it, rather than inputs, as `predict` takes them.
+    """Return whether data is a labeled source, as for `fit`, rather than inputs, as for `predict`.
 
     A file is an input where the task's only input is held by files of such a name, and a dict where it has no column
     of the target.
@@ -127,7 +130,7 @@ def is_source(data: Any, inputs: Mapping[str, Column], target: Mapping[str, Colu
 
 
 def inputs_to_table(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
-    """What `predict` was given, as a table, and whether it was one row rather than a list."""
+    """Convert the inputs of `predict` to a table; also return whether it was a single input rather than a list."""
     names = list(inputs)
     needed = [name for name, column in inputs.items() if not column.optional]
     wanted = needed or f"any of {names}"
@@ -142,9 +145,13 @@ def inputs_to_table(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, b
         rows = [{names[0]: value} for value in rows]
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping) or any(name not in row for name in needed) or not set(names) & set(row):
-            lacks = [name for name in needed if name not in row] if isinstance(row, Mapping) else []
+            missing = [name for name in needed if name not in row] if isinstance(row, Mapping) else []
             received = (
-                f"one without {lacks}" if lacks else f"{row!r:.60}" if isinstance(row, Mapping) else type(row).__name__
+                f"one without {missing}"
+                if missing
+                else f"{row!r:.60}"
+                if isinstance(row, Mapping)
+                else type(row).__name__
             )
             raise DataError(f"input {number} must be a dict with {wanted}. Received: {received}.")
     columns = {name: [row.get(name, column.default) for row in rows] for name, column in inputs.items()}
@@ -152,7 +159,7 @@ def inputs_to_table(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, b
 
 
 def import_pandas(what: str, otherwise: str = "") -> Any:
-    """pandas, for `what`. Raises DlkitError where it is not installed, and says what there is without."""
+    """Import pandas. Raises DlkitError if it is not installed, with `otherwise` appended to the message."""
     try:
         import pandas
     except ImportError as error:
@@ -161,23 +168,23 @@ def import_pandas(what: str, otherwise: str = "") -> Any:
 
 
 def to_dataframe(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], index: Any = None) -> Any:
-    """Answers as a DataFrame.
+    """Convert predictions to a DataFrame.
 
     Args:
         pandas: the package.
-        rows: what was answered.
+        rows: the rows of the predictions.
         answers: to each row, as `Task.present` gives it.
         index: of the rows, used where each answer is one row of the table.
     """
-    made = [record for row, answer in enumerate(answers) for record in rows.answer_rows(row, answer)]
-    same = index is not None and len(made) == len(index)
-    return pandas.DataFrame(made, index=index if same else None)
+    records = [record for row, answer in enumerate(answers) for record in rows.answer_rows(row, answer)]
+    one_row_each = index is not None and len(records) == len(index)
+    return pandas.DataFrame(records, index=index if one_row_each else None)
 
 
 def _input_locations(values: Sequence[Any]) -> Callable[[int], str]:
     def where(index: int) -> str:
         value = values[index]
-        short = isinstance(value, (str, Path)) and len(str(value)) < 200
-        return repr(str(value)) if short else f"input {index}"
+        is_short = isinstance(value, (str, Path)) and len(str(value)) < 200
+        return repr(str(value)) if is_short else f"input {index}"
 
     return where

@@ -31,7 +31,7 @@ def hparam(
     frozen: Any = None,
     file: bool = False,
 ) -> Any:
-    """Declares a hyperparameter as a dataclass field.
+    """Declare a hyperparameter as a dataclass field.
 
     Args:
         default: Default value.
@@ -48,8 +48,8 @@ def hparam(
         The dataclass field.
     """
     kinds = {"tuned": tuned, "frozen": frozen}
-    told = {"tuned": "fine-tuned", "frozen": "with a frozen backbone"}
-    others = [f"{value} {told[kind]}" for kind, value in kinds.items() if value is not None]
+    labels = {"tuned": "fine-tuned", "frozen": "with a frozen backbone"}
+    others = [f"{value} {labels[kind]}" for kind, value in kinds.items() if value is not None]
     help = f"{help} Default of presets: {', '.join(others)}." if others else help
     metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, "file": file, **kinds}
     return dataclasses.field(default=default, metadata=metadata)

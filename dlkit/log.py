@@ -1,4 +1,6 @@
-"""The logger `dlkit`: what the library tells while it works. Infos go to stdout and warnings to stderr by default.
+"""The logger `dlkit`. By default, info messages go to stdout and warnings to stderr.
+
+As with any logger, a level silences it and handlers receive its records:
 
 As of any logger, its level silences it, and handlers that the program adds get its records:
 
@@ -14,17 +16,17 @@ import sys
 logger = logging.getLogger("dlkit")
 
 
-class _Terminal(logging.Handler):
-    """Prints bare lines where nothing else shows them: no other handler of this logger, none of the root's."""
+class _TerminalHandler(logging.Handler):
+    """Prints messages, unless this logger has other handlers or the root logger prints them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints a record; what goes wrong is raised, as by `print`."""
-        if not any(handler is not self for handler in logger.handlers) and not _root_prints():
+        """Print a record; errors are raised, as by `print`."""
+        if not any(handler is not self for handler in logger.handlers) and not _root_logs_to_terminal():
             print(self.format(record), file=sys.stdout if record.levelno <= logging.INFO else sys.stderr)
 
 
-def _root_prints() -> bool:
-    """Whether the program has set up logging to the terminal. What keeps records elsewhere does not show them."""
+def _root_logs_to_terminal() -> bool:
+    """Return whether the program has set up logging to the terminal."""
     terminal = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
     return logger.propagate and any(
         getattr(handler, "stream", sys.stderr) in terminal
@@ -33,7 +35,7 @@ def _root_prints() -> bool:
     )
 
 
-if not any(isinstance(handler, _Terminal) for handler in logger.handlers):
-    logger.addHandler(_Terminal())
+if not any(isinstance(handler, _TerminalHandler) for handler in logger.handlers):
+    logger.addHandler(_TerminalHandler())
     if logger.level == logging.NOTSET:  # else the program has chosen one before
         logger.setLevel(logging.INFO)

@@ -1,6 +1,6 @@
-"""How messages name options: in Python as arguments, `overwrite=True`, on the command line as flags, --overwrite.
+"""How messages name options: as arguments in Python (`overwrite=True`), as flags on the command line (--overwrite).
 
-A message is made for who reads it: inside `naming_flags`, which the command line opens, that is who typed flags.
+Messages name flags inside `naming_flags`, which the command line enters.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-FLAGS = {"columns": "column", "header": "columns", "keep_examples": "examples"}  # of other names than their arguments
+FLAGS = {"columns": "column", "keep_examples": "examples"}  # of other names than their arguments
 _NO_VALUE = object()
-_flags = False  # one for all threads: a process has one reader
+_use_flags = False  # one for all threads: a process has one reader
 
 
 @contextlib.contextmanager
 def naming_flags() -> Iterator[None]:
-    """Inside, messages name flags."""
-    global _flags
-    before, _flags = _flags, True
+    """Make messages name flags rather than arguments."""
+    global _use_flags
+    previous, _use_flags = _use_flags, True
     try:
         yield
     finally:
-        _flags = before
+        _use_flags = previous
 
 
 def python_or_cli(python: str, command_line: str) -> str:
-    """The first in Python, the second on the command line."""
-    return command_line if _flags else python
+    """Return the first text in Python and the second on the command line."""
+    return command_line if _use_flags else python
 
 
 def option(name: str, value: Any = _NO_VALUE) -> str:
-    """An option as a message names it, alone or with a value; `...` stands for any value.
+    """Format an option for a message, with or without a value; `...` stands for any value.
 
     Args:
         name: the argument's name in Python.
@@ -47,8 +47,8 @@ def option(name: str, value: Any = _NO_VALUE) -> str:
         ...     option("batch_size"), option("overwrite", True), option("quotes", False)
         ('--batch-size', '--overwrite', '--no-quotes')
     """
-    if not _flags:
-        return f"`{name}`" if value is _NO_VALUE else f"{name}={_python(value)}"
+    if not _use_flags:
+        return f"`{name}`" if value is _NO_VALUE else f"{name}={_format_python(value)}"
     flag = FLAGS.get(name, name).replace("_", "-")
     if value is False:
         return f"--no-{flag}"
@@ -56,16 +56,16 @@ def option(name: str, value: Any = _NO_VALUE) -> str:
         return f"--{flag}"
     if isinstance(value, dict):
         return " ".join(f"--{flag} {shlex.quote(f'{key}={item}')}" for key, item in value.items())
-    return f"--{flag} {_typed(value)}"
+    return f"--{flag} {_format_flag(value)}"
 
 
-def _python(value: Any) -> str:
+def _format_python(value: Any) -> str:
     if value is ...:
         return "..."
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (str, dict, list)) else repr(value)
 
 
-def _typed(value: Any) -> str:
+def _format_flag(value: Any) -> str:
     if value is ...:
         return "..."
     if isinstance(value, (list, tuple)):
@@ -74,14 +74,14 @@ def _typed(value: Any) -> str:
 
 
 def rename_parameters(text: str, names: Iterable[str]) -> str:
-    """A text of a layer or a library, which names its parameters: those of `names` become options.
+    """Replace parameter names in the message of a layer or a library by options.
 
     Example:
         >>> with naming_flags():
         ...     named_in("`depth` must be 8 or 14. Received: depth=7.", ["depth"])
         '--depth must be 8 or 14. Received: --depth 7.'
     """
-    if not _flags:
+    if not _use_flags:
         return text
     for name in names:
         flag = option(name)

@@ -1,4 +1,4 @@
-"""Padding that rows share: by it rows of like length share a batch, and batches lose what all their rows have of it."""
+"""Padding: rows of similar length share a batch, and padding that all rows of a batch have is removed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Padding:
-    """Where the padding of a batch is.
+    """Describes the padding of a batch.
 
     Attributes:
         mask: the tensor that tells it, (batch, steps): False or 0 where a row is padded.
@@ -34,30 +34,30 @@ class Padding:
 
 
 def trim(tensors: Mapping[str, tf.Tensor], paddings: Sequence[Padding]) -> dict[str, tf.Tensor]:
-    """A batch without the padding that all its rows have. Paddings whose mask is not there are passed over."""
+    """Remove padding that all rows of a batch have. Paddings whose mask is missing are ignored."""
     trimmed = dict(tensors)
     for padding in paddings:
         if padding.mask not in tensors:
             continue
         mask = tensors[padding.mask]
-        kept = _kept(mask, padding)
+        length = _trimmed_length(mask, padding)
         for name in padding.tensors or tensors:
-            trimmed[name] = tensors[name][:, -kept:] if padding.left else tensors[name][:, :kept]
+            trimmed[name] = tensors[name][:, -length:] if padding.left else tensors[name][:, :length]
     return trimmed
 
 
-def _kept(mask: tf.Tensor, padding: Padding) -> tf.Tensor:
-    """How many steps the longest row of a batch has, rounded up."""
-    there = tf.cast(tf.cast(mask, tf.bool), tf.int32)
+def _trimmed_length(mask: tf.Tensor, padding: Padding) -> tf.Tensor:
+    """Return the length of the longest row of a batch, rounded up to the multiple."""
+    present = tf.cast(tf.cast(mask, tf.bool), tf.int32)
     if padding.left:
-        there = tf.cast(tf.cumsum(there, axis=1) > 0, tf.int32)
-    longest = tf.maximum(tf.reduce_max(tf.reduce_sum(there, axis=1)), 1)
-    kept = (longest + padding.multiple - 1) // padding.multiple * padding.multiple
-    return tf.minimum(kept, tf.shape(mask)[1])
+        present = tf.cast(tf.cumsum(present, axis=1) > 0, tf.int32)
+    longest = tf.maximum(tf.reduce_max(tf.reduce_sum(present, axis=1)), 1)
+    length = (longest + padding.multiple - 1) // padding.multiple * padding.multiple
+    return tf.minimum(length, tf.shape(mask)[1])
 
 
 def row_lengths(store: Store, paddings: Sequence[Padding]) -> np.ndarray | None:
-    """(rows,) int: the length of each encoded row, as it was told when encoding, or by the mask; None for no buckets.
+    """Return the length of each encoded row, (rows,) int, or None if rows are not bucketed by length.
 
     Args:
         store: the encoded rows.

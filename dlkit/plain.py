@@ -1,4 +1,4 @@
-"""Values as strict JSON can hold them, and sources without the folders that they lie in."""
+"""Values as strict JSON, and names of sources without their folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def finite(value: Any) -> Any:
-    """The same value with null for each number that strict JSON (RFC 8259) does not have: NaN and the infinities."""
+    """Replace numbers that strict JSON (RFC 8259) does not have, NaN and the infinities, by None."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -22,13 +22,13 @@ def finite(value: Any) -> Any:
 
 
 def name_of(source: Any) -> str:
-    """A source without the folders that it lies in: of several, joined by commas, each."""
+    """Return the name of a source, or of several separated by commas, without folders."""
     parts = [re.split(r"[/\\]", part.rstrip("/\\"))[-1] for part in str(source).split(", ")]
     return ", ".join(parts)
 
 
 def without_folders(value: Any, source: str) -> Any:
-    """Texts, or lists and dicts of them, in which a source stands without the folders that it lies in."""
+    """Remove the folders of a source from strings, also inside lists and dicts."""
     if isinstance(value, Mapping):
         return {key: without_folders(item, source) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Pictures, by matplotlib, which is an extra."""
+"""Figures, made with matplotlib (the extra `plots`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlkit.version import install_hint
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A matplotlib figure of this size in inches, with no display. A notebook shows it where it ends a cell.
+    """Create a matplotlib figure of a size in inches, without a display. A notebook shows it at the end of a cell.
 
     Raises:
         DlkitError: matplotlib is not installed.
@@ -30,27 +30,27 @@ def _figure_class() -> Any:
     except ImportError as error:
         raise DlkitError(f"plots need matplotlib: {install_hint('plots')}.") from error
 
-    class Picture(Figure):
-        """A figure that pyplot does not know, and that shows itself all the same."""
+    class NotebookFigure(Figure):
+        """A figure that is not registered with pyplot and is shown in notebooks."""
 
         def _repr_png_(self) -> bytes:
             file = io.BytesIO()
             self.savefig(file, format="png")
             return file.getvalue()
 
-    return Picture
+    return NotebookFigure
 
 
 def save_figure(figure: Any, path: str | Path) -> None:
-    """Writes a figure as a picture; the suffix says of which kind.
+    """Write a figure to an image file; the suffix selects the format.
 
     Raises:
         DlkitError: the file cannot be written, or there is no such kind.
     """
     path = Path(path)
-    kinds = figure.canvas.get_supported_filetypes()
-    if path.suffix.lower().removeprefix(".") not in kinds:
-        raise DlkitError(f"an image file must end in one of .{', .'.join(kinds)}. Received: {path}.")
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in formats:
+        raise DlkitError(f"an image file must end in one of .{', .'.join(formats)}. Received: {path}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
@@ -58,24 +58,24 @@ def save_figure(figure: Any, path: str | Path) -> None:
         raise write_error(path, error) from error
 
 
-def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], chosen: float, path: Path) -> None:
-    """The losses of a learning-rate range test over the rates, and the chosen rate."""
+def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggested: float, path: Path) -> None:
+    """Plot the losses of a learning rate range test and the suggested rate."""
     figure = new_figure(7, 4)
     axes = figure.subplots()
     axes.plot(rates, losses)
-    axes.axvline(chosen, color="tab:red", linestyle="--", label=f"chosen: {chosen:.2g}")
+    axes.axvline(suggested, color="tab:red", linestyle="--", label=f"chosen: {suggested:.2g}")
     highest = np.nanmax(np.where(np.isfinite(losses), losses, np.nan)[: max(len(losses) // 2, 1)])
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed", ylim=(None, 1.2 * highest))
     axes.legend()
     save_figure(figure, path)
 
 
-def plot_history(history: Mapping[str, Sequence[float]], kept: int) -> Any:
-    """A figure of each metric over the epochs, in training and validation, with the epoch whose weights are kept.
+def plot_history(history: Mapping[str, Sequence[float]], best_epoch: int) -> Any:
+    """Plot each metric over the epochs, for training and validation, and mark the best epoch.
 
     Args:
         history: metric name to one value per epoch; those of validation begin with `val_`.
-        kept: the epoch whose weights are kept, counted from 1.
+        best_epoch: the epoch whose weights are kept, counted from 1.
     """
     names = list(dict.fromkeys(name.removeprefix("val_") for name in history))
     columns = min(len(names), 3)
@@ -90,7 +90,7 @@ def plot_history(history: Mapping[str, Sequence[float]], kept: int) -> Any:
             axes.plot(epochs, values, color=color, marker="o" if len(values) < 30 else "", markersize=3, label=label)
             if len(values) and not len(history.get(f"val_{name}", ())):
                 break
-        axes.axvline(kept, color="0.4", linestyle="--", linewidth=1, label=f"best: epoch {kept}")
+        axes.axvline(best_epoch, color="0.4", linestyle="--", linewidth=1, label=f"best: epoch {best_epoch}")
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -1,4 +1,4 @@
-"""What `predict` is given: values, or the name of data, or data; and which of these a text is."""
+"""The inputs of `predict`: values, names of data, or data; decides which of these a string is."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VALUE, FILE, DATA = "value", "file", "data"  # what a text or a path is
 
 @dataclass
 class PredictionInputs:
-    """Rows to answer.
+    """Rows to predict for.
 
     Attributes:
         table: the rows, with the inputs.
@@ -48,7 +48,7 @@ class PredictionInputs:
 
 
 def prediction_inputs(task: Task, values: Any, how: ReadOptions) -> PredictionInputs:
-    """What `Task.predict` was given, as rows.
+    """Convert the inputs of `Task.predict` to rows.
 
     Args:
         task: fitted.
@@ -60,36 +60,36 @@ def prediction_inputs(task: Task, values: Any, how: ReadOptions) -> PredictionIn
     """
     inputs = task.inputs
     if values is None:
-        return _all_rows(task, task.rows.stored(task), how)
+        return _read_rows(task, task.rows.stored(task), how)
     if isinstance(values, (str, os.PathLike)):
         kind = classify_text(values, inputs)
         if kind == VALUE:
             return PredictionInputs(*inputs_to_table(values, inputs))
         if kind == FILE:
-            return PredictionInputs(*inputs_to_table(_in_file(values, inputs), inputs))
-        return _all_rows(task, values, how)
+            return PredictionInputs(*inputs_to_table(_value_in_file(values, inputs), inputs))
+        return _read_rows(task, values, how)
     if _is_series(values):
         index = list(getattr(values, "index", range(len(values))))
-        needed = [name for name, column in inputs.items() if not column.optional]
-        if needed and set(needed) <= set(map(str, index)):  # a row of a DataFrame
+        required = [name for name, column in inputs.items() if not column.optional]
+        if required and set(required) <= set(map(str, index)):  # a row of a DataFrame
             return PredictionInputs(*inputs_to_table(values.to_dict(), inputs))
         if len(inputs) != 1:
             raise DataError(f"a Series holds one column, and the inputs are {', '.join(inputs)}. Give a DataFrame.")
         rows = [{next(iter(inputs)): value} for value in values]
         return PredictionInputs(inputs_to_table(rows, inputs)[0], index=getattr(values, "index", None))
     if _is_data(values, inputs):
-        return _all_rows(task, values, how)
+        return _read_rows(task, values, how)
     return PredictionInputs(*inputs_to_table(values, inputs))
 
 
-def prediction_chunks(task: Task, source: Any, how: ReadOptions, keep: Sequence[str] = ()) -> Iterator[Chunk]:
-    """The rows of a source that a task answers, in parts where each record is one of them.
+def prediction_chunks(task: Task, source: Any, how: ReadOptions, keep_columns: Sequence[str] = ()) -> Iterator[Chunk]:
+    """Yield the rows of a source in chunks, if each record is a row of the task; otherwise all rows at once.
 
     Args:
         task: fitted.
         source: as of `dlkit.data.read.read`.
         how: how it is read.
-        keep: columns of the source to hand on; see `record_chunks`.
+        keep_columns: columns of the source to hand on; see `record_chunks`.
 
     Raises:
         DataError: as of `record_chunks`; or there are columns to keep, and a row is made of several records.
@@ -97,64 +97,73 @@ def prediction_chunks(task: Task, source: Any, how: ReadOptions, keep: Sequence[
     if task.rows.by_record:
         if _is_series(source) or (isinstance(source, list) and source_names(source) is None):
             source = prediction_inputs(task, source, how).table
-        yield from record_chunks(source, task.inputs, how, keep)
+        yield from record_chunks(source, task.inputs, how, keep_columns)
         return
-    if keep:
+    if keep_columns:
         raise DataError(
-            f"{task.task_name()} builds each row from several records: there are no columns to {option('keep')}. "
-            "The predictions name the rows."
+            f"{task.task_name()} builds each row from several records: there are no columns "
+            f"to copy ({option('keep_columns')}). The predictions name the rows."
         )
-    also = {name: column for name, column in task.target.items() if column.optional}
-    yield Chunk(read_table(source, {**also, **task.inputs}, how))
+    optional_targets = {name: column for name, column in task.target.items() if column.optional}
+    yield Chunk(read_table(source, {**optional_targets, **task.inputs}, how))
 
 
 def source_names(source: Any) -> list[Any] | None:
-    """The names of files, folders and addresses that a source consists of; None for what is in memory."""
+    """Return the names of the files, folders and addresses of a source; None for data in memory."""
     if isinstance(source, (str, os.PathLike)):
         return expand_sources(source) or [source]
-    if isinstance(source, list) and source and all(is_table(part) and existing_file(part) for part in source):
+    if isinstance(source, list) and source and all(is_table(chunk) and existing_file(chunk) for chunk in source):
         return list(source)
     return None
 
 
 def classify_text(value: str | os.PathLike[str], inputs: Mapping[str, Column]) -> str:
-    """Whether a text or a path that is to be answered is `DATA`, a `FILE` that holds a value, or itself the `VALUE`.
+    """Decide whether a string or path is `DATA`, a `FILE` that holds a value, or itself a `VALUE`.
 
-    A text is never answered where it is the name of a file or a folder that is there, ends as names of tables and texts
-    do, or is the address of a file or a data set.
+    A string is data if it names an existing file or folder, ends like a table or a text file, or is the address of a
+    file or a data set.
 
     Raises:
         DataError: it is such a name, and there is no such file.
     """
     text = os.fspath(value)
     column = next(iter(inputs.values())) if len(inputs) == 1 else None
-    path, there = Path(text).expanduser(), False
+    path, exists = Path(text).expanduser(), False
     is_name = isinstance(value, os.PathLike) or not re.search(r"[\r\n]", text)
     try:
-        there = is_name and bool(text.strip()) and path.exists()
+        exists = is_name and bool(text.strip()) and path.exists()
     except (OSError, ValueError):  # too long, or with a null byte
         is_name = isinstance(value, os.PathLike)
-    spaced = re.search(r"\s", text)
+    has_space = re.search(r"\s", text)
     if column is None or (is_name and (is_table(text) or path.suffix.lower() == ".gz")):
-        if not there and not _is_address(text) and not _finds(text):
-            raise _missing(text, column)
+        if not exists and not _is_address(text) and not _matches_files(text):
+            raise _missing_file_error(text, column)
         return DATA
-    if (text.startswith("tfds:") and not spaced) or (there and path.is_dir()) or (not there and _finds(text)):
+    if (
+        (text.startswith("tfds:") and not has_space)
+        or (exists and path.is_dir())
+        or (not exists and _matches_files(text))
+    ):
         return DATA
-    if there or isinstance(value, os.PathLike) or isinstance(column, EncodedFile) or (is_remote(text) and not spaced):
+    if (
+        exists
+        or isinstance(value, os.PathLike)
+        or isinstance(column, EncodedFile)
+        or (is_remote(text) and not has_space)
+    ):
         return FILE
     if is_name and column.suffixes and (path.suffix.lower() in TEXT_FILES or _PATH.fullmatch(text)):
-        raise _missing(text, column)
+        raise _missing_file_error(text, column)
     return VALUE
 
 
 def _is_address(text: str) -> bool:
-    """Whether a text is an address, of a file or of a data set."""
+    """Return whether a string is the address of a file or a data set."""
     return is_remote(text) or text.startswith("tfds:")
 
 
-def _finds(text: str) -> bool:
-    """Whether a text is a pattern that finds files, and looks like one: "???" is a text."""
+def _matches_files(text: str) -> bool:
+    """Return whether a string is a pattern that looks like a path and matches files; "???" is a text."""
     if "/" not in text and not is_table(text) and Path(text).suffix.lower() not in TEXT_FILES:
         return False
     try:
@@ -163,16 +172,18 @@ def _finds(text: str) -> bool:
         return False
 
 
-def _missing(text: str, column: Column | None) -> DataError:
-    cure = ""
+def _missing_file_error(text: str, column: Column | None) -> DataError:
+    hint = ""
     if column is not None and not isinstance(column, EncodedFile):
-        cure = f" If this text is itself the input, pass it {python_or_cli('in a list', 'with --text')}."
-    shown = text if len(text) <= 200 else f"{text[:200]}..."
-    return DataError(f"there is no file {shown!r}: looked at {str(Path(text).expanduser().absolute())[:300]}.{cure}")
+        hint = f" If this text is itself the input, pass it {python_or_cli('in a list', 'with --text')}."
+    shortened = text if len(text) <= 200 else f"{text[:200]}..."
+    return DataError(
+        f"there is no file {shortened!r}: looked at {str(Path(text).expanduser().absolute())[:300]}.{hint}"
+    )
 
 
-def _in_file(name: str | os.PathLike[str], inputs: Mapping[str, Column]) -> Any:
-    """The value that a file holds: of one that lies here its path, which the column opens."""
+def _value_in_file(name: str | os.PathLike[str], inputs: Mapping[str, Column]) -> Any:
+    """Return the value in a file; for a local file, its path, which the column opens."""
     if not is_remote(name):
         return Path(name).expanduser()
     column = next(iter(inputs.values()))
@@ -181,43 +192,45 @@ def _in_file(name: str | os.PathLike[str], inputs: Mapping[str, Column]) -> Any:
 
 
 def _is_series(values: Any) -> bool:
-    """Whether these are a Series of pandas or polars."""
+    """Return whether these are a Series of pandas or polars."""
     return type(values).__name__ == "Series" and hasattr(values, "to_list") and not is_dataframe(values)
 
 
 def _is_data(values: Any, inputs: Mapping[str, Column]) -> bool:
-    """Whether these are a table, rather than values or a list of them."""
+    """Return whether these are a table, rather than values or a list of values."""
     if isinstance(values, Table) or is_dataframe(values) or hasattr(values, "element_spec"):
         return True
     if isinstance(values, Mapping):  # of columns, where each input is a list that cannot be one value
-        given = [(column, values[name]) for name, column in inputs.items() if name in values]
-        return bool(given) and all(not column.shape and column.is_list(value) for column, value in given)
+        values_by_column = [(column, values[name]) for name, column in inputs.items() if name in values]
+        return bool(values_by_column) and all(
+            not column.shape and column.is_list(value) for column, value in values_by_column
+        )
     if isinstance(values, list):
         return source_names(values) is not None
     return not isinstance(values, tuple) and as_columns(values) is not values
 
 
-def _all_rows(task: Task, source: Any, how: ReadOptions) -> PredictionInputs:
-    tables, bad, named = [], list[str](), False
-    for part in prediction_chunks(task, source, how):
-        named = part.named
-        for row, reason in part.bad.items():
-            raise DataError(f"{part.table.where(row)}: {reason}")
-        if named:
-            part.table, reasons = _readable(part.table, task.inputs)
+def _read_rows(task: Task, source: Any, how: ReadOptions) -> PredictionInputs:
+    tables, bad, by_file = [], list[str](), False
+    for chunk in prediction_chunks(task, source, how):
+        by_file = chunk.named
+        for row, reason in chunk.bad.items():
+            raise DataError(f"{chunk.table.where(row)}: {reason}")
+        if by_file:
+            chunk.table, reasons = _readable(chunk.table, task.inputs)
             bad += reasons
-        tables.append(part.table)
+        tables.append(chunk.table)
     if not sum(map(len, tables)):
         raise DataError(f"{source!s:.200} has no rows." + (f" The first bad one: {bad[0]}" if bad else ""))
     table = tables[0] if len(tables) == 1 else concatenate(tables[0].source, tables)
     index = getattr(source, "index", None) if is_dataframe(source) else None
-    if named:
+    if by_file:
         index = [table.where(row) for row in range(len(table))]
     return PredictionInputs(table, index=index, bad=bad)
 
 
 def _readable(table: Table, inputs: Mapping[str, Column]) -> tuple[Table, list[str]]:
-    """The files of a folder that can be read, read; and what is wrong with the others."""
+    """Read the files of a folder; return those that can be read, and the errors of the others."""
     name, rows, values, bad = next(iter(inputs)), list[int](), list[Any](), list[str]()
     for row in range(len(table)):
         try:
@@ -225,6 +238,6 @@ def _readable(table: Table, inputs: Mapping[str, Column]) -> tuple[Table, list[s
             rows.append(row)
         except DataError as error:
             bad.append(str(error))
-    taken = table.take(rows)
-    taken.columns = {**taken.columns, name: values}
-    return taken, bad
+    selected = table.take(rows)
+    selected.columns = {**selected.columns, name: values}
+    return selected, bad

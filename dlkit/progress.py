@@ -1,4 +1,4 @@
-"""Progress of what takes more than two seconds, on a terminal's standard error and in notebooks."""
+"""Progress of work that takes more than two seconds, on the standard error of a terminal and in notebooks."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from typing import Any
 
 from dlkit.log import logger
 
-SECONDS = 2.0  # before anything is drawn
-PAUSE = 0.1  # seconds between two looks at what is drawn
+DELAY_SECONDS = 2.0  # before anything is drawn
+REDRAW_SECONDS = 0.1  # seconds between two looks at what is drawn
 _quiet = ContextVar("quiet", default=False)  # true inside of `quiet`, and while something is drawn already
 
 
 @contextlib.contextmanager
-def quiet(wanted: bool = True) -> Iterator[None]:
-    """Draw nothing inside, if so wanted."""
-    before = _quiet.get()
-    _quiet.set(before or wanted)
+def quiet(enabled: bool = True) -> Iterator[None]:
+    """Suppress progress inside, if `enabled`."""
+    previous = _quiet.get()
+    _quiet.set(previous or enabled)
     try:
         yield
     finally:
-        _quiet.set(before)  # by no token: a generator that reads may be closed in another context
+        _quiet.set(previous)  # by no token: a generator that reads may be closed in another context
 
 
 @contextlib.contextmanager
-def progress(doing: str, total: int | Callable[[], int | None] | None = None) -> Iterator[Callable[[int], None]]:
-    """Give a function that is told how many rows are done, and draws it once two seconds have passed.
+def progress(description: str, total: int | Callable[[], int | None] | None = None) -> Iterator[Callable[[int], None]]:
+    """Yield a function to call with the number of finished rows; it draws the progress once two seconds have passed.
 
     Nothing is drawn in files and pipes, below the level of infos of the logger `dlkit`, and inside of another progress.
 
     Args:
-        doing: what is done, as "encoding".
+        description: what is done, as "encoding".
         total: how many rows there are, where that is known; or what counts them, once something is drawn.
 
     Example:
@@ -43,48 +43,48 @@ def progress(doing: str, total: int | Callable[[], int | None] | None = None) ->
         ...     for row in range(len(table)):
         ...         told(row + 1)
     """
-    drawing = None if _quiet.get() or not logger.isEnabledFor(logging.INFO) else _Drawing(doing, total)
+    drawing = None if _quiet.get() or not logger.isEnabledFor(logging.INFO) else _ProgressDisplay(description, total)
     with quiet():
         try:
-            yield drawing.told if drawing else _nothing
+            yield drawing.update if drawing else _ignore
         finally:
             if drawing:
-                drawing.end()
+                drawing.close()
 
 
-def _nothing(done: int) -> None:
-    """What is told of progress that nobody sees."""
+def _ignore(done: int) -> None:
+    """Ignore progress that is not shown."""
 
 
-class _Drawing:
-    """What is seen of one progress: nothing at first, then a bar of rich's, or in a notebook a line that changes."""
+class _ProgressDisplay:
+    """Displays one progress: a progress bar of rich, or a line that changes in a notebook."""
 
-    def __init__(self, doing: str, total: int | Callable[[], int | None] | None):
-        self._doing, self._given, self._total = doing, total, None if callable(total) else total
-        self._begun = self._seen = time.monotonic()
+    def __init__(self, description: str, total: int | Callable[[], int | None] | None):
+        self._description, self._count_rows, self._total = description, total, None if callable(total) else total
+        self._started = self._last_draw = time.monotonic()
         self._show: Callable[[int, float], None] | None = None
         self._close: Callable[[], None] = lambda: None
 
-    def told(self, done: int) -> None:
+    def update(self, done: int) -> None:
         now = time.monotonic()
-        if now - self._begun < SECONDS or now - self._seen < PAUSE:
+        if now - self._started < DELAY_SECONDS or now - self._last_draw < REDRAW_SECONDS:
             return
-        self._seen = now
+        self._last_draw = now
         if self._show is None:
-            self._show = self._begin()
-        self._show(done, done / (now - self._begun))
+            self._show = self._open_display()
+        self._show(done, done / (now - self._started))
 
-    def end(self) -> None:
+    def close(self) -> None:
         self._close()
 
-    def _begin(self) -> Callable[[int, float], None]:
+    def _open_display(self) -> Callable[[int, float], None]:
         from rich.console import Console
 
         console = Console(stderr=True)
         if not console.is_jupyter and not console.is_terminal:
             return lambda done, rate: None
-        if callable(self._given):
-            self._total = self._given()
+        if callable(self._count_rows):
+            self._total = self._count_rows()
         return self._in_notebook() if console.is_jupyter else self._on_terminal(console)
 
     def _on_terminal(self, console: Any) -> Callable[[int, float], None]:
@@ -101,7 +101,7 @@ class _Drawing:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        task = bar.add_task(self._doing, total=self._total, rows="")
+        task = bar.add_task(self._description, total=self._total, rows="")
         bar.start()
         self._close = bar.stop
         return lambda done, rate: bar.update(task, completed=done, rows=self._rows(done, rate))
@@ -109,9 +109,11 @@ class _Drawing:
     def _in_notebook(self) -> Callable[[int, float], None]:
         # rich would need ipywidgets there. What runs in a notebook has IPython imported.
         display: Any = sys.modules["IPython"].display.display
-        handle = display({"text/plain": self._doing}, raw=True, display_id=True)
+        handle = display({"text/plain": self._description}, raw=True, display_id=True)
         self._close = lambda: handle.update({"text/plain": ""}, raw=True)
-        return lambda done, rate: handle.update({"text/plain": f"{self._doing}: {self._rows(done, rate)}"}, raw=True)
+        return lambda done, rate: handle.update(
+            {"text/plain": f"{self._description}: {self._rows(done, rate)}"}, raw=True
+        )
 
     def _rows(self, done: int, rate: float) -> str:
         of = "" if self._total is None else f" of {self._total:,}"

@@ -1,7 +1,7 @@
-"""Files, variables and texts that others wrote: one place decides what becomes of whatever goes wrong with them.
+"""Errors while reading files, variables and texts from elsewhere: all of them become one kind of error.
 
-Libraries refuse what they cannot read in as many ways as there are of them. `as_data_error` makes one error of all
-these, which says where it is, what was expected and the cure; the library's own comes along as its cause (`--debug`).
+Libraries raise many kinds of exceptions for input that they cannot read. `as_data_error` converts them to one error
+that says where the input is, what was expected and the remedy; the original exception is its cause (`--debug`).
 """
 
 from __future__ import annotations
@@ -24,47 +24,47 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @contextlib.contextmanager
 def as_data_error(
-    source: object, expected: str = "", cure: str = "", *, error: type[DlkitError] = DataError
+    source: object, expected: str = "", hint: str = "", *, error: type[DlkitError] = DataError
 ) -> Iterator[None]:
-    """Around the reading of what others wrote: whatever it raises becomes an `error`; those of dlkit stay as they are.
+    """Convert any exception raised while reading foreign input to `error`; errors of dlkit pass unchanged.
 
     Args:
         source: what is read, in the user's words, with the place in it if that is known.
         expected: what it is not, after "not": "a readable npz file"; "" where nothing is known but that it cannot be
             read.
-        cure: a further sentence.
+        hint: a further sentence.
         error: the kind of error.
     """
     try:
         yield
     except Exception as reason:
-        raise data_error_of(reason, source, expected, cure, error=error) from reason
+        raise data_error_of(reason, source, expected, hint, error=error) from reason
 
 
 def data_error_of(
     reason: Exception,
     source: object,
     expected: str = "",
-    cure: str = "",
+    hint: str = "",
     *,
     error: type[DlkitError] = DataError,
 ) -> DlkitError:
-    """The error that `as_data_error` makes of another one."""
+    """Return the error that `as_data_error` raises for an exception."""
     if isinstance(reason, DlkitError):
         return reason
-    cure = f" {cure}" if cure else ""
+    hint = f" {hint}" if hint else ""
     if isinstance(reason, OSError) and reason.strerror and reason.errno:
         return error(f"cannot read {source}: {reason.strerror}.")
     position = getattr(reason, "position", ())  # of XML
     line = getattr(reason, "lineno", 0) or (position[0] if isinstance(position, tuple) and position else 0)
-    place = f", line {line}" if isinstance(line, int) and line and ", line " not in str(source) else ""
+    line_text = f", line {line}" if isinstance(line, int) and line and ", line " not in str(source) else ""
     if not expected:
-        return error(f"cannot read {source}{place}: {_describe(reason)}.{cure}")
-    return error(f"{source}{place}: not {expected} ({_describe(reason)}).{cure}")
+        return error(f"cannot read {source}{line_text}: {_describe(reason)}.{hint}")
+    return error(f"{source}{line_text}: not {expected} ({_describe(reason)}).{hint}")
 
 
 def _describe(reason: Exception) -> str:
-    """What an exception says, on one line, which is cut where it is long."""
+    """Describe an exception in one line, shortened if it is long."""
     if isinstance(reason, RecursionError):
         return "values are nested too deeply"
     if type(reason).__name__ == "UnidentifiedImageError":  # Pillow's, which names an object in memory
@@ -77,7 +77,7 @@ def _describe(reason: Exception) -> str:
 
 
 def max_unpacked_bytes() -> int:
-    """How many bytes may come out of one packed file. Raises DlkitError where the variable is no size."""
+    """Return the maximum decompressed size of a file in bytes. Raises DlkitError if the variable is not a size."""
     text = os.environ.get(MAX_UNPACKED, "").strip() or DEFAULT_MAX_UNPACKED
     size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
     if not size:
@@ -86,7 +86,7 @@ def max_unpacked_bytes() -> int:
 
 
 def check_unpacked(size: int, source: object, *, error: type[DlkitError] = DataError) -> None:
-    """Raises an `error` for more bytes than may come out of one packed file; names the file, the limit and the cure."""
+    """Raise `error` if a file decompresses to more than the limit; names the file, the limit and the remedy."""
     if size > max_unpacked_bytes():
         limit = os.environ.get(MAX_UNPACKED, "").strip() or DEFAULT_MAX_UNPACKED
         raise error(
@@ -96,7 +96,7 @@ def check_unpacked(size: int, source: object, *, error: type[DlkitError] = DataE
 
 
 def check_zip(archive: zipfile.ZipFile, source: object, *, error: type[DlkitError] = DataError) -> None:
-    """Raises an `error` for an archive whose files say that they are larger than it is by more than the limit.
+    """Raise `error` for a zip archive that decompresses to more than its own size plus the limit.
 
     No more is read of a file than it says. What is not packed does not count: large weights are no fault.
     """
@@ -104,5 +104,5 @@ def check_zip(archive: zipfile.ZipFile, source: object, *, error: type[DlkitErro
 
 
 def size_of(archive: Any) -> int:
-    """The bytes of the file that an open archive is."""
+    """Return the size in bytes of the file of an open archive."""
     return os.fstat(archive.fp.fileno()).st_size

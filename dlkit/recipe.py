@@ -1,4 +1,4 @@
-"""What every recipe in `apps/` does: train, score, show, save, export, and tell how to serve."""
+"""What every recipe in `apps/` does: train, evaluate, plot, save and export a model, and show how to serve it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dlkit.tasks import find_task
 
 
 def run_recipe(task_name: str, hparams: dict[str, Any] | None = None, argv: list[str] | None = None) -> None:
-    """Runs a task from data to a verified servable, and exits with its code.
+    """Train, evaluate and export a model for a task, and exit with the exit code.
 
     Args:
         task_name: which task.
@@ -45,28 +45,28 @@ def _run(task_name: str, hparams: dict[str, Any], argv: list[str]) -> None:
     parser, task_class = _parser(task_name, hparams)
     path = config_path(argv)
     apply_config(parser, read_run_file(path, task_name) if path else None)
-    given, unknown = parser.parse_known_args(argv)
+    args, unknown = parser.parse_known_args(argv)
     if unknown:
         refuse_unknown(unknown, flags_of(parser))
-    task = task_class(**parsed_hparams(given, task_class, hparams))
-    check_early(given, task)
+    task = task_class(**parsed_hparams(args, task_class, hparams))
+    check_early(args, task)
     from dlkit.cli.show import show_export
 
-    sources = {"train": given.data, "validation": given.validation, "test": given.test}
+    sources = {"train": args.data, "validation": args.validation, "test": args.test}
     note = ""
-    if given.data and not given.test:
-        sources["train"], sources["test"] = dlkit.split(given.data, task, **read_options(given))
+    if args.data and not args.test:
+        sources["train"], sources["test"] = dlkit.split(args.data, task, **read_options(args))
         note = "part of --data is held out as test data (--test takes separate data)"
-    if not given.data:
+    if not args.data:
         sources = {part: SampleData(rows) for part, rows in task.samples().items()}
         note = f"the built-in sample data (--data takes your own; {Path(sys.argv[0]).name} --help)"
-    if note and not given.quiet:
+    if note and not args.quiet:
         print(f"data: {note}")
-    _train(task, sources, given)
+    _train(task, sources, args)
     if not task.is_chief:
         return  # the first worker speaks and writes for all
-    _test(task, sources["test"], Path(given.export), read_options(given))
-    show_export(task.export(given.export, examples=given.examples))
+    _test(task, sources["test"], Path(args.export), read_options(args))
+    show_export(task.export(args.export, examples=args.examples))
 
 
 def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
@@ -96,8 +96,8 @@ def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
     )
     run.add_argument(
         "--examples",
-        default="kept",
-        metavar="FILE|sample|none",
+        default="saved",
+        metavar="FILE|saved|sample|synthetic",
         help="Example inputs of the export, as for dlkit export.",
     )
     parser.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
@@ -105,19 +105,19 @@ def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
     return parser, task_class
 
 
-def _train(task: Any, sources: dict[str, Any], given: argparse.Namespace) -> None:
+def _train(task: Any, sources: dict[str, Any], args: argparse.Namespace) -> None:
     from dlkit.cli.show import show_history
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     task.fit(
         sources["train"],
         sources.get("validation"),
-        **read_options(given),
-        **run_options(given),
-        verbose=0 if given.quiet else "auto",
+        **read_options(args),
+        **run_options(args),
+        verbose=0 if args.quiet else "auto",
     )
     if task.is_chief:
-        print(f"\ntrained in {time.perf_counter() - begun:.0f} s: ", end="")
+        print(f"\ntrained in {time.perf_counter() - started:.0f} s: ", end="")
         show_history(task)
 
 

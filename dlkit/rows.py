@@ -1,4 +1,4 @@
-"""What a task knows of the rows of a source: how they are cleaned, split, cut into windows, and checked."""
+"""Rows of a source as a task uses them: how they are cleaned, split, cut into windows and checked."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Rows:
         task: whose rows they are. Its stages are built when `to_encode`, `requests`, `to_evaluate` and `check` are
             called.
         table: the rows.
-        by_record: whether each record of a table is a row of its own. Such tables are read and answered in parts;
-            others, whose rows are made of several records, are read whole.
+        by_record: whether each record of a table is a row. Such tables are read in chunks for predictions; others,
+            whose rows consist of several records, are read into memory.
         answer_files: what writes the rows of `with_errors` in a form of the task's own, by the suffix of the file,
             beside csv, jsonl and parquet.
     """
@@ -61,7 +61,7 @@ class Rows:
 
     @property
     def windows_per_row(self) -> int:
-        """How many encoded rows `Task.encode` makes of each, at most.
+        """Maximum number of encoded rows that `Task.encode` makes of each row.
 
         Where that is another number for each row, `encode` tells by `ROW` which row each is of.
         """
@@ -69,21 +69,21 @@ class Rows:
 
     @property
     def labeled(self) -> bool:
-        """Whether the rows have true values, and not inputs alone."""
+        """Whether the rows have true values, and not only inputs."""
         return all(name in self.table.columns for name, column in self.task.target.items() if not column.optional)
 
-    def to_plot(self, most: int) -> Table:
-        """Up to so many of the rows to draw, evenly spread; of inputs alone it is said where they are not all."""
-        if len(self) > most and not self.labeled:
-            logger.warning(f"{self.table.source}: {most} of {len(self)} are shown")
-        return self.table.take(evenly_spaced(len(self), most))
+    def to_plot(self, maximum: int) -> Table:
+        """Return up to `maximum` rows to plot, evenly spaced; logs a warning if unlabeled rows are left out."""
+        if len(self) > maximum and not self.labeled:
+            logger.warning(f"{self.table.source}: {maximum} of {len(self)} are shown")
+        return self.table.take(evenly_spaced(len(self), maximum))
 
     def with_table(self, table: Table) -> Self:
-        """Other rows of the same task."""
+        """Return other rows of the same task."""
         return type(self)(self.task, table)
 
     def cleaned(self) -> Self:
-        """The rows to train on, with remarks on the others."""
+        """Return the rows to train on, with remarks on those that were removed."""
         return self
 
     @classmethod
@@ -96,9 +96,9 @@ class Rows:
         data_dir: str | None = None,
         **options: Unpack[ReadKeywords],
     ) -> tuple[Any, Any]:
-        """A source to train on and one to test on; see `dlkit.split`. Raises DataError where there are too few rows."""
+        """Split a source into training and test data; see `dlkit.split`. Raises DataError if there are too few rows."""
         rows = task.read(data, columns=columns, data_dir=data_dir, **options)
-        rest, held_out = rows._parted(TEST_FRACTION)
+        rest, held_out = rows._split(TEST_FRACTION)
         if not len(held_out):
             raise DataError(
                 f"{rows.table.source} cannot be split: each row is the only example of its class. Give separate "
@@ -106,18 +106,18 @@ class Rows:
             )
         return rest, held_out
 
-    def hold_out(self, share: float) -> tuple[Self, Self | None]:
-        """The training rows, and those of them that are held out to validate on.
+    def hold_out(self, fraction: float) -> tuple[Self, Self | None]:
+        """Split off a fraction of the training rows for validation.
 
         None are for a share of 0, and where every row is the only example of a class.
         """
-        if not share or len(self) < 2:
+        if not fraction or len(self) < 2:
             return self, None
-        rest, held_out = self._parted(share)
+        rest, held_out = self._split(fraction)
         return self.with_table(rest), self.with_table(held_out) if len(held_out) else None
 
     def relabeled(self, names: Mapping[str, str]) -> Self:
-        """The rows with other labels, for data that call things otherwise than those of training.
+        """Return the rows with renamed labels, for data with other label names than the training data.
 
         Args:
             names: old name to new. The name "*" stands for all that the model does not know and that have no other.
@@ -150,7 +150,8 @@ class Rows:
         return self.with_table(replace(self.table, columns=columns, classes=classes))
 
     def new_labels(self, known: Sequence[str]) -> list[str]:
-        """The labels of these rows beyond those known: those that their source lists in its order, others by name.
+        """Return the labels of these rows that are not known: in the order of the source if it lists them, else by
+        name.
 
         Raises:
             DataError: they cannot be added to those known.
@@ -160,7 +161,7 @@ class Rows:
         return [label for label in ordered if label not in known]
 
     def continued_from(self, model: Any) -> dict[str, Any]:
-        """What a run that goes on from a model learns anew of these training rows, by attribute of the task.
+        """Return what a run that continues from a model learns anew from these training rows, by attribute of the task.
 
         All else that is learned, the model's vocabularies and statistics, stays. The task has its labels already.
 
@@ -171,25 +172,25 @@ class Rows:
         return {}
 
     def to_encode(self) -> Table:
-        """The rows to encode."""
+        """Return the rows to encode."""
         return self.table
 
     def requests(self) -> Table:
-        """Rows such as requests bring: a few are kept with the model, to prove exports."""
+        """Return rows in the form of requests; a few are saved with the model as examples for its exports."""
         return self.table
 
     def answer_rows(self, row: int, answer: dict[str, Any]) -> list[dict[str, Any]]:
-        """The rows of a table of answers that the answer to one row makes: one, of which each key is a column.
+        """Return the rows of a table of predictions for the prediction of one row; each key is a column.
 
         Args:
-            row: which of these rows was answered.
+            row: index of the row.
             answer: to it, as `Task.present` gives it.
         """
         del row
         return [answer]
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
-        """The rows of a table of evaluated answers that one row makes: its true values, its answer, and its error.
+        """Return the rows of a table of evaluated predictions for one row: true values, prediction and error.
 
         By default one row without an error. A task says here what the error of a row of its own is.
 
@@ -202,12 +203,12 @@ class Rows:
         return [{**self.true_values(target), **answer}]
 
     def true_values(self, target: Mapping[str, Any]) -> dict[str, Any]:
-        """True values of a row in plain Python, each as `true_` and its column."""
+        """Return the true values of a row as plain Python values, with the prefix `true_`."""
         return {f"true_{name}": self.task.target[name].to_request(value) for name, value in target.items()}
 
     @classmethod
     def stored(cls, task: Any) -> Any:
-        """What the task answers where it is given nothing: a source of rows that a fitted task holds itself.
+        """Return the rows that a fitted task stores itself, for predictions without inputs.
 
         Raises:
             DataError: it holds none; says what to give.
@@ -216,7 +217,7 @@ class Rows:
 
     @classmethod
     def synthetic(cls, task: Any, count: int) -> list[dict[str, Any]]:
-        """Inputs that are no rows of any data, for exports that are to hold none: values for `Column.raw` by column.
+        """Generate inputs that belong to no data, for exports without training rows: values for `Column.raw` by column.
 
         Args:
             task: fitted.
@@ -225,16 +226,16 @@ class Rows:
         return [{name: synthetic(column, number) for name, column in task.inputs.items()} for number in range(count)]
 
     def to_evaluate(self) -> Table:
-        """The rows to measure the task on."""
+        """Return the rows to evaluate on."""
         return self.table
 
     def inspect(self, report: Report, validation: Self | None) -> None:
-        """Adds what these training rows, and those to validate on, are like to a report; before the task is built."""
+        """Add findings on these training rows and the validation rows to a report; called before the task is built."""
         report.statistics["rows"] = {"train": len(self)} | (
             {} if validation is None else {"validation": len(validation)}
         )
-        both = [self.table, *([] if validation is None else [validation.table])]
-        report.remarks += dict.fromkeys(remark for table in both for remark in table.remarks)
+        tables = [self.table, *([] if validation is None else [validation.table])]
+        report.remarks += dict.fromkeys(remark for table in tables for remark in table.remarks)
         for name, column in self.task.inputs.items():
             if isinstance(column, Image):
                 inspect_images(report, self.table, name)
@@ -242,18 +243,18 @@ class Rows:
                 inspect_texts(report, self.table, None if validation is None else validation.table, name)
 
     def evaluation_warnings(self) -> list[str]:
-        """What a person should know of these rows before they believe the metrics on them."""
+        """Return warnings on these rows that matter for the interpretation of metrics."""
         return []
 
     def check(self) -> None:
-        """Refuses rows that the task cannot be trained or scored on. Raises DataError."""
+        """Check that the task can be trained and evaluated on these rows. Raises DataError."""
 
     def remarks(self, store: Store) -> list[str]:
-        """What a person should know of the encoded rows: what had to be changed in them, and how often."""
+        """Return remarks on the encoded rows: what was changed in them, and how often."""
         return []
 
     def classes_of(self, row: int) -> Iterable[str]:
-        """The classes that a row is an example of; none for a row that cannot be read, which others refuse."""
+        """Return the classes that a row is an example of; none for a row that cannot be read."""
         names = set()
         for name, column in self.task.target.items():
             if isinstance(column, (Label, Labels)):
@@ -262,21 +263,21 @@ class Rows:
                     names.update(value if isinstance(value, list) else [value])
         return sorted(name.decode(errors="replace") for name in names)
 
-    def _parted(self, share: float) -> tuple[Table, Table]:
-        """Two tables, (rest, held out). Of every class the rest has an example: without one it is never learned."""
-        rest, held = split_rows(self.table, share, self.task.seed, by=self._label())
-        lacking = unique_class_rows(rest, held, self.classes_of)
-        if not lacking:
-            return self.table.take(rest), self.table.take(held)
-        kept = set(lacking.values())
-        few = ", ".join(sorted(lacking)[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        remark = f"{len(kept)} rows are not held out, as each is the only training example of its class: {few}"
+    def _split(self, fraction: float) -> tuple[Table, Table]:
+        """Split the rows into (rest, held out). The rest keeps an example of every class, so that each is learned."""
+        rest, held_out_rows = split_rows(self.table, fraction, self.task.seed, by=self._label())
+        missing = unique_class_rows(rest, held_out_rows, self.classes_of)
+        if not missing:
+            return self.table.take(rest), self.table.take(held_out_rows)
+        kept = set(missing.values())
+        examples = ", ".join(sorted(missing)[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        remark = f"{len(kept)} rows are not held out, as each is the only training example of its class: {examples}"
         table = self.table.take(sorted({*rest, *kept}))
         table.remarks = (*table.remarks, remark)
-        return table, self.table.take([row for row in held if row not in kept])
+        return table, self.table.take([row for row in held_out_rows if row not in kept])
 
     def _label(self) -> str | None:
-        """The column whose values keep their proportions in a split."""
+        """Return the column whose distribution a split preserves."""
         name, column = next(iter(self.task.target.items()))
         # Others are as good as never the same twice: there are no proportions to keep.
         return name if type(column) in (Label, Labels) else None

@@ -1,4 +1,4 @@
-"""The options of a run as a file beside its model, `config.yaml`; `dlkit.cli.config` reads it."""
+"""The options of a run, saved beside its model as `config.yaml`; `dlkit.cli.config` reads it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IN_MEMORY = "in memory"  # the key in the place of data that have no name
 
 
 class SampleData(dict):
-    """The built-in sample of a task, as a source: a run on it names no data."""
+    """The built-in sample data of a task, as a source: a run on it names no data."""
 
 
 @dataclass
@@ -48,40 +48,40 @@ class RunFile:
     run: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Writes the file into a model's folder, in one step. Raises DlkitError where that cannot be."""
+        """Write the file to a model's folder atomically. Raises DlkitError if that fails."""
         try:
             write_atomic(folder / CONFIG_FILE, lambda file: file.write(self.text().encode()))
         except OSError as error:
             raise write_error(folder / CONFIG_FILE, error) from error
 
     def text(self) -> str:
-        """The file: addresses without users, passwords and queries, and no value that only Python has."""
+        """Return the content of the file: addresses without credentials and queries, and no Python objects."""
         import yaml
 
-        run = {name: _plain(value) for name, value in self.run.items() if name not in _NOT_SAVED}
+        run = {name: _to_yaml(value) for name, value in self.run.items() if name not in _NOT_SAVED}
         objects = [name for name, value in run.items() if value is _PYTHON_OBJECT]
         notes = [f"# Written by dlkit {__version__}: the options of the run that made this model."]
         notes += ["# dlkit train --config FILE --save FOLDER repeats it; flags on the command line take precedence."]
         notes += [f"# Not saved, because they are Python objects: {', '.join(objects)}."] if objects else []
         sections = {
             "task": self.task,
-            "data": _written(self.data),
-            "validation": _written(self.validation),
-            "reading": _plain(self.reading),
-            "hyperparameters": _plain(self.hyperparameters),
+            "data": _format_source(self.data),
+            "validation": _format_source(self.validation),
+            "reading": _to_yaml(self.reading),
+            "hyperparameters": _to_yaml(self.hyperparameters),
             "run": {name: value for name, value in run.items() if name not in objects},
         }
         return "\n".join([*notes, yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100)])
 
 
-def _plain(value: Any) -> Any:
-    """A value in the types that YAML has; `_PYTHON_OBJECT` for one that it has not."""
+def _to_yaml(value: Any) -> Any:
+    """Convert a value to types that YAML has; `_PYTHON_OBJECT` if that is not possible."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): _to_yaml(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        items = [_plain(item) for item in value]
+        items = [_to_yaml(item) for item in value]
         return _PYTHON_OBJECT if _PYTHON_OBJECT in items else items
     for kind in (bool, int, float, str):  # NumPy's numbers are subclasses, which YAML does not take
         if isinstance(value, kind):
@@ -89,12 +89,12 @@ def _plain(value: Any) -> Any:
     return value if value is None else _PYTHON_OBJECT
 
 
-def _written(source: Any) -> Any:
-    """A source as a file names it: what has no name is said to be in memory."""
+def _format_source(source: Any) -> Any:
+    """Return a source as the file names it; data without a name is marked as in memory."""
     if source is None or isinstance(source, SampleData):
         return None
     if isinstance(source, (str, os.PathLike)):
         return re.sub(r"^(\w[\w+.-]*://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", os.fspath(source))
     if isinstance(source, list) and source and all(isinstance(part, (str, os.PathLike)) for part in source):
-        return [_written(part) for part in source]
+        return [_format_source(part) for part in source]
     return {IN_MEMORY: type(source).__name__}

@@ -28,39 +28,39 @@ class Stages:
     decode: keras.Model | None = None
 
     def serving_models(self) -> tuple[keras.Model, ...]:
-        """The models that the serving graph chains."""
+        """Return the models that the serving graph chains."""
         return self.preprocess, self.decode or self.network, self.postprocess
 
     def tensor_names(self) -> set[str]:
-        """The names of all tensors that there are when they answer."""
+        """Return the names of all tensors of the serving graph."""
         models = self.serving_models()
         return set(models[0].input).union(*(model.output for model in models))
 
     def sync_decode_weights(self) -> None:
-        """Gives `decode` the network's weights where it has copies: files hold the two apart."""
+        """Copy the network's weights to `decode`, if it has its own copies, as after loading from files."""
         if self.decode is None:
             return
-        copies = self.decode.weights
-        weights = self.network.weights[: len(copies)]
-        if any(copy is not weight for copy, weight in zip(copies, weights, strict=True)):
+        decode_weights = self.decode.weights
+        weights = self.network.weights[: len(decode_weights)]
+        if any(copy is not weight for copy, weight in zip(decode_weights, weights, strict=True)):
             self.decode.set_weights([weight.numpy() for weight in weights])
 
 
 @dataclass(frozen=True)
 class MicroBatched:
-    """A functional model of a chain that takes at most so many rows at a time."""
+    """A functional model in a chain that runs on a limited number of rows at a time."""
 
     model: keras.Model
     rows: int
 
     @property
     def name(self) -> str:
-        """The model's."""
+        """Name of the model."""
         return self.model.name
 
     @property
     def input(self) -> Any:
-        """The model's."""
+        """Inputs of the model."""
         return self.model.input
 
     def __call__(self, tensors: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class MicroBatched:
 
 
 def chain(*models: keras.Model | MicroBatched) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """One function that runs the models in turn, at inference.
+    """Return a function that runs the models in turn, at inference.
 
     Each model reads the tensors that its inputs name, from the caller's or from those of any model before it, and
     adds its outputs by name: what `preprocess` makes reaches `postprocess` with no plumbing through the network.
@@ -80,12 +80,14 @@ def chain(*models: keras.Model | MicroBatched) -> Callable[[Mapping[str, Any]], 
     """
 
     def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
-        known = dict(tensors)
+        tensors_so_far = dict(tensors)
         for model in models:
-            missing = [name for name in model.input if name not in known]
+            missing = [name for name in model.input if name not in tensors_so_far]
             if missing:
-                raise ValueError(f"{model.name} reads {missing}, which no earlier stage produces: {sorted(known)}.")
-            known.update(model({name: known[name] for name in model.input}, training=False))
-        return known
+                raise ValueError(
+                    f"{model.name} reads {missing}, which no earlier stage produces: {sorted(tensors_so_far)}."
+                )
+            tensors_so_far.update(model({name: tensors_so_far[name] for name in model.input}, training=False))
+        return tensors_so_far
 
     return run

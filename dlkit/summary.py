@@ -1,4 +1,4 @@
-"""A task in five lines, as Python shows it."""
+"""Summary of a task in five lines, for `repr`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LINE = 160  # characters; what is longer is cut
 
 
 def summarize_task(task: Any) -> str:
-    """Give a task's class, the hyperparameters that are not their defaults, what it learned from, and how well.
+    """Summarize a task: its class, hyperparameters that are not defaults, training data and metric.
 
     Example:
         >>> print(task)
@@ -23,7 +23,7 @@ def summarize_task(task: Any) -> str:
     """
     lines = {"options": _options(task), "fitted": _fitted(task), "rows": _rows(task), "metric": _metric(task)}
     shown = (f"  {name}: {text}" for name, text in lines.items())
-    return "\n".join(map(_cut, [f"{type(task).__name__}: {summary(type(task))}", *shown]))
+    return "\n".join(map(_shorten, [f"{type(task).__name__}: {summary(type(task))}", *shown]))
 
 
 def _options(task: Any) -> str:
@@ -45,17 +45,17 @@ def _rows(task: Any) -> str:
 
 
 def _metric(task: Any) -> str:
-    """The metric to quote, of the last evaluation, or else of the validation rows."""
-    name, tested, kept = task.primary_metric, task.last_evaluation_, task.best_epoch_
-    on_test = name in tested.get("metrics", {})
-    found = tested["metrics"] if on_test else kept
+    """Return the primary metric of the last evaluation or, without one, of the validation rows."""
+    name, tested, best = task.primary_metric, task.last_evaluation_, task.best_epoch_
+    evaluated = name in tested.get("metrics", {})
+    found = tested["metrics"] if evaluated else best
     if name not in found:
         return "none"
     base = found.get(f"baseline_{name}")
     compared = f", baseline {base:.4f}" if isinstance(base, float) else ""
-    rows = f"{tested['rows']:,} rows of {tested['source']}" if on_test else f"{kept.get('rows', 0):,} validation rows"
+    rows = f"{tested['rows']:,} rows of {tested['source']}" if evaluated else f"{best.get('rows', 0):,} validation rows"
     return f"{name} {found[name]:.4f}{compared}, on {rows}"
 
 
-def _cut(line: str) -> str:
+def _shorten(line: str) -> str:
     return line if len(line) <= _LINE else f"{line[: _LINE - 4]} ..."

@@ -1,4 +1,4 @@
-"""Values that are made up, for exports that are to hold no row of any data."""
+"""Synthetic values, for exports that must not contain rows of any data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = "The quick brown fox jumps over 13 lazy dogs, and the café by the old 
 
 @functools.singledispatch
 def synthetic(column: Column, number: int) -> Any:
-    """A value of a column that is made up, the same for each number; as `Column.raw` takes it."""
+    """Generate a value of a column for `Column.raw`, the same one for the same number."""
     if column.dtype != "string":
         return number + 0.5 if not column.shape else [number + 0.5] * (number + 1)
     return [str(item + 1) for item in range(number + 1)]  # names, as ids often are
@@ -23,7 +23,7 @@ def synthetic(column: Column, number: int) -> Any:
 @synthetic.register
 def _(column: Text, number: int) -> str:
     words = _WORDS.split()
-    return " ".join(words[(number + place) % len(words)] for place in range(2 + 7 * number))
+    return " ".join(words[(number + offset) % len(words)] for offset in range(2 + 7 * number))
 
 
 @synthetic.register
@@ -34,6 +34,6 @@ def _(column: Id, number: int) -> str:
 @synthetic.register
 def _(column: EncodedFile, number: int) -> np.ndarray:
     height, width = 48 + 8 * number, 64  # of the same size as no other: each is resized in its own way
-    down, across = np.mgrid[0:height, 0:width]
-    planes = [down * 255 // height, across * 255 // width, (down * (number + 3) + across * 5) % 256]
+    vertical, horizontal = np.mgrid[0:height, 0:width]
+    planes = [vertical * 255 // height, horizontal * 255 // width, (vertical * (number + 3) + horizontal * 5) % 256]
     return np.stack(planes, -1).astype(np.uint8)

@@ -110,11 +110,11 @@ class Task:
         0, "Random seed for weight initialization, shuffling, dropout and augmentation.", minimum=0, maximum=2**31 - 1
     )
 
-    # Without annotations: an annotated one would be a hparam. An instance may have its own.
+    # Without annotations, which would make them hyperparameters. An instance can have its own.
     inputs = dict[str, Column]()
     target = dict[str, Column]()
     answer = dict[str, Column]()
-    extra_outputs = dict[str, Column]()  # what further signatures answer
+    extra_outputs = dict[str, Column]()  # outputs of additional signatures
     rows = Rows
     padding = cast("Sequence[Padding]", ())
     frozen = cast("str | None", None)  # the first layers of the network not to train; None for those of `freeze`
@@ -122,7 +122,7 @@ class Task:
     shown_metrics = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     training_only = cast("tuple[str, ...]", ())  # own hparams that neither the graph nor what is learned depends on
     primary_metric = ""  # the metric to quote, higher is better; `score` gives `baseline_<primary_metric>` beside it
-    public_methods = cast(  # what a person calls, and tab completion lists
+    public_methods = cast(  # methods that users call, which tab completion lists
         "tuple[str, ...]",
         (
             *(
@@ -140,7 +140,7 @@ class Task:
             *("plot", "plot_history", "predict", "predict_to", "samples", "save", "set_params", "task_name"),
         ),
     )
-    prediction_writer = cast("Callable[..., None] | None", None)  # (task, answers with their files, folder, output)
+    prediction_writer = cast("Callable[..., None] | None", None)  # (task, predictions with their files, folder, output)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -154,8 +154,8 @@ class Task:
         return task
 
     def __post_init__(self) -> None:
-        self._given: frozenset[str]  # the names of the hparams that were given, by `__new__`
-        take_preset_defaults(self, self._given)
+        self._given_hparams: frozenset[str]  # the names of the hparams that were given, by `__new__`
+        take_preset_defaults(self, self._given_hparams)
         check_values(self)
         self.stages_: Stages
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch
@@ -173,7 +173,7 @@ class Task:
         self._served: dict[str, Signature] = {}
         self._run_file: RunFile | None = None  # the options of the last `fit`
 
-    # What a task gives.
+    # What a task implements.
 
     def build(self, examples: Table) -> Stages:
         """Learn vocabularies and statistics from the training rows and build the three functional models."""
@@ -225,7 +225,7 @@ class Task:
         return None
 
     def signatures(self) -> list[Signature]:
-        """Return additional signatures to serve. One named `tensors` replaces the default one."""
+        """Return additional signatures to serve. One named `preprocessed` replaces the default one."""
         return []
 
     def declare(self, header: Sequence[str]) -> None:
@@ -240,7 +240,7 @@ class Task:
                 inputs become those of tensors: ASCII letters, digits and underscores, beginning with a letter.
         """
 
-    # What every task does.
+    # What every task has.
 
     @final
     def fit(
@@ -256,7 +256,7 @@ class Task:
         strategy: Any = "auto",
         worker_timeout: float = 120.0,
         checkpoint_every: int | str = 0,
-        keep: int = 2,
+        max_checkpoints: int = 2,
         allow_changes: bool = False,
         nan_retries: int = 0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -285,7 +285,7 @@ class Task:
             worker_timeout: seconds to wait for the other workers before training starts.
             checkpoint_every: checkpoint interval in steps, or in minutes as "10m"; 0 saves at the end of epochs and
                 skips some so that checkpoints take less than 3 % of the training time.
-            keep: number of checkpoints to keep.
+            max_checkpoints: number of checkpoints to keep.
             allow_changes: allow resuming with different hyperparameters or data.
             nan_retries: number of retries from the last good checkpoint, at half the learning rate, when the loss is
                 not finite.
@@ -297,7 +297,7 @@ class Task:
             init_from: folder of a saved model, or a fitted task, of the same task and network. Training starts from
                 its weights and keeps its vocabularies, statistics and label order; new labels are added to the last
                 layer. Not needed when a run is resumed.
-            **options: options for reading the data: `delimiter`, `quotes`, `header`, `strict`, `max_rows`,
+            **options: options for reading the data: `delimiter`, `quotes`, `column_names`, `strict`, `max_rows`,
                 `allow_outside`; see `dlkit.data.read_options.ReadOptions`.
 
         Returns:
@@ -320,18 +320,18 @@ class Task:
         from dlkit.training.fit import Run, fit, interval, refuse
         from dlkit.training.strategies import resolve_strategy
 
-        place = resolve_strategy(
+        distribution = resolve_strategy(
             strategy, worker_timeout
         )  # before TensorFlow computes anything, after which it takes no new devices
-        self.is_chief = place.is_chief
+        self.is_chief = distribution.is_chief
         if verbose and self.is_chief and strategy != "one":
-            logger.info(f"training on {place.reason}")
+            logger.info(f"training on {distribution.reason}")
         given = {
             "save": os.fspath(save) if save else None,
             "strategy": strategy,
             "worker_timeout": worker_timeout,
             "checkpoint_every": str(checkpoint_every),
-            "keep": keep,
+            "max_checkpoints": max_checkpoints,
             "nan_retries": nan_retries,
             "keep_examples": keep_examples,
             "tensorboard": tensorboard,
@@ -341,12 +341,12 @@ class Task:
         reading = {"columns": columns or {}, "data_dir": data_dir, **options}
         self._run_file = RunFile(self.task_name(), data, validation, reading, self.hparams, given)
         run = Run(
-            place,
+            distribution,
             save=Path(save) if save else None,
             resume=resume,
             overwrite=overwrite,
             changed=allow_changes,
-            keep=keep,
+            max_checkpoints=max_checkpoints,
             checkpoint_every=interval(checkpoint_every),
             nan_retries=nan_retries,
             callbacks=callbacks,
@@ -390,7 +390,7 @@ class Task:
             data: as in `fit`.
             validation: as in `fit`; None holds out `validation_split` of the data.
             columns: this task's column names to the data's own, where they differ.
-            data_dir: where TensorFlow Datasets lie.
+            data_dir: folder of TensorFlow Datasets.
             options: as in `fit`.
 
         Returns:
@@ -408,11 +408,11 @@ class Task:
         load_tensorflow()
         from dlkit.training.prepare import inspect_data, split_rows
 
-        trial = type(self)(**self.hparams)
-        train = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
+        copy = type(self)(**self.hparams)
+        train = copy.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         if validation is not None:
-            validation = trial.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
-        return inspect_data(*split_rows(trial, train, validation, replicas=1)).as_dict()
+            validation = copy.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
+        return inspect_data(*split_rows(copy, train, validation, replicas=1)).as_dict()
 
     @final
     def find_learning_rate(
@@ -453,9 +453,9 @@ class Task:
         load_tensorflow()
         from dlkit.training.find_learning_rate import find_learning_rate
 
-        trial = type(self)(**self.hparams)
-        rows = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
-        return find_learning_rate(trial, rows, steps, Path(plot) if plot else None)
+        copy = type(self)(**self.hparams)
+        rows = copy.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
+        return find_learning_rate(copy, rows, steps, Path(plot) if plot else None)
 
     @final
     def read(
@@ -528,21 +528,21 @@ class Task:
         row by row, a file with one input is that input. Inside a list, strings are always inputs.
 
         Args:
-            values: one input, for tasks of several a dict by column name; a list of inputs; a Series; or whatever `fit`
-                reads, without targets: a DataFrame, a dict of columns, a csv, tsv, jsonl, parquet or npz file, a
-                folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
-            as_frame: give a pandas DataFrame, with the index of a DataFrame or Series that was given, and for a folder
-                with the files.
+            values: one input (a dict by column name if the task has several); a list of inputs; a Series; or any source
+                that `fit` reads, without targets: a DataFrame, a dict of columns, a csv, tsv, jsonl, parquet or npz
+                file, a folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
+            as_frame: return a pandas DataFrame, with the index of a DataFrame or Series, or the files of a folder, as
+                its index.
             columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
-            data_dir: where TensorFlow Datasets lie.
-            **options: how the data are read, as in `fit`.
+            data_dir: folder of TensorFlow Datasets.
+            **options: options for reading the data, as in `fit`.
 
         Returns:
-            A dict for one input and for the file of one, else a list of them. Files of a folder that cannot be read are
-            left out, and named on stderr.
+            A dict for one input or a file with one input, otherwise a list of dicts. Unreadable files of a folder are
+            skipped, and named on stderr.
 
         Raises:
-            DataError: an input cannot be used; names it and says why. A file is missing.
+            DataError: an input is invalid, and the message names it and says why; or a file is missing.
             DlkitError: `as_frame` needs pandas.
 
         Example:
@@ -567,7 +567,7 @@ class Task:
         data: Any,
         output: str | Path,
         *,
-        keep: str | Sequence[str] = (),
+        keep_columns: str | Sequence[str] = (),
         overwrite: bool = False,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
@@ -581,25 +581,25 @@ class Task:
         interruption the same call resumes, and the output is identical to that of an uninterrupted call.
 
         Args:
-            data: what to answer: whatever `fit` reads, without targets; None for the rows that the model holds itself,
-                as all users of its training data.
-            output: a file that ends in .csv, .jsonl or .parquet; of a folder also what the task writes for one, as
-                a folder of masks.
-            keep: columns of the data to have in the output before the answers: their names, or "all". An answer of the
-                same name becomes `predicted_<name>`.
-            overwrite: replace a finished output, or one that was begun of something else, once the new one is finished.
+            data: any source that `fit` reads, without targets; None for the rows that the model stores, such as all
+                users of its training data.
+            output: a file that ends in .csv, .jsonl or .parquet; for a folder also the format of the task, such as a
+                folder of masks.
+            keep_columns: columns of the data to copy to the output, before the predictions: their names, or "all". A
+                prediction of the same name becomes `predicted_<name>`.
+            overwrite: replace a finished output, or one of another run, when the new one is complete.
             columns: as in `predict`.
             data_dir: as in `predict`.
-            verbose: whether to show a bar of progress on a terminal, and what is to be said of the data.
-            **options: how the data are read, as in `fit`.
+            verbose: show a progress bar on a terminal, and remarks on the data.
+            **options: options for reading the data, as in `fit`.
 
         Returns:
-            `rows`, `answered` and `bad` (how many), `reasons` (of the first bad ones), `output`, and `bad_output`, the
-            side file, or None.
+            A dict with the numbers `rows`, `predicted` and `bad`, the `reasons` of the first bad rows, `output`, and
+            `bad_output`, the file of bad rows or None.
 
         Raises:
-            DataError: the data cannot be read, or none of the rows can be answered.
-            DlkitError: the output exists, or was begun of other data, another model or other options; another process
+            DataError: the data cannot be read, or no row has a prediction.
+            DlkitError: the output exists, or belongs to a run with different data, model or options; another process
                 writes it; or it cannot be written.
 
         Example:
@@ -610,8 +610,8 @@ class Task:
         from dlkit.bulk.predict_to import predict_to
 
         how = ReadOptions(columns or {}, data_dir, **options)
-        keep = [keep] if isinstance(keep, str) else list(keep)
-        return predict_to(self, data, Path(output), how, keep=keep, overwrite=overwrite, verbose=verbose)
+        kept = [keep_columns] if isinstance(keep_columns, str) else list(keep_columns)
+        return predict_to(self, data, Path(output), how, keep_columns=kept, overwrite=overwrite, verbose=verbose)
 
     @final
     def present_rows(self, answers: dict[str, list]) -> list[dict[str, Any]]:
@@ -630,7 +630,7 @@ class Task:
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
         label_map: Mapping[str, str] | None = None,
-        answers: str | Path | None = None,
+        predictions: str | Path | None = None,
         **options: Unpack[ReadKeywords],
     ) -> dict[str, Any]:
         """Evaluate on labeled data, with the predictions as they are served.
@@ -640,39 +640,44 @@ class Task:
         Args:
             data: as in `fit`.
             columns: this task's column names to the data's own, where they differ.
-            data_dir: where TensorFlow Datasets lie.
-            label_map: renames the labels of data from elsewhere, `{"car": "vehicle"}`; the name "*" stands for all
-                others that the model does not know.
-            answers: a new file for each row with its place, its true values, its answer and its error: csv, jsonl or
-                parquet, by its suffix; of questions also json, SQuAD's file of predictions.
+            data_dir: folder of TensorFlow Datasets.
+            label_map: new names for labels of the data, `{"car": "vehicle"}`; "*" stands for all other labels that the
+                model does not know.
+            predictions: a new file with one row for each evaluated row: its location, true values, prediction and
+                error. The suffix selects the format: csv, jsonl or parquet; for question answering also json, the
+                format of SQuAD's predictions.
             options: as in `fit`.
 
         Returns:
-            The metrics by name; `primary_metric` names the one to quote.
+            The metrics by name; `primary_metric` is the name of the main one.
 
         Raises:
             DataError: the data cannot be read or scored.
-            DlkitError: `answers` exists, cannot be written, or its suffix tells no form.
+            DlkitError: `predictions` exists, cannot be written, or has an unknown suffix.
 
         Example:
-            >>> metrics = model.evaluate(model.samples()["test"], answers="answers.csv")
+            >>> metrics = model.evaluate(model.samples()["test"], predictions="predictions.csv")
             >>> metrics["accuracy"] > 0.5
             True
         """
         self._check_fitted()
-        file = None if answers is None else Path(answers)
+        file = None if predictions is None else Path(predictions)
         if file:
-            check_new_file(file, option("answers"), self.rows.prediction_files)
+            check_new_file(file, option("predictions"), self.rows.prediction_files)
         rows = self.read(data, columns=columns, data_dir=data_dir, **options)
         if label_map:
             rows = rows.relabeled(label_map)
         for remark in rows.evaluation_warnings():
             logger.warning(f"{rows.table.source}: {remark}")
-        asked = rows.with_table(rows.to_evaluate())
-        metrics, targets, answered = self._measured(asked)
-        self.last_evaluation_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
+        evaluated = rows.with_table(rows.to_evaluate())
+        metrics, targets, served = self._evaluate(evaluated)
+        self.last_evaluation_ = {
+            "source": name_of(rows.table.source),
+            "rows": len(evaluated),
+            "metrics": finite(metrics),
+        }
         if file:
-            self._write_answers(file, asked, targets, answered)
+            self._write_predictions(file, evaluated, targets, served)
         return metrics
 
     @final
@@ -680,15 +685,18 @@ class Task:
         """Plot predictions as a matplotlib figure, which a notebook shows.
 
         Args:
-            data: inputs as `predict` takes them, or a folder of them; or labeled data as `evaluate` does, beside whose
-                true values the answers are drawn.
+            data: inputs as for `predict`, or a folder of inputs; or labeled data as for `evaluate`, for a plot with the
+                true values.
+
+        Returns:
+            A `matplotlib.figure.Figure`.
 
         Raises:
-            DlkitError: the task draws no answers, or matplotlib is not installed.
-            DataError: the data cannot be read or answered.
+            DlkitError: the task has no plot, or matplotlib is not installed.
+            DataError: the data cannot be read.
 
         Example:
-            >>> model.plot("photo.jpg").savefig("answer.png")
+            >>> model.plot("photo.jpg").savefig("prediction.png")
         """
         figure = self._picture(data)
         if figure is None:
@@ -755,10 +763,10 @@ class Task:
     @final
     def evaluate_rows(self, rows: Rows) -> dict[str, Any]:
         """Evaluate the served predictions for rows as they are. Raises DataError."""
-        return self._measured(rows)[0]
+        return self._evaluate(rows)[0]
 
     @final
-    def _measured(self, rows: Rows) -> tuple[dict[str, Any], dict[str, list], dict[str, list]]:
+    def _evaluate(self, rows: Rows) -> tuple[dict[str, Any], dict[str, list], dict[str, list]]:
         """Return the metrics, the true values and the served predictions, the latter two by column."""
         rows.check()
         table = rows.table
@@ -767,31 +775,33 @@ class Task:
         return self.score(targets, answers), targets, answers
 
     @final
-    def _write_answers(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:
-        made = []
+    def _write_predictions(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:
+        records = []
         for row, answer in enumerate(self.present_rows(answers)):
             target = {name: values[row] for name, values in targets.items()}
             given = {name: rows.table.columns[name][row] for name in self.inputs if name in rows.table.columns}
-            told = {name: str(value) for name, value in given.items() if isinstance(value, (str, int, Path))}
-            made += [{"row": rows.table.where(row), **told, **each} for each in rows.with_errors(row, target, answer)]
+            identifiers = {name: str(value) for name, value in given.items() if isinstance(value, (str, int, Path))}
+            records += [
+                {"row": rows.table.where(row), **identifiers, **each} for each in rows.with_errors(row, target, answer)
+            ]
         try:
-            rows.prediction_files.get(file.suffix.lower(), write_rows)(file, made)
+            rows.prediction_files.get(file.suffix.lower(), write_rows)(file, records)
         except OSError as error:
             raise write_error(file, error) from error
 
     @final
-    def export(self, directory: str | Path, *, version: int | None = None, examples: Any = "kept") -> Path:
+    def export(self, directory: str | Path, *, version: int | None = None, examples: Any = "saved") -> Path:
         """Export `directory/<version>/` for TensorFlow Serving and verify that it predicts as `predict` does.
 
-        Of several workers that trained it, the first one alone writes; the others get the directory back.
+        With several workers, only the first one writes; the others return `directory`.
 
         Args:
-            directory: the servable's folder, whose name is the model's on the server.
-            version: by default the next.
-            examples: the inputs that the export shows in its contract, warms up with and is proven by: "kept", the rows
-                of the training data that the model keeps; "sample", those of the task's built-in sample; "none",
-                made-up ones, for an export without any row of the training data; or a source of rows, as in `fit`, with
-                targets or without.
+            directory: folder of the exported model; its name is the name of the model on the server.
+            version: version number; None for the next one.
+            examples: example inputs for the contract, the warm-up requests and the verification: "saved", the training
+                rows that are saved with the model; "sample", rows of the built-in sample data; "synthetic", generated
+                rows, for an export without any row of the training data; or a source of rows, as in `fit`, with or
+                without targets.
 
         Raises:
             DataError: `examples` cannot be read.
@@ -816,12 +826,12 @@ class Task:
         """Save the fitted task, which `dlkit.load` reads. With several workers, only the first one writes.
 
         Args:
-            folder: where to; made if it is missing.
-            overwrite: replace the model that it holds, which stays until the new one is on disk.
+            folder: folder for the model; created if it does not exist.
+            overwrite: replace a model in the folder, once the new one is on disk.
 
         Raises:
-            DlkitError: the folder holds a model, or a run that was stopped; another process writes there; or it
-                cannot be written.
+            DlkitError: the folder holds a model or an interrupted run; another process writes there; or it cannot be
+                written.
 
         Example:
             >>> model.save("reviews_copy")
@@ -847,7 +857,7 @@ class Task:
             The fitted task.
 
         Raises:
-            DlkitError: the folder holds no model, one of another task or of a newer dlkit, or an interrupted run.
+            DlkitError: the folder holds no model, a model of another task or of another format, or an interrupted run.
 
         Example:
             >>> dlkit.SentimentClassifier.load("reviews").epochs
@@ -866,7 +876,7 @@ class Task:
         """
         return cls.__module__.removesuffix(".task").rpartition(".")[2]
 
-    # What scikit-learn, `pickle` and `copy` ask for.
+    # What scikit-learn, `pickle` and `copy` need.
 
     @final
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -885,10 +895,10 @@ class Task:
     def set_params(self, **params: Any) -> Self:
         """Set hyperparameters, as scikit-learn's estimators do; all of them or, where one is wrong, none.
 
-        A fitted task answers as before until it is fitted again.
+        The predictions of a fitted task do not change until it is fitted again.
 
         Raises:
-            HparamError: one is misspelled, of the wrong type or out of its range.
+            HparamError: an option is unknown, has the wrong type or is out of range.
 
         Example:
             >>> dlkit.SentimentClassifier().set_params(epochs=5).epochs
@@ -896,7 +906,7 @@ class Task:
         """
         other = copies.with_hparams(self, params)
         vars(self).update(other.hparams if hasattr(self, "stages_") else vars(other))
-        self._given |= params.keys()
+        self._given_hparams |= params.keys()
         return self
 
     def __sklearn_clone__(self) -> Self:
@@ -912,21 +922,21 @@ class Task:
         learned = (name for name in vars(self) if name.endswith("_") and not name.startswith("_"))
         return sorted({*self.public_methods, *self.hparams, *learned})
 
-    # Inside.
+    # Internal.
 
     @final
     @property
     def hparams(self) -> dict[str, Any]:
-        """The hyperparameters and their values."""
+        """Return the hyperparameters and their values."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @final
     def predict_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Run the serving graph: raw tensors to prediction tensors, batch first."""
         preprocess, network, postprocess = self.stages_.serving_models()
-        parted = MicroBatched(network, self.max_inference_batch) if self.max_inference_batch else network
-        made = chain(preprocess, parted, postprocess)(tensors)
-        return {name: made[name] for name in self.answer}
+        batched_network = MicroBatched(network, self.max_inference_batch) if self.max_inference_batch else network
+        records = chain(preprocess, batched_network, postprocess)(tensors)
+        return {name: records[name] for name in self.answer}
 
     @final
     def predict_table(self, table: Table) -> dict[str, list]:
@@ -963,8 +973,8 @@ class Task:
         """
         self._check_fitted()
         own = self.served()[signature]
-        answering = GraphPredictor(own, own.columns)
-        answers = answering(inputs_to_table(list(requests), answering.inputs)[0])
+        predictor = GraphPredictor(own, own.columns)
+        answers = predictor(inputs_to_table(list(requests), predictor.inputs)[0])
         return [{name: values[row] for name, values in answers.items()} for row in range(len(requests))]
 
     @final

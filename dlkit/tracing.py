@@ -1,4 +1,4 @@
-"""Graphs of their own for what many graphs hold: traced once in a process, and called by each."""
+"""Functions that are traced once per process and called by several graphs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ TRACING_LOCK = (
 
 
 def trace_function(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
-    """A function of tensors, traced now: a graph that calls it holds one operation, and is traced as much sooner."""
+    """Trace a function of tensors now; a graph that calls it holds a single operation and is traced faster."""
     with tf.init_scope():  # it is no part of the graph that asks for it first
         return tf.function(function, autograph=False).get_concrete_function(*specs)

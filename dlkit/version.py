@@ -1,11 +1,11 @@
 """The version of dlkit, and its name on the package index, where `dlkit` is somebody else's package."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 DISTRIBUTION = "dlkit-keras"
 
 
 def install_hint(extra: str = "") -> str:
-    """Give pip's command for this package, for messages: with an extra, or for its newest version.
+    """Return pip's command for this package, with an extra or for the newest version.
 
     Example:
         >>> install_hint("plots")

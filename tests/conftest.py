@@ -2,16 +2,15 @@
 
 import gc
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import forked
+import numpy as np
 import pytest
 
 import dlkit
@@ -69,13 +68,26 @@ def old_objects_are_looked_at_once():
     gc.freeze()
 
 
-@pytest.fixture(scope="module")
-def saved(request, tmp_path_factory):
-    """Models that an earlier dlkit saved, from the archive `SAVED` of the test's module: folder, and their answers."""
-    folder = tmp_path_factory.mktemp("saved")
-    with tarfile.open(request.module.SAVED) as archive:
-        archive.extractall(folder, filter="data")
-    return folder, json.loads((folder / "answers.json").read_text())
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory) -> Path:
+    """The folder of a saved classifier of texts into `neg` and `pos`, trained for an epoch."""
+    rows = {"text": ["good", "bad"] * 8, "label": ["pos", "neg"] * 8}
+    task = dlkit.SentimentClassifier(network="mlp", epochs=1, batch_size=8, validation_split=0)
+    task.fit(rows, verbose=0, strategy="one")
+    folder = tmp_path_factory.mktemp("models") / "texts"
+    task.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image_model(tmp_path_factory) -> Path:
+    """The folder of a saved classifier of images, trained for an epoch."""
+    rows = {"image": np.zeros((8, 8, 8, 1), np.uint8), "label": ["a", "b"] * 4}
+    task = dlkit.ImageClassifier(network="mlp", epochs=1, batch_size=4, validation_split=0)
+    task.fit(rows, verbose=0, strategy="one")
+    folder = tmp_path_factory.mktemp("models") / "images"
+    task.save(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

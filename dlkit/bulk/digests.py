@@ -1,4 +1,4 @@
-"""What tells one source and one fitted model from another, and how many rows a source has."""
+"""Digests that identify a source and a fitted model, and the number of rows of a source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def existing_folder(data: Any) -> Path | None:
-    """The folder that a source names; None for another."""
+    """Return the folder that a source names, or None if it names no folder."""
     if not isinstance(data, (str, os.PathLike)):
         return None
     path = Path(data).expanduser()
@@ -32,13 +32,13 @@ def existing_folder(data: Any) -> Path | None:
         return None
 
 
-def digest_data(data: Any, parts: Iterable[Chunk]) -> str:
-    """Tells one source from another: files by what they hold, those of folders by name, size and time."""
+def digest_data(data: Any, chunks: Iterable[Chunk]) -> str:
+    """Compute a digest of a source: of the content of files, and of the names, sizes and times of files in folders."""
     digest = hashlib.blake2b(digest_size=16)
     names = source_names(data)
     if names is None:
-        for part in parts:
-            for name, values in {**part.table.columns, **part.kept}.items():
+        for chunk in chunks:
+            for name, values in {**chunk.table.columns, **chunk.kept}.items():
                 digest.update(name.encode())
                 for value in values:
                     digest.update(_bytes_of(value))
@@ -50,10 +50,10 @@ def digest_data(data: Any, parts: Iterable[Chunk]) -> str:
                 digest.update(hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest())
         elif folder := existing_folder(name):
             for path in sorted(folder.rglob("*")):
-                facts = path.stat()
+                stat = path.stat()
                 if path.is_file():
                     digest.update(
-                        f"{path.relative_to(folder)} {facts.st_size} {facts.st_mtime_ns}\n".encode(errors="replace")
+                        f"{path.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode(errors="replace")
                     )
     return digest.hexdigest()
 
@@ -70,11 +70,11 @@ def _bytes_of(value: Any) -> bytes:
 
 
 def digest_model(task: Task) -> str:
-    """Tells one fitted model from another: what it was told, what it learned, and its weights."""
+    """Compute a digest of a fitted model: its hyperparameters, what it has learned, and its weights."""
     task._check_fitted()
     learned = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
-    told = {"task": task.task_name(), "hparams": task.hparams, "learned": {**learned, "last_evaluation_": None}}
-    digest = hashlib.blake2b(json.dumps(told, sort_keys=True, default=repr).encode(), digest_size=16)
+    description = {"task": task.task_name(), "hparams": task.hparams, "learned": {**learned, "last_evaluation_": None}}
+    digest = hashlib.blake2b(json.dumps(description, sort_keys=True, default=repr).encode(), digest_size=16)
     for stage in task.stages_.serving_models():
         for weight in stage.weights:
             digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
@@ -82,8 +82,10 @@ def digest_model(task: Task) -> str:
 
 
 def count_rows(data: Any) -> int | None:
-    """How many rows a source has, for the bar, where that shows without reading it: lines of a text table may be fewer
-    rows."""
+    """Count the rows of a source for the progress bar, without parsing it.
+
+    Lines of a text table are counted, of which there may be more than rows. None if the number is unknown.
+    """
     names = source_names(data)
     if names is None:
         return None

@@ -1,4 +1,4 @@
-"""An output that is begun, goes on after a kill, and is finished: what lies beside it meanwhile."""
+"""The output file of a bulk prediction, and the files that exist beside it until it is finished."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _PROGRESS = ".progress"
 
 @dataclass
 class RunState:
-    """How far a run is: what of its files counts, and what they are made of.
+    """State of a bulk prediction: how much of its files is valid, and what they were computed from.
 
     Attributes:
-        made_of: digests of the data, the model and the options.
-        rows: of the source, answered or bad.
-        answered: those that have an answer.
-        size: bytes of the answers.
-        bad_size: bytes of the side file of bad rows.
-        names: the columns of an answer; none as long as there is no answer.
-        reasons: the first bad rows.
-        finished: whether all is written, and the files only have to be put in their places.
+        digests: digests of the data, the model and the options.
+        rows: number of rows of the source that are done, predicted or bad.
+        predicted: number of rows with a prediction.
+        size: valid bytes of the output.
+        bad_size: valid bytes of the file of bad rows.
+        names: columns of a prediction; empty before the first one.
+        reasons: locations and reasons of the first bad rows.
+        finished: whether everything is written, and the files only have to be moved to their places.
     """
 
-    made_of: dict[str, str]
+    digests: dict[str, str]
     rows: int = 0
-    answered: int = 0
+    predicted: int = 0
     size: int = 0
     bad_size: int = 0
     names: list[str] = field(default_factory=list)
@@ -41,12 +41,12 @@ class RunState:
 
     @property
     def bad(self) -> int:
-        """The rows without an answer."""
-        return self.rows - self.answered
+        """Number of rows without a prediction."""
+        return self.rows - self.predicted
 
 
 class OutputFiles:
-    """The output and what lies beside it as long as it is not finished."""
+    """The output file and the files beside it until it is finished."""
 
     def __init__(self, output: Path):
         self.output = output
@@ -55,38 +55,38 @@ class OutputFiles:
         self.bad_partial = self.bad.with_name(self.bad.name + PARTIAL_SUFFIX)
         self.progress = output.with_name(output.name + _PROGRESS)
 
-    def begun(self, made_of: dict[str, str], overwrite: bool) -> RunState:
-        """The run that is to go on, or a new one.
+    def begin(self, digests: dict[str, str], overwrite: bool) -> RunState:
+        """Resume an interrupted run, or start a new one.
 
         Raises:
             DlkitError: there is a finished output, or one that is begun of other data, another model or other options.
         """
-        old = self._read()
-        if old and old.made_of == made_of and (old.finished or overwrite or not self.output.exists()):
-            sizes = {self.partial: old.size, self.bad_partial: old.bad_size}
-            if old.finished or all(_size(path) >= size for path, size in sizes.items()):
-                return old
-        elif old and not overwrite and not self.output.exists():
-            differs = [name for name, digest in made_of.items() if old.made_of.get(name) != digest]
+        previous = self._read()
+        if previous and previous.digests == digests and (previous.finished or overwrite or not self.output.exists()):
+            sizes = {self.partial: previous.size, self.bad_partial: previous.bad_size}
+            if previous.finished or all(_size(path) >= size for path, size in sizes.items()):
+                return previous
+        elif previous and not overwrite and not self.output.exists():
+            different = [name for name, digest in digests.items() if previous.digests.get(name) != digest]
             raise DlkitError(
-                f"{self.partial} holds the first {old.rows} rows of an interrupted run, with different "
-                f"{' and different '.join(differs)}. Repeat it with the same ones to resume, choose another output, "
+                f"{self.partial} holds the first {previous.rows} rows of an interrupted run, with different "
+                f"{' and different '.join(different)}. Repeat it with the same ones to resume, choose another output, "
                 f"or start over with {option('overwrite', True)}."
             )
-        there = next((path for path in (self.output, self.bad) if path.exists()), None)
-        if there and not overwrite:
-            raise DlkitError(f"{there} already exists. Choose another output, or set {option('overwrite', True)}.")
+        existing = next((path for path in (self.output, self.bad) if path.exists()), None)
+        if existing and not overwrite:
+            raise DlkitError(f"{existing} already exists. Choose another output, or set {option('overwrite', True)}.")
         for path in (self.partial, self.bad_partial, self.progress):
             path.unlink(missing_ok=True)
-        return RunState(made_of)
+        return RunState(digests)
 
     def commit(self, progress: RunState) -> None:
-        """Says that what was written counts; it is on disk."""
+        """Record the state of the run, after its files have been flushed to disk."""
         text = json.dumps(dataclasses.asdict(progress), indent=1)
         write_atomic(self.progress, lambda file: file.write(text.encode()))
 
-    def finish(self, form: JsonLines, progress: RunState) -> None:
-        """Puts the files in their places. A kill in between leaves what does so again."""
+    def finish(self, output_format: JsonLines, progress: RunState) -> None:
+        """Move the files to their final places. If interrupted, the next call completes it."""
         progress.finished = True
         self.commit(progress)
         if self.bad_partial.exists() and progress.bad_size:
@@ -95,12 +95,12 @@ class OutputFiles:
             self.bad_partial.unlink(missing_ok=True)
             self.bad.unlink(missing_ok=True)  # of what is replaced
         if self.partial.exists():
-            form.finish(self.partial, self.output)
+            output_format.finish(self.partial, self.output)
         fsync_path(self.output.parent)
         self.progress.unlink()
 
-    def drop(self) -> None:
-        """Removes what was begun; bad rows stay, under their name."""
+    def discard(self) -> None:
+        """Delete the unfinished files. The list of bad rows is kept, under its final name."""
         if _size(self.bad_partial):
             self.bad_partial.replace(self.bad)
         self.bad_partial.unlink(missing_ok=True)

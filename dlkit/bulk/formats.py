@@ -1,6 +1,6 @@
-"""Files of answers, which grow by a few rows at a time: csv, jsonl and parquet.
+"""File formats of predictions that are written a few rows at a time: csv, jsonl and parquet.
 
-What grows is a file beside the output, `<output>.partial`; cut at any of its sizes of before, it goes on from there.
+Rows are appended to `<output>.partial`. Truncated to any of its earlier sizes, the file can be continued from there.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ Records = Sequence[dict[str, Any]]
 
 
 class JsonLines:
-    """An object a line."""
+    """JSON Lines: one object per line."""
 
-    def header(self, names: Sequence[str]) -> bytes:
-        """What the file begins with."""
+    def encode_header(self, names: Sequence[str]) -> bytes:
+        """Encode the beginning of the file."""
         return b""
 
-    def lines(self, records: Records, names: Sequence[str]) -> bytes:
-        """Some records, each of which has these names, as they follow in the file."""
+    def encode_records(self, records: Records, names: Sequence[str]) -> bytes:
+        """Encode some records, all with these names, as they are appended to the file."""
         return "".join(f"{as_json(record)}\n" for record in records).encode()
 
-    def whole(self, records: Records, names: Sequence[str]) -> bytes:
-        """A file of all records, which does not grow."""
-        return self.header(names) + self.lines(records, names)
+    def encode_file(self, records: Records, names: Sequence[str]) -> bytes:
+        """Encode a whole file of records."""
+        return self.encode_header(names) + self.encode_records(records, names)
 
     def finish(self, partial: Path, output: Path) -> None:
-        """Puts the file, which is on disk whole, in its place."""
+        """Move the completed partial file to its final place."""
         partial.replace(output)
 
 
 class Csv(JsonLines):
-    """A header and a record a row; lists and the like stand in their cells as JSON, and what is missing is empty."""
+    """CSV with a header. Lists and the like are JSON in their cells; missing values are empty."""
 
-    def header(self, names: Sequence[str]) -> bytes:
-        return self._written([names])
+    def encode_header(self, names: Sequence[str]) -> bytes:
+        return self._format_rows([names])
 
-    def lines(self, records: Records, names: Sequence[str]) -> bytes:
-        return self._written([[_cell(record[name]) for name in names] for record in records])
+    def encode_records(self, records: Records, names: Sequence[str]) -> bytes:
+        return self._format_rows([[_cell(record[name]) for name in names] for record in records])
 
-    def _written(self, rows: Sequence[Sequence[Any]]) -> bytes:
+    def _format_rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(rows)
         return text.getvalue().encode(errors="replace")
 
 
 class Parquet(JsonLines):
-    """What grows are tables of Arrow, each with its size before it and with types of its own, which are joined last."""
+    """Parquet. The partial file holds Arrow tables, each after its size; they are unified and written at the end."""
 
-    def lines(self, records: Records, names: Sequence[str]) -> bytes:
+    def encode_records(self, records: Records, names: Sequence[str]) -> bytes:
         import pyarrow
 
         table = _table(records, names)
@@ -73,7 +73,7 @@ class Parquet(JsonLines):
         data = sink.getvalue().to_pybytes()
         return struct.pack("<q", len(data)) + data
 
-    def whole(self, records: Records, names: Sequence[str]) -> bytes:
+    def encode_file(self, records: Records, names: Sequence[str]) -> bytes:
         import pyarrow.parquet
 
         sink = io.BytesIO()
@@ -84,18 +84,18 @@ class Parquet(JsonLines):
         import pyarrow
         import pyarrow.parquet
 
-        schema = _joined(list(dict.fromkeys(table.schema for table in _tables(partial))))
+        schema = _unify_schemas(list(dict.fromkeys(table.schema for table in _read_tables(partial))))
 
         def write(file: Any) -> None:
             with pyarrow.parquet.ParquetWriter(file, schema) as writer:
-                waiting: list[Any] = []
-                for table in _tables(partial):
-                    waiting.append(_cast(table, schema))
-                    if sum(map(len, waiting)) >= ROW_GROUP_SIZE:
-                        writer.write_table(pyarrow.concat_tables(waiting).combine_chunks())
-                        waiting = []
-                if waiting:
-                    writer.write_table(pyarrow.concat_tables(waiting).combine_chunks())
+                pending: list[Any] = []
+                for table in _read_tables(partial):
+                    pending.append(_cast(table, schema))
+                    if sum(map(len, pending)) >= ROW_GROUP_SIZE:
+                        writer.write_table(pyarrow.concat_tables(pending).combine_chunks())
+                        pending = []
+                if pending:
+                    writer.write_table(pyarrow.concat_tables(pending).combine_chunks())
 
         write_atomic(output, write)
         partial.unlink()
@@ -105,60 +105,60 @@ FORMATS = {".csv": Csv(), ".jsonl": JsonLines(), ".ndjson": JsonLines(), ".parqu
 
 
 def format_of(output: Path) -> JsonLines | None:
-    """The form of a file by its suffix; None where there is none of that.
+    """Return the format for the suffix of a file, or None if there is none.
 
     Raises:
         DlkitError: it is parquet, and pyarrow is not installed.
     """
-    found = FORMATS.get(output.suffix.lower())
-    if isinstance(found, Parquet):
+    output_format = FORMATS.get(output.suffix.lower())
+    if isinstance(output_format, Parquet):
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
             raise DlkitError(
                 f"{output}: parquet needs a package: pip install pyarrow. Or write .csv or .jsonl."
             ) from error
-    return found
+    return output_format
 
 
-def check_new_file(path: Path, what: str, also: Iterable[str] = ()) -> None:
-    """Refuses a file that could not be written, before the work whose result it is to hold.
+def check_new_file(path: Path, argument: str, extra_suffixes: Iterable[str] = ()) -> None:
+    """Check that a file can be created, before the work whose result it will hold.
 
     Args:
         path: the file.
-        what: what gave its name, a flag or an argument, for the message.
-        also: further suffixes that are written.
+        argument: what gave its name, a flag or an argument, for the message.
+        extra_suffixes: further suffixes that are written.
 
     Raises:
         DlkitError: its suffix tells no form, it exists, or its folder does not.
     """
-    if path.suffix.lower() not in also and not format_of(path):
-        forms = ", ".join([*FORMATS, *also])
-        raise DlkitError(f"{what} must end in {forms}, which selects the format. Received: {path}.")
+    if path.suffix.lower() not in extra_suffixes and not format_of(path):
+        formats = ", ".join([*FORMATS, *extra_suffixes])
+        raise DlkitError(f"{argument} must end in {formats}, which selects the format. Received: {path}.")
     if path.exists():
-        raise DlkitError(f"{path} already exists. Remove it, or choose another name for {what}.")
+        raise DlkitError(f"{path} already exists. Remove it, or choose another name for {argument}.")
     if not path.absolute().parent.is_dir():
         raise DlkitError(f"there is no folder {path.absolute().parent} for {path.name}. Create it, or choose another.")
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows whole or not at all, in the form of the file's suffix: a column for each key that any of them has.
+    """Write rows atomically, in the format of the suffix, with one column for each key that any row has.
 
     What strict JSON lacks, NaN for one, is empty; pixels are PNG in base64.
 
     Raises:
         OSError: the file cannot be written.
     """
-    form = FORMATS[path.suffix.lower()]
+    output_format = FORMATS[path.suffix.lower()]
     records = [json.loads(as_json(row)) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
-    if type(form) is not JsonLines:  # a line holds what its row has
+    if type(output_format) is not JsonLines:  # a line holds what its row has
         records = [{name: record.get(name) for name in names} for record in records]
-    write_atomic(path, lambda file: file.write(form.whole(records, names)))
+    write_atomic(path, lambda file: file.write(output_format.encode_file(records, names)))
 
 
 def as_json(value: Any) -> str:
-    """A value as strict JSON on one line: without NaN, bytes in base64, dates in ISO 8601."""
+    """Encode a value as strict JSON on one line: without NaN, bytes in base64, dates in ISO 8601."""
     return json.dumps(finite(value), ensure_ascii=False, default=_plain).encode(errors="replace").decode()
 
 
@@ -180,14 +180,14 @@ def _cell(value: Any) -> Any:
 
 
 def _table(records: Records, names: Sequence[str]) -> Any:
-    """Records, each of which has these names, as a table of Arrow."""
+    """Convert records that all have these names to an Arrow table."""
     import pyarrow
 
     return pyarrow.table({name: _array([record[name] for record in records]) for name in names})
 
 
 def _array(values: list[Any]) -> Any:
-    """An array of Arrow: of values of several kinds their JSON."""
+    """Convert values to an Arrow array; values of mixed types become JSON strings."""
     import pyarrow
 
     plain = [value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value for value in values]
@@ -204,7 +204,7 @@ def _texts(values: Sequence[Any]) -> list[str | None]:
     ]
 
 
-def _tables(partial: Path) -> Iterator[Any]:
+def _read_tables(partial: Path) -> Iterator[Any]:
     import pyarrow
 
     with partial.open("rb") as file:
@@ -213,15 +213,15 @@ def _tables(partial: Path) -> Iterator[Any]:
                 yield stream.read_all()
 
 
-def _joined(schemas: Sequence[Any]) -> Any:
-    """One schema for all: the wider type of a column, or texts where its types have nothing in common."""
+def _unify_schemas(schemas: Sequence[Any]) -> Any:
+    """Unify schemas: the wider type of each column, or strings where its types have nothing in common."""
     import pyarrow
 
     fields = []
     for name in schemas[0].names if schemas else ():
-        own = [pyarrow.schema([schema.field(name)]) for schema in schemas]
+        versions = [pyarrow.schema([schema.field(name)]) for schema in schemas]
         try:
-            fields.append(pyarrow.unify_schemas(own, promote_options="permissive").field(name))
+            fields.append(pyarrow.unify_schemas(versions, promote_options="permissive").field(name))
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
             fields.append(pyarrow.field(name, pyarrow.string()))
     return pyarrow.schema(fields)

@@ -1,4 +1,4 @@
-"""Completion of commands, tasks, flags and choices in a shell: a static script, which starts no Python."""
+"""Shell completion of commands, tasks, flags and choices: a static script that starts no Python."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOLDERS = ("save", "model", "directory", "directories", "data_dir", "tensorboar
 
 
 def completion_script(shell: str, build: Callable[[Sequence[str]], Parser], commands: Sequence[str]) -> str:
-    """The script for a shell.
+    """Generate the completion script for a shell.
 
     Args:
         shell: one of `SHELLS`.
@@ -32,24 +32,24 @@ def completion_script(shell: str, build: Callable[[Sequence[str]], Parser], comm
         raise DlkitError(f"shell completion needs a package: {install_hint('completion')}.")
     import shtab
 
-    return str(shtab.complete(_whole(build, commands), shell))
+    return str(shtab.complete(_complete_parser(build, commands), shell))
 
 
-def _whole(build: Callable[[Sequence[str]], Parser], commands: Sequence[str]) -> Parser:
-    """A parser in which each task is a command below those that take one, so that its own flags are known."""
+def _complete_parser(build: Callable[[Sequence[str]], Parser], commands: Sequence[str]) -> Parser:
+    """Build a parser with a subcommand for each task, so that the flags of every task are known."""
     from dlkit.tasks import find_task, task_names
 
     parser = build([])
-    below = _commands_of(parser)
+    subcommands = _commands_of(parser)
     for command in commands:
-        _remove_task(below[command])
-        tasks = below[command].add_subparsers(metavar="TASK")
+        _remove_task(subcommands[command])
+        tasks = subcommands[command].add_subparsers(metavar="TASK")
         for name in task_names():
-            full = _commands_of(build([command, name]))[command]
-            _remove_task(full)
-            told = summary(find_task(name))
-            tasks.add_parser(name, help=told.replace("%", "%%"), parents=[full], add_help=False)
-    _mark(parser)
+            task_parser = _commands_of(build([command, name]))[command]
+            _remove_task(task_parser)
+            description = summary(find_task(name))
+            tasks.add_parser(name, help=description.replace("%", "%%"), parents=[task_parser], add_help=False)
+    _mark_files(parser)
     return parser
 
 
@@ -63,8 +63,8 @@ def _remove_task(parser: argparse.ArgumentParser) -> None:
     parser._actions[:] = [action for action in parser._actions if action.dest != "task"]
 
 
-def _mark(parser: argparse.ArgumentParser) -> None:
-    """Says which arguments are completed by files, by folders, or by the choices of a hyperparameter."""
+def _mark_files(parser: argparse.ArgumentParser) -> None:
+    """Mark which arguments are completed with files, with folders, or with the choices of a hyperparameter."""
     import shtab
 
     for action in parser._actions:
@@ -73,4 +73,4 @@ def _mark(parser: argparse.ArgumentParser) -> None:
         elif getattr(action, "completed", None):
             action.choices = action.completed  # type: ignore[attr-defined]
     for sub in _commands_of(parser).values():
-        _mark(sub)
+        _mark_files(sub)

@@ -1,4 +1,4 @@
-"""Options from a file, `dlkit train --config FILE`: what is unknown, or of a wrong type, is refused by its line."""
+"""Options from a file, `dlkit train --config FILE`: unknown options and wrong types are refused with their line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.cli.parser import RUN_OPTION_TYPES as RUN_GROUP
-from dlkit.cli.parser import Parser
+from dlkit.cli.parser import RUN_GROUP, Parser
 from dlkit.errors import DlkitError, HparamError
 from dlkit.hparams import check_value, coerce, hparam_types, nearest, type_name
 from dlkit.reading_errors import as_data_error
@@ -19,7 +18,7 @@ from dlkit.run_file import IN_MEMORY, RunFile
 SOURCES = ("data", "validation")
 READ_OPTION_TYPES: dict[str, Any] = {
     "columns": dict,
-    "header": tuple[str, ...],
+    "column_names": tuple[str, ...],
     "data_dir": str | None,
     "delimiter": str,
     "quotes": bool | None,
@@ -32,7 +31,7 @@ RUN_OPTION_TYPES: dict[str, Any] = {
     "strategy": str,
     "worker_timeout": float,
     "checkpoint_every": str,
-    "keep": int,
+    "max_checkpoints": int,
     "nan_retries": int,
     "keep_examples": bool,
     "tensorboard": str | None,
@@ -45,11 +44,11 @@ _SECTIONS = ("task", *SOURCES, "reading", "hyperparameters", "run")
 
 
 class InMemorySource(str):
-    """What is said in the place of a source that a file cannot name."""
+    """Stands for a source that a file cannot name; it is the message to show."""
 
 
 def read_run_file(path: Path, task: str = "") -> RunFile:
-    """The options in a file. Where it names no task, it is of `task`.
+    """Read the options in a file. If it names no task, it is for `task`.
 
     Raises:
         DlkitError: the file cannot be read, a key is unknown, a value is of the wrong type, or it is of another task
@@ -68,57 +67,57 @@ def read_run_file(path: Path, task: str = "") -> RunFile:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise DlkitError(f"{path}, line {line}: not YAML ({error.problem}). Correct it.") from error
     entries = _entries(root, path, _SECTIONS)
-    found = RunFile(task)
+    run_file = RunFile(task)
     if "task" in entries:
-        found.task = _value(entries["task"], str, "task", path)
-        if task and found.task != task:
-            raise DlkitError(f"{_at(path, entries['task'])}: the options are of {found.task}, not of {task}.")
-    if not found.task:
+        run_file.task = _value(entries["task"], str, "task", path)
+        if task and run_file.task != task:
+            raise DlkitError(f"{_location(path, entries['task'])}: the options are of {run_file.task}, not of {task}.")
+    if not run_file.task:
         raise DlkitError(
             f"{path} names no task. Add a line such as `task: sentiment`, or name the task in the command."
         )
     for name in SOURCES:
         if name in entries:
-            setattr(found, name, _source(entries[name], name, path))
-    kind = find_task(found.task)
+            setattr(run_file, name, _source(entries[name], name, path))
+    task_class = find_task(run_file.task)
     for name, types in (
         ("reading", READ_OPTION_TYPES),
-        ("hyperparameters", hparam_types(kind)),
+        ("hyperparameters", hparam_types(task_class)),
         ("run", RUN_OPTION_TYPES),
     ):
         for key, node in _entries(entries.get(name), path, types).items():
-            value = getattr(found, name)[key] = _value(node, types[key], key, path)
+            value = getattr(run_file, name)[key] = _value(node, types[key], key, path)
             if name == "hyperparameters":
-                with _placed(_at(path, node)):
-                    check_value(kind, key, value)
-    return found
+                with _with_location(_location(path, node)):
+                    check_value(task_class, key, value)
+    return run_file
 
 
 @contextlib.contextmanager
-def _placed(place: str) -> Iterator[None]:
+def _with_location(location: str) -> Iterator[None]:
     try:
         yield
     except HparamError as error:
-        raise DlkitError(f"{place}: {error}") from error
+        raise DlkitError(f"{location}: {error}") from error
 
 
-def _at(path: Path, node: Any) -> str:
+def _location(path: Path, node: Any) -> str:
     return f"{path}, line {node.start_mark.line + 1}"
 
 
 def _entries(node: Any, path: Path, known: Any) -> dict[str, Any]:
-    """The nodes of a mapping by key, each of which must be known and come once."""
+    """Return the nodes of a mapping by key; each key must be known and unique."""
     if node is None or node.tag == "tag:yaml.org,2002:null":
         return {}
     if node.id != "mapping":
-        raise DlkitError(f"{_at(path, node)}: expected `name: value` pairs, a line each. Received a {node.id}.")
+        raise DlkitError(f"{_location(path, node)}: expected `name: value` pairs, a line each. Received a {node.id}.")
     entries: dict[str, Any] = {}
     for key, value in node.value:
         name = str(key.value)
         if name not in known:
-            raise DlkitError(f"{_at(path, key)}: unknown option {name!r}. {nearest(name, known)}")
+            raise DlkitError(f"{_location(path, key)}: unknown option {name!r}. {nearest(name, known)}")
         if name in entries:
-            raise DlkitError(f"{_at(path, key)}: the option {name!r} is given twice. Remove one.")
+            raise DlkitError(f"{_location(path, key)}: the option {name!r} is given twice. Remove one.")
         entries[name] = value
     return entries
 
@@ -127,18 +126,18 @@ def _source(node: Any, name: str, path: Path) -> Any:
     value = _constructed(node, path)
     if isinstance(value, dict) and IN_MEMORY in value:
         return InMemorySource(
-            f"{_at(path, node)}: the data was in memory ({value[IN_MEMORY]}) and was not saved. Name a source: "
+            f"{_location(path, node)}: the data was in memory ({value[IN_MEMORY]}) and was not saved. Name a source: "
             f"--{name} DATA."
         )
     parts = value if isinstance(value, list) else [value]
     if value is not None and not all(isinstance(part, str) for part in parts):
-        raise DlkitError(f"{_at(path, node)}: {name} must be a path, or a list of them. Received: {value!r}.")
+        raise DlkitError(f"{_location(path, node)}: {name} must be a path, or a list of them. Received: {value!r}.")
     return value
 
 
 def _value(node: Any, hint: Any, name: str, path: Path) -> Any:
-    """A node's value as its option takes it. YAML has 1e-3 for a text, and a number for a text of digits."""
-    value = given = _constructed(node, path)
+    """Convert a node to the type of its option. YAML reads 1e-3 as a string, and a string of digits as a number."""
+    value = value_given = _constructed(node, path)
     options = getattr(hint, "__args__", (hint,))
     if hint is str | bool:
         return value if isinstance(value, bool) else _value(node, str, name, path)
@@ -152,7 +151,7 @@ def _value(node: Any, hint: Any, name: str, path: Path) -> Any:
         return coerce(value, hint, name)
     except HparamError:
         expected = "`name: value` pairs" if hint is dict else type_name(hint)
-        raise DlkitError(f"{_at(path, node)}: {name} must be {expected}. Received: {given!r}.") from None
+        raise DlkitError(f"{_location(path, node)}: {name} must be {expected}. Received: {value_given!r}.") from None
 
 
 def _constructed(node: Any, path: Path) -> Any:
@@ -167,7 +166,7 @@ def _constructed(node: Any, path: Path) -> Any:
 
 
 def add_config(parser: Parser) -> None:
-    """Adds the flag of a file of options, which `config_path` and `apply_config` bring in."""
+    """Add the flag for a file of options; `config_path` and `apply_config` process it."""
     parser.group(RUN_GROUP).add_argument(
         "--config",
         metavar="FILE",
@@ -179,7 +178,7 @@ def add_config(parser: Parser) -> None:
 
 
 def config_path(argv: Sequence[str]) -> Path | None:
-    """The file that --config names in a command line; the last one, as for argparse. None without."""
+    """Return the file that --config names on a command line, the last one if repeated; None without the flag."""
     path = None
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         flag, equals, rest = word.partition("=")
@@ -189,14 +188,14 @@ def config_path(argv: Sequence[str]) -> Path | None:
 
 
 def apply_config(parser: argparse.ArgumentParser, config: RunFile | None) -> None:
-    """Makes the options of a file the defaults of the flags that the parser has."""
+    """Use the options of a file as the defaults of the flags of a parser."""
     if config is None:
         parser.set_defaults(hyperparameters={})
         return
     options = {**config.reading, **config.run, "data": config.data, "validation": config.validation}
     columns = options.pop("columns", None) or {}
     options["column"] = [f"{name}={theirs}" for name, theirs in columns.items()]
-    options["columns"] = ",".join(options.pop("header", ()))
-    there = {action.dest for action in parser._actions}
-    chosen = {name: value for name, value in options.items() if name in there}
+    options["column_names"] = ",".join(options.pop("column_names", ()) or ())
+    destinations = {action.dest for action in parser._actions}
+    chosen = {name: value for name, value in options.items() if name in destinations}
     parser.set_defaults(hyperparameters=config.hyperparameters, **chosen)

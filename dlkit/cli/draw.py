@@ -1,4 +1,4 @@
-"""Answers drawn, a picture for each input."""
+"""Plots of predictions, one image file per input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlkit.task import Task
 
 
 def folder_inputs(task: Task, folder: Path) -> list[Path]:
-    """The files of a folder that a task answers. Raises DlkitError where it answers no files, DataError for none."""
+    """Return the image files of a folder. Raises DlkitError if the task takes no files, DataError if there are none."""
     if len(task.inputs) != 1:
         raise DlkitError(f"a folder of files fits tasks of one input. {task.task_name()} has {len(task.inputs)}.")
     (files,) = read(str(folder), task.inputs).columns.values()
@@ -26,7 +26,7 @@ def folder_inputs(task: Task, folder: Path) -> list[Path]:
 
 
 def check_drawing(task: Task, folder: Path) -> None:
-    """Raises DlkitError where a task draws no answers, or the folder for them holds anything or cannot be written."""
+    """Raise DlkitError if the task has no plot, or if the folder is not empty or cannot be written."""
     if type(task).picture is Task.picture:
         raise DlkitError(f"the task {task.task_name()} has no plot of predictions. Leave out --draw to print them.")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
@@ -40,39 +40,39 @@ def check_drawing(task: Task, folder: Path) -> None:
 
 
 def draw_predictions(task: Task, inputs: Sequence[Any], folder: Path) -> None:
-    """Writes a picture of each input with its answer: NAME.png for NAME.jpg, else 1.png, 2.png, ...
+    """Write a plot of each prediction: NAME.png for NAME.jpg, otherwise 1.png, 2.png, ...
 
-    Inputs that cannot be answered are left out and named.
+    Invalid inputs are skipped and named.
 
     Args:
-        task: which draws answers.
+        task: a task with a plot.
         inputs: as `predict` takes them.
-        folder: that `check_drawing` has seen.
+        folder: an empty folder; see `check_drawing`.
 
     Raises:
-        DataError: none of the inputs could be answered.
+        DataError: all inputs are invalid.
     """
-    broken: list[str] = []
+    failures: list[str] = []
     names: set[str] = set()
     for number, value in enumerate(inputs, start=1):
         try:
             figure = task.plot(value)
         except DataError as error:
-            broken.append(str(error))
+            failures.append(str(error))
             continue
         save_figure(figure, folder / f"{_name(value, number, names)}.png")
-    if len(broken) == len(inputs):
-        raise DataError(f"there is no prediction for any of the {len(inputs)} inputs. The first: {broken[0]}")
-    if broken:
-        print(list_skipped(broken, len(inputs), "inputs"), file=sys.stderr)
-    drawn = len(inputs) - len(broken)
-    print(f"{drawn} {'picture' if drawn == 1 else 'pictures'}: {folder}")
+    if len(failures) == len(inputs):
+        raise DataError(f"there is no prediction for any of the {len(inputs)} inputs. The first: {failures[0]}")
+    if failures:
+        print(list_skipped(failures, len(inputs), "inputs"), file=sys.stderr)
+    count = len(inputs) - len(failures)
+    print(f"{count} {'picture' if count == 1 else 'pictures'}: {folder}")
 
 
-def _name(value: Any, number: int, taken: set[str]) -> str:
-    """What a picture is called, as no other of `taken`, to which it is added."""
+def _name(value: Any, number: int, names_taken: set[str]) -> str:
+    """Return a file name for a plot that is not in `names_taken`, and add it there."""
     stem = Path(value).stem if isinstance(value, (str, Path)) else ""
     name = stem if stem and len(stem) < 200 and not re.search(r'[\x00-\x1f<>:"/\\|?*]', stem) else str(number)
-    name = name if name not in taken else f"{name}-{number}"
-    taken.add(name)
+    name = name if name not in names_taken else f"{name}-{number}"
+    names_taken.add(name)
     return name

@@ -1,4 +1,4 @@
-"""Flags from a task's hparams, and those of a run: where it trains, and how it is kept from being lost."""
+"""Flags for the hyperparameters of a task, and for the options of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCES = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https
 
 
 def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | None = None) -> None:
-    """Adds a flag for each hyperparameter of a task: its own, and those of training, which all tasks have.
+    """Add a flag for each hyperparameter of a task: its own, and those of training that all tasks share.
 
     Flags that are not given leave nothing in the namespace.
     """
@@ -36,37 +36,37 @@ def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | Non
         group = parser.group(TRAINING_GROUP if field.name in shared else TASK_GROUP)
         flag = f"--{field.name.replace('_', '-')}"
         default = (defaults or {}).get(field.name, field.default)
-        shown = "" if default in ("", None) else f" (default: {_typed(default)})"
-        listed = f" One of: {', '.join(choices[field.name])}." if choices[field.name] else ""
-        help = (field.metadata["help"] + listed + shown).replace("%", "%%")
+        default_text = "" if default in ("", None) else f" (default: {_format_default(default)})"
+        choices_text = f" One of: {', '.join(choices[field.name])}." if choices[field.name] else ""
+        help = (field.metadata["help"] + choices_text + default_text).replace("%", "%%")
         if hints[field.name] is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help)
             continue
-        kind, metavar = _kind(hints[field.name])
-        given = [choice for choice in choices[field.name] if not choice.endswith(":")] or None
-        group.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=help).completed = given
+        kind, metavar = _flag_type(hints[field.name])
+        args = [choice for choice in choices[field.name] if not choice.endswith(":")] or None
+        group.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=help).completed = args
 
 
-def _typed(default: Any) -> str:
-    """A default as it is typed."""
+def _format_default(default: Any) -> str:
+    """Format a default as it is typed on the command line."""
     if isinstance(default, bool):
         return "yes" if default else "no"
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
-def _kind(hint: Any) -> tuple[Callable[[str], Any], str]:
-    """What makes a value of a flag's text, by the type of its value, and what help calls the text.
+def _flag_type(hint: Any) -> tuple[Callable[[str], Any], str]:
+    """Return the function that parses the text of a flag, and the name of its value in the help.
 
     Of `float | None`, where None stands for no flag, float.
     """
-    stated = typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint
-    if typing.get_origin(stated) is tuple:
-        return functools.partial(_several, typing.get_args(stated)[0]), "A,B,C"
-    kind = str if typing.get_origin(stated) is typing.Literal else stated
+    value_type = typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint
+    if typing.get_origin(value_type) is tuple:
+        return functools.partial(_parse_list, typing.get_args(value_type)[0]), "A,B,C"
+    kind = str if typing.get_origin(value_type) is typing.Literal else value_type
     return kind, kind.__name__.upper()
 
 
-def _several(kind: type, text: str) -> tuple[Any, ...]:
+def _parse_list(kind: type, text: str) -> tuple[Any, ...]:
     try:
         return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
@@ -76,51 +76,54 @@ def _several(kind: type, text: str) -> tuple[Any, ...]:
 
 
 def parsed_hparams(
-    given: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None
+    args: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The hyperparameters among parsed flags, over those of the run that is resumed, of the model that it goes on from,
-    of --config, or of `defaults`."""
-    hparams = {**(defaults or {}), **given.hyperparameters}
-    if getattr(given, "init_from", None):
+    """Return the hyperparameters of parsed flags.
+
+    Flags take precedence over those of the run that is resumed, of the model that training starts from, of --config,
+    and of `defaults`, in this order.
+    """
+    hparams = {**(defaults or {}), **args.hyperparameters}
+    if getattr(args, "init_from", None):
         from dlkit.model_folder import read_index
 
-        resumed = given.resume and given.save and _holds(given.save)
-        hparams = hparams if resumed else read_index(Path(given.init_from), task.task_name())["hparams"]
-    if getattr(given, "resume", False) and given.save:
+        resumes = args.resume and args.save and _holds_model(args.save)
+        hparams = hparams if resumes else read_index(Path(args.init_from), task.task_name())["hparams"]
+    if getattr(args, "resume", False) and args.save:
         from dlkit.model_folder import hparams_of_run
 
-        if given.resume != "auto" or _holds(given.save):
-            hparams = hparams_of_run(Path(given.save), task.task_name())
-    flags = {field.name: getattr(given, field.name) for field in dataclasses.fields(task) if hasattr(given, field.name)}
+        if args.resume != "auto" or _holds_model(args.save):
+            hparams = hparams_of_run(Path(args.save), task.task_name())
+    flags = {field.name: getattr(args, field.name) for field in dataclasses.fields(task) if hasattr(args, field.name)}
     return {**hparams, **flags}
 
 
-def _holds(folder: str) -> bool:
+def _holds_model(folder: str) -> bool:
     from dlkit.model_folder import holds_model
 
     return holds_model(Path(folder))
 
 
 def hparam_table(task: type) -> str:
-    """A task's hparams as a Markdown table."""
+    """Format a task's hyperparameters as a Markdown table."""
     choices = choices_of(task)
     rows = ["| option | default | description |", "|---|---|---|"]
     for field in dataclasses.fields(task):
-        listed = ", ".join(f"`{choice}`" for choice in choices[field.name])
-        listed = f" One of: {listed}." if listed else ""
+        choices_text = ", ".join(f"`{choice}`" for choice in choices[field.name])
+        choices_text = f" One of: {choices_text}." if choices_text else ""
         default = "" if field.default in ("", None) else f"`{field.default}`"
-        rows.append(f"| `{field.name}` | {default} | {field.metadata['help']}{listed} |")
+        rows.append(f"| `{field.name}` | {default} | {field.metadata['help']}{choices_text} |")
     return "\n".join(rows)
 
 
-_NAMES = (
+_RUN_OPTIONS = (
     "save",
     "resume",
     "overwrite",
     "strategy",
     "worker_timeout",
     "checkpoint_every",
-    "keep",
+    "max_checkpoints",
     "allow_changes",
     "nan_retries",
     "keep_examples",
@@ -129,17 +132,19 @@ _NAMES = (
 
 
 def add_run_options(parser: Parser, *, save: str | None = None) -> None:
-    """Adds a flag for each option; `Task.fit` says more of them."""
+    """Add a flag for each option of a run; see `Task.fit`."""
     group = parser.group(RUN_GROUP)
-    shown = " (default: %(default)s)" if save else ""
+    default_text = " (default: %(default)s)" if save else ""
     add_config(parser)
-    group.add_argument("--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints{shown}")
+    group.add_argument(
+        "--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints{default_text}"
+    )
     group.add_argument(
         "--resume",
         nargs="?",
         const=True,
         default=False,
-        type=_auto,
+        type=_parse_resume,
         metavar="auto",
         help=(
             "Resume the interrupted run in --save; `--resume auto` resumes one if there is one and otherwise starts "
@@ -182,7 +187,11 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         ),
     )
     group.add_argument(
-        "--keep", type=int, default=2, metavar="N", help="Number of checkpoints to keep (default: %(default)s)"
+        "--max-checkpoints",
+        type=int,
+        default=2,
+        metavar="N",
+        help="Number of checkpoints to keep (default: %(default)s)",
     )
     group.add_argument(
         "--allow-changes", action="store_true", help="Allow resuming with different hyperparameters or data."
@@ -202,19 +211,19 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
     )
 
 
-def _auto(text: str) -> str:
+def _parse_resume(text: str) -> str:
     if text != "auto":
         raise argparse.ArgumentTypeError(f"takes `auto` or no value, received {text!r}")
     return text
 
 
-def run_options(given: argparse.Namespace) -> dict[str, Any]:
-    """The options among parsed flags, as `Task.fit` takes them."""
-    return {name: getattr(given, name) for name in _NAMES}
+def run_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a run among parsed flags, as `Task.fit` takes them."""
+    return {name: getattr(args, name) for name in _RUN_OPTIONS}
 
 
 def add_read_options(parser: Parser) -> None:
-    """Adds a flag for each way in which data may be read; `dlkit.data.read_options.ReadOptions` says more of them."""
+    """Add a flag for each option for reading data; see `dlkit.data.read_options.ReadOptions`."""
     group = parser.group(DATA_GROUP)
     group.add_argument("--data-dir", metavar="DIR", help="Folder of TensorFlow Datasets.")
     group.add_argument(
@@ -250,7 +259,7 @@ def add_read_options(parser: Parser) -> None:
 
 
 def parse_pairs(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, str]]:
-    """What a flag that may come several times joins by =. Raises DlkitError, which names its form."""
+    """Parse the values NAME=VALUE of a repeatable flag. Raises DlkitError, which names the form."""
     pairs = [text.partition("=") for text in texts]
     for name, equals, other in pairs:
         if not (name and equals and other):
@@ -258,10 +267,10 @@ def parse_pairs(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, s
     return [(name, other) for name, _, other in pairs]
 
 
-def read_options(given: argparse.Namespace) -> dict[str, Any]:
-    """The options among parsed flags, as `Task.fit` takes them. Raises DlkitError."""
+def read_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options for reading data among parsed flags, as `Task.fit` takes them. Raises DlkitError."""
     return {
-        "columns": dict(parse_pairs(given.column, "--column", "NAME=THEIRS, as in text=review")),
-        "header": [name.strip() for name in given.columns.split(",")] if given.columns else [],
-        **{name: getattr(given, name) for name in ("data_dir", "delimiter", "quotes", "strict", "allow_outside")},
+        "columns": dict(parse_pairs(args.column, "--column", "NAME=THEIRS, as in text=review")),
+        "column_names": [name.strip() for name in args.column_names.split(",")] if args.column_names else [],
+        **{name: getattr(args, name) for name in ("data_dir", "delimiter", "quotes", "strict", "allow_outside")},
     }

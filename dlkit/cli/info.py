@@ -1,4 +1,4 @@
-"""What a saved model is, from its index and the size of its files: needs no TensorFlow."""
+"""Description of a saved model from its index and its files, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlkit.run_file import CONFIG_FILE
 
 
 def describe_model(folder: Path) -> dict[str, Any]:
-    """The facts of a saved model, as JSON can hold them.
+    """Describe a saved model as JSON-serializable data.
 
     Raises:
         DlkitError: the folder holds no model, or a run that was stopped.
@@ -20,10 +20,10 @@ def describe_model(folder: Path) -> dict[str, Any]:
 
     index = read_index(folder)
     fitted, hparams = index["fitted"], index["hparams"]
-    usual = find_task(index["task"])().hparams
-    fingerprint, kept = fitted.get("fingerprint_", {}), fitted.get("best_epoch_", {})
+    defaults = find_task(index["task"])().hparams
+    fingerprint, best_epoch = fitted.get("fingerprint_", {}), fitted.get("best_epoch_", {})
     history = fitted.get("history_", {})
-    best = kept.get("epoch", 0)
+    epoch = best_epoch.get("epoch", 0)
     files = [path for path in folder.rglob("*") if path.is_file()]
     weights = [path for path in files if path.parent.name == index["stages"]]
     return {
@@ -34,11 +34,11 @@ def describe_model(folder: Path) -> dict[str, Any]:
         "data": fingerprint.get("source"),
         "rows": fingerprint.get("rows"),
         "labels": len(fitted["labels_"]) if fitted.get("labels_") else None,
-        "hyperparameters": {name: value for name, value in hparams.items() if _plain(usual.get(name)) != value},
+        "hyperparameters": {name: value for name, value in hparams.items() if _as_list(defaults.get(name)) != value},
         "epochs": len(history.get("loss", ())),
-        "best_epoch": best or None,
-        "history": {name: values[best - 1] for name, values in history.items() if best and len(values) >= best},
-        "validated": {name: value for name, value in kept.items() if name != "epoch"},
+        "best_epoch": epoch or None,
+        "history": {name: values[epoch - 1] for name, values in history.items() if epoch and len(values) >= epoch},
+        "validation": {name: value for name, value in best_epoch.items() if name != "epoch"},
         "last_evaluation": fitted.get("last_evaluation_") or None,
         "stages": index["names"],
         "bytes": sum(path.stat().st_size for path in weights),
@@ -47,26 +47,27 @@ def describe_model(folder: Path) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def show_info(found: dict[str, Any]) -> None:
-    """Prints the facts, a line each; what is not known is left out."""
-    tested = found["last_evaluation"] or {}
+def show_info(facts: dict[str, Any]) -> None:
+    """Print the description, one fact per line; unknown facts are left out."""
+    evaluation = facts["last_evaluation"] or {}
     lines = {
-        "model": found["model"],
-        "task": found["task"],
-        "saved": f"{found['saved']} by dlkit {found['dlkit']}",
-        "data": found["data"] and f"{found['data']}, {found['rows']:,} rows",
-        "labels": found["labels"],
-        "hyperparameters": _pairs(found["hyperparameters"]) or "all defaults",
-        "epochs": found["epochs"] and f"{found['epochs']}, best epoch {found['kept_epoch']}",
-        "its metrics": _pairs(found["history"]),
-        "on validation data": _pairs(found["validated"]),
-        "last_evaluation": tested and f"{_pairs(tested['metrics'])} on {tested['rows']} rows of {tested['source']}",
-        "size": f"{found['bytes'] / 1e6:.1f} MB, with checkpoints {found['bytes_with_checkpoints'] / 1e6:.1f} MB",
-        "options": found["config"] and f"{found['config']} (dlkit train --config)",
+        "model": facts["model"],
+        "task": facts["task"],
+        "saved": f"{facts['saved']} by dlkit {facts['dlkit']}",
+        "data": facts["data"] and f"{facts['data']}, {facts['rows']:,} rows",
+        "labels": facts["labels"],
+        "hyperparameters": _pairs(facts["hyperparameters"]) or "all defaults",
+        "epochs": facts["epochs"] and f"{facts['epochs']}, best epoch {facts['best_epoch']}",
+        "its metrics": _pairs(facts["history"]),
+        "on validation data": _pairs(facts["validation"]),
+        "evaluated": evaluation
+        and f"{_pairs(evaluation['metrics'])} on {evaluation['rows']} rows of {evaluation['source']}",
+        "size": f"{facts['bytes'] / 1e6:.1f} MB, with checkpoints {facts['bytes_with_checkpoints'] / 1e6:.1f} MB",
+        "options": facts["config"] and f"{facts['config']} (dlkit train --config)",
     }
     for name, line in lines.items():
         if line:
@@ -74,7 +75,7 @@ def show_info(found: dict[str, Any]) -> None:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    """Names with their values, in a line; tables and lists, which are long, are left to --json."""
+    """Format names with their values in a line; tables and lists are left to --json."""
     return ", ".join(
         f"{name} {_number(value)}" for name, value in values.items() if not isinstance(value, (dict, list))
     )

@@ -1,4 +1,4 @@
-"""The workers of one training on this machine: started together, their output told apart, and ended together."""
+"""Worker processes of one training on this machine: started together, with labeled output, and stopped together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REPEAT_SECONDS = (
     1.0  # seconds; signals closer together are one: `timeout` sends its own to the process and to its group
 )
 POLL_SECONDS = 0.05  # seconds between two looks at the workers
-FINAL_CODES = (USER_ERROR, INTERRUPTED, PREEMPTED)  # exit codes that a restart would not change or that were asked for
+FINAL_CODES = (USER_ERROR, INTERRUPTED, PREEMPTED)  # exit codes after which there is no restart
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
@@ -43,7 +43,11 @@ def launch(
     pin: bool = False,
     program: Sequence[str] = PROGRAM,
 ) -> int:
-    """Runs one command in several worker processes that know one another by `TF_CONFIG`, and waits for them.
+    """Run a command in several worker processes that know each other through `TF_CONFIG`, and wait for them.
+
+    Their lines go to stdout and stderr with the number of the worker. SIGINT and SIGTERM are forwarded to every worker
+    once; a second signal, a second or more later, kills them. On Linux, the workers end with this process, however it
+    ends. Must be called in the main thread, which receives signals and to which Linux ties the workers.
 
     Their lines go to stdout and stderr behind the worker's number. SIGINT and SIGTERM go on to every worker once; a
     second one, a second or more later, kills them. On Linux the workers end with this process, however it ends.
@@ -67,14 +71,14 @@ def launch(
         DlkitError: the command cannot be launched or restarted so.
     """
     _check(argv, workers, restarts, grace, pin)
-    if _value(argv, "--strategy") is None:
+    if _flag_value(argv, "--strategy") is None:
         argv = [*argv, "--strategy", "multiworker"]
-    before = _stamp(argv)
-    given = argv
+    version_before = _saved_version(argv)
+    original = argv
     with _signals() as received:
         for restart in range(restarts + 1):
             if restart:
-                argv, start = _again(given, before)
+                argv, start = _restart_command(original, version_before)
                 say(f"restart {restart} of {restarts}: from {start}")
             codes = _run([*program, *argv], workers, grace, pin, received)
             code = _exit_code(codes, received)
@@ -97,7 +101,7 @@ def _check(argv: list[str], workers: int, restarts: int, grace: float, pin: bool
         raise DlkitError(f"--restarts must be 0 or more. Received: {restarts}.")
     if not 0 <= grace < math.inf:
         raise DlkitError(f"--grace must be 0 seconds or more. Received: {grace:g}.")
-    if restarts and not _value(argv, "--save"):
+    if restarts and not _flag_value(argv, "--save"):
         raise DlkitError(
             "--restarts needs checkpoints, but the command has no --save. Add --save FOLDER after --, or leave out "
             "--restarts."
@@ -106,8 +110,8 @@ def _check(argv: list[str], workers: int, restarts: int, grace: float, pin: bool
         raise DlkitError("--pin: this system cannot pin a process to CPU cores. Leave it out.")
 
 
-def _value(argv: list[str], flag: str) -> str | None:
-    """What a flag is given in argv; the last one counts, as it does for argparse."""
+def _flag_value(argv: list[str], flag: str) -> str | None:
+    """Return the value of a flag in argv, the last one if repeated."""
     value = None
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         name, equals, rest = word.partition("=")
@@ -116,26 +120,26 @@ def _value(argv: list[str], flag: str) -> str | None:
     return value
 
 
-def _stamp(argv: list[str]) -> list[tuple[int, int]]:
-    """Tells one version of what was saved from another, by its indices; empty where there is none."""
-    stamps = []
+def _saved_version(argv: list[str]) -> list[tuple[int, int]]:
+    """Return what identifies the saved state, from its index files; empty if there is none."""
+    versions = []
     for name in (RUN_INDEX_FILE, INDEX_FILE):
         with contextlib.suppress(OSError):
-            facts = (Path(_value(argv, "--save") or "") / name).stat()
-            stamps.append((facts.st_ino, facts.st_mtime_ns))
-    return stamps
+            stat = (Path(_flag_value(argv, "--save") or "") / name).stat()
+            versions.append((stat.st_ino, stat.st_mtime_ns))
+    return versions
 
 
-def _again(argv: list[str], before: list[tuple[int, int]]) -> tuple[list[str], str]:
-    """The command of a restart, and where it starts."""
-    now = _stamp(argv)
+def _restart_command(argv: list[str], version_before: list[tuple[int, int]]) -> tuple[list[str], str]:
+    """Return the command of a restart, and where it resumes."""
+    version_now = _saved_version(argv)
     # The index from before the launch is of the model that --overwrite replaces: not the run to go on with.
-    if not now or (now == before and _value(argv, "--resume") is None):
+    if not version_now or (version_now == version_before and _flag_value(argv, "--resume") is None):
         return argv, "the start, as there is no checkpoint yet"
-    if _value(argv, "--resume") == "auto":
+    if _flag_value(argv, "--resume") == "auto":
         return argv, "the last checkpoint"
-    kept = [word for word in argv if word not in ("--overwrite", "--resume")]
-    return [*kept, "--resume"], "the last checkpoint"
+    words = [word for word in argv if word not in ("--overwrite", "--resume")]
+    return [*words, "--resume"], "the last checkpoint"
 
 
 def _exit_code(codes: list[int], received: list[int]) -> int:
@@ -148,7 +152,7 @@ def _exit_code(codes: list[int], received: list[int]) -> int:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of ending: the first, and the next that was suggest as another."""
+    """Collect SIGINT and SIGTERM instead of ending: the first, and later ones that are distinct from it."""
     received: list[int] = []
     first = math.inf
 
@@ -159,16 +163,16 @@ def _signals() -> Iterator[list[int]]:
         if not received or time.monotonic() - first >= REPEAT_SECONDS:
             received.append(number)
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    version_before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
-        for number, handler in before.items():
+        for number, handler in version_before.items():
             signal.signal(number, handler)
 
 
 def _run(command: list[str], workers: int, grace: float, pin: bool, received: list[int]) -> list[int]:
-    """Starts the workers and waits for them. Returns the exit codes other than 0, in the order in which they came."""
+    """Start the workers and wait for them. Returns the nonzero exit codes, in the order of exit."""
     processes: list[subprocess.Popen] = []
     readers = []
     try:
@@ -182,14 +186,14 @@ def _run(command: list[str], workers: int, grace: float, pin: bool, received: li
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     process_group=0,  # Ctrl-C reaches the launcher only, which passes it on
-                    preexec_fn=_preparation(_share(index, workers) if pin else None),
+                    preexec_fn=_preexec(_worker_cores(index, workers) if pin else None),
                 )
             )
         for index, process in enumerate(processes):
             for pipe, stream in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
                 readers.append(threading.Thread(target=forward, args=(pipe, stream, index), daemon=True))
                 readers[-1].start()
-        codes = _attend(processes, grace, received)
+        codes = _wait(processes, grace, received)
         for reader in readers:
             reader.join()
         return codes
@@ -201,7 +205,7 @@ def _run(command: list[str], workers: int, grace: float, pin: bool, received: li
 
 
 def worker_environments(count: int) -> list[dict[str, str]]:
-    """The environment of each of `count` processes on this machine that train together: this one's, with TF_CONFIG."""
+    """Return the environments of `count` worker processes on this machine: that of this process, with TF_CONFIG."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(count)]}
     tasks = [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(count)]
     return [child_environment(TF_CONFIG=json.dumps(task)) for task in tasks]
@@ -210,20 +214,23 @@ def worker_environments(count: int) -> list[dict[str, str]]:
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:  # all open at once, so that all differ
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
 
 
-def _share(index: int, workers: int) -> set[int]:
-    """The cores of a worker: no two have one in common, unless there are fewer cores than workers."""
+def _worker_cores(index: int, workers: int) -> set[int]:
+    """Return the cores of a worker; workers share none, unless there are fewer cores than workers."""
     cores = sorted(os.sched_getaffinity(0))
     start, stop = index * len(cores) // workers, (index + 1) * len(cores) // workers
     return set(cores[start : max(stop, start + 1)])
 
 
-def _preparation(cores: set[int] | None) -> Callable[[], None]:
-    """What a worker does before its program starts. The library is loaded here: a child after a fork should not."""
+def _preexec(cores: set[int] | None) -> Callable[[], None]:
+    """Return what a worker runs before its program.
+
+    The library is loaded here, as a child should not load it after a fork.
+    """
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
     return functools.partial(_prepare, os.getpid(), prctl, cores)
 
@@ -237,11 +244,11 @@ def _prepare(parent: int, prctl: Callable[..., int] | None, cores: set[int] | No
         os.sched_setaffinity(0, cores)
 
 
-def _attend(processes: list[subprocess.Popen], grace: float, received: list[int]) -> list[int]:
-    """Waits until all have ended, and sees to it that they do when one has failed."""
+def _wait(processes: list[subprocess.Popen], grace: float, received: list[int]) -> list[int]:
+    """Wait until all workers have ended; stop the others after one has failed."""
     running = dict(enumerate(processes))
     codes: list[int] = []
-    told = 0  # the signal that all have got
+    signal_sent = 0  # the signal that all have got
     limit = math.inf
     while running:
         for index, process in list(running.items()):
@@ -249,34 +256,34 @@ def _attend(processes: list[subprocess.Popen], grace: float, received: list[int]
                 del running[index]
                 _kill_group(process)  # what it started and left
                 if process.returncode:
-                    codes.append(_code(process.returncode))
-                    say(f"worker {index} {_ending(process.returncode)}")
-        now = time.monotonic()
-        if received and not told:
-            told = received[0]
-            _send(running, told)
-        elif len(received) > 1 or (now >= limit and told == signal.SIGTERM):
+                    codes.append(_exit_code_of(process.returncode))
+                    say(f"worker {index} {_describe_exit(process.returncode)}")
+        version_now = time.monotonic()
+        if received and not signal_sent:
+            signal_sent = received[0]
+            _send(running, signal_sent)
+        elif len(received) > 1 or (version_now >= limit and signal_sent == signal.SIGTERM):
             for process in running.values():
                 _kill_group(process)
-        elif now >= limit:
+        elif version_now >= limit:
             say(
                 f"still running after {grace:g} s, sending SIGTERM to: "
                 f"{', '.join(f'worker {index}' for index in running)}"
             )
-            told, limit = signal.SIGTERM, now + KILL_AFTER_SECONDS
-            _send(running, told)
+            signal_sent, limit = signal.SIGTERM, version_now + KILL_AFTER_SECONDS
+            _send(running, signal_sent)
         elif codes and limit == math.inf:
-            limit = now + grace
+            limit = version_now + grace
         if running:
             time.sleep(POLL_SECONDS)
     return codes
 
 
-def _code(returned: int) -> int:
+def _exit_code_of(returned: int) -> int:
     return returned if returned > 0 else 128 - returned
 
 
-def _ending(returned: int) -> str:
+def _describe_exit(returned: int) -> str:
     if returned > 0:
         return f"ended with exit code {returned}"
     try:
@@ -297,17 +304,17 @@ def _kill_group(process: subprocess.Popen) -> None:
 
 LINE_END = re.compile(rb"(\r*\n|\r+(?=[^\r\n]))")
 
-_writing = threading.Lock()
+_write_lock = threading.Lock()
 
 
 def forward(pipe: IO[bytes], stream: Any, index: int) -> None:
-    """Passes on what comes from a worker's pipe, until it ends, behind the worker's number."""
+    """Forward the output of a worker, each line with the worker's number, until it ends."""
     for line in _lines(pipe):
         _write(stream, b"[%d] %s\n" % (index, line))
 
 
 def _lines(pipe: Any) -> Iterator[bytes]:
-    """The lines of a pipe as they come. A carriage return ends one too, as progress bars use it."""
+    """Yield the lines of a pipe as they arrive. A carriage return also ends a line, as progress bars use it."""
     rest = b""
     while chunk := pipe.read1(1 << 16):
         *done, rest = LINE_END.split(rest + chunk)
@@ -319,13 +326,13 @@ def _lines(pipe: Any) -> Iterator[bytes]:
 
 
 def say(line: str) -> None:
-    """Prints a line of the launcher's own on stderr."""
+    """Print a line of the launcher on stderr."""
     _write(sys.stderr, f"{line}\n".encode())
 
 
 def _write(stream: Any, line: bytes) -> None:
-    """Writes a line whole. Where nobody reads any more (`| head`), the training goes on unseen."""
-    with _writing:
+    """Write a whole line. If nobody reads any more (`| head`), training continues without output."""
+    with _write_lock:
         try:
             stream.buffer.write(line)
             stream.buffer.flush()

@@ -1,4 +1,4 @@
-"""The command line. Flags, help and checks come from the tasks' own fields; TensorFlow comes when work begins."""
+"""The command line. Flags, help and checks come from the fields of the tasks; TensorFlow is imported when needed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TASK_COMMANDS = ("train", "find-lr", "check")  # take a task, and the options of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run a command.
 
     Returns:
         The exit code: 0 done; 2 something the user can cure; 75 another worker was lost, to be started again; 130
@@ -51,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_guarded(work: Callable[[], Any], *, debug: bool, quiet: bool = False) -> int:
-    """Runs `work`; a data_error_of error becomes one line on stderr and its exit code, with its traceback if `debug`.
+    """Run `work`; an error of dlkit becomes one line on stderr and its exit code, with its traceback if `debug`.
 
     Messages name flags. If `quiet`, nothing else goes to stderr.
     """
     try:
-        with naming_flags(), _silent() if quiet else contextlib.nullcontext():
+        with naming_flags(), _silence_stderr() if quiet else contextlib.nullcontext():
             work()
     except DlkitError as error:
         if debug:
@@ -76,36 +76,38 @@ def run_guarded(work: Callable[[], Any], *, debug: bool, quiet: bool = False) ->
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+def _silence_stderr() -> Iterator[None]:
+    with Path(os.devnull).open("w") as devnull, contextlib.redirect_stderr(devnull):
         yield
 
 
 def _run(argv: list[str]) -> None:
-    given = _parsed(argv)
-    given.work(given)
+    args = _parse(argv)
+    args.work(args)
 
 
-def _parsed(argv: list[str]) -> argparse.Namespace:
+def _parse(argv: list[str]) -> argparse.Namespace:
     config = None
     if argv[:1] and argv[0] in TASK_COMMANDS and (path := config_path(argv)):
         config = read_run_file(path, _task_in(argv) or "")
         argv = argv if _task_in(argv) else [argv[0], config.task, *argv[1:]]
     parser = command_parser(argv, config)
-    given, unknown = parser.parse_known_args(argv)
-    if hasattr(given, "inputs") and not any(word.startswith("-") for word in unknown):
-        given.inputs, unknown = [*given.inputs, *unknown], []  # argparse takes none of those behind a flag
+    args, unknown = parser.parse_known_args(argv)
+    if hasattr(args, "inputs") and not any(word.startswith("-") for word in unknown):
+        args.inputs, unknown = [*args.inputs, *unknown], []  # argparse takes none of those behind a flag
     if unknown:
-        if hasattr(given, "task"):
+        if hasattr(args, "task"):
             from dlkit.tasks import find_task
 
-            find_task(given.task)  # a misspelled task makes all its options unknown
+            find_task(args.task)  # a misspelled task makes all its options unknown
         refuse_unknown(unknown, flags_of(parser, argv[0]))
-    return given
+    return args
 
 
 def _task_in(argv: Sequence[str]) -> str | None:
-    """The task that a command names: its first word, or else the first that is none's value and a task's name."""
+    """Return the task that a command names: its first word, or else the first task name that is not the value of a
+    flag.
+    """
     from dlkit.tasks import task_names
 
     if argv[1:2] and not argv[1].startswith("-"):
@@ -116,7 +118,7 @@ def _task_in(argv: Sequence[str]) -> str | None:
 
 
 def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser:
-    """The parser of all commands; of one that trains with the options of the task that it names."""
+    """Build the parser of all commands, with the options of the task if `argv` names one."""
     shared = Parser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
     shared.add_argument("--quiet", action="store_true", help="Print only results and errors.")
@@ -181,7 +183,7 @@ def _add_task(parser: Parser, argv: Sequence[str], command: str) -> None:
 
 
 def _add_training(parser: Parser, name: str) -> None:
-    _add_source(parser, required=False)
+    _add_data_flag(parser, required=False)
     run = parser.group(RUN_GROUP)
     if name != "train":
         add_config(parser)
@@ -228,7 +230,7 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(parser: Parser) -> None:
     parser.add_argument("model", help="Folder of a saved model.")
-    _add_source(parser, required=True)
+    _add_data_flag(parser, required=True)
     parser.add_argument(
         "--label-map",
         action="append",
@@ -270,7 +272,7 @@ def _add_predict(parser: Parser) -> None:
         ),
     )
     parser.add_argument(
-        "--keep",
+        "--keep-columns",
         metavar="A,B|all",
         default="",
         help="Columns of the data to copy to the output, before the predictions.",
@@ -297,11 +299,11 @@ def _add_export(parser: Parser) -> None:
     parser.add_argument("--version", type=int, help="Version number; default: the next one.")
     parser.add_argument(
         "--examples",
-        default="kept",
-        metavar="FILE|sample|none",
+        default="saved",
+        metavar="FILE|saved|sample|synthetic",
         help=(
             "Example inputs for the verification and the documentation of the export: a file of rows; `sample`, the "
-            "built-in sample data; or `none`, synthetic inputs, so that the export contains no training data. "
+            "built-in sample data; or `synthetic`, generated inputs, so that the export contains no training data. "
             "Default: the training rows saved with the model."
         ),
     )
@@ -344,13 +346,13 @@ def _add_verify(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="Print the report as JSON.")
 
 
-def _add_source(parser: Parser, *, required: bool) -> None:
-    without = "" if required else "; default: the built-in sample data"
-    parser.group(DATA_GROUP).add_argument("--data", required=required, help=SOURCES + without)
+def _add_data_flag(parser: Parser, *, required: bool) -> None:
+    default_text = "" if required else "; default: the built-in sample data"
+    parser.group(DATA_GROUP).add_argument("--data", required=required, help=SOURCES + default_text)
     add_read_options(parser)
 
 
-def _tasks(given: argparse.Namespace) -> None:
+def _tasks(args: argparse.Namespace) -> None:
     from dlkit.tasks import find_task, task_names
 
     for name in task_names():
@@ -358,53 +360,53 @@ def _tasks(given: argparse.Namespace) -> None:
         print(f"{name:24}{task.__name__:22}{summary(task)}")
 
 
-def _checked(given: argparse.Namespace) -> Any:
-    """The task with the flags' hyperparameters, once what the flags name is seen to be there."""
+def _create_task(args: argparse.Namespace) -> Any:
+    """Create the task with the flags' hyperparameters, after checking that the files in the flags exist."""
     from dlkit.tasks import find_task
 
-    kind = find_task(given.task)
-    task = kind(**parsed_hparams(given, kind))
-    check_early(given, task)
+    task_class = find_task(args.task)
+    task = task_class(**parsed_hparams(args, task_class))
+    check_early(args, task)
     return task
 
 
-def _task(given: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """The task with the flags' hyperparameters, its training data and its validation data."""
+def _task_and_data(args: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """Return the task with the flags' hyperparameters, its training data and its validation data."""
     from dlkit.run_file import SampleData
 
-    task = _checked(given)
-    samples = {} if given.data else task.samples()
-    train = given.data or SampleData(samples["train"])
-    validation = getattr(given, "validation", None)
+    task = _create_task(args)
+    samples = {} if args.data else task.samples()
+    train = args.data or SampleData(samples["train"])
+    validation = getattr(args, "validation", None)
     if not validation and samples.get("validation"):
         validation = SampleData(samples["validation"])
     return task, train, validation
 
 
-def _train(given: argparse.Namespace) -> None:
-    task, train, validation = _task(given)
+def _train(args: argparse.Namespace) -> None:
+    task, train, validation = _task_and_data(args)
     task.fit(
         train,
         validation,
-        **read_options(given),
-        tensorboard=given.tensorboard,
-        verbose=0 if given.quiet else "auto",
-        **run_options(given),
+        **read_options(args),
+        tensorboard=args.tensorboard,
+        verbose=0 if args.quiet else "auto",
+        **run_options(args),
     )
     if not task.is_chief:
         return
     from dlkit.cli.show import show_history
 
     show_history(task)
-    if given.save:
-        print(f"saved: {given.save}")
+    if args.save:
+        print(f"saved: {args.save}")
 
 
-def _check(given: argparse.Namespace) -> None:
-    """Ends the process with code 2 where training would be refused."""
-    task, train, validation = _task(given)
-    found = task.check(train, validation, **read_options(given))
-    if given.json:
+def _check(args: argparse.Namespace) -> None:
+    """Exit with code 2 if training would be refused."""
+    task, train, validation = _task_and_data(args)
+    found = task.check(train, validation, **read_options(args))
+    if args.json:
         print(json.dumps(found, ensure_ascii=False))
     else:
         from dlkit.cli.show import show_report
@@ -414,97 +416,97 @@ def _check(given: argparse.Namespace) -> None:
         sys.exit(2)
 
 
-def _launch(given: argparse.Namespace) -> None:
-    """Ends the process with the workers' exit code where it is not 0."""
+def _launch(args: argparse.Namespace) -> None:
+    """Exit with the workers' exit code, if it is not 0."""
     from dlkit.cli.launch import launch
 
-    if given.command[:1] not in ([], ["--"]):
-        words = " ".join(given.command)
-        raise DlkitError(f"launch must have -- before the workers' command. Received: {words}. Write: -- {words}.")
-    command = given.command[1:]
+    if args.command[:1] not in ([], ["--"]):
+        as_text = " ".join(args.command)
+        raise DlkitError(f"launch must have -- before the workers' command. Received: {as_text}. Write: -- {as_text}.")
+    command = args.command[1:]
     if command[:1] == ["train"]:  # what every worker would refuse is refused once
-        worker = _parsed(command)
-        _checked(worker)
+        worker = _parse(command)
+        _create_task(worker)
         command += ["--save", worker.save] if worker.save and worker.config else []  # restarts look there
-    code = launch(command, given.workers, given.restarts, grace=given.grace, pin=given.pin)
+    code = launch(command, args.workers, args.restarts, grace=args.grace, pin=args.pin)
     if code:
         sys.exit(code)
 
 
-def _find_lr(given: argparse.Namespace) -> None:
-    task, train, _ = _task(given)
-    found = task.find_learning_rate(train, plot=given.plot, **read_options(given))
-    print(f"learning rate: {found:.2g}   plot: {given.plot}")
+def _find_lr(args: argparse.Namespace) -> None:
+    task, train, _ = _task_and_data(args)
+    found = task.find_learning_rate(train, plot=args.plot, **read_options(args))
+    print(f"learning rate: {found:.2g}   plot: {args.plot}")
 
 
-def _evaluate(given: argparse.Namespace) -> None:
-    check_early(given)
+def _evaluate(args: argparse.Namespace) -> None:
+    check_early(args)
     import dlkit
     from dlkit.cli.show import show_metrics
 
-    names = dict(parse_pairs(given.label_map, "--label-map", "OLD=NEW, as in car=vehicle"))
-    metrics = dlkit.load(given.model).evaluate(
-        given.data, label_map=names, answers=given.answers, **read_options(given)
+    names = dict(parse_pairs(args.label_map, "--label-map", "OLD=NEW, as in car=vehicle"))
+    metrics = dlkit.load(args.model).evaluate(
+        args.data, label_map=names, predictions=args.predictions, **read_options(args)
     )
-    if given.json:
+    if args.json:
         print(json.dumps(metrics, ensure_ascii=False))
         return
     show_metrics(metrics)
-    if given.answers:
-        print(f"\neach row with its prediction and error: {given.answers}")
+    if args.predictions:
+        print(f"\neach row with its prediction and error: {args.predictions}")
 
 
-def _predict(given: argparse.Namespace) -> None:
-    check_early(given)
+def _predict(args: argparse.Namespace) -> None:
+    check_early(args)
     import dlkit
     from dlkit.cli.draw import check_drawing, draw_predictions, folder_inputs
     from dlkit.cli.predict import predict_inputs, predict_to_file
     from dlkit.cli.show import show_prediction
     from dlkit.vision.png import as_json
 
-    task = dlkit.load(given.model)
-    if given.draw:
-        check_drawing(task, Path(given.draw))
-        if len(given.inputs) == 1 and Path(given.inputs[0]).is_dir():
-            draw_predictions(task, folder_inputs(task, Path(given.inputs[0])), Path(given.draw))
+    task = dlkit.load(args.model)
+    if args.draw:
+        check_drawing(task, Path(args.draw))
+        if len(args.inputs) == 1 and Path(args.inputs[0]).is_dir():
+            draw_predictions(task, folder_inputs(task, Path(args.inputs[0])), Path(args.draw))
             return
-    inputs: list[Any] = _inputs(given.inputs)
-    words = given.text or given.inputs == ["-"]
-    if len(task.inputs) > 1 and inputs and (words or all(text.lstrip().startswith("{") for text in inputs)):
-        inputs, words = [_object(text, list(task.inputs)) for text in inputs], True
-    if given.output:
-        predict_to_file(task, inputs, words, given)
+    inputs: list[Any] = _read_inputs(args.inputs)
+    as_text = args.text or args.inputs == ["-"]
+    if len(task.inputs) > 1 and inputs and (as_text or all(text.lstrip().startswith("{") for text in inputs)):
+        inputs, as_text = [_parse_object(text, list(task.inputs)) for text in inputs], True
+    if args.output:
+        predict_to_file(task, inputs, as_text, args)
         return
     explain = getattr(task, "explain", None)
-    if given.explain and explain is None:
+    if args.explain and explain is None:
         raise DlkitError(f"the task {task.task_name()} does not support --explain.")
     for value, answer, rows in predict_inputs(
-        task, inputs, words, explain if given.explain else None, read_options(given)
+        task, inputs, as_text, explain if args.explain else None, read_options(args)
     ):
-        if given.json:
+        if args.json:
             print(json.dumps({"input": value, **answer}, ensure_ascii=False, default=as_json))
         else:
             show_prediction(value, answer, rows)
-    if given.draw:
-        draw_predictions(task, inputs, Path(given.draw))
+    if args.draw:
+        draw_predictions(task, inputs, Path(args.draw))
 
 
-def _inputs(given: list[str]) -> list[str]:
-    if given == ["-"]:
+def _read_inputs(args: list[str]) -> list[str]:
+    if args == ["-"]:
         from dlkit.data.bytes import decode_utf8
 
         text = decode_utf8(sys.stdin.buffer.read(), "standard input")
         return [line.rstrip("\r\n") for line in io.StringIO(text)]
-    for text in given:
+    for text in args:
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise DlkitError(f"the argument {text!r} is not UTF-8, at position {error.start}. Convert it.") from error
-    return given
+    return args
 
 
-def _object(text: str, names: list[str]) -> dict[str, Any]:
-    """An input of several columns, written as a JSON object."""
+def _parse_object(text: str, names: list[str]) -> dict[str, Any]:
+    """Parse an input of several columns, written as a JSON object."""
     value = None
     with contextlib.suppress(DlkitError), as_data_error("the input"):
         value = json.loads(text)
@@ -514,46 +516,46 @@ def _object(text: str, names: list[str]) -> dict[str, Any]:
     return value
 
 
-def _export(given: argparse.Namespace) -> None:
-    check_early(given)
+def _export(args: argparse.Namespace) -> None:
+    check_early(args)
     import dlkit
     from dlkit.cli.show import show_export
 
-    task = dlkit.load(given.model)
-    if given.test:
-        task.evaluate(given.test)
-    show_export(task.export(given.directory, version=given.version, examples=given.examples))
+    task = dlkit.load(args.model)
+    if args.test:
+        task.evaluate(args.test)
+    show_export(task.export(args.directory, version=args.version, examples=args.examples))
 
 
-def _info(given: argparse.Namespace) -> None:
+def _info(args: argparse.Namespace) -> None:
     from dlkit.cli.info import describe_model, show_info
 
-    found = describe_model(Path(given.model))
-    if given.json:
+    found = describe_model(Path(args.model))
+    if args.json:
         print(json.dumps(found, ensure_ascii=False))
     else:
         show_info(found)
 
 
-def _completion(given: argparse.Namespace) -> None:
-    print(completion_script(given.shell, command_parser, TASK_COMMANDS))
+def _completion(args: argparse.Namespace) -> None:
+    print(completion_script(args.shell, command_parser, TASK_COMMANDS))
 
 
-def _server_config(given: argparse.Namespace) -> None:
+def _server_config(args: argparse.Namespace) -> None:
     from dlkit.serving.server_config import DOCKER_IMAGE, write_server_files
 
     line = write_server_files(
-        given.directories, given.output, image=given.image or DOCKER_IMAGE, max_batch_size=given.max_batch_size
+        args.directories, args.output, image=args.image or DOCKER_IMAGE, max_batch_size=args.max_batch_size
     )
-    print(f"written: {given.output}\n\nserve them:\n  {line}\n\nor: kubectl apply -f {given.output}/kubernetes.yaml")
+    print(f"written: {args.output}\n\nserve them:\n  {line}\n\nor: kubectl apply -f {args.output}/kubernetes.yaml")
 
 
-def _verify(given: argparse.Namespace) -> None:
+def _verify(args: argparse.Namespace) -> None:
     from dlkit.cli.show import show_proof
     from dlkit.serving.verify import verify
 
-    report = verify(given.directory, given.library)
-    if given.json:
+    report = verify(args.directory, args.library)
+    if args.json:
         print(json.dumps(report))
     else:
         show_proof(report)

@@ -1,4 +1,4 @@
-"""What the command line and the recipes print."""
+"""Output of the command line and the recipes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 
 from dlkit.best_epoch import best_epoch_index, metrics_of_epoch
-from dlkit.report import facts_text
+from dlkit.report import statistics_text
 from dlkit.task import Task
 
 MAX_CONFUSION_CLASSES, MAX_LISTED_CLASSES = 20, 100  # classes
@@ -23,7 +23,7 @@ MAX_LINE_CHARACTERS = 10_000  # characters of a line
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
-    """Prints metrics: the numbers, notes on them, those by class, what they are compared with, and the confusion."""
+    """Print metrics: numbers, notes, metrics by class, the comparison, and the confusion matrix."""
     console = Console(highlight=False)
     numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
     width = max(map(len, numbers))
@@ -70,9 +70,9 @@ def _confusion(labels: list[str], counts: list[list[int]]) -> Grid:
 
 
 def show_report(found: dict[str, Any]) -> None:
-    """Prints what `Task.check` found."""
-    print(facts_text(found["source"], found["statistics"]))
-    for kind, name in (("note", "remarks"), ("warning", "warnings"), ("refused", "refusals")):
+    """Print the findings of `Task.check`."""
+    print(statistics_text(found["source"], found["statistics"]))
+    for kind, name in (("note", "remarks"), ("warning", "warnings"), ("error", "errors")):
         for text in found[name]:
             print(f"{kind}: {text}")
     if not found["warnings"] and not found["errors"]:
@@ -80,7 +80,7 @@ def show_report(found: dict[str, Any]) -> None:
 
 
 def show_history(task: Task) -> None:
-    """Prints how a training ended."""
+    """Print the result of training."""
     epochs, epoch, name = len(task.history_["loss"]), best_epoch_index(task), f"val_{task.monitor}"
     found = metrics_of_epoch(task.history_, epoch)
     if name not in found:
@@ -90,7 +90,7 @@ def show_history(task: Task) -> None:
 
 
 def show_export(version: Path) -> None:
-    """Prints where an export lies, and how to serve and ask it."""
+    """Print where an export is, and how to serve and query it."""
     from dlkit.serving.server_config import make_serve_commands
     from dlkit.serving.verify import read_contract
 
@@ -99,7 +99,7 @@ def show_export(version: Path) -> None:
 
 
 def show_proof(report: dict[str, Any]) -> None:
-    """Prints what the proof of an export found."""
+    """Print the result of verifying an export."""
     print(f"{report['version_dir']}: verified in {report['seconds']} s")
     for name, done in report["signatures"].items():
         worst = max(done["max_error"].values(), default=0.0)
@@ -110,13 +110,12 @@ def show_proof(report: dict[str, Any]) -> None:
 
 
 def show_prediction(value: Any, answer: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
-    """Prints one answer in a few lines, or as the table that it makes.
+    """Print a prediction in a few lines, or as a table.
 
     Args:
-        value: what was answered.
-        answer: as `Task.present` gives it.
-        rows: of a table, as `Rows.answer_rows` makes them of the answer: of several columns of one length it is the
-            better view.
+        value: the input.
+        answer: its prediction, as `Task.present` returns it.
+        rows: the prediction as rows of a table, from `Rows.answer_rows`.
     """
     console = Console(highlight=False)
     console.print(f"[bold]{escape(_shortened(str(value)))}[/]", soft_wrap=True)
@@ -128,7 +127,7 @@ def show_prediction(value: Any, answer: dict[str, Any], rows: Sequence[dict[str,
 
 
 def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints rows with their columns aligned; what is one in all of them, and no measured number, stands before."""
+    """Print rows with aligned columns; values that all rows share, other than floats, are printed above."""
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     same = [name for name, cells in columns.items() if len(rows) > 1 and cells.count(cells[0]) == len(cells)]
     same = [name for name in same if not isinstance(columns[name][0], float)]

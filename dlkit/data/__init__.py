@@ -1,1 +1,1 @@
-"""From what users have (folders, tables, arrays, TFDS) to tables of raw values."""
+"""Readers: from folders, tables, arrays and TFDS to tables of raw values."""

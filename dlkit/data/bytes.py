@@ -1,4 +1,4 @@
-"""Files as bytes and as text, for all readers; those that end in .gz are unpacked."""
+"""Files as bytes and text, for all readers; files that end in .gz are decompressed."""
 
 from __future__ import annotations
 
@@ -19,27 +19,32 @@ MatchColumns = Callable[[Sequence[str], str], dict[str, str]]
 
 
 def file_type(path: Path) -> str:
-    """The suffix that tells what a file holds, in small letters: ".csv" of "a.csv.gz", and ".jsonl" of "a.ndjson"."""
+    """Return the suffix that tells what a file holds, in lower case: ".csv" for "a.csv.gz", ".jsonl" for "a.ndjson"."""
     name = path.name.lower().removesuffix(".gz")
     suffix = Path(name).suffix
     return ".jsonl" if suffix == ".ndjson" else suffix
 
 
 def is_json_object(path: Path) -> bool:
-    """Whether a json file holds an object, as COCO's and SQuAD's do, and not a list of rows."""
+    """Return whether a json file holds an object, as those of COCO and SQuAD, rather than a list of rows."""
     with contextlib.suppress(DataError), as_data_error(path), open_bytes(path, str(path)) as file:
         return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
     return False
 
 
 def open_bytes(path: Path, source: str) -> BinaryIO:
-    """A file to read, unpacked. Raises OSError, and while it is read DataError for a broken or too large archive."""
+    """Open a file for reading, decompressed.
+
+    Raises:
+        OSError: the file cannot be opened.
+        DataError: while reading, if the archive is corrupt or too large.
+    """
     file = path.open("rb")
     return cast("BinaryIO", open_gzip(file, source)) if path.suffix.lower() == ".gz" else file
 
 
 def existing_file(source: Any) -> Path | None:
-    """The file that a source names; None where it names none: reading it says what it is."""
+    """Return the file that a source names, or None if it names no existing file."""
     if not isinstance(source, (str, os.PathLike)):
         return None
     path = Path(source).expanduser()
@@ -50,12 +55,12 @@ def existing_file(source: Any) -> Path | None:
 
 
 def cell_text(value: Any) -> str:
-    """A cell as text: bytes as UTF-8, with U+FFFD for what is none."""
+    """Return a cell as text; bytes are decoded as UTF-8, with U+FFFD for invalid ones."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def read_bytes(path: Path, source: str) -> bytes:
-    """The whole file. DataError where it cannot be read or is empty."""
+    """Read a whole file. Raises DataError if it cannot be read or is empty."""
     with as_data_error(source), open_bytes(path, source) as file:
         data = file.read()
     if not data.strip():
@@ -64,13 +69,13 @@ def read_bytes(path: Path, source: str) -> bytes:
 
 
 def refuse_blank(path: Path, source: str) -> None:
-    """Raises DataError for a file that holds nothing, or blanks alone: libraries say less of it."""
-    if path.stat().st_size < _HEAD:
+    """Raise DataError if a file is empty or blank; libraries report this less clearly."""
+    if path.stat().st_size < _HEAD_BYTES:
         read_bytes(path, source)
 
 
 def read_text(path: Path, source: str) -> str:
-    """The whole file as text, without a byte order mark. DataError names the first line that is not UTF-8."""
+    """Read a whole file as text, without byte order mark. DataError names the first line that is not UTF-8."""
     text = decode_utf8(read_bytes(path, source), source)
     if not text.strip():  # a byte order mark alone
         raise DataError(f"{source} is empty.")
@@ -78,7 +83,7 @@ def read_text(path: Path, source: str) -> str:
 
 
 def read_json_file(path: Path, source: str) -> Any:
-    """What a file of JSON holds. DataError where it cannot be read, is empty or no JSON."""
+    """Read a JSON file. Raises DataError if it cannot be read, is empty, or is not JSON."""
     text = read_text(path, source)
     with as_data_error(source, "JSON"):
         return json.loads(text)
@@ -86,12 +91,12 @@ def read_json_file(path: Path, source: str) -> Any:
 
 @contextlib.contextmanager
 def open_text(path: Path, source: str, errors: str = "strict") -> Iterator[TextIO]:
-    """A file to read as text, a line at a time, line ends as they are. Errors as of `read_text`.
+    """Open a file as text, line by line and with its line ends. Raises the errors of `read_text`.
 
     With `errors="surrogateescape"` bytes that are not UTF-8 come along, and `utf8_problem` finds them.
     """
     with as_data_error(source), open_bytes(path, source) as file:
-        refuse_utf_16(file.read(_HEAD), source)
+        refuse_utf_16(file.read(_HEAD_BYTES), source)
     try:
         with open_bytes(path, source) as file:
             yield io.TextIOWrapper(file, encoding="utf-8-sig", errors=errors, newline="")
@@ -101,8 +106,8 @@ def open_text(path: Path, source: str, errors: str = "strict") -> Iterator[TextI
 
 
 def decode_utf8(data: bytes, source: str) -> str:
-    """UTF-8 bytes as text, without a byte order mark. DataError names the first line that is not UTF-8."""
-    refuse_utf_16(data[:_HEAD], source)
+    """Decode UTF-8, without byte order mark. DataError names the first line that is not UTF-8."""
+    refuse_utf_16(data[:_HEAD_BYTES], source)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -115,21 +120,23 @@ def decode_utf8(data: bytes, source: str) -> str:
         ) from error
 
 
-_HEAD = 512
+_HEAD_BYTES = 512
 
 
 def utf8_problem(text: str) -> str:
-    """What is wrong with a text of `open_text(errors="surrogateescape")`; "" for one that is UTF-8."""
+    """Describe what is wrong with a text read with `open_text(errors="surrogateescape")`; "" if it is UTF-8."""
     if text.isascii():
         return ""
-    wrong = next((letter for letter in text if "\udc80" <= letter <= "\udcff"), "")
-    if not wrong:
+    bad_character = next((letter for letter in text if "\udc80" <= letter <= "\udcff"), "")
+    if not bad_character:
         return ""
-    return f"not UTF-8 (byte {ord(wrong) - 0xDC00:#04x}). Convert it first, for example: iconv -f latin1 -t utf-8."
+    return (
+        f"not UTF-8 (byte {ord(bad_character) - 0xDC00:#04x}). Convert it first, for example: iconv -f latin1 -t utf-8."
+    )
 
 
 def refuse_utf_16(head: bytes, source: str) -> None:
-    """Raises DataError for the first bytes of UTF-16 without a mark, which are UTF-8 too: a zero by each letter."""
+    """Raise DataError for UTF-16 without a byte order mark, which is valid UTF-8: every other byte is zero."""
     for encoding, zeros in (("utf-16le", head[1::2]), ("utf-16be", head[0::2])):
         others = head[0::2] if encoding == "utf-16le" else head[1::2]
         if len(zeros) > 1 and zeros.count(0) > len(zeros) / 2 and not others.count(0):

@@ -1,4 +1,4 @@
-"""Tables in files: dispatch on the suffix, then cells to values by the columns themselves."""
+"""Tables in files: selects the reader by suffix and converts cells with the columns."""
 
 from __future__ import annotations
 
@@ -28,60 +28,60 @@ def read_file(
     columns: Mapping[str, Column],
     how: ReadOptions,
     *,
-    also: Mapping[str, Sequence[str]] | None = None,
+    alternatives: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
-    """The wanted columns of a table in a file. Relative paths in it start from its folder.
+    """Read the wanted columns of a table in a file. Relative paths in it start from its folder.
 
     Args:
         path: the file.
         source: the file as the user named it.
         columns: the wanted columns.
         how: how it is read; its `rename` has the file's own names for wanted columns.
-        also: further names under which a wanted column may go.
+        alternatives: further names under which a wanted column may go.
     """
     readers = readers_of(columns)
     for reader in readers:
-        taken = reader.file(path, source, columns, how)
-        if taken is not None:
-            return taken
+        result = reader.file(path, source, columns, how)
+        if result is not None:
+            return result
 
-    def choose(found: Sequence[str], hint: str) -> dict[str, str]:
-        matched = match_names(columns, found, how.rename, source, alternatives=also, hint=hint)
+    def match(found: Sequence[str], hint: str) -> dict[str, str]:
+        matched = match_names(columns, found, how.rename, source, alternatives=alternatives, hint=hint)
         for reader in readers:
             matched |= reader.extra_columns(columns, found)
         return matched
 
     suffix, remarks = file_type(path), list[str]()
     if is_delimited(path, how):
-        cells, where, remarks = read_delimited(path, source, choose, how)
+        cells, where, remarks = read_delimited(path, source, match, how)
     elif how.column_names:
         raise DataError(
             f"{source}: column names ({option('column_names')}) apply only to csv and tsv files without a header."
         )
     elif suffix in (".jsonl", ".json"):
-        cells, where = read_json(path, source, choose)
+        cells, where = read_json(path, source, match)
     elif suffix == ".parquet":
-        cells, where = read_parquet(path, source, choose)
+        cells, where = read_parquet(path, source, match)
     else:
         raise DataError(
             f"{source}: cannot tell what kind of data a file {suffix or 'without a suffix'} holds. Expected a "
             f"folder or a file that ends in one of: {', '.join(TABLE_SUFFIXES)}, .npz. For a csv or tsv file with "
             f"another suffix, set its delimiter: {option('delimiter', ...)}."
         )
-    inside = FolderGuard(how, path.parent)
+    guard = FolderGuard(how, path.parent)
     values: dict[str, Any] = {
-        name: [_value(columns.get(name), cell, path.parent) for cell in column] for name, column in cells.items()
+        name: [_read_cell(columns.get(name), cell, path.parent) for cell in column] for name, column in cells.items()
     }
     for name, column in values.items():
         for row, value in enumerate(column):
             if isinstance(value, Path):
-                inside(value, f"{where(row)}, column {name!r}")
+                guard(value, f"{where(row)}, column {name!r}")
     table = Table(source, values, where, remarks=remarks, strict=how.strict)
     for reader in readers:
         table = reader.after_file(table, columns, path.parent)
     return table
 
 
-def _value(column: Column | None, cell: Any, folder: Path) -> Any:
+def _read_cell(column: Column | None, cell: Any, folder: Path) -> Any:
     # Only text needs the column's reading; a blank cell stays blank, so that it is seen as one.
     return column.from_cell(cell, folder) if column and isinstance(cell, str) and cell.strip() else cell

@@ -1,4 +1,4 @@
-"""Folders of files: a folder for each class, files alone, or files beside a table of their labels or annotations."""
+"""Folders of files: one folder per class, files only, or files with a table of labels or annotations."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ _TABLES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix 
 
 
 def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """One row a file, in sorted order.
+    """Read a folder: one row per file, in sorted order.
 
-    With a label among the columns, the label is the folder on the first level: `cat/2019/x.jpg` is a cat.
-    Without one, every file below counts; of `images/` beside `masks/`, the images. A table `labels` or `metadata`
-    (csv, tsv, jsonl, parquet) in the folder goes before either; its column `image` or `file_name` holds the files'
-    paths. A folder without a table is first offered to the readers that the columns name. Hidden files are passed
-    over. Files of other kinds are passed over too, and a remark counts them; so are texts that cannot be read.
+    With a label among the columns, the folder on the first level is the label: `cat/2019/x.jpg` is a cat. Without one,
+    every file at any depth is read; with `images/` next to `masks/`, the images. A table `labels` or `metadata` (csv,
+    tsv, jsonl, parquet) in the folder takes precedence; its column `image` or `file_name` holds the paths of the files.
+    A folder without a table is first offered to the readers of the columns. Hidden files are skipped; files of other
+    kinds and unreadable texts are skipped with a remark.
     """
     table = _table_in(path, source)
     if table is not None:
-        also = {name: ("image", "file_name") for name, column in columns.items() if isinstance(column, Image)}
-        return read_file(table, f"{source.rstrip('/')}/{table.name}", columns, how, also=also)
+        alternatives = {name: ("image", "file_name") for name, column in columns.items() if isinstance(column, Image)}
+        return read_file(table, f"{source.rstrip('/')}/{table.name}", columns, how, alternatives=alternatives)
     for reader in readers_of(columns):
-        taken = reader.folder(path, source, columns, how)
-        if taken is not None:
-            return taken
-    content, target = _roles(columns, source)
+        result = reader.folder(path, source, columns, how)
+        if result is not None:
+            return result
+    content, target = _assign_columns(columns, source)
     column = columns[content]
     labels: list[str] | None = None
     if target is None:
-        beside = isinstance(column, Image) and (path / "images").is_dir() and (path / "masks").is_dir()
-        files, skipped = list_files(path / "images" if beside else path, column.suffixes)
+        has_masks = isinstance(column, Image) and (path / "images").is_dir() and (path / "masks").is_dir()
+        files, skipped = list_files(path / "images" if has_masks else path, column.suffixes)
         if not files:
-            raise DataError(f"{source} holds no {_kind(column)}{_list_skipped(skipped)}.")
+            raise DataError(f"{source} holds no {_describe_kind(column)}{_list_skipped(skipped)}.")
     else:
-        files, labels, skipped = _classes(path, source, column)
+        files, labels, skipped = _read_classes(path, source, column)
     remarks = []
     if skipped:
-        place = "" if target is None else " in class folders"
-        remarks.append(f"skipped {describe_counts(skipped)}. Only {_kind(column)}{place} are read")
+        where_read = "" if target is None else " in class folders"
+        remarks.append(f"skipped {describe_counts(skipped)}. Only {_describe_kind(column)}{where_read} are read")
     read, reasons = [], []
     for row, file in enumerate(files):
         try:
@@ -76,8 +76,8 @@ def _table_in(path: Path, source: str) -> Path | None:
     return found[0] if found else None
 
 
-def _roles(columns: Mapping[str, Column], source: str) -> tuple[str, str | None]:
-    """The column that files fill and the one that class folders fill."""
+def _assign_columns(columns: Mapping[str, Column], source: str) -> tuple[str, str | None]:
+    """Return the column that files fill and the one that class folders fill."""
     contents = [name for name, column in columns.items() if column.suffixes]
     targets = [name for name, column in columns.items() if isinstance(column, Label)]
     others = [name for name in columns if name not in (*contents, *targets)]
@@ -95,9 +95,9 @@ def _any_labels(columns: Mapping[str, Column]) -> bool:
     return any(isinstance(column, Labels) for column in columns.values())
 
 
-def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[str], collections.Counter]:
+def _read_classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[str], collections.Counter]:
     suffixes = column.suffixes
-    kind, example = _kind(column), f"{source.rstrip('/')}/CLASS/FILE{suffixes[0]}"
+    kind, example = _describe_kind(column), f"{source.rstrip('/')}/CLASS/FILE{suffixes[0]}"
     folders = [entry for entry in list_entries(path) if entry.is_dir()]
     if not folders:
         direct, skipped = list_files(path, suffixes)
@@ -110,11 +110,11 @@ def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[
     if named:
         splits = [folder for folder in named if folder.name.lower() in SPLITS]
         kind = "splits" if splits else "kinds of files"
-        cure = suggest_split([Path(source) / folder.name for folder in splits]) if splits else f"Expected {example}."
+        hint = suggest_split([Path(source) / folder.name for folder in splits]) if splits else f"Expected {example}."
         raise DataError(
             f"{source} holds {kind}, not classes: {quote_names(folder.name for folder in named)} among "
-            f"{quote_names(folder.name for folder in folders)}. {cure} If it is a class, rename it, or list the files in "
-            "a table labels.csv."
+            f"{quote_names(folder.name for folder in folders)}. {hint} If it is a class, rename it, or list the "
+            "files in a table labels.csv."
         )
     # Files beside the class folders have no label: they count as passed over, whatever their kind.
     skipped = collections.Counter(entry.suffix.lower() for entry in list_entries(path) if not entry.is_dir())
@@ -132,7 +132,7 @@ def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[
     return files, labels, skipped
 
 
-def _kind(column: Column) -> str:
+def _describe_kind(column: Column) -> str:
     return f"{column.kind}s ({', '.join(column.suffixes)})"
 
 

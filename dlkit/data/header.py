@@ -1,4 +1,4 @@
-"""The columns that a source has, before it is read."""
+"""The column names of a source, before it is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dlkit.reading_errors import as_data_error
 
 
 def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS) -> list[str]:
-    """The names of a source's columns, in its order; none of a source whose columns have no names.
+    """Return the names of a source's columns, in order; none if its columns have no names.
 
     Of several files those of the first.
 
@@ -36,11 +36,11 @@ def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS) -> list[str]:
         return list(source.columns)
     if isinstance(source, (str, os.PathLike)):
         with as_data_error(source):
-            return _header(source, how)
-    return _header(source, how)
+            return _read_header(source, how)
+    return _read_header(source, how)
 
 
-def _header(source: Any, how: ReadOptions) -> list[str]:
+def _read_header(source: Any, how: ReadOptions) -> list[str]:
     source = as_columns(source)
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return list(dict.fromkeys(str(name) for row in source if isinstance(row, Mapping) for name in row))
@@ -57,37 +57,37 @@ def _header(source: Any, how: ReadOptions) -> list[str]:
         from dlkit.data.tfds_source import features_of
 
         return features_of(source, how.data_dir)
-    several = expand_sources(source)
-    if several:
-        return header_of(several[0], how)
+    sources = expand_sources(source)
+    if sources:
+        return header_of(sources[0], how)
     if is_remote(source):
         with download(source) as path:
-            return _in_file(path, source, how)
+            return _header_of_file(path, source, how)
     file = existing_file(source)
-    return _in_file(file, str(source), how) if file else []
+    return _header_of_file(file, str(source), how) if file else []
 
 
-def _in_file(path: Path, source: str, how: ReadOptions) -> list[str]:
+def _header_of_file(path: Path, source: str, how: ReadOptions) -> list[str]:
     if is_delimited(path, how):
         with open_records(path, source, how) as records:
             return records.header
     kind = file_type(path)
     if kind == ".parquet":
-        return _names(read_parquet, path, source)
+        return _names_by_reader(read_parquet, path, source)
     if kind == ".npz":
         return array_names(path, source)
     if kind in (".jsonl", ".json"):
-        return _names(read_json, path, source)
+        return _names_by_reader(read_json, path, source)
     return []
 
 
-def _names(read: Callable[..., Any], path: Path, source: str) -> list[str]:
-    """What a reader offers to choose from."""
+def _names_by_reader(read: Callable[..., Any], path: Path, source: str) -> list[str]:
+    """Return the column names that a reader offers for matching."""
     found: list[str] = []
 
-    def keep(names: Sequence[str], hint: str) -> dict[str, str]:
+    def collect(names: Sequence[str], hint: str) -> dict[str, str]:
         found.extend(names)
         return {}
 
-    read(path, source, keep)
+    read(path, source, collect)
     return found

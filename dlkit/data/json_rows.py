@@ -14,19 +14,19 @@ from dlkit.progress import progress
 from dlkit.reading_errors import as_data_error
 
 
-def read_json(path: Path, source: str, choose: MatchColumns) -> tuple[dict[str, Any], Callable[[int], str]]:
-    """Values by wanted column, and each row's place: its line (jsonl) or its number in the list, from 1."""
+def read_json(path: Path, source: str, match: MatchColumns) -> tuple[dict[str, Any], Callable[[int], str]]:
+    """Read the wanted columns of a jsonl or json file; also return a function from row number to location."""
     text = read_text(path, source)
     if file_type(path) == ".jsonl":
         rows, lines = _parse_lines(text, source)
-        return rows_to_columns(rows, choose, lambda row: f"{source}, line {lines[row]}", source)
-    return rows_to_columns(_parse_list(text, source), choose, lambda row: f"{source}, item {row + 1}", source)
+        return rows_to_columns(rows, match, lambda row: f"{source}, line {lines[row]}", source)
+    return rows_to_columns(_parse_list(text, source), match, lambda row: f"{source}, item {row + 1}", source)
 
 
 def rows_to_columns(
-    rows: list[Any], choose: MatchColumns, where: Callable[[int], str], source: str
+    rows: list[Any], match: MatchColumns, where: Callable[[int], str], source: str
 ) -> tuple[dict[str, Any], Callable[[int], str]]:
-    """Rows of dicts turned into columns. DataError names the row that is no dict or lacks a wanted column."""
+    """Convert rows of dicts to columns. DataError names the row that is not a dict or lacks a wanted column."""
     for row, value in enumerate(rows):
         if not isinstance(value, dict):
             raise DataError(f'{where(row)}: expected an object such as {{"text": "..."}}. Received: {str(value)[:60]}.')
@@ -34,12 +34,12 @@ def rows_to_columns(
         raise DataError(f"{source} has no rows.")
     names = list(dict.fromkeys(str(key) for value in rows for key in value))
     inside = [inner for name in names for inner in names_inside(name, (row.get(name) for row in rows))]
-    matched = choose([*names, *inside], "")
+    matched = match([*names, *inside], "")
     cells: dict[str, list[Any]] = {name: [] for name in matched}
     for row, value in enumerate(rows):
         for name, column in matched.items():
-            there, cell = find_inside(value, column)
-            if not there:
+            found, cell = find_inside(value, column)
+            if not found:
                 raise DataError(
                     f"{where(row)}: the row has no {column!r}, but other rows do. Add it, or remove the row."
                 )
@@ -50,20 +50,20 @@ def rows_to_columns(
 def _parse_lines(text: str, source: str) -> tuple[list[Any], list[int]]:
     rows, lines = [], []
     contents = text.split("\n")  # splitlines() would also cut at U+2028 in a text
-    with progress(f"reading {source}", len(contents)) as told:
+    with progress(f"reading {source}", len(contents)) as update:
         for line, content in enumerate(contents, start=1):
             if not content.strip():
                 continue
             with as_data_error(f"{source}, line {line}", "a JSON object", "Write one JSON object per line."):
                 rows.append(json.loads(content))
             lines.append(line)
-            told(len(lines))
+            update(len(lines))
     return rows, lines
 
 
 def _parse_list(text: str, source: str) -> list[Any]:
-    cure = "Expected one list of objects; a file with one object per line must end in .jsonl."
-    with as_data_error(source, "JSON", cure):
+    hint = "Expected one list of objects; a file with one object per line must end in .jsonl."
+    with as_data_error(source, "JSON", hint):
         rows = json.loads(text)
     if not isinstance(rows, list):
         raise DataError(f"{source}: expected a list of objects. Received: {type(rows).__name__}.")

@@ -1,4 +1,4 @@
-"""Arrays of class numbers as labels."""
+"""Label columns that are arrays of class indices or one-hot rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlkit.errors import DataError
 
 
 def to_label_names(values: Any, name: str, columns: Mapping[str, Column], source: str, names: Any = None) -> Any:
-    """Values of a label column, class numbers replaced by their names; other columns come back as they are.
+    """Replace class indices in a label column by class names; other columns are returned unchanged.
 
     Args:
         values: for a Label, (rows,) or (rows, 1); for a `one_hot` column, (rows, classes) of zeros and ones. Lists are
@@ -26,13 +26,13 @@ def to_label_names(values: Any, name: str, columns: Mapping[str, Column], source
         return values
     column = columns[name]
     if isinstance(column, Label):
-        return _one_each(values, name, source, names)
+        return _single_labels(values, name, source, names)
     if column.one_hot and values.ndim == 2 and values.dtype.kind in "biuf":
-        return _any_number(values, name, source, names)
+        return _multi_labels(values, name, source, names)
     return values
 
 
-def _one_each(values: np.ndarray, name: str, source: str, names: Any) -> Any:
+def _single_labels(values: np.ndarray, name: str, source: str, names: Any) -> Any:
     if values.ndim == 2 and values.shape[1] == 1:  # as Keras's own cifar10 has it
         values = values[:, 0]
     if values.ndim != 1:
@@ -48,7 +48,7 @@ def _one_each(values: np.ndarray, name: str, source: str, names: Any) -> Any:
     return [str(names[value]) for value in values]
 
 
-def _any_number(values: np.ndarray, name: str, source: str, names: Any) -> list[list[str]]:
+def _multi_labels(values: np.ndarray, name: str, source: str, names: Any) -> list[list[str]]:
     if not np.isin(values, (0, 1)).all():
         raise DataError(f"{source}: an array of {name!r} must hold zeros and ones, one column per class.")
     if names is None:

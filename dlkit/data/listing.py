@@ -1,4 +1,4 @@
-"""What a folder holds: its files by kind, and its entries."""
+"""Listing of folders: their files by kind, and their entries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "tes
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], collections.Counter]:
-    """Files of the wanted kind at any depth, sorted, and how many there are of each other suffix."""
+    """Return the files with given suffixes at any depth, sorted, and the number of other files by suffix."""
     files: list[Path] = []
     skipped: collections.Counter[str] = collections.Counter()
     for file in _walk(folder, set()):
@@ -41,13 +41,13 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
 
 
 def list_entries(folder: Path) -> list[Path]:
-    """What a folder holds, sorted, less what is hidden. Raises DataError."""
+    """Return the entries of a folder, sorted, without hidden ones. Raises DataError."""
     with as_data_error(f"the folder {folder}"):
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def refuse_splits(path: Path, source: str) -> None:
-    """Raises DataError for a folder that holds nothing but the splits of a data set."""
+    """Raise DataError for a folder that holds only the splits of a data set."""
     folders = [entry for entry in list_entries(path) if entry.is_dir()]
     if folders and {folder.name.lower() for folder in folders} <= SPLITS:
         raise DataError(
@@ -56,13 +56,13 @@ def refuse_splits(path: Path, source: str) -> None:
 
 
 def suggest_split(folders: Sequence[Path]) -> str:
-    """A sentence that asks for one of the splits: the one to train on, and never that of the test."""
+    """Return a sentence that asks for one of the splits: the training split, never the test split."""
     training = [folder for folder in folders if folder.name.lower() in _TRAINING]
     return f"Specify one of them: {training[0]}." if training else "Specify the one to use."
 
 
 def describe_counts(skipped: collections.Counter) -> str:
-    """How many files there are of each suffix, in words."""
+    """Describe the number of files by suffix."""
     total = sum(skipped.values())
     counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5))
     return f"{total} file{'' if total == 1 else 's'} ({counts}{', ...' if len(skipped) > 5 else ''})"

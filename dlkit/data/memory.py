@@ -17,7 +17,7 @@ from dlkit.errors import DataError
 
 
 def as_columns(source: Any) -> Any:
-    """A table of polars or Arrow as a dict of columns; anything else comes back as it is.
+    """Convert a table of polars or Arrow to a dict of columns; other sources are returned unchanged.
 
     Raises:
         DataError: it is one of polars that was not computed yet.
@@ -33,7 +33,7 @@ def as_columns(source: Any) -> Any:
 
 
 def index_to_columns(source: Any, wanted: Iterable[str]) -> Any:
-    """A DataFrame whose index holds wanted columns, by their names, with these as columns; else as it is."""
+    """Convert index levels of a DataFrame to columns, if they are wanted; other sources are returned unchanged."""
     if not is_dataframe(source):
         return source
     levels = [name for name in source.index.names if name is not None and name not in source.columns]
@@ -41,7 +41,7 @@ def index_to_columns(source: Any, wanted: Iterable[str]) -> Any:
 
 
 def named_values(source: Any) -> dict[str, Any] | None:
-    """The values of a list of dicts, a dict of columns or a DataFrame by name; None for another source."""
+    """Return the values of a list of dicts, a dict of columns or a DataFrame by name; None for other sources."""
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return {name: [row.get(name) for row in source] for name in source[0]}
     if isinstance(source, Mapping) or is_dataframe(source):
@@ -50,106 +50,110 @@ def named_values(source: Any) -> dict[str, Any] | None:
 
 
 def read_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
-    """The wanted columns of a Python object, or None if it cannot be read. Rows go by index, from 0."""
+    """Read the wanted columns of a Python object; None if it is of no known type. Rows are located by index, from 0."""
     if is_dataframe(source):
         index = source.index.tolist()
         where = lambda row: f"the DataFrame, index {index[row]!r}"  # noqa: E731
-        return Table("the DataFrame", _named(source, columns, rename, "the DataFrame"), where)
+        return Table("the DataFrame", _named_columns(source, columns, rename, "the DataFrame"), where)
     if isinstance(source, Mapping):
-        named = _named(source, columns, rename, "the dict of columns")
+        named = _named_columns(source, columns, rename, "the dict of columns")
         return _table("the dict of columns", named, class_names(source, columns, "the dict of columns"))
     if isinstance(source, tuple):
-        return _table("the arrays", _from_pair(source, columns, rename))
+        return _table("the arrays", _read_pair(source, columns, rename))
     if isinstance(source, list) and (not source or isinstance(source[0], Mapping)):
-        return _from_rows(source, columns, rename)
+        return _read_rows(source, columns, rename)
     return None
 
 
 def assign_columns(
     x: Any, y: Any, columns: Mapping[str, Column], rename: Mapping[str, str], source: str
 ) -> dict[str, tuple[int, str | None]]:
-    """Where each wanted column lies in (x, y): 0 or 1, and its key there (None: that part is one value).
+    """Assign each wanted column to a place in (x, y): 0 or 1, and its key there (None if that part is one value).
 
     A part with names (a dict or a DataFrame) gives the columns that it has. A part without gives one column:
     x the first, y the one that x leaves. y may be None.
     """
-    places: dict[str, tuple[int, str | None]] = {}
-    for part, value in enumerate((x, y)):
-        missing = [name for name in columns if name not in places]
+    assigned: dict[str, tuple[int, str | None]] = {}
+    for index, value in enumerate((x, y)):
+        missing = [name for name in columns if name not in assigned]
         if value is None or not missing:
             continue
         if isinstance(value, Mapping) or is_dataframe(value):
             keys = list(value.keys())
-            there = {name: columns[name] for name in missing if rename.get(name, name) in keys}
-            if not there:  # the call raises, and says which
+            present = {name: columns[name] for name in missing if rename.get(name, name) in keys}
+            if not present:  # the call raises, and says which
                 match_names({missing[0]: columns[missing[0]]}, keys, rename, source)
-            places.update({name: (part, rename.get(name, name)) for name in there})
-        elif part == 0:
-            places[missing[0]] = (0, None)
-        elif len(needed := [name for name in missing if not columns[name].optional] or missing) == 1:
-            places[needed[0]] = (1, None)
+            assigned.update({name: (index, rename.get(name, name)) for name in present})
+        elif index == 0:
+            assigned[missing[0]] = (0, None)
+        elif len(required := [name for name in missing if not columns[name].optional] or missing) == 1:
+            assigned[required[0]] = (1, None)
         else:
             raise DataError(
-                f"{source}: a single y cannot provide {len(missing)} columns: {quote_names(missing)}. Give x (or y) as a "
-                "dict with these names."
+                f"{source}: a single y cannot provide {len(missing)} columns: {quote_names(missing)}. Give x (or y) as "
+                "a dict with these names."
             )
-    missing = [name for name, column in columns.items() if name not in places and not column.optional]
+    missing = [name for name, column in columns.items() if name not in assigned and not column.optional]
     if missing:
         raise DataError(f"{source}: missing {quote_names(missing)}. Pass it as y, or in a dict under this name.")
-    return places
+    return assigned
 
 
-def _from_pair(source: tuple, columns: Mapping[str, Column], rename: Mapping[str, str]) -> dict[str, Any]:
+def _read_pair(source: tuple, columns: Mapping[str, Column], rename: Mapping[str, str]) -> dict[str, Any]:
     if len(source) != 2:
         raise DataError(f"a tuple must be (x, y); y may be None. Received: a tuple of {len(source)}.")
-    places = assign_columns(*source, columns, rename, "the tuple (x, y)")
+    assigned = assign_columns(*source, columns, rename, "the tuple (x, y)")
     values: dict[str, Any] = {}
-    for name, (part, key) in places.items():
-        whole = source[part] if key is None else source[part][key]
+    for name, (index, key) in assigned.items():
+        whole = source[index] if key is None else source[index][key]
         values[name] = to_label_names(as_sequence(whole, name), name, columns, "the arrays")
     return values
 
 
-def _named(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], shown: str) -> dict[str, Any]:
+def _named_columns(
+    source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], source_name: str
+) -> dict[str, Any]:
     names = list(source.keys())
-    asked = {rename[name] for name in columns if name in rename} - set(names)
-    first = {name: as_sequence(source[name], name)[:_LOOKED_AT] for name in names if asked}
-    inside = [inner for name, values in first.items() for inner in names_inside(name, values)]
-    matched = match_names(columns, [*names, *inside], rename, shown)
-    made = {}
+    wanted_names = {rename[name] for name in columns if name in rename} - set(names)
+    first_rows = {name: as_sequence(source[name], name)[:_INSPECTED_ROWS] for name in names if wanted_names}
+    inside = [inner for name, values in first_rows.items() for inner in names_inside(name, values)]
+    matched = match_names(columns, [*names, *inside], rename, source_name)
+    values = {}
     for name, key in matched.items():
         if key in names:
-            made[name] = to_label_names(as_sequence(source[key], name), name, columns, shown)
+            values[name] = to_label_names(as_sequence(source[key], name), name, columns, source_name)
         else:
             outer = key.partition("/")[0]
-            made[name] = [find_inside({outer: value}, key)[1] for value in as_sequence(source[outer], name)]
-    return made
+            values[name] = [find_inside({outer: value}, key)[1] for value in as_sequence(source[outer], name)]
+    return values
 
 
-def _from_rows(source: list, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
-    shown = "the list of rows"
+def _read_rows(source: list, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
+    source_name = "the list of rows"
     values, where = rows_to_columns(
         source,
-        lambda found, hint: match_names(columns, found, rename, shown, hint=hint),
-        lambda row: f"{shown}, index {row}",
-        shown,
+        lambda found, hint: match_names(columns, found, rename, source_name, hint=hint),
+        lambda row: f"{source_name}, index {row}",
+        source_name,
     )
-    return Table(shown, values, where)
+    return Table(source_name, values, where)
 
 
-def class_names(source: Mapping[str, Any], columns: Mapping[str, Column], shown: str) -> tuple[str, ...]:
-    """The names of all classes, which a source may bring along under `classes` for columns that list them."""
+def class_names(source: Mapping[str, Any], columns: Mapping[str, Column], source_name: str) -> tuple[str, ...]:
+    """Return the class names that a source lists under `classes`, for columns that list them."""
     lists = any(column.lists_classes for column in columns.values())
     if "classes" not in source or "classes" in columns or not lists:
         return ()
     names = source["classes"]
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{shown}: `classes` must be a list of names, in the order of their ids. Received: {names!r}.")
+        raise DataError(
+            f"{source_name}: `classes` must be a list of names, in the order of their ids. Received: {names!r}."
+        )
     return tuple(map(str, names))
 
 
 def as_sequence(values: Any, name: str) -> Any:
-    """Values as a sequence by position: a list or an array as it is, a Series or a tensor converted."""
+    """Return values as a sequence by position: lists and arrays unchanged, a Series or a tensor converted."""
     if isinstance(values, (list, tuple)):
         return values
     if hasattr(values, "iloc"):  # a Series indexes by label, not by position
@@ -163,10 +167,11 @@ def as_sequence(values: Any, name: str) -> Any:
     )
 
 
-_LOOKED_AT = 100  # rows, for the names of what lies inside their values
+_INSPECTED_ROWS = 100  # rows, for the names of what lies inside their values
 
 
 def is_dataframe(value: Any) -> bool:
+    """Return whether a value is a DataFrame."""
     return hasattr(value, "columns") and hasattr(value, "iloc")
 
 

@@ -1,4 +1,4 @@
-"""Several sources as one: a list of files, or the files that a pattern finds."""
+"""Several sources as one: a list of files, or the files that match a pattern."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlkit.errors import DataError
 
 
 def expand_sources(source: Any) -> list[Any] | None:
-    """The files of a list, or those that a pattern such as "part-*.csv" finds, sorted; None for one source.
+    """Return the files of a list or those that match a pattern such as "part-*.csv", sorted; None for a single source.
 
     Raises:
         DataError: no file fits the pattern.
@@ -39,20 +39,20 @@ def expand_sources(source: Any) -> list[Any] | None:
 
 
 def source_folders(sources: Sequence[Any]) -> list[Path]:
-    """The folders of several sources that lie on this machine: what one of them names may lie beside another."""
+    """Return the local folders of several sources: a file that one refers to may be next to another."""
     paths = [Path(part).expanduser() for part in sources if "://" not in os.fspath(part)]
     return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
 
 
 def describe_sources(source: Any) -> str:
-    """What messages call several sources."""
+    """Return how messages name several sources."""
     if isinstance(source, list):
         return str(source[0]) if len(source) == 1 else f"{source[0]} and {len(source) - 1} more"
     return os.fspath(source)
 
 
 def concatenate(source: Any, tables: Sequence[Table]) -> Table:
-    """The rows of several tables, one after another.
+    """Concatenate the rows of several tables.
 
     Raises:
         DataError: they have different columns or classes.
@@ -61,16 +61,16 @@ def concatenate(source: Any, tables: Sequence[Table]) -> Table:
     for table in tables[1:]:
         if set(table.columns) != set(first.columns):
             raise DataError(
-                f"{first.source} gives the columns {quote_names(first.columns)}, {table.source} {quote_names(table.columns)}. "
-                "Files that are read together must have the same columns."
+                f"{first.source} gives the columns {quote_names(first.columns)}, {table.source} "
+                f"{quote_names(table.columns)}. Files that are read together must have the same columns."
             )
         if list(table.classes) != list(first.classes):
             raise DataError(f"{first.source} and {table.source} name different classes. They must match.")
-    places = [(table, row) for table in tables for row in range(len(table))]
+    row_locations = [(table, row) for table in tables for row in range(len(table))]
     return Table(
         describe_sources(source),
         {name: [value for table in tables for value in table.columns[name]] for name in first.columns},
-        lambda row: places[row][0].where(places[row][1]),
+        lambda row: row_locations[row][0].where(row_locations[row][1]),
         first.classes,
         [f"{table.source}: {remark}" for table in tables for remark in table.remarks],
         first.strict,

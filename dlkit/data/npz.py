@@ -1,4 +1,4 @@
-"""npz files of arrays with one row an example."""
+"""npz files of arrays with one row per example."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from dlkit.reading_errors import as_data_error
 
 
 def read_npz(path: Path, source: str, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
-    """The arrays that go by the columns' names or their plurals (`images`, `labels`).
+    """Read the arrays named as the columns or their plurals (`images`, `labels`).
 
     An array `label_names`, if there is one, names the classes of integer labels (for a column `x`:
     `x_names`), and one `classes` those of masks. Pickled objects are refused: loading them could run any code.
     """
-    with _opened(path, source) as file:
+    with _open(path, source) as file:
         plurals = {name: (f"{name}s",) for name in columns}
         matched = match_names(columns, file.files, rename, source, alternatives=plurals)
         values: dict[str, Any] = {}
         for name, key in matched.items():
             names_key = f"{name.removesuffix('s')}_names"
-            names = _array(file, names_key, source) if names_key in file.files else None
-            values[name] = to_label_names(_array(file, key, source), name, columns, source, names)
-        listed = {"classes": _array(file, "classes", source)} if "classes" in file.files else {}
+            names = _read_named_array(file, names_key, source) if names_key in file.files else None
+            values[name] = to_label_names(_read_named_array(file, key, source), name, columns, source, names)
+        listed = {"classes": _read_named_array(file, "classes", source)} if "classes" in file.files else {}
     return Table(source, values, lambda row: f"{source}, index {row}", class_names(listed, columns, source))
 
 
 def array_names(path: Path, source: str) -> list[str]:
-    """The names of a file's arrays. Raises DataError where it cannot be read."""
-    with _opened(path, source) as file:
+    """Return the names of a file's arrays. Raises DataError if it cannot be read."""
+    with _open(path, source) as file:
         return list(file.files)
 
 
-def _opened(path: Path, source: str) -> Any:
+def _open(path: Path, source: str) -> Any:
     with as_data_error(source):
         refuse_blank(path, source)
     return open_arrays(path, source)
 
 
-def _array(file: Any, key: str, source: str) -> np.ndarray:
+def _read_named_array(file: Any, key: str, source: str) -> np.ndarray:
     array = read_array(file, key, source)
     if array.ndim == 0:
         raise DataError(f"{source}: {key!r} is a single value. Expected an array with one row per example.")

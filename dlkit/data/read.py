@@ -1,8 +1,7 @@
-"""`read`: one way from whatever holds the data to a table of raw values, for every task.
+"""`read`: reads any source into a table of raw values, for every task.
 
-Readers look at the kinds of the wanted columns (an image, a label) and never at the task that wants them.
-Each kind of source is a module of its own, imported when such a source comes; only TFDS and tf.data need
-TensorFlow.
+Readers depend on the kinds of the wanted columns (an image, a label), never on the task. Each kind of source is a
+module of its own that is imported when needed; only TFDS and tf.data need TensorFlow.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ from dlkit.reading_errors import as_data_error
 
 
 def accepted_sources() -> str:
-    """The sources that there are, in Python or on the command line."""
-    several = python_or_cli("a list or pattern of such files", "'part-*.csv'")
+    """Describe the accepted sources, in Python or on the command line."""
+    sources = python_or_cli("a list or pattern of such files", "'part-*.csv'")
     others = python_or_cli(
         ", a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset", ""
     )
     return (
         "a folder (with one folder per class, or images with their boxes or masks), a csv, tsv, jsonl, json, "
-        f"parquet, npz or tmx file (also .gz, or at https://), {several}, two aligned texts 'FILE,FILE', "
+        f"parquet, npz or tmx file (also .gz, or at https://), {sources}, two aligned texts 'FILE,FILE', "
         f"'tfds:NAME'{others}"
     )
 
@@ -56,7 +55,7 @@ def read(
     data_dir: str | None = None,
     **options: Unpack[ReadKeywords],
 ) -> Table:
-    """Reads the wanted columns of a source. Images given as files stay paths; they are not opened here.
+    """Read the wanted columns of a source. Images in files stay paths; they are not opened here.
 
     Args:
         source: one of
@@ -78,8 +77,8 @@ def read(
             names (class folders, arrays) do not need it and pass it over. Of a value inside another its own name
             is enough. Columns of 0 and 1 for each of several labels are named together: `{"label": "toxic,rude"}`.
         data_dir: where TFDS keeps its data sets.
-        **options: how the source is read, where that does not show in it: `delimiter`, `quotes`, `header`, `strict`,
-            `max_rows`, `allow_outside`; see `dlkit.data.read_options.ReadOptions`.
+        **options: how the source is read, where that does not show in it: `delimiter`, `quotes`, `column_names`,
+            `strict`, `max_rows`, `allow_outside`; see `dlkit.data.read_options.ReadOptions`.
 
     Returns:
         A table of at least one row, with the wanted columns and no other. Its `where` names rows as a person
@@ -94,11 +93,11 @@ def read(
 
 
 def read_table(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    """What `read` does, for readers that have what they were told in one object."""
+    """Read a source as `read` does, with the options in one object."""
     if isinstance(source, Table):
         return source
     if isinstance(source, (str, os.PathLike)):
-        with as_data_error(_cut(os.fspath(source))):
+        with as_data_error(_shorten(os.fspath(source))):
             return _read(source, columns, how)
     return _read(source, columns, how)
 
@@ -107,21 +106,21 @@ def _read(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table
     source = index_to_columns(as_columns(source), [how.rename.get(name, name) for name in columns])
     readers = readers_of(columns)
     for reader in readers:
-        taken = reader.source(source, columns, how)
-        if taken is not None:
-            taken.strict = how.strict
-            return taken
+        result = reader.source(source, columns, how)
+        if result is not None:
+            result.strict = how.strict
+            return result
     for name in how.rename:
         if name not in columns:
             raise DataError(f"there is no column {name!r} to rename. {nearest(name, columns)}")
-    several = expand_sources(source)
-    if several:
-        how = dataclasses.replace(how, folders=(*how.folders, *source_folders(several)))
-        return concatenate(source, [read_table(part, columns, how) for part in several])
-    spread = _spread(source, columns, how)
-    if spread:
-        return _from_flags(source, columns, how, spread)
-    table = _table(source, columns, how)
+    sources = expand_sources(source)
+    if sources:
+        how = dataclasses.replace(how, folders=(*how.folders, *source_folders(sources)))
+        return concatenate(source, [read_table(part, columns, how) for part in sources])
+    flag_columns = _flag_columns(source, columns, how)
+    if flag_columns:
+        return _from_flags(source, columns, how, flag_columns)
+    table = _read_source(source, columns, how)
     table.strict, table.classes = how.strict, tuple(map(to_nfc, table.classes))
     check_lengths(table)
     for name, column in columns.items():
@@ -129,41 +128,43 @@ def _read(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table
             continue
         if not column.may_be_missing:
             _check_filled(table, name, column)
-        settled, remarks = column.convert_all(table.columns[name], table.where)
-        table.columns[name] = settled
+        converted, remarks = column.convert_all(table.columns[name], table.where)
+        table.columns[name] = converted
         table.remarks = [*table.remarks, *(f"column {name!r}: {remark}" for remark in remarks)]
     for reader in readers:
         reader.finish(table, columns)
     return table
 
 
-def _spread(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> dict[str, list[str]]:
-    """The source's columns of 0 and 1 that are to be one of several labels, by its name."""
-    asked = {name: how.rename.get(name, "") for name, column in columns.items() if column.one_hot}
-    parts = {name: [part.strip() for part in text.split(",")] for name, text in asked.items() if "," in text}
-    if not parts or set(asked.values()) & set(header_of(source, how)):  # a name with a comma
+def _flag_columns(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> dict[str, list[str]]:
+    """Return the source's 0/1 columns that make up a multi-label column, by name."""
+    wanted_names = {name: how.rename.get(name, "") for name, column in columns.items() if column.one_hot}
+    labels = {name: [part.strip() for part in text.split(",")] for name, text in wanted_names.items() if "," in text}
+    if not labels or set(wanted_names.values()) & set(header_of(source, how)):  # a name with a comma
         return {}
-    return parts
+    return labels
 
 
-def _from_flags(source: Any, columns: Mapping[str, Column], how: ReadOptions, spread: Mapping[str, list[str]]) -> Table:
-    """A table with several labels a row, each of which has a column that says whether it holds."""
-    others = {name: column for name, column in columns.items() if name not in spread}
-    flags = [part for parts in spread.values() for part in parts]
+def _from_flags(
+    source: Any, columns: Mapping[str, Column], how: ReadOptions, flag_columns: Mapping[str, list[str]]
+) -> Table:
+    """Read a table with several labels per row, each in a 0/1 column of its own."""
+    others = {name: column for name, column in columns.items() if name not in flag_columns}
+    flags = [part for labels in flag_columns.values() for part in labels]
     if len(set(flags)) < len(flags) or set(flags) & set(others):
         raise DataError(
             f"the 0/1 columns must be distinct, also from {quote_names(others)}. Received: {quote_names(flags)}."
         )
-    rename = {name: theirs for name, theirs in how.rename.items() if name not in spread}
+    rename = {name: theirs for name, theirs in how.rename.items() if name not in flag_columns}
     read = read_table(source, {**others, **{flag: Flag() for flag in flags}}, dataclasses.replace(how, rename=rename))
-    held = {flag: read.raw_column(flag, Flag()) for flag in flags}
+    flag_values = {flag: read.raw_column(flag, Flag()) for flag in flags}
     values = {name: read.columns[name] for name in others if name in read.columns}
-    for name, parts in spread.items():
-        values[name] = [[part for part in parts if held[part][row]] for row in range(len(read))]
+    for name, labels in flag_columns.items():
+        values[name] = [[part for part in labels if flag_values[part][row]] for row in range(len(read))]
     return dataclasses.replace(read, columns=values)
 
 
-def _table(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
+def _read_source(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     if isinstance(source, str) and source.startswith("tfds:"):
         from dlkit.data.tfds_source import read_tfds
 
@@ -184,26 +185,26 @@ def _table(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Tabl
 
 
 def _from_path(source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
-    path = _existing(source)
+    path = _existing_path(source)
     if path.is_dir():
         return read_folder(path, source, columns, dataclasses.replace(how, folders=(*how.folders, path)))
     return _from_file(path, source, columns, how)
 
 
 def refuse_missing(source: Any) -> None:
-    """Raises DataError for the name of a file or folder that there is not; reads nothing, and passes over all else."""
+    """Raise DataError if a source names a file or folder that does not exist. Nothing is read."""
     text = os.fspath(source) if isinstance(source, os.PathLike) else source
     for part in expand_sources(text) or [text]:
         if not isinstance(part, str) or part.startswith("tfds:") or is_remote(part):
             continue
         if "," not in part:
-            _existing(part)
+            _existing_path(part)
         elif not Path(part).expanduser().exists():  # two aligned texts
-            for one in part.split(","):
-                _existing(one.strip())
+            for name in part.split(","):
+                _existing_path(name.strip())
 
 
-def _existing(source: str) -> Path:
+def _existing_path(source: str) -> Path:
     if not source.strip():
         raise DataError(f"the name of the data is empty. Expected {accepted_sources()}.")
     path = Path(source).expanduser()
@@ -213,7 +214,8 @@ def _existing(source: str) -> Path:
         exists = False
     if not exists:
         raise DataError(
-            f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}. Expected {accepted_sources()}."
+            f"there is no {_shorten(source)!r}: looked at {_shorten(str(path.absolute()))}. "
+            f"Expected {accepted_sources()}."
         )
     return path
 
@@ -224,7 +226,7 @@ def _from_file(path: Path, source: str, columns: Mapping[str, Column], how: Read
     return read_file(path, source, columns, how)
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
@@ -234,7 +236,7 @@ def _is_tf_dataset(source: Any) -> bool:
 
 
 def check_lengths(table: Table) -> None:
-    """Raises DataError for columns of several lengths, and for no rows."""
+    """Raise DataError for columns of different lengths, and for tables without rows."""
     lengths = {name: len(values) for name, values in table.columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())
@@ -244,7 +246,7 @@ def check_lengths(table: Table) -> None:
 
 
 def _check_filled(table: Table, name: str, column: Column) -> None:
-    """Refuses a cell without a value; an empty text and an empty list of labels are values."""
+    """Raise DataError for a cell without a value; an empty text and an empty list of labels are values."""
     if column.optional:
         return
     for row, value in enumerate(_scalars(table.columns[name])):

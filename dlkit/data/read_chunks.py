@@ -1,4 +1,4 @@
-"""Long tables, a part at a time: what is made of them may be small where they are not."""
+"""Reading long tables in chunks, so that they need not fit into memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHUNK_ROWS = 200_000  # of a part
 
 
 def read_chunks(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Iterator[Table]:
-    """The rows of a source as tables one after another: csv, tsv and parquet files are never in memory as a whole.
+    """Yield the rows of a source as tables; csv, tsv and parquet files are never in memory as a whole.
 
     Args:
         source, columns: as of `dlkit.data.read.read`.
@@ -34,23 +34,23 @@ def read_chunks(source: Any, columns: Mapping[str, Column], how: ReadOptions) ->
     Raises:
         DataError: as of `dlkit.data.read.read`.
     """
-    several = expand_sources(source)
-    if several:
-        for part in several:
-            yield from read_chunks(part, columns, how)
+    sources = expand_sources(source)
+    if sources:
+        for chunk in sources:
+            yield from read_chunks(chunk, columns, how)
     elif is_remote(source):
         with download(source) as path, as_data_error(source):
-            yield from _in_file(path, source, columns, how)
+            yield from _read_file(path, source, columns, how)
     else:
         file = existing_file(source)
         if file:
             with as_data_error(source):
-                yield from _in_file(file, os.fspath(source), columns, how)
+                yield from _read_file(file, os.fspath(source), columns, how)
         else:
             yield read_table(source, columns, how)
 
 
-def _in_file(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Iterator[Table]:
+def _read_file(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Iterator[Table]:
     if is_delimited(path, how):
         yield from _delimited(path, source, columns, how)
     elif file_type(path) == ".parquet":
@@ -60,32 +60,32 @@ def _in_file(path: Path, source: str, columns: Mapping[str, Column], how: ReadOp
 
 
 def _delimited(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Iterator[Table]:
-    with open_records(path, source, how) as records, progress(f"reading {source}") as told:
+    with open_records(path, source, how) as records, progress(f"reading {source}") as update:
         matched = match_names(columns, records.header, how.rename, source, hint=records.hint)
-        places = {name: records.header.index(column) for name, column in matched.items()}
+        positions = {name: records.header.index(column) for name, column in matched.items()}
         remarks, done = records.remarks, 0
-        while part := list(itertools.islice(records.rows, CHUNK_ROWS)):
-            cells = {name: [record[place] for _, record in part] for name, place in places.items()}
-            yield Table(source, cells, _on_lines(source, [line for line, _ in part]), remarks=remarks)
-            remarks, done = [], done + len(part)
-            told(done)
+        while chunk := list(itertools.islice(records.rows, CHUNK_ROWS)):
+            cells = {name: [record[position] for _, record in chunk] for name, position in positions.items()}
+            yield Table(source, cells, _locate_lines(source, [line for line, _ in chunk]), remarks=remarks)
+            remarks, done = [], done + len(chunk)
+            update(done)
 
 
 def _parquet(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Iterator[Table]:
     with open_parquet(path, source) as file:
         matched = match_names(columns, file.schema_arrow.names, how.rename, source)
         start = 0
-        with progress(f"reading {source}", file.metadata.num_rows) as told:
+        with progress(f"reading {source}", file.metadata.num_rows) as update:
             for batch in file.iter_batches(CHUNK_ROWS, columns=sorted(set(matched.values()))):
                 cells = {name: batch.column(column).to_pylist() for name, column in matched.items()}
-                yield Table(source, cells, _rows_after(source, start))
+                yield Table(source, cells, _locate_rows(source, start))
                 start += len(batch)
-                told(start)
+                update(start)
 
 
-def _on_lines(source: str, lines: list[int]) -> Callable[[int], str]:
+def _locate_lines(source: str, lines: list[int]) -> Callable[[int], str]:
     return lambda row: f"{source}, line {lines[row]}"
 
 
-def _rows_after(source: str, start: int) -> Callable[[int], str]:
+def _locate_rows(source: str, start: int) -> Callable[[int], str]:
     return lambda row: f"{source}, row {start + row + 1}"

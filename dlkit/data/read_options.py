@@ -1,4 +1,4 @@
-"""How a source is to be read, where that does not show in it."""
+"""Options for reading a source."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dlkit.errors import DataError
 from dlkit.options import option
 
 MAX_ROWS = 1_000_000
-_NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
 
 
 class ReadKeywords(TypedDict, total=False):
-    """What may be said of a source beyond the names of its columns; see `ReadOptions`."""
+    """Keyword arguments for reading data, apart from the names of columns; see `ReadOptions`."""
 
     delimiter: str
     quotes: bool | None
-    header: Sequence[str]
+    column_names: Sequence[str]
     strict: bool
     max_rows: int
     allow_outside: bool
@@ -27,20 +27,20 @@ class ReadKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a source is to be read: one object, from `Task.fit` and the command line down to the reader of records.
+    """Options for reading a source, passed from `Task.fit` and the command line down to the readers of records.
 
     Attributes:
         rename: the source's own name for a wanted column.
-        data_dir: where TensorFlow Datasets lie.
+        data_dir: folder of TensorFlow Datasets.
         delimiter: the character between the cells of a text table, or its name ("tab"); "" for a tab in a tsv, else a
             comma.
         quotes: whether cells of a text table may stand in quotes, as in RFC 4180; None for yes, but of a tsv, which has
             none, only where every cell that begins with a quote is well formed inside its line.
-        header: the columns of a text table whose first line is a row.
+        column_names: the columns of a text table whose first line is a row.
         strict: whether a bad record, which is else left out, counted and named, is an error.
         max_rows: how many rows to take of a `tf.data.Dataset` that does not know its size.
-        allow_outside: whether files that a table or an annotation names may lie outside of the data's folder.
-        folders: those that the user gave: readers add them, and files that are named may lie below them.
+        allow_outside: whether tables and annotations can refer to files outside the data folder.
+        folders: data folders, which readers add; files that data refers to must be inside one of them.
 
     Raises:
         DataError: the delimiter is not one character, or a name of the header comes twice.
@@ -50,23 +50,23 @@ class ReadOptions:
     data_dir: str | None = None
     delimiter: str = ""
     quotes: bool | None = None
-    header: Sequence[str] = ()
+    column_names: Sequence[str] = ()
     strict: bool = False
     max_rows: int = MAX_ROWS
     allow_outside: bool = False
     folders: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
-        delimiter = _NAMED.get(self.delimiter.lower(), self.delimiter)
+        delimiter = _DELIMITERS.get(self.delimiter.lower(), self.delimiter)
         if len(delimiter) > 1 or delimiter in ('"', "\n", "\r"):
             raise DataError(
                 f'the delimiter must be one character, or "tab". Received: {self.delimiter!r}. Convert tables '
                 "with longer delimiters."
             )
         object.__setattr__(self, "delimiter", delimiter)
-        names = list(self.header)
-        twice = [name for name in names if names.count(name) > 1]
-        if twice or not all(names):
+        names = list(self.column_names)
+        duplicates = [name for name in names if names.count(name) > 1]
+        if duplicates or not all(names):
             raise DataError(f"column names must be distinct and not empty. Received: {', '.join(names)}.")
         if self.max_rows < 1:
             raise DataError(f"`max_rows` must be at least 1. Received: {self.max_rows}.")
@@ -76,7 +76,7 @@ DEFAULT_OPTIONS = ReadOptions()
 
 
 def report_skipped(reasons: Sequence[str], total: int, kind: str, strict: bool) -> list[str]:
-    """The remark on bad records, which are counted and of which the first are named; none where there are none.
+    """Return a remark on skipped records, with their number and the first of them; an empty list if there are none.
 
     Args:
         reasons: the place of each record with what is wrong there.
@@ -91,16 +91,16 @@ def report_skipped(reasons: Sequence[str], total: int, kind: str, strict: bool) 
         return []
     if strict:
         raise DataError(f"{reasons[0]} Without {option('strict')} it is skipped.")
-    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
-    listed = "; ".join(reason.rstrip(".") for reason in reasons[:_SHOWN])
+    more = f"; and {len(reasons) - _MAX_IN_SENTENCE} more" if len(reasons) > _MAX_IN_SENTENCE else ""
+    listed = "; ".join(reason.rstrip(".") for reason in reasons[:_MAX_IN_SENTENCE])
     return [f"{len(reasons)} of {total} {kind} skipped: {listed}{more}"]
 
 
 def list_skipped(reasons: Sequence[str], total: int, kind: str) -> str:
-    """What was left out, for a person: how many of `total`, and the first of them a line each."""
-    more = f"\n  and {len(reasons) - _LINES} more" if len(reasons) > _LINES else ""
-    listed = "\n  ".join(reasons[:_LINES])
+    """Describe skipped records for people: their number, and the first of them, one per line."""
+    more = f"\n  and {len(reasons) - _MAX_LINES} more" if len(reasons) > _MAX_LINES else ""
+    listed = "\n  ".join(reasons[:_MAX_LINES])
     return f"{len(reasons)} of {total} {kind} skipped:\n  {listed}{more}"
 
 
-_SHOWN, _LINES = 5, 10
+_MAX_IN_SENTENCE, _MAX_LINES = 5, 10

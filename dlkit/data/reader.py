@@ -1,7 +1,7 @@
-"""Readers that tasks bring: for the sources of their kinds of columns, beyond what all tables share.
+"""Readers of tasks: for sources of their kinds of columns, beyond ordinary tables.
 
-A kind of column names the module of its reader, which is imported when such a column is wanted: so shared code knows no
-task, and a new one brings its own formats.
+A kind of column names the module of its reader, which is imported when such a column is wanted; so shared code does not
+depend on tasks, and new tasks bring their own formats.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from dlkit.data.table import Table
 
 
 class Reader:
-    """Takes the sources that it knows. A subclass overrides what differs; None leaves a source to what comes after."""
+    """Reads the sources that it knows. A subclass overrides what differs; None passes a source on."""
 
     def source(self, source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
-        """The wanted columns of a source of any kind, as `dlkit.data.read.read` takes it."""
+        """Read the wanted columns of a source of any kind, as `dlkit.data.read.read` takes it."""
         return None
 
     def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
-        """The wanted columns of a folder without a table of its files; `source` is what the user called it."""
+        """Read the wanted columns of a folder without a table of its files; `source` is its name for messages."""
         return None
 
     def file(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
-        """The wanted columns of a file that is not read as a table of a row each."""
+        """Read the wanted columns of a file that is not a table with one record per row."""
         return None
 
     def extra_columns(self, columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]:
-        """Further columns to read of a table in a file, of the names that it has: name in the table to name there."""
+        """Return further columns to read from a table in a file: name in the result to name in the file."""
         return {}
 
     def after_file(self, table: Table, columns: Mapping[str, Column], folder: Path) -> Table:
-        """A table that was read from a file in this folder, with what else lies there or stood beside."""
+        """Complete a table that was read from a file in this folder."""
         return table
 
     def finish(self, table: Table, columns: Mapping[str, Column]) -> None:
-        """Checks a table that was read, puts right what can be, and remarks on it. Raises DataError.
+        """Check and correct a table that was read, and add remarks. Raises DataError.
 
         `table.strict` says whether a bad record is an error, or is left out.
         """
 
     def features(self, tfds: Any, info: Any, found: Mapping[str, Any], columns: Mapping[str, Column]) -> dict[str, Any]:
-        """Column name to the names of features of a TFDS data set that may fill it, the only one or none.
+        """Return candidates for each column among the features of a TFDS data set.
 
         Args:
             tfds: the package.
@@ -59,11 +59,11 @@ class Reader:
     def feature_values(
         self, tfds: Any, leaf: Any, column: Column, examples: list[dict[str, Any]], image: Any, source: str
     ) -> list[Any] | None:
-        """A column's value in each record of a TFDS data set, where it is another than the feature's own."""
+        """Return a column's value in each record of a TFDS data set, if it is not the feature's own value."""
         return None
 
 
 def readers_of(columns: Mapping[str, Column]) -> list[Reader]:
-    """The readers that the wanted columns name, each once."""
+    """Return the readers of the wanted columns, each once."""
     modules = dict.fromkeys(column.reader for column in columns.values() if column.reader)
     return [importlib.import_module(module).reader for module in modules]

@@ -1,4 +1,4 @@
-"""A table of raw values: what every reader gives and every task takes."""
+"""A table of raw values: the output of every reader and the input of every task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlkit.reading_errors import data_error_of
 
 @dataclass
 class Table:
-    """Values by column, in rows that know where they came from.
+    """Values by column, with the location of each row in its source.
 
     Attributes:
         source: what was read, as the user named it.
@@ -36,11 +36,11 @@ class Table:
         return len(next(iter(self.columns.values()), ()))
 
     def row(self, index: int) -> dict[str, Any]:
-        """The values of one row, by column."""
+        """Return the values of one row, by column."""
         return {name: values[index] for name, values in self.columns.items()}
 
     def raw(self, index: int, columns: Mapping[str, Column]) -> dict[str, Any]:
-        """One row as the graph takes it; for optional columns that the table lacks, their default.
+        """Return one row in the raw form of the graph; optional columns that are missing get their default.
 
         Raises:
             DataError: names the source, the row, the column and what is wrong with the value.
@@ -61,11 +61,11 @@ class Table:
         return raw
 
     def raw_column(self, name: str, column: Column) -> list[Any]:
-        """All values of one column as the graph takes them. Raises DataError as `raw` does."""
+        """Return all values of one column in the raw form of the graph. Raises DataError as `raw` does."""
         return [self.raw(index, {name: column})[name] for index in range(len(self))]
 
     def take(self, rows: Sequence[int]) -> Table:
-        """The table of these rows, in this order."""
+        """Return the table of these rows, in this order."""
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
         return Table(
             self.source, columns, lambda index: self.where(rows[index]), self.classes, self.remarks, self.strict

@@ -1,4 +1,4 @@
-"""What unpacks to more than it is: gzip, zip and npz, of which no more comes out than the limit."""
+"""Compressed files, gzip, zip and npz, with a limit on the decompressed size."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 from dlkit.errors import DataError, DlkitError
 from dlkit.reading_errors import as_data_error, check_unpacked, size_of
 
-_PART = 1 << 20
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_BUFFER_BYTES = 1 << 20
+_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 class GzipReader(io.RawIOBase):
-    """The bytes of a gzip archive. Raises DataError for a broken one, and beyond the limit.
+    """Reads a gzip archive. Raises DataError if it is corrupt or exceeds the limit.
 
     Args:
         file: the archive, open.
@@ -42,7 +42,7 @@ class GzipReader(io.RawIOBase):
 
     def readall(self) -> bytes:
         parts = bytearray()
-        while part := self.read(_PART):
+        while part := self.read(_BUFFER_BYTES):
             parts += part
         return bytes(parts)
 
@@ -53,18 +53,18 @@ class GzipReader(io.RawIOBase):
 
 
 def open_gzip(file: Any, source: object) -> io.BufferedReader:
-    """An open gzip archive as the file in it."""
-    return io.BufferedReader(GzipReader(file, source), _PART)
+    """Return the content of an open gzip archive as a file."""
+    return io.BufferedReader(GzipReader(file, source), _BUFFER_BYTES)
 
 
 def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError) -> Any:
-    """An npz file, whose arrays `read_array` reads. Pickled objects are refused: loading them could run any code.
+    """Open an npz file, whose arrays `read_array` reads. Pickled objects are refused, as loading them can run any code.
 
     Raises:
         error: it is none.
     """
-    cure = "Write it with numpy.savez_compressed."
-    with as_data_error(source, "a readable npz file", cure, error=error):
+    hint = "Write it with numpy.savez_compressed."
+    with as_data_error(source, "a readable npz file", hint, error=error):
         with path.open("rb") as file:
             head = file.read(6)
         if head == np.lib.format.MAGIC_PREFIX:
@@ -77,29 +77,29 @@ def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError)
 
 
 def read_array(file: Any, key: str, source: str, *, error: type[DlkitError] = DataError) -> np.ndarray:
-    """An array of an npz file. It is made only where as many bytes are there as its header says.
+    """Read an array of an npz file, once its size matches the header.
 
     Raises:
         error: it cannot be read, or is larger than the limit.
     """
-    named = f"{source}, the array {key!r}"
-    cure = "Texts must have a string dtype: numpy.array(list_of_str)."
-    with as_data_error(f"{source}: the array {key!r} cannot be read", "a readable array", cure, error=error):
+    label = f"{source}, the array {key!r}"
+    hint = "Texts must have a string dtype: numpy.array(list_of_str)."
+    with as_data_error(f"{source}: the array {key!r} cannot be read", "a readable array", hint, error=error):
         entry = file.zip.getinfo(key if key in file.zip.namelist() else f"{key}.npy")
-        check_unpacked(entry.file_size - size_of(file.zip), named, error=error)
+        check_unpacked(entry.file_size - size_of(file.zip), label, error=error)
         with file.zip.open(entry) as member:
             version = np.lib.format.read_magic(member)
-            shape, _, dtype = _HEADERS[version](member)
-            held = entry.file_size - member.tell()
+            shape, _, dtype = _HEADER_READERS[version](member)
+            data_bytes = entry.file_size - member.tell()
         rows = shape[0] if shape else 1
-        if not dtype.hasobject and (math.prod(shape) * dtype.itemsize != held or rows > entry.file_size):
+        if not dtype.hasobject and (math.prod(shape) * dtype.itemsize != data_bytes or rows > entry.file_size):
             raise error(
-                f"{named}: its header says {dtype} of shape {shape}, but it holds {held} bytes. The file is "
+                f"{label}: its header says {dtype} of shape {shape}, but it holds {data_bytes} bytes. The file is "
                 "corrupt. Write it again."
             )
         array = file[key]
         if dtype.kind == "U" and array.size:
             codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
             if codes.max() > sys.maxunicode:
-                raise error(f"{named} holds invalid characters. The file is corrupt. Write it again.")
+                raise error(f"{label} holds invalid characters. The file is corrupt. Write it again.")
         return array

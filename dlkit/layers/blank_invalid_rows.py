@@ -1,4 +1,4 @@
-"""Answers to rows that could not be read: nothing in every column."""
+"""Empty predictions for rows that could not be read."""
 
 from __future__ import annotations
 
@@ -9,31 +9,36 @@ from dlkit.lazy import keras, tf
 
 @keras.saving.register_keras_serializable("dlkit")
 class BlankInvalidRows(keras.layers.Layer):
-    """Zeros and empty texts in the place of answers to rows with an error.
+    """Replaces the predictions for rows with an error by zeros and empty strings.
 
-    Inputs: `error`: (batch,) string, "" for a row that was read; `answers`: a dict of tensors, batch first. Output: the
-    answers, of the same shapes and dtypes.
+    Call with `error`, a (batch,) string tensor that is "" for each valid row, and `predictions`, a dict of tensors with
+    the batch first. Returns the dict, with the same shapes and dtypes.
+
+    Example:
+        >>> layer = BlankInvalidRows()
+        >>> layer(tf.constant(["", "not an image"]), {"score": tf.constant([0.5, 0.9])})["score"].numpy().tolist()
+        [0.5, 0.0]
     """
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self._convert_input_args = False
 
-    def call(self, error: tf.Tensor, answers: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def call(self, error: tf.Tensor, predictions: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         def blank_invalid_rows(values: tf.Tensor) -> tf.Tensor:
-            read = tf.reshape(error == "", [-1] + [1] * (len(values.shape) - 1))
-            return tf.where(read, values, tf.zeros([], values.dtype))
+            valid = tf.reshape(error == "", [-1] + [1] * (len(values.shape) - 1))
+            return tf.where(valid, values, tf.zeros([], values.dtype))
 
-        return {name: blank_invalid_rows(values) for name, values in answers.items()}
+        return {name: blank_invalid_rows(values) for name, values in predictions.items()}
 
     def compute_output_spec(
-        self, error: keras.KerasTensor, answers: dict[str, keras.KerasTensor]
+        self, error: keras.KerasTensor, predictions: dict[str, keras.KerasTensor]
     ) -> dict[str, keras.KerasTensor]:
-        return {name: keras.KerasTensor(values.shape, values.dtype) for name, values in answers.items()}
+        return {name: keras.KerasTensor(values.shape, values.dtype) for name, values in predictions.items()}
 
 
 def blank_invalid_rows(postprocess: keras.Model) -> keras.Model:
-    """The postprocessing model with one more input, `error`, (batch,) string: rows that have one get blank answers."""
+    """Add an input `error`, (batch,) string, to a postprocessing model: rows with an error get empty predictions."""
     error = keras.Input((), dtype="string", name="error")
-    answers = BlankInvalidRows(name="blank_invalid_rows")(error, postprocess.output)
-    return keras.Model({**postprocess.input, "error": error}, answers, name=postprocess.name)
+    predictions = BlankInvalidRows(name="blank_invalid_rows")(error, postprocess.output)
+    return keras.Model({**postprocess.input, "error": error}, predictions, name=postprocess.name)

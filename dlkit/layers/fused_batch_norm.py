@@ -1,4 +1,4 @@
-"""Batch normalization in one operation instead of a dozen, over one replica or several."""
+"""Batch normalization in one fused operation, on one replica or several."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from dlkit.lazy import keras, tf
 
 @keras.saving.register_keras_serializable("dlkit")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras's BatchNormalization of (batch, height, width, channels), through TensorFlow's fused kernel.
+    """Batch normalization of (batch, height, width, channels) with TensorFlow's fused kernel.
 
-    Keras 3 computes moments and scales in separate operations; the fused kernel gives the same numbers, trained small
-    residual networks 1.3 to 1.4 times as fast on a CPU, and lets the server join it with the convolution before it.
-    Under several replicas the moments are those of the whole batch, so that the loss does not depend on their number:
-    one exchange of 2·channels + 1 numbers each way, where Keras's synchronised layer needs three. Other
-    shapes, masks and 16 bits go to Keras's layer with `synchronized=True`.
+    Keras 3 computes moments and scaling in separate operations. The fused kernel gives the same numbers, trained small
+    residual networks 1.3 to 1.4 times as fast on a CPU, and lets the server fuse it with the preceding convolution.
+    With several replicas, the moments are those of the whole batch, so that the loss does not depend on the number of
+    replicas: one exchange of 2·channels + 1 numbers in each direction, where Keras's synchronized layer needs three.
+    Other shapes, masks and 16-bit types use Keras's layer with `synchronized=True`.
 
-    Ioffe & Szegedy, 2015, arXiv:1502.03167. As in Keras, the moving variance is the biased one.
+    Source: Ioffe & Szegedy, 2015, arXiv:1502.03167. As in Keras, the moving variance is the biased one.
+
+    Args:
+        **kwargs: as for `keras.layers.BatchNormalization`.
+
+    Example:
+        >>> FusedBatchNormalization()(tf.ones((2, 4, 4, 3))).shape
+        TensorShape([2, 4, 4, 3])
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -30,17 +37,17 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         if not (training and self.trainable):
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-            return _fixed(inputs, gamma, beta, mean, variance, self.epsilon)
+            return _normalize_with(inputs, gamma, beta, mean, variance, self.epsilon)
         if tf.distribute.get_strategy().num_replicas_in_sync > 1 and tf.distribute.get_replica_context():
-            outputs, mean, variance = _over_replicas(inputs, gamma, beta, self.epsilon)
+            outputs, mean, variance = _normalize_over_replicas(inputs, gamma, beta, self.epsilon)
         else:
             outputs, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
                 inputs, gamma, beta, epsilon=self.epsilon, is_training=True
             )
             count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
             variance = unbiased * (count - 1.0) / count
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(tf.convert_to_tensor(moving) * self.momentum + now * (1.0 - self.momentum))
+        for moving, batch_value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(tf.convert_to_tensor(moving) * self.momentum + batch_value * (1.0 - self.momentum))
         return outputs
 
     def get_config(self) -> dict[str, Any]:
@@ -49,26 +56,26 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return config
 
 
-def _fixed(
+def _normalize_with(
     inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, epsilon: float
 ) -> tf.Tensor:
     return tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, mean, variance, epsilon=epsilon, is_training=False)[0]
 
 
-def _over_replicas(
+def _normalize_over_replicas(
     inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The outputs of a replica's part, and the mean and biased variance of the whole batch."""
+    """Normalize a replica's part of the batch; also return the mean and biased variance of the whole batch."""
     replica = tf.distribute.get_replica_context()
     channels = inputs.shape[-1]
 
-    def summed(*parts: tf.Tensor) -> list[tf.Tensor]:
+    def sum_over_replicas(*parts: tf.Tensor) -> list[tf.Tensor]:
         together = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(parts, axis=0))
         return tf.split(together, [part.shape[0] for part in parts])
 
     count = tf.cast(tf.size(inputs) // channels, tf.float32)
     sums = tf.reduce_sum(inputs, axis=(0, 1, 2)), tf.reduce_sum(tf.square(inputs), axis=(0, 1, 2))
-    total, squares, count = summed(*map(tf.stop_gradient, sums), count[tf.newaxis])
+    total, squares, count = sum_over_replicas(*map(tf.stop_gradient, sums), count[tf.newaxis])
     mean = total / count
     variance = tf.maximum(squares / count - tf.square(mean), 0.0)
 
@@ -83,12 +90,12 @@ def _over_replicas(
                 epsilon=epsilon, is_training=False,
             )  # fmt: skip
             # ... and what comes through them is the whole batch's part of both: equations of section 3.
-            all_dgamma, all_dbeta = summed(dgamma, dbeta)
+            all_dgamma, all_dbeta = sum_over_replicas(dgamma, dbeta)
             # It is linear in x̂, as the forward pass is: the same kernel, one pass where products would take three.
             slope = gamma * tf.math.rsqrt(variance + epsilon) / count
-            through = _fixed(x, slope * all_dgamma, slope * all_dbeta, mean, variance, epsilon)
-            return dx - through, dgamma, dbeta
+            through_moments = _normalize_with(x, slope * all_dgamma, slope * all_dbeta, mean, variance, epsilon)
+            return dx - through_moments, dgamma, dbeta
 
-        return _fixed(x, gamma, beta, mean, variance, epsilon), gradient
+        return _normalize_with(x, gamma, beta, mean, variance, epsilon), gradient
 
     return normalize(inputs, gamma, beta), mean, variance

@@ -1,4 +1,4 @@
-"""How far apart two tokens are, as attention sees it."""
+"""Relative position bias for attention."""
 
 from __future__ import annotations
 
@@ -10,25 +10,37 @@ from dlkit.lazy import keras, tf
 
 @keras.saving.register_keras_serializable("dlkit")
 class RelativePositionBias(keras.layers.Layer):
-    """A learned bias of attention for each distance between query and key, in buckets that widen with the distance.
+    """Learned attention bias for each distance between query and key, in buckets that widen with the distance.
 
-    Source: Raffel et al., 2020, arXiv:1910.10683, section 2.1, and the buckets of its code. One for all blocks.
+    Source: Raffel et al., 2020, arXiv:1910.10683, section 2.1, and the buckets of its code. One layer serves all
+    blocks.
 
-    Call with `queries`: (queries,) int32 and `keys`: (keys,) int32, positions. Returns (1, heads, queries, keys).
+    Call with the positions `queries`, (queries,) int32, and `keys`, (keys,) int32. Returns (1, heads, queries, keys).
 
     Args:
-        heads: number of attention heads.
-        both_ways: whether keys may come after queries.
-        buckets: how many distances are told apart; half of them, or of a direction's, exactly.
-        farthest: distance from which all are one.
+        num_heads: number of attention heads.
+        bidirectional: whether keys may come after queries.
+        num_buckets: number of buckets of distances; half of those of a direction are single distances.
+        max_distance: distance from which on all distances share a bucket.
+
+    Example:
+        >>> RelativePositionBias(4, bidirectional=True)(tf.range(3), tf.range(5)).shape
+        TensorShape([1, 4, 3, 5])
     """
 
-    def __init__(self, heads: int, bidirectional: bool, buckets: int = 32, farthest: int = 128, **kwargs: Any) -> None:
+    def __init__(
+        self, num_heads: int, bidirectional: bool, num_buckets: int = 32, max_distance: int = 128, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.heads, self.bidirectional, self.buckets, self.farthest = heads, bidirectional, buckets, farthest
+        self.num_heads, self.bidirectional, self.num_buckets, self.max_distance = (
+            num_heads,
+            bidirectional,
+            num_buckets,
+            max_distance,
+        )
 
     def build(self, input_shape: Any = None) -> None:
-        self.biases = self.add_weight(shape=(self.buckets, self.heads), initializer="zeros", name="biases")
+        self.biases = self.add_weight(shape=(self.num_buckets, self.num_heads), initializer="zeros", name="biases")
 
     def call(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         distance = queries[:, tf.newaxis] - keys[tf.newaxis, :]
@@ -36,26 +48,28 @@ class RelativePositionBias(keras.layers.Layer):
         return tf.transpose(biases, [2, 0, 1])[tf.newaxis]
 
     def bucket(self, distance: tf.Tensor) -> tf.Tensor:
-        """The bucket of each distance, query minus key: int32 to int32 of the same shape."""
-        buckets, first = self.buckets, 0
+        """Return the bucket of each distance, query minus key: int32 to int32 of the same shape."""
+        num_buckets, offset = self.num_buckets, 0
         if self.bidirectional:
-            buckets //= 2
-            first = tf.where(distance < 0, buckets, 0)
+            num_buckets //= 2
+            offset = tf.where(distance < 0, num_buckets, 0)
             distance = tf.abs(distance)
         distance = tf.maximum(distance, 0)
-        exact = buckets // 2
-        share = tf.math.log(tf.cast(tf.maximum(distance, 1), tf.float32) / exact) / math.log(self.farthest / exact)
-        wide = tf.minimum(exact + tf.cast(share * (buckets - exact), tf.int32), buckets - 1)
-        return first + tf.where(distance < exact, distance, wide)
+        num_exact = num_buckets // 2
+        fraction = tf.math.log(tf.cast(tf.maximum(distance, 1), tf.float32) / num_exact) / math.log(
+            self.max_distance / num_exact
+        )
+        logarithmic = tf.minimum(num_exact + tf.cast(fraction * (num_buckets - num_exact), tf.int32), num_buckets - 1)
+        return offset + tf.where(distance < num_exact, distance, logarithmic)
 
     def compute_output_spec(self, queries: keras.KerasTensor, keys: keras.KerasTensor) -> keras.KerasTensor:
-        return keras.KerasTensor((1, self.heads, queries.shape[0], keys.shape[0]), self.compute_dtype)
+        return keras.KerasTensor((1, self.num_heads, queries.shape[0], keys.shape[0]), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         own = {
-            "heads": self.heads,
+            "num_heads": self.num_heads,
             "bidirectional": self.bidirectional,
-            "buckets": self.buckets,
-            "farthest": self.farthest,
+            "num_buckets": self.num_buckets,
+            "max_distance": self.max_distance,
         }
         return {**super().get_config(), **own}

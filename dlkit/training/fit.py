@@ -68,7 +68,7 @@ class Run:
     resume: bool | Literal["auto"] = False
     overwrite: bool = False
     changed: bool = False
-    keep: int = 2
+    max_checkpoints: int = 2
     checkpoint_every: int | float = 0
     nan_retries: int = 0
     callbacks: Sequence[keras.callbacks.Callback] = ()

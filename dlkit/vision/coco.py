@@ -85,8 +85,8 @@ def _load(path: Path, source: str) -> dict[str, Any]:
     for name in _PARTS:
         if name not in found or not isinstance(data[name], list):
             raise DataError(
-                f"{source}: no list {name!r}. Expected the COCO format, an object with the lists {quote_names(_PARTS)}. "
-                f"Received: {quote_names(found)}."
+                f"{source}: no list {name!r}. Expected the COCO format, an object with the lists "
+                f"{quote_names(_PARTS)}. Received: {quote_names(found)}."
             )
     return data
 

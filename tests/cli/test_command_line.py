@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit import run_recipe
+from dlkit import recipe
 from dlkit.cli.config import read_run_file
 from dlkit.cli.main import TASK_COMMANDS, command_parser, main
 from dlkit.cli.parser import SHORT_HELP_LINES, TASK_GROUP, Parser, refuse_unknown
@@ -35,7 +35,7 @@ def parsers(task):
     for command in TASK_COMMANDS:
         (commands,) = [action for action in command_parser([command, task])._actions if action.dest == "==SUPPRESS=="]
         found[command] = commands.choices[command]
-    return {**found, "recipe": run_recipe._parser(task, {})[0]}
+    return {**found, "recipe": recipe._parser(task, {})[0]}
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -87,7 +87,7 @@ def test_help_all_is_a_flag(capsys):
         (["predict", "m", "x", "--out", "y"], "Did you mean --output?"),
         (["train", "sentiment", "--dropout-rate", "0"], "Did you mean --dropout?"),
         (["train", "sentiment", "--max-length", "9"], "Did you mean --max-tokens?"),
-        (["train", "question_answering", "--max-length", "9"], "Did you mean --window?"),
+        (["train", "question_answering", "--max-length", "9"], "Did you mean --max-tokens?"),
         (["train", "sentiment", "--train", "x"], "Did you mean --data?"),
         (["train", "sentiment", "--val", "x"], "Did you mean --validation?"),
         (["train", "sentiment", "--gpu", "0"], "--strategy selects the devices"),
@@ -109,7 +109,7 @@ def test_python_hears_the_same_names():
 def test_each_synonym_leads_to_an_option_of_something():
     known = {field.name for task in task_names() for field in dataclasses.fields(find_task(task))}
     known |= {name for kind in (Task.fit, Task.export) for name in inspect.signature(kind).parameters}
-    known |= {"output", "config", "quiet", "delimiter"}
+    known |= {"output", "config", "quiet", "delimiter", "column_names", "keep_columns"}
     assert {name for names in SYNONYMS.values() for name in names} <= known
 
 
@@ -151,7 +151,7 @@ def test_an_option_is_named_for_who_reads_it():
 OPTIONS = {
     *(field.name for task in task_names() for field in dataclasses.fields(find_task(task))),
     *(name for kind in (Task.fit, Task.evaluate, Task.export) for name in inspect.signature(kind).parameters),
-    *("delimiter", "quotes", "header", "strict", "allow_outside"),
+    *("delimiter", "quotes", "column_names", "strict", "allow_outside"),
 } - {"self", "data", "options", "version", "verbose", "callbacks"}
 OTHERS = {  # files whose texts are of the graph, of fields of a format, or of other programs
     "cli", "recipe.py", "options.py", "run_file.py", "serving/kubernetes.py", "serving/server_config.py",
@@ -170,7 +170,7 @@ def named_by_hand(source):
             passed.add(node.body[0].value)
         call = node.exc if isinstance(node, ast.Raise) else node
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") in (
-            *("option", "either", "hparam"),
+            *("option", "python_or_cli", "hparam"),
             *("ValueError", "TypeError"),  # of layers, whose parameters they name: `rename_parameters`
         ):
             passed.update(ast.walk(call))
@@ -226,7 +226,7 @@ EARLY = """
 import sys, time
 sys.argv[0] = "sentiment.py"
 from dlkit.cli.main import main
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 MODEL, FILE, CONFIG = sys.argv[1:]
 COMMANDS = [
     *([command, task, "--data", "nowhere.csv"] for command in ("train", "check", "find-lr") for task in TASKS),
@@ -252,9 +252,9 @@ COMMANDS = [
     ["launch", "--workers", "2", "--", "train", "sentiment", "--data", "nowhere.csv"],
     ["launch", "--workers", "2", "--", "train", "sentiment", "--lr", "1"],
 ]
-def run_recipe(argv):
+def exit_code(argv):
     try:
-        recipe("sentiment", argv=argv)
+        run_recipe("sentiment", argv=argv)
     except SystemExit as ended:
         return ended.code
 for argv in COMMANDS:
@@ -263,7 +263,7 @@ for argv in COMMANDS:
     assert "tensorflow" not in sys.modules, argv
     assert time.process_time() - begun < 1, argv
 for flags in (["--data", "nowhere.csv"], ["--test", "nowhere.csv", "--data", FILE], ["--epochs", "0"]):
-    assert run_recipe(flags) == 2, flags
+    assert exit_code(flags) == 2, flags
     assert "tensorflow" not in sys.modules, flags
 print(len(COMMANDS))
 """
@@ -291,7 +291,7 @@ def test_what_is_not_there_is_refused_before_tensorflow(sentiment_model, tmp_pat
         ("task: sentiment\nhyperparameters:\n  lowercase: 3\n", "line 3: lowercase must be true or false"),
         ("task: sentiment\nhyperparameters:\n\n  network: cn\n", "line 4: --network does not accept 'cn'"),
         ("task: sentiment\nseed: 3\n", "line 2: unknown option 'seed'"),
-        ("task: sentiment\nrun: {keep: two}\n", "line 2: keep must be an integer"),
+        ("task: sentiment\nrun: {max_checkpoints: two}\n", "line 2: max_checkpoints must be an integer"),
         ("task: sentiment\nreading:\n- a\n", "line 3: expected `name: value` pairs"),
         ("task: sentiment\ndata: 3\n", "line 2: data must be a path"),
         ("task: sentiment\ndata: a.csv\ndata: b.csv\n", "line 3: the option 'data' is given twice"),
@@ -326,7 +326,8 @@ def test_flags_count_more_than_a_file(tmp_path):
     from dlkit.cli.flags import parsed_hparams, read_options, run_options
 
     (tmp_path / "run.yaml").write_text(
-        "task: forecasting\ndata: a.csv\nreading:\n  columns: {y: sales, ds: day}\n  quotes: false\n  header: [a, b]\n"
+        "task: forecasting\ndata: a.csv\nreading:\n  columns: {y: sales, ds: day}\n  quotes: false\n"
+        "  column_names: [a, b]\n"
         "hyperparameters:\n  learning_rate: 1e-3\n  quantiles: [0.1, 0.5]\n  known: 7\n  wide: true\n  epochs: 4\n"
         "run:\n  save: model\n  checkpoint_every: 10m\n  keep_examples: false\n  resume: auto\n"
     )
@@ -337,7 +338,7 @@ def test_flags_count_more_than_a_file(tmp_path):
     reading = read_options(given)
     assert reading["columns"] == {"y": "price", "ds": "day"}
     assert reading["quotes"] is False
-    assert reading["header"] == ["a", "b"]
+    assert reading["column_names"] == ["a", "b"]
     run = run_options(given)
     assert run["save"] == "model"
     assert run["checkpoint_every"] == "10m"
@@ -359,11 +360,11 @@ def test_a_model_has_its_options_beside_it_and_they_are_read_as_they_were(sentim
 @pytest.mark.parametrize("task", task_names())
 def test_all_options_of_all_tasks_are_read_as_they_were_written(task, tmp_path):
     hparams = find_task(task)().hparams
-    reading = {"columns": {"a": "b c"}, "header": ["x", "y"], "data_dir": None, "delimiter": ";", "quotes": None}
+    reading = {"columns": {"a": "b c"}, "column_names": ["x", "y"], "data_dir": None, "delimiter": ";", "quotes": None}
     run = {"save": "m", "strategy": "auto", "worker_timeout": 3.0, "checkpoint_every": "10m", "tensorboard": None}
     RunFile(task, "~/a.csv", ["b.csv", "c.csv"], reading, hparams, {**run, "resume": True}).write(tmp_path)
     found = read_run_file(tmp_path / CONFIG_FILE)
-    assert found == RunFile(task, "~/a.csv", ["b.csv", "c.csv"], {**reading, "header": ("x", "y")}, hparams, run)
+    assert found == RunFile(task, "~/a.csv", ["b.csv", "c.csv"], {**reading, "column_names": ("x", "y")}, hparams, run)
     assert find_task(task)(**found.hyperparameters).hparams == hparams
 
 

@@ -82,8 +82,3 @@ def assert_examples_as_predicted(task, version, cload, table, folder):
             np.testing.assert_allclose(served[output], answers[output], atol=column.atol, rtol=1e-4)
         else:
             assert served[output] == [column.show(value) for value in answers[output]]
-
-
-def assert_as_then(now, then):
-    """Answers of a model saved before: the same, up to what another processor rounds."""
-    assert_close(now, then, rtol=1e-5, atol=0)

@@ -34,17 +34,8 @@ def test_what_is_better(monitor, now, best, better):
     assert is_better(monitor, ValidationResult(*now), ValidationResult(*best)) == better
 
 
-@pytest.mark.parametrize(
-    ("kept", "history", "epoch"),
-    [
-        ({"epoch": 2}, {"loss": [3, 2, 1], "val_accuracy": [0.5, 0.5, 0.5]}, 1),
-        # Of models that were saved before the epoch was: as they were chosen.
-        ({}, {"loss": [3, 2, 1], "val_accuracy": [0.4, 0.5, 0.5]}, 1),
-        ({}, {"loss": [3, 2, 1]}, 2),
-    ],
-)
-def test_the_kept_epoch(kept, history, epoch):
-    assert best_epoch_index(types.SimpleNamespace(monitor="accuracy", history_=history, best_epoch_=kept)) == epoch
+def test_the_index_of_the_best_epoch_counts_from_0():
+    assert best_epoch_index(types.SimpleNamespace(best_epoch_={"epoch": 2})) == 1
 
 
 def test_the_metrics_of_an_epoch_are_those_that_every_epoch_has():

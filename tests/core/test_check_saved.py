@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -12,22 +11,14 @@ import pytest
 import dlkit
 from dlkit.errors import DlkitError
 
-TASKS = Path(__file__).parents[1] / "tasks"
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Small models that an earlier dlkit saved."""
-    folder = tmp_path_factory.mktemp("models")
-    for archive in ("texts_saved_before.tar.xz", "recommendation/recommenders_saved_before.tar.xz"):
-        with tarfile.open(TASKS / archive) as packed:
-            packed.extractall(folder, filter="data")
-    return folder
-
 
 @pytest.fixture
-def model(models, tmp_path):
-    return Path(shutil.copytree(models / "sentiment-mlp", tmp_path / "model"))
+def model(text_model, tmp_path):
+    return Path(shutil.copytree(text_model, tmp_path / "model"))
+
+
+def stages_of(model):
+    return next(model.glob("stages-*"))
 
 
 def changed(model, **fields):
@@ -59,7 +50,7 @@ def test_it_is_read_as_it_is(model):
     ("fields", "said"),
     [
         ({"stages": "/etc"}, "'stages' is not the name of a folder in it: '/etc'"),
-        ({"stages": "../model/stages-1"}, "'stages' is not the name of a folder in it"),
+        ({"stages": "../model/stages-00000000"}, "'stages' is not the name of a folder in it"),
         ({"stages": 7}, "'stages' is of the type int, not str"),
         ({"stages": ...}, "there is no 'stages'"),
         ({"names": ["preprocess", "network", "../../x"]}, "'names' are not preprocess, network, postprocess"),
@@ -68,7 +59,8 @@ def test_it_is_read_as_it_is(model):
         ({"names": "network"}, "'names' is of the type str, not list"),
         ({"format": "1"}, "'format' is of the type str, not int"),
         ({"format": True}, "'format' is of the type bool, not int"),
-        ({"finished": "yes"}, "'finished' is not a boolean"),
+        ({"finished": "yes"}, "'finished' is of the type str, not bool"),
+        ({"finished": ...}, "there is no 'finished'"),
         ({"dlkit": None}, "'dlkit' is of the type NoneType, not str"),
         ({"task": ["sentiment"]}, "'task' is of the type list, not str"),
         ({"hparams": []}, "'hparams' is of the type list, not dict"),
@@ -117,16 +109,16 @@ def test_an_index_that_is_none(model, text):
     assert "not what `save` writes (" in refusal(model)
 
 
-def test_stages_that_were_exchanged(model, models):
+def test_stages_that_were_exchanged(model, image_model):
     """One for another of the same model, and those of another model, which keras itself can load."""
-    stages = model / "stages-1"
+    stages, others = stages_of(model), stages_of(image_model)
     kept = (stages / "network.keras").read_bytes()
     shutil.copy(stages / "postprocess.keras", stages / "network.keras")
     assert "which no earlier stage produces" in refusal(model)
-    shutil.copy(models / "question_answering" / "stages-1" / "network.keras", stages / "network.keras")
+    shutil.copy(others / "network.keras", stages / "network.keras")
     assert "which no earlier stage produces" in refusal(model)
     (stages / "network.keras").write_bytes(kept)
-    shutil.copy(models / "question_answering" / "stages-1" / "postprocess.keras", stages / "postprocess.keras")
+    shutil.copy(others / "postprocess.keras", stages / "postprocess.keras")
     refusal(model)
 
 
@@ -154,19 +146,19 @@ def rewritten(file, change, name="config.json"):
     ],
 )
 def test_stages_of_unknown_classes_and_odd_values(model, change):
-    rewritten(model / "stages-1" / "network.keras", change)
+    rewritten(stages_of(model) / "network.keras", change)
     assert "not what `save` writes (" in refusal(model)
 
 
 def test_a_stage_that_unpacks_to_much(model, monkeypatch):
-    rewritten(model / "stages-1" / "network.keras", lambda data: data + b" " * 2**22)
+    rewritten(stages_of(model) / "network.keras", lambda data: data + b" " * 2**22)
     monkeypatch.setenv("DLKIT_MAX_UNPACKED", "3MB")
     assert "network.keras decompresses to more than the limit of 3MB" in refusal(model)
 
 
 def test_large_weights_that_are_not_packed_are_no_fault(model, monkeypatch):
-    rewritten(model / "stages-1" / "network.keras", lambda data: data)
-    with zipfile.ZipFile(model / "stages-1" / "network.keras", "a", zipfile.ZIP_STORED) as archive:
+    rewritten(stages_of(model) / "network.keras", lambda data: data)
+    with zipfile.ZipFile(stages_of(model) / "network.keras", "a", zipfile.ZIP_STORED) as archive:
         archive.writestr("more", b" " * 2**22)
     monkeypatch.setenv("DLKIT_MAX_UNPACKED", "3MB")
     assert dlkit.load(model).labels_ == ["neg", "pos"]

@@ -57,12 +57,12 @@ def test_a_missing_file_is_unreadable_and_named(tmp_path):
 
 def test_one_image_or_several():
     image = Image()
-    assert not image.many(np.zeros((8, 8), np.uint8))
-    assert not image.many(np.zeros((8, 8, 3), np.uint8))
-    assert image.many(np.zeros((5, 8, 8), np.uint8))
-    assert image.many(np.zeros((5, 8, 8, 3), np.uint8))
-    assert image.many(["a.png"])
-    assert not image.many("a.png")
+    assert not image.is_list(np.zeros((8, 8), np.uint8))
+    assert not image.is_list(np.zeros((8, 8, 3), np.uint8))
+    assert image.is_list(np.zeros((5, 8, 8), np.uint8))
+    assert image.is_list(np.zeros((5, 8, 8, 3), np.uint8))
+    assert image.is_list(["a.png"])
+    assert not image.is_list("a.png")
 
 
 def test_requests_and_back():

@@ -26,7 +26,7 @@ def fitted():
 def test_copies_of_a_fitted_task_answer_as_it_does(fitted, copied):
     other = copied(fitted)
     assert other.predict(TEXTS) == fitted.predict(TEXTS)
-    assert (other.hparams, other._given, repr(other)) == (fitted.hparams, fitted._given, repr(fitted))
+    assert (other.hparams, other._given_hparams, repr(other)) == (fitted.hparams, fitted._given_hparams, repr(fitted))
     other.epochs = 9
     assert fitted.epochs == HPARAMS["epochs"]
 
@@ -39,7 +39,7 @@ def test_an_unfitted_task_of_each_kind_is_copied_and_cloned(name):
         assert type(other) is type(task)
         assert other is not task
         assert other.hparams == task.hparams == other.get_params()
-        assert other._given == {"seed", "learning_rate"}
+        assert other._given_hparams == {"seed", "learning_rate"}
         assert len(repr(other).splitlines()) == 5
 
 

@@ -15,8 +15,8 @@ from dlkit.durable import BusyError, fsync_tree, hold_lock, is_unlocked, write_a
 
 HOLD = """
 import pathlib, sys, time
-from dlkit.durable import held
-with held(pathlib.Path(sys.argv[1])):
+from dlkit.durable import hold_lock
+with hold_lock(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -61,7 +61,7 @@ def test_a_folder_that_was_there_or_written_into_stays(tmp_path):
 
 def test_who_opened_the_lock_before_its_holder_removed_it_takes_a_new_one(tmp_path, monkeypatch):
     lock, took = tmp_path / "lock", []
-    real = durable._locked
+    real = durable._try_lock
 
     def late(descriptor):
         if not took:
@@ -69,7 +69,7 @@ def test_who_opened_the_lock_before_its_holder_removed_it_takes_a_new_one(tmp_pa
         took.append(descriptor)
         return real(descriptor)
 
-    monkeypatch.setattr(durable, "_locked", late)
+    monkeypatch.setattr(durable, "_try_lock", late)
     with hold_lock(lock):
         assert len(took) == 2
         assert lock.exists()
@@ -92,7 +92,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
     def none(descriptor):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(durable, "_locked", none)
+    monkeypatch.setattr(durable, "_try_lock", none)
     with hold_lock(tmp_path / "lock"):
         pass
     assert f"{tmp_path}: its file system does not support locks (No locks available)" in capsys.readouterr().err

@@ -13,7 +13,6 @@ import random
 import resource
 import shutil
 import signal
-import tarfile
 import time
 import traceback
 import zipfile
@@ -43,8 +42,8 @@ from dlkit.vision.image_facts import image_size, read_orientation
 SECONDS = 20.0  # for one file, on a machine that does other things too
 GROWTH = 500  # MB
 FORMATS = ("png", "jpeg", "gif", "bmp", "webp", "tiff")
-STAGES = "sentiment-mlp/stages-1"
-MODELS = Path(__file__).parents[1] / "tasks" / "texts_saved_before.tar.xz"
+STAGES = "stages-00000000"  # of the copies of the model
+MODEL = Path()  # a saved model; `saved_model` sets it
 REVIEWS = [("good, really", "yes"), ("bad", "no"), ('a "quoted" one', "yes"), ("née", "no")] * 5
 ODD = [
     None,
@@ -189,8 +188,10 @@ def good_photos(folder):
 
 
 def good_model(folder):
-    with tarfile.open(MODELS) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.copytree(MODEL, folder / "model")
+    index = json.loads((folder / "model" / "dlkit.json").read_text())
+    (folder / "model" / index["stages"]).rename(folder / "model" / STAGES)
+    (folder / "model" / "dlkit.json").write_text(json.dumps(index | {"stages": STAGES}))
 
 
 def good_export(folder):
@@ -290,8 +291,8 @@ KINDS = {
         None, "a.csv", csv_of([(f"i{n}", n, "a|b") for n in range(9)], ("item_id", "size", "words")), features,
     ),
     "features.parquet": (None, "a.parquet", parquet(item_id=list("abc"), size=[1.0, None, 2.0]), features),
-    "index of a model": (good_model, "sentiment-mlp/dlkit.json", None, lambda path: dlkit.load(path.parent)),
-    "stage of a model": (good_model, f"{STAGES}/network.keras", None, lambda path: dlkit.load(path.parents[1])),
+    "index of a model": (good_model, "model/dlkit.json", None, lambda path: dlkit.load(path.parent)),
+    "stage of a model": (good_model, f"model/{STAGES}/network.keras", None, lambda path: dlkit.load(path.parents[1])),
     "contract": (good_export, "1/assets.extra/dlkit.json", None, examined),
     "reference_examples": (good_export, "1/assets.extra/dlkit_reference_examples.npz", None, examined),
     "saved_model.pb": (good_export, "1/saved_model.pb", None, examined),
@@ -464,6 +465,11 @@ def read_malformed(folder, kinds, seeds):
             most = max(most, grown)
         shutil.rmtree(good)
     return faults, counts, slowest, most
+
+
+@pytest.fixture(autouse=True)
+def saved_model(text_model, monkeypatch):
+    monkeypatch.setattr("test_malformed.MODEL", text_model)
 
 
 @pytest.fixture

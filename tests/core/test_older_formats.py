@@ -1,46 +1,70 @@
-"""What the last two versions saved loads, answers as then, goes on, and is proven: the rule of docs/resume.md.
+"""Models, stopped runs and exports of an earlier format are refused in a sentence; and threads that load one model."""
 
-They are the changelog's "A house by task" (`by_task`) and the version before it (`by_layers`), the commits e667202 and
-3837b1d: a small classifier of texts, the same run stopped after some steps, and its export.
-"""
-
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from independent import assert_as_then
 
 import dlkit
+from dlkit.cli.main import main
+from dlkit.errors import DlkitError, ExportError
 from dlkit.serving.verify import verify
 
-SAVED = Path(__file__).parent / "saved_by_older.tar.xz"
-VERSIONS = ("by_layers", "by_task")
+TEXT = "a good film"
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_models_answer_as_then(version, saved):
-    folder, answers = saved
-    then = answers[version]
-    assert_as_then(dlkit.load(folder / version / "model").predict(then["texts"]), then["answers"])
+def in_format_1(file):
+    """Marks an index or a contract as one that dlkit 0.1.0 wrote."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1, "dlkit": "0.1.0"}))
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_stopped_runs_go_on_to_the_history_of_those_that_were_not_stopped(version, saved):
-    folder, answers = saved
-    then, save = answers[version], folder / version / "stopped"
-    task = dlkit.SentimentClassifier(**{**dlkit.load(folder / version / "model").hparams, **then["hparams"]})
-    task.fit(then["rows"], save=save, resume="auto", verbose=0, strategy="one")
-    for name, values in then["history"].items():
-        assert task.history_[name] == pytest.approx(values, rel=1e-5), name
-    assert dlkit.load(save).predict(then["texts"]) == task.predict(then["texts"])
+@pytest.fixture
+def older(text_model, tmp_path):
+    """A model of format 1."""
+    folder = Path(shutil.copytree(text_model, tmp_path / "older"))
+    in_format_1(folder / "dlkit.json")
+    return folder
 
 
-@pytest.mark.slow  # a process of its own each
-@pytest.mark.parametrize("version", VERSIONS)
-def test_exports_are_proven(version, saved):
-    assert verify(saved[0] / version / "servable")["ok"]
+@pytest.fixture
+def older_run(older):
+    """A stopped run of format 1."""
+    (older / "dlkit.json").rename(older / "run.json")
+    return older
+
+
+REFUSED = r"older was saved by dlkit 0\.1\.0 in format 1; this dlkit reads format 2\. Train the model again"
+
+
+def test_a_model_is_refused(older):
+    with pytest.raises(DlkitError, match=REFUSED):
+        dlkit.load(older)
+    with pytest.raises(DlkitError, match=REFUSED):
+        dlkit.SentimentClassifier().fit({"text": ["a", "b"], "label": ["x", "y"]}, init_from=older, verbose=0)
+
+
+@pytest.mark.parametrize("command", [["info"], ["predict", "good"], ["export", "servables"]])
+def test_commands_refuse_it(older, command, capsys):
+    assert main([command[0], str(older), *command[1:]]) == 2
+    assert "in format 1; this dlkit reads format 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("resume", [True, "auto"])
+def test_a_stopped_run_is_refused(older_run, resume):
+    with pytest.raises(DlkitError, match=REFUSED):
+        dlkit.SentimentClassifier().fit({"text": ["a", "b"], "label": ["x", "y"]}, save=older_run, resume=resume)
+    assert (older_run / "run.json").is_file()
+
+
+def test_an_export_is_refused(text_model, tmp_path):
+    version = dlkit.load(text_model).export(tmp_path / "servable")
+    in_format_1(version / "assets.extra" / "dlkit.json")
+    with pytest.raises(ExportError, match=r"has format 1, written by dlkit .*; this dlkit reads format 2"):
+        verify(version)
 
 
 THREADS = """
@@ -67,11 +91,10 @@ print(*set(answers))
 """
 
 
-def test_threads_of_a_fresh_process_load_and_answer_and_a_graph_is_traced_once(saved):
-    folder, answers = saved
-    then, env = answers["by_task"], {**os.environ, "PYTHONPATH": str(Path(dlkit.__file__).parents[1])}
-    command = [sys.executable, "-c", THREADS, folder / "by_task" / "model", then["texts"][0]]
+def test_threads_of_a_fresh_process_load_and_predict_and_a_graph_is_traced_once(text_model):
+    env = {**os.environ, "PYTHONPATH": str(Path(dlkit.__file__).parents[1])}
+    command = [sys.executable, "-c", THREADS, text_model, TEXT]
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=300)
     counts, answer = done.stdout.splitlines()
     assert counts == "12 1 ['serving_default']", done.stdout + done.stderr
-    assert_as_then(eval(answer), then["answers"][0])
+    assert answer == repr(dlkit.load(text_model).predict(TEXT))

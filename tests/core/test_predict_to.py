@@ -68,8 +68,8 @@ def test_each_row_has_its_row_and_bad_ones_are_named(model, table, suffix):
 def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(model, table, suffix, monkeypatch):
     """A kill is what a run leaves: files that are longer than what was said to count, and no last words."""
     model.predict_to(table, f"whole{suffix}", keep_columns="all", verbose=False)
-    monkeypatch.setattr(predict_to, "_COMMIT", -1.0)  # after each batch
-    commit = files.Files.commit
+    monkeypatch.setattr(predict_to, "_COMMIT_SECONDS", -1.0)  # after each batch
+    commit = files.OutputFiles.commit
 
     class Killed(BaseException):
         pass
@@ -89,13 +89,13 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(model, table, suffix, m
         return counted
 
     for step in (0, 2, 1, 1):
-        monkeypatch.setattr(files.Files, "commit", killed_at(step))
+        monkeypatch.setattr(files.OutputFiles, "commit", killed_at(step))
         with pytest.raises(Killed):
             model.predict_to(table, f"killed{suffix}", keep_columns="all", verbose=False)
         partial = Path(f"killed{suffix}.partial")
         if partial.exists():
             partial.write_bytes(partial.read_bytes() + b"half a li")
-    monkeypatch.setattr(files.Files, "commit", commit)
+    monkeypatch.setattr(files.OutputFiles, "commit", commit)
     form = type(predict_to.format_of(Path(f"x{suffix}")))
     with monkeypatch.context() as patch:
         patch.setattr(form, "finish", killed)
@@ -142,7 +142,7 @@ def test_what_is_wrong_with_a_source_leaves_nothing(model, table):
     for source, output, said in (
         ("none.csv", "a.csv", "there is no 'none.csv'"),
         ("rows.csv", "a.txt", "must end in .csv, .jsonl or .parquet"),
-        ("rows.csv", "a.csv", "no column 'ID' for `keep`"),
+        ("rows.csv", "a.csv", "no column 'ID' for `keep_columns`"),
     ):
         with pytest.raises(DlkitError, match=said):
             model.predict_to(source, output, keep_columns=["ID"] if "keep" in said else (), verbose=False)

@@ -95,7 +95,7 @@ def test_a_notebook_shows_one_line_that_changes(clock, monkeypatch):
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_reading_tells_how_many_rows_are_done(monkeypatch, tmp_path, suffix):
     told = []
-    monkeypatch.setattr(module._Drawing, "told", lambda self, done: told.append((self._doing, done)))
+    monkeypatch.setattr(module._ProgressDisplay, "update", lambda self, done: told.append((self._description, done)))
     path = tmp_path / f"a{suffix}"
     if suffix == ".parquet":
         import pyarrow.parquet
@@ -110,7 +110,9 @@ def test_reading_tells_how_many_rows_are_done(monkeypatch, tmp_path, suffix):
 
 def test_encoding_tells_how_many_rows_are_done(monkeypatch):
     told = []
-    monkeypatch.setattr(module._Drawing, "told", lambda self, done: told.append((self._doing, self._total, done)))
+    monkeypatch.setattr(
+        module._ProgressDisplay, "update", lambda self, done: told.append((self._description, self._total, done))
+    )
     task = SimpleNamespace(cache_mb=1, inputs={"text": Text()}, target={})
     table = Table("a", {"text": ["a"] * 100}, str)
     encode_table(task, table, graph=lambda raw: ({"x": tf.zeros((len(raw["text"]), 1))}, tf.zeros((len(raw["text"]),))))

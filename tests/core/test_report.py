@@ -207,7 +207,7 @@ REFUSED = {"boxes elsewhere", "boxes in shares", "masks of 0 and 255", "ids with
 def test_a_planted_fault_is_found(fault):
     task, hparams, data, words = FAULTS[fault]
     found = task(**{"validation_split": 0.0, **hparams}).check(data())
-    kind = "refusals" if fault in REFUSED else "warnings"
+    kind = "errors" if fault in REFUSED else "warnings"
     assert any(re.search(words, text) for text in found[kind]), found
     assert bool(found["errors"]) == (fault in REFUSED)
     json.dumps(found, allow_nan=False)

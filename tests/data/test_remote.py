@@ -54,8 +54,8 @@ def test_a_part_of_a_file_elsewhere_is_named_by_its_address_and_fetched_once(ser
     folder, address = served
     (folder / "a.jsonl").write_text('{"text": "good", "label": "a"}\n')
     fetches = []
-    web = remote._web
-    monkeypatch.setattr(remote, "_web", lambda address: fetches.append(address) or web(address))
+    web = remote._open_url
+    monkeypatch.setattr(remote, "_open_url", lambda address: fetches.append(address) or web(address))
     (table,) = read_chunks(f"{address}/a.jsonl", REVIEWS, ReadOptions())
     assert table.source == f"{address}/a.jsonl"
     assert table.where(0) == f"{address}/a.jsonl, line 1"

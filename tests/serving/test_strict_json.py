@@ -53,9 +53,9 @@ def test_sources_without_their_folders():
     assert name_of("C:\\data\\photos\\") == "photos"
     assert name_of("/a/x.csv, /b/y.csv") == "x.csv, y.csv"
     assert name_of("tfds:mnist") == "tfds:mnist"
-    report = {"source": "/a/photos", "warnings": ["dark (/a/photos/cat/1.jpg)"], "facts": {"rows": 3}}
+    report = {"source": "/a/photos", "warnings": ["dark (/a/photos/cat/1.jpg)"], "statistics": {"rows": 3}}
     assert without_folders(report, "/a/photos") == {
         "source": "photos",
         "warnings": ["dark (photos/cat/1.jpg)"],
-        "facts": {"rows": 3},
+        "statistics": {"rows": 3},
     }

@@ -24,9 +24,9 @@ class Rows:
         return Rows(table)
 
 
-def looks(epochs, measured, capsys, rows=200):
+def looks(epochs, evaluate_rows, capsys, rows=200):
     table = Table("rows", {"x": list(range(rows))}, str)
-    task = types.SimpleNamespace(epochs=epochs, shown_metrics=("AP50", "AP"), measured=measured)
+    task = types.SimpleNamespace(epochs=epochs, shown_metrics=("AP50", "AP"), evaluate_rows=evaluate_rows)
     store = types.SimpleNamespace(source_rows=np.repeat(np.arange(0, rows, 2), 2))  # every other row could be encoded
     given_back = []
     show = ShowMetrics(task, Rows(table), store, lambda: given_back.append(1))
@@ -42,11 +42,11 @@ def test_at_most_ten_looks_at_64_rows(capsys):
         seen.append(rows.table.columns["x"])
         return {"AP50": 0.5, "AP": 0.25, "rows": 1}
 
-    said, given_back = looks(60, measured, capsys)
+    said, given_back = looks(60, evaluate_rows, capsys)
     assert said[0] == "epoch 6: AP50 0.5000, AP 0.2500 on 64 validation rows"
     assert len(said) == given_back == 9  # and the end has a score of its own
     assert len(seen[0]) == 64 and not any(row % 2 for row in seen[0])
-    assert looks(2, measured, capsys) == ([], 0)
+    assert looks(2, evaluate_rows, capsys) == ([], 0)
 
 
 def test_what_cannot_be_scored_is_not_asked_again(capsys):

@@ -264,8 +264,8 @@ def _refusal(values: Any) -> str:
         text = str(value).strip()
         if getattr(value, "tzinfo", None) is not None or _ZONED.fullmatch(text):
             return (
-                f"timestamp {place} has a time zone: {describe_value(value)}. Expected timestamps without one, all of one "
-                "clock: convert them to local time or to UTC and remove the time zone."
+                f"timestamp {place} has a time zone: {describe_value(value)}. Expected timestamps without one, all of "
+                "one clock: convert them to local time or to UTC and remove the time zone."
             )
         if isinstance(value, str):
             wrong = not _is_real(_iso(text))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dlkit.columns import Id, Timestamp
-from dlkit.data import in_parts
+from dlkit.data import read_chunks as chunks
 from dlkit.data.read import read
 from dlkit.errors import DataError, HparamError
 from dlkit.tasks.recommendation.catalogue import catalogue_of, inspect_features, read_features
@@ -48,7 +48,7 @@ def test_without_stamps_the_order_of_the_table_counts():
 @pytest.mark.parametrize("rows", [2, 100])
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "frame", "list"])
 def test_every_source_gives_the_same_interactions(kind, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(in_parts, "ROWS", rows)  # parts of files
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", rows)  # parts of files
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(TABLE)
     if kind == "csv":
