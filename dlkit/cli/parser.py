@@ -119,14 +119,14 @@ class Parser(argparse.ArgumentParser):
             flag = f"{flag} [{value}]" if action.nargs == "?" else f"{flag} {value}"
         text, default = _split_default(self._get_formatter()._expand_help(action))
         text_width = width - _FLAG_COLUMNS - 2
-        longer = " " * (len(flag) + 2 - _FLAG_COLUMNS)  # than its column: the first line has less room
-        wrapped, words = textwrap.wrap(f"{text}{default}", text_width, initial_indent=longer), text.split()
+        overhang = " " * (len(flag) + 2 - _FLAG_COLUMNS)  # of a long flag: the first line has less room
+        wrapped, words = textwrap.wrap(f"{text}{default}", text_width, initial_indent=overhang), text.split()
         while len(wrapped) > min(1 + max(extra_lines, 0), _MAX_LINES):
             words.pop()
-            wrapped = textwrap.wrap(f"{' '.join(words)} ...{default}", text_width, initial_indent=longer)
+            wrapped = textwrap.wrap(f"{' '.join(words)} ...{default}", text_width, initial_indent=overhang)
         first, *rest = wrapped or [""]
-        first = first.removeprefix(longer)
-        return [f"  {flag:{_FLAG_COLUMNS - 2}}  {first}", *(" " * (_FLAG_COLUMNS + 2) + line for line in rest)]
+        start = f"  {flag:{_FLAG_COLUMNS - 2}}  {first.removeprefix(overhang)}"
+        return [start, *(" " * (_FLAG_COLUMNS + 2) + line for line in rest)]
 
 
 class _HelpAll(argparse.Action):

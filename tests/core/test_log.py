@@ -17,7 +17,7 @@ COMMANDS = ("cli", "recipe.py", "prove.py")  # what prints because it is a comma
 
 @pytest.fixture
 def report():
-    report = Report("a.csv", facts={"rows": {"train": 1200}}, remarks=["1 row left out"])
+    report = Report("a.csv", statistics={"rows": {"train": 1200}}, remarks=["1 row left out"])
     report.add_warning("labels look alike", ["line 3"])
     return report
 

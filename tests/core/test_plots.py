@@ -13,7 +13,7 @@ def lines(axes):
 
 def test_the_history_has_a_plot_for_each_metric_and_marks_the_kept_epoch():
     history = {"loss": [3.0, 2.0, 1.0], "val_loss": [4.0, 1.5, 2.0], "accuracy": [0.1, 0.5, 0.9], "val_AP": [0.2, 0.3]}
-    figure = plot_history(history, kept=2)
+    figure = plot_history(history, best_epoch=2)
     plots = {axes.get_title(loc="left"): lines(axes) for axes in figure.axes}
     assert list(plots) == ["loss", "accuracy", "AP"]
     assert plots["loss"]["training"] == [[1, 3.0], [2, 2.0], [3, 1.0]]
