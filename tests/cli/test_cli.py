@@ -233,7 +233,7 @@ def test_tensorboard_has_its_files_or_the_error_names_the_extra(run, refused, ph
 def test_save_is_replaced_only_if_asked_and_then_wholly(refused, sentiment_model, tmp_path):
     import keras
 
-    class Stop(keras.callbacks.Callback):
+    class InterruptTraining(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             raise KeyboardInterrupt
 
@@ -246,7 +246,7 @@ def test_save_is_replaced_only_if_asked_and_then_wholly(refused, sentiment_model
     data = task.samples()
     arguments = {"data": data["train"], "validation": data["validation"], "save": model, "verbose": 0}
     with pytest.raises(KeyboardInterrupt):
-        task.fit(**arguments, overwrite=True, callbacks=[Stop()])
+        task.fit(**arguments, overwrite=True, callbacks=[InterruptTraining()])
     assert dlkit.load(model).history_ == dlkit.load(sentiment_model).history_  # it stays until then
     resumed = task.fit(**arguments, resume=True)  # this run, not the one that was replaced
     assert resumed["loss"] != dlkit.load(sentiment_model).history_["loss"]

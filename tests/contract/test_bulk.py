@@ -2,9 +2,9 @@
 
 import json
 
-import knowledge
 import pytest
-from inputs import picture
+import task_contracts
+from edge_inputs import encode_noise
 
 from dlkit.columns import Image, Text
 from dlkit.errors import DlkitError
@@ -17,7 +17,7 @@ def folder(fitted, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(3):
-        (folder / f"{number}.png").write_bytes(picture("RGB", (40 + number, 30)))
+        (folder / f"{number}.png").write_bytes(encode_noise("RGB", (40 + number, 30)))
     (folder / "3.png").write_bytes(b"no image")
     return folder
 
@@ -28,7 +28,7 @@ def test_every_file_has_its_answer(fitted, folder):
     assert (told["rows"], told["predicted"], told["bad"]) == (4, 3, 1)
     assert "3.png" in told["reasons"][0]
     expected = [fitted.predict(folder / f"{number}.png") for number in range(3)]
-    check = knowledge.of(fitted.task_name()).check_answer_file
+    check = task_contracts.load_contract(fitted.task_name()).check_prediction_file
     if check:
         check(output, expected)
         return

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from knowledge import small
+from task_contracts import small_hparams
 
 from dlkit.training.batches import make_batches
 from dlkit.training.compile_network import compile_network
@@ -18,7 +18,7 @@ HOST = {"PyFunc", "EagerPyFunc", "PyFuncStateless", "Print", "PrintV2", "StringF
 def prepared(task_class):
     """A task that is ready to train on batches of a fixed size, without randomness inside the network."""
     hparams = {name: 0.0 for name in ("dropout",) if name in task_class.__dataclass_fields__}
-    task = task_class(**small(task_class.task_name(), batch_size=BATCH, epochs=1, **hparams))
+    task = task_class(**small_hparams(task_class.task_name(), batch_size=BATCH, epochs=1, **hparams))
     rows = task.read(task.samples()["train"])
     rows = rows.with_table(rows.table.take(range(STEPS * BATCH - 3)))
     build_task(task, rows)

@@ -6,7 +6,7 @@ import shutil
 
 import keras
 import pytest
-from stop import Stop
+from interrupt_training import InterruptTraining
 
 import dlkit
 from dlkit import DlkitError, model_folder
@@ -40,7 +40,7 @@ def fit(folder, data=None, steps=None, **options):
     """Fits into a folder, stopped after some steps if given. Returns the steps that were trained."""
     hparams = {name: options.pop(name) for name in list(options) if name in ("learning_rate", "patience", "cache_mb")}
     counted = Trains()
-    stop = [] if steps is None else [Stop(steps)]
+    stop = [] if steps is None else [InterruptTraining(steps)]
     data, arguments = data or rows(), {"validation": rows(100, 16), "save": folder, **QUIET, **options}
     with pytest.raises(KeyboardInterrupt) if stop else contextlib.nullcontext():
         task(**hparams).fit(data, callbacks=[*stop, counted], **arguments)

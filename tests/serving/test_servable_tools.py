@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from independent import lint
+from serving_tools import lint
 
 from dlkit.serving.reference_examples import EXAMPLES_FILE, load_reference_examples
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import keras
 import pytest
-from stop import Stop
+from interrupt_training import InterruptTraining
 
 import dlkit
 from dlkit.model_folder import read_index
@@ -65,7 +65,9 @@ def run(tmp_path_factory, mlflow):
         mlflow.keras.autolog(log_models=False, log_datasets=False, silent=True)
     try:
         with pytest.raises(KeyboardInterrupt):
-            dlkit.SentimentClassifier(**HPARAMS).fit(ROWS, HELD_OUT, save=folder, callbacks=[Stop(STEPS + 2)], **RUN)
+            dlkit.SentimentClassifier(**HPARAMS).fit(
+                ROWS, HELD_OUT, save=folder, callbacks=[InterruptTraining(STEPS + 2)], **RUN
+            )
         task = dlkit.SentimentClassifier(**HPARAMS)
         task.fit(ROWS, HELD_OUT, save=folder, resume=True, **RUN)
     finally:
