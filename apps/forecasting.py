@@ -11,7 +11,7 @@ result    hourly traffic, a day ahead: MASE 0.319, 3 to 4 minutes, 2026-11-29; w
           (before series were scaled by themselves, 2026-11-23)
 """
 
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 
 if __name__ == "__main__":
-    recipe("forecasting")
+    run_recipe("forecasting")

@@ -10,7 +10,7 @@ command   python apps/image_classification.py --data train.npz --test test.npz -
 result    accuracy 0.938 (3 seeds: 0.9376 to 0.9391), 9.5 minutes on 2 cores, measured 2026-11-22
 """
 
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 
 if __name__ == "__main__":
-    recipe("image_classification")
+    run_recipe("image_classification")

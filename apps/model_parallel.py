@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.cli.main import guarded
+from dlkit.cli.main import run_guarded
 from dlkit.cli.parser import Parser, flags_of, refuse_unknown
 from dlkit.errors import DlkitError
 from dlkit.lazy import keras, load_tensorflow, tf
@@ -240,7 +240,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the recipe. Returns the exit code: 0 done, 1 the check failed, 2 something the user can cure."""
     argv = sys.argv[1:] if argv is None else argv
     agreed = [True]
-    code = guarded(lambda: agreed.append(_run(argv)), debug="--debug" in argv)
+    code = run_guarded(lambda: agreed.append(_run(argv)), debug="--debug" in argv)
     return code or int(not agreed[-1])
 
 

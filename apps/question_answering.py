@@ -10,7 +10,7 @@ the same, tuning a pretrained BERT of 22.7M parameters (pip install "dlkit-keras
 command   python apps/question_answering.py --data train.json --test test.json --network preset:FOLDER
 """
 
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 
 if __name__ == "__main__":
-    recipe("question_answering")
+    run_recipe("question_answering")

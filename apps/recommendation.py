@@ -11,7 +11,7 @@ command   python apps/recommendation.py --data ratings.csv --network ease --min-
               --batch-size 1024 --learning-rate 4e-3 --weight-decay 3 --dropout 0 --epochs 10
 """
 
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 
 if __name__ == "__main__":
-    recipe("recommendation")
+    run_recipe("recommendation")

@@ -13,7 +13,7 @@ command   python apps/sentiment.py --data train.csv --test test.csv --network pr
 result    accuracy 0.872 on the test rows, seed 0, 7.5 minutes of training on 2 cores, measured 2026-11-22
 """
 
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 
 if __name__ == "__main__":
-    recipe("sentiment")
+    run_recipe("sentiment")

@@ -10,7 +10,7 @@ result    BLEU 29.75, chrF 50.99 by beams of 4 (28.30, 49.62 greedy), seed 0, wi
           training on 2 cores, measured 2026-11-23
 """
 
-from dlkit.recipe import recipe
+from dlkit.recipe import run_recipe
 
 if __name__ == "__main__":
-    recipe("translation")
+    run_recipe("translation")

@@ -104,22 +104,22 @@ FORMS = ["csv", "jsonl", "parquet"]
 
 def speed(kind: str, rows: int, pairs: int) -> None:
     """Prints rows a second of both, and the median of the ratios."""
-    from dlkit.columns import batch_of
-    from dlkit.data.reading import Reading
-    from dlkit.data.record_parts import record_parts
-    from dlkit.graph_predictor import BATCH
+    from dlkit.columns import to_batch
+    from dlkit.data.read_options import ReadOptions
+    from dlkit.data.record_chunks import record_chunks
+    from dlkit.graph_predictor import BATCH_SIZE
 
     with tempfile.TemporaryDirectory(prefix="dlkit-bulk-") as folder:
         task, data = KINDS[kind][0](Path(folder), rows)
         graph = task.served()["serving_default"].graph
         raw: list[dict[str, Any]] = []
-        for part in record_parts(str(data), task.inputs, Reading()):
+        for part in record_chunks(str(data), task.inputs, ReadOptions()):
             raw += [part.table.raw(row, task.inputs) for row in range(len(part.table))]
 
         def alone() -> float:
             begun = time.perf_counter()
-            for start in range(0, len(raw), BATCH):
-                graph(**batch_of(raw[start : start + BATCH], task.inputs))
+            for start in range(0, len(raw), BATCH_SIZE):
+                graph(**to_batch(raw[start : start + BATCH_SIZE], task.inputs))
             return time.perf_counter() - begun
 
         def written() -> float:
@@ -176,7 +176,7 @@ def kill(rows: int, kills: int, forms: list[str]) -> None:
         chance = random.Random(0)
         for suffix in forms:
             command = [sys.executable, "-c", "from dlkit.cli.main import main; raise SystemExit(main())"]
-            command += ["predict", f"{folder}/model", f"{folder}/rows.csv", "--keep", "id", "--output"]
+            command += ["predict", f"{folder}/model", f"{folder}/rows.csv", "--keep-columns", "id", "--output"]
             quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             subprocess.run([*command, f"{folder}/whole.{suffix}"], check=True, **quiet)
             killed, moments = 0, list[str]()

@@ -21,7 +21,7 @@ from pathlib import Path
 from machine import print_machine
 
 from dlkit.cli.main import TASK_COMMANDS
-from dlkit.cli.parser import LINES
+from dlkit.cli.parser import SHORT_HELP_LINES
 from dlkit.tasks import task_names
 
 DLKIT = [sys.executable, "-m", "dlkit"]
@@ -87,7 +87,7 @@ def _lines(command: list[str], columns: int) -> int:
     missing = set(re.findall(r"^  --(?:\[no-\])?([\w-]+)", short, re.MULTILINE)) - set(
         re.findall(r"--([\w-]+)", everything)
     )
-    if missing or short.count("\n") > LINES:
+    if missing or short.count("\n") > SHORT_HELP_LINES:
         raise SystemExit(f"{' '.join(command)} --help: {short.count(chr(10))} lines; not in --help-all: {missing}.")
     return short.count("\n")
 

@@ -148,11 +148,11 @@ def print_digits() -> None:
     from sklearn.svm import SVC
 
     from dlkit.vision.digits import digits
-    from dlkit.vision.scenes import drawn
+    from dlkit.vision.scenes import render_digit
 
     inks = {}
     for part, data in digits().items():
-        covers = [drawn(image, 20) for image in data["image"]]
+        covers = [render_digit(image, 20) for image in data["image"]]
         inks[part] = np.stack([np.pad(cover, ((0, 20 - len(cover)), (0, 60 - cover.shape[1]))) for cover in covers])
     labels = {part: data["label"] for part, data in digits().items()}
     machine = SVC(C=10.0).fit(inks["train"].reshape(len(inks["train"]), -1), labels["train"])

@@ -107,14 +107,14 @@ def turn_a_third(source: Path, target: Path) -> Path:
 
     from PIL import Image
 
-    from dlkit.vision.orientation import turn_array
+    from dlkit.vision.orientation import orient_array
 
     shutil.copytree(source, target, copy_function=shutil.copyfile)
     for number, file in enumerate(sorted((target / "images").iterdir())[::3]):
         exif = Image.Exif()
         exif[274] = orientation = 2 + number % 7
         with Image.open(file) as image:
-            pixels = np.ascontiguousarray(turn_array(np.asarray(image), BACK[orientation]))
+            pixels = np.ascontiguousarray(orient_array(np.asarray(image), BACK[orientation]))
         Image.fromarray(pixels).save(file, exif=exif.tobytes())
     return target
 

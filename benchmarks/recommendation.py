@@ -213,19 +213,22 @@ def latency(items: int, hparams: dict[str, Any]) -> None:
     from dlkit.lazy import load_tensorflow, tf
 
     load_tensorflow()
-    from dlkit.training.prepare import start
+    from dlkit.training.prepare import build_task
 
     random = np.random.default_rng(0)
     users, length = 64, 40
     taken = random.integers(0, items, (users, length)).tolist()
-    every = [[f"i{item}" for item in range(start, min(start + 100_000, items))] for start in range(0, items, 100_000)]
+    every = [
+        [f"i{item}" for item in range(build_task, min(build_task + 100_000, items))]
+        for build_task in range(0, items, 100_000)
+    ]
     rows = {
         "user_id": [f"u{user}" for user in range(users)] + [""] * len(every),  # nobody's rows name all items
         "recent": [[] for _ in range(users + len(every))],
         "next": [[f"i{item}" for item in row] for row in taken] + every,
     }
     task = dlkit.Recommender(**{"max_items": length, "negatives": 100, **hparams})
-    start(task, task.read(rows))  # without training: the weights are random
+    build_task(task, task.read(rows))  # without training: the weights are random
     with tempfile.TemporaryDirectory() as folder:
         version = task.export(Path(folder) / "m")
         serve = tf.saved_model.load(str(version)).signatures["serving_default"]
@@ -243,7 +246,7 @@ def exact(task: Any, serve: Any, user: str, taken: list[int]) -> bool:
     """Whether the served items are those that NumPy ranks first, of the same logits."""
     from dlkit.lazy import tf
 
-    preprocess, network, _ = task.stages_.answering()
+    preprocess, network, _ = task.stages_.serving_models()
     read = preprocess({"user_id": tf.constant([user]), "recent": tf.constant([[""]])})
     logits = network({name: read[name] for name in network.input})["logits"].numpy()[0]
     reader = preprocess.get_layer("reader")

@@ -103,7 +103,7 @@ def kill(task: str, save: str, workers: int, victim: int, step: int) -> float:
 def train(name: str, save: str, victim: int, step: int) -> None:
     import sys
 
-    from dlkit.cli.main import guarded
+    from dlkit.cli.main import run_guarded
     from dlkit.data.read import read
     from dlkit.lazy import keras, load_tensorflow
     from dlkit.tasks import find_task
@@ -141,7 +141,7 @@ def train(name: str, save: str, victim: int, step: int) -> None:
             verbose=0,
         )
 
-    code = guarded(work, debug=False)
+    code = run_guarded(work, debug=False)
     if code == 0 and task.is_chief:
         weights = b"".join(variable.numpy().tobytes() for variable in task.stages_.network.variables)
         print(hashlib.sha256(weights + json.dumps(task.history_).encode()).hexdigest())

@@ -231,7 +231,7 @@ def threads(task: str, folder: Path, rounds: int) -> None:
 
         loaded = dlkit.load(model)
         values = [{name: column.from_request(row[name]) for name, column in loaded.inputs.items()}
-                  for row in loaded.samples_[:2]]  # fmt: skip
+                  for row in loaded.examples_[:2]]  # fmt: skip
         np.save(model / "values.npy", np.array([values, loaded.predict(values)], object), allow_pickle=True)
 
     if ended(forked(answer)):

@@ -71,7 +71,7 @@ def fit(folder: Path, names: list[str]) -> None:
             for variable in getattr(getattr(task.stages_, stage), "variables", []):
                 weights.update(variable.numpy().tobytes())
         facts = {"weights": weights.hexdigest(), "history": task.history_, "fingerprint": task.fingerprint_}
-        facts |= {"samples": task.samples_, "metrics": task.evaluate(data["test"])}
+        facts |= {"samples": task.examples_, "metrics": task.evaluate(data["test"])}
         _tell(name, facts, begun)
 
 

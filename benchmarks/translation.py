@@ -191,9 +191,9 @@ def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
             last = tf.argmax(logits, 1, tf.int32)
             return step + 1, last, tf.concat([out, last[:, tf.newaxis]], 1), grown
 
-        start = (tf.constant(0), tf.fill([rows], START), tf.zeros([rows, 0], tf.int32), grown)
+        build_task = (tf.constant(0), tf.fill([rows], START), tf.zeros([rows, 0], tf.int32), grown)
         shapes = (tf.TensorShape([]), tf.TensorShape([rows]), tf.TensorShape([rows, None]), stepper.shapes())
-        return tf.while_loop(lambda step, *_: step < TOKENS, body, start, shape_invariants=shapes)[2]
+        return tf.while_loop(lambda step, *_: step < TOKENS, body, build_task, shape_invariants=shapes)[2]
 
     @tf.function
     def anew(ids, mask):
@@ -204,8 +204,8 @@ def loops(network: Any, write: Any, rows: int) -> tuple[Any, Any]:
             place = tf.one_hot(step + 1, TOKENS + 1, True, False, dtype=tf.bool)
             return step + 1, tf.where(place, last[:, tf.newaxis], written)
 
-        start = tf.pad(tf.fill([rows, 1], START), [[0, 0], [0, TOKENS]])
-        return tf.while_loop(lambda step, _: step < TOKENS, body, (tf.constant(0), start))[1][:, 1:]
+        build_task = tf.pad(tf.fill([rows, 1], START), [[0, 0], [0, TOKENS]])
+        return tf.while_loop(lambda step, _: step < TOKENS, body, (tf.constant(0), build_task))[1][:, 1:]
 
     return kept, anew
 
@@ -214,26 +214,26 @@ def buckets(steps: int) -> None:
     """Target tokens a second in training, with buckets and with padding to the longest row of the data."""
     import dlkit
     from dlkit.lazy import tf
-    from dlkit.padding import lengths_of
-    from dlkit.training.batches import batches_of
+    from dlkit.padding import row_lengths
+    from dlkit.training.batches import make_batches
     from dlkit.training.compile_network import compile_network
     from dlkit.training.order import Order
-    from dlkit.training.prepare import encode, start
+    from dlkit.training.prepare import build_task, encode_rows
 
     task = dlkit.Translator(**HPARAMS, max_tokens=128, epochs=1)
     rows = task.read(verses("train"))
     rows = rows.of(rows.table.take(range(0, 29_000, 3)))
-    start(task, rows)
-    store, _ = encode(task, rows, None, quiet=True)
+    build_task(task, rows)
+    store, _ = encode_rows(task, rows, None, quiet=True)
     tensors, targets = store.all()
     longest = max(int((ids > 0).sum(1).max()) for ids in (tensors["token_ids"], targets["logits"]))
     speeds = {}
-    for name, lengths in (("buckets", lengths_of(store, task.padding)), ("padding", None)):
+    for name, lengths in (("buckets", row_lengths(store, task.padding)), ("padding", None)):
         order = Order(store.rows, task.batch_size, task.seed, lengths)
         if lengths is None:
             task.padding = tuple(dataclasses.replace(padding, multiple=longest) for padding in task.padding)
         trainer, _ = compile_network(task, order.steps)
-        batches = list(batches_of(task, store, order)(0).take(steps + 5))
+        batches = list(make_batches(task, store, order)(0).take(steps + 5))
         read_slots = written_slots = tokens = 0
         for number, batch in enumerate(batches):
             if number == 5:  # the first ones trace

@@ -12,7 +12,7 @@ from dlkit.version import __version__ as __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dlkit.data.reading import Options
+    from dlkit.data.read_options import ReadKeywords
     from dlkit.task import Task
     from dlkit.tasks.forecasting.task import Forecaster as Forecaster
     from dlkit.tasks.image_classification.task import ImageClassifier as ImageClassifier
@@ -44,7 +44,7 @@ def split(
     *,
     columns: dict[str, str] | None = None,
     data_dir: str | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[ReadKeywords],
 ) -> tuple[Any, Any]:
     """Parts labeled data into a source to train on and one to test on, as the rows of the task know how.
 

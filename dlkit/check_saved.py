@@ -58,7 +58,7 @@ def check_stages(stages: Stages, inputs: Mapping[str, Column], answer: Mapping[s
     known: dict[str, tuple[tuple[int | None, ...], bool]] = {
         name: ((None, *column.shape), column.dtype == "string") for name, column in inputs.items()
     }
-    for model in stages.answering():
+    for model in stages.serving_models():
         for side in (model.input, model.output):
             if not isinstance(side, dict):
                 raise TypeError(f"the stage {model.name} does not name its tensors")

@@ -19,14 +19,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dlkit.data.bytes import decode, text_of
-from dlkit.data.label_cells import items_of, refuse_lists, split_cells
+from dlkit.data.bytes import cell_text, decode_utf8
+from dlkit.data.label_cells import refuse_lists, split_cells, to_label_list
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import tf
 from dlkit.limits import Limits
 from dlkit.options import option
 from dlkit.reading_errors import as_data_error
-from dlkit.vision.png import as_read, encode_image, encode_pil
+from dlkit.vision.png import convert_unsupported, encode_image, encode_pil
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Column:
         """A table's cell as a value for `raw`; `folder` is where the table lies."""
         return cell
 
-    def settle(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
+    def convert_all(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
         """All values of a source's column, where how one is read depends on the others, and remarks.
 
         Args:
@@ -104,7 +104,7 @@ class Column:
         """A file of a folder, of those with its `suffixes`, as a value for `raw`. Raises DataError."""
         return file
 
-    def many(self, value: Any) -> bool:
+    def is_list(self, value: Any) -> bool:
         """Whether `value` given to `predict` holds several values rather than one."""
         return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > len(self.shape))
 
@@ -134,7 +134,7 @@ class Text(Column):
 
     def from_file(self, file: Path) -> str:
         with as_data_error(file):
-            return decode(file.read_bytes(), str(file))
+            return decode_utf8(file.read_bytes(), str(file))
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, bytes):
@@ -150,7 +150,7 @@ class Text(Column):
             return value.encode("utf-8", errors="replace")  # lone surrogates have no UTF-8 form
         if isinstance(value, Path):
             return self.from_file(value).encode()
-        raise DataError(f"expected a text (str or UTF-8 bytes). Received: {describe(value)}.")
+        raise DataError(f"expected a text (str or UTF-8 bytes). Received: {describe_value(value)}.")
 
 
 class EncodedFile(Column):
@@ -161,7 +161,7 @@ class EncodedFile(Column):
     def from_cell(self, cell: str, folder: Path) -> Path | bytes:
         return cell if isinstance(cell, bytes) else folder / cell
 
-    def many(self, value: Any) -> bool:
+    def is_list(self, value: Any) -> bool:
         if isinstance(value, np.ndarray):
             return value.ndim == 4 or (value.ndim == 3 and value.shape[-1] not in self.channels)
         return isinstance(value, (list, tuple))
@@ -186,15 +186,15 @@ class Image(EncodedFile):
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, (str, os.PathLike)):
-            return as_read(file_bytes(value, "image"))
+            return convert_unsupported(read_file_bytes(value, "image"))
         if isinstance(value, (bytes, bytearray)):
-            return as_read(bytes(value))
+            return convert_unsupported(bytes(value))
         if is_pil(value):
             return encode_pil(value)
         if hasattr(value, "__array__"):
             return encode_image(np.asarray(value))
         raise DataError(
-            f"expected an image: a path, encoded bytes, a PIL image or an array. Received: {describe(value)}."
+            f"expected an image: a path, encoded bytes, a PIL image or an array. Received: {describe_value(value)}."
         )
 
     def is_batch(self, shape: Sequence[int | None], dtype: str) -> bool:
@@ -208,7 +208,7 @@ class Label(Column):
 
     feature = "ClassLabel"
 
-    def settle(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
+    def convert_all(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
         """Refuses lists of labels, as Python and JSON write them, and texts that join labels of other rows."""
         if _texts_among(values):
             refuse_lists((value if isinstance(value, str) else "" for value in values), where)
@@ -223,7 +223,7 @@ class Label(Column):
             return _named(str(value).strip())
         if isinstance(value, (float, np.floating)) and float(value).is_integer():
             return str(int(value)).encode()
-        raise DataError(f"expected a label (a name or an integer). Received: {describe(value)}.")
+        raise DataError(f"expected a label (a name or an integer). Received: {describe_value(value)}.")
 
 
 class Labels(Column):
@@ -237,7 +237,7 @@ class Labels(Column):
     may_be_empty = True
     one_hot = True
 
-    def settle(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
+    def convert_all(self, values: Any, where: Callable[[int], str]) -> tuple[Any, list[str]]:
         """Texts as lists of labels, all of them parted by the same."""
         if not _texts_among(values):
             composed = (isinstance(value, (list, tuple)) and _texts_among(value, bytes) for value in values)
@@ -250,9 +250,11 @@ class Labels(Column):
         if isinstance(value, str):
             value = split_cells([value], lambda row: "the cell")[0][0]
         if isinstance(value, Mapping):
-            value = items_of(value, value)
+            value = to_label_list(value, value)
         if not isinstance(value, (list, tuple, set, np.ndarray)):
-            raise DataError(f"expected a list of labels, or a text separated by `|`. Received: {describe(value)}.")
+            raise DataError(
+                f"expected a list of labels, or a text separated by `|`. Received: {describe_value(value)}."
+            )
         return [Label().raw(item) for item in value]
 
 
@@ -268,10 +270,10 @@ class Id(Column):
             value = int(value)
         if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
             return str(value).encode()
-        raise DataError(f"expected an id (a text or an integer). Received: {describe(value)}.")
+        raise DataError(f"expected an id (a text or an integer). Received: {describe_value(value)}.")
 
 
-class Stamp(Column):
+class Timestamp(Column):
     """A point in time, of which only the order counts: a number, a date in ISO 8601, or a datetime."""
 
     dtype = "float64"
@@ -284,7 +286,7 @@ class Stamp(Column):
         try:
             return np.datetime64(value, "us").astype(np.float64) / 1e6  # seconds since 1970
         except (TypeError, ValueError):
-            raise DataError(f"expected a time: a number or a date. Received: {describe(value)}.") from None
+            raise DataError(f"expected a time: a number or a date. Received: {describe_value(value)}.") from None
 
 
 class Number(Column):
@@ -299,7 +301,7 @@ class Number(Column):
         except (TypeError, ValueError):
             number = np.asarray(np.nan, np.float32)
         if number.ndim or not np.isfinite(number):
-            raise DataError(f"expected a finite number. Received: {describe(value)}.{comma_hint(value)}")
+            raise DataError(f"expected a finite number. Received: {describe_value(value)}.{comma_hint(value)}")
         return np.float32(number)
 
 
@@ -333,21 +335,21 @@ class Flag(Column):
     dtype = "bool"
 
     def raw(self, value: Any) -> np.bool_:
-        return np.bool_(truth(value))
+        return np.bool_(parse_bool(value))
 
 
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y"), ("false", "no", "0", "0.0", "f", "n")
 
 
-def truth(value: Any) -> bool:
+def parse_bool(value: Any) -> bool:
     """A truth value, as data have it: a boolean, 0 or 1, or one of them as a text. "False" is false.
 
     Raises:
         DataError: it is another thing.
     """
-    text = text_of(value).strip().lower()
+    text = cell_text(value).strip().lower()
     if text not in _TRUE and text not in _FALSE:
-        raise DataError(f"expected true or false, or 1 or 0. Received: {describe(value)}.")
+        raise DataError(f"expected true or false, or 1 or 0. Received: {describe_value(value)}.")
     return text in _TRUE
 
 
@@ -367,7 +369,7 @@ def is_missing_number(value: Any) -> bool:
 
 def comma_hint(value: Any) -> str:
     """A further sentence for the refusal of a number with a decimal comma."""
-    text = text_of(value)
+    text = cell_text(value)
     return " Use a decimal point instead of the comma." if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) else ""
 
 
@@ -393,7 +395,7 @@ class Truncated(Flag):
     """Whether the text was longer than what the model reads, and its end was cut."""
 
 
-def file_bytes(path: Any, kind: str) -> bytes:
+def read_file_bytes(path: Any, kind: str) -> bytes:
     with as_data_error(f"the {kind} {str(path)!r}", error=UnreadableError):
         return Path(path).read_bytes()
 
@@ -419,13 +421,13 @@ def _plain(answer: Any) -> Any:
     return answer.item() if isinstance(answer, np.generic) else answer
 
 
-def describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
     shape = f" of shape {value.shape}" if hasattr(value, "shape") else ""
     text = repr(value)
     return f"{type(value).__name__}{shape}" + (f" {text}" if len(text) <= 60 else "")
 
 
-def stack(column: Column, values: Sequence[Any]) -> np.ndarray:
+def stack_column(column: Column, values: Sequence[Any]) -> np.ndarray:
     """Raw values of several rows as one array with a batch dimension; free lengths are padded with the empty value."""
     dtype = object if column.dtype == "string" else column.dtype
     if None not in column.shape:
@@ -440,13 +442,13 @@ def stack(column: Column, values: Sequence[Any]) -> np.ndarray:
     return padded
 
 
-def batch_of(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> dict[str, tf.Tensor]:
+def to_batch(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> dict[str, tf.Tensor]:
     """Raw rows as the graph takes them: a tensor for each column, batch dimension first."""
     batch = {}
     for name, column in columns.items():
         values = [row[name] for row in rows]
         plain = column.dtype == "string" and not column.shape  # by way of an array it takes half as long again
-        batch[name] = tf.constant(values if plain else stack(column, values))
+        batch[name] = tf.constant(values if plain else stack_column(column, values))
     return batch
 
 

@@ -12,20 +12,20 @@ from typing import Any
 from dlkit import model_folder
 
 
-def reduced(task: Any) -> tuple[Any, ...]:
+def reduce_task(task: Any) -> tuple[Any, ...]:
     """Give a task in the form of `object.__reduce__`: how to make it again, and of what.
 
     A fitted one carries the bytes of what `save` writes, so that a pickle is as good as a saved model, and as large.
     """
-    return _made, (type(task), task.hparams, task._given, _packed(task) if hasattr(task, "stages_") else None)
+    return _rebuild, (type(task), task.hparams, task._given_hparams, _pack(task) if hasattr(task, "stages_") else None)
 
 
-def unfitted(task: Any) -> Any:
+def clone_unfitted(task: Any) -> Any:
     """Give a task with the same hyperparameters that has learned nothing."""
-    return _made(type(task), task.hparams, task._given, None)
+    return _rebuild(type(task), task.hparams, task._given_hparams, None)
 
 
-def changed(task: Any, hparams: Mapping[str, Any]) -> Any:
+def with_hparams(task: Any, hparams: Mapping[str, Any]) -> Any:
     """Give an unfitted task with other hyperparameters.
 
     Those that nobody has chosen get the default that goes with the new ones, as a preset has its own.
@@ -33,29 +33,29 @@ def changed(task: Any, hparams: Mapping[str, Any]) -> Any:
     Raises:
         HparamError: one is misspelled, of the wrong type or out of its range.
     """
-    given = {name: value for name, value in task.hparams.items() if name in task._given}
+    given = {name: value for name, value in task.hparams.items() if name in task._given_hparams}
     usual = type(task)(**given).hparams
     assigned = {name: value for name, value in task.hparams.items() if value != usual[name]}
     return type(task)(**{**given, **assigned, **hparams})
 
 
-def _made(kind: Any, hparams: dict[str, Any], given: frozenset[str], model: bytes | None) -> Any:
-    task = kind(**hparams) if model is None else _unpacked(kind, model)
-    task._given = given
+def _rebuild(kind: Any, hparams: dict[str, Any], given: frozenset[str], model: bytes | None) -> Any:
+    task = kind(**hparams) if model is None else _unpack(kind, model)
+    task._given_hparams = given
     return task
 
 
-def _packed(task: Any) -> bytes:
+def _pack(task: Any) -> bytes:
     packed = io.BytesIO()
     with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(packed, "w") as archive:  # what is in it is packed
         folder = Path(name)
-        model_folder.write(task, folder)
+        model_folder.write_model(task, folder)
         for path in sorted(folder.rglob("*")):
             archive.write(path, path.relative_to(folder))
     return packed.getvalue()
 
 
-def _unpacked(kind: Any, model: bytes) -> Any:
+def _unpack(kind: Any, model: bytes) -> Any:
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(model)) as archive:
         archive.extractall(folder)
         return kind.load(folder)

@@ -24,49 +24,49 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-LOCK = ".dlkit.lock"  # in a model's folder, while something writes there
-PARTIAL = ".partial"  # the end of the name of a file that is being written
-_held: set[int] = set()  # descriptors of the locks that this process holds
+LOCK_FILE = ".dlkit.lock"  # in a model's folder, while something writes there
+PARTIAL_SUFFIX = ".partial"  # the end of the name of a file that is being written
+_held_locks: set[int] = set()  # descriptors of the locks that this process holds
 
 
 class BusyError(DlkitError):
     """Another process writes into the same folder."""
 
 
-def unique(name: str) -> str:
+def unique_name(name: str) -> str:
     """A name that no other writer takes: `name` and eight random digits."""
     return f"{name}{secrets.token_hex(4)}"
 
 
-def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Writes a file beside its place, puts it on disk, and renames it.
 
     Raises:
         OSError: it could not be written; what was there before still is.
     """
-    partial = path.with_name(unique(f"{path.name}.") + PARTIAL)
+    partial = path.with_name(unique_name(f"{path.name}.") + PARTIAL_SUFFIX)
     try:
         with partial.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        sync(path.parent)
+        fsync_path(path.parent)
     except OSError:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
 
 
-def sync_tree(folder: Path) -> None:
+def fsync_tree(folder: Path) -> None:
     """Puts a folder with all that it holds on disk, and its name too."""
     for path in sorted(folder.rglob("*"), reverse=True):
-        sync(path)
-    sync(folder)
-    sync(folder.parent)
+        fsync_path(path)
+    fsync_path(folder)
+    fsync_path(folder.parent)
 
 
-def sync(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Puts a file, or the names in a folder, on disk, where the system has a way to."""
     if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
         return
@@ -78,7 +78,7 @@ def sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def held(lock: Path) -> Iterator[None]:
+def hold_lock(lock: Path) -> Iterator[None]:
     """Inside, this process alone holds a lock file: an advisory lock of the operating system, which a kill releases.
 
     The folder of the file is made where it is missing, and removed at the end if nothing was written into it. What
@@ -90,13 +90,13 @@ def held(lock: Path) -> Iterator[None]:
     """
     missing = [folder for folder in (lock.parent, *lock.parent.parents) if not folder.exists()]
     lock.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _taken(lock)
-    _held.add(descriptor)
+    descriptor = _acquire(lock)
+    _held_locks.add(descriptor)
     try:
         yield
     finally:
-        if descriptor in _held:  # else this is a child, which was forked inside
-            _held.discard(descriptor)
+        if descriptor in _held_locks:  # else this is a child, which was forked inside
+            _held_locks.discard(descriptor)
             with contextlib.suppress(OSError):
                 if _is_file_of(lock, descriptor):
                     lock.unlink()  # while it is still held: who has opened it meanwhile sees that it is gone
@@ -106,26 +106,26 @@ def held(lock: Path) -> Iterator[None]:
                     folder.rmdir()
 
 
-def is_free(lock: Path) -> bool:
+def is_unlocked(lock: Path) -> bool:
     """Whether nobody holds a lock file that is there."""
     try:
         descriptor = os.open(lock, os.O_RDWR)
     except OSError:
         return False
     try:
-        return fcntl is not None and _locked(descriptor)
+        return fcntl is not None and _try_lock(descriptor)
     except OSError:
         return False
     finally:
         os.close(descriptor)
 
 
-def _taken(lock: Path) -> int:
+def _acquire(lock: Path) -> int:
     """The descriptor of a lock file that this process holds from now on."""
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _locked(descriptor):
+            if not _try_lock(descriptor):
                 holder = os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
                 raise BusyError(
                     f"{lock.parent} is being written by {holder}. Wait until it has finished, or save elsewhere."
@@ -146,7 +146,7 @@ def _taken(lock: Path) -> int:
         os.close(descriptor)  # its holder has removed it meanwhile
 
 
-def _locked(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     """Takes the lock of an open file, if nobody has it. Raises OSError where there are no locks."""
     if fcntl is None:
         raise OSError(0, "nor has this system")
@@ -164,12 +164,12 @@ def _is_file_of(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _let_go() -> None:
+def _release_in_child() -> None:
     """In a forked child: the locks are its parent's, and end with that."""
-    for descriptor in _held:
+    for descriptor in _held_locks:
         os.close(descriptor)
-    _held.clear()
+    _held_locks.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_release_in_child)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-CURABLE = 2  # exit code
+USER_ERROR = 2  # exit code
 INTERRUPTED = 130  # exit code after SIGINT: 128 + its number
 PREEMPTED = 143  # and after SIGTERM
 _LINE = 3000  # characters
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DlkitError(ValueError):
@@ -18,13 +18,13 @@ class DlkitError(ValueError):
     Very long lines lose their middle: what came may be of any length.
     """
 
-    exit_code = CURABLE
+    exit_code = USER_ERROR
 
     def __init__(self, message: str = "", *arguments: object):
-        super().__init__("\n".join(map(_shortened, message.split("\n"))), *arguments)
+        super().__init__("\n".join(map(_shorten, message.split("\n"))), *arguments)
 
 
-def _shortened(line: str) -> str:
+def _shorten(line: str) -> str:
     return line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 2 :]}"
 
 
@@ -58,8 +58,8 @@ class Preempted(SystemExit):
         self.step = step
 
 
-def unwritable(path: Path, error: OSError) -> DlkitError:
+def write_error(path: Path, error: OSError) -> DlkitError:
     """The error for a file or folder that could not be written."""
-    if error.errno in FULL:
+    if error.errno in DISK_FULL:
         return DlkitError(f"the disk is full: {path} was not written. Free some space and try again.")
     return DlkitError(f"cannot write {path}: {error.strerror or error}. Check its folder, or save elsewhere.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.columns import Column, batch_of
+from dlkit.columns import Column, to_batch
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError
 from dlkit.lazy import tf
@@ -19,8 +19,8 @@ from dlkit.version import install_hint
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
 
-BATCH = 32
-_AROUND = ("Graph execution error", "Detected at node", "Detected unsupported", "Stack trace", 'File "', "[[")
+BATCH_SIZE = 32
+_TRACE_PREFIXES = ("Graph execution error", "Detected at node", "Detected unsupported", "Stack trace", 'File "', "[[")
 
 
 class GraphPredictor:
@@ -41,8 +41,8 @@ class GraphPredictor:
             DataError: names the row that cannot be answered, and says why.
         """
         collected: dict[str, list] = {name: [] for name in self._graph.structured_outputs}
-        for start in range(0, len(table), BATCH):
-            stop = min(start + BATCH, len(table))
+        for start in range(0, len(table), BATCH_SIZE):
+            stop = min(start + BATCH_SIZE, len(table))
             rows = [table.raw(index, self.inputs) for index in range(start, stop)]
             answers = self._batch(rows, table, start)
             for offset, reason in enumerate(answers.get(ERROR, ())):
@@ -52,19 +52,19 @@ class GraphPredictor:
                 collected[name].extend(values)
         return collected
 
-    def each(self, rows: list[dict[str, Any]]) -> tuple[dict[str, list], dict[int, str]]:
+    def predict_batch(self, rows: list[dict[str, Any]]) -> tuple[dict[str, list], dict[int, str]]:
         """The answers to the raw rows of a batch that can be answered, by answer column, and why the others cannot.
 
         The reasons go by a row's place in the batch.
         """
         try:
             answers = {
-                name: list(tensor.numpy()) for name, tensor in self._graph(**batch_of(rows, self.inputs)).items()
+                name: list(tensor.numpy()) for name, tensor in self._graph(**to_batch(rows, self.inputs)).items()
             }
         except tf.errors.InvalidArgumentError as error:
             if len(rows) == 1:
-                return {name: [] for name in self._graph.structured_outputs}, {0: graph_message(error)}
-            alone = [self.each([row]) for row in rows]
+                return {name: [] for name in self._graph.structured_outputs}, {0: graph_error_message(error)}
+            alone = [self.predict_batch([row]) for row in rows]
             reasons = {place: bad[0] for place, (_, bad) in enumerate(alone) if bad}
             return {name: [of for made, _ in alone for of in made[name]] for name in alone[0][0]}, reasons
         reasons = {place: said.decode() for place, said in enumerate(answers.get(ERROR, ())) if said}
@@ -73,37 +73,37 @@ class GraphPredictor:
             answers = {name: [values[place] for place in good] for name, values in answers.items()}
         return answers, reasons
 
-    def able(self, table: Table, reasons: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def predict_valid(self, table: Table, reasons: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Of each row that can be answered its number and its answer by column; why another cannot goes to the list."""
-        for start in range(0, len(table), BATCH):
+        for start in range(0, len(table), BATCH_SIZE):
             raw: dict[int, dict[str, Any]] = {}
-            for row in range(start, min(start + BATCH, len(table))):
+            for row in range(start, min(start + BATCH_SIZE, len(table))):
                 try:
                     raw[row] = table.raw(row, self.inputs)
                 except DataError as error:
                     reasons.append(str(error))
-            answers, bad = self.each([*raw.values()]) if raw else ({}, {})
+            answers, bad = self.predict_batch([*raw.values()]) if raw else ({}, {})
             reasons += [f"{table.where(row)}: {bad[place]}" for place, row in enumerate(raw) if place in bad]
             good = [row for place, row in enumerate(raw) if place not in bad]
             for place, row in enumerate(good):
                 yield row, {name: values[place] for name, values in answers.items()}
 
     def _batch(self, rows: list[dict[str, Any]], table: Table, start: int) -> dict[str, np.ndarray]:
-        batch = batch_of(rows, self.inputs)
+        batch = to_batch(rows, self.inputs)
         try:
             return {name: tensor.numpy() for name, tensor in self._graph(**batch).items()}
         except tf.errors.InvalidArgumentError as error:
             if len(rows) == 1:
-                raise DataError(f"{table.where(start)}: {graph_message(error)}") from error
+                raise DataError(f"{table.where(start)}: {graph_error_message(error)}") from error
             for offset, row in enumerate(rows):  # which one it was
                 self._batch([row], table, start + offset)
             raise
 
 
-def graph_message(error: Exception) -> str:
+def graph_error_message(error: Exception) -> str:
     """What a graph says of a batch of one row, without the stack and the node names around it."""
     lines = [line.strip() for line in getattr(error, "message", str(error)).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(_AROUND)]
+    told = [line for line in lines if not line.startswith(_TRACE_PREFIXES)]
     text = (told or lines or [type(error).__name__])[0].split(" [[", 1)[0]
     return re.sub(r"{{.*?}} *", "", text).removeprefix("assertion failed: ").replace("row 0: ", "").strip("[] ")
 
@@ -126,13 +126,13 @@ def is_source(data: Any, inputs: Mapping[str, Column], target: Mapping[str, Colu
     return any(hasattr(data, name) for name in ("columns", "column_names", "element_spec"))
 
 
-def rows_of(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
+def inputs_to_table(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
     """What `predict` was given, as a table, and whether it was one row rather than a list."""
     names = list(inputs)
     needed = [name for name, column in inputs.items() if not column.optional]
     wanted = needed or f"any of {names}"
     if len(names) == 1 and not isinstance(values, Mapping):
-        single = not next(iter(inputs.values())).many(values)
+        single = not next(iter(inputs.values())).is_list(values)
     else:
         single = isinstance(values, Mapping)
     if not single and not hasattr(values, "__iter__"):
@@ -148,10 +148,10 @@ def rows_of(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, bool]:
             )
             raise DataError(f"input {number} must be a dict with {wanted}. Received: {received}.")
     columns = {name: [row.get(name, column.default) for row in rows] for name, column in inputs.items()}
-    return Table("input", columns, _namer(columns[names[0]])), single
+    return Table("input", columns, _input_locations(columns[names[0]])), single
 
 
-def frames(what: str, otherwise: str = "") -> Any:
+def import_pandas(what: str, otherwise: str = "") -> Any:
     """pandas, for `what`. Raises DlkitError where it is not installed, and says what there is without."""
     try:
         import pandas
@@ -160,7 +160,7 @@ def frames(what: str, otherwise: str = "") -> Any:
     return pandas
 
 
-def as_table(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], index: Any = None) -> Any:
+def to_dataframe(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], index: Any = None) -> Any:
     """Answers as a DataFrame.
 
     Args:
@@ -174,7 +174,7 @@ def as_table(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], index: 
     return pandas.DataFrame(made, index=index if same else None)
 
 
-def _namer(values: Sequence[Any]) -> Callable[[int], str]:
+def _input_locations(values: Sequence[Any]) -> Callable[[int], str]:
     def where(index: int) -> str:
         value = values[index]
         short = isinstance(value, (str, Path)) and len(str(value)) < 200

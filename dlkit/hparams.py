@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dlkit.errors import HparamError
-from dlkit.options import either, option
+from dlkit.options import option, python_or_cli
 from dlkit.suggestions import suggest
 
 
@@ -184,7 +184,7 @@ def type_name(hint: Any) -> str:
         return f"a list of {typing.get_args(hint)[0].__name__}"
     if typing.get_origin(hint) is typing.Literal:
         return "a string"
-    truth = either("True or False", "true or false")
+    truth = python_or_cli("True or False", "true or false")
     names = {int: "an integer", float: "a number", str: "a string", bool: truth, types.NoneType: "None"}
     return names[hint]
 

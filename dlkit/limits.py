@@ -27,10 +27,10 @@ class Limits(NamedTuple):
         return "be finite" if self.least is None else f"be at least {self.least:g}"
 
 
-ANY = Limits()  # of numbers: that they are finite
+FINITE = Limits()  # of numbers: that they are finite
 
 
-def refusal_of(name: str, value: tf.Tensor, limits: Limits) -> tf.Operation:
+def assert_within_limits(name: str, value: tf.Tensor, limits: Limits) -> tf.Operation:
     """An operation that fails with INVALID_ARGUMENT, the reason and the first row where a value is out of its limits.
 
     Args:

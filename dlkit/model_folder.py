@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dlkit.check_saved import check_index, check_learned, check_stages
-from dlkit.durable import LOCK, PARTIAL, held, sync_tree, unique, write_file
-from dlkit.errors import DlkitError, HparamError, unwritable
+from dlkit.durable import LOCK_FILE, PARTIAL_SUFFIX, fsync_tree, hold_lock, unique_name, write_atomic
+from dlkit.errors import DlkitError, HparamError, write_error
 from dlkit.lazy import keras, load_tensorflow
-from dlkit.options import either, option
+from dlkit.options import option, python_or_cli
 from dlkit.reading_errors import as_data_error, check_zip
-from dlkit.run_file import NAME as OPTIONS
+from dlkit.run_file import CONFIG_FILE as OPTIONS
 from dlkit.stages import Stages
 from dlkit.version import __version__, install_hint
 
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from dlkit.columns import Column
 
 FORMAT = 2  # of the index: 1 was before 0.2.0, whose names of options and layers were others
-INDEX = "dlkit.json"
-RUN = "run.json"  # the index of a run that has not ended
-SHARED = ("dlkit.layers", "dlkit.text", "dlkit.vision", "dlkit.classification")  # where the layers of tasks may lie
+INDEX_FILE = "dlkit.json"
+RUN_INDEX_FILE = "run.json"  # the index of a run that has not ended
+SHARED_PACKAGES = (
+    "dlkit.layers",
+    "dlkit.text",
+    "dlkit.vision",
+    "dlkit.classification",
+)  # where the layers of tasks may lie
 
 
 class Saved(Protocol):
@@ -55,11 +60,11 @@ SavedTask = TypeVar("SavedTask", bound=Saved)
 
 def holds_model(folder: Path) -> bool:
     """Whether a folder holds a saved model, or a run that was stopped before its end."""
-    return (folder / INDEX).is_file() or (folder / RUN).is_file()
+    return (folder / INDEX_FILE).is_file() or (folder / RUN_INDEX_FILE).is_file()
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def lock_for_writing(folder: Path) -> Iterator[None]:
     """Inside, this process alone writes into the folder of a model.
 
     Raises:
@@ -67,9 +72,9 @@ def writing(folder: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(held(folder / LOCK))
+            stack.enter_context(hold_lock(folder / LOCK_FILE))
         except OSError as error:
-            raise unwritable(folder, error) from error
+            raise write_error(folder, error) from error
         yield
 
 
@@ -84,17 +89,17 @@ def refuse_to_replace(folder: Path) -> None:
 
 def has_run(folder: Path) -> bool:
     """Whether a folder holds a run that was stopped before its end."""
-    name = index_of_run(folder)
-    return name == RUN or ((folder / name).is_file() and not read_index(folder).get("finished", True))
+    name = run_index_file(folder)
+    return name == RUN_INDEX_FILE or ((folder / name).is_file() and not read_index(folder).get("finished", True))
 
 
-def index_of_run(folder: Path) -> str:
+def run_index_file(folder: Path) -> str:
     """The name of the index to go on from: that of a run that has not ended, if there is one."""
-    return RUN if (folder / RUN).is_file() else INDEX
+    return RUN_INDEX_FILE if (folder / RUN_INDEX_FILE).is_file() else INDEX_FILE
 
 
-def write(task: Saved, folder: Path, *, finished: bool = True) -> None:
-    """Saves a task: its hparams, what it has learned, and its stages as Keras files. The caller is `writing`.
+def write_model(task: Saved, folder: Path, *, finished: bool = True) -> None:
+    """Saves a task: its hparams, what it has learned, and its stages as Keras files. The caller is `lock_for_writing`.
 
     A run writes its task first unfinished, beside a model that may be there, so that it can be resumed. The stages
     go to a subfolder of their own; the index, which names it, is replaced in one step when they are on disk. A kill
@@ -104,19 +109,19 @@ def write(task: Saved, folder: Path, *, finished: bool = True) -> None:
         DlkitError: the folder cannot be written, or its disk is full.
     """
     stages = {name: stage for name, stage in vars(task.stages_).items() if stage is not None}
-    part = folder / unique("stages-")
+    part = folder / unique_name("stages-")
     facts = {"format": FORMAT, "finished": finished, "stages": part.name, "names": list(stages), **_state(task)}
     try:
         part.mkdir(parents=True)
         for name, stage in stages.items():
             stage.save(part / f"{name}.keras")
-        sync_tree(part)
+        fsync_tree(part)
         text = json.dumps(facts, indent=1, ensure_ascii=False).encode()
-        write_file(folder / (INDEX if finished else RUN), lambda file: file.write(text))
+        write_atomic(folder / (INDEX_FILE if finished else RUN_INDEX_FILE), lambda file: file.write(text))
         if finished:
-            (folder / RUN).unlink(missing_ok=True)
+            (folder / RUN_INDEX_FILE).unlink(missing_ok=True)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise write_error(folder, error) from error
     finally:
         _remove_leftovers(folder)
 
@@ -125,14 +130,14 @@ def _remove_leftovers(folder: Path) -> None:
     """Removes stages that no index names, and what killed writers have left of an index."""
     named = set()
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # who cannot read an index removes nothing
-        for name in (INDEX, RUN):
+        for name in (INDEX_FILE, RUN_INDEX_FILE):
             if (folder / name).is_file():
                 named.add(json.loads((folder / name).read_text("utf-8"))["stages"])
         for old in folder.glob("stages-*"):
             if re.fullmatch(r"stages-([1-9]\d*|[0-9a-f]{8})", old.name) and old.name not in named:
                 shutil.rmtree(old, ignore_errors=True)
-        for name in (INDEX, RUN, OPTIONS):
-            for old in folder.glob(f"{name}.*{PARTIAL}"):
+        for name in (INDEX_FILE, RUN_INDEX_FILE, OPTIONS):
+            for old in folder.glob(f"{name}.*{PARTIAL_SUFFIX}"):
                 old.unlink(missing_ok=True)
 
 
@@ -141,19 +146,19 @@ def _state(task: Saved) -> dict[str, Any]:
     return {"dlkit": __version__, "task": task.task_name(), "hparams": task.hparams, "fitted": fitted}
 
 
-def read(task_class: type[SavedTask], folder: Path) -> SavedTask:
-    """The task that `write` saved; see `Task.load`."""
+def read_model(task_class: type[SavedTask], folder: Path) -> SavedTask:
+    """The task that `write_model` saved; see `Task.load`."""
     while True:
         index = read_index(folder, task_class.task_name())
         try:
-            return _loaded(task_class, folder, index)
+            return _load(task_class, folder, index)
         except DlkitError:
             if read_index(folder)["stages"] == index["stages"]:
                 raise
             # else it was replaced while it was read: what replaced it is whole
 
 
-def _loaded(task_class: type[SavedTask], folder: Path, index: dict[str, Any]) -> SavedTask:
+def _load(task_class: type[SavedTask], folder: Path, index: dict[str, Any]) -> SavedTask:
     if not index.get("finished", True):
         raise _unfinished(folder, task_class.task_name())
     try:
@@ -164,9 +169,9 @@ def _loaded(task_class: type[SavedTask], folder: Path, index: dict[str, Any]) ->
     return task
 
 
-def restore(task: Saved, folder: Path) -> None:
+def restore_run(task: Saved, folder: Path) -> None:
     """Gives a task what the run in `folder` holds beside the hparams."""
-    _restore(task, folder, read_index(folder, name=index_of_run(folder)))
+    _restore(task, folder, read_index(folder, name=run_index_file(folder)))
 
 
 def _restore(task: Saved, folder: Path, index: dict[str, Any]) -> None:
@@ -186,30 +191,30 @@ def _restore(task: Saved, folder: Path, index: dict[str, Any]) -> None:
 
 def _unfinished(folder: Path, task: str) -> DlkitError:
     again = f"fit(data, {option('save', str(folder))}, {option('resume', True)})"
-    go_on = either(again, f"dlkit train {task} --data ... --save {folder} --resume")
+    go_on = python_or_cli(again, f"dlkit train {task} --data ... --save {folder} --resume")
     return DlkitError(
         f"{folder} holds an interrupted run. Resume it: {go_on}; with fewer {option('epochs')} and "
         f"{option('allow_changes', True)}, to finish it where it stopped."
     )
 
 
-def read_index(folder: Path, task: str | None = None, name: str = INDEX) -> dict[str, Any]:
+def read_index(folder: Path, task: str | None = None, name: str = INDEX_FILE) -> dict[str, Any]:
     """The index of a saved model.
 
     Args:
         folder: the model's folder.
         task: the task that it must be of, if it must.
-        name: `INDEX`, or `RUN` for that of a run that has not ended.
+        name: `INDEX_FILE`, or `RUN_INDEX_FILE` for that of a run that has not ended.
 
     Raises:
         DlkitError: the folder holds no model, one of another task, or one in another format, which another dlkit saved.
     """
     if not (folder / name).is_file():
-        if name == INDEX and (folder / RUN).is_file():
-            raise _unfinished(folder, read_index(folder, task, RUN)["task"])
+        if name == INDEX_FILE and (folder / RUN_INDEX_FILE).is_file():
+            raise _unfinished(folder, read_index(folder, task, RUN_INDEX_FILE)["task"])
         raise DlkitError(
-            f"{folder} is not a saved model: it has no {INDEX}. Give the folder that "
-            f"{either('`fit(save=...)` or `save`', '--save')} wrote."
+            f"{folder} is not a saved model: it has no {INDEX_FILE}. Give the folder that "
+            f"{python_or_cli('`fit(save=...)` or `save`', '--save')} wrote."
         )
     with _reading(folder):
         index = json.loads((folder / name).read_text("utf-8"))
@@ -230,7 +235,7 @@ def hparams_of_run(folder: Path, task: str) -> dict[str, Any]:
     """The hparams that the run in a folder was started with. Raises DlkitError where it holds none of this task."""
     if not holds_model(folder):
         raise DlkitError(f"{folder} holds no run to resume. Remove {option('resume')} to start one.")
-    return read_index(folder, task, index_of_run(folder))["hparams"]
+    return read_index(folder, task, run_index_file(folder))["hparams"]
 
 
 def _read_stages(folder: Path, index: dict[str, Any], package: str) -> dict[str, keras.Model]:
@@ -251,7 +256,7 @@ def _import_layers(files: Iterable[Path], own: str) -> None:
         with zipfile.ZipFile(file) as archive:
             check_zip(archive, file)
             names.update(re.findall(rb'"registered_name": "dlkit>(\w+)"', archive.read("config.json")))
-    for package in (*SHARED, *([own] if own else [])):
+    for package in (*SHARED_PACKAGES, *([own] if own else [])):
         for path in importlib.import_module(package).__path__:
             for source in sorted(Path(path).rglob("*.py")):
                 if names.intersection(re.findall(rb"^(?:class|def) (\w+)", source.read_bytes(), re.MULTILINE)):

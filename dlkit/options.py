@@ -28,7 +28,7 @@ def naming_flags() -> Iterator[None]:
         _flags = before
 
 
-def either(python: str, command_line: str) -> str:
+def python_or_cli(python: str, command_line: str) -> str:
     """The first in Python, the second on the command line."""
     return command_line if _flags else python
 
@@ -73,7 +73,7 @@ def _typed(value: Any) -> str:
     return shlex.quote(str(value))
 
 
-def named_in(text: str, names: Iterable[str]) -> str:
+def rename_parameters(text: str, names: Iterable[str]) -> str:
     """A text of a layer or a library, which names its parameters: those of `names` become options.
 
     Example:

@@ -56,7 +56,7 @@ def _kept(mask: tf.Tensor, padding: Padding) -> tf.Tensor:
     return tf.minimum(kept, tf.shape(mask)[1])
 
 
-def lengths_of(store: Store, paddings: Sequence[Padding]) -> np.ndarray | None:
+def row_lengths(store: Store, paddings: Sequence[Padding]) -> np.ndarray | None:
     """(rows,) int: the length of each encoded row, as it was told when encoding, or by the mask; None for no buckets.
 
     Args:

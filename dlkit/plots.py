@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.errors import DlkitError, unwritable
+from dlkit.errors import DlkitError, write_error
 from dlkit.version import install_hint
 
 
@@ -55,7 +55,7 @@ def save_figure(figure: Any, path: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
 
 
 def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], chosen: float, path: Path) -> None:

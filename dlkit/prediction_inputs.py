@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlkit.columns import Column, EncodedFile
-from dlkit.data.bytes import file_at
-from dlkit.data.memory import as_columns, is_frame
-from dlkit.data.read import read_as
-from dlkit.data.reading import Reading
-from dlkit.data.record_parts import Part, is_table, record_parts
-from dlkit.data.remote import fetched, is_remote
-from dlkit.data.several import joined, sources_in
+from dlkit.data.bytes import existing_file
+from dlkit.data.memory import as_columns, is_dataframe
+from dlkit.data.multiple_sources import concatenate, expand_sources
+from dlkit.data.read import read_table
+from dlkit.data.read_options import ReadOptions
+from dlkit.data.record_chunks import Chunk, is_table, record_chunks
+from dlkit.data.remote import download, is_remote
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.graph_predictor import rows_of
-from dlkit.options import either, option
+from dlkit.graph_predictor import inputs_to_table
+from dlkit.options import option, python_or_cli
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -47,7 +47,7 @@ class PredictionInputs:
     bad: Sequence[str] = ()
 
 
-def prediction_inputs(task: Task, values: Any, how: Reading) -> PredictionInputs:
+def prediction_inputs(task: Task, values: Any, how: ReadOptions) -> PredictionInputs:
     """What `Task.predict` was given, as rows.
 
     Args:
@@ -62,42 +62,42 @@ def prediction_inputs(task: Task, values: Any, how: Reading) -> PredictionInputs
     if values is None:
         return _all_rows(task, task.rows.stored(task), how)
     if isinstance(values, (str, os.PathLike)):
-        kind = kind_of_text(values, inputs)
+        kind = classify_text(values, inputs)
         if kind == VALUE:
-            return PredictionInputs(*rows_of(values, inputs))
+            return PredictionInputs(*inputs_to_table(values, inputs))
         if kind == FILE:
-            return PredictionInputs(*rows_of(_in_file(values, inputs), inputs))
+            return PredictionInputs(*inputs_to_table(_in_file(values, inputs), inputs))
         return _all_rows(task, values, how)
     if _is_series(values):
         index = list(getattr(values, "index", range(len(values))))
         needed = [name for name, column in inputs.items() if not column.optional]
         if needed and set(needed) <= set(map(str, index)):  # a row of a DataFrame
-            return PredictionInputs(*rows_of(values.to_dict(), inputs))
+            return PredictionInputs(*inputs_to_table(values.to_dict(), inputs))
         if len(inputs) != 1:
             raise DataError(f"a Series holds one column, and the inputs are {', '.join(inputs)}. Give a DataFrame.")
         rows = [{next(iter(inputs)): value} for value in values]
-        return PredictionInputs(rows_of(rows, inputs)[0], index=getattr(values, "index", None))
+        return PredictionInputs(inputs_to_table(rows, inputs)[0], index=getattr(values, "index", None))
     if _is_data(values, inputs):
         return _all_rows(task, values, how)
-    return PredictionInputs(*rows_of(values, inputs))
+    return PredictionInputs(*inputs_to_table(values, inputs))
 
 
-def prediction_parts(task: Task, source: Any, how: Reading, keep: Sequence[str] = ()) -> Iterator[Part]:
+def prediction_chunks(task: Task, source: Any, how: ReadOptions, keep: Sequence[str] = ()) -> Iterator[Chunk]:
     """The rows of a source that a task answers, in parts where each record is one of them.
 
     Args:
         task: fitted.
         source: as of `dlkit.data.read.read`.
         how: how it is read.
-        keep: columns of the source to hand on; see `record_parts`.
+        keep: columns of the source to hand on; see `record_chunks`.
 
     Raises:
-        DataError: as of `record_parts`; or there are columns to keep, and a row is made of several records.
+        DataError: as of `record_chunks`; or there are columns to keep, and a row is made of several records.
     """
     if task.rows.by_record:
-        if _is_series(source) or (isinstance(source, list) and names_in(source) is None):
+        if _is_series(source) or (isinstance(source, list) and source_names(source) is None):
             source = prediction_inputs(task, source, how).table
-        yield from record_parts(source, task.inputs, how, keep)
+        yield from record_chunks(source, task.inputs, how, keep)
         return
     if keep:
         raise DataError(
@@ -105,19 +105,19 @@ def prediction_parts(task: Task, source: Any, how: Reading, keep: Sequence[str] 
             "The predictions name the rows."
         )
     also = {name: column for name, column in task.target.items() if column.optional}
-    yield Part(read_as(source, {**also, **task.inputs}, how))
+    yield Chunk(read_table(source, {**also, **task.inputs}, how))
 
 
-def names_in(source: Any) -> list[Any] | None:
+def source_names(source: Any) -> list[Any] | None:
     """The names of files, folders and addresses that a source consists of; None for what is in memory."""
     if isinstance(source, (str, os.PathLike)):
-        return sources_in(source) or [source]
-    if isinstance(source, list) and source and all(is_table(part) and file_at(part) for part in source):
+        return expand_sources(source) or [source]
+    if isinstance(source, list) and source and all(is_table(part) and existing_file(part) for part in source):
         return list(source)
     return None
 
 
-def kind_of_text(value: str | os.PathLike[str], inputs: Mapping[str, Column]) -> str:
+def classify_text(value: str | os.PathLike[str], inputs: Mapping[str, Column]) -> str:
     """Whether a text or a path that is to be answered is `DATA`, a `FILE` that holds a value, or itself the `VALUE`.
 
     A text is never answered where it is the name of a file or a folder that is there, ends as names of tables and texts
@@ -158,7 +158,7 @@ def _finds(text: str) -> bool:
     if "/" not in text and not is_table(text) and Path(text).suffix.lower() not in TEXT_FILES:
         return False
     try:
-        return bool(sources_in(text))
+        return bool(expand_sources(text))
     except DataError:
         return False
 
@@ -166,7 +166,7 @@ def _finds(text: str) -> bool:
 def _missing(text: str, column: Column | None) -> DataError:
     cure = ""
     if column is not None and not isinstance(column, EncodedFile):
-        cure = f" If this text is itself the input, pass it {either('in a list', 'with --text')}."
+        cure = f" If this text is itself the input, pass it {python_or_cli('in a list', 'with --text')}."
     shown = text if len(text) <= 200 else f"{text[:200]}..."
     return DataError(f"there is no file {shown!r}: looked at {str(Path(text).expanduser().absolute())[:300]}.{cure}")
 
@@ -176,30 +176,30 @@ def _in_file(name: str | os.PathLike[str], inputs: Mapping[str, Column]) -> Any:
     if not is_remote(name):
         return Path(name).expanduser()
     column = next(iter(inputs.values()))
-    with fetched(str(name)) as path:
+    with download(str(name)) as path:
         return column.raw(column.from_file(path))
 
 
 def _is_series(values: Any) -> bool:
     """Whether these are a Series of pandas or polars."""
-    return type(values).__name__ == "Series" and hasattr(values, "to_list") and not is_frame(values)
+    return type(values).__name__ == "Series" and hasattr(values, "to_list") and not is_dataframe(values)
 
 
 def _is_data(values: Any, inputs: Mapping[str, Column]) -> bool:
     """Whether these are a table, rather than values or a list of them."""
-    if isinstance(values, Table) or is_frame(values) or hasattr(values, "element_spec"):
+    if isinstance(values, Table) or is_dataframe(values) or hasattr(values, "element_spec"):
         return True
     if isinstance(values, Mapping):  # of columns, where each input is a list that cannot be one value
         given = [(column, values[name]) for name, column in inputs.items() if name in values]
-        return bool(given) and all(not column.shape and column.many(value) for column, value in given)
+        return bool(given) and all(not column.shape and column.is_list(value) for column, value in given)
     if isinstance(values, list):
-        return names_in(values) is not None
+        return source_names(values) is not None
     return not isinstance(values, tuple) and as_columns(values) is not values
 
 
-def _all_rows(task: Task, source: Any, how: Reading) -> PredictionInputs:
+def _all_rows(task: Task, source: Any, how: ReadOptions) -> PredictionInputs:
     tables, bad, named = [], list[str](), False
-    for part in prediction_parts(task, source, how):
+    for part in prediction_chunks(task, source, how):
         named = part.named
         for row, reason in part.bad.items():
             raise DataError(f"{part.table.where(row)}: {reason}")
@@ -209,8 +209,8 @@ def _all_rows(task: Task, source: Any, how: Reading) -> PredictionInputs:
         tables.append(part.table)
     if not sum(map(len, tables)):
         raise DataError(f"{source!s:.200} has no rows." + (f" The first bad one: {bad[0]}" if bad else ""))
-    table = tables[0] if len(tables) == 1 else joined(tables[0].source, tables)
-    index = getattr(source, "index", None) if is_frame(source) else None
+    table = tables[0] if len(tables) == 1 else concatenate(tables[0].source, tables)
+    index = getattr(source, "index", None) if is_dataframe(source) else None
     if named:
         index = [table.where(row) for row in range(len(table))]
     return PredictionInputs(table, index=index, bad=bad)

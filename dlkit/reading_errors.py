@@ -17,8 +17,8 @@ from dlkit.errors import DataError, DlkitError
 if TYPE_CHECKING:
     import zipfile
 
-UNPACKED = "DLKIT_MAX_UNPACKED"  # the environment variable
-USUAL = "4GB"
+MAX_UNPACKED = "DLKIT_MAX_UNPACKED"  # the environment variable
+DEFAULT_MAX_UNPACKED = "4GB"
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -59,11 +59,11 @@ def data_error_of(
     line = getattr(reason, "lineno", 0) or (position[0] if isinstance(position, tuple) and position else 0)
     place = f", line {line}" if isinstance(line, int) and line and ", line " not in str(source) else ""
     if not expected:
-        return error(f"cannot read {source}{place}: {_said(reason)}.{cure}")
-    return error(f"{source}{place}: not {expected} ({_said(reason)}).{cure}")
+        return error(f"cannot read {source}{place}: {_describe(reason)}.{cure}")
+    return error(f"{source}{place}: not {expected} ({_describe(reason)}).{cure}")
 
 
-def _said(reason: Exception) -> str:
+def _describe(reason: Exception) -> str:
     """What an exception says, on one line, which is cut where it is long."""
     if isinstance(reason, RecursionError):
         return "values are nested too deeply"
@@ -76,22 +76,22 @@ def _said(reason: Exception) -> str:
     return (text if len(text) <= 200 else f"{text[:200]}...").rstrip(".")
 
 
-def most_unpacked() -> int:
+def max_unpacked_bytes() -> int:
     """How many bytes may come out of one packed file. Raises DlkitError where the variable is no size."""
-    text = os.environ.get(UNPACKED, "").strip() or USUAL
+    text = os.environ.get(MAX_UNPACKED, "").strip() or DEFAULT_MAX_UNPACKED
     size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
     if not size:
-        raise DlkitError(f"{UNPACKED} must be a size such as 500MB or 8GB. Received: {text!r}.")
+        raise DlkitError(f"{MAX_UNPACKED} must be a size such as 500MB or 8GB. Received: {text!r}.")
     return int(float(size[1]) * _UNITS[size[2].upper()])
 
 
 def check_unpacked(size: int, source: object, *, error: type[DlkitError] = DataError) -> None:
     """Raises an `error` for more bytes than may come out of one packed file; names the file, the limit and the cure."""
-    if size > most_unpacked():
-        limit = os.environ.get(UNPACKED, "").strip() or USUAL
+    if size > max_unpacked_bytes():
+        limit = os.environ.get(MAX_UNPACKED, "").strip() or DEFAULT_MAX_UNPACKED
         raise error(
             f"{source} decompresses to more than the limit of {limit}, which protects the memory. If you trust the "
-            f"file, raise the limit with an environment variable, such as {UNPACKED}=16GB."
+            f"file, raise the limit with an environment variable, such as {MAX_UNPACKED}=16GB."
         )
 
 

@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import dlkit
-from dlkit.cli.config import config_in, read_run_file, take_config
+from dlkit.cli.config import apply_config, config_path, read_run_file
 from dlkit.cli.early_checks import check_early
 from dlkit.cli.flags import (
     SOURCES,
     add_hparams,
     add_read_options,
     add_run_options,
-    chosen_hparams,
+    parsed_hparams,
     read_options,
     run_options,
 )
-from dlkit.cli.main import guarded
-from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
+from dlkit.cli.main import run_guarded
+from dlkit.cli.parser import DATA_GROUP, RUN_GROUP, TASK_GROUP, TRAINING_GROUP, Parser, flags_of, refuse_unknown
 from dlkit.hparams import summary
-from dlkit.run_file import BuiltIn
+from dlkit.run_file import SampleData
 from dlkit.tasks import find_task
 
 
-def recipe(task_name: str, hparams: dict[str, Any] | None = None, argv: list[str] | None = None) -> None:
+def run_recipe(task_name: str, hparams: dict[str, Any] | None = None, argv: list[str] | None = None) -> None:
     """Runs a task from data to a verified servable, and exits with its code.
 
     Args:
@@ -36,17 +36,19 @@ def recipe(task_name: str, hparams: dict[str, Any] | None = None, argv: list[str
         argv: the command line, by default the process's.
     """
     argv = sys.argv[1:] if argv is None else argv
-    sys.exit(guarded(lambda: _run(task_name, hparams or {}, argv), debug="--debug" in argv, quiet="--quiet" in argv))
+    sys.exit(
+        run_guarded(lambda: _run(task_name, hparams or {}, argv), debug="--debug" in argv, quiet="--quiet" in argv)
+    )
 
 
 def _run(task_name: str, hparams: dict[str, Any], argv: list[str]) -> None:
     parser, task_class = _parser(task_name, hparams)
-    path = config_in(argv)
-    take_config(parser, read_run_file(path, task_name) if path else None)
+    path = config_path(argv)
+    apply_config(parser, read_run_file(path, task_name) if path else None)
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         refuse_unknown(unknown, flags_of(parser))
-    task = task_class(**chosen_hparams(given, task_class, hparams))
+    task = task_class(**parsed_hparams(given, task_class, hparams))
     check_early(given, task)
     from dlkit.cli.show import show_export
 
@@ -56,7 +58,7 @@ def _run(task_name: str, hparams: dict[str, Any], argv: list[str]) -> None:
         sources["train"], sources["test"] = dlkit.split(given.data, task, **read_options(given))
         note = "part of --data is held out as test data (--test takes separate data)"
     if not given.data:
-        sources = {part: BuiltIn(rows) for part, rows in task.samples().items()}
+        sources = {part: SampleData(rows) for part, rows in task.samples().items()}
         note = f"the built-in sample data (--data takes your own; {Path(sys.argv[0]).name} --help)"
     if note and not given.quiet:
         print(f"data: {note}")
@@ -75,10 +77,10 @@ def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
         description=f"{summary(task_class)} Trains, evaluates, exports and verifies a model.",
     )
     parser.shorten()
-    for title in (OWN, DATA, TRAINING, RUN):  # in the order in which help shows them
+    for title in (TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP):  # in the order in which help shows them
         parser.group(title)
     add_hparams(parser, task_class, hparams)
-    data, run = parser.group(DATA), parser.group(RUN)
+    data, run = parser.group(DATA_GROUP), parser.group(RUN_GROUP)
     data.add_argument("--data", help=f"{SOURCES}; default: the built-in sample data")
     data.add_argument(
         "--validation", metavar="DATA", help="Validation data; by default a fraction of --data is held out."

@@ -13,8 +13,8 @@ from typing import Any
 from dlkit.errors import DataError
 from dlkit.log import logger
 
-SECONDS = 5.0  # that a look takes at most; what is not seen by then is said
-EXAMPLES = 3  # places that a finding names
+TIME_LIMIT = 5.0  # that a look takes at most; what is not seen by then is said
+MAX_PLACES = 3  # places that a finding names
 
 
 @dataclass
@@ -40,11 +40,11 @@ class Report:
 
     def warn(self, what: str, places: Iterable[str] = (), cure: str = "") -> None:
         """Adds a warning: what, the first of the places where, and what to do about it."""
-        self.warnings.append(_said(what, places, cure))
+        self.warnings.append(_sentence(what, places, cure))
 
     def refuse(self, what: str, places: Iterable[str] = (), cure: str = "") -> None:
         """Adds a refusal, as `warn` does a warning."""
-        self.refusals.append(_said(what, places, cure))
+        self.refusals.append(_sentence(what, places, cure))
 
     def sample(self, count: int, share: float = 0.5) -> Iterator[int]:
         """Row numbers below `count`, all of them while there is time, else some of them, spread evenly.
@@ -53,7 +53,7 @@ class Report:
             count: how many rows there are.
             share: of the time that is left, which this walk may take.
         """
-        end = time.perf_counter() + share * max(SECONDS - (time.perf_counter() - self._begun), 0.2)
+        end = time.perf_counter() + share * max(TIME_LIMIT - (time.perf_counter() - self._begun), 0.2)
         # Rows in the order of a sequence of low discrepancy: wherever it ends, those seen lie all over the table.
         step = max(round(count * 0.6180339887), 1)
         while count > 1 and math.gcd(step, count) > 1:
@@ -77,14 +77,14 @@ class Report:
         for text in self.warnings:
             logger.warning(f"warning: {self.source}: {text}")
 
-    def refuse_if_needed(self) -> None:
+    def raise_errors(self) -> None:
         """Raises DataError where something cannot be meant."""
         if self.refusals:
             raise DataError(" ".join(f"{self.source}: {text}" for text in self.refusals))
 
 
-def _said(what: str, places: Iterable[str], cure: str) -> str:
-    named = list(itertools.islice(places, EXAMPLES))
+def _sentence(what: str, places: Iterable[str], cure: str) -> str:
+    named = list(itertools.islice(places, MAX_PLACES))
     where = f" ({', '.join(named)})" if named else ""
     return f"{what}{where}.{f' {cure}' if cure else ''}"
 
@@ -103,14 +103,14 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def most(counts: Mapping[str, int], shown: int = 12) -> dict[str, Any]:
+def most_common(counts: Mapping[str, int], shown: int = 12) -> dict[str, Any]:
     """Counts by name, the largest first, cut where there are very many."""
     ordered = sorted(counts.items(), key=lambda pair: -pair[1])
     rest = ordered[shown:]
     return dict(ordered[:shown]) | ({f"and {len(rest)} more": sum(count for _, count in rest)} if rest else {})
 
 
-def alike(names: Sequence[str]) -> list[tuple[str, str]]:
+def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of names that differ in case, in Unicode form, or in blanks around or inside them alone."""
     first: dict[str, str] = {}
     pairs = []

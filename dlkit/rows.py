@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from dlkit.columns import Image, Label, Labels, Text
-from dlkit.data.reading import Options
-from dlkit.data.split import only_examples, split_rows, spread
+from dlkit.data.read_options import ReadKeywords
+from dlkit.data.split import evenly_spaced, split_rows, unique_class_rows
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.log import logger
@@ -30,8 +30,8 @@ ERROR = "error"
 """The answer that says why a row could not be read, "" for one that was. `Task.encode` may give it among its tensors,
 (raw rows,) string: such rows are left out of training. In Python their answers are a DataError.
 """
-ALL = "*"  # in a map of labels: all others that the model does not know
-TEST = 0.2  # the share to test on, of ordinary rows
+ANY_LABEL = "*"  # in a map of labels: all others that the model does not know
+TEST_FRACTION = 0.2  # the share to test on, of ordinary rows
 
 
 class Rows:
@@ -51,7 +51,7 @@ class Rows:
     """
 
     by_record: bool = True
-    answer_files: ClassVar[Mapping[str, Callable[[Path, Sequence[Mapping[str, Any]]], None]]] = {}
+    prediction_files: ClassVar[Mapping[str, Callable[[Path, Sequence[Mapping[str, Any]]], None]]] = {}
 
     def __init__(self, task: Any, table: Table):
         self.task, self.table = task, table
@@ -76,7 +76,7 @@ class Rows:
         """Up to so many of the rows to draw, evenly spread; of inputs alone it is said where they are not all."""
         if len(self) > most and not self.labeled:
             logger.warning(f"{self.table.source}: {most} of {len(self)} are shown")
-        return self.table.take(spread(len(self), most))
+        return self.table.take(evenly_spaced(len(self), most))
 
     def with_table(self, table: Table) -> Self:
         """Other rows of the same task."""
@@ -94,11 +94,11 @@ class Rows:
         *,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> tuple[Any, Any]:
         """A source to train on and one to test on; see `dlkit.split`. Raises DataError where there are too few rows."""
         rows = task.read(data, columns=columns, data_dir=data_dir, **options)
-        rest, held_out = rows._parted(TEST)
+        rest, held_out = rows._parted(TEST_FRACTION)
         if not len(held_out):
             raise DataError(
                 f"{rows.table.source} cannot be split: each row is the only example of its class. Give separate "
@@ -134,14 +134,14 @@ class Rows:
         def renamed(label: bytes) -> str:
             old = label.decode()
             seen.add(old)
-            return names.get(old, old if old in known else names.get(ALL, old))
+            return names.get(old, old if old in known else names.get(ANY_LABEL, old))
 
         columns = dict(self.table.columns)
         for name, column in kinds.items():
             raw = self.table.raw_column(name, column)
             columns[name] = [[*map(renamed, row)] if isinstance(row, list) else renamed(row) for row in raw]
         classes = tuple(dict.fromkeys(renamed(name.encode()) for name in self.table.classes))
-        missing = [name for name in names if name not in (*seen, ALL)]
+        missing = [name for name in names if name not in (*seen, ANY_LABEL)]
         if missing:
             raise DataError(
                 f"{self.table.source}: the label map names {missing[0]!r}, which does not occur. Labels found: "
@@ -230,7 +230,9 @@ class Rows:
 
     def inspect(self, report: Report, validation: Self | None) -> None:
         """Adds what these training rows, and those to validate on, are like to a report; before the task is built."""
-        report.facts["rows"] = {"train": len(self)} | ({} if validation is None else {"validation": len(validation)})
+        report.statistics["rows"] = {"train": len(self)} | (
+            {} if validation is None else {"validation": len(validation)}
+        )
         both = [self.table, *([] if validation is None else [validation.table])]
         report.remarks += dict.fromkeys(remark for table in both for remark in table.remarks)
         for name, column in self.task.inputs.items():
@@ -263,7 +265,7 @@ class Rows:
     def _parted(self, share: float) -> tuple[Table, Table]:
         """Two tables, (rest, held out). Of every class the rest has an example: without one it is never learned."""
         rest, held = split_rows(self.table, share, self.task.seed, by=self._label())
-        lacking = only_examples(rest, held, self.classes_of)
+        lacking = unique_class_rows(rest, held, self.classes_of)
         if not lacking:
             return self.table.take(rest), self.table.take(held)
         kept = set(lacking.values())

@@ -9,17 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlkit.durable import write_file
-from dlkit.errors import unwritable
+from dlkit.durable import write_atomic
+from dlkit.errors import write_error
 from dlkit.version import __version__
 
-NAME = "config.yaml"
-_NOW = ("resume", "overwrite", "allow_changes")  # say what to do with what is there: taken from a file, not written
-_OBJECT = object()  # stands for what only Python has
+CONFIG_FILE = "config.yaml"
+_NOT_SAVED = (
+    "resume",
+    "overwrite",
+    "allow_changes",
+)  # say what to do with what is there: taken from a file, not written
+_PYTHON_OBJECT = object()  # stands for what only Python has
 IN_MEMORY = "in memory"  # the key in the place of data that have no name
 
 
-class BuiltIn(dict):
+class SampleData(dict):
     """The built-in sample of a task, as a source: a run on it names no data."""
 
 
@@ -46,16 +50,16 @@ class RunFile:
     def write(self, folder: Path) -> None:
         """Writes the file into a model's folder, in one step. Raises DlkitError where that cannot be."""
         try:
-            write_file(folder / NAME, lambda file: file.write(self.text().encode()))
+            write_atomic(folder / CONFIG_FILE, lambda file: file.write(self.text().encode()))
         except OSError as error:
-            raise unwritable(folder / NAME, error) from error
+            raise write_error(folder / CONFIG_FILE, error) from error
 
     def text(self) -> str:
         """The file: addresses without users, passwords and queries, and no value that only Python has."""
         import yaml
 
-        run = {name: _plain(value) for name, value in self.run.items() if name not in _NOW}
-        objects = [name for name, value in run.items() if value is _OBJECT]
+        run = {name: _plain(value) for name, value in self.run.items() if name not in _NOT_SAVED}
+        objects = [name for name, value in run.items() if value is _PYTHON_OBJECT]
         notes = [f"# Written by dlkit {__version__}: the options of the run that made this model."]
         notes += ["# dlkit train --config FILE --save FOLDER repeats it; flags on the command line take precedence."]
         notes += [f"# Not saved, because they are Python objects: {', '.join(objects)}."] if objects else []
@@ -71,23 +75,23 @@ class RunFile:
 
 
 def _plain(value: Any) -> Any:
-    """A value in the types that YAML has; `_OBJECT` for one that it has not."""
+    """A value in the types that YAML has; `_PYTHON_OBJECT` for one that it has not."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         items = [_plain(item) for item in value]
-        return _OBJECT if _OBJECT in items else items
+        return _PYTHON_OBJECT if _PYTHON_OBJECT in items else items
     for kind in (bool, int, float, str):  # NumPy's numbers are subclasses, which YAML does not take
         if isinstance(value, kind):
             return kind(value)
-    return value if value is None else _OBJECT
+    return value if value is None else _PYTHON_OBJECT
 
 
 def _written(source: Any) -> Any:
     """A source as a file names it: what has no name is said to be in memory."""
-    if source is None or isinstance(source, BuiltIn):
+    if source is None or isinstance(source, SampleData):
         return None
     if isinstance(source, (str, os.PathLike)):
         return re.sub(r"^(\w[\w+.-]*://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", os.fspath(source))

@@ -27,13 +27,13 @@ class Stages:
     postprocess: keras.Model
     decode: keras.Model | None = None
 
-    def answering(self) -> tuple[keras.Model, ...]:
+    def serving_models(self) -> tuple[keras.Model, ...]:
         """The models that the serving graph chains."""
         return self.preprocess, self.decode or self.network, self.postprocess
 
     def tensor_names(self) -> set[str]:
         """The names of all tensors that there are when they answer."""
-        models = self.answering()
+        models = self.serving_models()
         return set(models[0].input).union(*(model.output for model in models))
 
     def sync_decode_weights(self) -> None:

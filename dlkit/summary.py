@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlkit.best_epoch import kept_epoch
+from dlkit.best_epoch import best_epoch_index
 from dlkit.hparams import summary
 
 _LINE = 160  # characters; what is longer is cut
 
 
-def five_lines(task: Any) -> str:
+def summarize_task(task: Any) -> str:
     """Give a task's class, the hyperparameters that are not their defaults, what it learned from, and how well.
 
     Example:
@@ -36,7 +36,7 @@ def _fitted(task: Any) -> str:
     if not hasattr(task, "stages_"):
         return "no"
     epochs = len(task.history_.get("loss", ()))
-    return f"yes, best epoch {kept_epoch(task) + 1} of {epochs}" if epochs else "yes"
+    return f"yes, best epoch {best_epoch_index(task) + 1} of {epochs}" if epochs else "yes"
 
 
 def _rows(task: Any) -> str:
@@ -46,7 +46,7 @@ def _rows(task: Any) -> str:
 
 def _metric(task: Any) -> str:
     """The metric to quote, of the last evaluation, or else of the validation rows."""
-    name, tested, kept = task.primary_metric, task.tested_, task.best_epoch_
+    name, tested, kept = task.primary_metric, task.last_evaluation_, task.best_epoch_
     on_test = name in tested.get("metrics", {})
     found = tested["metrics"] if on_test else kept
     if name not in found:

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, final, overload
 
 from dlkit import copies, model_folder
-from dlkit.best_epoch import kept_epoch
+from dlkit.best_epoch import best_epoch_index
 from dlkit.bulk.formats import check_new_file, write_rows
 from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
-from dlkit.data.read import read_as
-from dlkit.data.reading import Options, Reading, lines_of
+from dlkit.data.read import read_table
+from dlkit.data.read_options import ReadKeywords, ReadOptions, list_skipped
 from dlkit.data.table import Table
-from dlkit.errors import DataError, DlkitError, unwritable
-from dlkit.graph_predictor import GraphPredictor, as_table, frames, is_source, rows_of
+from dlkit.errors import DataError, DlkitError, write_error
+from dlkit.graph_predictor import GraphPredictor, import_pandas, inputs_to_table, is_source, to_dataframe
 from dlkit.hparams import check_names, check_values, hparam, take_preset_defaults, with_options
 from dlkit.lazy import load_tensorflow, tf
 from dlkit.log import logger
@@ -32,8 +32,8 @@ from dlkit.progress import quiet
 from dlkit.rows import ERROR, Rows
 from dlkit.run_file import RunFile
 from dlkit.stages import MicroBatched, Stages, chain
-from dlkit.summary import five_lines
-from dlkit.traced import TRACING
+from dlkit.summary import summarize_task
+from dlkit.tracing import TRACING_LOCK
 
 if TYPE_CHECKING:
     import keras
@@ -150,7 +150,7 @@ class Task:
     def __new__(cls, *args: Any, **hparams: Any) -> Self:
         check_names(cls, hparams)
         task = super().__new__(cls)
-        task._given = frozenset(hparams)
+        task._given_hparams = frozenset(hparams)
         return task
 
     def __post_init__(self) -> None:
@@ -160,11 +160,13 @@ class Task:
         self.stages_: Stages
         self.history_: dict[str, list[float]] = {}  # metric name to one value per epoch
         self.best_epoch_: dict[str, Any] = {}  # whose weights these are, from 1, and its metrics
-        self.samples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
+        self.examples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
-        self.tested_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
+        self.last_evaluation_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
-        self.tracked_: dict[str, str] = {}  # the runs of experiment trackers that followed the training, by tracker
+        self.tracker_runs_: dict[
+            str, str
+        ] = {}  # the runs of experiment trackers that followed the training, by tracker
         self.init_from_: dict[str, Any] = {}  # the model from which training went on, and the labels that were new
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
@@ -262,7 +264,7 @@ class Task:
         verbose: int | str = "auto",
         keep_examples: bool = True,
         init_from: str | Path | Task | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> dict[str, list[float]]:
         """Train from scratch or from a saved model and keep the weights of the best validation epoch.
 
@@ -296,7 +298,7 @@ class Task:
                 its weights and keeps its vocabularies, statistics and label order; new labels are added to the last
                 layer. Not needed when a run is resumed.
             **options: options for reading the data: `delimiter`, `quotes`, `header`, `strict`, `max_rows`,
-                `allow_outside`; see `dlkit.data.reading.Reading`.
+                `allow_outside`; see `dlkit.data.read_options.ReadOptions`.
 
         Returns:
             The training history: a dict from metric name to a list with one value per epoch.
@@ -314,7 +316,7 @@ class Task:
             1
         """
         load_tensorflow()
-        from dlkit.training.continue_training import copy_of
+        from dlkit.training.continue_training import copy_task
         from dlkit.training.fit import Run, fit, interval, refuse
         from dlkit.training.strategies import resolve_strategy
 
@@ -357,13 +359,13 @@ class Task:
         if isinstance(run.init_from, Task):
             run.init_from._check_fitted()
             if run.init_from is self:  # which forgets what it has learned
-                run.init_from = copy_of(self)
+                run.init_from = copy_task(self)
         with (
-            model_folder.writing(run.save) if run.save and self.is_chief else contextlib.nullcontext(),
+            model_folder.lock_for_writing(run.save) if run.save and self.is_chief else contextlib.nullcontext(),
             quiet(not (verbose and self.is_chief)),
         ):
             refuse(self, run)  # before the data are read
-            self.header_, self.tested_, self.tracked_, self.init_from_ = [], {}, {}, {}
+            self.header_, self.last_evaluation_, self.tracker_runs_, self.init_from_ = [], {}, {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
             if validation is not None:
                 validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
@@ -380,7 +382,7 @@ class Task:
         *,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> dict[str, Any]:
         """Check data as `fit` does before training, without training.
 
@@ -404,13 +406,13 @@ class Task:
             []
         """
         load_tensorflow()
-        from dlkit.training.prepare import look, parts
+        from dlkit.training.prepare import inspect_data, split_rows
 
         trial = type(self)(**self.hparams)
         train = trial.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
         if validation is not None:
             validation = trial.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
-        return look(*parts(trial, train, validation, replicas=1)).as_dict()
+        return inspect_data(*split_rows(trial, train, validation, replicas=1)).as_dict()
 
     @final
     def find_learning_rate(
@@ -421,7 +423,7 @@ class Task:
         plot: str | Path | None = None,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> float:
         """Search for a learning rate.
 
@@ -462,17 +464,17 @@ class Task:
         *,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> Rows:
         """Read labeled data into rows, with sources and options as in `fit`. Raises DataError."""
-        how = Reading(columns or {}, data_dir, **options)
+        how = ReadOptions(columns or {}, data_dir, **options)
         if type(self).declare is not Task.declare and not self.header_:
             own = {theirs: name for name, theirs in (columns or {}).items()}
             self.header_ = [own.get(name, name) for name in header_of(data, how)]
             if self.header_:  # else the reader says what is wrong with the source
                 self.declare(self.header_)
                 check_input_names(self.inputs, str(data))
-        return self.rows(self, read_as(data, {**self.inputs, **self.target}, how))
+        return self.rows(self, read_table(data, {**self.inputs, **self.target}, how))
 
     @overload
     def predict(
@@ -482,17 +484,21 @@ class Task:
         as_frame: Literal[True],
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> pandas.DataFrame: ...
 
     @overload
     def predict(
-        self, values: list[Any] | tuple[Any, ...], *, as_frame: Literal[False] = False, **options: Unpack[Options]
+        self, values: list[Any] | tuple[Any, ...], *, as_frame: Literal[False] = False, **options: Unpack[ReadKeywords]
     ) -> list[dict[str, Any]]: ...
 
     @overload
     def predict(
-        self, values: str | bytes | Mapping[str, Any], *, as_frame: Literal[False] = False, **options: Unpack[Options]
+        self,
+        values: str | bytes | Mapping[str, Any],
+        *,
+        as_frame: Literal[False] = False,
+        **options: Unpack[ReadKeywords],
     ) -> dict[str, Any]: ...
 
     @overload
@@ -503,7 +509,7 @@ class Task:
         as_frame: bool = False,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> Any: ...
 
     @final
@@ -514,7 +520,7 @@ class Task:
         as_frame: bool = False,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> Any:
         """Predict for one raw input, or for a list or table of inputs, in order.
 
@@ -546,14 +552,14 @@ class Task:
             ['positive', 'negative']
         """
         self._check_fitted()
-        pandas = frames("as_frame=True", " Without it a list is returned.") if as_frame else None
-        given = prediction_inputs(self, values, Reading(columns or {}, data_dir, **options))
+        pandas = import_pandas("as_frame=True", " Without it a list is returned.") if as_frame else None
+        given = prediction_inputs(self, values, ReadOptions(columns or {}, data_dir, **options))
         if given.bad:
-            logger.warning(lines_of(given.bad, len(given.table) + len(given.bad), "files"))
-        shown = self.present_all(self.predict_table(given.table))
+            logger.warning(list_skipped(given.bad, len(given.table) + len(given.bad), "files"))
+        shown = self.present_rows(self.predict_table(given.table))
         if pandas is None:
             return shown[0] if given.single else shown
-        return as_table(pandas, self.rows(self, given.table), shown, given.index)
+        return to_dataframe(pandas, self.rows(self, given.table), shown, given.index)
 
     @final
     def predict_to(
@@ -566,7 +572,7 @@ class Task:
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
         verbose: bool = True,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> dict[str, Any]:
         """Predict for a whole source and write a file, in bounded memory and in parts.
 
@@ -603,12 +609,12 @@ class Task:
         self._check_fitted()
         from dlkit.bulk.predict_to import predict_to
 
-        how = Reading(columns or {}, data_dir, **options)
+        how = ReadOptions(columns or {}, data_dir, **options)
         keep = [keep] if isinstance(keep, str) else list(keep)
         return predict_to(self, data, Path(output), how, keep=keep, overwrite=overwrite, verbose=verbose)
 
     @final
-    def present_all(self, answers: dict[str, list]) -> list[dict[str, Any]]:
+    def present_rows(self, answers: dict[str, list]) -> list[dict[str, Any]]:
         """Convert served predictions by column to one dict per row, as `predict` returns them."""
         shown = {name: column for name, column in self.answer.items() if name != ERROR}  # there are none with an error
         return [
@@ -625,7 +631,7 @@ class Task:
         data_dir: str | None = None,
         label_map: Mapping[str, str] | None = None,
         answers: str | Path | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> dict[str, Any]:
         """Evaluate on labeled data, with the predictions as they are served.
 
@@ -656,7 +662,7 @@ class Task:
         self._check_fitted()
         file = None if answers is None else Path(answers)
         if file:
-            check_new_file(file, option("answers"), self.rows.answer_files)
+            check_new_file(file, option("answers"), self.rows.prediction_files)
         rows = self.read(data, columns=columns, data_dir=data_dir, **options)
         if label_map:
             rows = rows.relabeled(label_map)
@@ -664,7 +670,7 @@ class Task:
             logger.warning(f"{rows.table.source}: {remark}")
         asked = rows.with_table(rows.to_evaluate())
         metrics, targets, answered = self._measured(asked)
-        self.tested_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
+        self.last_evaluation_ = {"source": name_of(rows.table.source), "rows": len(asked), "metrics": finite(metrics)}
         if file:
             self._write_answers(file, asked, targets, answered)
         return metrics
@@ -725,7 +731,7 @@ class Task:
             >>> model.plot_history().savefig("history.png")
         """
         self._check_fitted()
-        return plot_history(self.history_, kept_epoch(self) + 1)
+        return plot_history(self.history_, best_epoch_index(self) + 1)
 
     @final
     def _picture(self, data: Any) -> Any:
@@ -735,19 +741,19 @@ class Task:
         if isinstance(data, Table):
             return self.picture(self.rows(self, data))
         if not is_source(data, self.inputs, self.target):
-            return self.picture(self.rows(self, rows_of(data, self.inputs)[0]))
+            return self.picture(self.rows(self, inputs_to_table(data, self.inputs)[0]))
         try:
             rows = self.read(data)
         except DataError as error:
             try:
-                rows = self.rows(self, read_as(data, self.inputs, Reading()))
+                rows = self.rows(self, read_table(data, self.inputs, ReadOptions()))
             except DataError:
                 raise error from None
             logger.warning(f"{rows.table.source}: plotted without true values: {error}")
         return self.picture(rows)
 
     @final
-    def measured(self, rows: Rows) -> dict[str, Any]:
+    def evaluate_rows(self, rows: Rows) -> dict[str, Any]:
         """Evaluate the served predictions for rows as they are. Raises DataError."""
         return self._measured(rows)[0]
 
@@ -763,15 +769,15 @@ class Task:
     @final
     def _write_answers(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:
         made = []
-        for row, answer in enumerate(self.present_all(answers)):
+        for row, answer in enumerate(self.present_rows(answers)):
             target = {name: values[row] for name, values in targets.items()}
             given = {name: rows.table.columns[name][row] for name in self.inputs if name in rows.table.columns}
             told = {name: str(value) for name, value in given.items() if isinstance(value, (str, int, Path))}
             made += [{"row": rows.table.where(row), **told, **each} for each in rows.with_errors(row, target, answer)]
         try:
-            rows.answer_files.get(file.suffix.lower(), write_rows)(file, made)
+            rows.prediction_files.get(file.suffix.lower(), write_rows)(file, made)
         except OSError as error:
-            raise unwritable(file, error) from error
+            raise write_error(file, error) from error
 
     @final
     def export(self, directory: str | Path, *, version: int | None = None, examples: Any = "kept") -> Path:
@@ -822,10 +828,10 @@ class Task:
         """
         self._check_fitted()
         if self.is_chief:
-            with model_folder.writing(Path(folder)):
+            with model_folder.lock_for_writing(Path(folder)):
                 if not overwrite:
                     model_folder.refuse_to_replace(Path(folder))
-                model_folder.write(self, Path(folder))
+                model_folder.write_model(self, Path(folder))
                 if self._run_file:
                     self._run_file.write(Path(folder))
 
@@ -847,7 +853,7 @@ class Task:
             >>> dlkit.SentimentClassifier.load("reviews").epochs
             1
         """
-        return model_folder.read(cls, Path(folder))
+        return model_folder.read_model(cls, Path(folder))
 
     @final
     @classmethod
@@ -888,19 +894,19 @@ class Task:
             >>> dlkit.SentimentClassifier().set_params(epochs=5).epochs
             5
         """
-        other = copies.changed(self, params)
+        other = copies.with_hparams(self, params)
         vars(self).update(other.hparams if hasattr(self, "stages_") else vars(other))
         self._given |= params.keys()
         return self
 
     def __sklearn_clone__(self) -> Self:
-        return copies.unfitted(self)
+        return copies.clone_unfitted(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return copies.reduced(self)
+        return copies.reduce_task(self)
 
     def __repr__(self) -> str:
-        return five_lines(self)
+        return summarize_task(self)
 
     def __dir__(self) -> list[str]:
         learned = (name for name in vars(self) if name.endswith("_") and not name.startswith("_"))
@@ -917,7 +923,7 @@ class Task:
     @final
     def predict_tensors(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Run the serving graph: raw tensors to prediction tensors, batch first."""
-        preprocess, network, postprocess = self.stages_.answering()
+        preprocess, network, postprocess = self.stages_.serving_models()
         parted = MicroBatched(network, self.max_inference_batch) if self.max_inference_batch else network
         made = chain(preprocess, parted, postprocess)(tensors)
         return {name: made[name] for name in self.answer}
@@ -931,7 +937,7 @@ class Task:
     @final
     def served(self) -> dict[str, Signature]:
         """Return the exported signatures by name; each is traced at its first use and kept."""
-        with TRACING:
+        with TRACING_LOCK:
             if not self._served:
                 from dlkit.serving.task_export import task_signatures
 
@@ -958,7 +964,7 @@ class Task:
         self._check_fitted()
         own = self.served()[signature]
         answering = GraphPredictor(own, own.columns)
-        answers = answering(rows_of(list(requests), answering.inputs)[0])
+        answers = answering(inputs_to_table(list(requests), answering.inputs)[0])
         return [{name: values[row] for name, values in answers.items()} for row in range(len(requests))]
 
     @final

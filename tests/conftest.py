@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
-import forked
+import fork_server
 import pytest
 
 import dlkit
@@ -42,7 +42,7 @@ def pytest_configure(config):
 def pytest_runtest_setup(item):
     """Exports are proven in forked processes, but where that they are proven, and how, is what is tested."""
     own = item.path.parent.name in ("serving", "cli")
-    verify.subprocess = subprocess if own else SimpleNamespace(run=forked.start)
+    verify.subprocess = subprocess if own else SimpleNamespace(run=fork_server.run_or_fork)
 
 
 @pytest.hookimpl(optionalhook=True)

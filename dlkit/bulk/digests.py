@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.data.bytes import file_at, kind_of
-from dlkit.data.parquet import opened_parquet
-from dlkit.data.record_parts import Part
+from dlkit.data.bytes import existing_file, file_type
+from dlkit.data.parquet import open_parquet
+from dlkit.data.record_chunks import Chunk
 from dlkit.data.remote import is_remote
-from dlkit.prediction_inputs import names_in
+from dlkit.prediction_inputs import source_names
 
 if TYPE_CHECKING:
     from dlkit.task import Task
 
 
-def folder_at(data: Any) -> Path | None:
+def existing_folder(data: Any) -> Path | None:
     """The folder that a source names; None for another."""
     if not isinstance(data, (str, os.PathLike)):
         return None
@@ -32,10 +32,10 @@ def folder_at(data: Any) -> Path | None:
         return None
 
 
-def digest_of_data(data: Any, parts: Iterable[Part]) -> str:
+def digest_data(data: Any, parts: Iterable[Chunk]) -> str:
     """Tells one source from another: files by what they hold, those of folders by name, size and time."""
     digest = hashlib.blake2b(digest_size=16)
-    names = names_in(data)
+    names = source_names(data)
     if names is None:
         for part in parts:
             for name, values in {**part.table.columns, **part.kept}.items():
@@ -44,11 +44,11 @@ def digest_of_data(data: Any, parts: Iterable[Part]) -> str:
                     digest.update(_bytes_of(value))
         return digest.hexdigest()
     for name in names:
-        digest.update(os.fsencode(name) if is_remote(name) or not file_at(name) else b"file")
-        if file := file_at(name):
+        digest.update(os.fsencode(name) if is_remote(name) or not existing_file(name) else b"file")
+        if file := existing_file(name):
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest())
-        elif folder := folder_at(name):
+        elif folder := existing_folder(name):
             for path in sorted(folder.rglob("*")):
                 facts = path.stat()
                 if path.is_file():
@@ -69,33 +69,33 @@ def _bytes_of(value: Any) -> bytes:
     return value.encode(errors="replace") if isinstance(value, str) else repr(value).encode(errors="replace")
 
 
-def digest_of_model(task: Task) -> str:
+def digest_model(task: Task) -> str:
     """Tells one fitted model from another: what it was told, what it learned, and its weights."""
     task._check_fitted()
     learned = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
-    told = {"task": task.task_name(), "hparams": task.hparams, "learned": {**learned, "tested_": None}}
+    told = {"task": task.task_name(), "hparams": task.hparams, "learned": {**learned, "last_evaluation_": None}}
     digest = hashlib.blake2b(json.dumps(told, sort_keys=True, default=repr).encode(), digest_size=16)
-    for stage in task.stages_.answering():
+    for stage in task.stages_.serving_models():
         for weight in stage.weights:
             digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
     return digest.hexdigest()
 
 
-def count_of(data: Any) -> int | None:
+def count_rows(data: Any) -> int | None:
     """How many rows a source has, for the bar, where that shows without reading it: lines of a text table may be fewer
     rows."""
-    names = names_in(data)
+    names = source_names(data)
     if names is None:
         return None
     counts = []
     for name in names:
-        file, folder = file_at(name), folder_at(name)
+        file, folder = existing_file(name), existing_folder(name)
         if folder:
             counts.append(sum(path.is_file() for path in folder.rglob("*")))
-        elif file and kind_of(file) == ".parquet":
-            with opened_parquet(file, str(name)) as opened:
+        elif file and file_type(file) == ".parquet":
+            with open_parquet(file, str(name)) as opened:
                 counts.append(opened.metadata.num_rows)
-        elif file and kind_of(file) in (".csv", ".tsv", ".jsonl") and file.suffix != ".gz":
+        elif file and file_type(file) in (".csv", ".tsv", ".jsonl") and file.suffix != ".gz":
             with file.open("rb") as lines:
                 counts.append(sum(block.count(b"\n") for block in iter(lambda: lines.read(1 << 20), b"")))
         else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dlkit.bulk.formats import JsonLines
-from dlkit.durable import PARTIAL, sync, write_file
+from dlkit.durable import PARTIAL_SUFFIX, fsync_path, write_atomic
 from dlkit.errors import DlkitError
 from dlkit.options import option
 
@@ -16,7 +16,7 @@ _PROGRESS = ".progress"
 
 
 @dataclass
-class Progress:
+class RunState:
     """How far a run is: what of its files counts, and what they are made of.
 
     Attributes:
@@ -45,17 +45,17 @@ class Progress:
         return self.rows - self.answered
 
 
-class Files:
+class OutputFiles:
     """The output and what lies beside it as long as it is not finished."""
 
     def __init__(self, output: Path):
         self.output = output
-        self.partial = output.with_name(output.name + PARTIAL)
+        self.partial = output.with_name(output.name + PARTIAL_SUFFIX)
         self.bad = output.with_name(f"{output.stem}.bad.jsonl")
-        self.bad_partial = self.bad.with_name(self.bad.name + PARTIAL)
+        self.bad_partial = self.bad.with_name(self.bad.name + PARTIAL_SUFFIX)
         self.progress = output.with_name(output.name + _PROGRESS)
 
-    def begun(self, made_of: dict[str, str], overwrite: bool) -> Progress:
+    def begun(self, made_of: dict[str, str], overwrite: bool) -> RunState:
         """The run that is to go on, or a new one.
 
         Raises:
@@ -78,14 +78,14 @@ class Files:
             raise DlkitError(f"{there} already exists. Choose another output, or set {option('overwrite', True)}.")
         for path in (self.partial, self.bad_partial, self.progress):
             path.unlink(missing_ok=True)
-        return Progress(made_of)
+        return RunState(made_of)
 
-    def commit(self, progress: Progress) -> None:
+    def commit(self, progress: RunState) -> None:
         """Says that what was written counts; it is on disk."""
         text = json.dumps(dataclasses.asdict(progress), indent=1)
-        write_file(self.progress, lambda file: file.write(text.encode()))
+        write_atomic(self.progress, lambda file: file.write(text.encode()))
 
-    def finish(self, form: JsonLines, progress: Progress) -> None:
+    def finish(self, form: JsonLines, progress: RunState) -> None:
         """Puts the files in their places. A kill in between leaves what does so again."""
         progress.finished = True
         self.commit(progress)
@@ -96,7 +96,7 @@ class Files:
             self.bad.unlink(missing_ok=True)  # of what is replaced
         if self.partial.exists():
             form.finish(self.partial, self.output)
-        sync(self.output.parent)
+        fsync_path(self.output.parent)
         self.progress.unlink()
 
     def drop(self) -> None:
@@ -107,9 +107,9 @@ class Files:
         self.partial.unlink(missing_ok=True)
         self.progress.unlink(missing_ok=True)
 
-    def _read(self) -> Progress | None:
+    def _read(self) -> RunState | None:
         try:
-            return Progress(**json.loads(self.progress.read_text()))
+            return RunState(**json.loads(self.progress.read_text()))
         except (OSError, ValueError, TypeError):
             return None
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.durable import write_file
+from dlkit.durable import write_atomic
 from dlkit.errors import DlkitError
 from dlkit.plain import finite
 from dlkit.vision.png import as_json as array_as_json
 
-GROUP = 65_536  # rows of a row group of parquet
+ROW_GROUP_SIZE = 65_536  # rows of a row group of parquet
 Records = Sequence[dict[str, Any]]
 
 
@@ -91,13 +91,13 @@ class Parquet(JsonLines):
                 waiting: list[Any] = []
                 for table in _tables(partial):
                     waiting.append(_cast(table, schema))
-                    if sum(map(len, waiting)) >= GROUP:
+                    if sum(map(len, waiting)) >= ROW_GROUP_SIZE:
                         writer.write_table(pyarrow.concat_tables(waiting).combine_chunks())
                         waiting = []
                 if waiting:
                     writer.write_table(pyarrow.concat_tables(waiting).combine_chunks())
 
-        write_file(output, write)
+        write_atomic(output, write)
         partial.unlink()
 
 
@@ -154,7 +154,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     names = list(dict.fromkeys(name for record in records for name in record))
     if type(form) is not JsonLines:  # a line holds what its row has
         records = [{name: record.get(name) for name in names} for record in records]
-    write_file(path, lambda file: file.write(form.whole(records, names)))
+    write_atomic(path, lambda file: file.write(form.whole(records, names)))
 
 
 def as_json(value: Any) -> str:

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from dlkit.bulk.digests import count_of, digest_of_data, digest_of_model, folder_at
-from dlkit.bulk.files import Files, Progress
+from dlkit.bulk.digests import count_rows, digest_data, digest_model, existing_folder
+from dlkit.bulk.files import OutputFiles, RunState
 from dlkit.bulk.formats import JsonLines, as_json, format_of
-from dlkit.data.reading import Reading
-from dlkit.data.record_parts import Part
-from dlkit.durable import PARTIAL, held
+from dlkit.data.read_options import ReadOptions
+from dlkit.data.record_chunks import Chunk
+from dlkit.durable import PARTIAL_SUFFIX, hold_lock
 from dlkit.errors import DataError, DlkitError
-from dlkit.graph_predictor import BATCH, GraphPredictor
+from dlkit.graph_predictor import BATCH_SIZE, GraphPredictor
 from dlkit.log import logger
 from dlkit.options import option
-from dlkit.prediction_inputs import names_in, prediction_parts
+from dlkit.prediction_inputs import prediction_chunks, source_names
 from dlkit.progress import progress as shown
 from dlkit.progress import quiet
 from dlkit.rows import Rows
@@ -45,7 +45,7 @@ _NAMED = 10  # bad rows that are told at the end
 class Batch:
     """Rows that the graph answers together: the source's own, in its order, less those that cannot be read."""
 
-    part: Part
+    part: Chunk
     rows: Rows
     start: int
     count: int
@@ -54,37 +54,37 @@ class Batch:
 
 
 def predict_to(
-    task: Task, data: Any, output: Path, how: Reading, *, keep: Sequence[str], overwrite: bool, verbose: bool
+    task: Task, data: Any, output: Path, how: ReadOptions, *, keep: Sequence[str], overwrite: bool, verbose: bool
 ) -> dict[str, Any]:
     """What `Task.predict_to` does."""
     data = task.rows.stored(task) if data is None else data
-    form, folder = format_of(output), folder_at(data)
+    form, folder = format_of(output), existing_folder(data)
     own = task.prediction_writer is not None
     if form is None and not (folder and (own or not output.suffix)):
         raise DlkitError(f"the output must end in .csv, .jsonl or .parquet. Received: {output}.")
     try:
-        with held(output.with_name(f".{output.name}.lock")):
+        with hold_lock(output.with_name(f".{output.name}.lock")):
             if form is None and own and folder:
-                with quiet(not verbose), shown("answering", lambda: count_of(str(folder))) as told:
+                with quiet(not verbose), shown("answering", lambda: count_rows(str(folder))) as told:
                     return _by_task(task, folder, output, how, overwrite, told, verbose)
-            parts: Iterable[Part] = prediction_parts(task, data, how, keep)
-            if names_in(data) is None:
+            parts: Iterable[Chunk] = prediction_chunks(task, data, how, keep)
+            if source_names(data) is None:
                 parts = list(parts)
             made_of = {
-                "data": digest_of_data(data, parts),
-                "model": digest_of_model(task),
-                "options": f"{output.suffix} {sorted(keep)} {how} {BATCH} {__version__}",
+                "data": digest_data(data, parts),
+                "model": digest_model(task),
+                "options": f"{output.suffix} {sorted(keep)} {how} {BATCH_SIZE} {__version__}",
             }
-            with quiet(not verbose), shown("answering", lambda: count_of(data)) as told:
-                return _write(task, parts, Files(output), form or JsonLines(), made_of, overwrite, told, verbose)
+            with quiet(not verbose), shown("answering", lambda: count_rows(data)) as told:
+                return _write(task, parts, OutputFiles(output), form or JsonLines(), made_of, overwrite, told, verbose)
     except OSError as error:
         raise DlkitError(f"cannot write {output}: {error.strerror or error}. Choose another location.") from error
 
 
 def _write(
     task: Task,
-    parts: Iterable[Part],
-    files: Files,
+    parts: Iterable[Chunk],
+    files: OutputFiles,
     form: JsonLines,
     made_of: dict[str, str],
     overwrite: bool,
@@ -99,7 +99,7 @@ def _write(
             for made in _answered(task, parts, progress.rows, told, verbose):
                 growing.add(*made)
     first = progress.reasons[0] if progress.reasons else ""
-    if not progress.answered:
+    if not progress.predicted:
         files.drop()
         if not progress.rows:
             raise DataError("the data has no rows.")
@@ -108,11 +108,11 @@ def _write(
     return _told(progress, files.output, files.bad)
 
 
-def _told(progress: Progress, output: Path, bad: Path | None) -> dict[str, Any]:
+def _told(progress: RunState, output: Path, bad: Path | None) -> dict[str, Any]:
     """What a run has done."""
     return {
         "rows": progress.rows,
-        "answered": progress.answered,
+        "predicted": progress.predicted,
         "bad": progress.bad,
         "output": output,
         "bad_output": bad if progress.bad else None,
@@ -123,7 +123,7 @@ def _told(progress: Progress, output: Path, bad: Path | None) -> dict[str, Any]:
 class _Growing:
     """The files that grow. Rows are written in a thread of their own, in order, while the graph answers the next."""
 
-    def __init__(self, task: Task, files: Files, form: JsonLines, progress: Progress):
+    def __init__(self, task: Task, files: OutputFiles, form: JsonLines, progress: RunState):
         self.task, self.files, self.form, self.progress = task, files, form, progress
         self._pool = ThreadPoolExecutor(1)
         self._waiting: collections.deque[Future[None]] = collections.deque()
@@ -160,7 +160,7 @@ class _Growing:
 
     def _written(self, batch: Batch, answers: dict[str, list], reasons: dict[int, str]) -> None:
         progress = self.progress
-        presented = self.task.present_all(answers)
+        presented = self.task.present_rows(answers)
         records, bad = self._records(batch, iter(presented), reasons)
         if records:
             columns = list(records[0])
@@ -169,10 +169,10 @@ class _Growing:
             self._answers.write(self.form.lines(records, columns))
         self._bad.write("".join(f"{as_json(line)}\n" for line in bad).encode())
         progress.rows += batch.count
-        progress.answered += len(presented)
+        progress.predicted += len(presented)
         progress.size, progress.bad_size = self._answers.tell(), self._bad.tell()
         room = max(0, _NAMED - len(progress.reasons))
-        progress.reasons += [f"{line['place']}: {line['reason']}" for line in bad[:room]]
+        progress.reasons += [f"{line['location']}: {line['reason']}" for line in bad[:room]]
         if time.monotonic() - self._committed > _COMMIT:
             self._commit()
 
@@ -194,7 +194,7 @@ class _Growing:
                 continue
             where = batch.part.table.where(row)
             reason = _without(where, reason)
-            bad.append({"row": self.progress.rows + place + 1, "place": where, "reason": reason})
+            bad.append({"row": self.progress.rows + place + 1, "location": where, "reason": reason})
             if one and not batch.part.named:
                 records.append({**lead, **self._beside(lead, self._blank(batch, row))})
         return records, bad
@@ -209,7 +209,7 @@ class _Growing:
             from dlkit.examples import synthetic_rows
 
             answering = GraphPredictor(self.task.served()["serving_default"], self.task.inputs)
-            self._name(self.task.present_all(answering.each(synthetic_rows(self.task)[:1])[0]))
+            self._name(self.task.present_rows(answering.predict_batch(synthetic_rows(self.task)[:1])[0]))
         return dict.fromkeys(self.progress.names)
 
     def _beside(self, lead: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _opened(path: Path, size: int) -> BinaryIO:
 
 
 def _answered(
-    task: Task, parts: Iterable[Part], skip: int, told: Callable[[int], None], verbose: bool
+    task: Task, parts: Iterable[Chunk], skip: int, told: Callable[[int], None], verbose: bool
 ) -> Iterator[tuple[Batch, dict[str, list], dict[int, str]]]:
     """Batches with the answers to those of their rows that have one, and why the others have none, in order."""
     task._check_fitted()
@@ -247,7 +247,9 @@ def _answered(
     done = skip
     with _quick_switches(), _ahead(_batches(task, parts, skip, verbose)) as batches:
         for batch in batches:
-            answers, reasons = answering.each(batch.raw) if batch.raw else ({name: [] for name in task.answer}, {})
+            answers, reasons = (
+                answering.predict_batch(batch.raw) if batch.raw else ({name: [] for name in task.answer}, {})
+            )
             batch.raw = []
             good = [place for place in range(batch.count) if place not in batch.bad]
             yield batch, answers, batch.bad | {good[place]: reason for place, reason in reasons.items()}
@@ -255,7 +257,7 @@ def _answered(
             told(done)
 
 
-def _batches(task: Task, parts: Iterable[Part], skip: int, verbose: bool) -> Iterator[Batch]:
+def _batches(task: Task, parts: Iterable[Chunk], skip: int, verbose: bool) -> Iterator[Batch]:
     """Batches of raw rows, without those that are done: a killed run answers the same rows together as one that was
     not killed."""
     number = 0
@@ -263,8 +265,8 @@ def _batches(task: Task, parts: Iterable[Part], skip: int, verbose: bool) -> Ite
         rows = task.rows(task, part.table)
         for remark in part.table.remarks if verbose else ():
             logger.warning(f"{part.table.source}: {remark}")
-        for start in range(0, len(part.table), BATCH):
-            count = min(BATCH, len(part.table) - start)
+        for start in range(0, len(part.table), BATCH_SIZE):
+            count = min(BATCH_SIZE, len(part.table) - start)
             number += count
             if number <= skip:
                 continue
@@ -311,7 +313,7 @@ def _by_task(
     task: Task,
     folder: Path,
     output: Path,
-    how: Reading,
+    how: ReadOptions,
     overwrite: bool,
     told: Callable[[int], None],
     verbose: bool,
@@ -319,23 +321,23 @@ def _by_task(
     """Answers to a folder's files in the task's own form, which is there whole or not at all."""
     if output.exists() and not overwrite:
         raise DlkitError(f"{output} already exists. Choose another output, or set {option('overwrite', True)}.")
-    progress = Progress({})
-    partial = output.with_name(output.name + PARTIAL)
+    progress = RunState({})
+    partial = output.with_name(output.name + PARTIAL_SUFFIX)
     _remove(partial)
 
     def answers() -> Iterator[tuple[str, dict[str, Any]]]:
-        for batch, made, reasons in _answered(task, prediction_parts(task, str(folder), how), 0, told, verbose):
+        for batch, made, reasons in _answered(task, prediction_chunks(task, str(folder), how), 0, told, verbose):
             progress.rows += batch.count
-            progress.answered += batch.count - len(reasons)
+            progress.predicted += batch.count - len(reasons)
             places = {place: batch.part.table.where(batch.start + place) for place in reasons}
             named = [f"{places[place]}: {_without(places[place], reason)}" for place, reason in reasons.items()]
             progress.reasons += named[: max(0, _NAMED - len(progress.reasons))]
             good = [batch.start + place for place in range(batch.count) if place not in reasons]
-            yield from zip(map(batch.part.table.where, good), task.present_all(made), strict=True)
+            yield from zip(map(batch.part.table.where, good), task.present_rows(made), strict=True)
 
     assert task.prediction_writer is not None
     task.prediction_writer(answers(), folder, partial)
-    if not progress.answered:
+    if not progress.predicted:
         _remove(partial)
         raise DataError(
             f"none of the {progress.rows} files of {folder} could be used. The first: {progress.reasons[0]}"

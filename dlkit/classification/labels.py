@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from dlkit.classification.inspect_labels import inspect_labels, labels_of
+from dlkit.classification.inspect_labels import inspect_labels, read_labels
 from dlkit.columns import Column, Count, Label, Labels, Score, Scores
-from dlkit.data.match import nfc
+from dlkit.data.match import to_nfc
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
 from dlkit.hparams import nearest
@@ -52,10 +52,10 @@ def learn_labels(table: Table, column: Column) -> list[str]:
 
 def check_labels(table: Table, column: Column, known: list[str], name: str = "label") -> None:
     """Raises DataError for a label in the column `name` that training never saw, and says where it stands."""
-    spelled = set(map(nfc, known))
-    for row, labels in enumerate(labels_of(table, column, name)):
+    spelled = set(map(to_nfc, known))
+    for row, labels in enumerate(read_labels(table, column, name)):
         for label in labels:
-            if nfc(label) not in spelled:
+            if to_nfc(label) not in spelled:
                 raise DataError(
                     f"{table.where(row)}: the label {label!r} does not occur in the training data. "
                     f"{nearest(label, known)} If it is another name of a known label, `evaluate` can rename it: "
@@ -69,20 +69,20 @@ def encode_labels(names: tf.Tensor, known: list[str]) -> tf.Tensor:
     return tf.cast(tf.reduce_any(names[:, :, tf.newaxis] == tf.constant(known), axis=1), tf.uint8)
 
 
-def label_loss(multi_label: bool, smoothing: float) -> Any:
+def make_label_loss(multi_label: bool, smoothing: float) -> Any:
     """Cross-entropy on logits."""
     kind = keras.losses.BinaryCrossentropy if multi_label else keras.losses.CategoricalCrossentropy
     return {"logits": kind(from_logits=True, label_smoothing=smoothing)}
 
 
-def label_metrics(multi_label: bool) -> Any:
+def make_label_metrics(multi_label: bool) -> Any:
     """What to watch while training: accuracy, of rows or, with several labels, of single labels."""
     if multi_label:
         return {"logits": [keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")]}  # 0 is a score of 0.5
     return {"logits": [keras.metrics.CategoricalAccuracy(name="accuracy")]}
 
 
-def label_weights(class_weights: str, known: list[str], table: Table, column: Column) -> list[float]:
+def compute_label_weights(class_weights: str, known: list[str], table: Table, column: Column) -> list[float]:
     """The weight of each label's rows in training.
 
     Args:
@@ -97,8 +97,8 @@ def label_weights(class_weights: str, known: list[str], table: Table, column: Co
     """
     if not class_weights:
         return []
-    counts = collections.Counter(name for names in labels_of(table, column) for name in set(names))
-    return weights_of_classes(
+    counts = collections.Counter(name for names in read_labels(table, column) for name in set(names))
+    return compute_class_weights(
         class_weights, known, np.array([counts[name] for name in known], np.float64), len(table)
     ).tolist()
 
@@ -116,7 +116,7 @@ def weigh_rows(encoded: tf.Tensor, weights: list[float]) -> tf.Tensor:
 
 def respelled(table: Table, name: str, column: Column, known: list[str]) -> Table:
     """The table with its labels as a model spells them that was trained when names were not yet in the form NFC."""
-    ways = {nfc(label).encode(): label.encode() for label in known if nfc(label) != label}
+    ways = {to_nfc(label).encode(): label.encode() for label in known if to_nfc(label) != label}
     if not ways:
         return table
     raw = table.raw_column(name, column)
@@ -133,7 +133,7 @@ class LabelRows(Rows):
 
     def continued_from(self, model: Any) -> dict[str, Any]:
         task, column = self.task, self.task.target["label"]
-        return {"class_weights_": label_weights(task.class_weights, task.labels_, self.table, column)}
+        return {"class_weights_": compute_label_weights(task.class_weights, task.labels_, self.table, column)}
 
     def to_encode(self) -> Table:
         return respelled(self.table, "label", self.task.target["label"], self.task.labels_)
@@ -150,7 +150,7 @@ class LabelRows(Rows):
         true = target["label"]
         if not isinstance(true, list):
             scores = dict(zip(answer["labels"], answer["scores"], strict=True))
-            right = nfc(answer["label"]) == nfc(made["true_label"])
+            right = to_nfc(answer["label"]) == to_nfc(made["true_label"])
             return [{**made, "correct": right, "true_score": scores.get(true.decode())}]
         names = [label.decode() for label in true if label]
         missed = [name for name in names if name not in answer["labels"]]
@@ -167,7 +167,7 @@ def rank_labels(known: list[str], multi_label: bool, top_k: int, threshold: floa
     return keras.Model({"logits": logits}, ranked, name="postprocess")
 
 
-def widened(network: keras.Model, layer: str, outputs: int) -> keras.Model:
+def widen_output(network: keras.Model, layer: str, outputs: int) -> keras.Model:
     """A network as another one, with so many outputs of its last layer with weights, all of them fresh.
 
     Args:
@@ -192,10 +192,10 @@ def present_labels(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _counts(table: Table, column: Column) -> collections.Counter:
-    return collections.Counter(name for names in labels_of(table, column) for name in names)
+    return collections.Counter(name for names in read_labels(table, column) for name in names)
 
 
-def weights_of_classes(text: str, known: list[str], counts: np.ndarray, total: float) -> np.ndarray:
+def compute_class_weights(text: str, known: list[str], counts: np.ndarray, total: float) -> np.ndarray:
     """The weight of each class, as the hparam `class_weights` gives them.
 
     Args:

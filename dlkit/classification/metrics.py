@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-TINY = 1e-7  # scores are float32: a smaller one says no more than this
+EPSILON = 1e-7  # scores are float32: a smaller one says no more than this
 
 
 def score_single(truth: list[bytes], answers: dict[str, list], known: list[str]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def score_single(truth: list[bytes], answers: dict[str, list], known: list[str])
         metrics["top_5_accuracy"] = float((ranked[:, :5] == true[:, None]).any(axis=1).mean())
     if ranked.shape[1] == len(known):
         of_true = scores[ranked == true[:, None]]
-        metrics["log_loss"] = float(-np.log(np.clip(of_true, TINY, 1)).mean())
+        metrics["log_loss"] = float(-np.log(np.clip(of_true, EPSILON, 1)).mean())
     per_class = {}
     for number, name in enumerate(known):
         hits = confusion[number, number]
@@ -85,7 +85,7 @@ def score_multi(truth: list[list[bytes]], answers: dict[str, list], known: list[
         "per_class": per_class,
     }
     if len(answers["labels"][0]) == len(known):
-        of_true = np.clip(np.where(true, scores, 1 - scores), TINY, 1)
+        of_true = np.clip(np.where(true, scores, 1 - scores), EPSILON, 1)
         metrics["log_loss"] = float(-np.log(of_true).mean())
     return metrics
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.cli.parser import RUN as RUN_GROUP
+from dlkit.cli.parser import RUN_OPTION_TYPES as RUN_GROUP
 from dlkit.cli.parser import Parser
 from dlkit.errors import DlkitError, HparamError
 from dlkit.hparams import check_value, coerce, hparam_types, nearest, type_name
@@ -17,7 +17,7 @@ from dlkit.reading_errors import as_data_error
 from dlkit.run_file import IN_MEMORY, RunFile
 
 SOURCES = ("data", "validation")
-READING: dict[str, Any] = {
+READ_OPTION_TYPES: dict[str, Any] = {
     "columns": dict,
     "header": tuple[str, ...],
     "data_dir": str | None,
@@ -27,7 +27,7 @@ READING: dict[str, Any] = {
     "allow_outside": bool,
     "max_rows": int,
 }
-RUN: dict[str, Any] = {
+RUN_OPTION_TYPES: dict[str, Any] = {
     "save": str | None,
     "strategy": str,
     "worker_timeout": float,
@@ -44,7 +44,7 @@ RUN: dict[str, Any] = {
 _SECTIONS = ("task", *SOURCES, "reading", "hyperparameters", "run")
 
 
-class InMemory(str):
+class InMemorySource(str):
     """What is said in the place of a source that a file cannot name."""
 
 
@@ -81,7 +81,11 @@ def read_run_file(path: Path, task: str = "") -> RunFile:
         if name in entries:
             setattr(found, name, _source(entries[name], name, path))
     kind = find_task(found.task)
-    for name, types in (("reading", READING), ("hyperparameters", hparam_types(kind)), ("run", RUN)):
+    for name, types in (
+        ("reading", READ_OPTION_TYPES),
+        ("hyperparameters", hparam_types(kind)),
+        ("run", RUN_OPTION_TYPES),
+    ):
         for key, node in _entries(entries.get(name), path, types).items():
             value = getattr(found, name)[key] = _value(node, types[key], key, path)
             if name == "hyperparameters":
@@ -122,7 +126,7 @@ def _entries(node: Any, path: Path, known: Any) -> dict[str, Any]:
 def _source(node: Any, name: str, path: Path) -> Any:
     value = _constructed(node, path)
     if isinstance(value, dict) and IN_MEMORY in value:
-        return InMemory(
+        return InMemorySource(
             f"{_at(path, node)}: the data was in memory ({value[IN_MEMORY]}) and was not saved. Name a source: "
             f"--{name} DATA."
         )
@@ -163,7 +167,7 @@ def _constructed(node: Any, path: Path) -> Any:
 
 
 def add_config(parser: Parser) -> None:
-    """Adds the flag of a file of options, which `config_in` and `take_config` bring in."""
+    """Adds the flag of a file of options, which `config_path` and `apply_config` bring in."""
     parser.group(RUN_GROUP).add_argument(
         "--config",
         metavar="FILE",
@@ -174,7 +178,7 @@ def add_config(parser: Parser) -> None:
     )
 
 
-def config_in(argv: Sequence[str]) -> Path | None:
+def config_path(argv: Sequence[str]) -> Path | None:
     """The file that --config names in a command line; the last one, as for argparse. None without."""
     path = None
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
@@ -184,7 +188,7 @@ def config_in(argv: Sequence[str]) -> Path | None:
     return path
 
 
-def take_config(parser: argparse.ArgumentParser, config: RunFile | None) -> None:
+def apply_config(parser: argparse.ArgumentParser, config: RunFile | None) -> None:
     """Makes the options of a file the defaults of the flags that the parser has."""
     if config is None:
         parser.set_defaults(hyperparameters={})

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.data.read import read
-from dlkit.data.reading import lines_of
-from dlkit.errors import DataError, DlkitError, unwritable
+from dlkit.data.read_options import list_skipped
+from dlkit.errors import DataError, DlkitError, write_error
 from dlkit.plots import save_figure
 from dlkit.task import Task
 
@@ -36,10 +36,10 @@ def check_drawing(task: Task, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise write_error(folder, error) from error
 
 
-def draw_answers(task: Task, inputs: Sequence[Any], folder: Path) -> None:
+def draw_predictions(task: Task, inputs: Sequence[Any], folder: Path) -> None:
     """Writes a picture of each input with its answer: NAME.png for NAME.jpg, else 1.png, 2.png, ...
 
     Inputs that cannot be answered are left out and named.
@@ -64,7 +64,7 @@ def draw_answers(task: Task, inputs: Sequence[Any], folder: Path) -> None:
     if len(broken) == len(inputs):
         raise DataError(f"there is no prediction for any of the {len(inputs)} inputs. The first: {broken[0]}")
     if broken:
-        print(lines_of(broken, len(inputs), "inputs"), file=sys.stderr)
+        print(list_skipped(broken, len(inputs), "inputs"), file=sys.stderr)
     drawn = len(inputs) - len(broken)
     print(f"{drawn} {'picture' if drawn == 1 else 'pictures'}: {folder}")
 

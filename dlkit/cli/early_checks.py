@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlkit.cli.config import InMemory
+from dlkit.cli.config import InMemorySource
 from dlkit.errors import DlkitError
 from dlkit.options import option
 
@@ -34,7 +34,7 @@ def check_early(given: argparse.Namespace, task: Task | None = None) -> None:
     sources = [getattr(given, name, None) for name in ("data", "validation", "test")]
     examples = getattr(given, "examples", None)
     for source in [*sources, None if examples in _WORDS else examples]:
-        if isinstance(source, InMemory):
+        if isinstance(source, InMemorySource):
             raise DlkitError(source)
         if source is not None:
             refuse_missing(source)
@@ -57,10 +57,10 @@ def _files(task: Task) -> dict[str, str]:
 
 def _refuse_folder(folder: Path, given: argparse.Namespace) -> None:
     """Leaves nothing behind: the folder is made to see that it can be, and removed."""
-    from dlkit.model_folder import holds_model, refuse_to_replace, writing
+    from dlkit.model_folder import holds_model, lock_for_writing, refuse_to_replace
 
     if given.resume is True and not holds_model(folder):
         return  # said when the options of the run are read
-    with writing(folder):
+    with lock_for_writing(folder):
         if not given.resume and not given.overwrite:
             refuse_to_replace(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlkit.cli.config import add_config
-from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser
+from dlkit.cli.parser import DATA_GROUP, RUN_GROUP, TASK_GROUP, TRAINING_GROUP, Parser
 from dlkit.errors import DlkitError
 from dlkit.hparams import choices_of, type_name
 
@@ -33,7 +33,7 @@ def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | Non
     shared = {field.name for field in dataclasses.fields(Task)}
     hints, choices = typing.get_type_hints(task), choices_of(task)
     for field in dataclasses.fields(task):
-        group = parser.group(TRAINING if field.name in shared else OWN)
+        group = parser.group(TRAINING_GROUP if field.name in shared else TASK_GROUP)
         flag = f"--{field.name.replace('_', '-')}"
         default = (defaults or {}).get(field.name, field.default)
         shown = "" if default in ("", None) else f" (default: {_typed(default)})"
@@ -75,7 +75,7 @@ def _several(kind: type, text: str) -> tuple[Any, ...]:
         ) from None
 
 
-def chosen_hparams(
+def parsed_hparams(
     given: argparse.Namespace, task: type[Task], defaults: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """The hyperparameters among parsed flags, over those of the run that is resumed, of the model that it goes on from,
@@ -130,7 +130,7 @@ _NAMES = (
 
 def add_run_options(parser: Parser, *, save: str | None = None) -> None:
     """Adds a flag for each option; `Task.fit` says more of them."""
-    group = parser.group(RUN)
+    group = parser.group(RUN_GROUP)
     shown = " (default: %(default)s)" if save else ""
     add_config(parser)
     group.add_argument("--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints{shown}")
@@ -214,8 +214,8 @@ def run_options(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_read_options(parser: Parser) -> None:
-    """Adds a flag for each way in which data may be read; `dlkit.data.reading.Reading` says more of them."""
-    group = parser.group(DATA)
+    """Adds a flag for each way in which data may be read; `dlkit.data.read_options.ReadOptions` says more of them."""
+    group = parser.group(DATA_GROUP)
     group.add_argument("--data-dir", metavar="DIR", help="Folder of TensorFlow Datasets.")
     group.add_argument(
         "--column",
@@ -227,7 +227,7 @@ def add_read_options(parser: Parser) -> None:
             "repeated."
         ),
     )
-    group.add_argument("--columns", metavar="A,B,C", help="Column names of a csv or tsv file without a header.")
+    group.add_argument("--column-names", metavar="A,B,C", help="Column names of a csv or tsv file without a header.")
     group.add_argument(
         "--delimiter",
         default="",
@@ -249,7 +249,7 @@ def add_read_options(parser: Parser) -> None:
     )
 
 
-def pairs_of(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, str]]:
+def parse_pairs(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, str]]:
     """What a flag that may come several times joins by =. Raises DlkitError, which names its form."""
     pairs = [text.partition("=") for text in texts]
     for name, equals, other in pairs:
@@ -261,7 +261,7 @@ def pairs_of(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, str]
 def read_options(given: argparse.Namespace) -> dict[str, Any]:
     """The options among parsed flags, as `Task.fit` takes them. Raises DlkitError."""
     return {
-        "columns": dict(pairs_of(given.column, "--column", "NAME=THEIRS, as in text=review")),
+        "columns": dict(parse_pairs(given.column, "--column", "NAME=THEIRS, as in text=review")),
         "header": [name.strip() for name in given.columns.split(",")] if given.columns else [],
         **{name: getattr(given, name) for name in ("data_dir", "delimiter", "quotes", "strict", "allow_outside")},
     }

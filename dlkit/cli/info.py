@@ -6,11 +6,11 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from dlkit.model_folder import INDEX, read_index
-from dlkit.run_file import NAME
+from dlkit.model_folder import INDEX_FILE, read_index
+from dlkit.run_file import CONFIG_FILE
 
 
-def info_of(folder: Path) -> dict[str, Any]:
+def describe_model(folder: Path) -> dict[str, Any]:
     """The facts of a saved model, as JSON can hold them.
 
     Raises:
@@ -30,20 +30,20 @@ def info_of(folder: Path) -> dict[str, Any]:
         "model": str(folder),
         "task": index["task"],
         "dlkit": index["dlkit"],
-        "saved": datetime.datetime.fromtimestamp((folder / INDEX).stat().st_mtime).isoformat(" ", "seconds"),
+        "saved": datetime.datetime.fromtimestamp((folder / INDEX_FILE).stat().st_mtime).isoformat(" ", "seconds"),
         "data": fingerprint.get("source"),
         "rows": fingerprint.get("rows"),
         "labels": len(fitted["labels_"]) if fitted.get("labels_") else None,
         "hyperparameters": {name: value for name, value in hparams.items() if _plain(usual.get(name)) != value},
         "epochs": len(history.get("loss", ())),
-        "kept_epoch": best or None,
+        "best_epoch": best or None,
         "history": {name: values[best - 1] for name, values in history.items() if best and len(values) >= best},
         "validated": {name: value for name, value in kept.items() if name != "epoch"},
-        "tested": fitted.get("tested_") or None,
+        "last_evaluation": fitted.get("last_evaluation_") or None,
         "stages": index["names"],
         "bytes": sum(path.stat().st_size for path in weights),
         "bytes_with_checkpoints": sum(path.stat().st_size for path in files),
-        "config": str(folder / NAME) if (folder / NAME).is_file() else None,
+        "config": str(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else None,
     }
 
 
@@ -53,7 +53,7 @@ def _plain(value: Any) -> Any:
 
 def show_info(found: dict[str, Any]) -> None:
     """Prints the facts, a line each; what is not known is left out."""
-    tested = found["tested"] or {}
+    tested = found["last_evaluation"] or {}
     lines = {
         "model": found["model"],
         "task": found["task"],
@@ -64,7 +64,7 @@ def show_info(found: dict[str, Any]) -> None:
         "epochs": found["epochs"] and f"{found['epochs']}, best epoch {found['kept_epoch']}",
         "its metrics": _pairs(found["history"]),
         "on validation data": _pairs(found["validated"]),
-        "tested": tested and f"{_pairs(tested['metrics'])} on {tested['rows']} rows of {tested['source']}",
+        "last_evaluation": tested and f"{_pairs(tested['metrics'])} on {tested['rows']} rows of {tested['source']}",
         "size": f"{found['bytes'] / 1e6:.1f} MB, with checkpoints {found['bytes_with_checkpoints'] / 1e6:.1f} MB",
         "options": found["config"] and f"{found['config']} (dlkit train --config)",
     }

@@ -19,16 +19,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from dlkit.child import child_environment, python_command
-from dlkit.errors import CURABLE, INTERRUPTED, PREEMPTED, DlkitError
-from dlkit.model_folder import INDEX, RUN
+from dlkit.child_process import child_environment, python_command
+from dlkit.errors import INTERRUPTED, PREEMPTED, USER_ERROR, DlkitError
+from dlkit.model_folder import INDEX_FILE, RUN_INDEX_FILE
 
 PROGRAM = tuple(python_command("-m", "dlkit"))
-GRACE = 30.0  # seconds that the others have to end by themselves after the first failure
-STOP = 10.0  # seconds from SIGTERM to SIGKILL
-AGAIN = 1.0  # seconds; signals closer together are one: `timeout` sends its own to the process and to its group
-POLL = 0.05  # seconds between two looks at the workers
-FINAL = (CURABLE, INTERRUPTED, PREEMPTED)  # exit codes that a restart would not change or that were asked for
+GRACE_SECONDS = 30.0  # seconds that the others have to end by themselves after the first failure
+KILL_AFTER_SECONDS = 10.0  # seconds from SIGTERM to SIGKILL
+REPEAT_SECONDS = (
+    1.0  # seconds; signals closer together are one: `timeout` sends its own to the process and to its group
+)
+POLL_SECONDS = 0.05  # seconds between two looks at the workers
+FINAL_CODES = (USER_ERROR, INTERRUPTED, PREEMPTED)  # exit codes that a restart would not change or that were asked for
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
@@ -37,7 +39,7 @@ def launch(
     workers: int,
     restarts: int = 0,
     *,
-    grace: float = GRACE,
+    grace: float = GRACE_SECONDS,
     pin: bool = False,
     program: Sequence[str] = PROGRAM,
 ) -> int:
@@ -76,7 +78,7 @@ def launch(
                 say(f"restart {restart} of {restarts}: from {start}")
             codes = _run([*program, *argv], workers, grace, pin, received)
             code = _exit_code(codes, received)
-            if not code or code in FINAL or received:
+            if not code or code in FINAL_CODES or received:
                 break
     return code
 
@@ -117,7 +119,7 @@ def _value(argv: list[str], flag: str) -> str | None:
 def _stamp(argv: list[str]) -> list[tuple[int, int]]:
     """Tells one version of what was saved from another, by its indices; empty where there is none."""
     stamps = []
-    for name in (RUN, INDEX):
+    for name in (RUN_INDEX_FILE, INDEX_FILE):
         with contextlib.suppress(OSError):
             facts = (Path(_value(argv, "--save") or "") / name).stat()
             stamps.append((facts.st_ino, facts.st_mtime_ns))
@@ -154,7 +156,7 @@ def _signals() -> Iterator[list[int]]:
         nonlocal first
         if not received:
             first = time.monotonic()
-        if not received or time.monotonic() - first >= AGAIN:
+        if not received or time.monotonic() - first >= REPEAT_SECONDS:
             received.append(number)
 
     before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -261,12 +263,12 @@ def _attend(processes: list[subprocess.Popen], grace: float, received: list[int]
                 f"still running after {grace:g} s, sending SIGTERM to: "
                 f"{', '.join(f'worker {index}' for index in running)}"
             )
-            told, limit = signal.SIGTERM, now + STOP
+            told, limit = signal.SIGTERM, now + KILL_AFTER_SECONDS
             _send(running, told)
         elif codes and limit == math.inf:
             limit = now + grace
         if running:
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
     return codes
 
 

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlkit.cli.completion import SHELLS, completion_script
-from dlkit.cli.config import add_config, config_in, read_run_file, take_config
+from dlkit.cli.config import add_config, apply_config, config_path, read_run_file
 from dlkit.cli.early_checks import check_early
 from dlkit.cli.flags import (
     SOURCES,
     add_hparams,
     add_read_options,
     add_run_options,
-    chosen_hparams,
-    pairs_of,
+    parse_pairs,
+    parsed_hparams,
     read_options,
     run_options,
 )
-from dlkit.cli.parser import DATA, OWN, RUN, TRAINING, Parser, flags_of, refuse_unknown
+from dlkit.cli.parser import DATA_GROUP, RUN_GROUP, TASK_GROUP, TRAINING_GROUP, Parser, flags_of, refuse_unknown
 from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
 from dlkit.hparams import summary
 from dlkit.options import naming_flags
@@ -47,10 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         interrupted. A run that SIGTERM stopped ends with 143.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    return guarded(lambda: _run(argv), debug="--debug" in argv, quiet="--quiet" in argv)
+    return run_guarded(lambda: _run(argv), debug="--debug" in argv, quiet="--quiet" in argv)
 
 
-def guarded(work: Callable[[], Any], *, debug: bool, quiet: bool = False) -> int:
+def run_guarded(work: Callable[[], Any], *, debug: bool, quiet: bool = False) -> int:
     """Runs `work`; a data_error_of error becomes one line on stderr and its exit code, with its traceback if `debug`.
 
     Messages name flags. If `quiet`, nothing else goes to stderr.
@@ -88,7 +88,7 @@ def _run(argv: list[str]) -> None:
 
 def _parsed(argv: list[str]) -> argparse.Namespace:
     config = None
-    if argv[:1] and argv[0] in TASK_COMMANDS and (path := config_in(argv)):
+    if argv[:1] and argv[0] in TASK_COMMANDS and (path := config_path(argv)):
         config = read_run_file(path, _task_in(argv) or "")
         argv = argv if _task_in(argv) else [argv[0], config.task, *argv[1:]]
     parser = command_parser(argv, config)
@@ -145,7 +145,7 @@ def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser
         sub = command(name, help, work)
         _add_task(sub, argv, name)
         _add_training(sub, name)
-        take_config(sub, config)
+        apply_config(sub, config)
     _add_launch(command("launch", "train with several worker processes on this machine", _launch))
     _add_evaluate(
         command("evaluate", "evaluate a model on labeled data, with the predictions as they are served", _evaluate)
@@ -167,7 +167,7 @@ def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser
 def _add_task(parser: Parser, argv: Sequence[str], command: str) -> None:
     from dlkit.tasks import find_task, task_names
 
-    for title in (OWN, DATA, TRAINING, RUN):  # in the order in which help shows them
+    for title in (TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP):  # in the order in which help shows them
         parser.group(title)
     parser.shorten()
     parser.usage = f"dlkit {command} TASK [--data DATA] [options]"
@@ -182,7 +182,7 @@ def _add_task(parser: Parser, argv: Sequence[str], command: str) -> None:
 
 def _add_training(parser: Parser, name: str) -> None:
     _add_source(parser, required=False)
-    run = parser.group(RUN)
+    run = parser.group(RUN_GROUP)
     if name != "train":
         add_config(parser)
     if name == "find-lr":
@@ -190,7 +190,7 @@ def _add_training(parser: Parser, name: str) -> None:
             "--plot", metavar="FILE", default="learning_rate.png", help="Image file for the plot (default: %(default)s)"
         )
         return
-    parser.group(DATA).add_argument(
+    parser.group(DATA_GROUP).add_argument(
         "--validation", metavar="DATA", help="Validation data; by default a fraction of the training data is held out."
     )
     if name == "check":
@@ -201,7 +201,7 @@ def _add_training(parser: Parser, name: str) -> None:
 
 
 def _add_launch(parser: argparse.ArgumentParser) -> None:
-    from dlkit.cli.launch import GRACE
+    from dlkit.cli.launch import GRACE_SECONDS
 
     parser.usage = "dlkit launch --workers N [--restarts K] [--grace SECONDS] [--pin] -- train TASK [options]"
     parser.epilog = "Example: dlkit launch --workers 2 --restarts 3 -- train sentiment --data reviews.csv --save model"
@@ -214,7 +214,7 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
         help="Maximum number of restarts from the last checkpoint after a crash.",
     )
     parser.add_argument(
-        "--grace", type=float, default=GRACE, metavar="SECONDS",
+        "--grace", type=float, default=GRACE_SECONDS, metavar="SECONDS",
         help=(
             "Seconds that the other workers have to exit after one has failed, before they are stopped (default: "
             "%(default)g)"
@@ -240,7 +240,7 @@ def _add_evaluate(parser: Parser) -> None:
         ),
     )
     parser.add_argument(
-        "--answers",
+        "--predictions",
         metavar="FILE",
         help=(
             "Write each row with its prediction and error to a .csv, .jsonl or .parquet file; for question "
@@ -346,7 +346,7 @@ def _add_verify(parser: Parser) -> None:
 
 def _add_source(parser: Parser, *, required: bool) -> None:
     without = "" if required else "; default: the built-in sample data"
-    parser.group(DATA).add_argument("--data", required=required, help=SOURCES + without)
+    parser.group(DATA_GROUP).add_argument("--data", required=required, help=SOURCES + without)
     add_read_options(parser)
 
 
@@ -363,21 +363,21 @@ def _checked(given: argparse.Namespace) -> Any:
     from dlkit.tasks import find_task
 
     kind = find_task(given.task)
-    task = kind(**chosen_hparams(given, kind))
+    task = kind(**parsed_hparams(given, kind))
     check_early(given, task)
     return task
 
 
 def _task(given: argparse.Namespace) -> tuple[Any, Any, Any]:
     """The task with the flags' hyperparameters, its training data and its validation data."""
-    from dlkit.run_file import BuiltIn
+    from dlkit.run_file import SampleData
 
     task = _checked(given)
     samples = {} if given.data else task.samples()
-    train = given.data or BuiltIn(samples["train"])
+    train = given.data or SampleData(samples["train"])
     validation = getattr(given, "validation", None)
     if not validation and samples.get("validation"):
-        validation = BuiltIn(samples["validation"])
+        validation = SampleData(samples["validation"])
     return task, train, validation
 
 
@@ -410,7 +410,7 @@ def _check(given: argparse.Namespace) -> None:
         from dlkit.cli.show import show_report
 
         show_report(found)
-    if found["refusals"]:
+    if found["errors"]:
         sys.exit(2)
 
 
@@ -442,7 +442,7 @@ def _evaluate(given: argparse.Namespace) -> None:
     import dlkit
     from dlkit.cli.show import show_metrics
 
-    names = dict(pairs_of(given.label_map, "--label-map", "OLD=NEW, as in car=vehicle"))
+    names = dict(parse_pairs(given.label_map, "--label-map", "OLD=NEW, as in car=vehicle"))
     metrics = dlkit.load(given.model).evaluate(
         given.data, label_map=names, answers=given.answers, **read_options(given)
     )
@@ -457,43 +457,43 @@ def _evaluate(given: argparse.Namespace) -> None:
 def _predict(given: argparse.Namespace) -> None:
     check_early(given)
     import dlkit
-    from dlkit.cli.draw import check_drawing, draw_answers, folder_inputs
-    from dlkit.cli.predict import predict_into, shown_answers
-    from dlkit.cli.show import show_answer
+    from dlkit.cli.draw import check_drawing, draw_predictions, folder_inputs
+    from dlkit.cli.predict import predict_inputs, predict_to_file
+    from dlkit.cli.show import show_prediction
     from dlkit.vision.png import as_json
 
     task = dlkit.load(given.model)
     if given.draw:
         check_drawing(task, Path(given.draw))
         if len(given.inputs) == 1 and Path(given.inputs[0]).is_dir():
-            draw_answers(task, folder_inputs(task, Path(given.inputs[0])), Path(given.draw))
+            draw_predictions(task, folder_inputs(task, Path(given.inputs[0])), Path(given.draw))
             return
     inputs: list[Any] = _inputs(given.inputs)
     words = given.text or given.inputs == ["-"]
     if len(task.inputs) > 1 and inputs and (words or all(text.lstrip().startswith("{") for text in inputs)):
         inputs, words = [_object(text, list(task.inputs)) for text in inputs], True
     if given.output:
-        predict_into(task, inputs, words, given)
+        predict_to_file(task, inputs, words, given)
         return
     explain = getattr(task, "explain", None)
     if given.explain and explain is None:
         raise DlkitError(f"the task {task.task_name()} does not support --explain.")
-    for value, answer, rows in shown_answers(
+    for value, answer, rows in predict_inputs(
         task, inputs, words, explain if given.explain else None, read_options(given)
     ):
         if given.json:
             print(json.dumps({"input": value, **answer}, ensure_ascii=False, default=as_json))
         else:
-            show_answer(value, answer, rows)
+            show_prediction(value, answer, rows)
     if given.draw:
-        draw_answers(task, inputs, Path(given.draw))
+        draw_predictions(task, inputs, Path(given.draw))
 
 
 def _inputs(given: list[str]) -> list[str]:
     if given == ["-"]:
-        from dlkit.data.bytes import decode
+        from dlkit.data.bytes import decode_utf8
 
-        text = decode(sys.stdin.buffer.read(), "standard input")
+        text = decode_utf8(sys.stdin.buffer.read(), "standard input")
         return [line.rstrip("\r\n") for line in io.StringIO(text)]
     for text in given:
         try:
@@ -526,9 +526,9 @@ def _export(given: argparse.Namespace) -> None:
 
 
 def _info(given: argparse.Namespace) -> None:
-    from dlkit.cli.info import info_of, show_info
+    from dlkit.cli.info import describe_model, show_info
 
-    found = info_of(Path(given.model))
+    found = describe_model(Path(given.model))
     if given.json:
         print(json.dumps(found, ensure_ascii=False))
     else:
@@ -540,10 +540,10 @@ def _completion(given: argparse.Namespace) -> None:
 
 
 def _server_config(given: argparse.Namespace) -> None:
-    from dlkit.serving.server_config import IMAGE, write_server_files
+    from dlkit.serving.server_config import DOCKER_IMAGE, write_server_files
 
     line = write_server_files(
-        given.directories, given.output, image=given.image or IMAGE, max_batch_size=given.max_batch_size
+        given.directories, given.output, image=given.image or DOCKER_IMAGE, max_batch_size=given.max_batch_size
     )
     print(f"written: {given.output}\n\nserve them:\n  {line}\n\nor: kubectl apply -f {given.output}/kubernetes.yaml")
 

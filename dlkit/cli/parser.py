@@ -13,12 +13,17 @@ from typing import Any
 from dlkit.errors import DlkitError
 from dlkit.suggestions import suggest
 
-LINES = 45  # that a short help takes at most, at 80 columns and more
+SHORT_HELP_LINES = 45  # that a short help takes at most, at 80 columns and more
 _LEFT = 26  # columns for the flags
 _SEVERAL = 4  # lines that one option takes at most
 
-OWN, DATA, TRAINING, RUN = "options of the task", "data", "training", "run"  # the groups, in their order
-USUAL = (
+TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP = (
+    "options of the task",
+    "data",
+    "training",
+    "run",
+)  # the groups, in their order
+SHORT_HELP_FLAGS = (
     *("--data", "--validation", "--test", "--column"),
     *("--epochs", "--batch-size", "--learning-rate", "--seed"),
     *("--config", "--save", "--resume", "--overwrite", "--export", "--plot", "--json"),
@@ -66,17 +71,17 @@ class Parser(argparse.ArgumentParser):
 
     def _short_help(self) -> str:
         width = max(shutil.get_terminal_size().columns - 2, 60)
-        groups = {title: self._shown(title) for title in (OWN, DATA, TRAINING, RUN)}
+        groups = {title: self._shown(title) for title in (TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP)}
         head = [f"usage: {self.usage}", *textwrap.wrap(self.description or "", width)]
-        if not groups[OWN]:  # no task yet
+        if not groups[TASK_GROUP]:  # no task yet
             head += textwrap.wrap(f"TASK: {self._actions_named('task')[0].help}", width)
         count = sum(bool(action.option_strings) for action in self._actions)
         last = f"All {count} options: {(self.usage or self.prog).partition(' [')[0]} --help-all"
-        left = LINES - len(head) - 2 - sum(bool(actions) for actions in groups.values())
+        left = SHORT_HELP_LINES - len(head) - 2 - sum(bool(actions) for actions in groups.values())
         left -= sum(map(len, groups.values()))
         named: list[str] = []
         while left < len(textwrap.wrap(", ".join(named), width - 9)):  # more options than lines: the last are named
-            named.insert(0, groups[OWN].pop().option_strings[0])
+            named.insert(0, groups[TASK_GROUP].pop().option_strings[0])
             left += 1
         left -= len(textwrap.wrap(", ".join(named), width - 9))
         lines = [*head, ""]
@@ -86,7 +91,7 @@ class Parser(argparse.ArgumentParser):
                 entry = self._entry(action, width, left)
                 left -= len(entry) - 1
                 lines += entry
-            if title == OWN and named:
+            if title == TASK_GROUP and named:
                 lines += textwrap.wrap(
                     f"and: {', '.join(named)}", width, initial_indent="  ", subsequent_indent="       "
                 )
@@ -94,10 +99,10 @@ class Parser(argparse.ArgumentParser):
 
     def _shown(self, title: str) -> list[argparse.Action]:
         actions = self.group(title)._group_actions
-        if title == OWN:
+        if title == TASK_GROUP:
             return list(actions)
-        usual = [action for action in actions if action.option_strings[0] in USUAL]
-        return sorted(usual, key=lambda action: USUAL.index(action.option_strings[0]))
+        usual = [action for action in actions if action.option_strings[0] in SHORT_HELP_FLAGS]
+        return sorted(usual, key=lambda action: SHORT_HELP_FLAGS.index(action.option_strings[0]))
 
     def _actions_named(self, dest: str) -> list[argparse.Action]:
         return [action for action in self._actions if action.dest == dest]
@@ -110,7 +115,7 @@ class Parser(argparse.ArgumentParser):
         elif action.nargs != 0:
             value = action.metavar or flag[2:].upper()
             flag = f"{flag} [{value}]" if action.nargs == "?" else f"{flag} {value}"
-        text, default = _parted(self._get_formatter()._expand_help(action))
+        text, default = _split_default(self._get_formatter()._expand_help(action))
         room = width - _LEFT - 2
         wrapped, words = textwrap.wrap(f"{text}{default}", room), text.split()
         while len(wrapped) > min(1 + max(more, 0), _SEVERAL):
@@ -126,7 +131,7 @@ class _HelpAll(argparse.Action):
         parser.exit()
 
 
-def _parted(help: str) -> tuple[str, str]:
+def _split_default(help: str) -> tuple[str, str]:
     """A help text and its default, as short help shows it: ` [0.1]`."""
     found = re.fullmatch(r"(.*?)\.? \(default: (.*)\)", help)
     return (found[1], f" [{found[2]}]") if found else (help, "")

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlkit.cli.flags import read_options
-from dlkit.data.reading import Reading, lines_of
+from dlkit.data.read_options import ReadOptions, list_skipped
 from dlkit.data.table import Table
 from dlkit.errors import DlkitError
-from dlkit.prediction_inputs import FILE, VALUE, kind_of_text, prediction_inputs
+from dlkit.prediction_inputs import FILE, VALUE, classify_text, prediction_inputs
 
 if TYPE_CHECKING:
     from dlkit.task import Task
 
 
-def predict_into(task: Task, inputs: list[Any], words: bool, given: argparse.Namespace) -> None:
+def predict_to_file(task: Task, inputs: list[Any], words: bool, given: argparse.Namespace) -> None:
     """Answers a source into a file, and prints how many rows it has.
 
     Args:
@@ -36,7 +36,7 @@ def predict_into(task: Task, inputs: list[Any], words: bool, given: argparse.Nam
     data = inputs if words or len(inputs) > 1 else inputs[0] if inputs else None
     if words:
         data = [value if isinstance(value, dict) else {next(iter(task.inputs)): value} for value in inputs]
-    elif isinstance(data, str) and kind_of_text(data, task.inputs) == VALUE:
+    elif isinstance(data, str) and classify_text(data, task.inputs) == VALUE:
         raise DlkitError(f"--output needs data: a table, a folder or several files. Received the text {data[:60]!r}.")
     told = task.predict_to(data, given.output, keep=keep, overwrite=given.overwrite, **read_options(given))
     if told["bad"]:
@@ -47,7 +47,7 @@ def predict_into(task: Task, inputs: list[Any], words: bool, given: argparse.Nam
     print(f"{told['answered']} predictions: {told['output']}")
 
 
-def shown_answers(
+def predict_inputs(
     task: Task, inputs: Sequence[Any], words: bool, explain: Callable[[Any], dict] | None, options: dict[str, Any]
 ) -> Iterator[tuple[Any, dict[str, Any], list[dict[str, Any]]]]:
     """What to call each input, its answer, and the rows that this is in a table; all are read before the first is
@@ -61,15 +61,15 @@ def shown_answers(
         options: how data are read.
     """
     if words:
-        tables = [prediction_inputs(task, list(inputs), Reading()).table] if inputs else []
+        tables = [prediction_inputs(task, list(inputs), ReadOptions()).table] if inputs else []
         names = [list(inputs)]
     else:
         tables, names = [], []
         for text in inputs or [None]:
-            given = prediction_inputs(task, text, Reading(options["columns"], **_without(options)))
+            given = prediction_inputs(task, text, ReadOptions(options["columns"], **_without(options)))
             if given.bad:
-                print(lines_of(given.bad, len(given.table) + len(given.bad), "files"), file=sys.stderr)
-            if text and kind_of_text(text, task.inputs) == FILE and Path(text).suffix == "" and "/" not in text:
+                print(list_skipped(given.bad, len(given.table) + len(given.bad), "files"), file=sys.stderr)
+            if text and classify_text(text, task.inputs) == FILE and Path(text).suffix == "" and "/" not in text:
                 print(
                     f"{text} is a file: its content is the input. Use --text to predict for the text itself.",
                     file=sys.stderr,
@@ -81,7 +81,7 @@ def shown_answers(
             values = [table.raw(row, task.inputs) for row in range(len(table))]
             answers = [explain(next(iter(value.values())).decode()) for value in values]
         else:
-            answers = task.present_all(task.predict_table(table))
+            answers = task.present_rows(task.predict_table(table))
         rows = task.rows(task, table)
         for row, (name, answer) in enumerate(zip(shown, answers, strict=True)):
             yield name, answer, rows.answer_rows(row, answer)

@@ -13,13 +13,13 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as Grid
 
-from dlkit.best_epoch import history_of, kept_epoch
+from dlkit.best_epoch import best_epoch_index, metrics_of_epoch
 from dlkit.report import facts_text
 from dlkit.task import Task
 
-LARGEST_CONFUSION, LARGEST_LIST = 20, 100  # classes
+MAX_CONFUSION_CLASSES, MAX_LISTED_CLASSES = 20, 100  # classes
 DIGITS, MOST_DIGITS = 5, 12  # of the largest number of a table, and behind the point
-WIDEST = 10_000  # characters of a line
+MAX_LINE_CHARACTERS = 10_000  # characters of a line
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
@@ -31,14 +31,14 @@ def show_metrics(metrics: dict[str, Any]) -> None:
         console.print(f"{name:{width}}  {value:.4f}" if isinstance(value, float) else f"{name:{width}}  {value}")
     for note in metrics.get("notes", ()):
         console.print(f"note: {note}", markup=False, soft_wrap=True)
-    if 0 < len(metrics.get("per_class", {})) <= LARGEST_LIST:
+    if 0 < len(metrics.get("per_class", {})) <= MAX_LISTED_CLASSES:
         console.print()
         console.print(_compared(metrics["per_class"]))
     if "compared" in metrics:
         console.print()
         console.print(_compared(metrics["compared"]))
     confusion = metrics.get("confusion")
-    if confusion and len(confusion["labels"]) <= LARGEST_CONFUSION:
+    if confusion and len(confusion["labels"]) <= MAX_CONFUSION_CLASSES:
         console.print()
         console.print(_confusion(confusion["labels"], confusion["counts"]))
 
@@ -71,18 +71,18 @@ def _confusion(labels: list[str], counts: list[list[int]]) -> Grid:
 
 def show_report(found: dict[str, Any]) -> None:
     """Prints what `Task.check` found."""
-    print(facts_text(found["source"], found["facts"]))
+    print(facts_text(found["source"], found["statistics"]))
     for kind, name in (("note", "remarks"), ("warning", "warnings"), ("refused", "refusals")):
         for text in found[name]:
             print(f"{kind}: {text}")
-    if not found["warnings"] and not found["refusals"]:
+    if not found["warnings"] and not found["errors"]:
         print("no problems found")
 
 
 def show_history(task: Task) -> None:
     """Prints how a training ended."""
-    epochs, epoch, name = len(task.history_["loss"]), kept_epoch(task), f"val_{task.monitor}"
-    found = history_of(task.history_, epoch)
+    epochs, epoch, name = len(task.history_["loss"]), best_epoch_index(task), f"val_{task.monitor}"
+    found = metrics_of_epoch(task.history_, epoch)
     if name not in found:
         print(f"{epochs} epochs, no validation data: the final weights are kept")
         return
@@ -91,10 +91,10 @@ def show_history(task: Task) -> None:
 
 def show_export(version: Path) -> None:
     """Prints where an export lies, and how to serve and ask it."""
-    from dlkit.serving.server_config import serve_commands
+    from dlkit.serving.server_config import make_serve_commands
     from dlkit.serving.verify import read_contract
 
-    commands = serve_commands(version.parent, read_contract(version))
+    commands = make_serve_commands(version.parent, read_contract(version))
     print(f"exported and verified: {version}\n\nserve it:\n  {commands['serve']}\n\nquery it:\n  {commands['query']}")
 
 
@@ -109,7 +109,7 @@ def show_proof(report: dict[str, Any]) -> None:
         )
 
 
-def show_answer(value: Any, answer: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
+def show_prediction(value: Any, answer: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
     """Prints one answer in a few lines, or as the table that it makes.
 
     Args:
@@ -132,7 +132,7 @@ def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     same = [name for name, cells in columns.items() if len(rows) > 1 and cells.count(cells[0]) == len(cells)]
     same = [name for name in same if not isinstance(columns[name][0], float)]
-    console = Console(highlight=False, width=WIDEST)  # a narrow terminal breaks lines, and cuts nothing
+    console = Console(highlight=False, width=MAX_LINE_CHARACTERS)  # a narrow terminal breaks lines, and cuts nothing
     for name in same:
         if columns[name][0] != "":
             console.print(f"  {name}: {columns[name][0]}", markup=False, soft_wrap=True)

@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
-from dlkit.data.unpack import unpacked
+from dlkit.data.unpack import open_gzip
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
 
-Choose = Callable[[Sequence[str], str], dict[str, str]]
+MatchColumns = Callable[[Sequence[str], str], dict[str, str]]
 """From the names that a file has, and a hint for the error where one is missing, to its names for the wanted."""
 
 
-def kind_of(path: Path) -> str:
+def file_type(path: Path) -> str:
     """The suffix that tells what a file holds, in small letters: ".csv" of "a.csv.gz", and ".jsonl" of "a.ndjson"."""
     name = path.name.lower().removesuffix(".gz")
     suffix = Path(name).suffix
     return ".jsonl" if suffix == ".ndjson" else suffix
 
 
-def is_object(path: Path) -> bool:
+def is_json_object(path: Path) -> bool:
     """Whether a json file holds an object, as COCO's and SQuAD's do, and not a list of rows."""
     with contextlib.suppress(DataError), as_data_error(path), open_bytes(path, str(path)) as file:
         return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
@@ -35,10 +35,10 @@ def is_object(path: Path) -> bool:
 def open_bytes(path: Path, source: str) -> BinaryIO:
     """A file to read, unpacked. Raises OSError, and while it is read DataError for a broken or too large archive."""
     file = path.open("rb")
-    return cast("BinaryIO", unpacked(file, source)) if path.suffix.lower() == ".gz" else file
+    return cast("BinaryIO", open_gzip(file, source)) if path.suffix.lower() == ".gz" else file
 
 
-def file_at(source: Any) -> Path | None:
+def existing_file(source: Any) -> Path | None:
     """The file that a source names; None where it names none: reading it says what it is."""
     if not isinstance(source, (str, os.PathLike)):
         return None
@@ -49,7 +49,7 @@ def file_at(source: Any) -> Path | None:
         return None
 
 
-def text_of(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """A cell as text: bytes as UTF-8, with U+FFFD for what is none."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
@@ -71,7 +71,7 @@ def refuse_blank(path: Path, source: str) -> None:
 
 def read_text(path: Path, source: str) -> str:
     """The whole file as text, without a byte order mark. DataError names the first line that is not UTF-8."""
-    text = decode(read_bytes(path, source), source)
+    text = decode_utf8(read_bytes(path, source), source)
     if not text.strip():  # a byte order mark alone
         raise DataError(f"{source} is empty.")
     return text
@@ -88,7 +88,7 @@ def read_json_file(path: Path, source: str) -> Any:
 def open_text(path: Path, source: str, errors: str = "strict") -> Iterator[TextIO]:
     """A file to read as text, a line at a time, line ends as they are. Errors as of `read_text`.
 
-    With `errors="surrogateescape"` bytes that are not UTF-8 come along, and `not_utf_8` finds them.
+    With `errors="surrogateescape"` bytes that are not UTF-8 come along, and `utf8_problem` finds them.
     """
     with as_data_error(source), open_bytes(path, source) as file:
         refuse_utf_16(file.read(_HEAD), source)
@@ -100,7 +100,7 @@ def open_text(path: Path, source: str, errors: str = "strict") -> Iterator[TextI
         raise
 
 
-def decode(data: bytes, source: str) -> str:
+def decode_utf8(data: bytes, source: str) -> str:
     """UTF-8 bytes as text, without a byte order mark. DataError names the first line that is not UTF-8."""
     refuse_utf_16(data[:_HEAD], source)
     try:
@@ -118,7 +118,7 @@ def decode(data: bytes, source: str) -> str:
 _HEAD = 512
 
 
-def not_utf_8(text: str) -> str:
+def utf8_problem(text: str) -> str:
     """What is wrong with a text of `open_text(errors="surrogateescape")`; "" for one that is UTF-8."""
     if text.isascii():
         return ""

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from dlkit.data.bytes import Choose, kind_of, open_text
-from dlkit.data.reading import Reading
+from dlkit.data.bytes import MatchColumns, file_type, open_text
+from dlkit.data.read_options import ReadOptions
 from dlkit.errors import DataError
-from dlkit.options import either, option
+from dlkit.options import option, python_or_cli
 from dlkit.progress import progress
 
 SUFFIXES = (".csv", ".tsv")
-LOOK = 1024  # records between two words on how many were read
+PROGRESS_INTERVAL = 1024  # records between two words on how many were read
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 
 
@@ -39,13 +39,13 @@ class Records:
     remarks: list[str] = field(default_factory=list)
 
 
-def is_delimited(path: Path, how: Reading) -> bool:
+def is_delimited(path: Path, how: ReadOptions) -> bool:
     """Whether a file is a text table: by its suffix, or because the user says how it is one."""
-    return kind_of(path) in SUFFIXES or bool(how.delimiter)
+    return file_type(path) in SUFFIXES or bool(how.delimiter)
 
 
 def read_delimited(
-    path: Path, source: str, choose: Choose, how: Reading
+    path: Path, source: str, choose: MatchColumns, how: ReadOptions
 ) -> tuple[dict[str, list[Any]], Callable[[int], str], list[str]]:
     """Cells by wanted column, the line of each row, and remarks. Raises DataError."""
     with open_records(path, source, how) as records:
@@ -58,7 +58,7 @@ def read_delimited(
                 lines.append(line)
                 for name, place in places.items():
                     cells[name].append(record[place])
-                if len(lines) % LOOK == 0:
+                if len(lines) % PROGRESS_INTERVAL == 0:
                     told(len(lines))
     if not lines:
         raise DataError(f"{source} has a header and no rows.")
@@ -66,7 +66,7 @@ def read_delimited(
 
 
 @contextlib.contextmanager
-def open_records(path: Path, source: str, how: Reading, bad: dict[int, str] | None = None) -> Iterator[Records]:
+def open_records(path: Path, source: str, how: ReadOptions, bad: dict[int, str] | None = None) -> Iterator[Records]:
     """The records of a file, as they are read. Blank lines are none.
 
     Args:
@@ -76,13 +76,13 @@ def open_records(path: Path, source: str, how: Reading, bad: dict[int, str] | No
     Raises:
         DataError: names the file, the line, what is wrong there and the cure.
     """
-    delimiter = how.delimiter or ("\t" if kind_of(path) == ".tsv" else ",")
+    delimiter = how.delimiter or ("\t" if file_type(path) == ".tsv" else ",")
     quoted, remarks = how.quotes, []
     errors = "strict" if bad is None else "surrogateescape"
     if quoted is None:
         quoted = True
         if delimiter == "\t":
-            begun, quoted = _quoting(path, source, len(how.header), errors)
+            begun, quoted = _quoting(path, source, len(how.column_names), errors)
             if begun and not quoted:
                 remarks.append(
                     "cells begin with a quote, which is read as text in a tsv file. If cells are quoted, set "
@@ -90,7 +90,7 @@ def open_records(path: Path, source: str, how: Reading, bad: dict[int, str] | No
                 )
     with open_text(path, source, errors) as text:
         records = _records(text, delimiter, quoted, source)
-        header = list(how.header) or _header(records)
+        header = list(how.column_names) or _header(records)
         if not header:
             raise DataError(f"{source} is empty.")
         rows = _checked(records, header, delimiter, quoted, source, bad)
@@ -189,5 +189,5 @@ def _hint(header: list[str], delimiter: str) -> str:
                 )
     return (
         " The first line must hold the column names; for a file without a header, give them: "
-        f"{either('header=[...]', '--columns NAME,NAME')}."
+        f"{python_or_cli('header=[...]', '--column-names NAME,NAME')}."
     )

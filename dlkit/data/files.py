@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column
-from dlkit.data.bytes import kind_of
+from dlkit.data.bytes import file_type
 from dlkit.data.delimited import is_delimited, read_delimited
-from dlkit.data.inside import Inside
+from dlkit.data.folder_guard import FolderGuard
 from dlkit.data.json_rows import read_json
 from dlkit.data.match import match_names
 from dlkit.data.parquet import read_parquet
+from dlkit.data.read_options import ReadOptions
 from dlkit.data.reader import readers_of
-from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.options import option
@@ -26,7 +26,7 @@ def read_file(
     path: Path,
     source: str,
     columns: Mapping[str, Column],
-    how: Reading,
+    how: ReadOptions,
     *,
     also: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
@@ -46,17 +46,17 @@ def read_file(
             return taken
 
     def choose(found: Sequence[str], hint: str) -> dict[str, str]:
-        matched = match_names(columns, found, how.rename, source, also=also, hint=hint)
+        matched = match_names(columns, found, how.rename, source, alternatives=also, hint=hint)
         for reader in readers:
-            matched |= reader.also_read(columns, found)
+            matched |= reader.extra_columns(columns, found)
         return matched
 
-    suffix, remarks = kind_of(path), list[str]()
+    suffix, remarks = file_type(path), list[str]()
     if is_delimited(path, how):
         cells, where, remarks = read_delimited(path, source, choose, how)
-    elif how.header:
+    elif how.column_names:
         raise DataError(
-            f"{source}: column names ({option('header')}) apply only to csv and tsv files without a header."
+            f"{source}: column names ({option('column_names')}) apply only to csv and tsv files without a header."
         )
     elif suffix in (".jsonl", ".json"):
         cells, where = read_json(path, source, choose)
@@ -68,7 +68,7 @@ def read_file(
             f"folder or a file that ends in one of: {', '.join(TABLE_SUFFIXES)}, .npz. For a csv or tsv file with "
             f"another suffix, set its delimiter: {option('delimiter', ...)}."
         )
-    inside = Inside(how, path.parent)
+    inside = FolderGuard(how, path.parent)
     values: dict[str, Any] = {
         name: [_value(columns.get(name), cell, path.parent) for cell in column] for name, column in cells.items()
     }

@@ -9,10 +9,10 @@ from typing import Any
 
 from dlkit.columns import Column, Image, Label, Labels
 from dlkit.data.files import read_file
-from dlkit.data.listing import KINDS, SPLITS, count_files, entries_of, files_in, name_one
-from dlkit.data.match import quoted
+from dlkit.data.listing import FILE_KINDS, SPLITS, describe_counts, list_entries, list_files, suggest_split
+from dlkit.data.match import quote_names
+from dlkit.data.read_options import ReadOptions, report_skipped
 from dlkit.data.reader import readers_of
-from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -21,7 +21,7 @@ _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".csv.gz", ".tsv.g
 _TABLES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in _SUFFIXES)
 
 
-def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """One row a file, in sorted order.
 
     With a label among the columns, the label is the folder on the first level: `cat/2019/x.jpg` is a cat.
@@ -43,7 +43,7 @@ def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: Rea
     labels: list[str] | None = None
     if target is None:
         beside = isinstance(column, Image) and (path / "images").is_dir() and (path / "masks").is_dir()
-        files, skipped = files_in(path / "images" if beside else path, column.suffixes)
+        files, skipped = list_files(path / "images" if beside else path, column.suffixes)
         if not files:
             raise DataError(f"{source} holds no {_kind(column)}{_list_skipped(skipped)}.")
     else:
@@ -51,7 +51,7 @@ def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: Rea
     remarks = []
     if skipped:
         place = "" if target is None else " in class folders"
-        remarks.append(f"skipped {count_files(skipped)}. Only {_kind(column)}{place} are read")
+        remarks.append(f"skipped {describe_counts(skipped)}. Only {_kind(column)}{place} are read")
     read, reasons = [], []
     for row, file in enumerate(files):
         try:
@@ -60,7 +60,7 @@ def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: Rea
             reasons.append(str(error))
     if not read:
         raise DataError(f"{source}: none of its {len(files)} files can be read. The first: {reasons[0]}")
-    remarks += left_out(reasons, len(files), "files", how.strict)
+    remarks += report_skipped(reasons, len(files), "files", how.strict)
     values: dict[str, Any] = {content: [value for _, value in read]}
     if target is not None and labels is not None:
         values[target] = [labels[row] for row, _ in read]
@@ -70,7 +70,9 @@ def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: Rea
 def _table_in(path: Path, source: str) -> Path | None:
     found = [path / name for name in _TABLES if (path / name).is_file()]
     if len(found) > 1:
-        raise DataError(f"{source} holds several tables: {quoted(table.name for table in found)}. Keep one of them.")
+        raise DataError(
+            f"{source} holds several tables: {quote_names(table.name for table in found)}. Keep one of them."
+        )
     return found[0] if found else None
 
 
@@ -83,7 +85,7 @@ def _roles(columns: Mapping[str, Column], source: str) -> tuple[str, str | None]
         several = " A file in a class folder has a single label." if _any_labels(columns) else ""
         raise DataError(
             f"{source} is a folder, which provides one image or text per row and its class. Required: "
-            f"{quoted(columns)}.{several} Add a table labels.csv with these columns and the file names (image) to "
+            f"{quote_names(columns)}.{several} Add a table labels.csv with these columns and the file names (image) to "
             "the folder."
         )
     return contents[0], targets[0] if targets else None
@@ -96,29 +98,29 @@ def _any_labels(columns: Mapping[str, Column]) -> bool:
 def _classes(path: Path, source: str, column: Column) -> tuple[list[Path], list[str], collections.Counter]:
     suffixes = column.suffixes
     kind, example = _kind(column), f"{source.rstrip('/')}/CLASS/FILE{suffixes[0]}"
-    folders = [entry for entry in entries_of(path) if entry.is_dir()]
+    folders = [entry for entry in list_entries(path) if entry.is_dir()]
     if not folders:
-        direct, skipped = files_in(path, suffixes)
+        direct, skipped = list_files(path, suffixes)
         state = f"{len(direct)} {kind}" if direct else f"no {kind}{_list_skipped(skipped)}"
         raise DataError(
             f"{source} has no class folders; it contains {state}. Expected one folder per class: {example}, or a "
             "table labels.csv next to the files."
         )
-    named = [folder for folder in folders if folder.name.lower() in SPLITS | KINDS]
+    named = [folder for folder in folders if folder.name.lower() in SPLITS | FILE_KINDS]
     if named:
         splits = [folder for folder in named if folder.name.lower() in SPLITS]
         kind = "splits" if splits else "kinds of files"
-        cure = name_one([Path(source) / folder.name for folder in splits]) if splits else f"Expected {example}."
+        cure = suggest_split([Path(source) / folder.name for folder in splits]) if splits else f"Expected {example}."
         raise DataError(
-            f"{source} holds {kind}, not classes: {quoted(folder.name for folder in named)} among "
-            f"{quoted(folder.name for folder in folders)}. {cure} If it is a class, rename it, or list the files in "
+            f"{source} holds {kind}, not classes: {quote_names(folder.name for folder in named)} among "
+            f"{quote_names(folder.name for folder in folders)}. {cure} If it is a class, rename it, or list the files in "
             "a table labels.csv."
         )
     # Files beside the class folders have no label: they count as passed over, whatever their kind.
-    skipped = collections.Counter(entry.suffix.lower() for entry in entries_of(path) if not entry.is_dir())
+    skipped = collections.Counter(entry.suffix.lower() for entry in list_entries(path) if not entry.is_dir())
     files, labels = [], []
     for folder in folders:
-        inside, others = files_in(folder, suffixes)
+        inside, others = list_files(folder, suffixes)
         skipped += others
         if not inside:
             raise DataError(
@@ -135,4 +137,4 @@ def _kind(column: Column) -> str:
 
 
 def _list_skipped(skipped: collections.Counter) -> str:
-    return f", only {count_files(skipped)}" if skipped else ""
+    return f", only {describe_counts(skipped)}" if skipped else ""

@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import file_at, kind_of
+from dlkit.data.bytes import existing_file, file_type
 from dlkit.data.delimited import is_delimited, open_records
 from dlkit.data.json_rows import read_json
 from dlkit.data.memory import as_columns
-from dlkit.data.npz import names_in
+from dlkit.data.multiple_sources import expand_sources
+from dlkit.data.npz import array_names
 from dlkit.data.parquet import read_parquet
-from dlkit.data.reading import PLAIN, Reading
-from dlkit.data.remote import fetched, is_remote
-from dlkit.data.several import sources_in
+from dlkit.data.read_options import DEFAULT_OPTIONS, ReadOptions
+from dlkit.data.remote import download, is_remote
 from dlkit.data.table import Table
 from dlkit.reading_errors import as_data_error
 
 
-def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
+def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS) -> list[str]:
     """The names of a source's columns, in its order; none of a source whose columns have no names.
 
     Of several files those of the first.
@@ -40,7 +40,7 @@ def header_of(source: Any, how: Reading = PLAIN) -> list[str]:
     return _header(source, how)
 
 
-def _header(source: Any, how: Reading) -> list[str]:
+def _header(source: Any, how: ReadOptions) -> list[str]:
     source = as_columns(source)
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return list(dict.fromkeys(str(name) for row in source if isinstance(row, Mapping) for name in row))
@@ -57,25 +57,25 @@ def _header(source: Any, how: Reading) -> list[str]:
         from dlkit.data.tfds_source import features_of
 
         return features_of(source, how.data_dir)
-    several = sources_in(source)
+    several = expand_sources(source)
     if several:
         return header_of(several[0], how)
     if is_remote(source):
-        with fetched(source) as path:
+        with download(source) as path:
             return _in_file(path, source, how)
-    file = file_at(source)
+    file = existing_file(source)
     return _in_file(file, str(source), how) if file else []
 
 
-def _in_file(path: Path, source: str, how: Reading) -> list[str]:
+def _in_file(path: Path, source: str, how: ReadOptions) -> list[str]:
     if is_delimited(path, how):
         with open_records(path, source, how) as records:
             return records.header
-    kind = kind_of(path)
+    kind = file_type(path)
     if kind == ".parquet":
         return _names(read_parquet, path, source)
     if kind == ".npz":
-        return names_in(path, source)
+        return array_names(path, source)
     if kind in (".jsonl", ".json"):
         return _names(read_json, path, source)
     return []

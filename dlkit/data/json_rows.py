@@ -7,24 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import Choose, kind_of, read_text
+from dlkit.data.bytes import MatchColumns, file_type, read_text
 from dlkit.data.nested import find_inside, names_inside
 from dlkit.errors import DataError
 from dlkit.progress import progress
 from dlkit.reading_errors import as_data_error
 
 
-def read_json(path: Path, source: str, choose: Choose) -> tuple[dict[str, Any], Callable[[int], str]]:
+def read_json(path: Path, source: str, choose: MatchColumns) -> tuple[dict[str, Any], Callable[[int], str]]:
     """Values by wanted column, and each row's place: its line (jsonl) or its number in the list, from 1."""
     text = read_text(path, source)
-    if kind_of(path) == ".jsonl":
+    if file_type(path) == ".jsonl":
         rows, lines = _parse_lines(text, source)
-        return cells_of(rows, choose, lambda row: f"{source}, line {lines[row]}", source)
-    return cells_of(_parse_list(text, source), choose, lambda row: f"{source}, item {row + 1}", source)
+        return rows_to_columns(rows, choose, lambda row: f"{source}, line {lines[row]}", source)
+    return rows_to_columns(_parse_list(text, source), choose, lambda row: f"{source}, item {row + 1}", source)
 
 
-def cells_of(
-    rows: list[Any], choose: Choose, where: Callable[[int], str], source: str
+def rows_to_columns(
+    rows: list[Any], choose: MatchColumns, where: Callable[[int], str], source: str
 ) -> tuple[dict[str, Any], Callable[[int], str]]:
     """Rows of dicts turned into columns. DataError names the row that is no dict or lacks a wanted column."""
     for row, value in enumerate(rows):

@@ -21,7 +21,7 @@ _NUMBERS = re.compile(r"\s*(?:[-+]?\d+\.?(?:\s*,\s*|\s+))*[-+]?\d+\.?\s*,?\s*")
 _CURE = 'Separate several labels by |; write a name that contains a separator as a list: ["a/b"].'
 
 
-def listed(text: str) -> list[Any] | None:
+def parse_label_list(text: str) -> list[Any] | None:
     """The items of a text that is a list: of JSON, Python, NumPy, Postgres, or tags as <a><b>; None for any other text.
 
     An object of names and truth values gives the names of those that hold.
@@ -48,7 +48,7 @@ def listed(text: str) -> list[Any] | None:
         return [part.rstrip(".") for part in re.split(r"[\s,]+", inner) if part]
     for read in (json.loads, ast.literal_eval):
         try:
-            return items_of(read(bare), text)
+            return to_label_list(read(bare), text)
         except Exception:  # whatever either makes of what is no list
             continue
     if bare[0] == "(":  # words in parentheses are a name
@@ -58,7 +58,7 @@ def listed(text: str) -> list[Any] | None:
     return [part.strip() for part in inner.split(",")]
 
 
-def items_of(value: Any, shown: Any) -> list[Any]:
+def to_label_list(value: Any, shown: Any) -> list[Any]:
     """The labels of a list, or of an object of names and truth values. Raises DataError where it is another thing."""
     if isinstance(value, Mapping):
         if all(item in (0, 1) for item in value.values()):  # True is 1
@@ -86,7 +86,7 @@ def split_cells(texts: Sequence[str], where: Callable[[int], str]) -> tuple[list
     Raises:
         DataError: more than one of them stands there, or names that are made of other names.
     """
-    found = [_named(listed, text, row, where) for row, text in enumerate(texts)]
+    found = [_named(parse_label_list, text, row, where) for row, text in enumerate(texts)]
     plain = [text for text, items in zip(texts, found, strict=True) if items is None]
     used = [name for name, pattern in _STRONG.items() if any(re.search(pattern, text.strip()) for text in plain)]
     if len(used) > 1 and used[0] != "|":
@@ -117,7 +117,7 @@ def refuse_lists(texts: Iterable[str], where: Callable[[int], str]) -> None:
     for row, text in enumerate(texts):
         rows.setdefault(text.strip(), row)
     for text, row in rows.items():
-        items = _named(listed, text, row, where) if text[:1] in "[({<'\"" or "(" in text else None
+        items = _named(parse_label_list, text, row, where) if text[:1] in "[({<'\"" or "(" in text else None
         quoted = any(mark in text for mark in "'\"")
         pieces = next((re.split(part, text) for part in _STRONG.values() if re.search(part, text)), [])
         joined = len(pieces) > 1 and all(piece.strip() in rows for piece in pieces if piece.strip())

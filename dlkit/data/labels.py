@@ -11,7 +11,7 @@ from dlkit.columns import Column, Label
 from dlkit.errors import DataError
 
 
-def label_values(values: Any, name: str, columns: Mapping[str, Column], source: str, names: Any = None) -> Any:
+def to_label_names(values: Any, name: str, columns: Mapping[str, Column], source: str, names: Any = None) -> Any:
     """Values of a label column, class numbers replaced by their names; other columns come back as they are.
 
     Args:

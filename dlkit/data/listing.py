@@ -7,16 +7,16 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dlkit.data.match import quoted
+from dlkit.data.match import quote_names
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
 
-KINDS = {"images", "masks", "labels"}  # folders of one kind of files
+FILE_KINDS = {"images", "masks", "labels"}  # folders of one kind of files
 _TRAINING = ("train", "training")
 SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
 
-def files_in(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], collections.Counter]:
+def list_files(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], collections.Counter]:
     """Files of the wanted kind at any depth, sorted, and how many there are of each other suffix."""
     files: list[Path] = []
     skipped: collections.Counter[str] = collections.Counter()
@@ -33,14 +33,14 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
     if real in seen:  # a link back up would give every file many times
         return
     seen.add(real)
-    for entry in entries_of(folder):
+    for entry in list_entries(folder):
         if entry.is_dir():
             yield from _walk(entry, seen)
         else:
             yield entry
 
 
-def entries_of(folder: Path) -> list[Path]:
+def list_entries(folder: Path) -> list[Path]:
     """What a folder holds, sorted, less what is hidden. Raises DataError."""
     with as_data_error(f"the folder {folder}"):
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
@@ -48,18 +48,20 @@ def entries_of(folder: Path) -> list[Path]:
 
 def refuse_splits(path: Path, source: str) -> None:
     """Raises DataError for a folder that holds nothing but the splits of a data set."""
-    folders = [entry for entry in entries_of(path) if entry.is_dir()]
+    folders = [entry for entry in list_entries(path) if entry.is_dir()]
     if folders and {folder.name.lower() for folder in folders} <= SPLITS:
-        raise DataError(f"{source} holds the splits {quoted(folder.name for folder in folders)}. {name_one(folders)}")
+        raise DataError(
+            f"{source} holds the splits {quote_names(folder.name for folder in folders)}. {suggest_split(folders)}"
+        )
 
 
-def name_one(folders: Sequence[Path]) -> str:
+def suggest_split(folders: Sequence[Path]) -> str:
     """A sentence that asks for one of the splits: the one to train on, and never that of the test."""
     training = [folder for folder in folders if folder.name.lower() in _TRAINING]
     return f"Specify one of them: {training[0]}." if training else "Specify the one to use."
 
 
-def count_files(skipped: collections.Counter) -> str:
+def describe_counts(skipped: collections.Counter) -> str:
     """How many files there are of each suffix, in words."""
     total = sum(skipped.values())
     counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5))

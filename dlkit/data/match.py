@@ -38,15 +38,15 @@ def match_names(
         DataError: a wanted column is not there, or is there twice.
     """
     found = list(found)
-    spelled = {nfc(name): name for name in reversed(found)}
-    counts = collections.Counter(map(nfc, found))
+    spelled = {to_nfc(name): name for name in reversed(found)}
+    counts = collections.Counter(map(to_nfc, found))
     matched = {}
     for name in columns:
         others = (*columns[name].aliases, *(also or {}).get(name, ()))
         candidates = [rename[name]] if name in rename else [name, *others]
-        present = [nfc(candidate) for candidate in candidates if nfc(candidate) in spelled]
+        present = [to_nfc(candidate) for candidate in candidates if to_nfc(candidate) in spelled]
         if name in rename and not present:  # of a value inside another, its own name is enough
-            present = [inner for inner in spelled if inner.partition("/")[2] == nfc(rename[name])]
+            present = [inner for inner in spelled if inner.partition("/")[2] == to_nfc(rename[name])]
             present = present if len(present) == 1 else []
         if not present and columns[name].optional and name not in rename:
             continue
@@ -64,12 +64,12 @@ def _missing(name: str, wanted: str, found: list[str], source: str) -> str:
     meant = f" Did you mean {close[0]!r}?" if close else ""
     example = close[0] if close else "NAME"
     return (
-        f"{source} has no column {wanted!r}. Columns found: {quoted(found)}.{meant} Map it with "
+        f"{source} has no column {wanted!r}. Columns found: {quote_names(found)}.{meant} Map it with "
         f"{option('columns', {name: example})}."
     )
 
 
-def nfc(name: str) -> str:
+def to_nfc(name: str) -> str:
     """A name in the form in which names are compared: an accent is part of its letter."""
     return unicodedata.normalize("NFC", name)
 
@@ -78,14 +78,14 @@ def _for_several(column: Column) -> str:
     return " For one 0/1 column per label, list them all: NAME=A,B,C." if column.one_hot else ""
 
 
-def quoted(names: Iterable[str]) -> str:
+def quote_names(names: Iterable[str]) -> str:
     """Names in a sentence, cut where there are very many."""
     names = list(names)
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return (", ".join(repr(name[:_LONG]) for name in map(str, names[:_LISTED])) or "none") + more
 
 
-def by_kind(columns: Mapping[str, Column], held: Mapping[type[Column], Any], source: str) -> dict[str, Any]:
+def match_kinds(columns: Mapping[str, Column], held: Mapping[type[Column], Any], source: str) -> dict[str, Any]:
     """What a source without column names holds for each wanted column, by the column's kind.
 
     Args:
@@ -106,6 +106,6 @@ def by_kind(columns: Mapping[str, Column], held: Mapping[type[Column], Any], sou
     return matched
 
 
-def wants(columns: Mapping[str, Column], kind: type[Column]) -> bool:
+def wants_kind(columns: Mapping[str, Column], kind: type[Column]) -> bool:
     """Whether one of the wanted columns is of this kind."""
     return any(isinstance(column, kind) for column in columns.values())

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column
-from dlkit.data.json_rows import cells_of
-from dlkit.data.labels import label_values
-from dlkit.data.match import match_names, quoted
+from dlkit.data.json_rows import rows_to_columns
+from dlkit.data.labels import to_label_names
+from dlkit.data.match import match_names, quote_names
 from dlkit.data.nested import find_inside, names_inside
 from dlkit.data.table import Table
 from dlkit.errors import DataError
@@ -24,7 +24,7 @@ def as_columns(source: Any) -> Any:
     """
     if type(source).__module__.partition(".")[0] == "polars" and type(source).__name__ == "LazyFrame":
         raise DataError("a polars LazyFrame is a query, not a table. Pass the result of its collect().")
-    if is_frame(source) or not (hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns")):
+    if is_dataframe(source) or not (hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns")):
         return source
     import pyarrow
 
@@ -32,9 +32,9 @@ def as_columns(source: Any) -> Any:
     return {name: table.column(name).to_pylist() for name in table.column_names}
 
 
-def with_index(source: Any, wanted: Iterable[str]) -> Any:
+def index_to_columns(source: Any, wanted: Iterable[str]) -> Any:
     """A DataFrame whose index holds wanted columns, by their names, with these as columns; else as it is."""
-    if not is_frame(source):
+    if not is_dataframe(source):
         return source
     levels = [name for name in source.index.names if name is not None and name not in source.columns]
     return source.reset_index(level=levels) if set(levels) & set(wanted) else source
@@ -44,14 +44,14 @@ def named_values(source: Any) -> dict[str, Any] | None:
     """The values of a list of dicts, a dict of columns or a DataFrame by name; None for another source."""
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return {name: [row.get(name) for row in source] for name in source[0]}
-    if isinstance(source, Mapping) or is_frame(source):
+    if isinstance(source, Mapping) or is_dataframe(source):
         return {name: source[name] for name in list(source)}
     return None
 
 
 def read_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
     """The wanted columns of a Python object, or None if it cannot be read. Rows go by index, from 0."""
-    if is_frame(source):
+    if is_dataframe(source):
         index = source.index.tolist()
         where = lambda row: f"the DataFrame, index {index[row]!r}"  # noqa: E731
         return Table("the DataFrame", _named(source, columns, rename, "the DataFrame"), where)
@@ -65,7 +65,7 @@ def read_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     return None
 
 
-def assign(
+def assign_columns(
     x: Any, y: Any, columns: Mapping[str, Column], rename: Mapping[str, str], source: str
 ) -> dict[str, tuple[int, str | None]]:
     """Where each wanted column lies in (x, y): 0 or 1, and its key there (None: that part is one value).
@@ -78,7 +78,7 @@ def assign(
         missing = [name for name in columns if name not in places]
         if value is None or not missing:
             continue
-        if isinstance(value, Mapping) or is_frame(value):
+        if isinstance(value, Mapping) or is_dataframe(value):
             keys = list(value.keys())
             there = {name: columns[name] for name in missing if rename.get(name, name) in keys}
             if not there:  # the call raises, and says which
@@ -90,45 +90,45 @@ def assign(
             places[needed[0]] = (1, None)
         else:
             raise DataError(
-                f"{source}: a single y cannot provide {len(missing)} columns: {quoted(missing)}. Give x (or y) as a "
+                f"{source}: a single y cannot provide {len(missing)} columns: {quote_names(missing)}. Give x (or y) as a "
                 "dict with these names."
             )
     missing = [name for name, column in columns.items() if name not in places and not column.optional]
     if missing:
-        raise DataError(f"{source}: missing {quoted(missing)}. Pass it as y, or in a dict under this name.")
+        raise DataError(f"{source}: missing {quote_names(missing)}. Pass it as y, or in a dict under this name.")
     return places
 
 
 def _from_pair(source: tuple, columns: Mapping[str, Column], rename: Mapping[str, str]) -> dict[str, Any]:
     if len(source) != 2:
         raise DataError(f"a tuple must be (x, y); y may be None. Received: a tuple of {len(source)}.")
-    places = assign(*source, columns, rename, "the tuple (x, y)")
+    places = assign_columns(*source, columns, rename, "the tuple (x, y)")
     values: dict[str, Any] = {}
     for name, (part, key) in places.items():
         whole = source[part] if key is None else source[part][key]
-        values[name] = label_values(rows_of(whole, name), name, columns, "the arrays")
+        values[name] = to_label_names(as_sequence(whole, name), name, columns, "the arrays")
     return values
 
 
 def _named(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str], shown: str) -> dict[str, Any]:
     names = list(source.keys())
     asked = {rename[name] for name in columns if name in rename} - set(names)
-    first = {name: rows_of(source[name], name)[:_LOOKED_AT] for name in names if asked}
+    first = {name: as_sequence(source[name], name)[:_LOOKED_AT] for name in names if asked}
     inside = [inner for name, values in first.items() for inner in names_inside(name, values)]
     matched = match_names(columns, [*names, *inside], rename, shown)
     made = {}
     for name, key in matched.items():
         if key in names:
-            made[name] = label_values(rows_of(source[key], name), name, columns, shown)
+            made[name] = to_label_names(as_sequence(source[key], name), name, columns, shown)
         else:
             outer = key.partition("/")[0]
-            made[name] = [find_inside({outer: value}, key)[1] for value in rows_of(source[outer], name)]
+            made[name] = [find_inside({outer: value}, key)[1] for value in as_sequence(source[outer], name)]
     return made
 
 
 def _from_rows(source: list, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table:
     shown = "the list of rows"
-    values, where = cells_of(
+    values, where = rows_to_columns(
         source,
         lambda found, hint: match_names(columns, found, rename, shown, hint=hint),
         lambda row: f"{shown}, index {row}",
@@ -148,7 +148,7 @@ def class_names(source: Mapping[str, Any], columns: Mapping[str, Column], shown:
     return tuple(map(str, names))
 
 
-def rows_of(values: Any, name: str) -> Any:
+def as_sequence(values: Any, name: str) -> Any:
     """Values as a sequence by position: a list or an array as it is, a Series or a tensor converted."""
     if isinstance(values, (list, tuple)):
         return values
@@ -166,7 +166,7 @@ def rows_of(values: Any, name: str) -> Any:
 _LOOKED_AT = 100  # rows, for the names of what lies inside their values
 
 
-def is_frame(value: Any) -> bool:
+def is_dataframe(value: Any) -> bool:
     return hasattr(value, "columns") and hasattr(value, "iloc")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import Choose, refuse_blank
+from dlkit.data.bytes import MatchColumns, refuse_blank
 from dlkit.data.nested import find_inside
 from dlkit.progress import progress
 from dlkit.reading_errors import as_data_error, check_unpacked
@@ -16,20 +16,20 @@ _ROWS = 8192  # of a part
 _CELL = 32  # bytes of a Python value, in the middle
 
 
-def read_parquet(path: Path, source: str, choose: Choose) -> tuple[dict[str, list[Any]], Callable[[int], str]]:
+def read_parquet(path: Path, source: str, choose: MatchColumns) -> tuple[dict[str, list[Any]], Callable[[int], str]]:
     """Values by wanted column, and the number of each row, from 1. Only the wanted columns are read."""
-    with opened_parquet(path, source) as file:
-        matched, outer = chosen(file, choose)
+    with open_parquet(path, source) as file:
+        matched, outer = match_parquet_columns(file, choose)
         cells: dict[str, list[Any]] = {name: [] for name in matched}
         with progress(f"reading {source}", file.metadata.num_rows) as told:
-            for part in parts_of(file, sorted(set(outer.values())), source):
+            for part in iterate_batches(file, sorted(set(outer.values())), source):
                 for name, column in matched.items():
-                    cells[name] += values_of(part[outer[column]], outer[column], column)
+                    cells[name] += column_values(part[outer[column]], outer[column], column)
                 told(max(map(len, cells.values()), default=0))
     return cells, lambda row: f"{source}, row {row + 1}"
 
 
-def chosen(file: Any, choose: Choose) -> tuple[dict[str, str], dict[str, str]]:
+def match_parquet_columns(file: Any, choose: MatchColumns) -> tuple[dict[str, str], dict[str, str]]:
     """Of an open file its name for each wanted column, which may lie inside another, and the column that holds it."""
     import pyarrow
 
@@ -40,13 +40,13 @@ def chosen(file: Any, choose: Choose) -> tuple[dict[str, str], dict[str, str]]:
     return matched, {name: name if name in schema.names else name.partition("/")[0] for name in matched.values()}
 
 
-def values_of(cells: list[Any], outer: str, name: str) -> list[Any]:
+def column_values(cells: list[Any], outer: str, name: str) -> list[Any]:
     """The values of a wanted column, of the cells of the one that holds it."""
     return [_value(cell, outer, name) for cell in cells]
 
 
 @contextlib.contextmanager
-def opened_parquet(path: Path, source: str) -> Iterator[Any]:
+def open_parquet(path: Path, source: str) -> Iterator[Any]:
     """A parquet file to read, a `pyarrow.parquet.ParquetFile`. Whatever is wrong with it is a DataError."""
     with as_data_error(source, "a readable parquet file"):
         import pyarrow.parquet
@@ -56,7 +56,7 @@ def opened_parquet(path: Path, source: str) -> Iterator[Any]:
             yield file
 
 
-def parts_of(file: Any, names: list[str], source: str) -> Iterator[dict[str, list[Any]]]:
+def iterate_batches(file: Any, names: list[str], source: str) -> Iterator[dict[str, list[Any]]]:
     """Columns of an open file as Python values, a few thousand rows at a time.
 
     Raises:

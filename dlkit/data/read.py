@@ -17,28 +17,30 @@ from typing import Any, Unpack
 import numpy as np
 
 from dlkit.columns import Column, Flag, is_missing_number
-from dlkit.data.bytes import kind_of
+from dlkit.data.bytes import file_type
 from dlkit.data.files import read_file
 from dlkit.data.folders import read_folder
 from dlkit.data.header import header_of
-from dlkit.data.match import nfc, quoted
-from dlkit.data.memory import as_columns, read_memory, with_index
+from dlkit.data.match import quote_names, to_nfc
+from dlkit.data.memory import as_columns, index_to_columns, read_memory
+from dlkit.data.multiple_sources import concatenate, expand_sources, source_folders
 from dlkit.data.npz import read_npz
+from dlkit.data.read_options import ReadKeywords, ReadOptions
 from dlkit.data.reader import readers_of
-from dlkit.data.reading import Options, Reading
-from dlkit.data.remote import fetched, is_remote
-from dlkit.data.several import folders_of, joined, sources_in
+from dlkit.data.remote import download, is_remote
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.hparams import nearest
-from dlkit.options import either
+from dlkit.options import python_or_cli
 from dlkit.reading_errors import as_data_error
 
 
-def accepted() -> str:
+def accepted_sources() -> str:
     """The sources that there are, in Python or on the command line."""
-    several = either("a list or pattern of such files", "'part-*.csv'")
-    others = either(", a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset", "")
+    several = python_or_cli("a list or pattern of such files", "'part-*.csv'")
+    others = python_or_cli(
+        ", a DataFrame, a dict of columns, a list of dicts, a tuple (x, y), or a tf.data.Dataset", ""
+    )
     return (
         "a folder (with one folder per class, or images with their boxes or masks), a csv, tsv, jsonl, json, "
         f"parquet, npz or tmx file (also .gz, or at https://), {several}, two aligned texts 'FILE,FILE', "
@@ -52,7 +54,7 @@ def read(
     *,
     rename: Mapping[str, str] | None = None,
     data_dir: str | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[ReadKeywords],
 ) -> Table:
     """Reads the wanted columns of a source. Images given as files stay paths; they are not opened here.
 
@@ -77,7 +79,7 @@ def read(
             is enough. Columns of 0 and 1 for each of several labels are named together: `{"label": "toxic,rude"}`.
         data_dir: where TFDS keeps its data sets.
         **options: how the source is read, where that does not show in it: `delimiter`, `quotes`, `header`, `strict`,
-            `max_rows`, `allow_outside`; see `dlkit.data.reading.Reading`.
+            `max_rows`, `allow_outside`; see `dlkit.data.read_options.ReadOptions`.
 
     Returns:
         A table of at least one row, with the wanted columns and no other. Its `where` names rows as a person
@@ -88,10 +90,10 @@ def read(
     Raises:
         DataError: with the place, what was expected and the cure.
     """
-    return read_as(source, columns, Reading(rename or {}, data_dir, **options))
+    return read_table(source, columns, ReadOptions(rename or {}, data_dir, **options))
 
 
-def read_as(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_table(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """What `read` does, for readers that have what they were told in one object."""
     if isinstance(source, Table):
         return source
@@ -101,8 +103,8 @@ def read_as(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     return _read(source, columns, how)
 
 
-def _read(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
-    source = with_index(as_columns(source), [how.rename.get(name, name) for name in columns])
+def _read(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
+    source = index_to_columns(as_columns(source), [how.rename.get(name, name) for name in columns])
     readers = readers_of(columns)
     for reader in readers:
         taken = reader.source(source, columns, how)
@@ -112,22 +114,22 @@ def _read(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     for name in how.rename:
         if name not in columns:
             raise DataError(f"there is no column {name!r} to rename. {nearest(name, columns)}")
-    several = sources_in(source)
+    several = expand_sources(source)
     if several:
-        how = dataclasses.replace(how, folders=(*how.folders, *folders_of(several)))
-        return joined(source, [read_as(part, columns, how) for part in several])
+        how = dataclasses.replace(how, folders=(*how.folders, *source_folders(several)))
+        return concatenate(source, [read_table(part, columns, how) for part in several])
     spread = _spread(source, columns, how)
     if spread:
         return _from_flags(source, columns, how, spread)
     table = _table(source, columns, how)
-    table.strict, table.classes = how.strict, tuple(map(nfc, table.classes))
+    table.strict, table.classes = how.strict, tuple(map(to_nfc, table.classes))
     check_lengths(table)
     for name, column in columns.items():
         if name not in table.columns:
             continue
         if not column.may_be_missing:
             _check_filled(table, name, column)
-        settled, remarks = column.settle(table.columns[name], table.where)
+        settled, remarks = column.convert_all(table.columns[name], table.where)
         table.columns[name] = settled
         table.remarks = [*table.remarks, *(f"column {name!r}: {remark}" for remark in remarks)]
     for reader in readers:
@@ -135,7 +137,7 @@ def _read(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
     return table
 
 
-def _spread(source: Any, columns: Mapping[str, Column], how: Reading) -> dict[str, list[str]]:
+def _spread(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> dict[str, list[str]]:
     """The source's columns of 0 and 1 that are to be one of several labels, by its name."""
     asked = {name: how.rename.get(name, "") for name, column in columns.items() if column.one_hot}
     parts = {name: [part.strip() for part in text.split(",")] for name, text in asked.items() if "," in text}
@@ -144,14 +146,16 @@ def _spread(source: Any, columns: Mapping[str, Column], how: Reading) -> dict[st
     return parts
 
 
-def _from_flags(source: Any, columns: Mapping[str, Column], how: Reading, spread: Mapping[str, list[str]]) -> Table:
+def _from_flags(source: Any, columns: Mapping[str, Column], how: ReadOptions, spread: Mapping[str, list[str]]) -> Table:
     """A table with several labels a row, each of which has a column that says whether it holds."""
     others = {name: column for name, column in columns.items() if name not in spread}
     flags = [part for parts in spread.values() for part in parts]
     if len(set(flags)) < len(flags) or set(flags) & set(others):
-        raise DataError(f"the 0/1 columns must be distinct, also from {quoted(others)}. Received: {quoted(flags)}.")
+        raise DataError(
+            f"the 0/1 columns must be distinct, also from {quote_names(others)}. Received: {quote_names(flags)}."
+        )
     rename = {name: theirs for name, theirs in how.rename.items() if name not in spread}
-    read = read_as(source, {**others, **{flag: Flag() for flag in flags}}, dataclasses.replace(how, rename=rename))
+    read = read_table(source, {**others, **{flag: Flag() for flag in flags}}, dataclasses.replace(how, rename=rename))
     held = {flag: read.raw_column(flag, Flag()) for flag in flags}
     values = {name: read.columns[name] for name in others if name in read.columns}
     for name, parts in spread.items():
@@ -159,13 +163,13 @@ def _from_flags(source: Any, columns: Mapping[str, Column], how: Reading, spread
     return dataclasses.replace(read, columns=values)
 
 
-def _table(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
+def _table(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     if isinstance(source, str) and source.startswith("tfds:"):
         from dlkit.data.tfds_source import read_tfds
 
         return read_tfds(source, columns, how.rename, how.data_dir)
     if is_remote(source):
-        with fetched(source) as path:
+        with download(source) as path:
             return _from_file(path, source, columns, how)
     if isinstance(source, (str, os.PathLike)):
         return _from_path(os.fspath(source), columns, how)
@@ -175,11 +179,11 @@ def _table(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
         return read_tf_dataset(source, columns, how)
     table = read_memory(source, columns, how.rename)
     if table is None:
-        raise DataError(f"data of type {type(source).__name__} cannot be read. Expected {accepted()}.")
+        raise DataError(f"data of type {type(source).__name__} cannot be read. Expected {accepted_sources()}.")
     return table
 
 
-def _from_path(source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+def _from_path(source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     path = _existing(source)
     if path.is_dir():
         return read_folder(path, source, columns, dataclasses.replace(how, folders=(*how.folders, path)))
@@ -189,7 +193,7 @@ def _from_path(source: str, columns: Mapping[str, Column], how: Reading) -> Tabl
 def refuse_missing(source: Any) -> None:
     """Raises DataError for the name of a file or folder that there is not; reads nothing, and passes over all else."""
     text = os.fspath(source) if isinstance(source, os.PathLike) else source
-    for part in sources_in(text) or [text]:
+    for part in expand_sources(text) or [text]:
         if not isinstance(part, str) or part.startswith("tfds:") or is_remote(part):
             continue
         if "," not in part:
@@ -201,19 +205,21 @@ def refuse_missing(source: Any) -> None:
 
 def _existing(source: str) -> Path:
     if not source.strip():
-        raise DataError(f"the name of the data is empty. Expected {accepted()}.")
+        raise DataError(f"the name of the data is empty. Expected {accepted_sources()}.")
     path = Path(source).expanduser()
     try:
         exists = path.exists()
     except (OSError, ValueError):  # too long or with a null byte: a text by mistake
         exists = False
     if not exists:
-        raise DataError(f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}. Expected {accepted()}.")
+        raise DataError(
+            f"there is no {_cut(source)!r}: looked at {_cut(str(path.absolute()))}. Expected {accepted_sources()}."
+        )
     return path
 
 
-def _from_file(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
-    if kind_of(path) == ".npz":
+def _from_file(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
+    if file_type(path) == ".npz":
         return read_npz(path, source, columns, how.rename)
     return read_file(path, source, columns, how)
 
@@ -234,7 +240,7 @@ def check_lengths(table: Table) -> None:
         listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())
         raise DataError(f"{table.source}: the columns must have the same length. Received: {listed}.")
     if not len(table):
-        raise DataError(f"{table.source} has no rows. Expected at least one value of {quoted(table.columns)}.")
+        raise DataError(f"{table.source} has no rows. Expected at least one value of {quote_names(table.columns)}.")
 
 
 def _check_filled(table: Table, name: str, column: Column) -> None:

@@ -12,26 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column
-from dlkit.data.reading import Reading
+from dlkit.data.read_options import ReadOptions
 from dlkit.data.table import Table
 
 
 class Reader:
     """Takes the sources that it knows. A subclass overrides what differs; None leaves a source to what comes after."""
 
-    def source(self, source: Any, columns: Mapping[str, Column], how: Reading) -> Table | None:
+    def source(self, source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
         """The wanted columns of a source of any kind, as `dlkit.data.read.read` takes it."""
         return None
 
-    def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
+    def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
         """The wanted columns of a folder without a table of its files; `source` is what the user called it."""
         return None
 
-    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
+    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
         """The wanted columns of a file that is not read as a table of a row each."""
         return None
 
-    def also_read(self, columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]:
+    def extra_columns(self, columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]:
         """Further columns to read of a table in a file, of the names that it has: name in the table to name there."""
         return {}
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.unpack import unpacked
+from dlkit.data.unpack import open_gzip
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
 from dlkit.version import __version__
@@ -26,7 +26,7 @@ def is_remote(source: Any) -> bool:
 
 
 @contextlib.contextmanager
-def fetched(source: str) -> Iterator[Path]:
+def download(source: str) -> Iterator[Path]:
     """A copy of a file that lies elsewhere, of the same name, as long as it is open; one for all who ask meanwhile.
 
     Raises:
@@ -64,7 +64,7 @@ def _web(address: str) -> Iterator[Any]:
         reason = getattr(error, "reason", error)
         raise DataError(f"cannot read {address}: {reason}. Check the address and the network.") from error
     with answer:
-        yield unpacked(answer, address) if answer.headers.get("Content-Encoding") == "gzip" else answer
+        yield open_gzip(answer, address) if answer.headers.get("Content-Encoding") == "gzip" else answer
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from dlkit.data.bytes import text_of
+from dlkit.data.bytes import cell_text
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -49,7 +49,7 @@ def split_rows(table: Table, share: float, seed: int, by: str | None = None) -> 
     return [row for row in range(len(table)) if row not in held], sorted(int(row) for row in held)
 
 
-def only_examples(
+def unique_class_rows(
     rest: Sequence[int], held: Sequence[int], classes_of: Callable[[int], Iterable[str]]
 ) -> dict[str, int]:
     """The classes of held-out rows that the rest lacks, which would never be learned, and a row of each.
@@ -71,7 +71,7 @@ def only_examples(
     return lacking
 
 
-def spread(count: int, most: int) -> list[int]:
+def evenly_spaced(count: int, most: int) -> list[int]:
     """Up to `most` of the row numbers below `count`, evenly spread, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist()
 
@@ -82,7 +82,7 @@ def _groups(table: Table, by: str | None) -> list[list[int]]:
         return [list(range(len(table)))]
     rows: dict[str, list[int]] = collections.defaultdict(list)
     for row, value in enumerate(table.columns[by]):
-        rows[text_of(value)].append(row)
+        rows[cell_text(value)].append(row)
     return [rows[key] for key in sorted(rows) if len(rows[key]) > 1] or [list(range(len(table)))]
 
 

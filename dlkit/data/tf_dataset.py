@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column
-from dlkit.data.labels import label_values
-from dlkit.data.memory import assign
-from dlkit.data.reading import Reading
+from dlkit.data.labels import to_label_names
+from dlkit.data.memory import assign_columns
+from dlkit.data.read_options import ReadOptions
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import tf
@@ -19,7 +19,7 @@ from dlkit.progress import progress
 _SHOWN = "the tf.data.Dataset"
 
 
-def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """Reads a finite data set to its end, in its order, into memory.
 
     Features and target are a tensor or a dict of tensors. Whether an element is one row or a batch of them is
@@ -37,7 +37,7 @@ def read_tf_dataset(dataset: Any, columns: Mapping[str, Column], how: Reading) -
             "(sample weights are not read)."
         )
     x, y = spec if isinstance(spec, tuple) else (spec, None)
-    places = assign(x, y, columns, how.rename, _SHOWN)
+    places = assign_columns(x, y, columns, how.rename, _SHOWN)
     specs = {name: _part((x, y), place) for name, place in places.items()}
     batched = _batched(specs, columns)
     values: dict[str, Any] = {name: [] for name in places}
@@ -86,5 +86,5 @@ def _batched(specs: dict[str, Any], columns: Mapping[str, Column]) -> bool:
 def _multi_hot(values: list[Any], spec: Any, columns: Mapping[str, Column], name: str) -> Any:
     """Rows of zeros and ones as labels. A free length means lists of labels instead."""
     if values and columns[name].one_hot and spec.shape[-1] is not None and spec.dtype != tf.string:
-        return label_values(np.stack(values), name, columns, _SHOWN)
+        return to_label_names(np.stack(values), name, columns, _SHOWN)
     return values

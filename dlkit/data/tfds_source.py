@@ -11,7 +11,13 @@ from dlkit.columns import Column, Image
 from dlkit.data.match import match_names
 from dlkit.data.reader import readers_of
 from dlkit.data.table import Table
-from dlkit.data.tfds_features import by_feature_kind, class_names, kept_encoded, leaves, values_of
+from dlkit.data.tfds_features import (
+    feature_class_names,
+    flatten_features,
+    is_stored_encoded,
+    leaf_values,
+    match_feature_kinds,
+)
 from dlkit.errors import DataError
 from dlkit.hparams import nearest
 from dlkit.lazy import load_tensorflow
@@ -33,15 +39,15 @@ def read_tfds(source: str, columns: Mapping[str, Column], rename: Mapping[str, s
     _check_split(builder, source, split)
     import tensorflow_datasets as tfds
 
-    found = leaves(tfds, builder.info.features)
-    also = by_feature_kind(tfds, found, columns)
+    found = flatten_features(tfds, builder.info.features)
+    also = match_feature_kinds(tfds, found, columns)
     readers = readers_of(columns)
     for reader in readers:
         also |= reader.features(tfds, builder.info, found, columns)
     matched = match_names(columns, list(found), rename, source, also=also)
     chosen = {name: found[path] for name, path in matched.items()}
     keys = {leaf.key for leaf in chosen.values()}
-    decoders = {key: tfds.decode.SkipDecoding() for key in keys if kept_encoded(tfds, found[key].feature)}
+    decoders = {key: tfds.decode.SkipDecoding() for key in keys if is_stored_encoded(tfds, found[key].feature)}
     dataset = builder.as_dataset(
         split=split,
         shuffle_files=False,
@@ -59,8 +65,8 @@ def read_tfds(source: str, columns: Mapping[str, Column], rename: Mapping[str, s
     for name, leaf in chosen.items():
         own = (reader.feature_values(tfds, leaf, columns[name], examples, image, source) for reader in readers)
         given = next((found for found in own if found is not None), None)
-        values[name] = values_of(tfds, leaf, examples, source) if given is None else given
-    classes = [class_names(tfds, leaf) for name, leaf in chosen.items() if columns[name].lists_classes]
+        values[name] = leaf_values(tfds, leaf, examples, source) if given is None else given
+    classes = [feature_class_names(tfds, leaf) for name, leaf in chosen.items() if columns[name].lists_classes]
     return Table(source, values, lambda row: f"{source}, record {row + 1}", classes[0] if classes else ())
 
 

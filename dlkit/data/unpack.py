@@ -18,7 +18,7 @@ _PART = 1 << 20
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-class Unpacked(io.RawIOBase):
+class GzipReader(io.RawIOBase):
     """The bytes of a gzip archive. Raises DataError for a broken one, and beyond the limit.
 
     Args:
@@ -52,13 +52,13 @@ class Unpacked(io.RawIOBase):
         super().close()
 
 
-def unpacked(file: Any, source: object) -> io.BufferedReader:
+def open_gzip(file: Any, source: object) -> io.BufferedReader:
     """An open gzip archive as the file in it."""
-    return io.BufferedReader(Unpacked(file, source), _PART)
+    return io.BufferedReader(GzipReader(file, source), _PART)
 
 
 def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError) -> Any:
-    """An npz file, whose arrays `array_of` reads. Pickled objects are refused: loading them could run any code.
+    """An npz file, whose arrays `read_array` reads. Pickled objects are refused: loading them could run any code.
 
     Raises:
         error: it is none.
@@ -76,7 +76,7 @@ def open_arrays(path: Path, source: str, *, error: type[DlkitError] = DataError)
         return np.load(path, allow_pickle=False)
 
 
-def array_of(file: Any, key: str, source: str, *, error: type[DlkitError] = DataError) -> np.ndarray:
+def read_array(file: Any, key: str, source: str, *, error: type[DlkitError] = DataError) -> np.ndarray:
     """An array of an npz file. It is made only where as many bytes are there as its header says.
 
     Raises:

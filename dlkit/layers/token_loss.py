@@ -20,15 +20,15 @@ class TokenCrossEntropy(keras.losses.Loss):
         smoothing: share of each target that is spread.
     """
 
-    def __init__(self, usual_length: float = 1.0, smoothing: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, typical_length: float = 1.0, smoothing: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.usual_length, self.smoothing = float(usual_length), float(smoothing)
+        self.typical_length, self.smoothing = float(typical_length), float(smoothing)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Ids (batch, at least steps), 0 for none, and logits (batch, steps, vocabulary) to (batch,)."""
-        return tf.reduce_sum(self.of_tokens(y_true, y_pred), 1) / self.usual_length
+        return tf.reduce_sum(self.token_losses(y_true, y_pred), 1) / self.typical_length
 
-    def of_tokens(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    def token_losses(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """What `call` adds up: (batch, steps)."""
         steps, size = tf.shape(y_pred)[1], y_pred.shape[-1]
         ids = tf.cast(y_true, tf.int32)[:, :steps]  # batches are trimmed, targets are not
@@ -36,7 +36,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         return tf.reshape(losses, tf.shape(ids))
 
     def get_config(self) -> dict[str, Any]:
-        own = {"usual_length": self.usual_length, "smoothing": self.smoothing}
+        own = {"typical_length": self.typical_length, "smoothing": self.smoothing}
         return {**super().get_config(), **own}
 
 

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 from dlkit.lazy import keras, layers, tf
 
-FAR = -1e9  # added to the score of a key that must not be seen: its weight is exactly 0
+MASKED_SCORE = -1e9  # added to the score of a key that must not be seen: its weight is exactly 0
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class Attention(layers.Layer):
+class CachedMultiHeadAttention(layers.Layer):
     """Multi-head attention in parts, so that keys and values can be kept.
 
     Source: Vaswani et al., 2017, arXiv:1706.03762, section 3.2. Scores and their softmax are float32.
@@ -32,7 +32,7 @@ class Attention(layers.Layer):
             setattr(self, name, layer)
         self._scale = (width // self.heads) ** -0.5
 
-    def keys_values(self, x: tf.Tensor) -> list[tf.Tensor]:
+    def project_keys_values(self, x: tf.Tensor) -> list[tf.Tensor]:
         """(batch, steps, width) to keys and values, (batch, heads, steps, width / heads) each."""
         x = self.key_value(x)
         width = x.shape[-1] // 2
@@ -53,7 +53,7 @@ class Attention(layers.Layer):
     # Of one step at a time nothing is transposed, and one query is no matrix: oneDNN's batched product of it takes
     # longer than products and sums, which made a step of one row a third slower.
 
-    def keys_values_of_step(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def project_step_keys_values(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(rows, width) to keys and values, (rows, heads, 1, width / heads) each."""
         split = tf.reshape(self.key_value(x), [-1, 2, self.heads, 1, x.shape[-1] // self.heads])
         return split[:, 0], split[:, 1]
@@ -85,22 +85,24 @@ class TransformerBlock(layers.Layer):
     """
 
     def __init__(
-        self, heads: int, hidden: int, dropout: float = 0.0, reads_memory: bool = False, **kwargs: Any
+        self, heads: int, hidden: int, dropout: float = 0.0, use_cross_attention: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.heads, self.hidden, self.dropout, self.reads_memory = heads, hidden, dropout, reads_memory
+        self.heads, self.hidden, self.dropout, self.use_cross_attention = heads, hidden, dropout, use_cross_attention
 
     def build(self, shape: Any) -> None:
         policy = self.dtype_policy
-        self.attention = Attention(self.heads, dtype=policy, name="attention")
-        self.norms = [layers.LayerNormalization(epsilon=1e-6, dtype=policy) for _ in range(2 + self.reads_memory)]
+        self.attention = CachedMultiHeadAttention(self.heads, dtype=policy, name="attention")
+        self.norms = [
+            layers.LayerNormalization(epsilon=1e-6, dtype=policy) for _ in range(2 + self.use_cross_attention)
+        ]
         self.drops = [layers.Dropout(self.dropout, dtype=policy) for _ in self.norms]
         self.inner = layers.Dense(self.hidden, activation="relu", dtype=policy, name="inner")
         self.outer = layers.Dense(shape[-1], dtype=policy, name="outer")
         parts = [self.attention, *self.norms, self.inner]
-        if self.reads_memory:
-            self.reading = Attention(self.heads, dtype=policy, name="reading")
-            parts.append(self.reading)
+        if self.use_cross_attention:
+            self.cross_attention = CachedMultiHeadAttention(self.heads, dtype=policy, name="reading")
+            parts.append(self.cross_attention)
         for part in parts:
             part.build((None, None, shape[-1]))
         self.outer.build((None, None, self.hidden))
@@ -121,9 +123,11 @@ class TransformerBlock(layers.Layer):
             memory_bias: added to the scores of the memory, broadcast.
         """
         normal = self.norms[0](x)
-        x += self.drops[0](self.attention(normal, *self.attention.keys_values(normal), bias))
-        if self.reads_memory:
-            x += self.drops[1](self.reading(self.norms[1](x), *cast("Sequence[tf.Tensor]", memory), memory_bias))
+        x += self.drops[0](self.attention(normal, *self.attention.project_keys_values(normal), bias))
+        if self.use_cross_attention:
+            x += self.drops[1](
+                self.cross_attention(self.norms[1](x), *cast("Sequence[tf.Tensor]", memory), memory_bias)
+            )
         return x + self.drops[-1](self.outer(self.inner(self.norms[-1](x))))
 
     def step(
@@ -149,15 +153,15 @@ class TransformerBlock(layers.Layer):
         normal = self.norms[0](x)
         kept: tuple[tf.Tensor, tf.Tensor] = tuple(
             tf.concat([before, now], 2)
-            for before, now in zip(past, self.attention.keys_values_of_step(normal), strict=True)
+            for before, now in zip(past, self.attention.project_step_keys_values(normal), strict=True)
         )
         x += self.attention.step(normal, *kept, bias)
         normal = self.norms[1](x)
         if alone:
-            x += self.reading.step(normal, *memory, memory_bias)
+            x += self.cross_attention.step(normal, *memory, memory_bias)
         else:  # several hypotheses share the memory of their row: they are queries side by side
             together = tf.reshape(normal, [tf.shape(memory[0])[0], -1, x.shape[-1]])
-            x += tf.reshape(self.reading(together, *memory, memory_bias), tf.shape(x))
+            x += tf.reshape(self.cross_attention(together, *memory, memory_bias), tf.shape(x))
         return x + self.outer(self.inner(self.norms[2](x))), kept
 
     def get_config(self) -> dict[str, Any]:
@@ -165,6 +169,6 @@ class TransformerBlock(layers.Layer):
             "heads": self.heads,
             "hidden": self.hidden,
             "dropout": self.dropout,
-            "reads_memory": self.reads_memory,
+            "use_cross_attention": self.use_cross_attention,
         }
         return {**super().get_config(), **own}

@@ -9,7 +9,9 @@ import numpy as np
 ATOL, RTOL = 1e-5, 1e-4
 
 
-def difference(name: str, got: dict[str, np.ndarray], want: dict[str, np.ndarray], outputs: dict) -> str | None:
+def describe_difference(
+    name: str, got: dict[str, np.ndarray], want: dict[str, np.ndarray], outputs: dict
+) -> str | None:
     """Says how the output `name` differs from the reference example, or None where it does not.
 
     Args:
@@ -34,7 +36,7 @@ def difference(name: str, got: dict[str, np.ndarray], want: dict[str, np.ndarray
         return None
     place = tuple(wrong[0])
     position = list(map(int, place))
-    text = f"is {_shown(mine[place])} at {position}, `predict` gave {_shown(theirs[place])}"
+    text = f"is {_shorten(mine[place])} at {position}, `predict` gave {_shorten(theirs[place])}"
     return f"{text} ({len(wrong)} of {theirs.size} values differ)"
 
 
@@ -91,11 +93,11 @@ def _only_ties_swapped(mine: np.ndarray, theirs: np.ndarray, scores: np.ndarray,
         return False
     if theirs.ndim == 1:  # the winner alone: it may differ where the two best scores are tied
         best = -np.sort(-scores, axis=1)
-        tied = _tied(best, facts)
+        tied = _find_ties(best, facts)
         return all(tied[row].size and tied[row, 0] for row in np.flatnonzero(mine != theirs))
     if theirs.shape != scores.shape:
         return False
-    tied = _tied(scores, facts)
+    tied = _find_ties(scores, facts)
     for row in range(len(theirs)):
         start = 0
         for end in [*(np.flatnonzero(~tied[row]) + 1), theirs.shape[1]]:  # runs of tied neighbours
@@ -105,10 +107,10 @@ def _only_ties_swapped(mine: np.ndarray, theirs: np.ndarray, scores: np.ndarray,
     return True
 
 
-def _tied(scores: np.ndarray, facts: dict) -> np.ndarray:
+def _find_ties(scores: np.ndarray, facts: dict) -> np.ndarray:
     return np.abs(np.diff(scores, axis=1)) <= tolerance(scores[:, :-1], facts)
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -17,15 +17,15 @@ from dlkit.limits import Limits
 from dlkit.serving.compare import ATOL, RTOL
 from dlkit.serving.lint import INIT_SIGNATURE, ops_beyond_core, shape_of
 from dlkit.serving.reference_examples import ReferenceExamples
-from dlkit.serving.requests import grpc_request, rest_exchange, smallest_row
+from dlkit.serving.requests import find_smallest_row, make_grpc_request, make_rest_exchange
 from dlkit.serving.verify import FORMAT
 from dlkit.version import __version__
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-_ALWAYS = {"tensorflow": "tensorflow", "keras": "keras"}
-_IF_IMPORTED = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "tensorflow_text": "tensorflow-text"}
+_REQUIRED_PACKAGES = {"tensorflow": "tensorflow", "keras": "keras"}
+_OPTIONAL_PACKAGES = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "tensorflow_text": "tensorflow-text"}
 
 
 def build_contract(
@@ -89,7 +89,7 @@ def _bounds(limits: Limits | None) -> dict[str, float]:
     """An input's limits in the words of JSON Schema."""
     if limits is None:
         return {}
-    known = {"minimum": limits.least, "maximum": limits.most}
+    known = {"minimum": limits.minimum, "maximum": limits.maximum}
     return {name: bound for name, bound in known.items() if bound is not None}
 
 
@@ -98,9 +98,9 @@ def _tensor(info: meta_graph_pb2.TensorInfo, facts: dict) -> dict:
 
 
 def _example(model: str, name: str, method: str, pairs: list) -> dict:
-    inputs, answers = smallest_row(pairs)
-    rest = rest_exchange(name, method, inputs, answers)
-    message = grpc_request(model, name, method, inputs)
+    inputs, answers = find_smallest_row(pairs)
+    rest = make_rest_exchange(name, method, inputs, answers)
+    message = make_grpc_request(model, name, method, inputs)
     call = "Classify" if method == "classify" else "Predict"
     return {
         "rest": {
@@ -127,7 +127,9 @@ def _revision() -> str:
 
 
 def _versions() -> dict[str, str]:
-    packages = dict(_ALWAYS, **{name: package for name, package in _IF_IMPORTED.items() if name in sys.modules})
+    packages = dict(
+        _REQUIRED_PACKAGES, **{name: package for name, package in _OPTIONAL_PACKAGES.items() if name in sys.modules}
+    )
     versions = {"python": sys.version.split()[0], "dlkit": __version__}
     for name, package in packages.items():
         try:

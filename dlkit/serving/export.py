@@ -12,11 +12,11 @@ import tensorflow as tf
 from dlkit.errors import ExportError
 from dlkit.serving.contract import build_contract
 from dlkit.serving.lint import read_saved_model
-from dlkit.serving.model_card import model_card
-from dlkit.serving.reference_examples import FILE, ReferenceExamples, as_array, save_reference_examples
-from dlkit.serving.requests import apis, write_warmup
+from dlkit.serving.model_card import write_model_card
+from dlkit.serving.reference_examples import EXAMPLES_FILE, ReferenceExamples, as_array, save_reference_examples
+from dlkit.serving.requests import import_serving_apis, write_warmup
 from dlkit.serving.signature import Signature
-from dlkit.serving.staging import full_disk, staged_version
+from dlkit.serving.staging import make_full_disk_error, staged_version
 from dlkit.serving.verify import run_proof
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def export(
     names = [signature.name for signature in signatures]
     if "serving_default" not in names or len(set(names)) < len(names):
         raise ExportError(f"Signatures need distinct names, `serving_default` among them. Received: {names}.")
-    apis()  # before the work of tracing
+    import_serving_apis()  # before the work of tracing
     prepared = {
         signature.name: prepare_reference_examples(signature, reference_examples.get(signature.name, []))
         for signature in signatures
@@ -68,7 +68,7 @@ def export(
             write_servable(staging, base.name, signatures, trackables, prepared, contract)
         except tf.errors.OpError as error:
             if "No space left" in str(error):  # TensorFlow's own writers do not raise OSError
-                raise full_disk(base, error.message) from error
+                raise make_full_disk_error(base, error.message) from error
             raise
         report = run_proof(staging, contract.get("libraries", ()))  # those that the caller names
         if not report["ok"]:
@@ -185,7 +185,7 @@ def _write_extra(
         limits={signature.name: signature.all_limits for signature in signatures},
     )
     write_warmup(extra / WARMUP_FILE, model, {s.name: s.method for s in signatures}, reference_examples)
-    save_reference_examples(extra / FILE, reference_examples)
+    save_reference_examples(extra / EXAMPLES_FILE, reference_examples)
     request = contract["signatures"]["serving_default"]["example"]["rest"]["request"]
     for file, value, indent in ((REQUEST_FILE, request, None), ("dlkit.json", contract, 1)):
         try:
@@ -196,4 +196,4 @@ def _write_extra(
                 "whose inputs and outputs are finite."
             ) from error
         (extra / file).write_text(text + "\n", "utf-8")
-    (extra / CARD_FILE).write_text(model_card(contract), "utf-8")
+    (extra / CARD_FILE).write_text(write_model_card(contract), "utf-8")

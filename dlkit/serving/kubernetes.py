@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-METRICS = "/monitoring/prometheus/metrics"  # where a server tells them; `monitoring.config` says so too
-CONFIG, MODELS = "/config", "/models"  # folders as the server sees them
-GRPC, REST = 8500, 8501
-NAME = "tensorflow-serving"
+METRICS_PATH = "/monitoring/prometheus/metrics"  # where a server tells them; `monitoring.config` says so too
+CONFIG_FOLDER, MODELS_FOLDER = "/config", "/models"  # folders as the server sees them
+GRPC_PORT, REST_PORT = 8500, 8501
+APP_NAME = "tensorflow-serving"
 
 
-def server_arguments() -> list[str]:
+def list_server_arguments() -> list[str]:
     """The arguments of `tensorflow_model_server` that read the files of `dlkit server-config`."""
     return [
-        f"--port={GRPC}",
-        f"--rest_api_port={REST}",
-        f"--model_config_file={CONFIG}/models.config",
+        f"--port={GRPC_PORT}",
+        f"--rest_api_port={REST_PORT}",
+        f"--model_config_file={CONFIG_FOLDER}/models.config",
         "--enable_batching",
-        f"--batching_parameters_file={CONFIG}/batching_parameters.txt",
-        f"--monitoring_config_file={CONFIG}/monitoring.config",
+        f"--batching_parameters_file={CONFIG_FOLDER}/batching_parameters.txt",
+        f"--monitoring_config_file={CONFIG_FOLDER}/monitoring.config",
     ]
 
 
-def manifest(image: str, model: str, files: Mapping[str, str]) -> str:
+def make_manifest(image: str, model: str, files: Mapping[str, str]) -> str:
     """The manifest, in YAML.
 
     Args:
@@ -31,56 +31,56 @@ def manifest(image: str, model: str, files: Mapping[str, str]) -> str:
         model: one of the served names: the server is ready when that one is. It listens when all are loaded.
         files: name to text of the server's configuration.
     """
-    probe = f"{{ httpGet: {{ path: {json.dumps(f'/v1/models/{model}')}, port: {REST} }}, periodSeconds: 5"
+    probe = f"{{ httpGet: {{ path: {json.dumps(f'/v1/models/{model}')}, port: {REST_PORT} }}, periodSeconds: 5"
     return f"""\
-# The exports lie on a volume of your own, the claim `{NAME}-models`: NAME/VERSION for each. Set memory and cores by
+# The exports lie on a volume of your own, the claim `{APP_NAME}-models`: NAME/VERSION for each. Set memory and cores by
 # the table of docs/serving.md and by what you measure.
 apiVersion: v1
 kind: ConfigMap
-metadata: {{ name: {NAME} }}
+metadata: {{ name: {APP_NAME} }}
 data:
 {"".join(_block(name, text) for name, text in files.items())}\
 ---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {{ name: {NAME}, labels: {{ app: {NAME} }} }}
+metadata: {{ name: {APP_NAME}, labels: {{ app: {APP_NAME} }} }}
 spec:
   replicas: 1
-  selector: {{ matchLabels: {{ app: {NAME} }} }}
+  selector: {{ matchLabels: {{ app: {APP_NAME} }} }}
   template:
     metadata:
-      labels: {{ app: {NAME} }}
+      labels: {{ app: {APP_NAME} }}
       annotations:
         prometheus.io/scrape: "true"
-        prometheus.io/port: "{REST}"
-        prometheus.io/path: {METRICS}
+        prometheus.io/port: "{REST_PORT}"
+        prometheus.io/path: {METRICS_PATH}
     spec:
       containers:
-        - name: {NAME}
+        - name: {APP_NAME}
           image: {json.dumps(image)}
           command: [tensorflow_model_server]
-          args: {json.dumps(server_arguments())}
+          args: {json.dumps(list_server_arguments())}
           ports:
-            - {{ name: grpc, containerPort: {GRPC} }}
-            - {{ name: rest, containerPort: {REST} }}
+            - {{ name: grpc, containerPort: {GRPC_PORT} }}
+            - {{ name: rest, containerPort: {REST_PORT} }}
           startupProbe: {probe}, failureThreshold: 120 }}
           readinessProbe: {probe} }}
-          livenessProbe: {{ tcpSocket: {{ port: {GRPC} }}, periodSeconds: 10, failureThreshold: 6 }}
+          livenessProbe: {{ tcpSocket: {{ port: {GRPC_PORT} }}, periodSeconds: 10, failureThreshold: 6 }}
           volumeMounts:
-            - {{ name: models, mountPath: {MODELS}, readOnly: true }}
-            - {{ name: config, mountPath: {CONFIG}, readOnly: true }}
+            - {{ name: models, mountPath: {MODELS_FOLDER}, readOnly: true }}
+            - {{ name: config, mountPath: {CONFIG_FOLDER}, readOnly: true }}
       volumes:
-        - {{ name: models, persistentVolumeClaim: {{ claimName: {NAME}-models, readOnly: true }} }}
-        - {{ name: config, configMap: {{ name: {NAME} }} }}
+        - {{ name: models, persistentVolumeClaim: {{ claimName: {APP_NAME}-models, readOnly: true }} }}
+        - {{ name: config, configMap: {{ name: {APP_NAME} }} }}
 ---
 apiVersion: v1
 kind: Service
-metadata: {{ name: {NAME}, labels: {{ app: {NAME} }} }}
+metadata: {{ name: {APP_NAME}, labels: {{ app: {APP_NAME} }} }}
 spec:
-  selector: {{ app: {NAME} }}
+  selector: {{ app: {APP_NAME} }}
   ports:
-    - {{ name: grpc, port: {GRPC}, targetPort: grpc }}
-    - {{ name: rest, port: {REST}, targetPort: rest }}
+    - {{ name: grpc, port: {GRPC_PORT}, targetPort: grpc }}
+    - {{ name: rest, port: {REST_PORT}, targetPort: rest }}
 """
 
 

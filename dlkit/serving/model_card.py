@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_SHOWN = 30  # labels, and metrics of one table, before the rest are only counted
+_MAX_LISTED = 30  # labels, and metrics of one table, before the rest are only counted
 
 
-def model_card(contract: Mapping[str, Any]) -> str:
+def write_model_card(contract: Mapping[str, Any]) -> str:
     """The card, in Markdown.
 
     Args:
@@ -41,8 +41,8 @@ def _use(contract: Mapping[str, Any]) -> list[str]:
     labels = contract.get("labels") or []
     said = "Inference on inputs like its training data, with TensorFlow Serving: POST a request to "
     said += f"`{rest['url']}`; `request.json` next to this file is an example."
-    shown = ", ".join(f"`{_cell(label)}`" for label in labels[:_SHOWN])
-    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    shown = ", ".join(f"`{_cell(label)}`" for label in labels[:_MAX_LISTED])
+    more = f" and {len(labels) - _MAX_LISTED} more" if len(labels) > _MAX_LISTED else ""
     known = f"It predicts {len(labels)} labels and no others: {shown}{more}." if labels else ""
     return ["## Intended use", said, known]
 
@@ -100,7 +100,9 @@ def _limits(contract: Mapping[str, Any]) -> list[str]:
 def _table(metrics: Mapping[str, Any]) -> str:
     """Metrics that are one number each; others are counted."""
     plain = {name: value for name, value in metrics.items() if isinstance(value, (int, float)) or value is None}
-    rows = [(f"`{name}`", "none" if value is None else f"{value:.6g}") for name, value in list(plain.items())[:_SHOWN]]
+    rows = [
+        (f"`{name}`", "none" if value is None else f"{value:.6g}") for name, value in list(plain.items())[:_MAX_LISTED]
+    ]
     left = len(metrics) - len(rows)
     return _rows(("metric", "value"), rows) + (f"\n\nAnd {left} more in `dlkit.json`." if left else "")
 

@@ -19,16 +19,16 @@ import numpy as np
 
 from dlkit.errors import ExportError
 from dlkit.reading_errors import as_data_error
-from dlkit.serving.compare import difference, max_error
+from dlkit.serving.compare import describe_difference, max_error
 from dlkit.serving.lint import lint, read_saved_model
-from dlkit.serving.reference_examples import FILE, Arrays, load_reference_examples, rows
+from dlkit.serving.reference_examples import EXAMPLES_FILE, Arrays, load_reference_examples, split_into_rows
 from dlkit.serving.verify import read_contract
 
 if TYPE_CHECKING:  # TensorFlow is for the child alone
-    from dlkit.serving.served import Served
+    from dlkit.serving.served import LoadedSignature
 
-_BATCH = 32  # rows of a mixed batch
-_SHOWN = 10  # problems of one signature before the rest are only counted
+_MIXED_BATCH_ROWS = 32  # rows of a mixed batch
+_MAX_PROBLEMS = 10  # problems of one signature before the rest are only counted
 
 
 OP_LIBRARIES = frozenset({"tensorflow_text"})  # what networks and tokenizers of dlkit's may need, and no other code
@@ -47,15 +47,15 @@ def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
     """
     start = time.perf_counter()
     extra = version_dir / "assets.extra"
-    contract, problems = examine(version_dir, libraries)
+    contract, problems = lint_export(version_dir, libraries)
     report: dict = {"ok": False, "problems": problems, "signatures": {}, "seconds": 0.0}
     if not problems:
-        with as_data_error(extra / FILE, "what `export` writes", "Export the model again.", error=ExportError):
-            reference_examples = load_reference_examples(extra / FILE)
+        with as_data_error(extra / EXAMPLES_FILE, "what `export` writes", "Export the model again.", error=ExportError):
+            reference_examples = load_reference_examples(extra / EXAMPLES_FILE)
         _progress("loading the SavedModel")
-        from dlkit.serving.served import loaded
+        from dlkit.serving.served import load_signatures
 
-        with loaded(version_dir) as served:
+        with load_signatures(version_dir) as served:
             _progress("running the reference examples")
             for name in sorted(served):
                 facts = contract["signatures"].get(name, {})
@@ -69,7 +69,7 @@ def prove(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
     return report
 
 
-def examine(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[dict, list[str]]:
+def lint_export(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[dict, list[str]]:
     """The contract of a version directory, and what lint finds in its graph, of which nothing is run.
 
     Raises:
@@ -91,12 +91,14 @@ def examine(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> tuple[d
     return contract, problems
 
 
-def _prove_signature(name: str, served: Served, reference_examples: list, facts: dict, problems: list[str]) -> dict:
+def _prove_signature(
+    name: str, served: LoadedSignature, reference_examples: list, facts: dict, problems: list[str]
+) -> dict:
     found: list[str] = []
     figures: dict = {"alone": 0, "mixed": 0, "probes": 0, "max_error": {}}
     if not reference_examples:
         found.append("there is no reference example to verify it with")
-    single = rows(reference_examples)
+    single = split_into_rows(reference_examples)
     for index, row, _, answers in single:
         wrong = [name for name, array in answers.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
         if wrong:
@@ -107,7 +109,7 @@ def _prove_signature(name: str, served: Served, reference_examples: list, facts:
     for index, row, inputs, answers in single:
         _compare(served, inputs, answers, facts, f"input {index} row {row} alone", [(index, row)], figures, found)
         figures["alone"] += 1
-    for batch in mixed_batches(single):
+    for batch in make_mixed_batches(single):
         inputs, answers = (
             {key: np.concatenate([item[side][key] for item in batch]) for key in batch[0][side]} for side in (2, 3)
         )
@@ -116,13 +118,13 @@ def _prove_signature(name: str, served: Served, reference_examples: list, facts:
         figures["mixed"] += 1
     if reference_examples:
         figures["probes"] = _probe(name, served, single[0][2], found)
-    problems += [f"signature `{name}`: {text}" for text in found[:_SHOWN]]
-    if len(found) > _SHOWN:
-        problems.append(f"signature `{name}`: and {len(found) - _SHOWN} more")
+    problems += [f"signature `{name}`: {text}" for text in found[:_MAX_PROBLEMS]]
+    if len(found) > _MAX_PROBLEMS:
+        problems.append(f"signature `{name}`: and {len(found) - _MAX_PROBLEMS} more")
     return figures
 
 
-def mixed_batches(single: list[tuple]) -> list[list[tuple]]:
+def make_mixed_batches(single: list[tuple]) -> list[list[tuple]]:
     """Mixes reference_examples of equal shapes: in reverse order, the last row repeated, as a server pads."""
     groups: dict = {}
     for item in reversed(single):
@@ -130,14 +132,14 @@ def mixed_batches(single: list[tuple]) -> list[list[tuple]]:
         groups.setdefault(shapes, []).append(item)
     batches = []
     for group in groups.values():
-        for start in range(0, len(group), _BATCH):
-            part = group[start : start + _BATCH]
+        for start in range(0, len(group), _MIXED_BATCH_ROWS):
+            part = group[start : start + _MIXED_BATCH_ROWS]
             batches.append([*part, part[-1]])
     return batches
 
 
 def _compare(
-    served: Served,
+    served: LoadedSignature,
     inputs: Arrays,
     answers: Arrays,
     facts: dict,
@@ -162,7 +164,7 @@ def _compare(
         figures["max_error"][output] = max(figures["max_error"].get(output, 0.0), largest)
         for position, (index, row) in enumerate(labels):
             mine, theirs = ({k: v[position : position + 1] for k, v in side.items()} for side in (got, answers))
-            text = difference(output, mine, theirs, facts.get("outputs", {}))
+            text = describe_difference(output, mine, theirs, facts.get("outputs", {}))
             if text:
                 item = {key: array[position : position + 1] for key, array in inputs.items()}
                 within = "" if len(labels) == 1 else f" as row {position} of {how}"
@@ -172,10 +174,10 @@ def _compare(
         found.append(f"the reference outputs have `{missing[0]}`, the signature returns {', '.join(served.outputs)}")
 
 
-def _probe(name: str, served: Served, good: Arrays, found: list[str]) -> int:
+def _probe(name: str, served: LoadedSignature, good: Arrays, found: list[str]) -> int:
     import tensorflow as tf
 
-    probes = list(wrong_requests(served.inputs, good))
+    probes = list(make_invalid_requests(served.inputs, good))
     for key, value, cure in probes:
         shape = list(np.shape(value))
         _progress(f"signature `{name}`: a request with `{key}` of the invalid shape {shape}")
@@ -194,14 +196,14 @@ def _probe(name: str, served: Served, good: Arrays, found: list[str]) -> int:
     return len(probes) + 1
 
 
-def wrong_requests(inputs: dict, good: Arrays) -> Iterator[tuple[str, np.ndarray, str]]:
+def make_invalid_requests(inputs: dict, good: Arrays) -> Iterator[tuple[str, np.ndarray, str]]:
     """Yields (input, value, cure): every lower rank, one more, each fixed size off by one, a surplus row."""
     check = "check it with tf.ensure_shape at the signature's entrance"
     for key, shape in inputs.items():
         value = good[key]
         yield key, value[np.newaxis], check
         for rank in range(len(shape)):
-            yield key, _cut(value, rank), check
+            yield key, _reduce_rank(value, rank), check
         for axis, size in enumerate(shape):
             if size is not None:
                 yield key, np.concatenate([value, value.take([0], axis)], axis), check
@@ -209,7 +211,7 @@ def wrong_requests(inputs: dict, good: Arrays) -> Iterator[tuple[str, np.ndarray
             yield key, np.concatenate([value, value]), "check that all inputs have equally many rows"
 
 
-def _cut(value: np.ndarray, rank: int) -> np.ndarray:
+def _reduce_rank(value: np.ndarray, rank: int) -> np.ndarray:
     """The first entry of the leading dimensions, as an array of the rank; a scalar string stays an array."""
     return value[(slice(0, 1),) * (value.ndim - rank)].reshape(value.shape[value.ndim - rank :])
 
@@ -255,10 +257,10 @@ def main(arguments: list[str]) -> int:
             report = {"ok": False, "problems": [str(error)], "signatures": {}, "seconds": 0.0}
         print("report: " + json.dumps(report), flush=True)
         return 0
-    from dlkit.serving.verify import run_proof, version_directory
+    from dlkit.serving.verify import find_version_directory, run_proof
 
     try:
-        report = run_proof(version_directory(paths[0]), libraries)
+        report = run_proof(find_version_directory(paths[0]), libraries)
     except ExportError as error:
         report = {"ok": False, "problems": [str(error)]}
     print(json.dumps(report, indent=1) if "--json" in arguments else "\n".join(report["problems"] or ["proven"]))

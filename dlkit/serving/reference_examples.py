@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.data.unpack import array_of, open_arrays
+from dlkit.data.unpack import open_arrays, read_array
 from dlkit.errors import ExportError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-FILE = "dlkit_reference_examples.npz"
+EXAMPLES_FILE = "dlkit_reference_examples.npz"
 Arrays = dict[str, np.ndarray]
 ReferenceExamples = dict[str, list[tuple[Arrays, Arrays]]]
 
@@ -50,9 +50,9 @@ def load_reference_examples(path: pathlib.Path) -> ReferenceExamples:
                 raise ExportError(f"{path}: reference example {index} is missing. Export the model again.")
             while len(pairs) <= int(index):
                 pairs.append(({}, {}))
-            value = array_of(file, key, str(path), error=ExportError)
+            value = read_array(file, key, str(path), error=ExportError)
             if form == "lengths":
-                data = array_of(file, f"{key.removesuffix('lengths')}bytes", str(path), error=ExportError)
+                data = read_array(file, f"{key.removesuffix('lengths')}bytes", str(path), error=ExportError)
                 value = _strings(data.tobytes(), value)
             pairs[int(index)][side == "answers"][name] = value
     return reference_examples
@@ -77,7 +77,7 @@ def as_array(value: ArrayLike, dtype: str) -> np.ndarray:
     return result.reshape(given.shape)
 
 
-def rows(reference_examples: list[tuple[Arrays, Arrays]]) -> list[tuple[int, int, Arrays, Arrays]]:
+def split_into_rows(reference_examples: list[tuple[Arrays, Arrays]]) -> list[tuple[int, int, Arrays, Arrays]]:
     """Splits reference_examples into (reference example, row, inputs, answers), with a leading batch of 1."""
     return [
         (index, row, _row(inputs, row), _row(answers, row))

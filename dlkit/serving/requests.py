@@ -11,16 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from dlkit.errors import ExportError
-from dlkit.serving.reference_examples import Arrays, ReferenceExamples, rows
+from dlkit.serving.reference_examples import Arrays, ReferenceExamples, split_into_rows
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis import classification_pb2, predict_pb2
 
 MAX_WARMUP = 1000  # the server refuses to load a model with more
-_PER_SIGNATURE = 10
+_MAX_PER_SIGNATURE = 10
 
 
-def apis() -> tuple[ModuleType, ModuleType, ModuleType]:
+def import_serving_apis() -> tuple[ModuleType, ModuleType, ModuleType]:
     """The protobufs of the package `tensorflow-serving-api`.
 
     Raises:
@@ -36,7 +36,7 @@ def apis() -> tuple[ModuleType, ModuleType, ModuleType]:
     return classification_pb2, predict_pb2, prediction_log_pb2
 
 
-def rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) -> dict:
+def make_rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) -> dict:
     """A row-form REST request with its answer: `{"verb", "request", "response"}`.
 
     Args:
@@ -63,11 +63,11 @@ def rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) -> di
             "response": {"predictions": predictions}}  # fmt: skip
 
 
-def grpc_request(
+def make_grpc_request(
     model: str, name: str, method: str, inputs: Arrays
 ) -> predict_pb2.PredictRequest | classification_pb2.ClassificationRequest:
     """The gRPC message: a PredictRequest, or a ClassificationRequest with the parsed examples."""
-    classification, predict, _ = apis()
+    classification, predict, _ = import_serving_apis()
     if method == "classify":
         request = classification.ClassificationRequest()
         for serialized in inputs["inputs"]:
@@ -93,21 +93,21 @@ def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], refere
     Returns:
         The number of records.
     """
-    _, _, prediction_log = apis()
-    limit = min(_PER_SIGNATURE, MAX_WARMUP // max(1, len(methods)))
+    _, _, prediction_log = import_serving_apis()
+    limit = min(_MAX_PER_SIGNATURE, MAX_WARMUP // max(1, len(methods)))
     records = 0
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, method in methods.items():
             for inputs, _ in reference_examples[name][:limit]:
                 log = prediction_log.PredictionLog()
                 kind = log.classify_log if method == "classify" else log.predict_log
-                kind.request.CopyFrom(grpc_request(model, name, method, inputs))
+                kind.request.CopyFrom(make_grpc_request(model, name, method, inputs))
                 writer.write(log.SerializeToString())
                 records += 1
     return records
 
 
-def smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
+def find_smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
     """The row to show as an example: with the fewest bytes of input, of those without NaN if there are any."""
 
     def size(item: tuple[int, int, Arrays, Arrays]) -> int:
@@ -118,23 +118,25 @@ def smallest_row(pairs: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
     def finite(item: tuple[int, int, Arrays, Arrays]) -> bool:
         return all(np.isfinite(array).all() for side in item[2:] for array in side.values() if array.dtype.kind == "f")
 
-    found = rows(pairs)
+    found = split_into_rows(pairs)
     _, _, inputs, answers = min(list(filter(finite, found)) or found, key=size)
     return inputs, answers
 
 
-def classify_examples(pairs: list[tuple[Arrays, Arrays]], *, classes: str, scores: str) -> list[tuple[Arrays, Arrays]]:
+def make_classify_examples(
+    pairs: list[tuple[Arrays, Arrays]], *, classes: str, scores: str
+) -> list[tuple[Arrays, Arrays]]:
     """The reference_examples of a classify signature, from those of its source: each row as a `tf.Example`."""
     return [
         (
-            {"inputs": np.array(serialized_examples(inputs), object)},
+            {"inputs": np.array(serialize_examples(inputs), object)},
             {"classes": answers[classes], "scores": answers[scores]},
         )
         for inputs, answers in pairs
     ]
 
 
-def serialized_examples(inputs: Arrays) -> list[bytes]:
+def serialize_examples(inputs: Arrays) -> list[bytes]:
     """Rows as serialized `tf.Example`s, a feature for each name."""
     count = len(next(iter(inputs.values())))
     return [_example({key: np.asarray(array)[row] for key, array in inputs.items()}) for row in range(count)]
@@ -160,7 +162,7 @@ def _example_json(example: tf.train.Example) -> dict:
     for key, feature in sorted(example.features.feature.items()):
         values = list(getattr(feature, feature.WhichOneof("kind")).value)
         if feature.WhichOneof("kind") == "bytes_list":
-            text = all(map(_decodes, values))
+            text = all(map(_is_utf8, values))
             values = [_text(value) if text else _b64(value) for value in values]
         row[key] = values[0] if len(values) == 1 else values
     return row
@@ -177,10 +179,10 @@ def _json(value: bytes | np.ndarray, text: bool) -> Any:
 
 
 def _is_text(array: np.ndarray) -> bool:
-    return array.dtype != object or all(map(_decodes, array.ravel()))
+    return array.dtype != object or all(map(_is_utf8, array.ravel()))
 
 
-def _decodes(value: bytes) -> bool:
+def _is_utf8(value: bytes) -> bool:
     try:
         return "\0" not in value.decode("utf-8")
     except UnicodeDecodeError:

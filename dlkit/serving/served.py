@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tensorflow.core.protobuf import meta_graph_pb2
 
 
-class Served:
+class LoadedSignature:
     """One loaded signature.
 
     Attributes:
@@ -43,10 +43,10 @@ class Served:
 
 
 @contextlib.contextmanager
-def loaded(version_dir: pathlib.Path) -> Iterator[dict[str, Served]]:
+def load_signatures(version_dir: pathlib.Path) -> Iterator[dict[str, LoadedSignature]]:
     """Loads a version directory and gives its signatures by name."""
     tf.get_logger().setLevel(logging.ERROR)  # the session loader is said to be deprecated, at length
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version_dir))
         names = sorted(set(graph.signature_def) - {INIT_SIGNATURE})
-        yield {name: Served(session, graph.signature_def[name]) for name in names}
+        yield {name: LoadedSignature(session, graph.signature_def[name]) for name in names}

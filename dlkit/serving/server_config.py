@@ -9,11 +9,19 @@ import shlex
 from collections.abc import Sequence
 
 from dlkit.errors import ExportError
-from dlkit.serving.kubernetes import CONFIG, GRPC, METRICS, MODELS, REST, manifest, server_arguments
-from dlkit.serving.verify import version_directory
+from dlkit.serving.kubernetes import (
+    CONFIG_FOLDER,
+    GRPC_PORT,
+    METRICS_PATH,
+    MODELS_FOLDER,
+    REST_PORT,
+    list_server_arguments,
+    make_manifest,
+)
+from dlkit.serving.verify import find_version_directory
 
-_INLINE = 200  # characters of a request body that still reads well on a command line
-IMAGE = "tensorflow/serving:2.20.0"  # pinned: what reads WebP in one release may not in another
+_MAX_INLINE_BODY = 200  # characters of a request body that still reads well on a command line
+DOCKER_IMAGE = "tensorflow/serving:2.20.0"  # pinned: what reads WebP in one release may not in another
 
 
 def write_models_config(
@@ -99,12 +107,12 @@ def write_batching_parameters(
 def write_monitoring_config(path: str | os.PathLike) -> pathlib.Path:
     """Writes a `monitoring.config` for `--monitoring_config_file`: Prometheus reads metrics on the REST port."""
     path = pathlib.Path(path)
-    path.write_text(f"prometheus_config {{ enable: true path: {_quoted(METRICS)} }}\n", "utf-8")
+    path.write_text(f"prometheus_config {{ enable: true path: {_quoted(METRICS_PATH)} }}\n", "utf-8")
     return path
 
 
 def write_server_files(
-    directories: Sequence[str | os.PathLike], output: str | os.PathLike, *, image: str = IMAGE, **batching: int
+    directories: Sequence[str | os.PathLike], output: str | os.PathLike, *, image: str = DOCKER_IMAGE, **batching: int
 ) -> str:
     """Writes what a server of several exports reads, and a Kubernetes manifest that holds the same.
 
@@ -122,7 +130,7 @@ def write_server_files(
     """
     bases: dict[str, pathlib.Path] = {}
     for directory in directories:
-        version_directory(directory)  # refuses what is none
+        find_version_directory(directory)  # refuses what is none
         base = pathlib.Path(directory).absolute()
         if (base / "saved_model.pb").is_file():
             raise ExportError(
@@ -134,19 +142,29 @@ def write_server_files(
     output = pathlib.Path(output).absolute()
     output.mkdir(parents=True, exist_ok=True)
     files = [
-        write_models_config(output / "models.config", {name: f"{MODELS}/{name}" for name in bases}),
+        write_models_config(output / "models.config", {name: f"{MODELS_FOLDER}/{name}" for name in bases}),
         write_batching_parameters(output / "batching_parameters.txt", **batching),
         write_monitoring_config(output / "monitoring.config"),
     ]
     texts = {file.name: file.read_text("utf-8") for file in files}
-    (output / "kubernetes.yaml").write_text(manifest(image, next(iter(bases)), texts), "utf-8")
-    line = ["docker", "run", "--rm", "-p", f"{GRPC}:{GRPC}", "-p", f"{REST}:{REST}", "-v", f"{output}:{CONFIG}:ro"]
+    (output / "kubernetes.yaml").write_text(make_manifest(image, next(iter(bases)), texts), "utf-8")
+    line = [
+        "docker",
+        "run",
+        "--rm",
+        "-p",
+        f"{GRPC_PORT}:{GRPC_PORT}",
+        "-p",
+        f"{REST_PORT}:{REST_PORT}",
+        "-v",
+        f"{output}:{CONFIG_FOLDER}:ro",
+    ]
     for name, base in bases.items():
-        line += ["-v", f"{base}:{MODELS}/{name}:ro"]
-    return shlex.join([*line, "--entrypoint", "tensorflow_model_server", image, *server_arguments()])
+        line += ["-v", f"{base}:{MODELS_FOLDER}/{name}:ro"]
+    return shlex.join([*line, "--entrypoint", "tensorflow_model_server", image, *list_server_arguments()])
 
 
-def serve_commands(directory: str | os.PathLike, contract: dict, *, port: int = 8501) -> dict[str, str]:
+def make_serve_commands(directory: str | os.PathLike, contract: dict, *, port: int = 8501) -> dict[str, str]:
     """The lines that serve an export with Docker and query it: `{"serve", "query"}`.
 
     Args:
@@ -157,8 +175,8 @@ def serve_commands(directory: str | os.PathLike, contract: dict, *, port: int = 
     base, name = pathlib.Path(directory).absolute(), contract["name"]
     rest = contract["signatures"]["serving_default"]["example"]["rest"]
     body = json.dumps(rest["request"], ensure_ascii=False)
-    if len(body) > _INLINE:
-        body = f"@{version_directory(base) / 'assets.extra' / 'request.json'}"
+    if len(body) > _MAX_INLINE_BODY:
+        body = f"@{find_version_directory(base) / 'assets.extra' / 'request.json'}"
     serve = [
         "docker",
         "run",
@@ -171,7 +189,7 @@ def serve_commands(directory: str | os.PathLike, contract: dict, *, port: int = 
         f"MODEL_NAME={name}",
     ]
     query = ["curl", "-d", body, f"http://localhost:{port}/v1/models/{name}:predict"]
-    return {"serve": shlex.join([*serve, IMAGE]), "query": shlex.join(query)}
+    return {"serve": shlex.join([*serve, DOCKER_IMAGE]), "query": shlex.join(query)}
 
 
 def _quoted(text: str) -> str:

@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from dlkit.columns import Column
 from dlkit.errors import ExportError
-from dlkit.limits import Limits, refusal_of
+from dlkit.limits import Limits, assert_within_limits
 from dlkit.serving.core_ops import core_ops_only
 from dlkit.serving.lint import REST_DTYPES
-from dlkit.traced import TRACING
+from dlkit.tracing import TRACING_LOCK
 
 METHODS = ("predict", "classify")
 _EXAMPLE_DTYPES = {tf.string: tf.string, tf.float32: tf.float32, tf.float64: tf.float32}  # the rest: int64
@@ -79,7 +79,7 @@ class Signature:
         Raises:
             ExportError: if the function does not return a dict of dense tensors.
         """
-        with TRACING:  # threads that want it at once get the one that the first of them traces
+        with TRACING_LOCK:  # threads that want it at once get the one that the first of them traces
             if "graph" not in vars(self):
                 vars(self)["graph"] = self._trace()
             return vars(self)["graph"]
@@ -105,7 +105,7 @@ def _checked_inputs(signature: Signature, inputs: dict[str, tf.Tensor]) -> dict[
     checked = {
         name: tf.ensure_shape(inputs[name], spec.shape, name=f"check_{name}") for name, spec in signature.inputs.items()
     }
-    checks = [refusal_of(name, checked[name], limits) for name, limits in signature.all_limits.items()]
+    checks = [assert_within_limits(name, checked[name], limits) for name, limits in signature.all_limits.items()]
     if len(checked) > 1:
         checks.append(_equal_rows(signature, checked))
     if not checks:

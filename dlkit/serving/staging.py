@@ -8,7 +8,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from dlkit.durable import held, is_free, sync, sync_tree, unique
+from dlkit.durable import fsync_path, fsync_tree, hold_lock, is_unlocked, unique_name
 from dlkit.errors import ExportError
 
 _PREFIX = ".dlkit-export-"  # not a number: TensorFlow Serving takes no notice of it
@@ -30,22 +30,22 @@ def staged_version(base: pathlib.Path, version: int | None) -> Iterator[tuple[pa
     _check_base(base)
     if version is not None:
         _check_version(base, version)
-    staging = base / unique(_PREFIX)
+    staging = base / unique_name(_PREFIX)
     placed: list[pathlib.Path] = []
     try:
-        with held(_lock_of(staging)):
+        with hold_lock(_lock_of(staging)):
             try:
                 remove_leftovers(base)
                 staging.mkdir()
                 yield staging, placed
-                sync_tree(staging)
-                placed.append(_place(staging, base, version))
-                sync(base)
+                fsync_tree(staging)
+                placed.append(_move_into_place(staging, base, version))
+                fsync_path(base)
             finally:
                 if not placed:
                     shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        raise _explained(error, base) from error
+        raise _explain(error, base) from error
 
 
 def next_version(base: pathlib.Path) -> int:
@@ -58,7 +58,7 @@ def remove_leftovers(base: pathlib.Path) -> list[pathlib.Path]:
     """Removes what killed exports have left: folders whose lock is there, and nobody holds it."""
     removed = []
     for lock in base.glob(f"{_PREFIX}*{_LOCK}"):
-        if is_free(lock):
+        if is_unlocked(lock):
             folder = lock.with_name(lock.name.removesuffix(_LOCK))
             shutil.rmtree(folder, ignore_errors=True)
             lock.unlink(missing_ok=True)
@@ -88,7 +88,7 @@ def _check_version(base: pathlib.Path, version: int) -> None:
         )
 
 
-def _place(staging: pathlib.Path, base: pathlib.Path, version: int | None) -> pathlib.Path:
+def _move_into_place(staging: pathlib.Path, base: pathlib.Path, version: int | None) -> pathlib.Path:
     while True:
         target = base / str(version or next_version(base))
         try:
@@ -101,13 +101,13 @@ def _place(staging: pathlib.Path, base: pathlib.Path, version: int | None) -> pa
             _check_version(base, version)
 
 
-def _explained(error: OSError, base: pathlib.Path) -> ExportError:
+def _explain(error: OSError, base: pathlib.Path) -> ExportError:
     if error.errno in _FULL:
-        return full_disk(base, str(error))
+        return make_full_disk_error(base, str(error))
     return ExportError(f"Cannot export into {base}: {error}. Check that the folder is writable, or choose another.")
 
 
-def full_disk(base: pathlib.Path, detail: str) -> ExportError:
+def make_full_disk_error(base: pathlib.Path, detail: str) -> ExportError:
     """The error for a disk that has no room for the export."""
     with contextlib.suppress(OSError):
         detail = f"{detail}; {shutil.disk_usage(base).free / 2**20:.0f} MiB are free"

@@ -10,17 +10,17 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from dlkit.best_epoch import history_of, kept_epoch
-from dlkit.columns import Column, stack, tensor_specs
-from dlkit.examples import examples_of, synthetic_rows
+from dlkit.best_epoch import best_epoch_index, metrics_of_epoch
+from dlkit.columns import Column, stack_column, tensor_specs
+from dlkit.examples import load_examples, synthetic_rows
 from dlkit.hparams import summary
-from dlkit.limits import ANY, Limits
+from dlkit.limits import FINITE, Limits
 from dlkit.plain import finite, name_of
 from dlkit.rows import ERROR
 from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
 from dlkit.serving.reference_examples import ReferenceExamples
-from dlkit.serving.requests import classify_examples, serialized_examples
+from dlkit.serving.requests import make_classify_examples, serialize_examples
 from dlkit.serving.signature import Signature, classify_signature, examples_signature
 from dlkit.stages import Stages, chain
 
@@ -31,11 +31,11 @@ class Servable(Protocol):
     monitor: str
     precision: Any
     stages_: Stages
-    samples_: list[dict[str, Any]]
+    examples_: list[dict[str, Any]]
     history_: dict[str, list[float]]
     best_epoch_: dict[str, Any]
     fingerprint_: dict[str, Any]
-    tested_: dict[str, Any]
+    last_evaluation_: dict[str, Any]
     rows: Any
 
     @property
@@ -62,7 +62,7 @@ class Servable(Protocol):
 
 def export_task(task: Servable, directory: Path, version: int | None, examples: Any) -> Path:
     """Writes and proves a version of a fitted task; see `Task.export`."""
-    rows, told = examples_of(task, examples)
+    rows, told = load_examples(task, examples)
     signatures = list(task.served().values())
     stages = [stage for stage in vars(task.stages_).values() if stage is not None]
     return export(
@@ -70,7 +70,7 @@ def export_task(task: Servable, directory: Path, version: int | None, examples: 
         signatures=signatures,
         trackables=stages,
         reference_examples=_reference_examples(task, signatures, rows),
-        contract={**_facts(task), "examples": told},
+        contract={**_contract_facts(task), "examples": told},
         version=version,
     )
 
@@ -84,22 +84,22 @@ def task_signatures(task: Servable) -> list[Signature]:
     signatures = {signature.name: signature for signature in (serving, *usual, *own)}
     tensors = signatures["preprocessed"]
     signatures["preprocessed"] = replace(tensors, limits={**_limits_of(task, tensors.inputs), **tensors.limits})
-    ranked = _ranked(task.answer)
+    ranked = _find_ranked(task.answer)
     if ranked:
         signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1])
     elif any(len(column.shape) == 1 for column in task.inputs.values()):
         padding = {name: column.empty for name, column in task.inputs.items()}
-        signatures["examples"] = examples_signature(serving, _examples, padding)
+        signatures["examples"] = examples_signature(serving, _serialized, padding)
     return list(signatures.values())
 
 
-def _examples(raw: dict[str, tf.Tensor]) -> tf.Tensor:
-    return tf.constant(serialized_examples(_arrays(raw)))
+def _serialized(raw: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.constant(serialize_examples(_arrays(raw)))
 
 
 def _limits_of(task: Servable, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, Limits]:
     """What the layers of the preprocessing know of the tensors that they make; and that numbers are finite."""
-    known: dict[str, Limits] = {name: ANY for name, spec in inputs.items() if spec.dtype.is_floating}
+    known: dict[str, Limits] = {name: FINITE for name, spec in inputs.items() if spec.dtype.is_floating}
     for layer in task.stages_.preprocess.layers:
         known |= getattr(layer, "limits", {})
     return {name: known[name] for name in inputs if name in known}
@@ -108,7 +108,7 @@ def _limits_of(task: Servable, inputs: Mapping[str, tf.TensorSpec]) -> dict[str,
 def _preprocessed_signature(task: Servable) -> Signature:
     output = task.stages_.preprocess.output
     made = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in output.items() if name != ERROR}
-    run, preprocess = chain(*task.stages_.answering()[1:]), chain(task.stages_.preprocess)
+    run, preprocess = chain(*task.stages_.serving_models()[1:]), chain(task.stages_.preprocess)
 
     def answer(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         rows = tf.shape(next(iter(tensors.values())))[:1]
@@ -123,7 +123,7 @@ def _preprocessed_signature(task: Servable) -> Signature:
     return Signature("preprocessed", answer, made, example=example)
 
 
-def _ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
+def _find_ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
     for name, column in answer.items():
         if column.ranked_by:
             return name, column.ranked_by
@@ -135,14 +135,14 @@ def _reference_examples(
 ) -> ReferenceExamples:
     """Each example alone, as every signature takes it, with predict's answer."""
     rows = [_batch_of_one(task, raw) for raw in examples]
-    if not any(map(_is_json, rows)):  # a request to show must be strict JSON, which has no missing numbers
-        rows += [row for row in (_batch_of_one(task, raw) for raw in synthetic_rows(task)) if _is_json(row)][:1]
+    if not any(map(_is_finite, rows)):  # a request to show must be strict JSON, which has no missing numbers
+        rows += [row for row in (_batch_of_one(task, raw) for raw in synthetic_rows(task)) if _is_finite(row)][:1]
     reference_examples: ReferenceExamples = {}
     serving = signatures[0]
     for signature in signatures:
         if signature.method == "classify":
-            classes, scores = _ranked(task.answer) or ("", "")
-            reference_examples[signature.name] = classify_examples(
+            classes, scores = _find_ranked(task.answer) or ("", "")
+            reference_examples[signature.name] = make_classify_examples(
                 reference_examples["serving_default"], classes=classes, scores=scores
             )
             continue
@@ -164,10 +164,10 @@ def _reference_examples(
 
 
 def _batch_of_one(task: Servable, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
-    return {name: tf.constant(stack(column, [raw[name]])) for name, column in task.inputs.items()}
+    return {name: tf.constant(stack_column(column, [raw[name]])) for name, column in task.inputs.items()}
 
 
-def _is_json(row: dict[str, tf.Tensor]) -> bool:
+def _is_finite(row: dict[str, tf.Tensor]) -> bool:
     return all(np.isfinite(value.numpy()).all() for value in row.values() if value.dtype.is_floating)
 
 
@@ -175,7 +175,7 @@ def _arrays(tensors: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _facts(task: Servable) -> dict[str, Any]:
+def _contract_facts(task: Servable) -> dict[str, Any]:
     outputs: dict[str, dict[str, Any]] = {}
     for name, column in {**task.extra_outputs, **task.answer}.items():
         outputs[name] = {"description": summary(type(column))}
@@ -196,9 +196,9 @@ def _facts(task: Servable) -> dict[str, Any]:
         "description": summary(type(task)),
         "hparams": {name: _without_folder(value) for name, value in task.hparams.items()},
         "labels": getattr(task, "labels_", []),
-        "metrics": finite(history_of(task.history_, kept_epoch(task))),
+        "metrics": finite(metrics_of_epoch(task.history_, best_epoch_index(task))),
         "validation": finite(kept),
-        "test": task.tested_,
+        "test": task.last_evaluation_,
         "fingerprint": {**task.fingerprint_, "source": name_of(task.fingerprint_.get("source", ""))},
         "inputs": {name: {"description": summary(type(column))} for name, column in task.inputs.items()},
         "outputs": outputs,

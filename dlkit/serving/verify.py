@@ -10,7 +10,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from dlkit.child import child_environment, python_command
+from dlkit.child_process import child_environment, python_command
 from dlkit.errors import ExportError
 from dlkit.reading_errors import as_data_error
 
@@ -32,14 +32,14 @@ def verify(directory: str | os.PathLike, libraries: Sequence[str] = ()) -> dict:
     Raises:
         ExportError: if it is not an export of dlkit, or if the proof fails; the message names each finding.
     """
-    path = version_directory(directory)
+    path = find_version_directory(directory)
     report = run_proof(path, libraries)
     if not report["ok"]:
         raise ExportError(f"{path} cannot be served:\n- " + "\n- ".join(report["problems"]))
     return report
 
 
-def version_directory(directory: str | os.PathLike) -> pathlib.Path:
+def find_version_directory(directory: str | os.PathLike) -> pathlib.Path:
     """The version directory that a path means, after a look at its contract.
 
     Raises:
@@ -110,11 +110,11 @@ def run_proof(version_dir: pathlib.Path, libraries: Sequence[str] = ()) -> dict:
         report = json.loads(reports[-1].removeprefix("report: "))
     else:
         steps = [line.removeprefix("progress: ") for line in lines if line.startswith("progress: ")]
-        report = {"ok": False, "problems": [_death(child, steps)], "signatures": {}, "seconds": 0.0}
+        report = {"ok": False, "problems": [_describe_crash(child, steps)], "signatures": {}, "seconds": 0.0}
     return {"version_dir": str(version_dir), **report}
 
 
-def _death(child: subprocess.CompletedProcess, steps: list[str]) -> str:
+def _describe_crash(child: subprocess.CompletedProcess, steps: list[str]) -> str:
     during = steps[-1] if steps else "start-up"
     said = [line for line in child.stderr.strip().splitlines() if line.strip()]
     fatal = [line for line in said if re.match(r"F\d{4} |Fatal", line)]  # an abort prints its stack below this

@@ -12,11 +12,11 @@ from dlkit.lazy import tf
 
 PAGE = 256  # code points per page: most pages of the table are equal and kept once
 UNICODE_END = sys.maxunicode + 1
-MOST_PARTS = 31  # the longest decomposition in Unicode has 18 characters
+MAX_PARTS = 31  # the longest decomposition in Unicode has 18 characters
 # Planes 3 to 13 hold rare Han characters or nothing, 15 and 16 are private: nothing there becomes another or combines.
-TOLD_APART = (range(0x30000), range(0xE0000, 0xE1000))
+DISTINCT_RANGES = (range(0x30000), range(0xE0000, 0xE1000))
 # Han, surrogates and private characters: within each of these all become the same in every table.
-ALIKE = (range(0x3400, 0x4D00), range(0x4E00, 0x9F00), range(0xD800, 0xE000), range(0xE000, 0xF800),
+UNIFORM_RANGES = (range(0x3400, 0x4D00), range(0x4E00, 0x9F00), range(0xD800, 0xE000), range(0xE000, 0xF800),
          range(0x20000, 0x2A600))  # fmt: skip
 IDENTITY = 0  # stands for "the code point itself" in the table's values
 
@@ -34,17 +34,17 @@ class CodePointTable:
         pages: dict[bytes, int] = {}  # bytes of a page -> its number
         page_of = np.zeros(UNICODE_END // PAGE, np.int32)
         for first in range(0, UNICODE_END, PAGE):
-            if not any(first in codes for codes in TOLD_APART):  # there one page stands for all
-                page_of[first // PAGE] = page_of[TOLD_APART[0].stop // PAGE - 1]
+            if not any(first in codes for codes in DISTINCT_RANGES):  # there one page stands for all
+                page_of[first // PAGE] = page_of[DISTINCT_RANGES[0].stop // PAGE - 1]
                 continue
-            alike = next((codes.start for codes in ALIKE if first in codes), first)
+            alike = next((codes.start for codes in UNIFORM_RANGES if first in codes), first)
             if first > alike:
                 page_of[first // PAGE] = page_of[alike // PAGE]
                 continue
             page = np.zeros(PAGE, np.int32)
             for code in range(first, first + PAGE):
                 found = tuple((kind << 24) | (IDENTITY if part == code else part) for part, kind in parts(chr(code)))[
-                    :MOST_PARTS
+                    :MAX_PARTS
                 ]
                 if found not in starts:
                     starts[found] = len(values)
@@ -66,7 +66,7 @@ class CodePointTable:
             points; `kinds`: (parts,) int32.
         """
         entry = self._entry(codes)
-        counts = tf.bitwise.bitwise_and(entry, MOST_PARTS)
+        counts = tf.bitwise.bitwise_and(entry, MAX_PARTS)
         starts = tf.bitwise.right_shift(entry, 5)
         origin = tf.repeat(tf.range(tf.size(codes)), counts)
         offset = tf.range(tf.size(origin)) - tf.gather(tf.cumsum(counts, exclusive=True), origin)
@@ -84,7 +84,7 @@ class CodePointTable:
         return tf.gather(self.pages, tf.gather(self.page_of, codes // PAGE) * PAGE + codes % PAGE)
 
 
-def neighbour(values: tf.Tensor, distance: Literal[1, -1]) -> tf.Tensor:
+def neighbor(values: tf.Tensor, distance: Literal[1, -1]) -> tf.Tensor:
     """Shifts (n,) values so that each place holds its left (1) or right (-1) neighbour, with -1 at the border."""
     border = -tf.ones_like(values[:1])
     if distance > 0:

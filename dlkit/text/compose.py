@@ -14,14 +14,19 @@ from collections.abc import Callable
 import numpy as np
 
 from dlkit.lazy import tf
-from dlkit.text.code_points import TOLD_APART, UNICODE_END, CodePointTable, neighbour
-from dlkit.traced import traced
+from dlkit.text.code_points import DISTINCT_RANGES, UNICODE_END, CodePointTable, neighbor
+from dlkit.tracing import trace_function
 
-ORDER = 63  # the bits of a kind that hold the place of a combining class among all classes, 0 for a starter
-UNSURE = 64  # of a kind: the character may change, or be taken into the one before it
-SYLLABLE, LEAD, VOWEL, TAIL = 0xAC00, 0x1100, 0x1161, 0x11A7  # Hangul: the last is one before the first tail
-LEADS, VOWELS, TAILS = 19, 21, 28
-SYLLABLES = LEADS * VOWELS * TAILS
+ORDER_MASK = 63  # the bits of a kind that hold the place of a combining class among all classes, 0 for a starter
+UNSTABLE = 64  # of a kind: the character may change, or be taken into the one before it
+SYLLABLE_BASE, LEAD_BASE, VOWEL_BASE, TAIL_BASE = (
+    0xAC00,
+    0x1100,
+    0x1161,
+    0x11A7,
+)  # Hangul: the last is one before the first tail
+NUM_LEADS, NUM_VOWELS, NUM_TAILS = 19, 21, 28
+NUM_SYLLABLES = NUM_LEADS * NUM_VOWELS * NUM_TAILS
 
 
 def compose(codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -36,22 +41,24 @@ def compose(codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.
         ascending, the place in the given `codes` at which each begins.
     """
     kinds = _quick_table().kinds(codes)
-    order = tf.bitwise.bitwise_and(kinds, ORDER)
-    before = tf.where(neighbour(row, 1) == row, neighbour(order, 1), 0)
-    unsettled = (kinds >= UNSURE) | ((order > 0) & (before > order))
+    order = tf.bitwise.bitwise_and(kinds, ORDER_MASK)
+    before = tf.where(neighbor(row, 1) == row, neighbor(order, 1), 0)
+    unsettled = (kinds >= UNSTABLE) | ((order > 0) & (before > order))
     return tf.cond(  # nearly all texts are composed as they are
-        tf.reduce_any(unsettled), lambda: _composed(codes, row), lambda: (codes, tf.range(tf.size(codes)), row)
+        tf.reduce_any(unsettled),
+        lambda: _compose_characters(codes, row),
+        lambda: (codes, tf.range(tf.size(codes)), row),
     )
 
 
 def compose_text(text: tf.Tensor) -> tf.Tensor:
     """Texts in canonical composition (NFC): (batch,) string to the same; invalid UTF-8 reads as U+FFFD."""
-    return _composing()(text)
+    return _trace_compose()(text)
 
 
 @functools.cache
-def _composing() -> Callable[[tf.Tensor], tf.Tensor]:
-    return traced(_compose_text, tf.TensorSpec([None], tf.string))
+def _trace_compose() -> Callable[[tf.Tensor], tf.Tensor]:
+    return trace_function(_compose_text, tf.TensorSpec([None], tf.string))
 
 
 def _compose_text(text: tf.Tensor) -> tf.Tensor:
@@ -61,25 +68,25 @@ def _compose_text(text: tf.Tensor) -> tf.Tensor:
     return tf.strings.unicode_encode(composed, "UTF-8")
 
 
-def _composed(codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _compose_characters(codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     origin, codes, order = _decompose_table()(codes)
     row = tf.gather(row, origin)
-    begins = (order == 0) | (neighbour(row, 1) != row)
+    begins = (order == 0) | (neighbor(row, 1) != row)
     run = tf.cumsum(tf.cast(begins, tf.int64))  # a starter and the marks behind it
-    sorted_places = tf.argsort(run * (ORDER + 1) + tf.cast(order, tf.int64), stable=True)
+    sorted_places = tf.argsort(run * (ORDER_MASK + 1) + tf.cast(order, tf.int64), stable=True)
     # Marks change places within their run; rows stay, and so do places in the text, which must ascend.
     codes, order = tf.gather(codes, sorted_places), tf.gather(order, sorted_places)
     shape = tf.TensorShape([None])
     codes, origin, row, _, _ = tf.while_loop(
         lambda codes, origin, row, order, going: going,
-        _step,
+        _compose_step,
         (codes, origin, row, order, tf.constant(True)),
         shape_invariants=(shape, shape, shape, shape, tf.TensorShape([])),
     )
     return codes, origin, row
 
 
-def _step(
+def _compose_step(
     codes: tf.Tensor, origin: tf.Tensor, row: tf.Tensor, order: tf.Tensor, going: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Each starter takes the first character behind it that it may; `going` where any did."""
@@ -90,7 +97,7 @@ def _step(
     starter = tf.gather(starters, tf.cumsum(tf.cast(is_starter, tf.int32), exclusive=True))  # the last one before
     known = tf.maximum(starter, 0)
     # A mark is blocked by one of its own class, or of a higher one, between it and the starter.
-    free = (starter == place - 1) | (neighbour(order, 1) < order)
+    free = (starter == place - 1) | (neighbor(order, 1) < order)
     made = _pairs(tf.gather(codes, known), codes)
     may = (starter >= 0) & (tf.gather(row, known) == row) & free & (made > 0)
     first = tf.math.unsorted_segment_min(tf.where(may, place, size), known, size)
@@ -109,17 +116,17 @@ def _pairs(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     asked = tf.cast(first, tf.int64) * UNICODE_END + tf.cast(second, tf.int64)
     found = tf.minimum(tf.searchsorted(keys, asked), len(keys) - 1)
     made = tf.where(tf.gather(keys, found) == asked, tf.gather(composed, found), 0)
-    lead, vowel, tail, syllable = first - LEAD, second - VOWEL, second - TAIL, first - SYLLABLE
-    opens = (lead >= 0) & (lead < LEADS) & (vowel >= 0) & (vowel < VOWELS)
-    made = tf.where(opens, SYLLABLE + (lead * VOWELS + vowel) * TAILS, made)
-    is_open = (syllable >= 0) & (syllable < SYLLABLES) & (syllable % TAILS == 0)
-    return tf.where(is_open & (tail > 0) & (tail < TAILS), first + tail, made)
+    lead, vowel, tail, syllable = first - LEAD_BASE, second - VOWEL_BASE, second - TAIL_BASE, first - SYLLABLE_BASE
+    opens = (lead >= 0) & (lead < NUM_LEADS) & (vowel >= 0) & (vowel < NUM_VOWELS)
+    made = tf.where(opens, SYLLABLE_BASE + (lead * NUM_VOWELS + vowel) * NUM_TAILS, made)
+    is_open = (syllable >= 0) & (syllable < NUM_SYLLABLES) & (syllable % NUM_TAILS == 0)
+    return tf.where(is_open & (tail > 0) & (tail < NUM_TAILS), first + tail, made)
 
 
 @functools.cache
 def _orders() -> dict[int, int]:
     """The place of each combining class among all."""
-    classes = {unicodedata.combining(chr(code)) for code in itertools.chain(*TOLD_APART)}
+    classes = {unicodedata.combining(chr(code)) for code in itertools.chain(*DISTINCT_RANGES)}
     return {number: place for place, number in enumerate(sorted(classes))}
 
 
@@ -128,14 +135,14 @@ def _order(character: str) -> int:
 
 
 def _is_syllable(character: str) -> bool:
-    return SYLLABLE <= ord(character) < SYLLABLE + SYLLABLES
+    return SYLLABLE_BASE <= ord(character) < SYLLABLE_BASE + NUM_SYLLABLES
 
 
 @functools.cache
 def _compositions() -> dict[tuple[int, int], int]:
     """Pairs that are one character, but for Hangul, which is worked out."""
     pairs = {}
-    for code in itertools.chain(*TOLD_APART):
+    for code in itertools.chain(*DISTINCT_RANGES):
         parts = unicodedata.decomposition(chr(code)).split()
         if len(parts) == 2 and parts[0][0] != "<" and unicodedata.normalize("NFC", chr(code)) == chr(code):
             pairs[int(parts[0], 16), int(parts[1], 16)] = code
@@ -153,11 +160,11 @@ def _pair_arrays() -> tuple[np.ndarray, np.ndarray]:
 def _quick_table() -> CodePointTable:
     """Each character as it is; its kind is its order, and `UNSURE`."""
     joining = {second for _, second in _compositions()}
-    joining |= set(range(VOWEL, VOWEL + VOWELS)) | set(range(TAIL + 1, TAIL + TAILS))
+    joining |= set(range(VOWEL_BASE, VOWEL_BASE + NUM_VOWELS)) | set(range(TAIL_BASE + 1, TAIL_BASE + NUM_TAILS))
 
     def parts(character: str) -> list[tuple[int, int]]:
         unsure = ord(character) in joining or unicodedata.normalize("NFC", character) != character
-        return [(ord(character), _order(character) | (UNSURE if unsure else 0))]
+        return [(ord(character), _order(character) | (UNSTABLE if unsure else 0))]
 
     return CodePointTable(parts)
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Text
-from dlkit.data.bytes import text_of
+from dlkit.data.bytes import cell_text
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.report import Report
 
-UNKNOWN = 0.3  # share of the words of validation that training lacks, from which it is said
-SCRIPTS = (  # without spaces between words: first and last code point
+MAX_UNKNOWN_SHARE = 0.3  # share of the words of validation that training lacks, from which it is said
+SPACELESS_SCRIPTS = (  # without spaces between words: first and last code point
     ("Thai", 0x0E00, 0x0E7F), ("Lao", 0x0E80, 0x0EFF), ("Burmese", 0x1000, 0x109F), ("Khmer", 0x1780, 0x17FF),
     ("Japanese", 0x3040, 0x30FF), ("Chinese", 0x3400, 0x9FFF),
 )  # fmt: skip
@@ -35,13 +35,13 @@ def inspect_texts(report: Report, table: Table, validation: Table | None, name: 
     if not texts:
         return
     lengths = np.array([len(text.split()) for _, text in texts])
-    report.facts[f"words of {name!r}"] = f"{int(np.median(lengths))} median, {lengths.max()} maximum"
+    report.statistics[f"words of {name!r}"] = f"{int(np.median(lengths))} median, {lengths.max()} maximum"
     empty = [table.where(row) for row, text in texts if not text.strip()]
     if empty:
-        report.warn(f"{len(empty)} of {len(texts)} texts of {name!r} are empty", empty)
-    script = script_of(text for _, text in texts)
+        report.add_warning(f"{len(empty)} of {len(texts)} texts of {name!r} are empty", empty)
+    script = find_spaceless_script(text for _, text in texts)
     if script:
-        report.facts[f"script of {name!r}"] = f"{script}, which does not separate words by spaces"
+        report.statistics[f"script of {name!r}"] = f"{script}, which does not separate words by spaces"
     if validation is not None and not script:
         _inspect_unknown_words(report, texts, _texts(report, validation, name, share), name)
 
@@ -58,7 +58,7 @@ def inspect_shared_rows(report: Report, train: Table, validation: Table, names: 
     known = set(_cells(train, names))
     both = [row for row, cells in enumerate(_cells(validation, names)) if cells in known]
     if both:
-        report.warn(
+        report.add_warning(
             f"{len(both)} of {len(validation)} validation {what} also occur in the training data",
             map(validation.where, both),
             "Metrics on them measure overfitting, not generalization: remove them from one of the two sets.",
@@ -66,10 +66,10 @@ def inspect_shared_rows(report: Report, train: Table, validation: Table, names: 
 
 
 def _cells(table: Table, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    return zip(*(map(text_of, table.columns[name]) for name in names), strict=True)
+    return zip(*(map(cell_text, table.columns[name]) for name in names), strict=True)
 
 
-def script_of(texts: Any) -> str:
+def find_spaceless_script(texts: Any) -> str:
     """The script without spaces between words that most of the letters of texts are of; "" where there is none."""
     counts: collections.Counter[str] = collections.Counter()
     for text in texts:
@@ -83,7 +83,7 @@ def script_of(texts: Any) -> str:
             if code < 0x0E00:
                 counts[""] += character.isalpha()
                 continue
-            counts[next((script for script, first, last in SCRIPTS if first <= code <= last), "")] += 1
+            counts[next((script for script, first, last in SPACELESS_SCRIPTS if first <= code <= last), "")] += 1
     (script, _), *_ = counts.most_common(1) or [("", 0)]
     return script
 
@@ -104,8 +104,8 @@ def _inspect_unknown_words(
     known = {word for _, text in train for word in text.casefold().split()}
     words = [word for _, text in held for word in text.casefold().split()]
     unknown = [word for word in words if word not in known]
-    if len(words) >= 50 and len(unknown) > UNKNOWN * len(words):
-        report.warn(
+    if len(words) >= 50 and len(unknown) > MAX_UNKNOWN_SHARE * len(words):
+        report.add_warning(
             f"{len(unknown) / len(words):.0%} of the words of {name!r} in the validation data do not occur in the "
             "inspected training rows",
             map(repr, dict.fromkeys(unknown)),

@@ -12,16 +12,16 @@ import unicodedata
 from collections.abc import Callable, Iterable
 
 from dlkit.lazy import tf
-from dlkit.text.code_points import CodePointTable, neighbour
+from dlkit.text.code_points import CodePointTable, neighbor
 from dlkit.text.compose import compose
 from dlkit.text.scripts import HAN
-from dlkit.traced import traced
+from dlkit.tracing import trace_function
 
 # Kinds of code points.
 SPACE = 1  # ends a token and is dropped
-ALONE = 2  # a token by itself: punctuation, symbols, Han characters
+SINGLE = 2  # a token by itself: punctuation, symbols, Han characters
 WORD = 3  # joins its neighbours of the same kind
-JOINED = 4  # the rest of what an ALONE character became: `…` folded to `...` stays one token
+CONTINUED = 4  # the rest of what an ALONE character became: `…` folded to `...` stays one token
 APOSTROPHE = 5  # WORD between two WORD characters, else ALONE
 
 # Unicode's Default_Ignorable_Code_Point, which `unicodedata` does not have.
@@ -46,7 +46,7 @@ IGNORABLE = (
 )
 
 
-def within(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
+def in_ranges(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
     """Whether a code point lies in one of the (first, last) ranges."""
     for first, last in ranges:  # noqa: SIM110 -- much faster than any(), and called for every code point
         if first <= code <= last:
@@ -57,7 +57,7 @@ def within(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
 def fold_case(text: str) -> str:
     """Unicode's NFKC_Casefold of a Python string."""
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(character for character in text if not within(ord(character), IGNORABLE))
+    return "".join(character for character in text if not in_ranges(ord(character), IGNORABLE))
 
 
 def strip_accents(text: str) -> str:
@@ -86,12 +86,12 @@ def split(text: tf.Tensor, table: CodePointTable, nfc: bool = False) -> tf.Ragge
     Returns:
         (batch, (tokens)) ragged string.
     """
-    return _splitting(table, nfc)(text)
+    return _trace_split(table, nfc)(text)
 
 
 @functools.cache
-def _splitting(table: CodePointTable, nfc: bool) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-    return traced(lambda text: _split(text, table, nfc)[0], tf.TensorSpec([None], tf.string))
+def _trace_split(table: CodePointTable, nfc: bool) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+    return trace_function(lambda text: _split(text, table, nfc)[0], tf.TensorSpec([None], tf.string))
 
 
 def split_with_origins(
@@ -109,12 +109,12 @@ def split_with_origins(
         row, the character of the original text that a byte is made of, and the one after it, counted from each text's
         begin. Characters that became nothing, such as combining accents, belong to the one before them.
     """
-    return _splitting_with_origins(table, nfc)(text)
+    return _trace_split_with_origins(table, nfc)(text)
 
 
 @functools.cache
-def _splitting_with_origins(table: CodePointTable, nfc: bool) -> Callable[[tf.Tensor], tuple]:
-    return traced(lambda text: _split_with_origins(text, table, nfc), tf.TensorSpec([None], tf.string))
+def _trace_split_with_origins(table: CodePointTable, nfc: bool) -> Callable[[tf.Tensor], tuple]:
+    return trace_function(lambda text: _split_with_origins(text, table, nfc), tf.TensorSpec([None], tf.string))
 
 
 def _split_with_origins(
@@ -123,14 +123,14 @@ def _split_with_origins(
     tokens, characters, origin, row, parts, kept = _split(text, table, nfc)
     begins = tf.cast(characters.row_starts(), tf.int32)
     ends = begins + tf.cast(characters.row_lengths(), tf.int32)
-    following = tf.where(neighbour(row, -1) == row, neighbour(origin, -1), tf.gather(ends, row))
+    following = tf.where(neighbor(row, -1) == row, neighbor(origin, -1), tf.gather(ends, row))
     after = tf.maximum(following, origin + 1)  # of what became several parts, the next one is the character itself
     code, begin = tf.gather(parts, kept), tf.gather(begins, tf.gather(row, kept))
     sizes = 1 + sum(tf.cast(code >= least, tf.int32) for least in (0x80, 0x800, 0x10000))  # bytes in UTF-8
     return tokens, *(tf.repeat(tf.gather(place, kept) - begin, sizes) for place in (origin, after))
 
 
-def locate(sizes: tf.Tensor, first: tf.Tensor, after: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def locate_subwords(sizes: tf.Tensor, first: tf.Tensor, after: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Where pieces stand in the original texts.
 
     Args:
@@ -155,7 +155,7 @@ def _split(
     row = tf.gather(row, origin)
     origin = tf.gather(composed, origin) if nfc else origin
     kinds = resolve_apostrophes(kinds, row)
-    opens = (kinds == ALONE) | ((kinds == WORD) & ~((neighbour(kinds, 1) == WORD) & (neighbour(row, 1) == row)))
+    opens = (kinds == SINGLE) | ((kinds == WORD) & ~((neighbor(kinds, 1) == WORD) & (neighbor(row, 1) == row)))
     kept = tf.where(kinds != SPACE)[:, 0]
     token_of = tf.gather(tf.cumsum(tf.cast(opens, tf.int32)) - 1, kept)
     tokens = tf.strings.unicode_encode(
@@ -172,9 +172,9 @@ def _split(
 
 def resolve_apostrophes(kinds: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
     """Makes apostrophes between two WORD characters of a row WORD, and all others ALONE."""
-    inside = (neighbour(kinds, 1) == WORD) & (neighbour(kinds, -1) == WORD)
-    inside &= (neighbour(row, 1) == row) & (neighbour(row, -1) == row)
-    return tf.where(kinds == APOSTROPHE, tf.where(inside, WORD, ALONE), kinds)
+    inside = (neighbor(kinds, 1) == WORD) & (neighbor(kinds, -1) == WORD)
+    inside &= (neighbor(row, 1) == row) & (neighbor(row, -1) == row)
+    return tf.where(kinds == APOSTROPHE, tf.where(inside, WORD, SINGLE), kinds)
 
 
 def pack(ids: tf.RaggedTensor, max_tokens: int) -> dict[str, tf.Tensor]:
@@ -202,18 +202,18 @@ def word_table(lowercase: bool) -> CodePointTable:
         if category in ("Zs", "Zl", "Zp", "Cc") or character == "\u200b":
             return [(ord(" "), SPACE)]
         # Joiners and variation selectors shape the glyph and not the word: dropped, and the word goes on.
-        if category == "Cf" or within(ord(character), IGNORABLE):
+        if category == "Cf" or in_ranges(ord(character), IGNORABLE):
             return []
         if character in "'’ʼ＇":
             return [(ord("'"), APOSTROPHE)]
-        if within(ord(character), HAN):
-            return [(ord(character), ALONE)]
+        if in_ranges(ord(character), HAN):
+            return [(ord(character), SINGLE)]
         normal = unicodedata.normalize("NFKC", character)
         # `´` would become a space and a bare mark: such forms stay as they are.
         normal = character if " " in normal else normal
         normal = normal.lower() if lowercase else normal
         if category[0] in "LMN" or category in ("Cn", "Co", "Cs"):
             return [(ord(part), WORD) for part in normal]
-        return [(ord(part), JOINED if position else ALONE) for position, part in enumerate(normal)]
+        return [(ord(part), CONTINUED if position else SINGLE) for position, part in enumerate(normal)]
 
     return CodePointTable(parts)

@@ -57,12 +57,12 @@ def load_preset(name_or_folder: str, max_tokens: int, **options: Any) -> tuple[W
     return made, backbone
 
 
-def sequence_of(output: keras.KerasTensor | dict[str, keras.KerasTensor]) -> keras.KerasTensor:
+def get_token_features(output: keras.KerasTensor | dict[str, keras.KerasTensor]) -> keras.KerasTensor:
     """The features of each token, among what a backbone gives: (batch, tokens, width)."""
     return output["sequence_output"] if isinstance(output, dict) else output
 
 
-def blocks_of(backbone: keras.Model) -> tuple[keras.KerasTensor, list[keras.layers.Layer]]:
+def get_blocks(backbone: keras.Model) -> tuple[keras.KerasTensor, list[keras.layers.Layer]]:
     """The transformer blocks of a BERT-like backbone, from below, and before them what the first one reads."""
     import keras_hub
 
@@ -71,7 +71,7 @@ def blocks_of(backbone: keras.Model) -> tuple[keras.KerasTensor, list[keras.laye
     return below[0] if isinstance(below, list) else below, blocks
 
 
-def fed(backbone: keras.Model, inputs: dict[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
+def make_backbone_inputs(backbone: keras.Model, inputs: dict[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
     """What a backbone takes, of `token_ids`, `padding_mask` and, where they differ from 0, `segment_ids`."""
     made = {"token_ids": inputs["token_ids"], "padding_mask": ops.cast(inputs["padding_mask"], "int32")}
     if "segment_ids" in backbone.input:

@@ -50,12 +50,12 @@ _SPACELESS = re.compile(f"[{_RANGES}]")
 _LETTER = re.compile(rf"[^\W\d_]|[{_RANGES}]")  # of those scripts the marks too, which are half of some
 
 
-def has_spaceless(text: str) -> bool:
+def has_spaceless_script(text: str) -> bool:
     """Whether a text has characters of such a script."""
     return not text.isascii() and _SPACELESS.search(text) is not None
 
 
-def set_apart(text: str) -> str:
+def separate_characters(text: str) -> str:
     """A text with spaces around each character of such a script."""
     return text if text.isascii() else _SPACELESS.sub(r" \g<0> ", text)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
 from dlkit.text import normalize
-from dlkit.text.vocabulary import FIRST, check_tokenizer, token_specs
+from dlkit.text.vocabulary import FIRST_ID, check_tokenizer, token_specs
 
 
 class Tokenizer(keras.layers.Layer):
@@ -47,12 +47,12 @@ class Tokenizer(keras.layers.Layer):
     @property
     def vocabulary_size(self) -> int:
         """Number of ids, padding and unknown included."""
-        return len(self.vocabulary) + FIRST
+        return len(self.vocabulary) + FIRST_ID
 
     @property
     def limits(self) -> dict[str, Limits]:
         """What its tensors can be, where a request brings them."""
-        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(some=True)}
+        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(nonzero=True)}
 
     def packed(self, ids: tf.RaggedTensor, longer: tf.Tensor) -> dict[str, tf.Tensor]:
         """What `call` returns, of (batch, (tokens)) int32 ids and of which texts are longer, (batch,) bool."""

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence, Sized
 
 from dlkit.lazy import keras, tf
 
-FIRST = 2  # id of a vocabulary's first entry: 0 is padding, 1 the unknown token
+FIRST_ID = 2  # id of a vocabulary's first entry: 0 is padding, 1 the unknown token
 COUNTING_BATCH = 2048  # texts split at a time while learning a vocabulary
 
 
-def count(
+def count_tokens(
     texts: Iterable[str], split: Callable[[tf.Tensor], tf.RaggedTensor], size: int, min_count: int = 1
 ) -> list[str]:
     """The most frequent tokens of texts, most frequent first, ties in the order of the code points.
@@ -91,9 +91,9 @@ def check_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> None:
         raise ValueError(f"`max_tokens` must be a positive integer. Received: max_tokens={max_tokens!r}.")
 
 
-def first_ids(vocabulary: Sized) -> range:
+def vocabulary_ids(vocabulary: Sized) -> range:
     """Ids of a vocabulary that begins after padding and the unknown token."""
-    return range(FIRST, FIRST + len(vocabulary))
+    return range(FIRST_ID, FIRST_ID + len(vocabulary))
 
 
 def token_specs(text: keras.KerasTensor, max_tokens: int, truncated: bool = False) -> dict[str, keras.KerasTensor]:

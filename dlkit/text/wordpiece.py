@@ -11,13 +11,13 @@ import numpy as np
 
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
-from dlkit.text.normalize import ALONE, JOINED, SPACE, WORD, within
+from dlkit.text.normalize import CONTINUED, SINGLE, SPACE, WORD, in_ranges
 from dlkit.text.scripts import HAN
 from dlkit.text.tokenizer import Tokenizer
 from dlkit.text.vocabulary import lookup_table
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-MOST_BYTES = 100  # longer words are unknown, as in BERT's own code
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+MAX_WORD_BYTES = 100  # longer words are unknown, as in BERT's own code
 
 
 @functools.cache
@@ -34,7 +34,7 @@ def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) ->
         if character in " \t\n\r\f" or category in ("Cc", "Cf") or (any_space and category[0] == "Z"):
             return SPACE
         ascii_symbol = "!" <= character <= "~" and not character.isalnum()
-        return ALONE if ascii_symbol or category[0] == "P" or within(ord(character), HAN) else WORD
+        return SINGLE if ascii_symbol or category[0] == "P" or in_ranges(ord(character), HAN) else WORD
 
     def parts(character: str) -> list[tuple[int, int]]:
         word, found = "", []
@@ -43,8 +43,8 @@ def bert_table(lowercase: bool, strip_accents: bool, any_space: bool = False) ->
             if kind == WORD:
                 word += part  # folded together: Hangul, taken apart with the accents, comes together again
                 continue
-            folded = normalize.fold_case(part) if lowercase and kind == ALONE else part
-            found += [(ord(code), JOINED if position else kind) for position, code in enumerate(folded)]
+            folded = normalize.fold_case(part) if lowercase and kind == SINGLE else part
+            found += [(ord(code), CONTINUED if position else kind) for position, code in enumerate(folded)]
         word = normalize.fold_case(word) if lowercase else word
         return found + [(ord(code), WORD) for code in word]
 
@@ -90,12 +90,12 @@ class WordPiece(Tokenizer):
         check_special(vocabulary, max_tokens)
         self.strip_accents = strip_accents
         ids = {token: position for position, token in enumerate(self.vocabulary)}
-        self._unknown, self._opening, self._closing = (ids[token] for token in SPECIAL[1:])
+        self._unknown, self._opening, self._closing = (ids[token] for token in SPECIAL_TOKENS[1:])
         first = {token: position for token, position in ids.items() if not is_continuation(token)}
         rest = {token[2:]: position for token, position in ids.items() if is_continuation(token)}
         self._first = lookup_table(list(first), list(first.values()))
         # A vocabulary may have no continuations, a table must not be empty; no piece is longer than a word may be.
-        self._rest = lookup_table(list(rest) or ["#" * (MOST_BYTES + 1)], list(rest.values()) or [-1])
+        self._rest = lookup_table(list(rest) or ["#" * (MAX_WORD_BYTES + 1)], list(rest.values()) or [-1])
         sizes = [len(token.encode()) - (2 if is_continuation(token) else 0) for token in self.vocabulary]
         self._piece_bytes = np.array(sizes, np.int32)
         self._longest_first = max(len(token.encode()) for token in first)
@@ -118,7 +118,7 @@ class WordPiece(Tokenizer):
         room = self.max_tokens - 2
         every_word = self.split(text)
         words = every_word[:, :room]
-        ids, counts = pieces_of(words.flat_values, self._first, self._cut)
+        ids, counts = split_into_subwords(words.flat_values, self._first, self._cut)
         every_piece = tf.RaggedTensor.from_nested_row_lengths(
             ids, [words.row_lengths(), tf.cast(counts, tf.int64)], validate=False
         ).merge_dims(1, 2)
@@ -140,10 +140,10 @@ class WordPiece(Tokenizer):
         words, first, after = normalize.split_with_origins(
             tf.convert_to_tensor(text, tf.string), self._table(), self.nfc
         )
-        ids, counts = pieces_of(words.flat_values, self._first, self._cut)
+        ids, counts = split_into_subwords(words.flat_values, self._first, self._cut)
         word_bytes = tf.repeat(tf.strings.length(words.flat_values), counts)
         sizes = tf.where(ids == self._unknown, word_bytes, tf.gather(self._piece_bytes, ids))
-        starts, ends = normalize.locate(sizes, first, after)
+        starts, ends = normalize.locate_subwords(sizes, first, after)
         row = tf.repeat(words.value_rowids(), counts)
         return {
             name: tf.RaggedTensor.from_value_rowids(flat, row, words.nrows(), validate=False)
@@ -153,14 +153,14 @@ class WordPiece(Tokenizer):
     def _cut(self, words: tf.Tensor) -> tf.Tensor:
         """Greedy longest pieces of (words,) strings: (words, pieces) int32 ids, -1 after each word's last."""
         end = tf.strings.length(words)
-        ids, at = longest_piece(words, tf.zeros_like(end), self._first, self._longest_first)
+        ids, at = find_longest_subword(words, tf.zeros_like(end), self._first, self._longest_first)
 
         def going(at: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
             return tf.reduce_any((at < end) & (ids[:, -1] >= 0))
 
         def step(at: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             active = tf.where((at < end) & (ids[:, -1] >= 0))[:, 0]
-            piece, after = longest_piece(
+            piece, after = find_longest_subword(
                 tf.gather(words, active), tf.gather(at, active), self._rest, self._longest_rest
             )
             column = tf.tensor_scatter_nd_update(-tf.ones_like(end), active[:, tf.newaxis], piece)
@@ -173,12 +173,12 @@ class WordPiece(Tokenizer):
             (at, ids[:, tf.newaxis]),
             shape_invariants=(at.shape, tf.TensorShape([None, None])),
         )
-        unknown = (at < end) | (end > MOST_BYTES)
+        unknown = (at < end) | (end > MAX_WORD_BYTES)
         only_unknown = tf.one_hot(0, tf.shape(ids)[1], self._unknown, -1, dtype=tf.int32)
         return tf.where(unknown[:, tf.newaxis], only_unknown, ids)
 
 
-def pieces_of(
+def split_into_subwords(
     words: tf.Tensor, table: tf.lookup.StaticHashTable, cut: Callable[[tf.Tensor], tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The pieces of words, most of which are pieces themselves.
@@ -206,7 +206,7 @@ def pieces_of(
     return ids, counts
 
 
-def longest_piece(
+def find_longest_subword(
     words: tf.Tensor, at: tf.Tensor, table: tf.lookup.StaticHashTable, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The longest piece in a table that begins at a byte of each word.
@@ -243,9 +243,9 @@ def is_continuation(token: str) -> bool:
 
 def check_special(vocabulary: Sequence[str], max_tokens: int) -> None:
     """Refuses a vocabulary without BERT's special tokens, or no room for them."""
-    missing = [token for token in SPECIAL if token not in vocabulary]
+    missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
     if missing:
-        raise ValueError(f"`vocabulary` must have {', '.join(SPECIAL)}. Received: none of {', '.join(missing)}.")
+        raise ValueError(f"`vocabulary` must have {', '.join(SPECIAL_TOKENS)}. Received: none of {', '.join(missing)}.")
     if vocabulary[0] != "[PAD]":
         raise ValueError(f"`vocabulary` must begin with [PAD]. Received: {vocabulary[0]!r} first.")
     if max_tokens < 3:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.tokenizer import Tokenizer
-from dlkit.text.vocabulary import FIRST, count, first_ids, lookup_table
+from dlkit.text.vocabulary import FIRST_ID, count_tokens, lookup_table, vocabulary_ids
 
 
 def split_words(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = False) -> tf.RaggedTensor:
@@ -46,7 +46,7 @@ class Words(Tokenizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, tell_truncated=tell_truncated, **kwargs)
-        self._table = lookup_table(self.vocabulary, first_ids(self.vocabulary), missing=1)
+        self._table = lookup_table(self.vocabulary, vocabulary_ids(self.vocabulary), missing=1)
 
     @classmethod
     def learn(
@@ -69,7 +69,7 @@ class Words(Tokenizer):
             options: the layer's other ones.
         """
         nfc = options.get("nfc", False)
-        vocabulary = count(texts, lambda text: split_words(text, lowercase, nfc), size - FIRST, min_count)
+        vocabulary = count_tokens(texts, lambda text: split_words(text, lowercase, nfc), size - FIRST_ID, min_count)
         return cls(vocabulary, max_tokens, lowercase, **options)
 
     def split(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
@@ -91,6 +91,6 @@ class Words(Tokenizer):
         tokens, first, after = normalize.split_with_origins(tf.convert_to_tensor(text, tf.string), table, self.nfc)
         surface = tokens.flat_values
         known = tf.strings.lower(surface, encoding="utf-8") if self.lowercase else surface
-        starts, ends = normalize.locate(tf.strings.length(surface), first, after)
+        starts, ends = normalize.locate_subwords(tf.strings.length(surface), first, after)
         made = {"ids": self._table.lookup(known), "starts": starts, "ends": ends, "surface": surface}
         return {name: tokens.with_flat_values(flat) for name, flat in made.items()}

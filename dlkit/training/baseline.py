@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlkit.data.split import spread
+from dlkit.data.split import evenly_spaced
 from dlkit.errors import DataError
 from dlkit.log import logger
-from dlkit.options import either, option
+from dlkit.options import option, python_or_cli
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
     from dlkit.training.store import Store
     from dlkit.training.trainable import Trainable
 
-MOST = 256  # rows to compare on: their answers cost little beside an epoch
+MAX_ROWS = 256  # rows to compare on: their answers cost little beside an epoch
 
 
 def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, quiet: bool) -> None:
@@ -34,25 +34,25 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
     try:
         table = validation.to_evaluate()
         # Those of a task that makes others to measure on cannot be told apart: none of them was left out.
-        rows = np.unique(store.origins) if table is validation.table else np.arange(len(table))
-        rows = rows[spread(len(rows), MOST)]
-        found = task.measured(validation.with_table(table.take(rows.tolist())))
+        rows = np.unique(store.source_rows) if table is validation.table else np.arange(len(table))
+        rows = rows[evenly_spaced(len(rows), MAX_ROWS)]
+        found = task.evaluate_rows(validation.with_table(table.take(rows.tolist())))
     except DataError as error:
-        _say(f"the model was not compared with the baseline: {error}", quiet)
+        _warn(f"the model was not compared with the baseline: {error}", quiet)
         return
     name, base = task.primary_metric, f"baseline_{task.primary_metric}"
     if name not in found or base not in found:
         return  # the task names no metric to quote, or no baseline of it
     task.best_epoch_ |= {name: found[name], base: found[base], "rows": len(rows)}
     if not found[name] > found[base]:  # what is not a number is no better either
-        _say(
+        _warn(
             f"{validation.table.source}: the model is no better than the baseline: {name} {found[name]:.4f}, {base} "
             f"{found[base]:.4f}, on {len(rows)} validation rows. Check the data, search for a learning rate "
-            f"({either('`find_learning_rate`', 'dlkit find-lr')}), or train for more {option('epochs')}.",
+            f"({python_or_cli('`find_learning_rate`', 'dlkit find-lr')}), or train for more {option('epochs')}.",
             quiet,
         )
 
 
-def _say(text: str, quiet: bool) -> None:
+def _warn(text: str, quiet: bool) -> None:
     if not quiet:
         logger.warning(text)

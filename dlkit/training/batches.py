@@ -6,23 +6,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dlkit.lazy import tf
-from dlkit.padding import lengths_of, trim
-from dlkit.training.order import Order, training_batches
+from dlkit.padding import row_lengths, trim
+from dlkit.training.order import Order, make_training_batches
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
     from dlkit.training.trainable import Trainable
 
 
-def order_of(task: Trainable, store: Store, strategy: tf.distribute.Strategy) -> Order:
+def make_order(task: Trainable, store: Store, strategy: tf.distribute.Strategy) -> Order:
     """Which rows each step of a task takes under a strategy."""
     if isinstance(strategy, tf.distribute.TPUStrategy):  # which knows no varying shapes
         multiple = strategy.num_replicas_in_sync
         return Order(store.rows, task.batch_size, task.seed, multiple=multiple)
-    return Order(store.rows, task.batch_size, task.seed, lengths_of(store, task.padding))
+    return Order(store.rows, task.batch_size, task.seed, row_lengths(store, task.padding))
 
 
-def batches_of(task: Trainable, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:
+def make_batches(task: Trainable, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:
     """The training batches of a task, encoded, in order, augmented and weighted, from the step that it is given on."""
     weights = store.weights
 
@@ -33,4 +33,4 @@ def batches_of(task: Trainable, store: Store, order: Order) -> Callable[[int], t
         tensors, target = task.augment(tensors, target, step)
         return (tensors, target) if weights is None else (tensors, target, tf.gather(weights, rows))
 
-    return lambda step: training_batches(store, order, epochs=task.epochs, first_step=step, finish=finish)
+    return lambda step: make_training_batches(store, order, epochs=task.epochs, first_step=step, finish=finish)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.durable import PARTIAL, write_file
-from dlkit.errors import DlkitError, unwritable
+from dlkit.durable import PARTIAL_SUFFIX, write_atomic
+from dlkit.errors import DlkitError, write_error
 from dlkit.log import logger
 from dlkit.options import option
 
-_NAMES = "arrays"  # in a checkpoint's state, on disk: the names of all arrays
+_ARRAY_NAMES = "arrays"  # in a checkpoint's state, on disk: the names of all arrays
 
 
 @dataclass
@@ -55,13 +55,13 @@ class CheckpointFiles:
             DlkitError: the disk is full or the folder cannot be written; the ones before are untouched.
         """
         path = self.folder / f"step-{step:012d}.npz"
-        state = {**checkpoint.state, _NAMES: sorted(checkpoint.arrays)}
+        state = {**checkpoint.state, _ARRAY_NAMES: sorted(checkpoint.arrays)}
         arrays = {**checkpoint.arrays, "state": np.frombuffer(json.dumps(state).encode(), np.uint8)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+            write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise write_error(path, error) from error
         later = [old for old in self._paths() if old > path]
         for old in [*later, *self._paths()[len(later) + self._keep :], *self._partial()]:
             old.unlink(missing_ok=True)
@@ -104,7 +104,7 @@ class CheckpointFiles:
 
     def _partial(self) -> list[Path]:
         """What killed runs have left: while this one holds the folder's lock, nobody else writes there."""
-        return list(self.folder.glob(f"step-*{PARTIAL}"))
+        return list(self.folder.glob(f"step-*{PARTIAL_SUFFIX}"))
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.npz"), reverse=True)
@@ -114,7 +114,7 @@ def _read(path: Path) -> Checkpoint:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}  # each is compared with its checksum
     state = json.loads(arrays.pop("state").tobytes())
-    names = state.pop(_NAMES, None)  # which those of dlkit 0.1 had not: the list of a zip file has no checksum
+    names = state.pop(_ARRAY_NAMES, None)  # which those of dlkit 0.1 had not: the list of a zip file has no checksum
     if names is not None and names != sorted(arrays):
         wrong = ", ".join(sorted(set(names) ^ set(arrays))[:3])
         raise ValueError(f"its arrays differ from those written: {wrong}")

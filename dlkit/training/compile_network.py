@@ -32,7 +32,7 @@ def compile_network(
     network = task.stages_.network
     several = strategy is not None and strategy.num_replicas_in_sync > 1
     with strategy.scope() if strategy and several else contextlib.nullcontext():
-        trained = _copy(network) if several else network
+        trained = _copy_in_scope(network) if several else network
         trainer = Trainer(trained.input, trained.output, name=network.name, rows=task.batch_size)
         optimizer = make_optimizer(task, trainer, steps * task.epochs)
         frozen = freeze(trainer, task.freeze if task.frozen is None else task.frozen)
@@ -40,14 +40,14 @@ def compile_network(
     return trainer, frozen
 
 
-def give_back(trainer: Trainer, network: keras.Model) -> None:
+def copy_weights_back(trainer: Trainer, network: keras.Model) -> None:
     """The trained weights to the network of the task, where a strategy had copies of its own."""
     if trainer.replicas > 1:
         for own, trained in zip(network.variables, trainer.variables, strict=True):
             own.assign(trained.value.numpy())
 
 
-def _copy(network: keras.Model) -> keras.Model:
+def _copy_in_scope(network: keras.Model) -> keras.Model:
     """The same network with variables of its own, in the strategy around."""
     copy = type(network).from_config(network.get_config())
     for own, original in zip(copy.variables, network.variables, strict=True):

@@ -14,34 +14,34 @@ import numpy as np
 from dlkit import model_folder
 from dlkit.check_saved import check_stages
 from dlkit.errors import DlkitError
-from dlkit.examples import as_requests, readable
+from dlkit.examples import readable_inputs, to_requests
 from dlkit.options import option
 from dlkit.plain import name_of
 from dlkit.stages import Stages
-from dlkit.training.freeze import weighted_layers
-from dlkit.training.prepare import precision
+from dlkit.training.freeze import list_weighted_layers
+from dlkit.training.prepare import use_precision
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
     from dlkit.training.trainable import Trainable
 
-_OWN = (
+_RUN_ATTRIBUTES = (
     "history_",
     "best_epoch_",
-    "samples_",
+    "examples_",
     "fingerprint_",
-    "tested_",
+    "last_evaluation_",
     "report_",
     "header_",
     "init_from_",
 )  # of a run
 
 
-def copy_of(model: Trainable) -> Trainable:
+def copy_task(model: Trainable) -> Trainable:
     """A fitted task that shares nothing with the one given."""
     with tempfile.TemporaryDirectory() as folder:
-        model_folder.write(model, Path(folder))
-        return model_folder.read(type(model), Path(folder))
+        model_folder.write_model(model, Path(folder))
+        return model_folder.read_model(type(model), Path(folder))
 
 
 def check_model(task: Trainable, model: Trainable | Path) -> None:
@@ -74,7 +74,9 @@ def fixed_hparams(task: Trainable) -> Collection[str]:
     return {name for name in task.hparams if name not in free}
 
 
-def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_examples: bool = True) -> Sequence[str]:
+def initialize_from(
+    task: Trainable, train: Rows, model: Trainable | Path, *, keep_examples: bool = True
+) -> Sequence[str]:
     """Gives a task all that a model has learned, and adds the labels that its training rows have beyond the model's.
 
     Args:
@@ -91,7 +93,7 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
     """
     check_model(task, model)
     name = name_of(model) if isinstance(model, Path) else "a fitted task"
-    old = model_folder.read(type(task), model) if isinstance(model, Path) else copy_of(model)
+    old = model_folder.read_model(type(task), model) if isinstance(model, Path) else copy_task(model)
     declared, columns = list(task.inputs), list(old.inputs)
     if declared != columns:
         raise DlkitError(
@@ -100,13 +102,13 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
         )
     vars(task).pop("stages_", None)
     for key, value in vars(old).items():
-        if key.endswith("_") and not key.startswith("_") and key not in (*_OWN, "stages_"):
+        if key.endswith("_") and not key.startswith("_") and key not in (*_RUN_ATTRIBUTES, "stages_"):
             setattr(task, key, value)
     if task.header_:
         task.declare(task.header_)
     stages = old.stages_
     if old.freeze and old.frozen is None:  # the layers that its training left as they were
-        for layer in weighted_layers(stages.network):
+        for layer in list_weighted_layers(stages.network):
             layer.trainable = True
     known = list(getattr(task, "labels_", ()))
     new = train.new_labels(known) if known else []
@@ -119,7 +121,7 @@ def start_from(task: Trainable, train: Rows, model: Trainable | Path, *, keep_ex
     made = stages.tensor_names()
     task.answer = {key: column for key, column in task.answer.items() if key in made}
     task.init_from_ = {"model": name, "new_labels": list(new)}
-    task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
+    task.examples_ = to_requests(task, readable_inputs(task, train.requests())) if keep_examples else []
     said = [f"training is initialized from {name}"]
     if known:
         listed = ", ".join(map(repr, new[:10])) + (f" and {len(new) - 10} more" if len(new) > 10 else "")
@@ -135,7 +137,7 @@ def _with_labels(task: Trainable, stages: Stages, name: str, before: int) -> Sta
         raise DlkitError(
             f"the task {task.task_name()} does not support new labels. New labels: {', '.join(added[:10])}."
         )
-    with precision(task.precision):
+    with use_precision(task.precision):
         made: Stages = with_labels(stages)
     try:
         check_stages(made, task.inputs, task.answer)
@@ -172,6 +174,6 @@ def _copy_weights(old: keras.Model, new: keras.Model, before: int, after: int) -
         aim.assign(np.moveaxis(parts.reshape(grown.shape), -1, axes[0]))
 
 
-def continued_run(folder: Path) -> Mapping[str, Any]:
+def read_init_from(folder: Path) -> Mapping[str, Any]:
     """From which model the run in a folder went on; empty for none."""
-    return model_folder.read_index(folder, name=model_folder.index_of_run(folder))["fitted"].get("init_from_", {})
+    return model_folder.read_index(folder, name=model_folder.run_index_file(folder))["fitted"].get("init_from_", {})

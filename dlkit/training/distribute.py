@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlkit.lazy import tf
-from dlkit.training.order import without_autotune
+from dlkit.training.order import make_pipeline_options
 
 
 def split_over_replicas(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
@@ -40,6 +40,6 @@ def split_over_replicas(batches: tf.data.Dataset, strategy: tf.distribute.Strate
 
         endless = batches.repeat().flat_map(parts).prefetch(own)
         endless = endless.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-        return endless.with_options(without_autotune())
+        return endless.with_options(make_pipeline_options())
 
     return strategy.distribute_datasets_from_function(parts_of_worker)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.columns import Column, batch_of, tensor_specs
+from dlkit.columns import Column, tensor_specs, to_batch
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
-from dlkit.graph_predictor import graph_message
+from dlkit.graph_predictor import graph_error_message
 from dlkit.lazy import tf
 from dlkit.progress import progress
 from dlkit.rows import ERROR, LENGTH, ROW
@@ -19,7 +19,7 @@ from dlkit.training.store import Store
 if TYPE_CHECKING:
     from dlkit.training.trainable import Trainable
 
-CHUNK = 64  # rows encoded together: enough to occupy the cores, small beside the store
+BATCH_ROWS = 64  # rows encoded together: enough to occupy the cores, small beside the store
 
 
 def encode_table(
@@ -43,11 +43,11 @@ def encode_table(
     """
     store, skipped = Store(len(table) * windows_per_row, task.cache_mb), []
     columns = {**task.inputs, **task.target}
-    encode = graph or encoding_graph(task)
+    encode = graph or trace_encoding(task)
     with progress("encoding", len(table)) as done:
-        for start in range(0, len(table), CHUNK):
+        for start in range(0, len(table), BATCH_ROWS):
             rows = []
-            for index in range(start, min(start + CHUNK, len(table))):
+            for index in range(start, min(start + BATCH_ROWS, len(table))):
                 try:
                     rows.append((index, table.raw(index, columns)))
                 except UnreadableError as error:
@@ -59,22 +59,22 @@ def encode_table(
                 if errors is not None and any(reasons := errors.numpy()):
                     skipped += [f"{table.where(kept[row])}: {why.decode()}" for row, why in enumerate(reasons) if why]
                     read = np.flatnonzero([not reasons[origin] for origin in origins])
-                    origins, rest = origins[read], _taken(rest, read)
+                    origins, rest = origins[read], _take_rows(rest, read)
                 if len(origins):
                     encoded, weight, length = rest
                     store.append(encoded, [kept[origin] for origin in origins], weights=weight, lengths=length)
-            done(min(start + CHUNK, len(table)))
+            done(min(start + BATCH_ROWS, len(table)))
     if not store.rows:
         raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
     return store, skipped
 
 
-def _taken(nest: Any, rows: np.ndarray) -> Any:
+def _take_rows(nest: Any, rows: np.ndarray) -> Any:
     """The rows of these numbers of all tensors of a nest."""
     return tf.nest.map_structure(lambda value: None if value is None else tf.gather(value, rows), nest)
 
 
-def encoding_graph(task: Trainable) -> Callable[..., Any]:
+def trace_encoding(task: Trainable) -> Callable[..., Any]:
     """A task's `encode` as a graph, from raw rows by column."""
 
     def encode(raw: dict[str, tf.Tensor]) -> Any:
@@ -89,10 +89,10 @@ def _encode_chunk(
     if not rows:
         return
     try:
-        yield [index for index, _ in rows], encode(batch_of([raw for _, raw in rows], columns))
+        yield [index for index, _ in rows], encode(to_batch([raw for _, raw in rows], columns))
     except tf.errors.InvalidArgumentError as error:
         if len(rows) == 1:
-            skipped.append(f"{table.where(rows[0][0])}: {graph_message(error)}")
+            skipped.append(f"{table.where(rows[0][0])}: {graph_error_message(error)}")
             return
         for row in rows:  # which ones it was shows only one by one
             yield from _encode_chunk(encode, columns, table, [row], skipped)

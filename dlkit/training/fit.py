@@ -24,7 +24,7 @@ from dlkit.options import option
 from dlkit.padding import trim
 from dlkit.plain import without_folders
 from dlkit.training.baseline import compare_with_baseline
-from dlkit.training.batches import batches_of, order_of
+from dlkit.training.batches import make_batches, make_order
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import (
     PARTS,
@@ -34,20 +34,20 @@ from dlkit.training.checkpoints import (
     other_data,
     stopping_on_sigterm,
 )
-from dlkit.training.compile_network import compile_network, give_back
-from dlkit.training.continue_training import check_model, continued_run, fixed_hparams, start_from
+from dlkit.training.compile_network import compile_network, copy_weights_back
+from dlkit.training.continue_training import check_model, fixed_hparams, initialize_from, read_init_from
 from dlkit.training.distribute import split_over_replicas
-from dlkit.training.freeze import gradual_unfreezing
+from dlkit.training.freeze import make_unfreezing_callback
 from dlkit.training.keep_best import KeepBest
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
-from dlkit.training.order import Order, ordered_batches, steps_per_epoch
-from dlkit.training.prepare import check_batch, encode, look, parts, start, tell
-from dlkit.training.show_score import ShowScore
+from dlkit.training.order import Order, make_ordered_batches, steps_per_epoch
+from dlkit.training.prepare import add_remarks, build_task, check_row_count, encode_rows, inspect_data, split_rows
+from dlkit.training.show_score import ShowMetrics
 from dlkit.training.store import Store
 from dlkit.training.strategies import Distribution
-from dlkit.training.tracking import LogHyperparameters, tracked
-from dlkit.training.workers import agree, naming_lost_workers
+from dlkit.training.tracking import LogHyperparameters, track_run
+from dlkit.training.workers import check_agreement, naming_lost_workers
 from dlkit.version import install_hint
 
 if TYPE_CHECKING:
@@ -103,11 +103,11 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     Returns:
         The history: metric name to one value per epoch.
     """
-    train, validation = parts(task, train, validation, run.distribution.strategy.num_replicas_in_sync)
-    report = look(train, validation)
+    train, validation = split_rows(task, train, validation, run.distribution.strategy.num_replicas_in_sync)
+    report = inspect_data(train, validation)
     if run.verbose and run.distribution.is_chief:
         report.show()
-    report.refuse_if_needed()
+    report.raise_errors()
     task.report_ = without_folders(report.as_dict(), report.source)
     bad = -1  # the step of the last NaN loss
     auto, fresh = run.resume == "auto", dict(vars(task))
@@ -142,7 +142,7 @@ def _continues(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
     Raises:
         OtherRunError: the changes would make another network of it.
     """
-    model = continued_run(folder)
+    model = read_init_from(folder)
     wrong = fixed_hparams(task) & changes.keys() if model else set()
     if wrong:
         raise OtherRunError(
@@ -166,20 +166,20 @@ def _run(
     keras.utils.set_random_seed(task.seed)
     said: Sequence[str] = ()
     if run.resume and run.save and (not changes or _continues(task, run.save, changes)):
-        model_folder.restore(task, run.save)
+        model_folder.restore_run(task, run.save)
     elif run.init_from is not None:
-        said = start_from(task, train, run.init_from, keep_examples=run.keep_examples)
+        said = initialize_from(task, train, run.init_from, keep_examples=run.keep_examples)
     else:
-        start(task, train, keep_examples=run.keep_examples)
+        build_task(task, train, keep_examples=run.keep_examples)
     was = task.fingerprint_
     quiet = not (chief and run.verbose)
-    tell(task, train.table.source, said, quiet=quiet)
-    store, held_out = encode(task, train, validation, quiet=quiet)
-    check_batch(task, store, train.table.source, distribution.strategy.num_replicas_in_sync, quiet=quiet)
+    add_remarks(task, train.table.source, said, quiet=quiet)
+    store, held_out = encode_rows(task, train, validation, quiet=quiet)
+    check_row_count(task, store, train.table.source, distribution.strategy.num_replicas_in_sync, quiet=quiet)
     files = _files(run)
     checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
     done = not changes and _is_done(task, run)
-    agree(distribution, _to_be_equal(task, run, checkpoint, done))
+    check_agreement(distribution, _to_be_equal(task, run, checkpoint, done))
     if done and _same_data(was, task.fingerprint_, run):
         if not quiet:
             logger.info(f"the run in {run.save} is finished: nothing is left to train")
@@ -189,12 +189,14 @@ def _run(
             f"the finished run in {run.save} has no checkpoint to resume from. Start over with "
             f"{option('overwrite', True)}, or save elsewhere."
         )
-    order = order_of(task, store, distribution.strategy)
+    order = make_order(task, store, distribution.strategy)
     trainer, frozen = compile_network(task, order.steps, distribution.strategy)
     # What can be refused is refused before anything is written.
-    training = batches_of(task, store, order)
+    training = make_batches(task, store, order)
     cut = {} if order.fixed_size else {"trim": lambda tensors: trim(tensors, task.padding)}
-    watched = split_over_replicas(ordered_batches(held_out or store, task.batch_size, **cut), distribution.strategy)
+    watched = split_over_replicas(
+        make_ordered_batches(held_out or store, task.batch_size, **cut), distribution.strategy
+    )
     if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
         known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)
     stopping = _stopping(task, known) if held_out else None
@@ -213,11 +215,11 @@ def _run(
         describe=lambda step: _describe_nan(task, train.table, store, order, step, bool(files)),
     )
     callbacks = [
-        *([gradual_unfreezing(frozen, task.unfreeze_every)] if frozen and task.unfreeze_every else []),
+        *([make_unfreezing_callback(frozen, task.unfreeze_every)] if frozen and task.unfreeze_every else []),
         *([stopping] if stopping else []),
         *([_tensorboard(run.tensorboard)] if run.tensorboard and chief else []),
         *(
-            [ShowScore(task, validation, held_out, lambda: give_back(trainer, task.stages_.network))]
+            [ShowMetrics(task, validation, held_out, lambda: copy_weights_back(trainer, task.stages_.network))]
             if run.verbose and chief and task.shown_metrics and validation is not None and held_out
             else []
         ),
@@ -229,14 +231,16 @@ def _run(
         checkpoints.load(checkpoint, trainer, changed=run.changed)
     verbose = (1 if sys.stdout.isatty() else 2) if run.verbose == "auto" else run.verbose
     with (
-        tracked(task, run.callbacks) if chief else contextlib.nullcontext(),
+        track_run(task, run.callbacks) if chief else contextlib.nullcontext(),
         stopping_on_sigterm(checkpoints) if files else contextlib.nullcontext(),
     ):
         if chief and files and run.save and (changes or not run.resume):
             if not run.resume:
                 files.clear()
-            model_folder.write(task, run.save, finished=False)
-            if run.options and not (run.save / model_folder.INDEX).is_file():  # the options of a model stay beside it
+            model_folder.write_model(task, run.save, finished=False)
+            if (
+                run.options and not (run.save / model_folder.INDEX_FILE).is_file()
+            ):  # the options of a model stay beside it
                 run.options.write(run.save)
         fit_from_checkpoint(
             trainer,
@@ -251,7 +255,7 @@ def _run(
             validation_data=watched if held_out else None,
             validation_steps=steps_per_epoch(held_out.rows, task.batch_size) if held_out else None,
         )
-    give_back(trainer, task.stages_.network)
+    copy_weights_back(trainer, task.stages_.network)
     task.stages_.sync_decode_weights()
     task.history_ = checkpoints.history
     last = len(task.history_.get("loss", ())) - 1
@@ -259,7 +263,7 @@ def _run(
     if validation is not None and held_out and chief:
         compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
     if run.save and chief:
-        model_folder.write(task, run.save)
+        model_folder.write_model(task, run.save)
         if run.options:
             run.options.write(run.save)
     return task.history_
@@ -301,7 +305,7 @@ def _same_data(was: dict[str, Any], now: dict[str, Any], run: Run) -> bool:
 
 
 def _files(run: Run) -> CheckpointFiles | None:
-    return CheckpointFiles(run.save / "checkpoints", run.keep) if run.save else None
+    return CheckpointFiles(run.save / "checkpoints", run.max_checkpoints) if run.save else None
 
 
 def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
@@ -320,8 +324,10 @@ def refuse(task: Trainable, run: Run) -> None:
     """Raises DlkitError for a run that would do harm, as far as that shows without the data."""
     if run.nan_retries < 0:
         raise HparamError(f"{option('nan_retries')} must be at least 0. Received: {run.nan_retries}.")
-    if run.keep < 1:
-        raise HparamError(f"{option('keep')} must be at least 1 checkpoint. Received: {run.keep}.")
+    if run.max_checkpoints < 1:
+        raise HparamError(
+            f"{option('max_checkpoints')} must be at least 1 checkpoint. Received: {run.max_checkpoints}."
+        )
     if run.resume not in (True, False, "auto"):
         raise HparamError(f'{option("resume")} must be True, False or "auto". Received: {run.resume!r}.')
     if run.save is None:
@@ -358,7 +364,7 @@ def _describe_nan(task: Trainable, train: Table, store: Store, order: Order, ste
     rate = float(schedule(step)) if callable(schedule) else schedule
     epoch, batch = divmod(step, order.steps)
     rows = order.rows(tf.constant(step, tf.int64)).numpy()
-    places = ", ".join(train.where(int(store.origins[row])) for row in rows[:3])
+    places = ", ".join(train.where(int(store.source_rows[row])) for row in rows[:3])
     cure = (
         f"Lower {option('learning_rate')} ({task.learning_rate:g}), set {option('clip_norm')} to 1, or increase "
         f"{option('warmup')}"

@@ -10,12 +10,12 @@ from dlkit.lazy import keras
 from dlkit.options import option
 
 
-def weighted_layers(network: keras.Model) -> list[keras.layers.Layer]:
+def list_weighted_layers(network: keras.Model) -> list[keras.layers.Layer]:
     """The layers that hold weights themselves, in the network's order, inside nested models too."""
     layers = []
     for layer in network.layers:
         if isinstance(layer, keras.Model):
-            layers += weighted_layers(layer)
+            layers += list_weighted_layers(layer)
         elif layer.weights:
             layers.append(layer)
     return layers
@@ -34,14 +34,14 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
     Raises:
         HparamError: no layer has that name, or nothing would be left to train.
     """
-    layers = weighted_layers(network)
+    layers = list_weighted_layers(network)
     names = [layer.name for layer in layers]
     if not upto:
         return []
     if upto.isdecimal():
         count = int(upto)
-    elif upto == "backbone" and _backbone(network) is not None:
-        last = weighted_layers(_backbone(network))[-1]
+    elif upto == "backbone" and _find_backbone(network) is not None:
+        last = list_weighted_layers(_find_backbone(network))[-1]
         count = next(place for place, layer in enumerate(layers) if layer is last) + 1
     elif upto in names:
         count = names.index(upto) + 1
@@ -56,16 +56,16 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
     return layers[:count]
 
 
-def _backbone(network: keras.Model) -> keras.Model | None:
+def _find_backbone(network: keras.Model) -> keras.Model | None:
     """The nested model of that name; else the first model inside of a model inside of the network, if there is one."""
     inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
     named = next((layer for layer in inner if layer.name == "backbone"), None)
     if named is not None or not inner:
         return named
-    return _backbone(inner[0]) or inner[0]
+    return _find_backbone(inner[0]) or inner[0]
 
 
-def gradual_unfreezing(frozen: list[keras.layers.Layer], every: int) -> keras.callbacks.Callback:
+def make_unfreezing_callback(frozen: list[keras.layers.Layer], every: int) -> keras.callbacks.Callback:
     """A callback that thaws the topmost quarter of `frozen` each `every` epochs, so that all train after four times.
 
     After Howard & Ruder, 2018, arXiv:1801.06146, section 3.3, by quarters instead of single layers.

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from dlkit.best_epoch import Validated, is_better
+from dlkit.best_epoch import ValidationResult, is_better
 
 
 class KeepBest(keras.callbacks.Callback):
@@ -28,12 +28,12 @@ class KeepBest(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.wait = 0
         self.best_epoch = -1  # counted from 0; -1 for none yet
-        self.best = Validated(np.nan, np.nan)
+        self.best = ValidationResult(np.nan, np.nan)
         self.best_weights: list[np.ndarray] = []
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         found = logs or {}
-        now = Validated(float(found[f"val_{self.monitor}"]), float(found["val_loss"]))
+        now = ValidationResult(float(found[f"val_{self.monitor}"]), float(found["val_loss"]))
         self.wait += 1
         if self.best_epoch < 0 or is_better(self.monitor, now, self.best):
             self.wait, self.best, self.best_epoch = 0, now, epoch
@@ -57,5 +57,5 @@ class KeepBest(keras.callbacks.Callback):
     def restore(self, state: dict[str, Any], weights: list[np.ndarray]) -> None:
         """Puts back what `state` gave and the weights. Checkpoints of before have no `best_loss`: any is better."""
         self.wait, self.best_epoch = int(state["wait"]), int(state["best_epoch"])
-        self.best = Validated(state["best"], state.get("best_loss", np.nan))
+        self.best = ValidationResult(state["best"], state.get("best_loss", np.nan))
         self.best_weights = weights

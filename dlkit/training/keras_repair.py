@@ -19,7 +19,7 @@ from keras.src.backend.tensorflow import trainer as keras_trainer
 
 from dlkit.errors import DlkitError
 
-MEASURED = ("3.15",)  # versions of Keras, by their first two numbers
+TESTED_VERSIONS = ("3.15",)  # versions of Keras, by their first two numbers
 _symbolic_build = keras_trainer.TensorFlowTrainer._maybe_symbolic_build
 _reduce = keras_trainer.reduce_per_replica
 
@@ -31,10 +31,10 @@ def repair_keras() -> None:
         DlkitError: this Keras is one on which the repair was not measured.
     """
     version = keras.__version__.rpartition(".")[0]
-    if version not in MEASURED:
+    if version not in TESTED_VERSIONS:
         raise DlkitError(
-            f"training with several replicas needs Keras {' or '.join(MEASURED)}, with which it was tested. Found: "
-            f'{keras.__version__}. Install one of them: pip install "keras=={MEASURED[-1]}.*".'
+            f"training with several replicas needs Keras {' or '.join(TESTED_VERSIONS)}, with which it was tested. Found: "
+            f'{keras.__version__}. Install one of them: pip install "keras=={TESTED_VERSIONS[-1]}.*".'
         )
     keras_trainer.TensorFlowTrainer._maybe_symbolic_build = _symbolic_build_of_own_part
     keras_trainer.reduce_per_replica = _reduce_scalars

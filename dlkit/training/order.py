@@ -10,7 +10,7 @@ import numpy as np
 from dlkit.lazy import tf
 from dlkit.training.store import Store
 
-POOL = 16  # batches whose rows are sorted by length together
+POOL_BATCHES = 16  # batches whose rows are sorted by length together
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
@@ -50,13 +50,13 @@ class Order:
         key = tf.stack([tf.constant(self._seed, tf.int64), epoch])
         if self._size:
             places = self._start(position) + tf.range(self._size, dtype=tf.int64)
-            return _shuffled(places % self._rows, key, self._rows)
+            return _shuffle(places % self._rows, key, self._rows)
         if self._lengths is None:
-            return _shuffled(tf.range(self._start(position), self._start(position + 1)), key, self._rows)
-        position = _shuffled(position, key, self.steps)
-        first = position // POOL * POOL  # batch of the pool
+            return _shuffle(tf.range(self._start(position), self._start(position + 1)), key, self._rows)
+        position = _shuffle(position, key, self.steps)
+        first = position // POOL_BATCHES * POOL_BATCHES  # batch of the pool
         begin = self._start(first)
-        pool = _shuffled(tf.range(begin, self._start(tf.minimum(first + POOL, self.steps))), key, self._rows)
+        pool = _shuffle(tf.range(begin, self._start(tf.minimum(first + POOL_BATCHES, self.steps))), key, self._rows)
         pool = tf.gather(pool, tf.argsort(tf.gather(self._lengths, pool), stable=True))
         return pool[self._start(position) - begin : self._start(position + 1) - begin]
 
@@ -64,11 +64,11 @@ class Order:
         return position * self._rows // self.steps
 
 
-def _shuffled(places: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
+def _shuffle(places: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
     return tf.random.experimental.index_shuffle(places, key, tf.constant(count - 1, tf.int64))
 
 
-def training_batches(
+def make_training_batches(
     store: Store, order: Order, *, epochs: int, first_step: int = 0, finish: Callable[[Any, tf.Tensor, tf.Tensor], Any]
 ) -> tf.data.Dataset:
     """Every batch of a run, epoch after epoch, from `first_step` on.
@@ -89,10 +89,10 @@ def training_batches(
         rows = order.rows(step)
         return finish(store.take(rows), rows, step)
 
-    return _fixed(steps, batch)
+    return _map_steps(steps, batch)
 
 
-def ordered_batches(
+def make_ordered_batches(
     store: Store, batch_size: int, trim: Callable[[Any], Any] = lambda tensors: tensors
 ) -> tf.data.Dataset:
     """The rows in their own order, once, in batches of one size or one row less; `trim` may cut their padding."""
@@ -102,16 +102,16 @@ def ordered_batches(
         tensors, target = store.take(tf.range(step * store.rows // steps, (step + 1) * store.rows // steps))
         return trim(tensors), target
 
-    return _fixed(tf.data.Dataset.range(steps), batch)
+    return _map_steps(tf.data.Dataset.range(steps), batch)
 
 
-def _fixed(steps: tf.data.Dataset, batch: Callable) -> tf.data.Dataset:
+def _map_steps(steps: tf.data.Dataset, batch: Callable) -> tf.data.Dataset:
     batch = tf.autograph.experimental.do_not_convert(batch)  # there is nothing to convert, and it takes a second
     dataset = steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
-    return dataset.with_options(without_autotune())
+    return dataset.with_options(make_pipeline_options())
 
 
-def without_autotune() -> tf.data.Options:
+def make_pipeline_options() -> tf.data.Options:
     """The options of every pipeline: the tuner took up to a fifth of short epochs' time."""
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from dlkit.data.reading import lines_of
+from dlkit.data.read_options import list_skipped
 from dlkit.errors import DataError, DlkitError, HparamError
-from dlkit.examples import as_requests, readable
+from dlkit.examples import readable_inputs, to_requests
 from dlkit.log import logger
-from dlkit.options import named_in, option
+from dlkit.options import option, rename_parameters
 from dlkit.plain import name_of, without_folders
 from dlkit.report import Report
-from dlkit.training.encode import encode_table, encoding_graph
+from dlkit.training.encode import encode_table, trace_encoding
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dlkit.training.trainable import Trainable
 
 
-def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) -> tuple[Rows, Rows | None]:
+def split_rows(task: Trainable, train: Rows, validation: Rows | None, replicas: int) -> tuple[Rows, Rows | None]:
     """The rows to train on and the rows to validate on, if any."""
     if replicas > 1 and task.batch_size < 2 * replicas:
         raise HparamError(
@@ -41,7 +41,7 @@ def parts(task: Trainable, train: Rows, validation: Rows | None, replicas: int) 
     return train, validation
 
 
-def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, quiet: bool) -> None:
+def check_row_count(task: Trainable, store: Store, source: str, replicas: int, *, quiet: bool) -> None:
     """Tells where all rows make no whole batch, and that one of all of them takes its place.
 
     Raises:
@@ -56,27 +56,27 @@ def check_batch(task: Trainable, store: Store, source: str, replicas: int, *, qu
         few = (
             f"{store.rows} training rows are fewer than the batch size of {task.batch_size}: each step uses all of them"
         )
-        tell(task, source, [few], quiet=quiet)
+        add_remarks(task, source, [few], quiet=quiet)
 
 
-def start(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
+def build_task(task: Trainable, train: Rows, *, keep_examples: bool = True) -> None:
     """Builds a task's stages from its training rows, of which it keeps a few unless told otherwise.
 
     Raises:
         DlkitError: the hparams and the rows do not make a network.
     """
-    with precision(task.precision):
+    with use_precision(task.precision):
         try:
             task.stages_ = task.build(train.table)
         except DlkitError:
             raise
         except (ValueError, OSError) as error:  # how builders, tokenizers and Keras refuse their parameters
-            raise DlkitError(f"the network cannot be built: {named_in(str(error), task.hparams)}") from error
-    task.samples_ = as_requests(task, readable(task, train.requests())) if keep_examples else []
+            raise DlkitError(f"the network cannot be built: {rename_parameters(str(error), task.hparams)}") from error
+    task.examples_ = to_requests(task, readable_inputs(task, train.requests())) if keep_examples else []
 
 
 @contextlib.contextmanager
-def precision(policy: str) -> Iterator[None]:
+def use_precision(policy: str) -> Iterator[None]:
     """Layers made inside compute in this Keras dtype policy."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -86,37 +86,39 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def look(train: Rows, validation: Rows | None) -> Report:
+def inspect_data(train: Rows, validation: Rows | None) -> Report:
     """What the rows of a run are like, and what looks wrong with them."""
     report = Report(train.table.source)
     train.inspect(report, validation)
     return report
 
 
-def encode(task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool = False) -> tuple[Store, Store | None]:
+def encode_rows(
+    task: Trainable, train: Rows, validation: Rows | None, *, quiet: bool = False
+) -> tuple[Store, Store | None]:
     """The encoded rows of both parts. What had to be left out is printed, by name."""
     both = [rows for rows in (train, validation) if rows is not None]
     for rows in both:
         rows.check()
-    graph = encoding_graph(task)
-    store = _encode(task, train, graph, quiet)
+    graph = trace_encoding(task)
+    store = _encode_rows(task, train, graph, quiet)
     task.fingerprint_ = {"sha256": store.fingerprint(), "rows": store.rows, "source": name_of(train.table.source)}
-    held_out = None if validation is None else _encode(task, validation, graph, quiet)
+    held_out = None if validation is None else _encode_rows(task, validation, graph, quiet)
     task.fingerprint_["validation"] = held_out.fingerprint() if held_out else None
     return store, held_out
 
 
-def _encode(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool) -> Store:
+def _encode_rows(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool) -> Store:
     table, source = rows.to_encode(), rows.table.source
     store, skipped = encode_table(task, table, rows.windows_per_row, graph)
     remarks = list(rows.remarks(store))
     if skipped:
-        remarks.insert(0, lines_of(skipped, len(rows), "rows"))
-    tell(task, source, remarks, quiet=quiet)
+        remarks.insert(0, list_skipped(skipped, len(rows), "rows"))
+    add_remarks(task, source, remarks, quiet=quiet)
     return store
 
 
-def tell(task: Trainable, source: str, remarks: Sequence[str], *, quiet: bool) -> None:
+def add_remarks(task: Trainable, source: str, remarks: Sequence[str], *, quiet: bool) -> None:
     """Keeps remarks in the report, and prints them unless it is to be quiet."""
     told = task.report_.setdefault("remarks", [])  # a run that goes on has those of its beginning already
     kept = without_folders(list(remarks), source)

@@ -13,13 +13,13 @@ from dlkit.log import logger
 from dlkit.options import option
 
 GREETING = b"dlkit worker\n"  # what one says that still waits for others
-HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # to a server of TensorFlow's
-SETTINGS = 4  # the kind of frame by which that answers
-PATIENCE = 3.0  # seconds for one connection
-PAUSE = 0.2  # seconds between two rounds
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # to a server of TensorFlow's
+HTTP2_SETTINGS_FRAME = 4  # the kind of frame by which that answers
+CONNECT_TIMEOUT = 3.0  # seconds for one connection
+POLL_INTERVAL = 0.2  # seconds between two rounds
 
 
-def meet(addresses: Sequence[str], own: int, limit: float) -> None:
+def wait_for_workers(addresses: Sequence[str], own: int, limit: float) -> None:
     """Waits until all other workers answer at their addresses.
 
     One that has met all goes on, and TensorFlow's server answers in its place from then on.
@@ -34,17 +34,17 @@ def meet(addresses: Sequence[str], own: int, limit: float) -> None:
         LostWorkerError: workers did not answer in time; says which, where, and how they failed.
     """
     missing = {number: address for number, address in enumerate(addresses) if number != own}
-    with _greeting(addresses[own], own):
+    with _greeting_peers(addresses[own], own):
         logger.warning(f"waiting for the workers at {', '.join(missing.values())}, for {limit:g} s at most")
         end = time.monotonic() + limit
         while True:
-            failed = {number: _failure(address) for number, address in missing.items()}
+            failed = {number: _find_failure(address) for number, address in missing.items()}
             missing = {number: address for number, address in missing.items() if failed[number]}
             if not missing:
                 return
             if time.monotonic() >= end:
                 break
-            time.sleep(PAUSE)
+            time.sleep(POLL_INTERVAL)
     told = "; ".join(f"worker {number} at {address} {failed[number]}" for number, address in missing.items())
     raise LostWorkerError(
         f"no answer within {limit:g} s: {told}. Start all workers, correct their addresses (TF_CONFIG), or wait longer "
@@ -52,16 +52,16 @@ def meet(addresses: Sequence[str], own: int, limit: float) -> None:
     )
 
 
-def _failure(address: str) -> str:
+def _find_failure(address: str) -> str:
     """How a worker fails to answer; nothing if it does."""
     host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE) as connection:
-            connection.sendall(HTTP2)
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT) as connection:
+            connection.sendall(HTTP2_PREFACE)
             answer = b""
-            while len(answer) < len(HTTP2) and (more := connection.recv(64)):
+            while len(answer) < len(HTTP2_PREFACE) and (more := connection.recv(64)):
                 answer += more
-                if answer.startswith(GREETING) or (len(answer) > 3 and answer[3] == SETTINGS):
+                if answer.startswith(GREETING) or (len(answer) > 3 and answer[3] == HTTP2_SETTINGS_FRAME):
                     return ""
     except socket.gaierror:
         return "has a host name that cannot be resolved"
@@ -75,7 +75,7 @@ def _failure(address: str) -> str:
 
 
 @contextlib.contextmanager
-def _greeting(address: str, own: int) -> Iterator[None]:
+def _greeting_peers(address: str, own: int) -> Iterator[None]:
     """Inside, whoever connects to this worker's port is greeted."""
     port = int(address.rpartition(":")[2])
     both = socket.has_dualstack_ipv6()
@@ -88,7 +88,7 @@ def _greeting(address: str, own: int) -> Iterator[None]:
             f"worker {own} cannot listen at {address}: {error.strerror or error}. Stop the process that uses the "
             "port, or change the port of this worker in every TF_CONFIG."
         ) from error
-    server.settimeout(PAUSE)
+    server.settimeout(POLL_INTERVAL)
     done = threading.Event()
     greeter = threading.Thread(target=_greet, args=(server, done), daemon=True)
     greeter.start()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from dlkit.data.split import spread
+from dlkit.data.split import evenly_spaced
 from dlkit.errors import DataError
 from dlkit.log import logger
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from dlkit.training.store import Store
     from dlkit.training.trainable import Trainable
 
-TIMES, MOST = 10, 64  # looks in a run at most, and rows that each scores
+MAX_REPORTS, MAX_ROWS = 10, 64  # looks in a run at most, and rows that each scores
 
 
-class ShowScore(keras.callbacks.Callback):
+class ShowMetrics(keras.callbacks.Callback):
     """Prints the metrics that a task names, of at most 64 validation rows, every few epochs; at most ten times.
 
     It changes nothing of the run. Rows that cannot be scored end the looks.
@@ -35,9 +35,9 @@ class ShowScore(keras.callbacks.Callback):
     def __init__(self, task: Trainable, rows: Rows, store: Store, give_back: Callable[[], None]):
         super().__init__()
         self._task, self._give_back = task, give_back
-        self._every = max(-(-task.epochs // TIMES), 2)
-        known = np.unique(store.origins)
-        self._rows = rows.with_table(rows.to_evaluate().take(known[spread(len(known), MOST)].tolist()))
+        self._every = max(-(-task.epochs // MAX_REPORTS), 2)
+        known = np.unique(store.source_rows)
+        self._rows = rows.with_table(rows.to_evaluate().take(known[evenly_spaced(len(known), MAX_ROWS)].tolist()))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         last = epoch + 1 == self._task.epochs  # the end has a score of its own
@@ -45,7 +45,7 @@ class ShowScore(keras.callbacks.Callback):
             return
         self._give_back()
         try:
-            found = self._task.measured(self._rows)
+            found = self._task.evaluate_rows(self._rows)
         except DataError:
             self._every = 0
             return

@@ -30,7 +30,7 @@ class Store:
 
     def __init__(self, rows: int, memory_mb: int):
         self.rows = 0
-        self.origins: list[int] = []
+        self.source_rows: list[int] = []
         self._weights: list[np.ndarray] = []
         self._lengths: list[np.ndarray] = []
         self._capacity = rows
@@ -65,7 +65,7 @@ class Store:
             weights: (rows,) of each, in training.
             lengths: (rows,) of each, to bucket it by. Neither is part of the fingerprint.
         """
-        self.origins.extend(origins)
+        self.source_rows.extend(origins)
         for kept, values in ((self._weights, weights), (self._lengths, lengths)):
             if values is not None:
                 kept.append(np.asarray(values))

@@ -14,9 +14,9 @@ from dlkit.errors import DlkitError, HparamError
 from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.reading_errors import as_data_error
-from dlkit.training.rendezvous import meet
+from dlkit.training.rendezvous import wait_for_workers
 
-WORDS = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
+STRATEGY_NAMES = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def resolve_strategy(asked: Any, worker_timeout: float = 120.0) -> Distribution:
         raise HparamError(
             f"{option('worker_timeout')} must be a positive number of seconds. Received: {worker_timeout!r}."
         )
-    place = _given(asked) if not isinstance(asked, str) else _named(asked, worker_timeout)
+    place = _from_strategy(asked) if not isinstance(asked, str) else _from_name(asked, worker_timeout)
     if place.strategy.num_replicas_in_sync > 1:
         from dlkit.training.keras_repair import repair_keras
 
@@ -66,45 +66,47 @@ def resolve_strategy(asked: Any, worker_timeout: float = 120.0) -> Distribution:
     return place
 
 
-def _named(asked: str, worker_timeout: float) -> Distribution:
+def _from_name(asked: str, worker_timeout: float) -> Distribution:
     word, colon, detail = asked.partition(":")
     if word == "auto" and not colon:
         return _auto(worker_timeout)
     if word == "one" and not colon:
         return _one_device()
     if word == "mirrored":
-        return _mirrored(_count(asked, detail) if colon else 0)
+        return _mirrored(_parse_count(asked, detail) if colon else 0)
     if word == "multiworker" and not colon:
         return _multiworker(worker_timeout)
     if word == "tpu" and (detail or not colon):
         return _tpu(detail)
-    raise HparamError(f"{option('strategy')} must be one of {WORDS}, or a tf.distribute.Strategy. Received: {asked!r}.")
+    raise HparamError(
+        f"{option('strategy')} must be one of {STRATEGY_NAMES}, or a tf.distribute.Strategy. Received: {asked!r}."
+    )
 
 
 def _one_device() -> Distribution:
-    return Distribution(_one(), f"one device, {_names(_devices())[0]}")
+    return Distribution(_default_strategy(), f"one device, {_device_names(_list_devices())[0]}")
 
 
 def _auto(worker_timeout: float) -> Distribution:
     if tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME"):
-        return _because(_tpu(""), "auto found a TPU")
+        return _with_reason(_tpu(""), "auto found a TPU")
     for variable, found in (("TF_CONFIG", _tf_config_workers()), ("SLURM_STEP_NUM_TASKS", _slurm_workers())):
         if found > 1:
-            return _because(_multiworker(worker_timeout), f"auto found {found} workers in {variable}")
+            return _with_reason(_multiworker(worker_timeout), f"auto found {found} workers in {variable}")
     gpus = tf.config.list_physical_devices("GPU")
     if len(gpus) > 1:
-        return _because(_mirrored(0), f"auto found {len(gpus)} GPUs")
-    return _because(_one_device(), "auto found no other device")
+        return _with_reason(_mirrored(0), f"auto found {len(gpus)} GPUs")
+    return _with_reason(_one_device(), "auto found no other device")
 
 
-def _because(place: Distribution, why: str) -> Distribution:
+def _with_reason(place: Distribution, why: str) -> Distribution:
     return dataclasses.replace(place, reason=f"{place.reason} ({why})")
 
 
-def _given(strategy: Any) -> Distribution:
+def _from_strategy(strategy: Any) -> Distribution:
     if not isinstance(strategy, tf.distribute.Strategy):
         raise HparamError(
-            f"{option('strategy')} must be one of {WORDS}, or a tf.distribute.Strategy. Received: {strategy!r}."
+            f"{option('strategy')} must be one of {STRATEGY_NAMES}, or a tf.distribute.Strategy. Received: {strategy!r}."
         )
     if isinstance(
         strategy, tf.distribute.experimental.CentralStorageStrategy | tf.distribute.experimental.ParameterServerStrategy
@@ -115,14 +117,14 @@ def _given(strategy: Any) -> Distribution:
         )
     worker, workers = 0, 1
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        worker, workers = _position(strategy)
+        worker, workers = _find_position(strategy)
     count = strategy.num_replicas_in_sync
     return Distribution(strategy, f"{type(strategy).__name__} with {count} replicas, as given", worker, workers)
 
 
 # One object each for the life of the process: collectives of a second one would be taken for the first one's.
 @functools.cache
-def _one() -> tf.distribute.Strategy:
+def _default_strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
@@ -166,13 +168,13 @@ def _mirrored(count: int) -> Distribution:
         if max(count, 2) > len(gpus):
             raise DlkitError(
                 f"{option('strategy', f'mirrored:{count}' if count else 'mirrored')} needs {max(count, 2)} GPUs. "
-                f"{_what_there_is()}"
+                f"{_list_available()}"
             )
         names = tuple(f"GPU:{number}" for number in range(count or len(gpus)))
         return Distribution(_mirrored_over(names), f"{len(names)} GPUs of this machine")
     if not count:
         raise DlkitError(
-            f"{option('strategy', 'mirrored')} needs several GPUs. {_what_there_is()} mirrored:2 trains on two "
+            f"{option('strategy', 'mirrored')} needs several GPUs. {_list_available()} mirrored:2 trains on two "
             "logical CPUs."
         )
     logical_cpus(count)
@@ -208,13 +210,13 @@ def _multiworker(worker_timeout: float) -> Distribution:
     else:
         raise DlkitError(
             f"{option('strategy', 'multiworker')} needs the addresses of the workers: set the environment variable "
-            f"TF_CONFIG, or start it with Slurm's srun. {_what_there_is()} `dlkit launch --workers 2 -- train ...` "
+            f"TF_CONFIG, or start it with Slurm's srun. {_list_available()} `dlkit launch --workers 2 -- train ...` "
             "starts two on this machine."
         )
     if not _has_started():  # else they are connected, or it is too late to
-        _meet(source, worker_timeout)
+        _wait_for_peers(source, worker_timeout)
     strategy = _over_workers(source)
-    worker, workers = _position(strategy)
+    worker, workers = _find_position(strategy)
     return Distribution(strategy, f"worker {worker} of {workers}, named by {origin}", worker, workers)
 
 
@@ -225,17 +227,17 @@ def _has_started() -> bool:
     return context.context()._context_handle is not None
 
 
-def _meet(source: str, worker_timeout: float) -> None:
+def _wait_for_peers(source: str, worker_timeout: float) -> None:
     """Waits for the other workers at the addresses that TensorFlow is about to connect."""
     resolver = _slurm_cluster() if source == "slurm" else tf.distribute.cluster_resolver.TFConfigClusterResolver()
     cluster = resolver.cluster_spec().as_dict()
     chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
     own = int(resolver.task_id or 0) + (len(chiefs) if resolver.task_type == "worker" else 0)
     if len(chiefs) + len(workers) > 1 and resolver.task_type in ("chief", "worker"):
-        meet([*chiefs, *workers], own, worker_timeout)
+        wait_for_workers([*chiefs, *workers], own, worker_timeout)
 
 
-def _position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+def _find_position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """Which worker this process is, and of how many."""
     resolver = strategy.cluster_resolver
     cluster = resolver.cluster_spec().as_dict() if resolver else {}
@@ -288,11 +290,11 @@ def _tpu(name: str) -> Distribution:
         strategy = tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:  # the last but one: no such name is found
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DlkitError(f"there is no TPU {name or 'here'}: {reason} {_what_there_is()}") from error
+        raise DlkitError(f"there is no TPU {name or 'here'}: {reason} {_list_available()}") from error
     return Distribution(strategy, f"a TPU of {strategy.num_replicas_in_sync} cores")
 
 
-def _count(asked: str, detail: str) -> int:
+def _parse_count(asked: str, detail: str) -> int:
     if not detail.isdecimal() or int(detail) < 2:
         raise HparamError(
             f"{option('strategy', 'mirrored:N')} needs a number of devices, at least 2. Received: {asked!r}."
@@ -300,16 +302,16 @@ def _count(asked: str, detail: str) -> int:
     return int(detail)
 
 
-def _devices() -> list[Any]:
+def _list_devices() -> list[Any]:
     devices = tf.config.list_physical_devices()
     accelerators = [device for device in devices if device.device_type in ("GPU", "TPU")]
     return accelerators or [device for device in devices if device.device_type == "CPU"]
 
 
-def _names(devices: list[Any]) -> list[str]:
+def _device_names(devices: list[Any]) -> list[str]:
     return [device.name.removeprefix("/physical_device:") for device in devices]
 
 
-def _what_there_is() -> str:
+def _list_available() -> str:
     devices = [device for device in tf.config.list_physical_devices() if not device.device_type.startswith("XLA")]
-    return f"This machine has: {', '.join(_names(devices))}."
+    return f"This machine has: {', '.join(_device_names(devices))}."

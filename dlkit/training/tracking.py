@@ -23,21 +23,21 @@ _FLAVORS = ("tensorflow", "keras")  # by which MLflow logs what Keras trains
 
 
 @contextlib.contextmanager
-def tracked(task: Trainable, callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[None]:
+def track_run(task: Trainable, callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[None]:
     """Keep a run of MLflow's open where the program logs to MLflow.
 
     It does so where MLflow has an active run, which is taken, logs by itself (`mlflow.autolog()`), or is among the
     callbacks. Else nothing happens: MLflow is not imported. A resumed run of training goes on with its run of before,
-    whose id `tracked_` keeps in the model's folder. A tracker that fails costs no training.
+    whose id `tracker_runs_` keeps in the model's folder. A tracker that fails costs no training.
     """
     mlflow = sys.modules.get(MLFLOW)
     with contextlib.ExitStack() as stack:
         if mlflow is not None:
-            with _surviving():
+            with _log_errors():
                 if not mlflow.active_run() and _is_wanted(callbacks):
-                    stack.enter_context(_started(mlflow, task.tracked_.get(MLFLOW)))
+                    stack.enter_context(_start_run(mlflow, task.tracker_runs_.get(MLFLOW)))
                 if active := mlflow.active_run():
-                    task.tracked_ = {MLFLOW: active.info.run_id}
+                    task.tracker_runs_ = {MLFLOW: active.info.run_id}
         yield
 
 
@@ -53,9 +53,9 @@ class LogHyperparameters(keras.callbacks.Callback):
         self._task = task
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        mlflow, run = sys.modules.get(MLFLOW), self._task.tracked_.get(MLFLOW)
+        mlflow, run = sys.modules.get(MLFLOW), self._task.tracker_runs_.get(MLFLOW)
         if mlflow is not None and run:
-            with _surviving():
+            with _log_errors():
                 logged = mlflow.get_run(run).data.params
                 mlflow.log_params({name: value for name, value in self._task.hparams.items() if name not in logged})
 
@@ -73,7 +73,7 @@ def _is_wanted(callbacks: Sequence[keras.callbacks.Callback]) -> bool:
 
 
 @contextlib.contextmanager
-def _started(mlflow: Any, before: str | None) -> Iterator[None]:
+def _start_run(mlflow: Any, before: str | None) -> Iterator[None]:
     """A run of MLflow's, that of `before` where it can be found, which ends as the training does."""
     try:
         mlflow.start_run(run_id=before)
@@ -87,12 +87,12 @@ def _started(mlflow: Any, before: str | None) -> Iterator[None]:
         yield
         status = "FINISHED"
     finally:
-        with _surviving():
+        with _log_errors():
             mlflow.end_run(status)
 
 
 @contextlib.contextmanager
-def _surviving() -> Iterator[None]:
+def _log_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of the network, of a server, of another version

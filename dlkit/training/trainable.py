@@ -40,10 +40,10 @@ class Trainable(Protocol):
     answer: dict[str, Column]
     history_: dict[str, list[float]]
     best_epoch_: dict[str, Any]
-    samples_: list[dict[str, Any]]
+    examples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
     report_: dict[str, Any]
-    tracked_: dict[str, str]
+    tracker_runs_: dict[str, str]
     init_from_: dict[str, Any]
 
     header_: list[str]
@@ -87,4 +87,4 @@ class Trainable(Protocol):
 
     def metrics(self) -> Any: ...
 
-    def measured(self, rows: Rows) -> dict[str, Any]: ...
+    def evaluate_rows(self, rows: Rows) -> dict[str, Any]: ...

@@ -12,13 +12,21 @@ from typing import Any
 import numpy as np
 
 from dlkit.errors import DlkitError, LostWorkerError
-from dlkit.graph_predictor import graph_message
+from dlkit.graph_predictor import graph_error_message
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.training.strategies import Distribution
 from dlkit.version import __version__
 
-LOST = ("Unavailable", "Aborted", "Internal", "DeadlineExceeded", "Cancelled", "FailedPrecondition", "Unknown")
+LOST_WORKER_ERRORS = (
+    "Unavailable",
+    "Aborted",
+    "Internal",
+    "DeadlineExceeded",
+    "Cancelled",
+    "FailedPrecondition",
+    "Unknown",
+)
 
 
 @contextlib.contextmanager
@@ -27,15 +35,15 @@ def naming_lost_workers(place: Distribution) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        if place.workers == 1 or not type(error).__name__.startswith(LOST):
+        if place.workers == 1 or not type(error).__name__.startswith(LOST_WORKER_ERRORS):
             raise
         raise LostWorkerError(
             f"worker {place.worker} of {place.workers} lost another worker and cannot continue: "
-            f"{graph_message(error)}. Start all of them again with {option('resume', True)}."
+            f"{graph_error_message(error)}. Start all of them again with {option('resume', True)}."
         ) from error
 
 
-def agree(place: Distribution, facts: Mapping[str, Any]) -> None:
+def check_agreement(place: Distribution, facts: Mapping[str, Any]) -> None:
     """Waits for all workers, and refuses where they are not about to do the same.
 
     Args:
@@ -47,12 +55,12 @@ def agree(place: Distribution, facts: Mapping[str, Any]) -> None:
     """
     if place.workers == 1:
         return
-    text = json.dumps({**_code(), **facts}, sort_keys=True, default=str).encode()
-    marks = _gathered(place, np.array([len(text), int(hashlib.sha256(text).hexdigest()[:15], 16)], np.int64))
+    text = json.dumps({**_code_versions(), **facts}, sort_keys=True, default=str).encode()
+    marks = _gather(place, np.array([len(text), int(hashlib.sha256(text).hexdigest()[:15], 16)], np.int64))
     if (marks == marks[0]).all():
         return
     padded = np.frombuffer(text.ljust(int(marks[:, 0].max())), np.uint8).astype(np.int64)
-    told = [json.loads(bytes(row.astype(np.uint8))) for row in _gathered(place, padded)]
+    told = [json.loads(bytes(row.astype(np.uint8))) for row in _gather(place, padded)]
     names = [name for name in dict.fromkeys(key for one in told for key in one) if _differ(told, name)]
     lines = [f"{name}: {_by_worker(told, name)}" for name in names]
     raise DlkitError(
@@ -61,7 +69,7 @@ def agree(place: Distribution, facts: Mapping[str, Any]) -> None:
     )
 
 
-def _code() -> dict[str, str]:
+def _code_versions() -> dict[str, str]:
     """What computes: versions, and a digest of dlkit's own sources."""
     digest, folder = hashlib.sha256(), Path(__file__).parents[1]
     for source in sorted(folder.rglob("*.py")):
@@ -73,7 +81,7 @@ def _code() -> dict[str, str]:
     }
 
 
-def _gathered(place: Distribution, own: np.ndarray) -> np.ndarray:
+def _gather(place: Distribution, own: np.ndarray) -> np.ndarray:
     """(workers, n): what each worker has, (n,) int64."""
     rows = place.strategy.gather(tf.constant(own[np.newaxis]), axis=0).numpy()
     return rows[:: len(rows) // place.workers]  # a worker of several devices tells it for each

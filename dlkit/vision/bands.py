@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from dlkit.lazy import tf
 
-BAND = 2**22  # values of a picture that are worked on at once
+BAND_VALUES = 2**22  # values of a picture that are worked on at once
 
 
-def in_bands(function: Callable[[tf.Tensor], tf.Tensor], image: tf.Tensor, channels: int) -> tf.Tensor:
+def map_bands(function: Callable[[tf.Tensor], tf.Tensor], image: tf.Tensor, channels: int) -> tf.Tensor:
     """What a function of single pixels makes of a picture, band by band where the picture is larger than one.
 
     Args:
@@ -21,7 +21,7 @@ def in_bands(function: Callable[[tf.Tensor], tf.Tensor], image: tf.Tensor, chann
         (height, width, channels) uint8, the same numbers as `function(image)`.
     """
     height, width = tf.shape(image)[0], tf.shape(image)[1]
-    lines = tf.maximum(BAND // tf.maximum(width * tf.shape(image)[2], 1), 1)
+    lines = tf.maximum(BAND_VALUES // tf.maximum(width * tf.shape(image)[2], 1), 1)
     bands = (height + lines - 1) // lines
 
     def band(number: tf.Tensor, made: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.data.bytes import read_json_file
-from dlkit.data.inside import Inside
-from dlkit.data.match import quoted
-from dlkit.data.reading import Reading
+from dlkit.data.folder_guard import FolderGuard
+from dlkit.data.match import quote_names
+from dlkit.data.read_options import ReadOptions
 from dlkit.errors import DataError
 
-NAMES = ("annotations.json", "_annotations.coco.json")
+ANNOTATION_FILES = ("annotations.json", "_annotations.coco.json")
 _PARTS = ("images", "categories", "annotations")
 
 
@@ -49,22 +49,24 @@ class Coco:
 
 def find_coco(folder: Path) -> Path | None:
     """The folder's file of annotations, if there is one. DataError where there are several."""
-    for name in NAMES:
+    for name in ANNOTATION_FILES:
         if (folder / name).is_file():
             return folder / name
     found = sorted([*folder.glob("instances*.json"), *folder.glob("annotations/instances*.json")])
     if len(found) > 1:
-        raise DataError(f"{folder} holds several annotation files. Specify one of them: {quoted(map(str, found))}.")
+        raise DataError(
+            f"{folder} holds several annotation files. Specify one of them: {quote_names(map(str, found))}."
+        )
     return found[0] if found else None
 
 
-def size_of(entry: Mapping[str, Any]) -> tuple[int, int]:
+def read_size(entry: Mapping[str, Any]) -> tuple[int, int]:
     """The height and width that an entry of an image tells; 0 for what is no number above it."""
     height, width = (entry.get(name) for name in ("height", "width"))
     return tuple(side if isinstance(side, int) and side > 0 else 0 for side in (height, width))  # type: ignore[return-value]
 
 
-def load_coco(path: Path, source: str, how: Reading) -> Coco:
+def load_coco(path: Path, source: str, how: ReadOptions) -> Coco:
     """Reads a file of annotations.
 
     The images lie in `images/` beside the file, or beside it; those of `annotations/instances_NAME.json` may lie in
@@ -83,8 +85,8 @@ def _load(path: Path, source: str) -> dict[str, Any]:
     for name in _PARTS:
         if name not in found or not isinstance(data[name], list):
             raise DataError(
-                f"{source}: no list {name!r}. Expected the COCO format, an object with the lists {quoted(_PARTS)}. "
-                f"Received: {quoted(found)}."
+                f"{source}: no list {name!r}. Expected the COCO format, an object with the lists {quote_names(_PARTS)}. "
+                f"Received: {quote_names(found)}."
             )
     return data
 
@@ -99,7 +101,7 @@ def _entries(data: dict[str, Any], part: str, needed: tuple[str, ...], source: s
             place += f" (id {entry['id']})"
         for name in needed:
             if name not in entry:
-                raise DataError(f"{place}: the entry has no {name!r}. It has {quoted(entry)}.")
+                raise DataError(f"{place}: the entry has no {name!r}. It has {quote_names(entry)}.")
         yield place, entry
 
 
@@ -111,7 +113,7 @@ def _categories(data: dict[str, Any], source: str) -> dict[Any, str]:
     return dict(sorted(names.items(), key=lambda pair: (isinstance(pair[0], str), pair[0])))
 
 
-def _files(data: dict[str, Any], path: Path, source: str, how: Reading) -> dict[Any, tuple[Path, str, dict]]:
+def _files(data: dict[str, Any], path: Path, source: str, how: ReadOptions) -> dict[Any, tuple[Path, str, dict]]:
     """Image id to its file, the words that name it, and its entry."""
     entries: dict[Any, dict] = {}
     for place, entry in _entries(data, "images", ("id", "file_name"), source):
@@ -120,7 +122,7 @@ def _files(data: dict[str, Any], path: Path, source: str, how: Reading) -> dict[
     if not names:
         raise DataError(f"{source} has no images.")
     folder = _folder(path, list(names.values()), source)
-    inside = Inside(how, path.parent, folder)
+    inside = FolderGuard(how, path.parent, folder)
     files = {}
     for key, name in names.items():
         place = f"{source}, image {name!r}"
@@ -137,7 +139,7 @@ def _folder(path: Path, names: list[str], source: str) -> Path:
             return place
     raise DataError(
         f"{source}: none of its {len(names)} images was found, such as {names[0]!r}. Searched in "
-        f"{quoted(map(str, places))}."
+        f"{quote_names(map(str, places))}."
     )
 
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
-from dlkit.vision.bands import in_bands
-from dlkit.vision.image_header import JPEG, UNKNOWN, Header, little_endian, name_of, read_header, read_headers
-from dlkit.vision.orientation import reversals, swap, turn
+from dlkit.vision.bands import map_bands
+from dlkit.vision.image_header import JPEG, UNKNOWN, Header, find_format_name, little_endian, read_header, read_headers
+from dlkit.vision.orientation import find_reversals, orient_image, swap_sides
 
 _FITS = ("stretch", "crop", "pad")
 _LUMA = (19595, 38470, 7471)  # ITU-R 601 weights times 65536, the integers that Pillow uses
@@ -97,7 +97,7 @@ class DecodeImage(keras.layers.Layer):
     def call(self, image: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
         def fitted(pixels: tf.Tensor, orientation: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
             size = tf.shape(pixels)[:2]
-            return self._resize(pixels, orientation), size if orientation is None else swap(size, orientation)
+            return self._resize(pixels, orientation), size if orientation is None else swap_sides(size, orientation)
 
         pixels = tf.TensorSpec((self.height, self.width, self.channels), tf.uint8)
         (images, sizes), errors = self._rows(image, fitted, (pixels, tf.TensorSpec((2,), tf.int32)))
@@ -126,7 +126,7 @@ class DecodeImage(keras.layers.Layer):
         """
 
         def upright(pixels: tf.Tensor, orientation: tf.Tensor | None) -> Any:
-            return function(pixels if orientation is None else turn(pixels, orientation))
+            return function(pixels if orientation is None else orient_image(pixels, orientation))
 
         return self._rows(image, upright, outputs)
 
@@ -167,7 +167,7 @@ class DecodeImage(keras.layers.Layer):
             header = read_header(image, image_format, size)
             fine = known & header.whole & self._is_small(header.size)
             error = tf.cond(fine, lambda: tf.constant(""), lambda: self._error(image, known, header))
-            return tf.cond(fine, lambda: made(header), lambda: tf.nest.map_structure(_blank, outputs)), error
+            return tf.cond(fine, lambda: made(header), lambda: tf.nest.map_structure(_make_blank, outputs)), error
         with tf.control_dependencies(_check(known, row, lambda: self._unknown(image))):
             header = self._header(image, image_format, size)
         with tf.control_dependencies(_check(self._is_small(header.size), row, lambda: self._too_large(header.size))):
@@ -199,7 +199,7 @@ class DecodeImage(keras.layers.Layer):
 
     def _unknown(self, image: tf.Tensor) -> list[str | tf.Tensor]:
         formats = "JPEG, PNG, GIF, BMP or still WebP" if self.webp else "JPEG, PNG, GIF or BMP"
-        name = name_of(image)
+        name = find_format_name(image)
         called = tf.where(name == "", "", name + ", ") if self.webp else ""
         return [called, f"not a {formats} file (", _text(tf.strings.length(image)), " bytes)"]
 
@@ -217,7 +217,7 @@ class DecodeImage(keras.layers.Layer):
         if self.webp:
             formats.append(lambda: self._opaque(tf.io.decode_image(image, expand_animations=False)))
         rgb = tf.ensure_shape(tf.switch_case(image_format, formats), [None, None, 3])
-        return rgb if self.channels == 3 else in_bands(_grey, rgb, 1)
+        return rgb if self.channels == 3 else map_bands(_to_grayscale, rgb, 1)
 
     def _decode_png(self, image: tf.Tensor, header: Header) -> tf.Tensor:
         def usual() -> tf.Tensor:
@@ -236,7 +236,7 @@ class DecodeImage(keras.layers.Layer):
             return pixels[..., :3] if self.alpha == "drop" else _on_white(pixels)
 
         def deep() -> tf.Tensor:
-            return in_bands(scaled, tf.io.decode_png(image, channels=4, dtype=tf.uint16), 3)
+            return map_bands(scaled, tf.io.decode_png(image, channels=4, dtype=tf.uint16), 3)
 
         return tf.cond(header.deep, deep, usual) if self.depth else usual()
 
@@ -244,7 +244,7 @@ class DecodeImage(keras.layers.Layer):
         """(h, w, 3 or 4) uint8 to (h, w, 3) uint8."""
         if self.alpha == "drop":
             return pixels[..., :3]
-        return tf.cond(tf.shape(pixels)[2] == 4, lambda: in_bands(_on_white, pixels, 3), lambda: pixels)
+        return tf.cond(tf.shape(pixels)[2] == 4, lambda: map_bands(_on_white, pixels, 3), lambda: pixels)
 
     def _resize(self, image: tf.Tensor, orientation: tf.Tensor | None) -> tf.Tensor:
         """A stored picture at the output's size, as it is to be seen: turned when it is small, which costs less."""
@@ -255,8 +255,8 @@ class DecodeImage(keras.layers.Layer):
             if orientation is None:
                 return tf.cond(tf.reduce_all(size == wanted), lambda: image, lambda: self._fit(image, wanted, None))
             return tf.cond(
-                tf.reduce_all(swap(size, orientation) == wanted),
-                lambda: turn(image, orientation),
+                tf.reduce_all(swap_sides(size, orientation) == wanted),
+                lambda: orient_image(image, orientation),
                 lambda: self._fit(image, wanted, orientation),
             )
 
@@ -268,23 +268,25 @@ class DecodeImage(keras.layers.Layer):
 
     def _fit(self, image: tf.Tensor, wanted: tf.Tensor, orientation: tf.Tensor | None) -> tf.Tensor:
         stored = tf.shape(image)[:2]
-        size = stored if orientation is None else swap(stored, orientation)
+        size = stored if orientation is None else swap_sides(stored, orientation)
         inner = wanted
         height, width = size[0], size[1]
         if self.fit == "crop":
-            part = tf.stack([_share(width, self.height, self.width), _share(height, self.width, self.height)])
+            part = tf.stack(
+                [_round_ratio(width, self.height, self.width), _round_ratio(height, self.width, self.height)]
+            )
             part = tf.clip_by_value(part, 1, size)
             start = (size - part) // 2
             if orientation is not None:  # where the part that is to be seen is stored
-                start = tf.where(tf.stack(reversals(orientation)), size - part - start, start)
-                part, start = swap(part, orientation), swap(start, orientation)
+                start = tf.where(tf.stack(find_reversals(orientation)), size - part - start, start)
+                part, start = swap_sides(part, orientation), swap_sides(start, orientation)
             image = tf.slice(image, tf.pad(start, [[0, 1]]), tf.pad(part, [[0, 1]], constant_values=self.channels))
         elif self.fit == "pad":
             inner, _ = pad_frame(size, self.height, self.width)
-        image = tf.image.resize(image, inner if orientation is None else swap(inner, orientation), antialias=True)
+        image = tf.image.resize(image, inner if orientation is None else swap_sides(inner, orientation), antialias=True)
         image = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
         if orientation is not None:
-            image = turn(image, orientation)
+            image = orient_image(image, orientation)
         before = (wanted - inner) // 2
         return tf.pad(image, tf.pad(tf.stack([before, wanted - inner - before], 1), [[0, 1], [0, 0]]))
 
@@ -317,7 +319,7 @@ def pad_frame(size: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.T
     """
     wanted = tf.constant([height, width])
     tall, wide = size[..., 0], size[..., 1]
-    inner = tf.stack([_share(tall, width, wide), _share(wide, height, tall)], axis=-1)
+    inner = tf.stack([_round_ratio(tall, width, wide), _round_ratio(wide, height, tall)], axis=-1)
     inner = tf.clip_by_value(inner, 1, wanted)
     return inner, (wanted - inner) // 2
 
@@ -335,7 +337,7 @@ def _decode_bmp(image: tf.Tensor) -> tf.Tensor:
     def look_up() -> tf.Tensor:
         palette = tf.strings.substr(image, first_colour, little_endian(header[10:14]) - first_colour)
         palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])[:, 2::-1]
-        return in_bands(lambda indices: tf.gather(palette, tf.cast(indices[:, :, 0], tf.int32)), pixels, 3)
+        return map_bands(lambda indices: tf.gather(palette, tf.cast(indices[:, :, 0], tf.int32)), pixels, 3)
 
     return tf.cond(tf.shape(pixels)[2] == 1, look_up, lambda: pixels[:, :, :3])
 
@@ -346,13 +348,13 @@ def _on_white(pixels: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(255.0 - (255.0 - colours) * opacity), tf.uint8)
 
 
-def _grey(rgb: tf.Tensor) -> tf.Tensor:
+def _to_grayscale(rgb: tf.Tensor) -> tf.Tensor:
     """(h, w, 3) uint8 to (h, w, 1) uint8, the integers of Pillow's `convert("L")`."""
     luma = tf.reduce_sum(tf.cast(rgb, tf.int32) * _LUMA, axis=-1, keepdims=True)
     return tf.cast(tf.bitwise.right_shift(luma + 32768, 16), tf.uint8)
 
 
-def _share(length: tf.Tensor, numerator: int | tf.Tensor, denominator: int | tf.Tensor) -> tf.Tensor:
+def _round_ratio(length: tf.Tensor, numerator: int | tf.Tensor, denominator: int | tf.Tensor) -> tf.Tensor:
     """round(length * numerator / denominator) of int32 scalars, without overflow."""
     length, numerator, denominator = (tf.cast(x, tf.int64) for x in (length, numerator, denominator))
     return tf.cast((2 * length * numerator + denominator) // (2 * denominator), tf.int32)
@@ -373,6 +375,6 @@ def _text(number: tf.Tensor) -> tf.Tensor:
     return tf.strings.as_string(number)
 
 
-def _blank(spec: tf.TensorSpec) -> tf.Tensor:
+def _make_blank(spec: tf.TensorSpec) -> tf.Tensor:
     """What stands in the place of a row that could not be read."""
     return tf.zeros(spec.shape, spec.dtype)  # of texts: empty ones

@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, file_bytes
-from dlkit.data.split import spread
+from dlkit.columns import Column, read_file_bytes
+from dlkit.data.split import evenly_spaced
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError, UnreadableError
 from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.reading_errors import as_data_error
-from dlkit.vision.image_header import orientation_of
-from dlkit.vision.orientation import SWAPPED, TAG
+from dlkit.vision.image_header import parse_orientation
+from dlkit.vision.orientation import EXIF_TAG, FIRST_SWAPPED
 
-LOOKED_AT, SAMPLED = 50, 500  # rows: at whose headers, and at whose pixels
-GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
-TURNED_ALONG = "were annotated on the image as stored, and were rotated by its EXIF orientation"
+MAX_HEADERS, MAX_DECODED = 50, 500  # rows: at whose headers, and at whose pixels
+GRAYSCALE_MODES = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
+ROTATED_WITH_IMAGE = "were annotated on the image as stored, and were rotated by its EXIF orientation"
 _PNG_HEAD = 26  # bytes up to the depth and colour type
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_SIDE = 224  # beyond that, networks for classification gain little and cost a lot
@@ -41,19 +41,19 @@ def image_size(image: Any) -> tuple[int, int]:
     return _header(image)[0]
 
 
-def orientation_at(image: Any) -> int:
+def read_orientation(image: Any) -> int:
     """The EXIF orientation of an image, 1 to 8. Raises UnreadableError, as `image_size` does."""
     if isinstance(image, (str, os.PathLike)):
-        image = file_bytes(image, "image")
+        image = read_file_bytes(image, "image")
     if isinstance(image, (bytes, bytearray)):
-        return orientation_of(bytes(image))
-    return image.getexif().get(TAG, 1) if hasattr(image, "getexif") else 1
+        return parse_orientation(bytes(image))
+    return image.getexif().get(EXIF_TAG, 1) if hasattr(image, "getexif") else 1
 
 
-def seen_size(image: Any) -> tuple[int, int]:
+def displayed_size(image: Any) -> tuple[int, int]:
     """(height, width) of an image as it is to be seen. Raises UnreadableError, as `image_size` does."""
     height, width = image_size(image)
-    return (width, height) if orientation_at(image) >= SWAPPED else (height, width)
+    return (width, height) if read_orientation(image) >= FIRST_SWAPPED else (height, width)
 
 
 def turns_images(task: Any) -> bool:
@@ -77,8 +77,8 @@ def orientation_of_annotation(image: Any, size: tuple[int, int]) -> int:
     stored = image_size(image)
     if tuple(size) != stored or stored[0] == stored[1]:
         return 1
-    orientation = orientation_at(image)
-    return orientation if orientation >= SWAPPED else 1
+    orientation = read_orientation(image)
+    return orientation if orientation >= FIRST_SWAPPED else 1
 
 
 def _header(image: Any) -> tuple[tuple[int, int], str]:
@@ -103,7 +103,7 @@ def _header(image: Any) -> tuple[tuple[int, int], str]:
             return (opened.height, opened.width), opened.mode
 
 
-def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = LARGEST_SIDE) -> tuple[int, int, int]:
+def infer_shape(table: Table, column: Column, max_pixels: int, largest: int = LARGEST_SIDE) -> tuple[int, int, int]:
     """(height, width, channels) that suit a table's images, by their headers alone.
 
     If those looked at are of one size as they are seen, of at most `largest` pixels a side, it is that size; else a
@@ -113,7 +113,7 @@ def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = 
         DataError: none of the images has a header and is small enough.
     """
     sizes, coloured, broken = [], False, ""
-    for row in spread(len(table), LOOKED_AT):
+    for row in evenly_spaced(len(table), MAX_HEADERS):
         try:
             image = table.raw(row, {"image": column})["image"]
             (height, width), mode = _header(image)
@@ -123,8 +123,8 @@ def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = 
         if not 0 < height * width <= max_pixels:
             broken = broken or f"{table.where(row)} has {height} x {width} pixels, allowed: {max_pixels}"
             continue
-        sizes.append((width, height) if orientation_of(image) >= SWAPPED else (height, width))
-        coloured = coloured or mode not in GREY
+        sizes.append((width, height) if parse_orientation(image) >= FIRST_SWAPPED else (height, width))
+        coloured = coloured or mode not in GRAYSCALE_MODES
     if not sizes:
         raise DataError(f"{table.source}: none of the inspected images can be used. The first: {broken}.")
     channels = 3 if coloured else 1
@@ -134,13 +134,13 @@ def typical_shape(table: Table, column: Column, max_pixels: int, largest: int = 
     return side, side, channels
 
 
-def largest_sample(table: Table, column: Column, max_pixels: int) -> int:
+def find_max_sample(table: Table, column: Column, max_pixels: int) -> int:
     """The largest sample of a table's 16-bit PNGs, of at most 500 rows; 0 where there are none.
 
     It is what they are scaled by: cameras that count to 4095 write it into 16 bits.
     """
     largest = 0
-    for row in spread(len(table), SAMPLED):
+    for row in evenly_spaced(len(table), MAX_DECODED):
         with contextlib.suppress(DataError, OSError, ValueError, tf.errors.InvalidArgumentError):
             if not _may_be_deep(table.columns["image"][row]):
                 continue
@@ -166,7 +166,7 @@ def _may_be_deep(value: Any) -> bool:
     return not value.startswith((b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF"))
 
 
-def chosen_shape(
+def choose_shape(
     table: Table,
     column: Column,
     max_pixels: int,
@@ -187,7 +187,7 @@ def chosen_shape(
     Raises:
         DataError: none of the images can be decoded and is small enough.
     """
-    height, width, found = typical_shape(table, column, max_pixels, largest)
+    height, width, found = infer_shape(table, column, max_pixels, largest)
     if image_size:
         height = width = image_size
     height, width = (-(-side // multiple) * multiple for side in (height, width))

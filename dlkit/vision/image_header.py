@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dlkit.lazy import tf
-from dlkit.traced import traced
+from dlkit.tracing import trace_function
 
 UNKNOWN, JPEG, PNG, GIF, BMP, WEBP = range(-1, 5)
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")  # by the numbers above
-_HEAD = 32  # bytes; the sizes of all but JPEGs lie within the first 30
-_OTHERS = (  # formats that are refused by name: where their mark stands, and what it is
+_HEADER_BYTES = 32  # bytes; the sizes of all but JPEGs lie within the first 30
+_REFUSED_FORMATS = (  # formats that are refused by name: where their mark stands, and what it is
     ("TIFF", 0, b"II*\x00"), ("TIFF", 0, b"MM\x00*"), ("AVIF", 4, b"ftypavif"), ("AVIF", 4, b"ftypavis"),
     ("HEIC", 4, b"ftyphei"), ("HEIC", 4, b"ftypmif1"), ("JPEG XL", 0, b"\xff\x0a"), ("JPEG XL", 4, b"JXL "),
     ("JPEG 2000", 4, b"jP  "), ("ICO", 0, b"\x00\x00\x01\x00"), ("animated WebP", 8, b"WEBP"),
@@ -20,9 +20,9 @@ _OTHERS = (  # formats that are refused by name: where their mark stands, and wh
 _JPEG_END, _EXIF = b"\xff\xd9", list(b"Exif\x00\x00")
 # Whether a JPEG's marker may stand before that of the frame: tables, restarts, applications, comments and filling.
 _BEFORE_FRAME = [marker in (0xC4, 0xCC, 0xDB, 0xDD, 0xFE, 0xFF) or 0xE0 <= marker <= 0xEF for marker in range(256)]
-_LONGEST = 400  # segments or chunks that are passed on the way to what is sought
-_TAIL = 4096  # bytes before the end of a PNG among which an eXIf chunk behind the pixels is sought
-_TAGS = 200  # of an EXIF directory
+_MAX_SEGMENTS = 400  # segments or chunks that are passed on the way to what is sought
+_PNG_TAIL_BYTES = 4096  # bytes before the end of a PNG among which an eXIf chunk behind the pixels is sought
+_MAX_TAGS = 200  # of an EXIF directory
 
 
 class Header(NamedTuple):
@@ -55,7 +55,7 @@ def read_headers(image: tf.Tensor, webp: bool) -> tuple[tf.Tensor, tf.Tensor]:
         The format, (batch,) int32, a number of this module's; height and width, (batch, 2) int64, meaningless for JPEG
         and unknown formats.
     """
-    head = tf.io.decode_raw(image, tf.uint8, fixed_length=_HEAD)  # pads with zeros
+    head = tf.io.decode_raw(image, tf.uint8, fixed_length=_HEADER_BYTES)  # pads with zeros
     formats = tf.fill([tf.shape(head)[0]], UNKNOWN)
     for number, magic in enumerate(_MAGIC):
         formats = tf.where(_equal(head, 0, magic), number, formats)
@@ -96,7 +96,7 @@ def read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> H
 @functools.cache
 def _reading() -> Callable[..., tuple[tf.Tensor, ...]]:
     specs = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int64)
-    return traced(lambda image, image_format, size: tuple(_read_header(image, image_format, size)), *specs)
+    return trace_function(lambda image, image_format, size: tuple(_read_header(image, image_format, size)), *specs)
 
 
 def _read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> Header:
@@ -136,16 +136,16 @@ def _read_header(image: tf.Tensor, image_format: tf.Tensor, size: tf.Tensor) -> 
     return Header(*tf.switch_case(image_format, [jpeg, png, other, bmp, webp], default=other))
 
 
-def name_of(image: tf.Tensor) -> tf.Tensor:
+def find_format_name(image: tf.Tensor) -> tf.Tensor:
     """() string: what a file of an unknown format is, as far as its first bytes tell; else ""."""
-    head = _bytes(image, tf.constant(0), _HEAD)
+    head = _bytes(image, tf.constant(0), _HEADER_BYTES)
     name = tf.constant("")
-    for known, start, magic in _OTHERS:
+    for known, start, magic in _REFUSED_FORMATS:
         name = tf.where(_equal(tf.cast(head, tf.uint8), start, magic), known, name)
     return name
 
 
-def orientation_of(data: bytes) -> int:
+def parse_orientation(data: bytes) -> int:
     """The EXIF orientation of a JPEG, PNG or WebP, 1 to 8; 1 where it tells none: as the graph reads it."""
     # Most files have none of the marks that EXIF follows (JPEG, PNG, WebP), and a graph takes a second to trace.
     return int(_reader()(data)) if any(mark in data for mark in (b"Exif", b"eXIf", b"EXIF")) else 1
@@ -157,7 +157,7 @@ def _reader() -> Callable[..., tf.Tensor]:
         formats, sizes = read_headers(image[tf.newaxis], webp=True)
         return read_header(image, formats[0], sizes[0]).orientation
 
-    return traced(read, tf.TensorSpec([], tf.string))
+    return trace_function(read, tf.TensorSpec([], tf.string))
 
 
 def _walk(
@@ -165,7 +165,10 @@ def _walk(
 ) -> tuple[tf.Tensor, ...]:
     """What a step from part to part finds: (position, *found) to the next position, the length to stop, and so on."""
     walked = tf.while_loop(
-        lambda position, *_: position < length, step, (tf.convert_to_tensor(start), *found), maximum_iterations=_LONGEST
+        lambda position, *_: position < length,
+        step,
+        (tf.convert_to_tensor(start), *found),
+        maximum_iterations=_MAX_SEGMENTS,
     )
     return tuple(walked[1:])
 
@@ -218,7 +221,7 @@ def _png_chunks(image: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     exif, transparent = _walk(8, length, step, (tf.constant(-1), tf.constant(False)))
 
     def behind() -> tf.Tensor:
-        start = tf.maximum(length - _TAIL, 0)
+        start = tf.maximum(length - _PNG_TAIL_BYTES, 0)
         places = _places(image, start, b"eXIf")
         return tf.cond(tf.size(places) > 0, lambda: start + places[-1] + 4, lambda: tf.constant(-1))
 
@@ -253,8 +256,8 @@ def _orientation(image: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         offset = tf.cast(head[4:8], tf.int64)
         offset = tf.where(little, little_endian(offset), little_endian(offset[::-1]))
         first = _after(start, offset, tf.strings.length(image))
-        tags = tf.reshape(_bytes(image, first + 2, 12 * _TAGS), [_TAGS, 12])
-        there = tf.range(_TAGS) < number(_bytes(image, first, 2))
+        tags = tf.reshape(_bytes(image, first + 2, 12 * _MAX_TAGS), [_MAX_TAGS, 12])
+        there = tf.range(_MAX_TAGS) < number(_bytes(image, first, 2))
         is_long = number(tags[:, 2:4]) == 4  # of which the low half lies behind where the high one comes first
         values = tf.where(is_long & ~little, number(tags[:, 10:12]), number(tags[:, 8:10]))
         value = tf.reduce_max(tf.where(there & (number(tags[:, :2]) == 274), values, 0))

@@ -14,10 +14,10 @@ import numpy as np
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
-from dlkit.report import Report, most
-from dlkit.vision.image_header import orientation_of
+from dlkit.report import Report, most_common
+from dlkit.vision.image_header import parse_orientation
 
-LARGEST_LOOK = 4_000_000  # pixels of an image whose alpha is looked at
+MAX_INSPECTED_PIXELS = 4_000_000  # pixels of an image whose alpha is looked at
 _CHANNELS = {"1": "grey", "L": "grey", "I": "grey", "F": "grey", "LA": "grayscale with alpha", "P": "palette",
              "RGB": "color", "RGBA": "color with alpha", "CMYK": "CMYK", "YCbCr": "color"}  # fmt: skip
 
@@ -55,12 +55,12 @@ def inspect_images(report: Report, table: Table, name: str, share: float = 0.4) 
     middle = f"{int(np.median(heights))} x {int(np.median(widths))}"
     spread = f"{heights.min()} x {widths.min()} to {heights.max()} x {widths.max()}"
     alike = heights.min() == heights.max() and widths.min() == widths.max()
-    report.facts["image size"] = f"{middle} (height x width)" if alike else f"{middle} median, {spread}"
-    report.facts["image kinds"] = most(dict(kinds))
+    report.statistics["image size"] = f"{middle} (height x width)" if alike else f"{middle} median, {spread}"
+    report.statistics["image kinds"] = most_common(dict(kinds))
     if found["turned"]:
-        report.facts["EXIF orientation"] = f"{len(found['turned'])} of {len(sizes)} images are rotated by it"
+        report.statistics["EXIF orientation"] = f"{len(found['turned'])} of {len(sizes)} images are rotated by it"
     if found["deep"]:
-        report.facts["16 bits"] = f"{len(found['deep'])} of {len(sizes)} images, scaled by their maximum value"
+        report.statistics["16 bits"] = f"{len(found['deep'])} of {len(sizes)} images, scaled by their maximum value"
     _warn(report, found, len(sizes) + len(found["broken"]))
 
 
@@ -74,7 +74,7 @@ def _warn(report: Report, found: dict[str, list[str]], count: int) -> None:
     }
     for flag, (what, cure) in said.items():
         if found.get(flag):
-            report.warn(f"{len(found[flag])} of {count} {what}", found[flag], cure)
+            report.add_warning(f"{len(found[flag])} of {count} {what}", found[flag], cure)
 
 
 def _facts(value: Any) -> tuple[tuple[int, int], str, list[str]] | None:
@@ -94,11 +94,11 @@ def _facts(value: Any) -> tuple[tuple[int, int], str, list[str]] | None:
         warnings.simplefilter("ignore")  # of Pillow, on files that are odd and can be read
         with Image.open(io.BytesIO(value)) as image:
             kind = "16 bit" if image.mode.startswith("I") else _CHANNELS.get(image.mode, image.mode)
-            flags = ["turned"] if orientation_of(bytes(value)) > 1 else []
+            flags = ["turned"] if parse_orientation(bytes(value)) > 1 else []
             if image.mode.startswith("I"):
                 flags.append("deep")
             transparent = image.mode in ("RGBA", "LA") or "transparency" in image.info
-            if transparent and image.width * image.height <= LARGEST_LOOK:
+            if transparent and image.width * image.height <= MAX_INSPECTED_PIXELS:
                 flags += ["blank"] if _is_white_shape(np.asarray(image.convert("RGBA"))) else []
             return (image.height, image.width), kind, flags
 

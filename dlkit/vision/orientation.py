@@ -9,49 +9,49 @@ import numpy as np
 
 from dlkit.lazy import tf
 
-TAG = 274
-SWAPPED = 5  # the first orientation whose picture has height and width exchanged
+EXIF_TAG = 274
+FIRST_SWAPPED = 5  # the first orientation whose picture has height and width exchanged
 _ROWS, _COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)  # those whose rows, and whose columns, are reversed in the end
 
 
-def turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+def orient_image(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """A stored picture as it is to be seen: (height, width, channels) of any dtype, and () int32, 1 to 8."""
 
     def turned() -> tf.Tensor:  # one gather of pixels: transposing and reversing them takes several times as long
         stored = tf.shape(image)
-        size = swap(stored[:2], orientation)
+        size = swap_sides(stored[:2], orientation)
         rows, columns = (
             tf.where(reverse, side - 1 - tf.range(side), tf.range(side))
-            for reverse, side in zip(reversals(orientation), (size[0], size[1]), strict=True)
+            for reverse, side in zip(find_reversals(orientation), (size[0], size[1]), strict=True)
         )
-        steps = swap(tf.stack([stored[1], 1]), orientation)
+        steps = swap_sides(tf.stack([stored[1], 1]), orientation)
         places = rows[:, tf.newaxis] * steps[0] + columns * steps[1]
         return tf.gather(tf.reshape(image, [-1, stored[2]]), places)
 
     return tf.cond(orientation > 1, turned, lambda: image)
 
 
-def reversals(orientation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def find_reversals(orientation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Whether rows, and whether columns, are reversed after the transposition: () bool each."""
     return tuple(tf.reduce_any(orientation == tf.constant(those)) for those in (_ROWS, _COLUMNS))
 
 
-def swap(size: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+def swap_sides(size: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """(2,): height and width of a picture as it is seen from those stored, or the other way round."""
     # Not size[::-1]: of a shape, TensorFlow's optimizer cannot infer it, and gives up on the whole graph.
-    return tf.where(orientation >= SWAPPED, tf.stack([size[1], size[0]]), size)
+    return tf.where(orientation >= FIRST_SWAPPED, tf.stack([size[1], size[0]]), size)
 
 
-def turn_array(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def orient_array(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """What `turn` makes, of (height, width, ...)."""
-    if orientation >= SWAPPED:
+    if orientation >= FIRST_SWAPPED:
         pixels = pixels.swapaxes(0, 1)
     if orientation in _ROWS:
         pixels = pixels[::-1]
     return pixels[:, ::-1] if orientation in _COLUMNS else pixels
 
 
-def turn_boxes(boxes: np.ndarray, orientation: int, height: int, width: int) -> np.ndarray:
+def orient_boxes(boxes: np.ndarray, orientation: int, height: int, width: int) -> np.ndarray:
     """Boxes of a stored picture in that which is seen.
 
     Args:
@@ -60,7 +60,7 @@ def turn_boxes(boxes: np.ndarray, orientation: int, height: int, width: int) -> 
         height, width: of the stored picture.
     """
     turned = np.array(boxes)
-    if orientation >= SWAPPED:
+    if orientation >= FIRST_SWAPPED:
         turned[:, :4] = turned[:, [1, 0, 3, 2]]
         height, width = width, height
     if orientation in _ROWS:

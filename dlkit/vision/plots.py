@@ -9,12 +9,12 @@ import numpy as np
 
 from dlkit.plots import new_figure
 
-MOST = 16  # pictures in one figure
-SIDE = 3.6  # inches of the longer side of a picture among others; twice as much alone
-UNSURE = 0.5  # a score below which an answer is drawn faint
+MAX_IMAGES = 16  # pictures in one figure
+SIDE_INCHES = 3.6  # inches of the longer side of a picture among others; twice as much alone
+UNSURE_SCORE = 0.5  # a score below which an answer is drawn faint
 
 
-def picture_grid(pictures: Sequence[np.ndarray], beside: float = 0.0) -> tuple[Any, list[Any]]:
+def make_image_grid(pictures: Sequence[np.ndarray], beside: float = 0.0) -> tuple[Any, list[Any]]:
     """A figure of pictures, and the axes of each.
 
     Args:
@@ -24,7 +24,7 @@ def picture_grid(pictures: Sequence[np.ndarray], beside: float = 0.0) -> tuple[A
     Returns:
         The figure; and of each picture its axes, or, with `beside`, the pair of its axes and those beside it.
     """
-    side = SIDE * (2 if len(pictures) == 1 else 1)
+    side = SIDE_INCHES * (2 if len(pictures) == 1 else 1)
     columns = min(len(pictures), 2 if beside else 4)
     rows = -(-len(pictures) // columns)
     sizes = np.array([picture.shape[:2] for picture in pictures], float)
@@ -43,7 +43,7 @@ def picture_grid(pictures: Sequence[np.ndarray], beside: float = 0.0) -> tuple[A
     return figure, [pair if beside else pair[0] for pair in grid[: len(pictures)]]
 
 
-def tint(number: int) -> np.ndarray:
+def class_color(number: int) -> np.ndarray:
     """The colour of a class, (3,) in [0, 255]: hues by the reference example ratio, so that neighbours differ."""
     from matplotlib.colors import hsv_to_rgb
 

@@ -15,9 +15,9 @@ import numpy as np
 from dlkit.errors import DataError
 from dlkit.lazy import tf
 from dlkit.reading_errors import as_data_error
-from dlkit.vision.orientation import TAG
+from dlkit.vision.orientation import EXIF_TAG
 
-_READ = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")  # what begins so is for the graph to read
+_SUPPORTED = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")  # what begins so is for the graph to read
 _HEAD = 33  # bytes of a PNG's signature and first chunk
 
 
@@ -47,9 +47,9 @@ def encode_image(array: np.ndarray) -> bytes:
     return tf.io.encode_png(array.astype(dtype), compression=1).numpy()  # 1: three times quicker than the default
 
 
-def as_read(data: bytes) -> bytes:
+def convert_unsupported(data: bytes) -> bytes:
     """A file as the graph reads it: one of another format that Pillow opens as PNG, anything else as it is."""
-    if data.startswith(_READ) or _is_plain_bmp(data) or _is_still_webp(data):
+    if data.startswith(_SUPPORTED) or _is_plain_bmp(data) or _is_still_webp(data):
         return data
     from PIL import Image
 
@@ -63,7 +63,7 @@ def as_read(data: bytes) -> bytes:
 def encode_pil(image: Any) -> bytes:
     """A PIL image as PNG, with its EXIF orientation: whether it is turned by it is the graph's to say."""
     image.load()  # which turns those of TIFF
-    orientation = image.getexif().get(TAG, 1)
+    orientation = image.getexif().get(EXIF_TAG, 1)
     if image.mode in ("P", "PA", "LA", "La", "RGBa") and ("transparency" in image.info or image.mode != "P"):
         image = image.convert("RGBA")
     elif image.mode not in ("1", "L", "I;16", "RGB", "RGBA"):  # a palette's indices are no colours
@@ -71,11 +71,11 @@ def encode_pil(image: Any) -> bytes:
     png = encode_image(np.asarray(image))
     if orientation not in range(2, 9):
         return png
-    exif = b"eXIf" + struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, TAG, 3, 1, orientation, 0)
+    exif = b"eXIf" + struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, EXIF_TAG, 3, 1, orientation, 0)
     return png[:_HEAD] + struct.pack(">I", len(exif) - 4) + exif + struct.pack(">I", zlib.crc32(exif)) + png[_HEAD:]
 
 
-def seen_pixels(data: bytes) -> np.ndarray:
+def displayed_pixels(data: bytes) -> np.ndarray:
     """The pixels of a file for a picture of it, (height, width, 3) uint8: upright, on white."""
     from PIL import Image, ImageOps
 

@@ -89,10 +89,10 @@ def _preprocess(
             names = ("interpolation", "antialias", "crop_to_aspect_ratio", "pad_to_aspect_ratio")
             options = {name: getattr(converter, name) for name in names}
         x = keras.layers.Resizing(*size, name="resize", **options)(x)
-    return rescaled(x, converter)
+    return add_rescaling(x, converter)
 
 
-def rescaled(x: keras.KerasTensor, converter: keras_hub.layers.ImageConverter | None) -> keras.KerasTensor:
+def add_rescaling(x: keras.KerasTensor, converter: keras_hub.layers.ImageConverter | None) -> keras.KerasTensor:
     """An image with the scale and offset of a converter, or None, which leaves it as it is."""
     scale, offset = (None, None) if converter is None else (converter.scale, converter.offset)
     if scale is None and offset is None:

@@ -13,10 +13,10 @@ CLASSES = ("background", *map(str, range(10)))
 COUNTS = {"train": 400, "validation": 60, "test": 100}
 _SEEDS = {"train": 0, "validation": 1, "test": 2}
 _COLUMNS = {"train": (0, 320), "validation": (320, 480), "test": (480, 640)}  # of the photographs' 640, no pixel in two
-_EMPTY = 0.08  # share of the scenes without a digit
-_MOST, _SMALLEST, _LARGEST = 6, 14, 40  # digits a scene; their height in pixels, of a scene of 128
-_OVERLAP = 0.1  # the largest share of a box that another one may cover
-_CONTRAST = 90  # between the ink and what lies below, in grey values
+_EMPTY_SHARE = 0.08  # share of the scenes without a digit
+_MAX_DIGITS, _MIN_HEIGHT, _MAX_HEIGHT = 6, 14, 40  # digits a scene; their height in pixels, of a scene of 128
+_MAX_OVERLAP = 0.1  # the largest share of a box that another one may cover
+_MIN_CONTRAST = 90  # between the ink and what lies below, in grey values
 
 
 def scenes(count: int, *, part: str, size: int = 128) -> dict[str, list]:
@@ -73,17 +73,17 @@ def _scene(ink: dict[str, Any], photographs: list[np.ndarray], random: np.random
     mask = np.zeros((size, size), np.uint8)
     boxes: list[tuple[int, ...]] = []
     labels: list[str] = []
-    wanted = 0 if random.rand() < _EMPTY else random.randint(1, _MOST + 1)
+    wanted = 0 if random.rand() < _EMPTY_SHARE else random.randint(1, _MAX_DIGITS + 1)
     for _ in range(8 * wanted):  # a digit that finds no room is drawn anew
         if len(boxes) == wanted:
             break
         index = random.randint(len(ink["label"]))
-        cover = drawn(ink["image"][index], random.randint(_SMALLEST, _LARGEST + 1) * size // 128)
+        cover = render_digit(ink["image"][index], random.randint(_MIN_HEIGHT, _MAX_HEIGHT + 1) * size // 128)
         height, width = cover.shape
         y, x = random.randint(size - height + 1), random.randint(size - width + 1)
         box = (y, x, y + height, x + width)
         place = np.s_[y : y + height, x : x + width]
-        if any(_covered(box, other) > _OVERLAP for other in boxes) or mask[place][cover > 0].any():
+        if any(_covered_share(box, other) > _MAX_OVERLAP for other in boxes) or mask[place][cover > 0].any():
             continue
         colour = _contrasting(image[place][cover > 0].mean(axis=0), random)
         image[place] += cover[..., None] * (colour - image[place])
@@ -109,7 +109,7 @@ def _background(photograph: np.ndarray, random: np.random.RandomState, size: int
     return pixels[:, ::-1] if random.rand() < 0.5 else pixels
 
 
-def drawn(digit: np.ndarray, height: int) -> np.ndarray:
+def render_digit(digit: np.ndarray, height: int) -> np.ndarray:
     """How much ink covers each pixel, in [0, 1], cut to the ink: some in each edge's row and column."""
     from PIL import Image
 
@@ -128,7 +128,7 @@ def _contrasting(below: np.ndarray, random: np.random.RandomState) -> np.ndarray
     """A random colour, (3,) in [0, 255], far in brightness from the mean colour below; black or white at worst."""
     for _ in range(20):
         colour = random.randint(0, 256, 3).astype(np.float32)
-        if abs(_grey(colour) - _grey(below)) >= _CONTRAST:
+        if abs(_grey(colour) - _grey(below)) >= _MIN_CONTRAST:
             return colour
     return np.full(3, 255.0 if _grey(below) < 128 else 0.0, np.float32)
 
@@ -137,7 +137,7 @@ def _grey(colour: np.ndarray) -> float:
     return float(colour @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
-def _covered(box: tuple[int, ...], other: tuple[int, ...]) -> float:
+def _covered_share(box: tuple[int, ...], other: tuple[int, ...]) -> float:
     """The share of the smaller box that the other covers."""
     height = min(box[2], other[2]) - max(box[0], other[0])
     width = min(box[3], other[3]) - max(box[1], other[1])

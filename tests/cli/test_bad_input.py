@@ -13,7 +13,7 @@ import pytest
 
 import dlkit
 from dlkit import DlkitError, model_folder
-from dlkit.classification.labels import label_weights
+from dlkit.classification.labels import compute_label_weights
 from dlkit.columns import Label
 from dlkit.data.table import Table
 from dlkit.training import checkpoint_files
@@ -76,7 +76,7 @@ def test_unusable_images_are_left_out_of_training_by_name(broken_photos, capsys,
     for name, reason in broken.items():
         assert any(name in line and reason in line for line in said.splitlines()), name
     assert task.fingerprint_["rows"] == 40
-    assert len(task.samples_) == 8
+    assert len(task.examples_) == 8
     assert task.export(tmp_path / "served").name == "1"  # none of the broken ones is among its requests
 
 
@@ -241,8 +241,8 @@ def test_commands_and_tasks_that_are_none(refused):
 def test_class_weights_that_cannot_be_used(weights, said):
     known, table = ["good", "very bad"], Table("rows", {"label": ["good", "very bad"]}, str)
     with pytest.raises(DlkitError, match=said):
-        label_weights(weights, known, table, Label())
-    assert label_weights("very bad=2, good = 0.5", known, table, Label()) == [0.5, 2.0]
+        compute_label_weights(weights, known, table, Label())
+    assert compute_label_weights("very bad=2, good = 0.5", known, table, Label()) == [0.5, 2.0]
 
 
 def test_a_loss_that_becomes_nan(refused, photos, tmp_path):

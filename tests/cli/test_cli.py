@@ -19,7 +19,7 @@ from dlkit.cli import main as cli
 from dlkit.cli.flags import add_hparams, hparam_table
 from dlkit.cli.main import main
 from dlkit.cli.parser import Parser
-from dlkit.cli.show import show_answer, show_metrics
+from dlkit.cli.show import show_metrics, show_prediction
 from dlkit.tasks import find_task, task_names
 from dlkit.training.checkpoint_files import CheckpointFiles
 
@@ -114,7 +114,7 @@ def test_predict_answers_tables_and_files_and_never_their_names(
     (tmp_path / "rows.csv").write_text("id,review\n1,a wonderful film\n2\n3,dull\n")
     (tmp_path / "one.txt").write_text("a wonderful film")
     (tmp_path / "dull").write_text("a wonderful film")
-    into = ("--output", "answers.csv", "--keep", "id", "--column", "text=review")
+    into = ("--output", "answers.csv", "--keep-columns", "id", "--column", "text=review")
     assert run("predict", sentiment_model, "rows.csv", *into) == "2 predictions: answers.csv\n"
     lines = (tmp_path / "answers.csv").read_text().splitlines()
     assert lines[0] == "id,label,score,labels,scores,truncated"
@@ -169,8 +169,8 @@ def test_what_an_export_holds_of_the_data_is_chosen(run, sentiment_model, proven
     (tmp_path / "test.csv").write_text("text,label\nwonderful,positive\nterrible,negative\n")
     out = tmp_path / "served"
     run("export", sentiment_model, out, "--examples", tmp_path / "mine.csv", "--test", tmp_path / "test.csv")
-    run("export", sentiment_model, out, "--examples", "none")
-    kept = json.loads((sentiment_model / "dlkit.json").read_text())["fitted"]["samples_"][0]["text"]
+    run("export", sentiment_model, out, "--examples", "synthetic")
+    kept = json.loads((sentiment_model / "dlkit.json").read_text())["fitted"]["examples_"][0]["text"]
     mine, none = (b"".join(p.read_bytes() for p in (out / n).rglob("*") if p.is_file()) for n in "12")
     assert b"a quiet Tuesday" in mine
     for held in (mine, none):
@@ -180,7 +180,7 @@ def test_what_an_export_holds_of_the_data_is_chosen(run, sentiment_model, proven
     assert contract["test"]["rows"] == 2
     assert contract["test"]["source"] == "test.csv"
     run("train", "sentiment", "--epochs", 1, "--no-examples", "--save", tmp_path / "model")
-    assert json.loads((tmp_path / "model" / "dlkit.json").read_text())["fitted"]["samples_"] == []
+    assert json.loads((tmp_path / "model" / "dlkit.json").read_text())["fitted"]["examples_"] == []
 
 
 def test_a_broken_image_in_a_served_batch(served, photos, png):
@@ -233,7 +233,7 @@ def test_tensorboard_has_its_files_or_the_error_names_the_extra(run, refused, ph
 def test_save_is_replaced_only_if_asked_and_then_wholly(refused, sentiment_model, tmp_path):
     import keras
 
-    class Stop(keras.callbacks.Callback):
+    class InterruptTraining(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             raise KeyboardInterrupt
 
@@ -246,7 +246,7 @@ def test_save_is_replaced_only_if_asked_and_then_wholly(refused, sentiment_model
     data = task.samples()
     arguments = {"data": data["train"], "validation": data["validation"], "save": model, "verbose": 0}
     with pytest.raises(KeyboardInterrupt):
-        task.fit(**arguments, overwrite=True, callbacks=[Stop()])
+        task.fit(**arguments, overwrite=True, callbacks=[InterruptTraining()])
     assert dlkit.load(model).history_ == dlkit.load(sentiment_model).history_  # it stays until then
     resumed = task.fit(**arguments, resume=True)  # this run, not the one that was replaced
     assert resumed["loss"] != dlkit.load(sentiment_model).history_["loss"]
@@ -399,7 +399,7 @@ def test_several_labels_go_all_the_way(run, capsys, png, proven_here, tmp_path, 
     answer = loaded.predict(value)
     assert set(answer["labels"]) == set(answer["ranked_labels"]) == known
     show_metrics(metrics)
-    show_answer(value, answer)
+    show_prediction(value, answer)
     printed = capsys.readouterr().out
     assert "micro_f1" in printed
     assert "labels: " in printed
@@ -415,7 +415,7 @@ def test_the_module_runs_as_the_command():
 def test_flags_say_how_data_are_read(run, refused, sentiment_model, tmp_path):
     path = tmp_path / "a.txt"
     path.write_text('positive;"A wonderful; warm film\nnegative;A dull film\n')
-    evaluate = ("evaluate", sentiment_model, "--data", path, "--columns", "label,text", "--delimiter", "semicolon")
+    evaluate = ("evaluate", sentiment_model, "--data", path, "--column-names", "label,text", "--delimiter", "semicolon")
     assert "line 1" in refused(*evaluate)  # the quote does not close
     path.write_text(path.read_text().replace("; warm", ""))
     metrics = json.loads(run(*evaluate, "--no-quotes", "--json"))
@@ -460,15 +460,15 @@ def test_a_label_map_is_asked_for_in_its_form(capsys, sentiment_model, reviews):
 
 def test_answers_of_an_evaluation_go_to_a_file(run, refused, sentiment_model, reviews, tmp_path):
     file = tmp_path / "answers.csv"
-    assert str(file) in run("evaluate", sentiment_model, "--data", reviews, "--answers", file)
+    assert str(file) in run("evaluate", sentiment_model, "--data", reviews, "--predictions", file)
     with file.open(encoding="utf-8", newline="") as opened:
         table = list(csv.DictReader(opened))
     assert list(table[0])[:4] == ["row", "text", "true_label", "label"]
     assert table[0]["row"] == f"{reviews}, line 2"
     right = [row["label"] == row["true_label"] for row in table]
     assert [row["correct"] for row in table] == [str(each).lower() for each in right]
-    assert "already exists" in refused("evaluate", sentiment_model, "--data", reviews, "--answers", file)
-    wrong = ("evaluate", sentiment_model, "--data", reviews, "--answers", tmp_path / "a.xls")
+    assert "already exists" in refused("evaluate", sentiment_model, "--data", reviews, "--predictions", file)
+    wrong = ("evaluate", sentiment_model, "--data", reviews, "--predictions", tmp_path / "a.xls")
     assert "must end in .csv, .jsonl, .ndjson, .parquet" in refused(*wrong)
 
 

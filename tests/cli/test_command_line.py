@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit import recipe
+from dlkit import run_recipe
 from dlkit.cli.config import read_run_file
 from dlkit.cli.main import TASK_COMMANDS, command_parser, main
-from dlkit.cli.parser import LINES, OWN, Parser, refuse_unknown
+from dlkit.cli.parser import SHORT_HELP_LINES, TASK_GROUP, Parser, refuse_unknown
 from dlkit.errors import DlkitError
-from dlkit.options import either, named_in, naming_flags, option
-from dlkit.run_file import NAME, BuiltIn, RunFile
+from dlkit.options import naming_flags, option, python_or_cli, rename_parameters
+from dlkit.run_file import CONFIG_FILE, RunFile, SampleData
 from dlkit.suggestions import SYNONYMS
 from dlkit.task import Task
 from dlkit.tasks import find_task, task_names
@@ -35,7 +35,7 @@ def parsers(task):
     for command in TASK_COMMANDS:
         (commands,) = [action for action in command_parser([command, task])._actions if action.dest == "==SUPPRESS=="]
         found[command] = commands.choices[command]
-    return {**found, "recipe": recipe._parser(task, {})[0]}
+    return {**found, "recipe": run_recipe._parser(task, {})[0]}
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -47,7 +47,7 @@ def test_help_of_a_task_fits_a_page_and_help_all_has_everything(task, columns, m
     ]
     for name, parser in parsers(task).items():
         lines = parser.format_help().splitlines()
-        assert len(lines) <= LINES == 45, name
+        assert len(lines) <= SHORT_HELP_LINES == 45, name
         assert max(map(len, lines)) <= columns, name
         assert "--help-all" in lines[-1]
         shown = re.findall(r"^  --(?:\[no-\])?([\w-]+)", parser.format_help(), re.MULTILINE)
@@ -64,9 +64,9 @@ def test_more_options_than_lines_are_named_after_those_that_are_shown():
     parser.usage = "x [options]"
     parser.shorten()
     for number in range(60):
-        parser.group(OWN).add_argument(f"--option-{number}", help="what it does, in many words. (default: 1)")
+        parser.group(TASK_GROUP).add_argument(f"--option-{number}", help="what it does, in many words. (default: 1)")
     lines = parser.format_help().splitlines()
-    assert len(lines) == LINES
+    assert len(lines) == SHORT_HELP_LINES
     assert set(re.findall(r"--option-\d+", "\n".join(lines))) == {f"--option-{number}" for number in range(60)}
 
 
@@ -137,15 +137,15 @@ def test_an_option_is_named_for_who_reads_it():
         assert option(*given) == python
         with naming_flags():
             assert option(*given) == flags
-            assert either("a", "b") == "b"
-    assert either("a", "b") == "a"  # also after an error inside
+            assert python_or_cli("a", "b") == "b"
+    assert python_or_cli("a", "b") == "a"  # also after an error inside
     with pytest.raises(ZeroDivisionError), naming_flags():
         1 / 0  # noqa: B018
     assert option("seed") == "`seed`"
     text = "`depth` must be 8. Received: depth=7, in `height`."
-    assert named_in(text, ["depth"]) == text
+    assert rename_parameters(text, ["depth"]) == text
     with naming_flags():
-        assert named_in(text, ["depth"]) == "--depth must be 8. Received: --depth 7, in `height`."
+        assert rename_parameters(text, ["depth"]) == "--depth must be 8. Received: --depth 7, in `height`."
 
 
 OPTIONS = {
@@ -162,7 +162,7 @@ WHOLE_COMMAND = re.compile(r"dlkit \w+ .*|pip install .*|tfds\..*|what `save` wr
 
 
 def named_by_hand(source):
-    """The lines of a module's texts, but docstrings, that name an option not by `option` or `either`."""
+    """The lines of a module's texts, but docstrings, that name an option not by `option` or `python_or_cli`."""
     tree = ast.parse(source)
     passed = set()
     for node in ast.walk(tree):
@@ -171,7 +171,7 @@ def named_by_hand(source):
         call = node.exc if isinstance(node, ast.Raise) else node
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") in (
             *("option", "either", "hparam"),
-            *("ValueError", "TypeError"),  # of layers, whose parameters they name: `named_in`
+            *("ValueError", "TypeError"),  # of layers, whose parameters they name: `rename_parameters`
         ):
             passed.update(ast.walk(call))
     found = []
@@ -323,7 +323,7 @@ def parsed(*argv):
 
 
 def test_flags_count_more_than_a_file(tmp_path):
-    from dlkit.cli.flags import chosen_hparams, read_options, run_options
+    from dlkit.cli.flags import parsed_hparams, read_options, run_options
 
     (tmp_path / "run.yaml").write_text(
         "task: forecasting\ndata: a.csv\nreading:\n  columns: {y: sales, ds: day}\n  quotes: false\n  header: [a, b]\n"
@@ -331,7 +331,7 @@ def test_flags_count_more_than_a_file(tmp_path):
         "run:\n  save: model\n  checkpoint_every: 10m\n  keep_examples: false\n  resume: auto\n"
     )
     given = parsed("train", "forecasting", "--config", tmp_path / "run.yaml", "--epochs", 5, "--column", "y=price")
-    hparams = chosen_hparams(given, find_task("forecasting"))
+    hparams = parsed_hparams(given, find_task("forecasting"))
     assert hparams == {"learning_rate": 1e-3, "quantiles": (0.1, 0.5), "known": "7", "wide": True, "epochs": 5}
     assert given.data == "a.csv"
     reading = read_options(given)
@@ -347,7 +347,7 @@ def test_flags_count_more_than_a_file(tmp_path):
 
 
 def test_a_model_has_its_options_beside_it_and_they_are_read_as_they_were(sentiment_model):
-    found = read_run_file(sentiment_model / NAME)
+    found = read_run_file(sentiment_model / CONFIG_FILE)
     assert found.task == "sentiment"
     assert found.data is found.validation is None  # the built-in sample
     task = dlkit.load(sentiment_model)
@@ -362,7 +362,7 @@ def test_all_options_of_all_tasks_are_read_as_they_were_written(task, tmp_path):
     reading = {"columns": {"a": "b c"}, "header": ["x", "y"], "data_dir": None, "delimiter": ";", "quotes": None}
     run = {"save": "m", "strategy": "auto", "worker_timeout": 3.0, "checkpoint_every": "10m", "tensorboard": None}
     RunFile(task, "~/a.csv", ["b.csv", "c.csv"], reading, hparams, {**run, "resume": True}).write(tmp_path)
-    found = read_run_file(tmp_path / NAME)
+    found = read_run_file(tmp_path / CONFIG_FILE)
     assert found == RunFile(task, "~/a.csv", ["b.csv", "c.csv"], {**reading, "header": ("x", "y")}, hparams, run)
     assert find_task(task)(**found.hyperparameters).hparams == hparams
 
@@ -377,7 +377,7 @@ def test_a_file_of_options_holds_no_password_and_says_what_it_cannot_name():
     assert "data: https://host.org/a/b.csv\n" in text
     assert "in memory: dict" in text
     assert "Not saved, because they are Python objects: strategy, callbacks" in text
-    assert "data: null" in RunFile("sentiment", BuiltIn(text=["a"])).text()
+    assert "data: null" in RunFile("sentiment", SampleData(text=["a"])).text()
 
 
 @pytest.mark.slow
@@ -387,11 +387,11 @@ def test_a_run_is_repeated_by_its_file_alone(tmp_path, monkeypatch, reviews):
     flags = ["--no-character-ngrams", "--epochs", "1", "--batch-size", "16", "--seed", "7", "--quotes"]
     assert main(["train", "sentiment", "--data", "a.csv", "--save", "m", *flags]) == 0
     first = dlkit.load("m")
-    shutil.copy(Path("m") / NAME, "run.yaml")
+    shutil.copy(Path("m") / CONFIG_FILE, "run.yaml")
     shutil.rmtree("m")
     assert main(["train", "--config", "run.yaml"]) == 0
     second = dlkit.load("m")
-    assert (Path("m") / NAME).read_bytes() == Path("run.yaml").read_bytes()
+    assert (Path("m") / CONFIG_FILE).read_bytes() == Path("run.yaml").read_bytes()
     assert second.history_ == first.history_
     for left, right in zip(first.stages_.network.weights, second.stages_.network.weights, strict=True):
         assert left.numpy().tobytes() == right.numpy().tobytes()
@@ -420,13 +420,13 @@ def test_info_tells_what_a_model_is_without_tensorflow(run, sentiment_model, tmp
     assert found["task"] == "sentiment"
     assert found["labels"] == 2
     assert found["rows"] == task.fingerprint_["rows"]
-    assert found["kept_epoch"] == task.best_epoch_["epoch"]
+    assert found["best_epoch"] == task.best_epoch_["epoch"]
     assert found["history"]["val_accuracy"] == max(task.history_["val_accuracy"])
     assert found["hyperparameters"] == {}
     assert found["bytes"] == sum(file.stat().st_size for file in sentiment_model.glob("stages-*/*"))
     printed = run("info", sentiment_model)
     assert "all defaults" in printed
-    assert NAME in printed
+    assert CONFIG_FILE in printed
     script = f"import sys; from dlkit.cli.main import main; main(['info', {str(sentiment_model)!r}]); "
     done = subprocess.run([sys.executable, "-c", f"{script}assert 'tensorflow' not in sys.modules"], check=False)
     assert done.returncode == 0

@@ -1,8 +1,8 @@
 """Every task, fitted once on its sample and exported once, for all checks."""
 
-import knowledge
 import pytest
-from knowledge import ALWAYS
+import task_contracts
+from task_contracts import CORE_TASKS
 
 from dlkit.data.read import read
 from dlkit.lazy import load_tensorflow
@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items):
     """Long checks of what no task has of its own run for two tasks, or those named, in `make test`, else for all."""
     for item in items:
         mark = item.get_closest_marker("core")
-        if mark and item.callspec.params["task_class"] not in (mark.args or ALWAYS):
+        if mark and item.callspec.params["task_class"] not in (mark.args or CORE_TASKS):
             item.add_marker(pytest.mark.slow)
 
 
@@ -29,7 +29,7 @@ def task_class(request):
 @pytest.fixture(scope="session")
 def fitted(task_class, tmp_path_factory):
     """A task fitted on its sample, saved and exported: with `folder` and `version`."""
-    task = task_class(**{"epochs": EPOCHS, **knowledge.of(task_class.task_name()).LEARNS})
+    task = task_class(**{"epochs": EPOCHS, **task_contracts.load_contract(task_class.task_name()).LEARNING_HPARAMS})
     samples = task.samples()
     task.fit(samples["train"], samples["validation"], verbose=0)
     task.folder = tmp_path_factory.mktemp("models") / task.task_name()

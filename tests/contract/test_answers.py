@@ -3,19 +3,19 @@
 import json
 from pathlib import Path
 
-import forked
-import independent
+import fork_server
 import numpy as np
 import pytest
+import serving_tools
 
 import dlkit
 from dlkit.data.read import read
 
-SERVED = Path(__file__).with_name("served.py")
+SERVED = Path(__file__).with_name("serve_requests.py")
 
 
 def latin(value):
-    """An answer as `served.py` prints it."""
+    """An answer as `serve_requests.py` prints it."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     return [latin(item) for item in value] if isinstance(value, (list, np.ndarray)) else value.item()
@@ -50,7 +50,7 @@ def serve(task, raw, folder):
     requests = {name: [latin(row[name]) for row in raw] for name in task.inputs}
     path = folder / "requests.json"
     path.write_text(json.dumps(requests))
-    done = forked.run([SERVED, task.version, path], cwd=folder)
+    done = fork_server.run([SERVED, task.version, path], cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -104,5 +104,5 @@ def test_predict_takes_one_or_a_list_in_order(fitted, rows):
     several = fitted.predict(values)
     assert isinstance(one, dict)
     assert [set(answer) for answer in several] == [set(one)] * 3
-    independent.assert_close(several, [fitted.predict(value) for value in values])
+    serving_tools.assert_close(several, [fitted.predict(value) for value in values])
     assert fitted.predict([]) == []

@@ -2,9 +2,9 @@
 
 import json
 
-import knowledge
 import pytest
-from inputs import picture
+import task_contracts
+from edge_inputs import encode_noise
 
 from dlkit.columns import Image, Text
 from dlkit.errors import DlkitError
@@ -17,7 +17,7 @@ def folder(fitted, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(3):
-        (folder / f"{number}.png").write_bytes(picture("RGB", (40 + number, 30)))
+        (folder / f"{number}.png").write_bytes(encode_noise("RGB", (40 + number, 30)))
     (folder / "3.png").write_bytes(b"no image")
     return folder
 
@@ -25,10 +25,10 @@ def folder(fitted, tmp_path):
 def test_every_file_has_its_answer(fitted, folder):
     output = folder.parent / "new" / "answers"
     told = fitted.predict_to(folder, output, verbose=False)
-    assert (told["rows"], told["answered"], told["bad"]) == (4, 3, 1)
+    assert (told["rows"], told["predicted"], told["bad"]) == (4, 3, 1)
     assert "3.png" in told["reasons"][0]
     expected = [fitted.predict(folder / f"{number}.png") for number in range(3)]
-    check = knowledge.of(fitted.task_name()).check_answer_file
+    check = task_contracts.load_contract(fitted.task_name()).check_prediction_file
     if check:
         check(output, expected)
         return
@@ -49,13 +49,13 @@ def test_a_table_of_requests_has_a_row_of_answers_for_each(fitted, tmp_path):
     """Of whatever inputs a task has: the rows that its exports are shown, with one that it must refuse."""
     if not fitted.rows.by_record or any(isinstance(column, Image) for column in fitted.inputs.values()):
         pytest.skip("its rows are no records of a table of texts")
-    rows = [dict(row) for row in fitted.samples_[:3]]
+    rows = [dict(row) for row in fitted.examples_[:3]]
     texts = [name for name, column in fitted.inputs.items() if isinstance(column, Text)]
     lines = [json.dumps({**row, "id": number}) for number, row in enumerate(rows)]
     bad = {**rows[0], texts[0]: 3} if texts else "no row"
     lines.insert(1, json.dumps(bad))
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
-    told = fitted.predict_to(tmp_path / "rows.jsonl", tmp_path / "answers.jsonl", keep="id", verbose=False)
+    told = fitted.predict_to(tmp_path / "rows.jsonl", tmp_path / "answers.jsonl", keep_columns="id", verbose=False)
     assert (told["rows"], told["bad"]) == (4, 1)
     written = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     ids = [line.pop("id") for line in written]
@@ -67,4 +67,4 @@ def test_a_table_of_requests_has_a_row_of_answers_for_each(fitted, tmp_path):
         for name, value in line.items():  # of a batch of another size
             assert value == answer[name] or pytest.approx(answer[name], rel=1e-4, abs=1e-5) == value
     (side,) = (json.loads(line) for line in (tmp_path / "answers.bad.jsonl").read_text().splitlines())
-    assert (side["row"], side["place"]) == (2, f"{tmp_path / 'rows.jsonl'}, line 2")
+    assert (side["row"], side["location"]) == (2, f"{tmp_path / 'rows.jsonl'}, line 2")

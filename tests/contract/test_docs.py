@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import forked
+import fork_server
 import numpy as np
 import pytest
 import yaml
-from knowledge import of
+from task_contracts import load_contract
 
 import dlkit
 from dlkit.lazy import tf
@@ -79,7 +79,7 @@ def test_every_task_has_a_recipe():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", task_names())
 def test_a_recipe_goes_all_the_way(name, tmp_path):
-    done = run([sys.executable, ROOT / "apps" / f"{name}.py", *of(name).RECIPE], tmp_path)
+    done = run([sys.executable, ROOT / "apps" / f"{name}.py", *load_contract(name).RECIPE_FLAGS], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert find_task(name).primary_metric in done.stdout
@@ -96,7 +96,7 @@ def test_the_commands_of_the_readme_print_what_it_shows(tmp_path):
     for command, output in commands:
         program, *words = shlex.split(command)
         assert program == "dlkit"
-        done = forked.run(words, module="dlkit", cwd=tmp_path)
+        done = fork_server.run(words, module="dlkit", cwd=tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert done.stderr == "", command
         printed = alike(done.stdout.replace(str(tmp_path), "/home/you"))

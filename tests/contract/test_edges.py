@@ -2,9 +2,9 @@
 
 import re
 
-import knowledge
 import numpy as np
 import pytest
+import task_contracts
 
 from dlkit.errors import DlkitError
 
@@ -24,7 +24,7 @@ def flat(value):
 
 
 def test_edges_get_an_answer(fitted):
-    for name, make in knowledge.of(fitted.task_name()).EDGES.items():
+    for name, make in task_contracts.load_contract(fitted.task_name()).EDGE_INPUTS.items():
         for value in inputs_with(fitted, make()):
             answer = fitted.predict(value)
             numbers = {key for key, column in fitted.answer.items() if column.dtype.startswith("float")} & set(answer)
@@ -32,10 +32,10 @@ def test_edges_get_an_answer(fitted):
 
 
 def test_what_is_broken_is_refused_by_name(fitted):
-    known = knowledge.of(fitted.task_name())
-    for name, value in known.BROKEN.items():
+    known = task_contracts.load_contract(fitted.task_name())
+    for name, value in known.INVALID_INPUTS.items():
         value = value() if callable(value) else value
-        good = inputs_with(fitted, next(iter(known.EDGES.values()))())[0]
+        good = inputs_with(fitted, next(iter(known.EDGE_INPUTS.values()))())[0]
         for broken in inputs_with(fitted, value):
             first = next(iter(broken.values()), "") if isinstance(broken, dict) else ""  # a short text names its row
             named = re.escape(repr(first)) if isinstance(first, str) and first else "'a text'"

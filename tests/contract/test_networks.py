@@ -1,8 +1,8 @@
 """Every network of every task: trains, exports with its proof, and answers as it did in Python."""
 
 import pytest
-from independent import assert_served_as_predicted, lint
-from trained import trained
+from serving_tools import assert_served_as_predicted, lint
+from train_and_export import train_and_export
 
 from dlkit.data.read import read
 from dlkit.hparams import choices_of
@@ -21,7 +21,7 @@ def exported(request, tmp_path_factory):
     """A task with one of its networks, and the version that it exported."""
     name, network = request.param
     folder = tmp_path_factory.mktemp(network)
-    task = trained(name, folder, network=network, **({"image_size": 12} if network == "lenet" else {}))
+    task = train_and_export(name, folder, network=network, **({"image_size": 12} if network == "lenet" else {}))
     return task, folder / name / "1"
 
 
@@ -44,4 +44,4 @@ def test_the_loader_of_the_server_takes_every_network(exported, tools, cload, tm
 @pytest.mark.parametrize("name", task_names())
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_16_bits_train_and_export(name, precision, tmp_path):
-    trained(name, tmp_path, precision=precision)
+    train_and_export(name, tmp_path, precision=precision)

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from independent import assert_served_as_predicted, lint
+from serving_tools import assert_served_as_predicted, lint
 
 from dlkit.data.read import read
 

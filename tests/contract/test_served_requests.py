@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from dlkit.serving import export as export_module
-from dlkit.serving.reference_examples import load_reference_examples, rows
-from dlkit.serving.requests import rest_exchange
+from dlkit.serving.reference_examples import load_reference_examples, split_into_rows
+from dlkit.serving.requests import make_rest_exchange
 
 MASKS = ("padding_mask", "there")
 
@@ -31,12 +31,12 @@ def test_all_json_is_strict(fitted):
     for name, pairs in load_reference_examples(
         fitted.version / "assets.extra" / "dlkit_reference_examples.npz"
     ).items():
-        for _, _, inputs, _ in rows(pairs):
+        for _, _, inputs, _ in split_into_rows(pairs):
             method = contract["signatures"][name]["method"]
             answers = {key: value.numpy() for key, value in served[name].graph(**_tensors(inputs)).items()}
             if name == "classify":
                 answers = {key: answers[key] for key in ("classes", "scores")}
-            strict(json.dumps(rest_exchange(name, method, inputs, answers)["response"]))
+            strict(json.dumps(make_rest_exchange(name, method, inputs, answers)["response"]))
 
 
 def test_what_cannot_be_meant_is_refused(fitted):
@@ -64,7 +64,7 @@ def test_without_examples_no_row_of_the_training_data_is_in_an_export(fitted, tm
     monkeypatch.setattr(
         export_module, "run_proof", lambda path, libraries=(): {"ok": True, "problems": []}
     )  # proven by `core` tests
-    version = fitted.export(tmp_path / "private", examples="none")
+    version = fitted.export(tmp_path / "private", examples="synthetic")
     written = b"\0".join(_contents(version))
     known = b"\0".join(_contents(fitted.version))
     data = fitted.read(fitted.samples()["train"]).requests()
@@ -77,7 +77,7 @@ def test_without_examples_no_row_of_the_training_data_is_in_an_export(fitted, tm
                 found += form in known
                 missed += 1
     assert found or not missed  # the usual export has some: they are looked for as they are written
-    assert json.loads((version / "assets.extra" / "dlkit.json").read_text("utf-8"))["examples"] == "made up"
+    assert json.loads((version / "assets.extra" / "dlkit.json").read_text("utf-8"))["examples"] == "synthetic inputs"
 
 
 def _beyond(value, facts, tensors):

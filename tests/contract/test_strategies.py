@@ -96,7 +96,7 @@ def test_only_the_first_of_two_processes_writes(two_processes, task_class):
     written = sorted(path.name for path in (first / "model" / "checkpoints").iterdir())
     assert written == [f"step-{step:012d}.npz" for step in range(1, 2 * 4 + 1)]
     for folder in ("model", "saved"):
-        assert model_folder.read(task_class, first / folder).history_["loss"] == saw(first)["history"]["loss"]
+        assert model_folder.read_model(task_class, first / folder).history_["loss"] == saw(first)["history"]["loss"]
     assert len(list(first.glob("servable/*/saved_model.pb"))) == 1
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from knowledge import small
+from task_contracts import small_hparams
 
 import dlkit
 
@@ -11,7 +11,7 @@ EPOCHS = 3
 
 
 def made(task_class, **hparams):
-    return task_class(**small(task_class.task_name(), epochs=EPOCHS, batch_size=32, **hparams))
+    return task_class(**small_hparams(task_class.task_name(), epochs=EPOCHS, batch_size=32, **hparams))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_another_seed_gives_another_run(uninterrupted, task_class, source):
     assert other.fit(source, verbose=0)["loss"] != uninterrupted.history_["loss"]
 
 
-class Stop(keras.callbacks.Callback):
+class InterruptTraining(keras.callbacks.Callback):
     def __init__(self, epoch, batch):
         super().__init__()
         self.at = [epoch, batch]
@@ -64,7 +64,7 @@ class Stop(keras.callbacks.Callback):
 def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(
     uninterrupted, task_class, source, tmp_path, epoch, batch, every
 ):
-    task, stop = made(task_class, seed=7), [Stop(epoch, batch)]
+    task, stop = made(task_class, seed=7), [InterruptTraining(epoch, batch)]
     with pytest.raises(KeyboardInterrupt):
         task.fit(source, save=tmp_path / "m", verbose=0, callbacks=stop, checkpoint_every=every)
     if every:  # the newest checkpoint is from inside an epoch of 3 steps
@@ -79,7 +79,7 @@ def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(
 
 @pytest.mark.core("sentiment")
 def test_resuming_with_other_data_is_refused(task_class, source, tmp_path):
-    stop = [Stop(1, 0)]
+    stop = [InterruptTraining(1, 0)]
     with pytest.raises(KeyboardInterrupt):
         made(task_class).fit(source, save=tmp_path / "m", verbose=0, callbacks=stop)
     other = {name: [*values[1:], values[0]] for name, values in source.items()}

@@ -7,7 +7,7 @@ import pytest
 
 from dlkit.data.read import read
 from dlkit.errors import DlkitError
-from dlkit.training.continue_training import check_model, start_from
+from dlkit.training.continue_training import check_model, initialize_from
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,9 @@ def few(fitted):
 def written(fitted, few, tmp_path_factory):
     """The file of answers to them, and the metrics."""
     path = tmp_path_factory.mktemp("answers") / "answers.jsonl"
-    tested = fitted.tested_
-    metrics = fitted.evaluate(few.table, answers=path)
-    fitted.tested_ = tested
+    tested = fitted.last_evaluation_
+    metrics = fitted.evaluate(few.table, predictions=path)
+    fitted.last_evaluation_ = tested
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()], metrics
 
 
@@ -77,7 +77,7 @@ def gone_on(fitted, few, model):
     """A new task that goes on from a model, before its first step."""
     task = type(fitted)(**fitted.hparams)
     task.header_ = list(fitted.header_)
-    start_from(task, type(few)(task, few.table), model, keep_examples=False)
+    initialize_from(task, type(few)(task, few.table), model, keep_examples=False)
     return task
 
 
@@ -91,8 +91,13 @@ def test_a_run_that_goes_on_begins_with_the_answers_of_its_model(fitted, few):
     expected = fitted.predict_table(few.table)
     for name, values in task.predict_table(few.table).items():
         np.testing.assert_array_equal(np.array(values), np.array(expected[name]), err_msg=name)
-    learned = {name for name in vars(fitted) if name.endswith("_")} - {"stages_", "history_", "best_epoch_", "samples_"}
-    for name in learned - {"fingerprint_", "tested_", "report_", "init_from_", "scales_"}:
+    learned = {name for name in vars(fitted) if name.endswith("_")} - {
+        "stages_",
+        "history_",
+        "best_epoch_",
+        "examples_",
+    }
+    for name in learned - {"fingerprint_", "last_evaluation_", "report_", "init_from_", "scales_"}:
         assert getattr(task, name) == getattr(fitted, name), name
     assert task.init_from_ == {"model": fitted.task_name(), "new_labels": []}
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from knowledge import small
+from task_contracts import small_hparams
 
-from dlkit.training.batches import batches_of
+from dlkit.training.batches import make_batches
 from dlkit.training.compile_network import compile_network
 from dlkit.training.order import Order
-from dlkit.training.prepare import encode, start
+from dlkit.training.prepare import build_task, encode_rows
 
 STEPS, BATCH = 4, 16
 HOST = {"PyFunc", "EagerPyFunc", "PyFuncStateless", "Print", "PrintV2", "StringFormat", "LookupTableFindV2"}
@@ -18,11 +18,11 @@ HOST = {"PyFunc", "EagerPyFunc", "PyFuncStateless", "Print", "PrintV2", "StringF
 def prepared(task_class):
     """A task that is ready to train on batches of a fixed size, without randomness inside the network."""
     hparams = {name: 0.0 for name in ("dropout",) if name in task_class.__dataclass_fields__}
-    task = task_class(**small(task_class.task_name(), batch_size=BATCH, epochs=1, **hparams))
+    task = task_class(**small_hparams(task_class.task_name(), batch_size=BATCH, epochs=1, **hparams))
     rows = task.read(task.samples()["train"])
     rows = rows.with_table(rows.table.take(range(STEPS * BATCH - 3)))
-    start(task, rows)
-    store, _ = encode(task, rows, None)
+    build_task(task, rows)
+    store, _ = encode_rows(task, rows, None)
     return task, store, Order(store.rows, BATCH, task.seed, multiple=2)
 
 
@@ -47,17 +47,17 @@ def losses_of(task, steps, batches, initial, *, jit_compile):
 
 def test_every_dimension_of_a_training_batch_is_known(prepared):
     task, store, order = prepared
-    batches = batches_of(task, store, order)(0)
+    batches = make_batches(task, store, order)(0)
     assert not unknown_shapes(batches)
     assert {spec.shape[0] for spec in tf.nest.flatten(batches.element_spec)} == {BATCH}
-    assert unknown_shapes(batches_of(task, store, Order(store.rows, BATCH, task.seed))(0))  # planted: uneven batches
+    assert unknown_shapes(make_batches(task, store, Order(store.rows, BATCH, task.seed))(0))  # planted: uneven batches
 
 
 @pytest.mark.core("sentiment")
 def test_the_step_compiles_and_gives_the_losses_of_the_uncompiled_one(prepared):
     task, store, order = prepared
     initial = [variable.numpy() for variable in task.stages_.network.variables]
-    batches = batches_of(task, store, order)(0)
+    batches = make_batches(task, store, order)(0)
     compiled, plain = (losses_of(task, order.steps, batches, initial, jit_compile=jit) for jit in (True, False))
     assert len(compiled) == STEPS
     np.testing.assert_allclose(compiled, plain, rtol=1e-4)
@@ -73,7 +73,7 @@ def test_a_step_that_reads_strings_does_not_compile():
 def test_the_step_has_no_operation_of_the_host(prepared):
     task, store, order = prepared
     trainer, _ = compile_network(task, order.steps)
-    specs = batches_of(task, store, order)(0).element_spec
+    specs = make_batches(task, store, order)(0).element_spec
     assert not host_operations(trainer.train_step, specs)
 
 

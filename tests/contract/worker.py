@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from knowledge import of, small
+from task_contracts import load_contract, small_hparams
 
 from dlkit.data.read import read
 from dlkit.serving import export
@@ -34,8 +34,8 @@ def small_task(name, **hparams):
     return task_class(
         **{
             **usual,
-            **small(name),
-            **of(name).STEADY,
+            **small_hparams(name),
+            **load_contract(name).STABLE_HPARAMS,
             "epochs": EPOCHS,
             "patience": 1,
             "monitor": "loss",
@@ -47,11 +47,11 @@ def small_task(name, **hparams):
 
 def fit(task, strategy, rows=ROWS, **options):
     """Trains a task. Gives its history, its weights at the end of training and at last, and what callbacks saw."""
-    meddle, inside = Meddle(), Inside(task)
+    break_validation, inside = BreakValidation(), EvaluateInside(task)
     train, held_out = sample(task, "train", rows), sample(task, "test", HELD_OUT)
-    history = task.fit(train, held_out, strategy=strategy, callbacks=[meddle, inside], verbose=0, **options)
+    history = task.fit(train, held_out, strategy=strategy, callbacks=[break_validation, inside], verbose=0, **options)
     kept = weights(task.stages_.network)
-    return {"history": history, "weights": kept, "trained": meddle.trained, "inside": inside.seen}
+    return {"history": history, "weights": kept, "trained": break_validation.trained, "inside": inside.seen}
 
 
 def sample(task, part, rows):
@@ -66,7 +66,7 @@ def weights(model):
     return [variable.numpy() for variable in model.variables if variable.name != "seed_generator_state"]
 
 
-class Meddle(keras.callbacks.Callback):
+class BreakValidation(keras.callbacks.Callback):
     """From the second epoch on, no validation metric is a number, so none is better. Keeps the weights of before."""
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -80,7 +80,7 @@ class Meddle(keras.callbacks.Callback):
                 variable.assign(variable * np.nan)
 
 
-class Inside(keras.callbacks.Callback):
+class EvaluateInside(keras.callbacks.Callback):
     """Evaluates and predicts after the first epoch, as a user's callback may; keeps what came out."""
 
     def __init__(self, task):
@@ -105,7 +105,7 @@ def main(name: str, folder: Path) -> None:
     own = folder / str(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
     own.mkdir()
     task = small_task(name)
-    seen = fit(task, "multiworker", save=own / "model", checkpoint_every=1, keep=100)
+    seen = fit(task, "multiworker", save=own / "model", checkpoint_every=1, max_checkpoints=100)
     for kind in ("weights", "trained"):
         np.savez(own / kind, *seen.pop(kind))
     (own / "seen.json").write_text(json.dumps(seen))

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import knowledge
 import pytest
+import task_contracts
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "add-a-task.md").read_text()
@@ -55,12 +55,16 @@ def test_the_guide_lists_the_methods_that_may_be_overridden():
     assert {name for name, free in methods_of(Task).items() if free} <= listed
 
 
-def test_a_task_without_knowledge_for_the_checks_is_told_what_to_write(written, monkeypatch):
-    monkeypatch.setattr(knowledge, "TASKS", written / "tests" / "tasks")
-    assert knowledge.of.__wrapped__("text_length").LEARNS == {"epochs": 10}
-    with pytest.raises(AssertionError, match=r"Write tests/tasks/speech/contract\.py with\n  SMALL: a dict of hparams"):
-        knowledge.of.__wrapped__("speech")
+def test_a_task_without_a_contract_is_told_what_to_write(written, monkeypatch):
+    monkeypatch.setattr(task_contracts, "TASKS", written / "tests" / "tasks")
+    assert task_contracts.load_contract.__wrapped__("text_length").LEARNING_HPARAMS == {"epochs": 10}
+    with pytest.raises(
+        AssertionError, match=r"Write tests/tasks/speech/contract\.py with\n  SMALL_HPARAMS: a dict of hparams"
+    ):
+        task_contracts.load_contract.__wrapped__("speech")
     (written / "tests/tasks/speech").mkdir(parents=True)
-    (written / "tests/tasks/speech/contract.py").write_text("SMALL = {}\nEDGES = {}\nBROKEN = {}\nRECIPE = []\n")
-    with pytest.raises(AssertionError, match=r"contract\.py lacks LEARNS, a dict of hparams under which"):
-        knowledge.of.__wrapped__("speech")
+    (written / "tests/tasks/speech/contract.py").write_text(
+        "SMALL_HPARAMS = {}\nEDGE_INPUTS = {}\nINVALID_INPUTS = {}\nRECIPE_FLAGS = []\n"
+    )
+    with pytest.raises(AssertionError, match=r"contract\.py lacks LEARNING_HPARAMS, a dict of hparams with which"):
+        task_contracts.load_contract.__wrapped__("speech")

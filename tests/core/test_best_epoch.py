@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from dlkit.best_epoch import Validated, history_of, is_better, kept_epoch
+from dlkit.best_epoch import ValidationResult, best_epoch_index, is_better, metrics_of_epoch
 
 NAN = math.nan
 
@@ -31,7 +31,7 @@ NAN = math.nan
     ],
 )
 def test_what_is_better(monitor, now, best, better):
-    assert is_better(monitor, Validated(*now), Validated(*best)) == better
+    assert is_better(monitor, ValidationResult(*now), ValidationResult(*best)) == better
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_what_is_better(monitor, now, best, better):
     ],
 )
 def test_the_kept_epoch(kept, history, epoch):
-    assert kept_epoch(types.SimpleNamespace(monitor="accuracy", history_=history, best_epoch_=kept)) == epoch
+    assert best_epoch_index(types.SimpleNamespace(monitor="accuracy", history_=history, best_epoch_=kept)) == epoch
 
 
 def test_the_metrics_of_an_epoch_are_those_that_every_epoch_has():
-    assert history_of({"loss": [3.0, 2.0, 1.0], "val_loss": [2.0, 1.0]}, 1) == {"loss": 2.0}
-    assert history_of({}, -1) == {}
+    assert metrics_of_epoch({"loss": [3.0, 2.0, 1.0], "val_loss": [2.0, 1.0]}, 1) == {"loss": 2.0}
+    assert metrics_of_epoch({}, -1) == {}

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dlkit.columns import Count, Id, Image, Label, Labels, Score, Text, batch_of, stack
+from dlkit.columns import Count, Id, Image, Label, Labels, Score, Text, stack_column, to_batch
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
-from dlkit.graph_predictor import rows_of
+from dlkit.graph_predictor import inputs_to_table
 from dlkit.lazy import tf
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes
@@ -92,7 +92,7 @@ def test_answers_are_plain_python():
 
 
 def test_rows_of_free_length_are_padded():
-    padded = stack(Labels(), [[b"a"], [], [b"b", b"c"]])
+    padded = stack_column(Labels(), [[b"a"], [], [b"b", b"c"]])
     assert padded.tolist() == [[b"a", b""], [b"", b""], [b"b", b"c"]]
 
 
@@ -151,13 +151,13 @@ def test_what_is_no_box(value, words):
 
 def test_rows_of_boxes_are_padded_with_zeros():
     rows = [CrowdBoxes().raw(row) for row in ([[1, 2, 3, 4]], [], [[0, 0, 1, 1, 1], [0, 0, 2, 2, 0]])]
-    padded = stack(CrowdBoxes(), rows)
+    padded = stack_column(CrowdBoxes(), rows)
     assert (padded.shape, padded.dtype) == ((3, 2, 5), np.float32)
     assert padded[0].tolist() == [[1, 2, 3, 4, 0], [0, 0, 0, 0, 0]]
     assert padded[1].tolist() == [[0] * 5] * 2
     assert padded[2].tolist() == [[0, 0, 1, 1, 1], [0, 0, 2, 2, 0]]
-    assert stack(CrowdBoxes(), rows[1:2]).shape == (1, 0, 5)
-    assert batch_of([{"boxes": row} for row in rows], {"boxes": CrowdBoxes()})["boxes"].shape == (3, 2, 5)
+    assert stack_column(CrowdBoxes(), rows[1:2]).shape == (1, 0, 5)
+    assert to_batch([{"boxes": row} for row in rows], {"boxes": CrowdBoxes()})["boxes"].shape == (3, 2, 5)
 
 
 def test_masks_are_grey_png_of_class_ids():
@@ -178,8 +178,8 @@ def test_an_optional_column_that_is_not_there_has_its_default():
     assert table.raw(1, columns) == {"text": b"b", "seed": 7, "user": b""}
     with pytest.raises(DataError, match=r"rows has no column 'label'\. It has: text"):
         table.raw(0, {"label": Label()})
-    asked, single = rows_of([{"text": "a", "seed": 3}, {"text": "b"}], columns)
+    asked, single = inputs_to_table([{"text": "a", "seed": 3}, {"text": "b"}], columns)
     assert not single
     assert asked.raw_column("seed", columns["seed"]) == [3, 7]
     with pytest.raises(DataError, match=r"input 1 must be a dict with \['text'\]"):
-        rows_of([{"text": "a"}, {"seed": 3}], columns)
+        inputs_to_table([{"text": "a"}, {"seed": 3}], columns)

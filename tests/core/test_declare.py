@@ -69,7 +69,7 @@ def test_columns_come_from_the_header_and_survive_a_file(frame, task, tmp_path):
     task.fit(frame, validation, verbose=0)
     assert list(task.inputs) == ["a", "b"]
     task.save(tmp_path / "m")
-    loaded = model_folder.read(Linear, tmp_path / "m")
+    loaded = model_folder.read_model(Linear, tmp_path / "m")
     assert loaded.header_ == ["a", "b", "y"]
     assert loaded.predict({"a": 1, "b": 2}) == task.predict({"a": 1, "b": 2})
     assert loaded.evaluate(validation) == task.evaluate(frame)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dlkit import durable
-from dlkit.durable import BusyError, held, is_free, sync_tree, write_file
+from dlkit.durable import BusyError, fsync_tree, hold_lock, is_unlocked, write_atomic
 
 HOLD = """
 import pathlib, sys, time
@@ -36,25 +36,25 @@ def holder(tmp_path):
 
 def test_a_second_holder_is_refused_and_told_by_whom_and_a_kill_lets_go(holder):
     process, lock = holder
-    assert not is_free(lock)
+    assert not is_unlocked(lock)
     with (
         pytest.raises(BusyError, match=rf"{lock.parent} is being written by process {process.pid} on .*\(-c "),
-        held(lock),
+        hold_lock(lock),
     ):
         pass
     assert lock.exists()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert is_free(lock)  # although the file is still there
-    with held(lock):
+    assert is_unlocked(lock)  # although the file is still there
+    with hold_lock(lock):
         assert f"process {os.getpid()} " in lock.read_text()
-        with pytest.raises(BusyError), held(lock):  # nor twice in one process
+        with pytest.raises(BusyError), hold_lock(lock):  # nor twice in one process
             pass
     assert not lock.exists()
 
 
 def test_a_folder_that_was_there_or_written_into_stays(tmp_path):
-    with held(tmp_path / "a" / "b" / "lock"):
+    with hold_lock(tmp_path / "a" / "b" / "lock"):
         (tmp_path / "a" / "made").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "made"]
 
@@ -70,20 +70,20 @@ def test_who_opened_the_lock_before_its_holder_removed_it_takes_a_new_one(tmp_pa
         return real(descriptor)
 
     monkeypatch.setattr(durable, "_locked", late)
-    with held(lock):
+    with hold_lock(lock):
         assert len(took) == 2
         assert lock.exists()
 
 
 def test_a_forked_child_neither_holds_nor_releases_it(tmp_path):
     lock = tmp_path / "lock"
-    with held(lock):
+    with hold_lock(lock):
         child = os.fork()
         if not child:
             time.sleep(1)  # longer than the parent
             os._exit(0)
     assert not lock.exists()
-    with held(lock):
+    with hold_lock(lock):
         pass
     os.waitpid(child, 0)
 
@@ -93,11 +93,11 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(durable, "_locked", none)
-    with held(tmp_path / "lock"):
+    with hold_lock(tmp_path / "lock"):
         pass
     assert f"{tmp_path}: its file system does not support locks (No locks available)" in capsys.readouterr().err
     (tmp_path / "lock").touch()
-    assert not is_free(tmp_path / "lock")  # nobody knows: it is left alone
+    assert not is_unlocked(tmp_path / "lock")  # nobody knows: it is left alone
 
 
 def test_a_file_is_on_disk_before_it_takes_its_place(tmp_path, monkeypatch):
@@ -108,12 +108,12 @@ def test_a_file_is_on_disk_before_it_takes_its_place(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Path, "replace", lambda old, new: (seen.append(("rename", path.read_text())), replaced(old, new))
     )
-    write_file(path, lambda file: file.write(b"new"))
+    write_atomic(path, lambda file: file.write(b"new"))
     file, folder = path.stat().st_ino, tmp_path.stat().st_ino
     assert seen == [("sync", file), ("rename", "old"), ("sync", folder)]
     assert path.read_text() == "new"
     seen.clear()
-    sync_tree(tmp_path)
+    fsync_tree(tmp_path)
     assert {number for _, number in seen} == {file, folder, tmp_path.parent.stat().st_ino}
 
 
@@ -126,5 +126,5 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path):
         raise OSError(errno.ENOSPC, "full")
 
     with pytest.raises(OSError, match="full"):
-        write_file(path, fail)
+        write_atomic(path, fail)
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("index", "old")]

@@ -18,7 +18,7 @@ COMMANDS = ("cli", "recipe.py", "prove.py")  # what prints because it is a comma
 @pytest.fixture
 def report():
     report = Report("a.csv", facts={"rows": {"train": 1200}}, remarks=["1 row left out"])
-    report.warn("labels look alike", ["line 3"])
+    report.add_warning("labels look alike", ["line 3"])
     return report
 
 

@@ -28,17 +28,17 @@ from PIL import Image as Picture
 
 import dlkit
 from dlkit.columns import Image
-from dlkit.data.in_parts import read_in_parts
-from dlkit.data.reading import Reading
+from dlkit.data.read_chunks import read_chunks
+from dlkit.data.read_options import ReadOptions
 from dlkit.errors import DlkitError
-from dlkit.serving.prove import examine
+from dlkit.serving.prove import lint_export
 from dlkit.serving.reference_examples import load_reference_examples, save_reference_examples
-from dlkit.serving.verify import version_directory
+from dlkit.serving.verify import find_version_directory
 from dlkit.tasks import find_task
 from dlkit.tasks.recommendation.catalogue import inspect_features
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.strategies import resolve_strategy
-from dlkit.vision.image_facts import image_size, orientation_at
+from dlkit.vision.image_facts import image_size, read_orientation
 
 SECONDS = 20.0  # for one file, on a machine that does other things too
 GROWTH = 500  # MB
@@ -150,12 +150,12 @@ def looked_at(name, **options):
 def picture(path):
     data = Image().raw(str(path))
     image_size(data)
-    orientation_at(path)
+    read_orientation(path)
 
 
 def parted(path):
     task = find_task("recommendation")()
-    for table in read_in_parts(str(path), task.inputs | {"item_id": next(iter(task.inputs.values()))}, Reading()):
+    for table in read_chunks(str(path), task.inputs | {"item_id": next(iter(task.inputs.values()))}, ReadOptions()):
         len(table)
 
 
@@ -214,8 +214,8 @@ def good_checkpoint(folder):
 
 
 def examined(path):
-    version = version_directory(path.parents[1] if path.parent.name == "assets.extra" else path.parent)
-    examine(version)
+    version = find_version_directory(path.parents[1] if path.parent.name == "assets.extra" else path.parent)
+    lint_export(version)
     load_reference_examples(version / "assets.extra" / "dlkit_reference_examples.npz")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from dlkit.padding import Padding, lengths_of, trim
+from dlkit.padding import Padding, row_lengths, trim
 from dlkit.training.store import Store
 
 MASK = np.array([[1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], [1] * 9 + [0] * 3], bool)
@@ -41,8 +41,8 @@ def test_lengths_are_those_told_else_those_of_the_first_mask_for_buckets():
     plain, told = Store(2, 1), Store(2, 1)
     plain.append(({"padding_mask": MASK}, {}))
     told.append(({"padding_mask": MASK}, {}), lengths=[5, 4])
-    assert lengths_of(plain, [Padding()]).tolist() == [3, 9]
-    assert lengths_of(told, [Padding()]).tolist() == [5, 4]
-    assert lengths_of(plain, [Padding(buckets=False)]) is None
-    assert lengths_of(plain, [Padding("other")]) is None
-    assert lengths_of(plain, []) is None
+    assert row_lengths(plain, [Padding()]).tolist() == [3, 9]
+    assert row_lengths(told, [Padding()]).tolist() == [5, 4]
+    assert row_lengths(plain, [Padding(buckets=False)]) is None
+    assert row_lengths(plain, [Padding("other")]) is None
+    assert row_lengths(plain, []) is None

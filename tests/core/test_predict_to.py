@@ -10,7 +10,7 @@ import dlkit
 from dlkit.bulk import files, predict_to
 from dlkit.columns import Image, Text
 from dlkit.errors import DataError, DlkitError
-from dlkit.prediction_inputs import DATA, FILE, VALUE, kind_of_text
+from dlkit.prediction_inputs import DATA, FILE, VALUE, classify_text
 
 pandas = pytest.importorskip("pandas")
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -47,8 +47,8 @@ def read(path):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_each_row_has_its_row_and_bad_ones_are_named(model, table, suffix):
     output = Path(f"answers{suffix}")
-    told = model.predict_to(table, output, keep=["id", "label"], verbose=False)
-    assert {name: told[name] for name in ("rows", "answered", "bad")} == {"rows": 200, "answered": 198, "bad": 2}
+    told = model.predict_to(table, output, keep_columns=["id", "label"], verbose=False)
+    assert {name: told[name] for name in ("rows", "predicted", "bad")} == {"rows": 200, "predicted": 198, "bad": 2}
     made = read(output)
     assert list(made)[:4] == ["id", "label", "predicted_label", "score"]
     assert len(made) == 200
@@ -58,7 +58,7 @@ def test_each_row_has_its_row_and_bad_ones_are_named(model, table, suffix):
     assert made["score"][1] == pytest.approx(one["score"], rel=1e-4)
     assert [made["id"][row] for row in (1, 150, 199)] == ["1", "150", "199"]
     bad = [json.loads(line) for line in Path("answers.bad.jsonl").read_text().splitlines()]
-    assert [(line["row"], line["place"]) for line in bad] == [(41, "rows.csv, line 42"), (151, "rows.csv, line 152")]
+    assert [(line["row"], line["location"]) for line in bad] == [(41, "rows.csv, line 42"), (151, "rows.csv, line 152")]
     assert "expected 3 cells" in bad[0]["reason"]
     assert "not UTF-8" in bad[1]["reason"]
     assert sorted(path.name for path in Path().iterdir()) == ["answers.bad.jsonl", output.name, "rows.csv"]
@@ -67,7 +67,7 @@ def test_each_row_has_its_row_and_bad_ones_are_named(model, table, suffix):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(model, table, suffix, monkeypatch):
     """A kill is what a run leaves: files that are longer than what was said to count, and no last words."""
-    model.predict_to(table, f"whole{suffix}", keep="all", verbose=False)
+    model.predict_to(table, f"whole{suffix}", keep_columns="all", verbose=False)
     monkeypatch.setattr(predict_to, "_COMMIT", -1.0)  # after each batch
     commit = files.Files.commit
 
@@ -91,7 +91,7 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(model, table, suffix, m
     for step in (0, 2, 1, 1):
         monkeypatch.setattr(files.Files, "commit", killed_at(step))
         with pytest.raises(Killed):
-            model.predict_to(table, f"killed{suffix}", keep="all", verbose=False)
+            model.predict_to(table, f"killed{suffix}", keep_columns="all", verbose=False)
         partial = Path(f"killed{suffix}.partial")
         if partial.exists():
             partial.write_bytes(partial.read_bytes() + b"half a li")
@@ -100,8 +100,8 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(model, table, suffix, m
     with monkeypatch.context() as patch:
         patch.setattr(form, "finish", killed)
         with pytest.raises(Killed):
-            model.predict_to(table, f"killed{suffix}", keep="all", verbose=False)
-    assert model.predict_to(table, f"killed{suffix}", keep="all", verbose=False)["answered"] == 198
+            model.predict_to(table, f"killed{suffix}", keep_columns="all", verbose=False)
+    assert model.predict_to(table, f"killed{suffix}", keep_columns="all", verbose=False)["predicted"] == 198
     for end in (suffix, ".bad.jsonl"):
         assert Path(f"killed{end}").read_bytes() == Path(f"whole{end}").read_bytes()
 
@@ -116,7 +116,7 @@ def test_a_run_goes_on_with_the_same_alone(model, table, monkeypatch):
             model.predict_to(table, "answers.csv", verbose=False)
     before = Path("answers.csv.partial").read_bytes()
     with pytest.raises(DlkitError, match="different options"):
-        model.predict_to(table, "answers.csv", keep="id", verbose=False)
+        model.predict_to(table, "answers.csv", keep_columns="id", verbose=False)
     data = table.read_bytes()
     table.write_bytes(data.replace(b"0,", b"7,", 1))
     with pytest.raises(DlkitError, match="with different data"):
@@ -129,12 +129,12 @@ def test_a_run_goes_on_with_the_same_alone(model, table, monkeypatch):
         model.predict_to(table, "answers.csv", verbose=False)
     weight.assign(value)
     assert Path("answers.csv.partial").read_bytes() == before
-    assert model.predict_to(table, "answers.csv", verbose=False)["answered"] == 198
+    assert model.predict_to(table, "answers.csv", verbose=False)["predicted"] == 198
     assert Path("answers.csv").read_bytes() == before
     with pytest.raises(DlkitError, match="already exists"):
         model.predict_to(table, "answers.csv", verbose=False)
     told = model.predict_to([{"text": "good"}], "answers.csv", overwrite=True, verbose=False)
-    assert (told["answered"], told["bad_output"]) == (1, None)
+    assert (told["predicted"], told["bad_output"]) == (1, None)
     assert not Path("answers.bad.jsonl").exists()
 
 
@@ -145,7 +145,7 @@ def test_what_is_wrong_with_a_source_leaves_nothing(model, table):
         ("rows.csv", "a.csv", "no column 'ID' for `keep`"),
     ):
         with pytest.raises(DlkitError, match=said):
-            model.predict_to(source, output, keep=["ID"] if "keep" in said else (), verbose=False)
+            model.predict_to(source, output, keep_columns=["ID"] if "keep" in said else (), verbose=False)
     Path("bad.jsonl").write_text('{"text": 1}\n{"text": 2}\n')
     with pytest.raises(DataError, match="none of the 2 rows"):
         model.predict_to("bad.jsonl", "a.csv", verbose=False)
@@ -158,12 +158,12 @@ def test_kept_values_are_those_of_the_source(model, tmp_path, monkeypatch):
     values = {"n": [1, 2], "when": [when, when], "x": [0.5, None], "raw": [b"\xff", b""]}
     frame = pandas.DataFrame({"text": ["a", "b"], **values})
     frame.to_parquet("rows.parquet")
-    model.predict_to("rows.parquet", "a.parquet", keep="all", verbose=False)
+    model.predict_to("rows.parquet", "a.parquet", keep_columns="all", verbose=False)
     made = pandas.read_parquet("a.parquet")
     for name in frame:
         assert made[name].tolist() == frame[name].tolist() or name == "x"
     assert made["n"].dtype == "int64"
-    model.predict_to(frame, "a.jsonl", keep="all", verbose=False)
+    model.predict_to(frame, "a.jsonl", keep_columns="all", verbose=False)
     first = json.loads(Path("a.jsonl").read_text().splitlines()[0])
     assert [first[name] for name in frame] == ["a", 1, "2024-05-06T07:08:09", 0.5, "/w=="]
 
@@ -207,7 +207,7 @@ def test_one_bad_file_of_a_folder_is_named(model, tmp_path, capsys):
     assert "1 of 3 files skipped" in said
     assert said.count("2.txt") == 1
     told = model.predict_to(tmp_path, tmp_path.parent / "out.jsonl", verbose=False)
-    assert (told["answered"], told["bad"]) == (2, 1)
+    assert (told["predicted"], told["bad"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_the_name_of_data_is_no_text(text, inputs, kind, tmp_path, monkeypatch):
     for name in ("here", "here.csv", "here.txt", "abc"):
         Path(name).write_text("a")
     if kind is not None:
-        assert kind_of_text(text, inputs) == kind
+        assert classify_text(text, inputs) == kind
         return
     with pytest.raises(DataError, match=r"there is no file '.*gone"):
-        kind_of_text(text, inputs)
+        classify_text(text, inputs)

@@ -13,8 +13,8 @@ from PIL import Image
 import dlkit
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.report import SECONDS, Report, alike, most
-from dlkit.training.prepare import encode, start
+from dlkit.report import TIME_LIMIT, Report, most_common, similar_names
+from dlkit.training.prepare import build_task, encode_rows
 
 RANDOM = np.random.default_rng(0)
 
@@ -77,7 +77,7 @@ def series(*extra):
 
 
 def days(count, start="2020-01-01", every=1):
-    return np.datetime_as_string(np.datetime64(start) + every * np.arange(count)).tolist()
+    return np.datetime_as_string(np.datetime64(build_task) + every * np.arange(count)).tolist()
 
 
 def pairs(*extra):
@@ -209,7 +209,7 @@ def test_a_planted_fault_is_found(fault):
     found = task(**{"validation_split": 0.0, **hparams}).check(data())
     kind = "refusals" if fault in REFUSED else "warnings"
     assert any(re.search(words, text) for text in found[kind]), found
-    assert bool(found["refusals"]) == (fault in REFUSED)
+    assert bool(found["errors"]) == (fault in REFUSED)
     json.dumps(found, allow_nan=False)
 
 
@@ -229,8 +229,8 @@ SOUND = {
 def test_sound_data_has_no_warning(name):
     task, data = SOUND[name]
     found = task(validation_split=0.0).check(data())
-    assert found["warnings"] == found["refusals"] == []
-    assert found["facts"]["rows"]["train"] > 0
+    assert found["warnings"] == found["errors"] == []
+    assert found["statistics"]["rows"]["train"] > 0
 
 
 def test_turned_and_16_bit_images_are_facts():
@@ -238,8 +238,8 @@ def test_turned_and_16_bit_images_are_facts():
     found = CLASSIFY(validation_split=0.0).check(
         photos(images=[png(noise(), turned(), "JPEG"), deep, shapes_in_alpha()])
     )
-    assert found["facts"]["EXIF orientation"] == "1 of 12 images are rotated by it"
-    assert found["facts"]["16 bits"] == "1 of 12 images, scaled by their maximum value"
+    assert found["statistics"]["EXIF orientation"] == "1 of 12 images are rotated by it"
+    assert found["statistics"]["16 bits"] == "1 of 12 images, scaled by their maximum value"
     assert not found["warnings"]
 
 
@@ -301,7 +301,10 @@ def test_interactions_tell_the_share_of_items_and_users_with_features(tmp_path):
     (tmp_path / "users.csv").write_text("user_id,age\nu0,1\nu1,2\nu2,3\nu3,4\n")
     task = dlkit.Recommender(item_features=str(tmp_path / "items.csv"), user_features=str(tmp_path / "users.csv"))
     found = task.check(likes())
-    assert (found["facts"]["items with features"], found["facts"]["users with features"]) == ("2 of 6", "4 of 8")
+    assert (found["statistics"]["items with features"], found["statistics"]["users with features"]) == (
+        "2 of 6",
+        "4 of 8",
+    )
     (said,) = found["warnings"]
     assert said.startswith(f"4 of 6 items have no row in {tmp_path}/items.csv")
 
@@ -309,9 +312,9 @@ def test_interactions_tell_the_share_of_items_and_users_with_features(tmp_path):
 def test_what_was_left_out_is_told_once_by_a_run_that_goes_on():
     task = dlkit.ImageClassifier(network="mlp")
     rows = task.read(photos(images=[b"broken"]))
-    start(task, rows)
+    build_task(task, rows)
     for _ in range(2):  # before a NaN loss, and after
-        encode(task, rows, None, quiet=True)
+        encode_rows(task, rows, None, quiet=True)
     (said,) = task.report_["remarks"]
     assert said.startswith("1 of 12 rows skipped")
 
@@ -322,7 +325,7 @@ def test_training_shows_the_report_keeps_it_and_is_refused_by_it(capsys, tmp_pat
     said = capsys.readouterr()
     assert "labels: good 21, bad 21" in said.out
     assert "warning: the list of rows: 1 pairs of identical inputs have different labels" in said.err
-    assert task.report_["facts"]["rows"] == {"train": 42}
+    assert task.report_["statistics"]["rows"] == {"train": 42}
     assert dlkit.load(tmp_path / "m").report_ == task.report_
     task.fit(texts(), verbose=0)
     assert capsys.readouterr() == ("", "")
@@ -336,17 +339,17 @@ def test_a_look_at_many_rows_ends_in_time_and_says_what_it_saw():
     for row in report.sample(1_000_000, 0.02):
         seen.append(row)
         time.sleep(0.001)
-    assert time.perf_counter() - begun < SECONDS / 5
-    assert report.facts["looked at"] == {"rows": len(seen), "of": 1_000_000}
+    assert time.perf_counter() - begun < TIME_LIMIT / 5
+    assert report.statistics["looked at"] == {"rows": len(seen), "of": 1_000_000}
     assert len(set(seen)) == len(seen)
     assert np.ptp(seen) > 800_000  # all over the table
     assert sorted(Report("few").sample(97)) == list(range(97))
 
 
 def test_helpers_by_hand():
-    assert alike(["Cat", "dog", "cat ", "DOG", "bird"]) == [("Cat", "cat "), ("dog", "DOG")]
-    assert most({"a": 1, "b": 5, "c": 2}, 1) == {"b": 5, "and 2 more": 3}
+    assert similar_names(["Cat", "dog", "cat ", "DOG", "bird"]) == [("Cat", "cat "), ("dog", "DOG")]
+    assert most_common({"a": 1, "b": 5, "c": 2}, 1) == {"b": 5, "and 2 more": 3}
     report = Report("x")
-    report.warn("2 of 9 things", (f"row {n}" for n in range(9)), "Do it.")
+    report.add_warning("2 of 9 things", (f"row {n}" for n in range(9)), "Do it.")
     assert report.warnings == ["2 of 9 things (row 0, row 1, row 2). Do it."]
     assert Table("x", {}, str).remarks == ()

@@ -6,11 +6,11 @@ import shutil
 
 import keras
 import pytest
-from stop import Stop
+from interrupt_training import InterruptTraining
 
 import dlkit
 from dlkit import DlkitError, model_folder
-from dlkit.durable import LOCK, held
+from dlkit.durable import LOCK_FILE, hold_lock
 from dlkit.training.checkpoint_files import CheckpointFiles
 
 HPARAMS = {"network": "mlp", "epochs": 2, "batch_size": 8, "character_ngrams": False}
@@ -40,7 +40,7 @@ def fit(folder, data=None, steps=None, **options):
     """Fits into a folder, stopped after some steps if given. Returns the steps that were trained."""
     hparams = {name: options.pop(name) for name in list(options) if name in ("learning_rate", "patience", "cache_mb")}
     counted = Trains()
-    stop = [] if steps is None else [Stop(steps)]
+    stop = [] if steps is None else [InterruptTraining(steps)]
     data, arguments = data or rows(), {"validation": rows(100, 16), "save": folder, **QUIET, **options}
     with pytest.raises(KeyboardInterrupt) if stop else contextlib.nullcontext():
         task(**hparams).fit(data, callbacks=[*stop, counted], **arguments)
@@ -96,11 +96,11 @@ def test_save_refuses_to_replace_as_fit_does(copied):
 
 def test_two_at_once_are_refused_by_name(copied):
     model = dlkit.load(copied)
-    with held(copied / LOCK):
+    with hold_lock(copied / LOCK_FILE):
         for write in (lambda: model.save(copied, overwrite=True), lambda: fit(copied, overwrite=True)):
             with pytest.raises(DlkitError, match=r"is being written by process \d+ on "):
                 write()
-    assert not (copied / LOCK).exists()
+    assert not (copied / LOCK_FILE).exists()
 
 
 def test_a_model_that_is_replaced_while_it_is_read_is_read_again(copied, monkeypatch):

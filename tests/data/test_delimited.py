@@ -6,9 +6,9 @@ import pytest
 
 from dlkit.columns import Label, Text
 from dlkit.data.header import header_of
-from dlkit.data.in_parts import read_in_parts
 from dlkit.data.read import read
-from dlkit.data.reading import Reading
+from dlkit.data.read_chunks import read_chunks
+from dlkit.data.read_options import ReadOptions
 from dlkit.errors import DataError
 from dlkit.tasks.object_detection.columns import Boxes
 from dlkit.tasks.recommendation.catalogue import read_features
@@ -40,7 +40,7 @@ def test_a_tsv_has_quotes_only_where_all_are_well_formed(tmp_path, rows, options
     assert table.columns["text"] == texts
     lone = options == {} and any(text.startswith('"') for text in texts)
     assert ["a quote, which is read as text in a tsv" in remark for remark in table.remarks] == [True] * lone
-    (part,) = read_in_parts(path, REVIEWS, Reading(**options))
+    (part,) = read_chunks(path, REVIEWS, ReadOptions(**options))
     assert part.columns["text"] == texts
 
 
@@ -56,18 +56,18 @@ def test_delimiters_and_tables_without_a_header(tmp_path):
     assert read(semicolons, REVIEWS, delimiter=";").row(0) == {"text": "a, b", "label": "x"}
     assert read(semicolons, REVIEWS, delimiter="semicolon").row(0)["label"] == "x"
     bare = write(tmp_path, "b.txt", "x\tone\ny\ttwo\n")
-    table = read(bare, REVIEWS, delimiter="tab", header=["label", "text"])
+    table = read(bare, REVIEWS, delimiter="tab", column_names=["label", "text"])
     assert table.columns == {"text": ["one", "two"], "label": ["x", "y"]}
     assert table.where(0).endswith("b.txt, line 1")
-    assert header_of(bare, Reading(delimiter="\t", header=["p", "q"])) == ["p", "q"]
+    assert header_of(bare, ReadOptions(delimiter="\t", column_names=["p", "q"])) == ["p", "q"]
     with pytest.raises(DataError, match=r"line 1: expected 3 cells"):
-        read(bare, {"text": Text()}, delimiter="\t", header=["a", "text", "c"])
+        read(bare, {"text": Text()}, delimiter="\t", column_names=["a", "text", "c"])
     with pytest.raises(DataError, match="must be one character"):
         read(bare, REVIEWS, delimiter="||")
     with pytest.raises(DataError, match="must be distinct"):
-        read(bare, REVIEWS, header=["a", "a"])
+        read(bare, REVIEWS, column_names=["a", "a"])
     with pytest.raises(DataError, match="without a header"):
-        read(write(tmp_path, "c.jsonl", "{}"), REVIEWS, header=["text", "label"])
+        read(write(tmp_path, "c.jsonl", "{}"), REVIEWS, column_names=["text", "label"])
 
 
 def test_packed_files_and_ndjson(tmp_path):
@@ -78,7 +78,7 @@ def test_packed_files_and_ndjson(tmp_path):
     for path in (csv, tsv, lines, write(tmp_path, "a.ndjson", rows)):
         assert read(path, REVIEWS).columns == {"text": ["a"], "label": ["x"]}
         assert header_of(path) == ["text", "label"]
-        assert [part.columns["text"] for part in read_in_parts(path, REVIEWS, Reading())] == [["a"]]
+        assert [part.columns["text"] for part in read_chunks(path, REVIEWS, ReadOptions())] == [["a"]]
     with pytest.raises(DataError, match="not a readable gzip archive"):
         read(write(tmp_path, "b.csv.gz", b"text,label\n"), REVIEWS)
     with pytest.raises(DataError, match="not a readable gzip archive"):
@@ -131,7 +131,7 @@ def test_a_list_or_a_pattern_of_files(tmp_path):
         assert table.columns == {"text": ["a", "b", "c"], "label": ["x", "y", "x"]}
         assert [table.where(row) for row in (0, 2)] == [f"{paths[0]}, line 2", f"{paths[1]}, line 3"]
         assert header_of(source) == ["text", "label"]
-        assert [part.columns["text"] for part in read_in_parts(source, REVIEWS, Reading())] == [["a"], ["b", "c"]]
+        assert [part.columns["text"] for part in read_chunks(source, REVIEWS, ReadOptions())] == [["a"], ["b", "c"]]
     with pytest.raises(DataError, match="no file matches the pattern"):
         read(str(tmp_path / "q-*.csv"), REVIEWS)
     odd = write(tmp_path, "p-[3].csv", "text,label\nd,x\n")  # a name and no pattern

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlkit.columns import Flag, Label, Labels, Text, truth
+from dlkit.columns import Flag, Label, Labels, Text, parse_bool
 from dlkit.data.read import read
 from dlkit.errors import DataError
 
@@ -104,9 +104,9 @@ def test_a_column_of_zeros_and_ones_for_each_label(tmp_path):
 
 
 def test_truth_values_are_strict():
-    assert [truth(value) for value in (True, 1, "True", b"1", "yes", 1.0)] == [True] * 6
-    assert [truth(value) for value in (False, 0, "False", b"0", "no", 0.0, np.bool_(False))] == [False] * 7
+    assert [parse_bool(value) for value in (True, 1, "True", b"1", "yes", 1.0)] == [True] * 6
+    assert [parse_bool(value) for value in (False, 0, "False", b"0", "no", 0.0, np.bool_(False))] == [False] * 7
     assert not Flag().raw("False")
     for value in (None, "", "maybe", 2, -1):
         with pytest.raises(DataError, match="true or false"):
-            truth(value)
+            parse_bool(value)

@@ -16,12 +16,12 @@ from PIL import Image as Picture
 
 from dlkit.columns import Image, Label, Text
 from dlkit.data.header import header_of
-from dlkit.data.in_parts import read_in_parts
 from dlkit.data.read import read
-from dlkit.data.reading import Reading
-from dlkit.data.unpack import array_of, open_arrays
+from dlkit.data.read_chunks import read_chunks
+from dlkit.data.read_options import ReadOptions
+from dlkit.data.unpack import open_arrays, read_array
 from dlkit.errors import DataError, DlkitError, ExportError, UnreadableError
-from dlkit.reading_errors import as_data_error, most_unpacked
+from dlkit.reading_errors import as_data_error, max_unpacked_bytes
 from dlkit.tasks import find_task
 
 REVIEWS = {"text": Text(), "label": Label()}
@@ -178,7 +178,7 @@ def test_headers_of_arrays_that_lie(tmp_path, member, said):
         archive.writestr("label.npy", member)
     assert said in refusal(tmp_path / "good.npz")
     with pytest.raises(ExportError, match="label"), open_arrays(tmp_path / "good.npz", "x", error=ExportError) as file:
-        array_of(file, "label", "x", error=ExportError)
+        read_array(file, "label", "x", error=ExportError)
 
 
 def test_a_single_array_is_not_read(tmp_path):
@@ -213,20 +213,20 @@ def test_what_unpacks_has_a_limit(tmp_path, monkeypatch, kind):
         assert word in message
     if kind in ("gz", "tsv"):
         with pytest.raises(DataError, match="limit of 500KB"):
-            list(read_in_parts(str(path), REVIEWS, Reading()))
+            list(read_chunks(str(path), REVIEWS, ReadOptions()))
     if kind != "tmx":
         monkeypatch.setenv("DLKIT_MAX_UNPACKED", "1 GB")
         assert len(read(str(path), REVIEWS)) >= 2**16
 
 
 def test_the_limit_is_a_size(monkeypatch):
-    assert most_unpacked() == 4 * 2**30
+    assert max_unpacked_bytes() == 4 * 2**30
     for text, size in (("500MB", 500 * 2**20), ("1.5g", 3 * 2**29), ("1000", 1000), ("2 TiB", 2**41)):
         monkeypatch.setenv("DLKIT_MAX_UNPACKED", text)
-        assert most_unpacked() == size
+        assert max_unpacked_bytes() == size
     monkeypatch.setenv("DLKIT_MAX_UNPACKED", "lots")
     with pytest.raises(DlkitError, match=r"must be a size such as 500MB or 8GB\. Received: 'lots'"):
-        most_unpacked()
+        max_unpacked_bytes()
 
 
 def test_a_broken_archive_is_refused_by_name(tmp_path):
@@ -234,7 +234,7 @@ def test_a_broken_archive_is_refused_by_name(tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(data[:-20])
     assert "a.csv.gz: not a readable gzip archive (" in refusal(tmp_path / "a.csv.gz")
     with pytest.raises(DataError, match=r"a\.csv\.gz: not a readable gzip archive"):
-        list(read_in_parts(str(tmp_path / "a.csv.gz"), REVIEWS, Reading()))
+        list(read_chunks(str(tmp_path / "a.csv.gz"), REVIEWS, ReadOptions()))
     (tmp_path / "b.csv.gz").write_bytes(b"no archive")
     with pytest.raises(DataError, match=r"b\.csv\.gz: not a readable gzip archive"):
         header_of(str(tmp_path / "b.csv.gz"))

@@ -11,9 +11,9 @@ import pytest
 from dlkit.columns import Label, Text
 from dlkit.data import remote
 from dlkit.data.header import header_of
-from dlkit.data.in_parts import read_in_parts
 from dlkit.data.read import read
-from dlkit.data.reading import Reading
+from dlkit.data.read_chunks import read_chunks
+from dlkit.data.read_options import ReadOptions
 from dlkit.errors import DataError
 
 REVIEWS = {"text": Text(), "label": Label()}
@@ -44,7 +44,7 @@ def test_over_http(served):
         assert table.columns == {"text": ["good", "bad"], "label": ["a", "b"]}
         assert table.where(1) == f"{source}, line 3"
         assert header_of(source) == ["text", "label"]
-        assert [len(part) for part in read_in_parts(source, REVIEWS, Reading())] == [2]
+        assert [len(part) for part in read_chunks(source, REVIEWS, ReadOptions())] == [2]
     assert len(read([f"{address}/a.csv", folder / "a.csv"], REVIEWS)) == 4
     with pytest.raises(DataError, match=r"gone.csv: the server returned 404"):
         read(f"{address}/gone.csv", REVIEWS)
@@ -56,7 +56,7 @@ def test_a_part_of_a_file_elsewhere_is_named_by_its_address_and_fetched_once(ser
     fetches = []
     web = remote._web
     monkeypatch.setattr(remote, "_web", lambda address: fetches.append(address) or web(address))
-    (table,) = read_in_parts(f"{address}/a.jsonl", REVIEWS, Reading())
+    (table,) = read_chunks(f"{address}/a.jsonl", REVIEWS, ReadOptions())
     assert table.source == f"{address}/a.jsonl"
     assert table.where(0) == f"{address}/a.jsonl, line 1"
     assert len(fetches) == 1

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from dlkit.serving import export as export_module
 from dlkit.serving.prove import prove
-from dlkit.serving.requests import classify_examples
+from dlkit.serving.requests import make_classify_examples
 from dlkit.serving.signature import Signature, classify_signature
 
 LABELS = ["cat", "dog", "köln"]
@@ -71,7 +71,7 @@ class Tiny:
         return {
             "serving_default": serving,
             "preprocessed": [({"pixels": pixels[:2]}, {k: v[:2] for k, v in answers.items()})],
-            "classify": classify_examples(serving, classes="labels", scores="scores"),
+            "classify": make_classify_examples(serving, classes="labels", scores="scores"),
         }
 
     def export(self, directory, **changes):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dlkit.serving.compare import difference
-from dlkit.serving.prove import mixed_batches, wrong_requests
-from dlkit.serving.reference_examples import as_array, load_reference_examples, rows, save_reference_examples
+from dlkit.serving.compare import describe_difference
+from dlkit.serving.prove import make_invalid_requests, make_mixed_batches
+from dlkit.serving.reference_examples import as_array, load_reference_examples, save_reference_examples, split_into_rows
 
 RANKED = {
     "labels": {"ranked_by": "scores"},
@@ -20,18 +20,18 @@ def strings(*values):
 
 def test_floats_within_and_beyond_the_tolerance():
     want = {"y": np.array([[1.0, np.nan, np.inf, 0.0]])}
-    assert difference("y", {"y": np.array([[1.00005, np.nan, np.inf, 1e-6]])}, want, {}) is None
-    text = difference("y", {"y": np.array([[1.5, np.nan, np.inf, 0.0]])}, want, {})
+    assert describe_difference("y", {"y": np.array([[1.00005, np.nan, np.inf, 1e-6]])}, want, {}) is None
+    text = describe_difference("y", {"y": np.array([[1.5, np.nan, np.inf, 0.0]])}, want, {})
     assert "1.5 at [0, 0]" in text and "off by 0.5" in text and "1 of 4" in text
-    assert "inf" in difference("y", {"y": np.array([[1.0, 2.0, np.inf, 0.0]])}, want, {})
-    assert difference("y", {"y": np.array([[1.5, np.nan, np.inf, 0.0]])}, want, {"y": {"atol": 1}}) is None
+    assert "inf" in describe_difference("y", {"y": np.array([[1.0, 2.0, np.inf, 0.0]])}, want, {})
+    assert describe_difference("y", {"y": np.array([[1.5, np.nan, np.inf, 0.0]])}, want, {"y": {"atol": 1}}) is None
 
 
 def test_strings_integers_and_shapes_must_be_equal():
-    assert difference("s", {"s": strings(b"a")}, {"s": strings(b"a")}, {}) is None
-    assert "b'a'" in difference("s", {"s": strings(b"b")}, {"s": strings(b"a")}, {})
-    assert "is 2" in difference("n", {"n": np.array([2])}, {"n": np.array([1])}, {})
-    assert "shape" in difference("n", {"n": np.ones((1, 2))}, {"n": np.ones((1, 3))}, {})
+    assert describe_difference("s", {"s": strings(b"a")}, {"s": strings(b"a")}, {}) is None
+    assert "b'a'" in describe_difference("s", {"s": strings(b"b")}, {"s": strings(b"a")}, {})
+    assert "is 2" in describe_difference("n", {"n": np.array([2])}, {"n": np.array([1])}, {})
+    assert "shape" in describe_difference("n", {"n": np.ones((1, 2))}, {"n": np.ones((1, 3))}, {})
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_strings_integers_and_shapes_must_be_equal():
 )
 def test_only_ties_may_swap(got, scores, allowed):
     want = {"labels": strings(b"a", b"b", b"c"), "scores": np.array([scores])}
-    result = difference("labels", {"labels": strings(*got), "scores": want["scores"]}, want, RANKED)
+    result = describe_difference("labels", {"labels": strings(*got), "scores": want["scores"]}, want, RANKED)
     assert (result is None) == allowed
 
 
 @pytest.mark.parametrize(("scores", "allowed"), [((0.1, 0.4999, 0.5), True), ((0.1, 0.3, 0.6), False)])
 def test_the_winner_may_swap_with_an_equal(scores, allowed):
     want = {"label": np.array([b"a"], object), "scores": np.array([scores])}
-    assert (difference("label", {"label": np.array([b"b"], object)}, want, RANKED) is None) == allowed
+    assert (describe_difference("label", {"label": np.array([b"b"], object)}, want, RANKED) is None) == allowed
 
 
 def test_reference_examples_survive_the_file(tmp_path):
@@ -64,7 +64,7 @@ def test_reference_examples_survive_the_file(tmp_path):
     assert len(loaded["s"]) == 2
     np.testing.assert_array_equal(loaded["s"][0][0]["t"], text)
     assert loaded["s"][1][1]["y"].dtype == np.float32
-    assert [(index, row) for index, row, *_ in rows(loaded["s"])] == [(0, 0), (0, 1), (1, 0)]
+    assert [(index, row) for index, row, *_ in split_into_rows(loaded["s"])] == [(0, 0), (0, 1), (1, 0)]
 
 
 def test_text_becomes_utf8_bytes():
@@ -76,12 +76,12 @@ def test_mixed_batches_hold_equal_shapes_reversed_and_padded():
     def item(index, width):
         return (index, 0, {"x": np.zeros((1, width))}, {"y": np.zeros(1)})
 
-    batches = mixed_batches([item(0, 2), item(1, 3), item(2, 2)])
+    batches = make_mixed_batches([item(0, 2), item(1, 3), item(2, 2)])
     assert [[index for index, *_ in batch] for batch in batches] == [[2, 0, 0], [1, 1]]
 
 
 def test_wrong_requests_cover_ranks_sizes_and_rows():
     good = {"a": np.zeros((1, 4)), "b": np.array([b"x"], object)}
-    shapes = [(key, np.shape(value)) for key, value, _ in wrong_requests({"a": [None, 4], "b": [None]}, good)]
+    shapes = [(key, np.shape(value)) for key, value, _ in make_invalid_requests({"a": [None, 4], "b": [None]}, good)]
     assert shapes[:5] == [("a", (1, 1, 4)), ("a", ()), ("a", (4,)), ("a", (1, 5)), ("a", (2, 4))]
     assert shapes[5:] == [("b", (1, 1)), ("b", ()), ("b", (2,))]

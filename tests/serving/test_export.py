@@ -20,10 +20,10 @@ from dlkit.serving import export as export_module
 from dlkit.serving import staging
 from dlkit.serving.contract import _revision
 from dlkit.serving.export import export
-from dlkit.serving.model_card import model_card
-from dlkit.serving.requests import apis
+from dlkit.serving.model_card import write_model_card
+from dlkit.serving.requests import import_serving_apis
 from dlkit.serving.signature import Signature
-from dlkit.serving.verify import FORMAT, read_contract, run_proof, verify, version_directory
+from dlkit.serving.verify import FORMAT, find_version_directory, read_contract, run_proof, verify
 
 SIGNATURE = Signature("serving_default", lambda i: {"y": i["x"] * 2}, {"x": tf.TensorSpec([None], tf.float32)})
 GOLDENS = {"serving_default": [({"x": np.float32([1])}, {"y": np.float32([2])})]}
@@ -108,7 +108,9 @@ def test_model_card(exported, contract):
     assert contract["date"] in card and "`cat`, `dog`, `köln`" in card and "| `accuracy` | 0.5 |" in card
     assert "| `pixels` | in | uint8 | any x 8 x 8 x 4 |" in card and "was not evaluated on test data" in card
     facts = {**contract, "test": {"source": "rows|1.csv", "rows": 3, "metrics": {"f1": None, "classes": {"a": 1}}}}
-    assert "On 3 rows of rows\\|1.csv" in model_card(facts) and "| `f1` | none |\n\nAnd 1 more" in model_card(facts)
+    assert "On 3 rows of rows\\|1.csv" in write_model_card(
+        facts
+    ) and "| `f1` | none |\n\nAnd 1 more" in write_model_card(facts)
 
 
 def test_contract_examples_are_real(contract, tiny):
@@ -118,7 +120,7 @@ def test_contract_examples_are_real(contract, tiny):
     answer = tiny.answer({"image": tf.constant([image])})
     assert prediction["labels"] == [label.decode() for label in answer["labels"].numpy()[0]]
     np.testing.assert_allclose(prediction["scores"], answer["scores"][0], rtol=1e-5)
-    _, predict_pb2, _ = apis()
+    _, predict_pb2, _ = import_serving_apis()
     grpc = contract["signatures"]["serving_default"]["example"]["grpc"]
     request = predict_pb2.PredictRequest.FromString(base64.b64decode(grpc["request_base64"]))
     assert request.model_spec.name == "tiny" and tf.make_ndarray(request.inputs["image"]).tolist() == [image]
@@ -128,7 +130,7 @@ def test_contract_examples_are_real(contract, tiny):
 
 
 def test_warmup_records(exported):
-    _, _, prediction_log_pb2 = apis()
+    _, _, prediction_log_pb2 = import_serving_apis()
     records = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
     logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in records]
     kinds = [log.WhichOneof("log_type") for log in logs]
@@ -281,7 +283,7 @@ def test_folders_that_are_no_exports(tmp_path):
     with pytest.raises(ExportError, match=r"newer dlkit \(9\.9\).*Upgrade"):
         read_contract(tmp_path / "2")
     contract.write_text(json.dumps({"format": FORMAT}))
-    assert version_directory(tmp_path) == tmp_path / "2"
+    assert find_version_directory(tmp_path) == tmp_path / "2"
 
 
 def test_a_proof_that_dies_says_where(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from dlkit.serving import prove as prove_module
 from dlkit.serving import signature as signature_module
 from dlkit.serving import verify as verify_module
 from dlkit.serving.lint import lint, read_saved_model
-from dlkit.serving.prove import examine
+from dlkit.serving.prove import lint_export
 from dlkit.serving.verify import run_proof
 
 X = {"x": tf.TensorSpec([None, 4], tf.float32)}
@@ -138,9 +138,9 @@ def two(inputs):
 
 def test_inputs_of_different_lengths_are_refused(prove_function, tmp_path):
     assert prove_function(two, TWO, PAIRS)["ok"]
-    from dlkit.serving.served import loaded
+    from dlkit.serving.served import load_signatures
 
-    with loaded(tmp_path) as served, pytest.raises(tf.errors.InvalidArgumentError) as caught:
+    with load_signatures(tmp_path) as served, pytest.raises(tf.errors.InvalidArgumentError) as caught:
         served["serving_default"]({"x": np.float32([1, 2, 3]), "name": np.array([b"n", b"m"], object)})
     assert "equally many rows" in str(caught.value) and "[x:] [3]" in str(caught.value)
 
@@ -213,11 +213,11 @@ def test_a_package_that_a_contract_names_is_not_imported_unless_it_is_given(plan
     with pytest.raises(
         ExportError, match=r"needs the package 'planted_library'.* dlkit verify --library planted_library"
     ):
-        examine(version)
+        lint_export(version)
     assert not imported.exists()
-    assert examine(version, ["planted_library"])[1] == [] and imported.exists()
+    assert lint_export(version, ["planted_library"])[1] == [] and imported.exists()
     with pytest.raises(ExportError, match="needs the package 'planted_library'"):
-        examine(version, ["tensorflow_text"])
+        lint_export(version, ["tensorflow_text"])
 
 
 def test_a_package_that_is_not_there_is_told(planted_library):
@@ -225,7 +225,7 @@ def test_a_package_that_is_not_there_is_told(planted_library):
     contract = (version / "assets.extra" / "dlkit.json").read_text().replace("planted_library", "no_such_library")
     (version / "assets.extra" / "dlkit.json").write_text(contract)
     with pytest.raises(ExportError, match=r"the package 'no_such_library': not an importable package \(No module"):
-        examine(version, ["no_such_library"])
+        lint_export(version, ["no_such_library"])
 
 
 def test_names_of_packages_reach_the_proof(capsys, monkeypatch):
@@ -237,7 +237,7 @@ def test_names_of_packages_reach_the_proof(capsys, monkeypatch):
     assert asked == [["one", "two"]]
     with pytest.raises(ExportError, match="needs the package"):
         monkeypatch.setattr(prove_module, "read_contract", lambda path: {"libraries": ["os.path"]})
-        examine(Path("served"), ["os"])
+        lint_export(Path("served"), ["os"])
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import subprocess
 
 import numpy as np
 import pytest
-from independent import lint
+from serving_tools import lint
 
-from dlkit.serving.reference_examples import FILE, load_reference_examples
+from dlkit.serving.reference_examples import EXAMPLES_FILE, load_reference_examples
 
 
 def test_linter_finds_no_problem(tools, exported):
@@ -19,7 +19,7 @@ def test_linter_finds_no_problem(tools, exported):
 
 @pytest.mark.parametrize(("name", "labels"), [("serving_default", "labels"), ("classify", "classes")])
 def test_loader_answers_as_predict(cload, exported, name, labels):
-    inputs, answers = load_reference_examples(exported / "assets.extra" / FILE)[name][0]
+    inputs, answers = load_reference_examples(exported / "assets.extra" / EXAMPLES_FILE)[name][0]
     (data,) = inputs.values()
     done = subprocess.run([cload, exported, name], input=data[0], capture_output=True, check=True)
     got = json.loads(done.stdout)

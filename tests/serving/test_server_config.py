@@ -7,7 +7,7 @@ from google.protobuf import text_format
 
 from dlkit.errors import ExportError
 from dlkit.serving.server_config import (
-    serve_commands,
+    make_serve_commands,
     write_batching_parameters,
     write_models_config,
     write_server_files,
@@ -57,7 +57,7 @@ def test_batching_parameters(tmp_path):
 
 
 def test_commands(exported, contract):
-    lines = serve_commands(exported.parent, contract, port=9000)
+    lines = make_serve_commands(exported.parent, contract, port=9000)
     serve, query = shlex.split(lines["serve"]), shlex.split(lines["query"])
     assert serve[-1] == "tensorflow/serving:2.20.0" and "MODEL_NAME=tiny" in serve
     assert f"{exported.parent}:/models/tiny" in serve and "9000:8501" in serve
@@ -67,7 +67,7 @@ def test_commands(exported, contract):
         "name": "m",
         "signatures": {"serving_default": {"example": {"rest": {"request": {"instances": ["it's"]}}}}},
     }
-    assert shlex.split(serve_commands("m", short)["query"])[2] == '{"instances": ["it\'s"]}'
+    assert shlex.split(make_serve_commands("m", short)["query"])[2] == '{"instances": ["it\'s"]}'
 
 
 def test_server_files(exported, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dlkit.errors import ExportError
-from dlkit.serving.requests import classify_examples
+from dlkit.serving.requests import make_classify_examples
 from dlkit.serving.signature import Signature, classify_signature
 
 
@@ -88,7 +88,7 @@ def test_classify_reads_examples_of_each_dtype():
     }
     answers = {"labels": np.array([["ä", "true"]], object), "scores": np.float32([[130.5, 130.5]])}
     signature = classify_signature(Signature("s", answer, inputs), classes="labels", scores="scores")
-    (examples, expected), *_ = classify_examples([(row, answers)], classes="labels", scores="scores")
+    (examples, expected), *_ = make_classify_examples([(row, answers)], classes="labels", scores="scores")
     got = signature.graph(inputs=tf.constant(examples["inputs"]))
     assert got["classes"].numpy().tolist() == [["ä".encode(), b"true"]]
     np.testing.assert_array_equal(got["scores"], expected["scores"])
@@ -103,7 +103,7 @@ def test_classify_reads_lists_of_any_length():
     signature = classify_signature(Signature("s", answer, inputs), classes="labels", scores="scores")
     rows = [([b"a", b"b"], [1.0]), ([b"c"], [2.0, 3.0])]
     examples = [
-        classify_examples(
+        make_classify_examples(
             [({"ids": np.array([ids], object), "values": np.float32([values])}, {"labels": None, "scores": None})],
             classes="labels",
             scores="scores",

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dlkit.errors import ExportError
 from dlkit.plain import finite, name_of, without_folders
-from dlkit.serving.requests import smallest_row
+from dlkit.serving.requests import find_smallest_row
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
@@ -35,7 +35,7 @@ def test_one_of_several_reference_answers_is_found_by_the_proof(prove_function):
 
 def test_an_example_is_one_without_missing_numbers():
     pairs = [({"y": np.array([[np.nan]])}, {"z": np.ones(1)}), ({"y": np.ones((1, 9))}, {"z": np.ones(1)})]
-    assert smallest_row(pairs)[0]["y"].shape == (1, 9)
+    assert find_smallest_row(pairs)[0]["y"].shape == (1, 9)
 
 
 def test_metrics_without_a_value_are_null():

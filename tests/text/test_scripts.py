@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlkit.text.scripts import has_spaceless, set_apart, spaceless_share
+from dlkit.text.scripts import has_spaceless_script, separate_characters, spaceless_share
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,9 @@ from dlkit.text.scripts import has_spaceless, set_apart, spaceless_share
 )
 def test_share_of_letters(text, share):
     assert spaceless_share([text]) == pytest.approx(share)
-    assert has_spaceless(text) == (share > 0)
+    assert has_spaceless_script(text) == (share > 0)
 
 
 def test_characters_are_set_apart():
-    assert set_apart("iPhone 手机 x").split() == ["iPhone", "手", "机", "x"]
-    assert set_apart("plain text") == "plain text"
+    assert separate_characters("iPhone 手机 x").split() == ["iPhone", "手", "机", "x"]
+    assert separate_characters("plain text") == "plain text"

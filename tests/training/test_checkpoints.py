@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from stop import Stop
+from interrupt_training import InterruptTraining
 
 import dlkit
 from dlkit import DlkitError
@@ -312,7 +312,7 @@ def rows():
 
 def stopped(folder, rows, step, **hparams):
     with pytest.raises(KeyboardInterrupt):
-        task_of(**hparams).fit(rows, save=folder, callbacks=[Stop(step)], **EVERY)
+        task_of(**hparams).fit(rows, save=folder, callbacks=[InterruptTraining(step)], **EVERY)
     return folder
 
 
@@ -336,7 +336,7 @@ def test_options_that_need_a_folder(rows, option):
 
 def test_no_checkpoint_at_all_cannot_be_kept(rows, tmp_path):
     with pytest.raises(HparamError, match=r"`keep` must be at least 1 checkpoint. Received: 0"):
-        task_of().fit(rows, save=tmp_path / "m", keep=0, **EVERY)
+        task_of().fit(rows, save=tmp_path / "m", max_checkpoints=0, **EVERY)
     assert not (tmp_path / "m").exists()
 
 
@@ -347,7 +347,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_broken_one(rows, copied, tmp
     newest.write_bytes(truncated(newest.read_bytes()))
     first = []
 
-    class Look(Stop):
+    class Look(InterruptTraining):
         def on_epoch_begin(self, epoch, logs=None):
             self.epoch = epoch
 
@@ -371,7 +371,7 @@ def test_other_data_are_refused_or_allowed(rows, copied):
     with pytest.raises(DlkitError, match=r"started with other training data.*overwrite=True.*allow_changes=True"):
         task_of().fit(other(rows), save=copied, resume=True, **EVERY)
     assert same(CheckpointFiles(copied / "checkpoints", 2).newest(), before)
-    callbacks = [Stop(2)]  # the second epoch began again: stopped in its middle, as before
+    callbacks = [InterruptTraining(2)]  # the second epoch began again: stopped in its middle, as before
     with pytest.raises(KeyboardInterrupt):
         task_of().fit(other(rows), save=copied, resume=True, allow_changes=True, callbacks=callbacks, **EVERY)
     history = task_of().fit(other(rows), save=copied, resume=True, **EVERY)  # which are now this run's data

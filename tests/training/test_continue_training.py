@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from stop import Stop
+from interrupt_training import InterruptTraining
 
 import dlkit
 from dlkit.cli.main import main
@@ -81,7 +81,7 @@ def test_a_run_that_goes_on_is_resumed_to_the_bit_without_its_model(model, tmp_p
     gone = tmp_path / "gone"
     shutil.copytree(model, gone)
     with pytest.raises(KeyboardInterrupt):
-        going_on(seed=4).fit(data, init_from=gone, save=tmp_path / "run", callbacks=[Stop(4)], **options)
+        going_on(seed=4).fit(data, init_from=gone, save=tmp_path / "run", callbacks=[InterruptTraining(4)], **options)
     shutil.rmtree(gone)
     resumed = going_on(seed=4)
     resumed.fit(data, save=tmp_path / "run", resume=True, **options)
@@ -97,7 +97,7 @@ def test_changes_on_the_way_keep_the_models_words_or_are_refused(model, tmp_path
     options = {"verbose": 0, "strategy": "one", "checkpoint_every": 1, "save": tmp_path / "run"}
     data = texts("good", "bad", "neutral")
     with pytest.raises(KeyboardInterrupt):
-        going_on().fit(data, init_from=model, callbacks=[Stop(4)], **options)
+        going_on().fit(data, init_from=model, callbacks=[InterruptTraining(4)], **options)
     with pytest.raises(DlkitError, match="was initialized from old: embedding would change its network"):
         going_on(embedding=16).fit(data, resume=True, allow_changes=True, **options)
     task = going_on(learning_rate=1e-4)

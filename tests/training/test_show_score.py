@@ -7,7 +7,7 @@ import pytest
 
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.training.show_score import ShowScore
+from dlkit.training.show_score import ShowMetrics
 
 
 class Rows:
@@ -27,9 +27,9 @@ class Rows:
 def looks(epochs, measured, capsys, rows=200):
     table = Table("rows", {"x": list(range(rows))}, str)
     task = types.SimpleNamespace(epochs=epochs, shown_metrics=("AP50", "AP"), measured=measured)
-    store = types.SimpleNamespace(origins=np.repeat(np.arange(0, rows, 2), 2))  # every other row could be encoded
+    store = types.SimpleNamespace(source_rows=np.repeat(np.arange(0, rows, 2), 2))  # every other row could be encoded
     given_back = []
-    show = ShowScore(task, Rows(table), store, lambda: given_back.append(1))
+    show = ShowMetrics(task, Rows(table), store, lambda: given_back.append(1))
     for epoch in range(epochs):
         show.on_epoch_end(epoch)
     return capsys.readouterr().out.splitlines(), len(given_back)
@@ -38,7 +38,7 @@ def looks(epochs, measured, capsys, rows=200):
 def test_at_most_ten_looks_at_64_rows(capsys):
     seen = []
 
-    def measured(rows):
+    def evaluate_rows(rows):
         seen.append(rows.table.columns["x"])
         return {"AP50": 0.5, "AP": 0.25, "rows": 1}
 

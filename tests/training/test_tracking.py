@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import keras
 import pytest
-from stop import Stop
+from interrupt_training import InterruptTraining
 
 import dlkit
 from dlkit.model_folder import read_index
-from dlkit.training.tracking import LogHyperparameters, tracked
+from dlkit.training.tracking import LogHyperparameters, track_run
 
 EPOCHS, STEPS = 3, 5  # 40 rows, 8 a batch
 HPARAMS = {"epochs": EPOCHS, "batch_size": 8, "validation_split": 0.0, "character_ngrams": False}
@@ -65,7 +65,9 @@ def run(tmp_path_factory, mlflow):
         mlflow.keras.autolog(log_models=False, log_datasets=False, silent=True)
     try:
         with pytest.raises(KeyboardInterrupt):
-            dlkit.SentimentClassifier(**HPARAMS).fit(ROWS, HELD_OUT, save=folder, callbacks=[Stop(STEPS + 2)], **RUN)
+            dlkit.SentimentClassifier(**HPARAMS).fit(
+                ROWS, HELD_OUT, save=folder, callbacks=[InterruptTraining(STEPS + 2)], **RUN
+            )
         task = dlkit.SentimentClassifier(**HPARAMS)
         task.fit(ROWS, HELD_OUT, save=folder, resume=True, **RUN)
     finally:
@@ -95,13 +97,13 @@ def test_mlflow_sees_all_epochs_and_hyperparameters_of_a_resumed_run_as_one(run,
     if mlflow is None:
         pytest.skip("needs mlflow-skinny: the extra `tracking` has it")
     (found,) = mlflow.search_runs(output_format="list")
-    assert run.task.tracked_ == {"mlflow": found.info.run_id}
+    assert run.task.tracker_runs_ == {"mlflow": found.info.run_id}
     assert found.info.status == "FINISHED"
     assert {name: str(value) for name, value in run.task.hparams.items()}.items() <= found.data.params.items()
     for name in ("loss", "val_loss"):
         logged = mlflow.MlflowClient().get_metric_history(found.info.run_id, name)
         assert {metric.step: metric.value for metric in logged} == dict(enumerate(run.task.history_[name]))
-    assert read_index(run.folder)["fitted"]["tracked_"] == run.task.tracked_
+    assert read_index(run.folder)["fitted"]["tracker_runs_"] == run.task.tracker_runs_
 
 
 def broken(*args, **kwargs):
@@ -112,12 +114,12 @@ def test_a_tracker_that_fails_costs_no_training(monkeypatch, capsys):
     active = SimpleNamespace(info=SimpleNamespace(run_id="7"))
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(active_run=lambda: active, get_run=broken))
     task = dlkit.SentimentClassifier()
-    with tracked(task, []):
+    with track_run(task, []):
         LogHyperparameters(task).on_train_begin()
-    assert task.tracked_ == {"mlflow": "7"}
+    assert task.tracker_runs_ == {"mlflow": "7"}
     assert capsys.readouterr().err == "MLflow does not track this run: no server\n"
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(active_run=broken))
-    with tracked(task, []):
+    with track_run(task, []):
         pass
     assert "no server" in capsys.readouterr().err
 
@@ -125,7 +127,7 @@ def test_a_tracker_that_fails_costs_no_training(monkeypatch, capsys):
 def test_what_does_not_use_mlflow_does_without(monkeypatch):
     monkeypatch.delitem(sys.modules, "mlflow", raising=False)
     task = dlkit.SentimentClassifier()
-    with tracked(task, []):
+    with track_run(task, []):
         LogHyperparameters(task).on_train_begin()
-    assert task.tracked_ == {}
+    assert task.tracker_runs_ == {}
     assert "mlflow" not in sys.modules

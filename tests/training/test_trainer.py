@@ -10,7 +10,7 @@ import tensorflow as tf
 from dlkit.training.checkpoint_files import CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints
 from dlkit.training.distribute import split_over_replicas
-from dlkit.training.prepare import precision
+from dlkit.training.prepare import use_precision
 from dlkit.training.strategies import resolve_strategy
 from dlkit.training.trainer import Trainer
 
@@ -120,7 +120,7 @@ def differences(left, right):
     ],
 )
 def test_one_replica_is_keras_to_the_bit(name, mode):
-    with precision(mode):
+    with use_precision(mode):
         own, keras_own = trained(CASES[name]), trained(CASES[name], kind=keras.Model)
     assert own[1] == keras_own[1]
     for left, right in zip(weights(own[0]), weights(keras_own[0]), strict=True):
@@ -150,7 +150,7 @@ def test_two_replicas_train_as_one_in_16_bits(mode, two):
     x, _ = numbers(7)
     small = {"optimizer": lambda: keras.optimizers.SGD(10.0, momentum=0.9), "loss": "mse", "loss_weights": [0.01]}
     case = (dense, (x, np.sin(x.sum(axis=2, keepdims=True))), small)
-    with precision(mode):
+    with use_precision(mode):
         (_, found), (_, expected) = (trained(case, strategy) for strategy in (two, None))
     # Each number is rounded to 8 bits (bfloat16) or 11 (float16, whose loss is scaled by 2^15).
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-2 if mode == "mixed_bfloat16" else 1e-3)

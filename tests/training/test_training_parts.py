@@ -8,16 +8,16 @@ import pytest
 import tensorflow as tf
 
 import dlkit
-from dlkit.classification.labels import encode_labels, label_weights, weigh_rows
+from dlkit.classification.labels import compute_label_weights, encode_labels, weigh_rows
 from dlkit.classification.metrics import score_multi, score_single
 from dlkit.columns import Label
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
 from dlkit.stages import chain
 from dlkit.training import store as store_module
-from dlkit.training.freeze import freeze, gradual_unfreezing, weighted_layers
+from dlkit.training.freeze import freeze, list_weighted_layers, make_unfreezing_callback
 from dlkit.training.optimizer import make_optimizer, make_schedule
-from dlkit.training.order import Order, ordered_batches, steps_per_epoch, training_batches
+from dlkit.training.order import Order, make_ordered_batches, make_training_batches, steps_per_epoch
 from dlkit.training.store import Store
 
 
@@ -50,7 +50,7 @@ def test_a_full_disk_is_said(monkeypatch):
 
 def order_of(store, first_step=0, seed=3, epochs=3, batch_size=4, **options):
     order = Order(store.rows, batch_size, seed, **options)
-    dataset = training_batches(
+    dataset = make_training_batches(
         store, order, epochs=epochs, first_step=first_step, finish=lambda row, rows, step: row[1]
     )
     return [batch.numpy().tolist() for batch in dataset]
@@ -115,7 +115,7 @@ def test_rows_of_like_length_share_a_batch():
 
 def test_validation_rows_keep_their_order():
     store, _ = filled(10, 1)
-    batches = [row[1].numpy().tolist() for row in ordered_batches(store, 4)]
+    batches = [row[1].numpy().tolist() for row in make_ordered_batches(store, 4)]
     assert batches == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
 
 
@@ -160,7 +160,7 @@ def test_weight_decay_leaves_out_vectors():
 def test_layers_are_frozen_up_to_one(upto, frozen):
     network = small_network()
     assert [layer.name for layer in freeze(network, upto)] == frozen
-    assert [layer.name for layer in weighted_layers(network) if not layer.trainable] == frozen
+    assert [layer.name for layer in list_weighted_layers(network) if not layer.trainable] == frozen
 
 
 @pytest.mark.parametrize(("upto", "message"), [("heed", "Did you mean 'head'"), ("3", "nothing to train")])
@@ -183,7 +183,7 @@ def test_frozen_layers_thaw_from_the_top():
 
     start = [network.get_layer("backbone").get_layer(name).kernel.numpy() for name in "ab"]
     x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
-    network.fit(x, x[:, :2], epochs=3, verbose=0, callbacks=[gradual_unfreezing(frozen, 1), Look()])
+    network.fit(x, x[:, :2], epochs=3, verbose=0, callbacks=[make_unfreezing_callback(frozen, 1), Look()])
     moved = [[bool((now != then).any()) for now, then in zip(each, start, strict=True)] for each in seen]
     assert moved == [[False, False], [False, True], [True, True]]
 
@@ -207,13 +207,13 @@ def test_labels_become_ones_where_they_hold():
 
 def test_rows_weigh_as_their_labels_do():
     table = Table("rows", {"label": ["a", "a", "a", "b"]}, str)
-    weights = label_weights("balanced", ["a", "b"], table, Label())
+    weights = compute_label_weights("balanced", ["a", "b"], table, Label())
     np.testing.assert_allclose(weights, [2 / 3, 2.0])
     weighed = weigh_rows(tf.constant([[1, 0], [1, 0], [1, 0], [0, 1]], tf.uint8), weights)
     np.testing.assert_allclose(weighed, [2 / 3, 2 / 3, 2 / 3, 2.0])
-    weights = label_weights("b=5", ["a", "b"], table, Label())
+    weights = compute_label_weights("b=5", ["a", "b"], table, Label())
     np.testing.assert_allclose(weigh_rows(tf.constant([[1, 0], [1, 1], [0, 0]], tf.uint8), weights), [1.0, 3.0, 1.0])
-    assert label_weights("", ["a", "b"], table, Label()) == []
+    assert compute_label_weights("", ["a", "b"], table, Label()) == []
 
 
 def test_weights_and_lengths_are_kept_with_rows_and_are_no_part_of_the_fingerprint():

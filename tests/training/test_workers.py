@@ -11,9 +11,9 @@ import pytest
 from dlkit import DlkitError
 from dlkit.errors import LostWorkerError
 from dlkit.lazy import tf
-from dlkit.training.rendezvous import meet
+from dlkit.training.rendezvous import wait_for_workers
 from dlkit.training.strategies import Distribution, resolve_strategy
-from dlkit.training.workers import agree
+from dlkit.training.workers import check_agreement
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_workers_that_start_one_after_another_meet_and_hand_over_to_tensorflow(p
 
     def work(number):
         time.sleep(0.4 * number)
-        meet(addresses(ports), number, 20.0)
+        wait_for_workers(addresses(ports), number, 20.0)
         server = server_of_tensorflow(ports[number])  # the port is free again at once
         all_met.wait(20)
         server.stop(None)
@@ -72,7 +72,7 @@ def test_who_does_not_answer_is_named_with_its_address_and_how(ports):
         where = [*known[:2], "no.such.host.invalid:1", known[2]]
         begun = time.monotonic()
         with pytest.raises(LostWorkerError) as raised:
-            meet(where, 0, 1.0)
+            wait_for_workers(where, 0, 1.0)
     assert time.monotonic() - begun < 10
     assert raised.value.exit_code == 75
     for said in (
@@ -95,9 +95,9 @@ def test_a_taken_port_is_told_at_once_and_its_partner_ends_too(ports):
     server = socket.create_server(("127.0.0.1", ports[0]))
     threading.Thread(target=web, daemon=True).start()
     with pytest.raises(DlkitError, match=rf"worker 0 cannot listen at 127.0.0.1:{ports[0]}: Address already in use"):
-        meet(addresses(ports[:2]), 0, 20.0)
+        wait_for_workers(addresses(ports[:2]), 0, 20.0)
     with pytest.raises(LostWorkerError, match=f"worker 0 at 127.0.0.1:{ports[0]} is not a worker"):
-        meet(addresses(ports[:2]), 1, 0.5)
+        wait_for_workers(addresses(ports[:2]), 1, 0.5)
 
 
 @pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf")])
@@ -123,7 +123,7 @@ class Gathers:
 
 def agreed(*facts):
     strategy = Gathers()
-    return in_threads(lambda number: agree(Distribution(strategy, "", number, 2), facts[number]), 2)
+    return in_threads(lambda number: check_agreement(Distribution(strategy, "", number, 2), facts[number]), 2)
 
 
 FACTS = {"learning_rate": 0.002, "validation data": "abc", "seed": 1}

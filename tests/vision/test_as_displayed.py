@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 from dlkit.columns import Image as ImageColumn
 from dlkit.vision import image_header
 from dlkit.vision.decode_image import DecodeImage, as_displayed
-from dlkit.vision.image_header import orientation_of
-from dlkit.vision.orientation import TAG, turn_array, turn_boxes
+from dlkit.vision.image_header import parse_orientation
+from dlkit.vision.orientation import EXIF_TAG, orient_array, orient_boxes
 
 HEIGHT, WIDTH = 20, 34
 ORIENTATIONS = range(1, 9)
@@ -31,7 +31,7 @@ def encode(image, kind, orientation=0, order="<", **options):
     """A file; with an orientation, written in either byte order, behind another tag."""
     if orientation:
         mark = b"II*\0" if order == "<" else b"MM\0*"
-        entries = [(0x10F, 2, 2, 0x41000000), (TAG, 3, 1, orientation if order == "<" else orientation << 16)]
+        entries = [(0x10F, 2, 2, 0x41000000), (EXIF_TAG, 3, 1, orientation if order == "<" else orientation << 16)]
         body = b"".join(struct.pack(order + "HHII", *entry) for entry in entries)
         exif = mark + struct.pack(order + "IH", 8, 2) + body + struct.pack(order + "I", 0)
         options["exif"] = b"Exif\0\0" + exif if kind == "JPEG" else exif
@@ -71,7 +71,7 @@ def test_the_eight_orientations_are_pillows(form, order, decoders):
         made = decoders[expected.shape[:2]](tf.constant([data]))
         assert np.abs(made["image"][0].numpy() - expected).max() <= 1, orientation
         assert tuple(made["original_size"][0].numpy()) == expected.shape[:2]
-        assert orientation_of(data) == orientation
+        assert parse_orientation(data) == orientation
 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
@@ -80,7 +80,7 @@ def test_turned_after_the_resize_as_if_before(fit, size):
     layer = tf.function(DecodeImage(16, 24, fit=fit, **as_displayed()))
     plain = DecodeImage(16, 24, fit=fit)
     for orientation in ORIENTATIONS:
-        upright = turn_array(np.asarray(picture(*size)), orientation)
+        upright = orient_array(np.asarray(picture(*size)), orientation)
         data = [turned("PNG", orientation, picture(*size))]
         made = layer(tf.constant(data))["image"].numpy().astype(int)
         expected = plain(tf.constant([encode(Image.fromarray(upright), "PNG")])).numpy()
@@ -91,9 +91,9 @@ def test_boxes_turn_with_their_picture():
     pixels = np.zeros((7, 11), np.uint8)
     pixels[1:4, 2:8] = 1
     for orientation in ORIENTATIONS:
-        rows, columns = np.nonzero(turn_array(pixels, orientation))
+        rows, columns = np.nonzero(orient_array(pixels, orientation))
         expected = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1, 1]
-        assert turn_boxes(np.array([[1, 2, 4, 8, 1]]), orientation, 7, 11).tolist() == [expected]
+        assert orient_boxes(np.array([[1, 2, 4, 8, 1]]), orientation, 7, 11).tolist() == [expected]
 
 
 def chunk(name, data):
@@ -103,27 +103,27 @@ def chunk(name, data):
 def test_where_exif_may_lie_and_where_there_is_none():
     jpeg, png = encode(picture(), "JPEG"), encode(picture(), "PNG")
     exif = Image.Exif()
-    exif[TAG] = 6
+    exif[EXIF_TAG] = 6
     tiff = exif.tobytes().removeprefix(b"Exif\0\0")
     app1 = b"Exif\0\0" + tiff
     segment = b"\xff\xe1" + struct.pack(">H", len(app1) + 2) + app1
     profile = b"\xff\xe2" + struct.pack(">H", 60_002) + bytes(60_000)
-    assert orientation_of(jpeg[:2] + profile + b"\xff" + segment + jpeg[2:]) == 6  # far behind, and with filling
-    assert orientation_of(png[:-12] + chunk(b"eXIf", tiff) + png[-12:]) == 6  # behind the pixels
-    assert orientation_of(jpeg + segment) == 1  # of another picture, behind the end
+    assert parse_orientation(jpeg[:2] + profile + b"\xff" + segment + jpeg[2:]) == 6  # far behind, and with filling
+    assert parse_orientation(png[:-12] + chunk(b"eXIf", tiff) + png[-12:]) == 6  # behind the pixels
+    assert parse_orientation(jpeg + segment) == 1  # of another picture, behind the end
     webp = turned("WEBP", 6)
     place = webp.index(b"EXIF")
-    assert orientation_of(webp[: place + 4] + struct.pack("<I", len(tiff) + 6) + app1) == 6  # with JPEG's mark
+    assert parse_orientation(webp[: place + 4] + struct.pack("<I", len(tiff) + 6) + app1) == 6  # with JPEG's mark
     for data in (jpeg, png, encode(picture(), "GIF"), b"", jpeg[:2] + segment[:14], b"\xff\xd8\xff\xe1\0\0", segment):
-        assert orientation_of(data) == 1
+        assert parse_orientation(data) == 1
     for value in (0, 9, 300):
-        assert orientation_of(turned("JPEG", value)) == 1
+        assert parse_orientation(turned("JPEG", value)) == 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 def test_files_without_exif_are_told_before_any_graph_is_traced(kind, monkeypatch):
     monkeypatch.setattr(image_header, "_reader", lambda: pytest.fail("a graph was traced"))
-    assert orientation_of(encode(picture(), kind)) == 1
+    assert parse_orientation(encode(picture(), kind)) == 1
 
 
 def test_as_saved_before_they_lie_as_they_are_stored():
@@ -180,7 +180,7 @@ def bad_rows():
     jpeg, png, webp, bmp = (encode(picture(), kind) for kind in ("JPEG", "PNG", "WEBP", "BMP"))
     large = png[:16] + struct.pack(">II", 60_000, 60_000) + png[24:]
     exif = Image.Exif()
-    exif[TAG] = 6
+    exif[EXIF_TAG] = 6
     with_thumbnail = encode(picture(), "JPEG", exif=exif.tobytes() + jpeg)
     animated = encode(picture(), "WEBP", save_all=True, append_images=[ImageOps.invert(picture())])
     return {
@@ -253,7 +253,7 @@ def test_other_formats_come_as_png(form, tmp_path, decoders):
 def test_a_pil_image_keeps_its_orientation(form, decoders):
     for orientation in (3, 6):
         exif = Image.Exif()
-        exif[TAG] = orientation
+        exif[EXIF_TAG] = orientation
         data = encode(picture(), form, exif=exif.tobytes(), **({} if form == "TIFF" else {"quality": 100}))
         raw = ImageColumn().raw(Image.open(io.BytesIO(data)))
         expected = seen(data)

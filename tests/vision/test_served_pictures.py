@@ -10,9 +10,9 @@ from PIL import Image
 import dlkit
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.training.prepare import encode, start
-from dlkit.vision.image_facts import largest_sample, typical_shape
-from dlkit.vision.orientation import turn_array
+from dlkit.training.prepare import build_task, encode_rows
+from dlkit.vision.image_facts import find_max_sample, infer_shape
+from dlkit.vision.orientation import orient_array
 
 RANDOM = np.random.default_rng(0)
 SIZE = 16
@@ -55,13 +55,13 @@ def tasks():
 def test_a_bad_row_costs_itself_alone(name):
     task, data = tasks()[name]
     rows = task.read(data)
-    start(task, rows)
-    store, _ = encode(task, rows, None, quiet=True)
+    build_task(task, rows)
+    store, _ = encode_rows(task, rows, None, quiet=True)
     assert store.rows == 4 * rows.windows_per_row
     (said,) = task.report_["remarks"]
     assert said.startswith("2 of 6 rows skipped")
     assert "index 4: the file is truncated" in said and "index 5: not a JPEG" in said
-    assert len(task.samples_) == 4
+    assert len(task.examples_) == 4
 
     images = data["image"]
     graph = task.served()["serving_default"].graph
@@ -89,13 +89,13 @@ def test_a_bad_row_costs_itself_alone(name):
 
 def test_answers_to_turned_files_are_those_to_upright_ones():
     task, data = tasks()["classifier"]
-    start(task, task.read(data))
+    build_task(task, task.read(data))
     upright = noise(9, 14)
     answers = [task.predict(png(upright))]
     for orientation, back in zip(range(2, 9), (2, 3, 4, 5, 8, 7, 6), strict=True):
         exif = Image.Exif()
         exif[274] = orientation
-        answers.append(task.predict(png(np.ascontiguousarray(turn_array(upright, back)), exif=exif.tobytes())))
+        answers.append(task.predict(png(np.ascontiguousarray(orient_array(upright, back)), exif=exif.tobytes())))
     for answer in answers[1:]:
         assert answer["label"] == answers[0]["label"]
         np.testing.assert_allclose(answer["scores"], answers[0]["scores"], atol=2e-3)
@@ -109,36 +109,36 @@ def test_a_shape_is_found_without_decoding():
     column = dlkit.ImageClassifier().inputs["image"]
     exif = Image.Exif()
     exif[274] = 8
-    assert typical_shape(table([png(noise(20, 30), exif=exif.tobytes())] * 3), column, 1000) == (30, 20, 3)
-    assert typical_shape(table([png(noise(20, 30)[..., 0])] * 3), column, 1000) == (20, 30, 1)
+    assert infer_shape(table([png(noise(20, 30), exif=exif.tobytes())] * 3), column, 1000) == (30, 20, 3)
+    assert infer_shape(table([png(noise(20, 30)[..., 0])] * 3), column, 1000) == (20, 30, 1)
     broken = png(noise(20, 30))[:60]  # its header is whole
-    assert typical_shape(table([broken]), column, 1000) == (20, 30, 3)
+    assert infer_shape(table([broken]), column, 1000) == (20, 30, 3)
     with pytest.raises(DataError, match="20 x 30 pixels, allowed: 599"):
-        typical_shape(table([broken]), column, 599)
+        infer_shape(table([broken]), column, 599)
 
 
 def test_16_bits_are_scaled_by_what_training_saw():
     column = dlkit.ImageClassifier().inputs["image"]
     dim, bright = (np.full((SIZE, SIZE), value, np.uint16) for value in (90, 240))
-    assert largest_sample(table([noise(), dim, bright, b"broken"]), column, 1000) == 240
-    assert largest_sample(table([noise(), bright]), column, 99) == 0
+    assert find_max_sample(table([noise(), dim, bright, b"broken"]), column, 1000) == 240
+    assert find_max_sample(table([noise(), bright]), column, 99) == 0
     task = dlkit.ImageClassifier(network="mlp", validation_split=0.0)
     rows = task.read({"image": [dim, bright] * 4, "label": ["dim", "bright"] * 4})
-    start(task, rows)
-    store, _ = encode(task, rows, None, quiet=True)
+    build_task(task, rows)
+    store, _ = encode_rows(task, rows, None, quiet=True)
     assert store.all()[0]["image"][:2, 0, 0, 0].tolist() == [96, 255]
 
 
 def test_small_images_are_enlarged_for_lenet():
     task = dlkit.ImageClassifier(network="lenet", validation_split=0.0)
-    start(task, task.read({"image": [noise(8, 10)] * 4, "label": list("abab")}))
+    build_task(task, task.read({"image": [noise(8, 10)] * 4, "label": list("abab")}))
     assert task.stages_.network.input["image"].shape == (None, 24, 30, 3)
 
 
 @pytest.mark.slow
 def test_labels_of_another_site_are_mapped():
     task, data = tasks()["classifier"]
-    start(task, task.read(data))
+    build_task(task, task.read(data))
     other = {"image": data["image"][:4], "label": ["cat", "b", "cat", "dog"]}
     with pytest.raises(DataError, match=r'label_map=\{"cat": '):
         task.evaluate(other)
@@ -147,7 +147,7 @@ def test_labels_of_another_site_are_mapped():
     with pytest.raises(DataError, match="names 'bird', which does not occur"):
         task.evaluate(other, label_map={"bird": "a"})
     detector, boxed = tasks()["detector"]
-    start(detector, detector.read(boxed))
+    build_task(detector, detector.read(boxed))
     other = {"image": boxed["image"][:1], "boxes": boxed["boxes"][:1], "labels": [["tree"]], "classes": ["tree"]}
     assert detector.evaluate(other, label_map={"tree": "a"})["objects"] == 1
     with pytest.raises(DataError, match="needs labels"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Text, describe, is_missing_number
+from dlkit.columns import Column, Text, describe_value, is_missing_number
 from dlkit.errors import DataError
 from dlkit.options import option
 from dlkit.tasks.forecasting.frequency import Step, parse_frequency
@@ -95,7 +95,7 @@ class Values(Column):
         except (TypeError, ValueError):
             values = np.zeros((), self.dtype)
         if values.ndim != 1 or (np.abs(values) > LARGEST).any():
-            raise DataError(f"expected a list of numbers, NaN where one is missing. Received: {describe(value)}.")
+            raise DataError(f"expected a list of numbers, NaN where one is missing. Received: {describe_value(value)}.")
         return values
 
     def to_request(self, raw: np.ndarray) -> list[float | None]:
@@ -117,7 +117,7 @@ class Categories(Column):
 
     def raw(self, value: Any) -> list[bytes]:
         if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-            raise DataError(f"expected a list of names, empty where there is none. Received: {describe(value)}.")
+            raise DataError(f"expected a list of names, empty where there is none. Received: {describe_value(value)}.")
         return [Static().raw(item) for item in value]
 
     def to_request(self, raw: list[bytes]) -> list[str]:
@@ -169,7 +169,7 @@ def stamps_of(values: Any, counts: bool = False) -> np.ndarray:
         DataError: one is no timestamp, or has a time zone; says which, and the cure.
     """
     if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__iter__"):
-        raise DataError(f"expected a list of timestamps. Received: {describe(values)}.")
+        raise DataError(f"expected a list of timestamps. Received: {describe_value(values)}.")
     if not isinstance(values, np.ndarray):
         values = list(values)
         if any(isinstance(value, bytes) for value in values[:1]):
@@ -264,7 +264,7 @@ def _refusal(values: Any) -> str:
         text = str(value).strip()
         if getattr(value, "tzinfo", None) is not None or _ZONED.fullmatch(text):
             return (
-                f"timestamp {place} has a time zone: {describe(value)}. Expected timestamps without one, all of one "
+                f"timestamp {place} has a time zone: {describe_value(value)}. Expected timestamps without one, all of one "
                 "clock: convert them to local time or to UTC and remove the time zone."
             )
         if isinstance(value, str):
@@ -273,14 +273,14 @@ def _refusal(values: Any) -> str:
             wrong = isinstance(value, bool) or not (_is_date(value) or isinstance(value, (int, np.integer)))
         if wrong and _DAY_OR_MONTH_FIRST.fullmatch(text):
             return (
-                f"timestamp {place} is not valid: {describe(value)}: the order of day and month is ambiguous. "
+                f"timestamp {place} is not valid: {describe_value(value)}: the order of day and month is ambiguous. "
                 "Expected ISO 8601, such as 2016-10-01."
             )
         if wrong and not text.removeprefix("-").isdecimal():
-            return f"timestamp {place} is not valid: {describe(value)}. {expected}"
+            return f"timestamp {place} is not valid: {describe_value(value)}. {expected}"
     digits = [place for place, value in enumerate(values) if str(value).strip().removeprefix("-").isdecimal()]
     if digits:
-        return f"timestamp {digits[0]} is not valid among dates: {describe(values[digits[0]])}. {expected}"
+        return f"timestamp {digits[0]} is not valid among dates: {describe_value(values[digits[0]])}. {expected}"
     return f"the timestamps are of mixed types. {expected}"
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlkit.columns import Id
-from dlkit.data.read import read_as
-from dlkit.data.reading import Reading, left_out
+from dlkit.data.read import read_table
+from dlkit.data.read_options import ReadOptions, report_skipped
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.graph_predictor import GraphPredictor, frames
+from dlkit.graph_predictor import GraphPredictor, import_pandas
 from dlkit.log import logger
 from dlkit.options import option
 from dlkit.tasks.forecasting.columns import stamps_of
@@ -36,24 +36,24 @@ def is_history(data: Any) -> bool:
 
 
 def forecast_table(
-    task: Forecaster, data: Any, *, how: Reading, horizon: int | None, levels: Sequence[float] | None, future: Any
+    task: Forecaster, data: Any, *, how: ReadOptions, horizon: int | None, levels: Sequence[float] | None, future: Any
 ) -> Any:
     """The forecasts of every series of a table; see `Forecaster.forecast`."""
-    pandas = frames("a table of forecasts", " `predict_to(data, FILE)` does not need it.")
+    pandas = import_pandas("a table of forecasts", " `predict_to(data, FILE)` does not need it.")
     horizon = task.horizon if horizon is None else horizon
     levels = [*map(float, task.quantiles if levels is None else levels)]
     _check(task, horizon, levels)
-    table = read_as(data, task.inputs, how)
+    table = read_table(data, task.inputs, how)
     if future is not None:
         table = _with_future(task, table, future, how)
     reasons = list[str]()
     asked = table.take(rows := _able(task, Windows(table, task.stamps, task.step(table)), reasons))
     asked.columns |= {"horizon": [horizon] * len(rows), "levels": [levels] * len(rows)}
     signature = task.served()["forecast"]
-    made = list(GraphPredictor(signature, signature.columns).able(asked, reasons))
+    made = list(GraphPredictor(signature, signature.columns).predict_valid(asked, reasons))
     if not made:
         raise DataError(reasons[0])
-    for remark in [*table.remarks, *left_out(reasons, len(table), "series", how.strict)]:
+    for remark in [*table.remarks, *report_skipped(reasons, len(table), "series", how.strict)]:
         logger.warning(f"{table.source}: {remark}")
     names = ("ds", "forecast", "quantiles")
     answers = {name: np.stack([answer[name][:horizon] for _, answer in made]) for name in names}
@@ -102,7 +102,7 @@ def _able(task: Forecaster, windows: Windows, reasons: list[str]) -> list[int]:
     return rows
 
 
-def _with_future(task: Forecaster, table: Table, future: Any, how: Reading) -> Table:
+def _with_future(task: Forecaster, table: Table, future: Any, how: ReadOptions) -> Table:
     """Histories with the values of covariates that a second table has for the steps ahead of each series."""
     known = task.stamps.known
     if not known:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Id, Stamp, Text, comma_hint, is_missing_number
+from dlkit.columns import Column, Id, Text, Timestamp, comma_hint, is_missing_number
 from dlkit.data.header import header_of
-from dlkit.data.in_parts import read_in_parts
-from dlkit.data.reading import Reading
+from dlkit.data.read_chunks import read_chunks
+from dlkit.data.read_options import ReadOptions
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.options import option
@@ -79,13 +79,13 @@ class Long:
         return float(value) if names is None else names[int(value)] if np.isfinite(value) else ""
 
 
-def read_long(source: Any, stamps: Stamps, how: Reading, answering: bool = False) -> Long:
+def read_long(source: Any, stamps: Stamps, how: ReadOptions, answering: bool = False) -> Long:
     """A table with a row for each series and stamp; files a part at a time. Args, errors: as of `read_series`.
 
     Where histories are to be answered, a cell that cannot be read costs its series alone.
     """
     covariates = (*stamps.known, *stamps.past)
-    wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Stamp(), "y": OptionalNumber(optional=True)}
+    wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Timestamp(), "y": OptionalNumber(optional=True)}
     wanted |= {name: OptionalNumber(optional=True) for name in covariates}
     wanted |= {name: Text(optional=True) for name in stamps.static if name != "unique_id"}
     for name in how.rename:
@@ -94,9 +94,9 @@ def read_long(source: Any, stamps: Stamps, how: Reading, answering: bool = False
     return _read_columns(source, wanted, covariates, stamps, how, answering)
 
 
-def read_future(source: Any, stamps: Stamps, how: Reading) -> Long:
+def read_future(source: Any, stamps: Stamps, how: ReadOptions) -> Long:
     """A table of `unique_id`, `ds` and the covariates that are known ahead alone. Args, errors: as of `read_series`."""
-    wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Stamp()}
+    wanted: dict[str, Column] = {"unique_id": Id(optional=True), "ds": Timestamp()}
     wanted |= {name: OptionalNumber(optional=True) for name in stamps.known}
     rename = {name: theirs for name, theirs in how.rename.items() if name in wanted}
     return _read_columns(source, wanted, stamps.known, stamps, dataclasses.replace(how, rename=rename))
@@ -107,7 +107,7 @@ def _read_columns(
     wanted: dict[str, Column],
     covariates: Sequence[str],
     stamps: Stamps,
-    how: Reading,
+    how: ReadOptions,
     answering: bool = False,
 ) -> Long:
     ids, bad = Ids(), dict[int, str]()
@@ -116,7 +116,7 @@ def _read_columns(
     categories: dict[str, dict[str, int]] = {}
     shown = ""
     remarks = list[str]()
-    for table in read_in_parts(source, wanted, how):
+    for table in read_chunks(source, wanted, how):
         shown = table.source
         remarks += table.remarks
         missing = [name for name in wanted if name not in table.columns and name != "unique_id"]
@@ -204,7 +204,7 @@ def _codes(cells: Any, names: dict[str, int]) -> np.ndarray:
     return np.array([names.setdefault(text, len(names)) if text else np.nan for text in texts], np.float64)
 
 
-def read_wide(source: Any, stamps: Stamps, how: Reading) -> Long:
+def read_wide(source: Any, stamps: Stamps, how: ReadOptions) -> Long:
     """A table with a column for each series beside that of the stamps. Args, errors: as of `read_series`."""
     if stamps.known or stamps.past or stamps.static:
         raise DataError(
@@ -217,9 +217,9 @@ def read_wide(source: Any, stamps: Stamps, how: Reading) -> Long:
     names = [name for name in header if name != key]
     if not names:
         raise DataError(f"the wide table has no series columns besides {key!r}.")
-    wanted: dict[str, Column] = {"ds": Stamp(), **{name: OptionalNumber(optional=True) for name in names}}
+    wanted: dict[str, Column] = {"ds": Timestamp(), **{name: OptionalNumber(optional=True) for name in names}}
     how = dataclasses.replace(how, rename={"ds": key} if key != "ds" else {})
-    tables = list(read_in_parts(source, wanted, how))
+    tables = list(read_chunks(source, wanted, how))
     at = np.concatenate([_stamps(table, stamps.counts) for table in tables])
     values = [np.concatenate([_numbers(table, name) for table in tables]) for name in names]
     code = np.repeat(np.arange(len(names), dtype=np.int32), len(at))

@@ -101,7 +101,7 @@ class ReadSeries(keras.layers.Layer):
         largest = float(np.finfo(np.float32).max)  # of what a request may bring, and of what is learned of it
         return {
             "values": Limits(-LARGEST_SCALED, LARGEST_SCALED),
-            "there": Limits(0, 1, some=True),
+            "there": Limits(0, 1, nonzero=True),
             "anchor": Limits(1, 31),
             "center": Limits(-largest, largest),
             "scale": Limits(0, largest),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 
 from dlkit.columns import Id, is_missing_number
-from dlkit.data.reading import Options, left_out
+from dlkit.data.read_options import ReadKeywords, report_skipped
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.options import option
@@ -243,7 +243,7 @@ def questions(windows: Windows, window: int, horizon: int, origins: int, stride:
     if not rows:
         raise DataError(reasons[0])
     made = windows.made_of(rows)
-    made.remarks = [*made.remarks, *left_out(reasons, len(windows.table), "series", windows.table.strict)]
+    made.remarks = [*made.remarks, *report_skipped(reasons, len(windows.table), "series", windows.table.strict)]
     return made
 
 
@@ -282,7 +282,7 @@ def inspect_series(report: Report, windows: Windows, horizon: int) -> None:
                 at = int(np.argmax(np.diff(np.flatnonzero(there)) == longest))
                 stamps = windows.stamps_of(row)
                 found["far"].append(f"{place}: nothing after {stamps[np.flatnonzero(there)[at]]}, for {longest} steps")
-    report.facts["steps per series"] = f"{int(np.median(lengths))} median, {min(lengths)} minimum"
+    report.statistics["steps per series"] = f"{int(np.median(lengths))} median, {min(lengths)} minimum"
     said = {
         "short": (f"series have less than two horizons ({2 * horizon} steps)", "Their forecasts are barely evaluated."),
         "constant": ("series are constant", ""),
@@ -294,7 +294,7 @@ def inspect_series(report: Report, windows: Windows, horizon: int) -> None:
     }
     for name, (what, cure) in said.items():
         if found[name]:
-            report.warn(f"{len(found[name])} of {len(lengths)} {what}", found[name], cure)
+            report.add_warning(f"{len(found[name])} of {len(lengths)} {what}", found[name], cure)
 
 
 class SeriesRows(Rows):
@@ -312,7 +312,7 @@ class SeriesRows(Rows):
         *,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> tuple[Table, Table]:
         """What is known at the first origin of the backtest, and the windows that it asks of."""
         rows = task.read(data, columns=columns, data_dir=data_dir, **options)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.columns import Count, batch_of, is_missing_number, tensor_specs
+from dlkit.columns import Count, is_missing_number, tensor_specs, to_batch
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import keras, tf
@@ -96,7 +96,7 @@ def _some_windows(task: Forecaster, reader: Any, windows: Windows) -> tuple[dict
             rows.append(int(row))
             count += max(1, len(table.columns["following"][row]) - task.horizon + 1)
     columns = {**task.inputs, "following": task.target["following"]}
-    raw = batch_of([table.raw(row, columns) for row in rows], columns)
+    raw = to_batch([table.raw(row, columns) for row in rows], columns)
     scaled, truth, _ = windows_of(reader, raw, raw["following"], task.horizon)
     return scaled, truth
 
@@ -289,7 +289,7 @@ def forecast_signature(task: Forecaster) -> Signature:
     """A history, a horizon up to the trained one and levels of quantiles, to the forecast of so many steps."""
     from dlkit.serving.signature import Signature
 
-    preprocess, network, postprocess = task.stages_.answering()
+    preprocess, network, postprocess = task.stages_.serving_models()
     layer = postprocess.get_layer("answer")
     run = chain(preprocess, network, postprocess)
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column, is_missing_number
-from dlkit.data.memory import is_frame, named_values, rows_of
+from dlkit.data.memory import as_sequence, is_dataframe, named_values
+from dlkit.data.read_options import ReadOptions, report_skipped
 from dlkit.data.reader import Reader
-from dlkit.data.reading import Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.options import option
@@ -24,7 +24,7 @@ from dlkit.tasks.forecasting.long_tables import Long, read_long, read_wide
 class SeriesReader(Reader):
     """Reads tables of time series."""
 
-    def source(self, source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
+    def source(self, source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
         return read_series(with_stamps(source, how.rename.get("ds", "ds")), columns, how)
 
 
@@ -33,7 +33,7 @@ reader = SeriesReader()
 
 def with_stamps(source: Any, name: str) -> Any:
     """A DataFrame whose index holds the stamps, with these as a column; anything else as it is."""
-    if not is_frame(source):
+    if not is_dataframe(source):
         return source
     if name in source.columns:
         periods = str(source[name].dtype).startswith("period")
@@ -44,7 +44,7 @@ def with_stamps(source: Any, name: str) -> Any:
     return source.reset_index(names=name) if kind in ("PeriodIndex", "DatetimeIndex") else source
 
 
-def read_series(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_series(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """A row for each series: `unique_id`, `ds`, `y`, the covariates, and `following`, of which nothing is known.
 
     Where `following` is not wanted, histories are to be answered: a series that cannot be, because its timestamps are
@@ -73,7 +73,7 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     if values is None:
         return None
     key = rename.get("ds", "ds")
-    if key not in values or not len(values[key]) or np.ndim(rows_of(values[key], "ds")[0]) == 0:
+    if key not in values or not len(values[key]) or np.ndim(as_sequence(values[key], "ds")[0]) == 0:
         return None
     missing = [
         name for name in columns if name not in ("unique_id", "following") and rename.get(name, name) not in values
@@ -81,7 +81,9 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     if missing:
         raise DataError(f"series need the columns {', '.join(columns)}. There is no {missing[0]!r}.")
     named = dict.fromkeys([*columns, "unique_id"])
-    found = {name: rows_of(values[rename.get(name, name)], name) for name in named if rename.get(name, name) in values}
+    found = {
+        name: as_sequence(values[rename.get(name, name)], name) for name in named if rename.get(name, name) in values
+    }
     count = len(found["ds"])
     if any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
@@ -137,7 +139,10 @@ def _gridded(long: Long, stamps: Stamps, columns: Mapping[str, Column], strict: 
     where = lambda row: f"{long.source}, series {names[row]!r}"  # noqa: E731
     remarks = [*_remarks(step, len(names), len(at), told, stamps), *(_look_at_ends(names, rows) if answering else ())]
     return Table(
-        long.source, rows, where, remarks=[*long.remarks, *remarks, *left_out(reasons, len(cuts), "series", strict)]
+        long.source,
+        rows,
+        where,
+        remarks=[*long.remarks, *remarks, *report_skipped(reasons, len(cuts), "series", strict)],
     )
 
 

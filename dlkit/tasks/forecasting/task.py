@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 
 from dlkit.columns import Count, Id
-from dlkit.data.reading import Options, Reading
+from dlkit.data.read_options import ReadKeywords, ReadOptions
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
 from dlkit.hparams import hparam
@@ -240,7 +240,7 @@ class Forecaster(Task):
         future: Any = None,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> Any: ...
 
     def forecast(
@@ -252,7 +252,7 @@ class Forecaster(Task):
         future: Any = None,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> Any:
         """Continues every series of a table, or one history, as the signature `forecast` does.
 
@@ -294,7 +294,7 @@ class Forecaster(Task):
                     "`future` is for tables. For a single history, append the future values to its own lists."
                 )
             return forecast(self, history, horizon, levels)
-        how = Reading(columns or {}, data_dir, **options)
+        how = ReadOptions(columns or {}, data_dir, **options)
         history = self.rows.stored(self) if history is None else history
         return forecast_table(self, history, how=how, horizon=horizon, levels=levels, future=future)
 

@@ -16,8 +16,8 @@ from dlkit.options import option
 from dlkit.rows import Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
-from dlkit.vision.plots import MOST
+from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
+from dlkit.vision.plots import MAX_IMAGES
 
 SMALLEST = {"lenet": 24}  # side below which images are enlarged for a network, if nobody sets it
 
@@ -126,23 +126,25 @@ class ImageClassifier(Task):
     def build(self, examples: Table) -> Stages:
         column = self.target["label"]
         self.labels_ = labels.learn_labels(examples, column)
-        self.class_weights_ = labels.label_weights(self.class_weights, self.labels_, examples, column)
+        self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
         shape = self._image_shape(examples)
-        self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
+        self.depth_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         return self._stages(self._decode(shape), self._network(shape))
 
     def with_labels(self, stages: Stages) -> Stages:
         """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
-        network = labels.widened(stages.network, "logits", len(self.labels_))
+        network = labels.widen_output(stages.network, "logits", len(self.labels_))
         return self._stages(stages.preprocess, network)
 
     def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
-        from dlkit.layers.blank_answers import blanked
+        from dlkit.layers.blank_invalid_rows import blank_invalid_rows
 
         return Stages(
             preprocess=preprocess,
             network=network,
-            postprocess=blanked(labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)),
+            postprocess=blank_invalid_rows(
+                labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
+            ),
             decode=_mirrored_too(network) if self.flip_average else None,
         )
 
@@ -171,10 +173,10 @@ class ImageClassifier(Task):
         return {"image": images}, {"logits": classes}
 
     def loss(self) -> Any:
-        return labels.label_loss(self.multi_label, self.label_smoothing)
+        return labels.make_label_loss(self.multi_label, self.label_smoothing)
 
     def metrics(self) -> Any:
-        return labels.label_metrics(self.multi_label)
+        return labels.make_label_metrics(self.multi_label)
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         return labels.present_labels(answer)
@@ -182,9 +184,9 @@ class ImageClassifier(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.image_classification.plots import plot_labelled_images, plot_scores
 
-        few = rows.to_plot(24 if rows.labeled else MOST)
+        few = rows.to_plot(24 if rows.labeled else MAX_IMAGES)
         images = few.raw_column("image", self.inputs["image"])
-        answers = self.present_all(self.predict_table(few))
+        answers = self.present_rows(self.predict_table(few))
         if not rows.labeled:
             return plot_scores(images, answers)
         true = few.raw_column("label", self.target["label"])
@@ -204,7 +206,7 @@ class ImageClassifier(Task):
     def _image_shape(self, examples: Table) -> tuple[int, int, int]:
         if self.image_size and self.channels:
             return self.image_size, self.image_size, self.channels
-        height, width, channels = chosen_shape(
+        height, width, channels = choose_shape(
             examples, self.inputs["image"], self.max_pixels, image_size=self.image_size, channels=self.channels
         )
         least = 0 if self.image_size else SMALLEST.get(self.network, 0)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column, Image
-from dlkit.data.match import by_kind
-from dlkit.data.reading import Reading, left_out
+from dlkit.data.match import match_kinds
+from dlkit.data.read_options import ReadOptions, report_skipped
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
@@ -22,7 +22,7 @@ _MOST_PIXELS = 2**28  # Pillow opens none of more
 _MOST_CLASSES = 254  # ids are bytes; 0 is the background and 255 no class
 
 
-def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """One row an image, in the file's order, with a mask drawn from polygons and RLE.
 
     They are drawn in the order of the annotations, later ones on top; the class ids are 0 for the background and
@@ -65,10 +65,10 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
         mask.segments.append((class_id, segmentation, place))
     if total and len(reasons) == total:
         raise DataError(f"{source}: none of its {total} annotations has a segmentation. The first: {reasons[0]}")
-    remarks = left_out(reasons, total, "annotations", how.strict)
+    remarks = report_skipped(reasons, total, "annotations", how.strict)
     where = [place for _, place, _ in coco.files.values()]
     held: dict[type[Column], Any] = {Image: [file for file, _, _ in coco.files.values()], Mask: list(masks.values())}
-    values = by_kind(columns, held, source)
+    values = match_kinds(columns, held, source)
     return Table(source, values, lambda row: where[row], ("background", *coco.categories.values()), remarks)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, EncodedFile, describe, file_bytes, is_pil
+from dlkit.columns import Column, EncodedFile, describe_value, is_pil, read_file_bytes
 from dlkit.errors import DataError
 from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask, mask_as_png, pil_ids
 
@@ -27,7 +27,7 @@ class Mask(EncodedFile):
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, (str, os.PathLike)):
-            value = file_bytes(value, "mask")
+            value = read_file_bytes(value, "mask")
         if isinstance(value, (bytes, bytearray)):
             return mask_as_png(bytes(value))
         if is_pil(value):
@@ -36,7 +36,7 @@ class Mask(EncodedFile):
             return encode_mask(np.asarray(value))
         raise DataError(
             "expected a mask: a path, encoded bytes, a PIL image or an array of class ids. "
-            f"Received: {describe(value)}."
+            f"Received: {describe_value(value)}."
         )
 
     def is_batch(self, shape: Sequence[int | None], dtype: str) -> bool:

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from dlkit.columns import Image
-from dlkit.data.match import nfc
+from dlkit.data.match import to_nfc
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
-from dlkit.report import Report, most
+from dlkit.report import Report, most_common
 from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.tasks.image_segmentation.mask_png import NO_CLASS, encode_mask
-from dlkit.vision.image_facts import TURNED_ALONG, image_size, orientation_of_annotation, seen_size, turns_images
-from dlkit.vision.orientation import turn_array
+from dlkit.vision.image_facts import (
+    ROTATED_WITH_IMAGE,
+    displayed_size,
+    image_size,
+    orientation_of_annotation,
+    turns_images,
+)
+from dlkit.vision.orientation import orient_array
 
 if TYPE_CHECKING:
     from dlkit.tasks.image_segmentation.task import ImageSegmenter
@@ -33,7 +39,7 @@ class TurnedMask:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         ids = Mask().show(Mask().raw(self.mask))
-        return turn_array(ids, self.orientation).astype(dtype or np.uint8)
+        return orient_array(ids, self.orientation).astype(dtype or np.uint8)
 
 
 def check_masks(table: Table, classes: int = 0, *, upright: bool = True) -> int:
@@ -105,7 +111,7 @@ def _ids(table: Table, row: int) -> np.ndarray:
 
 
 def _size(image: Any, upright: bool) -> tuple[int, int]:
-    return (seen_size if upright else image_size)(_known(image))
+    return (displayed_size if upright else image_size)(_known(image))
 
 
 def _known(image: Any) -> Any:
@@ -145,17 +151,19 @@ def inspect_masks(report: Report, table: Table) -> None:
         return
     names = table.classes or [str(number) for number in range(NO_CLASS)]
     named = {(names[number] if number < len(names) else str(number)): int(counts[number]) for number in seen}
-    report.facts["pixels"] = {name: f"{count / counts.sum():.1%}" for name, count in most(named, 254).items()}
+    report.statistics["pixels"] = {
+        name: f"{count / counts.sum():.1%}" for name, count in most_common(named, 254).items()
+    }
     classes = [number for number in seen if number != NO_CLASS]
     if seen in ([0, NO_CLASS], [NO_CLASS]):
-        report.refuse(
+        report.add_error(
             "the masks hold only the ids 0 and 255, and 255 marks ignored pixels: there is only one class",
             [str(table.where(0))],
             "If 255 is a class, name the colors in a file classes.json next to the masks: "
             '{"background": [0, 0, 0], "object": [255, 255, 255]}; or write it as 1.',
         )
     elif not table.classes and len(classes) > 1 and len(classes) <= (classes[-1] + 1) / 2 and classes[-1] > 3:
-        report.refuse(
+        report.add_error(
             f"the masks have {len(classes)} class ids with large gaps: {', '.join(map(str, classes[:12]))}",
             [str(table.where(0))],
             "They may be gray values or colors. Name the classes, or their colors, in a file classes.json next to "
@@ -163,7 +171,7 @@ def inspect_masks(report: Report, table: Table) -> None:
         )
     absent = [name for number, name in enumerate(table.classes) if not counts[number]]
     if absent:
-        report.warn(f"{len(absent)} of {len(table.classes)} classes have no pixel", map(repr, absent))
+        report.add_warning(f"{len(absent)} of {len(table.classes)} classes have no pixel", map(repr, absent))
 
 
 class MaskRows(Rows):
@@ -182,8 +190,8 @@ class MaskRows(Rows):
         inspect_masks(report, self.table)
 
     def new_labels(self, known: Sequence[str]) -> list[str]:
-        listed = [*map(nfc, self.table.classes)]
-        if listed and listed[: len(known)] != [*map(nfc, known)]:
+        listed = [*map(to_nfc, self.table.classes)]
+        if listed and listed[: len(known)] != [*map(to_nfc, known)]:
             raise DataError(
                 f"{self.table.source} names the classes {listed}, the model has {list(known)}. The model's classes "
                 "must come first, in the same order, as the mask ids refer to it."
@@ -212,7 +220,7 @@ class MaskRows(Rows):
 
     def check(self) -> None:
         table, labels = self.table, self.task.labels_
-        if table.classes and list(table.classes) != [*map(nfc, labels)]:
+        if table.classes and list(table.classes) != [*map(to_nfc, labels)]:
             raise DataError(
                 f"{table.source} names the classes {list(table.classes)}, training had {labels}. They must match, "
                 "in the same order."
@@ -231,7 +239,7 @@ class MaskRows(Rows):
 
     def remarks(self, store: Store) -> list[str]:
         turned = sum(isinstance(mask, TurnedMask) for mask in self.table.columns["mask"])
-        return [f"{turned} masks {TURNED_ALONG}"] if turned else []
+        return [f"{turned} masks {ROTATED_WITH_IMAGE}"] if turned else []
 
 
 def write_masks(

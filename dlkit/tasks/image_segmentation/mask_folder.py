@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column, Image
-from dlkit.data.bytes import is_object, kind_of, read_json_file
-from dlkit.data.listing import entries_of, files_in, refuse_splits
-from dlkit.data.match import by_kind, quoted
+from dlkit.data.bytes import file_type, is_json_object, read_json_file
+from dlkit.data.listing import list_entries, list_files, refuse_splits
+from dlkit.data.match import match_kinds, quote_names
+from dlkit.data.read_options import ReadOptions
 from dlkit.data.reader import Reader
-from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.data.tfds_features import Leaf
 from dlkit.errors import DataError
@@ -33,7 +33,7 @@ _MASK_FEATURES = ("mask", "segmentation_mask", "segmentation_label", "segmentati
 class MaskReader(Reader):
     """Reads images with masks."""
 
-    def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+    def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
         """`images/` and `masks/`, or COCO. Raises DataError where the folder has neither form."""
         if (path / MASKS).is_dir():
             return read_mask_folder(path, source, columns)
@@ -43,12 +43,12 @@ class MaskReader(Reader):
         refuse_splits(path, source)
         raise DataError(
             f"{source}: unknown annotation format. Expected {IMAGES}/ and {MASKS}/ with files of the same names, or "
-            f"COCO's annotations.json. It holds {quoted(entry.name for entry in entries_of(path))}."
+            f"COCO's annotations.json. It holds {quote_names(entry.name for entry in list_entries(path))}."
         )
 
-    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
+    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
         """COCO's json; None for a table."""
-        return read_coco(path, source, columns, how) if kind_of(path) == ".json" and is_object(path) else None
+        return read_coco(path, source, columns, how) if file_type(path) == ".json" and is_json_object(path) else None
 
     def after_file(self, table: Table, columns: Mapping[str, Column], folder: Path) -> Table:
         return with_classes(table, columns, [folder])
@@ -89,7 +89,7 @@ def read_mask_folder(path: Path, source: str, columns: Mapping[str, Column]) -> 
             raise DataError(f"the mask {mask} has no image. Expected {path / IMAGES / stem}.png (or .jpg, ...).")
     files = list(images.values())
     held: dict[type[Column], Any] = {Image: files, Mask: [masks[stem] for stem in images]}
-    table = Table(source, by_kind(columns, held, source), lambda row: str(files[row]), remarks=remarks)
+    table = Table(source, match_kinds(columns, held, source), lambda row: str(files[row]), remarks=remarks)
     return with_classes(table, columns, [path, path.parent])
 
 
@@ -146,7 +146,7 @@ class ColouredMask:
             colour = [int(pixels[wrong][0]) >> shift & 255 for shift in (16, 8, 0)]
             raise DataError(
                 f"the mask has {int(wrong.sum())} pixels of colors that are not in {CLASSES}, such as {colour}. It "
-                f"has {quoted(map(str, self.ids))}."
+                f"has {quote_names(map(str, self.ids))}."
             )
         return ids[place].astype(dtype or np.uint8)
 
@@ -169,7 +169,7 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...], source: str, remarks: list
     """Path inside the folder, without the suffix, to the file; adds a remark on what was passed over."""
     if not folder.is_dir():
         raise DataError(f"{source}: there is no folder {folder.name}/. Expected {IMAGES}/ and {MASKS}/.")
-    files, skipped = files_in(folder, suffixes)
+    files, skipped = list_files(folder, suffixes)
     if skipped:
         listed = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5))
         remarks.append(f"{folder}: skipped {listed}. Only {', '.join(suffixes)} are read")

@@ -9,8 +9,8 @@ import numpy as np
 
 from dlkit.plots import new_figure
 from dlkit.tasks.image_segmentation.mask_png import NO_CLASS
-from dlkit.vision.plots import picture_grid, tint
-from dlkit.vision.png import seen_pixels
+from dlkit.vision.plots import class_color, make_image_grid
+from dlkit.vision.png import displayed_pixels
 
 OPACITY = 0.45
 LEGEND = 1.5  # inches
@@ -38,7 +38,7 @@ def plot_masks(
     figure = new_figure(2.4 * len(images) + 4.6, 5.4)
     shape = figure.add_gridspec(2, len(images) + 2)
     for column, (image, *masks) in enumerate(zip(images, truths, answers, strict=True)):
-        pixels = seen_pixels(image)
+        pixels = displayed_pixels(image)
         for row, ids in enumerate(masks):
             axes = figure.add_subplot(shape[row, column])
             axes.imshow(overlaid(pixels, ids, names))
@@ -55,8 +55,8 @@ def plot_tinted(images: Sequence[bytes], masks: Sequence[np.ndarray], names: Seq
     and the share of each."""
     from matplotlib.patches import Patch
 
-    pictures = [overlaid(seen_pixels(image), mask, names) for image, mask in zip(images, masks, strict=True)]
-    figure, places = picture_grid(pictures)
+    pictures = [overlaid(displayed_pixels(image), mask, names) for image, mask in zip(images, masks, strict=True)]
+    figure, places = make_image_grid(pictures)
     counts = np.array([np.bincount(mask.ravel(), minlength=256) for mask in masks])
     for axes, own in zip(places, counts, strict=True):
         largest = sorted(np.flatnonzero(own), key=lambda number: -own[number])[:NAMED_UNDER]
@@ -65,7 +65,7 @@ def plot_tinted(images: Sequence[bytes], masks: Sequence[np.ndarray], names: Seq
     present = np.flatnonzero(counts.sum(axis=0))[:MOST_NAMED]
     patches = [
         Patch(label=f"{_named(number, names)}{' (clear)' if is_clear(number, names) else ''}", edgecolor="0.4",
-              facecolor="none" if is_clear(number, names) else (*tint(number) / 255, OPACITY))
+              facecolor="none" if is_clear(number, names) else (*class_color(number) / 255, OPACITY))
         for number in present
     ]  # fmt: skip
     figure.set_figwidth(figure.get_figwidth() + LEGEND)
@@ -85,7 +85,7 @@ def _named(number: Any, names: Sequence[str]) -> str:
 
 def overlaid(pixels: np.ndarray, ids: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """An image tinted by its mask, (height, width, 3) uint8, but where the mask is clear."""
-    tints = np.array([tint(number) for number in range(256)])
+    tints = np.array([class_color(number) for number in range(256)])
     clear = np.array([is_clear(number, names) for number in range(256)])
     share = np.where(clear, 0.0, OPACITY)[ids][..., None]
     return np.round((1 - share) * pixels + share * tints[ids]).astype(np.uint8)
@@ -101,7 +101,7 @@ def _plot_confusion(axes: Any, names: Sequence[str], counts: np.ndarray) -> None
     axes.set_yticks(range(len(names)), names)
     for label, number in zip(axes.get_yticklabels(), range(len(names)), strict=True):
         if not is_clear(number, names):
-            label.set_backgroundcolor((*tint(number) / 255, OPACITY))
+            label.set_backgroundcolor((*class_color(number) / 255, OPACITY))
     for row, column in np.ndindex(*shares.shape):
         if len(names) <= 6 or row == column:
             axes.text(column, row, f"{shares[row, column]:.2f}", ha="center", va="center", fontsize=7,

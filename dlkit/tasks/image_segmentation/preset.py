@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dlkit.lazy import keras
 from dlkit.tasks.image_segmentation.whole_pixels import padded
-from dlkit.vision.preset import load_preset, rescaled
+from dlkit.vision.preset import add_rescaling, load_preset
 
 STRIDE = 32  # of the coarsest level of a published encoder
 
@@ -41,7 +41,7 @@ def mask_preset(
     x = image
     if input_shape[-1] == 1 and backbone.input.shape[-1] == 3:
         x = keras.layers.Concatenate(name="grey_to_rgb")([x, x, x])
-    x = rescaled(x, converter)
+    x = add_rescaling(x, converter)
     if isinstance(backbone, (models.SegFormerBackbone, models.MiTBackbone)):
         from dlkit.tasks.image_segmentation import segformer
 

@@ -18,8 +18,8 @@ from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
 from dlkit.tasks.image_segmentation.loss_names import check_loss
 from dlkit.tasks.image_segmentation.mask_facts import MaskRows, write_masks
-from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
-from dlkit.vision.plots import MOST
+from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
+from dlkit.vision.plots import MAX_IMAGES
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -131,7 +131,7 @@ class ImageSegmenter(Task):
         self.labels_ = list(examples.classes) or [str(number) for number in range(classes)]
         if len(self.labels_) < 2:
             raise DataError(f"{examples.source}: a segmenter needs at least two classes. Found: {self.labels_}.")
-        shape = chosen_shape(
+        shape = choose_shape(
             examples,
             self.inputs["image"],
             self.max_pixels,
@@ -140,14 +140,14 @@ class ImageSegmenter(Task):
             largest=LARGEST,
         )
         self.learn_from_masks(examples, shape[:2])
-        self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
+        self.depth_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         return self._stages(self._decode(shape), self._network(shape))
 
     def with_labels(self, stages: Stages) -> Stages:
         """A model's stages for the classes of now, of which it has the first ones; the network with fresh weights."""
-        from dlkit.classification.labels import widened
+        from dlkit.classification.labels import widen_output
 
-        return self._stages(stages.preprocess, widened(stages.network, "classes", len(self.labels_)))
+        return self._stages(stages.preprocess, widen_output(stages.network, "classes", len(self.labels_)))
 
     def _stages(self, preprocess: keras.Model, network: keras.Model) -> Stages:
         if self.tiles:
@@ -160,7 +160,7 @@ class ImageSegmenter(Task):
 
         height, width, _ = self._shape()
         if self.tiles:
-            decode = self.stages_.answering()[1].get_layer("segment_tiles").decode
+            decode = self.stages_.serving_models()[1].get_layer("segment_tiles").decode
             images, masks, errors = cut_tiles(features["image"], target["mask"], decode, self.tiles_)
             return {"image": images, ERROR: errors}, {"logits": masks}
         made = self.stages_.preprocess(features)
@@ -224,10 +224,10 @@ class ImageSegmenter(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.image_segmentation.plots import plot_masks, plot_tinted
 
-        confusion = self.measured(rows)["confusion"] if rows.labeled else {}  # which turns masks of stored images
-        few = rows.to_plot(6 if rows.labeled else MOST)
+        confusion = self.evaluate_rows(rows)["confusion"] if rows.labeled else {}  # which turns masks of stored images
+        few = rows.to_plot(6 if rows.labeled else MAX_IMAGES)
         images = few.raw_column("image", self.inputs["image"])
-        answers = [answer["mask"] for answer in self.present_all(self.predict_table(few))]
+        answers = [answer["mask"] for answer in self.present_rows(self.predict_table(few))]
         if not rows.labeled:
             return plot_tinted(images, answers, self.labels_)
         masks = few.raw_column("mask", self.target["mask"])
@@ -249,7 +249,7 @@ class ImageSegmenter(Task):
 
     def learn_from_masks(self, examples: Table, size: tuple[int, int]) -> None:
         """The weights of classes, and how many windows a typical image makes."""
-        from dlkit.classification.labels import weights_of_classes
+        from dlkit.classification.labels import compute_class_weights
         from dlkit.tasks.image_segmentation.mask_facts import pixels_and_sizes
         from dlkit.tasks.image_segmentation.tiles import tiles_of
 
@@ -257,7 +257,7 @@ class ImageSegmenter(Task):
             return
         counts, sizes = pixels_and_sizes(examples, len(self.labels_))
         if self.class_weights:
-            weights = weights_of_classes(self.class_weights, self.labels_, counts, counts.sum())
+            weights = compute_class_weights(self.class_weights, self.labels_, counts, counts.sum())
             self.class_weights_ = weights.tolist()
         if self.tiles:
             height, width = np.median(sizes, axis=0).astype(int)
@@ -306,14 +306,14 @@ class ImageSegmenter(Task):
         return as_displayed(self.alpha, self.depth_)
 
     def _encode_masks(self, network: keras.Model) -> keras.Model:
-        from dlkit.layers.blank_answers import blanked
+        from dlkit.layers.blank_invalid_rows import blank_invalid_rows
         from dlkit.tasks.image_segmentation.encode_masks import EncodeMasks
 
         logits = keras.Input(network.output["logits"].shape[1:], name="logits")
         size = keras.Input((2,), dtype="int32", name="original_size")
         masks = EncodeMasks(self.resize, name="encode_masks")(logits, size)
         given = {"logits": logits, "original_size": size}
-        return blanked(keras.Model(given, {"mask_bytes": masks}, name="postprocess"))
+        return blank_invalid_rows(keras.Model(given, {"mask_bytes": masks}, name="postprocess"))
 
 
 def _as_it_is(name: str) -> keras.Model:

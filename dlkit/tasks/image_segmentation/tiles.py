@@ -50,7 +50,7 @@ class SegmentTiles(keras.layers.Layer):
         self._convert_input_args = False
 
     def call(self, image: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
-        masks, errors = self.decode.each(image, self._mask_of, tf.TensorSpec([], tf.string))
+        masks, errors = self.decode.predict_batch(image, self._mask_of, tf.TensorSpec([], tf.string))
         return {"mask_bytes": masks, "error": errors} if self.decode.with_error else masks
 
     def _mask_of(self, pixels: tf.Tensor) -> tf.Tensor:
@@ -131,7 +131,7 @@ def cut_tiles(
         )
 
     spec = tf.TensorSpec([windows, *size, channels], tf.uint8)
-    images, errors = decode.each(image, lambda pixels: cut(_padded(pixels, size)[0]), spec)
+    images, errors = decode.predict_batch(image, lambda pixels: cut(_padded(pixels, size)[0]), spec)
     masks = tf.map_fn(
         lambda png: cut(_padded(decode_mask(png), size, NO_CLASS)[0]),
         encoded_mask,

@@ -16,19 +16,25 @@ import numpy as np
 from dlkit.classification.labels import check_labels, respelled
 from dlkit.columns import Column, Image, Labels, comma_hint, is_missing_number
 from dlkit.data.delimited import read_delimited
-from dlkit.data.inside import Inside
-from dlkit.data.match import by_kind, match_names
-from dlkit.data.reading import Reading, left_out
-from dlkit.data.split import spread
+from dlkit.data.folder_guard import FolderGuard
+from dlkit.data.match import match_kinds, match_names
+from dlkit.data.read_options import ReadOptions, report_skipped
+from dlkit.data.split import evenly_spaced
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
 from dlkit.options import option
-from dlkit.report import Report, most
+from dlkit.report import Report, most_common
 from dlkit.rows import Rows
 from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes
 from dlkit.tasks.object_detection.objects import CLIPPED
-from dlkit.vision.image_facts import TURNED_ALONG, image_size, orientation_of_annotation, seen_size, turns_images
-from dlkit.vision.orientation import turn_boxes
+from dlkit.vision.image_facts import (
+    ROTATED_WITH_IMAGE,
+    displayed_size,
+    image_size,
+    orientation_of_annotation,
+    turns_images,
+)
+from dlkit.vision.orientation import orient_boxes
 
 if TYPE_CHECKING:
     from dlkit.tasks.object_detection.task import ObjectDetector
@@ -97,7 +103,7 @@ class RelativeBoxes(BoxesOfImage):
     """Boxes in shares of their image's height and width, as it is seen."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        size = seen_size if self.upright else image_size
+        size = displayed_size if self.upright else image_size
         height, width = size(self.image) if len(self) else (1, 1)
         return (self.boxes * [height, width, height, width, 1]).astype(dtype or np.float32)
 
@@ -116,7 +122,7 @@ class SizedBoxes(BoxesOfImage):
         boxes = self.boxes
         if self.upright and self.turned_by() > 1:
             self.turned = True
-            boxes = turn_boxes(boxes, self.turned_by(), *self.size)
+            boxes = orient_boxes(boxes, self.turned_by(), *self.size)
         return boxes.astype(dtype or np.float32)
 
     def turned_by(self) -> int:
@@ -131,7 +137,7 @@ def box_table(
     source: str,
     images: Sequence[BoxedImage],
     columns: Mapping[str, Column],
-    how: Reading,
+    how: ReadOptions,
     classes: Sequence[str] = (),
     *,
     relative: bool = False,
@@ -149,14 +155,14 @@ def box_table(
         raise DataError(inverted[0])
     if len(empty) > total / 2:
         raise DataError(f"{source}: {len(empty)} of {total} boxes are empty. The first: {empty[0]}")
-    remarks = left_out([*inverted, *empty], total, "boxes", how.strict)
+    remarks = report_skipped([*inverted, *empty], total, "boxes", how.strict)
     boxes = [_laid(image, relative) for image in images]
     held = {
         Image: [image.image for image in images],
         Boxes: boxes,
         Labels: [image.labels for image in images],
     }
-    return Table(source, by_kind(columns, held, source), lambda row: images[row].where, classes, remarks)
+    return Table(source, match_kinds(columns, held, source), lambda row: images[row].where, classes, remarks)
 
 
 def _laid(image: BoxedImage, relative: bool) -> Any:
@@ -201,7 +207,7 @@ def check_objects(table: Table, columns: Mapping[str, Column]) -> None:
     if len(reasons) > total / 2:
         raise DataError(f"{table.source}: {len(reasons)} of {total} boxes are empty. The first: {reasons[0]}")
     table.columns = {**table.columns, **rows}
-    table.remarks = [*table.remarks, *left_out(reasons, total, "boxes", table.strict)]
+    table.remarks = [*table.remarks, *report_skipped(reasons, total, "boxes", table.strict)]
 
 
 def _with_area(boxes: Any) -> list[bool]:
@@ -223,7 +229,7 @@ _ALSO = {Image: ("image", "file_name", "filename", "image_path"), Labels: ("labe
 SMALL = 6  # pixels of an object's shorter side, below which a network hardly finds it
 
 
-def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """One row an image, in the order in which they first appear; a row of the file whose box is blank has no object.
 
     Boxes are in pixels. The files' names may also stand in `file_name`, `filename` or `image_path`, the labels in
@@ -239,14 +245,14 @@ def read_box_rows(path: Path, source: str, columns: Mapping[str, Column], how: R
     wanted = roles | dict.fromkeys(_CORNERS, Boxes())
 
     def choose(found: Sequence[str], hint: str) -> dict[str, str]:
-        return match_names(wanted, found, how.rename, source, also=also, hint=hint)
+        return match_names(wanted, found, how.rename, source, alternatives=also, hint=hint)
 
     cells, where, remarks = read_delimited(path, source, choose, how)
     image, label = (next((cells[n] for n in roles if isinstance(roles[n], kind)), None) for kind in (Image, Labels))
     if image is None:
         raise DataError(f"{source} holds boxes of images, but no image is requested. Requested: {', '.join(columns)}.")
     images: dict[str, BoxedImage] = {}
-    inside = Inside(how, path.parent)
+    inside = FolderGuard(how, path.parent)
     for row, name in enumerate(image):
         place = where(row)
         if not name.strip():
@@ -285,7 +291,7 @@ def _box(cells: list[str], place: str) -> tuple[float, float, float, float] | No
     return ymin, xmin, ymax, xmax
 
 
-def side_for_objects(table: Table, usual: int, most: int, wanted: int) -> int:
+def side_for_objects(table: Table, usual: int, most_common: int, wanted: int) -> int:
     """The side of a network's image in which half of a table's objects have so many pixels on their shorter side.
 
     Args:
@@ -294,12 +300,14 @@ def side_for_objects(table: Table, usual: int, most: int, wanted: int) -> int:
         wanted: pixels.
     """
     shares: list[float] = []
-    for row in spread(len(table), 200):
+    for row in evenly_spaced(len(table), 200):
         with contextlib.suppress(DataError):  # encoding names it
             boxes = CrowdBoxes().raw(table.columns["boxes"][row])[:, :4]
-            shares += ((boxes[:, 2:] - boxes[:, :2]).min(axis=1) / max(seen_size(table.columns["image"][row]))).tolist()
+            shares += (
+                (boxes[:, 2:] - boxes[:, :2]).min(axis=1) / max(displayed_size(table.columns["image"][row]))
+            ).tolist()
     side = wanted / max(float(np.median(shares)), 1e-9) if shares else 0.0
-    return int(np.clip(side, usual, most))
+    return int(np.clip(side, usual, most_common))
 
 
 def inspect_boxes(report: Report, table: Table, shape_of: Callable[[Table], tuple[int, int, int]], usual: int) -> None:
@@ -322,7 +330,7 @@ def inspect_boxes(report: Report, table: Table, shape_of: Callable[[Table], tupl
     for row in report.sample(len(table)):
         try:
             boxes = CrowdBoxes().raw(table.columns["boxes"][row])[:, :4]
-            size = seen_size(table.columns["image"][row])
+            size = displayed_size(table.columns["image"][row])
         except DataError:
             continue  # encoding names it
         counts.update(label.decode() for label in Labels().raw(table.columns["labels"][row]))
@@ -342,9 +350,11 @@ def inspect_boxes(report: Report, table: Table, shape_of: Callable[[Table], tupl
                     inside.append(row)
     if not boxes_seen:
         return
-    report.facts["objects"] = most(counts)
-    report.facts["images without objects"] = empty
-    report.facts["shorter side of objects"] = f"{np.median(sides):.0f} pixels in the network's {height} x {width} input"
+    report.statistics["objects"] = most_common(counts)
+    report.statistics["images without objects"] = empty
+    report.statistics["shorter side of objects"] = (
+        f"{np.median(sides):.0f} pixels in the network's {height} x {width} input"
+    )
     if max(height, width) > usual:
         report.remarks.append(
             f"the network's input is {height} x {width} pixels instead of the usual {usual}, because objects are "
@@ -353,7 +363,7 @@ def inspect_boxes(report: Report, table: Table, shape_of: Callable[[Table], tupl
     _judge_boxes(report, table, {"outside": outside, "tiny": tiny, "shares": inside}, boxes_seen, sides)
     absent = [name for name in table.classes if name not in counts]
     if absent:
-        report.warn(f"{len(absent)} of {len(table.classes)} classes have no object", map(repr, absent))
+        report.add_warning(f"{len(absent)} of {len(table.classes)} classes have no object", map(repr, absent))
 
 
 def _judge_boxes(
@@ -364,13 +374,13 @@ def _judge_boxes(
 
     outside, tiny = len(found["outside"]), len(found["tiny"])
     if outside > count / 2:
-        report.refuse(
+        report.add_error(
             f"the centers of {outside} of {count} boxes are outside their image",
             places("outside"),
             "Boxes must be in pixels, or, in YOLO files, relative to the image size between 0 and 1: check the format.",
         )
     elif outside:
-        report.warn(f"the centers of {outside} of {count} boxes are outside their image", places("outside"))
+        report.add_warning(f"the centers of {outside} of {count} boxes are outside their image", places("outside"))
     if tiny > count / 2:
         cure = "They look relative to the image size: multiply them by the width and height, or use the YOLO format."
         cure = (
@@ -378,14 +388,16 @@ def _judge_boxes(
             if len(found["shares"]) > tiny / 2
             else f"Raise {option('image_size')}, or split the images into tiles."
         )
-        report.refuse(f"{tiny} of {count} boxes are smaller than a pixel of the network's input", places("tiny"), cure)
+        report.add_error(
+            f"{tiny} of {count} boxes are smaller than a pixel of the network's input", places("tiny"), cure
+        )
     elif np.median(sides) < SMALL:
-        report.warn(
+        report.add_warning(
             f"half of the {count} objects are smaller than {SMALL} pixels in the network's input",
             cure=f"Raise {option('image_size')}, or split the images into tiles.",
         )
     elif tiny:
-        report.warn(f"{tiny} of {count} boxes are smaller than a pixel of the network's input", places("tiny"))
+        report.add_warning(f"{tiny} of {count} boxes are smaller than a pixel of the network's input", places("tiny"))
 
 
 class ObjectRows(Rows):
@@ -445,4 +457,4 @@ class ObjectRows(Rows):
         clipped = int((flags >= CLIPPED).sum())
         turned = sum(isinstance(boxes, BoxesOfImage) and boxes.turned for boxes in self.table.columns["boxes"])
         said = [f"{clipped} boxes extended beyond their image and were clipped"] if clipped else []
-        return [*said, f"the boxes of {turned} images {TURNED_ALONG}"] if turned else said
+        return [*said, f"the boxes of {turned} images {ROTATED_WITH_IMAGE}"] if turned else said

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Labels, describe
+from dlkit.columns import Column, Labels, describe_value
 from dlkit.errors import DataError
 
 READER = "dlkit.tasks.object_detection.readers"
@@ -54,13 +54,13 @@ def _box_rows(value: Any, widths: tuple[int, ...]) -> np.ndarray:
     except (TypeError, ValueError) as error:
         if isinstance(error, DataError):  # from a value that reads its image only now
             raise
-        raise DataError(f"expected boxes, four numbers each. Received: {describe(value)}.") from error
+        raise DataError(f"expected boxes, four numbers each. Received: {describe_value(value)}.") from error
     if not boxes.size and boxes.ndim:
         boxes = np.zeros((0, widths[-1]), np.float32)
     if boxes.ndim != 2 or boxes.shape[1] not in widths:
         raise DataError(
             "expected boxes as (boxes, 4) numbers: ymin, xmin, ymax, xmax in pixels. "
-            f"Received: {describe(value)}, of the shape {boxes.shape}."
+            f"Received: {describe_value(value)}, of the shape {boxes.shape}."
         )
     return boxes
 

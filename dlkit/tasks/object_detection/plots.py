@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dlkit.plots import new_figure
-from dlkit.vision.plots import UNSURE, picture_grid, tint
-from dlkit.vision.png import seen_pixels
+from dlkit.vision.plots import UNSURE_SCORE, class_color, make_image_grid
+from dlkit.vision.png import displayed_pixels
 
 SHOWN = 0.2  # lowest score of a box in a picture, unless none of its image has it
 
@@ -23,7 +23,7 @@ def plot_detections(
     shape = figure.add_gridspec(2, columns + 1)
     for number, (image, truth, answer) in enumerate(zip(images, truths, answers, strict=True)):
         axes = figure.add_subplot(shape[number // columns, number % columns])
-        axes.imshow(seen_pixels(image))
+        axes.imshow(displayed_pixels(image))
         for box in truth:
             _rectangle(axes, box, "white", 0.8)
         _draw_answers(axes, answer, {})
@@ -40,8 +40,8 @@ def plot_boxes(images: Sequence[bytes], answers: Sequence[dict[str, Any]], label
 
     Boxes below 0.2 are left out, where there are better ones, and counted under the image.
     """
-    figure, places = picture_grid([seen_pixels(image) for image in images])
-    colors = {label: tuple(tint(number) / 255) for number, label in enumerate(labels)}
+    figure, places = make_image_grid([displayed_pixels(image) for image in images])
+    colors = {label: tuple(class_color(number) / 255) for number, label in enumerate(labels)}
     for axes, answer in zip(places, answers, strict=True):
         drawn = _draw_answers(axes, answer, colors)
         left = len(answer["boxes"]) - drawn
@@ -57,7 +57,7 @@ def _draw_answers(axes: Any, answer: dict[str, Any], colors: Mapping[str, Any]) 
     top, bottom = sorted(axes.get_ylim())
     for place in reversed(shown):
         box, label, score = (answer[name][place] for name in ("boxes", "labels", "scores"))
-        color, sure = colors.get(label, "tab:orange"), score >= UNSURE
+        color, sure = colors.get(label, "tab:orange"), score >= UNSURE_SCORE
         _rectangle(axes, box, color, 1.6, dashed=not sure)
         inside = box[0] - top < 0.05 * (bottom - top)  # else the label would leave the image
         paper = {"facecolor": color if sure else _pale(color), "edgecolor": "none", "pad": 0.8}

@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Labels, truth
-from dlkit.data.bytes import is_object, kind_of
+from dlkit.columns import Column, Labels, parse_bool
+from dlkit.data.bytes import file_type, is_json_object
 from dlkit.data.delimited import is_delimited
-from dlkit.data.listing import entries_of, refuse_splits
-from dlkit.data.match import quoted, wants
+from dlkit.data.listing import list_entries, refuse_splits
+from dlkit.data.match import quote_names, wants_kind
+from dlkit.data.read_options import ReadOptions
 from dlkit.data.reader import Reader
-from dlkit.data.reading import Reading
 from dlkit.data.table import Table
-from dlkit.data.tfds_features import Leaf, names_several
+from dlkit.data.tfds_features import Leaf, is_label_list
 from dlkit.errors import DataError
 from dlkit.tasks.object_detection.boxes import BoxedImage, RelativeBoxes, box_table, check_objects, read_box_rows
 from dlkit.tasks.object_detection.columns import Boxes
 from dlkit.tasks.object_detection.voc import is_voc, read_voc, read_voc_list
 from dlkit.tasks.object_detection.yolo import explain_yaml, find_yolo, read_yolo
-from dlkit.vision.coco import find_coco, load_coco, size_of
+from dlkit.vision.coco import find_coco, load_coco, read_size
 
 
 class BoxReader(Reader):
     """Reads images with boxes."""
 
-    def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+    def folder(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
         """COCO, Pascal VOC or YOLO. Raises DataError where the folder has none of these forms."""
         coco = find_coco(path)
         if coco:
@@ -43,19 +43,19 @@ class BoxReader(Reader):
         raise DataError(
             f"{source}: unknown annotation format. Expected COCO's annotations.json with images/, Pascal VOC's "
             "Annotations/*.xml with JPEGImages/, YOLO's images/ with labels/, or a table labels.csv of "
-            f"image,xmin,ymin,xmax,ymax,label. It holds {quoted(entry.name for entry in entries_of(path))}."
+            f"image,xmin,ymin,xmax,ymax,label. It holds {quote_names(entry.name for entry in list_entries(path))}."
         )
 
-    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
+    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
         """COCO's json, a table of boxes, or VOC's list of images; None for another table."""
-        suffix = kind_of(path)
-        if suffix == ".json" and is_object(path):
+        suffix = file_type(path)
+        if suffix == ".json" and is_json_object(path):
             return read_coco(path, source, columns, how)
-        if is_delimited(path, how) and wants(columns, Boxes):
+        if is_delimited(path, how) and wants_kind(columns, Boxes):
             return read_box_rows(path, source, columns, how)
-        if suffix in (".yaml", ".yml") and wants(columns, Boxes):
+        if suffix in (".yaml", ".yml") and wants_kind(columns, Boxes):
             raise explain_yaml(path, source)
-        if suffix == ".txt" and wants(columns, Boxes):
+        if suffix == ".txt" and wants_kind(columns, Boxes):
             return read_voc_list(path, source, columns, how)
         return None
 
@@ -93,7 +93,7 @@ class BoxReader(Reader):
 reader = BoxReader()
 
 
-def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """One row an image, in the file's order; an image without annotations is one without objects.
 
     `bbox` (x, y, width, height) becomes ymin, xmin, ymax, xmax, and `iscrowd` its fifth number.
@@ -102,7 +102,7 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
         DataError: names the file, the entry and what is wrong with it.
     """
     coco = load_coco(path, source, how)
-    images = {key: BoxedImage(file, place, size=size_of(entry)) for key, (file, place, entry) in coco.files.items()}
+    images = {key: BoxedImage(file, place, size=read_size(entry)) for key, (file, place, entry) in coco.files.items()}
     for place, entry in coco.annotations(("image_id", "category_id", "bbox")):
         image = coco.known(images, entry["image_id"], place, "image")
         label = coco.known(coco.categories, entry["category_id"], place, "category")
@@ -113,7 +113,7 @@ def read_coco(path: Path, source: str, columns: Mapping[str, Column], how: Readi
 
 def _crowd(entry: Mapping[str, Any], place: str) -> bool:
     try:
-        return truth(entry.get("iscrowd") or 0)
+        return parse_bool(entry.get("iscrowd") or 0)
     except DataError as error:
         raise DataError(f"{place}, `iscrowd`: {error}") from error
 
@@ -125,10 +125,10 @@ def _numbers(bbox: Any, place: str) -> list[float]:
 
 
 def _boxes(leaf: Leaf, image: Leaf, example: dict[str, Any]) -> RelativeBoxes:
-    boxes = np.asarray(leaf.of(example), np.float64).reshape(-1, 4)
+    boxes = np.asarray(leaf.value_in(example), np.float64).reshape(-1, 4)
     others = example[leaf.key] if leaf.inner is not None else {}
     crowd = np.asarray(others.get("is_crowd", np.zeros(len(boxes))), np.float64)
-    return RelativeBoxes(image.of(example), np.concatenate([boxes, crowd[:, None]], axis=1))
+    return RelativeBoxes(image.value_in(example), np.concatenate([boxes, crowd[:, None]], axis=1))
 
 
 def _is_boxes(tfds: Any, leaf: Leaf) -> bool:
@@ -144,7 +144,7 @@ def _labels_beside(tfds: Any, found: Mapping[str, Leaf], boxes: list[str]) -> li
     """Where the labels of the boxes lie: beside them, if these are in a sequence."""
     keys = {found[name].key for name in boxes if found[name].inner is not None}
     if not keys:
-        return [name for name, leaf in found.items() if names_several(tfds, leaf.feature)]
+        return [name for name, leaf in found.items() if is_label_list(tfds, leaf.feature)]
     beside = {
         name: leaf
         for name, leaf in found.items()

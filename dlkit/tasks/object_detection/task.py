@@ -18,8 +18,8 @@ from dlkit.task import Task
 from dlkit.tasks.object_detection.boxes import ObjectRows, side_for_objects
 from dlkit.tasks.object_detection.coco_results import write_coco_results
 from dlkit.tasks.object_detection.columns import Boxes, BoxLabels, CrowdBoxes
-from dlkit.vision.image_facts import check_channels, chosen_shape, largest_sample
-from dlkit.vision.plots import MOST
+from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
+from dlkit.vision.plots import MAX_IMAGES
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
@@ -126,7 +126,7 @@ class ObjectDetector(Task):
         self.labels_ = list(examples.classes) or sorted(seen)
         self.max_objects_, self.mean_objects_ = max(counts), max(sum(counts) / len(counts), 1.0)
         shape = self.network_shape(examples)
-        self.depth_ = largest_sample(examples, self.inputs["image"], self.max_pixels)
+        self.depth_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         network = self._network(shape)
         return Stages(preprocess=self._decode(shape), network=network, postprocess=self._detect(shape, network))
 
@@ -188,7 +188,7 @@ class ObjectDetector(Task):
             answers = detect.with_thresholds(predictions, made["original_size"], *thresholds)
             if ERROR not in made:  # of a model that was saved before there were any
                 return answers
-            blank = self.stages_.postprocess.get_layer("blank_answers")
+            blank = self.stages_.postprocess.get_layer("blank_invalid_rows")
             return {**blank(made[ERROR], answers), ERROR: made[ERROR]}
 
         def example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -209,11 +209,11 @@ class ObjectDetector(Task):
     def picture(self, rows: Rows) -> Any:
         from dlkit.tasks.object_detection.plots import plot_boxes, plot_detections
 
-        few = rows.to_plot(8 if rows.labeled else MOST)
-        images, answers = few.raw_column("image", self.inputs["image"]), self.present_all(self.predict_table(few))
+        few = rows.to_plot(8 if rows.labeled else MAX_IMAGES)
+        images, answers = few.raw_column("image", self.inputs["image"]), self.present_rows(self.predict_table(few))
         if not rows.labeled:
             return plot_boxes(images, answers, self.labels_)
-        curve = self.measured(rows).get("precision_recall", [])
+        curve = self.evaluate_rows(rows).get("precision_recall", [])
         return plot_detections(images, few.raw_column("boxes", self.target["boxes"]), answers, curve)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
@@ -233,7 +233,7 @@ class ObjectDetector(Task):
 
     def network_shape(self, examples: Table) -> tuple[int, int, int]:
         """The height, width and channels of the network's image that suit a table."""
-        return chosen_shape(
+        return choose_shape(
             examples,
             self.inputs["image"],
             self.max_pixels,
@@ -261,7 +261,7 @@ class ObjectDetector(Task):
         return keras.Model({"image": encoded}, made, name="preprocess")
 
     def _detect(self, shape: tuple[int, int, int], network: keras.Model) -> keras.Model:
-        from dlkit.layers.blank_answers import blanked
+        from dlkit.layers.blank_invalid_rows import blank_invalid_rows
         from dlkit.tasks.object_detection.detect_objects import DetectObjects
 
         predictions = keras.Input(network.output["predictions"].shape[1:], name="predictions")
@@ -271,4 +271,4 @@ class ObjectDetector(Task):
             self.score_threshold, self.iou_threshold, name="detect_objects",
         )  # fmt: skip
         given = {"predictions": predictions, "original_size": size}
-        return blanked(keras.Model(given, detect(predictions, size), name="postprocess"))
+        return blank_invalid_rows(keras.Model(given, detect(predictions, size), name="postprocess"))

@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 
 from dlkit.columns import Column, Image
 from dlkit.data.bytes import read_text
-from dlkit.data.inside import Inside
-from dlkit.data.listing import entries_of
-from dlkit.data.match import quoted
-from dlkit.data.reading import Reading
+from dlkit.data.folder_guard import FolderGuard
+from dlkit.data.listing import list_entries
+from dlkit.data.match import quote_names
+from dlkit.data.read_options import ReadOptions
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
@@ -32,12 +32,12 @@ def is_voc(folder: Path) -> bool:
 
 
 def _is_beside(folder: Path) -> bool:
-    images = (entry for entry in entries_of(folder) if entry.suffix.lower() in Image.suffixes)
+    images = (entry for entry in list_entries(folder) if entry.suffix.lower() in Image.suffixes)
     return any(image.with_suffix(".xml").is_file() for image in images)
 
 
 def read_voc(
-    folder: Path, source: str, columns: Mapping[str, Column], how: Reading, stems: list[str] | None = None
+    folder: Path, source: str, columns: Mapping[str, Column], how: ReadOptions, stems: list[str] | None = None
 ) -> Table:
     """One row an xml file, in sorted order, or in the order of `stems`; one without objects is a negative.
 
@@ -53,12 +53,12 @@ def read_voc(
     if not places:
         raise DataError(f"{source}: no image folder next to {annotations.name}/. Expected {_IMAGES[0]}/.")
     files = sorted(annotations.glob("*.xml")) if stems is None else [annotations / f"{stem}.xml" for stem in stems]
-    inside = Inside(how, folder)
+    inside = FolderGuard(how, folder)
     boxed = [_image(inside(file, source), places[0], inside) for file in files]
     return box_table(source, boxed, columns, how)
 
 
-def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """The images that a list names, one a line: `VOC2012/ImageSets/Main/train.txt`."""
     folder = path.absolute().parent.parent.parent
     if not is_voc(folder):
@@ -71,7 +71,7 @@ def read_voc_list(path: Path, source: str, columns: Mapping[str, Column], how: R
     )
 
 
-def _image(file: Path, images: Path, inside: Inside) -> BoxedImage:
+def _image(file: Path, images: Path, inside: FolderGuard) -> BoxedImage:
     with as_data_error(file, "XML"):
         root = ElementTree.parse(file).getroot()
     boxed = BoxedImage(inside(_file(root, file, images), str(file)), str(file), size=_size(root))
@@ -95,7 +95,9 @@ def _box(element: ElementTree.Element, place: str) -> list[float]:
     try:
         return [float(texts[corner] or "") for corner in _CORNERS]
     except ValueError as error:
-        raise DataError(f"{place}: <bndbox> must hold the numbers {quoted(_CORNERS)}. Received: {texts}.") from error
+        raise DataError(
+            f"{place}: <bndbox> must hold the numbers {quote_names(_CORNERS)}. Received: {texts}."
+        ) from error
 
 
 def _file(root: ElementTree.Element, file: Path, images: Path) -> Path:

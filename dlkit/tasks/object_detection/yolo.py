@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column, Image
-from dlkit.data.bytes import decode, read_text
-from dlkit.data.listing import files_in
-from dlkit.data.reading import Reading
+from dlkit.data.bytes import decode_utf8, read_text
+from dlkit.data.listing import list_files
+from dlkit.data.read_options import ReadOptions
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.options import option
@@ -32,11 +32,11 @@ def find_yolo(folder: Path) -> tuple[Path, Path] | None:
         labels = Path(*parts[:last], "labels", *parts[last + 1 :])
         if labels.is_dir():
             return folder, labels
-    images = (file for file in files_in(folder, Image.suffixes)[0] if not file.with_suffix(".xml").is_file())
+    images = (file for file in list_files(folder, Image.suffixes)[0] if not file.with_suffix(".xml").is_file())
     return (folder, folder) if any(file.with_suffix(".txt").is_file() for file in images) else None
 
 
-def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """One row an image, in sorted order. An image without a file of labels, or with an empty one, is a negative.
 
     A line is `class x_centre y_centre width height` in shares of the image; the outline of YOLO's segmentation, `class
@@ -49,7 +49,7 @@ def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Colu
     """
     images, labels = places
     names, pose = _names([labels, images, *images.absolute().parents[:2]])
-    files, _ = files_in(images, Image.suffixes)
+    files, _ = list_files(images, Image.suffixes)
     if not files:
         raise DataError(f"{source}: there are no images in {images}.")
     boxed, used = [], set()
@@ -60,7 +60,7 @@ def read_yolo(places: tuple[Path, Path], source: str, columns: Mapping[str, Colu
         if text.is_file():
             _read_labels(text, names, pose, row)
         boxed.append(row)
-    alone = [file for file in files_in(labels, (".txt",))[0] if file not in used and file.name not in _LISTS]
+    alone = [file for file in list_files(labels, (".txt",))[0] if file not in used and file.name not in _LISTS]
     table = box_table(source, boxed, columns, how, tuple(names.values()), relative=True)
     if alone:
         table.remarks = [
@@ -86,7 +86,7 @@ def _read_labels(file: Path, names: dict[int, str], pose: int, row: BoxedImage) 
 
 def _lines(file: Path) -> list[str]:
     with as_data_error(file):
-        return decode(file.read_bytes(), str(file)).splitlines()
+        return decode_utf8(file.read_bytes(), str(file)).splitlines()
 
 
 def _box(numbers: list[float], pose: int, place: str) -> tuple[float, float, float, float]:

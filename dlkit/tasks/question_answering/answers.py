@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.columns import Column, Text, truth
-from dlkit.data.bytes import is_object, kind_of, read_json_file
-from dlkit.data.match import match_names, wants
+from dlkit.columns import Column, Text, parse_bool
+from dlkit.data.bytes import file_type, is_json_object, read_json_file
+from dlkit.data.match import match_names, wants_kind
+from dlkit.data.read_options import ReadOptions
 from dlkit.data.reader import Reader
-from dlkit.data.reading import Reading
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.question_answering.columns import Answers, Passage
@@ -24,13 +24,17 @@ START = "answer_start"
 class AnswerReader(Reader):
     """Reads questions about passages."""
 
-    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table | None:
+    def file(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
         """SQuAD's json; None for a table."""
-        return read_squad(path, source, columns, how.rename) if kind_of(path) == ".json" and is_object(path) else None
+        return (
+            read_squad(path, source, columns, how.rename)
+            if file_type(path) == ".json" and is_json_object(path)
+            else None
+        )
 
-    def also_read(self, columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]:
+    def extra_columns(self, columns: Mapping[str, Column], found: Sequence[str]) -> dict[str, str]:
         """A column of offsets, where a table has one beside one answer a row."""
-        wanted = wants(columns, Answers) and START in found and START not in columns
+        wanted = wants_kind(columns, Answers) and START in found and START not in columns
         return {START: START} if wanted else {}
 
     def after_file(self, table: Table, columns: Mapping[str, Column], folder: Path) -> Table:
@@ -44,7 +48,7 @@ class AnswerReader(Reader):
         return dataclasses.replace(table, columns=values)
 
     def finish(self, table: Table, columns: Mapping[str, Column]) -> None:
-        if wants(columns, Answers):
+        if wants_kind(columns, Answers):
             check_answers(table, columns)
 
 
@@ -125,7 +129,7 @@ def _questions(articles: list, source: str) -> Iterator[tuple[str, dict[str, Any
 
 def _truth(question: dict[str, Any], name: str, place: str) -> bool:
     try:
-        return question.get(name) is not None and truth(question[name])
+        return question.get(name) is not None and parse_bool(question[name])
     except DataError as error:
         raise DataError(f"{place}, `{name}`: {error}") from error
 

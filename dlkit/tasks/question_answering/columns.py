@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Text, describe
+from dlkit.columns import Column, Text, describe_value
 from dlkit.errors import DataError
 
 READER = "dlkit.tasks.question_answering.answers"
@@ -47,7 +47,9 @@ class Answers(Column):
         if value is None or isinstance(value, (str, bytes, dict)) or (isinstance(value, tuple) and _is_pair(value)):
             value = [value]
         if not isinstance(value, (list, tuple, np.ndarray)):
-            raise DataError(f"expected answers: texts with the character each starts at. Received: {describe(value)}.")
+            raise DataError(
+                f"expected answers: texts with the character each starts at. Received: {describe_value(value)}."
+            )
         return [pair for pair in map(_answer, value) if pair[0]]
 
     def raw(self, value: Any) -> list[list[bytes]]:
@@ -110,5 +112,5 @@ def _answer(value: Any) -> tuple[str, int]:
         return Text().raw(text).decode(), number
     except (TypeError, ValueError):
         raise DataError(
-            f"expected an answer: a text, and the character it starts at. Received: {describe(value)}."
+            f"expected an answer: a text, and the character it starts at. Received: {describe_value(value)}."
         ) from None

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlkit.text.scripts import has_spaceless, set_apart
+from dlkit.text.scripts import has_spaceless_script, separate_characters
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = frozenset(string.punctuation)
@@ -26,7 +26,7 @@ def normalize_answer(text: str, by_characters: bool = False) -> str:
     """
     text = unicodedata.normalize("NFC", text).lower()
     text = "".join(character for character in text if not _is_punctuation(character, by_characters))
-    return " ".join(_ARTICLES.sub(" ", set_apart(text) if by_characters else text).split())
+    return " ".join(_ARTICLES.sub(" ", separate_characters(text) if by_characters else text).split())
 
 
 def _is_punctuation(character: str, any_script: bool) -> bool:
@@ -37,7 +37,7 @@ def _is_punctuation(character: str, any_script: bool) -> bool:
 
 
 def _normalized(answer: str, gold: str) -> tuple[str, str]:
-    by_characters = has_spaceless(answer) or has_spaceless(gold)
+    by_characters = has_spaceless_script(answer) or has_spaceless_script(gold)
     return normalize_answer(answer, by_characters), normalize_answer(gold, by_characters)
 
 
@@ -103,7 +103,7 @@ def score_answers(golds: Sequence[Sequence[str]], answers: Sequence[str]) -> dic
 
 
 def _counted(golds: Sequence[Sequence[str]]) -> str:
-    kinds = {has_spaceless(gold) for row in golds for gold in row if normalize_answer(gold)}
+    kinds = {has_spaceless_script(gold) for row in golds for gold in row if normalize_answer(gold)}
     return " and ".join(name for kind, name in ((False, "words"), (True, "characters")) if kind in kinds) or "words"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.durable import write_file
+from dlkit.durable import write_atomic
 from dlkit.errors import DataError
 
 
@@ -28,4 +28,4 @@ def write_predictions(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             "id. Write jsonl."
         )
     text = json.dumps({row["id"]: row["text"] for row in rows}, ensure_ascii=False)
-    write_file(path, lambda file: file.write(text.encode()))
+    write_atomic(path, lambda file: file.write(text.encode()))

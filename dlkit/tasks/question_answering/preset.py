@@ -8,7 +8,7 @@ from dlkit.errors import HparamError
 from dlkit.lazy import keras, ops
 from dlkit.options import option
 from dlkit.tasks.question_answering.span_inputs import span_logits, token_inputs
-from dlkit.text.preset import blocks_of, fed, load_preset, sequence_of
+from dlkit.text.preset import get_blocks, get_token_features, load_preset, make_backbone_inputs
 
 if TYPE_CHECKING:
     from dlkit.text.wordpiece import WordPiece
@@ -38,8 +38,8 @@ def span_preset(backbone: keras.Model) -> keras.Model:
         `backbone`.
     """
     inputs = token_inputs()
-    tuned = keras.Model(backbone.input, sequence_of(backbone.output), name="backbone")
-    x = tuned(fed(backbone, inputs))
+    tuned = keras.Model(backbone.input, get_token_features(backbone.output), name="backbone")
+    x = tuned(make_backbone_inputs(backbone, inputs))
     return keras.Model(inputs, span_logits(x, x, inputs["padding_mask"]), name="span_preset")
 
 
@@ -56,12 +56,12 @@ def cut_preset(backbone: keras.Model, frozen: int) -> tuple[keras.Model, keras.M
     Raises:
         HparamError: there are fewer blocks.
     """
-    below, blocks = blocks_of(backbone)
+    below, blocks = get_blocks(backbone)
     if frozen > len(blocks):
         raise HparamError(f"{option('freeze', frozen)}: the preset has {len(blocks)} blocks.")
     inputs = token_inputs()
     hidden = keras.Model(backbone.input, blocks[frozen - 1].output if frozen else below, name="frozen")
-    features = ops.cast(hidden(fed(backbone, inputs)), CACHE)
+    features = ops.cast(hidden(make_backbone_inputs(backbone, inputs)), CACHE)
     lower = keras.Model(inputs, {"features": features}, name="lower")
 
     cached = keras.Input((None, features.shape[-1]), dtype=CACHE, name="features")

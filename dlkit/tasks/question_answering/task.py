@@ -36,16 +36,16 @@ class PassageRows(Rows):
 
     task: QuestionAnswerer
     windows_per_row = 2
-    answer_files = {".json": write_predictions}
+    prediction_files = {".json": write_predictions}
 
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         answers = self.table.columns["answers"]
         none = sum(not row for row in answers)
-        report.facts["questions without an answer"] = none
+        report.statistics["questions without an answer"] = none
         lost = [row for row, pairs in enumerate(answers) if pairs and all(start < 0 for _, start in pairs)]
         if lost:
-            report.warn(
+            report.add_warning(
                 f"{len(lost)} of {len(answers)} questions have no answer that occurs in their context",
                 map(self.table.where, lost),
                 "They are excluded from training.",
@@ -279,14 +279,14 @@ class QuestionAnswerer(Task):
 
     def _preset(self) -> tuple[keras.Model, keras.Model]:
         from dlkit.tasks.question_answering.preset import cut_preset, load_backbone, span_preset
-        from dlkit.text.preset import blocks_of
+        from dlkit.text.preset import get_blocks
 
         name = self.network.removeprefix("preset:")
         tokenizer, backbone = load_backbone(name, self.window, self.dropout)
         windows = self._windows(tokenizer)
         if not self.freeze:
             return _windowed(windows), span_preset(backbone)
-        frozen = len(blocks_of(backbone)[1]) if self.freeze == "backbone" else int(self.freeze)
+        frozen = len(get_blocks(backbone)[1]) if self.freeze == "backbone" else int(self.freeze)
         lower, upper = cut_preset(backbone, frozen)
         return _windowed(windows, lower, self.max_inference_batch), upper
 

@@ -84,7 +84,7 @@ class Windows(keras.layers.Layer):
     def limits(self) -> dict[str, Limits]:
         """What its tensors can be, where a request brings them."""
         flags = dict.fromkeys(("segment_ids", "surface"), Limits(0, 1))
-        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(some=True), **flags}
+        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(nonzero=True), **flags}
 
     def call(self, question: tf.Tensor, context: tf.Tensor) -> dict[str, tf.Tensor]:
         context = tf.strings.unicode_transcode(context, "UTF-8", "UTF-8", errors="replace")

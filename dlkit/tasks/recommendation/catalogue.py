@@ -14,8 +14,8 @@ import numpy as np
 
 from dlkit.columns import Id, comma_hint, is_missing_number
 from dlkit.data.delimited import is_delimited, open_records
-from dlkit.data.parquet import opened_parquet, parts_of
-from dlkit.data.reading import PLAIN
+from dlkit.data.parquet import iterate_batches, open_parquet
+from dlkit.data.read_options import DEFAULT_OPTIONS
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.tasks.recommendation.columns import Ratings, ids_in
@@ -213,16 +213,16 @@ def inspect_features(source: str, key: str) -> tuple[set[str], list[str]]:
 def _columns(source: str) -> dict[str, list[Any]]:
     path = Path(source).expanduser()
     if path.suffix.lower() == ".parquet":
-        with opened_parquet(path, source) as file:
+        with open_parquet(path, source) as file:
             names = file.schema_arrow.names
             cells: dict[str, list[Any]] = {name: [] for name in names}
-            for part in parts_of(file, names, source):
+            for part in iterate_batches(file, names, source):
                 for name in names:
                     cells[name] += part[name]
             return cells
-    if not is_delimited(path, PLAIN):
+    if not is_delimited(path, DEFAULT_OPTIONS):
         raise DataError(f"features must be a csv, tsv or parquet file. Received: {source!r}.")
-    with open_records(path, source, PLAIN) as records:
+    with open_records(path, source, DEFAULT_OPTIONS) as records:
         rows = [record for _, record in records.rows]
         return {name: [record[place] for record in rows] for place, name in enumerate(records.header)}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Column, Id, Text, describe, is_missing_number
-from dlkit.data.label_cells import listed
+from dlkit.columns import Column, Id, Text, describe_value, is_missing_number
+from dlkit.data.label_cells import parse_label_list
 from dlkit.errors import DataError
 
 
@@ -26,7 +26,9 @@ class Items(Column):
         if isinstance(value, (str, bytes)):
             value = ids_in(Text().raw(value).decode())
         if value is None or isinstance(value, dict) or not hasattr(value, "__iter__"):
-            raise DataError(f"expected a list of item ids, or a text separated by `|`. Received: {describe(value)}.")
+            raise DataError(
+                f"expected a list of item ids, or a text separated by `|`. Received: {describe_value(value)}."
+            )
         return [item for item in map(Id().raw, value) if item] or [b""]
 
     def to_request(self, raw: list[bytes]) -> list[str]:
@@ -35,7 +37,7 @@ class Items(Column):
 
 def ids_in(text: str) -> list[Any]:
     """The ids of a text: joined by `|`, or in brackets, as JSON, Python and NumPy write a list. Raises DataError."""
-    items = listed(text) if text.lstrip().startswith("[") else None
+    items = parse_label_list(text) if text.lstrip().startswith("[") else None
     return text.split("|") if items is None else items
 
 
@@ -49,7 +51,7 @@ class Ratings(Column):
 
     def raw(self, value: Any) -> list[float]:
         if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__"):
-            raise DataError(f"expected a list of ratings, one per item. Received: {describe(value)}.")
+            raise DataError(f"expected a list of ratings, one per item. Received: {describe_value(value)}.")
         return [float("nan") if is_missing_number(rating) else float(Rating().raw(rating)) for rating in value]
 
 
@@ -65,5 +67,5 @@ class Rating(Column):
         except (TypeError, ValueError):
             number = np.float32("nan")
         if not np.isfinite(number):
-            raise DataError(f"expected a rating (a finite number). Received: {describe(value)}.")
+            raise DataError(f"expected a rating (a finite number). Received: {describe_value(value)}.")
         return number

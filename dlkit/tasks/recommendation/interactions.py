@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dlkit.columns import Column, Id, Stamp, is_missing_number
+from dlkit.columns import Column, Id, Timestamp, is_missing_number
 from dlkit.data.header import header_of
-from dlkit.data.in_parts import read_in_parts
-from dlkit.data.match import nfc, quoted
-from dlkit.data.memory import named_values, rows_of
+from dlkit.data.match import quote_names, to_nfc
+from dlkit.data.memory import as_sequence, named_values
+from dlkit.data.read_chunks import read_chunks
+from dlkit.data.read_options import DEFAULT_OPTIONS, ReadOptions, report_skipped
 from dlkit.data.reader import Reader
-from dlkit.data.reading import PLAIN, Reading, left_out
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.options import option
@@ -35,14 +35,14 @@ COLUMNS: dict[str, Column] = {
     "user_id": Key(),
     "item_id": Key(aliases=("movie_id",)),
     "rating": Rating(optional=True, aliases=("user_rating",)),
-    "timestamp": Stamp(optional=True),
+    "timestamp": Timestamp(optional=True),
 }
 
 
 class UserReader(Reader):
     """Reads tables of interactions as rows of users."""
 
-    def source(self, source: Any, columns: Mapping[str, Column], how: Reading) -> Table | None:
+    def source(self, source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
         return read_users(source, columns, how) if "next" in columns else read_requests(source, columns, how)
 
 
@@ -118,7 +118,11 @@ class Histories(Sequence):
 
 
 def read_interactions(
-    source: Any, how: Reading = PLAIN, *, keep: Literal["last", "first", "all"] = "last", rated: bool = False
+    source: Any,
+    how: ReadOptions = DEFAULT_OPTIONS,
+    *,
+    keep: Literal["last", "first", "all"] = "last",
+    rated: bool = False,
 ) -> Interactions:
     """Reads a table of interactions, `user_id, item_id[, rating][, timestamp]`; files a part at a time.
 
@@ -144,7 +148,7 @@ def read_interactions(
     remarks = list[str]()
     total, reasons = 0, list[str]()
     unrated, places = 0, list[str]()
-    for table in read_in_parts(source, COLUMNS, how):
+    for table in read_chunks(source, COLUMNS, how):
         shown = table.source
         remarks += table.remarks
         total += len(table)
@@ -172,7 +176,7 @@ def read_interactions(
     user, user_ids = _distinct(joined["user_id"], list(users))
     item, item_ids = _distinct(joined["item_id"], list(items))
     made = _ordered(shown, user_ids, item_ids, user, item, joined.get("rating"), joined.get("timestamp"), keep)
-    remarks += left_out(reasons, total, "rows", how.strict)
+    remarks += report_skipped(reasons, total, "rows", how.strict)
     if unrated:
         few = "; ".join(places) + (f"; and {unrated - SHOWN} more" if unrated > SHOWN else "")
         remarks.append(f"{unrated} of {total} ratings are not numbers and are treated as missing: {few}")
@@ -180,7 +184,7 @@ def read_interactions(
     return made
 
 
-def read_users(source: Any, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_users(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """A row for each user: `user_id`, `recent`, the items so far, and `next`, those that followed, with `ratings`.
 
     A table of interactions says nothing of `recent`: all items of a user are `next`. A dict of columns, a DataFrame
@@ -205,16 +209,16 @@ def read_users(source: Any, columns: Mapping[str, Column], how: Reading) -> Tabl
     return Table(read.source, {name: made[name] for name in columns if name in made}, where, remarks=list(read.remarks))
 
 
-def read_requests(source: Any, columns: Mapping[str, Column], how: Reading) -> Table | None:
+def read_requests(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
     """A row for each user of a table of interactions, with its items as `recent`; None for a table of users, which has
     a row for each already: `user_id`, `recent`, or both.
 
     Raises:
         DataError: the source cannot be read, or has none of these columns.
     """
-    found = {nfc(name) for name in header_of(source, how)}
+    found = {to_nfc(name) for name in header_of(source, how)}
     has = {
-        name: not found.isdisjoint(map(nfc, [how.rename.get(name, name), *column.aliases]))
+        name: not found.isdisjoint(map(to_nfc, [how.rename.get(name, name), *column.aliases]))
         for name, column in {**COLUMNS, "recent": columns["recent"]}.items()
     }
     if has["item_id"] and not has["recent"]:
@@ -227,7 +231,7 @@ def read_requests(source: Any, columns: Mapping[str, Column], how: Reading) -> T
     if not has["user_id"] and not has["recent"]:
         raise DataError(
             f"{str(source)[:200] if isinstance(source, (str, os.PathLike)) else 'the table'} has no column "
-            f"'user_id'. Columns found: {quoted(sorted(found))}. Expected a table of users (user_id or recent or "
+            f"'user_id'. Columns found: {quote_names(sorted(found))}. Expected a table of users (user_id or recent or "
             f"both) or of interactions (user_id and item_id). Map it with {option('columns', {'user_id': 'NAME'})}."
         )
     return None
@@ -242,7 +246,7 @@ def _given_rows(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
     missing = [key for name, key in zip(columns, wanted, strict=True) if key not in values and name not in lacking]
     if missing:
         raise DataError(f"users need the columns {', '.join(wanted)}. There is no {missing[0]!r}.")
-    found = {name: rows_of(values[key], name) for name, key in zip(columns, wanted, strict=True) if key in values}
+    found = {name: as_sequence(values[key], name) for name, key in zip(columns, wanted, strict=True) if key in values}
     count = len(next(iter(found.values())))
     if not count or any(len(column) != count for column in found.values()):
         listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())

@@ -276,10 +276,10 @@ class NextItemCrossEntropy(TokenCrossEntropy):
         (batch, members * steps, 1 + items) to (batch,).
         """
         newest = y_true[:, :, -(tf.shape(y_pred)[1] // self.members) :]
-        losses = self.of_tokens(tf.tile(newest[:, 0], [1, self.members]), y_pred)
+        losses = self.token_losses(tf.tile(newest[:, 0], [1, self.members]), y_pred)
         if self.weighted:
             losses *= tf.tile(tf.cast(newest[:, 2], losses.dtype) / WEIGHT, [1, self.members])
-        return tf.reduce_sum(losses, 1) / self.usual_length
+        return tf.reduce_sum(losses, 1) / self.typical_length
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "members": self.members, "weighted": self.weighted}

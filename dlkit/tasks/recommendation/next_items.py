@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlkit.layers.relative_positions import RelativePositions
-from dlkit.layers.transformer_blocks import FAR, TransformerBlock
+from dlkit.layers.relative_position_bias import RelativePositionBias
+from dlkit.layers.transformer_blocks import MASKED_SCORE, TransformerBlock
 from dlkit.lazy import keras, layers, ops, tf
 from dlkit.tasks.recommendation.score_items import FeaturedEmbedding
 
@@ -73,7 +73,7 @@ class SelfAttentiveHistory(_NextItems):
     def build_more(self, steps: int | None) -> None:
         del steps
         sizes, policy = self.sizes, self.dtype_policy
-        self.distances = RelativePositions(sizes["heads"], both_ways=False, name="distances")
+        self.distances = RelativePositionBias(sizes["heads"], bidirectional=False, name="distances")
         self.distances.build()
         self.blocks = [
             TransformerBlock(sizes["heads"], 2 * sizes["width"], sizes["dropout"], dtype=policy, name=f"block_{number}")
@@ -89,7 +89,7 @@ class SelfAttentiveHistory(_NextItems):
         earlier = tf.linalg.band_part(tf.ones([steps, steps], tf.bool), -1, 0)
         seen = tf.logical_and(earlier, (history > 0)[:, tf.newaxis, :])[:, tf.newaxis]  # (batch, 1, steps, steps)
         places = tf.range(steps)
-        bias = tf.where(seen, tf.cast(self.distances(places, places), tf.float32), FAR)
+        bias = tf.where(seen, tf.cast(self.distances(places, places), tf.float32), MASKED_SCORE)
         for block in self.blocks:
             x = block(x, bias)
         return x

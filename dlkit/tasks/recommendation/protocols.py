@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 
 from dlkit.columns import Id
-from dlkit.data.reading import Options, Reading
+from dlkit.data.read_options import ReadKeywords, ReadOptions
 from dlkit.errors import DataError, DlkitError, HparamError
 from dlkit.hparams import nearest
 from dlkit.options import option
@@ -90,7 +90,7 @@ def part(
     data_dir: str | None = None,
     repeats: bool = False,
     rated: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[ReadKeywords],
 ) -> tuple[dict[str, list], dict[str, list]]:
     """Interactions parted by a protocol: two sources of columns, to train on and to measure on.
 
@@ -113,7 +113,7 @@ def part(
     """
     if protocol not in PROTOCOLS:
         raise HparamError(f"there is no protocol {protocol!r}. {nearest(protocol, PROTOCOLS)}")
-    how = Reading(columns or {}, data_dir, **options)
+    how = ReadOptions(columns or {}, data_dir, **options)
     interactions = read_interactions(source, how, keep="all" if repeats else "first", rated=rated)
     test = PROTOCOLS[protocol](interactions, seed)
     if test.all() or not test.any():
@@ -160,19 +160,21 @@ class UserRows(Rows):
             counts = collections.Counter(self.table.columns["item_id"])
             sizes = list(collections.Counter(self.table.columns["user_id"]).values())
             ratings = np.array([float(value) for value in self.table.columns["rating"]])
-            report.facts["ratings"] = f"{ratings.min():g} to {ratings.max():g}, {ratings.mean():.3g} on average"
+            report.statistics["ratings"] = f"{ratings.min():g} to {ratings.max():g}, {ratings.mean():.3g} on average"
             if ratings.min() == ratings.max():
-                report.warn("all ratings are equal", cure="There is nothing to predict: set objective to ranking.")
-        report.facts["users"], report.facts["items"] = len(sizes), len(counts)
-        report.facts["interactions"] = sum(sizes)
+                report.add_warning(
+                    "all ratings are equal", cure="There is nothing to predict: set objective to ranking."
+                )
+        report.statistics["users"], report.statistics["items"] = len(sizes), len(counts)
+        report.statistics["interactions"] = sum(sizes)
         single = sum(size == 1 for size in sizes)
         if single > len(sizes) / 2:
-            report.warn(
+            report.add_warning(
                 f"{single} of {len(sizes)} users have only one item", cure="Their preferences are barely known."
             )
         rare = sum(count == 1 for count in counts.values())
         if rare > len(counts) / 2:
-            report.warn(f"{rare} of {len(counts)} items have only one user", cure="They are rarely recommended.")
+            report.add_warning(f"{rare} of {len(counts)} items have only one user", cure="They are rarely recommended.")
         for kind, source, ids in (
             ("users", self.task.user_features, users),
             ("items", self.task.item_features, {Id().raw(item).decode() for item in counts}),
@@ -180,15 +182,15 @@ class UserRows(Rows):
             if source:
                 found, remarks = inspect_features(source, f"{kind[:-1]}_id")
                 known, report.remarks = len(ids & found), [*report.remarks, *remarks]
-                report.facts[f"{kind} with features"] = f"{known} of {len(ids)}"
+                report.statistics[f"{kind} with features"] = f"{known} of {len(ids)}"
                 cure = "Use the same id format in both: 12, not 12.0 or 012."
                 if not known:
-                    report.refuse(f"none of {len(ids)} {kind} has a row in {source}: 0 % match", cure=cure)
+                    report.add_error(f"none of {len(ids)} {kind} has a row in {source}: 0 % match", cure=cure)
                 elif known < len(ids) / 2:
-                    report.warn(f"{len(ids) - known} of {len(ids)} {kind} have no row in {source}", cure=cure)
+                    report.add_warning(f"{len(ids) - known} of {len(ids)} {kind} have no row in {source}", cure=cure)
                 if kind == "items" and found - ids:
                     how = "recommended based on their features" if self.task.takes_new_items else "not recommended"
-                    report.facts["items without interactions"] = f"{len(found - ids)}, {how}"
+                    report.statistics["items without interactions"] = f"{len(found - ids)}, {how}"
 
     def continued_from(self, model: Recommender) -> dict[str, Any]:
         raise DlkitError(
@@ -201,7 +203,7 @@ class UserRows(Rows):
         ratings = all_ratings(self.table.columns.get("ratings", ()))
         if not np.isfinite(ratings).any():
             if self.task.min_rating is not None or self.task.rating_weights:
-                report.refuse(
+                report.add_error(
                     f"there are no ratings for {option('min_rating')} and {option('rating_weights')}",
                     cure="Remove both.",
                 )
@@ -211,7 +213,7 @@ class UserRows(Rows):
             if self.task.rating_weights:
                 mean_rating(ratings, least)
         except DataError as error:
-            report.refuse(str(error).rstrip("."))
+            report.add_error(str(error).rstrip("."))
             return
         report.remarks.append(how_ratings_count(ratings, least, weighted=self.task.rating_weights))
 
@@ -249,7 +251,7 @@ class UserRows(Rows):
         *,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> tuple[dict[str, list], dict[str, list]]:
         """Interactions by the task's `protocol`."""
         usual = "random_80_20" if task.objective == "ratings" else "random_75_25"

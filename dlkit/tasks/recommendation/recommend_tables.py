@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlkit.data.memory import rows_of
-from dlkit.data.read import read_as
-from dlkit.data.reading import Reading, left_out
+from dlkit.data.memory import as_sequence
+from dlkit.data.read import read_table
+from dlkit.data.read_options import ReadOptions, report_skipped
 from dlkit.errors import DataError
-from dlkit.graph_predictor import GraphPredictor, frames
+from dlkit.graph_predictor import GraphPredictor, import_pandas
 from dlkit.log import logger
 from dlkit.tasks.recommendation.stages import check_candidates, number_of_items
 
@@ -22,15 +22,15 @@ SHOWN = 3  # users that a remark names
 
 
 def recommendation_table(
-    task: Recommender, users: Any, how: Reading, k: int | None, candidates: Iterable[Any] | None
+    task: Recommender, users: Any, how: ReadOptions, k: int | None, candidates: Iterable[Any] | None
 ) -> Any:
     """The best items of every user of a table; see `Recommender.recommend_all`."""
-    pandas = frames("a table of recommendations", " `predict_to(data, FILE)` does not need it.")
+    pandas = import_pandas("a table of recommendations", " `predict_to(data, FILE)` does not need it.")
     request: dict[str, Any] = {"k": number_of_items(task, k)}
     if candidates is not None:
         request["candidates"] = list(candidates)
         check_candidates(task, request["candidates"])
-    table = read_as(_as_table(users), type(task).inputs, how)
+    table = read_table(_as_table(users), type(task).inputs, how)
     table.columns |= {name: [value] * len(table) for name, value in request.items()}
     names = table.columns.get("user_id", [""] * len(table))
     reader, reasons = task.stages_.preprocess.get_layer("reader"), list[str]()
@@ -38,7 +38,7 @@ def recommendation_table(
     cold, none = list[Any](), list[Any]()
     made: dict[str, list[Any]] = {name: [] for name in ("user_id", "item_id", "score", "rank", "cold")}
     signature = task.served()["recommend"]
-    for row, answer in GraphPredictor(signature, signature.columns).able(table, reasons):
+    for row, answer in GraphPredictor(signature, signature.columns).predict_valid(table, reasons):
         items = answer["items"][answer["items"] != b""].tolist()
         cold += [names[row]] if answer["cold"] else []
         none += [] if items else [names[row]]
@@ -51,7 +51,7 @@ def recommendation_table(
         raise DataError(reasons[0])
     for remark in (
         *table.remarks,
-        *left_out(reasons, len(table), "users", how.strict),
+        *report_skipped(reasons, len(table), "users", how.strict),
         *_counted(cold, len(table), "are unknown: the most popular items are recommended"),
         *_counted(none, len(table), "get no recommendations: they have interacted with all items"),
     ):
@@ -64,7 +64,7 @@ def _as_table(users: Any) -> Any:
     listed = isinstance(users, (list, np.ndarray)) or type(users).__name__ == "Series"
     if not listed or (isinstance(users, list) and users and isinstance(users[0], Mapping)):
         return users
-    return {"user_id": rows_of(users, "user_id")}
+    return {"user_id": as_sequence(users, "user_id")}
 
 
 def _counted(users: Sequence[Any], total: int, what: str) -> list[str]:

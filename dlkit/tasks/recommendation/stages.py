@@ -158,7 +158,7 @@ def recommend_signature(task: Recommender) -> Signature:
 
 
 def _ranking(task: Recommender) -> Any:
-    _, network, postprocess = task.stages_.answering()
+    _, network, postprocess = task.stages_.serving_models()
     run = chain(MicroBatched(network, task.max_inference_batch) if task.max_inference_batch else network)
     layer = postprocess.get_layer("rank")
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import numpy as np
 
 from dlkit.columns import Flag, Id, Scores
-from dlkit.data.memory import is_frame
-from dlkit.data.reading import Options, Reading
+from dlkit.data.memory import is_dataframe
+from dlkit.data.read_options import ReadKeywords, ReadOptions
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
 from dlkit.hparams import hparam
@@ -168,7 +168,7 @@ class Recommender(Task):
             )
 
     def build(self, examples: Table) -> Stages:
-        from dlkit.data.reading import PLAIN
+        from dlkit.data.read_options import DEFAULT_OPTIONS
         from dlkit.tasks.recommendation.interactions import read_users
         from dlkit.tasks.recommendation.read_history import ReadHistory
         from dlkit.tasks.recommendation.stages import network_of, postprocess_of
@@ -179,7 +179,7 @@ class Recommender(Task):
             self.mean_rating_ = float(np.mean(ratings))
             self.rating_range_ = [float(min(ratings)), float(max(ratings))]
             pairs = {name: examples.columns[name] for name in ("user_id", "item_id")}
-            table = read_users(pairs, Recommender.target, PLAIN)
+            table = read_users(pairs, Recommender.target, DEFAULT_OPTIONS)
         known = self._catalogue(table)
         users = [user for user in table.columns["user_id"] if Id().raw(user)] if "user_id" in table.columns else []
         self.whole_users_ = bool(users) and all(isinstance(user, (int, float, np.number)) for user in users)
@@ -294,7 +294,7 @@ class Recommender(Task):
             return {"excess": "mse"}
         if self.network in SESSION:
             usual = self.length_ * self.members
-            return {"logits": NextItemCrossEntropy(self.members, self.rating_weights, usual_length=usual)}
+            return {"logits": NextItemCrossEntropy(self.members, self.rating_weights, typical_length=usual)}
         if self.negatives:
             return {"logits": SampledItemCrossEntropy(self.positives, self.rating_weights)}
         return {"logits": ItemCrossEntropy(self.rating_weights)}
@@ -334,7 +334,7 @@ class Recommender(Task):
         """
         from dlkit.tasks.recommendation.stages import recommend
 
-        if is_frame(user_id) or not np.ndim(user_id) == 0:
+        if is_dataframe(user_id) or not np.ndim(user_id) == 0:
             raise DataError("`recommend` takes one user. For a table or a list of users call `recommend_all(users)`.")
         lists = {"recent": recent, "exclude": exclude, "candidates": candidates}
         given = {name: value if value is None else list(value) for name, value in lists.items()}
@@ -348,7 +348,7 @@ class Recommender(Task):
         candidates: Iterable[Any] | None = None,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ReadKeywords],
     ) -> Any:
         """The best items for all users, as a long table.
 
@@ -378,7 +378,7 @@ class Recommender(Task):
 
         if users is None:
             users = UserRows.stored(self)
-        return recommendation_table(self, users, Reading(columns or {}, data_dir, **options), k, candidates)
+        return recommendation_table(self, users, ReadOptions(columns or {}, data_dir, **options), k, candidates)
 
     def similar(self, item: Any, *, k: int | None = None) -> dict[str, Any]:
         """The items most like one, as the signature `similar` gives them.

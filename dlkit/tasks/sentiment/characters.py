@@ -9,7 +9,7 @@ from dlkit.lazy import keras, tf
 from dlkit.text import normalize
 from dlkit.text.compose import compose_text
 from dlkit.text.tokenizer import Tokenizer
-from dlkit.text.vocabulary import FIRST, count, first_ids, lookup_table
+from dlkit.text.vocabulary import FIRST_ID, count_tokens, lookup_table, vocabulary_ids
 
 
 def clean_characters(text: tf.Tensor | Sequence[str], lowercase: bool, nfc: bool = False) -> tf.Tensor:
@@ -52,7 +52,7 @@ class Characters(Tokenizer):
         if longer:
             raise ValueError(f"`vocabulary` must hold single characters. Received: {longer[0]!r}.")
         codes = [ord(token) for token in self.vocabulary]
-        self._table = lookup_table(codes, first_ids(codes), missing=1, key_dtype=tf.int32)
+        self._table = lookup_table(codes, vocabulary_ids(codes), missing=1, key_dtype=tf.int32)
 
     @classmethod
     def learn(
@@ -78,7 +78,7 @@ class Characters(Tokenizer):
         def split(text: tf.Tensor) -> tf.RaggedTensor:
             return tf.strings.unicode_split(clean_characters(text, lowercase, options.get("nfc", False)), "UTF-8")
 
-        return cls(count(texts, split, size - FIRST, min_count), max_tokens, lowercase, **options)
+        return cls(count_tokens(texts, split, size - FIRST_ID, min_count), max_tokens, lowercase, **options)
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         characters = tf.strings.unicode_decode(clean_characters(text, self.lowercase, self.nfc), "UTF-8")

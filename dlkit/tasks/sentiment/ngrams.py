@@ -9,7 +9,7 @@ import numpy as np
 
 from dlkit.lazy import keras, tf
 from dlkit.text.tokenizer import Tokenizer
-from dlkit.text.vocabulary import FIRST, count, first_ids, lookup_table
+from dlkit.text.vocabulary import FIRST_ID, count_tokens, lookup_table, vocabulary_ids
 from dlkit.text.words import split_words
 
 # Marks n-grams of characters in the vocabulary. No word begins so: punctuation is split off.
@@ -72,7 +72,7 @@ class Ngrams(Tokenizer):
         self.words = words
         self.characters = None if characters is None else tuple(characters)
         self.distinct = distinct
-        ids = dict(zip(self.vocabulary, first_ids(self.vocabulary), strict=True))
+        ids = dict(zip(self.vocabulary, vocabulary_ids(self.vocabulary), strict=True))
         of_words = {key: number for key, number in ids.items() if not key.startswith(CHARACTERS)}
         inside = {key[len(CHARACTERS) :]: number for key, number in ids.items() if key.startswith(CHARACTERS)}
         # A table must not be empty; no n-gram is the empty string.
@@ -118,10 +118,10 @@ class Ngrams(Tokenizer):
         def inside(text: tf.Tensor) -> tf.RaggedTensor:
             return character_ngrams(split_words(text, lowercase, nfc), *cast("Sequence[int]", characters))
 
-        vocabulary = count(texts, of_words, size - FIRST, min_count)
-        room = size - FIRST - len(vocabulary)
+        vocabulary = count_tokens(texts, of_words, size - FIRST_ID, min_count)
+        room = size - FIRST_ID - len(vocabulary)
         if characters and room:
-            vocabulary += [CHARACTERS + run for run in count(texts, inside, room, min_character_count)]
+            vocabulary += [CHARACTERS + run for run in count_tokens(texts, inside, room, min_character_count)]
         return cls(vocabulary, max_tokens, words, characters, lowercase, distinct, **options)
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:

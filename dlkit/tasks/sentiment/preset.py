@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlkit.lazy import keras, layers, ops
-from dlkit.text.preset import blocks_of, fed, sequence_of
+from dlkit.text.preset import get_blocks, get_token_features, make_backbone_inputs
 
 
 def preset_classifier(backbone: keras.Model, outputs: int, *, dropout: float = 0.1) -> keras.Model:
@@ -14,8 +14,8 @@ def preset_classifier(backbone: keras.Model, outputs: int, *, dropout: float = 0
         `logits`: (batch, outputs) float32. The backbone is the layer called `backbone`.
     """
     inputs = _token_inputs(None)
-    tuned = keras.Model(backbone.input, sequence_of(backbone.output), name="backbone")
-    features = tuned(fed(backbone, inputs))
+    tuned = keras.Model(backbone.input, get_token_features(backbone.output), name="backbone")
+    features = tuned(make_backbone_inputs(backbone, inputs))
     x = _mean(ops.cast(features, "float32"), inputs["padding_mask"])
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = layers.Dense(outputs, dtype="float32", name="logits")(x)
@@ -32,11 +32,11 @@ def layer_pools(backbone: keras.Model, max_tokens: int) -> keras.Model:
         A functional model, called `layer_pools`, from `token_ids` and `padding_mask`, (batch, max_tokens), to
         `features`: (batch, 2 * (layers + 1) * width) float32.
     """
-    below, blocks = blocks_of(backbone)
+    below, blocks = get_blocks(backbone)
     inputs = _token_inputs(max_tokens)
     hidden = keras.Model(backbone.input, [below, *(block.output for block in blocks)], name="backbone")
     pools = []
-    for features in hidden(fed(backbone, inputs)):
+    for features in hidden(make_backbone_inputs(backbone, inputs)):
         features = ops.cast(features, "float32")
         kept = inputs["padding_mask"][:, :, None]
         pools += [_mean(features, inputs["padding_mask"]), ops.max(ops.where(kept, features, -1e9), axis=1)]

@@ -117,7 +117,7 @@ class SentimentClassifier(Task):
     def build(self, examples: Table) -> Stages:
         column = self.target["label"]
         self.labels_ = labels.learn_labels(examples, column)
-        self.class_weights_ = labels.label_weights(self.class_weights, self.labels_, examples, column)
+        self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
         texts = [text.decode() for text in examples.raw_column("text", self.inputs["text"])]
         preprocess, network = self._preset() if self.network.startswith("preset:") else self._from_scratch(texts)
         postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
@@ -125,7 +125,7 @@ class SentimentClassifier(Task):
 
     def with_labels(self, stages: Stages) -> Stages:
         """A model's stages for the labels of now, of which it has the first ones; the network with fresh weights."""
-        network = labels.widened(stages.network, "logits", len(self.labels_))
+        network = labels.widen_output(stages.network, "logits", len(self.labels_))
         postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.threshold)
         return Stages(stages.preprocess, network, postprocess)
 
@@ -137,10 +137,10 @@ class SentimentClassifier(Task):
         return tensors, {"logits": holds}, labels.weigh_rows(holds, self.class_weights_)
 
     def loss(self) -> Any:
-        return labels.label_loss(self.multi_label, self.label_smoothing)
+        return labels.make_label_loss(self.multi_label, self.label_smoothing)
 
     def metrics(self) -> Any:
-        return labels.label_metrics(self.multi_label)
+        return labels.make_label_metrics(self.multi_label)
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
         return labels.present_labels(answer)

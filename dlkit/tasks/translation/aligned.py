@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dlkit.columns import Column, Text
 from dlkit.data.bytes import read_text
-from dlkit.data.match import quoted
+from dlkit.data.match import quote_names
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
@@ -29,7 +29,7 @@ def read_aligned(paths: Sequence[Path], source: str, columns: Mapping[str, Colum
     """
     texts = [name for name, column in columns.items() if isinstance(column, Text)]
     if len(texts) != 2 or len(columns) != 2:
-        raise DataError(f"{source}: two text files provide two text columns. Required: {quoted(columns)}.")
+        raise DataError(f"{source}: two text files provide two text columns. Required: {quote_names(columns)}.")
     lines = [_lines(path) for path in paths]
     if len(lines[0]) != len(lines[1]):
         raise DataError(

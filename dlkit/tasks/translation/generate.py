@@ -39,7 +39,7 @@ def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any
         for row, source in enumerate(sources)
     ]
     answers = task.call_signature("generate", requests)
-    return task.present_all({name: [answer[name] for answer in answers] for name in task.answer})
+    return task.present_rows({name: [answer[name] for answer in answers] for name in task.answer})
 
 
 def _each(name: str, value: Any, count: int) -> list[Any]:

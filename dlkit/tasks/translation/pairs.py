@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from dlkit.data.bytes import text_of
+from dlkit.data.bytes import cell_text
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
 from dlkit.hparams import nearest
@@ -55,7 +55,7 @@ def select_pairs(table: Table, names: Sequence[str], drop: str, ratio: float) ->
         DataError: nothing is left.
     """
     dropped = check_reasons(drop)
-    first, second = ([text_of(value) for value in table.columns[name]] for name in names)
+    first, second = ([cell_text(value) for value in table.columns[name]] for name in names)
     lengths = np.array([[len(one.strip()), len(other.strip())] for one, other in zip(first, second, strict=True)])
     short, long = lengths.min(axis=1), lengths.max(axis=1)
     pairs = list(zip(first, second, strict=True))
@@ -90,11 +90,11 @@ class PairRows(Rows):
 
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
-        sources, targets = ([text_of(value) for value in self.table.columns[name]] for name in ("source", "target"))
+        sources, targets = ([cell_text(value) for value in self.table.columns[name]] for name in ("source", "target"))
         pairs = list(zip(sources, targets, strict=True))
         same = [row for row, (one, other) in enumerate(pairs) if one.strip() == other.strip()]
         if len(same) > len(sources) / 10:
-            report.warn(
+            report.add_warning(
                 f"{len(same)} of {len(sources)} pairs have identical source and target", map(self.table.where, same)
             )
         if validation is not None:

@@ -11,7 +11,7 @@ from dlkit.limits import Limits
 from dlkit.text import normalize
 from dlkit.text.compose import compose_text
 from dlkit.text.vocabulary import COUNTING_BATCH, check_tokenizer, lookup_table, token_specs
-from dlkit.text.wordpiece import longest_piece, pieces_of
+from dlkit.text.wordpiece import find_longest_subword, split_into_subwords
 from dlkit.version import install_hint
 
 PADDING, START, END = 0, 1, 2
@@ -117,7 +117,7 @@ class Subwords(keras.layers.Layer):
     @property
     def limits(self) -> dict[str, Limits]:
         """What its tensors can be, where a request brings them."""
-        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(some=True)}
+        return {"token_ids": Limits(0, self.vocabulary_size - 1), "padding_mask": Limits(nonzero=True)}
 
     def call(self, text: tf.Tensor | Sequence[str]) -> dict[str, tf.Tensor]:
         room = self.max_tokens - 1
@@ -128,7 +128,7 @@ class Subwords(keras.layers.Layer):
             text = compose_text(tf.strings.substr(normalize.strip_end(text), 0, SHRINKS * enough))
         text = tf.strings.substr(text, 0, enough)
         words = split(text, self.nfc)[:, : room + 1]
-        ids, counts = pieces_of(words.flat_values, self._table, self._cut)
+        ids, counts = split_into_subwords(words.flat_values, self._table, self._cut)
         tokens = tf.RaggedTensor.from_nested_row_lengths(
             ids, [words.row_lengths(), tf.cast(counts, tf.int64)], validate=False
         ).merge_dims(1, 2)
@@ -142,7 +142,9 @@ class Subwords(keras.layers.Layer):
 
         def step(at: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             active = tf.where(at < end)[:, 0]
-            piece, after = longest_piece(tf.gather(words, active), tf.gather(at, active), self._table, self._longest)
+            piece, after = find_longest_subword(
+                tf.gather(words, active), tf.gather(at, active), self._table, self._longest
+            )
             column = tf.tensor_scatter_nd_update(-tf.ones_like(end), active[:, tf.newaxis], piece)
             at = tf.tensor_scatter_nd_update(at, active[:, tf.newaxis], after)
             return at, tf.concat([ids, column[:, tf.newaxis]], 1)

@@ -155,7 +155,7 @@ class Translator(Task):
         from dlkit.tasks.translation.generate import request_columns
         from dlkit.tasks.translation.write_tokens import Draw
 
-        split, decode, join = self.stages_.answering()
+        split, decode, join = self.stages_.serving_models()
         write = decode.get_layer("write")
 
         def generate(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

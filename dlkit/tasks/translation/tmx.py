@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from dlkit.columns import Column
 from dlkit.data.bytes import open_bytes
-from dlkit.data.match import match_names, quoted
-from dlkit.data.reading import Reading, left_out
+from dlkit.data.match import match_names, quote_names
+from dlkit.data.read_options import ReadOptions, report_skipped
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
@@ -22,7 +22,7 @@ _CLOSING, _OPENING = ".,;:!?)]}»”…、。！？", "([{«“¿¡"
 _MARKUP = ("bpt", "ept", "ph", "it", "ut")  # codes of a document's own format, which are no text
 
 
-def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: Reading) -> Table:
+def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """A row for each unit (`tu`) that has all wanted languages; the others are counted.
 
     A column's name in the file is its language: `columns={"source": "en", "target": "es"}`. "en" finds all its
@@ -58,8 +58,10 @@ def read_tmx(path: Path, source: str, columns: Mapping[str, Column], how: Readin
             values[name].append(given[0])
     told = ", ".join(f"{name}: {' or '.join(accepted)}" for name, accepted in variants.items())
     if not rows:
-        raise DataError(f"{source}: no unit has a text of each language ({told}). Languages found: {quoted(found)}.")
-    remarks = left_out(reasons, len(units), "units", how.strict)
+        raise DataError(
+            f"{source}: no unit has a text of each language ({told}). Languages found: {quote_names(found)}."
+        )
+    remarks = report_skipped(reasons, len(units), "units", how.strict)
     if several:
         remarks.append(
             f"{several} of {len(units)} units have several texts of a language: the first one is used ({told})"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from dlkit.layers.relative_positions import RelativePositions
-from dlkit.layers.transformer_blocks import FAR, TransformerBlock
+from dlkit.layers.relative_position_bias import RelativePositionBias
+from dlkit.layers.transformer_blocks import MASKED_SCORE, TransformerBlock
 from dlkit.lazy import keras, layers, tf
 
 POSITIONS = ("sines", "relative")
@@ -15,7 +15,7 @@ POSITIONS = ("sines", "relative")
 class _Stack(layers.Layer):
     """What encoder and decoder have in common: positions, blocks, a last normalization."""
 
-    reads_memory = False
+    use_cross_attention = False
 
     def __init__(
         self,
@@ -39,11 +39,15 @@ class _Stack(layers.Layer):
         self.drop = layers.Dropout(self.dropout, dtype=policy)
         self.norm = layers.LayerNormalization(epsilon=1e-6, dtype=policy, name="norm")
         self.blocks = [
-            TransformerBlock(self.heads, self.hidden, self.dropout, self.reads_memory, dtype=policy, name=f"block_{i}")
+            TransformerBlock(
+                self.heads, self.hidden, self.dropout, self.use_cross_attention, dtype=policy, name=f"block_{i}"
+            )
             for i in range(self.count)
         ]
         if self.positions == "relative":
-            self.place = RelativePositions(self.heads, both_ways=not self.reads_memory, dtype=policy, name="positions")
+            self.place = RelativePositionBias(
+                self.heads, bidirectional=not self.use_cross_attention, dtype=policy, name="positions"
+            )
             self.place.build()
         for part in (self.norm, *self.blocks):
             part.build(shape)
@@ -100,16 +104,16 @@ class TransformerDecoder(_Stack):
     Both compute the same; `step` keeps keys and values. Arguments as of `TransformerEncoder`.
     """
 
-    reads_memory = True
+    use_cross_attention = True
 
     def call(self, x: tf.Tensor, memory: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
         """(batch, steps, width), memory and its mask to (batch, steps, width); a step sees itself and those before."""
         steps = tf.range(tf.shape(x)[1])
-        later = tf.where(steps[:, tf.newaxis] >= steps, 0.0, FAR)[tf.newaxis, tf.newaxis]
+        later = tf.where(steps[:, tf.newaxis] >= steps, 0.0, MASKED_SCORE)[tf.newaxis, tf.newaxis]
         bias, memory_bias = later + self._bias(steps, steps), unseen(padding_mask)
         x = self.drop(self._placed(x))
         for block in self.blocks:
-            x = block(x, bias, block.reading.keys_values(memory), memory_bias)
+            x = block(x, bias, block.cross_attention.project_keys_values(memory), memory_bias)
         return self.norm(x)
 
     def begin(
@@ -118,7 +122,7 @@ class TransformerDecoder(_Stack):
         """What stays, by row of the memory, and what grows, by hypothesis, of which each row has `beams`, in
         `steps`."""
         fixed = {
-            "memory": [tuple(block.reading.keys_values(memory)) for block in self.blocks],
+            "memory": [tuple(block.cross_attention.project_keys_values(memory)) for block in self.blocks],
             "bias": unseen(padding_mask),
             "alone": isinstance(beams, int) and beams == 1,
         }
@@ -161,4 +165,4 @@ def sines(positions: tf.Tensor, width: int) -> tf.Tensor:
 
 def unseen(padding_mask: tf.Tensor) -> tf.Tensor:
     """The bias that hides padding: (batch, keys) bool to (batch, 1, 1, keys) float32."""
-    return tf.where(padding_mask, 0.0, FAR)[:, tf.newaxis, tf.newaxis]
+    return tf.where(padding_mask, 0.0, MASKED_SCORE)[:, tf.newaxis, tf.newaxis]

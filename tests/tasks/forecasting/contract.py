@@ -1,11 +1,11 @@
-"""What the contract checks need to know of the task; `tests/contract/knowledge.py` says what each is."""
+"""The contract of the task for the contract checks; `tests/contract/task_contracts.py` describes each constant."""
 
 import numpy as np
 
-SMALL = {"units": 16, "members": 2, "batch_size": 16}
-LEARNS = {"units": 32, "members": 2, "epochs": 10, "batch_size": 16}
-RECIPE = ["--units", "16", "--members", "1", "--epochs", "2"]
-EDGES = {
+SMALL_HPARAMS = {"units": 16, "members": 2, "batch_size": 16}
+LEARNING_HPARAMS = {"units": 32, "members": 2, "epochs": 10, "batch_size": 16}
+RECIPE_FLAGS = ["--units", "16", "--members", "1", "--epochs", "2"]
+EDGE_INPUTS = {
     "one value": lambda: {"ds": ["1961-01-01"], "y": [3.5]},
     "constant": lambda: {"ds": ["1961-01", "1961-02", "1961-03"], "y": [0, 0, 0]},
     "gaps, in disorder": lambda: {"ds": ["1961-06-01", "1959-01-01", "1960-12-01"], "y": [3.0, float("nan"), 1.0]},
@@ -13,7 +13,7 @@ EDGES = {
     "huge and tiny": lambda: {"ds": ["1961-01-31", "1961-02-28"], "y": [1e30, 1e-30]},
     "long": lambda: {"ds": np.arange("1000-01", "3000-01", dtype="datetime64[M]"), "y": np.arange(24_000.0)},
 }
-BROKEN = {
+INVALID_INPUTS = {
     "no value at all": {"ds": ["1961-01-01"], "y": [None]},
     "no stamp": {"ds": ["soon"], "y": [1.0]},
     "no stamps": {"ds": [], "y": []},

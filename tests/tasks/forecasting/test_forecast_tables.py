@@ -9,7 +9,7 @@ import pytest
 import dlkit
 from dlkit.data.read import read
 from dlkit.errors import DataError
-from dlkit.training.prepare import start
+from dlkit.training.prepare import build_task
 
 pandas = pytest.importorskip("pandas")
 
@@ -31,7 +31,7 @@ AHEAD = pandas.DataFrame({"ds": pandas.date_range("2020-01-01", periods=4, freq=
 def built(**hparams):
     """Not trained: its naive forecasts are chosen when it is built."""
     task = dlkit.Forecaster(horizon=4, network="nlinear", members=1, keep_history=True, **hparams)
-    start(task, task.read(FRAME).hold_out(0.2)[0])
+    build_task(task, task.read(FRAME).hold_out(0.2)[0])
     return task
 
 

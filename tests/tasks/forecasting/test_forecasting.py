@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dlkit
-from dlkit.columns import batch_of
+from dlkit.columns import to_batch
 from dlkit.data.read import read
 from dlkit.errors import DataError, HparamError
 from dlkit.lazy import tf
@@ -48,8 +48,8 @@ def covariates():
 
 
 def test_requests_kept_to_prove_exports_are_windows(covariates):
-    assert covariates.samples_
-    for request in covariates.samples_:
+    assert covariates.examples_
+    for request in covariates.examples_:
         length = len(request["ds"])
         assert length == len(request["y"]) == len(request["temp"]) <= 12
         assert len(request["open"]) == length + 4
@@ -109,7 +109,7 @@ def test_training_windows_know_nothing_of_their_future(covariates):
     for source in (table, other):
         rows = covariates.read(source).to_encode().take([0])
         columns = {**covariates.inputs, **covariates.target}
-        raw = batch_of([rows.raw(0, columns)], columns)
+        raw = to_batch([rows.raw(0, columns)], columns)
         features = {name: raw[name] for name in covariates.inputs}
         encoded.append(covariates.encode(features, {name: raw[name] for name in covariates.target}))
     tensors, truths = ([made[part] for made in encoded] for part in (0, 1))
@@ -175,7 +175,7 @@ def test_rows_of_one_batch_have_horizons_of_their_own(covariates):
         {name: column.raw(request_of(covariates, length)[name]) for name, column in covariates.inputs.items()}
         for length in (3, 9)
     ]
-    batch = batch_of(rows, covariates.inputs)
+    batch = to_batch(rows, covariates.inputs)
     made = asked(**batch, horizon=tf.constant([1, 4]), levels=tf.constant([[0.5], [0.25]]))
     assert [sum(stamp != b"" for stamp in row) for row in made["ds"].numpy()] == [1, 4]
     assert made["steps"].numpy().tolist() == [1, 4]
@@ -221,7 +221,7 @@ def untrained(table, **hparams):
     rows = task.read(table)
     rows.hold_out(0.0)
     task.stages_ = task.build(rows.table)
-    task.samples_ = []
+    task.examples_ = []
     return task
 
 

@@ -330,7 +330,7 @@ def test_a_file_read_in_parts_is_the_same(tmp_path, monkeypatch):
     path = tmp_path / "series.csv"
     path.write_text("\n".join(lines))
     whole = table_of(path, frequency="3h")
-    monkeypatch.setattr("dlkit.data.in_parts.ROWS", 7)
+    monkeypatch.setattr("dlkit.data.read_chunks.ROWS", 7)
     parts = table_of(path, frequency="3h")
     for left, right in zip(whole.columns["y"], parts.columns["y"], strict=True):
         np.testing.assert_array_equal(left, right)
@@ -435,9 +435,9 @@ def test_tables_of_series_have_options_and_hints_of_all(tmp_path):
     path.write_text("2020-01-01;1,5\n2020-01-02;2,5\n")
     task = dlkit.Forecaster()
     with pytest.raises(DataError, match="decimal point instead of the comma"):
-        task.read(path, delimiter=";", header=["ds", "y"])
+        task.read(path, delimiter=";", column_names=["ds", "y"])
     path.write_text(path.read_text().replace(",", "."))
-    table = task.read(path, delimiter=";", header=["ds", "y"]).table
+    table = task.read(path, delimiter=";", column_names=["ds", "y"]).table
     assert table.columns["y"][0].tolist() == [1.5, 2.5]
     with pytest.raises(DataError, match="semicolon"):
         task.read(path)

@@ -1,9 +1,9 @@
-"""What the contract checks need to know of the task; `tests/contract/knowledge.py` says what each is."""
+"""The contract of the task for the contract checks; `tests/contract/task_contracts.py` describes each constant."""
 
-from inputs import BROKEN_IMAGES, IMAGES
+from edge_inputs import EDGE_IMAGES, INVALID_IMAGES
 
-SMALL = {}
-LEARNS = {}
-RECIPE = ["--network", "mlp", "--epochs", "2"]
-EDGES = IMAGES
-BROKEN = BROKEN_IMAGES
+SMALL_HPARAMS = {}
+LEARNING_HPARAMS = {}
+RECIPE_FLAGS = ["--network", "mlp", "--epochs", "2"]
+EDGE_INPUTS = EDGE_IMAGES
+INVALID_INPUTS = INVALID_IMAGES

@@ -11,7 +11,7 @@ from dlkit.tasks.image_classification.lenet import lenet
 from dlkit.tasks.image_classification.mlp import mlp
 from dlkit.tasks.image_classification.resnet import cifar_resnet, imagenet_resnet, resnet
 from dlkit.tasks.image_classification.vgg import vgg
-from dlkit.training.freeze import weighted_layers
+from dlkit.training.freeze import list_weighted_layers
 from dlkit.vision.preset import preset
 
 PHOTO = (224, 224, 3)
@@ -124,7 +124,8 @@ def test_size_chooses_the_residual_network():
 
 def test_layers_are_named_and_in_order():
     names = [
-        layer.name for layer in weighted_layers(cifar_resnet((8, 8, 1), 3, blocks=(1,), widths=(4,), stem_widths=(4,)))
+        layer.name
+        for layer in list_weighted_layers(cifar_resnet((8, 8, 1), 3, blocks=(1,), widths=(4,), stem_widths=(4,)))
     ]
     assert names == [
         "stem_conv_1",
@@ -187,7 +188,7 @@ def test_preset_runs_the_backbone_behind_its_own_preprocessing(hub, tmp_path, sh
     np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-5)
     logits = answer(model, images)
     assert logits.shape == (2, 5) and logits.dtype == "float32"
-    assert [layer.name for layer in weighted_layers(model)] == ["block1_conv1", "block2_conv1", "logits"]
+    assert [layer.name for layer in list_weighted_layers(model)] == ["block1_conv1", "block2_conv1", "logits"]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(answer(loaded, images), logits, atol=1e-6)

@@ -1,7 +1,7 @@
 """A backbone from a folder."""
 
 import pytest
-from trained import trained
+from train_and_export import train_and_export
 
 
 @pytest.mark.slow
@@ -19,6 +19,6 @@ def test_an_image_backbone_from_a_folder_trains_and_exports(freeze, tmp_path):
         image_shape=(None, None, 3),
     )
     backbone.save_to_preset(tmp_path / "backbone")
-    task = trained("image_classification", tmp_path, network=f"preset:{tmp_path / 'backbone'}", freeze=freeze)
+    task = train_and_export("image_classification", tmp_path, network=f"preset:{tmp_path / 'backbone'}", freeze=freeze)
     trainable = [layer.name for layer in task.stages_.network.get_layer("backbone").layers if layer.trainable_weights]
     assert bool(trainable) == (freeze == "")

@@ -1,21 +1,21 @@
-"""What the contract checks need to know of the task; `tests/contract/knowledge.py` says what each is."""
+"""The contract of the task for the contract checks; `tests/contract/task_contracts.py` describes each constant."""
 
 import numpy as np
-from inputs import BROKEN_IMAGES, IMAGES
+from edge_inputs import EDGE_IMAGES, INVALID_IMAGES
 
 from dlkit.tasks.image_segmentation.mask_png import decode_mask
 
-SMALL = {"width": 8, "depth": 2, "image_size": 64}
+SMALL_HPARAMS = {"width": 8, "depth": 2, "image_size": 64}
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides. Measured on two devices after
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
-STEADY = {"optimizer": "sgd", "learning_rate": 0.01}
-LEARNS = {"width": 8, "depth": 2, "image_size": 48, "epochs": 3, "learning_rate": 0.01}
-RECIPE = ["--width", "8", "--depth", "2", "--image-size", "64", "--epochs", "1"]
-EDGES = IMAGES
-BROKEN = BROKEN_IMAGES
+STABLE_HPARAMS = {"optimizer": "sgd", "learning_rate": 0.01}
+LEARNING_HPARAMS = {"width": 8, "depth": 2, "image_size": 48, "epochs": 3, "learning_rate": 0.01}
+RECIPE_FLAGS = ["--width", "8", "--depth", "2", "--image-size", "64", "--epochs", "1"]
+EDGE_INPUTS = EDGE_IMAGES
+INVALID_INPUTS = INVALID_IMAGES
 
 
-def check_answer_file(output, answers):
+def check_prediction_file(output, answers):
     """A folder of masks, named as their images."""
     for number, answer in enumerate(answers):
         np.testing.assert_array_equal(decode_mask((output / f"{number}.png").read_bytes()), answer["mask"])

@@ -124,14 +124,14 @@ def test_freezing_a_backbone_leaves_the_decoder_to_train():
 
 @pytest.mark.parametrize("network", ["deeplab_v3", "segformer"])
 def test_networks_of_keras_hub_have_a_backbone_to_freeze(network):
-    from dlkit.training.freeze import freeze, weighted_layers
-    from dlkit.training.prepare import start
+    from dlkit.training.freeze import freeze, list_weighted_layers
+    from dlkit.training.prepare import build_task
 
     task = dlkit.ImageSegmenter(**SMALL, network=network, freeze="backbone")
     data = blobs(8)
-    start(task, task.read(data))
+    build_task(task, task.read(data))
     count = len(freeze(task.stages_.network, task.freeze))
-    assert 5 < count < len(weighted_layers(task.stages_.network)) - 2
+    assert 5 < count < len(list_weighted_layers(task.stages_.network)) - 2
 
 
 @pytest.mark.slow

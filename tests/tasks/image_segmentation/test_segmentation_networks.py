@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dlkit.tasks.image_segmentation.unet import unet
-from dlkit.training.freeze import weighted_layers
+from dlkit.training.freeze import list_weighted_layers
 
 hub = pytest.importorskip("keras_hub")
 from dlkit.tasks.image_segmentation.deeplab_v3 import deeplab_v3  # noqa: E402
@@ -206,7 +206,7 @@ def test_a_backbone_without_a_pyramid_is_refused(tmp_path):
 
 
 def test_layers_are_named_and_in_order():
-    names = [layer.name for layer in weighted_layers(unet((32, 32, 1), 2, width=2, depth=1))]
+    names = [layer.name for layer in list_weighted_layers(unet((32, 32, 1), 2, width=2, depth=1))]
     first = [f"encoder_0_{kind}_{number}" for number in (1, 2) for kind in ("conv", "norm")]
     assert names[:4] == first
     assert names[-1] == "classes"

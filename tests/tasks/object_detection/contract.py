@@ -1,24 +1,24 @@
-"""What the contract checks need to know of the task; `tests/contract/knowledge.py` says what each is."""
+"""The contract of the task for the contract checks; `tests/contract/task_contracts.py` describes each constant."""
 
 import json
 
 import numpy as np
-from inputs import BROKEN_IMAGES, IMAGES
+from edge_inputs import EDGE_IMAGES, INVALID_IMAGES
 
-SMALL = {"width": 8, "image_size": 64}
+SMALL_HPARAMS = {"width": 8, "image_size": 64}
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides. Measured on two devices after
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
-STEADY = {"optimizer": "sgd", "learning_rate": 0.01}
-LEARNS = {
+STABLE_HPARAMS = {"optimizer": "sgd", "learning_rate": 0.01}
+LEARNING_HPARAMS = {
     **{"width": 16, "image_size": 96, "epochs": 3, "batch_size": 8},
     **{"mosaic": 0.0, "colour": 0.0, "scale": 0.0, "crop": 1.0, "flip": "none"},
 }
-RECIPE = ["--width", "8", "--image-size", "64", "--epochs", "1"]
-EDGES = IMAGES
-BROKEN = BROKEN_IMAGES
+RECIPE_FLAGS = ["--width", "8", "--image-size", "64", "--epochs", "1"]
+EDGE_INPUTS = EDGE_IMAGES
+INVALID_INPUTS = INVALID_IMAGES
 
 
-def check_answer_file(output, answers):
+def check_prediction_file(output, answers):
     """COCO's results: images are numbered from 1, boxes are x, y, width and height."""
     results = json.loads(output.read_text())
     for number, answer in enumerate(answers):

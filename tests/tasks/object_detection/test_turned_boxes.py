@@ -11,7 +11,7 @@ import dlkit
 from dlkit.columns import Image as ImageColumn
 from dlkit.tasks.object_detection.columns import CrowdBoxes
 from dlkit.tasks.object_detection.task import ObjectDetector
-from dlkit.training.prepare import encode, start
+from dlkit.training.prepare import build_task, encode_rows
 
 STORED, SEEN = [4.0, 6.0, 14.0, 26.0], [6.0, 16.0, 26.0, 26.0]  # yxyx in 30 x 40 as it is stored, and in 40 x 30
 TASK = {"width": 8, "image_size": 32, "validation_split": 0.0}
@@ -53,8 +53,8 @@ def test_coco_boxes_of_a_stored_picture_are_turned_along_and_counted(photos):
     source = coco(photos, (30, 40), STORED)
     assert boxes_of(task, source) == [STORED, SEEN]
     rows = task.read(source)
-    start(task, rows)
-    store, _ = encode(task, rows, None, quiet=True)
+    build_task(task, rows)
+    store, _ = encode_rows(task, rows, None, quiet=True)
     assert "the boxes of 1 images were annotated on the image as stored" in task.report_["remarks"][-1]
     objects = store.all()[1]["predictions"][1, 0, :4]  # 40 x 30 letterboxed into 32 x 32: 24 wide, 4 from the left
     np.testing.assert_allclose(objects, [6 * 0.8, 16 * 0.8 + 4, 26 * 0.8, 26 * 0.8 + 4], rtol=1e-5)
@@ -87,7 +87,7 @@ def test_shares_are_of_the_seen_picture(photos):
 def test_a_model_saved_before_leaves_boxes_as_they_are_stored(photos):
     task = ObjectDetector(**TASK)
     source = coco(photos, (30, 40), STORED)
-    start(task, task.read(source))
+    build_task(task, task.read(source))
     task.stages_.preprocess.get_layer("decode_image").orient = False  # as such a model is loaded
     assert boxes_of(task, source) == [STORED, STORED]
 
@@ -96,7 +96,7 @@ def test_the_images_of_answers_and_boxes_are_alike(photos):
     pixels = np.asarray(Image.open(photos / "images" / "b.jpg"))
     raw = ImageColumn().raw(photos / "images" / "b.jpg")
     task = ObjectDetector(**TASK)
-    start(task, task.read(coco(photos, (30, 40), STORED)))
+    build_task(task, task.read(coco(photos, (30, 40), STORED)))
     assert pixels.shape[:2] == (30, 40)
     assert task.stages_.preprocess({"image": tf.constant([raw])})["original_size"].numpy().tolist() == [[40, 30]]
 

@@ -7,7 +7,7 @@ import pytest
 import dlkit
 from dlkit.errors import DataError
 from dlkit.training.encode import encode_table
-from dlkit.training.prepare import start
+from dlkit.training.prepare import build_task
 
 SMALL = {"network": "transformer", "embedding": 8, "blocks": 1, "window": 40, "overlap": 8, "max_answer": 4}
 CONTEXT = "Zoé lives in a very small and old and quiet town."
@@ -23,7 +23,7 @@ ROWS = [
 def prepared(rows=ROWS):
     task = dlkit.QuestionAnswerer(**SMALL, max_question=6, top_k=2)
     known = task.read(rows)
-    start(task, known)
+    build_task(task, known)
     return task, known, *encode_table(task, known.encoded(), known.windows_per_row)
 
 

@@ -8,10 +8,10 @@ import pytest
 import dlkit
 from dlkit.errors import HparamError
 from dlkit.lazy import tf
-from dlkit.padding import lengths_of
+from dlkit.padding import row_lengths
 from dlkit.tasks.question_answering.sample import passages
 from dlkit.training.encode import encode_table
-from dlkit.training.prepare import start
+from dlkit.training.prepare import build_task
 
 SMALL = {"embedding": 16, "units": 8, "epochs": 1, "window": 80, "max_question": 12, "overlap": 20, "max_answer": 8}
 
@@ -76,7 +76,7 @@ def test_questions_without_an_answer():
 def prepared(rows, **hparams):
     task = dlkit.QuestionAnswerer(**{**SMALL, **hparams})
     known = task.read(rows)
-    start(task, known)
+    build_task(task, known)
     return task, *encode_table(task, known.encoded(), known.windows_per_row)
 
 
@@ -86,7 +86,7 @@ def test_rows_whose_answers_cannot_be_found_are_left_out_and_named():
     rows["answers"][4] = [(rows["answers"][4][0][0], 1)]  # moved to where it stands
     _, store, skipped = prepared(rows)
     assert store.rows == 5
-    assert store.origins == [0, 1, 3, 4, 5]
+    assert store.source_rows == [0, 1, 3, 4, 5]
     assert len(skipped) == 1
     assert "index 2: none of the answers can be learned" in skipped[0]
 
@@ -94,10 +94,10 @@ def test_rows_whose_answers_cannot_be_found_are_left_out_and_named():
 def test_long_texts_are_trained_on_with_a_window_that_lacks_the_answer():
     task, store, _ = prepared(colours(10, padding=200))
     assert store.rows == 20
-    assert store.origins == [row for row in range(10) for _ in range(2)]
+    assert store.source_rows == [row for row in range(10) for _ in range(2)]
     targets = store.all()[1]["start_logits"]
     assert ((targets[::2, 0] == 0) != (targets[1::2, 0] == 0)).all()  # of two windows one has it
-    assert (lengths_of(store, task.padding) <= SMALL["window"]).all()
+    assert (row_lengths(store, task.padding) <= SMALL["window"]).all()
 
 
 def test_hparams_that_do_not_fit():

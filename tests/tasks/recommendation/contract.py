@@ -1,12 +1,12 @@
-"""What the contract checks need to know of the task; `tests/contract/knowledge.py` says what each is."""
+"""The contract of the task for the contract checks; `tests/contract/task_contracts.py` describes each constant."""
 
-SMALL = {"width": 16, "hidden": 32}
+SMALL_HPARAMS = {"width": 16, "hidden": 32}
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides. Measured on two devices after
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
-STEADY = {"optimizer": "sgd", "learning_rate": 0.01}
-LEARNS = {"width": 16, "hidden": 32, "epochs": 20}
-RECIPE = ["--width", "16", "--epochs", "2"]
-EDGES = {
+STABLE_HPARAMS = {"optimizer": "sgd", "learning_rate": 0.01}
+LEARNING_HPARAMS = {"width": 16, "hidden": 32, "epochs": 20}
+RECIPE_FLAGS = ["--width", "16", "--epochs", "2"]
+EDGE_INPUTS = {
     "empty": lambda: "",
     "unknown": lambda: "nobody 🎉",
     "known": lambda: "u001",
@@ -14,4 +14,4 @@ EDGES = {
     "bytes": lambda: "é".encode(),
     "very long": lambda: "x" * 100_000,
 }
-BROKEN = {"a fraction": 3.5, "not UTF-8": b"\xff\xfe", "a dict": {}}
+INVALID_INPUTS = {"a fraction": 3.5, "not UTF-8": b"\xff\xfe", "a dict": {}}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlkit.columns import Id, Stamp
+from dlkit.columns import Id, Timestamp
 from dlkit.data import in_parts
 from dlkit.data.read import read
 from dlkit.errors import DataError, HparamError
@@ -118,7 +118,7 @@ def test_columns_take_what_they_say():
         with pytest.raises(DataError):
             Items().raw(value)
     assert Rating().raw("4.5") == 4.5
-    assert Stamp().raw("1970-01-02") == 86400.0
+    assert Timestamp().raw("1970-01-02") == 86400.0
     for value in ("good", None, float("inf")):
         with pytest.raises(DataError):
             Rating().raw(value)

@@ -29,7 +29,7 @@ def test_each_positive_beside_all_negatives():
 def test_what_follows_counts_where_there_is_something():
     logits = np.random.default_rng(0).normal(size=(1, 2, 4)).astype(np.float32)
     taken = np.array([[[7, 0, 3]]])  # the width of before it was cut
-    loss = float(NextItemCrossEntropy(usual_length=2)(taken, logits))
+    loss = float(NextItemCrossEntropy(typical_length=2)(taken, logits))
     assert loss == pytest.approx(-log_softmax(logits)[0, 1, 3] / 2, rel=1e-5)
 
 

@@ -14,7 +14,7 @@ from dlkit.tasks.recommendation.columns import Items, Ratings
 from dlkit.tasks.recommendation.liked import how_ratings_count, least_rating, mean_rating
 from dlkit.tasks.recommendation.linear_items import item_weights
 from dlkit.tasks.recommendation.networks import ItemCrossEntropy, NextItemCrossEntropy, SampledItemCrossEntropy
-from dlkit.training.prepare import start
+from dlkit.training.prepare import build_task
 
 ROWS = {
     "user_id": Id(optional=True),
@@ -33,7 +33,7 @@ FEW = {"network": "ease", "regularization": 1.0}
 def built(source, **hparams):
     """Its matrix is worked out before training, which would scale the scores alone."""
     task = dlkit.Recommender(**{**FEW, **hparams})
-    start(task, task.read(source))
+    build_task(task, task.read(source))
     return task
 
 
@@ -74,9 +74,9 @@ def test_what_leaves_nothing_is_refused():
             dlkit.Recommender(objective="ratings", network="mf", **hparam)
     for hparam in ({"min_rating": 9.0}, {"rating_weights": True, "min_rating": -5}):
         found = dlkit.Recommender(**hparam).check(disliked(low=-1))
-        assert found["refusals"]
+        assert found["errors"]
     without = {name: disliked()[name] for name in ("user_id", "item_id")}
-    (said,) = dlkit.Recommender(min_rating=3).check(without)["refusals"]
+    (said,) = dlkit.Recommender(min_rating=3).check(without)["errors"]
     assert "there are no ratings" in said
 
 
@@ -157,7 +157,7 @@ def test_losses_weigh_by_hand():
     assert float(found) == pytest.approx((0.5 * each[0] + 2 * each[1]) / 2.5**0.5, rel=1e-5)
     steps = np.random.default_rng(1).normal(size=(1, 4, 4)).astype(np.float32)  # two members of two steps
     shares = log_softmax(steps[0])
-    found = NextItemCrossEntropy(2, weighted=True, usual_length=4)(
+    found = NextItemCrossEntropy(2, weighted=True, typical_length=4)(
         np.array([[[7, 1, 3], [0, 0, 0], [9, 500, 2000]]]), steps
     )
     by_hand = -(0.5 * (shares[0, 1] + shares[2, 1]) + 2 * (shares[1, 3] + shares[3, 3])) / 4
@@ -182,7 +182,7 @@ def test_weights_follow_their_items_into_training(hparams):
     task = dlkit.Recommender(rating_weights=True, min_rating=2, **options)
     data = {"user_id": [*"aaaab"], "item_id": [*"pqrst"], "rating": [1, 2, 4, 6, 4]}
     rows = task.read(data)
-    start(task, rows)
+    build_task(task, rows)
     raw = [rows.table.raw(row, {**task.inputs, **task.target}) for row in range(2)]
     columns = {name: [row[name] for row in raw] for name in raw[0]}
     features = {"user_id": tf.constant(columns["user_id"]), "recent": tf.constant(columns["recent"])}

@@ -1,8 +1,8 @@
 """Recommenders beyond the plain one through the loader of the server."""
 
 import pytest
-from independent import assert_served_as_predicted, lint
-from knowledge import small
+from serving_tools import assert_served_as_predicted, lint
+from task_contracts import small_hparams
 
 from dlkit.data.read import read
 from dlkit.data.table import Table
@@ -17,7 +17,9 @@ from dlkit.tasks.recommendation.sample import interactions
 def test_the_loader_of_the_server_takes_ratings(network, tools, cload, tmp_path):
     """The other objective of recommenders, whose graph looks up who had the item too."""
     held = part(interactions(), "random_80_20")
-    task = find_task("recommendation")(**small("recommendation", objective="ratings", network=network, epochs=1))
+    task = find_task("recommendation")(
+        **small_hparams("recommendation", objective="ratings", network=network, epochs=1)
+    )
     task.fit(held[0], verbose=0)
     version = task.export(tmp_path / "ratings")
     assert lint(tools, version)["problems"] == []
@@ -30,7 +32,7 @@ def test_the_loader_of_the_server_takes_what_was_disliked_repeats_and_new_items(
     kinds = dict.fromkeys(interactions()["item_id"])
     path.write_text("item_id,kind\n" + "".join(f"{item},{item.split('-')[0]}\n" for item in [*kinds, "drama-new"]))
     hparams = {"item_features": str(path), "rating_weights": True, "repeats": True, "epochs": 1}
-    task = find_task("recommendation")(**small("recommendation", **hparams))
+    task = find_task("recommendation")(**small_hparams("recommendation", **hparams))
     task.fit({name: values[:2000] for name, values in interactions().items()}, verbose=0)
     assert task.new_items_ == 1
     assert task.stages_.preprocess.get_layer("reader").passed_count > 0

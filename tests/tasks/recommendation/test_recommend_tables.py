@@ -7,7 +7,7 @@ import dlkit
 from dlkit.cli import main as cli
 from dlkit.cli.main import main
 from dlkit.errors import DataError
-from dlkit.training.prepare import start
+from dlkit.training.prepare import build_task
 
 pandas = pytest.importorskip("pandas")
 
@@ -22,7 +22,7 @@ FRAME = pandas.DataFrame(
 def built(source, **hparams):
     """Not trained: the matrix of `ease` is worked out before."""
     task = dlkit.Recommender(**{"network": "ease", "top_k": 3, **hparams})
-    start(task, task.read(source))
+    build_task(task, task.read(source))
     return task
 
 
@@ -114,7 +114,10 @@ def test_a_model_of_ratings_ranks_in_python_and_answers_pairs_by_record(monkeypa
     assert "predicts for pairs: give a table of user_id and item_id" in capsys.readouterr().err
     rated.head(3).to_csv(tmp_path / "pairs.csv", index=False)
     output = tmp_path / "out.csv"
-    assert main(["predict", "model", str(tmp_path / "pairs.csv"), "--output", str(output), "--keep", "item_id"]) == 0
+    assert (
+        main(["predict", "model", str(tmp_path / "pairs.csv"), "--output", str(output), "--keep-columns", "item_id"])
+        == 0
+    )
     written = pandas.read_csv(output)
     assert list(written) == ["item_id", "rating", "cold"] and len(written) == 3
 

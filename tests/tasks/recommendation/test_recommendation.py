@@ -231,7 +231,7 @@ def test_real_ratings_train_and_beat_popularity(real_data):
 def test_members_answer_by_their_mean():
     """Of two members the answer is the mean of what each alone would give."""
     task = fitted(network="sasrec", members=2, epochs=1, heads=1)
-    preprocess, answering, _ = task.stages_.answering()
+    preprocess, answering, _ = task.stages_.serving_models()
     history = preprocess({"user_id": tf.constant(["4"]), "recent": tf.constant([[""]])})["history"]
     alone = [task.stages_.network.get_layer(name)(history, last=True).numpy() for name in ("sasrec", "sasrec_1")]
     assert np.abs(alone[0] - alone[1]).max() > 0.01

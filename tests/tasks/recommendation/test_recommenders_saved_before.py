@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from independent import assert_as_then, assert_close
+from serving_tools import assert_close, assert_close_to_saved
 
 import dlkit
 from dlkit.errors import DataError
@@ -25,9 +25,9 @@ def test_their_answers(name, saved, tmp_path):
     dlkit.load(folder / name).save(tmp_path / "again")
     for place in (folder / name, tmp_path / "again"):
         model = dlkit.load(place)
-        assert_as_then(model.predict(then["inputs"]), then["answers"])
+        assert_close_to_saved(model.predict(then["inputs"]), then["answers"])
         found = [model.recommend(user, recent, **options) for user, recent, options in then["requests"]]
-        assert_as_then(found, then["recommended"])
+        assert_close_to_saved(found, then["recommended"])
         metrics = model.evaluate(INTERACTIONS)
         assert_close({key: metrics[key] for key in then["metrics"]}, then["metrics"], rtol=1e-5, atol=1e-7)
     assert set(model.served()["recommend"].inputs) == ASKED  # a request that was enough is enough

@@ -8,7 +8,7 @@ import dlkit
 from dlkit.errors import DataError
 from dlkit.tasks.recommendation.rank_items import RankItems
 from dlkit.tasks.recommendation.score_items import FeaturedEmbedding, TwoTowers
-from dlkit.training.prepare import start
+from dlkit.training.prepare import build_task
 
 PAIRS = {  # two tastes: users of even numbers like even items
     "user_id": [user for user in range(40) for _ in range(6)],
@@ -25,7 +25,7 @@ AGAIN = {"user_id": [f"u{user}" for user in range(40)], "item_id": [f"i{user % 2
 def built(source, **hparams):
     """Not trained: the matrix of `ease` is worked out before."""
     task = dlkit.Recommender(**{"network": "ease", "width": 8, "hidden": 8, **hparams})
-    start(task, task.read(source))
+    build_task(task, task.read(source))
     return task
 
 
@@ -141,7 +141,7 @@ def features(folder, items=20, further=("100,even", "101,odd")):
 def test_new_items_are_recommended_by_their_features(tmp_path):
     task = dlkit.Recommender(network="two_tower", width=8, hidden=8, item_features=features(tmp_path), epochs=15,
                              learning_rate=0.02, dropout=0.2)  # fmt: skip
-    assert task.check(PAIRS)["facts"]["items without interactions"] == "2, recommended based on their features"
+    assert task.check(PAIRS)["statistics"]["items without interactions"] == "2, recommended based on their features"
     task.fit(PAIRS, verbose=0, strategy="one")
     task.save(tmp_path / "m")
     for model in (task, dlkit.load(tmp_path / "m")):
@@ -153,8 +153,8 @@ def test_new_items_are_recommended_by_their_features(tmp_path):
         assert [item % 2 for item in model.similar(100, k=5)["items"]] == [0] * 5
         assert 100 not in model.recommend("nobody", k=20)["items"]  # nobody took it: not popular
     old = dlkit.Recommender(network="two_tower", item_features=features(tmp_path), new_items=False)
-    assert old.check(PAIRS)["facts"]["items without interactions"] == "2, not recommended"
-    start(old, old.read(PAIRS))
+    assert old.check(PAIRS)["statistics"]["items without interactions"] == "2, not recommended"
+    build_task(old, old.read(PAIRS))
     assert "100" not in old.stages_.preprocess.get_layer("reader").items
 
 
@@ -198,7 +198,7 @@ def test_ids_of_no_item_are_refused_with_the_share(tmp_path):
     path = tmp_path / "items.csv"
     path.write_text("item_id,kind\n" + "".join(f"{item}.0,{item % 3}\n" for item in range(20)))
     task = dlkit.Recommender(network="two_tower", item_features=str(path))
-    (said,) = task.check(PAIRS)["refusals"]
+    (said,) = task.check(PAIRS)["errors"]
     assert said.startswith(f"none of 20 items has a row in {path}: 0 % match")
     with pytest.raises(DataError, match=r"none of the 20 ids.*0 % match"):
-        start(task, task.read(PAIRS))
+        build_task(task, task.read(PAIRS))

@@ -1,9 +1,9 @@
-"""What the contract checks need to know of the task; `tests/contract/knowledge.py` says what each is."""
+"""The contract of the task for the contract checks; `tests/contract/task_contracts.py` describes each constant."""
 
-from inputs import BROKEN_TEXTS, TEXTS
+from edge_inputs import EDGE_TEXTS, INVALID_TEXTS
 
-SMALL = {}
-LEARNS = {}
-RECIPE = []
-EDGES = TEXTS
-BROKEN = BROKEN_TEXTS
+SMALL_HPARAMS = {}
+LEARNING_HPARAMS = {}
+RECIPE_FLAGS = []
+EDGE_INPUTS = EDGE_TEXTS
+INVALID_INPUTS = INVALID_TEXTS

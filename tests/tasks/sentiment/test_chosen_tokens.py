@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import dlkit
-from dlkit.training.prepare import encode, start
+from dlkit.training.prepare import build_task, encode_rows
 
 THAI = {"text": ["หนังดีมาก", "หนังแย่มาก", "สนุกจริงๆ", "น่าเบื่อ"] * 3, "label": ["pos", "neg"] * 6}
 ENGLISH = {"text": ["a good film", "a bad film"] * 6, "label": ["pos", "neg"] * 6}
@@ -16,8 +16,8 @@ SMALL = {"network": "cnn", "batch_size": 4, "embedding": 4, "max_tokens": 8}
 def prepared(data, capsys, **hparams):
     task = dlkit.SentimentClassifier(**{**SMALL, **hparams})
     rows = task.read(data)
-    start(task, rows)
-    store, _ = encode(task, rows, None)
+    build_task(task, rows)
+    store, _ = encode_rows(task, rows, None)
     return task, store, capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ from dlkit.tasks.translation import write_tokens
 from dlkit.tasks.translation.sample import sentences
 from dlkit.tasks.translation.subwords import BYTE, END, JoinSubwords, Subwords
 from dlkit.tasks.translation.write_tokens import WriteTokens
-from dlkit.training.prepare import start
+from dlkit.training.prepare import build_task
 
 NOTHING = ["", " ", "\n", " \t \r\n", "\u00a0\u3000", "\u200b\ufeff", "\u2028"]
 SMALL = {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 12}
@@ -21,7 +21,7 @@ SMALL = {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 12}
 def model():
     """Not trained: what it makes of nothing would be made up."""
     task = dlkit.Translator(**SMALL)
-    start(task, task.read(sentences()["train"]))
+    build_task(task, task.read(sentences()["train"]))
     return task
 
 

@@ -14,7 +14,7 @@ from dlkit.lazy import keras
 from dlkit.padding import trim
 from dlkit.tasks.translation.metrics import score_texts
 from dlkit.tasks.translation.sample import sentences
-from dlkit.training.prepare import encode, start
+from dlkit.training.prepare import build_task, encode_rows
 
 SMALL = {"width": 16, "blocks": 1, "vocabulary_size": 400, "max_tokens": 24, "batch_size": 16, "epochs": 1}
 TEXTS = ["The house is white.", "", "Where is the key, Pedro? " * 9, "¿שלום? 你好"]
@@ -35,8 +35,8 @@ def model():
 def store_of(**hparams):
     task = dlkit.Translator(**{**SMALL, **hparams})
     rows = task.read(sentences()["train"])
-    start(task, rows)
-    return task, encode(task, rows, None)[0], rows
+    build_task(task, rows)
+    return task, encode_rows(task, rows, None)[0], rows
 
 
 def test_the_sample_is_of_distinct_pairs():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.layers.relative_positions import RelativePositions
+from dlkit.layers.relative_position_bias import RelativePositionBias
 from dlkit.tasks.translation.draw_tokens import draw_tokens, uniforms
 from dlkit.tasks.translation.networks import translation_gru, translation_transformer
 from dlkit.tasks.translation.steppers import stepper_of
@@ -248,10 +248,10 @@ def test_chances_come_from_the_seed_alone():
     assert uniforms(tf.constant([], tf.int32), 5).shape == (0, 5)
 
 
-def t5_bucket(distance, both_ways, buckets=32, farthest=128):
+def t5_bucket(distance, bidirectional, buckets=32, farthest=128):
     """Of one relative position, key minus query, as the code of T5 has it."""
     found, distance = 0, -distance
-    if both_ways:
+    if bidirectional:
         buckets //= 2
         found += buckets * (distance < 0)
         distance = abs(distance)
@@ -262,11 +262,11 @@ def t5_bucket(distance, both_ways, buckets=32, farthest=128):
     return found + min(buckets // 2 + int(wide), buckets - 1)
 
 
-@pytest.mark.parametrize("both_ways", [True, False])
-def test_buckets_are_those_of_t5(both_ways):
-    layer = RelativePositions(2, both_ways)
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_buckets_are_those_of_t5(bidirectional):
+    layer = RelativePositionBias(2, bidirectional)
     distances = np.array([d for d in range(-300, 300) if abs(d) not in (16, 32, 64, 128)])  # where rounding decides
-    expected = [t5_bucket(-int(distance), both_ways) for distance in distances]
+    expected = [t5_bucket(-int(distance), bidirectional) for distance in distances]
     assert layer.bucket(tf.constant(distances, tf.int32)).numpy().tolist() == expected
 
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.match import quoted
+from dlkit.data.match import quote_names
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 
 
-def sources_in(source: Any) -> list[Any] | None:
+def expand_sources(source: Any) -> list[Any] | None:
     """The files of a list, or those that a pattern such as "part-*.csv" finds, sorted; None for one source.
 
     Raises:
@@ -38,20 +38,20 @@ def sources_in(source: Any) -> list[Any] | None:
     return found
 
 
-def folders_of(sources: Sequence[Any]) -> list[Path]:
+def source_folders(sources: Sequence[Any]) -> list[Path]:
     """The folders of several sources that lie on this machine: what one of them names may lie beside another."""
     paths = [Path(part).expanduser() for part in sources if "://" not in os.fspath(part)]
     return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
 
 
-def shown(source: Any) -> str:
+def describe_sources(source: Any) -> str:
     """What messages call several sources."""
     if isinstance(source, list):
         return str(source[0]) if len(source) == 1 else f"{source[0]} and {len(source) - 1} more"
     return os.fspath(source)
 
 
-def joined(source: Any, tables: Sequence[Table]) -> Table:
+def concatenate(source: Any, tables: Sequence[Table]) -> Table:
     """The rows of several tables, one after another.
 
     Raises:
@@ -61,14 +61,14 @@ def joined(source: Any, tables: Sequence[Table]) -> Table:
     for table in tables[1:]:
         if set(table.columns) != set(first.columns):
             raise DataError(
-                f"{first.source} gives the columns {quoted(first.columns)}, {table.source} {quoted(table.columns)}. "
+                f"{first.source} gives the columns {quote_names(first.columns)}, {table.source} {quote_names(table.columns)}. "
                 "Files that are read together must have the same columns."
             )
         if list(table.classes) != list(first.classes):
             raise DataError(f"{first.source} and {table.source} name different classes. They must match.")
     places = [(table, row) for table in tables for row in range(len(table))]
     return Table(
-        shown(source),
+        describe_sources(source),
         {name: [value for table in tables for value in table.columns[name]] for name in first.columns},
         lambda row: places[row][0].where(places[row][1]),
         first.classes,

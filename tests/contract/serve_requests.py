@@ -1,6 +1,6 @@
-"""Answers raw requests from an export, in a process that imports TensorFlow and nothing of dlkit.
+"""Predict for raw requests with an export, in a process that imports TensorFlow and not dlkit.
 
-python served.py VERSION_DIR REQUESTS_JSON -> answers as JSON on standard output; bytes are latin-1 texts in both.
+python serve_requests.py VERSION_DIR REQUESTS_JSON prints the predictions as JSON; bytes are latin-1 texts in both.
 """
 
 import json

@@ -9,7 +9,7 @@ from dlkit.lazy import keras, tf
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class RelativePositions(keras.layers.Layer):
+class RelativePositionBias(keras.layers.Layer):
     """A learned bias of attention for each distance between query and key, in buckets that widen with the distance.
 
     Source: Raffel et al., 2020, arXiv:1910.10683, section 2.1, and the buckets of its code. One for all blocks.
@@ -23,9 +23,9 @@ class RelativePositions(keras.layers.Layer):
         farthest: distance from which all are one.
     """
 
-    def __init__(self, heads: int, both_ways: bool, buckets: int = 32, farthest: int = 128, **kwargs: Any) -> None:
+    def __init__(self, heads: int, bidirectional: bool, buckets: int = 32, farthest: int = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.heads, self.both_ways, self.buckets, self.farthest = heads, both_ways, buckets, farthest
+        self.heads, self.bidirectional, self.buckets, self.farthest = heads, bidirectional, buckets, farthest
 
     def build(self, input_shape: Any = None) -> None:
         self.biases = self.add_weight(shape=(self.buckets, self.heads), initializer="zeros", name="biases")
@@ -38,7 +38,7 @@ class RelativePositions(keras.layers.Layer):
     def bucket(self, distance: tf.Tensor) -> tf.Tensor:
         """The bucket of each distance, query minus key: int32 to int32 of the same shape."""
         buckets, first = self.buckets, 0
-        if self.both_ways:
+        if self.bidirectional:
             buckets //= 2
             first = tf.where(distance < 0, buckets, 0)
             distance = tf.abs(distance)
@@ -52,5 +52,10 @@ class RelativePositions(keras.layers.Layer):
         return keras.KerasTensor((1, self.heads, queries.shape[0], keys.shape[0]), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"heads": self.heads, "both_ways": self.both_ways, "buckets": self.buckets, "farthest": self.farthest}
+        own = {
+            "heads": self.heads,
+            "bidirectional": self.bidirectional,
+            "buckets": self.buckets,
+            "farthest": self.farthest,
+        }
         return {**super().get_config(), **own}

@@ -8,7 +8,7 @@ from dlkit.lazy import keras, tf
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class BlankAnswers(keras.layers.Layer):
+class BlankInvalidRows(keras.layers.Layer):
     """Zeros and empty texts in the place of answers to rows with an error.
 
     Inputs: `error`: (batch,) string, "" for a row that was read; `answers`: a dict of tensors, batch first. Output: the
@@ -20,11 +20,11 @@ class BlankAnswers(keras.layers.Layer):
         self._convert_input_args = False
 
     def call(self, error: tf.Tensor, answers: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        def blanked(values: tf.Tensor) -> tf.Tensor:
+        def blank_invalid_rows(values: tf.Tensor) -> tf.Tensor:
             read = tf.reshape(error == "", [-1] + [1] * (len(values.shape) - 1))
             return tf.where(read, values, tf.zeros([], values.dtype))
 
-        return {name: blanked(values) for name, values in answers.items()}
+        return {name: blank_invalid_rows(values) for name, values in answers.items()}
 
     def compute_output_spec(
         self, error: keras.KerasTensor, answers: dict[str, keras.KerasTensor]
@@ -32,8 +32,8 @@ class BlankAnswers(keras.layers.Layer):
         return {name: keras.KerasTensor(values.shape, values.dtype) for name, values in answers.items()}
 
 
-def blanked(postprocess: keras.Model) -> keras.Model:
+def blank_invalid_rows(postprocess: keras.Model) -> keras.Model:
     """The postprocessing model with one more input, `error`, (batch,) string: rows that have one get blank answers."""
     error = keras.Input((), dtype="string", name="error")
-    answers = BlankAnswers(name="blank_answers")(error, postprocess.output)
+    answers = BlankInvalidRows(name="blank_invalid_rows")(error, postprocess.output)
     return keras.Model({**postprocess.input, "error": error}, answers, name=postprocess.name)

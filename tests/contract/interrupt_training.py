@@ -1,10 +1,10 @@
-"""Runs that are stopped in their middle."""
+"""Interruption of training runs."""
 
 import keras
 
 
-class Stop(keras.callbacks.Callback):
-    """Stops a run before the step of this number is done, or its checkpoint written."""
+class InterruptTraining(keras.callbacks.Callback):
+    """Interrupt training before a step, by its number, is done and before its checkpoint is written."""
 
     def __init__(self, step):
         super().__init__()

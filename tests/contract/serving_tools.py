@@ -1,23 +1,23 @@
-"""What the independent linter and loader say of an export."""
+"""Checks of exports with the linter and the loader of the servable tools, and comparisons of predictions."""
 
 import json
 import subprocess
 
-import forked
+import fork_server
 import numpy as np
 
-from dlkit.columns import stack
-from dlkit.serving.requests import serialized_examples
+from dlkit.columns import stack_column
+from dlkit.serving.requests import serialize_examples
 
 
 def lint(tools, version):
-    """The linter's report of a version directory."""
-    done = forked.run([tools / "sigcheck.py", version, "--json"])
+    """Return the report of the linter on a version directory."""
+    done = fork_server.run([tools / "sigcheck.py", version, "--json"])
     return json.loads(done.stdout)
 
 
 def assert_close(one, other, *, rtol=1e-5, atol=1e-5, where="answer"):
-    """Two answers, nested as `predict` nests them, are the same but for the last bits of their floats."""
+    """Assert that two predictions, nested as by `predict`, are equal up to rounding."""
     if isinstance(other, dict):
         assert list(one) == list(other), where
         for name in other:
@@ -35,7 +35,7 @@ def assert_close(one, other, *, rtol=1e-5, atol=1e-5, where="answer"):
 
 
 def assert_served_as_predicted(task, version, cload, table, folder):
-    """The loader's answers to a table's rows, in one batch, are those of `predict`. `folder` takes the requests."""
+    """Assert that the loader's predictions for a batch of rows equal those of `predict`; `folder` is for requests."""
     if any(column.shape for column in task.inputs.values()):
         assert_examples_as_predicted(task, version, cload, table, folder)
         return
@@ -61,13 +61,13 @@ def assert_served_as_predicted(task, version, cload, table, folder):
 
 
 def assert_examples_as_predicted(task, version, cload, table, folder):
-    """The same by `classify` or `examples`: the loader takes no lists of strings but those of a `tf.Example`."""
+    """Assert the same with `classify` or `examples`: the loader takes lists of strings only in a `tf.Example`."""
     ranked = [(name, column) for name, column in task.answer.items() if column.ranked_by]
     signature, name = ("classify", "inputs") if ranked else ("examples", "examples")
     arguments = []
     for row in range(len(table)):
         raw = table.raw(row, task.inputs)
-        (made,) = serialized_examples({key: stack(column, [raw[key]]) for key, column in task.inputs.items()})
+        (made,) = serialize_examples({key: stack_column(column, [raw[key]]) for key, column in task.inputs.items()})
         path = folder / f"example-{row}"
         path.write_bytes(made)
         arguments.append(f"{name}=@{path}")
@@ -84,6 +84,6 @@ def assert_examples_as_predicted(task, version, cload, table, folder):
             assert served[output] == [column.show(value) for value in answers[output]]
 
 
-def assert_as_then(now, then):
-    """Answers of a model saved before: the same, up to what another processor rounds."""
+def assert_close_to_saved(now, then):
+    """Assert that predictions equal those of a saved model, up to rounding on another processor."""
     assert_close(now, then, rtol=1e-5, atol=0)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from independent import assert_as_then
+from serving_tools import assert_close_to_saved
 
 import dlkit
 from dlkit.serving.verify import verify
@@ -23,7 +23,7 @@ VERSIONS = ("by_layers", "by_task")
 def test_models_answer_as_then(version, saved):
     folder, answers = saved
     then = answers[version]
-    assert_as_then(dlkit.load(folder / version / "model").predict(then["texts"]), then["answers"])
+    assert_close_to_saved(dlkit.load(folder / version / "model").predict(then["texts"]), then["answers"])
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -74,4 +74,4 @@ def test_threads_of_a_fresh_process_load_and_answer_and_a_graph_is_traced_once(s
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=300)
     counts, answer = done.stdout.splitlines()
     assert counts == "12 1 ['serving_default']", done.stdout + done.stderr
-    assert_as_then(eval(answer), then["answers"][0])
+    assert_close_to_saved(eval(answer), then["answers"][0])

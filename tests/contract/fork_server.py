@@ -1,7 +1,7 @@
-"""Processes that need TensorFlow and nothing else of this one: forked from one that has imported it, in a moment.
+"""Fork server: starts processes that have already imported TensorFlow, and nothing else.
 
-A start of Python that imports TensorFlow takes five seconds, and the checks of a task need several. The process that
-they are forked from has imported TensorFlow alone, so that none of them sees dlkit unless it imports it.
+Starting Python and importing TensorFlow takes five seconds, and the checks of a task need several processes. The server
+has imported only TensorFlow, so that no process has dlkit unless it imports it itself.
 """
 
 import atexit
@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from dlkit.child import child_environment, python_command
+from dlkit.child_process import child_environment, python_command
 
 SERVER = """
 import json, os, runpy, sys, traceback
@@ -50,7 +50,7 @@ _server = []
 
 
 def run(argv, *, module="", cwd=".", env=None):
-    """Runs a script, `argv[0]`, or a module with the arguments `argv`, as `subprocess.run` with captured texts does."""
+    """Run a script, `argv[0]`, or a module with the arguments `argv`, like `subprocess.run` with captured text."""
     if not _server or _server[0].poll() is not None:
         quiet = child_environment(TF_CPP_MIN_LOG_LEVEL="3")
         command = python_command("-c", SERVER)
@@ -69,8 +69,8 @@ def run(argv, *, module="", cwd=".", env=None):
         return subprocess.CompletedProcess(argv, code, out.read_text(errors="replace"), err.read_text(errors="replace"))
 
 
-def start(command, **options):
-    """As `subprocess.run`, for the proof of an export: what it starts is forked too."""
+def run_or_fork(command, **options):
+    """Run a command like `subprocess.run`; the proof of an export is forked."""
     if command[1:4] != ["-P", "-m", "dlkit.serving.prove"]:
         return subprocess.run(command, **options)
     return run(command[4:], module="dlkit.serving.prove", env=options["env"])

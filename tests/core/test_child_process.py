@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlkit.child import child_environment, python_command
+from dlkit.child_process import child_environment, python_command
 from dlkit.cli import launch
 from dlkit.serving import verify
 

@@ -6,14 +6,14 @@ import functools
 import os
 from pathlib import Path
 
-from dlkit.data.reading import Reading
+from dlkit.data.read_options import ReadOptions
 from dlkit.errors import DataError
 from dlkit.options import option
 
 _real = functools.lru_cache(maxsize=4096)(os.path.realpath)  # of folders, in which many files lie
 
 
-class Inside:
+class FolderGuard:
     """Lets through the files that lie below some folders: a table from elsewhere may name any file of this machine.
 
     Args:
@@ -21,7 +21,7 @@ class Inside:
         folders: further ones: that of the table itself, for one.
     """
 
-    def __init__(self, how: Reading, *folders: Path):
+    def __init__(self, how: ReadOptions, *folders: Path):
         self._anywhere = how.allow_outside
         _real.cache_clear()  # links may have changed since another table was read
         self._folders = list(dict.fromkeys(_real(folder.absolute()) for folder in (*folders, *how.folders)))

@@ -14,8 +14,8 @@ MAX_ROWS = 1_000_000
 _NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
 
 
-class Options(TypedDict, total=False):
-    """What may be said of a source beyond the names of its columns; see `Reading`."""
+class ReadKeywords(TypedDict, total=False):
+    """What may be said of a source beyond the names of its columns; see `ReadOptions`."""
 
     delimiter: str
     quotes: bool | None
@@ -26,7 +26,7 @@ class Options(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How a source is to be read: one object, from `Task.fit` and the command line down to the reader of records.
 
     Attributes:
@@ -72,10 +72,10 @@ class Reading:
             raise DataError(f"`max_rows` must be at least 1. Received: {self.max_rows}.")
 
 
-PLAIN = Reading()
+DEFAULT_OPTIONS = ReadOptions()
 
 
-def left_out(reasons: Sequence[str], total: int, kind: str, strict: bool) -> list[str]:
+def report_skipped(reasons: Sequence[str], total: int, kind: str, strict: bool) -> list[str]:
     """The remark on bad records, which are counted and of which the first are named; none where there are none.
 
     Args:
@@ -96,7 +96,7 @@ def left_out(reasons: Sequence[str], total: int, kind: str, strict: bool) -> lis
     return [f"{len(reasons)} of {total} {kind} skipped: {listed}{more}"]
 
 
-def lines_of(reasons: Sequence[str], total: int, kind: str) -> str:
+def list_skipped(reasons: Sequence[str], total: int, kind: str) -> str:
     """What was left out, for a person: how many of `total`, and the first of them a line each."""
     more = f"\n  and {len(reasons) - _LINES} more" if len(reasons) > _LINES else ""
     listed = "\n  ".join(reasons[:_LINES])
