@@ -40,7 +40,8 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "weekly": {"horizon": 8, "origins": 6, "stride": 8},
 }
 FILES = {"traffic": "traffic_hourly", "weekly": "eia_weekly"}
-HPARAMS: dict[str, dict[str, Any]] = {"traffic": {}, "weekly": {"static": "unique_id", "dropout": 0.3}}
+USUAL = {"epochs": 20, "patience": 12}
+HPARAMS: dict[str, dict[str, Any]] = {"traffic": USUAL, "weekly": {**USUAL, "static": "unique_id", "dropout": 0.3}}
 
 
 def main() -> None:

@@ -32,12 +32,12 @@ from dlkit.version import install_hint
 
 K = 10
 NETWORKS: dict[str, dict[str, Any]] = {
-    "two_tower": {"known_users": False},
-    "mf": {"width": 256, "learning_rate": 2e-3, "known_users": False, "dropout": 0.0, "hide": 0.7},
-    "neumf": {},
-    "dcn": {},
+    "two_tower": {"epochs": 60, "known_users": False},
+    "mf": {"epochs": 60, "width": 256, "learning_rate": 2e-3, "known_users": False, "dropout": 0.0, "hide": 0.7},
+    "neumf": {"epochs": 60},
+    "dcn": {"epochs": 60},
     "sasrec": {"width": 64, "epochs": 40, "learning_rate": 2e-3, "dropout": 0.4},
-    "gru4rec": {},
+    "gru4rec": {"epochs": 60},
     "ease": {"epochs": 3},
 }
 RATED = {

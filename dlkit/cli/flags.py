@@ -15,6 +15,7 @@ from dlkit.cli.config import add_config
 from dlkit.cli.parser import DATA_GROUP, RUN_GROUP, TASK_GROUP, TRAINING_GROUP, Parser
 from dlkit.errors import DlkitError
 from dlkit.hparams import choices_of, type_name
+from dlkit.run_length import CHOSEN
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -91,6 +92,8 @@ def parsed_hparams(
 
         if given.resume != "auto" or _holds(given.save):
             hparams = hparams_of_run(Path(given.save), task.task_name())
+    if (getattr(given, "minutes", 0) or getattr(given, "steps", 0)) and not hasattr(given, "epochs"):
+        hparams = {**hparams, "epochs": CHOSEN}  # those of a recipe or of a model are none that were asked for
     flags = {field.name: getattr(given, field.name) for field in dataclasses.fields(task) if hasattr(given, field.name)}
     return {**hparams, **flags}
 
@@ -114,6 +117,8 @@ def hparam_table(task: type) -> str:
 
 
 _NAMES = (
+    "minutes",
+    "steps",
     "save",
     "resume",
     "overwrite",
@@ -133,6 +138,19 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
     group = parser.group(RUN_GROUP)
     shown = " (default: %(default)s)" if save else ""
     add_config(parser)
+    group.add_argument(
+        "--minutes",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help=(
+            "Minutes that training should take, with reading, validation and saving; the number of steps that fit is "
+            "decided once and printed."
+        ),
+    )
+    group.add_argument(
+        "--steps", type=int, default=0, metavar="N", help="Number of training steps, in place of --epochs."
+    )
     group.add_argument("--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints{shown}")
     group.add_argument(
         "--resume",

@@ -25,7 +25,7 @@ def compile_network(
     Several replicas train copies of its weights.
 
     Args:
-        steps: of an epoch.
+        steps: of the whole run, which the learning rate schedule spans.
         strategy: what to train under; None for one device.
         jit_compile: whether XLA compiles the step; on CPUs it then had 0.4 to 0.6 of the speed. A TPU always does.
     """
@@ -33,8 +33,8 @@ def compile_network(
     several = strategy is not None and strategy.num_replicas_in_sync > 1
     with strategy.scope() if strategy and several else contextlib.nullcontext():
         trained = _copy_in_scope(network) if several else network
-        trainer = Trainer(trained.input, trained.output, name=network.name, rows=task.batch_size)
-        optimizer = make_optimizer(task, trainer, steps * task.epochs)
+        trainer = Trainer(trained.input, trained.output, name=network.name, rows=task.batch_size, ema=task.ema)
+        optimizer = make_optimizer(task, trainer, steps)
         frozen = freeze(trainer, task.freeze if task.frozen is None else task.frozen)
         trainer.compile(optimizer, loss=task.loss(), metrics=task.metrics(), jit_compile=jit_compile)
     return trainer, frozen

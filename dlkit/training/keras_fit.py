@@ -18,7 +18,7 @@ def fit_from_checkpoint(
     callbacks: Sequence[keras.callbacks.Callback],
     *,
     steps: int,
-    epochs: int,
+    last_step: int,
     batch_size: int,
     validation_split: float,
     verbose: Any,
@@ -28,14 +28,17 @@ def fit_from_checkpoint(
     """Call Keras's `fit` once, from the step of the checkpoint on.
 
     Its arguments are those of a run that was never stopped, and the callbacks a plain list: trackers that patch `fit`
-    put one of their own into it, and see a resumed run as the same one. `batch_size` and `validation_split` are for
+    put one of their own into it, and see a resumed run as the same one. `steps` are those of an epoch, `last_step`
+    those of the run: `checkpoints` ends an epoch that is a part of one. `batch_size` and `validation_split` are for
     them alone: of batches, and beside data to validate on, Keras asks for neither.
     """
     epoch, done = divmod(checkpoints.step, steps)
-    if checkpoints.stopped:
-        epoch, done = epochs, 0
-    last = epoch + 1 if done and epoch >= epochs else epochs  # an interrupted epoch is ended, whatever is wanted now
-    if epoch >= last:  # nothing is left to train: early stopping still gives its best weights
+    epochs = -(-last_step // steps)
+    if checkpoints.step > last_step and done:
+        epochs = epoch + 1  # an interrupted epoch is ended, whatever is wanted now
+    if (
+        checkpoints.step == last_step or checkpoints.stopped or epoch >= epochs
+    ):  # nothing is left to train: early stopping still gives its best weights
         together = keras.callbacks.CallbackList(list(callbacks), model=trainer)
         together.on_train_begin()
         together.on_train_end()
@@ -43,7 +46,7 @@ def fit_from_checkpoint(
     trainer.begin_at(epoch, done)
     trainer.fit(
         batches_from(epoch * steps + done),
-        epochs=last,
+        epochs=epochs,
         batch_size=batch_size,
         steps_per_epoch=steps,
         shuffle=False,  # the batches come in their order already
