@@ -1,7 +1,7 @@
 """Image classification: train on image files, evaluate, and export a verified SavedModel.
 
 data      the built-in digits (1,797 gray images of 8 x 8); --data and --test take your own
-command   python apps/image_classification.py
+command   python apps/image_classification.py --epochs 30
 result    accuracy 0.969 on 359 test digits, seed 0, 16 s of training on 2 cores, measured 2026-11-22
 
 data      Fashion-MNIST, 60,000 / 10,000 gray images of 28 x 28, as npz

@@ -26,7 +26,7 @@ RECIPES = {
         "fashion_mnist/test.npz",
         {"flip": "horizontal", "shift": 2, "test_time_flip": True, "epochs": 16, "validation_split": 0.0},
     ),
-    "movie_reviews": ("SentimentClassifier", "movie_reviews/train.csv", "movie_reviews/test.csv", {}),
+    "movie_reviews": ("SentimentClassifier", "movie_reviews/train.csv", "movie_reviews/test.csv", {"epochs": 3}),
     "minilm_frozen": (
         "SentimentClassifier",
         "movie_reviews/train.csv",

@@ -30,7 +30,7 @@ REFUSED = {
     "train --data": ["train", "sentiment", "--data", "nowhere.csv"],
     "train --validation": ["train", "sentiment", "--validation", "no*.csv"],
     "train --save": ["train", "sentiment", "--save", "file/below"],
-    "train --epochs 0": ["train", "sentiment", "--epochs", "0"],
+    "train --epochs -1": ["train", "sentiment", "--epochs", "-1"],
     "train --config": ["train", "--config", "nowhere.yaml"],
     "check --data": ["check", "forecasting", "--data", "nowhere.csv"],
     "find-lr --data": ["find-lr", "image_segmentation", "--data", "nowhere"],

@@ -41,7 +41,11 @@ BACKTESTS: dict[str, dict[str, Any]] = {
     "weekly": {"horizon": 8, "backtest_windows": 6, "step_size": 8},
 }
 FILES = {"traffic": "traffic_hourly", "weekly": "eia_weekly"}
-HPARAMS: dict[str, dict[str, Any]] = {"traffic": {}, "weekly": {"static_covariates": "unique_id", "dropout": 0.3}}
+USUAL = {"epochs": 20, "patience": 12}
+HPARAMS: dict[str, dict[str, Any]] = {
+    "traffic": USUAL,
+    "weekly": {**USUAL, "static_covariates": "unique_id", "dropout": 0.3},
+}
 
 
 def main() -> None:

@@ -33,18 +33,19 @@ from dlkit.version import install_hint
 
 K = 10
 RANKING_NETWORKS: dict[str, dict[str, Any]] = {
-    "two_tower": {"user_embeddings": False},
+    "two_tower": {"epochs": 60, "user_embeddings": False},
     "svdpp": {
+        "epochs": 60,
         "width": 256,
         "learning_rate": 2e-3,
         "user_embeddings": False,
         "dropout": 0.0,
         "input_mask_rate": 0.7,
     },
-    "neumf": {},
-    "dcn": {},
+    "neumf": {"epochs": 60},
+    "dcn": {"epochs": 60},
     "sasrec": {"width": 64, "epochs": 40, "learning_rate": 2e-3, "dropout": 0.4},
-    "gru4rec": {},
+    "gru4rec": {"epochs": 60},
     "ease": {"epochs": 3},
 }
 RATING_OPTIONS = {

@@ -1,6 +1,6 @@
 """Kill runs by SIGKILL at random steps and resume them, and compare weights and history with an uninterrupted run.
 
-python benchmarks/resume.py [--kills N] [--tasks TASK ...] [--workers N] [--seed N]
+python benchmarks/resume.py [--kills N] [--tasks TASK ...] [--workers N] [--seed N] [--ema DECAY]
 
 Each run is a process of its own on the task's built-in sample: 4 epochs with dropout and, for images, random changes; a
 checkpoint after every third step. It is killed in the middle of a seeded random step, then another process resumes it
@@ -39,30 +39,31 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+")
     parser.add_argument("--workers", type=int, default=1, choices=(1, 2))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ema", default="0", help="decay of the averages of the weights (default: %(default)s: none)")
     parser.add_argument("--train", nargs=4, metavar=("TASK", "SAVE", "VICTIM", "STEP"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.train:
         task, save, victim, step = given.train
-        train(task, save, int(victim), int(step))
+        train(task, save, int(victim), int(step), float(given.ema))
         return
     from dlkit.tasks import task_names
 
     print_machine()
     steps = random.Random(given.seed)
     for task in given.tasks or task_names():
-        kill_and_resume(task, given.kills, given.workers, steps)
+        kill_and_resume(task, given.kills, given.workers, steps, given.ema)
 
 
-def kill_and_resume(task: str, kills: int, workers: int, steps: random.Random) -> None:
+def kill_and_resume(task: str, kills: int, workers: int, steps: random.Random, ema: str) -> None:
     last = EPOCHS * -(-ROWS // BATCH)
     with tempfile.TemporaryDirectory() as folder:
-        expected = finish(task, f"{folder}/whole", workers)
+        expected = finish(task, f"{folder}/whole", workers, ema)
         same, waits = 0, []
         for number in range(kills):
             step, victim = steps.randrange(1, last), steps.randrange(workers)
             save = f"{folder}/{number}"
-            waits.append(kill(task, save, workers, victim, step))
-            equal = finish(task, save, workers) == expected
+            waits.append(kill(task, save, workers, victim, step, ema))
+            equal = finish(task, save, workers, ema) == expected
             same += equal
             told = f"; the other ended after {waits[-1]:.1f} s" if workers > 1 else ""
             print(
@@ -73,18 +74,18 @@ def kill_and_resume(task: str, kills: int, workers: int, steps: random.Random) -
     print(f"{task}: {same} of {kills} resumed runs are bit-identical{told}", flush=True)
 
 
-def finish(task: str, save: str, workers: int) -> str:
+def finish(task: str, save: str, workers: int, ema: str) -> str:
     """Start a run, or resume it, and let it end. Return the digest of its weights and history."""
-    started = start_workers(__file__, ["--train", task, save, "-1", "0"], workers)
+    started = start_workers(__file__, ["--ema", ema, "--train", task, save, "-1", "0"], workers)
     outputs = [worker.communicate() for worker in started]
     if any(worker.returncode for worker in started):
         raise SystemExit("\n".join(errors for _, errors in outputs))
     return outputs[0][0].splitlines()[-1]
 
 
-def kill(task: str, save: str, workers: int, victim: int, step: int) -> float:
+def kill(task: str, save: str, workers: int, victim: int, step: int, ema: str) -> float:
     """Run until the victim kills itself. Return the seconds from then to the end of the last other worker."""
-    started = start_workers(__file__, ["--train", task, save, str(victim), str(step)], workers)
+    started = start_workers(__file__, ["--ema", ema, "--train", task, save, str(victim), str(step)], workers)
     started[victim].wait()
     died = time.perf_counter()
     if started[victim].returncode != -signal.SIGKILL:
@@ -100,7 +101,7 @@ def kill(task: str, save: str, workers: int, victim: int, step: int) -> float:
     return time.perf_counter() - died
 
 
-def train(name: str, save: str, victim: int, step: int) -> None:
+def train(name: str, save: str, victim: int, step: int, ema: float) -> None:
     import sys
 
     from dlkit.cli.main import run_guarded
@@ -119,7 +120,7 @@ def train(name: str, save: str, victim: int, step: int) -> None:
             if self.done == step and worker == victim:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    hparams = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 7, "patience": 3, "dropout": 0.3}
+    hparams = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 7, "patience": 3, "dropout": 0.3, "ema": ema}
     task_class = find_task(name)
     task = task_class(**hparams, **HPARAMS.get(name, {}))
     columns = {**task.inputs, **task.target}

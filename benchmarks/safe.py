@@ -189,21 +189,12 @@ def digest(model: Path) -> str:
 
 
 def again(task: str, folder: Path, kills: int) -> None:
-    moments, options = random.Random(SEED), ("--epochs", "2", "--checkpoint-every", "2", "--resume", "auto")
+    options = ("--epochs", "2", "--checkpoint-every", "2", "--resume", "auto")
     whole, killed = folder / f"{task}-whole", folder / f"{task}-killed"
     if ended(forked(command(task, whole, *options))):
         raise SystemExit(f"{task}: the unkilled run failed")
-    done, same_command = 0, command(task, killed, *options)
-    for _ in range(kills):
-        before, child = newest(killed), forked(same_command)
-        while newest(killed) <= before and not os.waitpid(child, os.WNOHANG)[0]:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.2))
-        try:
-            os.kill(child, signal.SIGKILL)
-        except ProcessLookupError:
-            break  # it had ended
-        done += ended(child) == -signal.SIGKILL
+    same_command = command(task, killed, *options)
+    done = kill_again_and_again(same_command, killed, kills)
     code = ended(forked(same_command))
     same = digest(killed) == digest(whole) != ""
     before, index = newest(killed), (killed / "dlkit.json").stat().st_mtime_ns
@@ -213,6 +204,22 @@ def again(task: str, folder: Path, kills: int) -> None:
         f"once more: {'nothing trained, code 0' if at_once and newest(killed) == before else 'TRAINED OR FAILED'}",
         flush=True,
     )
+
+
+def kill_again_and_again(same_command: Callable[[], int], save: Path, kills: int) -> int:
+    """Starts a command, and kills it after a checkpoint, so many times or until it ends; returns how often."""
+    moments, done = random.Random(SEED), 0
+    for _ in range(kills):
+        before, child = newest(save), forked(same_command)
+        while newest(save) <= before and not os.waitpid(child, os.WNOHANG)[0]:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.2))
+        try:
+            os.kill(child, signal.SIGKILL)
+        except ProcessLookupError:
+            break  # it had ended
+        done += ended(child) == -signal.SIGKILL
+    return done
 
 
 def newest(save: Path) -> str:

@@ -141,12 +141,17 @@ def check_values(task: Any) -> None:
             _check_value(value, field, choices[field.name])
 
 
+def preset_kind(task: Any) -> str:
+    """Return how a task trains a preset: "tuned", "frozen" where its backbone is; "" where the network is none."""
+    if not str(getattr(task, "network", "")).startswith("preset:"):
+        return ""
+    return "frozen" if task.freeze == "backbone" else "tuned"
+
+
 def take_preset_defaults(task: Any, given: Iterable[str]) -> None:
     """Set hyperparameters that were not given to their preset defaults, if the network is a preset."""
-    if not str(getattr(task, "network", "")).startswith("preset:"):
-        return
-    kind = "frozen" if task.freeze == "backbone" else "tuned"
-    for field in dataclasses.fields(task):
+    kind = preset_kind(task)
+    for field in dataclasses.fields(task) if kind else ():
         if field.name not in given and field.metadata[kind] is not None:
             setattr(task, field.name, field.metadata[kind])
 

@@ -38,6 +38,7 @@ class RunFile:
         reading: how the data are read, by the argument's name in `Task.fit`.
         hyperparameters: by name.
         run: the other arguments of `Task.fit`, by name.
+        note: a comment that the file begins with.
     """
 
     task: str = ""
@@ -46,6 +47,12 @@ class RunFile:
     reading: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    def decided(self, steps: int, minutes: float) -> None:
+        """Takes the steps of a run, in the place of the minutes that they were decided for: they repeat it."""
+        self.run |= {"minutes": 0.0, "steps": steps}
+        self.note = f"# steps: decided by the run, for minutes: {minutes:g}." if minutes else ""
 
     def write(self, folder: Path) -> None:
         """Write the file to a model's folder atomically. Raises DlkitError if that fails."""
@@ -62,6 +69,7 @@ class RunFile:
         objects = [name for name, value in run.items() if value is _PYTHON_OBJECT]
         notes = [f"# Written by dlkit {__version__}: the options of the run that made this model."]
         notes += ["# dlkit train --config FILE --save FOLDER repeats it; flags on the command line take precedence."]
+        notes += [self.note] if self.note else []
         notes += [f"# Not saved, because they are Python objects: {', '.join(objects)}."] if objects else []
         sections = {
             "task": self.task,

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gc
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from dlkit.prediction_inputs import prediction_inputs
 from dlkit.progress import quiet
 from dlkit.rows import ERROR, Rows
 from dlkit.run_file import RunFile
+from dlkit.run_length import BY_TASK, DefaultEpochs, check_length
 from dlkit.stages import MicroBatched, Stages, chain
 from dlkit.summary import summarize_task
 from dlkit.tracing import TRACING_LOCK
@@ -69,7 +71,8 @@ class Task:
     and `padding`, how rows of different length share batches (`dlkit.padding.Padding`).
     """
 
-    epochs: int = hparam(10, "Number of passes over the training data.", minimum=1)
+    default_epochs = DefaultEpochs()  # without an annotation, as those below: no hparam
+    epochs: int = default_epochs.hparam()
     batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1)
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("adamw", "Optimizer.")
     learning_rate: float = hparam(1e-3, "Peak learning rate.", minimum=0)
@@ -83,10 +86,18 @@ class Task:
     )
     clip_norm: float = hparam(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
     monitor: str = hparam("loss", "Validation metric that selects the best epoch, named as in the training history.")
-    patience: int = hparam(
-        0,
-        "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it.",
+    ema: float = hparam(
+        0.0,
+        "Decay of the moving average of the weights, such as 0.999: validation, the best epoch and the model use the "
+        "averaged weights; 0 disables it.",
         minimum=0,
+        maximum=0.999999,
+    )
+    patience: int = hparam(
+        BY_TASK,
+        "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it, and "
+        "so does -1, except where the data choose the number of epochs and the task overfits.",
+        minimum=BY_TASK,
     )
     validation_split: float = hparam(
         0.1,
@@ -163,6 +174,7 @@ class Task:
         self.examples_: list[dict[str, Any]] = []  # a few real inputs, in the form of REST requests
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.last_evaluation_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
+        self.plan_: dict[str, Any] = {}  # how many steps the run makes: `dlkit.training.plan.Plan.as_dict`
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
         self.tracker_runs_: dict[
             str, str
@@ -248,6 +260,8 @@ class Task:
         data: Any,
         validation: Any = None,
         *,
+        minutes: float = 0,
+        steps: int = 0,
         columns: dict[str, str] | None = None,
         data_dir: str | None = None,
         save: str | Path | None = None,
@@ -272,11 +286,15 @@ class Task:
             data: a folder, a csv, tsv, jsonl, parquet or npz file, several of them, "https://...", "tfds:NAME", a
                 DataFrame, (inputs, targets), or a `tf.data.Dataset` of (features, target).
             validation: the same; None holds out `validation_split` of the data.
+            minutes: minutes that the whole call should take, with all that it does. The steps that fit are decided
+                once, when a few of them and validation have been timed, and logged; the schedule spans exactly them.
+            steps: number of training steps, in place of `epochs`. Those decided by `minutes` repeat its run.
             columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
             data_dir: folder of TensorFlow Datasets.
             save: folder for the model, its checkpoints and the options of the run (`config.yaml`).
             resume: True resumes the interrupted run in `save` from its last checkpoint; on a CPU the result is
-                bit-identical to an uninterrupted run. A finished run is left unchanged. "auto" resumes if `save` holds
+                bit-identical to an uninterrupted run. It keeps the steps that were decided, whatever time has passed.
+                A finished run is left unchanged. "auto" resumes if `save` holds
                 anything and otherwise starts a new run, so that the same call can be repeated after any interruption.
             overwrite: replace the model in `save` when the new one is complete. With `resume="auto"`, only if the run
                 cannot be resumed, for example because hyperparameters or data have changed.
@@ -315,6 +333,8 @@ class Task:
             >>> len(history["loss"])
             1
         """
+        begun = time.perf_counter()
+        check_length(self.epochs, minutes, steps)
         load_tensorflow()
         from dlkit.training.continue_training import copy_task
         from dlkit.training.fit import Run, fit, interval, refuse
@@ -327,6 +347,8 @@ class Task:
         if verbose and self.is_chief and strategy != "one":
             logger.info(f"training on {distribution.reason}")
         given = {
+            "minutes": float(minutes),
+            "steps": int(steps),
             "save": os.fspath(save) if save else None,
             "strategy": strategy,
             "worker_timeout": worker_timeout,
@@ -342,6 +364,9 @@ class Task:
         self._run_file = RunFile(self.task_name(), data, validation, reading, self.hparams, given)
         run = Run(
             distribution,
+            begun,
+            minutes=float(minutes),
+            steps=int(steps),
             save=Path(save) if save else None,
             resume=resume,
             overwrite=overwrite,
@@ -365,7 +390,7 @@ class Task:
             quiet(not (verbose and self.is_chief)),
         ):
             refuse(self, run)  # before the data are read
-            self.header_, self.last_evaluation_, self.tracker_runs_, self.init_from_ = [], {}, {}, {}
+            self.header_, self.last_evaluation_, self.tracker_runs_, self.init_from_, self.plan_ = [], {}, {}, {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
             if validation is not None:
                 validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()

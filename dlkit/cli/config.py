@@ -14,6 +14,7 @@ from dlkit.errors import DlkitError, HparamError
 from dlkit.hparams import check_value, coerce, hparam_types, nearest, type_name
 from dlkit.reading_errors import as_data_error
 from dlkit.run_file import IN_MEMORY, RunFile
+from dlkit.run_length import check_length
 
 SOURCES = ("data", "validation")
 READ_OPTION_TYPES: dict[str, Any] = {
@@ -27,6 +28,8 @@ READ_OPTION_TYPES: dict[str, Any] = {
     "max_rows": int,
 }
 RUN_OPTION_TYPES: dict[str, Any] = {
+    "minutes": float,
+    "steps": int,
     "save": str | None,
     "strategy": str,
     "worker_timeout": float,
@@ -90,6 +93,9 @@ def read_run_file(path: Path, task: str = "") -> RunFile:
             if name == "hyperparameters":
                 with _with_location(_location(path, node)):
                     check_value(task_class, key, value)
+    with _with_location(str(path)):
+        run = run_file.run
+        check_length(run_file.hyperparameters.get("epochs", 0), run.get("minutes", 0), run.get("steps", 0))
     return run_file
 
 

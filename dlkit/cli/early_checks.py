@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dlkit.cli.config import InMemorySource
 from dlkit.errors import DlkitError
 from dlkit.options import option
+from dlkit.run_length import check_length
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -29,6 +30,8 @@ def check_early(args: argparse.Namespace, task: Task | None = None) -> None:
     from dlkit.data.read import refuse_missing
     from dlkit.model_folder import read_index
 
+    if task is not None:
+        check_length(task.epochs, getattr(args, "minutes", 0), getattr(args, "steps", 0))
     if getattr(args, "model", None):
         read_index(Path(args.model))
     sources = [getattr(args, name, None) for name in ("data", "validation", "test")]

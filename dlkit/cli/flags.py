@@ -15,6 +15,7 @@ from dlkit.cli.config import add_config
 from dlkit.cli.parser import DATA_GROUP, RUN_GROUP, TASK_GROUP, TRAINING_GROUP, Parser
 from dlkit.errors import DlkitError
 from dlkit.hparams import choices_of, type_name
+from dlkit.run_length import CHOSEN
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -94,6 +95,8 @@ def parsed_hparams(
 
         if args.resume != "auto" or _holds_model(args.save):
             hparams = hparams_of_run(Path(args.save), task.task_name())
+    if (getattr(args, "minutes", 0) or getattr(args, "steps", 0)) and not hasattr(args, "epochs"):
+        hparams = {**hparams, "epochs": CHOSEN}  # the epochs of a recipe or of a model were not asked for
     flags = {field.name: getattr(args, field.name) for field in dataclasses.fields(task) if hasattr(args, field.name)}
     return {**hparams, **flags}
 
@@ -117,6 +120,8 @@ def hparam_table(task: type) -> str:
 
 
 _RUN_OPTIONS = (
+    "minutes",
+    "steps",
     "save",
     "resume",
     "overwrite",
@@ -136,6 +141,19 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
     group = parser.group(RUN_GROUP)
     default_text = " (default: %(default)s)" if save else ""
     add_config(parser)
+    group.add_argument(
+        "--minutes",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help=(
+            "Minutes that training should take, including reading, validation and saving; the number of steps that "
+            "fit is decided once and printed."
+        ),
+    )
+    group.add_argument(
+        "--steps", type=int, default=0, metavar="N", help="Number of training steps, instead of --epochs."
+    )
     group.add_argument(
         "--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints{default_text}"
     )

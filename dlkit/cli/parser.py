@@ -25,7 +25,7 @@ TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP = (
 )  # the groups, in their order
 SHORT_HELP_FLAGS = (
     *("--data", "--validation", "--test", "--column"),
-    *("--epochs", "--batch-size", "--learning-rate", "--seed"),
+    *("--epochs", "--minutes", "--batch-size", "--learning-rate"),
     *("--config", "--save", "--resume", "--overwrite", "--export", "--plot", "--json"),
 )
 _GPU_HINT = "A GPU is used if available; --strategy selects the devices."

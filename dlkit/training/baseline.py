@@ -32,11 +32,8 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         quiet: whether to log nothing.
     """
     try:
-        table = validation.to_evaluate()
-        # A task that derives other rows to evaluate on has skipped none of them.
-        rows = np.unique(store.source_rows) if table is validation.table else np.arange(len(table))
-        rows = rows[evenly_spaced(len(rows), MAX_ROWS)]
-        found = task.evaluate_rows(validation.with_table(table.take(rows.tolist())))
+        rows = rows_to_compare(validation, store)
+        found = task.evaluate_rows(rows)
     except DataError as error:
         _warn(f"the model was not compared with the baseline: {error}", quiet)
         return
@@ -51,6 +48,14 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
             f"({python_or_cli('`find_learning_rate`', 'dlkit find-lr')}), or train for more {option('epochs')}.",
             quiet,
         )
+
+
+def rows_to_compare(validation: Rows, store: Store) -> Rows:
+    """At most 256 rows to measure on, spread over those that could be encoded. Raises DataError if there are none."""
+    table = validation.to_evaluate()
+    # Those of a task that makes others to measure on cannot be told apart: none of them was left out.
+    rows = np.unique(store.source_rows) if table is validation.table else np.arange(len(table))
+    return validation.with_table(table.take(rows[evenly_spaced(len(rows), MAX_ROWS)].tolist()))
 
 
 def _warn(text: str, quiet: bool) -> None:

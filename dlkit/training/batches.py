@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlkit.lazy import tf
 from dlkit.padding import row_lengths, trim
-from dlkit.training.order import Order, make_training_batches
+from dlkit.training.order import ENDLESS, Order, make_training_batches
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ def make_order(task: Trainable, store: Store, strategy: tf.distribute.Strategy) 
     return Order(store.rows, task.batch_size, task.seed, row_lengths(store, task.padding))
 
 
-def make_batches(task: Trainable, store: Store, order: Order) -> Callable[[int], tf.data.Dataset]:
-    """Return a function from a step to the training batches from this step on: encoded, augmented and weighted."""
+def make_batches(task: Trainable, store: Store, order: Order, steps: int = ENDLESS) -> Callable[[int], tf.data.Dataset]:
+    """Return a function from a step to the training batches from this step on: encoded, augmented and weighted.
+
+    They end after `steps` of the run.
+    """
     weights = store.weights
 
     def finish(row: Any, rows: tf.Tensor, step: tf.Tensor) -> tuple:
@@ -33,4 +36,7 @@ def make_batches(task: Trainable, store: Store, order: Order) -> Callable[[int],
         tensors, target = task.augment(tensors, target, step)
         return (tensors, target) if weights is None else (tensors, target, tf.gather(weights, rows))
 
-    return lambda step: make_training_batches(store, order, epochs=task.epochs, first_step=step, finish=finish)
+    def last_of(step: int) -> int:  # an interrupted epoch is ended, though the run should have before
+        return max(steps, -(-step // order.steps) * order.steps)
+
+    return lambda step: make_training_batches(store, order, steps=last_of(step), first_step=step, finish=finish)

@@ -61,6 +61,7 @@ class Checkpoints(keras.callbacks.Callback):
     Args:
         files: where to write, or None to write nothing.
         steps: of an epoch.
+        last: steps of the run, after which it ends; 0 for those of whole epochs.
         every: steps between two checkpoints (int), or seconds (float); 0 for the ends of epochs alone, and of these
             only so many that their cost stays under 3 % of the run's time.
         stopping: the run's early stopping, or None.
@@ -77,6 +78,7 @@ class Checkpoints(keras.callbacks.Callback):
         stopping: KeepBest | None,
         facts: dict[str, Any],
         *,
+        last: int = 0,
         chief: bool = True,
         describe: Callable[[int], str] = str,
     ):
@@ -85,7 +87,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._epoch = 0
         self.history: dict[str, list[float]] = {}
         self._files, self._steps, self._every, self._stopping, self.facts = files, steps, every, stopping, facts
-        self._chief, self._describe = chief, describe
+        self._last, self._chief, self._describe = last, chief, describe
         self._resumed: Checkpoint | None = None
         self._stop_asked = False
         self._written = time.perf_counter()
@@ -121,12 +123,17 @@ class Checkpoints(keras.callbacks.Callback):
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
+        averages = checkpoint.group("average") or [variable.numpy() for variable in trainer.averaged_variables]
+        for average, array in zip(trainer.averages, averages, strict=False):  # none, if the run goes on without
+            average.assign(array)
         rate = checkpoint.state["learning_rate"]
         if rate is not None and not changed:
             trainer.optimizer.learning_rate = rate
         self.step, self.history, self._resumed = checkpoint.state["step"], checkpoint.state["history"], checkpoint
         if any(checkpoint.state[name] != self.facts[name] for name in ("fingerprint", "steps")):
             self.step = len(self.history.get("loss", [])) * self._steps
+        if self.step < self._last:  # the last epoch of a run that is to go on may have been a part of one
+            self.history = {name: values[: self.step // self._steps] for name, values in self.history.items()}
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         _spread_seeds(self.model)
@@ -155,10 +162,13 @@ class Checkpoints(keras.callbacks.Callback):
                 self._write()
             if stop:
                 raise Preempted(step)
+        if step + 1 == self._last and self._last % self._steps:
+            self.model.stop_training = True  # after this step: the last epoch may be a part of one
         self._ask()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self.step = (epoch + 1) * self._steps
+        ended = (epoch + 1) * self._steps
+        self.step = self._last if epoch * self._steps < self._last < ended else ended
         self._refuse_nan()
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
@@ -204,6 +214,7 @@ class Checkpoints(keras.callbacks.Callback):
         arrays = {f"variable/{n}": variable.numpy() for n, variable in enumerate(_variables(self.model))}
         if self.step % self._steps:  # else the next epoch begins with empty metrics
             arrays |= {f"metric/{n}": array for n, array in enumerate(_metrics(self.model))}
+        arrays |= {f"average/{n}": average.numpy() for n, average in enumerate(self.model.averages)}
         if self._stopping and self._stopping.best_weights:
             state["stopping"] = self._stopping.state()
             arrays |= {f"best/{n}": array for n, array in enumerate(self._stopping.best_weights)}

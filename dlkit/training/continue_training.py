@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _RUN_ATTRIBUTES = (
     "history_",
     "best_epoch_",
+    "plan_",
     "examples_",
     "fingerprint_",
     "last_evaluation_",

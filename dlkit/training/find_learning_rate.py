@@ -17,7 +17,6 @@ from dlkit.plots import plot_learning_rates
 from dlkit.training.batches import make_batches, make_order
 from dlkit.training.compile_network import compile_network
 from dlkit.training.optimizer import make_schedule
-from dlkit.training.order import steps_per_epoch
 from dlkit.training.prepare import build_task, check_row_count, encode_rows
 
 if TYPE_CHECKING:
@@ -74,7 +73,6 @@ def find_learning_rate(task: Trainable, train: Rows, steps: int, plot: Path | No
     build_task(task, train)
     store, _ = encode_rows(task, train, None)
     check_row_count(task, store, train.table.source, 1, quiet=False)
-    task.epochs = max(task.epochs, -(-steps // steps_per_epoch(store.rows, task.batch_size)))
     curve = _relative_schedule(task, steps)
     task.schedule, task.warmup = "constant", 0.0  # a schedule would not let go of the rate
     trainer, _ = compile_network(task, steps)
@@ -148,7 +146,7 @@ def _find_steepest(rates: list[float], losses: list[float]) -> float:
         slopes = np.lib.stride_tricks.sliding_window_view(smoothed[:lowest], 2 * half + 1) @ np.arange(-half, half + 1)
         if slopes.min() < -MIN_LOSS_FALL * np.abs(smoothed[0]):
             return rates[int(np.flatnonzero(slopes <= MIN_STEEPNESS * slopes.min())[-1]) + half]
-    raise DlkitError("the loss never fell in the range test. Try more `steps`, or look at the data.")
+    raise DlkitError("the loss never fell in the range test. Let it take more steps, or look at the data.")
 
 
 def _count_steps(decades: float, rates: list[float]) -> int:

@@ -42,10 +42,12 @@ from dlkit.training.keep_best import KeepBest
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, make_ordered_batches, steps_per_epoch
+from dlkit.training.plan import Plan, decide, plan_of
 from dlkit.training.prepare import add_remarks, build_task, check_row_count, encode_rows, inspect_data, split_rows
 from dlkit.training.show_metrics import ShowMetrics
 from dlkit.training.store import Store
 from dlkit.training.strategies import Distribution
+from dlkit.training.time_budget import Trial, seconds_of_scoring, steps_within
 from dlkit.training.tracking import LogHyperparameters, track_run
 from dlkit.training.workers import check_agreement, naming_lost_workers
 from dlkit.version import install_hint
@@ -64,6 +66,9 @@ class Run:
     """Arguments of a run besides the hyperparameters; see `Task.fit`."""
 
     distribution: Distribution
+    begun: float  # when `fit` was called, by `time.perf_counter`
+    minutes: float = 0.0
+    steps: int = 0
     save: Path | None = None
     resume: bool | Literal["auto"] = False
     overwrite: bool = False
@@ -190,16 +195,32 @@ def _run(
             f"{option('overwrite', True)}, or save elsewhere."
         )
     order = make_order(task, store, distribution.strategy)
-    trainer, frozen = compile_network(task, order.steps, distribution.strategy)
-    # What can be refused is refused before anything is written.
-    training = make_batches(task, store, order)
     cut = {} if order.fixed_size else {"trim": lambda tensors: trim(tensors, task.padding)}
     watched = split_over_replicas(
         make_ordered_batches(held_out or store, task.batch_size, **cut), distribution.strategy
     )
+    before = plan_of(run.save) if run.resume and run.save else {}
+    plan = decide(
+        task,
+        order.steps,
+        run.minutes,
+        run.steps,
+        before,
+        lambda: steps_within(
+            task, _trial(task, run, store, order, validation, held_out, watched), run.minutes, run.begun, distribution
+        ),
+    )
+    task.plan_ = plan.as_dict()
+    if not quiet and plan.as_text():
+        logger.info(plan.as_text())
+    if run.options and plan.decided_by in ("minutes", "steps"):
+        run.options.decided(plan.steps, plan.minutes)
+    trainer, frozen = compile_network(task, plan.steps, distribution.strategy)
+    # What can be refused is refused before anything is written.
+    training = make_batches(task, store, order, plan.steps)
     if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
         known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)
-    stopping = _stopping(task, known) if held_out else None
+    stopping = _stopping(task, plan, known) if held_out else None
     checkpoints = Checkpoints(
         files,
         order.steps,
@@ -211,6 +232,7 @@ def _run(
             "steps": order.steps,
             "hparams": task.hparams,
         },
+        last=plan.steps,
         chief=chief,
         describe=lambda step: _describe_nan(task, train.table, store, order, step, bool(files)),
     )
@@ -219,7 +241,11 @@ def _run(
         *([stopping] if stopping else []),
         *([_tensorboard(run.tensorboard)] if run.tensorboard and chief else []),
         *(
-            [ShowMetrics(task, validation, held_out, lambda: copy_weights_back(trainer, task.stages_.network))]
+            [
+                ShowMetrics(
+                    task, validation, held_out, lambda: copy_weights_back(trainer, task.stages_.network), plan.epochs
+                )
+            ]
             if run.verbose and chief and task.shown_metrics and validation is not None and held_out
             else []
         ),
@@ -248,13 +274,14 @@ def _run(
             checkpoints,
             callbacks,
             steps=order.steps,
-            epochs=task.epochs,
+            last_step=plan.steps,
             batch_size=task.batch_size,
             validation_split=task.validation_split,
             verbose=verbose if chief else 0,
             validation_data=watched if held_out else None,
             validation_steps=steps_per_epoch(held_out.rows, task.batch_size) if held_out else None,
         )
+    trainer.keep_averages()
     copy_weights_back(trainer, task.stages_.network)
     task.stages_.sync_decode_weights()
     task.history_ = checkpoints.history
@@ -269,6 +296,22 @@ def _run(
     return task.history_
 
 
+def _trial(
+    task: Trainable, run: Run, store: Store, order: Order, validation: Rows | None, held_out: Store | None, watched: Any
+) -> Trial:
+    """What the run would do, to be timed."""
+    training, chief = make_batches(task, store, order), run.distribution.is_chief
+    return Trial(
+        lambda step: split_over_replicas(training(step), run.distribution.strategy),
+        order.steps,
+        watched,
+        steps_per_epoch(held_out.rows, task.batch_size) if held_out else 0,
+        seconds_of_scoring(task, validation if chief else None, held_out),
+        is_shown=bool(run.verbose and task.shown_metrics and held_out),
+        is_saved=bool(run.save),
+    )
+
+
 def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done: bool) -> dict[str, Any]:
     """Return the settings that must be equal in all workers, by name."""
     begins = "is done" if done else f"after step {checkpoint.state['step']}" if checkpoint else "at the start"
@@ -279,7 +322,7 @@ def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done:
         "the run begins": begins,
         "the model that it is initialized from": task.init_from_,
         "save": bool(run.save),
-        **{name: getattr(run, name) for name in ("checkpoint_every", "nan_retries", "changed")},
+        **{name: getattr(run, name) for name in ("checkpoint_every", "nan_retries", "changed", "minutes", "steps")},
     }
 
 
@@ -308,10 +351,10 @@ def _files(run: Run) -> CheckpointFiles | None:
     return CheckpointFiles(run.save / "checkpoints", run.max_checkpoints) if run.save else None
 
 
-def _stopping(task: Trainable, known: dict[str, float]) -> KeepBest:
+def _stopping(task: Trainable, plan: Plan, known: dict[str, float]) -> KeepBest:
     if task.monitor not in known:
         raise HparamError(f"{option('monitor')} is not a metric: {task.monitor!r}. {nearest(task.monitor, known)}")
-    return KeepBest(task.monitor, task.patience or task.epochs)  # without patience it only keeps the best
+    return KeepBest(task.monitor, plan.patience or plan.epochs)  # without patience it only keeps the best
 
 
 def _tensorboard(folder: str) -> keras.callbacks.Callback:
@@ -353,8 +396,11 @@ def _changes(task: Trainable, run: Run) -> dict[str, Any]:
         for name, value in task.hparams.items()
         if name not in CHANGEABLE_ON_RESUME and value != started[name]
     }
+    plan, lengths = plan_of(run.save), {"minutes": run.minutes, "steps": run.steps}
+    changes |= {name: plan.get(name, 0) for name, value in lengths.items() if value and value != plan.get(name, 0)}
     if changes and not run.changed:
-        listed = ", ".join(f"{option(name, value)}, not {task.hparams[name]!r}" for name, value in changes.items())
+        now = {**lengths, **task.hparams}
+        listed = ", ".join(f"{option(name, value)}, not {now[name]!r}" for name, value in changes.items())
         raise OtherRunError(
             f"the run in {run.save} was started with {listed}. Resume with the same hyperparameters, allow the "
             f"change with {option('allow_changes', True)}, or start over with {option('overwrite', True)}."
@@ -363,7 +409,7 @@ def _changes(task: Trainable, run: Run) -> dict[str, Any]:
 
 
 def _describe_nan(task: Trainable, train: Table, store: Store, order: Order, step: int, saved: bool) -> str:
-    schedule = make_schedule(task, order.steps * task.epochs)
+    schedule = make_schedule(task, task.plan_["steps"])
     rate = float(schedule(step)) if callable(schedule) else schedule
     epoch, batch = divmod(step, order.steps)
     rows = order.rows(tf.constant(step, tf.int64)).numpy()

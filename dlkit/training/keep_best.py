@@ -37,11 +37,13 @@ class KeepBest(keras.callbacks.Callback):
         self.wait += 1
         if self.best_epoch < 0 or is_better(self.monitor, now, self.best):
             self.wait, self.best, self.best_epoch = 0, now, epoch
-            self.best_weights = self.model.get_weights()
+            with self.model.averaged():
+                self.best_weights = self.model.get_weights()
         elif self.wait >= self.patience:
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict | None = None) -> None:
+        self.model.keep_averages()  # first: the best weights are averages already
         if self.best_weights:
             self.model.set_weights(self.best_weights)
 

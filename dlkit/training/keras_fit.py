@@ -18,7 +18,7 @@ def fit_from_checkpoint(
     callbacks: Sequence[keras.callbacks.Callback],
     *,
     steps: int,
-    epochs: int,
+    last_step: int,
     batch_size: int,
     validation_split: float,
     verbose: Any,
@@ -28,16 +28,16 @@ def fit_from_checkpoint(
     """Call Keras's `fit` once, from the step of the checkpoint on.
 
     Its arguments are those of a run that was never stopped, and the callbacks are a plain list: trackers that patch
-    `fit` add one of their own to it, and see a resumed run as the same run. `batch_size` and `validation_split` are
-    passed only for them: Keras uses neither with batches and validation data.
+    `fit` add one of their own to it, and see a resumed run as the same run. `steps` is the number of steps of an epoch,
+    `last_step` that of the run: `checkpoints` ends an epoch that is part of one. `batch_size` and `validation_split`
+    are passed only for trackers: Keras uses neither with batches and validation data.
     """
     epoch, done = divmod(checkpoints.step, steps)
-    if checkpoints.stopped:
-        epoch, done = epochs, 0
-    last = (
-        epoch + 1 if done and epoch >= epochs else epochs
-    )  # an interrupted epoch is completed even if fewer epochs are requested now
-    if epoch >= last:  # nothing is left to train, but early stopping restores the best weights
+    epochs = -(-last_step // steps)
+    if checkpoints.step > last_step and done:
+        epochs = epoch + 1  # an interrupted epoch is completed even if fewer steps are requested now
+    # If nothing is left to train, early stopping still restores the best weights.
+    if checkpoints.step == last_step or checkpoints.stopped or epoch >= epochs:
         together = keras.callbacks.CallbackList(list(callbacks), model=trainer)
         together.on_train_begin()
         together.on_train_end()
@@ -45,7 +45,7 @@ def fit_from_checkpoint(
     trainer.begin_at(epoch, done)
     trainer.fit(
         batches_from(epoch * steps + done),
-        epochs=last,
+        epochs=epochs,
         batch_size=batch_size,
         steps_per_epoch=steps,
         shuffle=False,  # the batches come in their order already

@@ -10,6 +10,7 @@ import numpy as np
 from dlkit.lazy import tf
 from dlkit.training.store import Store
 
+ENDLESS = 2**62  # steps
 POOL_BATCHES = 16  # batches per pool, whose rows are sorted by length together
 
 
@@ -69,7 +70,12 @@ def _shuffle(places: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def make_training_batches(
-    store: Store, order: Order, *, epochs: int, first_step: int = 0, finish: Callable[[Any, tf.Tensor, tf.Tensor], Any]
+    store: Store,
+    order: Order,
+    *,
+    steps: int = ENDLESS,
+    first_step: int = 0,
+    finish: Callable[[Any, tf.Tensor, tf.Tensor], Any],
 ) -> tf.data.Dataset:
     """Make a dataset of all training batches, epoch after epoch, from `first_step` on.
 
@@ -78,18 +84,18 @@ def make_training_batches(
     Args:
         store: the encoded rows.
         order: the rows of each step.
-        epochs: number of epochs.
+        steps: number of steps of the whole run.
         first_step: the step to begin with, 0 for a new run.
         finish: function of the batch, its row numbers and the step (int64 scalar) that returns what the network is
             trained on; random changes must be drawn from the step.
     """
-    steps = tf.data.Dataset.range(first_step, epochs * order.steps)
+    numbers = tf.data.Dataset.range(first_step, steps)
 
     def batch(step: tf.Tensor) -> Any:
         rows = order.rows(step)
         return finish(store.take(rows), rows, step)
 
-    return _map_steps(steps, batch)
+    return _map_steps(numbers, batch)
 
 
 def make_ordered_batches(

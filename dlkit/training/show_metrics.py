@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 MAX_REPORTS, MAX_ROWS = 10, 64  # reports per run, and validation rows that each evaluates
 
 
+def looks_every(epochs: int) -> int:
+    """The number of epochs from one look to the next."""
+    return max(-(-epochs // MAX_REPORTS), 2)
+
+
 class ShowMetrics(keras.callbacks.Callback):
     """Logs a task's `shown_metrics` on at most 64 validation rows every few epochs, at most ten times per run.
 
@@ -30,24 +35,26 @@ class ShowMetrics(keras.callbacks.Callback):
         rows: the validation rows.
         store: the same rows, encoded, without those that cannot be read.
         copy_weights_back: copies the trained weights to the stages, where a strategy trains copies.
+        epochs: number of epochs of the run.
     """
 
-    def __init__(self, task: Trainable, rows: Rows, store: Store, copy_weights_back: Callable[[], None]):
+    def __init__(self, task: Trainable, rows: Rows, store: Store, copy_weights_back: Callable[[], None], epochs: int):
         super().__init__()
-        self._task, self._copy_weights_back = task, copy_weights_back
-        self._every = max(-(-task.epochs // MAX_REPORTS), 2)
+        self._task, self._copy_weights_back, self._epochs = task, copy_weights_back, epochs
+        self._every = looks_every(epochs)
         known = np.unique(store.source_rows)
         self._rows = rows.with_table(rows.to_evaluate().take(known[evenly_spaced(len(known), MAX_ROWS)].tolist()))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        last = epoch + 1 == self._task.epochs  # the end has a score of its own
+        last = epoch + 1 == self._epochs  # the end has a score of its own
         if last or not self._every or (epoch + 1) % self._every:
             return
-        self._copy_weights_back()
-        try:
-            found = self._task.evaluate_rows(self._rows)
-        except DataError:
-            self._every = 0
-            return
+        with self.model.averaged():
+            self._copy_weights_back()
+            try:
+                found = self._task.evaluate_rows(self._rows)
+            except DataError:
+                self._every = 0
+                return
         listed = ", ".join(f"{name} {found[name]:.4f}" for name in self._task.shown_metrics if name in found)
         logger.info(f"epoch {epoch + 1}: {listed} on {len(self._rows)} validation rows")

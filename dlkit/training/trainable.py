@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dlkit.columns import Column
 from dlkit.data.table import Table
 from dlkit.padding import Padding
+from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Trainable(Protocol):
     weight_decay: float
     clip_norm: float
     monitor: str
+    ema: float
     patience: int
     validation_split: float
     freeze: str
@@ -42,6 +44,7 @@ class Trainable(Protocol):
     best_epoch_: dict[str, Any]
     examples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
+    plan_: dict[str, Any]
     report_: dict[str, Any]
     tracker_runs_: dict[str, str]
     init_from_: dict[str, Any]
@@ -65,6 +68,9 @@ class Trainable(Protocol):
 
     @property
     def training_only(self) -> tuple[str, ...]: ...
+
+    @property
+    def default_epochs(self) -> DefaultEpochs: ...
 
     @property
     def frozen(self) -> str | None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,14 +21,17 @@ class Trainer(keras.Model):
     Args:
         rows: rows of a usual batch of all replicas. Any number gives the same gradient; near the real one, 16 bits
             neither overflow nor vanish on the way.
+        ema: decay of the averages of the weights; 0 for none.
 
     Attributes:
+        averages: what `averaged` puts in the place of the weights and of the statistics of normalization layers, in
+            the order of `averaged_variables`; empty without `ema`.
         asked: (2,) float32, what this process asks of all: to write a checkpoint, to stop.
         heard: (2,) float32, what all asked in the last step, added up: the same everywhere.
         first_bad: int64, the first step, from 0, whose loss was not finite; -1 for none.
     """
 
-    def __init__(self, *args: Any, rows: int = 1, **kwargs: Any):
+    def __init__(self, *args: Any, rows: int = 1, ema: float = 0.0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self._usual_rows = rows / self.replicas
@@ -35,6 +39,10 @@ class Trainer(keras.Model):
         self.asked = tf.Variable([0.0, 0.0], trainable=False, name="asked")
         self.heard = tf.Variable([0.0, 0.0], trainable=False, name="heard")
         self.first_bad = tf.Variable(tf.constant(-1, tf.int64), trainable=False, name="first_bad")
+        self._ema = ema
+        self._is_averaged = False  # whether the averages are in the place of the weights
+        averaged = self.averaged_variables if ema else []
+        self.averages = [tf.Variable(variable.numpy(), trainable=False) for variable in averaged]
 
     def compile(self, optimizer: keras.optimizers.Optimizer, **kwargs: Any) -> None:
         """Compile as Keras does; `train_step`, not the optimizer, then sums over the replicas.
@@ -59,6 +67,46 @@ class Trainer(keras.Model):
         resumed run another one to those who look at the arguments of `fit`.
         """
         self._initial_epoch, self._first_batch = epoch, batch
+
+    @property
+    def averaged_variables(self) -> list[keras.Variable]:
+        """The variables that have averages: all weights, frozen ones too, and the statistics of normalization layers.
+
+        The statistics are averages already, but of the activations of the weights that are trained: averaged by the
+        same decay, they belong to the weights that they are used with, without another pass over the data.
+        """
+        return [variable for variable in self.variables if tf.as_dtype(variable.dtype).is_floating]
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the averages are in the place of the weights that are trained. Changes nothing without `ema`."""
+        if self._is_averaged or not self.averages:
+            yield
+            return
+        variables = self.averaged_variables
+        trained = [variable.numpy() for variable in variables]
+        self._is_averaged = True
+        self._put(self.averages)
+        try:
+            yield
+        finally:
+            self._is_averaged = False
+            self._put(trained)
+
+    def keep_averages(self) -> None:
+        """Puts the averages in the place of the weights for good, at the end of a run."""
+        if self.averages and not self._is_averaged:
+            self._put(self.averages)
+            self._is_averaged = True
+
+    def _put(self, values: list[Any]) -> None:
+        for variable, value in zip(self.averaged_variables, values, strict=True):
+            variable.value.assign(value.numpy() if hasattr(value, "numpy") else value)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As Keras's, of the averaged weights."""
+        with self.averaged():
+            return super().evaluate(*args, **kwargs)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Build as Keras does. `fit` calls it before the first epoch, whose first batches are then skipped.
@@ -91,9 +139,23 @@ class Trainer(keras.Model):
             gradients, whole = self._of_whole_batch(gradients, loss, share)
         bad = tf.logical_and(self.first_bad < 0, tf.logical_not(tf.math.is_finite(whole)))
         self.first_bad.assign(tf.where(bad, tf.cast(self.optimizer.iterations, tf.int64), self.first_bad))
+        step = tf.cast(self.optimizer.iterations, tf.float32) if self.averages else None
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self._loss_tracker.update_state(loss, sample_weight=rows)
+        if step is not None:
+            self._average(step)
         return self.compute_metrics(x, y, answers, weight)
+
+    def _average(self, step: tf.Tensor) -> None:
+        """Moves the averages towards the weights; fast in the first steps, which would else be remembered for long.
+
+        Args:
+            step: float32, the number of the step, from 0.
+        """
+        decay = tf.minimum(self._ema, (1.0 + step) / (10.0 + step))
+        for average, variable in zip(self.averages, self.averaged_variables, strict=True):
+            value = tf.convert_to_tensor(variable.value)
+            average.assign(average - (1.0 - tf.cast(decay, average.dtype)) * (average - value))
 
     def _of_whole_batch(self, gradients: list, loss: tf.Tensor, share: tf.Tensor) -> tuple[list, tf.Tensor]:
         """Sum the gradients and the loss of the parts to those of the whole batch."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,11 @@ def check_agreement(distribution: Distribution, facts: Mapping[str, Any]) -> Non
         f"the workers have different settings. {'; '.join(lines)}. Start all of them with the same command, data "
         "and code."
     )
+
+
+def from_chief(place: Distribution, values: Sequence[float]) -> list[float]:
+    """What the chief has, in all workers: (n,) numbers of which the others' own do not count."""
+    return list(values) if place.workers == 1 else _gather(place, np.array(values, np.float64))[0].tolist()
 
 
 def _code_versions() -> dict[str, str]:

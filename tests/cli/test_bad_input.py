@@ -177,7 +177,7 @@ def test_tiny_sets_train(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--epochs", 0], "--epochs must be at least 1. Received: --epochs 0"),
+        (["--epochs", -1], "--epochs must be at least 0. Received: --epochs -1"),
         (["--dropout", "1.5"], "--dropout must be at least 0 and at most 0.95"),
         (["--learning-rate", "nan"], "--learning-rate must be finite"),
         (["--epochs", "ten"], "argument --epochs: invalid int value: 'ten'"),

@@ -202,7 +202,7 @@ def test_no_message_names_an_option_by_hand():
 def test_the_command_line_says_flags_and_python_says_arguments(refused, sentiment_model, reviews):
     for argv in (
         ["train", "sentiment", "--save", sentiment_model],
-        ["train", "sentiment", "--epochs", 0],
+        ["train", "sentiment", "--epochs", -1],
         ["train", "forecasting", "--quantile-levels", "0.1,0.2"],
         ["evaluate", sentiment_model, "--data", reviews, "--column", "text=nothing"],
     ):
@@ -212,7 +212,7 @@ def test_the_command_line_says_flags_and_python_says_arguments(refused, sentimen
     model = dlkit.load(sentiment_model)
     for wrong in (
         lambda: model.save(sentiment_model),
-        lambda: dlkit.SentimentClassifier(epochs=0),
+        lambda: dlkit.SentimentClassifier(epochs=-1),
         lambda: model.evaluate(str(reviews), columns={"text": "nothing"}),
         lambda: dlkit.load("nowhere"),
     ):
@@ -238,7 +238,7 @@ COMMANDS = [
     ["train", "sentiment", "--vocabulary-file", "nowhere.txt"],
     ["train", "sentiment", "--network", "preset:./nowhere"],
     ["train", "image_segmentation", "--losses", "dise"],
-    ["train", "sentiment", "--epochs", "0"],
+    ["train", "sentiment", "--epochs", "-1"],
     ["train", "--config", "nowhere.yaml"],
     ["train", "--config", CONFIG],
     ["evaluate", "nowhere", "--data", FILE],
@@ -263,7 +263,7 @@ for argv in COMMANDS:
     assert main(argv) == 2, argv
     assert "tensorflow" not in sys.modules, argv
     assert time.process_time() - begun < 1, argv
-for flags in (["--data", "nowhere.csv"], ["--test", "nowhere.csv", "--data", FILE], ["--epochs", "0"]):
+for flags in (["--data", "nowhere.csv"], ["--test", "nowhere.csv", "--data", FILE], ["--epochs", "-1"]):
     assert exit_code(flags) == 2, flags
     assert "tensorflow" not in sys.modules, flags
 print(len(COMMANDS))
@@ -288,7 +288,7 @@ def test_what_is_not_there_is_refused_before_tensorflow(sentiment_model, tmp_pat
     [
         ("task: sentiment\nhyperparameters:\n  epoch: 3\n", r"line 3: unknown option 'epoch'.*'epochs'\?"),
         ("task: sentiment\nhyperparameters:\n  epochs: many\n", "line 3: epochs must be an integer. Received: 'many'"),
-        ("task: sentiment\nhyperparameters:\n  epochs: 0\n", "line 3: --epochs must be at least 1"),
+        ("task: sentiment\nhyperparameters:\n  epochs: -1\n", "line 3: --epochs must be at least 0"),
         ("task: sentiment\nhyperparameters:\n  lowercase: 3\n", "line 3: lowercase must be true or false"),
         ("task: sentiment\nhyperparameters:\n\n  network: cn\n", "line 4: --network does not accept 'cn'"),
         ("task: sentiment\nseed: 3\n", "line 2: unknown option 'seed'"),

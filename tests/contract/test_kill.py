@@ -31,6 +31,13 @@ def test_a_run_killed_at_random_steps_ends_with_the_same_bytes(task_class, kills
     assert f"{kills} of {kills} resumed runs are bit-identical" in printed
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_run_of_averages_ends_with_the_same_bytes(task_class, workers):
+    arguments = ["--tasks", task_class.task_name(), "--kills", 1, "--seed", 3, "--workers", workers, "--ema", 0.99]
+    assert "1 of 1 resumed runs are bit-identical" in resume_benchmark(*arguments)
+
+
 FORGETS = """
 from dlkit.training.checkpoint_files import CheckpointFiles
 

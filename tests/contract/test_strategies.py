@@ -119,6 +119,12 @@ def test_batches_of_one_size_train_on_two_devices_as_on_one(rows, task_class):
 
 
 @pytest.mark.slow
+def test_averages_are_those_of_one_device(task_class):
+    one, two = (worker.fit(worker.small_task(task_class.task_name(), ema=0.9), on) for on in ("one", "mirrored:2"))
+    assert_same_run(two, one)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "network"), NETWORKS)
 def test_every_network_trains_on_two_devices_as_on_one(name, network):
     hparams = {

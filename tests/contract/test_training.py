@@ -77,6 +77,22 @@ def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(
     assert dlkit.load(tmp_path / "m").history_ == history
 
 
+@pytest.mark.slow
+def test_a_stopped_run_of_averages_resumes_inside_of_its_last_epoch(task_class, source, tmp_path):
+    options = {"ema": 0.9, "seed": 7}
+    whole, stopped, resumed = (
+        task_class(**small_hparams(task_class.task_name(), batch_size=32, **options)) for _ in range(3)
+    )
+    whole.fit(source, verbose=0, steps=5)
+    with pytest.raises(KeyboardInterrupt):  # an epoch has 3 steps
+        stopped.fit(
+            source, save=tmp_path / "m", verbose=0, steps=5, checkpoint_every=1, callbacks=[InterruptTraining(1, 1)]
+        )
+    assert resumed.fit(source, save=tmp_path / "m", resume=True, verbose=0) == whole.history_
+    for left, right in zip(weights(whole), weights(resumed), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
 @pytest.mark.core("sentiment")
 def test_resuming_with_other_data_is_refused(task_class, source, tmp_path):
     stop = [InterruptTraining(1, 0)]

@@ -61,7 +61,7 @@ def test_parameters_are_set_all_or_none():
     with pytest.raises(HparamError, match="epocs"):
         task.set_params(batch_size=1, epocs=3)
     with pytest.raises(HparamError, match="at least"):
-        task.set_params(batch_size=1, epochs=0)
+        task.set_params(batch_size=1, epochs=-1)
     assert task.hparams == before
 
 

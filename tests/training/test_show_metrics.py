@@ -1,5 +1,6 @@
 """The score of served answers while a run goes on: when it is shown, of what, and that it ends where it cannot be."""
 
+import contextlib
 import types
 
 import numpy as np
@@ -26,10 +27,11 @@ class Rows:
 
 def looks(epochs, evaluate_rows, capsys, rows=200):
     table = Table("rows", {"x": list(range(rows))}, str)
-    task = types.SimpleNamespace(epochs=epochs, shown_metrics=("AP50", "AP"), evaluate_rows=evaluate_rows)
+    task = types.SimpleNamespace(shown_metrics=("AP50", "AP"), evaluate_rows=evaluate_rows)
     store = types.SimpleNamespace(source_rows=np.repeat(np.arange(0, rows, 2), 2))  # every other row could be encoded
     given_back = []
-    show = ShowMetrics(task, Rows(table), store, lambda: given_back.append(1))
+    show = ShowMetrics(task, Rows(table), store, lambda: given_back.append(1), epochs)
+    show.set_model(types.SimpleNamespace(averaged=contextlib.nullcontext))
     for epoch in range(epochs):
         show.on_epoch_end(epoch)
     return capsys.readouterr().out.splitlines(), len(given_back)

@@ -51,7 +51,7 @@ def test_a_full_disk_is_said(monkeypatch):
 def order_of(store, first_step=0, seed=3, epochs=3, batch_size=4, **options):
     order = Order(store.rows, batch_size, seed, **options)
     dataset = make_training_batches(
-        store, order, epochs=epochs, first_step=first_step, finish=lambda row, rows, step: row[1]
+        store, order, steps=epochs * order.steps, first_step=first_step, finish=lambda row, rows, step: row[1]
     )
     return [batch.numpy().tolist() for batch in dataset]
 

@@ -16,6 +16,7 @@ from dlkit.hparams import hparam
 from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.rows import ROW, Rows
+from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.forecasting.columns import (
@@ -48,15 +49,10 @@ class Forecaster(Task):
         ('2022-01-01', 12)
     """
 
-    epochs: int = hparam(20, "Number of passes over the training data.", minimum=1)
+    default_epochs = DefaultEpochs(20, fewest=200, most=20_000, overfits=True)
+    epochs: int = default_epochs.hparam()
     batch_size: int = hparam(64, "Batch size: number of training windows per step.", minimum=1)
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
-    # While the learning rate is near its peak, up to eleven epochs are no better than one before.
-    patience: int = hparam(
-        12,
-        "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it.",
-        minimum=0,
-    )
     network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = hparam(
         "mlp", "Network architecture."
     )

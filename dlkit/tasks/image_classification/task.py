@@ -14,6 +14,7 @@ from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.rows import Rows
+from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
@@ -35,7 +36,8 @@ class ImageClassifier(Task):
         ['label', 'labels', 'score', 'scores']
     """
 
-    epochs: int = hparam(30, "Number of passes over the training data.", minimum=1)
+    default_epochs = DefaultEpochs(30, fewest=200, most=14_000)
+    epochs: int = default_epochs.hparam()
     batch_size: int = hparam(128, "Batch size: number of rows per training step.", minimum=1)
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("sgd", "Optimizer.")
     learning_rate: float = hparam(0.1, "Peak learning rate.", minimum=0)

@@ -13,6 +13,7 @@ from dlkit.errors import DataError
 from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.rows import ERROR, Rows
+from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
@@ -40,7 +41,8 @@ class ImageSegmenter(Task):
         True
     """
 
-    epochs: int = hparam(30, "Number of passes over the training data.", minimum=1)
+    default_epochs = DefaultEpochs(30, fewest=600, most=20_000)
+    epochs: int = default_epochs.hparam()
     batch_size: int = hparam(4, "Batch size: number of rows per training step.", minimum=1)
     learning_rate: float = hparam(6e-3, "Peak learning rate.", minimum=0)
     warmup: float = hparam(

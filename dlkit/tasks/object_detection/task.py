@@ -13,6 +13,7 @@ from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
 from dlkit.rows import ERROR, Rows
+from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.object_detection.boxes import ObjectRows, choose_image_side
@@ -45,7 +46,8 @@ class ObjectDetector(Task):
         ['boxes', 'labels', 'num_detections', 'scores']
     """
 
-    epochs: int = hparam(60, "Number of passes over the training data.", minimum=1)
+    default_epochs = DefaultEpochs(60, fewest=800, most=20_000)
+    epochs: int = default_epochs.hparam()
     batch_size: int = hparam(16, "Batch size: number of rows per training step.", minimum=1)
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
     warmup: float = hparam(

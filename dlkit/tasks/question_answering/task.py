@@ -17,6 +17,7 @@ from dlkit.options import option
 from dlkit.padding import Padding
 from dlkit.report import Report
 from dlkit.rows import ROW, Rows
+from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.question_answering.columns import Answers, Context, Logits, Offset, Offsets, QuestionId
@@ -94,7 +95,8 @@ class QuestionAnswerer(Task):
     """
 
     # The defaults of presets are those of the figures in `benchmarks/RESULTS.md`.
-    epochs: int = hparam(6, "Number of passes over the training data.", minimum=1, tuned=2)
+    default_epochs = DefaultEpochs(6, fewest=80, most=12_000, tuned=2, overfits=True)
+    epochs: int = default_epochs.hparam()
     batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1, tuned=16)
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=2e-4)
     schedule: Literal["constant", "cosine", "one_cycle"] = hparam("cosine", "Learning rate schedule.")

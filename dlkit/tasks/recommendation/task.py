@@ -19,6 +19,7 @@ from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.padding import Padding, trim
 from dlkit.rows import LENGTH, ROW
+from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.recommendation.columns import Items, Rating, Ratings
@@ -43,7 +44,8 @@ class Recommender(Task):
         5
     """
 
-    epochs: int = hparam(60, "Number of passes over the training data.", minimum=1)
+    default_epochs = DefaultEpochs(60, fewest=400, most=20_000)
+    epochs: int = default_epochs.hparam()
     batch_size: int = hparam(64, "Batch size: number of users, or ratings, per training step.", minimum=1)
     learning_rate: float = hparam(3e-3, "Peak learning rate.", minimum=0)
     validation_split: float = hparam(

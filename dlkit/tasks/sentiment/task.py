@@ -15,6 +15,7 @@ from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.padding import Padding
+from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.sentiment.text_rows import TextRows, choose_tokenizer
@@ -35,7 +36,8 @@ class SentimentClassifier(Task):
     """
 
     # The defaults of presets are those of the figures in `apps/sentiment.py` and `benchmarks/RESULTS.md`.
-    epochs: int = hparam(3, "Number of passes over the training data.", minimum=1, frozen=15)
+    default_epochs = DefaultEpochs(3, fewest=15, most=6_000, frozen=15, overfits=True)
+    epochs: int = default_epochs.hparam()
     batch_size: int = hparam(64, "Batch size: number of rows per training step.", minimum=1, tuned=32)
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("adam", "Optimizer.", tuned="adamw")
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=1e-4, frozen=3e-4)

@@ -12,6 +12,7 @@ from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.padding import Padding
 from dlkit.rows import LENGTH
+from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.translation.columns import FinishReason, ParallelText
@@ -36,7 +37,8 @@ class Translator(Task):
     """
 
     # The defaults of presets are those of their authors; they have not been measured.
-    epochs: int = hparam(20, "Number of passes over the training data.", minimum=1, tuned=3)
+    default_epochs = DefaultEpochs(20, fewest=180, most=20_000, tuned=3, overfits=True)
+    epochs: int = default_epochs.hparam()
     batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1)
     learning_rate: float = hparam(1e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
     warmup: float = hparam(
