@@ -19,8 +19,8 @@ from dlkit.options import option
 from dlkit.training.baseline import MAX_ROWS, rows_to_compare
 from dlkit.training.checkpoints import ASSUMED_WRITE_SPEED, MAX_TIME_SHARE
 from dlkit.training.compile_network import compile_network
-from dlkit.training.show_score import MAX_ROWS as SHOWN
-from dlkit.training.show_score import looks_every
+from dlkit.training.show_metrics import MAX_ROWS as SHOWN
+from dlkit.training.show_metrics import looks_every
 from dlkit.training.trainer import Trainer
 from dlkit.training.workers import from_chief
 
