@@ -45,6 +45,8 @@ def main() -> None:
         shown = " ".join(f"{value:9.4f}" for value in medians)
         verdict = "no worse" if medians[1] <= min(medians) else f"worse by {medians[1] / min(medians) - 1:.1%}"
         print(f"{name:20} {suggested:>24} {shown}  {verdict}, {time.perf_counter() - begun:.0f} s", flush=True)
+        for factor, values in zip(FACTORS, losses, strict=True):
+            print(f"    by seed at {factor:g} times: {' '.join(f'{value:.4f}' for value in values)}", flush=True)
 
 
 def _task(name: str, seeds: list[int]) -> tuple[list[float], list[list[float]]]:
