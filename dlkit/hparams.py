@@ -48,9 +48,10 @@ def hparam(
         The dataclass field.
     """
     kinds = {"tuned": tuned, "frozen": frozen}
-    labels = {"tuned": "fine-tuned", "frozen": "with a frozen backbone"}
-    others = [f"{value} {labels[kind]}" for kind, value in kinds.items() if value is not None]
-    help = f"{help} Default of presets: {', '.join(others)}." if others else help
+    labels = {"tuned": "when fine-tuned", "frozen": "with a frozen backbone"}
+    others = [f"`{value}` {labels[kind]}" for kind, value in kinds.items() if value is not None]
+    others = [f"`{tuned}`"] if others and tuned == frozen else others
+    help = f"{help} For presets: {', '.join(others)}." if others else help
     metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, "file": file, **kinds}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -87,6 +88,16 @@ def choices_of(task: type) -> dict[str, tuple[str, ...]]:
     }
 
 
+def format_choices(choices: Iterable[str]) -> list[str]:
+    """Return choices as help and documentation list them, without the empty one.
+
+    Example:
+        >>> format_choices(["", "mlp", "preset:"])
+        ['mlp', 'preset:NAME_OR_FOLDER']
+    """
+    return [f"{choice}NAME_OR_FOLDER" if choice.endswith(":") else choice for choice in choices if choice]
+
+
 def hparam_types(task: type) -> dict[str, Any]:
     """Return the type of each hyperparameter of a task, by name."""
     hints = typing.get_type_hints(task)
@@ -113,7 +124,7 @@ def with_options(kind: type) -> str:
             fields.setdefault(field.name, field)
     lines = [inspect.cleandoc(kind.__doc__ or ""), "", "Options:"]
     for name, field in fields.items():
-        choices = field.metadata["choices"]
+        choices = format_choices(field.metadata["choices"])
         listed = f" One of: {', '.join(choices)}." if choices else ""
         text = f"{name} ({types[name]}, default {field.default!r}): {field.metadata['help']}{listed}"
         lines.append(

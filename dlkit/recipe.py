@@ -12,7 +12,7 @@ import dlkit
 from dlkit.cli.config import apply_config, config_path, read_run_file
 from dlkit.cli.early_checks import check_early
 from dlkit.cli.flags import (
-    SOURCES,
+    TRAINING_DATA_HELP,
     add_hparams,
     add_read_options,
     add_run_options,
@@ -81,18 +81,16 @@ def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
         parser.group(title)
     add_hparams(parser, task_class, hparams)
     data, run = parser.group(DATA_GROUP), parser.group(RUN_GROUP)
-    data.add_argument("--data", help=f"{SOURCES}; default: the built-in sample data")
-    data.add_argument(
-        "--validation", metavar="DATA", help="Validation data; by default a fraction of --data is held out."
-    )
-    data.add_argument("--test", metavar="DATA", help="Test data; by default a part of --data is held out.")
+    data.add_argument("--data", help=TRAINING_DATA_HELP)
+    data.add_argument("--validation", metavar="DATA", help="Validation data. (default: see --validation-split)")
+    data.add_argument("--test", metavar="DATA", help="Test data. (default: a part of --data)")
     add_read_options(parser)
     add_run_options(parser, save=f"models/{task_name}")
     run.add_argument(
         "--export",
         metavar="DIR",
         default=f"saved_models/{task_name}",
-        help="Folder of the exported model (default: %(default)s)",
+        help="Export folder. Each export is a numbered subfolder. (default: %(default)s)",
     )
     run.add_argument(
         "--examples",

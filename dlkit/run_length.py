@@ -62,14 +62,18 @@ class DefaultEpochs:
 
     def hparam(self) -> Any:
         """Declare the hyperparameter `epochs` of a task, whose help states the rule."""
-        presets = {"fine-tuned": self.tuned, "with a frozen backbone": self.frozen}
+        presets = {"when fine-tuned": self.tuned, "with a frozen backbone": self.frozen}
         others = ", ".join(f"{epochs} {kind}" for kind, epochs in presets.items() if epochs is not None)
-        stops = ", stopped early after 60 % of them without a better one" if self.overfits else ""
+        stops = (
+            " Training stops early if the monitored metric has not improved for 60% of the epochs."
+            if self.overfits
+            else ""
+        )
         return hparam(
             CHOSEN,
-            f"Number of passes over the training data. 0 chooses by the data: {self.usual}"
-            f"{f' (presets: {others})' if others else ''}, more below {self.fewest:,} steps in all and fewer above "
-            f"{self.most:,}{stops}.",
+            f"Number of epochs; 0 selects it by data size. With 0, training takes {self.usual} epochs"
+            f"{f' (presets: {others})' if others else ''}, more if these are fewer than {self.fewest:,} training "
+            f"steps in total, or fewer if these are more than {self.most:,}.{stops}",
             minimum=CHOSEN,
         )
 

@@ -73,14 +73,14 @@ class Task:
 
     default_epochs = DefaultEpochs()  # without an annotation, as those below: no hparam
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1)
+    batch_size: int = hparam(32, "Number of training examples per step. It is the total over all devices.", minimum=1)
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("adamw", "Optimizer.")
     learning_rate: float = hparam(1e-3, "Peak learning rate.", minimum=0)
     schedule: Literal["constant", "cosine", "one_cycle"] = hparam("one_cycle", "Learning rate schedule.")
     warmup: float = hparam(
         0.0, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    momentum: float = hparam(0.9, "Momentum of sgd and rmsprop; beta_1 of adam and adamw.", minimum=0, maximum=0.999)
+    momentum: float = hparam(0.9, "Momentum of `sgd` and `rmsprop`; `beta_1` of `adam` and `adamw`.", minimum=0, maximum=0.999)
     weight_decay: float = hparam(
         0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
@@ -88,34 +88,42 @@ class Task:
     monitor: str = hparam("loss", "Validation metric that selects the best epoch, named as in the training history.")
     ema: float = hparam(
         0.0,
-        "Decay of the moving average of the weights, such as 0.999: validation, the best epoch and the model use the "
-        "averaged weights; 0 disables it.",
+        "Decay of an exponential moving average of the weights, such as 0.999. The averaged weights are used for "
+        "validation and in the final model. 0 disables it.",
         minimum=0,
         maximum=0.999999,
     )
     patience: int = hparam(
         BY_TASK,
-        "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it, and "
-        "so does -1, except where the data choose the number of epochs and the task overfits.",
+        "Early stopping: number of epochs without improvement of the monitored metric after which training "
+        "stops. 0 disables it. The default of -1 selects 60% of the epochs for sentiment, question answering, "
+        "translation and forecasting if the length of the run is not set (`epochs=0`, without minutes or steps); "
+        "otherwise, it disables early stopping.",
         minimum=BY_TASK,
     )
     validation_split: float = hparam(
         0.1,
-        "Fraction of the training data held out for validation when no validation data is given.",
+        "Fraction of the training data held out for validation if no validation data is given. 0 disables it.",
         minimum=0,
         maximum=0.9,
     )
     freeze: str = hparam(
-        "", 'Layers to freeze, from the input on: a number of layers, the name of the last one, or "backbone".'
+        "",
+        "Layers to freeze, counted from the input: a number of layers, the name of the last layer to freeze, or "
+        '"backbone" for the pretrained part of a preset.',
     )
     unfreeze_every: int = hparam(
         0,
-        "Unfreeze a quarter of the frozen layers every N epochs, from the output back; 0 keeps them frozen.",
+        "Gradual unfreezing: number of epochs after which another quarter of the frozen layers is unfrozen, "
+        "starting with those closest to the output. 0 keeps them frozen.",
         minimum=0,
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = hparam("float32", "Keras dtype policy.")
     cache_mb: int = hparam(
-        128, "Memory for preprocessed training data, in MB; larger data is cached on disk.", minimum=0
+        128,
+        "Maximum size of the in-memory cache of preprocessed training data, in MB. Larger data is cached in a "
+        "temporary folder on disk.",
+        minimum=0,
     )
     seed: int = hparam(
         0, "Random seed for weight initialization, shuffling, dropout and augmentation.", minimum=0, maximum=2**31 - 1

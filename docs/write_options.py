@@ -1,22 +1,41 @@
 """Writes the table of options into the page of each task, from the task's own fields: python docs/write_options.py"""
 
+import dataclasses
 import re
 from pathlib import Path
 
 from dlkit.cli.flags import hparam_table
+from dlkit.hparams import hparam_types
 from dlkit.tasks import find_task, task_names
 
 DOCS = Path(__file__).parent
 PLACE = re.compile(r"<!-- options -->.*<!-- /options -->", re.DOTALL)
 
 
+def _flag(name: str, prefix: str = "") -> str:
+    return f"--{prefix}{name.replace('_', '-')}"
+
+
 def section(name: str) -> str:
     """The section of a task's page that lists its options, between its two marks."""
+    task = find_task(name)
+    fields = dataclasses.fields(task)
+    kinds = hparam_types(task)
+    boolean = next((field.name for field in fields if kinds[field.name] is bool), "")
+    listed = next((field for field in fields if isinstance(field.default, tuple)), None)
     usage = (
-        "Each option is an argument of the class and a flag of the command: `batch_size=32` and `--batch-size 32`; "
-        "an option that is off by default is a flag alone, and `--no-...` switches off one that is on."
+        "Each option is an argument of the class and a flag of `dlkit train`: `batch_size=32` is `--batch-size 32`."
     )
-    return f"<!-- options -->\n## Options\n\n{usage}\n\n{hparam_table(find_task(name))}\n<!-- /options -->"
+    if boolean:
+        usage += (
+            f" A boolean option takes no value on the command line: `{_flag(boolean)}` turns it on, and "
+            f"`{_flag(boolean, 'no-')}` turns it off."
+        )
+    if listed:
+        values = ",".join(map(str, listed.default))
+        usage += f" A list is separated by commas: `{_flag(listed.name)} {values}`."
+    usage += " Defaults are those of the Python argument; an empty default means `None` or an empty string."
+    return f"<!-- options -->\n## Options\n\n{usage}\n\n{hparam_table(task)}\n<!-- /options -->"
 
 
 def with_options(name: str, text: str) -> str:

@@ -176,10 +176,7 @@ def add_config(parser: Parser) -> None:
     parser.group(RUN_GROUP).add_argument(
         "--config",
         metavar="FILE",
-        help=(
-            "YAML file of options, such as the config.yaml saved with every model; flags on the command line take "
-            "precedence."
-        ),
+        help=("YAML file with options, as config.yaml of a model. Flags on the command line take precedence."),
     )
 
 

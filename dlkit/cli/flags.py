@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlkit.cli.config import add_config
-from dlkit.cli.parser import DATA_GROUP, RUN_GROUP, TASK_GROUP, TRAINING_GROUP, Parser
+from dlkit.cli.parser import DATA_GROUP, RUN_GROUP, TASK_GROUP, TRAINING_GROUP, Parser, split_default
 from dlkit.errors import DlkitError
-from dlkit.hparams import choices_of, type_name
+from dlkit.hparams import choices_of, format_choices, type_name
 from dlkit.run_length import CHOSEN
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 
 SOURCES = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
+_FILES = "A file is a csv, tsv, jsonl, parquet or npz file, or several, such as 'part-*.csv'."
+TRAINING_DATA_HELP = f"Training data: a folder, a file, a URL, or tfds:NAME. {_FILES} (default: built-in sample data)"
+LABELED_DATA_HELP = f"Labeled data: a folder, a file, a URL, or tfds:NAME. {_FILES}"
 
 
 def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | None = None) -> None:
@@ -37,22 +41,42 @@ def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | Non
         group = parser.group(TRAINING_GROUP if field.name in shared else TASK_GROUP)
         flag = f"--{field.name.replace('_', '-')}"
         default = (defaults or {}).get(field.name, field.default)
-        default_text = "" if default in ("", None) else f" (default: {_format_default(default)})"
-        choices_text = f" One of: {', '.join(choices[field.name])}." if choices[field.name] else ""
-        help = (field.metadata["help"] + choices_text + default_text).replace("%", "%%")
+        names = format_choices(choices[field.name])
+        choices_text = f" One of: {', '.join(names)}." if names else ""
+        text, default_text = split_default(_name_flags(field.metadata["help"], hints))
+        if default not in ("", None):
+            default_text = _format_default(default)
+        help = f"{text}{choices_text} (default: {default_text or 'none'})".replace("%", "%%")
         if hints[field.name] is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help)
             continue
         kind, metavar = _flag_type(hints[field.name])
+        metavar = "NAME" if names else "FILE" if field.metadata["file"] else metavar
         args = [choice for choice in choices[field.name] if not choice.endswith(":")] or None
         group.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=help).completed = args
 
 
 def _format_default(default: Any) -> str:
     """Format a default as it is typed on the command line."""
-    if isinstance(default, bool):
-        return "yes" if default else "no"
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _name_flags(help: str, names: Iterable[str]) -> str:
+    """Replace the options that a help text names in backticks by flags, and remove other backticks.
+
+    Example:
+        >>> _name_flags("Used if `multi_label=True`; see `top_k` of `mlp`.", ["multi_label", "top_k"])
+        'Used if --multi-label; see --top-k of mlp.'
+    """
+
+    def name_flag(found: re.Match[str]) -> str:
+        name, equals, value = found[1].partition("=")
+        if name not in names:
+            return found[1]
+        flag = f"--{name.replace('_', '-')}"
+        return flag if not equals or value == "True" else f"{flag} {value.strip(chr(34))}"
+
+    return re.sub(r"`([^`]*)`", name_flag, help)
 
 
 def _flag_type(hint: Any) -> tuple[Callable[[str], Any], str]:
@@ -64,7 +88,7 @@ def _flag_type(hint: Any) -> tuple[Callable[[str], Any], str]:
     if typing.get_origin(value_type) is tuple:
         return functools.partial(_parse_list, typing.get_args(value_type)[0]), "A,B,C"
     kind = str if typing.get_origin(value_type) is typing.Literal else value_type
-    return kind, kind.__name__.upper()
+    return kind, {str: "TEXT", int: "INT", float: "FLOAT"}[kind]
 
 
 def _parse_list(kind: type, text: str) -> tuple[Any, ...]:
@@ -112,10 +136,11 @@ def hparam_table(task: type) -> str:
     choices = choices_of(task)
     rows = ["| option | default | description |", "|---|---|---|"]
     for field in dataclasses.fields(task):
-        choices_text = ", ".join(f"`{choice}`" for choice in choices[field.name])
+        choices_text = ", ".join(f"`{choice}`" for choice in format_choices(choices[field.name]))
         choices_text = f" One of: {choices_text}." if choices_text else ""
-        default = "" if field.default in ("", None) else f"`{field.default}`"
-        rows.append(f"| `{field.name}` | {default} | {field.metadata['help']}{choices_text} |")
+        text, default = split_default(field.metadata["help"])
+        default = default if field.default in ("", None) else f"`{field.default}`"
+        rows.append(f"| `{field.name}` | {default} | {text}{choices_text} |")
     return "\n".join(rows)
 
 
@@ -139,7 +164,7 @@ _RUN_OPTIONS = (
 def add_run_options(parser: Parser, *, save: str | None = None) -> None:
     """Add a flag for each option of a run; see `Task.fit`."""
     group = parser.group(RUN_GROUP)
-    default_text = " (default: %(default)s)" if save else ""
+    default_text = " (default: %(default)s)" if save else " (default: not saved)"
     add_config(parser)
     group.add_argument(
         "--minutes",
@@ -147,15 +172,18 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         default=0.0,
         metavar="M",
         help=(
-            "Minutes that training should take, including reading, validation and saving; the number of steps that "
-            "fit is decided once and printed."
+            "Training time in minutes, instead of --epochs. Includes reading, validation and saving; the number of "
+            "steps that fit is decided once and printed."
         ),
     )
     group.add_argument(
         "--steps", type=int, default=0, metavar="N", help="Number of training steps, instead of --epochs."
     )
     group.add_argument(
-        "--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints{default_text}"
+        "--save",
+        metavar="DIR",
+        default=save,
+        help=f"Folder for the model. It also holds the checkpoints of the run.{default_text}",
     )
     group.add_argument(
         "--resume",
@@ -163,20 +191,22 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         const=True,
         default=False,
         type=_parse_resume,
-        metavar="auto",
+        metavar="MODE",
         help=(
-            "Resume the interrupted run in --save; `--resume auto` resumes one if there is one and otherwise starts "
-            "a new run."
+            "Resume the interrupted run in --save. MODE can be `auto`: resume a run if there is one, otherwise start "
+            "a new one."
         ),
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="Replace the model in --save when the new one is complete."
+        "--overwrite",
+        action="store_true",
+        help="Replace an existing model in --save. It is kept until the new one is complete.",
     )
     group.add_argument(
         "--init-from",
         metavar="MODEL",
         help=(
-            "Initialize from a saved model and continue training on this data. New labels are added; options that "
+            "Initialize from a saved model and continue training on this data. New labels are added, and options that "
             "are not given are taken from the model."
         ),
     )
@@ -248,10 +278,10 @@ def add_read_options(parser: Parser) -> None:
         "--column",
         action="append",
         default=[],
-        metavar="NAME=THEIRS",
+        metavar="NAME=COLUMN",
         help=(
-            "Name of a column in the data, as in text=review; label=A,B,C reads one 0/1 column per label. Can be "
-            "repeated."
+            "Column to use as NAME, as in text=review. With label=A,B,C, each label has its own column of 0s and 1s. "
+            "Can be repeated."
         ),
     )
     group.add_argument("--column-names", metavar="A,B,C", help="Column names of a csv or tsv file without a header.")
@@ -288,7 +318,7 @@ def parse_pairs(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, s
 def read_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options for reading data among parsed flags, as `Task.fit` takes them. Raises DlkitError."""
     return {
-        "columns": dict(parse_pairs(args.column, "--column", "NAME=THEIRS, as in text=review")),
+        "columns": dict(parse_pairs(args.column, "--column", "NAME=COLUMN, as in text=review")),
         "column_names": [name.strip() for name in args.column_names.split(",")] if args.column_names else [],
         **{name: getattr(args, name) for name in ("data_dir", "delimiter", "quotes", "strict", "allow_outside")},
     }

@@ -17,7 +17,9 @@ from dlkit.cli.completion import SHELLS, completion_script
 from dlkit.cli.config import add_config, apply_config, config_path, read_run_file
 from dlkit.cli.early_checks import check_early
 from dlkit.cli.flags import (
+    LABELED_DATA_HELP,
     SOURCES,
+    TRAINING_DATA_HELP,
     add_hparams,
     add_read_options,
     add_run_options,
@@ -178,7 +180,8 @@ def _add_task(parser: Parser, argv: Sequence[str], command: str) -> None:
     if name in task_names():
         task = find_task(name)
         parser.usage = f"dlkit {command} {name} [--data DATA] [options]"
-        parser.description = summary(task)
+        text = summary(task)
+        parser.description = f"{parser.description} {task.__name__} {text[0].lower()}{text[1:]}"
         add_hparams(parser, task)
 
 
@@ -192,9 +195,8 @@ def _add_training(parser: Parser, name: str) -> None:
             "--plot", metavar="FILE", default="learning_rate.png", help="Image file for the plot (default: %(default)s)"
         )
         return
-    parser.group(DATA_GROUP).add_argument(
-        "--validation", metavar="DATA", help="Validation data; by default a fraction of the training data is held out."
-    )
+    help = "Validation data. (default: see --validation-split)"
+    parser.group(DATA_GROUP).add_argument("--validation", metavar="DATA", help=help)
     if name == "check":
         run.add_argument("--json", action="store_true", help="Print JSON.")
         return
@@ -347,8 +349,8 @@ def _add_verify(parser: Parser) -> None:
 
 
 def _add_data_flag(parser: Parser, *, required: bool) -> None:
-    default_text = "" if required else "; default: the built-in sample data"
-    parser.group(DATA_GROUP).add_argument("--data", required=required, help=SOURCES + default_text)
+    help = LABELED_DATA_HELP if required else TRAINING_DATA_HELP
+    parser.group(DATA_GROUP).add_argument("--data", required=required, help=help)
     add_read_options(parser)
 
 

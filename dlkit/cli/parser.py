@@ -17,12 +17,7 @@ SHORT_HELP_LINES = 45  # that a short help takes at most, at 80 columns and more
 _FLAG_COLUMNS = 26  # columns for the flags
 _MAX_LINES = 4  # lines that one option takes at most
 
-TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP = (
-    "options of the task",
-    "data",
-    "training",
-    "run",
-)  # the groups, in their order
+TASK_GROUP, DATA_GROUP, TRAINING_GROUP, RUN_GROUP = "Task options", "Data", "Training", "Run"  # in their order
 SHORT_HELP_FLAGS = (
     *("--data", "--validation", "--test", "--column"),
     *("--epochs", "--minutes", "--batch-size", "--learning-rate"),
@@ -40,8 +35,8 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that raises DlkitError and accepts no abbreviated flags.
 
     Where `short` is set, its help shows the task's own options in the order of its class, then of the groups data,
-    training and run the usual ones, and names --help-all, which shows everything. Each option has one line; from the
-    top, each gets the further lines that its text needs while the others still have theirs.
+    training and run the usual ones, and names --help-all, which shows everything. Each option has the first sentence
+    of its text and its choices; from the top, each gets its further sentences while there are lines for them.
     """
 
     short = False
@@ -86,18 +81,40 @@ class Parser(argparse.ArgumentParser):
             unlisted.insert(0, groups[TASK_GROUP].pop().option_strings[0])
             lines_left += 1
         lines_left -= len(textwrap.wrap(", ".join(unlisted), width - 9))
+        entries = self._choose_entries([action for actions in groups.values() for action in actions], width, lines_left)
         lines = [*header, ""]
+        note = " (defaults in brackets)"
         for title, actions in groups.items():
-            lines += [f"{title} [default]:"] if actions else []
+            lines += [f"{title}{note}:"] if actions else []
+            note = "" if actions else note
             for action in actions:
-                entry = self._entry(action, width, lines_left)
-                lines_left -= len(entry) - 1
-                lines += entry
+                lines += entries[action]
             if title == TASK_GROUP and unlisted:
                 lines += textwrap.wrap(
                     f"and: {', '.join(unlisted)}", width, initial_indent="  ", subsequent_indent="       "
                 )
         return "\n".join([*lines, footer, ""])
+
+    def _choose_entries(
+        self, actions: Sequence[argparse.Action], width: int, extra_lines: int
+    ) -> dict[argparse.Action, list[str]]:
+        """Return the lines of each option: one, and at most `extra_lines` more in all."""
+        texts = {}
+        for action in actions:
+            text, default = split_default(self._get_formatter()._expand_help(action))
+            texts[action] = text, f" [{default}]" if default else ""
+        chosen = {
+            action: _format_entry(action, _short_forms(text)[0], default, width, 1)
+            for action, (text, default) in texts.items()
+        }
+        for count in range(_MAX_LINES):  # first what each option must say, and then one more sentence of each
+            for action, (text, default) in texts.items():
+                entry = _format_entry(action, "".join(_short_forms(text)[count : count + 1]), default, width)
+                missing = len(entry) - len(chosen[action])
+                if count < len(_short_forms(text)) and len(entry) <= _MAX_LINES and missing <= extra_lines:
+                    chosen[action] = entry
+                    extra_lines -= missing
+        return chosen
 
     def _short_actions(self, title: str) -> list[argparse.Action]:
         actions = self.group(title)._group_actions
@@ -109,25 +126,6 @@ class Parser(argparse.ArgumentParser):
     def _actions_named(self, dest: str) -> list[argparse.Action]:
         return [action for action in self._actions if action.dest == dest]
 
-    def _entry(self, action: argparse.Action, width: int, extra_lines: int) -> list[str]:
-        """Return the lines of an option: one, and at most `extra_lines` more."""
-        flag = action.option_strings[0]
-        if isinstance(action, argparse.BooleanOptionalAction):
-            flag = f"--[no-]{flag[2:]}"
-        elif action.nargs != 0:
-            value = action.metavar or flag[2:].upper()
-            flag = f"{flag} [{value}]" if action.nargs == "?" else f"{flag} {value}"
-        text, default = _split_default(self._get_formatter()._expand_help(action))
-        text_width = width - _FLAG_COLUMNS - 2
-        overhang = " " * (len(flag) + 2 - _FLAG_COLUMNS)  # of a long flag: the first line has less room
-        wrapped, words = textwrap.wrap(f"{text}{default}", text_width, initial_indent=overhang), text.split()
-        while len(wrapped) > min(1 + max(extra_lines, 0), _MAX_LINES):
-            words.pop()
-            wrapped = textwrap.wrap(f"{' '.join(words)} ...{default}", text_width, initial_indent=overhang)
-        first, *rest = wrapped or [""]
-        start = f"  {flag:{_FLAG_COLUMNS - 2}}  {first.removeprefix(overhang)}"
-        return [start, *(" " * (_FLAG_COLUMNS + 2) + line for line in rest)]
-
 
 class _HelpAll(argparse.Action):
     def __call__(self, parser: Any, *_: Any) -> None:
@@ -135,10 +133,59 @@ class _HelpAll(argparse.Action):
         parser.exit()
 
 
-def _split_default(help: str) -> tuple[str, str]:
-    """Split a help text from its default, which the short help shows as ` [0.1]`."""
-    found = re.fullmatch(r"(.*?)\.? \(default: (.*)\)", help)
-    return (found[1], f" [{found[2]}]") if found else (help, "")
+def _format_entry(
+    action: argparse.Action, text: str, default: str, width: int, max_lines: int | None = None
+) -> list[str]:
+    """Return the lines of an option; a text that needs more than `max_lines` is cut."""
+    flag = action.option_strings[0]
+    if isinstance(action, argparse.BooleanOptionalAction):
+        flag = f"--[no-]{flag[2:]}"
+    elif action.nargs != 0:
+        value = action.metavar or flag[2:].upper()
+        flag = f"{flag} [{value}]" if action.nargs == "?" else f"{flag} {value}"
+    text_width = width - _FLAG_COLUMNS - 2
+    overhang = " " * (len(flag) + 2 - _FLAG_COLUMNS)  # of a long flag
+    if overhang and max_lines is None:
+        below = textwrap.wrap(f"{text}{default}", text_width)
+        return [f"  {flag}", *(" " * (_FLAG_COLUMNS + 2) + line for line in below)]
+    wrapped = textwrap.wrap(f"{text}{default}", text_width, initial_indent=overhang)
+    if max_lines and len(wrapped) > max_lines:
+        text = text.partition(": ")[0]  # without its choices
+        wrapped = textwrap.wrap(f"{text}{default}", text_width, initial_indent=overhang)
+    words = text.split()
+    while max_lines and len(wrapped) > max_lines:
+        words.pop()
+        wrapped = textwrap.wrap(f"{' '.join(words)} ...{default}", text_width, initial_indent=overhang)
+    first, *rest = wrapped or [""]
+    start = f"  {flag:{_FLAG_COLUMNS - 2}}  {first.removeprefix(overhang)}"
+    return [start, *(" " * (_FLAG_COLUMNS + 2) + line for line in rest)]
+
+
+def _short_forms(text: str) -> list[str]:
+    """Return what the short help may say of an option: its first sentence with its choices, and then more sentences.
+
+    Example:
+        >>> _short_forms("Random flips. Each has a probability of 0.5. One of: none, horizontal.")
+        ['Random flips: none, horizontal', 'Random flips: none, horizontal. Each has a probability of 0.5']
+    """
+    first, *others = re.split(r"(?<=\.) (?=[A-Z0-9])", text)
+    choices = [sentence for sentence in others if sentence.startswith("One of: ")]
+    others = [sentence for sentence in others if sentence not in choices]
+    if choices:
+        first = f"{first.removesuffix('.')}: {choices[0].removeprefix('One of: ')}"
+    forms = [" ".join([first, *others[:count]]) for count in range(len(others) + 1)]
+    return [form.removesuffix(".") for form in forms]
+
+
+def split_default(help: str) -> tuple[str, str]:
+    """Split a help text from its default.
+
+    Example:
+        >>> split_default("Dropout rate. (default: 0.1)"), split_default("Dropout rate.")
+        (('Dropout rate.', '0.1'), ('Dropout rate.', ''))
+    """
+    found = re.fullmatch(r"(.*?) \(default: (.*)\)", help)
+    return (found[1], found[2]) if found else (help, "")
 
 
 def refuse_unknown(unknown: Sequence[str], flags: Iterable[str]) -> None:

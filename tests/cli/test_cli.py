@@ -215,7 +215,7 @@ def test_columns_of_other_names(run, refused, tmp_path, photo_model, photos):
     renamed.append("--allow-outside")
     assert json.loads(run("evaluate", photo_model, "--data", table, "--json", *renamed))["rows"] == 6
     assert "no column 'image'" in refused("evaluate", photo_model, "--data", table)
-    assert "NAME=THEIRS" in refused("evaluate", photo_model, "--data", table, "--column", "image")
+    assert "NAME=COLUMN" in refused("evaluate", photo_model, "--data", table, "--column", "image")
     assert "no column 'imgae'" in refused("evaluate", photo_model, "--data", table, "--column", "imgae=file")
 
 
@@ -442,7 +442,7 @@ def test_a_flag_that_takes_a_number_or_is_left_out():
     assert parser.parse_args(["--min-rating", "4"]).min_rating == 4.0
     assert not hasattr(parser.parse_args([]), "min_rating")
     assert "None" not in parser.format_help()
-    assert "| `min_rating` |  |" in hparam_table(find_task("recommendation"))
+    assert "| `min_rating` | automatic |" in hparam_table(find_task("recommendation"))
 
 
 def test_metrics_by_class_are_printed(capsys):

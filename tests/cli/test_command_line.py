@@ -50,6 +50,7 @@ def test_help_of_a_task_fits_a_page_and_help_all_has_everything(task, columns, m
         assert len(lines) <= SHORT_HELP_LINES == 45, name
         assert max(map(len, lines)) <= columns, name
         assert "--help-all" in lines[-1]
+        assert not [line for line in lines if " ..." in line], name  # whole sentences
         shown = re.findall(r"^  --(?:\[no-\])?([\w-]+)", parser.format_help(), re.MULTILINE)
         assert [f"--{flag}" for flag in shown[: len(own)]] == own, name
         assert {"data", "epochs", "learning-rate"} <= set(shown)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Forecaster(Task):
-    """Forecasts the future values of a time series from its history: median, quantiles and timestamps, in its units.
+    """Forecasts time series from their history: median, quantiles and timestamps, in the units of the series.
 
     Example:
         >>> model = dlkit.Forecaster(network="nlinear", ensemble_size=1, horizon=12, epochs=1)
@@ -51,71 +51,95 @@ class Forecaster(Task):
 
     default_epochs = DefaultEpochs(20, fewest=200, most=20_000, overfits=True)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(64, "Batch size: number of training windows per step.", minimum=1)
+    batch_size: int = hparam(64, "Number of training windows per step. It is the total over all devices.", minimum=1)
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
     network: Literal["nlinear", "dlinear", "mlp", "lstm", "gru", "tcn", "transformer"] = hparam(
         "mlp", "Network architecture."
     )
-    horizon: int = hparam(12, "Forecast horizon: number of time steps to predict.", minimum=1)
+    horizon: int = hparam(12, "Forecast horizon, in time steps.", minimum=1)
     quantile_levels: tuple[float, ...] = hparam(
         (0.1, 0.25, 0.5, 0.75, 0.9),
-        "Quantile levels to predict, in ascending order; must include 0.5.",
+        "Quantile levels, ascending, including 0.5.",
         minimum=0.001,
         maximum=0.999,
     )
     future_covariates: str = hparam(
         "",
-        "Covariates known over the horizon, such as a price or a holiday's name: numeric or categorical columns, "
-        "separated by commas.",
+        "Columns known over the horizon, as A,B,C. They are numeric or categorical, such as a price or the name "
+        "of a holiday.",
     )
     historical_covariates: str = hparam(
         "",
-        "Covariates known up to the cutoff only: numeric or categorical columns, separated by commas.",
+        "Columns of the past, as A,B,C. They are numeric or categorical, and known only up to the cutoff, the last "
+        "observed time step.",
     )
     static_covariates: str = hparam(
-        "", "Covariates that are constant within a series: columns separated by commas; unique_id may be one."
+        "", "Columns constant within a series, as A,B,C. They are numeric or categorical, and can include unique_id."
     )
-    frequency: str = hparam("", "Time step of the series: hour, 15 minutes, B, QS, ...; inferred by default.")
+    frequency: str = hparam(
+        "",
+        "Time step, such as hour or 15min. It is a number of seconds, minutes, hours, days, weeks, months, "
+        "quarters or years, or a pandas alias such as D, h, MS, QS, W or B. (default: inferred)",
+    )
     season_length: int = hparam(
         0,
-        "Season length, in time steps; 0 selects the usual ones of the frequency, such as a day and a week.",
+        "Season length in time steps, or 0 to infer it. 0 selects the usual seasons of the frequency, such as 24 "
+        "and 168 for hourly data; any other value is the only season.",
         minimum=0,
     )
     context_length: int = hparam(
         0,
-        "Input size of the forecaster, in time steps; 0 selects four seasons, or two if a season exceeds 200 steps.",
+        "History length in time steps; 0 infers it. The model reads this number of the most recent time steps. 0 "
+        "selects four seasons, or two if a season is longer than 200 time steps, and at least twice the horizon.",
         minimum=0,
     )
     encoder_length: int = hparam(
         0,
-        "Number of most recent time steps of the context that the encoder reads; 0 selects a few seasons.",
+        "Time steps that the encoder reads; 0 infers it. They are the most recent ones of the context. 0 selects "
+        "the larger of the shortest season and the horizon for `mlp`. For other networks, it selects 7 of the "
+        "shortest seasons, or 2 if it is longer than 24 time steps, and at least twice the horizon.",
         minimum=0,
     )
     width: int = hparam(64, "Width of the hidden layers.", minimum=1)
-    ensemble_size: int = hparam(4, "Number of networks whose forecasts are averaged.", minimum=1)
+    ensemble_size: int = hparam(
+        4, "Number of networks that are averaged. The quantiles of their forecasts are averaged.", minimum=1
+    )
     dropout: float = hparam(0.1, "Dropout rate.", minimum=0, maximum=0.95)
     truncate_context: float = hparam(
-        0.1, "Fraction of the training windows whose context is truncated at random.", minimum=0, maximum=1
+        0.1,
+        "Fraction of windows with a truncated context. Training windows are truncated at random, so that the "
+        "model learns to forecast from short histories.",
+        minimum=0,
+        maximum=1,
     )
     fill: Literal["last", "linear", "mean", "raise"] = hparam(
         "last",
-        "How missing values of the history are filled; raise rejects them, in data and in requests.",
+        "Missing values. Those of the history are filled with the last value, by linear interpolation, or with "
+        "the mean. The value `raise` raises an error, for training data and for requests.",
     )
     duplicates: Literal["mean", "last", "raise"] = hparam(
-        "mean", "Which value to use when a timestamp occurs more than once in a series; raise rejects duplicates."
+        "mean",
+        "Duplicate timestamps. A timestamp that occurs more than once in a series gets the mean or the last of "
+        "its values. The value `raise` raises an error.",
     )
     irregular: Literal["raise", "floor"] = hparam(
         "raise",
-        "How to treat irregular timestamps, which are not a multiple of the frequency apart: raise rejects them, "
-        "floor moves them to the preceding time step.",
+        "Irregular timestamps. If a timestamp is not on the regular grid, `raise` raises an error, and `floor` "
+        "moves it to the preceding time step.",
     )
-    wide: bool = hparam(False, "Reads wide tables: one column per series, beside ds.")
+    wide: bool = hparam(False, "Whether tables are wide. A wide table has a `ds` column and one column per series.")
     keep_history: bool = hparam(
         False,
-        "Saves the most recent context of each training series with the model, which then forecasts without input.",
+        "Whether to store the ends of series. The end of each training series is saved with the model, which can "
+        "then forecast without input data.",
     )
-    backtest_windows: int = hparam(1, "Number of backtest windows per series, counted from the end.", minimum=1)
-    step_size: int = hparam(0, "Time steps between consecutive backtest windows; 0 selects the horizon.", minimum=0)
+    backtest_windows: int = hparam(1, "Number of backtest windows per series. They are taken from its end.", minimum=1)
+    step_size: int = hparam(
+        0,
+        "Steps between backtests, or 0 for the horizon. They are the time steps between the starts of "
+        "consecutive backtest windows.",
+        minimum=0,
+    )
 
     public_methods = (*Task.public_methods, "forecast")
     inputs = {"ds": Timestamps(), "y": Float64Series()}

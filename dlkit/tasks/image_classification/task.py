@@ -38,7 +38,7 @@ class ImageClassifier(Task):
 
     default_epochs = DefaultEpochs(30, fewest=200, most=14_000)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(128, "Batch size: number of rows per training step.", minimum=1)
+    batch_size: int = hparam(128, "Number of training examples per step. It is the total over all devices.", minimum=1)
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("sgd", "Optimizer.")
     learning_rate: float = hparam(0.1, "Peak learning rate.", minimum=0)
     warmup: float = hparam(
@@ -52,59 +52,99 @@ class ImageClassifier(Task):
     )
     network: str = hparam(
         "resnet",
-        "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub image backbone with its own preprocessing.",
+        "Network architecture. A preset is a KerasHub image backbone with its own preprocessing.",
         choices=("mlp", "lenet", "alexnet", "vgg", "resnet", "preset:"),
     )
     depth: int = hparam(
         0,
-        "Number of layers of resnet (20, 32, ... for small images; 18, 34, 50, ... for large ones) or vgg; 0 selects"
-        " the usual depth.",
+        "Number of layers of `resnet` or `vgg`; 0 infers it. A `resnet` has 6n + 2 layers (8, 14, 20, and so on) for "
+        "images below 64 pixels, and 18, 34, 50, 101 or 152 for larger ones; a `vgg` has 11, 13, 16 or 19. 0 selects a "
+        "wide `resnet` with 0.31M parameters for images below 64 pixels, 18 layers for larger ones, and 16 layers for "
+        "`vgg`.",
         minimum=0,
     )
     image_size: int = hparam(
         0,
-        "Side length of the network's square input, in pixels; 0 uses the size of the training images, at most 224.",
+        "Network input size in pixels, or 0 to infer it. The input is square. 0 selects the size of the training "
+        "images, at most 224.",
         minimum=0,
     )
     channels: int = hparam(
         0,
-        "Number of color channels: 1 for grayscale, 3 for RGB, 0 to infer it from the training images.",
+        "Color channels: 1, 3, or 0 to infer them. Images with 1 channel are grayscale, and those with 3 are "
+        "RGB. 0 uses the channels of the training images.",
         minimum=0,
         maximum=3,
     )
-    resize: Literal["stretch", "crop", "pad"] = hparam("stretch", "How images are resized to the network's input.")
+    resize: Literal["stretch", "crop", "pad"] = hparam(
+        "stretch",
+        "Image resizing. The value `stretch` ignores the aspect ratio, `crop` keeps it and cuts off the edges, "
+        "and `pad` keeps it and adds borders.",
+    )
     max_pixels: int = hparam(
-        50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
+        50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
     )
     transparency: Literal["white", "drop"] = hparam(
-        "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
+        "white",
+        "Alpha channel. The value `white` composites the image onto a white background, and `drop` discards the "
+        "alpha channel.",
     )
     flip: Literal["none", "horizontal", "vertical"] = hparam(
-        "none", "Random flips, each applied to half of the training images."
+        "none", "Random flips. Training images are flipped with a probability of 0.5."
     )
     test_time_flip: bool = hparam(
-        False, "Test-time augmentation: averages the predictions for an image and its mirror image, at twice the cost."
+        False,
+        "Whether to average with the mirror image. This test-time augmentation averages the predictions for an "
+        "image and its mirror image, at twice the cost.",
     )
-    shift: int = hparam(0, "Maximum random translation of training images, in pixels.", minimum=0)
+    shift: int = hparam(
+        0,
+        "Maximum random translation in pixels; 0 is off. Training images are shifted at the network's input size.",
+        minimum=0,
+    )
     crop: float = hparam(
-        1.0, "Minimum fraction of the image area kept by random cropping; 1 disables it.", minimum=0.05, maximum=1
+        1.0,
+        "Minimum area of random crops, or 1 for none. It is the fraction of the image area that a random crop keeps.",
+        minimum=0.05,
+        maximum=1,
     )
-    rand_augment: float = hparam(
-        0.0, "Strength of RandAugment's random operations; 0 disables it.", minimum=0, maximum=1
-    )
+    rand_augment: float = hparam(0.0, "RandAugment magnitude, from 0 (off) to 1.", minimum=0, maximum=1)
     erase: float = hparam(
-        0.0, "Fraction of the training images with a randomly erased rectangle.", minimum=0, maximum=1
+        0.0,
+        "Fraction of images with an erased rectangle. The rectangles are random; only training images have them.",
+        minimum=0,
+        maximum=1,
     )
-    mixup_alpha: float = hparam(0.0, "Alpha of MixUp's beta distribution; 0 disables it.", minimum=0, maximum=1)
-    cutmix_alpha: float = hparam(0.0, "Alpha of CutMix's beta distribution; 0 disables it.", minimum=0, maximum=1)
+    mixup_alpha: float = hparam(
+        0.0, "MixUp alpha; 0 disables it. It is the parameter of a beta distribution.", minimum=0, maximum=1
+    )
+    cutmix_alpha: float = hparam(
+        0.0, "CutMix alpha; 0 disables it. It is the parameter of a beta distribution.", minimum=0, maximum=1
+    )
     dropout: float = hparam(0.0, "Dropout rate before the last layer.", minimum=0, maximum=0.95)
     label_smoothing: float = hparam(
-        0.1, "Label smoothing: fraction of each target spread evenly over all labels.", minimum=0, maximum=0.9
+        0.1,
+        "Label smoothing; 0 disables it. This fraction of the target probability is spread evenly over all labels.",
+        minimum=0,
+        maximum=0.9,
     )
-    class_weights: str = hparam("", 'Class weights: "balanced", or one per label as in "cat=2,dog=0.5".')
-    multi_label: bool = hparam(False, "Multi-label classification: an image may have any number of labels.")
-    score_threshold: float = hparam(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
-    top_k: int = hparam(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
+    class_weights: str = hparam(
+        "",
+        'Class weights: "balanced" or "cat=2,dog=1". With "balanced", weights are inversely proportional to '
+        "the number of training examples of a label, with a mean of 1. With weights by name, other labels have a "
+        "weight of 1.",
+    )
+    multi_label: bool = hparam(
+        False,
+        "Whether an image can have several labels. With `multi_label=True`, an image can have any number of labels.",
+    )
+    score_threshold: float = hparam(
+        0.5,
+        "Minimum score of a label with `multi_label=True`. Without it, the option is not used.",
+        minimum=0,
+        maximum=1,
+    )
+    top_k: int = hparam(0, "Number of labels to return; 0 returns all. The best labels come first.", minimum=0)
 
     inputs = {"image": Image()}
     target = labels.SINGLE_TARGET

@@ -43,7 +43,7 @@ class ImageSegmenter(Task):
 
     default_epochs = DefaultEpochs(30, fewest=600, most=20_000)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(4, "Batch size: number of rows per training step.", minimum=1)
+    batch_size: int = hparam(4, "Number of training examples per step. It is the total over all devices.", minimum=1)
     learning_rate: float = hparam(6e-3, "Peak learning rate.", minimum=0)
     warmup: float = hparam(
         0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
@@ -52,60 +52,103 @@ class ImageSegmenter(Task):
         0.01, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
     monitor: str = hparam(
-        "accuracy", "Validation metric that selects the best epoch, named as in the training history."
+        "accuracy",
+        "Validation metric that selects the best epoch: `accuracy`, the pixel accuracy, or `loss`. Metrics of "
+        "`evaluate` such as `mean_iou` are not computed during training.",
     )
     network: str = hparam(
         "unet",
-        "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub backbone: DeepLabV3, SegFormer, or an encoder.",
+        "Network architecture. A preset is a DeepLabV3 or SegFormer of KerasHub, or another image backbone, "
+        "which gets a new decoder.",
         choices=("unet", "deeplab_v3", "segformer", "preset:"),
     )
-    width: int = hparam(16, "Number of filters at unet's first level; doubled at each further level.", minimum=1)
+    width: int = hparam(
+        16, "Number of filters of `unet` at the first level. It doubles at each further level.", minimum=1
+    )
     depth: int = hparam(4, "Number of downsampling steps of unet.", minimum=1, maximum=8)
-    encoder: str = hparam("", "Encoder of unet from keras.applications, such as MobileNetV2 or EfficientNetV2B0.")
+    encoder: str = hparam(
+        "",
+        "Encoder of `unet`, such as MobileNetV2. It is the name of a model of `keras.applications`, for example "
+        "EfficientNetV2B0. Without it, `unet` is trained with its own plain encoder.",
+    )
     encoder_weights: str = hparam(
-        "", 'Pretrained weights of the encoder: "imagenet" (downloaded by Keras) or a file; random by default.'
+        "",
+        'Encoder weights: "imagenet" or a file. The weights named "imagenet" are downloaded by Keras. (default: '
+        "random)",
     )
     image_size: int = hparam(
         0,
-        "Side length of the network's square input, in pixels; 0 uses the size of the training images, at most 256.",
+        "Network input size in pixels, or 0 to infer it. The input is square. 0 selects the size of the training "
+        "images, at most 256.",
         minimum=0,
     )
     channels: int = hparam(
         0,
-        "Number of color channels: 1 for grayscale, 3 for RGB, 0 to infer it from the training images.",
+        "Color channels: 1, 3, or 0 to infer them. Images with 1 channel are grayscale, and those with 3 are "
+        "RGB. 0 uses the channels of the training images.",
         minimum=0,
         maximum=3,
     )
-    resize: Literal["stretch", "pad"] = hparam("pad", "How images are resized to the network's input.")
+    resize: Literal["stretch", "pad"] = hparam(
+        "pad", "Image resizing. The value `stretch` ignores the aspect ratio, and `pad` keeps it and adds borders."
+    )
     tiles: bool = hparam(
         False,
-        "Tiled inference: reads images at their original resolution, in overlapping tiles of the network's input size.",
+        "Whether to process large images in tiles. Images are read at their original resolution, in overlapping "
+        "tiles of the network's input size, in training and in prediction.",
     )
-    tile_overlap: float = hparam(
-        0.25, "Overlap of neighboring tiles, as a fraction of the tile size.", minimum=0, maximum=0.9
-    )
+    tile_overlap: float = hparam(0.25, "Overlap of tiles, as a fraction of the side.", minimum=0, maximum=0.9)
     max_pixels: int = hparam(
-        50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
+        50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
     )
     transparency: Literal["white", "drop"] = hparam(
-        "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
+        "white",
+        "Alpha channel. The value `white` composites the image onto a white background, and `drop` discards the "
+        "alpha channel.",
     )
     flip: Literal["none", "horizontal", "vertical", "both"] = hparam(
-        "none", "Random flips, each applied to half of the training images."
+        "none", "Random flips. Training images are flipped with a probability of 0.5 along each axis."
     )
-    rotate_90: bool = hparam(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
-    rotate: float = hparam(0.0, "Maximum angle of random rotation, in degrees.", minimum=0, maximum=180)
+    rotate_90: bool = hparam(
+        False,
+        "Whether to rotate at random by 90 degrees. A random half of the training images is rotated. Use it for "
+        "images without a preferred orientation, such as aerial images.",
+    )
+    rotate: float = hparam(0.0, "Maximum random rotation, in degrees. 0 disables it.", minimum=0, maximum=180)
     scale: float = hparam(
-        0.0, "Random downscaling of training images, by a factor of up to 1 + scale.", minimum=0, maximum=3
+        0.0,
+        "Maximum random shrinking; 0 disables it. Each training image is shrunk by a factor between 1 and 1 plus "
+        "this value.",
+        minimum=0,
+        maximum=3,
     )
     crop: float = hparam(
-        1.0, "Minimum fraction of the image area kept by random cropping; 1 disables it.", minimum=0.01, maximum=1
+        1.0,
+        "Minimum area of random crops, or 1 for none. It is the fraction of the image area that a random crop keeps.",
+        minimum=0.01,
+        maximum=1,
     )
-    color_jitter: float = hparam(0.0, "Strength of random color jitter.", minimum=0, maximum=1)
-    losses: str = hparam("cross_entropy+dice", "Loss: cross_entropy, dice, focal, or a sum such as cross_entropy+dice.")
-    class_weights: str = hparam("", 'Class weights: "balanced", or one per class as in "road=2,sky=0.5".')
+    color_jitter: float = hparam(
+        0.0,
+        "Strength of random color changes, 0 to 1. At 1, brightness and contrast change by up to 50%, and "
+        "saturation changes by up to 75%.",
+        minimum=0,
+        maximum=1,
+    )
+    losses: str = hparam(
+        "cross_entropy+dice", "Losses joined by +: cross_entropy, dice, focal. They are added with equal weights."
+    )
+    class_weights: str = hparam(
+        "",
+        'Class weights: "balanced" or "road=2,sky=1". With "balanced", weights are inversely proportional to the '
+        "number of training pixels of a class, with a mean of 1. With weights by name, other classes have a "
+        "weight of 1.",
+    )
     dropout: float = hparam(
-        0.0, "Dropout rate of the deepest features; of a transformer, of its blocks too.", minimum=0, maximum=0.95
+        0.0,
+        "Dropout rate at the deepest level. For `segformer`, it is also that of its transformer blocks.",
+        minimum=0,
+        maximum=0.95,
     )
 
     inputs = {"image": Image()}

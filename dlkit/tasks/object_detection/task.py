@@ -48,7 +48,7 @@ class ObjectDetector(Task):
 
     default_epochs = DefaultEpochs(60, fewest=800, most=20_000)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(16, "Batch size: number of rows per training step.", minimum=1)
+    batch_size: int = hparam(16, "Number of training examples per step. It is the total over all devices.", minimum=1)
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
     warmup: float = hparam(
         0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
@@ -59,47 +59,77 @@ class ObjectDetector(Task):
     clip_norm: float = hparam(10.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
     network: str = hparam(
         "centernet",
-        "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub backbone with a feature pyramid and retinanet's"
-        " heads.",
+        "Network architecture. A preset is a KerasHub backbone, which gets a feature pyramid and the heads of "
+        "`retinanet`.",
         choices=("centernet", "retinanet", "yolo_v8", "preset:"),
     )
-    width: int = hparam(32, "Number of filters of centernet's first layer; the other layers scale with it.", minimum=8)
-    box_weight: float = hparam(
-        5.0, "Weight of centernet's box regression loss relative to its heatmap loss.", minimum=0
-    )
+    width: int = hparam(32, "Filters of the first layer of `centernet`. The other layers scale with it.", minimum=8)
+    box_weight: float = hparam(5.0, "Weight of `centernet`'s box loss. It is relative to the heatmap loss.", minimum=0)
     image_size: int = hparam(
         0,
-        "Side length of the network's square input, a multiple of 32 pixels; 0 uses the size of the training images,"
-        " at most 512, or up to 1024 if half of the objects would be smaller than 8 pixels.",
+        "Network input size in pixels, or 0 to infer it. The input is square, and its side is a multiple of 32. "
+        "0 selects the size of the training images, at most 512, or up to 1024 if at 512 half of the objects "
+        "would have a shorter side of less than 8 pixels.",
         minimum=0,
     )
     channels: int = hparam(
         0,
-        "Number of color channels: 1 for grayscale, 3 for RGB, 0 to infer it from the training images.",
+        "Color channels: 1, 3, or 0 to infer them. Images with 1 channel are grayscale, and those with 3 are "
+        "RGB. 0 uses the channels of the training images.",
         minimum=0,
         maximum=3,
     )
     max_pixels: int = hparam(
-        50_000_000, "Maximum number of pixels of an input image; larger ones are rejected before decoding.", minimum=1
+        50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
     )
     transparency: Literal["white", "drop"] = hparam(
-        "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
+        "white",
+        "Alpha channel. The value `white` composites the image onto a white background, and `drop` discards the "
+        "alpha channel.",
     )
     flip: Literal["none", "horizontal", "vertical", "both"] = hparam(
-        "horizontal", "Random flips, each applied to half of the training images."
+        "horizontal", "Random flips. Training images are flipped with a probability of 0.5 along each axis."
     )
-    rotate_90: bool = hparam(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
+    rotate_90: bool = hparam(
+        False,
+        "Whether to rotate at random by 90 degrees. A random half of the training images is rotated. Use it for "
+        "images without a preferred orientation, such as aerial images.",
+    )
     scale: float = hparam(
-        0.5, "Random downscaling of training images, by a factor of up to 1 + scale.", minimum=0, maximum=3
+        0.5,
+        "Maximum random shrinking; 0 disables it. Each training image is shrunk by a factor between 1 and 1 plus "
+        "this value.",
+        minimum=0,
+        maximum=3,
     )
     crop: float = hparam(
-        0.36, "Minimum fraction of the image area kept by random cropping; 1 disables it.", minimum=0.01, maximum=1
+        0.36,
+        "Minimum area of random crops, or 1 for none. It is the fraction of the image area that a random crop keeps.",
+        minimum=0.01,
+        maximum=1,
     )
-    color_jitter: float = hparam(0.5, "Strength of random color jitter.", minimum=0, maximum=1)
-    mosaic: float = hparam(0.3, "Fraction of the training images that are mosaics of four.", minimum=0, maximum=1)
-    mixup: float = hparam(0.0, "Fraction of the training images blended with another one.", minimum=0, maximum=1)
-    dropout: float = hparam(0.0, "Dropout rate before the heads; not used by yolo_v8.", minimum=0, maximum=0.95)
-    score_threshold: float = hparam(0.05, "Minimum score of a detection.", minimum=0, maximum=1)
+    color_jitter: float = hparam(
+        0.5,
+        "Strength of random color changes, 0 to 1. At 1, brightness and contrast change by up to 50%, and "
+        "saturation changes by up to 75%.",
+        minimum=0,
+        maximum=1,
+    )
+    mosaic: float = hparam(
+        0.3,
+        "Fraction of mosaics of four training images. A mosaic replaces a training image. 0 disables mosaics.",
+        minimum=0,
+        maximum=1,
+    )
+    mixup: float = hparam(0.0, "Fraction of images blended with another one. 0 disables it.", minimum=0, maximum=1)
+    dropout: float = hparam(0.0, "Dropout rate before the heads. It is not used by `yolo_v8`.", minimum=0, maximum=0.95)
+    score_threshold: float = hparam(
+        0.05,
+        "Minimum score of a returned detection. The default suits AP, which ranks all detections; a higher "
+        "threshold, such as 0.3, suits display.",
+        minimum=0,
+        maximum=1,
+    )
     iou_threshold: float = hparam(0.5, "IoU threshold of non-maximum suppression.", minimum=0, maximum=1)
     max_detections: int = hparam(100, "Maximum number of detections per image.", minimum=1)
 

@@ -84,7 +84,7 @@ class ContextRows(Rows):
 
 @dataclass(kw_only=True)
 class QuestionAnswerer(Task):
-    """Answers questions by a span of a given text (extractive question answering), with its offset and score.
+    """Answers questions with a span of a given text (extractive question answering), with its offset and score.
 
     Example:
         >>> model = dlkit.QuestionAnswerer(width=16, rnn_units=8, epochs=1)
@@ -97,7 +97,9 @@ class QuestionAnswerer(Task):
     # The defaults of presets are those of the figures in `benchmarks/RESULTS.md`.
     default_epochs = DefaultEpochs(6, fewest=80, most=12_000, tuned=2, overfits=True)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1, tuned=16)
+    batch_size: int = hparam(
+        32, "Number of training examples per step. It is the total over all devices.", minimum=1, tuned=16
+    )
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=2e-4)
     schedule: Literal["constant", "cosine", "one_cycle"] = hparam("cosine", "Learning rate schedule.")
     warmup: float = hparam(
@@ -109,35 +111,44 @@ class QuestionAnswerer(Task):
     clip_norm: float = hparam(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
     freeze: str = hparam(
         "",
-        "Layers to freeze, from the input on; of a preset, a number of blocks, whose outputs are computed once and "
-        "cached.",
+        "Layers to freeze, counted from the input. For a preset, it is the number of transformer blocks to "
+        'freeze, whose outputs are computed once and cached, or "backbone".',
     )
     network: str = hparam(
         "bidaf",
-        "Network architecture; preset:NAME_OR_FOLDER uses a BERT-like KerasHub backbone.",
+        "Network architecture. A preset is a BERT-like KerasHub backbone.",
         choices=("bidaf", "transformer", "preset:"),
     )
     max_tokens: int = hparam(
-        256, "Maximum sequence length, in tokens, question included; longer contexts are read in overlapping windows."
+        256,
+        "Maximum number of tokens of a window. They include the question. Longer contexts are read in "
+        "overlapping windows.",
     )
-    overlap: int = hparam(64, "Overlap of consecutive windows of a context (document stride), in tokens.", minimum=2)
+    overlap: int = hparam(
+        64, "Overlap of consecutive windows, in tokens. Windows are parts of a long context.", minimum=2
+    )
     max_question_tokens: int = hparam(
-        48, "Maximum question length, in tokens; longer questions are truncated.", minimum=1
+        48, "Maximum question length, in tokens. Longer questions are truncated.", minimum=1
     )
-    max_answer_tokens: int = hparam(30, "Maximum answer length, in tokens; at most half of the overlap.", minimum=1)
-    top_k: int = hparam(5, "Number of candidate answers in a prediction.", minimum=1)
+    max_answer_tokens: int = hparam(30, "Maximum answer length, in tokens. It is at most half of `overlap`.", minimum=1)
+    top_k: int = hparam(5, "Number of candidate answers to return.", minimum=1)
     no_answer_threshold: float = hparam(
-        0.5, 'Minimum score of "no answer" at which it is predicted.', minimum=0, maximum=1
+        0.5,
+        'Minimum score of "no answer", from 0 to 1. An empty answer is predicted if the score of "no answer" '
+        "reaches this value.",
+        minimum=0,
+        maximum=1,
     )
-    vocabulary_size: int = hparam(20_000, "Vocabulary size, in words; presets use their own vocabulary.", minimum=4)
+    vocabulary_size: int = hparam(20_000, "Vocabulary size, in words. Presets use their own vocabulary.", minimum=4)
     lowercase: bool = hparam(
-        True, "Lowercases the text but passes its capitalization as a feature; presets use their own tokenizer."
+        True,
+        "Whether to lowercase the text. Its capitalization is still passed as a feature. Presets ignore this option.",
     )
-    width: int = hparam(128, "Width of the embeddings, and of every block of the transformer.", minimum=1)
-    rnn_units: int = hparam(64, "Number of recurrent units per direction, for bidaf.", minimum=1)
-    blocks: int = hparam(3, "Number of transformer blocks.", minimum=1)
+    width: int = hparam(128, "Width of embeddings and `transformer` blocks.", minimum=1)
+    rnn_units: int = hparam(64, "Recurrent units per direction of `bidaf`.", minimum=1)
+    blocks: int = hparam(3, "Number of blocks of `transformer`.", minimum=1)
     dropout: float = hparam(
-        0.2, "Dropout rate; of a preset, inside its backbone too.", minimum=0, maximum=0.95, tuned=0.0
+        0.2, "Dropout rate. For a preset, it also applies inside the backbone.", minimum=0, maximum=0.95, tuned=0.0
     )
 
     inputs = {"question": Text(), "context": Context()}

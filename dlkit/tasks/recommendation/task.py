@@ -35,7 +35,7 @@ PAIR_SCORING = ("neumf", "dcn")  # networks that score each pair of user and ite
 
 @dataclass(kw_only=True)
 class Recommender(Task):
-    """Recommends items to a user, given by an id, by a history of items or by both; or predicts ratings.
+    """Recommends items to a user, identified by an ID, a history of items, or both; or predicts ratings.
 
     Example:
         >>> model = dlkit.Recommender(epochs=1)
@@ -46,78 +46,105 @@ class Recommender(Task):
 
     default_epochs = DefaultEpochs(60, fewest=400, most=20_000)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(64, "Batch size: number of users, or ratings, per training step.", minimum=1)
+    batch_size: int = hparam(64, "Number of users (or ratings) per step. It is the total over all devices.", minimum=1)
     learning_rate: float = hparam(3e-3, "Peak learning rate.", minimum=0)
     validation_split: float = hparam(
         0.0,
-        "Fraction of the users held out for validation when no validation data is given; the model does not learn "
-        "embeddings for them.",
+        "Fraction of the users held out for validation if no validation data is given. The model has no "
+        "embeddings for these users. With the default of 0, no users are held out, and the weights of the last "
+        "epoch are kept.",
         minimum=0,
         maximum=0.9,
     )
     objective: Literal["ranking", "ratings"] = hparam(
-        "ranking", "Learning objective: top-N ranking of items, or prediction of explicit ratings."
+        "ranking", "Learning objective. The model ranks items, or predicts explicit ratings."
     )
     network: Literal["two_tower", "svdpp", "sasrec", "gru4rec", "neumf", "dcn", "ease"] = hparam(
         "two_tower",
-        "Network architecture; objective=ratings requires svdpp, two_tower, neumf or dcn.",
+        'Network architecture. With `objective="ratings"`, it must be `svdpp`, `two_tower`, `neumf` or `dcn`.',
     )
     width: int = hparam(128, "Embedding width.", minimum=1)
-    hidden_width: int = hparam(64, "Width of the hidden layer of two_tower's user tower.", minimum=1)
-    blocks: int = hparam(2, "Number of layers of sasrec and gru4rec, or of cross layers of dcn.", minimum=1)
-    heads: int = hparam(2, "Number of attention heads of sasrec; must divide width.", minimum=1)
+    hidden_width: int = hparam(64, "Hidden width of the user tower of `two_tower`.", minimum=1)
+    blocks: int = hparam(
+        2, "Number of layers of `sasrec`, `gru4rec` or `dcn`. Those of `dcn` are cross layers.", minimum=1
+    )
+    heads: int = hparam(2, "Number of attention heads of `sasrec`. It must divide `width`.", minimum=1)
     dropout: float = hparam(0.5, "Dropout rate.", minimum=0, maximum=0.95)
     input_mask_rate: float = hparam(
         0.3,
-        "Fraction of a user's items masked in the input during training, which the model learns to predict.",
+        "Fraction of a user's items that are masked. The model learns to predict the items that are masked in "
+        "its input during training.",
         minimum=0,
         maximum=1,
     )
     negatives: int = hparam(
         0,
-        "Number of sampled negative items, in addition to in-batch negatives; 0 computes the full softmax.",
+        "Sampled negatives; 0 uses the full softmax. They are drawn uniformly, in addition to in-batch "
+        "negatives. For rankings with `neumf` and `dcn`, 0 selects 200 negatives.",
         minimum=0,
     )
     ensemble_size: int = hparam(
-        1, "Number of sasrec or gru4rec networks that are trained together and whose scores are averaged.", minimum=1
+        1,
+        "Number of `sasrec` or `gru4rec` networks. They are trained together, and their scores are averaged.",
+        minimum=1,
     )
     user_embeddings: bool = hparam(
-        True, "Learns an embedding per user; otherwise users are represented by their items only."
+        True, "Whether to learn an embedding per user. Otherwise, users are represented only by their items."
     )
     max_history: int = hparam(
         0,
-        "Maximum history length: number of most recent items used; 0 selects 100 for sasrec and gru4rec, 50 for "
-        "ratings, and otherwise the longest history, up to 1000.",
+        "Maximum number of items used; 0 infers it. The most recent items of a history are used. 0 selects 100 "
+        'for `sasrec` and `gru4rec`, 50 with `objective="ratings"`, and otherwise the length of the longest '
+        "history, up to 1,000.",
         minimum=0,
     )
-    ease_l2: float = hparam(200.0, "L2 regularization of ease.", minimum=0)
+    ease_l2: float = hparam(200.0, "L2 regularization of `ease`.", minimum=0)
     ease_mask_rate: float = hparam(
-        0.5, "Input mask rate of ease, which its closed-form solution accounts for.", minimum=0, maximum=0.95
+        0.5,
+        "Input mask rate of `ease`. The closed-form solution minimizes the expected loss if this fraction of the "
+        "input items is masked.",
+        minimum=0,
+        maximum=0.95,
     )
-    ease_user_power: float = hparam(0.5, "Weight of a user in ease: n_items ** -ease_user_power.", minimum=0)
+    ease_user_power: float = hparam(
+        0.5,
+        "Exponent of the user weights of `ease`. A user with n items has a weight proportional to n to the power "
+        "of minus this value.",
+        minimum=0,
+    )
     min_rating: float | None = hparam(
         None,
-        "Minimum rating of a positive interaction; lower ratings count as seen only. By default the midpoint of the "
-        "rating scale if most ratings reach it; otherwise all interactions are positive.",
+        "Minimum rating that counts as positive. Items with lower ratings only count as seen. By default, it "
+        "is the midpoint of the rating scale if at least half of the ratings reach it, and 1 if the only ratings "
+        "are -1, 0 and 1. Otherwise, all interactions are positive. (default: automatic)",
     )
     rating_weights: bool = hparam(
-        False, "Weights interactions by their ratings, in training and in the popularity baseline."
+        False, "Whether to weight interactions by ratings. This applies to training and to the popularity baseline."
     )
-    allow_repeats: bool = hparam(False, "Allows recommending items that the user has already interacted with.")
+    allow_repeats: bool = hparam(
+        False, "Whether seen items can be recommended. These are items that the user has already interacted with."
+    )
     item_features: str = hparam(
-        "", "Item features: a csv, tsv or parquet file with the column item_id and one column per feature.", file=True
+        "",
+        "File of item features. It is a csv, tsv or parquet file with the column `item_id` and one column per feature.",
+        file=True,
     )
     user_features: str = hparam(
-        "", "User features: a csv, tsv or parquet file with the column user_id and one column per feature.", file=True
+        "",
+        "File of user features. It is a csv, tsv or parquet file with the column `user_id` and one column per feature.",
+        file=True,
     )
     cold_start: bool = hparam(
-        True, "Also recommends items that have features but no interactions, with two_tower and svdpp."
+        True,
+        "Whether to recommend new items. These are items in `item_features` without interactions. It applies to "
+        "`two_tower` and `svdpp`.",
     )
-    top_k: int = hparam(10, "Number of recommended items, which is also the cutoff of the ranking metrics.", minimum=1)
+    top_k: int = hparam(10, "Number of recommended items. It is also the cutoff of the ranking metrics.", minimum=1)
     split: Literal["", "leave_last_out", "per_user_random_75_25", "random_80_20", "temporal_80_20"] = hparam(
         "",
-        "Train/test split used by recipes without test data; by default per_user_random_75_25, or random_80_20 for "
-        "ratings.",
+        "Train/test split. It is used by `dlkit.split` and by apps/recommendation.py without test data, and not "
+        "by `fit`. By default, it is per_user_random_75_25 for rankings and random_80_20 for ratings. (default: "
+        "automatic)",
     )
 
     public_methods = (*Task.public_methods, "recommend", "recommend_all", "similar_items")

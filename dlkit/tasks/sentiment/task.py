@@ -38,7 +38,9 @@ class SentimentClassifier(Task):
     # The defaults of presets are those of the figures in `apps/sentiment.py` and `benchmarks/RESULTS.md`.
     default_epochs = DefaultEpochs(3, fewest=15, most=6_000, frozen=15, overfits=True)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(64, "Batch size: number of rows per training step.", minimum=1, tuned=32)
+    batch_size: int = hparam(
+        64, "Number of training examples per step. It is the total over all devices.", minimum=1, tuned=32
+    )
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("adam", "Optimizer.", tuned="adamw")
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=1e-4, frozen=3e-4)
     schedule: Literal["constant", "cosine", "one_cycle"] = hparam(
@@ -60,35 +62,64 @@ class SentimentClassifier(Task):
     )
     network: str = hparam(
         "mlp",
-        "Network architecture; mlp is a bag of n-grams; preset:NAME_OR_FOLDER uses a BERT-like KerasHub backbone.",
+        "Network architecture. The default is a bag of n-grams, and a preset is a BERT-like KerasHub backbone.",
         choices=("mlp", "cnn", "lstm", "gru", "transformer", "preset:"),
     )
-    max_tokens: int = hparam(64, "Maximum sequence length, in tokens; longer texts are truncated.", minimum=3)
+    max_tokens: int = hparam(
+        64,
+        "Maximum number of tokens per text. Longer texts are truncated. For `mlp`, the maximum is 16 n-grams per "
+        "token.",
+        minimum=3,
+    )
     tokenizer: Literal["auto", "words", "characters", "wordpiece"] = hparam(
         "auto",
-        "Tokenizer. auto selects characters if most letters belong to scripts without spaces (Thai, Chinese, "
-        "Japanese), otherwise words; not used by presets and mlp.",
+        "Tokenizer. It is used by `cnn`, `lstm`, `gru` and `transformer`. With `auto`, texts are split into "
+        "characters if most letters of the training data belong to scripts without spaces (Thai, Chinese, "
+        "Japanese), and otherwise into words.",
     )
-    vocabulary_file: str = hparam("", "Vocabulary file of BERT (vocab.txt), for tokenizer=wordpiece.", file=True)
+    vocabulary_file: str = hparam(
+        "", 'BERT vocabulary file, vocab.txt. It is required with `tokenizer="wordpiece"`.', file=True
+    )
     vocabulary_size: int = hparam(
-        0, "Vocabulary size; 0 selects 200000 n-grams for mlp and 20000 tokens for other networks.", minimum=0
+        0,
+        "Vocabulary size, or 0 to select it. 0 selects 200,000 n-grams for `mlp` and 20,000 tokens for other networks.",
+        minimum=0,
     )
-    lowercase: bool = hparam(True, "Lowercases the text.")
-    word_ngrams: int = hparam(2, "Maximum length of word n-grams, for mlp.", minimum=1, maximum=5)
-    character_ngrams: bool = hparam(True, "Adds character n-grams of length 3 to 5 within words, for mlp.")
+    lowercase: bool = hparam(True, "Whether to lowercase the text. Presets ignore this option.")
+    word_ngrams: int = hparam(2, "Maximum length of word n-grams, for `mlp`.", minimum=1, maximum=5)
+    character_ngrams: bool = hparam(
+        True, "Whether `mlp` uses character n-grams. They have 3 to 5 characters and lie within words."
+    )
     width: int = hparam(
-        128, "Width of the embeddings and of the transformer; mlp uses a quarter of it, at least 1.", minimum=1
+        128,
+        "Embedding width; `mlp` uses a quarter of it. It is also the width of the layers of `transformer`.",
+        minimum=1,
     )
     dropout: float = hparam(
-        0.3, "Dropout rate; for mlp, of the n-grams too.", minimum=0, maximum=0.95, tuned=0.1, frozen=0.0
+        0.3, "Dropout rate. It also applies to the n-grams of `mlp`.", minimum=0, maximum=0.95, tuned=0.1, frozen=0.0
     )
     label_smoothing: float = hparam(
-        0.0, "Label smoothing: fraction of each target spread evenly over all labels.", minimum=0, maximum=0.9
+        0.0,
+        "Label smoothing; 0 disables it. This fraction of the target probability is spread evenly over all labels.",
+        minimum=0,
+        maximum=0.9,
     )
-    class_weights: str = hparam("", 'Class weights: "balanced", or one per label as in "good=2,bad=0.5".')
-    multi_label: bool = hparam(False, "Multi-label classification: a text may have any number of labels.")
-    score_threshold: float = hparam(0.5, "Minimum score of a predicted label, with multi_label.", minimum=0, maximum=1)
-    top_k: int = hparam(0, "Number of labels in a prediction, best first; 0 returns all.", minimum=0)
+    class_weights: str = hparam(
+        "",
+        'Class weights: "balanced" or "spam=2,ham=1". With "balanced", weights are inversely proportional to the '
+        "number of training examples of a label, with a mean of 1. With weights by name, other labels have a "
+        "weight of 1.",
+    )
+    multi_label: bool = hparam(
+        False, "Whether a text can have several labels. With `multi_label=True`, a text can have any number of labels."
+    )
+    score_threshold: float = hparam(
+        0.5,
+        "Minimum score of a label with `multi_label=True`. Without it, the option is not used.",
+        minimum=0,
+        maximum=1,
+    )
+    top_k: int = hparam(0, "Number of labels to return; 0 returns all. The best labels come first.", minimum=0)
 
     public_methods = (*Task.public_methods, "explain")
     inputs = {"text": Text()}

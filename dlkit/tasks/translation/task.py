@@ -39,7 +39,7 @@ class Translator(Task):
     # The defaults of presets are those of their authors; they have not been measured.
     default_epochs = DefaultEpochs(20, fewest=180, most=20_000, tuned=3, overfits=True)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(32, "Batch size: number of rows per training step.", minimum=1)
+    batch_size: int = hparam(32, "Number of training examples per step. It is the total over all devices.", minimum=1)
     learning_rate: float = hparam(1e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
     warmup: float = hparam(
         0.05, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
@@ -47,43 +47,56 @@ class Translator(Task):
     clip_norm: float = hparam(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
     network: str = hparam(
         "transformer",
-        "Network architecture; preset:NAME_OR_FOLDER uses a KerasHub Bart or T5 with its own vocabulary.",
+        "Network architecture. A preset is a BART or T5 of KerasHub with its own vocabulary.",
         choices=("transformer", "gru", "preset:"),
     )
     width: int = hparam(256, "Width of the embeddings and of every block.", minimum=2)
     blocks: int = hparam(2, "Number of encoder blocks, and of decoder blocks.", minimum=1)
-    heads: int = hparam(4, "Number of attention heads of the transformer; must divide width.", minimum=1)
+    heads: int = hparam(4, "Number of attention heads of `transformer`. It must divide `width`.", minimum=1)
     feedforward_width: int = hparam(
-        0, "Width of the transformer's feed-forward layers; 0 selects four times width.", minimum=0
+        0, "Feed-forward width; 0 is four times `width`. It applies to `transformer`.", minimum=0
     )
     positions: Literal["sinusoidal", "relative"] = hparam(
-        "sinusoidal", "Position encoding of the transformer: sinusoidal, or relative, the position biases of T5."
+        "sinusoidal",
+        "Position encoding. It applies to `transformer`; the value `relative` selects T5's relative position biases.",
     )
-    attention: Literal["luong", "bahdanau"] = hparam("luong", "Attention score of the gru.")
+    attention: Literal["luong", "bahdanau"] = hparam("luong", "Attention of `gru`.")
     dropout: float = hparam(0.1, "Dropout rate.", minimum=0, maximum=0.95)
     label_smoothing: float = hparam(
-        0.1, "Label smoothing: fraction of each target spread evenly over all tokens.", minimum=0, maximum=0.9
+        0.1,
+        "Label smoothing; 0 disables it. This fraction of the target probability is spread evenly over all tokens.",
+        minimum=0,
+        maximum=0.9,
     )
     vocabulary_size: int = hparam(
         8000,
-        "Size of the joint subword vocabulary of source and target, which includes 259 bytes and special tokens.",
+        "Size of the joint subword vocabulary. It is shared by source and target and includes 256 byte tokens "
+        "and 3 special tokens.",
         minimum=260,
     )
     max_tokens: int = hparam(
-        128, "Maximum sequence length of source and target, in tokens; longer ones are truncated.", minimum=2
+        128,
+        "Maximum number of tokens of a text. Longer sources and targets are truncated, and a translation has at "
+        "most as many tokens.",
+        minimum=2,
     )
-    beam_width: int = hparam(4, "Number of beams in beam search; 1 is greedy decoding.", minimum=1, maximum=16)
+    beam_width: int = hparam(4, "Number of beams; 1 is greedy decoding.", minimum=1, maximum=16)
     length_penalty: float = hparam(
         1.0,
-        "Exponent of the length normalization in beam search; higher values favor longer translations, 0 disables it.",
+        "Length penalty of beam search; 0 is off. It is the exponent of the length normalization: higher values "
+        "favor longer translations.",
         minimum=0,
     )
     filters: str = hparam(
         "empty+ratio+duplicate",
-        'Filters applied to training pairs, joined by +; "" disables them. Dropped pairs are counted.',
+        "Filters of training pairs, joined by +. The filters are `empty`, `ratio` and `duplicate`; an empty "
+        "string disables them. The number of removed pairs is reported.",
     )
     max_length_ratio: float = hparam(
-        9.0, "Maximum length ratio of the two sides of a pair, in characters, for the filter ratio.", minimum=1
+        9.0,
+        "Maximum length ratio of the `ratio` filter. It is the ratio of the lengths of the two texts of a pair, "
+        "in characters, after 10 are added to both.",
+        minimum=1,
     )
 
     public_methods = (*Task.public_methods, "generate")
