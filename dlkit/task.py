@@ -80,7 +80,9 @@ class Task:
     warmup: float = hparam(
         0.0, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
     )
-    momentum: float = hparam(0.9, "Momentum of `sgd` and `rmsprop`; `beta_1` of `adam` and `adamw`.", minimum=0, maximum=0.999)
+    momentum: float = hparam(
+        0.9, "Momentum of `sgd` and `rmsprop`; `beta_1` of `adam` and `adamw`.", minimum=0, maximum=0.999
+    )
     weight_decay: float = hparam(
         0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )

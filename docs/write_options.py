@@ -23,9 +23,7 @@ def section(name: str) -> str:
     kinds = hparam_types(task)
     boolean = next((field.name for field in fields if kinds[field.name] is bool), "")
     listed = next((field for field in fields if isinstance(field.default, tuple)), None)
-    usage = (
-        "Each option is an argument of the class and a flag of `dlkit train`: `batch_size=32` is `--batch-size 32`."
-    )
+    usage = "Each option is an argument of the class and a flag of `dlkit train`: `batch_size=32` is `--batch-size 32`."
     if boolean:
         usage += (
             f" A boolean option takes no value on the command line: `{_flag(boolean)}` turns it on, and "

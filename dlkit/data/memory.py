@@ -14,6 +14,7 @@ from dlkit.data.match import match_names, quote_names
 from dlkit.data.nested import find_inside, names_inside
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.run_file import SampleData
 
 
 def as_columns(source: Any) -> Any:
@@ -56,8 +57,9 @@ def read_memory(source: Any, columns: Mapping[str, Column], rename: Mapping[str,
         where = lambda row: f"the DataFrame, index {index[row]!r}"  # noqa: E731
         return Table("the DataFrame", _named_columns(source, columns, rename, "the DataFrame"), where)
     if isinstance(source, Mapping):
-        named = _named_columns(source, columns, rename, "the dict of columns")
-        return _table("the dict of columns", named, class_names(source, columns, "the dict of columns"))
+        name = "the built-in sample data" if isinstance(source, SampleData) else "the dict of columns"
+        named = _named_columns(source, columns, rename, name)
+        return _table(name, named, class_names(source, columns, name))
     if isinstance(source, tuple):
         return _table("the arrays", _read_pair(source, columns, rename))
     if isinstance(source, list) and (not source or isinstance(source[0], Mapping)):

@@ -90,14 +90,16 @@ def _one_device() -> Distribution:
 
 def _auto(worker_timeout: float) -> Distribution:
     if tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME"):
-        return _with_reason(_tpu(""), "auto found a TPU")
+        return _with_reason(_tpu(""), f"{option('strategy', 'auto')} found a TPU")
     for variable, found in (("TF_CONFIG", _tf_config_workers()), ("SLURM_STEP_NUM_TASKS", _slurm_workers())):
         if found > 1:
-            return _with_reason(_multiworker(worker_timeout), f"auto found {found} workers in {variable}")
+            return _with_reason(
+                _multiworker(worker_timeout), f"{option('strategy', 'auto')} found {found} workers in {variable}"
+            )
     gpus = tf.config.list_physical_devices("GPU")
     if len(gpus) > 1:
-        return _with_reason(_mirrored(0), f"auto found {len(gpus)} GPUs")
-    return _with_reason(_one_device(), "auto found no other device")
+        return _with_reason(_mirrored(0), f"{option('strategy', 'auto')} found {len(gpus)} GPUs")
+    return _with_reason(_one_device(), f"{option('strategy', 'auto')} found no other device")
 
 
 def _with_reason(distribution: Distribution, why: str) -> Distribution:

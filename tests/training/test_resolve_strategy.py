@@ -53,7 +53,7 @@ def name_workers(monkeypatch, cluster, kind, index):
 def test_auto_with_nothing_to_share_is_one_device():
     place = resolve_strategy("auto")
     assert place.strategy is tf.distribute.get_strategy()
-    assert place.reason == "one device, CPU:0 (auto found no other device)"
+    assert place.reason == 'one device, CPU:0 (strategy="auto" found no other device)'
     assert (place.worker, place.workers, place.is_chief) == (0, 1, True)
     assert resolve_strategy("one").strategy is place.strategy
 
@@ -101,7 +101,7 @@ def test_gpus_go_before_cpus(word, names, monkeypatch):
     asked = []
     monkeypatch.setattr(strategies, "_mirrored_over", lambda names: asked.append(names) or tf.distribute.get_strategy())
     assert resolve_strategy(word).reason == f"{len(names)} GPUs of this machine"
-    assert "auto found 3 GPUs" in resolve_strategy("auto").reason
+    assert 'strategy="auto" found 3 GPUs' in resolve_strategy("auto").reason
     assert asked == [names, ("GPU:0", "GPU:1", "GPU:2")]
     with pytest.raises(DlkitError, match=r"needs 4 GPUs\. This machine has: GPU:0, GPU:1, GPU:2\."):
         resolve_strategy("mirrored:4")
@@ -166,7 +166,7 @@ def test_multiworker_without_workers_says_how_to_name_them():
 )
 def test_tf_config_says_which_worker_this_is(cluster, kind, index, position, workers, monkeypatch):
     name_workers(monkeypatch, cluster, kind, index)
-    for word, why in (("multiworker", ""), ("auto", f" (auto found {position[1]} workers in TF_CONFIG)")):
+    for word, why in (("multiworker", ""), ("auto", f' (strategy="auto" found {position[1]} workers in TF_CONFIG)')):
         place = resolve_strategy(word)
         assert (place.worker, place.workers) == position
         assert place.is_chief == (position[0] == 0)
@@ -189,7 +189,9 @@ def test_slurm_says_which_worker_this_is(rank, workers, monkeypatch):
     name_slurm_tasks(monkeypatch, rank)
     place = resolve_strategy("auto")
     assert (place.worker, place.workers, place.is_chief) == (rank, 2, rank == 0)
-    assert place.reason == f"worker {rank} of 2, named by Slurm (auto found 2 workers in SLURM_STEP_NUM_TASKS)"
+    assert (
+        place.reason == f'worker {rank} of 2, named by Slurm (strategy="auto" found 2 workers in SLURM_STEP_NUM_TASKS)'
+    )
     assert resolve_strategy("multiworker").reason == f"worker {rank} of 2, named by Slurm"
 
 
@@ -289,6 +291,8 @@ def test_two_processes_with_the_variables_of_slurm_train_together():
     ]
     (first, errors), (second, _) = (process.communicate(timeout=300) for process in started)
     assert [process.returncode for process in started] == [0, 0], errors
-    assert "training on worker 0 of 2, named by Slurm (auto found 2 workers in SLURM_STEP_NUM_TASKS)" in first
+    assert (
+        "training on worker 0 of 2, named by Slurm (--strategy auto found 2 workers in SLURM_STEP_NUM_TASKS)" in first
+    )
     assert "best epoch 1" in first
     assert not second  # the first one speaks for both
