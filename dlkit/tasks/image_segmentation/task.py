@@ -63,9 +63,14 @@ class ImageSegmenter(Task):
         choices=("unet", "deeplab_v3", "segformer", "preset:"),
     )
     width: int = hparam(
-        16, "Number of filters of `unet` at the first level. It doubles at each further level.", minimum=1
+        16,
+        "Number of filters of `unet` at the first level. It doubles at each further level. With `encoder`, it applies "
+        "to the decoder.",
+        minimum=1,
     )
-    depth: int = hparam(4, "Number of downsampling steps of unet.", minimum=1, maximum=8)
+    depth: int = hparam(
+        4, "Number of downsampling steps of `unet`. With `encoder`, there are always five.", minimum=1, maximum=8
+    )
     encoder: str = hparam(
         "",
         "Encoder of `unet`, such as MobileNetV2. It is the name of a model of `keras.applications`, for example "
