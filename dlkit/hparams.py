@@ -48,9 +48,12 @@ def hparam(
         The dataclass field.
     """
     kinds = {"tuned": tuned, "frozen": frozen}
-    labels = {"tuned": "fine-tuned", "frozen": "with a frozen backbone"}
-    others = [f"{value} {labels[kind]}" for kind, value in kinds.items() if value is not None]
-    help = f"{help} Default of presets: {', '.join(others)}." if others else help
+    labels = {"tuned": "if fine-tuned", "frozen": "with a frozen backbone"}
+    if tuned is not None and tuned == frozen:
+        help = f"{help} Default for presets: {tuned}."
+    else:
+        others = [f"{value} {labels[kind]}" for kind, value in kinds.items() if value is not None]
+        help = f"{help} Default for presets: {', or '.join(others)}." if others else help
     metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, "file": file, **kinds}
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -73,7 +73,7 @@ def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
     task_class = find_task(task_name)
     program = Path(sys.argv[0]).name
     parser = Parser(
-        usage=f"python apps/{program} [--data DATA --test DATA] [options]",
+        usage=f"python apps/{program} [--data DATA] [--test DATA] [options]",
         description=f"{summary(task_class)} Trains, evaluates, exports and verifies a model.",
     )
     parser.shorten()
@@ -81,18 +81,18 @@ def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
         parser.group(title)
     add_hparams(parser, task_class, hparams)
     data, run = parser.group(DATA_GROUP), parser.group(RUN_GROUP)
-    data.add_argument("--data", help=f"{SOURCES}; default: the built-in sample data")
+    data.add_argument("--data", help=f"Training data: {SOURCES}; default: the built-in sample data.")
     data.add_argument(
         "--validation", metavar="DATA", help="Validation data; by default a fraction of --data is held out."
     )
-    data.add_argument("--test", metavar="DATA", help="Test data; by default a part of --data is held out.")
+    data.add_argument("--test", metavar="DATA", help="Test data; by default, part of --data.")
     add_read_options(parser)
     add_run_options(parser, save=f"models/{task_name}")
     run.add_argument(
         "--export",
         metavar="DIR",
         default=f"saved_models/{task_name}",
-        help="Folder of the exported model (default: %(default)s)",
+        help="Folder of the export. (default: %(default)s)",
     )
     run.add_argument(
         "--examples",

@@ -27,7 +27,7 @@ class DefaultEpochs:
         most: Training steps above which there are fewer passes, at least one.
         tuned: Usual passes when a preset is fine-tuned, if they differ.
         frozen: Usual passes when the preset's backbone is frozen, if they differ.
-        overfits: Whether the task overfits: it then stops early after 60 % of the chosen epochs without a better one.
+        overfits: Whether the task overfits: it then stops early after 60% of the chosen epochs without a better one.
 
     Example:
         >>> rule = DefaultEpochs(30, fewest=200, most=14_000)
@@ -62,14 +62,14 @@ class DefaultEpochs:
 
     def hparam(self) -> Any:
         """Declare the hyperparameter `epochs` of a task, whose help states the rule."""
-        presets = {"fine-tuned": self.tuned, "with a frozen backbone": self.frozen}
-        others = ", ".join(f"{epochs} {kind}" for kind, epochs in presets.items() if epochs is not None)
-        stops = ", stopped early after 60 % of them without a better one" if self.overfits else ""
+        presets = {"fine-tuned presets": self.tuned, "presets with a frozen backbone": self.frozen}
+        others = ", ".join(f"{epochs} for {kind}" for kind, epochs in presets.items() if epochs is not None)
+        stops = " Training then stops early after 60% of these epochs (at least 2) without improvement."
         return hparam(
             CHOSEN,
-            f"Number of passes over the training data. 0 chooses by the data: {self.usual}"
-            f"{f' (presets: {others})' if others else ''}, more below {self.fewest:,} steps in all and fewer above "
-            f"{self.most:,}{stops}.",
+            "Number of passes over the training data. 0 chooses the number from the size of the data: "
+            f"{self.usual}{f' ({others})' if others else ''}, more if that would give fewer than {self.fewest:,} steps "
+            f"in total, fewer if it would give more than {self.most:,}.{stops if self.overfits else ''}",
             minimum=CHOSEN,
         )
 

@@ -85,18 +85,18 @@ class Task:
         0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
     clip_norm: float = hparam(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
-    monitor: str = hparam("loss", "Validation metric that selects the best epoch, named as in the training history.")
+    monitor: str = hparam("loss", "Validation metric that selects the best epoch, without the prefix val_.")
     ema: float = hparam(
         0.0,
         "Decay of the moving average of the weights, such as 0.999: validation, the best epoch and the model use the "
-        "averaged weights; 0 disables it.",
+        "averaged weights. 0 disables it.",
         minimum=0,
         maximum=0.999999,
     )
     patience: int = hparam(
         BY_TASK,
-        "Early stopping: epochs without improvement of the monitored metric before training stops; 0 disables it, and "
-        "so does -1, except where the data choose the number of epochs and the task overfits.",
+        "Early stopping: number of epochs without improvement of the monitored metric after which training stops. 0 "
+        "disables it; -1 uses the number that the description of epochs states, if any.",
         minimum=BY_TASK,
     )
     validation_split: float = hparam(
@@ -106,11 +106,14 @@ class Task:
         maximum=0.9,
     )
     freeze: str = hparam(
-        "", 'Layers to freeze, from the input on: a number of layers, the name of the last one, or "backbone".'
+        "",
+        "Layers to freeze, starting at the input: a number of layers, the name of the last layer to freeze, or "
+        "backbone. Default: none.",
     )
     unfreeze_every: int = hparam(
         0,
-        "Unfreeze a quarter of the frozen layers every N epochs, from the output back; 0 keeps them frozen.",
+        "Number of epochs after which another quarter of the frozen layers is unfrozen, starting at the output; 0 "
+        "keeps them frozen.",
         minimum=0,
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = hparam("float32", "Keras dtype policy.")
@@ -302,7 +305,7 @@ class Task:
                 "tpu:NAME", or a `tf.distribute.Strategy`; see `dlkit.training.strategies.resolve_strategy`.
             worker_timeout: seconds to wait for the other workers before training starts.
             checkpoint_every: checkpoint interval in steps, or in minutes as "10m"; 0 saves at the end of epochs and
-                skips some so that checkpoints take less than 3 % of the training time.
+                skips some so that checkpoints take less than 3% of the training time.
             max_checkpoints: number of checkpoints to keep.
             allow_changes: allow resuming with different hyperparameters or data.
             nan_retries: number of retries from the last good checkpoint, at half the learning rate, when the loss is
@@ -419,15 +422,15 @@ class Task:
             options: as in `fit`.
 
         Returns:
-            A dict of `facts` (statistics), `remarks` (rows that were skipped, merged or corrected), `warnings`
-            (suspected problems) and `refusals` (errors that `fit` would raise), each with its location and a remedy.
+            A dict of `source`, `statistics`, `remarks` (rows that were skipped, merged or corrected), `warnings`
+            (suspected problems) and `errors` (that `fit` would raise), each with its location and a remedy.
 
         Raises:
             DataError: the data cannot be read.
 
         Example:
             >>> model = dlkit.SentimentClassifier()
-            >>> model.check(model.samples()["train"])["refusals"]
+            >>> model.check(model.samples()["train"])["errors"]
             []
         """
         load_tensorflow()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dlkit.task import Task
 
 
-SOURCES = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
+SOURCES = "a folder, a CSV, TSV, JSON, Parquet or NPZ file, 'part-*.csv', https://..., s3://..., or tfds:NAME"
 
 
 def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | None = None) -> None:
@@ -38,12 +38,13 @@ def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | Non
         flag = f"--{field.name.replace('_', '-')}"
         default = (defaults or {}).get(field.name, field.default)
         default_text = "" if default in ("", None) else f" (default: {_format_default(default)})"
-        choices_text = f" One of: {', '.join(choices[field.name])}." if choices[field.name] else ""
+        choices_text = _list_choices(choices[field.name]) + _format_range(field.metadata)
         help = (field.metadata["help"] + choices_text + default_text).replace("%", "%%")
         if hints[field.name] is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help)
             continue
         kind, metavar = _flag_type(hints[field.name])
+        metavar = "FILE" if field.metadata.get("file") else metavar
         args = [choice for choice in choices[field.name] if not choice.endswith(":")] or None
         group.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=help).completed = args
 
@@ -53,6 +54,20 @@ def _format_default(default: Any) -> str:
     if isinstance(default, bool):
         return "yes" if default else "no"
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _list_choices(choices: Sequence[str], mark: str = "") -> str:
+    """Format the allowed strings of a hyperparameter as a sentence."""
+    listed = [
+        f"{mark}{choice}NAME_OR_FOLDER{mark}" if choice.endswith(":") else f"{mark}{choice}{mark}" for choice in choices
+    ]
+    return f" One of: {', '.join(listed)}." if listed else ""
+
+
+def _format_range(metadata: Any) -> str:
+    """Format the range of a number as a sentence, if it has both ends."""
+    minimum, maximum = metadata["minimum"], metadata["maximum"]
+    return "" if minimum is None or maximum is None else f" Range: {minimum:g} to {maximum:.10g}."
 
 
 def _flag_type(hint: Any) -> tuple[Callable[[str], Any], str]:
@@ -112,8 +127,7 @@ def hparam_table(task: type) -> str:
     choices = choices_of(task)
     rows = ["| option | default | description |", "|---|---|---|"]
     for field in dataclasses.fields(task):
-        choices_text = ", ".join(f"`{choice}`" for choice in choices[field.name])
-        choices_text = f" One of: {choices_text}." if choices_text else ""
+        choices_text = _list_choices(choices[field.name], "`") + _format_range(field.metadata)
         default = "" if field.default in ("", None) else f"`{field.default}`"
         rows.append(f"| `{field.name}` | {default} | {field.metadata['help']}{choices_text} |")
     return "\n".join(rows)
@@ -147,15 +161,19 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         default=0.0,
         metavar="M",
         help=(
-            "Minutes that training should take, including reading, validation and saving; the number of steps that "
-            "fit is decided once and printed."
+            "Target duration of the run in minutes, including reading, validation and saving. The number of steps is "
+            "determined once and printed."
         ),
     )
     group.add_argument(
-        "--steps", type=int, default=0, metavar="N", help="Number of training steps, instead of --epochs."
+        "--steps",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Number of training steps. Cannot be combined with --epochs or --minutes.",
     )
     group.add_argument(
-        "--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints{default_text}"
+        "--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints.{default_text}"
     )
     group.add_argument(
         "--resume",
@@ -165,8 +183,8 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         type=_parse_resume,
         metavar="auto",
         help=(
-            "Resume the interrupted run in --save; `--resume auto` resumes one if there is one and otherwise starts "
-            "a new run."
+            "Resume the interrupted run in --save. With auto, resume the run if there is one, otherwise start a new "
+            "run."
         ),
     )
     group.add_argument(
@@ -184,8 +202,8 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         "--strategy",
         default="auto",
         help=(
-            "Distribution strategy: auto, one, mirrored, mirrored:N, multiworker, tpu or tpu:NAME (default: "
-            "%(default)s)"
+            "Distribution strategy: auto, one (one device), mirrored, mirrored:N (N devices), multiworker, tpu, or "
+            "tpu:NAME. (default: %(default)s)"
         ),
     )
     group.add_argument(
@@ -193,15 +211,15 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="Seconds to wait for the other workers before training starts (default: %(default)g)",
+        help="Seconds to wait for the other workers before training starts. (default: %(default)g)",
     )
     group.add_argument(
         "--checkpoint-every",
         metavar="STEPS|MINUTES",
         default="0",
         help=(
-            "Checkpoint interval: 200 for steps, 10m for minutes. Default: at the end of epochs, for at most 3%% of "
-            "the training time."
+            "Checkpoint interval in steps (200) or minutes (10m). Default: at the end of an epoch, so that checkpoints "
+            "take at most 3%% of the training time."
         ),
     )
     group.add_argument(
@@ -209,7 +227,7 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         type=int,
         default=2,
         metavar="N",
-        help="Number of checkpoints to keep (default: %(default)s)",
+        help="Number of checkpoints to keep. (default: %(default)s)",
     )
     group.add_argument(
         "--allow-changes", action="store_true", help="Allow resuming with different hyperparameters or data."
@@ -218,14 +236,20 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         "--no-examples",
         action="store_false",
         dest="keep_examples",
-        help="Do not save example rows of the training data with the model; its exports would contain them.",
+        help=(
+            "Do not save example rows of the training data with the model. By default, up to 8 rows are saved and "
+            "included in exports."
+        ),
     )
     group.add_argument(
         "--nan-retries",
         type=int,
         default=0,
         metavar="N",
-        help="Number of retries from the last good checkpoint, at half the learning rate, when the loss is NaN.",
+        help=(
+            "Number of retries from the last good checkpoint, at half the learning rate, when the loss is NaN or "
+            "infinite. (default: %(default)s)"
+        ),
     )
 
 
@@ -243,28 +267,30 @@ def run_options(args: argparse.Namespace) -> dict[str, Any]:
 def add_read_options(parser: Parser) -> None:
     """Add a flag for each option for reading data; see `dlkit.data.read_options.ReadOptions`."""
     group = parser.group(DATA_GROUP)
-    group.add_argument("--data-dir", metavar="DIR", help="Folder of TensorFlow Datasets.")
+    group.add_argument("--data-dir", metavar="DIR", help="TensorFlow Datasets directory (data_dir of tfds.load).")
     group.add_argument(
         "--column",
         action="append",
         default=[],
-        metavar="NAME=THEIRS",
+        metavar="NAME=COLUMN",
         help=(
-            "Name of a column in the data, as in text=review; label=A,B,C reads one 0/1 column per label. Can be "
-            "repeated."
+            "Use COLUMN of the data as column NAME, as in text=review; label=A,B,C reads one 0/1 column per label. Can "
+            "be repeated."
         ),
     )
-    group.add_argument("--column-names", metavar="A,B,C", help="Column names of a csv or tsv file without a header.")
+    group.add_argument("--column-names", metavar="A,B,C", help="Column names of a CSV or TSV file without a header.")
     group.add_argument(
         "--delimiter",
         default="",
         metavar="CHARACTER",
-        help="Delimiter of a csv or tsv file: one character, or tab, semicolon, ...",
+        help="Delimiter of a CSV or TSV file: one character, or tab, comma, semicolon, space or pipe.",
     )
     group.add_argument(
         "--quotes",
         action=argparse.BooleanOptionalAction,
-        help="Cells of a csv or tsv file may be quoted. Default: yes; in a tsv only if all quotes are well formed.",
+        help=(
+            "Whether cells can be quoted (RFC 4180). Default: yes for CSV; for TSV, only if all quotes are well formed."
+        ),
     )
     group.add_argument(
         "--allow-outside",
@@ -272,7 +298,9 @@ def add_read_options(parser: Parser) -> None:
         help="Allow tables and annotations to refer to files outside the data folder.",
     )
     group.add_argument(
-        "--strict", action="store_true", help="Raise an error for an invalid record instead of skipping it."
+        "--strict",
+        action="store_true",
+        help="Raise an error for an invalid record. By default, it is skipped and reported.",
     )
 
 
@@ -288,7 +316,7 @@ def parse_pairs(texts: Sequence[str], flag: str, form: str) -> list[tuple[str, s
 def read_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options for reading data among parsed flags, as `Task.fit` takes them. Raises DlkitError."""
     return {
-        "columns": dict(parse_pairs(args.column, "--column", "NAME=THEIRS, as in text=review")),
+        "columns": dict(parse_pairs(args.column, "--column", "NAME=COLUMN, as in text=review")),
         "column_names": [name.strip() for name in args.column_names.split(",")] if args.column_names else [],
         **{name: getattr(args, name) for name in ("data_dir", "delimiter", "quotes", "strict", "allow_outside")},
     }

@@ -50,7 +50,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> typing.NoReturn:
-        raise DlkitError(f"{message}. Run {self.prog} --help for its options.")
+        listed = "a list of commands" if self.prog == "dlkit" else "its options"
+        raise DlkitError(f"{message}. Run {self.prog} --help for {listed}.")
 
     def format_help(self) -> str:
         return self._short_help() if self.short else super().format_help()
@@ -121,7 +122,12 @@ class Parser(argparse.ArgumentParser):
         text_width = width - _FLAG_COLUMNS - 2
         overhang = " " * (len(flag) + 2 - _FLAG_COLUMNS)  # of a long flag: the first line has less room
         wrapped, words = textwrap.wrap(f"{text}{default}", text_width, initial_indent=overhang), text.split()
-        while len(wrapped) > min(1 + max(extra_lines, 0), _MAX_LINES):
+        maximum = min(1 + max(extra_lines, 0), _MAX_LINES)
+        parts = re.split(r"(?<=[.;]) ", text)
+        while len(wrapped) > maximum and len(parts) > 1:  # whole sentences and clauses, if one fits
+            parts.pop()
+            wrapped = textwrap.wrap(f"{' '.join(parts).rstrip('.;')}{default}", text_width, initial_indent=overhang)
+        while len(wrapped) > maximum:
             words.pop()
             wrapped = textwrap.wrap(f"{' '.join(words)} ...{default}", text_width, initial_indent=overhang)
         first, *rest = wrapped or [""]

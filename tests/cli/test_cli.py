@@ -215,7 +215,7 @@ def test_columns_of_other_names(run, refused, tmp_path, photo_model, photos):
     renamed.append("--allow-outside")
     assert json.loads(run("evaluate", photo_model, "--data", table, "--json", *renamed))["rows"] == 6
     assert "no column 'image'" in refused("evaluate", photo_model, "--data", table)
-    assert "NAME=THEIRS" in refused("evaluate", photo_model, "--data", table, "--column", "image")
+    assert "NAME=COLUMN" in refused("evaluate", photo_model, "--data", table, "--column", "image")
     assert "no column 'imgae'" in refused("evaluate", photo_model, "--data", table, "--column", "imgae=file")
 
 

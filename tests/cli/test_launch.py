@@ -331,7 +331,7 @@ def test_the_command_runs_dlkit_and_ends_with_its_code():
     done = subprocess.run([sys.executable, "-m", "dlkit", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     for index in (0, 1):
-        assert f"[{index}] error: --column must be NAME=THEIRS" in done.stderr
+        assert f"[{index}] error: --column must be NAME=COLUMN" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -79,4 +79,4 @@ def test_workers_start_so(hostile):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}  # the first one is not ours to start
     done = subprocess.run([sys.executable, "-P", "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "HOSTILE" not in done.stdout
-    assert "[1] error: --column must be NAME=THEIRS" in done.stderr
+    assert "[1] error: --column must be NAME=COLUMN" in done.stderr

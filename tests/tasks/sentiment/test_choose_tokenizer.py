@@ -75,7 +75,7 @@ def test_hparams_that_were_given_stay():
 @pytest.mark.parametrize("task", [dlkit.SentimentClassifier, dlkit.QuestionAnswerer, dlkit.Translator])
 def test_help_tells_them(task):
     helps = {field.name: field.metadata["help"] for field in dataclasses.fields(task)}
-    assert "Default of presets: 0.000" in helps["learning_rate"]
+    assert "Default for presets: 0.000" in helps["learning_rate"]
     assert "preset" not in helps["seed"]
     if task is dlkit.SentimentClassifier:
-        assert helps["dropout"].endswith("Default of presets: 0.1 fine-tuned, 0.0 with a frozen backbone.")
+        assert helps["dropout"].endswith("Default for presets: 0.1 if fine-tuned, or 0.0 with a frozen backbone.")
