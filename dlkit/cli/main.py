@@ -275,9 +275,9 @@ def _add_predict(parser: Parser) -> None:
         metavar="INPUT",
         help=(
             f"Input texts, files with one input each (such as images), or a dataset: {SOURCES}. For a task with "
-            "several inputs, a JSON object with their names. Use - to read one input per line from stdin. Without INPUT, "
-            "predict for the inputs stored in the model: all users of a recommender, or the training series of a forecaster "
-            "trained with --keep-history."
+            "several inputs, a JSON object with their names. Use - to read one input per line from stdin. Without "
+            "INPUT, predict for the inputs stored in the model: all users of a recommender, or the training series of "
+            "a forecaster trained with --keep-history."
         ),
     )
     parser.add_argument(
