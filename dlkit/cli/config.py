@@ -177,8 +177,7 @@ def add_config(parser: Parser) -> None:
         "--config",
         metavar="FILE",
         help=(
-            "YAML file of options, such as the config.yaml saved with every model; flags on the command line take "
-            "precedence."
+            "YAML file of options; a config.yaml is saved with every model. Flags on the command line take precedence."
         ),
     )
 

@@ -161,7 +161,7 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         default=0.0,
         metavar="M",
         help=(
-            "Target duration of the run in minutes, including reading, validation and saving. The number of steps is "
+            "Target duration of the run in minutes; it includes reading, validation and saving. The number of steps is "
             "determined once and printed."
         ),
     )
@@ -173,7 +173,10 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         help="Number of training steps. Cannot be combined with --epochs or --minutes.",
     )
     group.add_argument(
-        "--save", metavar="DIR", default=save, help=f"Folder for the model and its checkpoints.{default_text}"
+        "--save",
+        metavar="DIR",
+        default=save,
+        help=f"Folder for the model; its checkpoints are saved there too.{default_text}",
     )
     group.add_argument(
         "--resume",
@@ -188,7 +191,9 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         ),
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="Replace the model in --save when the new one is complete."
+        "--overwrite",
+        action="store_true",
+        help="Replace the model in --save; it is kept until the new one is complete.",
     )
     group.add_argument(
         "--init-from",
@@ -274,8 +279,8 @@ def add_read_options(parser: Parser) -> None:
         default=[],
         metavar="NAME=COLUMN",
         help=(
-            "Use COLUMN of the data as column NAME, as in text=review; label=A,B,C reads one 0/1 column per label. Can "
-            "be repeated."
+            "Use COLUMN of the data as column NAME; for example, text=review. label=A,B,C reads one 0/1 column per "
+            "label. Can be repeated."
         ),
     )
     group.add_argument("--column-names", metavar="A,B,C", help="Column names of a CSV or TSV file without a header.")
