@@ -172,14 +172,14 @@ def bytes_by_device(variables: Iterable[tf.Variable]) -> dict[str, int]:
 
 
 def operations_by_device(step: Any, batch: tuple[Any, ...]) -> dict[str, int]:
-    """Count the operations of the traced step by device; "free" if the runtime chooses the device."""
+    """Count the operations of the traced step by device; "unplaced" if the runtime chooses the device."""
     graph = step.get_concrete_function(*batch).graph
     return dict(Counter(short(operation.device) for operation in graph.get_operations()))
 
 
 def short(device: str) -> str:
     """Return the short name of a device, such as "CPU:1"."""
-    return device.split("device:")[-1].lstrip("/") or "free"
+    return device.split("device:")[-1].lstrip("/") or "unplaced"
 
 
 def batches(args: argparse.Namespace) -> tuple[list[tuple[Any, ...]], int, int]:

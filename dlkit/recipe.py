@@ -73,7 +73,7 @@ def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
     task_class = find_task(task_name)
     program = Path(sys.argv[0]).name
     parser = Parser(
-        usage=f"python apps/{program} [--data DATA --test DATA] [options]",
+        usage=f"python apps/{program} [--data DATA] [--test DATA] [options]",
         description=f"{summary(task_class)} Trains, evaluates, exports and verifies a model.",
     )
     parser.shorten()

@@ -46,7 +46,7 @@ class Rows:
         table: the rows.
         by_record: whether each record of a table is a row. Such tables are read in chunks for predictions; others,
             whose rows consist of several records, are read into memory.
-        answer_files: what writes the rows of `with_errors` in a form of the task's own, by the suffix of the file,
+        prediction_files: what writes the rows of `with_errors` in a form of the task's own, by the suffix of the file,
             beside csv, jsonl and parquet.
     """
 

@@ -27,7 +27,7 @@ class DefaultEpochs:
         most: Training steps above which there are fewer passes, at least one.
         tuned: Usual passes when a preset is fine-tuned, if they differ.
         frozen: Usual passes when the preset's backbone is frozen, if they differ.
-        overfits: Whether the task overfits: it then stops early after 60 % of the chosen epochs without a better one.
+        overfits: Whether the task overfits: it then stops early after 60% of the chosen epochs without a better one.
 
     Example:
         >>> rule = DefaultEpochs(30, fewest=200, most=14_000)

@@ -87,7 +87,7 @@ class Task:
         0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
     clip_norm: float = hparam(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
-    monitor: str = hparam("loss", "Validation metric that selects the best epoch, named as in the training history.")
+    monitor: str = hparam("loss", "Validation metric that selects the best epoch, without the prefix val_.")
     ema: float = hparam(
         0.0,
         "Decay of an exponential moving average of the weights, such as 0.999. The averaged weights are used for "
@@ -312,7 +312,7 @@ class Task:
                 "tpu:NAME", or a `tf.distribute.Strategy`; see `dlkit.training.strategies.resolve_strategy`.
             worker_timeout: seconds to wait for the other workers before training starts.
             checkpoint_every: checkpoint interval in steps, or in minutes as "10m"; 0 saves at the end of epochs and
-                skips some so that checkpoints take less than 3 % of the training time.
+                skips some so that checkpoints take less than 3% of the training time.
             max_checkpoints: number of checkpoints to keep.
             allow_changes: allow resuming with different hyperparameters or data.
             nan_retries: number of retries from the last good checkpoint, at half the learning rate, when the loss is
@@ -429,15 +429,15 @@ class Task:
             options: as in `fit`.
 
         Returns:
-            A dict of `facts` (statistics), `remarks` (rows that were skipped, merged or corrected), `warnings`
-            (suspected problems) and `refusals` (errors that `fit` would raise), each with its location and a remedy.
+            A dict of `source`, `statistics`, `remarks` (rows that were skipped, merged or corrected), `warnings`
+            (suspected problems) and `errors` (that `fit` would raise), each with its location and a remedy.
 
         Raises:
             DataError: the data cannot be read.
 
         Example:
             >>> model = dlkit.SentimentClassifier()
-            >>> model.check(model.samples()["train"])["refusals"]
+            >>> model.check(model.samples()["train"])["errors"]
             []
         """
         load_tensorflow()

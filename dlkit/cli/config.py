@@ -176,7 +176,9 @@ def add_config(parser: Parser) -> None:
     parser.group(RUN_GROUP).add_argument(
         "--config",
         metavar="FILE",
-        help=("YAML file with options, as config.yaml of a model. Flags on the command line take precedence."),
+        help=(
+            "YAML file of options; a config.yaml is saved with every model. Flags on the command line take precedence."
+        ),
     )
 
 

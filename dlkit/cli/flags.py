@@ -177,7 +177,11 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         ),
     )
     group.add_argument(
-        "--steps", type=int, default=0, metavar="N", help="Number of training steps, instead of --epochs."
+        "--steps",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Number of training steps. Cannot be combined with --epochs or --minutes.",
     )
     group.add_argument(
         "--save",
@@ -214,8 +218,8 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         "--strategy",
         default="auto",
         help=(
-            "Distribution strategy: auto, one, mirrored, mirrored:N, multiworker, tpu or tpu:NAME (default: "
-            "%(default)s)"
+            "Distribution strategy: auto, one (one device), mirrored, mirrored:N (N devices), multiworker, tpu, or "
+            "tpu:NAME. (default: %(default)s)"
         ),
     )
     group.add_argument(
@@ -223,15 +227,15 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="Seconds to wait for the other workers before training starts (default: %(default)g)",
+        help="Seconds to wait for the other workers before training starts. (default: %(default)g)",
     )
     group.add_argument(
         "--checkpoint-every",
         metavar="STEPS|MINUTES",
         default="0",
         help=(
-            "Checkpoint interval: 200 for steps, 10m for minutes. Default: at the end of epochs, for at most 3%% of "
-            "the training time."
+            "Checkpoint interval in steps (200) or minutes (10m). Default: at the end of an epoch, so that checkpoints "
+            "take at most 3%% of the training time."
         ),
     )
     group.add_argument(
@@ -239,7 +243,7 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         type=int,
         default=2,
         metavar="N",
-        help="Number of checkpoints to keep (default: %(default)s)",
+        help="Number of checkpoints to keep. (default: %(default)s)",
     )
     group.add_argument(
         "--allow-changes", action="store_true", help="Allow resuming with different hyperparameters or data."
@@ -248,14 +252,20 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         "--no-examples",
         action="store_false",
         dest="keep_examples",
-        help="Do not save example rows of the training data with the model; its exports would contain them.",
+        help=(
+            "Do not save example rows of the training data with the model. By default, up to 8 rows are saved and "
+            "included in exports."
+        ),
     )
     group.add_argument(
         "--nan-retries",
         type=int,
         default=0,
         metavar="N",
-        help="Number of retries from the last good checkpoint, at half the learning rate, when the loss is NaN.",
+        help=(
+            "Number of retries from the last good checkpoint, at half the learning rate, when the loss is NaN or "
+            "infinite. (default: %(default)s)"
+        ),
     )
 
 
@@ -273,7 +283,7 @@ def run_options(args: argparse.Namespace) -> dict[str, Any]:
 def add_read_options(parser: Parser) -> None:
     """Add a flag for each option for reading data; see `dlkit.data.read_options.ReadOptions`."""
     group = parser.group(DATA_GROUP)
-    group.add_argument("--data-dir", metavar="DIR", help="Folder of TensorFlow Datasets.")
+    group.add_argument("--data-dir", metavar="DIR", help="TensorFlow Datasets directory (data_dir of tfds.load).")
     group.add_argument(
         "--column",
         action="append",
@@ -284,17 +294,19 @@ def add_read_options(parser: Parser) -> None:
             "Can be repeated."
         ),
     )
-    group.add_argument("--column-names", metavar="A,B,C", help="Column names of a csv or tsv file without a header.")
+    group.add_argument("--column-names", metavar="A,B,C", help="Column names of a CSV or TSV file without a header.")
     group.add_argument(
         "--delimiter",
         default="",
         metavar="CHARACTER",
-        help="Delimiter of a csv or tsv file: one character, or tab, semicolon, ...",
+        help="Delimiter of a CSV or TSV file: one character, or tab, comma, semicolon, space or pipe.",
     )
     group.add_argument(
         "--quotes",
         action=argparse.BooleanOptionalAction,
-        help="Cells of a csv or tsv file may be quoted. Default: yes; in a tsv only if all quotes are well formed.",
+        help=(
+            "Whether cells can be quoted (RFC 4180). Default: yes for CSV; for TSV, only if all quotes are well formed."
+        ),
     )
     group.add_argument(
         "--allow-outside",
@@ -302,7 +314,9 @@ def add_read_options(parser: Parser) -> None:
         help="Allow tables and annotations to refer to files outside the data folder.",
     )
     group.add_argument(
-        "--strict", action="store_true", help="Raise an error for an invalid record instead of skipping it."
+        "--strict",
+        action="store_true",
+        help="Raise an error for an invalid record. By default, it is skipped and reported.",
     )
 
 

@@ -38,7 +38,8 @@ from dlkit.version import __version__
 if TYPE_CHECKING:
     from dlkit.run_file import RunFile
 
-TASK_COMMANDS = ("train", "find-lr", "check")  # take a task, and the options of its hyperparameters
+_PURPOSES = {"train": "Train a model for", "find-lr": "Suggest a learning rate for", "check": "Check data for"}
+TASK_COMMANDS = tuple(_PURPOSES)  # take a task, and the options of its hyperparameters
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -143,7 +144,7 @@ def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser
     command("tasks", "list the tasks", _tasks)
     for name, help, work in (
         ("train", "train a model for a task", _train),
-        ("find-lr", "search for a learning rate and plot the loss", _find_lr),
+        ("find-lr", "suggest a learning rate and plot the loss", _find_lr),
         ("check", "check data without training: statistics, warnings and errors", _check),
     ):
         sub = command(name, help, work)
@@ -151,20 +152,24 @@ def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser
         _add_training(sub, name)
         apply_config(sub, config)
     _add_launch(command("launch", "train with several worker processes on this machine", _launch))
-    _add_evaluate(
-        command("evaluate", "evaluate a model on labeled data, with the predictions as they are served", _evaluate)
+    _add_evaluate(command("evaluate", "evaluate a model on labeled data, using the same graph as exports", _evaluate))
+    _add_predict(command("predict", "predict for raw inputs", _predict))
+    _add_export(command("export", "export a SavedModel for TensorFlow Serving and verify its predictions", _export))
+    _add_verify(
+        command(
+            "verify", "verify an existing export: its operations, and its predictions for reference examples", _verify
+        )
     )
-    _add_predict(command("predict", "predict from raw inputs", _predict))
-    _add_export(
-        command("export", "export a version for TensorFlow Serving and verify that it predicts the same", _export)
+    _add_server(
+        command(
+            "server-config", "write TensorFlow Serving configuration files and a Kubernetes manifest", _server_config
+        )
     )
-    _add_server(command("server-config", "write server configuration files and a Kubernetes manifest", _server_config))
     info = command("info", "describe a saved model without loading it", _info)
-    info.add_argument("model", help="Folder of a saved model.")
-    info.add_argument("--json", action="store_true", help="Print JSON.")
+    info.add_argument("model", metavar="MODEL", help="Folder of a saved model (not of an export).")
+    info.add_argument("--json", action="store_true", help="Print the description as JSON.")
     completion = command("completion", "print a shell script that completes commands and options", _completion)
     completion.add_argument("shell", choices=SHELLS, help="Shell, as in: source <(dlkit completion bash)")
-    _add_verify(command("verify", "verify an exported model on disk again", _verify))
     return parser
 
 
@@ -192,13 +197,16 @@ def _add_training(parser: Parser, name: str) -> None:
         add_config(parser)
     if name == "find-lr":
         run.add_argument(
-            "--plot", metavar="FILE", default="learning_rate.png", help="Image file for the plot (default: %(default)s)"
+            "--plot",
+            metavar="FILE",
+            default="learning_rate.png",
+            help="Image file for the plot. (default: %(default)s)",
         )
         return
     help = "Validation data. (default: see --validation-split)"
     parser.group(DATA_GROUP).add_argument("--validation", metavar="DATA", help=help)
     if name == "check":
-        run.add_argument("--json", action="store_true", help="Print JSON.")
+        run.add_argument("--json", action="store_true", help="Print the report as JSON.")
         return
     add_run_options(parser)
     run.add_argument("--tensorboard", metavar="DIR", help="Folder for TensorBoard logs.")
@@ -209,29 +217,34 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
 
     parser.usage = "dlkit launch --workers N [--restarts K] [--grace SECONDS] [--pin] -- train TASK [options]"
     parser.epilog = "Example: dlkit launch --workers 2 --restarts 3 -- train sentiment --data reviews.csv --save model"
-    parser.add_argument("--workers", type=int, required=True, metavar="N", help="Number of worker processes.")
+    parser.add_argument(
+        "--workers", type=int, required=True, metavar="N", help="Number of worker processes, at least 1."
+    )
     parser.add_argument(
         "--restarts",
         type=int,
         default=0,
         metavar="K",
-        help="Maximum number of restarts from the last checkpoint after a crash.",
+        help="Maximum number of restarts from the last checkpoint after a crash. (default: %(default)s)",
     )
     parser.add_argument(
         "--grace", type=float, default=GRACE_SECONDS, metavar="SECONDS",
         help=(
-            "Seconds that the other workers have to exit after one has failed, before they are stopped (default: "
+            "Seconds to wait for the other workers to exit after one has failed, before they are killed. (default: "
             "%(default)g)"
         ),
     )  # fmt: skip
     parser.add_argument("--pin", action="store_true", help="Pin each worker to its own share of the CPU cores.")
     parser.add_argument(
-        "command", nargs=argparse.REMAINDER, metavar="-- train TASK ...", help="Command that each worker runs."
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- train TASK ...",
+        help="dlkit command that each worker runs; only train is supported.",
     )
 
 
 def _add_evaluate(parser: Parser) -> None:
-    parser.add_argument("model", help="Folder of a saved model.")
+    parser.add_argument("model", metavar="MODEL", help="Folder of a saved model.")
     _add_data_flag(parser, required=True)
     parser.add_argument(
         "--label-map",
@@ -239,47 +252,51 @@ def _add_evaluate(parser: Parser) -> None:
         default=[],
         metavar="OLD=NEW",
         help=(
-            "Rename a label of the data (OLD) to a label of the model (NEW); *=NEW renames all others that the "
-            "model does not know. Can be repeated."
+            "Map the label OLD in the data to the model's label NEW; '*=NEW' maps all labels that the model does not "
+            "know. Can be repeated."
         ),
     )
     parser.add_argument(
         "--predictions",
         metavar="FILE",
         help=(
-            "Write each row with its prediction and error to a .csv, .jsonl or .parquet file; for question "
-            "answering also to .json in SQuAD's format."
+            "Write each row with its true value, prediction and per-row metrics to a new .csv, .jsonl or .parquet "
+            "file; question answering also accepts .json (SQuAD format)."
         ),
     )
-    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    parser.add_argument("--json", action="store_true", help="Print the metrics as JSON.")
 
 
 def _add_predict(parser: Parser) -> None:
-    parser.add_argument("model", help="Folder of a saved model.")
+    parser.add_argument("model", metavar="MODEL", help="Folder of a saved model.")
     parser.add_argument(
         "inputs",
         nargs="*",
         metavar="INPUT",
         help=(
-            f"Texts, files with one input each, or data: {SOURCES}. - reads lines from stdin. Without INPUT, "
-            "predicts for what is stored with the model: all users, or its training series."
+            f"Input texts, files with one input each (such as images), or a dataset: {SOURCES}. For a task with "
+            "several inputs, a JSON object with their names. Use - to read one input per line from stdin. Without "
+            "INPUT, predict for the inputs stored in the model: all users of a recommender, or the training series of "
+            "a forecaster trained with --keep-history."
         ),
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
         help=(
-            "Write the predictions to a .csv, .jsonl or .parquet file; for a folder of files, also in the task's "
-            "own format."
+            "Write the predictions to a .csv, .jsonl or .parquet file; for a folder of images, also COCO results "
+            "(.json) for detection, or a folder of masks for segmentation."
         ),
     )
     parser.add_argument(
         "--keep-columns",
         metavar="A,B|all",
         default="",
-        help="Columns of the data to copy to the output, before the predictions.",
+        help="Columns of the data to copy to the --output file, before the predictions: a comma-separated list or all.",
     )
-    parser.add_argument("--overwrite", action="store_true", help="Replace the output when the new one is complete.")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace an existing output file once the new one is complete."
+    )
     parser.add_argument(
         "--text", action="store_true", help="Treat every input as text, even if it is the name of a file."
     )
@@ -287,53 +304,79 @@ def _add_predict(parser: Parser) -> None:
     parser.add_argument(
         "--draw",
         metavar="DIR",
-        help="Draw each prediction, on its image or next to its history, into a new or empty folder.",
+        help="Save a plot of each prediction to DIR, which must be new or empty. Needs the extra plots.",
     )
     parser.add_argument(
-        "--explain", action="store_true", help="Show the contribution of each word to the score (text models only)."
+        "--explain", action="store_true", help="Show the contribution of each word to the score (sentiment only)."
     )
-    parser.add_argument("--json", action="store_true", help="Print JSON, one line per input.")
+    parser.add_argument("--json", action="store_true", help="Print predictions as JSON Lines, one object per input.")
 
 
 def _add_export(parser: Parser) -> None:
-    parser.add_argument("model", help="Folder of a saved model.")
-    parser.add_argument("directory", help="Folder of the exported model; the version is written to a subfolder.")
-    parser.add_argument("--version", type=int, help="Version number; default: the next one.")
+    parser.add_argument("model", metavar="MODEL", help="Folder of a saved model.")
+    parser.add_argument(
+        "directory",
+        metavar="DIRECTORY",
+        help=(
+            "Base directory of the exported model, such as saved_models/reviews; each version is written to a numbered "
+            "subdirectory."
+        ),
+    )
+    parser.add_argument(
+        "--version",
+        type=int,
+        help=(
+            "Version number, a positive integer that does not exist yet. Default: the highest existing version plus 1."
+        ),
+    )
     parser.add_argument(
         "--examples",
         default="saved",
         metavar="FILE|saved|sample|synthetic",
         help=(
-            "Example inputs for the verification and the documentation of the export: a file of rows; `sample`, the "
-            "built-in sample data; or `synthetic`, generated inputs, so that the export contains no training data. "
-            "Default: the training rows saved with the model."
+            "Example inputs stored in the export: saved, the training rows saved with the model; sample, the built-in "
+            "sample data; synthetic, generated inputs, so that no training rows are exported; or a data file. "
+            "(default: %(default)s)"
         ),
     )
     parser.add_argument(
-        "--test", metavar="DATA", help="Evaluate on this data first and record the metrics in the export."
+        "--test",
+        metavar="DATA",
+        help=(
+            "Evaluate on this data first and record the metrics in the export. The data must have the column names of "
+            "the task."
+        ),
     )
 
 
 def _add_server(parser: Parser) -> None:
+    from dlkit.serving.server_config import DOCKER_IMAGE
+
+    parser.add_argument("directories", nargs="+", metavar="DIRECTORY", help="Base directories of exported models.")
     parser.add_argument(
-        "directories", nargs="+", metavar="DIRECTORY", help="Folders of exported models, which hold their versions."
+        "--output",
+        required=True,
+        metavar="FOLDER",
+        help="Output folder; existing files of the same names are overwritten.",
     )
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="Folder for the files.")
     parser.add_argument(
-        "--image", help="Container image of the server; default: a pinned version of TensorFlow Serving."
+        "--image",
+        help=f"Container image of the server. (default: {DOCKER_IMAGE})",
     )
     parser.add_argument(
         "--max-batch-size",
         type=int,
         default=32,
         metavar="ROWS",
-        help="Maximum number of rows that the server runs in one batch (default: %(default)s)",
+        help="max_batch_size of the server's batching parameters, in rows. (default: %(default)s)",
     )
 
 
 def _add_verify(parser: Parser) -> None:
     parser.add_argument(
-        "directory", help="An exported version, or the folder of all versions, of which the newest is verified."
+        "directory",
+        metavar="DIRECTORY",
+        help="Directory of a version, or the base directory, whose latest version is verified.",
     )
     parser.add_argument(
         "--library",
@@ -341,8 +384,8 @@ def _add_verify(parser: Parser) -> None:
         default=[],
         metavar="NAME",
         help=(
-            "Package of custom TensorFlow operations that the export needs and that may be imported, in addition to "
-            "those that dlkit knows. Can be repeated."
+            "Python package with custom TensorFlow operations to import before loading. tensorflow_text is allowed by "
+            "default. Can be repeated."
         ),
     )
     parser.add_argument("--json", action="store_true", help="Print the report as JSON.")
@@ -455,7 +498,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         return
     show_metrics(metrics)
     if args.predictions:
-        print(f"\neach row with its prediction and error: {args.predictions}")
+        print(f"\neach row with its prediction and metrics: {args.predictions}")
 
 
 def _predict(args: argparse.Namespace) -> None:

@@ -26,8 +26,8 @@ SHORT_HELP_FLAGS = (
 _GPU_HINT = "A GPU is used if available; --strategy selects the devices."
 NOTES = {
     **dict.fromkeys(("--gpu", "--gpus", "--cuda", "--device", "--devices", "--accelerator"), _GPU_HINT),
-    "--test": "Recipes take it (python apps/TASK.py --test DATA); here, train first and then run: dlkit evaluate MODEL "
-    "--data DATA.",
+    "--test": "The scripts in apps/ take it (python apps/TASK.py --test DATA); here, train first and then run: dlkit "
+    "evaluate MODEL --data DATA.",
 }
 
 
@@ -45,7 +45,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> typing.NoReturn:
-        raise DlkitError(f"{message}. Run {self.prog} --help for its options.")
+        listed = "a list of commands" if self.prog == "dlkit" else "its options"
+        raise DlkitError(f"{message}. Run {self.prog} --help for {listed}.")
 
     def format_help(self) -> str:
         return self._short_help() if self.short else super().format_help()
@@ -71,7 +72,8 @@ class Parser(argparse.ArgumentParser):
         if not groups[TASK_GROUP]:  # no task yet
             header += textwrap.wrap(f"TASK: {self._actions_named('task')[0].help}", width)
         count = sum(bool(action.option_strings) for action in self._actions)
-        footer = f"All {count} options: {(self.usage or self.prog).partition(' [')[0]} --help-all"
+        options = f"All {count} options" if groups[TASK_GROUP] else "All options of a task"
+        footer = f"{options}: {(self.usage or self.prog).partition(' [')[0]} --help-all"
         lines_left = SHORT_HELP_LINES - len(header) - 2 - sum(bool(actions) for actions in groups.values())
         lines_left -= sum(map(len, groups.values()))
         unlisted: list[str] = []

@@ -92,7 +92,7 @@ def test_help_all_is_a_flag(capsys):
         (["train", "sentiment", "--train", "x"], "Did you mean --data?"),
         (["train", "sentiment", "--val", "x"], "Did you mean --validation?"),
         (["train", "sentiment", "--gpu", "0"], "--strategy selects the devices"),
-        (["train", "sentiment", "--test", "x"], "Recipes take it"),
+        (["train", "sentiment", "--test", "x"], "The scripts in apps/ take it"),
         (["train", "sentiment", "--test", "x"], "dlkit evaluate MODEL --data DATA"),
         (["train", "sentiment", "reviews.csv"], "Pass data with a flag: --data reviews.csv"),
         (["train", "sentiment", "--sed", "3"], "Did you mean --seed?"),
