@@ -176,9 +176,7 @@ def add_config(parser: Parser) -> None:
     parser.group(RUN_GROUP).add_argument(
         "--config",
         metavar="FILE",
-        help=(
-            "YAML file of options; a config.yaml is saved with every model. Flags on the command line take precedence."
-        ),
+        help="YAML file of options, such as the config.yaml of a model. Flags take precedence.",
     )
 
 

