@@ -78,7 +78,7 @@ def rename_parameters(text: str, names: Iterable[str]) -> str:
 
     Example:
         >>> with naming_flags():
-        ...     named_in("`depth` must be 8 or 14. Received: depth=7.", ["depth"])
+        ...     rename_parameters("`depth` must be 8 or 14. Received: depth=7.", ["depth"])
         '--depth must be 8 or 14. Received: --depth 7.'
     """
     if not _use_flags:

@@ -74,7 +74,7 @@ def test_hints_come_from_one_place_and_their_extras_exist(config):
     assert config["metadata"]["name"] == DISTRIBUTION
     assert install_hint("plots") == f'pip install "{DISTRIBUTION}[plots]"'
     told, _, _ = (ROOT / "docs" / "index.md").read_text().partition("## Your first model")
-    assert extras - {"demo", "test", "dev"} == set(re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE))
+    assert extras - {"test", "dev"} == set(re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE))
 
 
 @functools.cache

@@ -68,7 +68,8 @@ def test_mirrored_over_two_logical_cpus_is_one_object():
 
 @pytest.mark.parametrize("word", ["", "two", "auto:2", "one:1", "multiworker:2", "tpu:", "Mirrored", 3, None])
 def test_wrong_words_list_the_right_ones(word):
-    message = rf"one of {re.escape(strategies.STRATEGY_NAMES)}, or a tf\.distribute\.Strategy\. Received: {re.escape(repr(word))}"
+    names, received = re.escape(strategies.STRATEGY_NAMES), re.escape(repr(word))
+    message = rf"one of {names}, or a tf\.distribute\.Strategy\. Received: {received}"
     with pytest.raises(HparamError, match=message):
         resolve_strategy(word)
 
