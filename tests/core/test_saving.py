@@ -180,7 +180,15 @@ def test_a_finished_run_is_known_by_hyperparameters_that_json_writes_as_lists(tm
 
     task = dlkit.Forecaster(quantile_levels=(0.1, 0.5, 0.9))
     names = ["preprocess", "network", "postprocess"]
-    index = {"format": 2, "stages": "stages-1", "names": names, "dlkit": "", "task": "forecasting", "fitted": {}}
+    index = {
+        "format": 2,
+        "finished": True,
+        "stages": "stages-1",
+        "names": names,
+        "dlkit": "",
+        "task": "forecasting",
+        "fitted": {},
+    }
     (tmp_path / "dlkit.json").write_text(json.dumps({**index, "hparams": task.hparams}))
     run = Run(SimpleNamespace(is_chief=True), 0.0, save=tmp_path, resume=True)
     assert _is_done(task, run)
