@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from dlkit.task import Task
 
 _COMMIT_SECONDS = 1.0  # seconds between two commits, from which an interrupted run resumes
-_CONCURRENT = 2  # batches that the graph predicts at once: while Python holds up one, the processors compute the other
-_PREFETCHED = 4  # batches that are read ahead
+_CONCURRENT = 3  # batches that the graph predicts at once: while Python holds up one, the processors compute the other
+_PREFETCHED = 8  # batches that are read ahead
 _WRITTEN_TOGETHER = 32  # batches: writing each on its own would cost about as much as the graph
 _PENDING = 2  # groups of batches that may wait to be written
 _SWITCH_SECONDS = 0.0005  # switch interval of Python's threads, in seconds, so that the graph does not wait for them
