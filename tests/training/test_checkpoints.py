@@ -327,7 +327,7 @@ def test_options_that_need_a_folder(rows, option):
 
 
 def test_no_checkpoint_at_all_cannot_be_kept(rows, tmp_path):
-    with pytest.raises(HparamError, match=r"`keep` must be at least 1 checkpoint. Received: 0"):
+    with pytest.raises(HparamError, match=r"`max_checkpoints` must be at least 1 checkpoint. Received: 0"):
         task_of().fit(rows, save=tmp_path / "m", max_checkpoints=0, **EVERY)
     assert not (tmp_path / "m").exists()
 

@@ -73,9 +73,9 @@ def test_what_was_put_back_goes_on_as_if_never_stopped(cut):
     assert Epochs(second).run(found[cut:], first=cut) == whole
 
 
-def test_a_checkpoint_of_before_is_put_back():
+def test_the_state_of_a_checkpoint_is_restored():
     stopping = KeepBest("accuracy", 2)
-    stopping.restore({"wait": 1.0, "best": 0.9, "best_epoch": 3.0}, [np.array(3)])
+    stopping.restore({"wait": 1.0, "best": 0.9, "best_loss": 0.1, "best_epoch": 3.0}, [np.array(3)])
     assert Epochs(stopping).run([(0.8, 0.1)], first=4) == (5, 3)
 
 

@@ -21,7 +21,7 @@ class Rows:
     def to_evaluate(self):
         return self.table
 
-    def of(self, table):
+    def with_table(self, table):
         return Rows(table)
 
 
