@@ -51,17 +51,17 @@ def test_answers_tell_what_was_cut(capsys):
 
 def test_the_defaults_of_presets_are_those_that_were_measured():
     tuned = dlkit.SentimentClassifier(network="preset:x")
-    assert tuned.epochs == 0 and tuned.default_epochs.choose(1000, "tuned") == 3
+    assert tuned.epochs == 0 and tuned.default_epochs.choose(100, "tuned") == 3
     measured = {"batch_size": 32, "optimizer": "adamw", "learning_rate": 1e-4, "schedule": "cosine"}
     measured |= {"warmup": 0.1, "weight_decay": 0.01, "clip_norm": 1.0, "dropout": 0.1, "max_tokens": 64}
     assert {name: getattr(tuned, name) for name in measured} == measured
     frozen = dlkit.SentimentClassifier(network="preset:x", freeze="backbone")
-    assert frozen.epochs == 0 and frozen.default_epochs.choose(1000, "frozen") == 15
+    assert frozen.epochs == 0 and frozen.default_epochs.choose(100, "frozen") == 15
     measured = {"learning_rate": 3e-4, "schedule": "cosine", "dropout": 0.0, "batch_size": 64}
     assert {name: getattr(frozen, name) for name in measured} == measured
     partly = dlkit.QuestionAnswerer(network="preset:x", freeze="1")
     assert (partly.learning_rate, partly.batch_size, partly.weight_decay) == (2e-4, 16, 0.01)
-    assert partly.default_epochs.choose(1000, "tuned") == 2
+    assert partly.default_epochs.choose(100, "tuned") == 2
     assert dlkit.Translator(network="preset:x").learning_rate == 1e-4
 
 
