@@ -97,7 +97,7 @@ def test_a_run_that_goes_on_begins_with_the_answers_of_its_model(fitted, few):
         "best_epoch_",
         "examples_",
     }
-    for name in learned - {"fingerprint_", "last_evaluation_", "report_", "init_from_", "scales_"}:
+    for name in learned - {"fingerprint_", "last_evaluation_", "plan_", "report_", "init_from_", "scales_"}:
         assert getattr(task, name) == getattr(fitted, name), name
     assert task.init_from_ == {"model": fitted.task_name(), "new_labels": []}
 

@@ -68,5 +68,5 @@ def plot_scores(images: Sequence[bytes], answers: Sequence[dict[str, Any]]) -> A
                       fontsize=8)  # fmt: skip
         axes.set_yticks(range(len(ranked)), ranked, fontsize=8)
         axes.set(xlim=(0, 1), ylim=(MAX_BARS - 0.5, -0.5), xlabel="score")
-        axes.spines[["top", "correct"]].set_visible(False)
+        axes.spines[["top", "right"]].set_visible(False)
     return figure
