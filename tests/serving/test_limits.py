@@ -24,8 +24,8 @@ def answer(tmp_path_factory):
     limits = {
         "k": Limits(1),
         "share": Limits(0, 1),
-        "mask": Limits(some=True),
-        "there": Limits(0, 1, some=True),
+        "mask": Limits(nonzero=True),
+        "there": Limits(0, 1, nonzero=True),
         "values": FINITE,
     }
     inputs = {name: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for name, value in RIGHT.items()}
