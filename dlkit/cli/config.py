@@ -176,7 +176,7 @@ def add_config(parser: Parser) -> None:
     parser.group(RUN_GROUP).add_argument(
         "--config",
         metavar="FILE",
-        help="YAML file of options, such as the config.yaml of a model. Flags take precedence.",
+        help="YAML file of options, as in a model's config.yaml. Flags take precedence.",
     )
 
 

@@ -330,7 +330,7 @@ def test_a_file_read_in_parts_is_the_same(tmp_path, monkeypatch):
     path = tmp_path / "series.csv"
     path.write_text("\n".join(lines))
     whole = table_of(path, frequency="3h")
-    monkeypatch.setattr("dlkit.data.read_chunks.ROWS", 7)
+    monkeypatch.setattr("dlkit.data.read_chunks.CHUNK_ROWS", 7)
     parts = table_of(path, frequency="3h")
     for left, right in zip(whole.columns["y"], parts.columns["y"], strict=True):
         np.testing.assert_array_equal(left, right)
