@@ -47,7 +47,7 @@ def losses_of(task, steps, batches, initial, *, jit_compile):
 
 def test_every_dimension_of_a_training_batch_is_known(prepared):
     task, store, order = prepared
-    batches = make_batches(task, store, order)(0)
+    batches = make_batches(task, store, order, order.steps)(0)
     assert not unknown_shapes(batches)
     assert {spec.shape[0] for spec in tf.nest.flatten(batches.element_spec)} == {BATCH}
     assert unknown_shapes(make_batches(task, store, Order(store.rows, BATCH, task.seed))(0))  # planted: uneven batches
@@ -57,7 +57,7 @@ def test_every_dimension_of_a_training_batch_is_known(prepared):
 def test_the_step_compiles_and_gives_the_losses_of_the_uncompiled_one(prepared):
     task, store, order = prepared
     initial = [variable.numpy() for variable in task.stages_.network.variables]
-    batches = make_batches(task, store, order)(0)
+    batches = make_batches(task, store, order, order.steps)(0)
     compiled, plain = (losses_of(task, order.steps, batches, initial, jit_compile=jit) for jit in (True, False))
     assert len(compiled) == STEPS
     np.testing.assert_allclose(compiled, plain, rtol=1e-4)
@@ -73,7 +73,7 @@ def test_a_step_that_reads_strings_does_not_compile():
 def test_the_step_has_no_operation_of_the_host(prepared):
     task, store, order = prepared
     trainer, _ = compile_network(task, order.steps)
-    specs = make_batches(task, store, order)(0).element_spec
+    specs = make_batches(task, store, order, order.steps)(0).element_spec
     assert not host_operations(trainer.train_step, specs)
 
 
