@@ -149,7 +149,6 @@ class _OutputWriter:
         self._group: list[Predicted] = []
         self._pending: collections.deque[Future[None]] = collections.deque()
         self._last_commit = time.monotonic()
-        self._renamed = list[str]()
 
     def __enter__(self) -> _OutputWriter:
         self._predictions_file = _open_at(self.files.partial, self.progress.size)

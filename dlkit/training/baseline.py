@@ -50,12 +50,13 @@ def compare_with_baseline(task: Trainable, validation: Rows, store: Store, *, qu
         )
 
 
-def rows_to_compare(validation: Rows, store: Store) -> Rows:
-    """At most 256 rows to measure on, spread over those that could be encoded. Raises DataError if there are none."""
+def rows_to_compare(validation: Rows, store: Store, max_rows: int = MAX_ROWS) -> Rows:
+    """Return at most `max_rows` rows to evaluate, spread over those that could be encoded. Raise DataError if there are
+    none."""
     table = validation.to_evaluate()
     # Those of a task that makes others to measure on cannot be told apart: none of them was left out.
     rows = np.unique(store.source_rows) if table is validation.table else np.arange(len(table))
-    return validation.with_table(table.take(rows[evenly_spaced(len(rows), MAX_ROWS)].tolist()))
+    return validation.with_table(table.take(rows[evenly_spaced(len(rows), max_rows)].tolist()))
 
 
 def _warn(text: str, quiet: bool) -> None:

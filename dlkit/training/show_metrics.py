@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import keras
-import numpy as np
 
-from dlkit.data.split import evenly_spaced
 from dlkit.errors import DataError
 from dlkit.log import logger
+from dlkit.training.baseline import rows_to_compare
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
@@ -42,8 +41,7 @@ class ShowMetrics(keras.callbacks.Callback):
         super().__init__()
         self._task, self._copy_weights_back, self._epochs = task, copy_weights_back, epochs
         self._every = looks_every(epochs)
-        known = np.unique(store.source_rows)
-        self._rows = rows.with_table(rows.to_evaluate().take(known[evenly_spaced(len(known), MAX_ROWS)].tolist()))
+        self._rows = rows_to_compare(rows, store, MAX_ROWS)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         last = epoch + 1 == self._epochs  # the end has a score of its own
