@@ -40,7 +40,7 @@ def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | Non
         default_text = "" if default in ("", None) else f" (default: {_format_default(default)})"
         choices_text = f" One of: {', '.join(choices[field.name])}." if choices[field.name] else ""
         help = (field.metadata["help"] + choices_text + default_text).replace("%", "%%")
-        if hints[field.name] is bool:
+        if hints[field.name] in (bool, bool | None):
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help)
             continue
         kind, metavar = _flag_type(hints[field.name])

@@ -19,6 +19,7 @@ from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
 from dlkit.tasks.image_segmentation.loss_terms import parse_losses
 from dlkit.tasks.image_segmentation.mask_rows import MaskRows, write_masks
+from dlkit.vision.choose_turns import FLIP_HELP, ROTATE_HELP, choose_turns
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 from dlkit.vision.plots import MAX_IMAGES
 
@@ -90,10 +91,8 @@ class ImageSegmenter(Task):
     transparency: Literal["white", "drop"] = hparam(
         "white", "Transparency: white composites onto a white background; drop ignores the alpha channel."
     )
-    flip: Literal["none", "horizontal", "vertical", "both"] = hparam(
-        "none", "Random flips, each applied to half of the training images."
-    )
-    rotate_90: bool = hparam(False, "Rotates half of the training images by 90 degrees, for example for aerial images.")
+    flip: Literal["auto", "none", "horizontal", "vertical", "both"] = hparam("auto", FLIP_HELP)
+    rotate_90: bool | None = hparam(None, ROTATE_HELP)
     rotate: float = hparam(0.0, "Maximum angle of random rotation, in degrees.", minimum=0, maximum=180)
     scale: float = hparam(
         0.0, "Random downscaling of training images, by a factor of up to 1 + scale.", minimum=0, maximum=3
@@ -124,6 +123,7 @@ class ImageSegmenter(Task):
         self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         self.class_weights_: list[float] | None = None
         self.tile_grid_ = [1, 1]  # rows and columns of tiles of a typical training image
+        self.turns_: dict[str, Any] = {}  # the flips and rotations of training images, and why
         check_channels(self.channels)
 
     def build(self, examples: Table) -> Stages:
@@ -133,15 +133,9 @@ class ImageSegmenter(Task):
         self.labels_ = list(examples.classes) or [str(number) for number in range(num_classes)]
         if len(self.labels_) < 2:
             raise DataError(f"{examples.source}: a segmenter needs at least two classes. Found: {self.labels_}.")
-        shape = choose_shape(
-            examples,
-            self.inputs["image"],
-            self.max_pixels,
-            image_size=self.image_size,
-            channels=self.channels,
-            largest=MAX_SIDE,
-        )
+        shape = self.network_shape(examples)
         self.compute_mask_statistics(examples, shape[:2])
+        self.turns_ = choose_turns(self, examples, shape[:2]).as_dict()
         self.max_sample_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         return self._stages(self._decode(shape), self._network(shape))
 
@@ -177,8 +171,8 @@ class ImageSegmenter(Task):
             target["logits"],
             seed=self.seed,
             step=step,
-            flip=self.flip,
-            rotate_90=self.rotate_90,
+            flip=self.turns_["flip"],
+            rotate_90=self.turns_["rotate_90"],
             rotate=self.rotate,
             scale=self.scale,
             crop=self.crop,
@@ -247,6 +241,17 @@ class ImageSegmenter(Task):
         from dlkit.vision.scenes import segmentation_sample
 
         return segmentation_sample()
+
+    def network_shape(self, examples: Table) -> tuple[int, int, int]:
+        """Choose height, width and channels of the network's input for a table."""
+        return choose_shape(
+            examples,
+            self.inputs["image"],
+            self.max_pixels,
+            image_size=self.image_size,
+            channels=self.channels,
+            largest=MAX_SIDE,
+        )
 
     def _shape(self) -> tuple[int, int, int]:
         return self.stages_.network.input["image"].shape[1:]
