@@ -105,6 +105,11 @@ class Task:
         minimum=0,
         maximum=0.9,
     )
+    refit: bool = hparam(
+        False,
+        "Train again, on all rows, validation included, for as many passes as the best epoch had; with minutes, each of"
+        " both runs gets about half.",
+    )
     freeze: str = hparam(
         "", 'Layers to freeze, from the input on: a number of layers, the name of the last one, or "backbone".'
     )
@@ -175,6 +180,7 @@ class Task:
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.last_evaluation_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
         self.plan_: dict[str, Any] = {}  # how many steps the run makes: `dlkit.training.plan.Plan.as_dict`
+        self.selection_: dict[str, Any] = {}  # of a refitted model, the run that chose: `dlkit.training.refit`
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
         self.tracker_runs_: dict[
             str, str
@@ -390,7 +396,8 @@ class Task:
             quiet(not (verbose and self.is_chief)),
         ):
             refuse(self, run)  # before the data are read
-            self.header_, self.last_evaluation_, self.tracker_runs_, self.init_from_, self.plan_ = [], {}, {}, {}, {}
+            self.header_, self.last_evaluation_, self.tracker_runs_, self.init_from_ = [], {}, {}, {}
+            self.plan_, self.selection_ = {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
             if validation is not None:
                 validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()
