@@ -1,5 +1,7 @@
 """Training on all rows in the end, for as many passes as a run with validation has chosen."""
 
+import types
+
 import numpy as np
 import pytest
 from interrupt_training import InterruptTraining
@@ -7,6 +9,7 @@ from interrupt_training import InterruptTraining
 import dlkit
 from dlkit.errors import HparamError
 from dlkit.training.plan import decide, plan_of
+from dlkit.training.refit import all_rows
 
 TEXTS = {"text": ["nice film", "dull film", "what a day", "not now"] * 10, "label": ["a", "b", "a", "b"] * 10}
 QUICK = {"verbose": 0, "strategy": "one"}
@@ -49,9 +52,9 @@ def test_it_is_the_run_without_validation_of_so_many_epochs(whole):
 
 
 def test_separate_validation_rows_are_added():
-    task = task_of(epochs=1)
-    task.fit(TEXTS, {name: values[:8] for name, values in TEXTS.items()}, **QUICK)
-    assert task.fingerprint_["rows"] == 48
+    task = task_of()
+    train, validation = task.read(TEXTS), task.read({name: values[:8] for name, values in TEXTS.items()})
+    assert len(all_rows(train, validation)) == 48
 
 
 def test_killed_in_either_run_it_goes_on_in_the_same(whole, tmp_path):
@@ -81,6 +84,6 @@ def test_a_part_of_a_pass_stays_a_part(whole):
 
 
 def test_series_with_separate_validation_are_refused():
-    data = dlkit.Forecaster.samples()
+    rows = types.SimpleNamespace(by_record=False)
     with pytest.raises(HparamError, match="held out"):
-        dlkit.Forecaster(refit=True, epochs=1).fit(data["train"], data["validation"], **QUICK)
+        all_rows(rows, rows)

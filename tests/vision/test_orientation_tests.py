@@ -32,12 +32,12 @@ def bars(classes, positions):
 CLASSES = np.arange(150) % 2
 
 
-def tested(images, classes=CLASSES):
+def find(images, classes=CLASSES):
     return mirror_test(table_of(images), Image(), [str(number) for number in classes], PIXELS)
 
 
 def test_classes_that_differ_by_the_side_are_not_kept_by_mirror_images():
-    found = tested(bars(CLASSES, (2, 11)))
+    found = find(bars(CLASSES, (2, 11)))
     assert found.accuracy == 1.0
     assert found.mirrored == 0.0
     assert found.is_informative
@@ -47,7 +47,7 @@ def test_classes_that_differ_by_the_side_are_not_kept_by_mirror_images():
 def test_classes_that_mirror_images_keep():
     images = noise(150)
     images[CLASSES == 1, 10:14] += 150  # a horizontal bar, whose mirror image is one
-    found = tested(images)
+    found = find(images)
     assert found.accuracy == found.mirrored == 1.0
     assert found.keeps_classes
 
@@ -55,7 +55,7 @@ def test_classes_that_mirror_images_keep():
 @pytest.mark.parametrize("count", [MIN_ROWS - 1, 150])
 def test_labels_that_thumbnails_do_not_tell_and_few_rows_are_not_informative(count):
     classes = np.random.default_rng(1).integers(0, 2, count)
-    assert not tested(noise(count), classes).is_informative
+    assert not find(noise(count), classes).is_informative
 
 
 def test_a_sky_is_an_orientation_and_dots_have_none():

@@ -55,9 +55,8 @@ def test_given_options_count_and_the_choice_is_saved(tmp_path):
     model.fit(data, save=tmp_path / "model", verbose=0)
     values = {"flip": "horizontal", "shift": 0, "color_jitter": 0.5, "erase": 0.0}
     assert values.items() <= dlkit.load(tmp_path / "model").augmentation_.items()
-    other = dlkit.ImageClassifier(**TINY, augmentation="none")
-    other.fit(data, init_from=model, verbose=0)
-    assert other.augmentation_["flip"] == "none"
+    other = dlkit.ImageClassifier(**TINY, augmentation="none")  # that is initialized from the model
+    assert other.read(data).continued_from(model)["augmentation_"]["flip"] == "none"
 
 
 def test_what_is_chosen_is_applied():
