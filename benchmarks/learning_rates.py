@@ -21,8 +21,8 @@ FACTORS = (0.1, 1.0, 10.0)
 SMALL: dict[str, dict[str, Any]] = {
     "forecasting": {"width": 16, "ensemble_size": 2, "batch_size": 16, "epochs": 4},
     "image_classification": {"epochs": 6},
-    "image_segmentation": {"width": 8, "depth": 2, "image_size": 64, "epochs": 6},
-    "object_detection": {"width": 8, "image_size": 64, "epochs": 6},
+    "image_segmentation": {"width": 8, "depth": 2, "image_size": 64, "epochs": 6, "flip": "none"},
+    "object_detection": {"width": 8, "image_size": 64, "epochs": 6, "flip": "horizontal"},
     "question_answering": {"width": 16, "rnn_units": 8, "max_tokens": 160, "max_question_tokens": 24, "epochs": 4},
     "recommendation": {"width": 16, "hidden_width": 32, "epochs": 15},
     "sentiment": {"epochs": 10},

@@ -27,7 +27,7 @@ from workers import start_workers
 EPOCHS, BATCH, ROWS = 4, 16, 200
 HPARAMS = {  # random changes of images, and networks that are quick
     "image_classification": {"flip": "horizontal", "shift": 1, "mixup_alpha": 0.2},
-    "object_detection": {"width": 8, "image_size": 64, "mosaic": 0.5, "mixup": 0.2},
+    "object_detection": {"width": 8, "image_size": 64, "flip": "horizontal", "mosaic": 0.5, "mixup": 0.2},
     "image_segmentation": {"width": 8, "depth": 2, "image_size": 64, "flip": "horizontal", "crop": 0.64},
     "question_answering": {"width": 16, "rnn_units": 8},
 }

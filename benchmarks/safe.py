@@ -36,8 +36,8 @@ from machine import print_machine
 
 HPARAMS = {  # networks that are quick, random changes where a task has them
     "image_classification": ["--network", "lenet", "--flip", "horizontal", "--shift", "1"],
-    "object_detection": ["--width", "8", "--image-size", "64", "--mosaic", "0.5"],
-    "image_segmentation": ["--width", "8", "--depth", "2", "--image-size", "64", "--crop", "0.64"],
+    "object_detection": ["--width", "8", "--image-size", "64", "--mosaic", "0.5", "--flip", "horizontal"],
+    "image_segmentation": ["--width", "8", "--depth", "2", "--image-size", "64", "--crop", "0.64", "--flip", "none"],
     "question_answering": ["--width", "16", "--rnn-units", "8"],
     "translation": ["--width", "16", "--blocks", "1"],
     "forecasting": ["--ensemble-size", "1"],

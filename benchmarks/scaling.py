@@ -95,7 +95,9 @@ def train(network: str, batch: int, strategy: str) -> None:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (batch * STEPS[network], 28, 28), np.uint8)
     labels = random.integers(0, 10, batch * STEPS[network])
-    task = dlkit.ImageClassifier(network=network, batch_size=batch, epochs=4, learning_rate=1e-3, validation_split=0.0)
+    task = dlkit.ImageClassifier(
+        network=network, batch_size=batch, epochs=4, learning_rate=1e-3, validation_split=0.0, augmentation="none"
+    )
     task.fit((images, labels), strategy=strategy, callbacks=[Clock()], verbose=0)
     parameters = sum(int(np.prod(variable.shape)) for variable in task.stages_.network.trainable_variables)
     print(json.dumps({"seconds": statistics.median(Clock.seconds[1:]), "parameters": parameters}))

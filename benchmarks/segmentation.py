@@ -25,7 +25,7 @@ NETWORKS = ("unet", "deeplab_v3", "segformer")
 # Chosen on blocks of the training slices. Brains are symmetric, and all slices have the same orientation.
 HPARAMS: dict[str, dict[str, Any]] = {
     "tissue": {"flip": "horizontal", "losses": "cross_entropy", "depth": 3, "validation_split": 0.0},
-    "scenes": {"validation_split": 0.0},
+    "scenes": {"flip": "none", "validation_split": 0.0},
 }
 STARTUP_SECONDS = 3.0  # seconds that `fit` needs for its first step, not counted as training
 

@@ -67,7 +67,9 @@ class Turns(keras.callbacks.Callback):
 
 
 def task(epochs: int, **hparams) -> dlkit.ImageClassifier:
-    return dlkit.ImageClassifier(batch_size=BATCH, epochs=epochs, validation_split=0.0, **hparams)
+    return dlkit.ImageClassifier(
+        **{"batch_size": BATCH, "epochs": epochs, "validation_split": 0.0, "augmentation": "none", **hparams}
+    )
 
 
 def train_plain(images: np.ndarray, labels: np.ndarray, epochs: int, turns: Turns) -> None:

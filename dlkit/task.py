@@ -109,6 +109,11 @@ class Task:
         minimum=0,
         maximum=0.9,
     )
+    refit: bool = hparam(
+        False,
+        "Whether to train once more on all rows. The second training includes the validation rows, and takes as many "
+        "epochs as the best epoch of the first. With `minutes`, about half of the time is for each of them.",
+    )
     freeze: str = hparam(
         "",
         "Layers to freeze, counted from the input: a number of layers, the name of the last layer to freeze, or "
@@ -185,6 +190,7 @@ class Task:
         self.fingerprint_: dict[str, Any] = {}  # of the encoded training rows
         self.last_evaluation_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
         self.plan_: dict[str, Any] = {}  # how many steps the run makes: `dlkit.training.plan.Plan.as_dict`
+        self.selection_: dict[str, Any] = {}  # of a refitted model, the run that chose: `dlkit.training.refit`
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
         self.tracker_runs_: dict[
             str, str
@@ -400,7 +406,8 @@ class Task:
             quiet(not (verbose and self.is_chief)),
         ):
             refuse(self, run)  # before the data are read
-            self.header_, self.last_evaluation_, self.tracker_runs_, self.init_from_, self.plan_ = [], {}, {}, {}, {}
+            self.header_, self.last_evaluation_, self.tracker_runs_, self.init_from_ = [], {}, {}, {}
+            self.plan_, self.selection_ = {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
             if validation is not None:
                 validation = self.read(validation, columns=columns, data_dir=data_dir, **options).cleaned()

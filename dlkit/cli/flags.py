@@ -47,7 +47,7 @@ def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | Non
         if default not in ("", None):
             default_text = _format_default(default)
         help = f"{text}{choices_text} (default: {default_text or 'none'})".replace("%", "%%")
-        if hints[field.name] is bool:
+        if hints[field.name] in (bool, bool | None):
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help)
             continue
         kind, metavar = _flag_type(hints[field.name])

@@ -29,6 +29,7 @@ _RUN_ATTRIBUTES = (
     "history_",
     "best_epoch_",
     "plan_",
+    "selection_",
     "examples_",
     "fingerprint_",
     "last_evaluation_",

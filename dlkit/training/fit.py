@@ -44,6 +44,7 @@ from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, make_ordered_batches, steps_per_epoch
 from dlkit.training.plan import Plan, decide, plan_of
 from dlkit.training.prepare import add_remarks, build_task, check_row_count, encode_rows, inspect_data, split_rows
+from dlkit.training.refit import SHARE, all_rows, selection_in, selection_of
 from dlkit.training.show_metrics import ShowMetrics
 from dlkit.training.store import Store
 from dlkit.training.strategies import Distribution
@@ -82,6 +83,7 @@ class Run:
     keep_examples: bool = True
     init_from: Trainable | Path | None = None
     options: RunFile | None = None  # to be written beside the model
+    chooses: bool = False  # whether the run only chooses the number of passes of another one; see `refit.py`
 
 
 def interval(given: int | str) -> int | float:
@@ -108,12 +110,40 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     Returns:
         The history: metric name to one value per epoch.
     """
+    everything = all_rows(train, validation) if task.refit else train
     train, validation = split_rows(task, train, validation, run.distribution.strategy.num_replicas_in_sync)
     report = inspect_data(train, validation)
     if run.verbose and run.distribution.is_chief:
         report.show()
     report.raise_errors()
     task.report_ = without_folders(report.as_dict(), report.source)
+    if not task.refit or validation is None:
+        return _fit(task, train, validation, run)
+    fresh = dict(vars(task))
+    task.selection_ = selection_in(run.save) if _decided(run).resume else {}
+    if task.selection_:
+        try:
+            return _fit(task, everything, None, dataclasses.replace(run, overwrite=False))
+        except OtherRunError:
+            if not (run.resume == "auto" and run.overwrite):
+                raise
+            _forget(task, fresh)
+            run = dataclasses.replace(run, resume=False)
+    _fit(task, train, validation, dataclasses.replace(run, chooses=True))
+    selection = selection_of(task)
+    _forget(task, fresh)
+    task.selection_ = selection
+    return _fit(task, everything, None, dataclasses.replace(run, resume=False))
+
+
+def _forget(task: Trainable, fresh: dict[str, Any]) -> None:
+    """Put a task back to what it was before a run that is replaced."""
+    vars(task).clear()
+    vars(task).update(fresh)
+
+
+def _fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict[str, list[float]]:
+    """Train a task on these rows, again where the loss was not finite."""
     bad = -1  # the step of the last NaN loss
     auto, fresh = run.resume == "auto", dict(vars(task))
     while True:
@@ -124,8 +154,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
         except OtherRunError:
             if not (auto and run.overwrite):
                 raise
-            vars(task).clear()
-            vars(task).update(fresh)  # nothing of the run that is replaced
+            _forget(task, fresh)
             run = dataclasses.replace(run, resume=False)
         except NanLossError as error:
             if not run.nan_retries:
@@ -207,7 +236,12 @@ def _run(
         run.steps,
         before,
         lambda: steps_within(
-            task, _trial(task, run, store, order, validation, held_out, watched), run.minutes, run.begun, distribution
+            task,
+            _trial(task, run, store, order, validation, held_out, watched),
+            run.minutes,
+            run.begun,
+            distribution,
+            share=SHARE if run.chooses else 1.0,
         ),
     )
     task.plan_ = plan.as_dict()
@@ -289,7 +323,7 @@ def _run(
     task.best_epoch_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
     if validation is not None and held_out and chief:
         compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
-    if run.save and chief:
+    if run.save and chief and not run.chooses:
         model_folder.write_model(task, run.save)
         if run.options:
             run.options.write(run.save)

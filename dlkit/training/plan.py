@@ -24,7 +24,8 @@ class Plan:
         steps: of the whole run, which its learning rate schedule spans.
         steps_per_epoch: of a pass over the training data; the last epoch may have fewer.
         patience: epochs without a better one after which the run stops; 0 for none.
-        decided_by: what decided: "epochs", "data" (`epochs=0`), "steps" or "minutes".
+        decided_by: what decided: "epochs", "data" (`epochs=0`), "steps", "minutes", or "refit", the best epoch of
+            the run that chose.
         minutes: the budget that was given; 0 for none.
     """
 
@@ -51,6 +52,8 @@ class Plan:
         stop = f", early stopping after {self.patience} epochs without a better one" if self.patience else ""
         if self.decided_by == "data":
             return f"training for {self.epochs} epochs, chosen by the data: {self.steps:,} steps{stop}"
+        if self.decided_by == "refit":
+            return f"training again, on all rows, for {self.steps:,} steps: {passes}, as many as the best epoch had"
         if self.decided_by == "steps":
             return f"training for {self.steps:,} steps, {passes}{stop}"
         return (
@@ -80,6 +83,9 @@ def decide(
     Returns:
         The plan.
     """
+    if task.selection_:
+        steps = max(round(task.selection_["passes"] * steps_per_epoch), 1)
+        return Plan(steps, steps_per_epoch, 0, "refit")
     patience = max(task.patience, 0)
     if task.epochs:
         return Plan(task.epochs * steps_per_epoch, steps_per_epoch, patience)
@@ -96,7 +102,8 @@ def decide(
 
 
 def plan_of(folder: Path) -> dict[str, Any]:
-    """The plan of the run in a folder; empty for one that an older version has started."""
-    index = model_folder.read_index(folder, name=model_folder.run_index_file(folder))
-    plan: dict[str, Any] = index["fitted"].get("plan_", {})
+    """The plan of the run in a folder, of one that is refitted the plan that was asked for; empty for one that an older
+    version has started."""
+    fitted = model_folder.read_index(folder, name=model_folder.run_index_file(folder))["fitted"]
+    plan: dict[str, Any] = (fitted.get("selection_") or {}).get("plan") or fitted.get("plan_", {})
     return plan

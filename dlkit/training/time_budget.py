@@ -95,7 +95,9 @@ class Trial:
     is_saved: bool
 
 
-def steps_within(task: Trainable, trial: Trial, minutes: float, begun: float, distribution: Distribution) -> int:
+def steps_within(
+    task: Trainable, trial: Trial, minutes: float, begun: float, distribution: Distribution, *, share: float = 1.0
+) -> int:
     """Decide how many steps a run makes.
 
     The chief decides for all workers. Nothing of the trial is left: the run that follows is, to the byte, the one that
@@ -107,18 +109,19 @@ def steps_within(task: Trainable, trial: Trial, minutes: float, begun: float, di
         minutes: the budget, which began at `begun`.
         begun: by `time.perf_counter`.
         distribution: where the run trains.
+        share: of the budget that this run may take.
 
     Raises:
         HparamError: the minutes do not suffice for a step; says how many would.
     """
-    seconds = minutes * 60.0
+    seconds = share * minutes * 60.0
     costs = _measure(task, trial, seconds, distribution)
     spent = time.perf_counter() - begun
     own = costs.steps(seconds - spent, trial.steps_per_epoch)
     needed = spent + costs.start + costs.end + costs.epoch + costs.step
     steps, needed = from_chief(distribution, [own, needed])
     if steps < 1:
-        least = math.ceil(needed / 6) / 10
+        least = math.ceil(needed / share / 6) / 10
         raise HparamError(
             f"{option('minutes')} must be at least {least:g} with these data and this network: reading, compilation, "
             f"validation and saving take so long, before the first step. Received: {minutes:g}."

@@ -31,6 +31,7 @@ class Trainable(Protocol):
     ema: float
     patience: int
     validation_split: float
+    refit: bool
     freeze: str
     unfreeze_every: int
     cache_mb: int
@@ -45,6 +46,7 @@ class Trainable(Protocol):
     examples_: list[dict[str, Any]]
     fingerprint_: dict[str, Any]
     plan_: dict[str, Any]
+    selection_: dict[str, Any]
     report_: dict[str, Any]
     tracker_runs_: dict[str, str]
     init_from_: dict[str, Any]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from dlkit.lazy import keras, tf
+from dlkit.vision.color_jitter import color_jitter as jitter_colors
 
 _FLIPS = (None, "horizontal", "vertical")
 
@@ -21,6 +22,7 @@ def augment_images(
     step: int | tf.Tensor,
     flip: Literal["horizontal", "vertical"] | None = None,
     shift: int = 0,
+    color_jitter: float = 0.0,
     crop: float = 1.0,
     rand_augment: float = 0.0,
     erase: float = 0.0,
@@ -40,6 +42,7 @@ def augment_images(
         step: Python integer or () int64 tensor, the number of training steps before this batch.
         flip: None, "horizontal" or "vertical": mirror half of the images.
         shift: maximum translation along both axes in pixels; the border becomes black (He et al., 2015).
+        color_jitter: strength, 0 to 1, of random changes of brightness, contrast and saturation. 0 disables it.
         crop: minimum fraction of the image area, 0 to 1, kept by random cropping; the crop, of aspect ratio 3/4 to 4/3,
             is resized to the full size (Szegedy et al., 2014, arXiv:1409.4842, section 6). 1 disables it.
         rand_augment: strength, 0 to 1, of two random operations (Cubuk et al., 2019, arXiv:1909.13719). 0 disables it.
@@ -72,6 +75,8 @@ def augment_images(
         images = _crop(images, crop, draws)
     if rand_augment:
         images = _rand_augment(images, rand_augment, draws)
+    if color_jitter:
+        images = jitter_colors(images, color_jitter, draws.stream())  # the draws of what follows stay the same
     if erase:
         images = _seeded(draws, keras.layers.RandomErasing, factor=(erase, erase))(images)
     if mixup_alpha or cutmix_alpha:

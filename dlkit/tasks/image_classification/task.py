@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dlkit.classification import labels
@@ -17,6 +17,8 @@ from dlkit.rows import Rows
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
+from dlkit.tasks.image_classification.choose_augmentation import BY_DATA, Augmentation, choose_augmentation
+from dlkit.tasks.image_classification.image_rows import ImageRows
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 from dlkit.vision.plots import MAX_IMAGES
 
@@ -89,8 +91,17 @@ class ImageClassifier(Task):
         "Alpha channel. The value `white` composites the image onto a white background, and `drop` discards the "
         "alpha channel.",
     )
-    flip: Literal["none", "horizontal", "vertical"] = hparam(
-        "none", "Random flips. Training images are flipped with a probability of 0.5."
+    augmentation: Literal["auto", "none", "light", "strong"] = hparam(
+        "auto",
+        "Strength of augmentation. It sets `flip`, `shift`, `color_jitter` and `erase` where they are not given. "
+        "The value `light` shifts by up to 1/12 of the side and changes colors weakly; `strong` shifts by up to 1/8, "
+        "changes colors more and erases rectangles. Both flip horizontally if a linear classifier of thumbnails keeps "
+        "at least 45% of its accuracy above chance on mirror images of held-out training images, or if it is no "
+        "better than chance and the images are in color. The value `auto` is the same as `light`.",
+    )
+    flip: Literal["auto", "none", "horizontal", "vertical"] = hparam(
+        "auto",
+        "Random flips. Training images are flipped with a probability of 0.5. With `auto`, `augmentation` decides.",
     )
     test_time_flip: bool = hparam(
         False,
@@ -102,17 +113,31 @@ class ImageClassifier(Task):
         "Maximum random translation in pixels; 0 is off. Training images are shifted at the network's input size.",
         minimum=0,
     )
+    shift: int = hparam(
+        BY_DATA,
+        "Maximum random translation in pixels; 0 is off. Training images are shifted at the network's input size. "
+        "With -1, `augmentation` decides.",
+        minimum=BY_DATA,
+    )
     crop: float = hparam(
         1.0,
         "Minimum area of random crops, or 1 for none. It is the fraction of the image area that a random crop keeps.",
         minimum=0.05,
         maximum=1,
     )
+    color_jitter: float = hparam(
+        BY_DATA,
+        "Strength of random color changes, 0 to 1. At 1, brightness and contrast change by up to 50%, and "
+        "saturation changes by up to 75%. With -1, `augmentation` decides.",
+        minimum=BY_DATA,
+        maximum=1,
+    )
     rand_augment: float = hparam(0.0, "RandAugment magnitude, from 0 (off) to 1.", minimum=0, maximum=1)
     erase: float = hparam(
-        0.0,
-        "Fraction of images with an erased rectangle. The rectangles are random; only training images have them.",
-        minimum=0,
+        BY_DATA,
+        "Fraction of images with an erased rectangle. The rectangles are random; only training images have them. "
+        "0 disables it, and with -1, `augmentation` decides.",
+        minimum=BY_DATA,
         maximum=1,
     )
     mixup_alpha: float = hparam(
@@ -149,11 +174,11 @@ class ImageClassifier(Task):
     inputs = {"image": Image()}
     target = labels.SINGLE_TARGET
     answer = {**labels.SINGLE_ANSWER, "error": Reason()}
-    rows = labels.LabelRows
+    rows = ImageRows
     primary_metric = "accuracy"
     training_only = (
-        "flip", "shift", "crop", "rand_augment", "erase", "mixup_alpha", "cutmix_alpha", "label_smoothing",
-        "class_weights",
+        "augmentation", "flip", "shift", "color_jitter", "crop", "rand_augment", "erase", "mixup_alpha", "cutmix_alpha",
+        "label_smoothing", "class_weights",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -161,6 +186,7 @@ class ImageClassifier(Task):
         self.labels_: list[str] = []
         self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         self.class_weights_: list[float] = []
+        self.augmentation_: dict[str, Any] = {}  # of the training images, and why
         check_channels(self.channels)
         if self.multi_label:
             self.target, self.primary_metric = labels.MULTI_TARGET, "micro_f1"
@@ -170,7 +196,8 @@ class ImageClassifier(Task):
         column = self.target["label"]
         self.labels_ = labels.learn_labels(examples, column)
         self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
-        shape = self._image_shape(examples)
+        shape = self.network_shape(examples)
+        self.augmentation_ = self.choose_augmentation(examples, shape).as_dict()
         self.max_sample_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         return self._stages(self._decode(shape), self._network(shape))
 
@@ -200,16 +227,18 @@ class ImageClassifier(Task):
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         from dlkit.vision.augment_images import augment_images
 
+        chosen = self.augmentation_
         images, classes = augment_images(
             tensors["image"],
             tf.cast(target["logits"], tf.float32),
             seed=self.seed,
             step=step,
-            flip=None if self.flip == "none" else self.flip,
-            shift=self.shift,
+            flip=None if chosen["flip"] == "none" else chosen["flip"],
+            shift=chosen["shift"],
+            color_jitter=chosen["color_jitter"],
             crop=self.crop,
             rand_augment=self.rand_augment,
-            erase=self.erase,
+            erase=chosen["erase"],
             mixup_alpha=self.mixup_alpha,
             cutmix_alpha=self.cutmix_alpha,
         )
@@ -246,7 +275,8 @@ class ImageClassifier(Task):
 
         return digits()
 
-    def _image_shape(self, examples: Table) -> tuple[int, int, int]:
+    def network_shape(self, examples: Table) -> tuple[int, int, int]:
+        """Choose height, width and channels of the network's input for a table."""
         if self.image_size and self.channels:
             return self.image_size, self.image_size, self.channels
         height, width, channels = choose_shape(
@@ -257,6 +287,23 @@ class ImageClassifier(Task):
             factor = -(-min_side // min(height, width))
             height, width = height * factor, width * factor
         return height, width, channels
+
+    def choose_augmentation(self, examples: Table, shape: tuple[int, int, int]) -> Augmentation:
+        """Choose the augmentation for a table of training rows and the shape of the network's input."""
+        column = self.target["label"]
+        chosen = choose_augmentation(
+            self.augmentation,
+            examples,
+            self.inputs["image"],
+            None if self.multi_label else [name.decode() for name in examples.raw_column("label", column)],
+            shape,
+            self.max_pixels,
+            tests_flips=self.flip == "auto",
+        )
+        given: dict[str, Any] = {
+            name: getattr(self, name) for name in ("shift", "color_jitter", "erase") if getattr(self, name) >= 0
+        }
+        return replace(chosen, flip=chosen.flip if self.flip == "auto" else self.flip, **given)
 
     def _decode(self, shape: tuple[int, int, int]) -> keras.Model:
         from dlkit.vision.decode_image import DecodeImage

@@ -16,6 +16,7 @@ from dlkit.report import Report, most_common
 from dlkit.rows import Rows
 from dlkit.tasks.image_segmentation.columns import Mask
 from dlkit.tasks.image_segmentation.mask_png import IGNORE_CLASS, encode_mask
+from dlkit.vision.choose_flips import choose_flips, inspect_flips
 from dlkit.vision.image_facts import ROTATED_WITH_IMAGE, displayed_size, orientation_of_annotation
 from dlkit.vision.orientation import orient_array
 
@@ -187,6 +188,7 @@ class MaskRows(Rows):
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         inspect_masks(report, self.table)
+        inspect_flips(report, self.task, self.table)
 
     def new_labels(self, known: Sequence[str]) -> list[str]:
         listed = [*map(to_nfc, self.table.classes)]
@@ -206,8 +208,9 @@ class MaskRows(Rows):
         return new
 
     def continued_from(self, model: ImageSegmenter) -> dict[str, Any]:
-        self.task.compute_mask_statistics(self.table, model.stages_.network.input["image"].shape[1:3])
-        return {}
+        size = model.stages_.network.input["image"].shape[1:3]
+        self.task.compute_mask_statistics(self.table, size)
+        return {"flips_": choose_flips(self.task, self.table, size).as_dict()}
 
     def classes_of(self, row: int) -> Iterable[str]:
         try:

@@ -19,6 +19,7 @@ from dlkit.task import Task
 from dlkit.tasks.image_segmentation.columns import ClassIds, Mask
 from dlkit.tasks.image_segmentation.loss_terms import parse_losses
 from dlkit.tasks.image_segmentation.mask_rows import MaskRows, write_masks
+from dlkit.vision.choose_flips import FLIP_HELP, ROTATE_HELP, choose_flips
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 from dlkit.vision.plots import MAX_IMAGES
 
@@ -111,14 +112,8 @@ class ImageSegmenter(Task):
         "Alpha channel. The value `white` composites the image onto a white background, and `drop` discards the "
         "alpha channel.",
     )
-    flip: Literal["none", "horizontal", "vertical", "both"] = hparam(
-        "none", "Random flips. Training images are flipped with a probability of 0.5 along each axis."
-    )
-    rotate_90: bool = hparam(
-        False,
-        "Whether to rotate at random by 90 degrees. A random half of the training images is rotated. Use it for "
-        "images without a preferred orientation, such as aerial images.",
-    )
+    flip: Literal["auto", "none", "horizontal", "vertical", "both"] = hparam("auto", FLIP_HELP)
+    rotate_90: bool | None = hparam(None, ROTATE_HELP)
     rotate: float = hparam(0.0, "Maximum random rotation, in degrees. 0 disables it.", minimum=0, maximum=180)
     scale: float = hparam(
         0.0,
@@ -172,6 +167,7 @@ class ImageSegmenter(Task):
         self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         self.class_weights_: list[float] | None = None
         self.tile_grid_ = [1, 1]  # rows and columns of tiles of a typical training image
+        self.flips_: dict[str, Any] = {}  # the flips and rotations of training images, and why
         check_channels(self.channels)
 
     def build(self, examples: Table) -> Stages:
@@ -181,15 +177,9 @@ class ImageSegmenter(Task):
         self.labels_ = list(examples.classes) or [str(number) for number in range(num_classes)]
         if len(self.labels_) < 2:
             raise DataError(f"{examples.source}: a segmenter needs at least two classes. Found: {self.labels_}.")
-        shape = choose_shape(
-            examples,
-            self.inputs["image"],
-            self.max_pixels,
-            image_size=self.image_size,
-            channels=self.channels,
-            largest=MAX_SIDE,
-        )
+        shape = self.network_shape(examples)
         self.compute_mask_statistics(examples, shape[:2])
+        self.flips_ = choose_flips(self, examples, shape[:2]).as_dict()
         self.max_sample_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         return self._stages(self._decode(shape), self._network(shape))
 
@@ -225,8 +215,8 @@ class ImageSegmenter(Task):
             target["logits"],
             seed=self.seed,
             step=step,
-            flip=self.flip,
-            rotate_90=self.rotate_90,
+            flip=self.flips_["flip"],
+            rotate_90=self.flips_["rotate_90"],
             rotate=self.rotate,
             scale=self.scale,
             crop=self.crop,
@@ -295,6 +285,17 @@ class ImageSegmenter(Task):
         from dlkit.vision.scenes import segmentation_sample
 
         return segmentation_sample()
+
+    def network_shape(self, examples: Table) -> tuple[int, int, int]:
+        """Choose height, width and channels of the network's input for a table."""
+        return choose_shape(
+            examples,
+            self.inputs["image"],
+            self.max_pixels,
+            image_size=self.image_size,
+            channels=self.channels,
+            largest=MAX_SIDE,
+        )
 
     def _shape(self) -> tuple[int, int, int]:
         return self.stages_.network.input["image"].shape[1:]

@@ -27,6 +27,7 @@ from dlkit.report import Report, most_common
 from dlkit.rows import Rows
 from dlkit.tasks.object_detection.columns import Boxes, CrowdBoxes
 from dlkit.tasks.object_detection.objects import CLIPPED
+from dlkit.vision.choose_flips import choose_flips, inspect_flips
 from dlkit.vision.image_facts import ROTATED_WITH_IMAGE, displayed_size, orientation_of_annotation
 from dlkit.vision.orientation import orient_boxes
 
@@ -436,10 +437,15 @@ class ObjectRows(Rows):
         inspect_boxes(
             report, self.table, self.task.network_shape, max(self.task.image_size, self.task.default_max_side)
         )
+        inspect_flips(report, self.task, self.table)
 
     def continued_from(self, model: ObjectDetector) -> dict[str, Any]:
         count = max((len(labels) for labels in self.table.columns["labels"]), default=0)
-        return {"max_objects_": max(count, model.max_objects_)}  # enough for all objects of an image
+        size = model.stages_.network.input["image"].shape[1:3]
+        return {
+            "max_objects_": max(count, model.max_objects_),  # enough for all objects of an image
+            "flips_": choose_flips(self.task, self.table, size).as_dict(),
+        }
 
     def check(self) -> None:
         check_labels(self.table, self.task.target["labels"], self.task.labels_, "labels")

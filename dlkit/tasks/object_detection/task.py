@@ -19,6 +19,7 @@ from dlkit.task import Task
 from dlkit.tasks.object_detection.boxes import ObjectRows, choose_image_side
 from dlkit.tasks.object_detection.coco_results import write_coco_results
 from dlkit.tasks.object_detection.columns import Boxes, BoxLabels, CrowdBoxes
+from dlkit.vision.choose_flips import FLIP_HELP, ROTATE_HELP, choose_flips
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 from dlkit.vision.plots import MAX_IMAGES
 
@@ -87,14 +88,8 @@ class ObjectDetector(Task):
         "Alpha channel. The value `white` composites the image onto a white background, and `drop` discards the "
         "alpha channel.",
     )
-    flip: Literal["none", "horizontal", "vertical", "both"] = hparam(
-        "horizontal", "Random flips. Training images are flipped with a probability of 0.5 along each axis."
-    )
-    rotate_90: bool = hparam(
-        False,
-        "Whether to rotate at random by 90 degrees. A random half of the training images is rotated. Use it for "
-        "images without a preferred orientation, such as aerial images.",
-    )
+    flip: Literal["auto", "none", "horizontal", "vertical", "both"] = hparam("auto", FLIP_HELP)
+    rotate_90: bool | None = hparam(None, ROTATE_HELP)
     scale: float = hparam(
         0.5,
         "Maximum random shrinking; 0 disables it. Each training image is shrunk by a factor between 1 and 1 plus "
@@ -149,6 +144,7 @@ class ObjectDetector(Task):
         self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         self.max_objects_ = 0  # maximum number of objects per training image
         self.mean_objects_ = 0.0  # mean number of objects per training image
+        self.flips_: dict[str, Any] = {}  # the flips and rotations of training images, and why
         check_channels(self.channels)
 
     def build(self, examples: Table) -> Stages:
@@ -160,6 +156,7 @@ class ObjectDetector(Task):
         self.labels_ = list(examples.classes) or sorted(found)
         self.max_objects_, self.mean_objects_ = max(counts), max(sum(counts) / len(counts), 1.0)
         shape = self.network_shape(examples)
+        self.flips_ = choose_flips(self, examples, shape[:2]).as_dict()
         self.max_sample_ = find_max_sample(examples, self.inputs["image"], self.max_pixels)
         network = self._network(shape)
         return Stages(preprocess=self._decode(shape), network=network, postprocess=self._detect(shape, network))
@@ -188,8 +185,8 @@ class ObjectDetector(Task):
             target["predictions"],
             seed=self.seed,
             step=step,
-            flip=self.flip,
-            rotate_90=self.rotate_90,
+            flip=self.flips_["flip"],
+            rotate_90=self.flips_["rotate_90"],
             scale=self.scale,
             crop=self.crop,
             color_jitter=self.color_jitter,
