@@ -68,11 +68,12 @@ class DefaultEpochs:
         presets = {"fine-tuned": self.tuned, "with a frozen backbone": self.frozen}
         others = ", ".join(f"{epochs} {kind}" for kind, epochs in presets.items() if epochs is not None)
         preset = "" if self.fewest_preset is None else f" ({self.fewest_preset:,} for presets)"
+        fewest = f"{self.fewest:,} steps{preset}"
         stops = ", stopped early after 60 % of them without a better one" if self.overfits else ""
         return hparam(
             CHOSEN,
             f"Number of passes over the training data. 0 chooses by the data: {self.usual}"
-            f"{f' (presets: {others})' if others else ''}, more below {self.fewest:,} steps{preset} in all and fewer above "
+            f"{f' (presets: {others})' if others else ''}, more below {fewest} in all and fewer above "
             f"{self.most:,}{stops}.",
             minimum=CHOSEN,
         )
