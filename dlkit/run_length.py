@@ -27,6 +27,7 @@ class DefaultEpochs:
         most: Training steps above which there are fewer passes, at least one.
         tuned: Usual passes when a preset is fine-tuned, if they differ.
         frozen: Usual passes when the preset's backbone is frozen, if they differ.
+        fewest_preset: `fewest` of presets, whose steps are expensive, if it differs.
         overfits: Whether the task overfits: it then stops early after 60% of the chosen epochs without a better one.
 
     Example:
@@ -40,6 +41,7 @@ class DefaultEpochs:
     most: int = 20_000
     tuned: int | None = None
     frozen: int | None = None
+    fewest_preset: int | None = None
     overfits: bool = False
 
     def choose(self, steps_per_epoch: int, preset: str = "") -> int:
@@ -53,7 +55,8 @@ class DefaultEpochs:
             At least 1.
         """
         usual = {"tuned": self.tuned, "frozen": self.frozen}.get(preset) or self.usual
-        enough = max(usual, math.ceil(self.fewest / steps_per_epoch))
+        fewest = self.fewest if not preset or self.fewest_preset is None else self.fewest_preset
+        enough = max(usual, math.ceil(fewest / steps_per_epoch))
         return max(1, min(enough, self.most // steps_per_epoch))
 
     def patience(self, epochs: int) -> int:
@@ -64,6 +67,7 @@ class DefaultEpochs:
         """Declare the hyperparameter `epochs` of a task, whose help states the rule."""
         presets = {"when fine-tuned": self.tuned, "with a frozen backbone": self.frozen}
         others = ", ".join(f"{epochs} {kind}" for kind, epochs in presets.items() if epochs is not None)
+        preset = "" if self.fewest_preset is None else f" ({self.fewest_preset:,} for presets)"
         stops = (
             " Training stops early if the monitored metric has not improved for 60% of the epochs."
             if self.overfits
@@ -72,8 +76,8 @@ class DefaultEpochs:
         return hparam(
             CHOSEN,
             f"Number of epochs; 0 selects it by data size. With 0, training takes {self.usual} epochs"
-            f"{f' (presets: {others})' if others else ''}, more if these are fewer than {self.fewest:,} training "
-            f"steps in total, or fewer if these are more than {self.most:,}.{stops}",
+            f"{f' (presets: {others})' if others else ''}, more if these are fewer than {self.fewest:,}{preset} "
+            f"training steps in total, or fewer if these are more than {self.most:,}.{stops}",
             minimum=CHOSEN,
         )
 

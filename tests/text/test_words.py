@@ -4,7 +4,12 @@ import pytest
 import tensorflow as tf
 
 from dlkit.tasks.sentiment.character_tokenizer import CharacterTokenizer
-from dlkit.tasks.sentiment.ngram_tokenizer import NgramTokenizer, compute_inverse_document_frequency
+from dlkit.tasks.sentiment.ngram_tokenizer import NgramTokenizer
+from dlkit.tasks.sentiment.term_weights import (
+    compute_inverse_document_frequency,
+    compute_log_odds,
+    compute_term_weights,
+)
 from dlkit.text.words import Words, split_words
 
 
@@ -138,3 +143,32 @@ def test_errors_say_what_was_received(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert message in str(error.value)
+
+
+def test_ngrams_of_characters_across_words_by_hand():
+    across = {"character_ngrams": (2, 3), "across_words": True}
+    ngrams = NgramTokenizer.learn(["ab c", ""], 30, 20, word_ngrams=1, min_character_count=1, **across)
+    found = ["c: a", "c: ab", "c: c", "c: c ", "c:ab", "c:ab ", "c:b ", "c:b c", "c:c "]
+    assert ngrams.vocabulary == ["ab", "c", *found]
+    out = NgramTokenizer(["c:b c", "c: a", "c:  "], 4, **across)(["ab c", "ab. c", ""])  # the dot is a word
+    np.testing.assert_array_equal(out["token_ids"], [[3, 2, 0, 0], [3, 0, 0, 0], [0] * 4])
+    again = NgramTokenizer.from_config(ngrams.get_config())
+    np.testing.assert_array_equal(again(["ab c"])["token_ids"], [[2, 3, 4, 8, 10, 6, 12, 5, 9, 11, 7, *[0] * 9]])
+
+
+def test_term_weights_by_hand():
+    ngrams = NgramTokenizer(["good", "film", "c:oo"], 9, word_ngrams=1, character_ngrams=(2, 2))
+    texts, targets = ["good film", "good", "film", "bad"], np.eye(2)[[0, 0, 1, 1]]
+    weights = compute_term_weights(ngrams, texts, targets)
+    # In both texts of one label and in neither of the other: (2 + 1) / (2 + 2) against (0 + 1) / (2 + 2).
+    good = (np.log(5 / 3) + 1) * np.sqrt(np.log(3))
+    np.testing.assert_allclose(weights, [0, weights[1], good, 0, good], rtol=1e-6)
+    many = NgramTokenizer(["good", "c:oo", "c:od", "c:go", "c:<g"], 9, word_ngrams=1, character_ngrams=(2, 2))
+    found = compute_term_weights(many, texts, targets)[2:]
+    np.testing.assert_allclose(found, good * np.array([1, *[0.5] * 4]), rtol=1e-6)
+
+
+def test_log_odds_of_texts_with_several_labels():
+    counts = np.array([[2.0, 2.0]])  # the same two of four texts, both with both labels
+    odds = compute_log_odds(counts, np.array([2.0]), np.array([2.0, 3.0]), 4)
+    np.testing.assert_allclose(odds, [np.log((3 / 4) / (1 / 4))])

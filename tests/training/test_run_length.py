@@ -56,6 +56,12 @@ def test_small_sets_get_enough_steps_and_large_ones_few_passes(steps_per_epoch, 
     assert DefaultEpochs(30, fewest=200, most=14_000, tuned=3).choose(steps_per_epoch, preset) == epochs
 
 
+def test_the_expensive_steps_of_presets_have_a_minimum_of_their_own():
+    rule = DefaultEpochs(3, fewest=300, most=6_000, frozen=15, fewest_preset=15)
+    assert [rule.choose(5, preset) for preset in ("", "tuned", "frozen")] == [60, 3, 15]
+    assert "more below 300 steps (15 for presets) in all" in rule.hparam().metadata["help"]
+
+
 def test_the_choice_is_recorded_and_tasks_that_overfit_stop_early():
     task = task_of(learning_rate=0.0, batch_size=40)
     task.fit(TEXTS, TEXTS, **QUICK)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Self, cast
 
-import numpy as np
-
 from dlkit.lazy import keras, tf
 from dlkit.text.tokenizer import Tokenizer
 from dlkit.text.vocabulary import FIRST_ID, count_tokens, lookup_table, vocabulary_ids
@@ -14,7 +12,6 @@ from dlkit.text.words import split_words
 
 # Marks character n-grams in the vocabulary. No word starts with it, as punctuation is split off.
 CHARACTER_PREFIX = "c:"
-COUNTING_BATCH = 1024
 
 
 def make_word_ngrams(words: tf.RaggedTensor, max_length: int) -> tf.RaggedTensor:
@@ -22,16 +19,31 @@ def make_word_ngrams(words: tf.RaggedTensor, max_length: int) -> tf.RaggedTensor
     return tf.strings.ngrams(words, list(range(1, max_length + 1)), separator=" ")
 
 
-def make_character_ngrams(words: tf.RaggedTensor, min_length: int, max_length: int) -> tf.RaggedTensor:
-    """Make n-grams of the characters of each `<word>`: (batch, (words)) to (batch, (n-grams)) ragged string."""
+def make_character_ngrams(
+    words: tf.RaggedTensor, min_length: int, max_length: int, across_words: bool = False
+) -> tf.RaggedTensor:
+    """Make n-grams of characters, shorter ones first: (batch, (words)) to (batch, (n-grams)) ragged string.
+
+    Args:
+        words: (batch, (words)) ragged string.
+        min_length, max_length: lengths of the n-grams, in characters.
+        across_words: whether they are n-grams of the whole text, in which a space stands before, between and after
+            the words, rather than of each `<word>`.
+    """
+    lengths = list(range(min_length, max_length + 1))
+    if across_words:
+        text = tf.strings.reduce_join(tf.strings.join([words, " "]), axis=1)
+        # A text without words has no n-gram, rather than one of spaces.
+        text = tf.where(tf.strings.length(text) > 0, tf.strings.join([" ", text]), text)
+        return tf.strings.ngrams(tf.strings.unicode_split(text, "UTF-8"), lengths, separator="")
     characters = tf.strings.unicode_split(tf.strings.join(["<", words.flat_values, ">"]), "UTF-8")
-    ngrams = tf.strings.ngrams(characters, list(range(min_length, max_length + 1)), separator="")
+    ngrams = tf.strings.ngrams(characters, lengths, separator="")
     return words.with_values(ngrams).merge_dims(1, 2)
 
 
 @keras.saving.register_keras_serializable("dlkit")
 class NgramTokenizer(Tokenizer):
-    """Finds the n-grams of words, and of the characters inside words, that a text has.
+    """Finds the n-grams of words, and of characters, that a text has.
 
     Words are those of `Words`. N-grams that are not in the vocabulary are dropped. The others come in this order:
     single words, pairs of words, ..., character n-grams; longer sequences are truncated.
@@ -52,6 +64,7 @@ class NgramTokenizer(Tokenizer):
         lowercase: whether to lowercase texts.
         distinct: whether to return each n-gram of a text once.
         nfc: whether to normalize texts to NFC.
+        across_words: whether n-grams of characters may extend over spaces; otherwise they are parts of words.
 
     Example:
         >>> tokenizer = NgramTokenizer(["good", "film", "good film"], max_tokens=4)
@@ -59,7 +72,7 @@ class NgramTokenizer(Tokenizer):
         [[2, 3, 4, 0]]
     """
 
-    options = ("word_ngrams", "character_ngrams", "lowercase", "distinct", "nfc")
+    options = ("word_ngrams", "character_ngrams", "lowercase", "distinct", "nfc", "across_words")
 
     def __init__(
         self,
@@ -70,6 +83,7 @@ class NgramTokenizer(Tokenizer):
         lowercase: bool = True,
         distinct: bool = True,
         nfc: bool = True,
+        across_words: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(vocabulary, max_tokens, lowercase=lowercase, nfc=nfc, **kwargs)
@@ -77,6 +91,7 @@ class NgramTokenizer(Tokenizer):
         self.word_ngrams = word_ngrams
         self.character_ngrams = None if character_ngrams is None else tuple(character_ngrams)
         self.distinct = distinct
+        self.across_words = across_words
         ids = dict(zip(self.vocabulary, vocabulary_ids(self.vocabulary), strict=True))
         word_ids = {key: id_ for key, id_ in ids.items() if not key.startswith(CHARACTER_PREFIX)}
         character_ids = {key.removeprefix(CHARACTER_PREFIX): id_ for key, id_ in ids.items() if key not in word_ids}
@@ -122,7 +137,7 @@ class NgramTokenizer(Tokenizer):
             >>> NgramTokenizer.learn(["good film", "good"], vocabulary_size=5, max_tokens=8).vocabulary
             ['good', 'film', 'good film']
         """
-        nfc = options.get("nfc", True)
+        nfc, across_words = options.get("nfc", True), options.get("across_words", False)
         check_ngram_lengths(word_ngrams, character_ngrams)
         texts = list(texts) if not isinstance(texts, (str, bytes)) else texts
 
@@ -130,7 +145,8 @@ class NgramTokenizer(Tokenizer):
             return make_word_ngrams(split_words(text, lowercase, nfc), word_ngrams)
 
         def split_into_character_ngrams(text: tf.Tensor) -> tf.RaggedTensor:
-            return make_character_ngrams(split_words(text, lowercase, nfc), *cast("Sequence[int]", character_ngrams))
+            words = split_words(text, lowercase, nfc)
+            return make_character_ngrams(words, *cast("Sequence[int]", character_ngrams), across_words)
 
         vocabulary = count_tokens(texts, split_into_word_ngrams, vocabulary_size - FIRST_ID, min_count)
         room = vocabulary_size - FIRST_ID - len(vocabulary)
@@ -144,7 +160,7 @@ class NgramTokenizer(Tokenizer):
         ngrams = make_word_ngrams(words, self.word_ngrams)
         ids = ngrams.with_flat_values(self._words_table.lookup(ngrams.flat_values))
         if self.character_ngrams:
-            ngrams = make_character_ngrams(words, *self.character_ngrams)
+            ngrams = make_character_ngrams(words, *self.character_ngrams, self.across_words)
             ids = tf.concat([ids, ngrams.with_flat_values(self._characters_table.lookup(ngrams.flat_values))], 1)
         ids = tf.ragged.boolean_mask(ids, ids > 0)
         ids = drop_duplicates(ids) if self.distinct else ids
@@ -157,36 +173,6 @@ def drop_duplicates(ids: tf.RaggedTensor) -> tf.RaggedTensor:
     keys, _ = tf.unique(ids.value_rowids() * num_ids + tf.cast(ids.flat_values, tf.int64))
     # `unique` keeps the order of first appearance, so rows stay together.
     return tf.RaggedTensor.from_value_rowids(tf.cast(keys % num_ids, tf.int32), keys // num_ids, ids.nrows())
-
-
-def compute_inverse_document_frequency(tokenizer: keras.layers.Layer, texts: Sequence[str]) -> np.ndarray:
-    """Compute the inverse document frequency of each id: ln((1 + texts) / (1 + texts that have it)) + 1.
-
-    This is the smoothed definition of scikit-learn's `TfidfTransformer`.
-
-    Args:
-        tokenizer: a layer of `dlkit.text`.
-        texts: list of str.
-
-    Returns:
-        (vocabulary_size,) float32, 0 for padding.
-
-    Example:
-        >>> tokenizer = NgramTokenizer(["good", "film"], max_tokens=4)
-        >>> weights = compute_inverse_document_frequency(tokenizer, ["a good film", "a film"])
-        >>> [round(float(weight), 3) for weight in weights]
-        [0.0, 2.099, 1.405, 1.0]
-    """
-    # As a graph: concatenating integers eagerly makes oneDNN log an error on many processors.
-    tokenize = tf.function(tokenizer, autograph=False).get_concrete_function(tf.TensorSpec([None], tf.string))
-    document_frequency = np.zeros(tokenizer.vocabulary_size, np.int64)
-    for start in range(0, len(texts), COUNTING_BATCH):
-        rows = tokenize(tf.constant(texts[start : start + COUNTING_BATCH]))["token_ids"].numpy()
-        for row in rows:
-            document_frequency[np.unique(row)] += 1
-    weights = np.log((1 + len(texts)) / (1 + document_frequency)) + 1
-    weights[0] = 0
-    return weights.astype(np.float32)
 
 
 def check_ngram_lengths(word_ngrams: int, character_ngrams: Sequence[int] | None) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from dlkit.classification import labels
 from dlkit.classification.metrics import score_multi, score_single
-from dlkit.columns import Text, Truncated
+from dlkit.columns import Text, Truncated, to_batch
 from dlkit.data.table import Table
 from dlkit.errors import HparamError
 from dlkit.hparams import hparam
@@ -20,7 +20,11 @@ from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.sentiment.text_rows import TextRows, choose_tokenizer
 
-NGRAMS_PER_TOKEN = 16  # maximum number of n-grams of a text, per token of `max_tokens`
+if TYPE_CHECKING:
+    import numpy as np
+
+NGRAMS_PER_TOKEN = 24  # maximum number of n-grams of a text, per token of `max_tokens`
+CHARACTERS = (2, 5)  # lengths of n-grams of characters
 
 
 @dataclass(kw_only=True)
@@ -36,7 +40,7 @@ class SentimentClassifier(Task):
     """
 
     # The defaults of presets are those of the figures in `apps/sentiment.py` and `benchmarks/RESULTS.md`.
-    default_epochs = DefaultEpochs(3, fewest=15, most=6_000, frozen=15, overfits=True)
+    default_epochs = DefaultEpochs(3, fewest=300, most=6_000, frozen=15, fewest_preset=15, overfits=True)
     epochs: int = default_epochs.hparam()
     batch_size: int = hparam(
         64, "Number of training examples per step. It is the total over all devices.", minimum=1, tuned=32
@@ -88,7 +92,7 @@ class SentimentClassifier(Task):
     lowercase: bool = hparam(True, "Whether to lowercase the text. Presets ignore this option.")
     word_ngrams: int = hparam(2, "Maximum length of word n-grams, for `mlp`.", minimum=1, maximum=5)
     character_ngrams: bool = hparam(
-        True, "Whether `mlp` uses character n-grams. They have 3 to 5 characters and lie within words."
+        True, "Whether `mlp` uses character n-grams. They have 2 to 5 characters and may contain spaces."
     )
     width: int = hparam(
         128,
@@ -135,8 +139,6 @@ class SentimentClassifier(Task):
         self.labels_: list[str] = []
         self.class_weights_: list[float] = []
         self.tokenizer_ = ""  # the selected tokenizer, "words" or "characters"
-        if self.network == "mlp":
-            self.padding = ()  # a bag of n-grams has no length
         if self.network.startswith("preset:") and self.freeze == "backbone":
             self.frozen = ""  # the features of a frozen backbone are preprocessing, and have no length either
         if self.multi_label:
@@ -153,9 +155,13 @@ class SentimentClassifier(Task):
         self.labels_ = labels.learn_labels(examples, column)
         self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
         texts = [text.decode() for text in examples.raw_column("text", self.inputs["text"])]
-        preprocess, network = (
-            self._build_preset() if self.network.startswith("preset:") else self._build_from_scratch(texts)
-        )
+        if self.network.startswith("preset:"):
+            preprocess, network = self._build_preset()
+        elif self.network == "mlp":
+            named = to_batch([examples.raw(row, self.target) for row in range(len(examples))], self.target)
+            preprocess, network = self._build_mlp(texts, labels.encode_labels(named["label"], self.labels_).numpy())
+        else:
+            preprocess, network = self._build_from_scratch(texts)
         postprocess = labels.rank_labels(self.labels_, self.multi_label, self.top_k, self.score_threshold)
         return Stages(preprocess, network, postprocess)
 
@@ -235,8 +241,6 @@ class SentimentClassifier(Task):
         return _build_preprocess(tokenizer, encoder), feature_classifier(width, outputs, dropout=self.dropout)
 
     def _build_from_scratch(self, texts: list[str]) -> tuple[keras.Model, keras.Model]:
-        if self.network == "mlp":
-            return self._build_mlp(texts)
         tokenizer = self._make_tokenizer(texts)
         sizes = (None, tokenizer.vocabulary_size, len(self.labels_))  # None: batches are trimmed to their longest row
         if self.network == "cnn":
@@ -253,26 +257,28 @@ class SentimentClassifier(Task):
             network = text_rnn(*sizes, cell=self.network, width=self.width, dropout=self.dropout)
         return _build_preprocess(tokenizer), network
 
-    def _build_mlp(self, texts: list[str]) -> tuple[keras.Model, keras.Model]:
+    def _build_mlp(self, texts: list[str], targets: np.ndarray) -> tuple[keras.Model, keras.Model]:
         from dlkit.tasks.sentiment.mlp import text_mlp
-        from dlkit.tasks.sentiment.ngram_tokenizer import NgramTokenizer, compute_inverse_document_frequency
+        from dlkit.tasks.sentiment.ngram_tokenizer import NgramTokenizer
+        from dlkit.tasks.sentiment.term_weights import compute_term_weights
 
         tokenizer = NgramTokenizer.learn(
             texts,
             self.vocabulary_size or 200_000,
             self.max_tokens * NGRAMS_PER_TOKEN,
             word_ngrams=self.word_ngrams,
-            character_ngrams=(3, 5) if self.character_ngrams else None,
+            character_ngrams=CHARACTERS if self.character_ngrams else None,
             lowercase=self.lowercase,
+            across_words=True,
         )
         network = text_mlp(
-            tokenizer.max_tokens,
+            None,
             tokenizer.vocabulary_size,
             len(self.labels_),
             width=max(self.width // 4, 1),
             dropout=self.dropout,
             token_dropout=self.dropout,
-            token_weights=compute_inverse_document_frequency(tokenizer, texts),
+            token_weights=compute_term_weights(tokenizer, texts, targets),
         )
         return _build_preprocess(tokenizer), network
 

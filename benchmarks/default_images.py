@@ -1,8 +1,8 @@
 """Measure tasks with their defaults on data of kinds that no recipe uses, beside what a user would pick instead.
 
-python benchmarks/defaults.py orientation
-python benchmarks/defaults.py photos|masks --steps N [--only SET] [--seeds 0 1 2] [--option refit=True]
-python benchmarks/defaults.py fashion_mnist --steps N [--seeds 0 1 2]
+python benchmarks/default_images.py orientation
+python benchmarks/default_images.py photos|masks --steps N [--only SET] [--seeds 0 1 2] [--option refit=True]
+python benchmarks/default_images.py fashion_mnist --steps N [--seeds 0 1 2]
 
 orientation prints what the tests for flips and rotations find. The peers of photos and masks, plain Keras networks with
 flips and shifts or rotations, train for the CPU time that dlkit took, so that the load of the machine does not matter.
