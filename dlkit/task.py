@@ -353,7 +353,7 @@ class Task:
         check_length(self.epochs, minutes, steps)
         load_tensorflow()
         from dlkit.training.continue_training import copy_task
-        from dlkit.training.fit import Run, fit, interval, refuse
+        from dlkit.training.fit import Run, check_run, fit, parse_interval
         from dlkit.training.strategies import resolve_strategy
 
         distribution = resolve_strategy(
@@ -386,9 +386,9 @@ class Task:
             save=Path(save) if save else None,
             resume=resume,
             overwrite=overwrite,
-            changed=allow_changes,
+            allow_changes=allow_changes,
             max_checkpoints=max_checkpoints,
-            checkpoint_every=interval(checkpoint_every),
+            checkpoint_every=parse_interval(checkpoint_every),
             nan_retries=nan_retries,
             callbacks=callbacks,
             tensorboard=tensorboard,
@@ -405,7 +405,7 @@ class Task:
             model_folder.lock_for_writing(run.save) if run.save and self.is_chief else contextlib.nullcontext(),
             quiet(not (verbose and self.is_chief)),
         ):
-            refuse(self, run)  # before the data are read
+            check_run(self, run)  # before the data are read
             self.header_, self.last_evaluation_, self.tracker_runs_, self.init_from_ = [], {}, {}, {}
             self.plan_, self.selection_ = {}, {}
             train = self.read(data, columns=columns, data_dir=data_dir, **options).cleaned()

@@ -89,7 +89,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._files, self._steps, self._every, self._stopping, self.facts = files, steps, every, stopping, facts
         self._last, self._chief, self._describe = last, chief, describe
         self._resumed: Checkpoint | None = None
-        self._stop_asked = False
+        self._stop_requested = False
         self._written = time.perf_counter()
         self._cost = 0.0  # seconds that the next checkpoint should take
 
@@ -99,12 +99,12 @@ class Checkpoints(keras.callbacks.Callback):
         waited = self._resumed.state.get("stopping", {}).get("wait", 0) if self._resumed else 0
         return self._stopping is not None and waited >= self._stopping.patience
 
-    def load(self, checkpoint: Checkpoint, trainer: Trainer, *, changed: bool = False) -> None:
+    def load(self, checkpoint: Checkpoint, trainer: Trainer, *, allow_changes: bool = False) -> None:
         """Restore a checkpoint into the trainer's variables, and continue after its step.
 
         Args:
-            changed: whether the run goes on with other hparams or data: with its own learning rate then, and from the
-                beginning of the epoch if this is another one.
+            allow_changes: whether the run may continue with other hyperparameters or data: with its own learning rate
+                then, and from the beginning of the epoch if the epochs differ.
 
         Raises:
             DlkitError: it is of other data, another network or another optimizer.
@@ -113,9 +113,9 @@ class Checkpoints(keras.callbacks.Callback):
             kind for kind, name in (("training", "fingerprint"), ("validation", "validation"))
             if checkpoint.state[name] != self.facts[name]
         ]  # fmt: skip
-        if kinds and not changed:
+        if kinds and not allow_changes:
             raise other_data(kinds)
-        variables, arrays = _variables(trainer), checkpoint.group("variable")
+        variables, arrays = _saved_variables(trainer), checkpoint.group("variable")
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise DlkitError(
                 f"the checkpoint holds {len(arrays)} variables that do not match the {len(variables)} of this run. "
@@ -127,7 +127,7 @@ class Checkpoints(keras.callbacks.Callback):
         for average, array in zip(trainer.averages, averages, strict=False):  # none, if the run goes on without
             average.assign(array)
         rate = checkpoint.state["learning_rate"]
-        if rate is not None and not changed:
+        if rate is not None and not allow_changes:
             trainer.optimizer.learning_rate = rate
         self.step, self.history, self._resumed = checkpoint.state["step"], checkpoint.state["history"], checkpoint
         if any(checkpoint.state[name] != self.facts[name] for name in ("fingerprint", "steps")):
@@ -139,7 +139,7 @@ class Checkpoints(keras.callbacks.Callback):
         _spread_seeds(self.model)
         if not self._cost:
             self._cost = (
-                sum(v.dtype.size * v.shape.num_elements() for v in _variables(self.model)) / ASSUMED_WRITE_SPEED
+                sum(v.dtype.size * v.shape.num_elements() for v in _saved_variables(self.model)) / ASSUMED_WRITE_SPEED
             )
         if self._stopping and self._resumed and "stopping" in self._resumed.state:
             # It has just forgotten everything, as it does when training begins.
@@ -155,7 +155,7 @@ class Checkpoints(keras.callbacks.Callback):
         step = self._epoch * self._steps + batch
         if step > self.step:
             self.step = step
-            checkpoint, stop = self._wishes()
+            checkpoint, stop = self._read_requests()
             if checkpoint or stop or step % NAN_CHECK_INTERVAL == 0:
                 self._refuse_nan()
             if checkpoint or stop:
@@ -164,7 +164,7 @@ class Checkpoints(keras.callbacks.Callback):
                 raise Preempted(step)
         if step + 1 == self._last and self._last % self._steps:
             self.model.stop_training = True  # after this step: the last epoch may be a part of one
-        self._ask()
+        self._send_requests()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         ended = (epoch + 1) * self._steps
@@ -172,36 +172,36 @@ class Checkpoints(keras.callbacks.Callback):
         self._refuse_nan()
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        checkpoint, stop = self._wishes()
+        checkpoint, stop = self._read_requests()
         idle = time.perf_counter() - self._written
         if checkpoint or stop or (not self._every and idle * MAX_TIME_SHARE >= self._cost):
             self._write()
         if stop:
             raise Preempted(self.step)
 
-    def ask_to_stop(self, *_: Any) -> None:
+    def request_stop(self, *_: Any) -> None:
         """Request a checkpoint after the current step and the end of the run. This is a signal handler."""
-        self._stop_asked = True
+        self._stop_requested = True
 
-    def _wishes(self) -> tuple[bool, bool]:
+    def _read_requests(self) -> tuple[bool, bool]:
         """Return whether to write a checkpoint now, and whether to stop: the same in every worker."""
         now = isinstance(self._every, int) and self._every > 0 and self.step % self._every == 0
         if self.model.replicas == 1:
-            return now or self._overdue(), self._stop_asked
-        checkpoint, stop = _local(self.model, self.model.heard)[0].numpy()
+            return now or self._is_overdue(), self._stop_requested
+        checkpoint, stop = _local_copies(self.model, self.model.total_requests)[0].numpy()
         return bool(now or checkpoint), bool(stop)
 
-    def _ask(self) -> None:
+    def _send_requests(self) -> None:
         """Send this worker's requests to the others with the next step, because all must act after the same step."""
         if self.model.replicas > 1:
-            wishes = [float(self._chief and self._overdue()), float(self._stop_asked)]
-            _local(self.model, self.model.asked)[0].assign(wishes)
+            requests = [float(self._chief and self._is_overdue()), float(self._stop_requested)]
+            _local_copies(self.model, self.model.requests)[0].assign(requests)
 
-    def _overdue(self) -> bool:
+    def _is_overdue(self) -> bool:
         return isinstance(self._every, float) and time.perf_counter() - self._written >= self._every
 
     def _refuse_nan(self) -> None:
-        bad = int(_local(self.model, self.model.first_bad)[0])
+        bad = int(_local_copies(self.model, self.model.first_bad)[0])
         if bad >= 0:
             raise NanLossError(self._describe(bad), bad)
 
@@ -209,11 +209,11 @@ class Checkpoints(keras.callbacks.Callback):
         if not self._files:
             return
         begun = time.perf_counter()
-        rate = _own_rate(self.model)
+        rate = _read_learning_rate(self.model)
         state: dict[str, Any] = {"step": self.step, "history": self.history, "learning_rate": rate, **self.facts}
-        arrays = {f"variable/{n}": variable.numpy() for n, variable in enumerate(_variables(self.model))}
+        arrays = {f"variable/{n}": variable.numpy() for n, variable in enumerate(_saved_variables(self.model))}
         if self.step % self._steps:  # else the next epoch begins with empty metrics
-            arrays |= {f"metric/{n}": array for n, array in enumerate(_metrics(self.model))}
+            arrays |= {f"metric/{n}": array for n, array in enumerate(_metric_states(self.model))}
         arrays |= {f"average/{n}": average.numpy() for n, average in enumerate(self.model.averages)}
         if self._stopping and self._stopping.best_weights:
             state["stopping"] = self._stopping.state()
@@ -224,7 +224,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._cost = self._written - begun
 
 
-def _variables(trainer: Trainer) -> list[Any]:
+def _saved_variables(trainer: Trainer) -> list[Any]:
     """Return the variables of network and optimizer, without the learning rate, which is a variable only without a
     schedule."""
     optimizer = trainer.optimizer
@@ -232,13 +232,13 @@ def _variables(trainer: Trainer) -> list[Any]:
     return [v.value for v in (*trainer.variables, *optimizer.variables) if id(v) not in rates]
 
 
-def _own_rate(trainer: Trainer) -> float | None:
+def _read_learning_rate(trainer: Trainer) -> float | None:
     """Return the learning rate if a variable holds it, which callbacks may change; None with a schedule."""
     rate = trainer.updater._learning_rate
     return None if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else float(rate.numpy())
 
 
-def _local(trainer: Trainer, variable: Any) -> tuple[Any, ...]:
+def _local_copies(trainer: Trainer, variable: Any) -> tuple[Any, ...]:
     """Return the copies of a variable that belong to this process's replicas."""
     return trainer.distribute_strategy.experimental_local_results(variable)
 
@@ -250,12 +250,12 @@ def _first_replica(trainer: Trainer) -> int:
     return int(strategy.experimental_local_results(ids)[0])
 
 
-def _metrics(trainer: Trainer) -> list[np.ndarray]:
+def _metric_states(trainer: Trainer) -> list[np.ndarray]:
     """Return the state of the metrics, (replicas, ...) each: every replica counts its own rows."""
     strategy = trainer.distribute_strategy
     states = []
     for variable in trainer.metrics_variables:
-        own = tf.stack([tf.convert_to_tensor(copy) for copy in _local(trainer, variable.value)])
+        own = tf.stack([tf.convert_to_tensor(copy) for copy in _local_copies(trainer, variable.value)])
         if len(own) < trainer.replicas:  # the other workers have the rest
             own = strategy.gather(_per_replica(strategy, own), axis=0)
         states.append(own.numpy())
@@ -264,13 +264,13 @@ def _metrics(trainer: Trainer) -> list[np.ndarray]:
 
 def _per_replica(strategy: tf.distribute.Strategy, rows: tf.Tensor) -> Any:
     """Distribute (own replicas, ...) as (1, ...) over this process's replicas."""
-    places = iter(range(len(rows)))
+    numbers = iter(range(len(rows)))
 
-    def of_next(context: Any) -> tf.Tensor:
-        place = next(places)
-        return rows[place : place + 1]
+    def next_row(context: Any) -> tf.Tensor:
+        row = next(numbers)
+        return rows[row : row + 1]
 
-    return strategy.experimental_distribute_values_from_function(of_next)
+    return strategy.experimental_distribute_values_from_function(next_row)
 
 
 def _restore_metrics(trainer: Trainer, states: list[np.ndarray]) -> None:
@@ -280,7 +280,7 @@ def _restore_metrics(trainer: Trainer, states: list[np.ndarray]) -> None:
             state = np.concatenate(
                 [state.sum(axis=0, keepdims=True), np.zeros((trainer.replicas - 1, *state.shape[1:]))]
             )
-        for number, copy in enumerate(_local(trainer, variable.value)):
+        for number, copy in enumerate(_local_copies(trainer, variable.value)):
             copy.assign(tf.cast(state[first + number], copy.dtype))
 
 
@@ -294,7 +294,7 @@ def _spread_seeds(trainer: Trainer) -> None:
     first = _first_replica(trainer)
     for variable in trainer.non_trainable_variables:
         if variable.name == "seed_generator_state":
-            for number, copy in enumerate(_local(trainer, variable.value)):
+            for number, copy in enumerate(_local_copies(trainer, variable.value)):
                 copy.assign_add([(first + number) << 20, 0])
 
 
@@ -305,7 +305,7 @@ def stopping_on_sigterm(checkpoints: Checkpoints) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, checkpoints.ask_to_stop)
+    before = signal.signal(signal.SIGTERM, checkpoints.request_stop)
     try:
         yield
     finally:

@@ -42,13 +42,13 @@ from dlkit.training.keep_best import KeepBest
 from dlkit.training.keras_fit import fit_from_checkpoint
 from dlkit.training.optimizer import make_schedule
 from dlkit.training.order import Order, make_ordered_batches, steps_per_epoch
-from dlkit.training.plan import Plan, decide, plan_of
+from dlkit.training.plan import Plan, make_plan, read_plan
 from dlkit.training.prepare import add_remarks, build_task, check_row_count, encode_rows, inspect_data, split_rows
-from dlkit.training.refit import SHARE, all_rows, selection_in, selection_of
+from dlkit.training.refit import SHARE, combine_rows, make_selection, read_selection
 from dlkit.training.show_metrics import ShowMetrics
 from dlkit.training.store import Store
 from dlkit.training.strategies import Distribution
-from dlkit.training.time_budget import Trial, seconds_of_scoring, steps_within
+from dlkit.training.time_budget import Trial, find_steps_within, measure_scoring
 from dlkit.training.tracking import LogHyperparameters, track_run
 from dlkit.training.workers import check_agreement, naming_lost_workers
 from dlkit.version import install_hint
@@ -67,13 +67,13 @@ class Run:
     """Arguments of a run besides the hyperparameters; see `Task.fit`."""
 
     distribution: Distribution
-    begun: float  # when `fit` was called, by `time.perf_counter`
+    started_at: float  # when `fit` was called, by `time.perf_counter`
     minutes: float = 0.0
     steps: int = 0
     save: Path | None = None
     resume: bool | Literal["auto"] = False
     overwrite: bool = False
-    changed: bool = False
+    allow_changes: bool = False
     max_checkpoints: int = 2
     checkpoint_every: int | float = 0
     nan_retries: int = 0
@@ -83,10 +83,10 @@ class Run:
     keep_examples: bool = True
     init_from: Trainable | Path | None = None
     options: RunFile | None = None  # to be written beside the model
-    chooses: bool = False  # whether the run only chooses the number of passes of another one; see `refit.py`
+    selects_epochs: bool = False  # whether the run only selects the number of epochs for another one; see `refit.py`
 
 
-def interval(given: int | str) -> int | float:
+def parse_interval(given: int | str) -> int | float:
     """Parse the interval between two checkpoints, such as "200" or "10m": steps (int) or seconds (float).
 
     Raises:
@@ -110,7 +110,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     Returns:
         The history: metric name to one value per epoch.
     """
-    everything = all_rows(train, validation) if task.refit else train
+    combined = combine_rows(train, validation) if task.refit else train
     train, validation = split_rows(task, train, validation, run.distribution.strategy.num_replicas_in_sync)
     report = inspect_data(train, validation)
     if run.verbose and run.distribution.is_chief:
@@ -118,59 +118,61 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     report.raise_errors()
     task.report_ = without_folders(report.as_dict(), report.source)
     if not task.refit or validation is None:
-        return _fit(task, train, validation, run)
+        return _fit_with_retries(task, train, validation, run)
     fresh = dict(vars(task))
-    task.selection_ = selection_in(run.save) if _decided(run).resume else {}
+    task.selection_ = read_selection(run.save) if _resolve_resume(run).resume else {}
     if task.selection_:
         try:
-            return _fit(task, everything, None, dataclasses.replace(run, overwrite=False))
+            return _fit_with_retries(task, combined, None, dataclasses.replace(run, overwrite=False))
         except OtherRunError:
             if not (run.resume == "auto" and run.overwrite):
                 raise
-            _forget(task, fresh)
+            _restore_state(task, fresh)
             run = dataclasses.replace(run, resume=False)
-    _fit(task, train, validation, dataclasses.replace(run, chooses=True))
-    selection = selection_of(task)
-    _forget(task, fresh)
+    _fit_with_retries(task, train, validation, dataclasses.replace(run, selects_epochs=True))
+    selection = make_selection(task)
+    _restore_state(task, fresh)
     task.selection_ = selection
-    return _fit(task, everything, None, dataclasses.replace(run, resume=False))
+    return _fit_with_retries(task, combined, None, dataclasses.replace(run, resume=False))
 
 
-def _forget(task: Trainable, fresh: dict[str, Any]) -> None:
+def _restore_state(task: Trainable, fresh: dict[str, Any]) -> None:
     """Put a task back to what it was before a run that is replaced."""
     vars(task).clear()
     vars(task).update(fresh)
 
 
-def _fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict[str, list[float]]:
+def _fit_with_retries(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict[str, list[float]]:
     """Train a task on these rows, again where the loss was not finite."""
-    bad = -1  # the step of the last NaN loss
+    last_bad = -1  # the step of the last NaN loss
     auto, fresh = run.resume == "auto", dict(vars(task))
     while True:
         try:
-            changes = _changes(task, run)
+            changes = _find_changes(task, run)
             with naming_lost_workers(run.distribution):
-                return _run(task, train, validation, _decided(run), changes)
+                return _train(task, train, validation, _resolve_resume(run), changes)
         except OtherRunError:
             if not (auto and run.overwrite):
                 raise
-            _forget(task, fresh)
+            _restore_state(task, fresh)
             run = dataclasses.replace(run, resume=False)
         except NanLossError as error:
             if not run.nan_retries:
                 raise
-            files = _files(run)
-            if error.step == bad and run.distribution.is_chief and files:
+            files = _checkpoint_files(run)
+            if error.step == last_bad and run.distribution.is_chief and files:
                 files.drop_newest()  # what it holds was lost already
-            bad = error.step
+            last_bad = error.step
             task.learning_rate /= 2
             if run.distribution.is_chief:
                 rate = option("learning_rate", float(f"{task.learning_rate:g}"))
                 logger.warning(f"{error}\nRetrying from there, with {rate}.")
-            run = dataclasses.replace(run, resume=True, overwrite=False, changed=True, nan_retries=run.nan_retries - 1)
+            run = dataclasses.replace(
+                run, resume=True, overwrite=False, allow_changes=True, nan_retries=run.nan_retries - 1
+            )
 
 
-def _continues(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
+def _keeps_initial_model(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
     """Return whether a run that is resumed with changes was initialized from a model, which it then keeps.
 
     Raises:
@@ -186,35 +188,35 @@ def _continues(task: Trainable, folder: Path, changes: dict[str, Any]) -> bool:
     return bool(model)
 
 
-def _decided(run: Run) -> Run:
+def _resolve_resume(run: Run) -> Run:
     """Resolve `resume="auto"`: resume if the folder holds a run, else start."""
     if run.resume == "auto" and run.save:
         return dataclasses.replace(run, resume=model_folder.holds_model(run.save))
     return run
 
 
-def _run(
+def _train(
     task: Trainable, train: Rows, validation: Rows | None, run: Run, changes: dict[str, Any]
 ) -> dict[str, list[float]]:
     distribution, chief = run.distribution, run.distribution.is_chief
     keras.utils.set_random_seed(task.seed)
-    said: Sequence[str] = ()
-    if run.resume and run.save and (not changes or _continues(task, run.save, changes)):
+    remarks: Sequence[str] = ()
+    if run.resume and run.save and (not changes or _keeps_initial_model(task, run.save, changes)):
         model_folder.restore_run(task, run.save)
     elif run.init_from is not None:
-        said = initialize_from(task, train, run.init_from, keep_examples=run.keep_examples)
+        remarks = initialize_from(task, train, run.init_from, keep_examples=run.keep_examples)
     else:
         build_task(task, train, keep_examples=run.keep_examples)
-    was = task.fingerprint_
+    previous = task.fingerprint_
     quiet = not (chief and run.verbose)
-    add_remarks(task, train.table.source, said, quiet=quiet)
+    add_remarks(task, train.table.source, remarks, quiet=quiet)
     store, held_out = encode_rows(task, train, validation, quiet=quiet)
     check_row_count(task, store, train.table.source, distribution.strategy.num_replicas_in_sync, quiet=quiet)
-    files = _files(run)
+    files = _checkpoint_files(run)
     checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
     done = not changes and _is_done(task, run)
-    check_agreement(distribution, _to_be_equal(task, run, checkpoint, done))
-    if done and _same_data(was, task.fingerprint_, run):
+    check_agreement(distribution, _worker_settings(task, run, checkpoint, done))
+    if done and _has_same_data(previous, task.fingerprint_, run):
         if not quiet:
             logger.info(f"the run in {run.save} is finished: nothing is left to train")
         return task.history_
@@ -224,24 +226,24 @@ def _run(
             f"{option('overwrite', True)}, or save elsewhere."
         )
     order = make_order(task, store, distribution.strategy)
-    cut = {} if order.fixed_size else {"trim": lambda tensors: trim(tensors, task.padding)}
-    watched = split_over_replicas(
-        make_ordered_batches(held_out or store, task.batch_size, **cut), distribution.strategy
+    trimming = {} if order.fixed_size else {"trim": lambda tensors: trim(tensors, task.padding)}
+    validation_batches = split_over_replicas(
+        make_ordered_batches(held_out or store, task.batch_size, **trimming), distribution.strategy
     )
-    before = plan_of(run.save) if run.resume and run.save else {}
-    plan = decide(
+    previous_plan = read_plan(run.save) if run.resume and run.save else {}
+    plan = make_plan(
         task,
         order.steps,
         run.minutes,
         run.steps,
-        before,
-        lambda: steps_within(
+        previous_plan,
+        lambda: find_steps_within(
             task,
-            _trial(task, run, store, order, validation, held_out, watched),
+            _make_trial(task, run, store, order, validation, held_out, validation_batches),
             run.minutes,
-            run.begun,
+            run.started_at,
             distribution,
-            share=SHARE if run.chooses else 1.0,
+            share=SHARE if run.selects_epochs else 1.0,
         ),
     )
     task.plan_ = plan.as_dict()
@@ -253,8 +255,8 @@ def _run(
     # What can be refused is refused before anything is written.
     training = make_batches(task, store, order, plan.steps)
     if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
-        known = trainer.evaluate(watched, steps=1, return_dict=True, verbose=0)
-    stopping = _stopping(task, plan, known) if held_out else None
+        first_metrics = trainer.evaluate(validation_batches, steps=1, return_dict=True, verbose=0)
+    stopping = _make_early_stopping(task, plan, first_metrics) if held_out else None
     checkpoints = Checkpoints(
         files,
         order.steps,
@@ -273,7 +275,7 @@ def _run(
     callbacks = [
         *([make_unfreezing_callback(frozen, task.unfreeze_every)] if frozen and task.unfreeze_every else []),
         *([stopping] if stopping else []),
-        *([_tensorboard(run.tensorboard)] if run.tensorboard and chief else []),
+        *([_make_tensorboard(run.tensorboard)] if run.tensorboard and chief else []),
         *(
             [
                 ShowMetrics(
@@ -288,7 +290,7 @@ def _run(
         checkpoints,  # last: it saves what the others have decided
     ]
     if checkpoint:
-        checkpoints.load(checkpoint, trainer, changed=run.changed)
+        checkpoints.load(checkpoint, trainer, allow_changes=run.allow_changes)
     verbose = (1 if sys.stdout.isatty() else 2) if run.verbose == "auto" else run.verbose
     with (
         track_run(task, run.callbacks) if chief else contextlib.nullcontext(),
@@ -312,7 +314,7 @@ def _run(
             batch_size=task.batch_size,
             validation_split=task.validation_split,
             verbose=verbose if chief else 0,
-            validation_data=watched if held_out else None,
+            validation_data=validation_batches if held_out else None,
             validation_steps=steps_per_epoch(held_out.rows, task.batch_size) if held_out else None,
         )
     trainer.keep_averages()
@@ -323,30 +325,36 @@ def _run(
     task.best_epoch_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
     if validation is not None and held_out and chief:
         compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
-    if run.save and chief and not run.chooses:
+    if run.save and chief and not run.selects_epochs:
         model_folder.write_model(task, run.save)
         if run.options:
             run.options.write(run.save)
     return task.history_
 
 
-def _trial(
-    task: Trainable, run: Run, store: Store, order: Order, validation: Rows | None, held_out: Store | None, watched: Any
+def _make_trial(
+    task: Trainable,
+    run: Run,
+    store: Store,
+    order: Order,
+    validation: Rows | None,
+    held_out: Store | None,
+    validation_batches: Any,
 ) -> Trial:
     """What the run would do, to be timed."""
     training, chief = make_batches(task, store, order), run.distribution.is_chief
     return Trial(
         lambda step: split_over_replicas(training(step), run.distribution.strategy),
         order.steps,
-        watched,
+        validation_batches,
         steps_per_epoch(held_out.rows, task.batch_size) if held_out else 0,
-        seconds_of_scoring(task, validation if chief else None, held_out),
-        is_shown=bool(run.verbose and task.shown_metrics and held_out),
-        is_saved=bool(run.save),
+        measure_scoring(task, validation if chief else None, held_out),
+        shows_scores=bool(run.verbose and task.shown_metrics and held_out),
+        saves=bool(run.save),
     )
 
 
-def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done: bool) -> dict[str, Any]:
+def _worker_settings(task: Trainable, run: Run, checkpoint: Checkpoint | None, done: bool) -> dict[str, Any]:
     """Return the settings that must be equal in all workers, by name."""
     begins = "is done" if done else f"after step {checkpoint.state['step']}" if checkpoint else "at the start"
     return {
@@ -356,7 +364,10 @@ def _to_be_equal(task: Trainable, run: Run, checkpoint: Checkpoint | None, done:
         "the run begins": begins,
         "the model that it is initialized from": task.init_from_,
         "save": bool(run.save),
-        **{name: getattr(run, name) for name in ("checkpoint_every", "nan_retries", "changed", "minutes", "steps")},
+        **{
+            name: getattr(run, name)
+            for name in ("checkpoint_every", "nan_retries", "allow_changes", "minutes", "steps")
+        },
     }
 
 
@@ -364,40 +375,40 @@ def _is_done(task: Trainable, run: Run) -> bool:
     """Return whether the run to resume is finished and had the same hyperparameters."""
     if not run.resume or not run.save or model_folder.has_run(run.save):
         return False
-    started = _started(task, run.save)
+    started = _hparams_at_start(task, run.save)
     return all(value == started[name] for name, value in task.hparams.items() if name != CACHE)
 
 
-def _started(task: Trainable, folder: Path) -> dict[str, Any]:
+def _hparams_at_start(task: Trainable, folder: Path) -> dict[str, Any]:
     """Return the hyperparameters that the run in a folder was started with, in a task's types."""
     return type(task)(**model_folder.hparams_of_run(folder, task.task_name())).hparams
 
 
-def _same_data(was: dict[str, Any], now: dict[str, Any], run: Run) -> bool:
+def _has_same_data(previous: dict[str, Any], current: dict[str, Any], run: Run) -> bool:
     """Return whether a finished run had the same data. Raise OtherRunError if it must have."""
-    kinds = [kind for kind, name in FINGERPRINTS.items() if name in was and was[name] != now[name]]
-    if kinds and not run.changed:
+    kinds = [kind for kind, name in FINGERPRINTS.items() if name in previous and previous[name] != current[name]]
+    if kinds and not run.allow_changes:
         raise other_data(kinds)
     return not kinds
 
 
-def _files(run: Run) -> CheckpointFiles | None:
+def _checkpoint_files(run: Run) -> CheckpointFiles | None:
     return CheckpointFiles(run.save / "checkpoints", run.max_checkpoints) if run.save else None
 
 
-def _stopping(task: Trainable, plan: Plan, known: dict[str, float]) -> KeepBest:
-    if task.monitor not in known:
-        raise HparamError(f"{option('monitor')} is not a metric: {task.monitor!r}. {nearest(task.monitor, known)}")
+def _make_early_stopping(task: Trainable, plan: Plan, metrics: dict[str, float]) -> KeepBest:
+    if task.monitor not in metrics:
+        raise HparamError(f"{option('monitor')} is not a metric: {task.monitor!r}. {nearest(task.monitor, metrics)}")
     return KeepBest(task.monitor, plan.patience or plan.epochs)  # without patience it only keeps the best
 
 
-def _tensorboard(folder: str) -> keras.callbacks.Callback:
+def _make_tensorboard(folder: str) -> keras.callbacks.Callback:
     if importlib.util.find_spec("tensorboard") is None:
         raise DlkitError(f"{option('tensorboard')} needs the package tensorboard: {install_hint('tensorboard')}.")
     return keras.callbacks.TensorBoard(folder)
 
 
-def refuse(task: Trainable, run: Run) -> None:
+def check_run(task: Trainable, run: Run) -> None:
     """Raise DlkitError for invalid arguments of a run, as far as they can be checked without the data."""
     if run.nan_retries < 0:
         raise HparamError(f"{option('nan_retries')} must be at least 0. Received: {run.nan_retries}.")
@@ -414,25 +425,25 @@ def refuse(task: Trainable, run: Run) -> None:
     elif not run.resume and run.distribution.is_chief and not run.overwrite:
         model_folder.refuse_to_replace(run.save)
     with contextlib.suppress(OtherRunError) if run.overwrite else contextlib.nullcontext():
-        _changes(task, run)
-    if run.init_from is not None and not _decided(run).resume:
+        _find_changes(task, run)
+    if run.init_from is not None and not _resolve_resume(run).resume:
         check_model(task, run.init_from)
 
 
-def _changes(task: Trainable, run: Run) -> dict[str, Any]:
+def _find_changes(task: Trainable, run: Run) -> dict[str, Any]:
     """Return the hyperparameters that a resumed run changes, with their previous values. Raise OtherRunError if it must
     not."""
-    if not run.save or not _decided(run).resume:
+    if not run.save or not _resolve_resume(run).resume:
         return {}
-    started = _started(task, run.save)
+    started = _hparams_at_start(task, run.save)
     changes = {
         name: started[name]
         for name, value in task.hparams.items()
         if name not in CHANGEABLE_ON_RESUME and value != started[name]
     }
-    plan, lengths = plan_of(run.save), {"minutes": run.minutes, "steps": run.steps}
+    plan, lengths = read_plan(run.save), {"minutes": run.minutes, "steps": run.steps}
     changes |= {name: plan.get(name, 0) for name, value in lengths.items() if value and value != plan.get(name, 0)}
-    if changes and not run.changed:
+    if changes and not run.allow_changes:
         now = {**lengths, **task.hparams}
         listed = ", ".join(f"{option(name, value)}, not {now[name]!r}" for name, value in changes.items())
         raise OtherRunError(

@@ -1,4 +1,4 @@
-"""How many steps a run makes: decided once, when it starts, and kept by a run that is resumed."""
+"""The length of a run: determined once, when it starts, and kept when it is resumed."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class Plan:
         )
 
 
-def decide(
+def make_plan(
     task: Trainable,
     steps_per_epoch: int,
     minutes: float,
     steps: int,
-    before: Mapping[str, Any],
-    timed: Callable[[], int],
+    previous: Mapping[str, Any],
+    measure_steps: Callable[[], int],
 ) -> Plan:
     """Decide how long a run trains.
 
@@ -77,8 +77,8 @@ def decide(
         steps_per_epoch: of a pass over the training data.
         minutes: the budget; 0 for none.
         steps: the steps of the run; 0 where they are not given.
-        before: the plan of the run that is resumed, which counts unless it was asked for another; empty for a new one.
-        timed: the steps that the minutes allow, measured.
+        previous: the plan of the run that is resumed, kept unless another length is given; empty for a new run.
+        measure_steps: measures the number of steps that fit into the minutes.
 
     Returns:
         The plan.
@@ -89,21 +89,20 @@ def decide(
     patience = max(task.patience, 0)
     if task.epochs:
         return Plan(task.epochs * steps_per_epoch, steps_per_epoch, patience)
-    by = before.get("decided_by", "epochs")
-    if by in ("minutes", "steps") and minutes in (0, before["minutes"]) and steps in (0, before["steps"]):
-        return Plan(before["steps"], steps_per_epoch, patience, by, before["minutes"])
+    by = previous.get("decided_by", "epochs")
+    if by in ("minutes", "steps") and minutes in (0, previous["minutes"]) and steps in (0, previous["steps"]):
+        return Plan(previous["steps"], steps_per_epoch, patience, by, previous["minutes"])
     if steps:
         return Plan(steps, steps_per_epoch, patience, "steps")
     if minutes:
-        return Plan(timed(), steps_per_epoch, patience, "minutes", minutes)
-    epochs = before["epochs"] if by == "data" else task.default_epochs.choose(steps_per_epoch, preset_kind(task))
+        return Plan(measure_steps(), steps_per_epoch, patience, "minutes", minutes)
+    epochs = previous["epochs"] if by == "data" else task.default_epochs.choose(steps_per_epoch, preset_kind(task))
     patience = task.default_epochs.patience(epochs) if task.patience < 0 else patience
     return Plan(epochs * steps_per_epoch, steps_per_epoch, patience, "data")
 
 
-def plan_of(folder: Path) -> dict[str, Any]:
-    """The plan of the run in a folder, of one that is refitted the plan that was asked for; empty for one that an older
-    version has started."""
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Return the plan of the run in a folder; for the second training of `refit`, that of the first."""
     fitted = model_folder.read_index(folder, name=model_folder.run_index_file(folder))["fitted"]
     plan: dict[str, Any] = (fitted.get("selection_") or {}).get("plan") or fitted.get("plan_", {})
     return plan

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHARE = 0.47  # of the minutes, for the first run; the second has a ninth more rows and no validation
 
 
-def all_rows(train: Rows, validation: Rows | None) -> Rows:
+def combine_rows(train: Rows, validation: Rows | None) -> Rows:
     """Return the rows to train on in the end.
 
     Args:
@@ -43,7 +43,7 @@ def all_rows(train: Rows, validation: Rows | None) -> Rows:
     return train.with_table(concatenate(train.table.source, [train.table, validation.table]))
 
 
-def selection_of(task: Trainable) -> dict[str, Any]:
+def make_selection(task: Trainable) -> dict[str, Any]:
     """Return what the run of a task has chosen: passes over the data, its plan, its history and best epoch."""
     plan = task.plan_
     epoch = best_epoch_index(task) + 1
@@ -56,7 +56,7 @@ def selection_of(task: Trainable) -> dict[str, Any]:
     }
 
 
-def selection_in(folder: Path | None) -> dict[str, Any]:
+def read_selection(folder: Path | None) -> dict[str, Any]:
     """Return the selection of the run in a folder; empty if it is the run that chooses, or none."""
     if folder is None or not model_folder.holds_model(folder):
         return {}

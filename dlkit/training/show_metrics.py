@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MAX_REPORTS, MAX_ROWS = 10, 64  # reports per run, and validation rows that each evaluates
 
 
-def looks_every(epochs: int) -> int:
-    """The number of epochs from one look to the next."""
+def display_interval(epochs: int) -> int:
+    """Return the number of epochs between two displays of the score."""
     return max(-(-epochs // MAX_REPORTS), 2)
 
 
@@ -40,7 +40,7 @@ class ShowMetrics(keras.callbacks.Callback):
     def __init__(self, task: Trainable, rows: Rows, store: Store, copy_weights_back: Callable[[], None], epochs: int):
         super().__init__()
         self._task, self._copy_weights_back, self._epochs = task, copy_weights_back, epochs
-        self._every = looks_every(epochs)
+        self._every = display_interval(epochs)
         self._rows = rows_to_compare(rows, store, MAX_ROWS)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

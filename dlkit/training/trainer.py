@@ -26,8 +26,8 @@ class Trainer(keras.Model):
     Attributes:
         averages: what `averaged` puts in the place of the weights and of the statistics of normalization layers, in
             the order of `averaged_variables`; empty without `ema`.
-        asked: (2,) float32, what this process asks of all: to write a checkpoint, to stop.
-        heard: (2,) float32, what all asked in the last step, added up: the same everywhere.
+        requests: (2,) float32, what this process requests of all: to write a checkpoint, to stop.
+        total_requests: (2,) float32, the sum of the requests of all processes in the last step: the same everywhere.
         first_bad: int64, the first step, from 0, whose loss was not finite; -1 for none.
     """
 
@@ -36,8 +36,8 @@ class Trainer(keras.Model):
         self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self._usual_rows = rows / self.replicas
         self._first_batch = 0  # of the epoch that `fit` begins with
-        self.asked = tf.Variable([0.0, 0.0], trainable=False, name="asked")
-        self.heard = tf.Variable([0.0, 0.0], trainable=False, name="heard")
+        self.requests = tf.Variable([0.0, 0.0], trainable=False, name="requests")
+        self.total_requests = tf.Variable([0.0, 0.0], trainable=False, name="total_requests")
         self.first_bad = tf.Variable(tf.constant(-1, tf.int64), trainable=False, name="first_bad")
         self._ema = ema
         self._is_averaged = False  # whether the averages are in the place of the weights
@@ -86,20 +86,20 @@ class Trainer(keras.Model):
         variables = self.averaged_variables
         trained = [variable.numpy() for variable in variables]
         self._is_averaged = True
-        self._put(self.averages)
+        self._assign(self.averages)
         try:
             yield
         finally:
             self._is_averaged = False
-            self._put(trained)
+            self._assign(trained)
 
     def keep_averages(self) -> None:
         """Puts the averages in the place of the weights for good, at the end of a run."""
         if self.averages and not self._is_averaged:
-            self._put(self.averages)
+            self._assign(self.averages)
             self._is_averaged = True
 
-    def _put(self, values: list[Any]) -> None:
+    def _assign(self, values: list[Any]) -> None:
         for variable, value in zip(self.averaged_variables, values, strict=True):
             variable.value.assign(value.numpy() if hasattr(value, "numpy") else value)
 
@@ -116,7 +116,7 @@ class Trainer(keras.Model):
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
         first, self._first_batch = self._first_batch, 0
         if first:
-            _leave_out(iterator, first)
+            _skip_batches(iterator, first)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Run one step on a replica's part of a batch."""
@@ -134,19 +134,19 @@ class Trainer(keras.Model):
         for gradient, weight in zip(gradients, weights, strict=True):
             if _is_dense(gradient):
                 gradient.set_shape(weight.shape)  # a sum over axes that are known at run time only has lost it
-        whole = loss
+        total_loss = loss
         if self.replicas > 1:
-            gradients, whole = self._of_whole_batch(gradients, loss, share)
-        bad = tf.logical_and(self.first_bad < 0, tf.logical_not(tf.math.is_finite(whole)))
+            gradients, total_loss = self._sum_over_replicas(gradients, loss, share)
+        bad = tf.logical_and(self.first_bad < 0, tf.logical_not(tf.math.is_finite(total_loss)))
         self.first_bad.assign(tf.where(bad, tf.cast(self.optimizer.iterations, tf.int64), self.first_bad))
         step = tf.cast(self.optimizer.iterations, tf.float32) if self.averages else None
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self._loss_tracker.update_state(loss, sample_weight=rows)
         if step is not None:
-            self._average(step)
+            self._update_averages(step)
         return self.compute_metrics(x, y, answers, weight)
 
-    def _average(self, step: tf.Tensor) -> None:
+    def _update_averages(self, step: tf.Tensor) -> None:
         """Moves the averages towards the weights; fast in the first steps, which would else be remembered for long.
 
         Args:
@@ -157,24 +157,24 @@ class Trainer(keras.Model):
             value = tf.convert_to_tensor(variable.value)
             average.assign(average - (1.0 - tf.cast(decay, average.dtype)) * (average - value))
 
-    def _of_whole_batch(self, gradients: list, loss: tf.Tensor, share: tf.Tensor) -> tuple[list, tf.Tensor]:
+    def _sum_over_replicas(self, gradients: list, loss: tf.Tensor, share: tf.Tensor) -> tuple[list, tf.Tensor]:
         """Sum the gradients and the loss of the parts to those of the whole batch."""
-        facts = tf.concat([[share, loss * share], self.asked], axis=0)
+        facts = tf.concat([[share, loss * share], self.requests], axis=0)
         # All dense ones travel as one vector: workers pay for each exchange, whatever its size.
         dense = [g for g in gradients if _is_dense(g)]
         others = [g for g in gradients if g is not None and not _is_dense(g)]
         vector = tf.concat([facts, *(tf.reshape(gradient, [-1]) for gradient in dense)], axis=0)
         vector, *others = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, [vector, *others])
         facts, *parts = tf.split(vector, [4, *(gradient.shape.num_elements() for gradient in dense)])
-        self.heard.assign(facts[2:])
+        self.total_requests.assign(facts[2:])
         own = iter([tf.reshape(part, gradient.shape) for part, gradient in zip(parts, dense, strict=True)])
         rest = iter(others)
         sums = [None if g is None else next(own if _is_dense(g) else rest) for g in gradients]
-        means = [None if total is None else _divided(total, facts[0]) for total in sums]
+        means = [None if total is None else _divide(total, facts[0]) for total in sums]
         return means, facts[1] / facts[0]
 
 
-def _leave_out(iterator: Any, first: int) -> None:
+def _skip_batches(iterator: Any, first: int) -> None:
     """Make the next epoch of a Keras iterator begin at this batch. Skipped batches are not read."""
     whole = iterator._enumerate_iterator
 
@@ -193,7 +193,7 @@ def _is_dense(gradient: Any) -> bool:
     return isinstance(gradient, tf.Tensor) and gradient.dtype == tf.float32
 
 
-def _divided(gradient: Any, number: tf.Tensor) -> Any:
+def _divide(gradient: Any, number: tf.Tensor) -> Any:
     if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(_divided(gradient.values, number), gradient.indices, gradient.dense_shape)
+        return tf.IndexedSlices(_divide(gradient.values, number), gradient.indices, gradient.dense_shape)
     return gradient / tf.cast(number, gradient.dtype)

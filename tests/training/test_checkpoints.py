@@ -20,7 +20,7 @@ from dlkit.errors import HparamError, Preempted
 from dlkit.training import checkpoints
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import Checkpoints
-from dlkit.training.fit import interval
+from dlkit.training.fit import parse_interval
 from dlkit.training.trainer import Trainer
 
 STEPS = 5  # of an epoch: 40 rows, 8 a batch
@@ -208,7 +208,7 @@ def test_an_array_that_the_list_of_the_file_lacks_or_has_too_much_is_no_checkpoi
     ("given", "read"), [("200", 200), (200, 200), ("0", 0), ("10m", 600.0), ("0.5m", 30.0), ("2min", 120.0)]
 )
 def test_intervals_are_steps_or_minutes(given, read):
-    got = interval(given)
+    got = parse_interval(given)
     assert got == read
     assert type(got) is type(read)
 
@@ -218,7 +218,7 @@ def test_intervals_that_are_none(given):
     with pytest.raises(
         HparamError, match=r"`checkpoint_every` must be a number of steps such as 200, or minutes.*Received: "
     ):
-        interval(given)
+        parse_interval(given)
 
 
 class Clock:
@@ -255,7 +255,7 @@ def simulated(monkeypatch):
             for batch in range(4):
                 callback.on_train_batch_begin(batch)
                 if 4 * epoch + batch == stop_at:
-                    callback.ask_to_stop()
+                    callback.request_stop()
                 clock.now += seconds
             callback.on_epoch_end(epoch, {"loss": 1.0})
         assert callback.history == {"loss": [1.0] * epochs}

@@ -8,8 +8,8 @@ from interrupt_training import InterruptTraining
 
 import dlkit
 from dlkit.errors import HparamError
-from dlkit.training.plan import decide, plan_of
-from dlkit.training.refit import all_rows
+from dlkit.training.plan import make_plan, read_plan
+from dlkit.training.refit import combine_rows
 
 TEXTS = {"text": ["nice film", "dull film", "what a day", "not now"] * 10, "label": ["a", "b", "a", "b"] * 10}
 QUICK = {"verbose": 0, "strategy": "one"}
@@ -54,7 +54,7 @@ def test_it_is_the_run_without_validation_of_so_many_epochs(whole):
 def test_separate_validation_rows_are_added():
     task = task_of()
     train, validation = task.read(TEXTS), task.read({name: values[:8] for name, values in TEXTS.items()})
-    assert len(all_rows(train, validation)) == 48
+    assert len(combine_rows(train, validation)) == 48
 
 
 def test_killed_in_either_run_it_goes_on_in_the_same(whole, tmp_path):
@@ -69,7 +69,7 @@ def test_killed_in_either_run_it_goes_on_in_the_same(whole, tmp_path):
                 callbacks=[InterruptTraining(steps)],
                 **QUICK,
             )
-    assert plan_of(folder)["decided_by"] == "epochs"  # of what was asked for, as a resumed run asks again
+    assert read_plan(folder)["decided_by"] == "epochs"  # of what was asked for, as a resumed run asks again
     task = task_of()
     task.fit(TEXTS, save=folder, resume="auto", checkpoint_every=1, **QUICK)
     assert task.history_ == whole.history_
@@ -80,10 +80,10 @@ def test_killed_in_either_run_it_goes_on_in_the_same(whole, tmp_path):
 
 def test_a_part_of_a_pass_stays_a_part(whole):
     whole.selection_["passes"] = 1.5
-    assert decide(whole, 40, 0, 0, {}, int).steps == 60
+    assert make_plan(whole, 40, 0, 0, {}, int).steps == 60
 
 
 def test_series_with_separate_validation_are_refused():
     rows = types.SimpleNamespace(by_record=False)
     with pytest.raises(HparamError, match="held out"):
-        all_rows(rows, rows)
+        combine_rows(rows, rows)

@@ -13,7 +13,7 @@ import dlkit
 from dlkit.errors import HparamError
 from dlkit.run_length import DefaultEpochs, check_length
 from dlkit.training import time_budget
-from dlkit.training.plan import Plan, decide
+from dlkit.training.plan import Plan, make_plan
 from dlkit.training.time_budget import Costs
 
 TEXTS = {"text": ["nice film", "dull film", "what a day", "not now"] * 10, "label": ["a", "b", "a", "b"] * 10}
@@ -113,7 +113,7 @@ def test_the_steps_that_fit(seconds, steps):
 
 
 def test_looks_at_the_score_are_paid_for():
-    costs = Costs(start=0.0, step=1.0, epoch=0.0, end=0.0, look=5.0)
+    costs = Costs(start=0.0, step=1.0, epoch=0.0, end=0.0, display=5.0)
     assert costs.steps(200.0, 10) == 200 - 9 * 5  # 20 epochs, a look after every second but the last
 
 
@@ -169,22 +169,22 @@ def test_a_budget_that_nothing_fits_into_says_what_would(monkeypatch):
     monkeypatch.setattr(time_budget, "_measure", lambda *given: Costs(start=60.0, step=1.0, epoch=1.0, end=58.0))
     trial = types.SimpleNamespace(steps_per_epoch=5)
     with pytest.raises(HparamError, match=r"`minutes` must be at least 2\.1 .*Received: 0.5"):
-        time_budget.steps_within(task_of(), trial, 0.5, time.perf_counter(), types.SimpleNamespace(workers=1))
+        time_budget.find_steps_within(task_of(), trial, 0.5, time.perf_counter(), types.SimpleNamespace(workers=1))
     begun = time.perf_counter() - 60
-    assert time_budget.steps_within(task_of(), trial, 4, begun, types.SimpleNamespace(workers=1)) in range(45, 61)
+    assert time_budget.find_steps_within(task_of(), trial, 4, begun, types.SimpleNamespace(workers=1)) in range(45, 61)
 
 
 @pytest.mark.parametrize("before", [{}, {"steps": 7, "minutes": 0.0, "epochs": 2, "decided_by": "epochs"}])
 def test_a_run_that_was_not_decided_by_minutes_is_timed(before):
     task = task_of()
-    assert decide(task, 5, 1.0, 0, before, lambda: 9) == Plan(9, 5, 0, "minutes", 1.0)
+    assert make_plan(task, 5, 1.0, 0, before, lambda: 9) == Plan(9, 5, 0, "minutes", 1.0)
 
 
 def test_a_resumed_run_keeps_the_epochs_that_were_chosen():
     before = {**dataclasses.asdict(Plan(40, 5, 4, "data")), "epochs": 8}
-    assert decide(task_of(), 10, 0.0, 0, before, lambda: 9).steps == 80
-    assert decide(task_of(epochs=2), 10, 0.0, 0, before, lambda: 9) == Plan(20, 10, 0)  # and no patience
-    assert decide(task_of(patience=3), 10, 0.0, 0, before, lambda: 9).patience == 3
+    assert make_plan(task_of(), 10, 0.0, 0, before, lambda: 9).steps == 80
+    assert make_plan(task_of(epochs=2), 10, 0.0, 0, before, lambda: 9) == Plan(20, 10, 0)  # and no patience
+    assert make_plan(task_of(patience=3), 10, 0.0, 0, before, lambda: 9).patience == 3
 
 
 @pytest.mark.slow
