@@ -234,8 +234,8 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         metavar="STEPS|MINUTES",
         default="0",
         help=(
-            "Checkpoint interval in steps (200) or minutes (10m). Default: at the end of an epoch, so that checkpoints "
-            "take at most 3%% of the training time."
+            "Checkpoint interval in steps, such as 200, or in minutes, such as 10m. Default: at the end of an epoch, "
+            "but only so often that checkpoints take at most 3%% of the training time."
         ),
     )
     group.add_argument(
