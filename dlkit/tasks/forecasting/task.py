@@ -113,16 +113,16 @@ class Forecaster(Task):
     fill: Literal["last", "linear", "mean", "raise"] = hparam(
         "last",
         "Missing values. Those of the history are filled with the last value, by linear interpolation, or with "
-        "the mean. The value `raise` raises an error, for training data and for requests.",
+        'the mean. The value "raise" raises an error, for training data and for requests.',
     )
     duplicates: Literal["mean", "last", "raise"] = hparam(
         "mean",
         "Duplicate timestamps. A timestamp that occurs more than once in a series gets the mean or the last of "
-        "its values. The value `raise` raises an error.",
+        'its values. The value "raise" raises an error.',
     )
     irregular: Literal["raise", "floor"] = hparam(
         "raise",
-        "Irregular timestamps. If a timestamp is not on the regular grid, `raise` raises an error, and `floor` "
+        'Irregular timestamps. If a timestamp is not on the regular grid, "raise" raises an error, and "floor" '
         "moves it to the preceding time step.",
     )
     wide: bool = hparam(False, "Whether tables are wide. A wide table has a `ds` column and one column per series.")
