@@ -51,7 +51,7 @@ def hparam(
     labels = {"tuned": "when fine-tuned", "frozen": "with a frozen backbone"}
     others = [f"`{value}` {labels[kind]}" for kind, value in kinds.items() if value is not None]
     others = [f"`{tuned}`"] if others and tuned == frozen else others
-    help = f"{help} For presets: {', '.join(others)}." if others else help
+    help = f"{help} Default for presets: {', '.join(others)}." if others else help
     metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum, "file": file, **kinds}
     return dataclasses.field(default=default, metadata=metadata)
 

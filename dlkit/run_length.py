@@ -76,8 +76,8 @@ class DefaultEpochs:
         return hparam(
             CHOSEN,
             f"Number of epochs; 0 selects it by data size. With 0, training takes {self.usual} epochs"
-            f"{f' (presets: {others})' if others else ''}, more if these are fewer than {self.fewest:,}{preset} "
-            f"training steps in total, or fewer if these are more than {self.most:,}.{stops}",
+            f"{f' (presets: {others})' if others else ''}, but at least {self.fewest:,}{preset} and at most "
+            f"{self.most:,} training steps, and never less than one epoch.{stops}",
             minimum=CHOSEN,
         )
 

@@ -78,7 +78,11 @@ class Task:
     learning_rate: float = hparam(1e-3, "Peak learning rate.", minimum=0)
     schedule: Literal["constant", "cosine", "one_cycle"] = hparam("one_cycle", "Learning rate schedule.")
     warmup: float = hparam(
-        0.0, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+        0.0,
+        'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
+        "selects 0.3.",
+        minimum=0,
+        maximum=0.9,
     )
     momentum: float = hparam(
         0.9, "Momentum of `sgd` and `rmsprop`; `beta_1` of `adam` and `adamw`.", minimum=0, maximum=0.999

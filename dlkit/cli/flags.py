@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 SOURCES = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
-_FILES = "A file is a csv, tsv, jsonl, parquet or npz file, or several, such as 'part-*.csv'."
+_FILES = "Files are csv, tsv, jsonl, parquet or npz; a pattern such as 'part-*.csv' names several."
 TRAINING_DATA_HELP = f"Training data: a folder, a file, a URL, or tfds:NAME. {_FILES} (default: built-in sample data)"
 LABELED_DATA_HELP = f"Labeled data: a folder, a file, a URL, or tfds:NAME. {_FILES}"
 
@@ -234,8 +234,8 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         metavar="STEPS|MINUTES",
         default="0",
         help=(
-            "Checkpoint interval in steps (200) or minutes (10m). Default: at the end of an epoch, so that checkpoints "
-            "take at most 3%% of the training time."
+            "Checkpoint interval in steps, such as 200, or in minutes, such as 10m. Default: at the end of an epoch, "
+            "but only so often that checkpoints take at most 3%% of the training time."
         ),
     )
     group.add_argument(

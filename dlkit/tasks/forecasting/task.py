@@ -70,7 +70,7 @@ class Forecaster(Task):
     )
     historical_covariates: str = hparam(
         "",
-        "Columns of the past, as A,B,C. They are numeric or categorical, and known only up to the cutoff, the last "
+        "Columns of past values, as A,B,C. They are numeric or categorical, and known only up to the cutoff, the last "
         "observed time step.",
     )
     static_covariates: str = hparam(
@@ -96,14 +96,12 @@ class Forecaster(Task):
     encoder_length: int = hparam(
         0,
         "Time steps that the encoder reads; 0 infers it. They are the most recent ones of the context. 0 selects "
-        "the larger of the shortest season and the horizon for `mlp`. For other networks, it selects 7 of the "
-        "shortest seasons, or 2 if it is longer than 24 time steps, and at least twice the horizon.",
+        "the larger of the shortest season and the horizon for `mlp`. For other networks, it selects 7 times the "
+        "shortest season, or twice if that is longer than 24 time steps, and at least twice the horizon.",
         minimum=0,
     )
     width: int = hparam(64, "Width of the hidden layers.", minimum=1)
-    ensemble_size: int = hparam(
-        4, "Number of networks that are averaged. The quantiles of their forecasts are averaged.", minimum=1
-    )
+    ensemble_size: int = hparam(4, "Number of networks in the ensemble. Their quantiles are averaged.", minimum=1)
     dropout: float = hparam(0.1, "Dropout rate.", minimum=0, maximum=0.95)
     truncate_context: float = hparam(
         0.1,
@@ -115,22 +113,22 @@ class Forecaster(Task):
     fill: Literal["last", "linear", "mean", "raise"] = hparam(
         "last",
         "Missing values. Those of the history are filled with the last value, by linear interpolation, or with "
-        "the mean. The value `raise` raises an error, for training data and for requests.",
+        'the mean. The value "raise" raises an error, for training data and for requests.',
     )
     duplicates: Literal["mean", "last", "raise"] = hparam(
         "mean",
         "Duplicate timestamps. A timestamp that occurs more than once in a series gets the mean or the last of "
-        "its values. The value `raise` raises an error.",
+        'its values. The value "raise" raises an error.',
     )
     irregular: Literal["raise", "floor"] = hparam(
         "raise",
-        "Irregular timestamps. If a timestamp is not on the regular grid, `raise` raises an error, and `floor` "
+        'Irregular timestamps. If a timestamp is not on the regular grid, "raise" raises an error, and "floor" '
         "moves it to the preceding time step.",
     )
     wide: bool = hparam(False, "Whether tables are wide. A wide table has a `ds` column and one column per series.")
     keep_history: bool = hparam(
         False,
-        "Whether to store the ends of series. The end of each training series is saved with the model, which can "
+        "Whether to store recent history. The end of each training series is saved with the model, which can "
         "then forecast without input data.",
     )
     backtest_windows: int = hparam(1, "Number of backtest windows per series. They are taken from its end.", minimum=1)

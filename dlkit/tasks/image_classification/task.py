@@ -44,14 +44,16 @@ class ImageClassifier(Task):
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = hparam("sgd", "Optimizer.")
     learning_rate: float = hparam(0.1, "Peak learning rate.", minimum=0)
     warmup: float = hparam(
-        0.2, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+        0.2,
+        'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
+        "selects 0.3.",
+        minimum=0,
+        maximum=0.9,
     )
     weight_decay: float = hparam(
         5e-3, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
-    monitor: str = hparam(
-        "accuracy", "Validation metric that selects the best epoch, named as in the training history."
-    )
+    monitor: str = hparam("accuracy", "Validation metric that selects the best epoch, without the prefix val_.")
     network: str = hparam(
         "resnet",
         "Network architecture. A preset is a KerasHub image backbone with its own preprocessing.",
@@ -67,8 +69,9 @@ class ImageClassifier(Task):
     )
     image_size: int = hparam(
         0,
-        "Network input size in pixels, or 0 to infer it. The input is square. 0 selects the size of the training "
-        "images, at most 224.",
+        "Network input size in pixels, or 0 to infer it. A positive value is the side of a square. 0 selects the size "
+        "of the training images if all have the same size, at most 224 x 224; otherwise, a square with the median of "
+        "their shorter sides, at most 224.",
         minimum=0,
     )
     channels: int = hparam(
@@ -80,8 +83,8 @@ class ImageClassifier(Task):
     )
     resize: Literal["stretch", "crop", "pad"] = hparam(
         "stretch",
-        "Image resizing. The value `stretch` ignores the aspect ratio, `crop` keeps it and cuts off the edges, "
-        "and `pad` keeps it and adds borders.",
+        'Image resizing. The value "stretch" ignores the aspect ratio, "crop" keeps it and cuts off the edges, '
+        'and "pad" keeps it and adds borders.',
     )
     max_pixels: int = hparam(
         50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
@@ -109,19 +112,14 @@ class ImageClassifier(Task):
         "image and its mirror image, at twice the cost.",
     )
     shift: int = hparam(
-        0,
-        "Maximum random translation in pixels; 0 is off. Training images are shifted at the network's input size.",
-        minimum=0,
-    )
-    shift: int = hparam(
         BY_DATA,
-        "Maximum random translation in pixels; 0 is off. Training images are shifted at the network's input size. "
+        "Maximum random translation in pixels; 0 is off. Training images are shifted after they have been resized. "
         "With -1, `augmentation` decides.",
         minimum=BY_DATA,
     )
     crop: float = hparam(
         1.0,
-        "Minimum area of random crops, or 1 for none. It is the fraction of the image area that a random crop keeps.",
+        "Minimum area of random crops, or 1 for none. It is a fraction of the image area.",
         minimum=0.05,
         maximum=1,
     )
@@ -135,16 +133,16 @@ class ImageClassifier(Task):
     rand_augment: float = hparam(0.0, "RandAugment magnitude, from 0 (off) to 1.", minimum=0, maximum=1)
     erase: float = hparam(
         BY_DATA,
-        "Fraction of images with an erased rectangle. The rectangles are random; only training images have them. "
-        "0 disables it, and with -1, `augmentation` decides.",
+        "Fraction of training images with a random rectangle erased. 0 disables random erasing, and with -1, "
+        "`augmentation` decides.",
         minimum=BY_DATA,
         maximum=1,
     )
     mixup_alpha: float = hparam(
-        0.0, "MixUp alpha; 0 disables it. It is the parameter of a beta distribution.", minimum=0, maximum=1
+        0.0, "MixUp alpha; 0 disables it. The mixing ratio is drawn from Beta(alpha, alpha).", minimum=0, maximum=1
     )
     cutmix_alpha: float = hparam(
-        0.0, "CutMix alpha; 0 disables it. It is the parameter of a beta distribution.", minimum=0, maximum=1
+        0.0, "CutMix alpha; 0 disables it. The mixing ratio is drawn from Beta(alpha, alpha).", minimum=0, maximum=1
     )
     dropout: float = hparam(0.0, "Dropout rate before the last layer.", minimum=0, maximum=0.95)
     label_smoothing: float = hparam(
@@ -156,16 +154,16 @@ class ImageClassifier(Task):
     class_weights: str = hparam(
         "",
         'Class weights: "balanced" or "cat=2,dog=1". With "balanced", weights are inversely proportional to '
-        "the number of training examples of a label, with a mean of 1. With weights by name, other labels have a "
-        "weight of 1.",
+        "the number of training examples of a label, with a mean of 1 over the examples. With weights by name, other "
+        "labels have a weight of 1.",
     )
     multi_label: bool = hparam(
         False,
-        "Whether an image can have several labels. With `multi_label=True`, an image can have any number of labels.",
+        "Whether an image can have several labels. With `multi_label=True`, an image can also have no label.",
     )
     score_threshold: float = hparam(
         0.5,
-        "Minimum score of a label with `multi_label=True`. Without it, the option is not used.",
+        "Minimum score of a label with `multi_label=True`. Otherwise, the option is not used.",
         minimum=0,
         maximum=1,
     )

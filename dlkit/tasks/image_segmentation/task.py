@@ -47,7 +47,11 @@ class ImageSegmenter(Task):
     batch_size: int = hparam(4, "Number of training examples per step. It is the total over all devices.", minimum=1)
     learning_rate: float = hparam(6e-3, "Peak learning rate.", minimum=0)
     warmup: float = hparam(
-        0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+        0.1,
+        'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
+        "selects 0.3.",
+        minimum=0,
+        maximum=0.9,
     )
     weight_decay: float = hparam(
         0.01, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
@@ -84,8 +88,9 @@ class ImageSegmenter(Task):
     )
     image_size: int = hparam(
         0,
-        "Network input size in pixels, or 0 to infer it. The input is square. 0 selects the size of the training "
-        "images, at most 256.",
+        "Network input size in pixels, or 0 to infer it. A positive value is the side of a square. 0 selects the size "
+        "of the training images if all have the same size, at most 256 x 256; otherwise, a square with the median of "
+        "their shorter sides, at most 256.",
         minimum=0,
     )
     channels: int = hparam(
@@ -103,7 +108,7 @@ class ImageSegmenter(Task):
         "Whether to process large images in tiles. Images are read at their original resolution, in overlapping "
         "tiles of the network's input size, in training and in prediction.",
     )
-    tile_overlap: float = hparam(0.25, "Overlap of tiles, as a fraction of the side.", minimum=0, maximum=0.9)
+    tile_overlap: float = hparam(0.25, "Overlap of tiles, as a fraction of a tile's side.", minimum=0, maximum=0.9)
     max_pixels: int = hparam(
         50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
     )
@@ -124,7 +129,7 @@ class ImageSegmenter(Task):
     )
     crop: float = hparam(
         1.0,
-        "Minimum area of random crops, or 1 for none. It is the fraction of the image area that a random crop keeps.",
+        "Minimum area of random crops, or 1 for none. It is a fraction of the image area.",
         minimum=0.01,
         maximum=1,
     )
@@ -141,8 +146,8 @@ class ImageSegmenter(Task):
     class_weights: str = hparam(
         "",
         'Class weights: "balanced" or "road=2,sky=1". With "balanced", weights are inversely proportional to the '
-        "number of training pixels of a class, with a mean of 1. With weights by name, other classes have a "
-        "weight of 1.",
+        "number of training pixels of a class, with a mean of 1 over the pixels. With weights by name, other classes "
+        "have a weight of 1.",
     )
     dropout: float = hparam(
         0.0,

@@ -52,7 +52,11 @@ class ObjectDetector(Task):
     batch_size: int = hparam(16, "Number of training examples per step. It is the total over all devices.", minimum=1)
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
     warmup: float = hparam(
-        0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+        0.1,
+        'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
+        "selects 0.3.",
+        minimum=0,
+        maximum=0.9,
     )
     weight_decay: float = hparam(
         0.02, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
@@ -64,12 +68,15 @@ class ObjectDetector(Task):
         "`retinanet`.",
         choices=("centernet", "retinanet", "yolo_v8", "preset:"),
     )
-    width: int = hparam(32, "Filters of the first layer of `centernet`. The other layers scale with it.", minimum=8)
+    width: int = hparam(
+        32, "Number of filters of the first layer of `centernet`. The other layers scale with it.", minimum=8
+    )
     box_weight: float = hparam(5.0, "Weight of `centernet`'s box loss. It is relative to the heatmap loss.", minimum=0)
     image_size: int = hparam(
         0,
-        "Network input size in pixels, or 0 to infer it. The input is square, and its side is a multiple of 32. "
-        "0 selects the size of the training images, at most 512, or up to 1024 if at 512 half of the objects "
+        "Network input size in pixels, or 0 to infer it. A positive value is the side of a square. Sides are rounded "
+        "up to a multiple of 32. 0 selects the size of the training images if all have the same size, or a square "
+        "with the median of their shorter sides: at most 512, or up to 1024 if at 512 at least half of the objects "
         "would have a shorter side of less than 8 pixels.",
         minimum=0,
     )
@@ -99,7 +106,7 @@ class ObjectDetector(Task):
     )
     crop: float = hparam(
         0.36,
-        "Minimum area of random crops, or 1 for none. It is the fraction of the image area that a random crop keeps.",
+        "Minimum area of random crops, or 1 for none. It is a fraction of the image area.",
         minimum=0.01,
         maximum=1,
     )
@@ -112,7 +119,7 @@ class ObjectDetector(Task):
     )
     mosaic: float = hparam(
         0.3,
-        "Fraction of mosaics of four training images. A mosaic replaces a training image. 0 disables mosaics.",
+        "Fraction of training images replaced by mosaics of four images. 0 disables mosaics.",
         minimum=0,
         maximum=1,
     )

@@ -103,7 +103,11 @@ class QuestionAnswerer(Task):
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=2e-4)
     schedule: Literal["constant", "cosine", "one_cycle"] = hparam("cosine", "Learning rate schedule.")
     warmup: float = hparam(
-        0.1, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+        0.1,
+        'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
+        "selects 0.3.",
+        minimum=0,
+        maximum=0.9,
     )
     weight_decay: float = hparam(
         0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0, tuned=0.01
@@ -130,7 +134,9 @@ class QuestionAnswerer(Task):
     max_question_tokens: int = hparam(
         48, "Maximum question length, in tokens. Longer questions are truncated.", minimum=1
     )
-    max_answer_tokens: int = hparam(30, "Maximum answer length, in tokens. It is at most half of `overlap`.", minimum=1)
+    max_answer_tokens: int = hparam(
+        30, "Maximum answer length, in tokens. It must be at most half of `overlap`.", minimum=1
+    )
     top_k: int = hparam(5, "Number of candidate answers to return.", minimum=1)
     no_answer_threshold: float = hparam(
         0.5,

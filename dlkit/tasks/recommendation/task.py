@@ -72,14 +72,13 @@ class Recommender(Task):
     dropout: float = hparam(0.5, "Dropout rate.", minimum=0, maximum=0.95)
     input_mask_rate: float = hparam(
         0.3,
-        "Fraction of a user's items that are masked. The model learns to predict the items that are masked in "
-        "its input during training.",
+        "Fraction of a user's items that are masked. In training, the model learns to predict the masked items.",
         minimum=0,
         maximum=1,
     )
     negatives: int = hparam(
         0,
-        "Sampled negatives; 0 uses the full softmax. They are drawn uniformly, in addition to in-batch "
+        "Number of negatives; 0 uses the full softmax. They are sampled uniformly, in addition to in-batch "
         "negatives. For rankings with `neumf` and `dcn`, 0 selects 200 negatives.",
         minimum=0,
     )
@@ -93,7 +92,7 @@ class Recommender(Task):
     )
     max_history: int = hparam(
         0,
-        "Maximum number of items used; 0 infers it. The most recent items of a history are used. 0 selects 100 "
+        "Maximum length of a history; 0 infers it. The most recent items are used. 0 selects 100 "
         'for `sasrec` and `gru4rec`, 50 with `objective="ratings"`, and otherwise the length of the longest '
         "history, up to 1,000.",
         minimum=0,

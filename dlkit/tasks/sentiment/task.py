@@ -52,7 +52,8 @@ class SentimentClassifier(Task):
     )
     warmup: float = hparam(
         0.0,
-        "Fraction of the training steps used for linear warmup of the learning rate.",
+        'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
+        "selects 0.3.",
         minimum=0,
         maximum=0.9,
         tuned=0.1,
@@ -61,9 +62,7 @@ class SentimentClassifier(Task):
         0.0, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0, tuned=0.01
     )
     clip_norm: float = hparam(0.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0, tuned=1.0)
-    monitor: str = hparam(
-        "accuracy", "Validation metric that selects the best epoch, named as in the training history."
-    )
+    monitor: str = hparam("accuracy", "Validation metric that selects the best epoch, without the prefix val_.")
     network: str = hparam(
         "mlp",
         "Network architecture. The default is a bag of n-grams, and a preset is a BERT-like KerasHub backbone.",
@@ -71,8 +70,8 @@ class SentimentClassifier(Task):
     )
     max_tokens: int = hparam(
         64,
-        "Maximum number of tokens per text. Longer texts are truncated. For `mlp`, the maximum is 16 n-grams per "
-        "token.",
+        "Maximum number of tokens per text. Longer texts are truncated. For `mlp`, the maximum is 16 times as many "
+        "n-grams.",
         minimum=3,
     )
     tokenizer: Literal["auto", "words", "characters", "wordpiece"] = hparam(
@@ -111,15 +110,15 @@ class SentimentClassifier(Task):
     class_weights: str = hparam(
         "",
         'Class weights: "balanced" or "spam=2,ham=1". With "balanced", weights are inversely proportional to the '
-        "number of training examples of a label, with a mean of 1. With weights by name, other labels have a "
-        "weight of 1.",
+        "number of training examples of a label, with a mean of 1 over the examples. With weights by name, other "
+        "labels have a weight of 1.",
     )
     multi_label: bool = hparam(
-        False, "Whether a text can have several labels. With `multi_label=True`, a text can have any number of labels."
+        False, "Whether a text can have several labels. With `multi_label=True`, a text can also have no label."
     )
     score_threshold: float = hparam(
         0.5,
-        "Minimum score of a label with `multi_label=True`. Without it, the option is not used.",
+        "Minimum score of a label with `multi_label=True`. Otherwise, the option is not used.",
         minimum=0,
         maximum=1,
     )

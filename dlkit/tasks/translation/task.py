@@ -42,7 +42,11 @@ class Translator(Task):
     batch_size: int = hparam(32, "Number of training examples per step. It is the total over all devices.", minimum=1)
     learning_rate: float = hparam(1e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
     warmup: float = hparam(
-        0.05, "Fraction of the training steps used for linear warmup of the learning rate.", minimum=0, maximum=0.9
+        0.05,
+        'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
+        "selects 0.3.",
+        minimum=0,
+        maximum=0.9,
     )
     clip_norm: float = hparam(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
     network: str = hparam(

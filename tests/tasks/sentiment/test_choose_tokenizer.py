@@ -78,7 +78,7 @@ def test_hparams_that_were_given_stay():
 @pytest.mark.parametrize("task", [dlkit.SentimentClassifier, dlkit.QuestionAnswerer, dlkit.Translator])
 def test_help_tells_them(task):
     helps = {field.name: field.metadata["help"] for field in dataclasses.fields(task)}
-    assert "For presets: `0.000" in helps["learning_rate"]
+    assert "Default for presets: `0.000" in helps["learning_rate"]
     assert "preset" not in helps["seed"]
     if task is dlkit.SentimentClassifier:
-        assert helps["dropout"].endswith("For presets: `0.1` when fine-tuned, `0.0` with a frozen backbone.")
+        assert helps["dropout"].endswith("Default for presets: `0.1` when fine-tuned, `0.0` with a frozen backbone.")
