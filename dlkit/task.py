@@ -305,8 +305,8 @@ class Task:
             save: folder for the model, its checkpoints and the options of the run (`config.yaml`).
             resume: True resumes the interrupted run in `save` from its last checkpoint; on a CPU the result is
                 bit-identical to an uninterrupted run. The run keeps its number of steps. A finished run is left
-                unchanged. "auto" resumes if `save` contains a run and otherwise starts a new run, so that the same call
-                can be repeated after any interruption.
+                unchanged. "auto" resumes if `save` contains a run, finished or not, and otherwise starts one, so that
+                the same call can be repeated after any interruption.
             overwrite: replace the model in `save` when the new one is complete. With `resume="auto"`, only if the run
                 cannot be resumed, for example because hyperparameters or data have changed.
             strategy: distribution strategy: "auto", "one", "mirrored", "mirrored:N", "multiworker", "tpu",
