@@ -81,9 +81,6 @@ class Half:
     A single optimizer would put its slots on the default device, not beside their weights; so each half has its own
     optimizer, built on its device.
 
-    Keras puts an optimizer's slots on the default device, not beside their weights, when one optimizer has them all:
-    so each half has its own, built under its device.
-
     Args:
         device: such as "GPU:1".
         network: makes the keras.Model.

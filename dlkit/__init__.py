@@ -64,7 +64,7 @@ def split(
     Args:
         data: labeled data, as in `Task.fit`.
         task: a task, whose hyperparameters determine the split, such as `seed`, `horizon` or `split`.
-        columns: this task's column names to the data's own, where they differ.
+        columns: dict from this task's column names to those of the data, where they differ.
         data_dir: folder of TensorFlow Datasets.
         **options: options for reading the data, as in `Task.fit`.
 

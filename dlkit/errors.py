@@ -1,4 +1,4 @@
-"""Errors that a user can cure. The command line shows their message without a traceback and exits with their code."""
+"""Errors that a user can fix. The command line shows their message without a traceback and exits with their code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class HparamError(DlkitError):
 
 
 class ExportError(DlkitError):
-    """A servable could not be written, or did not prove equal to `predict`."""
+    """An export could not be written, or its predictions differ from those of `predict`."""
 
 
 class Preempted(SystemExit):

@@ -306,16 +306,17 @@ class Task:
             data: a folder, a csv, tsv, jsonl, parquet or npz file, several of them, "https://...", "tfds:NAME", a
                 DataFrame, (inputs, targets), or a `tf.data.Dataset` of (features, target).
             validation: the same; None holds out `validation_split` of the data.
-            minutes: minutes that the whole call should take, with all that it does. The steps that fit are decided
-                once, when a few of them and validation have been timed, and logged; the schedule spans exactly them.
-            steps: number of training steps, in place of `epochs`. Those decided by `minutes` repeat its run.
-            columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
+            minutes: wall-clock time of the whole call, in minutes. The number of steps that fit is decided once, after
+                a few steps and a validation have been timed, and logged; the schedule covers exactly these steps.
+            steps: number of training steps, in place of `epochs`. The number that was logged for `minutes` repeats that
+                run.
+            columns: dict from this task's column names to those of the data, where they differ: `{"text": "review"}`.
             data_dir: folder of TensorFlow Datasets.
             save: folder for the model, its checkpoints and the options of the run (`config.yaml`).
             resume: True resumes the interrupted run in `save` from its last checkpoint; on a CPU the result is
-                bit-identical to an uninterrupted run. It keeps the steps that were decided, whatever time has passed.
-                A finished run is left unchanged. "auto" resumes if `save` holds
-                anything and otherwise starts a new run, so that the same call can be repeated after any interruption.
+                bit-identical to an uninterrupted run. The run keeps its number of steps. A finished run is left
+                unchanged. "auto" resumes if `save` contains a run, finished or not, and otherwise starts one, so that
+                the same call can be repeated after any interruption.
             overwrite: replace the model in `save` when the new one is complete. With `resume="auto"`, only if the run
                 cannot be resumed, for example because hyperparameters or data have changed.
             strategy: distribution strategy: "auto", "one", "mirrored", "mirrored:N", "multiworker", "tpu",
@@ -435,7 +436,7 @@ class Task:
         Args:
             data: as in `fit`.
             validation: as in `fit`; None holds out `validation_split` of the data.
-            columns: this task's column names to the data's own, where they differ.
+            columns: dict from this task's column names to those of the data, where they differ.
             data_dir: folder of TensorFlow Datasets.
             options: as in `fit`.
 
@@ -571,7 +572,8 @@ class Task:
         """Predict for one raw input, or for a list or table of inputs, in order.
 
         A string that names a file, a folder or a data set is read and never used as an input itself: a table is read
-        row by row, a file with one input is that input. Inside a list, strings are always inputs.
+        row by row, a file with one input is that input. Inside a list, strings are inputs, unless all of them are names
+        of existing tables.
 
         Args:
             values: one input (a dict by column name if the task has several); a list of inputs; a Series; or any source
@@ -579,7 +581,7 @@ class Task:
                 file, a folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
             as_frame: return a pandas DataFrame, with the index of a DataFrame or Series, or the files of a folder, as
                 its index.
-            columns: this task's column names to the data's own, where they differ: `{"text": "review"}`.
+            columns: dict from this task's column names to those of the data, where they differ: `{"text": "review"}`.
             data_dir: folder of TensorFlow Datasets.
             **options: options for reading the data, as in `fit`.
 
@@ -677,13 +679,13 @@ class Task:
         predictions: str | Path | None = None,
         **options: Unpack[ReadKeywords],
     ) -> dict[str, Any]:
-        """Evaluate on labeled data, with the predictions as they are served.
+        """Compute metrics of the served predictions on labeled data.
 
         Exports record the metrics of the last evaluation in their contract and model card.
 
         Args:
             data: as in `fit`.
-            columns: this task's column names to the data's own, where they differ.
+            columns: dict from this task's column names to those of the data, where they differ.
             data_dir: folder of TensorFlow Datasets.
             label_map: new names for labels of the data, `{"car": "vehicle"}`; "*" stands for all other labels that the
                 model does not know.
@@ -758,7 +760,7 @@ class Task:
             path: image file; its suffix selects the format.
 
         Returns:
-            False if the task has no plot of its predictions, which writes nothing; else True.
+            True; or False, without writing a file, if the task has no plot of its predictions.
 
         Raises:
             DlkitError: the file cannot be written, or matplotlib is not installed.

@@ -435,7 +435,7 @@ class Recommender(Task):
                 the histories known from training. A table is a DataFrame, a file, ..., as in `fit`.
             k: number of items per user; None for `top_k`.
             candidates: ids of the items to rank; None for all items.
-            columns: this task's column names to the table's own, where they differ.
+            columns: dict from this task's column names to those of the table, where they differ.
             data_dir: folder of TensorFlow Datasets.
             **options: how the table is read, as in `fit`.
 
