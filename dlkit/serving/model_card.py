@@ -30,7 +30,7 @@ def _details(contract: Mapping[str, Any]) -> list[str]:
         "Exported": contract["date"],
         "Code revision": contract.get("revision", ""),
         "Size": f"{contract['size'] / 1e6:.1f} MB",
-        "Made with": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "Software": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
     return ["## Model details", _list(f"{name}: {_cell(value)}" for name, value in facts.items() if value)]
 
@@ -49,10 +49,10 @@ def _use(contract: Mapping[str, Any]) -> list[str]:
 def _data(contract: Mapping[str, Any]) -> list[str]:
     found = contract.get("fingerprint", {})
     facts = found if isinstance(found, Mapping) else {"fingerprint": found}
-    names = {"source": "Source", "rows": "Rows as read by the network", "sha256": "SHA-256 of them"}
+    names = {"source": "Source", "rows": "Rows as read by the network", "sha256": "SHA-256 of these rows"}
     listed = _list(f"{names.get(name, name)}: {_cell(value)}" for name, value in facts.items())
     examples = contract.get("examples", "")
-    text = f"The examples in `dlkit.json`, the warm-up requests and the proof: {examples}." if examples else ""
+    text = f"Example inputs of this export (request examples, warm-up, verification): {examples}." if examples else ""
     return ["## Training data", listed, text]
 
 
@@ -78,7 +78,7 @@ def _signatures(contract: Mapping[str, Any]) -> list[str]:
         tensors = [("in", item) for item in signature["inputs"].items()]
         tensors += [("out", item) for item in signature["outputs"].items()]
         rows = [(f"`{key}`", kind, *_described(facts)) for kind, (key, facts) in tensors]
-        parts += [_rows(("name", "", "dtype", "shape", "values", "what it is"), rows)]
+        parts += [_rows(("name", "", "dtype", "shape", "values", "description"), rows)]
     return parts
 
 

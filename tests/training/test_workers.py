@@ -78,7 +78,7 @@ def test_who_does_not_answer_is_named_with_its_address_and_how(ports):
     for said in (
         f"no answer within 1 s: worker 1 at {where[1]} has not started",
         "worker 2 at no.such.host.invalid:1 has a host name that cannot be resolved",
-        f"worker 3 at {where[3]} is silent",
+        f"worker 3 at {where[3]} does not respond",
         "`worker_timeout`",
     ):
         assert said in str(raised.value)
