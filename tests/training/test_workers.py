@@ -59,7 +59,7 @@ def test_workers_that_start_one_after_another_meet_and_hand_over_to_tensorflow(p
 
     assert in_threads(work, 3) == [None] * 3
     printed = capsys.readouterr().err
-    assert f"waiting for the workers at 127.0.0.1:{ports[1]}, 127.0.0.1:{ports[2]}, for 20 s at most" in printed
+    assert f"waiting for the workers at 127.0.0.1:{ports[1]}, 127.0.0.1:{ports[2]}, for at most 20 s" in printed
 
 
 def silent():
