@@ -8,7 +8,7 @@ data      a csv, tsv or parquet table `unique_id,ds,y` and covariates, or with -
 command   python apps/forecasting.py --data series.csv --horizon 24 --backtest-windows 28 --epochs 20 --patience 12
           python apps/forecasting.py --data series.csv --future-covariates holiday --historical-covariates temp
 result    hourly traffic, a day ahead: MASE 0.319, 3 to 4 minutes, 2026-11-29; with a column of holidays 0.281
-          (before series were scaled by their own values, 2026-11-23)
+          (2026-11-23, before series were scaled by their own values)
 """
 
 from dlkit.recipe import run_recipe

@@ -1,4 +1,4 @@
-"""A network too large for one device: its first half on one, its second half on another. See docs/model_parallel.md.
+"""Train a network that is too large for one device, with one half on each of two. See docs/model_parallel.md.
 
 data      the built-in reviews (320 training rows, written for the project)
 command   python apps/model_parallel.py
@@ -297,21 +297,22 @@ def _parser() -> argparse.ArgumentParser:
     def number(flag: str, default: float, help: str) -> None:
         parser.add_argument(flag, type=type(default), default=default, help=f"{help} (default: {default})")
 
-    number("--depth", 4, "encoder blocks; the first half of them goes to the first device")
-    number("--width", 160, "width of the embeddings and blocks, a multiple of 4")
-    number("--max-tokens", 32, "width of the texts, in tokens")
-    number("--batch-size", 32, "rows per step")
-    number("--micro-batches", 1, "parts of a batch that the halves may work on at the same time")
-    number("--steps", 120, "training steps")
-    number("--seed", 0, "of the first weights and of the order of the rows")
-    number("--budget-mb", 12.0, "what the variables on one device may take, in MB of 2**20 bytes")
-    parser.add_argument("--devices", help='two, as in "GPU:0,GPU:1" (default: two GPUs, or else CPU:0,CPU:1)')
+    number("--depth", 4, "Number of encoder blocks. The first half of them is placed on the first device.")
+    number("--width", 160, "Width of the embeddings and blocks, a multiple of 4.")
+    number("--max-tokens", 32, "Maximum number of tokens per text.")
+    number("--batch-size", 32, "Number of training examples per step.")
+    number("--micro-batches", 1, "Number of parts of a batch, which the halves can process concurrently.")
+    number("--steps", 120, "Number of training steps.")
+    number("--seed", 0, "Random seed for weight initialization and shuffling.")
+    number("--budget-mb", 12.0, "Maximum size of the variables on one device, in MB of 2**20 bytes.")
+    parser.add_argument("--devices", help='Two devices, as in "GPU:0,GPU:1". (default: two GPUs, or else CPU:0,CPU:1)')
     parser.add_argument(
         "--check",
         action=argparse.BooleanOptionalAction,
-        help=f"train on the first device alone too, and compare (default: up to {SMALL} MB of variables)",
+        help="Also train on the first device alone, and compare losses and weights. "
+        f"(default: up to {SMALL} MB of variables)",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
     return parser
 
 
@@ -336,7 +337,7 @@ def find_devices(names: str | None) -> list[str]:
         names = "GPU:0,GPU:1" if len(tf.config.list_physical_devices("GPU")) > 1 else "CPU:0,CPU:1"
     devices = [name.strip().upper() for name in names.split(",")]
     if len(devices) != 2:
-        raise DlkitError(f'--devices must name two, as in "CPU:0,CPU:1". Received: {names}.')
+        raise DlkitError(f'--devices must name two devices, as in "CPU:0,CPU:1". Received: {names}.')
     cpus = [int(name[4:]) + 1 for name in devices if name.startswith("CPU:") and name[4:] in ("0", "1")]
     processor = tf.config.list_physical_devices("CPU")[0]
     logical = tf.config.LogicalDeviceConfiguration()
@@ -344,7 +345,7 @@ def find_devices(names: str | None) -> list[str]:
     available = [short(device.name) for device in tf.config.list_logical_devices()]
     for device in devices:
         if device not in available:
-            raise DlkitError(f"no device {device}. This machine has: {', '.join(available)}.")
+            raise DlkitError(f"there is no device {device}. This machine has: {', '.join(available)}.")
     return devices
 
 
@@ -360,7 +361,7 @@ def show_budget(first: Half, second: Half, budget: float) -> int:
     if total > budget * MEGABYTE:
         print(f"{total / MEGABYTE:.2f} MB in all: over the {budget:g} MB of one device, while each half fits")
     else:
-        print(f"{total / MEGABYTE:.2f} MB in all: within the {budget:g} MB of one device, which is all it takes")
+        print(f"{total / MEGABYTE:.2f} MB in all: within the {budget:g} MB of one device, so one device would suffice")
     return total
 
 

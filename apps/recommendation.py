@@ -2,7 +2,7 @@
 
 data      the built-in sample (400 synthetic users, 150 movies)
 command   python apps/recommendation.py --epochs 60
-result    nDCG@10 0.36, hit rate 0.85; popularity 0.12 and 0.58; 24 s, 2026-11-23
+result    NDCG@10 0.36, hit rate 0.85; popularity 0.12 and 0.58; 24 s, 2026-11-23
 
 data      a csv, tsv or parquet table `user_id,item_id[,rating][,timestamp]`, or tfds:movielens/100k-ratings
 command   python apps/recommendation.py --data ratings.csv --network ease --min-rating 0

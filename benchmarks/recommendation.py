@@ -7,7 +7,7 @@ python benchmarks/recommendation.py ratings [OPTION=VALUE ...] [--seeds 0 1] [--
                                             [--peers NAME ...]
 python benchmarks/recommendation.py latency [OPTION=VALUE ...] [--items 1682 1000000]
 
-All models are trained on the same interactions and evaluated on the same held-out ones. `ranking` prints nDCG, hit rate
+All models are trained on the same interactions and evaluated on the same held-out ones. `ranking` prints NDCG, hit rate
 and recall at 10 over the whole catalog and the catalog coverage, `ratings` prints RMSE and MAE, each with the seconds
 of training. `--held-out` splits the training part again and does not use the test part, to select hyperparameters;
 items of the test part then count as misses. The peers need pip install "dlkit-keras[recommenders]", except popularity,

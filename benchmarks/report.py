@@ -64,7 +64,7 @@ def _measure(kind: str, name: str, data: Path) -> None:
 
     looks: list[float] = []
     reports: list[Any] = []
-    own = fitting.look
+    own = fitting.inspect_data
 
     def timed(*rows: Any) -> Any:
         begun = time.perf_counter()
@@ -72,14 +72,14 @@ def _measure(kind: str, name: str, data: Path) -> None:
         looks.append(time.perf_counter() - begun)
         return reports[-1]
 
-    fitting.look = timed
+    fitting.inspect_data = timed
     begun = time.perf_counter()
     try:
         find_task(name)(epochs=1).fit(str(data), strategy="one", verbose=0)
     finally:
-        fitting.look = own
+        fitting.inspect_data = own
     seconds, look = time.perf_counter() - begun, sum(looks)
-    seen = reports[0].facts.get("looked at", "all rows")
+    seen = reports[0].statistics.get("inspected", "all rows")
     print(f"{kind}: the look took {look:.1f} s, {look / seconds:.1%} of {seconds:.0f} s of an epoch; rows: {seen}")
 
 

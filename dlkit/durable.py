@@ -149,7 +149,7 @@ def _acquire(lock_file: Path) -> int:
 def _try_lock(descriptor: int) -> bool:
     """Try to lock an open file; False if another process holds it. Raises OSError if locks are not supported."""
     if fcntl is None:
-        raise OSError(0, "nor has this system")
+        raise OSError(0, "this operating system has no file locks")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

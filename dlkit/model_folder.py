@@ -197,8 +197,8 @@ def _unfinished_run_error(folder: Path, task: str) -> DlkitError:
     python_call = f"fit(data, {option('save', str(folder))}, {option('resume', True)})"
     command = python_or_cli(python_call, f"dlkit train {task} --data ... --save {folder} --resume")
     return DlkitError(
-        f"{folder} holds an interrupted run. Resume it: {command}; with fewer {option('epochs')} and "
-        f"{option('allow_changes', True)}, to finish it where it stopped."
+        f"{folder} holds an interrupted run. Resume it: {command}. To finish it without further "
+        f"epochs, resume it with fewer {option('epochs')} and {option('allow_changes', True)}."
     )
 
 

@@ -63,7 +63,7 @@ def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggest
     figure = new_figure(7, 4)
     axes = figure.subplots()
     axes.plot(rates, losses)
-    axes.axvline(suggested, color="tab:red", linestyle="--", label=f"chosen: {suggested:.2g}")
+    axes.axvline(suggested, color="tab:red", linestyle="--", label=f"suggested: {suggested:.2g}")
     highest = np.nanmax(np.where(np.isfinite(losses), losses, np.nan)[: max(len(losses) // 2, 1)])
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed", ylim=(None, 1.2 * highest))
     axes.legend()

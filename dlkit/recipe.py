@@ -122,7 +122,7 @@ def _train(task: Any, sources: dict[str, Any], args: argparse.Namespace) -> None
 def _test(task: Any, test: Any, export: Path, options: dict[str, Any]) -> None:
     from dlkit.cli.show import show_metrics
 
-    print("\non the test data, with the predictions as they are served:")
+    print("\nmetrics of the served predictions for the test data:")
     rows = task.read(test, **options).table
     show_metrics(task.evaluate(rows))
     picture = export.with_suffix(".png")

@@ -60,7 +60,7 @@ class Report:
             step += 1
         for number in range(count):
             if number >= 50 and time.perf_counter() > end:
-                inspected = self.statistics.setdefault("looked at", {"rows": number, "of": count})
+                inspected = self.statistics.setdefault("inspected", {"rows": number, "of": count})
                 inspected["rows"] = min(number, inspected["rows"])
                 return
             yield number * step % count

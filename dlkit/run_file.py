@@ -52,7 +52,7 @@ class RunFile:
     def decided(self, steps: int, minutes: float) -> None:
         """Takes the steps of a run, in the place of the minutes that they were decided for: they repeat it."""
         self.run |= {"minutes": 0.0, "steps": steps}
-        self.note = f"# steps: decided by the run, for minutes: {minutes:g}." if minutes else ""
+        self.note = f"# steps: the number that fits into the time budget, minutes: {minutes:g}." if minutes else ""
 
     def write(self, folder: Path) -> None:
         """Write the file to a model's folder atomically. Raises DlkitError if that fails."""

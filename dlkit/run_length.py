@@ -99,7 +99,7 @@ def check_length(epochs: int, minutes: float, steps: int) -> None:
     ]
     if len(given) > 1:
         raise HparamError(
-            f"expected one of {option('minutes')}, {option('steps')} and {option('epochs')}, each of which says how "
-            f"long the run trains. Received: {' and '.join(given)}. Leave out all but one; {option('epochs', 0)} is "
-            "none."
+            f"expected one of {option('minutes')}, {option('steps')} and {option('epochs')}, each of which sets the "
+            f"length of the run. Received: {' and '.join(given)}. Leave out all but one; {option('epochs', 0)} "
+            "counts as left out."
         )

@@ -77,7 +77,7 @@ def predict_to(
     try:
         with hold_lock(output.with_name(f".{output.name}.lock")):
             if output_format is None and has_writer and folder:
-                with quiet(not verbose), show_progress("answering", lambda: count_rows(str(folder))) as update:
+                with quiet(not verbose), show_progress("predicting", lambda: count_rows(str(folder))) as update:
                     return _write_with_task(task, folder, output, how, overwrite, update, verbose)
             chunks: Iterable[Chunk] = prediction_chunks(task, data, how, keep_columns)
             if source_names(data) is None:
@@ -87,7 +87,7 @@ def predict_to(
                 "model": digest_model(task),
                 "options": f"{output.suffix} {sorted(keep_columns)} {how} {BATCH_SIZE} {__version__}",
             }
-            with quiet(not verbose), show_progress("answering", lambda: count_rows(data)) as update:
+            with quiet(not verbose), show_progress("predicting", lambda: count_rows(data)) as update:
                 return _write(
                     task, chunks, OutputFiles(output), output_format or JsonLines(), digests, overwrite, update, verbose
                 )

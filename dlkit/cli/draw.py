@@ -18,10 +18,10 @@ from dlkit.task import Task
 def folder_inputs(task: Task, folder: Path) -> list[Path]:
     """Return the image files of a folder. Raises DlkitError if the task takes no files, DataError if there are none."""
     if len(task.inputs) != 1:
-        raise DlkitError(f"a folder of files fits tasks of one input. {task.task_name()} has {len(task.inputs)}.")
+        raise DlkitError(f"a folder is only read for tasks with one input. {task.task_name()} has {len(task.inputs)}.")
     (files,) = read(str(folder), task.inputs).columns.values()
     if not all(isinstance(file, Path) for file in files):
-        raise DlkitError(f"the files of {folder} are not images, which --draw needs.")
+        raise DlkitError(f"--draw needs images for a folder. The files in {folder} are not images.")
     return files
 
 
@@ -31,7 +31,7 @@ def check_drawing(task: Task, folder: Path) -> None:
         raise DlkitError(f"the task {task.task_name()} has no plot of predictions. Leave out --draw to print them.")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise DlkitError(
-            f"{folder} is not empty, and --draw overwrites nothing. Empty it, or give --draw another folder."
+            f"{folder} is not empty, and --draw overwrites no files. Empty it, or give --draw another folder."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def draw_predictions(task: Task, inputs: Sequence[Any], folder: Path) -> None:
     if failures:
         print(list_skipped(failures, len(inputs), "inputs"), file=sys.stderr)
     count = len(inputs) - len(failures)
-    print(f"{count} {'picture' if count == 1 else 'pictures'}: {folder}")
+    print(f"{count} {'plot' if count == 1 else 'plots'}: {folder}")
 
 
 def _name(value: Any, number: int, names_taken: set[str]) -> str:

@@ -62,7 +62,7 @@ def show_info(facts: dict[str, Any]) -> None:
         "labels": facts["labels"],
         "hyperparameters": _pairs(facts["hyperparameters"]) or "all defaults",
         "epochs": facts["epochs"] and f"{facts['epochs']}, best epoch {facts['best_epoch']}",
-        "its metrics": _pairs(facts["history"]),
+        "metrics": _pairs(facts["history"]),
         "on validation data": _pairs(facts["validation"]),
         "evaluated": evaluation
         and f"{_pairs(evaluation['metrics'])} on {evaluation['rows']} rows of {evaluation['source']}",

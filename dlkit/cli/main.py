@@ -230,7 +230,7 @@ def _add_launch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grace", type=float, default=GRACE_SECONDS, metavar="SECONDS",
         help=(
-            "Seconds to wait for the other workers to exit after one has failed, before they are killed. (default: "
+            "Seconds to wait for the other workers to exit after one has failed, before they are terminated. (default: "
             "%(default)g)"
         ),
     )  # fmt: skip
@@ -304,7 +304,7 @@ def _add_predict(parser: Parser) -> None:
     parser.add_argument(
         "--draw",
         metavar="DIR",
-        help="Save a plot of each prediction to DIR, which must be new or empty. Needs the extra plots.",
+        help="Save a plot of each prediction to DIR, which must be new or empty. Requires the extra 'plots'.",
     )
     parser.add_argument(
         "--explain", action="store_true", help="Show the contribution of each word to the score (sentiment only)."

@@ -202,5 +202,5 @@ def _missing_column_hint(header: list[str], delimiter: str) -> str:
                 )
     return (
         " The first line must hold the column names; for a file without a header, give them: "
-        f"{python_or_cli('header=[...]', '--column-names NAME,NAME')}."
+        f"{python_or_cli('column_names=[...]', '--column-names NAME,NAME')}."
     )

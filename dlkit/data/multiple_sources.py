@@ -61,7 +61,7 @@ def concatenate(source: Any, tables: Sequence[Table]) -> Table:
     for table in tables[1:]:
         if set(table.columns) != set(first.columns):
             raise DataError(
-                f"{first.source} gives the columns {quote_names(first.columns)}, {table.source} "
+                f"{first.source} has the columns {quote_names(first.columns)}, but {table.source} has "
                 f"{quote_names(table.columns)}. Files that are read together must have the same columns."
             )
         if list(table.classes) != list(first.classes):

@@ -153,7 +153,7 @@ def _from_flags(
     flags = [part for labels in flag_columns.values() for part in labels]
     if len(set(flags)) < len(flags) or set(flags) & set(others):
         raise DataError(
-            f"the 0/1 columns must be distinct, also from {quote_names(others)}. Received: {quote_names(flags)}."
+            f"the 0/1 columns must be distinct and differ from {quote_names(others)}. Received: {quote_names(flags)}."
         )
     rename = {name: theirs for name, theirs in how.rename.items() if name not in flag_columns}
     read = read_table(source, {**others, **{flag: Flag() for flag in flags}}, dataclasses.replace(how, rename=rename))

@@ -81,6 +81,6 @@ def is_label_list(tfds: Any, feature: Any) -> bool:
 def _class_name(feature: Any, number: Any, location: str) -> str:
     if number < 0:
         raise DataError(
-            f"{location}: has no label ({number}). Test splits of competitions have no labels; use another split."
+            f"{location} has no label ({number}). Test splits of competitions have no labels; use another split."
         )
     return feature.int2str(int(number))

@@ -103,7 +103,7 @@ def _builder(tfds: Any, name: str, version: str | None, data_dir: str | None) ->
         suggestion = nearest(name.split("/")[0], known).rpartition("Did you mean")
         hint = f" Did you mean{suggestion[2]}" if suggestion[1] else ""
         raise DataError(
-            f"TensorFlow Datasets has no data set {name!r}.{hint} Searched its catalog of {len(known)} and in "
+            f"TensorFlow Datasets has no data set {name!r}.{hint} Searched its catalog of {len(known)} data sets and "
             f"{data_dir or tfds.core.constants.DATA_DIR}. List them with: tfds.list_builders()."
         ) from error
     except (ValueError, AssertionError, RuntimeError) as error:

@@ -33,8 +33,8 @@ def make_manifest(image: str, model: str, files: Mapping[str, str]) -> str:
     """
     probe = f"{{ httpGet: {{ path: {json.dumps(f'/v1/models/{model}')}, port: {REST_PORT} }}, periodSeconds: 5"
     return f"""\
-# The exports lie on a volume of your own, the claim `{APP_NAME}-models`: NAME/VERSION for each. Set memory and cores by
-# the table of docs/serving.md and by what you measure.
+# Provide the exports, as NAME/VERSION, in a volume with the claim `{APP_NAME}-models`. Set memory and CPU resources
+# based on the table in docs/serving.md and on your own measurements.
 apiVersion: v1
 kind: ConfigMap
 metadata: {{ name: {APP_NAME} }}

@@ -30,7 +30,7 @@ def _details(contract: Mapping[str, Any]) -> list[str]:
         "Exported": contract["date"],
         "Code revision": contract.get("revision", ""),
         "Size": f"{contract['size'] / 1e6:.1f} MB",
-        "Made with": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "Software": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
     return ["## Model details", _list(f"{name}: {_cell(value)}" for name, value in facts.items() if value)]
 
@@ -38,21 +38,21 @@ def _details(contract: Mapping[str, Any]) -> list[str]:
 def _use(contract: Mapping[str, Any]) -> list[str]:
     rest = contract["signatures"]["serving_default"]["example"]["rest"]
     labels = contract.get("labels") or []
-    text = "Inference on inputs like its training data, with TensorFlow Serving: POST a request to "
+    text = "Inference with TensorFlow Serving on inputs similar to the training data: POST a request to "
     text += f"`{rest['url']}`; `request.json` next to this file is an example."
     shown = ", ".join(f"`{_cell(label)}`" for label in labels[:_MAX_LISTED])
     more = f" and {len(labels) - _MAX_LISTED} more" if len(labels) > _MAX_LISTED else ""
-    known = f"It predicts {len(labels)} labels and no others: {shown}{more}." if labels else ""
+    known = f"The model predicts {len(labels)} labels and no others: {shown}{more}." if labels else ""
     return ["## Intended use", text, known]
 
 
 def _data(contract: Mapping[str, Any]) -> list[str]:
     found = contract.get("fingerprint", {})
     facts = found if isinstance(found, Mapping) else {"fingerprint": found}
-    names = {"source": "Source", "rows": "Rows as read by the network", "sha256": "SHA-256 of them"}
+    names = {"source": "Source", "rows": "Training rows after preprocessing", "sha256": "SHA-256 of these rows"}
     listed = _list(f"{names.get(name, name)}: {_cell(value)}" for name, value in facts.items())
     examples = contract.get("examples", "")
-    text = f"The examples in `dlkit.json`, the warm-up requests and the proof: {examples}." if examples else ""
+    text = f"Example inputs of this export (request examples, warm-up, verification): {examples}." if examples else ""
     return ["## Training data", listed, text]
 
 
@@ -60,12 +60,12 @@ def _metrics(contract: Mapping[str, Any]) -> list[str]:
     test = contract.get("test") or {}
     parts = ["## Metrics"]
     if test:
-        measured = f"On {test['rows']} rows of {_cell(test['source'])}, by `evaluate` on the served predictions:"
+        measured = f"On {test['rows']} rows of {_cell(test['source'])}, by `evaluate`, from the served predictions:"
         parts += [measured, _table(test["metrics"])]
     else:
-        parts += ["It was not evaluated on test data before the export."]
+        parts += ["The model was not evaluated on test data before the export."]
     if contract.get("validation"):
-        parts += ["On validation data, by the served predictions:", _table(contract["validation"])]
+        parts += ["On validation data, from the served predictions:", _table(contract["validation"])]
     if contract.get("metrics"):
         parts += ["At the best epoch, during training (`val_`: on validation data):", _table(contract["metrics"])]
     return parts
@@ -78,7 +78,7 @@ def _signatures(contract: Mapping[str, Any]) -> list[str]:
         tensors = [("in", item) for item in signature["inputs"].items()]
         tensors += [("out", item) for item in signature["outputs"].items()]
         rows = [(f"`{key}`", kind, *_described(facts)) for kind, (key, facts) in tensors]
-        parts += [_rows(("name", "", "dtype", "shape", "values", "what it is"), rows)]
+        parts += [_rows(("name", "", "dtype", "shape", "values", "description"), rows)]
     return parts
 
 

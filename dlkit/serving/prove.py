@@ -96,7 +96,7 @@ def _prove_signature(
     found: list[str] = []
     figures: dict = {"alone": 0, "mixed": 0, "probes": 0, "max_error": {}}
     if not reference_examples:
-        found.append("there is no reference example to verify it with")
+        found.append("there are no reference examples to verify it with")
     single = split_into_rows(reference_examples)
     for index, row, _, answers in single:
         wrong = [name for name, array in answers.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
@@ -197,7 +197,7 @@ def _probe(name: str, served: LoadedSignature, good: Arrays, found: list[str]) -
 
 def make_invalid_requests(inputs: dict, good: Arrays) -> Iterator[tuple[str, np.ndarray, str]]:
     """Yield (input, value, cure) for every lower rank, one higher, each fixed size off by one, and a surplus row."""
-    check = "check it with tf.ensure_shape at the signature's entrance"
+    check = "check it with tf.ensure_shape at the start of the signature's function"
     for key, shape in inputs.items():
         value = good[key]
         yield key, value[np.newaxis], check

@@ -169,7 +169,7 @@ def _copy_weights(old: keras.Model, new: keras.Model, before: int, after: int) -
         axes = [axis for axis, pair in enumerate(zip(values.shape, made.shape, strict=True)) if pair[0] != pair[1]]
         times, rest = divmod(values.shape[axes[0]], before)
         if len(axes) > 1 or rest or made.shape[axes[0]] != times * after:
-            raise ValueError(f"its weight {source.path} of {values.shape} would be {made.shape}")
+            raise ValueError(f"its weight {source.path} of shape {values.shape} would have shape {made.shape}")
         grown = np.moveaxis(made, axes[0], -1).copy()
         parts = grown.reshape(*grown.shape[:-1], times, after)
         parts[..., :before] = np.moveaxis(values, axes[0], -1).reshape(*grown.shape[:-1], times, before)

@@ -13,6 +13,7 @@ import numpy as np
 
 from dlkit.errors import DlkitError
 from dlkit.lazy import tf
+from dlkit.options import python_or_cli
 from dlkit.plots import plot_learning_rates
 from dlkit.training.batches import make_batches, make_order
 from dlkit.training.compile_network import compile_network
@@ -146,7 +147,8 @@ def _find_steepest(rates: list[float], losses: list[float]) -> float:
         slopes = np.lib.stride_tricks.sliding_window_view(smoothed[:lowest], 2 * half + 1) @ np.arange(-half, half + 1)
         if slopes.min() < -MIN_LOSS_FALL * np.abs(smoothed[0]):
             return rates[int(np.flatnonzero(slopes <= MIN_STEEPNESS * slopes.min())[-1]) + half]
-    raise DlkitError("the loss never fell in the range test. Let it take more steps, or look at the data.")
+    hint = python_or_cli("Increase `steps`, or check", "Check")
+    raise DlkitError(f"the loss never fell in the range test. {hint} the data.")
 
 
 def _count_steps(decades: float, rates: list[float]) -> int:

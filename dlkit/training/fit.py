@@ -166,7 +166,7 @@ def _fit_with_retries(task: Trainable, train: Rows, validation: Rows | None, run
             task.learning_rate /= 2
             if run.distribution.is_chief:
                 rate = option("learning_rate", float(f"{task.learning_rate:g}"))
-                logger.warning(f"{error}\nRetrying from there, with {rate}.")
+                logger.warning(f"{error}\nRetrying from the last good checkpoint, with {rate}.")
             run = dataclasses.replace(
                 run, resume=True, overwrite=False, allow_changes=True, nan_retries=run.nan_retries - 1
             )
@@ -465,7 +465,7 @@ def _describe_nan(task: Trainable, train: Table, store: Store, order: Order, ste
     )
     back = (
         (
-            f", and resume from the last good checkpoint with {option('resume', True)} with "
+            f", and resume from the last good checkpoint with {option('resume', True)} and "
             f"{option('allow_changes', True)}."
         )
         if saved

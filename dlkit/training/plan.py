@@ -49,9 +49,9 @@ class Plan:
         if self.decided_by == "epochs":
             return ""
         passes = f"{self.steps / self.steps_per_epoch:.3g} passes over the data"
-        stop = f", early stopping after {self.patience} epochs without a better one" if self.patience else ""
+        stop = f", early stopping after {self.patience} epochs without improvement" if self.patience else ""
         if self.decided_by == "data":
-            return f"training for {self.epochs} epochs, chosen by the data: {self.steps:,} steps{stop}"
+            return f"training for {self.epochs} epochs, selected by data size: {self.steps:,} steps{stop}"
         if self.decided_by == "refit":
             return f"training again, on all rows, for {self.steps:,} steps: {passes}, as many as the best epoch had"
         if self.decided_by == "steps":

@@ -36,7 +36,7 @@ def wait_for_workers(addresses: Sequence[str], own: int, limit: float) -> None:
     """
     missing = {number: address for number, address in enumerate(addresses) if number != own}
     with _greeting_peers(addresses[own], own):
-        logger.warning(f"waiting for the workers at {', '.join(missing.values())}, for {limit:g} s at most")
+        logger.warning(f"waiting for the workers at {', '.join(missing.values())}, for at most {limit:g} s")
         end = time.monotonic() + limit
         while True:
             failed = {number: _find_failure(address) for number, address in missing.items()}
@@ -67,7 +67,7 @@ def _find_failure(address: str) -> str:
     except socket.gaierror:
         return "has a host name that cannot be resolved"
     except TimeoutError:
-        return "is silent"
+        return "does not respond"
     except ConnectionRefusedError:
         return "has not started"
     except OSError as error:

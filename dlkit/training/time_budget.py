@@ -123,8 +123,8 @@ def find_steps_within(
     if steps < 1:
         least = math.ceil(needed / share / 6) / 10
         raise HparamError(
-            f"{option('minutes')} must be at least {least:g} with these data and this network: reading, compilation, "
-            f"validation and saving take so long, before the first step. Received: {minutes:g}."
+            f"{option('minutes')} must be at least {least:g} for this data and network: a single step, with reading, "
+            f"compilation, validation and saving, takes that long. Received: {minutes:g}."
         )
     return int(steps)
 

@@ -260,7 +260,7 @@ def test_a_loss_that_becomes_nan(refused, photos, tmp_path):
     named = [Path(path) for path in found[3].split(", ")]
     assert len(set(named)) == 3
     assert all(path.is_file() and path.is_relative_to(photos) for path in named)
-    assert line.endswith("resume from the last good checkpoint with --resume with --allow-changes.")
+    assert line.endswith("resume from the last good checkpoint with --resume and --allow-changes.")
     assert "holds an interrupted run" in refused("predict", model, "a.png")
     paths = sorted(model.glob("checkpoints/*"))
     assert paths[-1].name == f"step-{int(found[1]) - 1:012d}.npz"

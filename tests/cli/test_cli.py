@@ -481,7 +481,7 @@ def test_answers_are_drawn_for_files_and_folders(run, refused, photo_model, phot
     (folder / "c.png").write_bytes(b"none")
     assert main(["predict", str(photo_model), str(folder), "--draw", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
-    assert printed.out == f"2 pictures: {tmp_path / 'out'}\n"
+    assert printed.out == f"2 plots: {tmp_path / 'out'}\n"
     assert "c.png" in printed.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
     assert "is not empty" in refused("predict", photo_model, folder / "a.png", "--draw", tmp_path / "out")

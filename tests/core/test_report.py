@@ -340,7 +340,7 @@ def test_a_look_at_many_rows_ends_in_time_and_says_what_it_saw():
         seen.append(row)
         time.sleep(0.001)
     assert time.perf_counter() - begun < TIME_LIMIT / 5
-    assert report.statistics["looked at"] == {"rows": len(seen), "of": 1_000_000}
+    assert report.statistics["inspected"] == {"rows": len(seen), "of": 1_000_000}
     assert len(set(seen)) == len(seen)
     assert np.ptp(seen) > 800_000  # all over the table
     assert sorted(Report("few").sample(97)) == list(range(97))

@@ -431,7 +431,7 @@ def test_a_nan_loss_goes_back_with_half_the_learning_rate(rows, tmp_path, capsys
     history = task.fit(rows, **options)
     error = capsys.readouterr().err
     assert re.search(said, error)
-    assert "Retrying from there, with learning_rate=0.0005." in error
+    assert "Retrying from the last good checkpoint, with learning_rate=0.0005." in error
     assert len(history["loss"]) == 2
     assert np.isfinite(history["loss"]).all()
     assert all(np.isfinite(variable.numpy()).all() for variable in task.stages_.network.weights)

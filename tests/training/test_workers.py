@@ -59,7 +59,7 @@ def test_workers_that_start_one_after_another_meet_and_hand_over_to_tensorflow(p
 
     assert in_threads(work, 3) == [None] * 3
     printed = capsys.readouterr().err
-    assert f"waiting for the workers at 127.0.0.1:{ports[1]}, 127.0.0.1:{ports[2]}, for 20 s at most" in printed
+    assert f"waiting for the workers at 127.0.0.1:{ports[1]}, 127.0.0.1:{ports[2]}, for at most 20 s" in printed
 
 
 def silent():
@@ -78,7 +78,7 @@ def test_who_does_not_answer_is_named_with_its_address_and_how(ports):
     for said in (
         f"no answer within 1 s: worker 1 at {where[1]} has not started",
         "worker 2 at no.such.host.invalid:1 has a host name that cannot be resolved",
-        f"worker 3 at {where[3]} is silent",
+        f"worker 3 at {where[3]} does not respond",
         "`worker_timeout`",
     ):
         assert said in str(raised.value)

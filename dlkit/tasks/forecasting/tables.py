@@ -158,10 +158,10 @@ def _regularize(long: LongTable, column: Timestamps, columns: Mapping[str, Colum
 def _inspect_ends(names: Sequence[str], rows: Mapping[str, list[Any]]) -> list[str]:
     """Return remarks on series that end before the others, and on those with hardly any values."""
     ends = np.array([ds[-1] for ds in rows["ds"]])
-    too_few = f"have fewer than {MIN_VALUES_FOR_SCALE} values, too few to estimate their scale"
+    too_few = f"have fewer than {MIN_VALUES_FOR_SCALE} values, too few to estimate their scale, which is taken"
     found = {
         f"end before the last timestamp, {ends.max()}, and are forecast from their own last one": ends < ends.max(),
-        f"{too_few}: series of a similar level are used": np.array(
+        f"{too_few} from training series of a similar level": np.array(
             [np.isfinite(y).sum() < MIN_VALUES_FOR_SCALE for y in rows["y"]]
         ),
     }
