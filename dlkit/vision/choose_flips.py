@@ -15,13 +15,13 @@ from dlkit.vision.orientation_tests import MAX_ACCURACY, compare_orientations
 FLIP_HELP = (
     "Random flips. Training images are flipped with a probability of 0.5 along each axis. With `auto`, they are "
     "flipped along both axes if the images have no preferred orientation, as is usual for aerial and microscope "
-    "images, and horizontally otherwise: they have none if a linear classifier of thumbnails tells flipped images "
-    f"from unchanged ones with an accuracy of at most {MAX_ACCURACY:.0%}."
+    "images, and horizontally otherwise. Images have no preferred orientation if a linear classifier of thumbnails "
+    f"tells flipped images from unchanged ones with an accuracy of at most {MAX_ACCURACY:.0%}."
 )
 ROTATE_HELP = (
     "Whether to rotate at random by 90 degrees. A random half of the training images is rotated. By default, images "
-    "are rotated if `flip=auto` has found no preferred orientation, for rotations as well, and the network input is "
-    "square. "
+    "are rotated if the network input is square, `flip=auto` selects flips along both axes, and a linear classifier "
+    f"tells rotated images from unchanged ones with an accuracy of at most {MAX_ACCURACY:.0%}, too. "
     "(default: automatic)"
 )
 

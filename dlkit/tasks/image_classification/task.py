@@ -96,15 +96,16 @@ class ImageClassifier(Task):
     )
     augmentation: Literal["auto", "none", "light", "strong"] = hparam(
         "auto",
-        "Strength of augmentation. It sets `flip`, `shift`, `color_jitter` and `erase` where they are not given. "
-        "The value `light` shifts by up to 1/12 of the side and changes colors weakly; `strong` shifts by up to 1/8, "
-        "changes colors more and erases rectangles. Both flip horizontally if a linear classifier of thumbnails keeps "
-        "at least 45% of its accuracy above chance on mirror images of held-out training images, or if it is no "
-        "better than chance and the images are in color. The value `auto` is the same as `light`.",
+        "Strength of augmentation. It sets `flip`, `shift`, `color_jitter` and `erase` unless you set them. With "
+        "`light`, images are shifted by up to 1/12 of their shorter side, and color images get a color jitter of 0.2. "
+        "With `strong`, these values are 1/8 and 0.4, and a rectangle is erased in a quarter of the images. With "
+        "either, images are flipped horizontally if a linear classifier of thumbnails keeps at least 45% of its "
+        "accuracy above chance on mirror images of held-out training images; if this cannot be tested, only color "
+        "images are flipped. The value `auto` is the same as `light`.",
     )
     flip: Literal["auto", "none", "horizontal", "vertical"] = hparam(
         "auto",
-        "Random flips. Training images are flipped with a probability of 0.5. With `auto`, `augmentation` decides.",
+        "Random flips. With `auto`, `augmentation` sets them. Training images are flipped with a probability of 0.5.",
     )
     test_time_flip: bool = hparam(
         False,
@@ -113,8 +114,8 @@ class ImageClassifier(Task):
     )
     shift: int = hparam(
         BY_DATA,
-        "Maximum random translation in pixels; 0 is off. Training images are shifted after they have been resized. "
-        "With -1, `augmentation` decides.",
+        "Maximum random shift in pixels; -1 selects it. The selected value depends on `augmentation`, and 0 disables "
+        "shifts. Training images are shifted after they have been resized.",
         minimum=BY_DATA,
     )
     crop: float = hparam(
@@ -125,16 +126,16 @@ class ImageClassifier(Task):
     )
     color_jitter: float = hparam(
         BY_DATA,
-        "Strength of random color changes, 0 to 1. At 1, brightness and contrast change by up to 50%, and "
-        "saturation changes by up to 75%. With -1, `augmentation` decides.",
+        "Color jitter strength, 0 to 1; -1 selects it. The selected value depends on `augmentation`, and 0 disables "
+        "color jitter. At 1, brightness and contrast change by up to 50%, and saturation changes by up to 75%.",
         minimum=BY_DATA,
         maximum=1,
     )
     rand_augment: float = hparam(0.0, "RandAugment magnitude, from 0 (off) to 1.", minimum=0, maximum=1)
     erase: float = hparam(
         BY_DATA,
-        "Fraction of training images with a random rectangle erased. 0 disables random erasing, and with -1, "
-        "`augmentation` decides.",
+        "Probability of random erasing; -1 selects it. The selected value depends on `augmentation`, and 0 disables "
+        "random erasing, which erases a random rectangle of a training image.",
         minimum=BY_DATA,
         maximum=1,
     )
