@@ -103,7 +103,7 @@ class Task:
         BY_TASK,
         "Early stopping: number of epochs without improvement of the monitored metric after which training "
         "stops. 0 disables it. The default of -1 selects 60% of the epochs for sentiment, question answering, "
-        "translation and forecasting if the length of the run is not set (`epochs=0`, without minutes or steps); "
+        "translation and forecasting if the length of the run is not set (`epochs=0`, without `minutes` or `steps`); "
         "otherwise, it disables early stopping.",
         minimum=BY_TASK,
     )
@@ -115,8 +115,9 @@ class Task:
     )
     refit: bool = hparam(
         False,
-        "Whether to train once more on all rows. The second training includes the validation rows, and takes as many "
-        "epochs as the best epoch of the first. With `minutes`, about half of the time is for each of them.",
+        "Whether to train again on all rows, including the validation rows. The second training starts from the "
+        "beginning and takes as many epochs as the first needed to reach its best epoch. With `minutes`, the first "
+        "gets about half of the time. Without validation rows, the option has no effect.",
     )
     freeze: str = hparam(
         "",

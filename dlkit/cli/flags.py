@@ -43,7 +43,7 @@ def add_hparams(parser: Parser, task: type[Task], defaults: dict[str, Any] | Non
         default = (defaults or {}).get(field.name, field.default)
         names = format_choices(choices[field.name])
         choices_text = f" One of: {', '.join(names)}." if names else ""
-        text, default_text = split_default(_name_flags(field.metadata["help"], hints))
+        text, default_text = split_default(_name_flags(field.metadata["help"], [*hints, "minutes", "steps"]))
         if default not in ("", None):
             default_text = _format_default(default)
         help = f"{text}{choices_text} (default: {default_text or 'none'})".replace("%", "%%")
