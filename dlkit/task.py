@@ -304,8 +304,8 @@ class Task:
         """Train from scratch or from a saved model and keep the weights of the best validation epoch.
 
         Args:
-            data: a folder, a csv, tsv, jsonl, parquet or npz file, several of them, "https://...", "tfds:NAME", a
-                DataFrame, (inputs, targets), or a `tf.data.Dataset` of (features, target).
+            data: a folder, a csv, tsv, json, jsonl, parquet or npz file, several of them, "https://...", "tfds:NAME",
+                a DataFrame, (inputs, targets), or a `tf.data.Dataset` of (features, target).
             validation: the same; None holds out `validation_split` of the data.
             minutes: wall-clock time of the whole call, in minutes. The number of steps that fit is decided once, after
                 a few steps and a validation have been timed, and logged; the schedule covers exactly these steps.
@@ -578,8 +578,8 @@ class Task:
 
         Args:
             values: one input (a dict by column name if the task has several); a list of inputs; a Series; or any source
-                that `fit` reads, without targets: a DataFrame, a dict of columns, a csv, tsv, jsonl, parquet or npz
-                file, a folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
+                that `fit` reads, without targets: a DataFrame, a dict of columns, a csv, tsv, json, jsonl, parquet
+                or npz file, a folder, "part-*.csv", "https://...", "tfds:NAME", or a `tf.data.Dataset`.
             as_frame: return a pandas DataFrame, with the index of a DataFrame or Series, or the files of a folder, as
                 its index.
             columns: dict from this task's column names to those of the data, where they differ: `{"text": "review"}`.

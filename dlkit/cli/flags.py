@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dlkit.task import Task
 
 
-SOURCES = "a folder, a csv, tsv, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
-_FILES = "Files are csv, tsv, jsonl, parquet or npz; a pattern such as 'part-*.csv' names several."
+SOURCES = "a folder, a csv, tsv, json, jsonl, parquet or npz file, 'part-*.csv', https://..., or tfds:NAME"
+_FILES = "Files are csv, tsv, json, jsonl, parquet or npz; a pattern such as 'part-*.csv' names several."
 TRAINING_DATA_HELP = f"Training data: a folder, a file, a URL, or tfds:NAME. {_FILES} (default: built-in sample data)"
 LABELED_DATA_HELP = f"Labeled data: a folder, a file, a URL, or tfds:NAME. {_FILES}"
 

@@ -28,7 +28,7 @@ def repair_keras() -> None:
     """Patch Keras so that `fit`, `evaluate` and `predict` work on several workers and with parts of different sizes.
 
     Raises:
-        DlkitError: this Keras is one on which the repair was not measured.
+        DlkitError: the patch has not been tested with this version of Keras.
     """
     version = keras.__version__.rpartition(".")[0]
     if version not in TESTED_VERSIONS:
