@@ -146,7 +146,8 @@ class NgramTokenizer(Tokenizer):
 
         def split_into_character_ngrams(text: tf.Tensor) -> tf.RaggedTensor:
             words = split_words(text, lowercase, nfc)
-            return make_character_ngrams(words, *cast("Sequence[int]", character_ngrams), across_words)
+            shortest, longest = cast("Sequence[int]", character_ngrams)
+            return make_character_ngrams(words, shortest, longest, across_words)
 
         vocabulary = count_tokens(texts, split_into_word_ngrams, vocabulary_size - FIRST_ID, min_count)
         room = vocabulary_size - FIRST_ID - len(vocabulary)
@@ -160,7 +161,8 @@ class NgramTokenizer(Tokenizer):
         ngrams = make_word_ngrams(words, self.word_ngrams)
         ids = ngrams.with_flat_values(self._words_table.lookup(ngrams.flat_values))
         if self.character_ngrams:
-            ngrams = make_character_ngrams(words, *self.character_ngrams, self.across_words)
+            shortest, longest = self.character_ngrams
+            ngrams = make_character_ngrams(words, shortest, longest, self.across_words)
             ids = tf.concat([ids, ngrams.with_flat_values(self._characters_table.lookup(ngrams.flat_values))], 1)
         ids = tf.ragged.boolean_mask(ids, ids > 0)
         ids = drop_duplicates(ids) if self.distinct else ids
