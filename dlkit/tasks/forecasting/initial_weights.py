@@ -11,7 +11,9 @@ from dlkit.lazy import keras, tf
 from dlkit.tasks.forecasting.naive_forecasts import NaiveForecasts, TrendForecasts, get_naive_indices
 from dlkit.tasks.forecasting.networks import NetworkSpec, get_trend_options
 
-ERROR_SENSITIVITY = 1.0  # how fast a naive forecast loses weight by its error relative to that of the best one
+OVERALL_SENSITIVITY = 3.0  # how fast a naive forecast loses weight by its error relative to that of the best one
+RECENT_SENSITIVITY = 8.0  # power of the recent error of a naive forecast by which it loses weight
+MAX_LOGIT = 10.0
 MAX_TREND_ERROR = 0.9  # relative to the error of the best naive forecast without a trend
 MIN_QUANTILE_WIDTH = 1e-3  # between neighboring quantiles, in standard deviations of the window
 
@@ -60,8 +62,10 @@ def initialize_from_naive(
     names = {layer.name for layer in network.layers}
     if "forecasts" not in names or not len(truth):
         return
+    held_out = _fit_autoregression(network, tensors, truth.numpy())
     outputs = [network.get_layer(name).output for name in ("forecasts", "forecasts_valid")]
     forecasts, valid = (part.numpy() for part in keras.Model(network.input, outputs)(dict(tensors)))
+    forecasts[..., -1] = held_out  # the autoregression comes last; elsewhere it has seen the windows
     truth = truth.numpy()[..., None]
     counted = np.isfinite(truth) & (valid > 0)
     counted[..., 0] |= np.isfinite(truth[..., 0])  # there always is a last value, if only a filled one
@@ -70,8 +74,13 @@ def initialize_from_naive(
     absolute_errors = np.where(counted, np.abs(forecasts - truth), 0.0)
     errors = absolute_errors.sum((0, 1)) / np.maximum(counted.sum((0, 1)), 1)
     errors = np.where(counted.any((0, 1)), errors, errors.max())
-    logits = -np.minimum(ERROR_SENSITIVITY * (errors / max(errors.min(), MIN_QUANTILE_WIDTH) - 1.0), 10.0)
-    weights = np.where(counted, np.exp(logits), 0.0)
+    relative = errors / max(errors.min(), MIN_QUANTILE_WIDTH) - 1.0
+    logits = -np.minimum(OVERALL_SENSITIVITY * relative, MAX_LOGIT)
+    scores = np.broadcast_to(logits, counted.shape)
+    if "recent_errors" in names:
+        recent_errors = keras.Model(network.input, network.get_layer("recent_errors").output)(dict(tensors)).numpy()
+        scores = scores - RECENT_SENSITIVITY * recent_errors[:, None]
+    weights = np.where(counted, np.exp(scores - scores.max(-1, keepdims=True)), 0.0)
     mixture = (weights * forecasts).sum(-1) / np.maximum(weights.sum(-1), 1e-9)
     known = np.isfinite(truth[..., 0])
     spread = np.diff(np.quantile((truth[..., 0] - mixture)[known], quantile_levels))
@@ -80,6 +89,60 @@ def initialize_from_naive(
         for name, bias in (("mixture_", logits), ("widths_", widths)):
             if layer.name.startswith(name):
                 layer.bias.assign(_reshape_like(bias, layer.bias))
+        if layer.name.startswith("sensitivity_"):
+            layer.scale.assign(RECENT_SENSITIVITY)
+
+
+RIDGE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # per window
+NUM_FOLDS = 4
+
+
+def _fit_autoregression(network: keras.Model, tensors: Mapping[str, tf.Tensor], truth: np.ndarray) -> np.ndarray:
+    """Set the weights of the autoregression by ridge regression, with a penalty chosen by cross-validation.
+
+    The folds are blocks of time; windows that overlap a block are not among its training windows.
+
+    Args:
+        network, tensors: See `initialize_from_naive`.
+        truth: (windows, horizon) float32, NaN where a value is unknown.
+
+    Returns:
+        (windows, horizon) float32, forecasts of each window by a regression that has not seen it.
+    """
+    layer = network.get_layer("autoregression")
+    lags, horizon = layer.kernel.shape
+    values = tensors["values"].numpy()[:, -lags:]
+    last = values[:, -1:]
+    known = np.isfinite(truth).all(1)
+    if known.sum() < 2:
+        return np.repeat(last, horizon, 1)
+    x = np.concatenate([values - last, np.ones_like(last)], 1).astype(np.float64)
+    y = np.where(known[:, None], truth - last, 0.0)
+    cutoffs = tensors["cutoff"].numpy()
+    gap = horizon * np.median(np.diff(np.unique(cutoffs))) if len(np.unique(cutoffs)) > 1 else 0
+    blocks = np.array_split(np.unique(cutoffs), NUM_FOLDS)
+    forecasts = {}
+    for penalty in RIDGE_PENALTIES:
+        made = np.zeros_like(y)
+        for block in blocks:
+            if not len(block):
+                continue
+            fold = (cutoffs >= block[0]) & (cutoffs <= block[-1])
+            train = known & ((cutoffs < block[0] - gap) | (cutoffs > block[-1] + gap))
+            if train.any():
+                made[fold] = x[fold] @ _fit_ridge(x[train], y[train], penalty)
+        forecasts[penalty] = made
+    penalty = min(forecasts, key=lambda penalty: float(np.abs(forecasts[penalty] - y)[known].mean()))
+    weights = _fit_ridge(x[known], y[known], penalty)
+    layer.kernel.assign(weights[:-1].astype("float32"))
+    layer.bias.assign(weights[-1].astype("float32"))
+    return (forecasts[penalty] + last).astype(np.float32)
+
+
+def _fit_ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
+    """Return the weights, (features, targets), of a ridge regression."""
+    squares = x.T @ x
+    return np.linalg.solve(squares + penalty * len(x) * np.eye(len(squares)), x.T @ y)
 
 
 def _reshape_like(values: np.ndarray, variable: Any) -> np.ndarray:

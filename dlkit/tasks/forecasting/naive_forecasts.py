@@ -141,6 +141,186 @@ class TrendForecasts(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+SMOOTHING_DECAYS = (0.4, 0.7, 0.9)  # of the weight of a step, per step back
+SEASON_DECAY = 0.7  # of the weight of a season, per season back
+TREND_DAMPING = 0.96  # of the slope, per step ahead
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class SmoothedForecasts(keras.layers.Layer):
+    """Exponential smoothing with fixed coefficients: levels and damped trends, without and with additive seasons.
+
+    The seasonal component of a phase is the mean, weighted by `SEASON_DECAY`, of the differences of its values from the
+    line through their seasons. For each of `SMOOTHING_DECAYS`, the exponentially weighted mean of the values and the
+    exponentially weighted line through them are extrapolated, the latter with a damped slope.
+
+    Args:
+        horizon: Positive integer, in time steps.
+        season_length: Positive integer, in time steps; 1 for none. The window must hold two seasons.
+
+    Call arguments:
+        values: (batch, steps) float32.
+        observed_mask: (batch, steps), 1 where a value was observed.
+
+    Returns:
+        Tuple of the forecasts, (batch, horizon, 6 or 12) float32, and a mask of the same shape that is 1 where enough
+        values were observed for the forecast.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> forecasts, valid = SmoothedForecasts(6, 12)(tf.zeros([2, 24]), tf.ones([2, 24]))
+        >>> forecasts.shape
+        TensorShape([2, 6, 12])
+    """
+
+    def __init__(self, horizon: int, season_length: int, **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.horizon, self.season_length = horizon, season_length
+
+    def call(self, values: tf.Tensor, observed_mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values, observed_mask = ops.cast(values, "float32"), ops.cast(observed_mask, "float32")
+        forecasts = self._extrapolate(values, observed_mask)
+        enough = ops.cast(ops.sum(observed_mask, 1, keepdims=True) >= MIN_VALUES_FOR_LINE, "float32")
+        valid = [enough * ops.ones([1, self.horizon])] * len(forecasts)
+        if self.season_length > 1:
+            profile, known = self._profile(values, observed_mask)
+            phases = np.arange(-values.shape[1], self.horizon) % self.season_length
+            seasonal = ops.take(profile, phases, axis=1)
+            past, ahead = seasonal[:, : values.shape[1]], seasonal[:, values.shape[1] :]
+            forecasts += [forecast + ahead for forecast in self._extrapolate(values - past, observed_mask)]
+            valid += [known * ops.ones([1, self.horizon])] * len(valid)
+        return ops.stack(forecasts, -1), ops.stack(valid, -1)
+
+    def _extrapolate(self, values: tf.Tensor, observed_mask: tf.Tensor) -> list[tf.Tensor]:
+        ago = np.arange(values.shape[1] - 1, -1, -1, dtype=np.float32)[None]
+        damped = np.cumsum(TREND_DAMPING ** np.arange(1, self.horizon + 1)).astype(np.float32)[None]
+        forecasts = []
+        for decay in SMOOTHING_DECAYS:
+            weights = observed_mask * np.exp(np.maximum(ago * np.log(decay), -40.0)).astype(np.float32)
+            total = ops.maximum(ops.sum(weights, 1, keepdims=True), 1e-12)
+            mean = ops.sum(weights * values, 1, keepdims=True) / total
+            lag = ops.sum(weights * ago, 1, keepdims=True) / total
+            variance = ops.sum(weights * ops.square(ago - lag), 1, keepdims=True) / total
+            covariance = ops.sum(weights * (lag - ago) * (values - mean), 1, keepdims=True) / total
+            slope = covariance / ops.maximum(variance, 0.1)
+            forecasts += [mean * ops.ones_like(damped), mean + slope * (lag + damped)]
+        return forecasts
+
+    def _profile(self, values: tf.Tensor, observed_mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the seasonal component, (batch, season_length), the last phase last, and whether it is known."""
+        season, steps = self.season_length, values.shape[1]
+        seasons = steps // season
+        start = steps - seasons * season
+        blocks, observed = (ops.reshape(part[:, start:], [-1, seasons, season]) for part in (values, observed_mask))
+        counts = ops.sum(observed, 2, keepdims=True)
+        means = ops.sum(observed * blocks, 2, keepdims=True) / ops.maximum(counts, 1.0)
+        full = ops.cast(counts >= 0.75 * season, "float32")
+        phases = np.arange(season, dtype=np.float32)[None, None] - (season - 1) / 2
+        # The slope within a season is that from the season before to the one after, as far as these are known.
+        pairs = full[:, 1:] * full[:, :-1]
+        changes = pairs * (means[:, 1:] - means[:, :-1])
+        none = ops.zeros_like(means[:, :1])
+        both = ops.concatenate([pairs, none], 1) + ops.concatenate([none, pairs], 1)
+        slopes = ops.concatenate([changes, none], 1) + ops.concatenate([none, changes], 1)
+        slopes = slopes / ops.maximum(both, 1.0) / season
+        back = np.arange(seasons - 1, -1, -1, dtype=np.float32)[None, :, None]
+        weights = observed * full * (SEASON_DECAY**back).astype(np.float32)
+        differences = blocks - means - slopes * phases
+        profile = ops.sum(weights * differences, 1) / ops.maximum(ops.sum(weights, 1), 1e-6)
+        return profile, ops.cast(ops.sum(full, 1) >= 2, "float32")
+
+    def compute_output_shape(self, values_shape: tuple[Any, ...], observed_mask_shape: tuple[Any, ...]) -> Any:
+        count = 2 * len(SMOOTHING_DECAYS) * (2 if self.season_length > 1 else 1)
+        shape = (values_shape[0], self.horizon, count)
+        return shape, shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "horizon": self.horizon, "season_length": self.season_length}
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class RecentErrors(keras.layers.Layer):
+    """Logarithms of the mean absolute errors that forecasts had at earlier cutoffs, within the window.
+
+    Args:
+        horizon: Positive integer, in time steps.
+
+    Call arguments:
+        values, observed_mask: (batch, steps).
+        forecasts, valid: lists of (batch, horizon, forecasts), one for each earlier cutoff: one horizon before the end
+            of the window, two horizons, and so on.
+
+    Returns:
+        (batch, forecasts) float32: the logarithms, less their mean over the forecasts. A forecast that could be made
+        for less than half of the values gets the error of the worst one.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> values = tf.constant([[0.0, 1.0, 2.0, 3.0]])
+        >>> made = tf.constant([[[2.0, 1.0], [3.0, 1.0]]])  # at the cutoff after the second value
+        >>> errors = RecentErrors(2)(values, tf.ones([1, 4]), [made], [tf.ones([1, 2, 2])])
+        >>> bool(errors[0, 0] < errors[0, 1])
+        True
+    """
+
+    def __init__(self, horizon: int, **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.horizon = horizon
+
+    def call(self, values: tf.Tensor, observed_mask: tf.Tensor, forecasts: list, valid: list) -> tf.Tensor:
+        values, observed_mask = ops.cast(values, "float32"), ops.cast(observed_mask, "float32")
+        total, count = 0.0, 0.0
+        for number, (made, known) in enumerate(zip(forecasts, valid, strict=True)):
+            start = values.shape[1] - (number + 1) * self.horizon
+            truth = values[:, start : start + self.horizon, None]
+            counted = observed_mask[:, start : start + self.horizon, None] * ops.cast(known > 0, "float32")
+            total += ops.sum(counted * ops.abs(made - truth), 1)
+            count += ops.sum(counted, 1)
+        known = count >= 0.5 * ops.max(count, 1, keepdims=True) + 0.5
+        logs = ops.log(total / ops.maximum(count, 1.0) + MIN_ERROR)
+        worst = ops.max(ops.where(known, logs, -1e9), 1, keepdims=True)
+        worst = ops.where(worst < -1e8, 0.0, worst)
+        logs = ops.where(known, logs, worst)
+        return logs - ops.mean(logs, 1, keepdims=True)
+
+    def compute_output_shape(
+        self, values_shape: Any, observed_mask_shape: Any, forecasts_shape: Any, valid_shape: Any
+    ) -> Any:
+        return (values_shape[0], forecasts_shape[0][-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "horizon": self.horizon}
+
+
+MIN_ERROR = 0.02  # in standard deviations of the window
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class SharedScale(keras.layers.Layer):
+    """Multiplies by one trainable number.
+
+    Call arguments:
+        values: float32, of any shape.
+
+    Returns:
+        float32, of the same shape.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> SharedScale()(tf.constant([[1.0, 2.0]])).numpy().tolist()
+        [[1.0, 2.0]]
+    """
+
+    def build(self, shape: tuple[Any, ...]) -> None:
+        self.scale = self.add_weight((), initializer="ones", name="scale")
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        return values * self.scale
+
+    def compute_output_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return shape
+
+
 MIN_VALUES_FOR_LINE = 3  # through two of them there always is one
 
 

@@ -10,11 +10,17 @@ from dlkit.lazy import keras, layers, ops
 from dlkit.tasks.forecasting.naive_forecasts import (
     ForecastMixture,
     NaiveForecasts,
+    RecentErrors,
+    SharedScale,
+    SmoothedForecasts,
     TrendForecasts,
     get_naive_indices,
 )
 from dlkit.tasks.forecasting.quantiles import OrderedQuantiles
 from dlkit.tasks.forecasting.timestamps import CalendarFeatures
+
+MIN_AUTOREGRESSION = 12  # time steps
+MAX_AUTOREGRESSION_SEASON = 60  # time steps of a season that the autoregression reads
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,13 @@ class NetworkSpec:
     historical_features: int = 0
     static_features: int = 0
     use_trends: bool = True
+
+    @property
+    def autoregression_length(self) -> int:
+        """Number of most recent time steps that the linear autoregression reads: a season, if it is not long."""
+        season_length = min(self.season_lengths, default=1)
+        season_length = season_length if season_length <= MAX_AUTOREGRESSION_SEASON else 1
+        return min(max(season_length + 1, 2 * self.horizon, MIN_AUTOREGRESSION), self.context_length)
 
     @property
     def num_below_median(self) -> int:
@@ -149,27 +162,75 @@ def mixture_forecaster(
     """
     inputs = build_inputs(spec)
     indices = get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths)
-    naive = (
-        NaiveForecasts(indices, name="naive")(inputs["values"]),
-        NaiveForecasts(indices, name="naive_valid")(inputs["observed_mask"]),
-    )
-    if spec.use_trends:
-        trends = TrendForecasts(*get_trend_options(spec), name="trends")(inputs["values"], inputs["observed_mask"])
-        naive = tuple(layers.Concatenate()(parts) for parts in zip(naive, trends, strict=True))
-    forecasts, valid = layers.Identity(name="forecasts")(naive[0]), layers.Identity(name="forecasts_valid")(naive[1])
+    forecast = _build_forecasts(spec, indices)
+    forecasts, valid = forecast(inputs["values"], inputs["observed_mask"])
+    forecasts, valid = layers.Identity(name="forecasts")(forecasts), layers.Identity(name="forecasts_valid")(valid)
     parts = [build_horizon_features(inputs, spec), forecasts, valid]
+    errors = None
+    if cutoffs := min((spec.context_length - 1) // spec.horizon, MAX_CUTOFFS):
+        earlier = [
+            forecast(
+                _shift(inputs["values"], back * spec.horizon), _shift(inputs["observed_mask"], back * spec.horizon)
+            )
+            for back in range(1, cutoffs + 1)
+        ]
+        made, known = zip(*earlier, strict=True)
+        errors = RecentErrors(spec.horizon, name="recent_errors")(
+            inputs["values"], inputs["observed_mask"], list(made), list(known)
+        )
+        parts.append(layers.RepeatVector(spec.horizon)(errors))
     if spec.future_features:
         parts.append(NaiveForecasts(indices, name="naive_covariates")(inputs["future_covariates"]))
     features = layers.Concatenate(name="decoder_features")(parts)
     members = [
-        _decode(spec, width, dropout, member, encoder(inputs, member), features, (forecasts, valid))
+        _decode(spec, width, dropout, member, encoder(inputs, member), features, (forecasts, valid), errors)
         for member in range(ensemble_size)
     ]
     return keras.Model(inputs, {"quantiles": ops.stack(members, 1)}, name=name)
 
 
+MAX_CUTOFFS = 3  # earlier cutoffs at which the errors of the naive forecasts are measured
+
+
+def _shift(values: Any, steps: int) -> Any:
+    """Move a window back by some steps; the steps before it were not observed."""
+    return layers.ZeroPadding1D((steps, 0))(values[:, :-steps, None])[..., 0]
+
+
+def _build_forecasts(spec: NetworkSpec, indices: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Return a function of values and their mask to the forecasts that are mixed, and their mask."""
+    naive, naive_valid = NaiveForecasts(indices, name="naive"), NaiveForecasts(indices, name="naive_valid")
+    parts = [lambda values, mask: (naive(values), naive_valid(mask))]
+    if spec.use_trends:
+        parts.append(TrendForecasts(*get_trend_options(spec), name="trends"))
+    season_length = min(spec.season_lengths, default=1)
+    if spec.context_length >= 2 * season_length:
+        parts.append(SmoothedForecasts(spec.horizon, season_length, name="smoothed"))
+    dense = layers.Dense(spec.horizon, kernel_initializer="zeros", dtype="float32", name="autoregression")
+    parts.append(lambda values, mask: _autoregress(spec, dense, values, mask))
+
+    def forecast(values: Any, mask: Any) -> tuple[Any, Any]:
+        made = [part(values, mask) for part in parts]
+        return layers.Concatenate()([part[0] for part in made]), layers.Concatenate()([part[1] for part in made])
+
+    return forecast
+
+
+def _autoregress(spec: NetworkSpec, dense: Any, values: Any, observed_mask: Any) -> tuple[Any, Any]:
+    """Forecast by a linear map of the most recent values; the forecast and whether it is valid, (batch, horizon, 1)."""
+    start = spec.context_length - spec.autoregression_length
+    values, last = values[:, start:], values[:, -1:]
+    forecast = last + dense(values - last)
+    observed = ops.mean(ops.cast(observed_mask[:, start:], "float32"), 1, keepdims=True)
+    valid = ops.cast(observed >= MIN_OBSERVED, "float32") * ops.ones_like(forecast)
+    return forecast[..., None], valid[..., None]
+
+
+MIN_OBSERVED = 0.75  # of the values that the autoregression reads
+
+
 def _decode(
-    spec: NetworkSpec, width: int, dropout: float, member: int, context: Any, features: Any, naive: tuple
+    spec: NetworkSpec, width: int, dropout: float, member: int, context: Any, features: Any, naive: tuple, errors: Any
 ) -> Any:
     """Decode the context of a member to quantiles, (batch, horizon, quantiles)."""
     forecasts, valid = naive
@@ -178,6 +239,8 @@ def _decode(
         x = layers.Dense(width, activation="gelu", name=f"decoder_{member}_{depth}")(x)
         x = layers.Dropout(dropout)(x)
     logits = layers.Dense(forecasts.shape[-1], dtype="float32", name=f"mixture_{member}")(x)
+    if errors is not None:
+        logits = logits - SharedScale(name=f"sensitivity_{member}")(errors)[:, None]
     residual = layers.Dense(1, kernel_initializer="zeros", dtype="float32", name=f"residual_{member}")(x)
     widths = layers.Dense(
         len(spec.quantile_levels) - 1,

@@ -8,7 +8,18 @@ import pytest
 from dlkit.lazy import tf
 from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
 from dlkit.tasks.forecasting.frequency import parse_frequency
-from dlkit.tasks.forecasting.naive_forecasts import ForecastMixture, NaiveForecasts, TrendForecasts, get_naive_indices
+from dlkit.tasks.forecasting.initial_weights import _fit_autoregression
+from dlkit.tasks.forecasting.naive_forecasts import (
+    SMOOTHING_DECAYS,
+    TREND_DAMPING,
+    ForecastMixture,
+    NaiveForecasts,
+    RecentErrors,
+    SmoothedForecasts,
+    TrendForecasts,
+    get_naive_indices,
+)
+from dlkit.tasks.forecasting.networks import NetworkSpec, mlp_forecaster
 from dlkit.tasks.forecasting.quantiles import OrderedQuantiles, PinballLoss
 from dlkit.tasks.forecasting.series_preprocessing import SeriesPreprocessing, fill_gaps
 from dlkit.tasks.forecasting.stages import make_training_windows, truncate_contexts
@@ -513,3 +524,73 @@ def test_hours_are_written_with_their_time_and_whole_numbers_as_such():
     assert layer(quantiles, one, one, start)["ds"].numpy().tolist() == [timestamps]
     whole = ForecastDecoding([0, 0, 5], [0.1, 0.5])(quantiles, one, one, tf.constant([-3], tf.int64))
     assert whole["ds"].numpy().tolist() == [[b"2", b"7"]]
+
+
+def test_smoothed_forecasts_are_weighted_means_and_damped_lines():
+    values = np.random.default_rng(0).normal(size=(1, 30))
+    forecasts, valid = SmoothedForecasts(4, 1)(tf.constant(values, tf.float32), tf.ones([1, 30]))
+    assert forecasts.shape == (1, 4, 2 * len(SMOOTHING_DECAYS)) and valid.numpy().all()
+    frame = pandas.Series(values[0])
+    for number, decay in enumerate(SMOOTHING_DECAYS):  # pandas: alpha is the weight of the last value
+        mean = frame.ewm(alpha=1 - decay, adjust=True).mean().iloc[-1]
+        np.testing.assert_allclose(forecasts[0, :, 2 * number], [mean] * 4, atol=1e-4)
+    line, _ = SmoothedForecasts(4, 1)(3.0 + 2.0 * tf.range(30.0)[None], tf.ones([1, 30]))
+    damped = 61.0 + 2.0 * np.cumsum(TREND_DAMPING ** np.arange(1, 5))
+    for number in range(len(SMOOTHING_DECAYS)):
+        np.testing.assert_allclose(line[0, :, 2 * number + 1], damped, rtol=1e-3)
+
+
+def test_smoothed_forecasts_repeat_a_season_and_ignore_what_was_not_observed():
+    season = np.array([3.0, -1.0, 0.0, -2.0], np.float32)
+    values = np.concatenate([[99.0], np.tile(season, 4)]).astype(np.float32)[None]
+    mask = np.ones_like(values)
+    mask[0, 0] = 0
+    forecasts, valid = SmoothedForecasts(6, 4)(values, mask)
+    levels = forecasts.numpy()[0, :, 2 * len(SMOOTHING_DECAYS) :: 2]
+    np.testing.assert_allclose(levels, np.resize(season, 6)[:, None].repeat(levels.shape[1], 1), atol=1e-5)
+    assert valid.numpy().all()
+    values[0, 6], mask[0, 6] = -50.0, 0
+    changed, _ = SmoothedForecasts(6, 4)(values, mask)
+    values[0, 6] = 50.0
+    again, _ = SmoothedForecasts(6, 4)(values, mask)
+    np.testing.assert_array_equal(changed, again)
+    _, valid = SmoothedForecasts(6, 4)(values, np.where(np.arange(17) < 11, 0.0, mask))
+    assert valid.numpy()[0, 0].tolist() == [1.0] * 6 + [0.0] * 6  # only one season was observed
+
+
+def test_recent_errors_are_those_of_earlier_cutoffs():
+    values = tf.constant([[0.0, 0.0, 1.0, 2.0, 4.0, 6.0]])
+    mask = tf.constant([[1.0, 1.0, 1.0, 1.0, 0.0, 1.0]])
+    made = [tf.constant([[[9.0, 9.0], [5.0, 7.0]]]), tf.constant([[[2.0, 1.0], [2.0, 4.0]]])]  # the later cutoff first
+    known = [tf.ones([1, 2, 2])] * 2
+    errors = RecentErrors(2)(values, mask, made, known).numpy()[0]
+    means = [(1 + 1 + 0) / 3, (1 + 0 + 2) / 3]  # the value 4 was not observed
+    np.testing.assert_allclose(errors[0] - errors[1], np.log((means[0] + 0.02) / (means[1] + 0.02)), rtol=1e-5)
+    # A forecast that could not be made has the error of the worst one.
+    unknown = [tf.constant([[[1.0, 1.0, 0.0]] * 2])] * 2
+    made = [tf.concat([part, part[..., :1]], -1) for part in made]
+    errors = RecentErrors(2)(values, mask, made, unknown).numpy()[0]
+    assert errors[2] == errors.max()
+
+
+def test_the_autoregression_is_fitted_to_training_windows_and_judged_on_others():
+    spec = NetworkSpec(12, 2, parse_frequency("D").as_list(), [], [0.1, 0.5, 0.9])
+    network = mlp_forecaster(spec, encoder_length=2, width=4)
+    random = np.random.default_rng(0)
+    series = [0.0, 1.0]
+    for _ in range(400):  # an oscillation that lags 1 and 2 determine
+        series.append(1.6 * series[-1] - series[-2] + 0.01 * random.normal())
+    series = np.array(series)
+    starts = np.arange(len(series) - 14)
+    values = np.stack([series[start : start + 12] for start in starts]).astype(np.float32)
+    truth = np.stack([series[start + 12 : start + 14] for start in starts]).astype(np.float32)
+    cutoffs = tf.constant(86_400 * starts, tf.int64)
+    tensors = {"values": tf.constant(values), "cutoff": cutoffs}
+    made = _fit_autoregression(network, tensors, truth)
+    layer = network.get_layer("autoregression")
+    fitted = values[:, -1:] + (values - values[:, -1:]) @ layer.kernel.numpy() + layer.bias.numpy()
+    assert np.abs(fitted - truth).mean() < 0.03 > np.abs(made - truth).mean()
+    # Targets that nothing predicts are not predicted where they were held out.
+    noise = values[:, -1:] + random.normal(size=truth.shape).astype(np.float32)
+    made = _fit_autoregression(network, tensors, noise)
+    assert np.abs(made - noise).mean() > 0.97 * np.abs(noise - values[:, -1:]).mean()
