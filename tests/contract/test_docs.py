@@ -156,6 +156,7 @@ def test_the_page_of_a_task_runs_from_training_on(name, tmp_path, monkeypatch):
         run_lines(block, tmp_path, after)
 
 
+@pytest.mark.slow
 def test_a_page_s_lines_on_photos_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)

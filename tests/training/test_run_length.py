@@ -128,7 +128,7 @@ def budget(monkeypatch):
 
     monkeypatch.setattr(time_budget, "_measure", told)
     monkeypatch.setattr(time_budget.Costs, "steps", lambda costs, seconds, per_epoch: 12)
-    monkeypatch.setattr(time_budget, "SHORTEST", 0.1)
+    monkeypatch.setattr(time_budget, "MIN_TRIAL_SECONDS", 0.1)
     fit, calls = keras.Model.fit, []
     monkeypatch.setattr(keras.Model, "fit", lambda *given, **options: calls.append(fit) or fit(*given, **options))
     yield trials
