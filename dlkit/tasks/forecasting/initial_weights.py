@@ -11,8 +11,9 @@ from dlkit.lazy import keras, tf
 from dlkit.tasks.forecasting.naive_forecasts import NaiveForecasts, TrendForecasts, get_naive_indices
 from dlkit.tasks.forecasting.networks import NetworkSpec, get_trend_options
 
-OVERALL_SENSITIVITY = 3.0  # how fast a naive forecast loses weight by its error relative to that of the best one
-RECENT_SENSITIVITY = 8.0  # power of the recent error of a naive forecast by which it loses weight
+# How fast a naive forecast loses weight by its error relative to that of the best one, without and with smoothing.
+ERROR_SENSITIVITY, ERROR_SENSITIVITY_SMOOTHING = 1.0, 3.0
+RECENT_SENSITIVITY = 8.0  # power of its recent error by which it loses weight
 MAX_LOGIT = 10.0
 MAX_TREND_ERROR = 0.9  # relative to the error of the best naive forecast without a trend
 MIN_QUANTILE_WIDTH = 1e-3  # between neighboring quantiles, in standard deviations of the window
@@ -46,7 +47,7 @@ def should_use_trends(spec: NetworkSpec, tensors: Mapping[str, tf.Tensor], truth
 
 def initialize_from_naive(
     network: keras.Model, tensors: Mapping[str, tf.Tensor], truth: tf.Tensor, quantile_levels: Sequence[float]
-) -> None:
+) -> float:
     """Set the initial biases of a network of `mixture_forecaster` from training windows.
 
     A small data set makes few training steps: a network that began with equal weights for all naive forecasts would
@@ -58,24 +59,30 @@ def initialize_from_naive(
         tensors: Its inputs, for a number of training windows.
         truth: (windows, horizon) float32, the scaled future values, NaN where a value is unknown.
         quantile_levels: List of floats between 0 and 1, ascending.
+
+    Returns:
+        The mean absolute error of the initial mixture on the windows; NaN if there is none.
     """
     names = {layer.name for layer in network.layers}
     if "forecasts" not in names or not len(truth):
-        return
-    held_out = _fit_autoregression(network, tensors, truth.numpy())
+        return np.nan
+    smoothed = "autoregression" in names
+    if smoothed:
+        held_out = _fit_autoregression(network, tensors, truth.numpy())
     outputs = [network.get_layer(name).output for name in ("forecasts", "forecasts_valid")]
     forecasts, valid = (part.numpy() for part in keras.Model(network.input, outputs)(dict(tensors)))
-    forecasts[..., -1] = held_out  # the autoregression comes last; elsewhere it has seen the windows
+    if smoothed:
+        forecasts[..., -1] = held_out  # the autoregression comes last; elsewhere it has seen the windows
     truth = truth.numpy()[..., None]
     counted = np.isfinite(truth) & (valid > 0)
     counted[..., 0] |= np.isfinite(truth[..., 0])  # there always is a last value, if only a filled one
     if not counted.any():
-        return
+        return np.nan
     absolute_errors = np.where(counted, np.abs(forecasts - truth), 0.0)
     errors = absolute_errors.sum((0, 1)) / np.maximum(counted.sum((0, 1)), 1)
     errors = np.where(counted.any((0, 1)), errors, errors.max())
     relative = errors / max(errors.min(), MIN_QUANTILE_WIDTH) - 1.0
-    logits = -np.minimum(OVERALL_SENSITIVITY * relative, MAX_LOGIT)
+    logits = -np.minimum((ERROR_SENSITIVITY_SMOOTHING if smoothed else ERROR_SENSITIVITY) * relative, MAX_LOGIT)
     scores = np.broadcast_to(logits, counted.shape)
     if "recent_errors" in names:
         recent_errors = keras.Model(network.input, network.get_layer("recent_errors").output)(dict(tensors)).numpy()
@@ -91,6 +98,7 @@ def initialize_from_naive(
                 layer.bias.assign(_reshape_like(bias, layer.bias))
         if layer.name.startswith("sensitivity_"):
             layer.scale.assign(RECENT_SENSITIVITY)
+    return float(np.abs(mixture - truth[..., 0])[known].mean())
 
 
 RIDGE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # per window
