@@ -19,7 +19,7 @@ FLIP_HELP = (
     f"tells flipped images from unchanged ones with an accuracy of at most {MAX_ACCURACY:.0%}."
 )
 ROTATE_HELP = (
-    "Whether to rotate at random by 90 degrees. A random half of the training images is rotated. By default, images "
+    "Whether to rotate images by 90 degrees. A random half of the training images is rotated. By default, images "
     "are rotated if the network input is square, `flip=auto` selects flips along both axes, and a linear classifier "
     f"tells rotated images from unchanged ones with an accuracy of at most {MAX_ACCURACY:.0%}, too. "
     "(default: automatic)"

@@ -158,7 +158,7 @@ OTHERS = {  # files whose texts are of the graph, of fields of a format, or of o
     "cli", "recipe.py", "options.py", "run_file.py", "serving/kubernetes.py", "serving/server_config.py",
     "serving/verify.py", "serving/prove.py", "tasks/forecasting/series_preprocessing.py",
     "tasks/forecasting/forecast_decoding.py",
-    "tasks/image_segmentation/coco_masks.py",
+    "tasks/image_segmentation/coco_masks.py", "vision/choose_flips.py",
 }  # fmt: skip
 WHOLE_COMMAND = re.compile(r"dlkit \w+ .*|pip install .*|tfds\..*|what `save` writes|.*, data_dir=")
 
@@ -411,7 +411,7 @@ def test_a_run_is_repeated_by_its_file_alone(tmp_path, monkeypatch, reviews):
 def test_quiet_prints_results_and_errors_alone(capfd, sentiment_model, tmp_path):
     shutil.copytree(sentiment_model, tmp_path / "model")
     capfd.readouterr()
-    resume = ["train", "sentiment", "--save", str(tmp_path / "model"), "--resume"]
+    resume = ["train", "sentiment", "--epochs", "3", "--save", str(tmp_path / "model"), "--resume"]
     assert main([*resume, "--quiet"]) == 0
     printed = capfd.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines()] == ["3", "saved:"]
