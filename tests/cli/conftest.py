@@ -51,9 +51,9 @@ def photo_model(photos, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def sentiment_model(tmp_path_factory) -> Path:
-    """The folder of a text classifier, trained on the sample with the default hyperparameters for 3 epochs."""
+    """The folder of a text classifier, trained on the sample with the default hparams."""
     folder = tmp_path_factory.mktemp("models") / "sentiment"
-    assert main(["train", "sentiment", "--epochs", "3", "--save", str(folder)]) == 0
+    assert main(["train", "sentiment", "--save", str(folder)]) == 0
     return folder
 
 
