@@ -119,14 +119,19 @@ def _build_initial_network(
     """
     from dlkit.tasks.forecasting.initial_weights import initialize_from_naive, should_use_trends
 
-    spec = replace(spec, use_trends=should_use_trends(spec, sample, truth))
-    networks, errors = [], []
-    for use_smoothing in (False, True) if num_windows <= MAX_SMOOTHING_WINDOWS else (False,):
-        network = _build_network(task, replace(spec, use_smoothing=use_smoothing))
-        tensors = {name: sample[name] for name in network.input}
-        networks.append(network)
-        errors.append(initialize_from_naive(network, tensors, truth, list(task.quantile_levels)))
-    return networks[-1] if errors[-1] < MAX_SMOOTHING_ERROR * errors[0] else networks[0]
+    spec = replace(
+        spec,
+        use_trends=should_use_trends(spec, sample, truth),
+        use_smoothing=num_windows <= MAX_SMOOTHING_WINDOWS,
+    )
+    levels = list(task.quantile_levels)
+    network = _build_network(task, spec)
+    tensors = {name: sample[name] for name in network.input}
+    if initialize_from_naive(network, tensors, truth, levels) < MAX_SMOOTHING_ERROR or not spec.use_smoothing:
+        return network
+    network = _build_network(task, replace(spec, use_smoothing=False))
+    initialize_from_naive(network, tensors, truth, levels)
+    return network
 
 
 def _sample_training_windows(
