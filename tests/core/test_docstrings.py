@@ -14,7 +14,7 @@ from dlkit.tasks import find_task, task_names
 def test_help_shows_an_example_and_every_option(name):
     kind = find_task(name)
     told = " ".join(inspect.getdoc(kind).split())
-    assert "Example: >>> model = dlkit." in told
+    assert "Examples: >>> model = dlkit." in told
     for field in dataclasses.fields(kind):
         assert f"{field.name} (" in told
         assert " ".join(field.metadata["help"].split()) in told

@@ -39,7 +39,7 @@ class NetworkSpec:
         use_smoothing: Whether exponential smoothing and an autoregression are among them, and all are weighted by their
             recent errors on the series.
 
-    Example:
+    Examples:
         >>> NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9]).num_below_median
         1
     """
@@ -156,7 +156,7 @@ def mixture_forecaster(
         keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, ensemble_size, horizon, quantiles)
         float32, scaled as the values are.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> encoder = lambda inputs, member: inputs["values"]
         >>> network = mixture_forecaster(spec, encoder, ensemble_size=2, width=8, dropout=0.0, name="identity")
@@ -277,7 +277,7 @@ def linear_forecaster(
         keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, ensemble_size, horizon, quantiles)
         float32, scaled as the values are.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> linear_forecaster(spec, variant="dlinear").output["quantiles"].shape
         (None, 1, 6, 3)
@@ -337,7 +337,7 @@ def mlp_forecaster(
     Returns:
         keras.Model; see `mixture_forecaster`.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> mlp_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
         (None, 1, 6, 3)
@@ -385,7 +385,7 @@ def rnn_forecaster(
     Returns:
         keras.Model; see `mixture_forecaster`.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> rnn_forecaster(spec, encoder_length=12, cell="lstm", width=8).output["quantiles"].shape
         (None, 1, 6, 3)
@@ -425,7 +425,7 @@ def tcn_forecaster(
     Returns:
         keras.Model; see `mixture_forecaster`.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> tcn_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
         (None, 1, 6, 3)
@@ -481,7 +481,7 @@ def transformer_forecaster(
     Returns:
         keras.Model; see `mixture_forecaster`.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> transformer_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
         (None, 1, 6, 3)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Forecaster(Task):
     """Forecasts time series from their history: median, quantiles and timestamps, in the units of the series.
 
-    Example:
+    Examples:
         >>> model = dlkit.Forecaster(network="nlinear", ensemble_size=1, horizon=12, epochs=1)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], verbose=0)
@@ -312,7 +312,7 @@ class Forecaster(Task):
         Raises:
             DataError: No series can be forecast; the message says why, and the remedy.
 
-        Example:
+        Examples:
             >>> model = dlkit.Forecaster(network="nlinear", ensemble_size=1, horizon=12, epochs=1)
             >>> history = model.fit(model.samples()["train"], verbose=0)
             >>> answer = model.forecast({"ds": ["2024-01", "2024-02"], "y": [410, 380]}, horizon=2)

@@ -29,7 +29,7 @@ MIN_SIDES = {"lenet": 24}  # minimum side of a network's input, in pixels, if `i
 class ImageClassifier(Task):
     """Classifies images, with scores.
 
-    Example:
+    Examples:
         >>> model = dlkit.ImageClassifier(network="mlp", learning_rate=0.01, epochs=1)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], data["validation"], verbose=0)

@@ -33,7 +33,7 @@ MAX_SIDE = 256  # maximum side of the network's input, in pixels, if `image_size
 class ImageSegmenter(Task):
     """Segments images: predicts the class of each pixel, as a mask of the size of the image.
 
-    Example:
+    Examples:
         >>> model = dlkit.ImageSegmenter(width=4, depth=2, epochs=1)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], data["validation"], verbose=0)

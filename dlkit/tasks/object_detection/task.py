@@ -38,7 +38,7 @@ MIN_OBJECT_SIDE = (
 class ObjectDetector(Task):
     """Detects objects in images: their boxes, labels and scores.
 
-    Example:
+    Examples:
         >>> model = dlkit.ObjectDetector(width=8, epochs=1)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], data["validation"], verbose=0)

@@ -24,7 +24,7 @@ def count_texts(tokenizer: keras.layers.Layer, texts: Sequence[str], targets: np
     Returns:
         (vocabulary_size, labels) float64, 0 for padding.
 
-    Example:
+    Examples:
         >>> tokenizer = NgramTokenizer(["good", "film"], max_tokens=4)
         >>> count_texts(tokenizer, ["a good film", "a film"], np.eye(2))[2:].tolist()
         [[1.0, 0.0], [1.0, 1.0]]
@@ -52,7 +52,7 @@ def compute_inverse_document_frequency(tokenizer: keras.layers.Layer, texts: Seq
     Returns:
         (vocabulary_size,) float32, 0 for padding.
 
-    Example:
+    Examples:
         >>> tokenizer = NgramTokenizer(["good", "film"], max_tokens=4)
         >>> weights = compute_inverse_document_frequency(tokenizer, ["a good film", "a film"])
         >>> [round(float(weight), 3) for weight in weights]
@@ -80,7 +80,7 @@ def compute_log_odds(counts: np.ndarray, found: np.ndarray, totals: np.ndarray, 
     Returns:
         (vocabulary_size,) float64.
 
-    Example:
+    Examples:
         >>> counts = np.array([[3.0, 0.0], [2.0, 2.0]])
         >>> compute_log_odds(counts, np.array([3.0, 4.0]), np.array([4.0, 4.0]), 8).round(2).tolist()
         [1.39, 0.0]
@@ -108,7 +108,7 @@ def compute_term_weights(tokenizer: NgramTokenizer, texts: Sequence[str], target
     Returns:
         (vocabulary_size,) float32, 0 for padding.
 
-    Example:
+    Examples:
         >>> tokenizer = NgramTokenizer(["good", "film", "bad"], max_tokens=4, word_ngrams=1)
         >>> weights = compute_term_weights(tokenizer, ["good film", "good", "bad film", "bad"], np.eye(2)[[0, 0, 1, 1]])
         >>> [round(float(weight), 2) for weight in weights[2:]]
