@@ -90,14 +90,16 @@ class Forecaster(Task):
     context_length: int = hparam(
         0,
         "History length in time steps; 0 infers it. The model reads this number of the most recent time steps. 0 "
-        "selects four seasons, or two if a season is longer than 200 time steps, and at least twice the horizon.",
+        "selects the largest of twice the horizon and, for each season that the longest series contains at least "
+        "twice, four times the season length (twice if it exceeds 200 time steps).",
         minimum=0,
     )
     encoder_length: int = hparam(
         0,
         "Time steps that the encoder reads; 0 infers it. They are the most recent ones of the context. 0 selects "
         "the larger of the shortest season and the horizon for `mlp`. For other networks, it selects 7 times the "
-        "shortest season, or twice if that is longer than 24 time steps, and at least twice the horizon.",
+        "shortest season, or twice the shortest season if it is longer than 24 time steps, and at least twice the "
+        "horizon.",
         minimum=0,
     )
     width: int = hparam(64, "Width of the hidden layers.", minimum=1)
