@@ -196,6 +196,7 @@ def test_a_broken_image_in_a_served_batch(served, photos, png):
         assert not made["scores"][1].numpy().any() and made["label"][1] == b""
 
 
+@pytest.mark.slow
 def test_find_lr_plots(run, tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("sklearn")
