@@ -115,7 +115,8 @@ class Forecaster(Task):
     fill: Literal["last", "linear", "mean", "raise"] = hparam(
         "last",
         "Missing values. Those of the history are filled with the last value, by linear interpolation, or with "
-        'the mean. The value "raise" raises an error, for training data and for requests.',
+        'the mean. The value "raise" raises an error for a missing time step, in training data and in requests; '
+        "empty values are then filled with the last value.",
     )
     duplicates: Literal["mean", "last", "raise"] = hparam(
         "mean",

@@ -110,7 +110,9 @@ class ImageSegmenter(Task):
     )
     tile_overlap: float = hparam(0.25, "Overlap of tiles, as a fraction of a tile's side.", minimum=0, maximum=0.9)
     max_pixels: int = hparam(
-        50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
+        50_000_000,
+        "Maximum number of pixels of an image. Larger images are not decoded and count as unreadable.",
+        minimum=1,
     )
     transparency: Literal["white", "drop"] = hparam(
         "white",

@@ -88,7 +88,9 @@ class ObjectDetector(Task):
         maximum=3,
     )
     max_pixels: int = hparam(
-        50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
+        50_000_000,
+        "Maximum number of pixels of an image. Larger images are not decoded and count as unreadable.",
+        minimum=1,
     )
     transparency: Literal["white", "drop"] = hparam(
         "white",
