@@ -106,6 +106,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     return Stages(preprocess, network, keras.Model({"quantiles": quantiles, **others}, answer, name="postprocess"))
 
 
+LINEAR = ("nlinear", "dlinear")  # networks that average no forecasts
 MAX_SMOOTHING_WINDOWS = 5000  # training windows; from more of them, a network learns what smoothing would tell it
 MAX_SMOOTHING_ERROR = 0.95  # of the initial mixture with smoothing, relative to the one without
 
@@ -122,7 +123,7 @@ def _build_initial_network(
     spec = replace(
         spec,
         use_trends=should_use_trends(spec, sample, truth),
-        use_smoothing=num_windows <= MAX_SMOOTHING_WINDOWS,
+        use_smoothing=task.network not in LINEAR and num_windows <= MAX_SMOOTHING_WINDOWS,
     )
     levels = list(task.quantile_levels)
     network = _build_network(task, spec)

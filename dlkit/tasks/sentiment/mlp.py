@@ -36,7 +36,7 @@ def text_mlp(
         dropout: float in [0, 1), dropout rate of the bag and after each dense layer.
         token_dropout: float in [0, 1), fraction of the ids dropped from each bag in training.
         token_weights: None for equal weights, or (vocabulary_size,) float array, fixed weights such as
-            `dlkit.tasks.sentiment.term_weights.compute_inverse_document_frequency`.
+            `dlkit.tasks.sentiment.term_weights.compute_term_weights`.
 
     Returns:
         keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool, true at
