@@ -587,8 +587,8 @@ class Task:
             **options: options for reading the data, as in `fit`.
 
         Returns:
-            A dict for one input or a file with one input, otherwise a list of dicts. Unreadable files of a folder are
-            skipped, and named on stderr.
+            A dict for one input or a file with one input, otherwise a list of dicts. Unreadable files of a folder and
+            series that cannot be forecast are skipped, and named on stderr.
 
         Raises:
             DataError: an input is invalid, and the message names it and says why; or a file is missing.
@@ -605,6 +605,8 @@ class Task:
         given = prediction_inputs(self, values, ReadOptions(columns or {}, data_dir, **options))
         if given.bad:
             logger.warning(list_skipped(given.bad, len(given.table) + len(given.bad), "files"))
+        for remark in given.table.remarks:
+            logger.warning(remark)
         shown = self.present_rows(self.predict_table(given.table))
         if pandas is None:
             return shown[0] if given.single else shown

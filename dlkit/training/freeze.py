@@ -58,12 +58,12 @@ def freeze(network: keras.Model, upto: str) -> list[keras.layers.Layer]:
 
 def _find_backbone(network: keras.Model) -> keras.Model | None:
     """Return the nested model called "backbone"; otherwise the innermost first nested model, or None if there is
-    none."""
+    none. A backbone may contain another one: KerasHub's RetinaNetBackbone adds a new feature pyramid to its own."""
     inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
     named = next((layer for layer in inner if layer.name == "backbone"), None)
-    if named is not None or not inner:
-        return named
-    return _find_backbone(inner[0]) or inner[0]
+    if not inner:
+        return None
+    return _find_backbone(named or inner[0]) or named or inner[0]
 
 
 def make_unfreezing_callback(frozen: list[keras.layers.Layer], every: int) -> keras.callbacks.Callback:

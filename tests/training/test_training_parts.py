@@ -169,6 +169,14 @@ def test_what_cannot_be_frozen(upto, message):
         freeze(small_network(), upto)
 
 
+def test_what_a_backbone_adds_to_the_one_inside_it_is_not_frozen():
+    x = keras.Input((4,))
+    inner = keras.Model(x, keras.layers.Dense(4, name="pretrained")(x), name="backbone")
+    outer = keras.Model(x, keras.layers.Dense(4, name="pyramid")(inner(x)), name="backbone")
+    network = keras.Model(x, keras.layers.Dense(2, name="head")(outer(x)))
+    assert [layer.name for layer in freeze(network, "backbone")] == ["pretrained"]
+
+
 def test_frozen_layers_thaw_from_the_top():
     network = small_network()
     task = dlkit.ImageClassifier(schedule="constant", warmup=0.0, learning_rate=0.1, weight_decay=0.0)

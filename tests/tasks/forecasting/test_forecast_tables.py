@@ -134,6 +134,8 @@ def test_a_series_that_cannot_go_on_costs_itself_alone(model, capsys):
         and "series '7': its frequency is one day, but that of the model is one month" in said
     )
     assert "series '8' has no values" in said and "1 of 4 series have fewer than 3 values" in said
+    assert len(model.predict(pandas.concat([FRAME, *bad[:2]]))) == 3
+    assert "2 of 5 series skipped" in capsys.readouterr().err
     with pytest.raises(DataError, match="series '8' has no values"):
         model.forecast(pandas.concat([FRAME, *bad[1:]]), strict=True)
     with pytest.raises(DataError, match="series '7': its frequency is one day"):

@@ -10,7 +10,7 @@ SMALL_HPARAMS = {"width": 8, "image_size": 64, "flip": "horizontal"}
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
 STABLE_HPARAMS = {"optimizer": "sgd", "learning_rate": 0.01}
 LEARNING_HPARAMS = {
-    **{"width": 16, "image_size": 96, "epochs": 3, "batch_size": 8},
+    **{"width": 16, "image_size": 96, "epochs": 3, "batch_size": 8, "learning_rate": 0.006},
     **{"mosaic": 0.0, "color_jitter": 0.0, "scale": 0.0, "crop": 1.0, "flip": "none"},
 }
 RECIPE_FLAGS = ["--width", "8", "--image-size", "64", "--epochs", "1"]

@@ -16,6 +16,7 @@ from dlkit.tasks.object_detection.centernet import (
 )
 from dlkit.tasks.object_detection.detection_decoder import DetectionDecoder
 from dlkit.tasks.object_detection.objects import CROWD
+from dlkit.training.freeze import freeze
 
 NAMES = ["centernet", "retinanet", "yolo_v8"]
 SHAPE, CLASSES = (64, 96, 3), 3
@@ -53,6 +54,14 @@ def test_decoded_locations_have_boxes_and_scores(detector):
     assert ((scores >= 0) & (scores < 0.2)).all()  # before training, nothing is likely
     if name != "retinanet":
         assert (boxes[..., 2:] >= boxes[..., :2]).all()
+
+
+def test_of_a_retinanet_s_backbone_the_pretrained_part_is_frozen(detector):
+    name, module, _, _ = detector
+    if name == "retinanet":
+        frozen = freeze(module.build_network(SHAPE, CLASSES), "backbone")
+        assert not [layer.name for layer in frozen if "fpn" in layer.name or layer.name.startswith(("p", "lateral"))]
+        assert any(layer.name.startswith("stack") for layer in frozen), [layer.name for layer in frozen]
 
 
 def test_centernet_s_boxes_are_means_of_neighbors_by_their_scores():
