@@ -75,9 +75,9 @@ class ObjectDetector(Task):
     image_size: int = hparam(
         0,
         "Network input size in pixels, or 0 to infer it. A positive value is the side of a square. Sides are rounded "
-        "up to a multiple of 32. 0 selects the size of the training images if all have the same size, or a square "
-        "with the median of their shorter sides: at most 512, or up to 1024 if at 512 at least half of the objects "
-        "would have a shorter side of less than 8 pixels.",
+        "up to a multiple of 32. 0 selects the size of the training images if all have the same size, at most 512 x "
+        "512; otherwise, a square with the median of their shorter sides, at most 512. The limit rises to up to 1024 "
+        "if at 512 at least half of the objects would have a shorter side of less than 8 pixels.",
         minimum=0,
     )
     channels: int = hparam(
