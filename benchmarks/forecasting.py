@@ -19,7 +19,7 @@ are a future covariate.
 coverage and the width of the 80 % interval are printed for each group, for a horizon of 7 and eight backtest windows.
 `samples` has the built-in airline passengers and sunspots.
 
-LightGBM needs pip install "dlkit-keras[forecasters]".
+LightGBM needs pip install ".[forecasters]".
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ python benchmarks/recommendation.py latency [OPTION=VALUE ...] [--items 1682 100
 All models are trained on the same interactions and evaluated on the same held-out ones. `ranking` prints NDCG, hit rate
 and recall at 10 over the whole catalog and the catalog coverage, `ratings` prints RMSE and MAE, each with the seconds
 of training. `--held-out` splits the training part again and does not use the test part, to select hyperparameters;
-items of the test part then count as misses. The peers need pip install "dlkit-keras[recommenders]", except popularity,
+items of the test part then count as misses. The peers need pip install ".[recommenders]", except popularity,
 item-kNN and EASE, which are implemented here. `latency` exports an untrained two_tower, measures the latency of
 requests, and compares their rankings with NumPy's of the same logits.
 """

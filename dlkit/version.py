@@ -5,10 +5,12 @@ DISTRIBUTION = "dlkit-keras"
 
 
 def install_hint(extra: str = "") -> str:
-    """Return pip's command for this package, with an extra or for the newest version.
+    """Return pip's command for this package, with an extra (also that for a checkout) or for the newest version.
 
     Examples:
         >>> install_hint("plots")
-        'pip install "dlkit-keras[plots]"'
+        'pip install "dlkit-keras[plots]" (in a checkout: pip install ".[plots]")'
     """
-    return f'pip install "{DISTRIBUTION}[{extra}]"' if extra else f"pip install --upgrade {DISTRIBUTION}"
+    if not extra:
+        return f"pip install --upgrade {DISTRIBUTION}"
+    return f'pip install "{DISTRIBUTION}[{extra}]" (in a checkout: pip install ".[{extra}]")'

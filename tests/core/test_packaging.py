@@ -72,7 +72,7 @@ def test_hints_come_from_one_place_and_their_extras_exist(config):
     assert written == []
     assert {"plots", "presets", "samples", "translation", "tensorboard"} <= asked <= extras
     assert config["metadata"]["name"] == DISTRIBUTION
-    assert install_hint("plots") == f'pip install "{DISTRIBUTION}[plots]"'
+    assert install_hint("plots") == f'pip install "{DISTRIBUTION}[plots]" (in a checkout: pip install ".[plots]")'
     told, _, _ = (ROOT / "docs" / "index.md").read_text().partition("## Your first model")
     assert extras - {"test", "dev"} == set(re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dlkit.lazy import keras, tf
 from dlkit.tasks.object_detection.objects import get_boxes, get_classes, in_crowd, is_crowd
+from dlkit.vision.preset import add_rescaling, load_preset
 
 PYRAMID_LEVELS = (3, 5)  # levels of the pyramid: strides of 8, 16 and 32 pixels
 PYRAMID_FILTERS = 256  # filters of KerasHub's feature pyramid
@@ -31,8 +32,8 @@ def build_network(
     Args:
         input_shape: (height, width, channels); height and width are multiples of 32 pixels.
         num_classes: number of classes.
-        preset: name or folder of a KerasHub backbone with a feature pyramid; "" for the small ResNet, with random
-            weights.
+        preset: name or folder of a KerasHub backbone with a feature pyramid, which gets images scaled as its image
+            converter scales them; "" for the small ResNet, with random weights.
         dropout: dropout rate before the heads, between 0 and 1.
 
     Returns:
@@ -47,7 +48,13 @@ def build_network(
     """
     import keras_hub
 
-    backbone = keras_hub.models.Backbone.from_preset(preset) if preset else _small_resnet(keras_hub, input_shape)
+    image = keras.Input(input_shape, name="image")
+    if preset:
+        converter, backbone = load_preset(preset)
+        scaled = add_rescaling(image, converter)
+    else:
+        backbone = _small_resnet(keras_hub, input_shape)
+        scaled = keras.layers.Rescaling(1 / 64, -2.0, name="scale")(image)
     pyramid = keras_hub.models.RetinaNetBackbone(
         image_encoder=backbone,
         min_level=PYRAMID_LEVELS[0],
@@ -57,8 +64,7 @@ def build_network(
         image_shape=input_shape,
         name="backbone",
     )
-    image = keras.Input(input_shape, name="image")
-    features = pyramid(keras.layers.Rescaling(1 / 64, -2.0, name="scale")(image))
+    features = pyramid(scaled)
     num_anchors = _anchor_generator().num_base_anchors
     heads = [
         _head("logits", num_anchors, num_classes, -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY)),

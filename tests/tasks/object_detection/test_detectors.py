@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dlkit.tasks.object_detection import retinanet
 from dlkit.tasks.object_detection.centernet import (
     GAUSSIAN_FRACTION,
     STRIDE,
@@ -56,12 +57,18 @@ def test_decoded_locations_have_boxes_and_scores(detector):
         assert (boxes[..., 2:] >= boxes[..., :2]).all()
 
 
-def test_of_a_retinanet_s_backbone_the_pretrained_part_is_frozen(detector):
-    name, module, _, _ = detector
-    if name == "retinanet":
-        frozen = freeze(module.build_network(SHAPE, CLASSES), "backbone")
-        assert not [layer.name for layer in frozen if "fpn" in layer.name or layer.name.startswith(("p", "lateral"))]
-        assert any(layer.name.startswith("stack") for layer in frozen), [layer.name for layer in frozen]
+def test_a_preset_brings_weights_and_scaling_and_only_these_weights_are_frozen(tmp_path):
+    keras_hub = pytest.importorskip("keras_hub")
+    saved = retinanet._small_resnet(keras_hub, SHAPE)
+    saved.save_to_preset(str(tmp_path))
+    keras_hub.layers.ResNetImageConverter(scale=1 / 255, offset=-0.5).save_to_preset(str(tmp_path))
+    network = retinanet.build_network(SHAPE, CLASSES, preset=str(tmp_path))
+    assert network.get_layer("rescale").get_config()["scale"] == pytest.approx(1 / 255)
+    frozen = freeze(network, "backbone")
+    kept = [weight for layer in frozen for weight in layer.weights]
+    for mine, theirs in zip(kept, saved.weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert len(kept) < len(network.get_layer("backbone").weights)
 
 
 def test_centernet_s_boxes_are_means_of_neighbors_by_their_scores():
