@@ -1,8 +1,8 @@
 """Measure tasks with their defaults on data of kinds that no recipe uses, beside what a user would pick instead.
 
 python benchmarks/default_images.py orientation
-python benchmarks/default_images.py photos|masks --steps N [--only SET] [--seeds 0 1 2] [--option refit=True]
-python benchmarks/default_images.py fashion_mnist --steps N [--seeds 0 1 2]
+python benchmarks/default_images.py photos|masks --minutes 5 [--only SET] [--seeds 0 1 2] [--option refit=True]
+python benchmarks/default_images.py fashion_mnist --minutes 10 [--seeds 0 1 2]
 
 orientation prints what the tests for flips and rotations find. The peers of photos and masks, plain Keras networks with
 flips and shifts or rotations, train for the CPU time that dlkit took, so that the load of the machine does not matter.
@@ -212,7 +212,7 @@ def _compare(
 ) -> None:
     for seed in given.seeds:
         task, begun = task_class(**given.option, seed=seed), time.process_time()
-        task.fit(parts["train"], steps=given.steps, verbose=0, strategy="one")
+        task.fit(parts["train"], steps=given.steps, minutes=given.minutes, verbose=0, strategy="one")
         seconds = time.process_time() - begun
         score = task.evaluate(parts["test"])[metric]
         shown = f"{name}, seed {seed}: {metric} {score:.4f}, {task.plan_['steps']} steps, {seconds:.0f} s of CPU time"
@@ -357,7 +357,8 @@ KINDS = {"orientation": orientation, "photos": photos, "masks": masks, "fashion_
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--steps", type=int, default=0, help="steps that the minutes buy on an idle machine")
+    parser.add_argument("--minutes", type=float, default=0.0, help="the time budget of each fit; 0 for none")
+    parser.add_argument("--steps", type=int, default=0, help="the steps of each fit, on a machine with other work")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--only", default="", help="one of the sets")
     parser.add_argument("--option", type=_option, action="append", default=[], help="an option of the task, NAME=VALUE")
