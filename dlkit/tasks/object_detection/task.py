@@ -74,10 +74,11 @@ class ObjectDetector(Task):
     box_weight: float = hparam(5.0, "Weight of `centernet`'s box loss. It is relative to the heatmap loss.", minimum=0)
     image_size: int = hparam(
         0,
-        "Network input size in pixels, or 0 to infer it. A positive value is the side of a square. Sides are rounded "
-        "up to a multiple of 32. 0 selects the size of the training images if all have the same size, at most 512 x "
-        "512; otherwise, a square with the median of their shorter sides, at most 512. The limit rises to up to 1024 "
-        "if at 512 at least half of the objects would have a shorter side of less than 8 pixels.",
+        "Network input size in pixels, or 0 to infer it. A positive value is the side of a square. 0 selects the size "
+        "of the training images if all have the same size, with sides of at most 512; otherwise, a square with the "
+        "median of their shorter sides, but at most 512: 512 x 512 for images of 1920 x 1080. If objects are small, "
+        "the limit of 512 rises to the length, at most 1024, to which the longer side of the images must be scaled "
+        "for the median of the objects' shorter sides to be 8 pixels. Sides are rounded up to a multiple of 32.",
         minimum=0,
     )
     channels: int = hparam(
