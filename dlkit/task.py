@@ -516,13 +516,21 @@ class Task:
     ) -> Rows:
         """Read labeled data into rows, with sources and options as in `fit`. Raises DataError."""
         how = ReadOptions(columns or {}, data_dir, **options)
-        if type(self).declare is not Task.declare and not self.header_:
+        header: list[str] = []
+        if type(self).declare is not Task.declare:
             own = {theirs: name for name, theirs in (columns or {}).items()}
-            self.header_ = [own.get(name, name) for name in header_of(data, how)]
-            if self.header_:  # else the reader says what is wrong with the source
+            header = [own.get(name, name) for name in header_of(data, how)]
+            if header and not self.header_:  # without one, the reader says what is wrong with the source
+                self.header_ = header
                 self.declare(self.header_)
                 check_input_names(self.inputs, str(data))
-        return self.rows(self, read_table(data, {**self.inputs, **self.target}, how))
+        table = read_table(data, {**self.inputs, **self.target}, how)
+        table.header = header
+        extra = [name for name in header if name not in self.header_] if self.rows.by_record else []
+        if extra:
+            remark = f"columns that the training data does not have are ignored: {', '.join(extra)}"
+            table.remarks = [*table.remarks, remark]
+        return self.rows(self, table)
 
     @overload
     def predict(
@@ -819,7 +827,7 @@ class Task:
         table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
         answers = self.predict_table(table)
-        return self.score(targets, answers), targets, answers
+        return {**self.score(targets, answers), **rows.baseline_metrics(targets)}, targets, answers
 
     @final
     def _write_predictions(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:

@@ -1,0 +1,11 @@
+"""Tabular classification: train on a table, evaluate, and export a verified SavedModel.
+
+data      the built-in sample; --data and --test take your own table, and --targets names its column to predict
+command   python apps/tabular_classification.py
+result    RESULT_classification
+"""
+
+from dlkit.recipe import run_recipe
+
+if __name__ == "__main__":
+    run_recipe("tabular_classification")
