@@ -22,7 +22,7 @@ def frame():
     color = random.choice(["red", "green", "blue"], count)
     size = random.normal(size=count)
     day = pandas.Timestamp("2024-01-01") + pandas.to_timedelta(random.integers(0, 365, count), unit="D")
-    data = pandas.DataFrame(
+    return pandas.DataFrame(
         {
             "hours-per-week": np.where(random.random(count) < 0.2, np.nan, size),
             "color": np.where(random.random(count) < 0.1, None, color),
@@ -35,7 +35,6 @@ def frame():
             "income": np.where((color == "red") | (size > 1), ">50K", "<=50K"),
         }
     )
-    return data
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +144,7 @@ def test_unknown_categories_are_trained_for():
 
 
 def test_a_request_may_leave_out_what_is_missing(model, frame):
-    """In `classify`; in `predict`, a missing number is NaN, which TensorFlow Serving reads, and a missing text is ""."""
+    """In `classify`; in `predict`, a missing number is NaN, which the server reads, and a missing text is empty."""
     served = model.served()
     raw = model.read(frame.head(1)).table.raw(0, model.inputs)
     inputs = {name: tf.constant([value]) for name, value in raw.items()}
