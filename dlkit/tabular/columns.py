@@ -19,7 +19,7 @@ class Cell(Column):
     may_be_empty = True
     may_be_missing = True
 
-    def raw(self, value: Any) -> bytes:
+    def raw(self, value: Any) -> Any:
         return CategoryCell().raw(value)
 
 
@@ -135,7 +135,8 @@ def format_date(value: Any) -> str:
     """
     try:
         if isinstance(value, np.datetime64):
-            value = value.astype("datetime64[us]").item()
+            whole = np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D")
+            value = value.astype("datetime64[D]" if whole else "datetime64[us]").item()
         if isinstance(value, (str, bytes)):
             text = cell_text(value).strip()
             value = datetime.date.fromisoformat(text) if len(text) == 10 else datetime.datetime.fromisoformat(text)

@@ -20,14 +20,30 @@ USUAL_TARGETS = ("target", "label", "y")  # columns to predict, if none is named
 class TabularTask(Protocol):
     """The options of a task of tables, and what it learns of its columns."""
 
-    network: str
-    width: int
-    targets: str
-    categorical: str
-    ignore: str
-    weight_column: str
-    group_column: str
-    time_column: str
+    @property
+    def network(self) -> str: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def targets(self) -> str: ...
+
+    @property
+    def categorical(self) -> str: ...
+
+    @property
+    def ignore(self) -> str: ...
+
+    @property
+    def weight_column(self) -> str: ...
+
+    @property
+    def group_column(self) -> str: ...
+
+    @property
+    def time_column(self) -> str: ...
+
     kinds_: dict[str, str]
     inputs: dict[str, Column]
     target: dict[str, Column]

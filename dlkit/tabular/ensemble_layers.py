@@ -68,7 +68,7 @@ class MemberDense(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = units
 
-    def build(self, shape: tuple[int | None, ...]) -> None:
+    def build(self, shape: tuple[Any, ...]) -> None:
         members, inputs = shape[1:]
         small = keras.initializers.RandomUniform(-(inputs**-0.5), inputs**-0.5)
         self.kernel = self.add_weight((members, inputs, self.units), small, name="kernel")
@@ -116,15 +116,14 @@ class PrependToken(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class RandomSigns(keras.initializers.Initializer):
+class RandomSigns(keras.initializers.RandomUniform):
     """Initializes with 1 or -1 at random."""
 
     def __init__(self, seed: int | None = None):
-        self.seed = seed if seed is not None else keras.random.make_default_seed()
+        super().__init__(-1.0, 1.0, seed)
 
     def __call__(self, shape: Any, dtype: Any = None) -> tf.Tensor:
-        drawn = keras.random.uniform(shape, -1.0, 1.0, seed=self.seed)
-        return ops.cast(ops.where(drawn < 0, -1.0, 1.0), dtype or "float32")
+        return ops.where(super().__call__(shape, dtype) < 0, -1.0, 1.0)
 
     def get_config(self) -> dict[str, Any]:
-        return {"seed": self.seed}
+        return {"seed": super().get_config()["seed"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class FeatureEmbedding(keras.layers.Layer):
         category_sizes: number of ids of each category.
         texts: number of texts of a row.
         vocabulary_size: number of ids of words.
-        encoding: of numbers.
+        encoding: of numbers: "none", "piecewise" or "periodic".
         width: width of a vector. With `flat`, of numbers; categories have `category_width`, texts 4 times as much.
         category_width: with `flat`, the width of categories.
         flat: whether all vectors of a row are concatenated.
@@ -52,7 +52,7 @@ class FeatureEmbedding(keras.layers.Layer):
         category_sizes: Sequence[int] = (),
         texts: int = 0,
         vocabulary_size: int = 0,
-        encoding: Literal["none", "piecewise", "periodic"] = "none",
+        encoding: str = "none",
         width: int = 16,
         category_width: int = 8,
         flat: bool = False,

@@ -55,9 +55,8 @@ class QuantileScaling(_NumberScaling):
 
     def adapt(self, numbers: np.ndarray) -> None:
         """Learn the quantiles of (rows, columns) numbers, of which some are missing (NaN)."""
-        if not self.built:
+        if not hasattr(self, "knots"):
             self.build(numbers.shape)
-            self.built = True
         knots, positions = np.zeros((2, numbers.shape[1], KNOTS), np.float32)
         for column, values in enumerate(np.asarray(numbers, np.float32).T):
             knots[column], positions[column] = _find_knots(values)
@@ -108,15 +107,15 @@ class RobustScaling(_NumberScaling):
 
     def adapt(self, numbers: np.ndarray) -> None:
         """Learn medians and ranges of (rows, columns) numbers, of which some are missing (NaN)."""
-        if not self.built:
+        if not hasattr(self, "center"):
             self.build(numbers.shape)
-            self.built = True
         pairs = [_find_center(values[np.isfinite(values)]) for values in np.asarray(numbers, np.float64).T]
         self.center.assign([center for center, _ in pairs])
         self.factor.assign([factor for _, factor in pairs])
 
     def scale(self, numbers: tf.Tensor) -> tf.Tensor:
-        scaled = tf.clip_by_value((numbers - self.center) * self.factor, -1e6, 1e6)
+        scaled = tf.math.multiply_no_nan(numbers - self.center, tf.broadcast_to(self.factor, tf.shape(numbers)))
+        scaled = tf.clip_by_value(scaled, -1e6, 1e6)
         return scaled / tf.sqrt(1.0 + tf.square(scaled / MAX_SMOOTH))
 
 

@@ -29,12 +29,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "dropout": {"default": 0.1, "help": "Dropout rate.", "minimum": 0, "maximum": 0.95},
     "number_scaling": {
         "default": "auto",
-        "help": "Scaling of numbers. `quantile` maps quantiles to a normal distribution, and `robust` divides by the "
-        "interquartile range. `auto` selects `robust` for `realmlp`, and otherwise `quantile`.",
+        "help": "Scaling of numbers. With `quantile`, quantiles are mapped to a normal distribution, and with `robust`, "
+        "numbers are divided by the interquartile range. The default selects `robust` for `realmlp`, and otherwise "
+        "`quantile`.",
     },
     "number_embedding": {
         "default": "auto",
-        "help": "Embedding of numbers. `auto` selects `periodic` for `realmlp`, `none` for `resnet`, and otherwise "
+        "help": "Embedding of numbers. The default selects `periodic` for `realmlp`, `none` for `resnet`, and otherwise "
         "`piecewise`.",
     },
     "max_categories": {
@@ -42,7 +43,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Maximum number of categories of a column. The rarest others count as unknown.",
         "minimum": 1,
     },
-    "max_tokens": {"default": 32, "help": "Maximum number of words of a free text that are read.", "minimum": 1},
+    "max_tokens": {"default": 32, "help": "Maximum number of words of a text. Others are not read.", "minimum": 1},
     "mask_rate": {
         "default": 0.02,
         "help": "Fraction of cells masked in training. Masked categories are unknown, and masked numbers are missing, "

@@ -28,15 +28,26 @@ WIDTHS = {"none": 4, "piecewise": 16, "periodic": 8}  # width of the vector of a
 class TabularNetworkTask(TabularTask, Protocol):
     """A task of tables with the options of its network."""
 
-    network: str
-    width: int
-    blocks: int
-    members: int
-    dropout: float
-    number_scaling: str
-    number_embedding: str
-    max_categories: int
-    max_tokens: int
+    @property
+    def blocks(self) -> int: ...
+
+    @property
+    def members(self) -> int: ...
+
+    @property
+    def dropout(self) -> float: ...
+
+    @property
+    def number_scaling(self) -> str: ...
+
+    @property
+    def number_embedding(self) -> str: ...
+
+    @property
+    def max_categories(self) -> int: ...
+
+    @property
+    def max_tokens(self) -> int: ...
 
 
 def learn_kinds(task: TabularTask, table: Table) -> None:

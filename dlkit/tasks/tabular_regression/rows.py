@@ -8,7 +8,6 @@ import numpy as np
 
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.regression.quantiles import conformal_correction
 from dlkit.report import Report
 from dlkit.rows import Rows
 from dlkit.tabular.inspect_table import inspect_table
@@ -66,6 +65,8 @@ class NumberRows(Rows):
 
     def calibrate(self) -> None:
         """Fit the correction of the intervals, so that they have their coverage on these validation rows."""
+        from dlkit.regression.quantiles import conformal_correction
+
         task = self.task
         step = -(-len(self) // MAX_CALIBRATION_ROWS)
         rows = self.with_table(self.table.take(range(0, len(self), step))) if step > 1 else self

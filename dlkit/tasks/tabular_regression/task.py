@@ -78,7 +78,8 @@ class TabularRegressor(Task):
     max_tokens: int = tabular_hparam("max_tokens")
     mask_rate: float = tabular_hparam("mask_rate")
     target_transform: Literal["none", "log"] = hparam(
-        "none", "Transformation of the targets. `log` learns log(1 + y), for values of at least 0 with a long tail."
+        "none",
+        "Transformation of the targets. With `log`, log(1 + y) is learned, for y of at least 0 with a long tail.",
     )
     coverage: float = hparam(
         0.9,
@@ -88,7 +89,7 @@ class TabularRegressor(Task):
     )
     quantile_levels: tuple[float, ...] = hparam(
         (0.05, 0.25, 0.5, 0.75, 0.95),
-        "Quantile levels, ascending. The median and the levels of the intervals are added.",
+        "Quantile levels. They are ascending. The median and the levels of the intervals are added.",
         minimum=0.001,
         maximum=0.999,
     )
