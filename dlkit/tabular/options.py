@@ -24,19 +24,23 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "time_column": {"default": "", "help": "Column of times. The latest rows are held out, instead of random ones."},
     "network": {"default": "tabm", "help": "Network architecture."},
     "width": {"default": 0, "help": "Width of the hidden layers; 0 selects it by network.", "minimum": 0},
-    "blocks": {"default": 0, "help": "Number of blocks or hidden layers; 0 selects it by network.", "minimum": 0},
-    "members": {"default": 16, "help": "Number of members of `tabm`, which share most weights.", "minimum": 1},
+    "blocks": {
+        "default": 0,
+        "help": "Number of blocks; 0 selects it by network. Those of `mlp`, `realmlp` and `tabm` are dense layers.",
+        "minimum": 0,
+    },
+    "members": {"default": 16, "help": "Number of members of `tabm`. They share most weights.", "minimum": 1},
     "dropout": {"default": 0.1, "help": "Dropout rate.", "minimum": 0, "maximum": 0.95},
     "number_scaling": {
         "default": "auto",
-        "help": "Scaling of numbers. With `quantile`, quantiles are mapped to a normal distribution, and with `robust`, "
+        "help": "Scaling of numbers. With `quantile`, quantiles are mapped to a normal distribution; with `robust`, "
         "numbers are divided by the interquartile range. The default selects `robust` for `realmlp`, and otherwise "
         "`quantile`.",
     },
     "number_embedding": {
         "default": "auto",
-        "help": "Embedding of numbers. The default selects `periodic` for `realmlp`, `none` for `resnet`, and otherwise "
-        "`piecewise`.",
+        "help": "Embedding of numbers. The default selects `periodic` for `realmlp`, `none` for `resnet`, and "
+        "otherwise `piecewise`.",
     },
     "max_categories": {
         "default": 1000,
