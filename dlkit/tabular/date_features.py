@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from dlkit.lazy import keras, tf
@@ -67,3 +68,41 @@ def _days(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
     months = tf.math.floormod(month + 9, 12)
     leap_days = years // 4 - years // 100 + years // 400
     return 365 * years + leap_days + (153 * months + 2) // 5 + day - 1 - 719_468
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class DateErrors(keras.layers.Layer):
+    """Says why the dates of a row cannot be read.
+
+    Call with a list of (batch,) string tensors, one for each column. Returns (batch,) string: the reason, which names
+    the first such column and its text; "" if all dates can be read or are missing.
+
+    Args:
+        columns: names of the columns.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> DateErrors(["since"])([tf.constant(["2024-02-29", ""])]).numpy().tolist()
+        [b'', b'']
+    """
+
+    def __init__(self, columns: Sequence[str], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.columns = list(columns)
+        self._convert_input_args = False  # Keras has no string tensors
+
+    def call(self, dates: list[tf.Tensor]) -> tf.Tensor:
+        error = tf.fill(tf.shape(dates[0]), "")
+        for name, column in zip(reversed(self.columns), reversed(dates), strict=True):
+            unread = tf.math.is_nan(_features(column)[:, 0]) & (tf.strings.strip(column) != "")
+            reason = tf.strings.join(
+                [f"the date in column '{name}' must be in ISO 8601, such as 2024-02-29. Received: '", column, "'."]
+            )
+            error = tf.where(unread, reason, error)
+        return error
+
+    def compute_output_spec(self, dates: list[keras.KerasTensor]) -> keras.KerasTensor:
+        return keras.KerasTensor((dates[0].shape[0],), "string")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "columns": self.columns}

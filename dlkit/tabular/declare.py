@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from dlkit.columns import Column, Id
+from dlkit.columns import Column, Id, Reason
 from dlkit.errors import DataError, HparamError
 from dlkit.hparams import nearest
 from dlkit.options import option
+from dlkit.rows import ERROR
 from dlkit.tabular.columns import CELLS, Cell, Weight
 
 HEADS = 8  # attention heads of `ft_transformer`
@@ -138,6 +139,11 @@ def declare_extras(task: TabularTask) -> dict[str, Column]:
         if theirs:
             extras[tensor_name(theirs)] = renamed(Id(optional=True), tensor_name(theirs), theirs)
     return extras
+
+
+def declare_answer(task: TabularTask, answer: Mapping[str, Column]) -> dict[str, Column]:
+    """Return the answer of a task, with the reason why a row cannot be read if its kinds of columns have one."""
+    return {**answer, ERROR: Reason()} if "date" in task.kinds_.values() else dict(answer)
 
 
 def declared_kinds(task: TabularTask, inputs: Mapping[str, Column]) -> dict[str, str]:

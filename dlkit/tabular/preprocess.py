@@ -10,9 +10,10 @@ import numpy as np
 from dlkit.columns import Column, to_batch
 from dlkit.data.table import Table
 from dlkit.lazy import keras, tf
+from dlkit.rows import ERROR
 from dlkit.tabular.category_lookup import CategoryLookup, learn_vocabulary
 from dlkit.tabular.columns import CELLS
-from dlkit.tabular.date_features import NAMES, DateFeatures
+from dlkit.tabular.date_features import NAMES, DateErrors, DateFeatures
 from dlkit.tabular.declare import TabularTask, declared_kinds, renamed
 from dlkit.tabular.discover import find_kinds
 from dlkit.tabular.feature_embedding import FeatureEmbedding
@@ -70,7 +71,7 @@ def build_preprocess(task: TabularNetworkTask, table: Table) -> keras.Model:
 
     Returns:
         keras.Model from one tensor for each column to those of these that the table has: `numbers` and `missing`, of
-        numbers and of the calendar features of dates; `categories`; `token_ids`.
+        numbers and of the calendar features of dates; `categories`; `token_ids`; and `error`, if it has dates.
     """
     columns = {name: keras.Input((), dtype=column.dtype, name=name) for name, column in task.inputs.items()}
     numbers, dates = names_of_kind(task.inputs, "number"), names_of_kind(task.inputs, "date")
@@ -97,6 +98,8 @@ def build_preprocess(task: TabularNetworkTask, table: Table) -> keras.Model:
         every = [text.decode() for name in texts for text in table.raw_column(name, task.inputs[name])]
         words = WordIds.learn(every, WORDS, task.max_tokens, name="word_ids")
         outputs["token_ids"] = words([columns[name] for name in texts])
+    if dates:
+        outputs[ERROR] = DateErrors(dates, name="date_errors")([columns[name] for name in dates])
     return keras.Model(columns, outputs, name="preprocess")
 
 
@@ -113,7 +116,9 @@ def build_tabular_network(
         encoding = {"realmlp": "periodic", "resnet": "none"}.get(task.network, "piecewise")
     options = NetworkOptions(task.network, task.width, task.blocks, task.dropout, task.members, encoding, activation)
     cells = {
-        name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name) for name, tensor in preprocess.output.items()
+        name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+        for name, tensor in preprocess.output.items()
+        if name != ERROR
     }
     flat, words = task.network != "ft_transformer", _layer(preprocess, "word_ids")
     categories = _layer(preprocess, "category_lookup")
@@ -131,6 +136,13 @@ def build_tabular_network(
     if "numbers" in cells:
         embedding.adapt(preprocess_sample(task.inputs, table, preprocess)["numbers"])
     return network
+
+
+def with_reasons(task: TabularTask, postprocess: keras.Model) -> keras.Model:
+    """Return the postprocessing of a task with empty predictions for rows that cannot be read, as a date may be."""
+    from dlkit.layers.blank_invalid_rows import blank_invalid_rows
+
+    return blank_invalid_rows(postprocess) if "date" in task.kinds_.values() else postprocess
 
 
 def preprocess_sample(inputs: Mapping[str, Column], table: Table, preprocess: keras.Model) -> dict[str, np.ndarray]:

@@ -111,12 +111,14 @@ class TabularClassifier(Task):
             )
         target = declare.renamed(Label(), "label", names[0])
         self.target = {"label": target, **declare.declare_extras(self)}
+        self.answer = declare.declare_answer(self, labels.SINGLE_ANSWER)
 
     def build(self, examples: Table) -> Stages:
         from dlkit.tabular.linear_baseline import fit_linear
         from dlkit.tabular.preprocess import build_preprocess, build_tabular_network, learn_kinds
 
         learn_kinds(self, examples)
+        self.answer = declare.declare_answer(self, labels.SINGLE_ANSWER)
         column = self.target["label"]
         self.labels_ = labels.learn_labels(examples, column)
         self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
@@ -186,9 +188,9 @@ class TabularClassifier(Task):
             DataError: the data cannot be read.
 
         Example:
-            >>> importance = model.importance(model.samples()["test"])  # doctest: +SKIP
-            >>> list(importance)[0]  # doctest: +SKIP
-            'proline'
+            >>> importance = model.importance(model.samples()["test"], repeats=1)
+            >>> len(importance) == len(model.inputs)
+            True
         """
         from dlkit.plots import save_figure
         from dlkit.tabular.importance import permutation_importance, plot_importance
@@ -212,9 +214,10 @@ class TabularClassifier(Task):
             Dict of `label`, `score`, `reference_score`, and `contributions`: column to a number, largest first.
 
         Example:
-            >>> explanation = model.explain(row)  # doctest: +SKIP
-            >>> explanation["label"], list(explanation["contributions"])[0]  # doctest: +SKIP
-            ('cultivar 1', 'proline')
+            >>> row = {name: values[0] for name, values in model.samples()["test"].items() if name in model.inputs}
+            >>> explanation = model.explain(row)
+            >>> explanation["contributions"].keys() == model.inputs.keys()
+            True
         """
         from dlkit.graph_predictor import inputs_to_table
         from dlkit.tabular.attributions import attribute
@@ -248,8 +251,9 @@ class TabularClassifier(Task):
 
     def _postprocess(self, network: keras.Model) -> keras.Model:
         from dlkit.classification.rank_labels import RankLabels
+        from dlkit.tabular.preprocess import with_reasons
         from dlkit.tasks.tabular_classification.ensemble_logits import AverageLogits
 
         logits = keras.Input(network.output["logits"].shape[1:], name="logits")
         ranked = RankLabels(self.labels_, top_k=self.top_k, name="rank_labels")(AverageLogits()(logits))
-        return keras.Model({"logits": logits}, ranked, name="postprocess")
+        return with_reasons(self, keras.Model({"logits": logits}, ranked, name="postprocess"))

@@ -136,8 +136,11 @@ class TabularRegressor(Task):
             for name in theirs
         }
         self.target |= declare.declare_extras(self)
-        self.answer = {name: column for kind, column in ANSWERS.items() for name in self.answer_names(kind)}
-        self.answer[LEVELS] = Levels()
+        self._declare_answer()
+
+    def _declare_answer(self) -> None:
+        answer = {name: column for kind, column in ANSWERS.items() for name in self.answer_names(kind)}
+        self.answer = declare.declare_answer(self, {**answer, LEVELS: Levels()})
 
     def build(self, examples: Table) -> Stages:
         from dlkit.tabular.linear_baseline import fit_linear
@@ -145,6 +148,7 @@ class TabularRegressor(Task):
         from dlkit.tasks.tabular_regression.target_scaling import TargetScaling
 
         learn_kinds(self, examples)
+        self._declare_answer()
         self.calibration_ = {}
         values = self.rows(self, examples).read_targets()
         scaling = TargetScaling(len(self.target_names), self.target_transform == "log", name="target_scaling")
@@ -224,9 +228,9 @@ class TabularRegressor(Task):
             DataError: the data cannot be read.
 
         Example:
-            >>> importance = model.importance(model.samples()["test"])  # doctest: +SKIP
-            >>> list(importance)[0]  # doctest: +SKIP
-            'bmi'
+            >>> importance = model.importance(model.samples()["test"], repeats=1)
+            >>> len(importance) == len(model.inputs)
+            True
         """
         from dlkit.plots import save_figure
         from dlkit.tabular.importance import permutation_importance, plot_importance
@@ -254,9 +258,10 @@ class TabularRegressor(Task):
             DataError: there is no such target, or the row is invalid.
 
         Example:
-            >>> explanation = model.explain(row)  # doctest: +SKIP
-            >>> list(explanation["contributions"])[0]  # doctest: +SKIP
-            'bmi'
+            >>> row = {name: values[0] for name, values in model.samples()["test"].items() if name in model.inputs}
+            >>> explanation = model.explain(row)
+            >>> explanation["contributions"].keys() == model.inputs.keys()
+            True
         """
         from dlkit.graph_predictor import inputs_to_table
         from dlkit.tabular.attributions import attribute
@@ -292,6 +297,7 @@ class TabularRegressor(Task):
 
     def _postprocess(self, network: keras.Model, scaling: keras.layers.Layer) -> keras.Model:
         from dlkit.regression.quantiles import ConformalIntervals
+        from dlkit.tabular.preprocess import with_reasons
         from dlkit.tasks.tabular_regression.name_answers import NameAnswers
 
         levels = self.levels
@@ -302,4 +308,4 @@ class TabularRegressor(Task):
         quantiles = ops.mean(inputs["value_quantiles"], axis=1)
         every = ops.concatenate([values[..., None], quantiles, intervals(quantiles)], axis=-1)
         answer = NameAnswers(self.target_names, levels, name="name_answers")(scaling(every))
-        return keras.Model(inputs, answer, name="postprocess")
+        return with_reasons(self, keras.Model(inputs, answer, name="postprocess"))

@@ -160,6 +160,20 @@ def test_a_request_may_leave_out_what_is_missing(model, frame):
     np.testing.assert_allclose(made["scores"], expected["scores"], rtol=1e-5)
 
 
+def test_a_date_that_cannot_be_read_is_an_error_of_its_row_alone(model, frame):
+    table = model.read(frame.head(2)).table
+    raw = {name: tf.constant(table.raw_column(name, column)) for name, column in model.inputs.items()}
+    served = model.served()["serving_default"].graph
+    right, wrong = served(**raw), served(**{**raw, "since": tf.constant([b"soon", raw["since"][1].numpy()])})
+    reason = wrong["error"][0].numpy()
+    assert b"'since'" in reason
+    assert b"'soon'" in reason
+    assert (wrong["error"][1], wrong["label"][0], wrong["score"][0]) == (b"", b"", 0)
+    np.testing.assert_allclose(wrong["scores"][1], right["scores"][1], rtol=1e-6)
+    with pytest.raises(DataError, match="column 'since': expected a date"):
+        model.predict(row_of(frame, since="soon"))
+
+
 def test_a_json_request_with_nan_is_what_python_sends(model, frame):
     assert json.loads('{"x": NaN}')["x"] != 0  # the token of JavaScript that TensorFlow Serving accepts, too
     answer = model.predict(row_of(frame, **{"hours-per-week": float("nan")}))
