@@ -38,7 +38,7 @@ def load(folder: str | Path) -> Task:
     Raises:
         DlkitError: the folder holds no saved model, an interrupted run, or a model of another version.
 
-    Example:
+    Examples:
         >>> dlkit.load("reviews").predict("A wonderful film.")["label"]  # doctest: +SKIP
         'positive'
     """
@@ -77,7 +77,7 @@ def split(
     Raises:
         DataError: the data cannot be read, or is too small.
 
-    Example:
+    Examples:
         >>> task = dlkit.SentimentClassifier()
         >>> train, test = dlkit.split(task.samples()["train"], task)
         >>> len(train), len(test)

@@ -239,7 +239,7 @@ class Task:
         Returns:
             A dict with `train`, `validation` and `test`, each a source for `fit` and `evaluate`.
 
-        Example:
+        Examples:
             >>> sorted(dlkit.SentimentClassifier.samples())
             ['test', 'train', 'validation']
         """
@@ -349,7 +349,7 @@ class Task:
                 workers have different settings, or one was lost or did not respond.
             Preempted: SIGTERM stopped the run after a checkpoint; the process exits with code 143.
 
-        Example:
+        Examples:
             >>> model = dlkit.SentimentClassifier(epochs=1)
             >>> history = model.fit(model.samples()["train"], save="reviews", verbose=0)
             >>> len(history["loss"])
@@ -448,7 +448,7 @@ class Task:
         Raises:
             DataError: the data cannot be read.
 
-        Example:
+        Examples:
             >>> model = dlkit.SentimentClassifier()
             >>> model.check(model.samples()["train"])["errors"]
             []
@@ -493,7 +493,7 @@ class Task:
             DataError: the data cannot be read.
             DlkitError: the loss never decreased.
 
-        Example:
+        Examples:
             >>> model = dlkit.SentimentClassifier()
             >>> 0 < model.find_learning_rate(model.samples()["train"], steps=20) < 1
             True
@@ -602,7 +602,7 @@ class Task:
             DataError: an input is invalid, and the message names it and says why; or a file is missing.
             DlkitError: `as_frame` needs pandas.
 
-        Example:
+        Examples:
             >>> model.predict("A wonderful film.")["label"]
             'positive'
             >>> [answer["label"] for answer in model.predict(["A wonderful film.", "A dull, terrible film."])]
@@ -659,7 +659,7 @@ class Task:
             DlkitError: the output exists, or belongs to a run with different data, model or options; another process
                 writes it; or it cannot be written.
 
-        Example:
+        Examples:
             >>> model.predict_to({"text": ["A wonderful film.", ""]}, "predictions.csv", verbose=False)["bad"]
             0
         """
@@ -710,7 +710,7 @@ class Task:
             DataError: the data cannot be read or scored.
             DlkitError: `predictions` exists, cannot be written, or has an unknown suffix.
 
-        Example:
+        Examples:
             >>> metrics = model.evaluate(model.samples()["test"], predictions="predictions.csv")
             >>> metrics["accuracy"] > 0.5
             True
@@ -750,7 +750,7 @@ class Task:
             DlkitError: the task has no plot, or matplotlib is not installed.
             DataError: the data cannot be read.
 
-        Example:
+        Examples:
             >>> model.plot("photo.jpg").savefig("prediction.png")
         """
         figure = self._picture(data)
@@ -774,7 +774,7 @@ class Task:
         Raises:
             DlkitError: the file cannot be written, or matplotlib is not installed.
 
-        Example:
+        Examples:
             >>> model.draw("A wonderful film.", "film.png")
             False
         """
@@ -790,7 +790,7 @@ class Task:
         Raises:
             DlkitError: the task is not fitted, or matplotlib is not installed.
 
-        Example:
+        Examples:
             >>> model.plot_history().savefig("history.png")
         """
         self._check_fitted()
@@ -865,7 +865,7 @@ class Task:
         Returns:
             The folder of the exported version.
 
-        Example:
+        Examples:
             >>> model.export("servables/reviews").name
             '1'
         """
@@ -888,7 +888,7 @@ class Task:
             DlkitError: the folder holds a model or an interrupted run; another process writes there; or it cannot be
                 written.
 
-        Example:
+        Examples:
             >>> model.save("reviews_copy")
         """
         self._check_fitted()
@@ -914,7 +914,7 @@ class Task:
         Raises:
             DlkitError: the folder holds no model, a model of another task or of another format, or an interrupted run.
 
-        Example:
+        Examples:
             >>> dlkit.SentimentClassifier.load("reviews").epochs
             1
         """
@@ -925,7 +925,7 @@ class Task:
     def task_name(cls) -> str:
         """Return the name of the task on the command line.
 
-        Example:
+        Examples:
             >>> dlkit.SentimentClassifier.task_name()
             'sentiment'
         """
@@ -940,7 +940,7 @@ class Task:
         Args:
             deep: has no effect; accepted for scikit-learn.
 
-        Example:
+        Examples:
             >>> dlkit.SentimentClassifier(epochs=5).get_params()["epochs"]
             5
         """
@@ -955,7 +955,7 @@ class Task:
         Raises:
             HparamError: an option is unknown, has the wrong type or is out of range.
 
-        Example:
+        Examples:
             >>> dlkit.SentimentClassifier().set_params(epochs=5).epochs
             5
         """
@@ -1023,7 +1023,7 @@ class Task:
         Raises:
             DataError: a request is invalid; the message names it and says why.
 
-        Example:
+        Examples:
             >>> translator.call_signature("generate", [{"source": "Good morning.", "seed": 1}])  # doctest: +SKIP
         """
         self._check_fitted()
