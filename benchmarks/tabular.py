@@ -1,18 +1,20 @@
 """Compare `TabularClassifier` and `TabularRegressor` with LightGBM, linear models and a plain Keras network.
 
     python benchmarks/tabular.py accuracy FOLDER [--seeds 0 1 2] [--minutes 3] [HPARAM=VALUE ...]
-    python benchmarks/tabular.py peers FOLDER [--seeds 0 1 2]
+    python benchmarks/tabular.py peers FOLDER [--seeds 0 1 2] [--lightgbm PYTHON]
     python benchmarks/tabular.py speed FOLDER [HPARAM=VALUE ...]
     python benchmarks/tabular.py latency FOLDER [HPARAM=VALUE ...]
 
 FOLDER holds `train.csv` and `test.csv`, whose last column is predicted: `adult` or `california_housing`. Nothing is
-chosen on the test rows: LightGBM stops early on a tenth of the training rows. The peers need lightgbm, pandas and
-scikit-learn.
+chosen on the test rows: LightGBM and the plain Keras network stop early on a tenth of the training rows. The peers need
+pandas, scikit-learn and lightgbm; `--lightgbm` is the Python of an environment that has them, if this one has not.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -90,21 +92,53 @@ def print_metrics(name: str, true: np.ndarray, predicted: np.ndarray, classes: b
 
 
 def print_peers(folder: Path, seeds: list[int]) -> None:
-    """Print the metrics of LightGBM and linear models."""
-    import lightgbm
+    """Print the metrics of linear models and of a plain Keras network on the encoding of scikit-learn."""
     from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.model_selection import train_test_split
 
     train, test, target, classes = read_tables(folder)
-    labels = {name: number for number, name in enumerate(sorted(train[target].unique()))} if classes else {}
-    y, y_test = ((table[target].map(labels) if classes else table[target]).to_numpy() for table in (train, test))
+    y, y_test = read_targets(train, test, target, classes)
     begun = time.perf_counter()
     x, x_test = encode(train, test, target)
     linear = (LogisticRegression(max_iter=2000) if classes else Ridge()).fit(x, y)
     predicted = linear.predict_proba(x_test)[:, 1] if classes else linear.predict(x_test)
-    print_metrics(
-        "logistic regression" if classes else "ridge", y_test, predicted, classes, time.perf_counter() - begun
-    )
+    name = "logistic regression" if classes else "ridge regression"
+    print_metrics(name, y_test, predicted, classes, time.perf_counter() - begun)
+    for seed in seeds:
+        begun = time.perf_counter()
+        predicted = fit_keras(x, y, x_test, classes, seed)
+        print_metrics(f"plain Keras, seed {seed}", y_test, predicted, classes, time.perf_counter() - begun)
+
+
+def read_targets(train: Any, test: Any, target: str, classes: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers to predict, or those of the classes."""
+    labels = {name: number for number, name in enumerate(sorted(train[target].unique()))} if classes else {}
+    y, y_test = ((table[target].map(labels) if classes else table[target]).to_numpy() for table in (train, test))
+    return y, y_test
+
+
+def fit_keras(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, classes: bool, seed: int) -> np.ndarray:
+    """Train three dense layers with dropout, Adam and early stopping; return the predictions for the test rows."""
+    import keras
+    from sklearn.model_selection import train_test_split
+
+    keras.utils.set_random_seed(seed)
+    mean, deviation = (0.0, 1.0) if classes else (y.mean(), y.std())
+    hidden = [layer for _ in range(3) for layer in (keras.layers.Dense(256, "relu"), keras.layers.Dropout(0.1))]
+    network = keras.Sequential([*hidden, keras.layers.Dense(1, "sigmoid" if classes else None)])
+    network.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy" if classes else "mse")
+    part, held, y_part, y_held = train_test_split(x, (y - mean) / deviation, test_size=VALIDATION, random_state=seed)
+    stop = keras.callbacks.EarlyStopping(patience=10, restore_best_weights=True)
+    network.fit(part, y_part, validation_data=(held, y_held), batch_size=256, epochs=100, verbose=0, callbacks=[stop])
+    return network.predict(x_test, verbose=0)[:, 0] * deviation + mean
+
+
+def print_lightgbm(folder: Path, seeds: list[int]) -> None:
+    """Print the metrics of LightGBM with early stopping."""
+    import lightgbm
+    from sklearn.model_selection import train_test_split
+
+    train, test, target, classes = read_tables(folder)
+    y, y_test = read_targets(train, test, target, classes)
     tables = [table.drop(columns=target) for table in (train, test)]
     for name in tables[0].select_dtypes(exclude="number"):
         kind = tables[0][name].astype("category").dtype
@@ -185,11 +219,12 @@ def print_latency(folder: Path, hparams: dict[str, Any]) -> None:
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("accuracy", "peers", "speed", "latency"))
+    parser.add_argument("what", choices=("accuracy", "peers", "lightgbm", "speed", "latency"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--minutes", type=float, default=0.0, help="time of each training; 0 for the default epochs")
+    parser.add_argument("--lightgbm", metavar="PYTHON", help="Python with lightgbm, pandas and scikit-learn")
     given = parser.parse_intermixed_args()
     print_machine()
     hparams = hparams_of(given.hparams)
@@ -197,6 +232,10 @@ def main() -> None:
         print_accuracy(given.folder, given.seeds, given.minutes, hparams)
     elif given.what == "peers":
         print_peers(given.folder, given.seeds)
+        flags = [str(given.folder), "--seeds", *map(str, given.seeds)]
+        subprocess.run([given.lightgbm or sys.executable, __file__, "lightgbm", *flags], check=True)
+    elif given.what == "lightgbm":
+        print_lightgbm(given.folder, given.seeds)
     elif given.what == "speed":
         print_speed(given.folder, hparams)
     else:

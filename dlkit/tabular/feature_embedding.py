@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from dlkit.lazy import keras, ops, tf
+from dlkit.tabular.number_scaling import spread_values
 
-BINS = 24  # of a piecewise-linear encoding
+BINS = 64  # of a piecewise-linear encoding
 FREQUENCIES = 16  # of a periodic encoding
 SIGMA = 0.5  # standard deviation of initial frequencies, of numbers scaled to a standard deviation of about 1
 
@@ -94,10 +95,9 @@ class FeatureEmbedding(keras.layers.Layer):
             self.words = self.add_weight(size, keras.initializers.RandomNormal(stddev=0.1), name="word_embeddings")
 
     def adapt(self, scaled: np.ndarray) -> None:
-        """Set the bins of a piecewise-linear encoding to quantiles of (rows, numbers) scaled numbers."""
+        """Set the bins of a piecewise-linear encoding, each with about as many of (rows, numbers) scaled numbers."""
         if self.numbers and self.encoding == "piecewise":
-            levels = np.linspace(0, 1, BINS + 1)
-            self.edges.assign([_edges(np.unique(np.quantile(values, levels))) for values in scaled.T])
+            self.edges.assign([_edges(spread_values(values, BINS + 1)) for values in scaled.T])
 
     def call(self, row: Mapping[str, tf.Tensor]) -> tf.Tensor:
         vectors = []

@@ -76,12 +76,30 @@ class QuantileScaling(_NumberScaling):
         return tf.transpose(tf.math.ndtri(position))
 
 
+def spread_values(values: np.ndarray, count: int) -> np.ndarray:
+    """Return up to `count` distinct values, ascending, with about as many rows between each pair of neighbors.
+
+    A value that many rows share counts as one `count`-th of them at most, so that the others get the rest: the
+    quantiles of a column that is mostly zero hardly tell its other values apart.
+
+    Example:
+        >>> spread_values(np.array([0.0] * 90 + [*range(1, 11)]), 6).tolist()
+        [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= count:
+        return distinct
+    ends = np.cumsum(np.minimum(counts, len(values) / count))
+    ranks = (ends - ends[0]) / (ends[-1] - ends[0])
+    return distinct[np.unique(np.searchsorted(ranks, np.linspace(0, 1, count) - 1e-9))]
+
+
 def _find_knots(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return `KNOTS` ascending values of a column and the mean rank of each as a fraction, in (0, 1)."""
     finite = np.sort(values[np.isfinite(values)])
     if not len(finite):
         return np.zeros(KNOTS), np.full(KNOTS, 0.5)
-    knots = np.unique(np.quantile(finite, np.linspace(0, 1, KNOTS), method="nearest"))
+    knots = spread_values(finite, KNOTS)
     ranks = (np.searchsorted(finite, knots, "left") + np.searchsorted(finite, knots, "right")) / (2 * len(finite))
     more = KNOTS - len(knots)  # the last one repeated changes nothing
     return np.pad(knots, (0, more), "edge"), np.pad(ranks, (0, more), "edge")

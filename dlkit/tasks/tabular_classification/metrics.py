@@ -6,7 +6,28 @@ from typing import Any
 
 import numpy as np
 
+from dlkit.classification.metrics import score_single
+
 BINS = 15  # of the calibration error
+
+
+def score_target(truth: list[bytes], answers: dict[str, list], known: list[str]) -> dict[str, Any]:
+    """Compute all metrics of one target: those of ranked labels and, if all labels are listed, of their scores.
+
+    Args:
+        truth: the true label of each row.
+        answers: `label`, `labels` and `scores`, as `dlkit.classification.rank_labels.RankLabels` gives them.
+        known: all labels.
+    """
+    metrics = score_single(truth, answers, known)
+    if len(answers["labels"][0]) < len(known):
+        return metrics
+    index = {name.encode(): number for number, name in enumerate(known)}
+    ranked = np.array([[index[name] for name in names] for names in answers["labels"]])
+    scores = np.zeros(ranked.shape)
+    np.put_along_axis(scores, ranked, np.array(answers["scores"], np.float64), axis=1)
+    true = np.array([index[name] for name in truth])
+    return {"accuracy": metrics["accuracy"], **score_probabilities(true, scores), **metrics}
 
 
 def score_probabilities(true: np.ndarray, scores: np.ndarray) -> dict[str, Any]:

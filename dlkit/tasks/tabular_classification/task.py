@@ -10,11 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from dlkit.classification import labels
-from dlkit.classification.metrics import score_single
 from dlkit.columns import Label
 from dlkit.data.table import Table
-from dlkit.errors import DataError
-from dlkit.hparams import hparam
+from dlkit.errors import DataError, HparamError
+from dlkit.hparams import hparam, nearest
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.run_length import DefaultEpochs
@@ -23,6 +22,7 @@ from dlkit.tabular import declare
 from dlkit.tabular.columns import NumberCell
 from dlkit.tabular.options import tabular_hparam
 from dlkit.task import Task
+from dlkit.tasks.tabular_classification.columns import MaybeLabel, answer_columns
 from dlkit.tasks.tabular_classification.rows import ClassifiedRows
 from dlkit.tasks.tabular_classification.sample import MEASUREMENTS, load_wines
 
@@ -49,6 +49,7 @@ class TabularClassifier(Task):
     weight_decay: float = hparam(
         0.01, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
+    monitor: str = hparam("log_loss", "Validation metric that selects the best epoch, without the prefix val_.")
     targets: str = tabular_hparam("targets")
     categorical: str = tabular_hparam("categorical")
     ignore: str = tabular_hparam("ignore")
@@ -90,44 +91,74 @@ class TabularClassifier(Task):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.kinds_: dict[str, str] = {}  # of the inputs
-        self.labels_: list[str] = []
+        self.labels_: list[str] = []  # of all targets
+        self.target_labels_: dict[str, list[str]] = {}  # if there are several targets: those of each
         self.class_weights_: list[float] = []
         self.linear_model_: dict[str, Any] = {}  # a logistic regression, the baseline
         self.linear_labels_: list[str] = []  # the labels that it knows
+        self.target_names = ["label"]
         declare.check_options(self)
 
+    def answer_name(self, kind: str, target: str) -> str:
+        """Return the name of an output of a kind for a target: `label`, or `label_TARGET` if there are several."""
+        return f"{kind}_{target}" if len(self.target_names) > 1 else kind
+
+    def labels_of(self, target: str) -> list[str]:
+        """Return the labels of a target, in the order of its logits."""
+        return self.target_labels_[target] if len(self.target_names) > 1 else self.labels_
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of labels of each target."""
+        return [len(self.labels_of(name)) for name in self.target_names]
+
     def declare(self, header: Sequence[str]) -> None:
-        names = declare.find_targets(self, header)
-        if len(names) > 1:
-            raise DataError(
-                f"a classifier predicts one column. Received: {option('targets', self.targets)}. Train a model for "
-                "each."
+        theirs = declare.find_targets(self, header)
+        several = len(theirs) > 1
+        if several and self.class_weights:
+            raise HparamError(
+                f"class weights are for one target. Received: {option('class_weights', self.class_weights)} and "
+                f"{option('targets', self.targets)}. Leave out one."
             )
-        self.inputs = declare.declare_inputs(self, header, names)
-        if "label" in self.inputs:
+        self.inputs = declare.declare_inputs(self, header, theirs)
+        self.target_names = [declare.tensor_name(name) for name in theirs] if several else ["label"]
+        kind = MaybeLabel if several else Label
+        self.target = {
+            name: declare.renamed(kind(), name, their) for name, their in zip(self.target_names, theirs, strict=True)
+        }
+        for name in {*self.target_names, *answer_columns(self._suffixes)} & self.inputs.keys():
             raise DataError(
-                "the input 'label' has the name of the prediction. Rename it: "
-                f"{option('columns', {'label_2': 'label'})}."
+                f"the input {name!r} has the name of a prediction. Rename it: {option('columns', {f'{name}_2': name})}."
             )
-        target = declare.renamed(Label(), "label", names[0])
-        self.target = {"label": target, **declare.declare_extras(self)}
-        self.answer = declare.declare_answer(self, labels.SINGLE_ANSWER)
+        self.target |= declare.declare_extras(self)
+        self._declare_answer()
+
+    def _declare_answer(self) -> None:
+        self.answer = declare.declare_answer(self, answer_columns(self._suffixes))
+
+    @property
+    def _suffixes(self) -> list[str]:
+        return [self.answer_name("", name) for name in self.target_names]
 
     def build(self, examples: Table) -> Stages:
         from dlkit.tabular.linear_baseline import fit_linear
         from dlkit.tabular.preprocess import build_preprocess, build_tabular_network, learn_kinds
 
         learn_kinds(self, examples)
-        self.answer = declare.declare_answer(self, labels.SINGLE_ANSWER)
-        column = self.target["label"]
-        self.labels_ = labels.learn_labels(examples, column)
-        self.class_weights_ = labels.compute_label_weights(self.class_weights, self.labels_, examples, column)
+        self._declare_answer()
+        learned = {name: labels.learn_labels(examples, self.target[name], name) for name in self.target_names}
+        self.labels_ = list(dict.fromkeys(label for names in learned.values() for label in names))
+        self.target_labels_ = learned if len(learned) > 1 else {}
+        self.class_weights_ = (
+            labels.compute_label_weights(self.class_weights, self.labels_, examples, self.target["label"])
+            if self.class_weights
+            else []
+        )
         preprocess = build_preprocess(self, examples)
         network = build_tabular_network(self, examples, preprocess, self._head, "selu")
         self.linear_model_, self.linear_labels_ = {}, []
-        if len(self.labels_) <= MAX_LINEAR_LABELS:
-            index = {name.encode(): number for number, name in enumerate(self.labels_)}
-            one_hot = np.eye(len(index))[[index[name] for name in examples.raw_column("label", column)]]
+        if sum(self.sizes) <= MAX_LINEAR_LABELS:
+            one_hot = np.concatenate(list(self.rows(self, examples).one_hot().values()), axis=1)
             self.linear_model_ = fit_linear(self.inputs, examples, preprocess, one_hot, logistic=True)
             self.linear_labels_ = self.labels_
         return Stages(preprocess, network, self._postprocess(network))
@@ -138,7 +169,8 @@ class TabularClassifier(Task):
         return Stages(stages.preprocess, network, self._postprocess(network))
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        targets = labels.encode_labels(target["label"], self.labels_)
+        encoded_labels = [labels.encode_labels(target[name], self.labels_of(name)) for name in self.target_names]
+        targets = tf.concat(encoded_labels, axis=1)
         encoded = self.stages_.preprocess(features), {"logits": targets}
         weights = [target[declare.tensor_name(self.weight_column)]] if self.weight_column else []
         if self.class_weights:
@@ -153,25 +185,30 @@ class TabularClassifier(Task):
     def loss(self) -> Any:
         from dlkit.tasks.tabular_classification.ensemble_logits import EnsembleCrossentropy
 
-        return {"logits": EnsembleCrossentropy(self.label_smoothing)}
+        return {"logits": EnsembleCrossentropy(self.sizes, self.label_smoothing)}
 
     def metrics(self) -> Any:
         from dlkit.tasks.tabular_classification.ensemble_logits import make_metrics
 
-        return {"logits": make_metrics()}
+        return {"logits": make_metrics(self.sizes, self.class_weights_)}
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
-        from dlkit.tasks.tabular_classification.metrics import score_probabilities
+        from dlkit.tasks.tabular_classification.metrics import score_target
 
-        metrics = score_single(targets["label"], answers, self.labels_)
-        if len(answers["labels"][0]) < len(self.labels_):
-            return metrics
-        index = {name.encode(): number for number, name in enumerate(self.labels_)}
-        ranked = np.array([[index[name] for name in names] for names in answers["labels"]])
-        scores = np.zeros(ranked.shape)
-        np.put_along_axis(scores, ranked, np.array(answers["scores"], np.float64), axis=1)
-        true = np.array([index[name] for name in targets["label"]])
-        return {"accuracy": metrics["accuracy"], **score_probabilities(true, scores), **metrics}
+        scores: dict[str, dict[str, Any]] = {}
+        for name in self.target_names:
+            known = [row for row, label in enumerate(targets[name]) if label]
+            if not known:
+                raise DataError(f"no row has a label of {name!r} to compare with.")
+            own = {kind: [answers[self.answer_name(kind, name)][row] for row in known] for kind in labels.SINGLE_ANSWER}
+            scores[name] = score_target([targets[name][row] for row in known], own, self.labels_of(name))
+        if len(scores) == 1:
+            return next(iter(scores.values()))
+        means = ("accuracy", "baseline_accuracy", *(["log_loss"] if not self.top_k else []))
+        return {
+            **{key: float(np.mean([each[key] for each in scores.values()])) for key in means},
+            **{f"{key}_{name}": value for name, each in scores.items() for key, value in each.items()},
+        }
 
     def importance(self, data: Any, *, repeats: int = 3, plot: str | Path | None = None) -> dict[str, dict[str, float]]:
         """Measure the importance of each column: the decrease of `accuracy` if its cells are shuffled.
@@ -201,7 +238,7 @@ class TabularClassifier(Task):
             save_figure(plot_importance(found, self.primary_metric), plot)
         return found
 
-    def explain(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def explain(self, row: Mapping[str, Any], target: str = "") -> dict[str, Any]:
         """Explain a prediction by the contribution of each column to the score of the best label.
 
         Integrated gradients (Sundararajan et al., 2017, arXiv:1703.01365): contributions add up to the difference from
@@ -209,9 +246,13 @@ class TabularClassifier(Task):
 
         Args:
             row: a row, as `predict` takes it.
+            target: with several targets, the one to explain; by default the first one.
 
         Returns:
             Dict of `label`, `score`, `reference_score`, and `contributions`: column to a number, largest first.
+
+        Raises:
+            DataError: there is no such target, or the row is invalid.
 
         Example:
             >>> row = {name: values[0] for name, values in model.samples()["test"].items() if name in model.inputs}
@@ -221,21 +262,24 @@ class TabularClassifier(Task):
         """
         from dlkit.graph_predictor import inputs_to_table
         from dlkit.tabular.attributions import attribute
-        from dlkit.tasks.tabular_classification.ensemble_logits import average_logits
+        from dlkit.tasks.tabular_classification.ensemble_logits import average_logits, split_targets
 
+        if target and target not in self.target_names:
+            raise DataError(f"there is no target {target!r}. {nearest(target, self.target_names)}")
+        name = target or self.target_names[0]
         answer = self.predict(row)
+        best = answer[self.answer_name("label", name)]
         raw = inputs_to_table(row, self.inputs)[0].raw(0, self.inputs)
-        label = self.labels_.index(answer["label"])
-        members = self.stages_.network.output["logits"].shape[1]
+        index, label = self.target_names.index(name), self.labels_of(name).index(best)
 
         def score(outputs: dict[str, tf.Tensor]) -> tf.Tensor:
-            return tf.exp(average_logits(outputs["logits"])[:, label]) / members
+            return tf.exp(average_logits(split_targets(outputs["logits"], self.sizes)[index])[:, label])
 
         contributions, reference = attribute(self, raw, score)
         ordered = dict(sorted(contributions.items(), key=lambda item: -abs(item[1])))
         return {
-            "label": answer["label"],
-            "score": answer["score"],
+            "label": best,
+            "score": answer[self.answer_name("score", name)],
             "reference_score": reference,
             "contributions": ordered,
         }
@@ -247,7 +291,7 @@ class TabularClassifier(Task):
     def _head(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         from dlkit.tabular.ensemble_layers import MemberDense
 
-        return {"logits": MemberDense(len(self.labels_), dtype="float32", name="logits")(x)}
+        return {"logits": MemberDense(sum(self.sizes), dtype="float32", name="logits")(x)}
 
     def _postprocess(self, network: keras.Model) -> keras.Model:
         from dlkit.classification.rank_labels import RankLabels
@@ -255,5 +299,10 @@ class TabularClassifier(Task):
         from dlkit.tasks.tabular_classification.ensemble_logits import AverageLogits
 
         logits = keras.Input(network.output["logits"].shape[1:], name="logits")
-        ranked = RankLabels(self.labels_, top_k=self.top_k, name="rank_labels")(AverageLogits()(logits))
-        return with_reasons(self, keras.Model({"logits": logits}, ranked, name="postprocess"))
+        answers: dict[str, Any] = {}
+        ends = np.cumsum(self.sizes).tolist()
+        for name, size, end in zip(self.target_names, self.sizes, ends, strict=True):
+            own = logits if len(ends) == 1 else logits[..., end - size : end]
+            rank = RankLabels(self.labels_of(name), top_k=self.top_k, name=self.answer_name("rank_labels", name))
+            answers |= {self.answer_name(kind, name): value for kind, value in rank(AverageLogits()(own)).items()}
+        return with_reasons(self, keras.Model({"logits": logits}, answers, name="postprocess"))

@@ -201,7 +201,6 @@ def test_the_columns_that_matter_are_important(model, frame, tmp_path):
         ({"targets": "income", "categorical": "zipp"}, "no column 'zipp'"),
         ({"targets": "income", "ignore": "nothing"}, "no column 'nothing'"),
         ({}, "name the column to predict"),
-        ({"targets": "income,color"}, "predicts one column"),
     ],
 )
 def test_columns_that_are_not_there_are_refused_by_name(frame, options, message):
