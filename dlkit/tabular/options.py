@@ -9,7 +9,8 @@ from dlkit.hparams import hparam
 _OPTIONS: dict[str, dict[str, Any]] = {
     "targets": {
         "default": "",
-        "help": "Columns to predict, as A,B. By default the column named target, label or y. (default: target, label or y)",
+        "help": "Columns to predict, as A,B. By default the column named target, label or y. (default: target, label "
+        "or y)",
     },
     "categorical": {
         "default": "",
