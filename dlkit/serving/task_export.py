@@ -129,10 +129,9 @@ def _preprocessed_signature(task: Servable) -> Signature:
 
 
 def _find_ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
-    for name, column in answer.items():
-        if column.ranked_by:
-            return name, column.ranked_by
-    return None
+    """Return the first ranked output and its scores; None if there are several rankings, as of several targets."""
+    ranked = [(name, column.ranked_by) for name, column in answer.items() if column.ranked_by]
+    return ranked[0] if len({scores for _, scores in ranked}) == 1 else None
 
 
 def find_regressed(answer: Mapping[str, Column]) -> str:

@@ -52,6 +52,8 @@ def test_answers_name_their_target(model, tmp_path):
     assert dlkit.load(tmp_path / "m").predict(row) == answer
     version = model.export(tmp_path / "s" / "things")
     assert (version / "saved_model.pb").is_file()
+    assert "examples" in model.served()
+    assert "classify" not in model.served()
 
 
 def test_rows_without_any_label_are_left_out_by_name():
