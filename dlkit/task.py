@@ -103,8 +103,8 @@ class Task:
         BY_TASK,
         "Early stopping: number of epochs without improvement of the monitored metric after which training "
         "stops. 0 disables it. The default of -1 selects 60% of the epochs for sentiment, question answering, "
-        "translation and forecasting if the length of the run is not set (`epochs=0`, without `minutes` or `steps`); "
-        "otherwise, it disables early stopping.",
+        "translation, forecasting and tables if the length of the run is not set (`epochs=0`, without `minutes` or "
+        "`steps`); otherwise, it disables early stopping.",
         minimum=BY_TASK,
     )
     validation_split: float = hparam(

@@ -112,7 +112,7 @@ class ConformalIntervals(keras.layers.Layer):
     Returns:
         (batch, targets, 2) float32: the lower and the upper bound.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> layer = ConformalIntervals(lower=0, median=1, upper=2)
         >>> quantiles = tf.constant([[[1.0, 2.0, 3.0]]])
@@ -158,7 +158,7 @@ def conformal_correction(lower: np.ndarray, upper: np.ndarray, true: np.ndarray,
     Returns:
         0 if no true value is known.
 
-    Example:
+    Examples:
         >>> ones = np.ones(9)
         >>> conformal_correction(-ones, ones, np.arange(9.0), coverage=0.8)
         6.0

@@ -24,7 +24,7 @@ class CategoryLookup(keras.layers.Layer):
     Args:
         vocabularies: the categories of each column.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> lookup = CategoryLookup([["red", "blue"], ["1"]])
         >>> lookup([tf.constant(["blue", "pink"]), tf.constant(["1", ""])]).numpy().tolist()
@@ -67,7 +67,7 @@ def _key(column: int, category: str) -> str:
 def learn_vocabulary(values: Sequence[bytes], size: int) -> list[str]:
     """Return the most frequent categories of a column, at most `size`, most frequent first; ties in their order.
 
-    Example:
+    Examples:
         >>> learn_vocabulary([b"b", b"a", b"b", b"", b"c"], 2)
         ['b', 'a']
     """

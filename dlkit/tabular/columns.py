@@ -129,7 +129,7 @@ def format_date(value: Any) -> str:
     Raises:
         DataError: it is not a date.
 
-    Example:
+    Examples:
         >>> format_date("2024-02-29 12:30+02:00"), format_date("2024-02-29")
         ('2024-02-29T10:30:00', '2024-02-29')
     """

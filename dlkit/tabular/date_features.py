@@ -20,7 +20,7 @@ class DateFeatures(keras.layers.Layer):
     Returns (batch, 7 * columns) float32: of each column the days since 1970 with their fraction, and sine and cosine of
     the position in the year, in the week (from Monday), and in the day. All are NaN where there is no such date.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> features = DateFeatures()([tf.constant(["1970-01-02T12:00:00", "soon"])]).numpy()
         >>> features[:, 0].tolist(), features[0, 6].round(3).item()
@@ -80,7 +80,7 @@ class DateErrors(keras.layers.Layer):
     Args:
         columns: names of the columns.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> DateErrors(["since"])([tf.constant(["2024-02-29", ""])]).numpy().tolist()
         [b'', b'']

@@ -72,7 +72,7 @@ def split_names(text: str) -> list[str]:
 def tensor_name(name: str) -> str:
     """Return a column name as the name of a tensor: ASCII letters, digits and underscores, a letter first.
 
-    Example:
+    Examples:
         >>> tensor_name("hours-per-week"), tensor_name("2nd floor (m²)")
         ('hours_per_week', 'c_2nd_floor_m')
     """

@@ -66,7 +66,7 @@ def find_kind(values: Sequence[Any]) -> FoundKind:
     Booleans are columns of true and false, yes and no, or t and f; 0 and 1 are numbers. A column in which any cell is
     no number has categories, or free text if most of its cells are distinct and consist of several words.
 
-    Example:
+    Examples:
         >>> find_kind(["1", "2.5", "", "NA", "inf"]).kind, find_kind(["7", "8", "nine"]).kind
         ('number', 'category')
         >>> find_kind(["2024-02-29", None]).kind, find_kind([True, False, None]).kind

@@ -21,7 +21,7 @@ class EnsembleDense(keras.layers.Layer):
         random_signs: whether r is initialized with random signs, which makes members different, and not with ones;
             Gorishniy et al., 2024, arXiv:2410.24210, use it in the first layer only.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> EnsembleDense(8, members=4)(tf.ones([2, 1, 3])).shape
         TensorShape([2, 4, 8])
@@ -58,7 +58,7 @@ class MemberDense(keras.layers.Layer):
     Args:
         units: number of outputs of each member.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> MemberDense(2)(tf.ones([5, 4, 3])).shape
         TensorShape([5, 4, 2])

@@ -39,7 +39,7 @@ class FeatureEmbedding(keras.layers.Layer):
         category_width: with `flat`, the width of categories.
         flat: whether all vectors of a row are concatenated.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> layer = FeatureEmbedding(numbers=2, category_sizes=[5], width=8)
         >>> row = {"numbers": tf.zeros([1, 2]), "missing": tf.zeros([1, 2]), "categories": tf.constant([[3]])}

@@ -12,7 +12,7 @@ from dlkit.tabular.declare import HEADS
 from dlkit.tabular.ensemble_layers import EnsembleDense, FeatureScale, PrependToken
 from dlkit.tabular.feature_embedding import FeatureEmbedding
 
-SIZES = {"mlp": (256, 3), "resnet": (192, 3), "ft_transformer": (64, 3), "realmlp": (256, 3), "tabm": (256, 3)}
+SIZES = {"mlp": (256, 3), "resnet": (192, 3), "ft_transformer": (64, 3), "realmlp": (256, 3), "tabm": (128, 3)}
 """Width and number of blocks of each network, where they are not given."""
 
 
@@ -34,7 +34,7 @@ class NetworkOptions:
     width: int = 0
     blocks: int = 0
     dropout: float = 0.1
-    members: int = 16
+    members: int = 8
     encoding: str = "none"
     activation: str = "selu"
 

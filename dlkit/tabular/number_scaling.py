@@ -41,7 +41,7 @@ class QuantileScaling(_NumberScaling):
 
     Numbers beyond those of the training data, and infinite ones, are the lowest or the highest of them.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> scaling = QuantileScaling()
         >>> scaling.adapt(np.array([[1.0], [2.0], [3.0]]))
@@ -82,7 +82,7 @@ def spread_values(values: np.ndarray, count: int) -> np.ndarray:
     A value that many rows share counts as one `count`-th of them at most, so that the others get the rest: the
     quantiles of a column that is mostly zero hardly tell its other values apart.
 
-    Example:
+    Examples:
         >>> spread_values(np.array([0.0] * 90 + [*range(1, 11)]), 6).tolist()
         [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     """
@@ -111,7 +111,7 @@ class RobustScaling(_NumberScaling):
 
     Source: Holzmüller et al., 2024, arXiv:2407.04491, section 3.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> scaling = RobustScaling()
         >>> scaling.adapt(np.array([[0.0], [1.0], [2.0], [3.0], [4.0]]))

@@ -30,8 +30,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Number of blocks; 0 selects it by network. Those of `mlp`, `realmlp` and `tabm` are dense layers.",
         "minimum": 0,
     },
-    "members": {"default": 16, "help": "Number of members of `tabm`. They share most weights.", "minimum": 1},
-    "dropout": {"default": 0.1, "help": "Dropout rate.", "minimum": 0, "maximum": 0.95},
+    "members": {"default": 8, "help": "Number of members of `tabm`. They share most weights.", "minimum": 1},
     "number_scaling": {
         "default": "auto",
         "help": "Scaling of numbers. With `quantile`, quantiles are mapped to a normal distribution; with `robust`, "

@@ -21,7 +21,7 @@ class WordIds(keras.layers.Layer):
         vocabulary: words.
         max_tokens: number of words that are read of a text.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> WordIds.learn(["a good film"], 10, 3)([tf.constant(["good film"])]).numpy().tolist()
         [[[4, 3, 0]]]

@@ -22,7 +22,7 @@ class MaybeLabel(Label):
 def answer_columns(suffixes: list[str]) -> dict[str, Column]:
     """Return the answer of a classifier: the columns of each target, whose names end in its suffix.
 
-    Example:
+    Examples:
         >>> list(answer_columns(["_a"]))
         ['label_a', 'score_a', 'labels_a', 'scores_a']
     """

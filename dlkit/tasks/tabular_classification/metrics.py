@@ -42,7 +42,7 @@ def score_probabilities(true: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
         None if only one label occurs. `calibration_error`: expected calibration error of the best label, of 15 bins of
         its score with equal numbers of rows (Naeini et al., 2015).
 
-    Example:
+    Examples:
         >>> score_probabilities(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]))["auc"]
         1.0
     """

@@ -33,7 +33,7 @@ MAX_LINEAR_LABELS = 20  # labels up to which a logistic regression is fitted as 
 class TabularClassifier(Task):
     """Classifies the rows of a table: numbers, categories, booleans, dates and free text, any of which can be missing.
 
-    Example:
+    Examples:
         >>> model = dlkit.TabularClassifier(network="mlp", epochs=5)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], verbose=0)
@@ -42,12 +42,12 @@ class TabularClassifier(Task):
         ['label', 'labels', 'score', 'scores']
     """
 
-    default_epochs = DefaultEpochs(15, fewest=400, most=10_000, overfits=True)
+    default_epochs = DefaultEpochs(16, fewest=400, most=10_000, overfits=True)
     epochs: int = default_epochs.hparam()
     batch_size: int = hparam(256, "Number of training examples per step. It is the total over all devices.", minimum=1)
-    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
+    learning_rate: float = hparam(3e-3, "Peak learning rate.", minimum=0)
     weight_decay: float = hparam(
-        0.01, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
+        0.03, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
     monitor: str = hparam("log_loss", "Validation metric that selects the best epoch, without the prefix val_.")
     targets: str = tabular_hparam("targets")
@@ -60,7 +60,7 @@ class TabularClassifier(Task):
     width: int = tabular_hparam("width")
     blocks: int = tabular_hparam("blocks")
     members: int = tabular_hparam("members")
-    dropout: float = tabular_hparam("dropout")
+    dropout: float = hparam(0.2, "Dropout rate.", minimum=0, maximum=0.95)
     number_scaling: Literal["auto", "quantile", "robust"] = tabular_hparam("number_scaling")
     number_embedding: Literal["auto", "none", "piecewise", "periodic"] = tabular_hparam("number_embedding")
     max_categories: int = tabular_hparam("max_categories")
@@ -224,7 +224,7 @@ class TabularClassifier(Task):
         Raises:
             DataError: the data cannot be read.
 
-        Example:
+        Examples:
             >>> importance = model.importance(model.samples()["test"], repeats=1)
             >>> len(importance) == len(model.inputs)
             True
@@ -254,7 +254,7 @@ class TabularClassifier(Task):
         Raises:
             DataError: there is no such target, or the row is invalid.
 
-        Example:
+        Examples:
             >>> row = {name: values[0] for name, values in model.samples()["test"].items() if name in model.inputs}
             >>> explanation = model.explain(row)
             >>> explanation["contributions"].keys() == model.inputs.keys()

@@ -10,7 +10,7 @@ import numpy as np
 def score_numbers(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Compute `r2`, `rmse` and `mae` of predictions; both are (rows,).
 
-    Example:
+    Examples:
         >>> score_numbers(np.array([1.0, 3.0]), np.array([1.0, 2.0]))
         {'r2': 0.5, 'rmse': 0.7071067811865476, 'mae': 0.5}
     """

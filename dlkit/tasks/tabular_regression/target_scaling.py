@@ -19,7 +19,7 @@ class TargetScaling(keras.layers.Layer):
         targets: number of targets.
         logarithm: whether log(1 + y) is scaled, and not y.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> scaling = TargetScaling(1)
         >>> scaling.adapt(np.array([[10.0], [30.0]]))

@@ -45,7 +45,7 @@ LEVELS = "quantile_levels"
 class TabularRegressor(Task):
     """Predicts numbers from the rows of a table, with quantiles and intervals of a stated coverage.
 
-    Example:
+    Examples:
         >>> model = dlkit.TabularRegressor(network="mlp", epochs=5)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], verbose=0)
@@ -54,12 +54,12 @@ class TabularRegressor(Task):
         True
     """
 
-    default_epochs = DefaultEpochs(30, fewest=400, most=10_000, overfits=True)
+    default_epochs = DefaultEpochs(60, fewest=400, most=10_000, overfits=True)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(256, "Number of training examples per step. It is the total over all devices.", minimum=1)
-    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
+    batch_size: int = hparam(128, "Number of training examples per step. It is the total over all devices.", minimum=1)
+    learning_rate: float = hparam(4e-3, "Peak learning rate.", minimum=0)
     weight_decay: float = hparam(
-        0.01, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
+        0.003, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
     targets: str = tabular_hparam("targets")
     categorical: str = tabular_hparam("categorical")
@@ -71,7 +71,7 @@ class TabularRegressor(Task):
     width: int = tabular_hparam("width")
     blocks: int = tabular_hparam("blocks")
     members: int = tabular_hparam("members")
-    dropout: float = tabular_hparam("dropout")
+    dropout: float = hparam(0.1, "Dropout rate.", minimum=0, maximum=0.95)
     number_scaling: Literal["auto", "quantile", "robust"] = tabular_hparam("number_scaling")
     number_embedding: Literal["auto", "none", "piecewise", "periodic"] = tabular_hparam("number_embedding")
     max_categories: int = tabular_hparam("max_categories")
@@ -227,7 +227,7 @@ class TabularRegressor(Task):
         Raises:
             DataError: the data cannot be read.
 
-        Example:
+        Examples:
             >>> importance = model.importance(model.samples()["test"], repeats=1)
             >>> len(importance) == len(model.inputs)
             True
@@ -257,7 +257,7 @@ class TabularRegressor(Task):
         Raises:
             DataError: there is no such target, or the row is invalid.
 
-        Example:
+        Examples:
             >>> row = {name: values[0] for name, values in model.samples()["test"].items() if name in model.inputs}
             >>> explanation = model.explain(row)
             >>> explanation["contributions"].keys() == model.inputs.keys()

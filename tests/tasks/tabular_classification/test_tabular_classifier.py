@@ -224,11 +224,13 @@ def test_check_knows_the_faults_of_a_table():
         "value": random.normal(size=100).tolist(),
         "y": labels.tolist(),
     }
-    found = " ".join(dlkit.TabularClassifier().check(table)["warnings"])
+    again = {name: values[:5] for name, values in table.items()}
+    found = " ".join(dlkit.TabularClassifier().check(table, again)["warnings"])
     for text in (
         "'constant' has the same value",
         "'id' has another value in each row",
         "'leak' alone gives the target",
+        "5 of 5 validation rows also occur",
         "7O",
     ):
         assert text in found

@@ -141,3 +141,21 @@ def test_a_negative_correction_stops_at_the_median():
     layer(quantiles)
     layer.correction.assign([-1.5])
     assert layer(quantiles).numpy().tolist() == [[[2.0, 2.5]]]
+
+
+def test_rows_of_both_parts_constant_columns_and_ids_are_named():
+    data, other = table(100), table(30, seed=1)
+    data = {**data, "id": list(range(100)), "same": ["a"] * 100}
+    other = {**other, "id": list(range(200, 230)), "same": ["a"] * 30}
+    repeated = {name: [*values, *data[name][:3]] for name, values in other.items()}
+    found = " ".join(dlkit.TabularRegressor(targets="price", ignore="half").check(data, repeated)["warnings"])
+    for text in ("3 of 33 validation rows also occur", "'same' has the same value", "'id' has another value"):
+        assert text in found
+
+
+def test_the_latest_rows_and_whole_groups_are_held_out():
+    data = {**table(100), "year": [*range(100)][::-1], "who": [number // 4 for number in range(100)]}
+    train, test = dlkit.split(data, dlkit.TabularRegressor(targets="price", time_column="year"))
+    assert max(train.columns["year"]) < min(test.columns["year"])
+    train, test = dlkit.split(data, dlkit.TabularRegressor(targets="price", group_column="who"))
+    assert not set(train.columns["who"]) & set(test.columns["who"])
