@@ -12,7 +12,7 @@ from dlkit.tabular.declare import HEADS
 from dlkit.tabular.ensemble_layers import EnsembleDense, FeatureScale, PrependToken
 from dlkit.tabular.feature_embedding import FeatureEmbedding
 
-SIZES = {"mlp": (256, 3), "resnet": (192, 3), "ft_transformer": (64, 3), "realmlp": (256, 3), "tabm": (128, 3)}
+SIZES = {"mlp": (256, 3), "resnet": (192, 3), "ft_transformer": (64, 3), "realmlp": (256, 3), "tabm": (192, 3)}
 """Width and number of blocks of each network, where they are not given."""
 
 
