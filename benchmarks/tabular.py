@@ -181,7 +181,7 @@ def print_speed(folder: Path, hparams: dict[str, Any]) -> None:
     raw = to_batch([rows.table.raw(row, columns) for row in range(len(rows))], columns)
     x, y = task.encode({name: raw[name] for name in task.inputs}, {name: raw[name] for name in task.target})[:2]
     network = keras.models.clone_model(task.stages_.network)
-    network.compile(keras.optimizers.AdamW(task.learning_rate), loss=task.loss())
+    network.compile(keras.optimizers.AdamW(task.learning_rate), loss=task.loss(), metrics=task.metrics())
     seconds.clear()
     network.fit(x, y, batch_size=task.batch_size, epochs=3, verbose=0, callbacks=[Timer()])
     plain = len(rows) / min(seconds)

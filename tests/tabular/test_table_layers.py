@@ -12,7 +12,7 @@ from dlkit.tabular.date_features import DateFeatures
 from dlkit.tabular.ensemble_layers import EnsembleDense, MemberDense
 from dlkit.tabular.feature_embedding import FeatureEmbedding
 from dlkit.tabular.mask_cells import mask_cells
-from dlkit.tabular.number_scaling import QuantileScaling, RobustScaling
+from dlkit.tabular.number_scaling import QuantileScaling, RobustScaling, spread_values
 
 
 def test_quantiles_become_a_normal_distribution():
@@ -138,3 +138,15 @@ def test_masking_depends_on_the_step_alone_and_hides_its_share():
     assert one["missing"].numpy().mean() == pytest.approx(0.25, abs=0.03)
     assert ((one["numbers"].numpy() == 0) == (one["missing"].numpy() == 1)).all()
     assert (one["categories"].numpy() == 0).mean() == pytest.approx(0.25, abs=0.04)
+
+
+def test_a_column_that_is_mostly_zero_has_bins_for_its_other_values():
+    values = np.zeros(4000)
+    values[::20] = np.arange(200) + 1.0
+    edges = spread_values(values, 65)
+    assert (edges[0], edges[-1]) == (0, 200)
+    assert 45 < len(edges) <= 65  # quantiles of all rows would give 5
+    even = spread_values(np.arange(6400.0), 65)
+    assert len(even) == 65
+    assert np.diff(even).max() <= 101
+    assert spread_values(np.array([2.0, 1.0, 2.0]), 65).tolist() == [1.0, 2.0]

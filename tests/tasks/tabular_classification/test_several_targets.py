@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import dlkit
 from dlkit.errors import DataError, HparamError
+from dlkit.tasks.tabular_classification.ensemble_logits import EnsembleCrossentropy, make_metrics
 
 SMALL = {"network": "mlp", "width": 32, "blocks": 1, "epochs": 25, "batch_size": 32, "learning_rate": 0.01}
 TARGETS = "color,size of it"
@@ -87,3 +89,16 @@ def test_training_continues_with_the_same_labels(model):
     task.fit(table(100, seed=3), init_from=model, verbose=0)
     assert task.target_labels_ == model.target_labels_
     assert task.evaluate(table(200, seed=4))["accuracy_color"] > 0.85
+
+
+def test_the_metrics_of_training_are_those_of_the_whole_ensemble():
+    logits = tf.constant([[[2.0, 0.0], [0.0, 3.0]]])  # two members that disagree
+    mean = np.mean(tf.nn.softmax(logits).numpy()[0], axis=0)
+    found = {metric.name: metric for metric in make_metrics([2], [])}
+    for metric in found.values():
+        metric.update_state(tf.constant([[0, 1]]), logits)
+    assert float(found["log_loss"].result()) == pytest.approx(-np.log(mean[1]), rel=1e-5)
+    assert float(found["accuracy"].result()) == 1
+    loss = EnsembleCrossentropy([2])(tf.constant([[0, 1]]), logits)
+    members = tf.nn.log_softmax(logits).numpy()[0, :, 1]
+    assert float(loss) == pytest.approx(-members.mean(), rel=1e-5)
