@@ -96,7 +96,7 @@ def kill(task: str, save: str, workers: int, victim: int, step: int, ema: str) -
                 _, errors = other.communicate(timeout=120)
             except subprocess.TimeoutExpired:
                 raise SystemExit("the other worker hangs") from None
-            if other.returncode != 75 or "has lost another one" not in errors:
+            if other.returncode != 75 or "lost another worker" not in errors:
                 raise SystemExit(f"the other worker ended with {other.returncode}:\n{errors}")
     return time.perf_counter() - died
 

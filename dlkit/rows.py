@@ -246,6 +246,17 @@ class Rows:
         """Return warnings on these rows that matter for the interpretation of metrics."""
         return []
 
+    def calibrate(self) -> None:
+        """Fit what is measured on rows that were not trained on, these validation rows; called after training.
+
+        The task is trained, and the weights of its stages can be set. Not called if there are no validation rows.
+        """
+
+    def baseline_metrics(self, targets: dict[str, list]) -> dict[str, Any]:
+        """Return the metrics, on these rows, of baselines that need their inputs; `evaluate` adds them to its own."""
+        del targets
+        return {}
+
     def check(self) -> None:
         """Check that the task can be trained and evaluated on these rows. Raises DataError."""
 

@@ -103,8 +103,8 @@ class Task:
         BY_TASK,
         "Early stopping: number of epochs without improvement of the monitored metric after which training "
         "stops. 0 disables it. The default of -1 selects 60% of the epochs for sentiment, question answering, "
-        "translation and forecasting if the length of the run is not set (`epochs=0`, without `minutes` or `steps`); "
-        "otherwise, it disables early stopping.",
+        "translation, forecasting and tables if the length of the run is not set (`epochs=0`, without `minutes` or "
+        "`steps`); otherwise, it disables early stopping.",
         minimum=BY_TASK,
     )
     validation_split: float = hparam(
@@ -516,13 +516,21 @@ class Task:
     ) -> Rows:
         """Read labeled data into rows, with sources and options as in `fit`. Raises DataError."""
         how = ReadOptions(columns or {}, data_dir, **options)
-        if type(self).declare is not Task.declare and not self.header_:
+        header: list[str] = []
+        if type(self).declare is not Task.declare:
             own = {theirs: name for name, theirs in (columns or {}).items()}
-            self.header_ = [own.get(name, name) for name in header_of(data, how)]
-            if self.header_:  # else the reader says what is wrong with the source
+            header = [own.get(name, name) for name in header_of(data, how)]
+            if header and not self.header_:  # without one, the reader says what is wrong with the source
+                self.header_ = header
                 self.declare(self.header_)
                 check_input_names(self.inputs, str(data))
-        return self.rows(self, read_table(data, {**self.inputs, **self.target}, how))
+        table = read_table(data, {**self.inputs, **self.target}, how)
+        table.header = header
+        extra = [name for name in header if name not in self.header_] if self.rows.by_record else []
+        if extra:
+            remark = f"columns that the training data does not have are ignored: {', '.join(extra)}"
+            table.remarks = [*table.remarks, remark]
+        return self.rows(self, table)
 
     @overload
     def predict(
@@ -821,7 +829,7 @@ class Task:
         table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
         answers = self.predict_table(table)
-        return self.score(targets, answers), targets, answers
+        return {**self.score(targets, answers), **rows.baseline_metrics(targets)}, targets, answers
 
     @final
     def _write_predictions(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:

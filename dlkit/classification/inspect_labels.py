@@ -16,38 +16,54 @@ MAX_LABELS_PER_ROW = 0.5  # with more labels per row, the column is probably not
 MIN_ROWS_PER_LABEL = 2  # labels with fewer rows are reported as rare
 
 
-def inspect_labels(report: Report, rows: Rows, validation: Rows | None) -> None:
+def inspect_labels(report: Report, rows: Rows, validation: Rows | None, targets: Sequence[str] = ("label",)) -> None:
     """Add facts and warnings about the labels of training and validation rows to a report.
 
     Args:
         report: the report to add to.
-        rows: training rows, with one or several labels each in the column `label`.
+        rows: training rows, with one or several labels each in each target.
         validation: validation rows, or None.
+        targets: names of the columns of labels. If there are several, a label may be empty.
     """
-    column = rows.task.target["label"]
-    names = read_labels(rows.table, column)
-    counts = collections.Counter(name for row in names for name in row)
-    report.statistics["labels"] = most_common(dict(counts))
+    names: list[list[str]] = [[] for _ in range(len(rows))]
+    for target in targets:
+        own = read_labels(rows.table, rows.task.target[target], target)
+        _inspect_names(report, rows, own, validation, target, f" of {target}" if len(targets) > 1 else "")
+        named = own if len(targets) == 1 else [[f"{target}: {name}" for name in row] for row in own]
+        names = [[*others, *row] for others, row in zip(names, named, strict=True)]
+    _inspect_repeats(report, rows, names, validation)
+
+
+def _inspect_names(
+    report: Report, rows: Rows, names: Sequence[list[str]], validation: Rows | None, target: str, of_target: str
+) -> None:
+    counts = collections.Counter(name for row in names for name in row if name)
+    report.statistics[f"labels{of_target}"] = most_common(dict(counts))
     for one, other in similar_names(sorted(counts)):
         report.add_warning(
-            f"the labels {one!r} ({counts[one]} rows) and {other!r} ({counts[other]}) differ only in case, "
+            f"the labels{of_target} {one!r} ({counts[one]} rows) and {other!r} ({counts[other]}) differ only in case, "
             "whitespace or Unicode form, and are treated as two classes",
             cure="Use the same spelling.",
         )
     if len(counts) > 20 and len(counts) > MAX_LABELS_PER_ROW * len(rows):
         report.add_warning(
-            f"there are {len(counts)} labels for {len(rows)} rows",
+            f"there are {len(counts)} labels{of_target} for {len(rows)} rows",
             map(repr, list(counts)),
             "Check that this is the label column.",
         )
     rare = [name for name, count in counts.items() if count < MIN_ROWS_PER_LABEL]
     if rare:
-        report.add_warning(f"{len(rare)} of {len(counts)} labels have only one training row", map(repr, rare))
+        report.add_warning(
+            f"{len(rare)} of {len(counts)} labels{of_target} have only one training row", map(repr, rare)
+        )
     if validation is not None:
-        missing = sorted({name for row in read_labels(validation.table, column) for name in row} - set(counts))
+        column = rows.task.target[target]
+        known = {name for row in read_labels(validation.table, column, target) for name in row if name}
+        missing = sorted(known - set(counts))
         if missing:
-            report.add_warning(f"{len(missing)} labels of the validation data have no training row", map(repr, missing))
-    _inspect_repeats(report, rows, names, validation)
+            report.add_warning(
+                f"{len(missing)} labels{of_target} of the validation data have no training row", map(repr, missing)
+            )
 
 
 def read_labels(table: Table, column: Column, name: str = "label") -> list[list[str]]:

@@ -34,27 +34,28 @@ MULTI_ANSWER: dict[str, Column] = {
 }
 
 
-def learn_labels(table: Table, column: Column) -> list[str]:
-    """Return the labels of a table: numbers in numeric order, then names in alphabetical order.
+def learn_labels(table: Table, column: Column, name: str = "label") -> list[str]:
+    """Return the labels in the column `name` of a table: numbers in numeric order, then names in alphabetical order.
 
     Raises:
         DataError: there are fewer than two labels.
     """
-    counts = _counts(table, column)
+    counts = _counts(table, column, name)
     if len(counts) < 2:
+        where = "" if name == "label" else f" in column {name!r}"
         raise DataError(
-            f"{table.source}: a classifier needs at least two labels. Found: {', '.join(counts) or 'none'}, in "
+            f"{table.source}: a classifier needs at least two labels{where}. Found: {', '.join(counts) or 'none'}, in "
             f"{len(table)} rows."
         )
     return sorted(counts, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
 
 def check_labels(table: Table, column: Column, known: list[str], name: str = "label") -> None:
-    """Raise DataError for a label in the column `name` that does not occur in the training data."""
+    """Raise DataError for a label in the column `name` that training has not seen. An empty one is no label."""
     spelled = set(map(to_nfc, known))
     for row, labels in enumerate(read_labels(table, column, name)):
         for label in labels:
-            if to_nfc(label) not in spelled:
+            if label and to_nfc(label) not in spelled:
                 raise DataError(
                     f"{table.where(row)}: the label {label!r} does not occur in the training data. "
                     f"{nearest(label, known)} If it is another name of a known label, `evaluate` can rename it: "
@@ -175,8 +176,8 @@ def present_labels(answer: dict[str, Any]) -> dict[str, Any]:
     return {"labels": answer["labels"][:holding], "scores": answer["scores"][:holding], **ranked, **others}
 
 
-def _counts(table: Table, column: Column) -> collections.Counter:
-    return collections.Counter(name for names in read_labels(table, column) for name in names)
+def _counts(table: Table, column: Column, name: str) -> collections.Counter:
+    return collections.Counter(label for labels in read_labels(table, column, name) for label in labels if label)
 
 
 def compute_class_weights(text: str, known: list[str], counts: np.ndarray, total: float) -> np.ndarray:

@@ -187,7 +187,7 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         "--save",
         metavar="DIR",
         default=save,
-        help=f"Folder for the model. It also holds the checkpoints of the run.{default_text}",
+        help=f"Model folder. It also holds the checkpoints of the run.{default_text}",
     )
     group.add_argument(
         "--resume",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dlkit.lazy import keras, layers, ops
+from dlkit.regression.quantiles import OrderedQuantiles
 from dlkit.tasks.forecasting.naive_forecasts import (
     ForecastMixture,
     NaiveForecasts,
@@ -16,7 +17,6 @@ from dlkit.tasks.forecasting.naive_forecasts import (
     TrendForecasts,
     get_naive_indices,
 )
-from dlkit.tasks.forecasting.quantiles import OrderedQuantiles
 from dlkit.tasks.forecasting.timestamps import CalendarFeatures
 
 MIN_AUTOREGRESSION = 12  # time steps

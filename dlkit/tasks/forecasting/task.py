@@ -232,7 +232,7 @@ class Forecaster(Task):
         return tensors, {"quantiles": truth}
 
     def loss(self) -> Any:
-        from dlkit.tasks.forecasting.quantiles import PinballLoss
+        from dlkit.regression.quantiles import PinballLoss
 
         return {"quantiles": PinballLoss(self.quantile_levels)}
 

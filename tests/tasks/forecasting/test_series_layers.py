@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dlkit.lazy import tf
+from dlkit.regression.quantiles import OrderedQuantiles, PinballLoss
 from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
 from dlkit.tasks.forecasting.frequency import parse_frequency
 from dlkit.tasks.forecasting.initial_weights import _fit_autoregression
@@ -20,7 +21,6 @@ from dlkit.tasks.forecasting.naive_forecasts import (
     get_naive_indices,
 )
 from dlkit.tasks.forecasting.networks import NetworkSpec, mlp_forecaster
-from dlkit.tasks.forecasting.quantiles import OrderedQuantiles, PinballLoss
 from dlkit.tasks.forecasting.series_preprocessing import SeriesPreprocessing, fill_gaps
 from dlkit.tasks.forecasting.stages import make_training_windows, truncate_contexts
 from dlkit.tasks.forecasting.timestamps import (
