@@ -66,15 +66,17 @@ class Forecaster(Task):
     future_covariates: str = hparam(
         "",
         "Columns known over the horizon, as A,B,C. They are numeric or categorical, such as a price or the name "
-        "of a holiday.",
+        "of a holiday; integer codes are numeric. The names are one string, in Python, too.",
     )
     historical_covariates: str = hparam(
         "",
         "Columns of past values, as A,B,C. They are numeric or categorical, and known only up to the cutoff, the last "
-        "observed time step.",
+        "observed time step; integer codes are numeric. The names are one string, in Python, too.",
     )
     static_covariates: str = hparam(
-        "", "Columns constant within a series, as A,B,C. They are numeric or categorical, and can include unique_id."
+        "",
+        "Columns constant within a series, as A,B,C. They are numeric or categorical, and can include unique_id, which "
+        "is always categorical; other integer codes are numeric. The names are one string, in Python, too.",
     )
     frequency: str = hparam(
         "",
