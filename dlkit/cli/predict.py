@@ -70,6 +70,8 @@ def predict_inputs(
             args = prediction_inputs(task, text, ReadOptions(options["columns"], **_without_columns(options)))
             if args.bad:
                 print(list_skipped(args.bad, len(args.table) + len(args.bad), "files"), file=sys.stderr)
+            for remark in args.table.remarks:
+                print(remark, file=sys.stderr)
             if text and classify_text(text, task.inputs) == FILE and Path(text).suffix == "" and "/" not in text:
                 print(
                     f"{text} is a file: its content is the input. Use --text to predict for the text itself.",

@@ -144,8 +144,14 @@ def _read_columns(
                 f"column with {option('columns', {missing[0]: 'NAME'})}."
             )
         for name in covariates:
-            if _is_category(table.columns[name]):
-                categories.setdefault(name, {})
+            if name not in categories and _is_category(table.columns[name]):
+                if any(np.isfinite(part).any() for part in parts[name]):
+                    raise DataError(
+                        f"{table.where(0)}: from here on, most values of the covariate {name!r} are texts, and before "
+                        "they are numbers. Expected numbers, or categories, in all rows. Received: "
+                        f"{next(cell for cell in table.columns[name] if not _is_number(str(cell)))!r}."
+                    )
+                categories[name] = {}
         if skip_errors:
             numeric = [name for name, kind in wanted.items() if isinstance(kind, OptionalNumber)]
             numeric = [name for name in numeric if name not in categories]

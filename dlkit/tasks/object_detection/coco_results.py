@@ -47,7 +47,9 @@ def write_coco_results(
 
 def _read_coco_ids(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read ids by file name and by category from COCO annotations in a folder or next to it, if any."""
-    file = find_coco(folder) or find_coco(folder.absolute().parent)
+    parent = folder.absolute().parent
+    own = parent / "annotations" / f"instances_{folder.absolute().name}.json"  # beside those of other folders
+    file = find_coco(folder) or (own if own.is_file() else find_coco(parent))
     data = read_json_file(file, str(file)) if file else {"images": [], "categories": []}
     images = {Path(image["file_name"]).name: image["id"] for image in data["images"]}
     return images, {category["name"]: category["id"] for category in data["categories"]}

@@ -51,7 +51,9 @@ def build_network(
     image = keras.Input(input_shape, name="image")
     if preset:
         converter, backbone = load_preset(preset)
-        scaled = add_rescaling(image, converter)
+        gray = input_shape[-1] == 1 and backbone.input.shape[-1] == 3
+        colors = keras.layers.Concatenate(name="gray_to_rgb")([image, image, image]) if gray else image
+        scaled = add_rescaling(colors, converter)
     else:
         backbone = _small_resnet(keras_hub, input_shape)
         scaled = keras.layers.Rescaling(1 / 64, -2.0, name="scale")(image)
@@ -61,7 +63,7 @@ def build_network(
         max_level=PYRAMID_LEVELS[1],
         use_p5=False,
         use_fpn_batch_norm=False,
-        image_shape=input_shape,
+        image_shape=scaled.shape[1:],
         name="backbone",
     )
     features = pyramid(scaled)

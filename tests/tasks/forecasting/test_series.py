@@ -337,6 +337,16 @@ def test_a_file_read_in_parts_is_the_same(tmp_path, monkeypatch):
     assert len(parts) == 3
 
 
+def test_a_covariate_that_turns_from_numbers_to_texts_is_refused_in_any_part(tmp_path, monkeypatch):
+    path = tmp_path / "series.csv"
+    path.write_text(
+        "\n".join(["ds,y,kind", *(f"{time},1,{'a' if place > 20 else 2}" for place, time in enumerate(hours(60)))])
+    )
+    monkeypatch.setattr("dlkit.data.read_chunks.CHUNK_ROWS", 7)
+    with pytest.raises(DataError, match="from here on, most values of the covariate 'kind' are texts"):
+        table_of(path, future_covariates="kind")
+
+
 def test_the_samples_are_whole():
     assert (sum(load_airline_passengers()["y"]), len(load_airline_passengers()["y"])) == (40_363.0, 144)
     assert len(load_sunspots()["y"]) == 309

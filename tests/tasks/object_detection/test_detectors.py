@@ -62,6 +62,8 @@ def test_a_preset_brings_weights_and_scaling_and_only_these_weights_are_frozen(t
     saved = retinanet._small_resnet(keras_hub, SHAPE)
     saved.save_to_preset(str(tmp_path))
     keras_hub.layers.ResNetImageConverter(scale=1 / 255, offset=-0.5).save_to_preset(str(tmp_path))
+    gray = retinanet.build_network((*SHAPE[:2], 1), CLASSES, preset=str(tmp_path))
+    assert gray.output_shape == retinanet.build_network(SHAPE, CLASSES).output_shape
     network = retinanet.build_network(SHAPE, CLASSES, preset=str(tmp_path))
     assert network.get_layer("rescale").get_config()["scale"] == pytest.approx(1 / 255)
     frozen = freeze(network, "backbone")
