@@ -117,7 +117,7 @@ class ConformalIntervals(keras.layers.Layer):
         >>> layer = ConformalIntervals(lower=0, median=1, upper=2)
         >>> quantiles = tf.constant([[[1.0, 2.0, 3.0]]])
         >>> intervals = layer(quantiles)
-        >>> layer.correction.assign([0.5])
+        >>> _ = layer.correction.assign([0.5])
         >>> layer(quantiles).numpy().tolist()
         [[[0.5, 3.5]]]
     """

@@ -45,7 +45,7 @@ class QuantileScaling(_NumberScaling):
         >>> import numpy as np
         >>> scaling = QuantileScaling()
         >>> scaling.adapt(np.array([[1.0], [2.0], [3.0]]))
-        >>> scaling(np.array([[2.0], [np.inf]], np.float32))["numbers"].numpy().round(2).tolist()
+        >>> scaling(np.array([[2.0], [np.inf]], np.float32))["numbers"].numpy().astype(float).round(2).tolist()
         [[0.0], [0.97]]
     """
 
