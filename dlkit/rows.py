@@ -249,6 +249,21 @@ class Rows:
     def check(self) -> None:
         """Check that the task can be trained and evaluated on these rows. Raises DataError."""
 
+    def calibrate(self, store: Store) -> dict[str, Any]:
+        """Calibrate the trained task on these validation rows, such as the widths of its intervals.
+
+        Called at the end of training, in every process. What is learned is part of the postprocessing, as weights that
+        are not trained. A refitted model, which has no validation rows, finds the result of the run that had some in
+        `Task.selection_["calibration"]` while it is built.
+
+        Args:
+            store: these rows, encoded.
+
+        Returns:
+            What was found, JSON-serializable; kept as `Task.calibration_`.
+        """
+        return {}
+
     def remarks(self, store: Store) -> list[str]:
         """Return remarks on the encoded rows: what was changed in them, and how often."""
         return []
