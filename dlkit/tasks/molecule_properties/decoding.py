@@ -74,8 +74,10 @@ class CombineMembers(keras.layers.Layer):
             return center, spread, spread
         below = ops.mean(middle - outputs[..., LOWER], 1)
         above = ops.mean(outputs[..., UPPER] - middle, 1)
-        return center, ops.sqrt(ops.square(below) + ops.square(spread)), ops.sqrt(
-            ops.square(above) + ops.square(spread)
+        return (
+            center,
+            ops.sqrt(ops.square(below) + ops.square(spread)),
+            ops.sqrt(ops.square(above) + ops.square(spread)),
         )
 
     def compute_output_spec(self, outputs: keras.KerasTensor) -> tuple[keras.KerasTensor, ...]:
@@ -239,7 +241,7 @@ class TrainingSimilarity(keras.layers.Layer):
     Example:
         >>> layer = TrainingSimilarity(num_references=1, fingerprint_bits=3)
         >>> layer.set_references(np.array([[1, 2, 0]]))
-        >>> layer(tf.constant([[2, 2, 0], [1, 0, 1]], tf.uint8)).numpy().round(2).tolist()
+        >>> [round(float(score), 2) for score in layer(tf.constant([[2, 2, 0], [1, 0, 1]], tf.uint8))]
         [1.0, 0.33]
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlkit.lazy import keras, tf
+from dlkit.limits import Limits
 from dlkit.tasks.molecule_properties.elements import SYMBOLS
 from dlkit.tasks.molecule_properties.molecular_graph import (
     FINGERPRINT_RADIUS,
@@ -57,10 +58,10 @@ class MoleculeFeatures(keras.layers.Layer):
         smiles: (batch,) string.
 
     Returns:
-        Dict of `atoms`, (batch, atoms, features) uint8, the values of `ATOM_FEATURES`; `atom_mask`, (batch, atoms) bool;
-        `bonds`, (batch, bonds, features) uint8; `bond_atoms`, (batch, bonds, 2) int32, the atoms of each; `bond_mask`,
-        (batch, bonds) bool; `fingerprint`, (batch, fingerprint_bits) uint8, how often each hash of a neighborhood of
-        up to 3 bonds occurs; `tokens`, (batch, tokens, features) uint8, the values of `TOKEN_FEATURES`; `token_mask`,
+        Dict of `atoms`, (batch, atoms, features) uint8, the values of `ATOM_FEATURES`; `atom_mask`, (batch, atoms)
+        bool; `bonds`, (batch, bonds, features) uint8; `bond_atoms`, (batch, bonds, 2) int32, the atoms of each;
+        `bond_mask`, (batch, bonds) bool; `fingerprint`, (batch, fingerprint_bits) uint8, how often each hash of a
+        neighborhood of up to 3 bonds occurs; `tokens`, (batch, tokens, features) uint8, the values of `TOKEN_FEATURES`; `token_mask`,
         (batch, tokens) bool; and `error`, (batch,) string, empty for a valid molecule. Lengths are those of the longest
         molecule of the batch, rounded up to a multiple of 8.
 
@@ -93,6 +94,18 @@ class MoleculeFeatures(keras.layers.Layer):
     def max_tokens(self) -> int:
         """The largest number of tokens of a SMILES, hydrogens that are written as atoms included."""
         return 8 * self.max_atoms
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """Bounds of its outputs, for requests that bring preprocessed tensors."""
+        return {
+            "atoms": Limits(0, max(ATOM_FEATURES.values()) - 1),
+            "atom_mask": Limits(nonzero=True),
+            "bonds": Limits(0, max(BOND_FEATURES.values()) - 1),
+            "bond_atoms": Limits(0, self.max_atoms - 1),
+            "tokens": Limits(0, max(TOKEN_FEATURES.values()) - 1),
+            "token_mask": Limits(nonzero=True),
+        }
 
     def call(self, smiles: tf.Tensor) -> dict[str, tf.Tensor]:
         text = tf.strings.strip(smiles)

@@ -92,9 +92,9 @@ def score_classification(names: Sequence[str], truth: np.ndarray, answers: Mappi
 
 
 def roc_auc(true: np.ndarray, scores: np.ndarray) -> float:
-    """Return the area under the ROC curve: the chance that a positive scores higher than a negative, ties counting half.
+    """Return the area under the ROC curve: the chance that a positive scores higher than a negative.
 
-    NaN if there are no positives or no negatives.
+    Ties count half. NaN if there are no positives or no negatives.
 
     Example:
         >>> roc_auc(np.array([True, False, True, False]), np.array([0.9, 0.1, 0.5, 0.5]))

@@ -180,9 +180,7 @@ def _count_hydrogens(atoms: Atoms, bonds: Bonds) -> tuple[Atoms, tf.Tensor]:
     backward = tf.gather(plain, bonds.begin) & ~tf.gather(hydrogen, bonds.end)
     added = tf.math.unsorted_segment_sum(tf.cast(forward, tf.int32), bonds.begin, count)
     added += tf.math.unsorted_segment_sum(tf.cast(backward, tf.int32), bonds.end, count)
-    explicit = plain & (
-        sum_over_bonds(tf.cast(forward | backward, tf.int32), atoms, bonds) > 0
-    )
+    explicit = plain & (sum_over_bonds(tf.cast(forward | backward, tf.int32), atoms, bonds) > 0)
     return atoms._replace(hydrogens=atoms.hydrogens + added), explicit
 
 
@@ -312,17 +310,20 @@ def _find_largest_fragment(atoms: Atoms, counted: tf.Tensor, hashed: tf.Tensor) 
     """
     count = tf.shape(atoms.row)[0]
     # Components are numbered over the whole batch, by the dots before them; a row begins another one, too.
-    key = tf.cumsum(
-        tf.concat(
-            [
-                tf.ones_like(atoms.row[:1]),
-                tf.cast(
-                    (atoms.row[1:] != atoms.row[:-1]) | (atoms.component[1:] != atoms.component[:-1]), tf.int32
-                ),
-            ],
-            0,
+    key = (
+        tf.cumsum(
+            tf.concat(
+                [
+                    tf.ones_like(atoms.row[:1]),
+                    tf.cast(
+                        (atoms.row[1:] != atoms.row[:-1]) | (atoms.component[1:] != atoms.component[:-1]), tf.int32
+                    ),
+                ],
+                0,
+            )
         )
-    ) - 1
+        - 1
+    )
     size = tf.math.unsorted_segment_sum(tf.cast(counted, tf.int64), key, count)
     tie = tf.math.unsorted_segment_sum(tf.where(counted, hashed, 0), key, count) % PRIME
     score = tf.gather(size * 2**31 + tie, key)

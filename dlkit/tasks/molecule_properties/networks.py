@@ -65,7 +65,9 @@ class OneHotFeatures(keras.layers.Layer):
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         values = tf.cast(values, tf.int32)
-        encoded = [tf.one_hot(values[..., place], size, dtype=self.compute_dtype) for place, size in enumerate(self.sizes)]
+        encoded = [
+            tf.one_hot(values[..., place], size, dtype=self.compute_dtype) for place, size in enumerate(self.sizes)
+        ]
         return tf.concat(encoded, -1)
 
     def compute_output_spec(self, values: keras.KerasTensor) -> keras.KerasTensor:

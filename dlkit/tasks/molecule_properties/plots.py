@@ -103,7 +103,10 @@ def _draw_scatters(grid: Any, task: MoleculeProperties, table: Table, names: lis
             color="tab:blue",
             ecolor="0.75",
         )
-        both = [min(true[known].min(), values["predictions"].min()), max(true[known].max(), values["predictions"].max())]
+        both = [
+            min(true[known].min(initial=np.inf), values["predictions"][known].min(initial=np.inf)),
+            max(true[known].max(initial=-np.inf), values["predictions"][known].max(initial=-np.inf)),
+        ]
         axes.plot(both, both, color="0.4", linestyle="--", linewidth=1)
         axes.set_title(f"{name}, with {task.coverage:.0%} intervals", loc="left", fontsize=8)
         axes.set_xlabel("actual value", fontsize=8)

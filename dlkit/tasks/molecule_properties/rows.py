@@ -42,14 +42,19 @@ class MoleculeRows(Rows):
 
     def cleaned(self) -> Self:
         """Return the rows to train on. Raises DataError if one is no molecule, or too long; the message names it."""
+        for name, column in self.task.properties.items():
+            try:
+                self.table.raw_column(name, column)
+            except DataError as error:
+                raise DataError(f"{error} To predict only some columns, name them with {option('targets')}.") from error
         found = describe_molecules(self.task, self.table)
         bad = [row for row, error in enumerate(found.errors) if error]
         if bad:
             listed = "; ".join(f"{self.table.where(row)}: {found.errors[row]}" for row in bad[:SHOWN])
             more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
             raise DataError(
-                f"{self.table.source}: {len(bad)} of {len(self)} rows are no molecules that the model can read: {listed}"
-                f"{more}. Correct or remove these rows, or allow longer molecules with {option('max_atoms')}."
+                f"{self.table.source}: {len(bad)} of {len(self)} rows are no molecules that the model can read: "
+                f"{listed}{more}. Correct or remove these rows, or allow longer molecules with {option('max_atoms')}."
             )
         self.table.columns |= {MOLECULE: found.molecules, SCAFFOLD: found.scaffolds}
         return self
@@ -152,10 +157,11 @@ class MoleculeRows(Rows):
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
         known = {name: value for name, value in target.items() if name in self.task.properties}
-        true = {f"true_{name}": float(value) if np.isfinite(value) else None for name, value in known.items()}
-        errors = {
-            f"error_{name}": float(answer[name] - value) if np.isfinite(value) else None for name, value in known.items()
-        }
+        true, errors = dict[str, float | None](), dict[str, float | None]()
+        for name, value in known.items():
+            measured = np.isfinite(value)
+            true[f"true_{name}"] = float(value) if measured else None
+            errors[f"error_{name}"] = float(answer[name] - value) if measured else None
         return [{**true, **answer, **errors}]
 
     @classmethod
@@ -176,11 +182,10 @@ class MoleculeRows(Rows):
     def _split(self, fraction: float) -> tuple[Table, Table]:
         """Split the rows into (rest, held out): no molecule, scaffold or group is in both."""
         molecules = self._molecules()  # computes the scaffolds, too
-        name, groups = self.task.split_column, Sequence[Any]
+        name = self.task.split_column
+        groups: Sequence[Any] = self.table.columns[SCAFFOLD] if self.task.split == "scaffold" else molecules
         if name:
             groups = self.table.raw_column(name, self.task.target[name])
-        else:
-            groups = self.table.columns[SCAFFOLD] if self.task.split == "scaffold" else molecules
         held_out = split_groups(groups, fraction, self.task.seed)
         if not held_out or len(held_out) == len(self):
             raise DataError(

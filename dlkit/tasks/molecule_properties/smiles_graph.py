@@ -214,9 +214,7 @@ def _find_ring_bonds(tokens: Tokens, chain: tf.Tensor, closures: _Closures) -> t
     return end - (total - signed) != 0
 
 
-def _check_syntax(
-    tokens: Tokens, before: tf.Tensor, depth: tf.Tensor, num_rows: tf.Tensor
-) -> dict[str, tf.Tensor]:
+def _check_syntax(tokens: Tokens, before: tf.Tensor, depth: tf.Tensor, num_rows: tf.Tensor) -> dict[str, tf.Tensor]:
     """Check which tokens follow one another."""
     kind, row = tokens.kind, tokens.row
     previous, following = _neighbor(kind, row, 1), _neighbor(kind, row, -1)
@@ -229,9 +227,9 @@ def _check_syntax(
         | ((kind == OPEN) & (without_atom | ((following != ATOM) & (following != BOND))))
         | ((kind == CLOSE) & ~after_atom)
     )
-    wrong_bond = ((kind == BOND) & (~(after_atom | (previous == OPEN)) | ((following != ATOM) & (following != RING)))) | (
-        (kind == DOT) & (~after_atom | (following != ATOM) | (depth != 0))
-    )
+    wrong_bond = (
+        (kind == BOND) & (~(after_atom | (previous == OPEN)) | ((following != ATOM) & (following != RING)))
+    ) | ((kind == DOT) & (~after_atom | (following != ATOM) | (depth != 0)))
     wrong_ring = (kind == RING) & without_atom
     return {
         "parenthesis": any_in_rows(wrong_parenthesis, row, num_rows),
@@ -286,9 +284,7 @@ def _add_hydrogens(atoms: Atoms, bonds: Bonds, num_rows: tf.Tensor) -> tuple[Ato
     degree = sum_over_bonds(tf.ones_like(bonds.begin), atoms, bonds)
     twice = tf.gather(tf.constant([2, 2, 4, 6, 8, 3]), bonds.order)  # an aromatic bond counts 1.5
     total = sum_over_bonds(twice, atoms, bonds) // 2
-    filled = tf.gather_nd(
-        tf.constant(elements.valence_table()), tf.stack([atoms.element, tf.minimum(total, 8)], 1)
-    )
+    filled = tf.gather_nd(tf.constant(elements.valence_table()), tf.stack([atoms.element, tf.minimum(total, 8)], 1))
     carbon = atoms.element == elements.NUMBERS["C"]
     implied = tf.where(atoms.aromatic, tf.where(carbon, tf.maximum(3 - degree, 0), 0), tf.maximum(filled - total, 0))
     organic = atoms.hydrogens < 0

@@ -58,8 +58,8 @@ def tokenize(text: tf.Tensor) -> tuple[Tokens, dict[str, tf.Tensor]]:
         text: (batch,) string, without spaces around it.
 
     Returns:
-        Tuple of the tokens, and what is wrong with a row: `empty`, `character`, `bracket` and `element`, (batch,) bool. Rows with an unknown
-        character or unpaired brackets have no tokens.
+        Tuple of the tokens, and what is wrong with a row: `empty`, `character`, `bracket` and `element`, (batch,) bool.
+        Rows with an unknown character or unpaired brackets have no tokens.
     """
     num_rows = tf.shape(text)[0]
     lengths = tf.strings.length(text)
@@ -142,9 +142,7 @@ class _Bracketed(NamedTuple):
     chirality: tf.Tensor
 
 
-def _read_brackets(
-    text: tf.Tensor, opened: tf.Tensor, closed: tf.Tensor
-) -> tuple[_Bracketed, tf.Tensor, tf.Tensor]:
+def _read_brackets(text: tf.Tensor, opened: tf.Tensor, closed: tf.Tensor) -> tuple[_Bracketed, tf.Tensor, tf.Tensor]:
     """Read the atoms in brackets.
 
     Args:

@@ -41,11 +41,12 @@ def build_stages(task: MoleculeProperties, examples: Table) -> Stages:
         [examples.raw_column(name, column) for name, column in task.properties.items()], np.float64
     ).T.reshape(len(examples), -1)
     known = np.isfinite(values)
-    task.means_ = [float(column[mask].mean()) if mask.any() else 0.0 for column, mask in zip(values.T, known.T, strict=True)]
-    deviations = [float(column[mask].std()) if mask.any() else 1.0 for column, mask in zip(values.T, known.T, strict=True)]
-    task.deviations_ = [deviation if deviation > 0 else 1.0 for deviation in deviations]
-    if task.objective == "classification":
-        task.means_, task.deviations_ = [0.0] * len(task.means_), [1.0] * len(task.means_)
+    task.means_, task.deviations_ = [0.0] * values.shape[1], [1.0] * values.shape[1]
+    for target in range(values.shape[1] if task.objective == "regression" else 0):
+        measured = values[known[:, target], target]
+        if len(measured):
+            task.means_[target] = float(measured.mean())
+            task.deviations_[target] = float(measured.std()) or 1.0
     task.label_fraction_ = max(float(known.mean()), 1e-6)
     features = MoleculeFeatures(
         task.max_atoms, task.fingerprint_bits, task.fragments == "largest", name="molecule_features"

@@ -83,12 +83,14 @@ class MoleculeProperties(Task):
     ensemble_size: int = hparam(1, "Number of networks in the ensemble. Their predictions are averaged.", minimum=1)
     split: str = hparam(
         "random",
-        'Split into training, validation and test rows. "scaffold" keeps molecules with the same ring system '
-        'together, and "column:NAME" uses a column that names the part (train, valid, test) or the group of a row.',
-        choices=("random", "scaffold", COLUMN_SPLIT),
+        'How rows are split: "random", "scaffold" or "column:NAME". "scaffold" keeps molecules with the same rings '
+        'together. "column:NAME" uses a column that names the part (train, valid, test) or the group of a row.',
     )
     max_atoms: int = hparam(
-        100, "Maximum number of atoms of a molecule, without hydrogens. Larger ones are refused.", minimum=1, maximum=500
+        100,
+        "Maximum number of atoms of a molecule, without hydrogens. Larger ones are refused.",
+        minimum=1,
+        maximum=500,
     )
     fragments: Literal["all", "largest"] = hparam(
         "all", "Parts of salts and mixtures to use: all, or only the largest, without counterions."
@@ -139,8 +141,11 @@ class MoleculeProperties(Task):
                 f"{option('width')} must be a multiple of 4, the number of attention heads of the transformer. "
                 f"Received: {option('width', self.width)}."
             )
-        if self.split == COLUMN_SPLIT:
-            raise HparamError(f'{option("split")} must name a column, as in {option("split", "column:part")}.')
+        if self.split not in ("random", "scaffold") and not self.split_column:
+            raise HparamError(
+                f'{option("split")} must be "random", "scaffold" or "column:NAME". Received: '
+                f"{option('split', self.split)}."
+            )
         self._set_columns([name.strip() for name in self.targets.split(",") if name.strip()] or ["boiling_point"])
 
     @property
@@ -174,7 +179,7 @@ class MoleculeProperties(Task):
 
     def _set_columns(self, names: Sequence[str]) -> None:
         column = BinaryProperty() if self.objective == "classification" else Property()
-        self.target = {name: column for name in names}
+        self.target = dict.fromkeys(names, column)
         if self.split_column:
             self.target |= {self.split_column: SplitName(optional=True)}
 
