@@ -6,7 +6,7 @@ import functools
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
@@ -56,8 +56,8 @@ class MoleculeRows(Rows):
                 f"{self.table.source}: {len(bad)} of {len(self)} rows are no molecules that the model can read: "
                 f"{listed}{more}. Correct or remove these rows, or allow longer molecules with {option('max_atoms')}."
             )
-        self.table.columns |= {MOLECULE: found.molecules, SCAFFOLD: found.scaffolds}
-        return self
+        columns = {**self.table.columns, MOLECULE: found.molecules, SCAFFOLD: found.scaffolds}
+        return self.with_table(replace(self.table, columns=columns))
 
     def hold_out(self, fraction: float) -> tuple[Self, Self | None]:
         name = self.task.split_column
@@ -169,8 +169,6 @@ class MoleculeRows(Rows):
         return [{"smiles": f"{'C' * (1 + number)}c1ccc({'O' if number % 2 else 'N'})cc1"} for number in range(count)]
 
     def _molecules(self) -> list[int]:
-        if MOLECULE not in self.table.columns:
-            self.cleaned()
         values: list[int] = self.table.columns[MOLECULE]
         return values
 
@@ -181,9 +179,8 @@ class MoleculeRows(Rows):
 
     def _split(self, fraction: float) -> tuple[Table, Table]:
         """Split the rows into (rest, held out): no molecule, scaffold or group is in both."""
-        molecules = self._molecules()  # computes the scaffolds, too
         name = self.task.split_column
-        groups: Sequence[Any] = self.table.columns[SCAFFOLD] if self.task.split == "scaffold" else molecules
+        groups: Sequence[Any] = self.table.columns[SCAFFOLD if self.task.split == "scaffold" else MOLECULE]
         if name:
             groups = self.table.raw_column(name, self.task.target[name])
         held_out = split_groups(groups, fraction, self.task.seed)

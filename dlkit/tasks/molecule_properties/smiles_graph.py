@@ -73,7 +73,7 @@ ERRORS = {
     "element": "a symbol in brackets is no element",
     "parenthesis": "the parentheses are not balanced, or one has no atom before or in it",
     "bond": "a bond or a dot does not join two atoms",
-    "ring": "a ring number occurs once, closes a ring of fewer than three atoms, or joins two parts",
+    "ring": "a ring number occurs once, has two different bonds, closes no ring of three atoms, or joins two parts",
     "aromatic": "an atom in lower case lies outside of rings",
     "valence": "an atom has more bonds than its valence allows",
 }

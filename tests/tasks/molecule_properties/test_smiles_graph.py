@@ -196,7 +196,9 @@ def test_the_graph_is_that_of_rdkit(layer):
         assert atoms.element.numpy().tolist() == [atom.GetAtomicNum() for atom in molecule.GetAtoms()], name
         assert atoms.charge.numpy().tolist() == [atom.GetFormalCharge() for atom in molecule.GetAtoms()], name
         assert atoms.hydrogens.numpy().tolist() == [atom.GetTotalNumHs() for atom in molecule.GetAtoms()], name
-        ours = {frozenset(pair): ring for *pair, ring in zip(*(np.array(bonds[field]) for field in (0, 1, 4)), strict=True)}
+        ours = {
+            frozenset(pair): ring for *pair, ring in zip(*(np.array(bonds[field]) for field in (0, 1, 4)), strict=True)
+        }
         theirs = {
             frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())): bond.IsInRing() for bond in molecule.GetBonds()
         }
