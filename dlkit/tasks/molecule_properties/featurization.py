@@ -62,8 +62,8 @@ class MoleculeFeatures(keras.layers.Layer):
         bool; `bonds`, (batch, bonds, features) uint8; `bond_atoms`, (batch, bonds, 2) int32, the atoms of each;
         `bond_mask`, (batch, bonds) bool; `fingerprint`, (batch, fingerprint_bits) uint8, how often each hash of a
         neighborhood of up to 3 bonds occurs; `tokens`, (batch, tokens, features) uint8, the values of
-        `TOKEN_FEATURES`; `token_mask`, (batch, tokens) bool; and `error`, (batch,) string, empty for a valid molecule. Lengths are those of the longest
-        molecule of the batch, rounded up to a multiple of 8.
+        `TOKEN_FEATURES`; `token_mask`, (batch, tokens) bool; and `error`, (batch,) string, empty for a valid molecule.
+        Lengths are those of the longest molecule of the batch, rounded up to a multiple of 8.
 
     Example:
         >>> layer = MoleculeFeatures(max_atoms=50, fingerprint_bits=64)
