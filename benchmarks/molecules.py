@@ -7,8 +7,8 @@ python benchmarks/molecules.py latency
 
 `parse` measures molecules a second from SMILES to graphs and fingerprints, in batches of 64 in the order of the file,
 and compares elements, charges, hydrogens, bonds, written orders and rings with RDKit's, and the graphs of several
-SMILES of each molecule with one another. It needs RDKit. `accuracy` trains on scaffolds and prints RMSE and the coverage
-of the 90 % intervals on the test scaffolds, beside LightGBM on counts of Morgan fingerprints (RDKit,
+SMILES of each molecule with one another. It needs RDKit. `accuracy` trains on scaffolds and prints RMSE and the
+coverage of the 90 % intervals on the test scaffolds, beside LightGBM on counts of Morgan fingerprints (RDKit,
 lightgbm). `throughput` compares training rows a second with a plain Keras loop over the same network and batches.
 `latency` is that of one molecule.
 """
