@@ -1,6 +1,6 @@
 """Molecular property prediction: train on SMILES, evaluate, and export a verified SavedModel.
 
-data      the built-in sample (normal boiling points of 276 common substances)
+data      the built-in sample (normal boiling points of 264 common substances)
 command   python apps/molecule_properties.py
 result    to be measured
 

@@ -1,16 +1,17 @@
 """Molecular properties on the data set physchem: logP, melting, boiling and flash points of 14,376 molecules.
 
 python benchmarks/molecules.py parse      [--rows N]
-python benchmarks/molecules.py accuracy   [HPARAM=VALUE ...] [--minutes M] [--seeds 0 1 2] [--peers lightgbm]
+python benchmarks/molecules.py accuracy   [HPARAM=VALUE ...] [--minutes M] [--seeds 0 1 2] [--peers PYTHON]
 python benchmarks/molecules.py throughput [HPARAM=VALUE ...] [--pairs N]
 python benchmarks/molecules.py latency
 
 `parse` measures molecules a second from SMILES to graphs and fingerprints, in batches of 64 in the order of the file,
 and compares elements, charges, hydrogens, bonds, written orders and rings with RDKit's, and the graphs of several
 SMILES of each molecule with one another. It needs RDKit. `accuracy` trains on scaffolds and prints RMSE and the
-coverage of the 90 % intervals on the test scaffolds, beside LightGBM on counts of Morgan fingerprints (RDKit,
-lightgbm). `throughput` compares training rows a second with a plain Keras loop over the same network and batches.
-`latency` is that of one molecule.
+coverage of the 90 % intervals on the test scaffolds; `--peers` is the Python of an environment with RDKit and
+lightgbm, which runs `molecule_peers.py`: LightGBM on counts of Morgan fingerprints, and on RDKit's descriptors.
+`throughput` compares training rows a second with a plain Keras loop over the same network and batches. `latency` is
+that of one molecule.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from __future__ import annotations
 import argparse
 import csv
 import statistics
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +36,7 @@ from dlkit.tasks.molecule_properties.smiles_tokens import tokenize
 
 TARGETS = ("logP", "melting_K", "boiling_K", "flash_K")
 BATCH = 64
+PEERS = Path(__file__).with_name("molecule_peers.py")
 TRAIN, TEST = (DATA / "physchem" / f"{part}.csv" for part in ("train", "test"))
 
 
@@ -44,7 +48,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--peers", nargs="*", choices=["lightgbm"], default=[])
+    parser.add_argument("--peers", metavar="PYTHON", help="Python with RDKit and lightgbm")
     given = parser.parse_intermixed_args()
     print_machine()
     hparams = hparams_of(given.hparams)
@@ -52,8 +56,8 @@ def main() -> None:
         measure_parsing(read_smiles()[: given.rows])
     elif given.what == "accuracy":
         measure_accuracy(hparams, given.minutes, given.seeds)
-        if given.peers:
-            measure_lightgbm()
+        for peer in ("morgan", "descriptors") if given.peers else ():
+            subprocess.run([given.peers, str(PEERS), peer, str(TRAIN), str(TEST)], check=True)
     elif given.what == "throughput":
         measure_throughput(hparams, given.pairs)
     else:
@@ -172,32 +176,6 @@ def measure_accuracy(hparams: dict[str, Any], minutes: float, seeds: list[int]) 
         print(f"seed {seed}: {task.plan_['steps']} steps, best epoch {task.best_epoch_['epoch']}", flush=True)
     for name, values in found.items():
         print(f"{name}: {statistics.mean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})")
-
-
-def measure_lightgbm() -> None:
-    import lightgbm
-    from rdkit.Chem import MolFromSmiles, rdFingerprintGenerator
-
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    parts = {}
-    for name, path in (("train", TRAIN), ("test", TEST)):
-        with path.open() as file:
-            rows = list(csv.DictReader(file))
-        counts = np.stack([generator.GetCountFingerprintAsNumPy(MolFromSmiles(row["smiles"])) for row in rows])
-        parts[name] = counts.astype(np.float32), rows
-    for target in TARGETS:
-        (x, y), (test_x, test_y) = (
-            (
-                counts[[bool(row[target]) for row in rows]],
-                np.array([float(row[target]) for row in rows if row[target]]),
-            )
-            for counts, rows in parts.values()
-        )
-        held_out = np.random.default_rng(0).permutation(len(y)) < len(y) // 10
-        model = lightgbm.LGBMRegressor(n_estimators=3000, learning_rate=0.05, verbose=-1, random_state=0)
-        stopping = lightgbm.early_stopping(100, verbose=False)
-        model.fit(x[~held_out], y[~held_out], eval_set=[(x[held_out], y[held_out])], callbacks=[stopping])
-        print(f"LightGBM on Morgan counts, {target} rmse: {np.mean((model.predict(test_x) - test_y) ** 2) ** 0.5:.3f}")
 
 
 def measure_throughput(hparams: dict[str, Any], pairs: int) -> None:

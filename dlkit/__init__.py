@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dlkit.tasks.question_answering.task import QuestionAnswerer as QuestionAnswerer
     from dlkit.tasks.recommendation.task import Recommender as Recommender
     from dlkit.tasks.sentiment.task import SentimentClassifier as SentimentClassifier
+    from dlkit.tasks.tabular_classification.task import TabularClassifier as TabularClassifier
+    from dlkit.tasks.tabular_regression.task import TabularRegressor as TabularRegressor
     from dlkit.tasks.translation.task import Translator as Translator
 
 
@@ -37,7 +39,7 @@ def load(folder: str | Path) -> Task:
     Raises:
         DlkitError: the folder holds no saved model, an interrupted run, or a model of another version.
 
-    Example:
+    Examples:
         >>> dlkit.load("reviews").predict("A wonderful film.")["label"]  # doctest: +SKIP
         'positive'
     """
@@ -60,7 +62,8 @@ def split(
     """Split labeled data into training and test data in the way that suits the task.
 
     A fifth of ordinary rows is drawn at random for testing, with the proportions of their labels. Series are split by
-    time: their ends are test data. Interactions are split by the hyperparameter `split` of the recommender.
+    time: their ends are test data. Interactions are split by the hyperparameter `split` of the recommender, and tables
+    by their column of times or groups, if the task names one.
 
     Args:
         data: labeled data, as in `Task.fit`.
@@ -75,7 +78,7 @@ def split(
     Raises:
         DataError: the data cannot be read, or is too small.
 
-    Example:
+    Examples:
         >>> task = dlkit.SentimentClassifier()
         >>> train, test = dlkit.split(task.samples()["train"], task)
         >>> len(train), len(test)

@@ -52,6 +52,8 @@ class Column:
         one_hot: whether one-hot and multi-hot rows are converted to class names.
         lists_classes: whether a source can list all classes, including those that no row has.
         empty: padding value of a free length of numbers.
+        regressed: whether the signature `regress` answers with this number.
+        absent: value of a feature that a `tf.Example` lacks; None if the example must have it.
         atol: absolute tolerance when the outputs of two graphs are compared.
         pixel_tolerance: fraction of the pixels of an image output that may differ; 0 for other outputs.
     """
@@ -74,6 +76,8 @@ class Column:
     dtype: ClassVar[str] = "string"
     shape: ClassVar[tuple[int | None, ...]] = ()
     empty: ClassVar[float] = 0
+    regressed: ClassVar[bool] = False
+    absent: ClassVar[Any] = None
     atol: ClassVar[float] = 1e-5
     pixels: ClassVar[float] = 0.0
 

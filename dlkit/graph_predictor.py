@@ -138,7 +138,7 @@ def inputs_to_table(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, b
         single = isinstance(values, Mapping)
     if not single and not hasattr(values, "__iter__"):
         raise DataError(f"expected a dict with {wanted}, or a list of such. Received: {type(values).__name__}.")
-    rows = [values] if single else list(values)
+    rows = [_with_own_names(row, inputs) for row in ([values] if single else values)]
     if len(names) == 1 and not (rows and isinstance(rows[0], Mapping)):
         rows = [{names[0]: value} for value in rows]
     for number, row in enumerate(rows):
@@ -154,6 +154,14 @@ def inputs_to_table(values: Any, inputs: Mapping[str, Column]) -> tuple[Table, b
             raise DataError(f"input {number} must be a dict with {wanted}. Received: {received}.")
     columns = {name: [row.get(name, column.default) for row in rows] for name, column in inputs.items()}
     return Table("input", columns, _input_locations(columns[names[0]])), single
+
+
+def _with_own_names(row: Any, inputs: Mapping[str, Column]) -> Any:
+    """Return a row whose columns have their names here, where it has them under another name that they go by."""
+    own = {alias: name for name, column in inputs.items() for alias in column.aliases}
+    if not own or not isinstance(row, Mapping):
+        return row
+    return {own.get(name, name) if own.get(name) not in row else name: value for name, value in row.items()}
 
 
 def import_pandas(what: str, otherwise: str = "") -> Any:

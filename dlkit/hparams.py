@@ -91,7 +91,7 @@ def choices_of(task: type) -> dict[str, tuple[str, ...]]:
 def format_choices(choices: Iterable[str]) -> list[str]:
     """Return choices as help and documentation list them, without the empty one.
 
-    Example:
+    Examples:
         >>> format_choices(["", "mlp", "preset:"])
         ['mlp', 'preset:NAME_OR_FOLDER']
     """

@@ -33,6 +33,8 @@ SHARED_PACKAGES = (
     "dlkit.text",
     "dlkit.vision",
     "dlkit.classification",
+    "dlkit.regression",
+    "dlkit.tabular",
 )  # where the layers of tasks may lie
 
 

@@ -40,7 +40,7 @@ def option(name: str, value: Any = _NO_VALUE) -> str:
         name: the argument's name in Python.
         value: what it is set to, if the message says so.
 
-    Example:
+    Examples:
         >>> option("batch_size"), option("overwrite", True), option("quotes", False)
         ('`batch_size`', 'overwrite=True', 'quotes=False')
         >>> with naming_flags():
@@ -76,7 +76,7 @@ def _format_flag(value: Any) -> str:
 def rename_parameters(text: str, names: Iterable[str]) -> str:
     """Replace parameter names in the message of a layer or a library by options.
 
-    Example:
+    Examples:
         >>> with naming_flags():
         ...     rename_parameters("`depth` must be 8 or 14. Received: depth=7.", ["depth"])
         '--depth must be 8 or 14. Received: --depth 7.'

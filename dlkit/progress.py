@@ -38,7 +38,7 @@ def progress(description: str, total: int | Callable[[], int | None] | None = No
         description: what is done, as "encoding".
         total: how many rows there are, where that is known; or what counts them, once something is drawn.
 
-    Example:
+    Examples:
         >>> with progress("encoding", len(table)) as told:
         ...     for row in range(len(table)):
         ...         told(row + 1)

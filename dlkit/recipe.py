@@ -90,7 +90,7 @@ def _parser(task_name: str, hparams: dict[str, Any]) -> tuple[Parser, type]:
         "--export",
         metavar="DIR",
         default=f"saved_models/{task_name}",
-        help="Export folder. Each export is a numbered subfolder. (default: %(default)s)",
+        help="Exports. Each is a numbered subfolder. (default: %(default)s)",
     )
     run.add_argument(
         "--examples",

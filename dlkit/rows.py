@@ -246,15 +246,20 @@ class Rows:
         """Return warnings on these rows that matter for the interpretation of metrics."""
         return []
 
+    def baseline_metrics(self, targets: dict[str, list]) -> dict[str, Any]:
+        """Return the metrics, on these rows, of baselines that need their inputs; `evaluate` adds them to its own."""
+        del targets
+        return {}
+
     def check(self) -> None:
         """Check that the task can be trained and evaluated on these rows. Raises DataError."""
 
     def calibrate(self, store: Store) -> dict[str, Any]:
         """Calibrate the trained task on these validation rows, such as the widths of its intervals.
 
-        Called at the end of training, in every process. What is learned is part of the postprocessing, as weights that
-        are not trained. A refitted model, which has no validation rows, finds the result of the run that had some in
-        `Task.selection_["calibration"]` while it is built.
+        Called at the end of training, in every process, if there are validation rows. What is found becomes weights of
+        the postprocessing that are not trained. A refitted model, which has no validation rows, finds the result of the
+        run that had some in `Task.selection_["calibration"]` while it is built.
 
         Args:
             store: these rows, encoded.

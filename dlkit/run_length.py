@@ -30,7 +30,7 @@ class DefaultEpochs:
         fewest_preset: `fewest` of presets, whose steps are expensive, if it differs.
         overfits: Whether the task overfits: it then stops early after 60% of the chosen epochs without a better one.
 
-    Example:
+    Examples:
         >>> rule = DefaultEpochs(30, fewest=200, most=14_000)
         >>> [rule.choose(steps_per_epoch) for steps_per_epoch in (1, 8, 400, 2_000, 20_000)]
         [200, 30, 30, 7, 1]

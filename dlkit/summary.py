@@ -13,7 +13,7 @@ _LINE = 160  # characters; what is longer is cut
 def summarize_task(task: Any) -> str:
     """Summarize a task: its class, hyperparameters that are not defaults, training data and metric.
 
-    Example:
+    Examples:
         >>> print(task)
         SentimentClassifier: Texts to labels, or to one label.
           options: epochs=3, network='transformer'

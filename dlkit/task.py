@@ -241,7 +241,7 @@ class Task:
         Returns:
             A dict with `train`, `validation` and `test`, each a source for `fit` and `evaluate`.
 
-        Example:
+        Examples:
             >>> sorted(dlkit.SentimentClassifier.samples())
             ['test', 'train', 'validation']
         """
@@ -351,7 +351,7 @@ class Task:
                 workers have different settings, or one was lost or did not respond.
             Preempted: SIGTERM stopped the run after a checkpoint; the process exits with code 143.
 
-        Example:
+        Examples:
             >>> model = dlkit.SentimentClassifier(epochs=1)
             >>> history = model.fit(model.samples()["train"], save="reviews", verbose=0)
             >>> len(history["loss"])
@@ -450,7 +450,7 @@ class Task:
         Raises:
             DataError: the data cannot be read.
 
-        Example:
+        Examples:
             >>> model = dlkit.SentimentClassifier()
             >>> model.check(model.samples()["train"])["errors"]
             []
@@ -495,7 +495,7 @@ class Task:
             DataError: the data cannot be read.
             DlkitError: the loss never decreased.
 
-        Example:
+        Examples:
             >>> model = dlkit.SentimentClassifier()
             >>> 0 < model.find_learning_rate(model.samples()["train"], steps=20) < 1
             True
@@ -518,13 +518,21 @@ class Task:
     ) -> Rows:
         """Read labeled data into rows, with sources and options as in `fit`. Raises DataError."""
         how = ReadOptions(columns or {}, data_dir, **options)
-        if type(self).declare is not Task.declare and not self.header_:
+        header: list[str] = []
+        if type(self).declare is not Task.declare:
             own = {theirs: name for name, theirs in (columns or {}).items()}
-            self.header_ = [own.get(name, name) for name in header_of(data, how, readers_of(self.inputs))]
-            if self.header_:  # else the reader says what is wrong with the source
+            header = [own.get(name, name) for name in header_of(data, how, readers_of(self.inputs))]
+            if header and not self.header_:  # without one, the reader says what is wrong with the source
+                self.header_ = header
                 self.declare(self.header_)
                 check_input_names(self.inputs, str(data))
-        return self.rows(self, read_table(data, {**self.inputs, **self.target}, how))
+        table = read_table(data, {**self.inputs, **self.target}, how)
+        table.header = header
+        extra = [name for name in header if name not in self.header_] if self.rows.by_record else []
+        if extra:
+            remark = f"columns that the training data does not have are ignored: {', '.join(extra)}"
+            table.remarks = [*table.remarks, remark]
+        return self.rows(self, table)
 
     @overload
     def predict(
@@ -596,7 +604,7 @@ class Task:
             DataError: an input is invalid, and the message names it and says why; or a file is missing.
             DlkitError: `as_frame` needs pandas.
 
-        Example:
+        Examples:
             >>> model.predict("A wonderful film.")["label"]
             'positive'
             >>> [answer["label"] for answer in model.predict(["A wonderful film.", "A dull, terrible film."])]
@@ -653,7 +661,7 @@ class Task:
             DlkitError: the output exists, or belongs to a run with different data, model or options; another process
                 writes it; or it cannot be written.
 
-        Example:
+        Examples:
             >>> model.predict_to({"text": ["A wonderful film.", ""]}, "predictions.csv", verbose=False)["bad"]
             0
         """
@@ -704,7 +712,7 @@ class Task:
             DataError: the data cannot be read or scored.
             DlkitError: `predictions` exists, cannot be written, or has an unknown suffix.
 
-        Example:
+        Examples:
             >>> metrics = model.evaluate(model.samples()["test"], predictions="predictions.csv")
             >>> metrics["accuracy"] > 0.5
             True
@@ -744,7 +752,7 @@ class Task:
             DlkitError: the task has no plot, or matplotlib is not installed.
             DataError: the data cannot be read.
 
-        Example:
+        Examples:
             >>> model.plot("photo.jpg").savefig("prediction.png")
         """
         figure = self._picture(data)
@@ -768,7 +776,7 @@ class Task:
         Raises:
             DlkitError: the file cannot be written, or matplotlib is not installed.
 
-        Example:
+        Examples:
             >>> model.draw("A wonderful film.", "film.png")
             False
         """
@@ -784,7 +792,7 @@ class Task:
         Raises:
             DlkitError: the task is not fitted, or matplotlib is not installed.
 
-        Example:
+        Examples:
             >>> model.plot_history().savefig("history.png")
         """
         self._check_fitted()
@@ -821,7 +829,7 @@ class Task:
         table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
         answers = self.predict_table(table)
-        return self.score(targets, answers), targets, answers
+        return {**self.score(targets, answers), **rows.baseline_metrics(targets)}, targets, answers
 
     @final
     def _write_predictions(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:
@@ -859,7 +867,7 @@ class Task:
         Returns:
             The folder of the exported version.
 
-        Example:
+        Examples:
             >>> model.export("servables/reviews").name
             '1'
         """
@@ -882,7 +890,7 @@ class Task:
             DlkitError: the folder holds a model or an interrupted run; another process writes there; or it cannot be
                 written.
 
-        Example:
+        Examples:
             >>> model.save("reviews_copy")
         """
         self._check_fitted()
@@ -908,7 +916,7 @@ class Task:
         Raises:
             DlkitError: the folder holds no model, a model of another task or of another format, or an interrupted run.
 
-        Example:
+        Examples:
             >>> dlkit.SentimentClassifier.load("reviews").epochs
             1
         """
@@ -919,7 +927,7 @@ class Task:
     def task_name(cls) -> str:
         """Return the name of the task on the command line.
 
-        Example:
+        Examples:
             >>> dlkit.SentimentClassifier.task_name()
             'sentiment'
         """
@@ -934,7 +942,7 @@ class Task:
         Args:
             deep: has no effect; accepted for scikit-learn.
 
-        Example:
+        Examples:
             >>> dlkit.SentimentClassifier(epochs=5).get_params()["epochs"]
             5
         """
@@ -949,7 +957,7 @@ class Task:
         Raises:
             HparamError: an option is unknown, has the wrong type or is out of range.
 
-        Example:
+        Examples:
             >>> dlkit.SentimentClassifier().set_params(epochs=5).epochs
             5
         """
@@ -1017,7 +1025,7 @@ class Task:
         Raises:
             DataError: a request is invalid; the message names it and says why.
 
-        Example:
+        Examples:
             >>> translator.call_signature("generate", [{"source": "Good morning.", "seed": 1}])  # doctest: +SKIP
         """
         self._check_fitted()

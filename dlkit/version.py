@@ -7,7 +7,7 @@ DISTRIBUTION = "dlkit-keras"
 def install_hint(extra: str = "") -> str:
     """Return pip's command for this package, with an extra or for the newest version.
 
-    Example:
+    Examples:
         >>> install_hint("plots")
         'pip install "dlkit-keras[plots]"'
     """

@@ -32,7 +32,10 @@ def section(name: str) -> str:
     if listed:
         values = ",".join(map(str, listed.default))
         usage += f" A list is separated by commas: `{_flag(listed.name)} {values}`."
-    usage += " Defaults are those of the Python argument; an empty default means `None` or an empty string."
+    usage += (
+        " Defaults are those of the Python argument; an empty default means `None` or an empty string. `minutes` and "
+        "`steps`, which some descriptions mention, set the [length of the training](training.md#how-long-to-train)."
+    )
     return f"<!-- options -->\n## Options\n\n{usage}\n\n{hparam_table(task)}\n<!-- /options -->"
 
 

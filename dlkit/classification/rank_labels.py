@@ -25,7 +25,7 @@ class RankLabels(keras.layers.Layer):
         top_k: number of labels to list; 0 lists all.
         score_threshold: minimum score of a predicted label, with `multi_label`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dlkit.classification.rank_labels import RankLabels
         >>> ranked = RankLabels(["cat", "dog", "owl"], top_k=2)(np.array([[0.0, 2.0, 1.0]]))

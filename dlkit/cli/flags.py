@@ -64,7 +64,7 @@ def _format_default(default: Any) -> str:
 def _name_flags(help: str, names: Iterable[str]) -> str:
     """Replace the options that a help text names in backticks by flags, and remove other backticks.
 
-    Example:
+    Examples:
         >>> _name_flags("Used if `multi_label=True`; see `top_k` of `mlp`.", ["multi_label", "top_k"])
         'Used if --multi-label; see --top-k of mlp.'
     """
@@ -187,7 +187,7 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         "--save",
         metavar="DIR",
         default=save,
-        help=f"Folder for the model. It also holds the checkpoints of the run.{default_text}",
+        help=f"Model folder. It also holds the checkpoints of the run.{default_text}",
     )
     group.add_argument(
         "--resume",

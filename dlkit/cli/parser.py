@@ -166,7 +166,7 @@ def _format_entry(
 def _short_forms(text: str) -> list[str]:
     """Return what the short help may say of an option: its first sentence with its choices, and then more sentences.
 
-    Example:
+    Examples:
         >>> _short_forms("Random flips. Each has a probability of 0.5. One of: none, horizontal.")
         ['Random flips: none, horizontal', 'Random flips: none, horizontal. Each has a probability of 0.5']
     """
@@ -182,7 +182,7 @@ def _short_forms(text: str) -> list[str]:
 def split_default(help: str) -> tuple[str, str]:
     """Split a help text from its default.
 
-    Example:
+    Examples:
         >>> split_default("Dropout rate. (default: 0.1)"), split_default("Dropout rate.")
         (('Dropout rate.', '0.1'), ('Dropout rate.', ''))
     """

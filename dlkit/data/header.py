@@ -35,7 +35,7 @@ def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS, readers: Sequence
         DataError: a file cannot be read.
     """
     if isinstance(source, Table):
-        return list(source.columns)
+        return list(source.header or source.columns)
     if isinstance(source, (str, os.PathLike)):
         with as_data_error(source):
             return _read_header(source, how, readers)

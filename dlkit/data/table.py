@@ -22,6 +22,7 @@ class Table:
         classes: the names of all classes, where the source lists them: those of class ids in masks, in the order of the
             ids, and those of boxes, with the rare ones that no row here has.
         remarks: what a person should know of how it was read: what had to be put right, and how often.
+        header: the source's own names of all its columns, if a task has declared its columns by them.
         strict: whether a bad record is an error; else it is left out, counted and named in `remarks`.
     """
 
@@ -31,6 +32,7 @@ class Table:
     classes: Sequence[str] = ()
     remarks: Sequence[str] = ()
     strict: bool = False
+    header: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -68,5 +70,11 @@ class Table:
         """Return the table of these rows, in this order."""
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
         return Table(
-            self.source, columns, lambda index: self.where(rows[index]), self.classes, self.remarks, self.strict
+            self.source,
+            columns,
+            lambda index: self.where(rows[index]),
+            self.classes,
+            self.remarks,
+            self.strict,
+            self.header,
         )

@@ -14,7 +14,7 @@ class BlankInvalidRows(keras.layers.Layer):
     Call with `error`, a (batch,) string tensor that is "" for each valid row, and `predictions`, a dict of tensors with
     the batch first. Returns the dict, with the same shapes and dtypes.
 
-    Example:
+    Examples:
         >>> layer = BlankInvalidRows()
         >>> layer(tf.constant(["", "not an image"]), {"score": tf.constant([0.5, 0.9])})["score"].numpy().tolist()
         [0.5, 0.0]

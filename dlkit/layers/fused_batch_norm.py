@@ -23,7 +23,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Args:
         **kwargs: as for `keras.layers.BatchNormalization`.
 
-    Example:
+    Examples:
         >>> FusedBatchNormalization()(tf.ones((2, 4, 4, 3))).shape
         TensorShape([2, 4, 4, 3])
     """

@@ -49,7 +49,7 @@ class MicroBatches(keras.layers.Layer):
         model: a functional model with named inputs and outputs.
         batch_size: maximum number of rows at a time.
 
-    Example:
+    Examples:
         >>> x = keras.Input((3,), name="x")
         >>> model = keras.Model({"x": x}, {"y": 2 * x})
         >>> MicroBatches(model, batch_size=2)({"x": tf.ones((5, 3))})["y"].shape

@@ -23,7 +23,7 @@ class RelativePositionBias(keras.layers.Layer):
         num_buckets: number of buckets of distances; half of those of a direction are single distances.
         max_distance: distance from which on all distances share a bucket.
 
-    Example:
+    Examples:
         >>> RelativePositionBias(4, bidirectional=True)(tf.range(3), tf.range(5)).shape
         TensorShape([1, 4, 3, 5])
     """

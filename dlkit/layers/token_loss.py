@@ -20,7 +20,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         typical_length: number of tokens of a typical row, by which the sum is divided.
         label_smoothing: fraction of each target that is spread, in [0, 1).
 
-    Example:
+    Examples:
         >>> loss = TokenCrossEntropy(typical_length=2.0)
         >>> round(float(loss(tf.constant([[1, 2, 0]]), tf.zeros((1, 3, 5)))), 4)
         1.6094

@@ -19,7 +19,7 @@ class CachedMultiHeadAttention(layers.Layer):
     Args:
         num_heads: number of heads; divides the width.
 
-    Example:
+    Examples:
         >>> attention = CachedMultiHeadAttention(num_heads=2)
         >>> attention.build((None, None, 8))
         >>> x = tf.ones((1, 3, 8))
@@ -100,7 +100,7 @@ class TransformerBlock(layers.Layer):
         dropout: dropout rate of the output of each sublayer, in [0, 1).
         use_cross_attention: whether the block attends to the outputs of an encoder.
 
-    Example:
+    Examples:
         >>> TransformerBlock(num_heads=2, feedforward_width=16)(tf.ones((1, 3, 8))).shape
         TensorShape([1, 3, 8])
     """

@@ -101,7 +101,7 @@ def _example(model: str, name: str, method: str, pairs: list) -> dict:
     inputs, answers = find_smallest_row(pairs)
     rest = make_rest_exchange(name, method, inputs, answers)
     message = make_grpc_request(model, name, method, inputs)
-    call = "Classify" if method == "classify" else "Predict"
+    call = method.capitalize()
     return {
         "rest": {
             "url": f"/v1/models/{model}:{rest['verb']}",

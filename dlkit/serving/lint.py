@@ -161,8 +161,12 @@ def lint_signature(name: str, signature: meta_graph_pb2.SignatureDef) -> list[st
         problems.append(f"signature `{name}` has no outputs")
     if signature.method_name == f"{_METHOD}classify":
         problems += _lint_classify(name, signature)
+    elif signature.method_name == f"{_METHOD}regress":
+        problems += _lint_regress(name, signature)
     elif signature.method_name != f"{_METHOD}predict":
-        problems.append(f"signature `{name}` has the method {signature.method_name!r}; expected predict or classify")
+        problems.append(
+            f"signature `{name}` has the method {signature.method_name!r}; expected predict, classify or regress"
+        )
     return problems
 
 
@@ -184,6 +188,19 @@ def _lint_classify(name: str, signature: meta_graph_pb2.SignatureDef) -> list[st
                     f"it is {received} of rank {rank}"
                 )
     return problems
+
+
+def _lint_regress(name: str, signature: meta_graph_pb2.SignatureDef) -> list[str]:
+    from tensorflow import dtypes
+
+    if set(signature.inputs) != {"inputs"} or set(signature.outputs) != {"outputs"}:
+        found = f"{sorted(signature.inputs)} and {sorted(signature.outputs)}"
+        return [f"regress signature `{name}` must have the one input `inputs` and the one output `outputs`: {found}"]
+    info = signature.outputs["outputs"]
+    received, rank = dtypes.as_dtype(info.dtype).name, len(info.tensor_shape.dim)
+    if (received, rank) != ("float32", 1):
+        return [f"the output of regress signature `{name}` must be (batch,) float32; it is {received} of rank {rank}"]
+    return []
 
 
 def ops_beyond_core(saved_model: saved_model_pb2.SavedModel) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import pathlib
+from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,26 +15,26 @@ from dlkit.errors import ExportError
 from dlkit.serving.reference_examples import Arrays, ReferenceExamples, split_into_rows
 
 if TYPE_CHECKING:
-    from tensorflow_serving.apis import classification_pb2, predict_pb2
+    from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
 MAX_WARMUP = 1000  # the server does not load a model with more
 _MAX_PER_SIGNATURE = 10
 
 
-def import_serving_apis() -> tuple[ModuleType, ModuleType, ModuleType]:
+def import_serving_apis() -> tuple[ModuleType, ModuleType, ModuleType, ModuleType]:
     """Import the protobufs of the package `tensorflow-serving-api`.
 
     Raises:
         ExportError: it is not installed.
     """
     try:
-        from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2
+        from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2, regression_pb2
     except ImportError as error:
         raise ExportError(
             f"Warm-up requests need the package tensorflow-serving-api ({error}). "
             "Install it: pip install tensorflow-serving-api"
         ) from error
-    return classification_pb2, predict_pb2, prediction_log_pb2
+    return classification_pb2, regression_pb2, predict_pb2, prediction_log_pb2
 
 
 def make_rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) -> dict:
@@ -41,17 +42,21 @@ def make_rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) 
 
     Args:
         name: the name of the signature.
-        method: `predict` or `classify`.
+        method: `predict`, `classify` or `regress`.
         inputs, answers: arrays by name, with a leading batch.
     """
     count = len(next(iter(inputs.values())))
-    if method == "classify":
+    if method != "predict":
         examples = [_example_json(tf.train.Example.FromString(serialized)) for serialized in inputs["inputs"]]
-        results = [
-            [[_text(label), float(str(score))] for label, score in zip(*row, strict=True)]
-            for row in zip(answers["classes"], answers["scores"], strict=True)
-        ]
-        return {"verb": "classify", "request": {"signature_name": name, "examples": examples},
+        results: list[Any] = (
+            [float(str(value)) for value in answers["outputs"]]
+            if method == "regress"
+            else [
+                [[_text(label), float(str(score))] for label, score in zip(*row, strict=True)]
+                for row in zip(answers["classes"], answers["scores"], strict=True)
+            ]
+        )
+        return {"verb": method, "request": {"signature_name": name, "examples": examples},
                 "response": {"results": results}}  # fmt: skip
     forms = {key: _is_text(array) for key, array in inputs.items()}
     instances = [{key: _json(array[row], forms[key]) for key, array in inputs.items()} for row in range(count)]
@@ -65,11 +70,11 @@ def make_rest_exchange(name: str, method: str, inputs: Arrays, answers: Arrays) 
 
 def make_grpc_request(
     model: str, name: str, method: str, inputs: Arrays
-) -> predict_pb2.PredictRequest | classification_pb2.ClassificationRequest:
-    """Make the gRPC message: a PredictRequest, or a ClassificationRequest with the parsed examples."""
-    classification, predict, _ = import_serving_apis()
-    if method == "classify":
-        request = classification.ClassificationRequest()
+) -> predict_pb2.PredictRequest | classification_pb2.ClassificationRequest | regression_pb2.RegressionRequest:
+    """Make the gRPC message: a PredictRequest, or a request with the parsed examples."""
+    classification, regression, predict, _ = import_serving_apis()
+    if method != "predict":
+        request = regression.RegressionRequest() if method == "regress" else classification.ClassificationRequest()
         for serialized in inputs["inputs"]:
             request.input.example_list.examples.append(tf.train.Example.FromString(serialized))
     else:
@@ -87,20 +92,20 @@ def write_warmup(path: pathlib.Path, model: str, methods: dict[str, str], refere
     Args:
         path: the TFRecord file.
         model: the name of the model on the server.
-        methods: `predict` or `classify`, by signature.
+        methods: `predict`, `classify` or `regress`, by signature.
         reference_examples: pairs of inputs and answers by signature.
 
     Returns:
         The number of records.
     """
-    _, _, prediction_log = import_serving_apis()
+    *_, prediction_log = import_serving_apis()
     limit = min(_MAX_PER_SIGNATURE, MAX_WARMUP // max(1, len(methods)))
     records = 0
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, method in methods.items():
             for inputs, _ in reference_examples[name][:limit]:
                 log = prediction_log.PredictionLog()
-                kind = log.classify_log if method == "classify" else log.predict_log
+                kind = getattr(log, f"{method}_log")
                 kind.request.CopyFrom(make_grpc_request(model, name, method, inputs))
                 writer.write(log.SerializeToString())
                 records += 1
@@ -127,10 +132,20 @@ def make_classify_examples(
     pairs: list[tuple[Arrays, Arrays]], *, classes: str, scores: str
 ) -> list[tuple[Arrays, Arrays]]:
     """Make the reference examples of a classify signature from those of its source, each row as a `tf.Example`."""
+    return examples_of_rows(pairs, {"classes": classes, "scores": scores})
+
+
+def examples_of_rows(pairs: list[tuple[Arrays, Arrays]], outputs: Mapping[str, str]) -> list[tuple[Arrays, Arrays]]:
+    """Make reference examples of a signature of `tf.Example`s: each row serialized, and its answers renamed.
+
+    Args:
+        pairs: those of the signature that it calls.
+        outputs: the name of its output to that of the source.
+    """
     return [
         (
             {"inputs": np.array(serialize_examples(inputs), object)},
-            {"classes": answers[classes], "scores": answers[scores]},
+            {name: answers[theirs] for name, theirs in outputs.items()},
         )
         for inputs, answers in pairs
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,7 +16,7 @@ from dlkit.serving.core_ops import core_ops_only
 from dlkit.serving.lint import REST_DTYPES
 from dlkit.tracing import TRACING_LOCK
 
-METHODS = ("predict", "classify")
+METHODS = ("predict", "classify", "regress")
 _EXAMPLE_DTYPES = {tf.string: tf.string, tf.float32: tf.float32, tf.float64: tf.float32}  # the rest: int64
 
 
@@ -29,7 +30,7 @@ class Signature:
             `tf.function` the Python function is traced again, because an old trace keeps its XLA nodes.
         inputs: specifications by name, with a variable first dimension: `tf.TensorSpec([None, 28, 28, 1],
             tf.uint8)`.
-        method: `predict`, or `classify`, which `classify_signature` builds.
+        method: `predict`; or `classify` or `regress`, which `classify_signature` and `regress_signature` build.
         example: maps the raw inputs of rows to those of this signature, for the requests that it is verified with.
         columns: the columns of its inputs, if `Task.call_signature` shall make requests from Python values.
         limits: valid values of its inputs by name, in addition to those of `columns`; other values are answered with
@@ -140,7 +141,9 @@ def _named_outputs(signature: Signature, outputs: dict[str, tf.Tensor]) -> dict[
     return {name: tf.identity(value, name=name) for name, value in outputs.items()}
 
 
-def classify_signature(serving: Signature, *, classes: str, scores: str, name: str = "classify") -> Signature:
+def classify_signature(
+    serving: Signature, *, classes: str, scores: str, name: str = "classify", absent: Mapping[str, Any] | None = None
+) -> Signature:
     """Make the Classify form of a signature: serialized `tf.Example`s in, `classes` and `scores` out.
 
     Args:
@@ -148,12 +151,13 @@ def classify_signature(serving: Signature, *, classes: str, scores: str, name: s
         classes: the output with the class names, (batch, n) string.
         scores: the output with their scores, (batch, n) float32.
         name: the new signature's name.
+        absent: values of inputs, by name, whose features an example may lack.
 
     Raises:
         ExportError: an input has a variable dimension that is not its only one besides the batch. A list of any length
             is a feature of any length; shorter ones are padded with "" or 0.
     """
-    parse = _parser(serving)
+    parse = _parser(serving, absent=absent)
 
     def classify(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         answers = serving.graph(**parse(inputs["inputs"]))
@@ -167,8 +171,34 @@ def classify_signature(serving: Signature, *, classes: str, scores: str, name: s
     return Signature(name, classify, {"inputs": tf.TensorSpec([None], tf.string)}, "classify")
 
 
+def regress_signature(
+    serving: Signature, *, output: str, name: str = "regress", absent: Mapping[str, Any] | None = None
+) -> Signature:
+    """Make the Regress form of a signature: serialized `tf.Example`s in, `outputs` out.
+
+    Args:
+        serving: the signature that is called; the examples hold its inputs as features.
+        output: the output with the numbers, (batch,) float32.
+        name: the new signature's name.
+        absent: values of inputs, by name, whose features an example may lack.
+
+    Raises:
+        ExportError: as `classify_signature`.
+    """
+    parse = _parser(serving, absent=absent)
+
+    def regress(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {"outputs": serving.graph(**parse(inputs["inputs"]))[output]}
+
+    return Signature(name, regress, {"inputs": tf.TensorSpec([None], tf.string)}, "regress")
+
+
 def examples_signature(
-    serving: Signature, example: Callable, padding: Mapping[str, float], name: str = "examples"
+    serving: Signature,
+    example: Callable,
+    padding: Mapping[str, float],
+    name: str = "examples",
+    absent: Mapping[str, Any] | None = None,
 ) -> Signature:
     """Make a signature that takes serialized `tf.Example`s, whose lists may have a different length in each row.
 
@@ -177,11 +207,12 @@ def examples_signature(
         example: maps its inputs to serialized examples, for the requests that it is verified with.
         padding: padding values of numeric inputs by name, if not 0.
         name: the new signature's name.
+        absent: values of inputs, by name, whose features an example may lack.
 
     Raises:
         ExportError: as `classify_signature`.
     """
-    parse = _parser(serving, padding)
+    parse = _parser(serving, padding, absent)
 
     def answer(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return serving.graph(**parse(inputs["examples"]))
@@ -190,10 +221,14 @@ def examples_signature(
     return Signature(name, answer, spec, example=lambda raw: {"examples": example(raw)})
 
 
-def _parser(serving: Signature, padding: Mapping[str, float] | None = None) -> Callable[[tf.Tensor], dict]:
+def _parser(
+    serving: Signature, padding: Mapping[str, float] | None = None, absent: Mapping[str, Any] | None = None
+) -> Callable[[tf.Tensor], dict]:
     """Return a function from serialized examples to a signature's inputs."""
-    features = {key: _feature(serving.name, key, spec, (padding or {}).get(key, 0))
-                for key, spec in serving.inputs.items()}  # fmt: skip
+    features = {
+        key: _feature(serving.name, key, spec, (padding or {}).get(key, 0), (absent or {}).get(key))
+        for key, spec in serving.inputs.items()
+    }
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(serialized, features)
@@ -204,7 +239,7 @@ def _parser(serving: Signature, padding: Mapping[str, float] | None = None) -> C
 
 
 def _feature(
-    signature: str, name: str, spec: tf.TensorSpec, padding: float
+    signature: str, name: str, spec: tf.TensorSpec, padding: float, absent: Any
 ) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
     shape = spec.shape[1:]
     if shape.rank == 1 and shape[0] is None:
@@ -217,4 +252,4 @@ def _feature(
             f"Input `{name}` of signature `{signature}` has a variable dimension besides the batch ({spec.shape}), "
             "which a serialized tf.Example cannot represent. Remove the classify signature, or fix the dimension."
         )
-    return tf.io.FixedLenFeature(shape, _EXAMPLE_DTYPES.get(spec.dtype, tf.int64))
+    return tf.io.FixedLenFeature(shape, _EXAMPLE_DTYPES.get(spec.dtype, tf.int64), absent)

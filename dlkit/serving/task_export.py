@@ -20,8 +20,8 @@ from dlkit.rows import ERROR
 from dlkit.serving.compare import RTOL
 from dlkit.serving.export import export
 from dlkit.serving.reference_examples import ReferenceExamples
-from dlkit.serving.requests import make_classify_examples, serialize_examples
-from dlkit.serving.signature import Signature, classify_signature, examples_signature
+from dlkit.serving.requests import examples_of_rows, make_classify_examples, serialize_examples
+from dlkit.serving.signature import Signature, classify_signature, examples_signature, regress_signature
 from dlkit.stages import Stages, chain
 
 
@@ -77,7 +77,8 @@ def export_task(task: Servable, directory: Path, version: int | None, examples: 
 
 def task_signatures(task: Servable) -> list[Signature]:
     """Return the signatures of a task: `serving_default` (raw input), `preprocessed`, the task's own, and one that
-    takes `tf.Example`s: `classify`, if it ranks labels, or `examples`, if it has inputs that are lists."""
+    takes `tf.Example`s: `classify`, if it ranks labels, `regress`, if it answers with a number, or `examples`, if it
+    has inputs that are lists or may be missing."""
     serving = Signature("serving_default", task.predict_tensors, tensor_specs(task.inputs))
     own = task.signatures()
     usual = [] if any(signature.name == "preprocessed" for signature in own) else [_preprocessed_signature(task)]
@@ -85,11 +86,15 @@ def task_signatures(task: Servable) -> list[Signature]:
     tensors = signatures["preprocessed"]
     signatures["preprocessed"] = replace(tensors, limits={**_limits_of(task, tensors.inputs), **tensors.limits})
     ranked = _find_ranked(task.answer)
+    absent = {name: column.absent for name, column in task.inputs.items() if column.absent is not None}
+    regressed = find_regressed(task.answer)
     if ranked:
-        signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1])
-    elif any(len(column.shape) == 1 for column in task.inputs.values()):
+        signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1], absent=absent)
+    elif regressed:
+        signatures["regress"] = regress_signature(serving, output=regressed, absent=absent)
+    elif absent or any(len(column.shape) == 1 for column in task.inputs.values()):
         padding = {name: column.empty for name, column in task.inputs.items()}
-        signatures["examples"] = examples_signature(serving, _serialized, padding)
+        signatures["examples"] = examples_signature(serving, _serialized, padding, absent=absent)
     return list(signatures.values())
 
 
@@ -130,6 +135,12 @@ def _find_ranked(answer: Mapping[str, Column]) -> tuple[str, str] | None:
     return None
 
 
+def find_regressed(answer: Mapping[str, Column]) -> str:
+    """Return the output that `regress` answers with; "" if there is none, or more than the one that it can have."""
+    found = [name for name, column in answer.items() if column.regressed]
+    return found[0] if len(found) == 1 else ""
+
+
 def _reference_examples(
     task: Servable, signatures: list[Signature], examples: list[dict[str, Any]]
 ) -> ReferenceExamples:
@@ -145,6 +156,10 @@ def _reference_examples(
             reference_examples[signature.name] = make_classify_examples(
                 reference_examples["serving_default"], classes=classes, scores=scores
             )
+            continue
+        if signature.method == "regress":
+            outputs = {"outputs": find_regressed(task.answer)}
+            reference_examples[signature.name] = examples_of_rows(reference_examples["serving_default"], outputs)
             continue
         pairs = reference_examples[signature.name] = []
         for raw in rows:

@@ -71,7 +71,7 @@ class WordPiece(Tokenizer):
         strip_accents: whether to drop accents; None follows `lowercase`, like the original BERT.
         nfc: whether to compose characters first (Unicode's NFC), and end words at all of Unicode's spaces.
 
-    Example:
+    Examples:
         >>> from dlkit.text.wordpiece import WordPiece
         >>> tokenizer = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "film", "##s"], max_tokens=6)
         >>> tokenizer(["Good films"])["token_ids"].numpy().tolist()

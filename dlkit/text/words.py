@@ -35,7 +35,7 @@ class Words(Tokenizer):
         lowercase: whether to lowercase texts first.
         nfc: whether to compose characters first (Unicode's NFC).
 
-    Example:
+    Examples:
         >>> from dlkit.text.words import Words
         >>> tokenizer = Words.learn(["a good film", "a bad film"], size=20, max_tokens=4)
         >>> tokenizer.vocabulary

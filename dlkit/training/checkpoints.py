@@ -115,7 +115,7 @@ class Checkpoints(keras.callbacks.Callback):
         ]  # fmt: skip
         if kinds and not allow_changes:
             raise other_data(kinds)
-        variables, arrays = _saved_variables(trainer), checkpoint.group("variable")
+        variables, arrays = saved_variables(trainer), checkpoint.group("variable")
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise DlkitError(
                 f"the checkpoint holds {len(arrays)} variables that do not match the {len(variables)} of this run. "
@@ -138,9 +138,7 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         _spread_seeds(self.model)
         if not self._cost:
-            self._cost = (
-                sum(v.dtype.size * v.shape.num_elements() for v in _saved_variables(self.model)) / ASSUMED_WRITE_SPEED
-            )
+            self._cost = estimate_write_time(saved_variables(self.model))
         if self._stopping and self._resumed and "stopping" in self._resumed.state:
             # It has just forgotten everything, as it does when training begins.
             self._stopping.restore(self._resumed.state["stopping"], self._resumed.group("best"))
@@ -211,7 +209,7 @@ class Checkpoints(keras.callbacks.Callback):
         begun = time.perf_counter()
         rate = _read_learning_rate(self.model)
         state: dict[str, Any] = {"step": self.step, "history": self.history, "learning_rate": rate, **self.facts}
-        arrays = {f"variable/{n}": variable.numpy() for n, variable in enumerate(_saved_variables(self.model))}
+        arrays = {f"variable/{n}": variable.numpy() for n, variable in enumerate(saved_variables(self.model))}
         if self.step % self._steps:  # else the next epoch begins with empty metrics
             arrays |= {f"metric/{n}": array for n, array in enumerate(_metric_states(self.model))}
         arrays |= {f"average/{n}": average.numpy() for n, average in enumerate(self.model.averages)}
@@ -224,7 +222,12 @@ class Checkpoints(keras.callbacks.Callback):
         self._cost = self._written - begun
 
 
-def _saved_variables(trainer: Trainer) -> list[Any]:
+def estimate_write_time(variables: Sequence[Any]) -> float:
+    """Return the seconds that writing variables should take."""
+    return sum(v.dtype.size * v.shape.num_elements() for v in variables) / ASSUMED_WRITE_SPEED
+
+
+def saved_variables(trainer: Trainer) -> list[Any]:
     """Return the variables of network and optimizer, without the learning rate, which is a variable only without a
     schedule."""
     optimizer = trainer.optimizer

@@ -17,7 +17,7 @@ from dlkit import model_folder
 from dlkit.errors import DataError, HparamError
 from dlkit.options import option
 from dlkit.training.baseline import MAX_ROWS, rows_to_compare
-from dlkit.training.checkpoints import ASSUMED_WRITE_SPEED, MAX_TIME_SHARE
+from dlkit.training.checkpoints import MAX_TIME_SHARE, estimate_write_time, saved_variables
 from dlkit.training.compile_network import compile_network
 from dlkit.training.show_metrics import MAX_ROWS as MAX_DISPLAYED_ROWS
 from dlkit.training.show_metrics import display_interval
@@ -167,10 +167,7 @@ def _measure(task: Trainable, trial: Trial, seconds: float, distribution: Distri
     if validation_steps:
         epoch *= trial.validation_steps / validation_steps
     if trial.saves:
-        checkpoint = (
-            FSYNC_SECONDS
-            + sum(v.dtype.size * v.shape.num_elements() for v in _saved_variables(trainer)) / ASSUMED_WRITE_SPEED
-        )
+        checkpoint = FSYNC_SECONDS + estimate_write_time([*saved_variables(trainer), *trainer.averages])
         epoch += min(checkpoint, MAX_TIME_SHARE * (trial.steps_per_epoch * step + epoch))
     return Costs(
         start=compiled + max(first.whole - again.whole, 0.0),
@@ -243,7 +240,3 @@ def _measure_saving(task: Trainable) -> float:
     with tempfile.TemporaryDirectory() as folder:
         model_folder.write_model(task, Path(folder))
     return time.perf_counter() - started_at
-
-
-def _saved_variables(trainer: Trainer) -> list[Any]:
-    return [variable.value for variable in (*trainer.variables, *trainer.optimizer.variables)] + [*trainer.averages]

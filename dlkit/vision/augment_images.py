@@ -58,7 +58,7 @@ def augment_images(
     Raises:
         ValueError: an argument is out of range.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> from dlkit.vision.augment_images import augment_images
         >>> images, targets = tf.zeros((4, 8, 8, 3), tf.uint8), tf.one_hot([0, 1, 1, 0], 2)

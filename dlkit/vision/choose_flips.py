@@ -16,10 +16,10 @@ FLIP_HELP = (
     "Random flips. Training images are flipped with a probability of 0.5 along each axis. With `auto`, they are "
     "flipped along both axes if the images have no preferred orientation, as is usual for aerial and microscope "
     "images, and horizontally otherwise. Images have no preferred orientation if a linear classifier of thumbnails "
-    f"tells flipped images from unchanged ones with an accuracy of at most {MAX_ACCURACY:.0%}."
+    f"tells flipped images from unchanged ones with an accuracy of at most {MAX_ACCURACY:.0%} for each axis."
 )
 ROTATE_HELP = (
-    "Whether to rotate at random by 90 degrees. A random half of the training images is rotated. By default, images "
+    "Whether to rotate images by 90 degrees. A random half of the training images is rotated. By default, images "
     "are rotated if the network input is square, `flip=auto` selects flips along both axes, and a linear classifier "
     f"tells rotated images from unchanged ones with an accuracy of at most {MAX_ACCURACY:.0%}, too. "
     "(default: automatic)"

@@ -46,7 +46,7 @@ class DecodeImage(keras.layers.Layer):
         transparency: "white" composites transparent PNG and WebP files onto white; "drop" ignores the alpha channel.
         max_sample: the sample value of 16-bit PNGs that is scaled to 255; 0 keeps their high byte.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> from dlkit.vision.decode_image import DecodeImage
         >>> png = tf.io.encode_png(tf.zeros((40, 60, 3), tf.uint8))

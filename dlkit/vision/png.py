@@ -77,9 +77,16 @@ def encode_pil(image: Any) -> bytes:
 
 def displayed_pixels(data: bytes) -> np.ndarray:
     """Decode a file for display: (height, width, 3) uint8, upright, composited onto white."""
+    from PIL import Image
+
+    return render_pil(Image.open(io.BytesIO(data)))
+
+
+def render_pil(image: Any) -> np.ndarray:
+    """Convert a PIL image for display: (height, width, 3) uint8, upright, composited onto white."""
     from PIL import Image, ImageOps
 
-    image: Any = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         samples = np.asarray(image).astype(np.float64)
         image = Image.fromarray((255 * samples / max(samples.max(), 1)).astype(np.uint8))

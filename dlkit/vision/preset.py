@@ -33,7 +33,7 @@ def preset(
     Raises:
         ValueError: there is no such preset, it cannot be loaded, or it is not an image backbone.
 
-    Example:
+    Examples:
         >>> from dlkit.vision.preset import preset
         >>> model = preset("resnet_18_imagenet", (224, 224, 3), 10)  # doctest: +SKIP
         >>> model.output["logits"].shape  # doctest: +SKIP

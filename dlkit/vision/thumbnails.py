@@ -11,6 +11,7 @@ from dlkit.columns import Column
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.reading_errors import as_data_error
+from dlkit.vision.png import render_pil
 
 SIDE = 16  # of a thumbnail, in pixels
 CELLS = 4  # cells per side in which gradients are counted
@@ -73,22 +74,14 @@ def fit_linear(thumbnails: np.ndarray, classes: np.ndarray) -> Callable[[np.ndar
 
 
 def _decode(table: Table, column: Column, row: int, max_pixels: int) -> np.ndarray:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     encoded = table.raw(row, {"image": column})["image"]
     with as_data_error(table.where(row), "an image file"), Image.open(io.BytesIO(encoded)) as image:
         if image.width * image.height > max_pixels:
             raise DataError(f"{table.where(row)}: the image has more than {max_pixels} pixels.")
         image.draft("RGB", (8 * SIDE, 8 * SIDE))  # decodes a JPEG at a fraction of its size
-        deep = image.mode.startswith("I")
-        upright = ImageOps.exif_transpose(image)
-        if deep:
-            samples = np.asarray(upright, np.float32)
-            return np.repeat((samples * (255.0 / max(samples.max(), 1.0)))[..., np.newaxis], 3, axis=2)
-        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-            layer = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-        return np.asarray(upright.convert("RGB"), np.float32)
+        return render_pil(image)
 
 
 def _shrink(pixels: np.ndarray) -> np.ndarray:
@@ -96,8 +89,7 @@ def _shrink(pixels: np.ndarray) -> np.ndarray:
 
     smaller = min(pixels.shape[:2]) >= SIDE
     how = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
-    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    return np.asarray(image.resize((SIDE, SIDE), how), np.float32)
+    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), how), np.float32)
 
 
 def _features(thumbnails: np.ndarray) -> np.ndarray:

@@ -51,9 +51,10 @@ def photo_model(photos, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def sentiment_model(tmp_path_factory) -> Path:
-    """The folder of a text classifier, trained on the sample with the default hparams."""
+    """The folder of a text classifier, trained on the sample for 3 epochs."""
     folder = tmp_path_factory.mktemp("models") / "sentiment"
-    assert main(["train", "sentiment", "--save", str(folder)]) == 0
+    command = ["train", "sentiment", "--epochs", "3", "--checkpoint-every", "2", "--save", str(folder)]
+    assert main(command) == 0
     return folder
 
 

@@ -325,7 +325,7 @@ def test_checkpoints_that_are_all_broken(refused, copied):
     whole = paths[-1].read_bytes()
     for path in paths:
         path.write_bytes(whole[: len(whole) // 2])
-    line = refused("train", "sentiment", "--save", copied, "--resume")
+    line = refused("train", "sentiment", "--epochs", 3, "--save", copied, "--resume")
     assert "no checkpoint can be read. " in line
     assert line.count(" is corrupt: ") == len(paths)
     assert "Start over with --overwrite" in line

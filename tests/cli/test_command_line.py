@@ -158,7 +158,7 @@ OTHERS = {  # files whose texts are of the graph, of fields of a format, or of o
     "cli", "recipe.py", "options.py", "run_file.py", "serving/kubernetes.py", "serving/server_config.py",
     "serving/verify.py", "serving/prove.py", "tasks/forecasting/series_preprocessing.py",
     "tasks/forecasting/forecast_decoding.py",
-    "tasks/image_segmentation/coco_masks.py",
+    "tasks/image_segmentation/coco_masks.py", "vision/choose_flips.py",
 }  # fmt: skip
 WHOLE_COMMAND = re.compile(r"dlkit \w+ .*|pip install .*|tfds\..*|what `save` writes|.*, data_dir=")
 
@@ -411,7 +411,7 @@ def test_a_run_is_repeated_by_its_file_alone(tmp_path, monkeypatch, reviews):
 def test_quiet_prints_results_and_errors_alone(capfd, sentiment_model, tmp_path):
     shutil.copytree(sentiment_model, tmp_path / "model")
     capfd.readouterr()
-    resume = ["train", "sentiment", "--save", str(tmp_path / "model"), "--resume"]
+    resume = ["train", "sentiment", "--epochs", "3", "--save", str(tmp_path / "model"), "--resume"]
     assert main([*resume, "--quiet"]) == 0
     printed = capfd.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines()] == ["3", "saved:"]
@@ -428,10 +428,10 @@ def test_info_tells_what_a_model_is_without_tensorflow(run, sentiment_model, tmp
     assert found["rows"] == task.fingerprint_["rows"]
     assert found["best_epoch"] == task.best_epoch_["epoch"]
     assert found["history"]["val_accuracy"] == max(task.history_["val_accuracy"])
-    assert found["hyperparameters"] == {}
+    assert found["hyperparameters"] == {"epochs": 3}
     assert found["bytes"] == sum(file.stat().st_size for file in sentiment_model.glob("stages-*/*"))
     printed = run("info", sentiment_model)
-    assert "all defaults" in printed
+    assert re.search(r"hyperparameters: +epochs 3\n", printed)
     assert CONFIG_FILE in printed
     script = f"import sys; from dlkit.cli.main import main; main(['info', {str(sentiment_model)!r}]); "
     done = subprocess.run([sys.executable, "-c", f"{script}assert 'tensorflow' not in sys.modules"], check=False)

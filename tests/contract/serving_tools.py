@@ -40,7 +40,10 @@ def assert_served_as_predicted(task, version, cload, table, folder):
         assert_examples_as_predicted(task, version, cload, table, folder)
         return
     arguments = []
-    for name in task.inputs:
+    for name, column in task.inputs.items():
+        if column.dtype != "string":
+            arguments.append(f"{name}=num:{','.join(str(value) for value in table.raw_column(name, column))}")
+            continue
         for row in range(len(table)):
             path = folder / f"{name}-{row}"
             path.write_bytes(table.raw(row, task.inputs)[name])
@@ -55,7 +58,7 @@ def assert_served_as_predicted(task, version, cload, table, folder):
             continue
         expected = [column.show(value) for value in answers[output]]
         if column.dtype.startswith("float"):
-            np.testing.assert_allclose(served[output], expected, atol=1e-5, rtol=1e-4)
+            np.testing.assert_allclose(served[output], expected, atol=column.atol, rtol=1e-4)
         else:
             assert served[output] == expected
 

@@ -114,7 +114,7 @@ def test_the_readme_is_short():
     assert len(README.encode()) <= 10_000
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+@pytest.mark.parametrize("page", ["README.md", pytest.param("docs/index.md", marks=pytest.mark.slow)])
 def test_the_first_lines_of_python_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (lines,) = blocks("python", (ROOT / page).read_text())

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import numpy as np
 from serving_tools import assert_served_as_predicted, lint
 
 from dlkit.data.read import read
@@ -20,8 +21,12 @@ def test_the_loader_of_the_server_answers_as_predict(fitted, cload, tmp_path):
     assert_served_as_predicted(fitted, fitted.version, cload, table, tmp_path)
 
 
-def test_the_loader_refuses_a_wrong_rank_and_lives(fitted, cload):
-    inputs = [f"{name}={'str:x' if column.dtype == 'string' else 'num:1'}" for name, column in fitted.inputs.items()]
+def test_the_loader_refuses_a_wrong_rank_and_lives(fitted, cload, tmp_path):
+    inputs = [f"{name}=str:x" for name, column in fitted.inputs.items() if column.dtype == "string"]
+    for name, column in fitted.inputs.items():  # which `--rank0` leaves as they are
+        if column.dtype != "string":
+            np.save(tmp_path / f"{name}.npy", np.zeros([1] * (len(column.shape) + 2), column.dtype))
+            inputs.append(f"{name}=npy:{tmp_path / name}.npy")
     done = subprocess.run(
         [cload, "--rank0", fitted.version, "serving_default", *inputs],
         capture_output=True,

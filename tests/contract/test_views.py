@@ -42,6 +42,8 @@ MEANS = {
     "object_detection": lambda rows: ("objects", sum(row["true_positives"] + row["false_negatives"] for row in rows)),
     "molecule_properties": lambda rows: ("mae", np.mean([abs(row["error_boiling_point"]) for row in rows])),
     "recommendation": lambda rows: ("recall", np.mean([found(row["ranks"]) for row in rows])),
+    "tabular_classification": lambda rows: ("accuracy", np.mean([row["correct"] for row in rows])),
+    "tabular_regression": lambda rows: ("mae", np.mean([row["absolute_error"] for row in rows])),
 }
 
 
@@ -114,7 +116,8 @@ def test_new_labels_leave_what_is_known_of_the_others(fitted, few, monkeypatch):
     known = len(fitted.labels_)
     if "logits" in fitted.stages_.network.output:
         raw = {name: few.table.raw_column(name, column) for name, column in fitted.inputs.items()}
-        made = fitted.stages_.preprocess({name: np.array(values, object) for name, values in raw.items()})
+        kinds = {name: object if column.dtype == "string" else column.dtype for name, column in fitted.inputs.items()}
+        made = fitted.stages_.preprocess({name: np.array(values, kinds[name]) for name, values in raw.items()})
         given = {name: made[name] for name in fitted.stages_.network.input}
         old, new = (np.array(each.stages_.network(given)["logits"]) for each in (fitted, task))
         assert new.shape[-1] == known + 2

@@ -3,7 +3,14 @@
 import ast
 from pathlib import Path
 
-SHARED = ("layers", "text", "vision", "classification")  # folders for what two tasks or more share
+SHARED = (
+    "layers",
+    "text",
+    "vision",
+    "classification",
+    "regression",
+    "tabular",
+)  # folders for what two tasks or more share
 
 
 def modules_of(root):

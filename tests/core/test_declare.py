@@ -12,6 +12,7 @@ from dlkit.columns import Number
 from dlkit.errors import DataError
 from dlkit.hparams import hparam
 from dlkit.lazy import keras
+from dlkit.rows import Rows
 from dlkit.stages import Stages
 from dlkit.task import Task
 
@@ -104,6 +105,38 @@ def test_a_name_that_no_tensor_can_have_is_refused_before_training(frame, task, 
 def test_a_file_that_is_not_there_is_what_is_said(task, tmp_path):
     with pytest.raises(DataError, match="there is no"):
         task.fit(tmp_path / "gone.csv", verbose=0)
+
+
+def test_columns_that_training_does_not_know_are_named(frame, task):
+    task.fit(frame, frame.assign(more=1.0), verbose=0)
+    assert task.report_["remarks"] == ["columns that the training data does not have are ignored: more"]
+    assert not task.read(frame).table.remarks
+
+
+def test_a_table_that_was_split_keeps_the_names_of_its_source(frame):
+    train, test = dlkit.split(frame.rename(columns={"y": "Preis"}), Linear(target_name="Preis"))
+    task = Linear(target_name="Preis", epochs=1, batch_size=16)
+    task.fit(train, verbose=0)
+    assert list(task.inputs) == ["a", "b"]
+    assert task.evaluate(test)["mae"] >= 0
+
+
+def test_a_request_may_use_the_other_name_of_a_column(frame, task):
+    task.fit(frame, verbose=0)
+    task.inputs = {"a": Number(aliases=("living area",)), "b": task.inputs["b"]}
+    expected = task.predict({"a": 1.0, "b": 2.0})
+    assert task.predict({"living area": 1.0, "b": 2.0}) == expected
+    assert task.predict([{"b": 2.0, "living area": 1.0}]) == [expected]
+
+
+def test_rows_are_calibrated_once_after_training_and_baselines_are_added(frame, task, monkeypatch):
+    calibrated = []
+    monkeypatch.setattr(Rows, "calibrate", lambda self, store: calibrated.append((len(self), store.rows)) or {"a": 1})
+    monkeypatch.setattr(Rows, "baseline_metrics", lambda self, targets: {"of": len(targets["y"])})
+    task.fit(frame, frame.head(7), verbose=0)
+    assert calibrated == [(7, 7)]
+    assert task.calibration_ == {"a": 1}
+    assert task.evaluate(frame)["of"] == 64
 
 
 def test_requests_that_are_no_numbers_are_refused_by_name(frame, task):

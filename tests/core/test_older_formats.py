@@ -91,6 +91,7 @@ print(*set(answers))
 """
 
 
+@pytest.mark.slow  # `python benchmarks/safe.py threads` does the same for each task
 def test_threads_of_a_fresh_process_load_and_predict_and_a_graph_is_traced_once(text_model):
     env = {**os.environ, "PYTHONPATH": str(Path(dlkit.__file__).parents[1])}
     command = [sys.executable, "-c", THREADS, text_model, TEXT]

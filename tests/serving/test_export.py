@@ -120,7 +120,7 @@ def test_contract_examples_are_real(contract, tiny):
     answer = tiny.answer({"image": tf.constant([image])})
     assert prediction["labels"] == [label.decode() for label in answer["labels"].numpy()[0]]
     np.testing.assert_allclose(prediction["scores"], answer["scores"][0], rtol=1e-5)
-    _, predict_pb2, _ = import_serving_apis()
+    _, _, predict_pb2, _ = import_serving_apis()
     grpc = contract["signatures"]["serving_default"]["example"]["grpc"]
     request = predict_pb2.PredictRequest.FromString(base64.b64decode(grpc["request_base64"]))
     assert request.model_spec.name == "tiny" and tf.make_ndarray(request.inputs["image"]).tolist() == [image]
@@ -130,7 +130,7 @@ def test_contract_examples_are_real(contract, tiny):
 
 
 def test_warmup_records(exported):
-    _, _, prediction_log_pb2 = import_serving_apis()
+    *_, prediction_log_pb2 = import_serving_apis()
     records = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
     logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in records]
     kinds = [log.WhichOneof("log_type") for log in logs]

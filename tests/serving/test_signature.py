@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from dlkit.errors import ExportError
+from dlkit.serving.lint import lint_signature
 from dlkit.serving.requests import make_classify_examples
-from dlkit.serving.signature import Signature, classify_signature
+from dlkit.serving.signature import Signature, classify_signature, regress_signature
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_an_input_must_be_batchable_and_have_a_form_in_json(spec, message):
 
 
 def test_an_unknown_method_is_named():
-    with pytest.raises(ExportError, match=r"predict, classify.*'guess'"):
+    with pytest.raises(ExportError, match=r"predict, classify, regress.*'guess'"):
         Signature("s", lambda x: x, {"x": tf.TensorSpec([None])}, "guess")
 
 
@@ -38,6 +39,38 @@ def test_an_unknown_method_is_named():
 def test_outputs_must_be_named_dense_tensors(function, message):
     with pytest.raises(ExportError, match=message):
         _ = Signature("s", function, {"x": tf.TensorSpec([None, 2])}).graph
+
+
+def test_regress_takes_examples_that_may_lack_what_has_a_value_for_it():
+    specs = {"x": tf.TensorSpec([None]), "name": tf.TensorSpec([None], tf.string)}
+    serving = Signature("s", lambda given: {"y": given["x"] + tf.strings.to_number(given["name"])}, specs)
+    regress = regress_signature(serving, output="y", absent={"x": 5.0})
+    examples = [tf.train.Example() for _ in range(2)]
+    for example, name in zip(examples, (b"1", b"2"), strict=True):
+        example.features.feature["name"].bytes_list.value.append(name)
+    examples[0].features.feature["x"].float_list.value.append(0.5)
+    made = regress.graph(inputs=tf.constant([example.SerializeToString() for example in examples]))
+    assert made["outputs"].numpy().tolist() == [1.5, 7.0]
+    examples[0].features.feature.pop("name")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="name"):
+        regress.graph(inputs=tf.constant([examples[0].SerializeToString()]))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"), [({"y": [None]}, "one output `outputs`"), ({"outputs": [None, 2]}, "float32 of rank 2")]
+)
+def test_lint_finds_what_no_regress_request_could_read(outputs, message):
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    signature = meta_graph_pb2.SignatureDef(method_name="tensorflow/serving/regress")
+    for side, tensors, kind in (
+        (signature.inputs, {"inputs": [None]}, tf.string),
+        (signature.outputs, outputs, tf.float32),
+    ):
+        for name, shape in tensors.items():
+            side[name].dtype = kind.as_datatype_enum
+            side[name].tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
+    assert any(message in problem for problem in lint_signature("regress", signature))
 
 
 def test_a_traced_function_is_traced_anew():

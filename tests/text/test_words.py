@@ -9,6 +9,7 @@ from dlkit.tasks.sentiment.term_weights import (
     compute_inverse_document_frequency,
     compute_log_odds,
     compute_term_weights,
+    count_texts,
 )
 from dlkit.text.words import Words, split_words
 
@@ -87,7 +88,8 @@ def test_ngrams_learn_words_before_characters():
 
 def test_inverse_document_frequency_by_hand():
     ngrams = NgramTokenizer(["a", "b"], 4, word_ngrams=1)
-    weights = compute_inverse_document_frequency(ngrams, ["a b", "a", "a"])
+    found = count_texts(ngrams, ["a b", "a", "a"], np.ones((3, 1)))[:, 0]
+    weights = compute_inverse_document_frequency(found, 3)
     np.testing.assert_allclose(weights[[0, 2, 3]], [0, 1, np.log(4 / 2) + 1], rtol=1e-6)
 
 

@@ -59,16 +59,16 @@ def test_small_sets_get_enough_steps_and_large_ones_few_passes(steps_per_epoch, 
 def test_the_expensive_steps_of_presets_have_a_minimum_of_their_own():
     rule = DefaultEpochs(3, fewest=300, most=6_000, frozen=15, fewest_preset=15)
     assert [rule.choose(5, preset) for preset in ("", "tuned", "frozen")] == [60, 3, 15]
-    assert "more below 300 steps (15 for presets) in all" in rule.hparam().metadata["help"]
+    assert "but at least 300 (15 for presets) and at most 6,000 training steps" in rule.hparam().metadata["help"]
 
 
 def test_the_choice_is_recorded_and_tasks_that_overfit_stop_early():
-    task = task_of(learning_rate=0.0, batch_size=40)
+    task = task_of(learning_rate=0.0, batch_size=4)
     task.fit(TEXTS, TEXTS, **QUICK)
     assert task.epochs == 0
-    wanted = {"steps": 15, "steps_per_epoch": 1, "epochs": 15, "patience": 9, "decided_by": "data", "minutes": 0.0}
+    wanted = {"steps": 300, "steps_per_epoch": 10, "epochs": 30, "patience": 18, "decided_by": "data", "minutes": 0.0}
     assert task.plan_ == wanted
-    assert len(task.history_["loss"]) == 10  # the first epoch, and nine that were no better
+    assert len(task.history_["loss"]) == 19  # the first epoch, and 18 that were no better
 
 
 @pytest.mark.parametrize(

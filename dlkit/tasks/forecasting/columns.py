@@ -171,7 +171,7 @@ def to_timestamps(values: Any, integer_index: bool = False) -> np.ndarray:
     Raises:
         DataError: A value is not a timestamp, or has a time zone; says which one, and the remedy.
 
-    Example:
+    Examples:
         >>> to_timestamps(["2024-01", "2024-02"]).astype(str).tolist()
         ['2024-01-01T00:00:00', '2024-02-01T00:00:00']
     """

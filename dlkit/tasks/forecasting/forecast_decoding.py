@@ -36,7 +36,7 @@ class ForecastDecoding(keras.layers.Layer):
         - `quantiles`: (batch, horizon, quantiles), of the dtype of `center`;
         - `quantile_levels`: (batch, quantiles) float32.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> layer = ForecastDecoding([1, 0, 0, 0, 0, 1], [0.1, 0.5, 0.9])
         >>> cutoff = tf.constant([0], tf.int64)  # January 1970

@@ -43,7 +43,7 @@ class Frequency:
             frequencies an ordinal at which a time step begins.
         ticks_per_second: 1, or a million where timestamps have fractions of a second.
 
-    Example:
+    Examples:
         >>> str(parse_frequency("15min")), parse_frequency("MS").season_lengths()
         ('15 minutes', [12])
     """
@@ -149,7 +149,7 @@ class Frequency:
     def make_future(self, timestamps: np.ndarray, count: int) -> np.ndarray:
         """Return the `count` timestamps that follow a history, or one timestamp.
 
-        Example:
+        Examples:
             >>> parse_frequency("MS").make_future(np.array(["2024-01-01"], "datetime64[s]"), 2).astype(str).tolist()
             ['2024-02-01T00:00:00', '2024-03-01T00:00:00']
         """
@@ -209,7 +209,7 @@ def parse_frequency(text: str) -> Frequency:
     Raises:
         HparamError: The text is not a frequency.
 
-    Example:
+    Examples:
         >>> str(parse_frequency("2W"))
         '2 weeks'
     """

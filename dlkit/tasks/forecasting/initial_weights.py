@@ -11,8 +11,9 @@ from dlkit.lazy import keras, tf
 from dlkit.tasks.forecasting.naive_forecasts import NaiveForecasts, TrendForecasts, get_naive_indices
 from dlkit.tasks.forecasting.networks import NetworkSpec, get_trend_options
 
-OVERALL_SENSITIVITY = 3.0  # how fast a naive forecast loses weight by its error relative to that of the best one
-RECENT_SENSITIVITY = 8.0  # power of the recent error of a naive forecast by which it loses weight
+# How fast a naive forecast loses weight by its error relative to that of the best one, without and with smoothing.
+ERROR_SENSITIVITY, ERROR_SENSITIVITY_SMOOTHING = 1.0, 3.0
+RECENT_SENSITIVITY = 8.0  # power of its recent error by which it loses weight
 MAX_LOGIT = 10.0
 MAX_TREND_ERROR = 0.9  # relative to the error of the best naive forecast without a trend
 MIN_QUANTILE_WIDTH = 1e-3  # between neighboring quantiles, in standard deviations of the window
@@ -46,7 +47,7 @@ def should_use_trends(spec: NetworkSpec, tensors: Mapping[str, tf.Tensor], truth
 
 def initialize_from_naive(
     network: keras.Model, tensors: Mapping[str, tf.Tensor], truth: tf.Tensor, quantile_levels: Sequence[float]
-) -> None:
+) -> float:
     """Set the initial biases of a network of `mixture_forecaster` from training windows.
 
     A small data set makes few training steps: a network that began with equal weights for all naive forecasts would
@@ -58,32 +59,30 @@ def initialize_from_naive(
         tensors: Its inputs, for a number of training windows.
         truth: (windows, horizon) float32, the scaled future values, NaN where a value is unknown.
         quantile_levels: List of floats between 0 and 1, ascending.
+
+    Returns:
+        The error of the initial mixture on the windows, relative to that of a mixture without smoothing; 1 for a
+        network without it.
     """
     names = {layer.name for layer in network.layers}
     if "forecasts" not in names or not len(truth):
-        return
-    held_out = _fit_autoregression(network, tensors, truth.numpy())
-    outputs = [network.get_layer(name).output for name in ("forecasts", "forecasts_valid")]
-    forecasts, valid = (part.numpy() for part in keras.Model(network.input, outputs)(dict(tensors)))
-    forecasts[..., -1] = held_out  # the autoregression comes last; elsewhere it has seen the windows
-    truth = truth.numpy()[..., None]
-    counted = np.isfinite(truth) & (valid > 0)
-    counted[..., 0] |= np.isfinite(truth[..., 0])  # there always is a last value, if only a filled one
+        return 1.0
+    smooths, future = "autoregression" in names, truth.numpy()
+    if smooths:
+        held_out = _fit_autoregression(network, tensors, future)
+    listed = ["forecasts", "forecasts_valid", *(["recent_errors"] if "recent_errors" in names else [])]
+    outputs = keras.Model(network.input, [network.get_layer(name).output for name in listed])(dict(tensors))
+    forecasts, valid, *recent = (part.numpy() for part in outputs)
+    if smooths:
+        forecasts[..., -1] = held_out  # the autoregression comes last; elsewhere it has seen the windows
+    counted = np.isfinite(future)[..., None] & (valid > 0)
+    counted[..., 0] |= np.isfinite(future)  # there always is a last value, if only a filled one
     if not counted.any():
-        return
-    absolute_errors = np.where(counted, np.abs(forecasts - truth), 0.0)
-    errors = absolute_errors.sum((0, 1)) / np.maximum(counted.sum((0, 1)), 1)
-    errors = np.where(counted.any((0, 1)), errors, errors.max())
-    relative = errors / max(errors.min(), MIN_QUANTILE_WIDTH) - 1.0
-    logits = -np.minimum(OVERALL_SENSITIVITY * relative, MAX_LOGIT)
-    scores = np.broadcast_to(logits, counted.shape)
-    if "recent_errors" in names:
-        recent_errors = keras.Model(network.input, network.get_layer("recent_errors").output)(dict(tensors)).numpy()
-        scores = scores - RECENT_SENSITIVITY * recent_errors[:, None]
-    weights = np.where(counted, np.exp(scores - scores.max(-1, keepdims=True)), 0.0)
-    mixture = (weights * forecasts).sum(-1) / np.maximum(weights.sum(-1), 1e-9)
-    known = np.isfinite(truth[..., 0])
-    spread = np.diff(np.quantile((truth[..., 0] - mixture)[known], quantile_levels))
+        return 1.0
+    sensitivity = ERROR_SENSITIVITY_SMOOTHING if smooths else ERROR_SENSITIVITY
+    logits, mixture = _mix(forecasts, counted, future, sensitivity, recent[0] if recent else None)
+    known = np.isfinite(future)
+    spread = np.diff(np.quantile((future - mixture)[known], quantile_levels))
     widths = np.log(np.expm1(np.maximum(spread, MIN_QUANTILE_WIDTH)))
     for layer in network.layers:
         for name, bias in (("mixture_", logits), ("widths_", widths)):
@@ -91,6 +90,39 @@ def initialize_from_naive(
                 layer.bias.assign(_reshape_like(bias, layer.bias))
         if layer.name.startswith("sensitivity_"):
             layer.scale.assign(RECENT_SENSITIVITY)
+    if not smooths:
+        return 1.0
+    smoothed = network.get_layer("smoothed").output[0].shape[-1] if "smoothed" in names else 0
+    others = forecasts.shape[-1] - smoothed - 1
+    _, without = _mix(forecasts[..., :others], counted[..., :others], future, ERROR_SENSITIVITY, None)
+    return float(np.abs(mixture - future)[known].mean() / max(np.abs(without - future)[known].mean(), 1e-9))
+
+
+def _mix(
+    forecasts: np.ndarray, counted: np.ndarray, truth: np.ndarray, sensitivity: float, recent_errors: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weight forecasts by their errors on all windows, and by their recent errors if these are given.
+
+    Args:
+        forecasts, counted: (windows, horizon, forecasts), the forecasts and whether they count.
+        truth: (windows, horizon), NaN where a value is unknown.
+        sensitivity: How fast a forecast loses weight by its error relative to that of the best one.
+        recent_errors: (windows, forecasts) or None; see `RecentErrors`.
+
+    Returns:
+        logits: (forecasts,), by the errors on all windows.
+        mixture: (windows, horizon).
+    """
+    absolute_errors = np.where(counted, np.abs(forecasts - truth[..., None]), 0.0)
+    errors = absolute_errors.sum((0, 1)) / np.maximum(counted.sum((0, 1)), 1)
+    errors = np.where(counted.any((0, 1)), errors, errors.max())
+    relative = errors / max(errors.min(), MIN_QUANTILE_WIDTH) - 1.0
+    logits = -np.minimum(sensitivity * relative, MAX_LOGIT)
+    scores = np.broadcast_to(logits, counted.shape)
+    if recent_errors is not None:
+        scores = scores - RECENT_SENSITIVITY * recent_errors[:, None]
+    weights = np.where(counted, np.exp(scores - scores.max(-1, keepdims=True)), 0.0)
+    return logits, (weights * forecasts).sum(-1) / np.maximum(weights.sum(-1), 1e-9)
 
 
 RIDGE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # per window

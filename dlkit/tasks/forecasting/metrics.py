@@ -136,7 +136,7 @@ def compute_mase_scale(values: np.ndarray, season_length: int) -> float:
         values: (steps,), NaN where a value is missing.
         season_length: Positive integer, in time steps.
 
-    Example:
+    Examples:
         >>> compute_mase_scale(np.array([1.0, 5.0, 2.0, 7.0]), season_length=2)
         1.5
     """
@@ -152,7 +152,7 @@ def compute_mase_scale(values: np.ndarray, season_length: int) -> float:
 def forecast_seasonal_naive(history: np.ndarray, season_length: int, horizon: int) -> np.ndarray:
     """Repeat the last season, or the last value of a history that is shorter than a season: (horizon,).
 
-    Example:
+    Examples:
         >>> forecast_seasonal_naive(np.array([1.0, 2.0, 3.0]), season_length=2, horizon=5).tolist()
         [2.0, 3.0, 2.0, 3.0, 2.0]
     """

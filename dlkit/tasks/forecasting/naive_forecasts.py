@@ -23,7 +23,7 @@ def get_naive_indices(context_length: int, horizon: int, season_lengths: Sequenc
         (horizon, forecasts) int32: the last value first, then for each season the same phase one to four seasons back,
         as far as the window reaches for all steps of the horizon.
 
-    Example:
+    Examples:
         >>> get_naive_indices(10, 3, [4]).tolist()
         [[9, 6, 2], [9, 7, 3], [9, 8, 4]]
     """
@@ -50,7 +50,7 @@ class NaiveForecasts(keras.layers.Layer):
     Returns:
         (batch, horizon, forecasts) or (batch, horizon, forecasts * features) float32.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> NaiveForecasts(get_naive_indices(24, 6, [12]))(tf.zeros([2, 24])).shape
         TensorShape([2, 6, 3])
@@ -95,7 +95,7 @@ class TrendForecasts(keras.layers.Layer):
         Tuple of the forecasts, (batch, horizon, 2 + 2 * seasons) float32, and a mask of the same shape that is 1 where
         enough values were observed for the forecast.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> forecasts, valid = TrendForecasts(6, 12, [12])(tf.zeros([2, 24]), tf.ones([2, 24]))
         >>> forecasts.shape
@@ -166,7 +166,7 @@ class SmoothedForecasts(keras.layers.Layer):
         Tuple of the forecasts, (batch, horizon, 6 or 12) float32, and a mask of the same shape that is 1 where enough
         values were observed for the forecast.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> forecasts, valid = SmoothedForecasts(6, 12)(tf.zeros([2, 24]), tf.ones([2, 24]))
         >>> forecasts.shape
@@ -254,7 +254,7 @@ class RecentErrors(keras.layers.Layer):
         (batch, forecasts) float32: the logarithms, less their mean over the forecasts. A forecast that could be made
         for less than half of the values gets the error of the worst one.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> values = tf.constant([[0.0, 1.0, 2.0, 3.0]])
         >>> made = tf.constant([[[2.0, 1.0], [3.0, 1.0]]])  # at the cutoff after the second value
@@ -305,7 +305,7 @@ class SharedScale(keras.layers.Layer):
     Returns:
         float32, of the same shape.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> SharedScale()(tf.constant([[1.0, 2.0]])).numpy().tolist()
         [[1.0, 2.0]]
@@ -353,7 +353,7 @@ class ForecastMixture(keras.layers.Layer):
     Returns:
         (batch, horizon) float32.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> forecasts = tf.constant([[[1.0, 2.0, 4.0]]])
         >>> float(ForecastMixture()(tf.zeros([1, 1, 3]), forecasts, tf.constant([[[1.0, 0.0, 1.0]]]))[0, 0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dlkit.lazy import keras, layers, ops
+from dlkit.regression.quantiles import OrderedQuantiles
 from dlkit.tasks.forecasting.naive_forecasts import (
     ForecastMixture,
     NaiveForecasts,
@@ -16,7 +17,6 @@ from dlkit.tasks.forecasting.naive_forecasts import (
     TrendForecasts,
     get_naive_indices,
 )
-from dlkit.tasks.forecasting.quantiles import OrderedQuantiles
 from dlkit.tasks.forecasting.timestamps import CalendarFeatures
 
 MIN_AUTOREGRESSION = 12  # time steps
@@ -36,8 +36,10 @@ class NetworkSpec:
         future_features, historical_features, static_features: Number of features that the covariates of each kind
             make; see `dlkit.tasks.forecasting.series_preprocessing.count_features`.
         use_trends: Whether trends are among the naive forecasts.
+        use_smoothing: Whether exponential smoothing and an autoregression are among them, and all are weighted by their
+            recent errors on the series.
 
-    Example:
+    Examples:
         >>> NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9]).num_below_median
         1
     """
@@ -51,6 +53,7 @@ class NetworkSpec:
     historical_features: int = 0
     static_features: int = 0
     use_trends: bool = True
+    use_smoothing: bool = True
 
     @property
     def autoregression_length(self) -> int:
@@ -153,7 +156,7 @@ def mixture_forecaster(
         keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, ensemble_size, horizon, quantiles)
         float32, scaled as the values are.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> encoder = lambda inputs, member: inputs["values"]
         >>> network = mixture_forecaster(spec, encoder, ensemble_size=2, width=8, dropout=0.0, name="identity")
@@ -167,7 +170,7 @@ def mixture_forecaster(
     forecasts, valid = layers.Identity(name="forecasts")(forecasts), layers.Identity(name="forecasts_valid")(valid)
     parts = [build_horizon_features(inputs, spec), forecasts, valid]
     errors = None
-    if cutoffs := min((spec.context_length - 1) // spec.horizon, MAX_CUTOFFS):
+    if spec.use_smoothing and (cutoffs := min((spec.context_length - 1) // spec.horizon, MAX_CUTOFFS)):
         earlier = [
             forecast(
                 _shift(inputs["values"], back * spec.horizon), _shift(inputs["observed_mask"], back * spec.horizon)
@@ -203,11 +206,12 @@ def _build_forecasts(spec: NetworkSpec, indices: Any) -> Callable[[Any, Any], tu
     parts = [lambda values, mask: (naive(values), naive_valid(mask))]
     if spec.use_trends:
         parts.append(TrendForecasts(*get_trend_options(spec), name="trends"))
-    season_length = min(spec.season_lengths, default=1)
-    if spec.context_length >= 2 * season_length:
-        parts.append(SmoothedForecasts(spec.horizon, season_length, name="smoothed"))
-    dense = layers.Dense(spec.horizon, kernel_initializer="zeros", dtype="float32", name="autoregression")
-    parts.append(lambda values, mask: _autoregress(spec, dense, values, mask))
+    if spec.use_smoothing:
+        season_length = min(spec.season_lengths, default=1)
+        if spec.context_length >= 2 * season_length:
+            parts.append(SmoothedForecasts(spec.horizon, season_length, name="smoothed"))
+        dense = layers.Dense(spec.horizon, kernel_initializer="zeros", dtype="float32", name="autoregression")
+        parts.append(lambda values, mask: _autoregress(spec, dense, values, mask))
 
     def forecast(values: Any, mask: Any) -> tuple[Any, Any]:
         made = [part(values, mask) for part in parts]
@@ -273,7 +277,7 @@ def linear_forecaster(
         keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, ensemble_size, horizon, quantiles)
         float32, scaled as the values are.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> linear_forecaster(spec, variant="dlinear").output["quantiles"].shape
         (None, 1, 6, 3)
@@ -333,7 +337,7 @@ def mlp_forecaster(
     Returns:
         keras.Model; see `mixture_forecaster`.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> mlp_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
         (None, 1, 6, 3)
@@ -381,7 +385,7 @@ def rnn_forecaster(
     Returns:
         keras.Model; see `mixture_forecaster`.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> rnn_forecaster(spec, encoder_length=12, cell="lstm", width=8).output["quantiles"].shape
         (None, 1, 6, 3)
@@ -421,7 +425,7 @@ def tcn_forecaster(
     Returns:
         keras.Model; see `mixture_forecaster`.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> tcn_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
         (None, 1, 6, 3)
@@ -477,7 +481,7 @@ def transformer_forecaster(
     Returns:
         keras.Model; see `mixture_forecaster`.
 
-    Example:
+    Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> transformer_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
         (None, 1, 6, 3)

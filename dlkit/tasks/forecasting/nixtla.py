@@ -10,7 +10,7 @@ def get_quantile_column(level: float) -> str:
     """Return the column of a quantile, named as Nixtla names interval bounds: `yhat-lo-80` for 0.1, `yhat-hi-80` for
     0.9.
 
-    Example:
+    Examples:
         >>> get_quantile_column(0.1)
         'yhat-lo-80'
     """

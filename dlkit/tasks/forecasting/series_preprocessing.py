@@ -73,7 +73,7 @@ class SeriesPreprocessing(keras.layers.Layer):
     Raises:
         tf.errors.InvalidArgumentError: An input is not valid; the message says which, and what was expected.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> layer = SeriesPreprocessing(4, 2, [0, 86_400, 0, 0, 0, 1], prior_scales=[[1.0, 1.0]])
         >>> ds = tf.constant([["2024-01-01", "2024-01-02", "2024-01-04"]])
@@ -439,7 +439,7 @@ class SeriesPreprocessing(keras.layers.Layer):
 def count_features(covariates: Mapping[str, Statistics]) -> int:
     """Return the number of features of covariates: one for a numeric one, and one for each category of the others.
 
-    Example:
+    Examples:
         >>> count_features({"price": {"mean": 1.0, "deviation": 2.0}, "holiday": ["Easter", "May Day"]})
         3
     """
@@ -488,7 +488,7 @@ def fill_gaps(values: tf.Tensor, observed: tf.Tensor, method: Literal["last", "l
     Returns:
         (batch, steps) float32; 0 before the first value.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> fill_gaps(tf.constant([[2.0, 0.0, 4.0]]), tf.constant([[True, False, True]]), "linear").numpy().tolist()
         [[2.0, 3.0, 4.0]]

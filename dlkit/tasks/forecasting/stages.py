@@ -34,7 +34,6 @@ MAX_STATISTICS_ROWS = 10_000  # rows that statistics are computed from
 def build_stages(task: Forecaster, examples: Table) -> Stages:
     """Learn the frequency, the context length and statistics from training rows, and build the three models."""
     from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
-    from dlkit.tasks.forecasting.initial_weights import initialize_from_naive, should_use_trends
     from dlkit.tasks.forecasting.networks import NetworkSpec
     from dlkit.tasks.forecasting.series_preprocessing import SeriesPreprocessing, count_features
 
@@ -92,12 +91,11 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         static_features=count_features(preprocessing.static_covariates),
     )
     try:
-        sample, truth = _sample_training_windows(task, preprocessing, windows)
+        sample, truth, num_windows = _sample_training_windows(task, preprocessing, windows)
     except tf.errors.InvalidArgumentError:  # encoding names the row
         network = _build_network(task, spec)
     else:
-        network = _build_network(task, replace(spec, use_trends=should_use_trends(spec, sample, truth)))
-        initialize_from_naive(network, {name: sample[name] for name in network.input}, truth, levels)
+        network = _build_initial_network(task, spec, sample, truth, num_windows)
     quantiles = keras.Input(network.output["quantiles"].shape[1:], name="quantiles")
     others = {
         name: keras.Input((), dtype=tensors[name].dtype, name=name)
@@ -108,20 +106,49 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     return Stages(preprocess, network, keras.Model({"quantiles": quantiles, **others}, answer, name="postprocess"))
 
 
+LINEAR = ("nlinear", "dlinear")  # networks that average no forecasts
+MAX_SMOOTHING_WINDOWS = 5000  # training windows; from more of them, a network learns what smoothing would tell it
+MAX_SMOOTHING_ERROR = 0.95  # of the initial mixture with smoothing, relative to the one without
+
+
+def _build_initial_network(
+    task: Forecaster, spec: Any, sample: dict[str, tf.Tensor], truth: tf.Tensor, num_windows: int
+) -> keras.Model:
+    """Build the network with the naive forecasts that are clearly of use on a sample of the training windows.
+
+    Where they are of none, they would be noise among the inputs of the network.
+    """
+    from dlkit.tasks.forecasting.initial_weights import initialize_from_naive, should_use_trends
+
+    spec = replace(
+        spec,
+        use_trends=should_use_trends(spec, sample, truth),
+        use_smoothing=task.network not in LINEAR and num_windows <= MAX_SMOOTHING_WINDOWS,
+    )
+    levels = list(task.quantile_levels)
+    network = _build_network(task, spec)
+    tensors = {name: sample[name] for name in network.input}
+    if initialize_from_naive(network, tensors, truth, levels) < MAX_SMOOTHING_ERROR or not spec.use_smoothing:
+        return network
+    network = _build_network(task, replace(spec, use_smoothing=False))
+    initialize_from_naive(network, tensors, truth, levels)
+    return network
+
+
 def _sample_training_windows(
     task: Forecaster, preprocessing: Any, windows: SeriesWindows
-) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Return a random sample of the training windows, as `make_training_windows` does."""
+) -> tuple[dict[str, tf.Tensor], tf.Tensor, int]:
+    """Return a random sample of the training windows, as `make_training_windows` does, and the number of all."""
     table = cut_training_rows(windows, preprocessing.context_length, task.horizon)
     rows, count = [], 0
     for row in np.random.default_rng(task.seed).permutation(len(table)):
         if count < MAX_INITIALIZATION_WINDOWS:
             rows.append(int(row))
-            count += max(1, len(table.columns["future_y"][row]) - task.horizon + 1)
+        count += max(1, len(table.columns["future_y"][row]) - task.horizon + 1)
     columns = {**task.inputs, "future_y": task.target["future_y"]}
     raw = to_batch([table.raw(row, columns) for row in rows], columns)
     scaled, truth, _ = make_training_windows(preprocessing, raw, raw["future_y"], task.horizon)
-    return scaled, truth
+    return scaled, truth, count
 
 
 def _build_network(task: Forecaster, spec: Any) -> keras.Model:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Forecaster(Task):
     """Forecasts time series from their history: median, quantiles and timestamps, in the units of the series.
 
-    Example:
+    Examples:
         >>> model = dlkit.Forecaster(network="nlinear", ensemble_size=1, horizon=12, epochs=1)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], verbose=0)
@@ -90,14 +90,16 @@ class Forecaster(Task):
     context_length: int = hparam(
         0,
         "History length in time steps; 0 infers it. The model reads this number of the most recent time steps. 0 "
-        "selects four seasons, or two if a season is longer than 200 time steps, and at least twice the horizon.",
+        "selects the largest of twice the horizon and, for each season that the longest series contains at least "
+        "twice, four times the season length (twice if it exceeds 200 time steps).",
         minimum=0,
     )
     encoder_length: int = hparam(
         0,
         "Time steps that the encoder reads; 0 infers it. They are the most recent ones of the context. 0 selects "
         "the larger of the shortest season and the horizon for `mlp`. For other networks, it selects 7 times the "
-        "shortest season, or twice if that is longer than 24 time steps, and at least twice the horizon.",
+        "shortest season, or twice the shortest season if it is longer than 24 time steps, and at least twice the "
+        "horizon.",
         minimum=0,
     )
     width: int = hparam(64, "Width of the hidden layers.", minimum=1)
@@ -113,7 +115,8 @@ class Forecaster(Task):
     fill: Literal["last", "linear", "mean", "raise"] = hparam(
         "last",
         "Missing values. Those of the history are filled with the last value, by linear interpolation, or with "
-        'the mean. The value "raise" raises an error, for training data and for requests.',
+        'the mean. The value "raise" raises an error for a missing time step, in training data and in requests; '
+        "empty values are then filled with the last value.",
     )
     duplicates: Literal["mean", "last", "raise"] = hparam(
         "mean",
@@ -229,7 +232,7 @@ class Forecaster(Task):
         return tensors, {"quantiles": truth}
 
     def loss(self) -> Any:
-        from dlkit.tasks.forecasting.quantiles import PinballLoss
+        from dlkit.regression.quantiles import PinballLoss
 
         return {"quantiles": PinballLoss(self.quantile_levels)}
 
@@ -312,7 +315,7 @@ class Forecaster(Task):
         Raises:
             DataError: No series can be forecast; the message says why, and the remedy.
 
-        Example:
+        Examples:
             >>> model = dlkit.Forecaster(network="nlinear", ensemble_size=1, horizon=12, epochs=1)
             >>> history = model.fit(model.samples()["train"], verbose=0)
             >>> answer = model.forecast({"ds": ["2024-01", "2024-02"], "y": [410, 380]}, horizon=2)

@@ -23,7 +23,7 @@ def parse_timestamps(texts: tf.Tensor, ticks_per_second: int = 1) -> tuple[tf.Te
     Returns:
         Seconds or microseconds since 1970, int64, and whether each text is a timestamp, bool; 0 where it is not.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> [int(seconds) for seconds in parse_timestamps(tf.constant(["1970-01-02", "soon"]))[0]]
         [86400, 0]
@@ -62,7 +62,7 @@ def format_timestamps(timestamps: tf.Tensor, time: bool = True, ticks_per_second
     Returns:
         String tensor of the same shape.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> format_timestamps(tf.constant(86400, tf.int64)).numpy()
         b'1970-01-02 00:00:00'
@@ -135,7 +135,7 @@ def add_steps(
     Returns:
         int64, of the shape that all share.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> int(add_steps(tf.constant(0, tf.int64), tf.constant(2, tf.int64), [0, 3600, 0, 0, 0, 1]))
         7200
@@ -216,7 +216,7 @@ class CalendarFeatures(keras.layers.Layer):
     Returns:
         (batch, last_step - first_step + 1, features) float32.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> CalendarFeatures(1, 24, [0, 3600, 0, 0, 0, 1])(tf.zeros([2], tf.int64)).shape
         TensorShape([2, 24, 52])

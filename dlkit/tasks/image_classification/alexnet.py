@@ -37,7 +37,7 @@ def alexnet(
     Raises:
         ValueError: `filters` does not have five entries, or the images are too small.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_classification.alexnet import alexnet
         >>> alexnet((28, 28, 1), 10, filters=(8, 16, 16, 16, 16), dense_units=(32, 32)).output_shape
         (None, 10)

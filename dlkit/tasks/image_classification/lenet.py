@@ -43,7 +43,7 @@ def lenet(
     Raises:
         ValueError: `pooling` is unknown, or the images are too small.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_classification.lenet import lenet
         >>> lenet((28, 28, 1), 10).count_params()
         61706

@@ -33,7 +33,7 @@ def mlp(
     Raises:
         ValueError: a width is not positive.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_classification.mlp import mlp
         >>> mlp((8, 8, 1), 10, widths=(32,)).count_params()
         2410

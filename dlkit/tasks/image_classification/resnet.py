@@ -34,7 +34,7 @@ def resnet(
     Raises:
         ValueError: there is no network of this depth for images of this size.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_classification.resnet import resnet
         >>> resnet((32, 32, 3), 10, depth=20).name
         'cifar_resnet'
@@ -103,7 +103,7 @@ def cifar_resnet(
     Raises:
         ValueError: `blocks` and `widths` are not positive or differ in length.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_classification.resnet import cifar_resnet
         >>> cifar_resnet((28, 28, 1), 10, blocks=(1, 1), widths=(8, 16)).output_shape
         (None, 10)
@@ -161,7 +161,7 @@ def imagenet_resnet(
     Raises:
         ValueError: `blocks` and `widths` are not positive or differ in length.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_classification.resnet import imagenet_resnet
         >>> imagenet_resnet((64, 64, 3), 5, blocks=(1, 1), widths=(8, 16)).output_shape
         (None, 5)

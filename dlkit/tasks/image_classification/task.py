@@ -29,7 +29,7 @@ MIN_SIDES = {"lenet": 24}  # minimum side of a network's input, in pixels, if `i
 class ImageClassifier(Task):
     """Classifies images, with scores.
 
-    Example:
+    Examples:
         >>> model = dlkit.ImageClassifier(network="mlp", learning_rate=0.01, epochs=1)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], data["validation"], verbose=0)
@@ -87,7 +87,9 @@ class ImageClassifier(Task):
         'and "pad" keeps it and adds borders.',
     )
     max_pixels: int = hparam(
-        50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
+        50_000_000,
+        "Maximum number of pixels of an image. Larger images are not decoded and count as unreadable.",
+        minimum=1,
     )
     transparency: Literal["white", "drop"] = hparam(
         "white",

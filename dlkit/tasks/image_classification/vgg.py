@@ -40,7 +40,7 @@ def vgg(
     Raises:
         ValueError: `blocks` are not positive, or do not match `widths`.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_classification.vgg import vgg
         >>> vgg((32, 32, 3), 10, blocks=(1, 1), widths=(8, 16), dense_units=(32,)).output_shape
         (None, 10)

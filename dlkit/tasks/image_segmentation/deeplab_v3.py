@@ -23,7 +23,7 @@ class SpatialPyramid(SpatialPyramidPooling):
     Saved models hold shapes as lists. The momentum of batch normalization is 0.9, so that moving averages are accurate
     after a short training.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dlkit.tasks.image_segmentation.deeplab_v3 import SpatialPyramid
         >>> SpatialPyramid([2, 4])(np.zeros((1, 8, 8, 16), "float32")).shape
@@ -66,7 +66,7 @@ def deeplab_v3(
     Raises:
         ValueError: `widths` and `blocks` do not match, or the first width is not 64.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_segmentation.deeplab_v3 import deeplab_v3
         >>> deeplab_v3((32, 32, 3), 2, widths=(64, 64), blocks=(1, 1)).output_shape
         (None, 32, 32, 2)

@@ -24,7 +24,7 @@ class LogitsToMasks(keras.layers.Layer):
     Args:
         resize: "stretch" or "pad": how the images were resized to the network's input.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> from dlkit.tasks.image_segmentation.logits_to_masks import LogitsToMasks
         >>> png = LogitsToMasks()(tf.zeros((1, 8, 8, 2)), tf.constant([[30, 40]]))

@@ -21,7 +21,7 @@ def parse_losses(losses: str) -> list[str]:
     Raises:
         HparamError: a name is unknown.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_segmentation.loss_terms import parse_losses
         >>> parse_losses("cross_entropy+dice")
         ['cross_entropy', 'dice']

@@ -26,7 +26,7 @@ class MaskCrossEntropy(keras.losses.Loss):
         class_weights: weight of each class; None for 1. The sum of a row is divided by its number of pixels.
         gamma: focusing parameter: how much well-classified pixels are down-weighted.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> from dlkit.tasks.image_segmentation.losses import MaskCrossEntropy
         >>> loss = MaskCrossEntropy()(tf.zeros((1, 4, 4), tf.uint8), tf.zeros((1, 4, 4, 2)))
@@ -62,7 +62,7 @@ class MaskDice(keras.losses.Loss):
     Args:
         class_weights: weight of each class; None for 1.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> from dlkit.tasks.image_segmentation.losses import MaskDice
         >>> loss = MaskDice()(tf.zeros((1, 4, 4), tf.uint8), tf.zeros((1, 4, 4, 2)))

@@ -28,7 +28,7 @@ def encode_mask(ids: np.ndarray) -> bytes:
     Raises:
         DataError: shape, dtype or values are not valid.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dlkit.tasks.image_segmentation.mask_png import decode_mask, encode_mask
         >>> decode_mask(encode_mask(np.eye(2, dtype=int))).tolist()

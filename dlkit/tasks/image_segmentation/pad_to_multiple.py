@@ -18,7 +18,7 @@ def pad_to_multiple(x: keras.KerasTensor, multiple: int, square: bool = False) -
     Returns:
         (batch, padded height, padded width, channels).
 
-    Example:
+    Examples:
         >>> import keras
         >>> from dlkit.tasks.image_segmentation.pad_to_multiple import pad_to_multiple
         >>> pad_to_multiple(keras.Input((30, 40, 3)), 32).shape

@@ -33,7 +33,7 @@ def preset_segmenter(
     Raises:
         ValueError: the preset does not exist, cannot be downloaded, or is not an image backbone with a feature pyramid.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_segmentation.preset import preset_segmenter
         >>> network = preset_segmenter("deeplab_v3_plus_resnet50_pascalvoc", (96, 96, 3), 2)  # doctest: +SKIP
     """

@@ -21,7 +21,7 @@ class MixTransformer(keras_hub.models.MiTBackbone):
         dropout: dropout rate of all dropout layers, between 0 and 1.
         **kwargs: arguments of `keras_hub.models.MiTBackbone`.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_segmentation.segformer import MixTransformer
         >>> encoder = MixTransformer(
         ...     dropout=0.2, layerwise_depths=[1], num_layers=1, layerwise_num_heads=[1], layerwise_sr_ratios=[2],
@@ -71,7 +71,7 @@ def segformer(
     Raises:
         ValueError: there are not four stages, or the widths are not distinct multiples of their heads.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_segmentation.segformer import segformer
         >>> segformer((64, 64, 3), 2).output_shape
         (None, 64, 64, 2)

@@ -33,7 +33,7 @@ MAX_SIDE = 256  # maximum side of the network's input, in pixels, if `image_size
 class ImageSegmenter(Task):
     """Segments images: predicts the class of each pixel, as a mask of the size of the image.
 
-    Example:
+    Examples:
         >>> model = dlkit.ImageSegmenter(width=4, depth=2, epochs=1)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], data["validation"], verbose=0)
@@ -110,7 +110,9 @@ class ImageSegmenter(Task):
     )
     tile_overlap: float = hparam(0.25, "Overlap of tiles, as a fraction of a tile's side.", minimum=0, maximum=0.9)
     max_pixels: int = hparam(
-        50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
+        50_000_000,
+        "Maximum number of pixels of an image. Larger images are not decoded and count as unreadable.",
+        minimum=1,
     )
     transparency: Literal["white", "drop"] = hparam(
         "white",

@@ -31,7 +31,7 @@ class TiledInference(keras.layers.Layer):
         max_pixels: maximum number of pixels of an image; larger ones are rejected before decoding.
         decode_options: further arguments of `DecodeImage`.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> from dlkit.tasks.image_segmentation.tiled_inference import TiledInference
         >>> from dlkit.tasks.image_segmentation.unet import unet
@@ -173,7 +173,7 @@ def count_tiles(height: int, width: int, size: tuple[int, int]) -> tuple[int, in
     Returns:
         (rows, columns).
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_segmentation.tiled_inference import count_tiles
         >>> count_tiles(100, 200, (64, 64))
         (2, 4)

@@ -71,7 +71,7 @@ def unet(
     Raises:
         ValueError: `width` or `depth` is not positive, the encoder is unknown, or its weights cannot be loaded.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.image_segmentation.unet import unet
         >>> unet((48, 48, 1), 3, width=4, depth=2).output_shape
         (None, 48, 48, 3)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.lazy import keras, ops, tf
+from dlkit.regression.conformal import MIN_ROWS
 
 LOWER, CENTER, UPPER = range(3)  # outputs of a network with quantiles
 
@@ -24,7 +25,7 @@ class IntervalOutputs(keras.layers.Layer):
     Returns:
         (batch, targets, 3) float32.
 
-    Example:
+    Examples:
         >>> IntervalOutputs()(tf.zeros((2, 6))).shape
         TensorShape([2, 2, 3])
     """
@@ -56,7 +57,7 @@ class CombineMembers(keras.layers.Layer):
         Tuple of `center`, `below` and `above`, (batch, targets) float32 each: the mean of the members, and the
         distances to the bounds, which grow with the disagreement of the members.
 
-    Example:
+    Examples:
         >>> center, below, above = CombineMembers(z=1.0)(tf.constant([[[[1.0]], [[3.0]]]]))
         >>> float(center[0, 0]), float(below[0, 0])
         (2.0, 1.0)
@@ -98,7 +99,7 @@ class RestoreUnits(keras.layers.Layer):
         values: (batch, targets) float32.
         distance: Whether the values are distances, to which no mean is added.
 
-    Example:
+    Examples:
         >>> RestoreUnits([10.0], [2.0])(tf.ones((1, 1))).numpy().tolist()
         [[12.0]]
     """
@@ -134,7 +135,7 @@ class ScaledSigmoid(keras.layers.Layer):
     Returns:
         (batch, targets) float32.
 
-    Example:
+    Examples:
         >>> ScaledSigmoid(num_targets=2)(tf.zeros((1, 3, 2, 1))).numpy().tolist()
         [[0.5, 0.5]]
     """
@@ -152,16 +153,16 @@ class ScaledSigmoid(keras.layers.Layer):
     def compute_output_spec(self, logits: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((logits.shape[0], logits.shape[2]), "float32")
 
-    def calibrate(self, logits: np.ndarray, truth: np.ndarray, min_rows: int) -> list[int]:
+    def calibrate(self, logits: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
         """Set the temperature of each target to the one of the lowest log loss among 0.25 to 8.
 
         Args:
             logits: (rows, members, targets, 1).
             truth: (rows, targets), 0 or 1, NaN where it is unknown.
-            min_rows: Number of true values of a target below which its temperature stays as it is.
 
         Returns:
-            The number of true values of each target.
+            Dict of `factors`, the temperatures, and of `rows`, the number of true values, of each target. The
+            temperature of a target with fewer than 20 stays as it is.
         """
         temperatures = np.array(ops.convert_to_numpy(self.temperature))
         candidates = np.geomspace(0.25, 8.0, 61)
@@ -169,13 +170,13 @@ class ScaledSigmoid(keras.layers.Layer):
         for target in range(self.num_targets):
             known = np.isfinite(truth[:, target])
             counts.append(int(known.sum()))
-            if counts[-1] < min_rows:
+            if counts[-1] < MIN_ROWS:
                 continue
             own, true = logits[known, :, target, 0].astype(np.float64), truth[known, target] > 0.5
             losses = [_log_loss((1 / (1 + np.exp(-own / value))).mean(1), true) for value in candidates]
             temperatures[target] = candidates[int(np.argmin(losses))]
         self.temperature.assign(temperatures)
-        return counts
+        return {"factors": temperatures.tolist(), "rows": counts}
 
     def set_temperatures(self, temperatures: Sequence[float]) -> None:
         """Take temperatures that were found before, one for each target."""
@@ -202,7 +203,7 @@ class TargetNames(keras.layers.Layer):
     Returns:
         (batch, targets) string.
 
-    Example:
+    Examples:
         >>> TargetNames(["logP"])(tf.zeros((2, 1))).numpy().tolist()
         [[b'logP'], [b'logP']]
     """
@@ -238,7 +239,7 @@ class TrainingSimilarity(keras.layers.Layer):
     Returns:
         (batch,) float32, from 0 to 1.
 
-    Example:
+    Examples:
         >>> layer = TrainingSimilarity(num_references=1, fingerprint_bits=3)
         >>> layer.set_references(np.array([[1, 2, 0]]))
         >>> [round(float(score), 2) for score in layer(tf.constant([[2, 2, 0], [1, 0, 1]], tf.uint8))]

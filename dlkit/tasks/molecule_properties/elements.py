@@ -40,7 +40,7 @@ LONE_PAIR = ("N", "O", "P", "S", "As", "Se", "Te", "B")  # elements that join a 
 def symbol_code(symbol: str) -> int:
     """Return the number under which the tables list a symbol of one or two ASCII letters.
 
-    Example:
+    Examples:
         >>> symbol_code("C"), symbol_code("Cl")
         (8576, 8684)
     """

@@ -65,7 +65,7 @@ class MoleculeFeatures(keras.layers.Layer):
         `TOKEN_FEATURES`; `token_mask`, (batch, tokens) bool; and `error`, (batch,) string, empty for a valid molecule.
         Lengths are those of the longest molecule of the batch, rounded up to a multiple of 8.
 
-    Example:
+    Examples:
         >>> layer = MoleculeFeatures(max_atoms=50, fingerprint_bits=64)
         >>> made = layer(tf.constant(["CCO", "C1=CC=CC=C1", "C("]))
         >>> made["atom_mask"].numpy().sum(1), made["bond_mask"].numpy().sum(1)

@@ -25,7 +25,7 @@ class MaskedTargetLoss(keras.losses.Loss):
         y_true: (batch, targets) float32, NaN where the label is unknown.
         y_pred: (batch, members, targets, 1 or 3) float32.
 
-    Example:
+    Examples:
         >>> loss = MaskedTargetLoss(labels_per_row=1.0)
         >>> float(loss(tf.constant([[2.0, float("nan")]]), tf.zeros((1, 1, 2, 1))))
         4.0

@@ -96,7 +96,7 @@ def roc_auc(true: np.ndarray, scores: np.ndarray) -> float:
 
     Ties count half. NaN if there are no positives or no negatives.
 
-    Example:
+    Examples:
         >>> roc_auc(np.array([True, False, True, False]), np.array([0.9, 0.1, 0.5, 0.5]))
         0.875
     """

@@ -23,7 +23,7 @@ class NetworkSpec:
         dropout: Float in [0, 1).
         ensemble_size: Positive integer, number of networks side by side.
 
-    Example:
+    Examples:
         >>> NetworkSpec(num_targets=4, intervals=True).num_outputs
         3
     """
@@ -54,7 +54,7 @@ class OneHotFeatures(keras.layers.Layer):
     Returns:
         (..., sum of sizes) float.
 
-    Example:
+    Examples:
         >>> OneHotFeatures([2, 3])(tf.constant([[1, 2]])).numpy().tolist()
         [[0.0, 1.0, 0.0, 0.0, 1.0]]
     """
@@ -90,7 +90,7 @@ class BondEnds(keras.layers.Layer):
         Tuple of (batch, 2 * bonds, atoms) float matrices of the sources and targets of directed bonds: first each bond
         in the direction that it has, then each in the other. Padded bonds have neither.
 
-    Example:
+    Examples:
         >>> sources, targets = BondEnds()(tf.constant([[[0, 1]]]), tf.constant([[True]]), tf.constant([[True, True]]))
         >>> sources.numpy().tolist(), targets.numpy().tolist()
         ([[[1.0, 0.0], [0.0, 1.0]]], [[[0.0, 1.0], [1.0, 0.0]]])
@@ -127,7 +127,7 @@ class MaskedPooling(keras.layers.Layer):
     Returns:
         (batch, 3 * width).
 
-    Example:
+    Examples:
         >>> pooled = MaskedPooling(typical_length=4.0)(tf.ones((1, 3, 2)), tf.constant([[True, True, False]]))
         >>> pooled.numpy().tolist()
         [[0.5, 0.5, 1.0, 1.0, 1.0, 1.0]]
@@ -167,7 +167,7 @@ def message_passing_network(spec: NetworkSpec) -> keras.Model:
         keras.Model from `atoms`, `atom_mask`, `bonds`, `bond_atoms` and `bond_mask`, as `MoleculeFeatures` returns
         them, to `outputs`: (batch, members, targets, 1 or 3) float32.
 
-    Example:
+    Examples:
         >>> message_passing_network(NetworkSpec(4, intervals=True, width=8)).output["outputs"].shape
         (None, 1, 4, 3)
     """
@@ -181,11 +181,13 @@ def message_passing_network(spec: NetworkSpec) -> keras.Model:
     atoms = OneHotFeatures([*ATOM_FEATURES.values()], name="atom_features")(inputs["atoms"])
     bonds = OneHotFeatures([*BOND_FEATURES.values()], name="bond_features")(inputs["bonds"])
     sources, targets = BondEnds(name="bond_ends")(inputs["bond_atoms"], inputs["bond_mask"], inputs["atom_mask"])
-    directed = ops.concatenate([ops.matmul(sources, atoms), ops.concatenate([bonds, bonds], 1)], -1)
     to_atoms = ops.transpose(targets, (0, 2, 1))
 
     def encode(inputs: Mapping[str, Any]) -> Any:
-        first = layers.Dense(spec.width, use_bias=False)(directed)
+        # One linear layer of the source and the bond: in two parts, as there are fewer atoms than directed bonds.
+        of_source = ops.matmul(sources, layers.Dense(spec.width, use_bias=False)(atoms))
+        of_bond = layers.Dense(spec.width, use_bias=False)(bonds)
+        first = of_source + ops.concatenate([of_bond, of_bond], 1)
         hidden = ops.relu(first)
         update = layers.Dense(spec.width, use_bias=False)  # shared by all steps
         for _ in range(spec.depth - 1):
@@ -213,7 +215,7 @@ def fingerprint_network(spec: NetworkSpec, bits: int) -> keras.Model:
     Returns:
         keras.Model from `fingerprint`, (batch, bits) uint8, to `outputs`: (batch, members, targets, 1 or 3) float32.
 
-    Example:
+    Examples:
         >>> fingerprint_network(NetworkSpec(2, intervals=False, width=8), bits=64).output["outputs"].shape
         (None, 1, 2, 1)
     """
@@ -237,7 +239,7 @@ def sequence_network(spec: NetworkSpec, kind: str) -> keras.Model:
         keras.Model from `tokens` and `token_mask`, as `MoleculeFeatures` returns them, to `outputs`: (batch, members,
         targets, 1 or 3) float32.
 
-    Example:
+    Examples:
         >>> sequence_network(NetworkSpec(2, intervals=False, width=8), "cnn").output["outputs"].shape
         (None, 1, 2, 1)
     """

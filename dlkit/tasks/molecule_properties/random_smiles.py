@@ -166,7 +166,7 @@ def write_random_smiles(molecule: WrittenMolecule, generator: random.Random) -> 
 
     Stereo is kept, and whatever is written in lower case stays so.
 
-    Example:
+    Examples:
         >>> (ethanol,) = read_molecules([b"CCO"])
         >>> sorted({write_random_smiles(ethanol, random.Random(seed)) for seed in range(20)})
         ['C(C)O', 'C(O)C', 'CCO', 'OCC']

@@ -264,7 +264,7 @@ def split_groups(groups: Sequence[Any], fraction: float, seed: int) -> set[int]:
     Returns:
         Row numbers.
 
-    Example:
+    Examples:
         >>> sorted(split_groups(["a", "a", "a", "b", "c", "d"], 0.34, seed=0))
         [4, 5]
     """

@@ -1,7 +1,8 @@
-"""Normal boiling points of 276 common substances, in degrees Celsius at a pressure of one atmosphere.
+"""Normal boiling points of 264 common substances, in degrees Celsius at a pressure of one atmosphere.
 
-Values: Haynes (ed.), "CRC Handbook of Chemistry and Physics", 95th edition, 2014, sections 3 (physical constants of
-organic compounds) and 4 (of inorganic ones), rounded to 0.1. The SMILES were written for dlkit.
+The SMILES and the values were entered for dlkit, without a single source. Each value was then compared with the one of
+the same molecule among the boiling points that the package `chemicals` 1.5.2 collects (Bell et al., MIT license): all
+agree within 3 K, and within 0.24 K on average. Values that differed more, or had no counterpart, were left out.
 """
 
 from __future__ import annotations

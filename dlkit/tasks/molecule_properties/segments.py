@@ -19,7 +19,7 @@ def last_with_key(keys: tf.Tensor, flags: tf.Tensor, *, inclusive: bool = False)
     Returns:
         (n,) int32 indices, -1 where there is none.
 
-    Example:
+    Examples:
         >>> last_with_key(tf.constant([1, 2, 1, 2, 1]), tf.constant([True, False, True, True, False])).numpy()
         array([-1, -1,  0, -1,  2], dtype=int32)
     """
@@ -42,7 +42,7 @@ def position_in_group(keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         Tuple of the order that sorts the keys, (n,) int32, and, in this order, the position of each element among
         those of its key, (n,) int32.
 
-    Example:
+    Examples:
         >>> order, position = position_in_group(tf.constant([7, 3, 7, 7]))
         >>> order.numpy(), position.numpy()
         (array([1, 0, 2, 3], dtype=int32), array([0, 0, 1, 2], dtype=int32))
@@ -62,7 +62,7 @@ def any_in_rows(flags: tf.Tensor, rows: tf.Tensor, num_rows: tf.Tensor) -> tf.Te
 def gather_or(values: tf.Tensor, indices: tf.Tensor, default: int) -> tf.Tensor:
     """Gather (n,) values by (m,) indices; negative indices give `default`.
 
-    Example:
+    Examples:
         >>> gather_or(tf.constant([5, 6]), tf.constant([1, -1]), default=0).numpy()
         array([6, 0], dtype=int32)
     """

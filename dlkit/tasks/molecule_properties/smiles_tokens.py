@@ -69,7 +69,7 @@ def tokenize(text: tf.Tensor) -> tuple[Tokens, dict[str, tf.Tensor]]:
     opening, closing = codes == ord("["), codes == ord("]")
     depth = tf.cumsum(tf.cast(opening, tf.int32) - tf.cast(closing, tf.int32), axis=1)
     unclosed = tf.reduce_any((depth < 0) | (depth > 1), 1) | (depth[:, -1] != 0)
-    within = (depth == 1) | closing
+    within = (depth > 0) | closing
     kind, consumed, ring = _outside_brackets(codes, within)
     unknown = present & ~within & ~consumed & (kind == 0)
     bad = tf.reduce_any(unknown, 1)
@@ -85,9 +85,10 @@ def tokenize(text: tf.Tensor) -> tuple[Tokens, dict[str, tf.Tensor]]:
         "bracket": unclosed | any_in_rows(wrong, rows, num_rows),
         "element": any_in_rows(no_element, rows, num_rows),
     }
-    following = _shift(codes, -1)
-    fields = (tf.gather_nd(each, places) for each in (kind, codes, following, ring, opening))
-    return _combine(tf.cast(places[:, 0], tf.int32), *fields, atoms), errors
+    kind, code, following, ring, bracketed = (
+        tf.gather_nd(each, places) for each in (kind, codes, _shift(codes, -1), ring, opening)
+    )
+    return _combine(tf.cast(places[:, 0], tf.int32), kind, code, following, ring, bracketed, atoms), errors
 
 
 def _kinds() -> np.ndarray:

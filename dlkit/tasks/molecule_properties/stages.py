@@ -10,8 +10,8 @@ import numpy as np
 from dlkit.data.split import evenly_spaced
 from dlkit.data.table import Table
 from dlkit.lazy import keras, tf
+from dlkit.regression.conformal import ConformalIntervals
 from dlkit.stages import Stages
-from dlkit.tasks.molecule_properties.conformal import MIN_ROWS, ConformalIntervals
 from dlkit.tasks.molecule_properties.decoding import (
     CombineMembers,
     RestoreUnits,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dlkit.training.store import Store
 
 MAX_REFERENCES = 2000  # training molecules that the similarity is computed to: one matrix product
-BATCH_ROWS = 256  # rows that are calibrated on together
+BATCH_ROWS = 256  # molecules whose fingerprints are computed together
 
 
 def build_stages(task: MoleculeProperties, examples: Table) -> Stages:
@@ -114,7 +114,7 @@ def _build_postprocess(
 def get_z(coverage: float) -> float:
     """Return the half-width of the central interval of a normal distribution, in standard deviations.
 
-    Example:
+    Examples:
         >>> round(get_z(0.9), 3)
         1.645
     """
@@ -139,21 +139,17 @@ def calibrate(task: MoleculeProperties, store: Store) -> dict[str, Any]:
         store: the encoded rows.
 
     Returns:
-        `factors` or temperatures, and the number of `rows`, of each target.
+        Dict of `factors` (of intervals, or temperatures) and the number of `rows` of each target.
     """
-    network = task.stages_.network
-    run = tf.function(lambda tensors: network(tensors, training=False)["outputs"], autograph=False)
-    tensors, target = store.all()
-    found = []
-    for start in range(0, store.rows, BATCH_ROWS):
-        batch = {name: tf.constant(tensors[name][start : start + BATCH_ROWS]) for name in network.input}
-        found.append(run(batch).numpy())
-    outputs, true = np.concatenate(found), target["outputs"]
+    from dlkit.training.run_network import run_network
+
+    made, targets = run_network(task.stages_.network, store)
+    outputs, true = made["outputs"], targets["outputs"]
+    get_layer = task.stages_.postprocess.get_layer
+    found: dict[str, Any]
     if task.objective == "classification":
-        sigmoid = task.stages_.postprocess.get_layer("scaled_sigmoid")
-        counts = sigmoid.calibrate(outputs, true, MIN_ROWS)
-        return {"factors": sigmoid.temperature.numpy().tolist(), "rows": counts}
-    center, below, above = task.stages_.postprocess.get_layer("combine_members")(outputs)
-    intervals = task.stages_.postprocess.get_layer("conformal_intervals")
-    counts = intervals.calibrate(center.numpy(), below.numpy(), above.numpy(), true, task.coverage)
-    return {"factors": intervals.factor.numpy().tolist(), "rows": counts}
+        found = get_layer("scaled_sigmoid").calibrate(outputs, true)
+    else:
+        spread = (each.numpy() for each in get_layer("combine_members")(outputs))
+        found = get_layer("conformal_intervals").calibrate(*spread, true, task.coverage)
+    return found

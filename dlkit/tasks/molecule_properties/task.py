@@ -46,7 +46,7 @@ COMMON_ANSWER: dict[str, Column] = {"targets": PropertyNames(), "in_domain": Sim
 class MoleculeProperties(Task):
     """Predicts properties of molecules from SMILES: values with intervals, or probabilities.
 
-    Example:
+    Examples:
         >>> model = dlkit.MoleculeProperties(network="fingerprint", epochs=5)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], data["validation"], verbose=0)

@@ -37,7 +37,7 @@ def build_network(
         output `predictions`, (batch, height / 4 * width / 4, num_classes + 4) float32: logits, and the logarithms of
         the distances to the top, left, bottom and right side of the box, in units of the stride.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.object_detection.centernet import build_network
         >>> build_network((64, 64, 3), 2, width=8).output_shape
         (None, 256, 6)

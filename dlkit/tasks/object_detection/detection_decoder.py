@@ -28,7 +28,7 @@ class DetectionDecoder(keras.layers.Layer):
         score_threshold: minimum score of a detection, between 0 and 1.
         iou_threshold: IoU threshold of non-maximum suppression, between 0 and 1.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> from dlkit.tasks.object_detection.detection_decoder import DetectionDecoder
         >>> layer = DetectionDecoder("centernet", 64, 64, ["cat", "dog"], 5, 0.05, 0.5)

@@ -40,7 +40,7 @@ def build_network(
         output `predictions`, (batch, anchors, num_classes + 4) float32: logits, and offsets from the anchors as center
         x, center y, width and height.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.object_detection.retinanet import build_network
         >>> build_network((64, 64, 3), 2).output_shape
         (None, 756, 6)

@@ -38,7 +38,7 @@ MIN_OBJECT_SIDE = (
 class ObjectDetector(Task):
     """Detects objects in images: their boxes, labels and scores.
 
-    Example:
+    Examples:
         >>> model = dlkit.ObjectDetector(width=8, epochs=1)
         >>> data = model.samples()
         >>> history = model.fit(data["train"], data["validation"], verbose=0)
@@ -88,7 +88,9 @@ class ObjectDetector(Task):
         maximum=3,
     )
     max_pixels: int = hparam(
-        50_000_000, "Maximum number of pixels of an image. Larger images are rejected before decoding.", minimum=1
+        50_000_000,
+        "Maximum number of pixels of an image. Larger images are not decoded and count as unreadable.",
+        minimum=1,
     )
     transparency: Literal["white", "drop"] = hparam(
         "white",

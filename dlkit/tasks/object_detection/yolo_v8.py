@@ -33,7 +33,7 @@ def build_network(input_shape: tuple[int, int, int], num_classes: int) -> keras.
         output `predictions`, (batch, locations, num_classes + 64) float32: scores, and the logits of 16 distances to
         each side.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.object_detection.yolo_v8 import build_network
         >>> build_network((64, 64, 3), 2).output_shape
         (None, 84, 66)

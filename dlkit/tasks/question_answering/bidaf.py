@@ -26,7 +26,7 @@ def bidaf(vocabulary_size: int, *, width: int = 100, rnn_units: int = 64, dropou
         and `lexical_features`: (windows, length, 4) uint8 to `start_logits` and `end_logits`: (windows, length)
         float32.
 
-    Example:
+    Examples:
         >>> network = bidaf(100, width=8, rnn_units=4)
         >>> sorted(network.output)
         ['end_logits', 'start_logits']
@@ -59,7 +59,7 @@ class AttentionFlow(keras.layers.Layer):
     for the context; `padding_mask`: (batch, length) bool, true at tokens. Returns (batch, length, 4 * channels):
     inputs, attended question, and inputs times each of the two averages.
 
-    Example:
+    Examples:
         >>> layer = AttentionFlow()
         >>> mask = tf.constant([[True, True, True]])
         >>> layer(tf.ones([1, 3, 8]), segment_ids=tf.constant([[0, 0, 1]]), padding_mask=mask).shape

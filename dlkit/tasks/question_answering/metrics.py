@@ -29,7 +29,7 @@ def normalize_answer(text: str, by_characters: bool = False) -> str:
         by_characters: whether to separate the characters of scripts without spaces, and to remove all of Unicode's
             punctuation, as in MLQA (Lewis et al., 2019, arXiv:1910.07475); SQuAD keeps it.
 
-    Example:
+    Examples:
         >>> normalize_answer("The  Eiffel Tower!")
         'eiffel tower'
     """
@@ -53,7 +53,7 @@ def _normalized(answer: str, gold: str) -> tuple[str, str]:
 def exact_match(answer: str, gold: str) -> float:
     """Return 1.0 if both are equal after normalization, else 0.0.
 
-    Example:
+    Examples:
         >>> exact_match("the Eiffel Tower", "Eiffel tower.")
         1.0
     """
@@ -67,7 +67,7 @@ def f1(answer: str, gold: str) -> float:
     In scripts without spaces (Chinese, Japanese, Thai, ...) each character counts as a word. If either has no words,
     the score is 1 if neither has.
 
-    Example:
+    Examples:
         >>> round(f1("Eiffel", "Eiffel Tower"), 3)
         0.667
     """
@@ -89,7 +89,7 @@ def max_over_gold_answers(metric: Callable[[str, str], float], answer: str, gold
         answer: the predicted answer.
         golds: the gold answers.
 
-    Example:
+    Examples:
         >>> max_over_gold_answers(exact_match, "7 am", ["seven", "7 AM."])
         1.0
     """
@@ -112,7 +112,7 @@ def score_answers(golds: Sequence[Sequence[str]], answers: Sequence[str]) -> dic
         "words", "characters" if all gold answers are in scripts without spaces, or "words and characters"; if some
         questions have no answer, also `answerable_f1` and `unanswerable_accuracy`.
 
-    Example:
+    Examples:
         >>> score_answers([["a cat"], []], ["cat", "dog"])["f1"]
         0.5
     """

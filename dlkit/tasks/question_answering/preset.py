@@ -51,7 +51,7 @@ def preset_span_network(backbone: keras.Model) -> keras.Model:
         keras.Model from `token_ids`, `segment_ids`: (windows, length) int32 and `padding_mask`: (windows, length) bool
         to `start_logits` and `end_logits`: (windows, length) float32. The backbone is the layer `backbone`.
 
-    Example:
+    Examples:
         >>> import keras_hub
         >>> backbone = keras_hub.models.BertBackbone(100, 1, 2, 8, 16, max_sequence_length=32)
         >>> sorted(preset_span_network(backbone).output)
@@ -77,7 +77,7 @@ def split_preset(backbone: keras.Model, num_frozen: int) -> tuple[keras.Model, k
     Raises:
         HparamError: the backbone has fewer blocks.
 
-    Example:
+    Examples:
         >>> import keras_hub
         >>> backbone = keras_hub.models.BertBackbone(100, 2, 2, 8, 16, max_sequence_length=32)
         >>> encoder, network = split_preset(backbone, 1)

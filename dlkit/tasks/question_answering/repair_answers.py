@@ -30,7 +30,7 @@ def repair_answers(rows: Sequence[Row]) -> tuple[list[list[Answer]], list[str]]:
     Returns:
         Tuple of the answers of each row, and remarks on what was changed.
 
-    Example:
+    Examples:
         >>> repair_answers([([("Rome", 3)], "Ann lives in Rome.")])[0]
         [[('Rome', 13)]]
     """

@@ -37,7 +37,7 @@ class SpanDecoder(keras.layers.Layer):
         allow_no_answer: whether "no answer" may be predicted.
         no_answer_threshold: float in [0, 1], the score of "no answer" from which it is predicted.
 
-    Example:
+    Examples:
         >>> decoder = SpanDecoder(top_k=1, max_answer_tokens=2)
         >>> window = {
         ...     "token_starts": tf.constant([[0, 0, 4, 8]]),

@@ -100,7 +100,7 @@ def position_crossentropy(positions: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         positions: (batch, answers) int, the gold positions, padded with -1; a row has at least one.
         logits: (batch, length) float32.
 
-    Example:
+    Examples:
         >>> loss = position_crossentropy(tf.constant([[0, -1]]), tf.constant([[0.0, 0.0]]))
         >>> round(float(loss[0]), 4)  # ln 2
         0.6931

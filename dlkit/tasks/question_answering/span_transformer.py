@@ -36,7 +36,7 @@ def span_transformer(
     Raises:
         ValueError: `width` is not a multiple of `heads`.
 
-    Example:
+    Examples:
         >>> network = span_transformer(100, width=8, heads=2, feedforward_width=16, blocks=1)
         >>> sorted(network.output)
         ['end_logits', 'start_logits']

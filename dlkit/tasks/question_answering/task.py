@@ -86,7 +86,7 @@ class ContextRows(Rows):
 class QuestionAnswerer(Task):
     """Answers questions with a span of a given text (extractive question answering), with its offset and score.
 
-    Example:
+    Examples:
         >>> model = dlkit.QuestionAnswerer(width=16, rnn_units=8, epochs=1)
         >>> history = model.fit(model.samples()["train"], verbose=0)
         >>> answer = model.predict({"question": "Where was Ada born?", "context": "Ada was born in Dunmere."})

@@ -55,7 +55,7 @@ class WindowPacker(keras.layers.Layer):
     Raises:
         ValueError: a window leaves less than twice the overlap for the context.
 
-    Example:
+    Examples:
         >>> from dlkit.text.words import Words
         >>> packer = WindowPacker(Words(["where", "is", "it", "here"], 16), 16, max_question_tokens=5, overlap=2)
         >>> windows = packer(tf.constant(["Where is it?"]), tf.constant(["It is here."]))

@@ -40,7 +40,7 @@ def solve_item_weights(
     Returns:
         (num_items, num_items) float32, from rows to columns, with zeros on the diagonal.
 
-    Example:
+    Examples:
         >>> user, item = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 2])
         >>> solve_item_weights(user, item, 2, 3, l2=1.0).shape
         (3, 3)
@@ -76,7 +76,7 @@ class EASE(keras.layers.Layer):
     Args:
         num_items: number of items, without padding.
 
-    Example:
+    Examples:
         >>> layer = EASE(num_items=3)
         >>> layer(np.array([[0, 1, 3]])).shape
         TensorShape([1, 4])

@@ -39,7 +39,7 @@ class HistoryLookup(keras.layers.Layer):
         with_item_users: bool, whether the layer is called with `item_id`.
         num_disliked: int, number of disliked items, over all users, that `set_disliked` will assign.
 
-    Example:
+    Examples:
         >>> lookup = HistoryLookup(["ann"], ["a", "b", "c"], history_length=3, num_interactions=1)
         >>> lookup.build()
         >>> lookup.set_interactions([1], [2])

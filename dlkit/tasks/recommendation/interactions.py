@@ -156,7 +156,7 @@ def read_interactions(
     Raises:
         DataError: the source cannot be read.
 
-    Example:
+    Examples:
         >>> read_interactions({"user_id": ["a", "a"], "item_id": [7, 8], "timestamp": [2, 1]}).item.tolist()
         [1, 0]
     """

@@ -27,7 +27,7 @@ class SampledLogits(keras.layers.Layer):
         num_items: positive int, number of items that are sampled, without padding.
         in_batch_fraction: float in [0, 1], fraction of the negatives that are positives of the batch.
 
-    Example:
+    Examples:
         >>> layer = SampledLogits(num_items=4, in_batch_fraction=0.5)
         >>> layer(tf.ones([1, 3]), tf.constant([[2]]), tf.constant([[3, 4]])).shape
         TensorShape([1, 3])
@@ -67,7 +67,7 @@ class ItemCrossEntropy(keras.losses.Loss):
     Args:
         weighted: whether the items have weights, whose sum then replaces their number.
 
-    Example:
+    Examples:
         >>> loss = ItemCrossEntropy()
         >>> float(loss(tf.constant([[[0, 2]]]), tf.zeros([1, 5]))) == float(tf.math.log(4.0))
         True
@@ -110,7 +110,7 @@ class SampledItemCrossEntropy(keras.losses.Loss):
         num_positives: number of logits, the first ones, of positive items.
         weighted: whether the items have weights, as in `ItemCrossEntropy`.
 
-    Example:
+    Examples:
         >>> loss = SampledItemCrossEntropy(num_positives=1)
         >>> float(loss(tf.constant([[[3]]]), tf.zeros([1, 2]))) == float(tf.math.log(2.0))
         True
@@ -148,7 +148,7 @@ class NextItemCrossEntropy(TokenCrossEntropy):
         ensemble_size: number of networks, whose logits are concatenated along the steps.
         weighted: whether the items have weights, as in `ItemCrossEntropy`.
 
-    Example:
+    Examples:
         >>> loss = NextItemCrossEntropy(usual_length=2)
         >>> float(loss(tf.constant([[[1, 3]]]), tf.zeros([1, 2, 4]))) == float(tf.math.log(4.0))
         True

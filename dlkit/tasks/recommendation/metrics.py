@@ -23,7 +23,7 @@ def compute_list_metrics(relevant: Collection[Any], recommended: Sequence[Any], 
         recommended: the recommended items, the best first.
         k: number of recommendations that count.
 
-    Example:
+    Examples:
         >>> compute_list_metrics({"a", "b"}, ["x", "a"], k=2)["precision"]
         0.5
     """

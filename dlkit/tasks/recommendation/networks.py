@@ -32,7 +32,7 @@ def svdpp(num_users: int, num_items: int, *, width: int = 64, dropout: float = 0
         dropout: dropout rate, in [0, 1).
         **options: other arguments of `SVDpp`.
 
-    Example:
+    Examples:
         >>> build_full_softmax_model(svdpp(3, 6, width=4), history_length=5).output["logits"].shape
         (None, 7)
     """
@@ -52,7 +52,7 @@ def two_tower(
         dropout: dropout rate, in [0, 1).
         **options: other arguments of `TwoTower`.
 
-    Example:
+    Examples:
         >>> build_full_softmax_model(two_tower(3, 6, width=4), history_length=5).output["logits"].shape
         (None, 7)
     """
@@ -69,7 +69,7 @@ def neumf(num_users: int, num_items: int, *, width: int = 64, dropout: float = 0
         dropout: dropout rate, in [0, 1).
         **options: other arguments of `NeuMF`.
 
-    Example:
+    Examples:
         >>> build_full_softmax_model(neumf(3, 6, width=4), history_length=5).output["logits"].shape
         (None, 7)
     """
@@ -89,7 +89,7 @@ def dcn(
         dropout: dropout rate, in [0, 1).
         **options: other arguments of `DCNv2`.
 
-    Example:
+    Examples:
         >>> build_full_softmax_model(dcn(3, 6, width=4), history_length=5).output["logits"].shape
         (None, 7)
     """
@@ -107,7 +107,7 @@ def build_full_softmax_model(scoring_layer: keras.layers.Layer, history_length: 
         keras.Model from `user`: (batch,) int32 and `history`: (batch, history_length) int32 to `logits`: (batch, 1 +
         num_items) float32, padding first.
 
-    Example:
+    Examples:
         >>> sorted(build_full_softmax_model(svdpp(3, 6), history_length=5).input)
         ['history', 'user']
     """
@@ -131,7 +131,7 @@ def build_sampled_softmax_model(
         num_positives) int32 and `negatives`: (batch, any) int32 to `logits`: (batch, num_positives + any) float32,
         corrected for sampling.
 
-    Example:
+    Examples:
         >>> build_sampled_softmax_model(svdpp(3, 6), 5, num_positives=2, in_batch_fraction=0.5).name
         'network'
     """
@@ -157,7 +157,7 @@ def build_rating_model(scoring_layer: keras.layers.Layer, history_length: int) -
         keras.Model from `user`: (batch,) int32, `history`: (batch, history_length) int32, `item`: (batch,) int32 and
         `item_users`: (batch, history_length) int32, users of the item, to `rating_residual`: (batch, 1) float32.
 
-    Example:
+    Examples:
         >>> build_rating_model(svdpp(3, 6, item_users=True), history_length=5).output["rating_residual"].shape
         (None, 1)
     """
@@ -199,7 +199,7 @@ def sasrec(
         len(names) * history_length, 1 + num_items), for the item that follows each step, one layer after another.
         Prediction: (batch, 1 + num_items), for the item that follows the last step.
 
-    Example:
+    Examples:
         >>> training, prediction = sasrec(num_items=6, history_length=5, width=4)
         >>> training.output["logits"].shape, prediction.output["logits"].shape
         ((None, 5, 7), (None, 7))
@@ -232,7 +232,7 @@ def gru4rec(
     Returns:
         Two keras.Models, as of `sasrec`.
 
-    Example:
+    Examples:
         >>> training, prediction = gru4rec(num_items=6, history_length=5, width=4)
         >>> training.output["logits"].shape, prediction.output["logits"].shape
         ((None, 5, 7), (None, 7))
@@ -261,7 +261,7 @@ def ease(num_items: int, history_length: int) -> keras.Model:
     Returns:
         keras.Model from `history`: (batch, history_length) int32 to `logits`: (batch, 1 + num_items) float32.
 
-    Example:
+    Examples:
         >>> ease(num_items=6, history_length=5).output["logits"].shape
         (None, 7)
     """

@@ -143,7 +143,7 @@ class SVDpp(_ScoringLayer):
 
     See `_ScoringLayer` for the arguments.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> layer = SVDpp(num_users=3, num_items=6, width=4)
         >>> layer(np.array([1, 0]), np.array([[0, 1, 2], [0, 0, 5]])).shape
@@ -178,7 +178,7 @@ class TwoTower(_ScoringLayer):
     Args:
         hidden_width: width of the hidden layer of the user tower.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> layer = TwoTower(num_users=3, num_items=6, width=4, hidden_width=8)
         >>> layer(np.array([1]), np.array([[1, 2]]), items=np.array([[3, 4, 5]])).shape
@@ -251,7 +251,7 @@ class NeuMF(_PairScoringLayer):
 
     See `_ScoringLayer` for the arguments.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> layer = NeuMF(num_users=3, num_items=6, width=4)
         >>> layer(np.array([1]), np.array([[1, 2]])).shape
@@ -282,7 +282,7 @@ class DCNv2(_PairScoringLayer):
     Args:
         num_cross_layers: number of cross layers.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> layer = DCNv2(num_users=3, num_items=6, width=4, num_cross_layers=1)
         >>> layer(np.array([1]), np.array([[1, 2]])).shape
@@ -330,7 +330,7 @@ class FeatureEmbedding(keras.layers.Layer):
         stddev: positive float, standard deviation of the initial embeddings.
         num_cold: int, number of rows, the last ones, that have no embedding of their own but the mean of the others.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> layer = FeatureEmbedding(rows=4, width=2)
         >>> layer(np.array([[3, 0]])).shape

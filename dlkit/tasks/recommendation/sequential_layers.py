@@ -86,7 +86,7 @@ class SASRec(_SequentialRecommender):
         num_item_features: number of features per item.
         heads: number of attention heads.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> layer = SASRec(num_items=6, width=8)
         >>> layer(np.array([[0, 3, 1, 2]])).shape
@@ -133,7 +133,7 @@ class GRU4Rec(_SequentialRecommender):
         dropout: dropout rate, in [0, 1).
         num_item_features: number of features per item.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> layer = GRU4Rec(num_items=6, width=8)
         >>> layer(np.array([[0, 3, 1, 2]]), last_step=True).shape

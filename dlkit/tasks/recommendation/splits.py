@@ -140,7 +140,7 @@ def split_interactions(
         HparamError: there is no such split.
         DataError: the source cannot be read, or a part would be empty.
 
-    Example:
+    Examples:
         >>> table = {"user_id": ["a", "a", "b", "b"], "item_id": [1, 2, 1, 3]}
         >>> train, test = split_interactions(table, "leave_last_out")
         >>> test

@@ -37,7 +37,7 @@ PAIR_SCORING = ("neumf", "dcn")  # networks that score each pair of user and ite
 class Recommender(Task):
     """Recommends items to a user, identified by an ID, a history of items, or both; or predicts ratings.
 
-    Example:
+    Examples:
         >>> model = dlkit.Recommender(epochs=1)
         >>> losses = model.fit(model.samples()["train"], verbose=0)
         >>> len(model.recommend(history=["drama-01", "drama-17"], k=5)["items"])
@@ -400,7 +400,7 @@ class Recommender(Task):
         Raises:
             DataError: the request is not valid.
 
-        Example:
+        Examples:
             >>> model = dlkit.Recommender(network="ease", epochs=1)
             >>> losses = model.fit(model.samples()["train"], verbose=0)
             >>> answer = model.recommend("u000", k=3, exclude=["western-08"])
@@ -447,7 +447,7 @@ class Recommender(Task):
         Raises:
             DataError: the table cannot be read, or all users are skipped.
 
-        Example:
+        Examples:
             >>> model = dlkit.Recommender(network="ease", epochs=1)
             >>> losses = model.fit(model.samples()["train"], verbose=0)
             >>> model.recommend_all(["u000", "u001"], k=5).shape
@@ -475,7 +475,7 @@ class Recommender(Task):
         Raises:
             DataError: the request is not valid.
 
-        Example:
+        Examples:
             >>> model = dlkit.Recommender(network="ease", epochs=1)
             >>> losses = model.fit(model.samples()["train"], verbose=0)
             >>> len(model.similar_items("drama-01", k=4)["items"])

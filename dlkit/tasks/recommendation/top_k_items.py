@@ -36,7 +36,7 @@ class TopKItems(keras.layers.Layer):
         ratings: whether the logits are ratings.
         allow_repeats: whether seen items may be recommended.
 
-    Example:
+    Examples:
         >>> layer = TopKItems(["a", "b", "c"], top_k=1)
         >>> layer(tf.constant([[0.0, 1.0, 3.0, 2.0]]), tf.constant([[2]]), tf.constant([False]))["items"].numpy()
         array([[b'c']], dtype=object)

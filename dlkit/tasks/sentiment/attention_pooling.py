@@ -21,7 +21,7 @@ class AttentionPooling(keras.layers.Layer):
     Args:
         units: positive integer, width of the hidden layer of the attention.
 
-    Example:
+    Examples:
         >>> pooling = AttentionPooling(4)
         >>> pooling(tf.ones([2, 3, 8]), padding_mask=tf.ones([2, 3], tf.bool)).shape
         TensorShape([2, 8])

@@ -36,7 +36,7 @@ class CharacterTokenizer(Tokenizer):
         lowercase: whether to lowercase texts.
         nfc: whether to normalize texts to NFC and strip trailing blanks.
 
-    Example:
+    Examples:
         >>> tokenizer = CharacterTokenizer(["a", "b"], max_tokens=4)
         >>> tokenizer(tf.constant(["abc"]))["token_ids"].numpy().tolist()
         [[2, 3, 1, 0]]
@@ -80,7 +80,7 @@ class CharacterTokenizer(Tokenizer):
         Returns:
             The tokenizer.
 
-        Example:
+        Examples:
             >>> CharacterTokenizer.learn(["abba", "b"], vocabulary_size=4, max_tokens=8).vocabulary
             ['b', 'a']
         """

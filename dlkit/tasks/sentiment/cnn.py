@@ -35,7 +35,7 @@ def text_cnn(
         keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool, true at
         tokens, to `logits`: (batch, outputs) float32.
 
-    Example:
+    Examples:
         >>> network = text_cnn(16, 100, 2, width=8, filters=4)
         >>> network.output["logits"].shape
         (None, 2)

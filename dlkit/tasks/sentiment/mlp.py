@@ -36,13 +36,13 @@ def text_mlp(
         dropout: float in [0, 1), dropout rate of the bag and after each dense layer.
         token_dropout: float in [0, 1), fraction of the ids dropped from each bag in training.
         token_weights: None for equal weights, or (vocabulary_size,) float array, fixed weights such as
-            `dlkit.tasks.sentiment.term_weights.compute_inverse_document_frequency`.
+            `dlkit.tasks.sentiment.term_weights.compute_term_weights`.
 
     Returns:
         keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool, true at
         tokens, to `logits`: (batch, outputs) float32.
 
-    Example:
+    Examples:
         >>> network = text_mlp(16, 100, 2, width=8)
         >>> network.output["logits"].shape
         (None, 2)
@@ -83,7 +83,7 @@ class WeightedEmbeddingBag(keras.layers.Layer):
         token_dropout: float in [0, 1), fraction of the ids dropped from each bag in training.
         embeddings_initializer: Keras initializer of the embeddings.
 
-    Example:
+    Examples:
         >>> bag = WeightedEmbeddingBag(100, 8)
         >>> bag(tf.constant([[2, 3, 0]]), tf.constant([[True, True, False]])).shape
         TensorShape([1, 8])

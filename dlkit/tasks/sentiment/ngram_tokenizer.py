@@ -66,7 +66,7 @@ class NgramTokenizer(Tokenizer):
         nfc: whether to normalize texts to NFC.
         across_words: whether n-grams of characters may extend over spaces; otherwise they are parts of words.
 
-    Example:
+    Examples:
         >>> tokenizer = NgramTokenizer(["good", "film", "good film"], max_tokens=4)
         >>> tokenizer(tf.constant(["A good film."]))["token_ids"].numpy().tolist()
         [[2, 3, 4, 0]]
@@ -133,7 +133,7 @@ class NgramTokenizer(Tokenizer):
         Returns:
             The tokenizer.
 
-        Example:
+        Examples:
             >>> NgramTokenizer.learn(["good film", "good"], vocabulary_size=5, max_tokens=8).vocabulary
             ['good', 'film', 'good film']
         """

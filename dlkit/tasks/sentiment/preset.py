@@ -18,7 +18,7 @@ def preset_classifier(backbone: keras.Model, outputs: int, *, dropout: float = 0
         keras.Model from `token_ids`: (batch, tokens) int32 and `padding_mask`: (batch, tokens) bool to `logits`:
         (batch, outputs) float32. The backbone is the layer `backbone`.
 
-    Example:
+    Examples:
         >>> import keras_hub
         >>> backbone = keras_hub.models.BertBackbone(100, 1, 2, 8, 16, max_sequence_length=32)
         >>> preset_classifier(backbone, 2).output["logits"].shape
@@ -48,7 +48,7 @@ def pool_layers(backbone: keras.Model, max_tokens: int) -> keras.Model:
         keras.Model, named `pool_layers`, from `token_ids` and `padding_mask`: (batch, max_tokens) to `features`:
         (batch, 2 * (blocks + 1) * width) float32.
 
-    Example:
+    Examples:
         >>> import keras_hub
         >>> backbone = keras_hub.models.BertBackbone(100, 1, 2, 8, 16, max_sequence_length=32)
         >>> pool_layers(backbone, 16).output["features"].shape
@@ -77,7 +77,7 @@ def feature_classifier(width: int, outputs: int, *, l2: float = 0.15, dropout: f
     Returns:
         keras.Model from `features`: (batch, width) float32 to `logits`: (batch, outputs) float32.
 
-    Example:
+    Examples:
         >>> feature_classifier(32, 2).output["logits"].shape
         (None, 2)
     """

@@ -40,7 +40,7 @@ def text_rnn(
         keras.Model from `token_ids`: (batch, max_tokens) int32 and `padding_mask`: (batch, max_tokens) bool, true at
         tokens, to `logits`: (batch, outputs) float32.
 
-    Example:
+    Examples:
         >>> network = text_rnn(16, 100, 2, cell="lstm", width=8, rnn_units=4)
         >>> network.output["logits"].shape
         (None, 2)

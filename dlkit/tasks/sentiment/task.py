@@ -31,7 +31,7 @@ CHARACTERS = (2, 5)  # lengths of n-grams of characters
 class SentimentClassifier(Task):
     """Classifies texts by sentiment, or by any other set of labels, with scores.
 
-    Example:
+    Examples:
         >>> model = dlkit.SentimentClassifier(epochs=1)
         >>> history = model.fit(model.samples()["train"], verbose=0)
         >>> answer = model.predict("A wonderful film.")
@@ -202,7 +202,7 @@ class SentimentClassifier(Task):
         Returns:
             Dict of `label`, `score`, and `words`: pairs (word, contribution) in the order of the text.
 
-        Example:
+        Examples:
             >>> model = dlkit.SentimentClassifier(epochs=1)
             >>> history = model.fit(model.samples()["train"], verbose=0)
             >>> explanation = model.explain("A wonderful film.")

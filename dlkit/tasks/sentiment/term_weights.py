@@ -24,7 +24,7 @@ def count_texts(tokenizer: keras.layers.Layer, texts: Sequence[str], targets: np
     Returns:
         (vocabulary_size, labels) float64, 0 for padding.
 
-    Example:
+    Examples:
         >>> tokenizer = NgramTokenizer(["good", "film"], max_tokens=4)
         >>> count_texts(tokenizer, ["a good film", "a film"], np.eye(2))[2:].tolist()
         [[1.0, 0.0], [1.0, 1.0]]
@@ -40,28 +40,26 @@ def count_texts(tokenizer: keras.layers.Layer, texts: Sequence[str], targets: np
     return counts
 
 
-def compute_inverse_document_frequency(tokenizer: keras.layers.Layer, texts: Sequence[str]) -> np.ndarray:
+def compute_inverse_document_frequency(found: np.ndarray, texts: int) -> np.ndarray:
     """Compute the inverse document frequency of each id: ln((1 + texts) / (1 + texts that have it)) + 1.
 
     This is the smoothed definition of scikit-learn's `TfidfTransformer`.
 
     Args:
-        tokenizer: a layer of `dlkit.text`.
-        texts: list of str.
+        found: (vocabulary_size,), the texts that have each id; see `count_texts`.
+        texts: the number of all texts.
 
     Returns:
-        (vocabulary_size,) float32, 0 for padding.
+        (vocabulary_size,) float64, 0 for padding.
 
-    Example:
-        >>> tokenizer = NgramTokenizer(["good", "film"], max_tokens=4)
-        >>> weights = compute_inverse_document_frequency(tokenizer, ["a good film", "a film"])
+    Examples:
+        >>> weights = compute_inverse_document_frequency(np.array([0.0, 0.0, 1.0, 2.0]), 2)
         >>> [round(float(weight), 3) for weight in weights]
         [0.0, 2.099, 1.405, 1.0]
     """
-    found = count_texts(tokenizer, texts, np.ones((len(texts), 1)))[:, 0]
-    weights = np.log((1 + len(texts)) / (1 + found)) + 1
+    weights: np.ndarray = np.log((1 + texts) / (1 + found)) + 1
     weights[0] = 0
-    return weights.astype(np.float32)
+    return weights
 
 
 def compute_log_odds(counts: np.ndarray, found: np.ndarray, totals: np.ndarray, texts: int) -> np.ndarray:
@@ -80,7 +78,7 @@ def compute_log_odds(counts: np.ndarray, found: np.ndarray, totals: np.ndarray, 
     Returns:
         (vocabulary_size,) float64.
 
-    Example:
+    Examples:
         >>> counts = np.array([[3.0, 0.0], [2.0, 2.0]])
         >>> compute_log_odds(counts, np.array([3.0, 4.0]), np.array([4.0, 4.0]), 8).round(2).tolist()
         [1.39, 0.0]
@@ -108,7 +106,7 @@ def compute_term_weights(tokenizer: NgramTokenizer, texts: Sequence[str], target
     Returns:
         (vocabulary_size,) float32, 0 for padding.
 
-    Example:
+    Examples:
         >>> tokenizer = NgramTokenizer(["good", "film", "bad"], max_tokens=4, word_ngrams=1)
         >>> weights = compute_term_weights(tokenizer, ["good film", "good", "bad film", "bad"], np.eye(2)[[0, 0, 1, 1]])
         >>> [round(float(weight), 2) for weight in weights[2:]]
@@ -118,8 +116,7 @@ def compute_term_weights(tokenizer: NgramTokenizer, texts: Sequence[str], target
     counts = count_texts(tokenizer, texts, both)
     found = counts[:, -1]
     odds = compute_log_odds(counts[:, :-1], found, targets.sum(0), len(texts))
-    weights = (np.log((1 + len(texts)) / (1 + found)) + 1) * np.sqrt(odds)
-    weights[0] = 0
+    weights = compute_inverse_document_frequency(found, len(texts)) * np.sqrt(odds)
     is_character = np.array([False] * FIRST_ID + [term.startswith(CHARACTER_PREFIX) for term in tokenizer.vocabulary])
     squares = found * weights**2
     words, characters = squares[~is_character].sum(), squares[is_character].sum()

@@ -21,7 +21,7 @@ CHARACTERS_FROM, REMARK_FROM = 0.5, 0.1
 def choose_tokenizer(texts: Sequence[str]) -> str:
     """Choose "characters" if most letters of the texts belong to scripts without spaces, else "words".
 
-    Example:
+    Examples:
         >>> choose_tokenizer(["A lovely film."])
         'words'
     """

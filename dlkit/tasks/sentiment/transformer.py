@@ -42,7 +42,7 @@ def text_transformer(
     Raises:
         ValueError: `width` is not a multiple of `heads`.
 
-    Example:
+    Examples:
         >>> network = text_transformer(16, 100, 2, width=8, heads=2, feedforward_width=16, blocks=1)
         >>> network.output["logits"].shape
         (None, 2)

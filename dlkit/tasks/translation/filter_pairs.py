@@ -33,7 +33,7 @@ _FILTERS = {
 def parse_filters(filters: str) -> list[str]:
     """Parse "empty+ratio+duplicate" into its filters. Raises HparamError for an unknown one.
 
-    Example:
+    Examples:
         >>> parse_filters("empty+ratio")
         ['empty', 'ratio']
     """

@@ -21,7 +21,7 @@ class GruEncoder(layers.Layer):
         blocks: positive integer, number of stacked recurrent layers.
         dropout: float in [0, 1), dropout rate before each layer and after the last one.
 
-    Example:
+    Examples:
         >>> encoder = GruEncoder(blocks=1)
         >>> encoder(tf.ones([2, 3, 8]), tf.ones([2, 3], tf.bool)).shape
         TensorShape([2, 3, 8])
@@ -73,7 +73,7 @@ class GruDecoder(layers.Layer):
     Raises:
         ValueError: there is no such attention.
 
-    Example:
+    Examples:
         >>> decoder = GruDecoder(blocks=1)
         >>> decoder(tf.ones([2, 3, 8]), tf.ones([2, 5, 8]), tf.ones([2, 5], tf.bool)).shape
         TensorShape([2, 3, 8])

@@ -25,7 +25,7 @@ def score_translations(references: list[bytes], hypotheses: list[bytes], sources
     Raises:
         DlkitError: sacreBLEU is not installed.
 
-    Example:
+    Examples:
         >>> round(score_translations([b"a dog barks"], [b"a dog barks"], [b"ein Hund bellt"])["chrf"])
         100
     """
@@ -48,7 +48,7 @@ def score_translations(references: list[bytes], hypotheses: list[bytes], sources
 def compute_sentence_chrf(hypothesis: str, reference: str) -> float:
     """Compute the chrF of one translation, from 0 to 100. Raises DlkitError if sacreBLEU is not installed.
 
-    Example:
+    Examples:
         >>> round(compute_sentence_chrf("a dog barks", "a dog barks"))
         100
     """

@@ -39,7 +39,7 @@ def translation_transformer(
         tokens, and `decoder_ids`: (batch, target_length) int32, the target shifted right by one, to `logits`: (batch,
         target_length, vocabulary_size) float32.
 
-    Example:
+    Examples:
         >>> network = translation_transformer(300, width=16, heads=2, feedforward_width=32, blocks=1)
         >>> network.output["logits"].shape
         (None, None, 300)
@@ -78,7 +78,7 @@ def translation_gru(
     Returns:
         keras.Model with the inputs and outputs of `translation_transformer`.
 
-    Example:
+    Examples:
         >>> network = translation_gru(300, width=16)
         >>> network.output["logits"].shape
         (None, None, 300)

@@ -31,7 +31,7 @@ def translation_preset(name_or_folder: str, max_tokens: int) -> tuple[keras.Mode
     Raises:
         DlkitError: there is no such preset, it cannot be fetched, or it is neither a Bart nor a T5.
 
-    Example:
+    Examples:
         >>> network, tokenizer, detokenizer = translation_preset("bart_base_en", 64)  # doctest: +SKIP
     """
     tokenizer, model = _load_model(name_or_folder)

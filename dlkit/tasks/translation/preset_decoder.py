@@ -19,7 +19,7 @@ class PresetIds(keras.layers.Layer):
     Args:
         preset_ids: list of int, the preset's id for each of dlkit's.
 
-    Example:
+    Examples:
         >>> ids = PresetIds([3, 0, 2, 1])
         >>> ids(tf.constant([[1, 3]])).numpy().tolist()
         [[0, 1]]

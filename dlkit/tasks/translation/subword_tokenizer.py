@@ -52,7 +52,7 @@ def learn_subwords(texts: Sequence[str], vocabulary_size: int) -> list[str]:
         DlkitError: `tokenizers` is not installed.
         ValueError: `vocabulary_size` is too small.
 
-    Example:
+    Examples:
         >>> learn_subwords(["abab abab"], 264)[:2]
         ['ab', ' ab']
     """
@@ -102,7 +102,7 @@ class SubwordTokenizer(keras.layers.Layer):
         byte_ids: False for another vocabulary, such as a preset's: `subwords` are then those of the ids from 3 on,
             their bytes read as Latin-1, empty for special tokens. Bytes without a subword get the first empty id.
 
-    Example:
+    Examples:
         >>> tokenizer = SubwordTokenizer([" good", "film"], max_tokens=8)
         >>> tokens = tokenizer(tf.constant(["good"]))
         >>> tokens["token_ids"].numpy().tolist()
@@ -185,7 +185,7 @@ class SubwordDetokenizer(keras.layers.Layer):
     Args:
         subwords, byte_ids: those of the `SubwordTokenizer`.
 
-    Example:
+    Examples:
         >>> SubwordDetokenizer([" good", "film"])(tf.constant([[259, 2, 0]])).numpy().tolist()
         [b'good']
     """

@@ -29,7 +29,7 @@ LENGTH_MULTIPLE = 4  # of the lengths of batches, as each length costs the kerne
 class Translator(Task):
     """Translates texts, or learns any other mapping from text to text from pairs.
 
-    Example:
+    Examples:
         >>> model = dlkit.Translator(width=16, blocks=1, vocabulary_size=300, epochs=1)
         >>> history = model.fit(model.samples()["train"], verbose=0)
         >>> sorted(model.predict("Good morning."))
@@ -234,7 +234,7 @@ class Translator(Task):
             HparamError: there is no such option.
             DataError: a list does not have a value for each text.
 
-        Example:
+        Examples:
             >>> model = dlkit.Translator(width=16, blocks=1, vocabulary_size=300, epochs=1)
             >>> history = model.fit(model.samples()["train"], verbose=0)
             >>> len(model.generate(["Good morning.", "Good night."], temperature=0.8, seed=[1, 2], max_tokens=8))

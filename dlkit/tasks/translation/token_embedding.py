@@ -21,7 +21,7 @@ class TokenEmbedding(keras.layers.Layer):
         vocabulary_size: positive integer, number of ids.
         width: positive integer, width of the vectors.
 
-    Example:
+    Examples:
         >>> embedding = TokenEmbedding(300, 16)
         >>> vectors = embedding(tf.constant([[5, 7, 2]]))
         >>> vectors.shape, embedding(vectors, reverse=True).shape

@@ -48,7 +48,7 @@ class TokenGenerator(keras.layers.Layer):
         beam_width: integer from 1 to 16, number of beams.
         length_penalty: non-negative float; higher values favor longer outputs.
 
-    Example:
+    Examples:
         >>> from dlkit.tasks.translation.networks import translation_transformer
         >>> network = translation_transformer(20, width=8, heads=2, feedforward_width=16, blocks=1)
         >>> generator = TokenGenerator(network, max_tokens=6, beam_width=2)

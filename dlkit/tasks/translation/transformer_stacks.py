@@ -99,7 +99,7 @@ class TransformerEncoder(_Stack):
     Raises:
         ValueError: there are no such positions, or `heads` does not divide the width.
 
-    Example:
+    Examples:
         >>> encoder = TransformerEncoder(blocks=1, heads=2, feedforward_width=16)
         >>> encoder(tf.ones([2, 3, 8]), tf.ones([2, 3], tf.bool)).shape
         TensorShape([2, 3, 8])
@@ -124,7 +124,7 @@ class TransformerDecoder(_Stack):
     Args:
         blocks, heads, feedforward_width, dropout, positions: as of `TransformerEncoder`.
 
-    Example:
+    Examples:
         >>> decoder = TransformerDecoder(blocks=1, heads=2, feedforward_width=16)
         >>> decoder(tf.ones([2, 3, 8]), tf.ones([2, 5, 8]), tf.ones([2, 5], tf.bool)).shape
         TensorShape([2, 3, 8])

@@ -3,7 +3,7 @@
 import numpy as np
 
 SMALL_HPARAMS = {"width": 16, "ensemble_size": 2, "batch_size": 16}
-LEARNING_HPARAMS = {"width": 32, "ensemble_size": 2, "epochs": 10, "batch_size": 16}
+LEARNING_HPARAMS = {"width": 32, "ensemble_size": 1, "epochs": 5, "batch_size": 16}
 RECIPE_FLAGS = ["--units", "16", "--members", "1", "--epochs", "2"]
 EDGE_INPUTS = {
     "one value": lambda: {"ds": ["1961-01-01"], "y": [3.5]},

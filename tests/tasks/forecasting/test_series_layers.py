@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dlkit.lazy import tf
+from dlkit.regression.quantiles import OrderedQuantiles, PinballLoss
 from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
 from dlkit.tasks.forecasting.frequency import parse_frequency
 from dlkit.tasks.forecasting.initial_weights import _fit_autoregression
@@ -20,7 +21,6 @@ from dlkit.tasks.forecasting.naive_forecasts import (
     get_naive_indices,
 )
 from dlkit.tasks.forecasting.networks import NetworkSpec, mlp_forecaster
-from dlkit.tasks.forecasting.quantiles import OrderedQuantiles, PinballLoss
 from dlkit.tasks.forecasting.series_preprocessing import SeriesPreprocessing, fill_gaps
 from dlkit.tasks.forecasting.stages import make_training_windows, truncate_contexts
 from dlkit.tasks.forecasting.timestamps import (
@@ -594,3 +594,7 @@ def test_the_autoregression_is_fitted_to_training_windows_and_judged_on_others()
     noise = values[:, -1:] + random.normal(size=truth.shape).astype(np.float32)
     made = _fit_autoregression(network, tensors, noise)
     assert np.abs(made - noise).mean() > 0.97 * np.abs(noise - values[:, -1:]).mean()
+    # Of few windows, a regression would fit the noise of those that it has seen.
+    few = {name: tensor[:40] for name, tensor in tensors.items()}
+    made = _fit_autoregression(network, few, noise[:40])
+    assert np.abs(made - noise[:40]).mean() > 0.97 * np.abs(noise - values[:, -1:])[:40].mean()

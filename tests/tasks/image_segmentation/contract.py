@@ -9,7 +9,7 @@ SMALL_HPARAMS = {"width": 8, "depth": 2, "image_size": 64, "flip": "none"}
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides. Measured on two devices after
 # four steps: 2e-5 by adamw, 1e-7 by sgd.
 STABLE_HPARAMS = {"optimizer": "sgd", "learning_rate": 0.01}
-LEARNING_HPARAMS = {"width": 8, "depth": 2, "image_size": 48, "epochs": 3, "learning_rate": 0.01, "flip": "none"}
+LEARNING_HPARAMS = {"width": 8, "depth": 2, "image_size": 48, "epochs": 2, "learning_rate": 0.01, "flip": "none"}
 RECIPE_FLAGS = ["--width", "8", "--depth", "2", "--image-size", "64", "--epochs", "1"]
 EDGE_INPUTS = EDGE_IMAGES
 INVALID_INPUTS = INVALID_IMAGES

@@ -75,7 +75,7 @@ def test_the_command_prints_masks_as_json_and_in_words(fitted, run, tmp_path):
     assert f"ground {fitted.predict(files[0])['pixel_fractions']['ground']:.1%}, box" in said
     (tmp_path / "bad.png").write_bytes(b"none")
     assert run("predict", tmp_path / "model", files[0], "--draw", tmp_path / "drawn").endswith(
-        f"1 picture: {tmp_path / 'drawn'}\n"
+        f"1 plot: {tmp_path / 'drawn'}\n"
     )
     assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["0.png"]
 

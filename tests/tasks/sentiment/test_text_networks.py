@@ -60,7 +60,11 @@ def test_padding_and_other_rows_change_nothing(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ("lstm", "gru") else name for name in NETWORKS]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in ("lstm", "gru", "transformer") else name
+        for name in NETWORKS
+    ],
 )
 def test_learns_saves_and_exports(name, tmp_path):
     keras.utils.set_random_seed(1)

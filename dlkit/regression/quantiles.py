@@ -25,7 +25,7 @@ class OrderedQuantiles(keras.layers.Layer):
     Returns:
         (..., quantiles) float32, ascending along the last axis.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> layer = OrderedQuantiles(num_below=1)
         >>> layer(tf.zeros([2, 12]), tf.zeros([2, 12, 2])).shape
@@ -65,7 +65,7 @@ class PinballLoss(keras.losses.Loss):
         y_true: (batch, horizon) float32, NaN where the value is unknown.
         y_pred: (batch, ensemble_size, horizon, quantiles) float32.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> loss = PinballLoss([0.1, 0.5, 0.9])
         >>> float(loss(tf.ones([2, 4]), tf.ones([2, 1, 4, 3])))

@@ -1,0 +1,1 @@
+"""Shared by tasks that predict numbers: quantiles and intervals."""

@@ -1,0 +1,1 @@
+"""Shared by tasks of plain tables: columns and their kinds, preprocessing, networks, explanations."""

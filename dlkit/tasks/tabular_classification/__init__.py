@@ -1,0 +1,1 @@
+"""Classification of the rows of a table: the modules that only this task uses. `task.py` holds the class."""
