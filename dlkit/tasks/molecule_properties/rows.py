@@ -202,6 +202,10 @@ class MoleculeRows(Rows):
         report.statistics[name] = found
         if len(known) and known.min() == known.max():
             report.add_warning(f"all values of {name!r} are {known[0]:g}", (), "There is nothing to learn.")
+        elif len(known) == len(values) > 2 and (np.diff(values) == 1).all():
+            report.add_warning(
+                f"{name!r} numbers the rows", (), f"Name the columns to predict with {option('targets')}, without it."
+            )
         by_molecule = defaultdict(set)
         for key, value in zip(self._molecules(), values.tolist(), strict=True):
             if counts[key] > 1 and np.isfinite(value):

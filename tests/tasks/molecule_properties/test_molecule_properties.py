@@ -236,6 +236,8 @@ def test_faults_of_targets_are_found():
     data = {"smiles": ["C" * number for number in range(1, 9)], "value": [1.0] * 8}
     report = dlkit.MoleculeProperties(**SMALL).check(data)
     assert any("all values of 'value' are 1" in warning for warning in report["warnings"])
+    report = dlkit.MoleculeProperties(**SMALL).check({"smiles": data["smiles"], "id": [*range(7, 15)]})
+    assert any("'id' numbers the rows" in warning for warning in report["warnings"])
 
 
 def test_classification_with_gaps():
