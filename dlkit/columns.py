@@ -45,6 +45,7 @@ class Column:
         reader: module whose `reader`, a `dlkit.data.reader.Reader`, reads sources of such columns; "" if ordinary
             tables are enough. Imported only when such a column is wanted.
         suffixes: suffixes of files in a folder that hold one value each.
+        table_suffixes: suffixes of files of several rows that only the reader of the column knows.
         feature: class of the feature in TensorFlow Datasets, if there is one.
         may_be_empty: whether an empty text, or an empty list, is a value.
         may_be_missing: whether a missing value is valid.
@@ -66,6 +67,7 @@ class Column:
     kind: ClassVar[str] = "column"
     reader: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = ()
+    table_suffixes: ClassVar[tuple[str, ...]] = ()
     feature: ClassVar[str] = ""
     may_be_empty: ClassVar[bool] = False
     may_be_missing: ClassVar[bool] = False

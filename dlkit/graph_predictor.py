@@ -190,7 +190,7 @@ def to_dataframe(pandas: Any, rows: Rows, answers: Sequence[dict[str, Any]], ind
 def _input_locations(values: Sequence[Any]) -> Callable[[int], str]:
     def where(index: int) -> str:
         value = values[index]
-        is_short = isinstance(value, (str, Path)) and len(str(value)) < 200
+        is_short = isinstance(value, (str, Path)) and 0 < len(str(value).strip()) < 200
         return repr(str(value)) if is_short else f"input {index}"
 
     return where

@@ -135,7 +135,8 @@ def classify_text(value: str | os.PathLike[str], inputs: Mapping[str, Column]) -
     except (OSError, ValueError):  # too long, or with a null byte
         is_name = isinstance(value, os.PathLike)
     has_space = re.search(r"\s", text)
-    if column is None or (is_name and (is_table(text) or path.suffix.lower() == ".gz")):
+    holds_rows = path.suffix.lower() in (".gz", *(column.table_suffixes if column else ()))
+    if column is None or (is_name and (is_table(text) or holds_rows)):
         if not exists and not _is_address(text) and not _matches_files(text):
             raise _missing_file_error(text, column)
         return DATA

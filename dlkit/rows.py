@@ -246,12 +246,6 @@ class Rows:
         """Return warnings on these rows that matter for the interpretation of metrics."""
         return []
 
-    def calibrate(self) -> None:
-        """Fit what is measured on rows that were not trained on, these validation rows; called after training.
-
-        The task is trained, and the weights of its stages can be set. Not called if there are no validation rows.
-        """
-
     def baseline_metrics(self, targets: dict[str, list]) -> dict[str, Any]:
         """Return the metrics, on these rows, of baselines that need their inputs; `evaluate` adds them to its own."""
         del targets
@@ -259,6 +253,21 @@ class Rows:
 
     def check(self) -> None:
         """Check that the task can be trained and evaluated on these rows. Raises DataError."""
+
+    def calibrate(self, store: Store) -> dict[str, Any]:
+        """Calibrate the trained task on these validation rows, such as the widths of its intervals.
+
+        Called at the end of training, in every process, if there are validation rows. What is found becomes weights of
+        the postprocessing that are not trained. A refitted model, which has no validation rows, finds the result of the
+        run that had some in `Task.selection_["calibration"]` while it is built.
+
+        Args:
+            store: these rows, encoded.
+
+        Returns:
+            What was found, JSON-serializable; kept as `Task.calibration_`.
+        """
+        return {}
 
     def remarks(self, store: Store) -> list[str]:
         """Return remarks on the encoded rows: what was changed in them, and how often."""

@@ -19,6 +19,7 @@ from dlkit.columns import Column, check_input_names
 from dlkit.data.header import header_of
 from dlkit.data.read import read_table
 from dlkit.data.read_options import ReadKeywords, ReadOptions, list_skipped
+from dlkit.data.reader import readers_of
 from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, write_error
 from dlkit.graph_predictor import GraphPredictor, import_pandas, inputs_to_table, is_source, to_dataframe
@@ -196,6 +197,7 @@ class Task:
         self.last_evaluation_: dict[str, Any] = {}  # the last evaluation: the name of its data, its rows and metrics
         self.plan_: dict[str, Any] = {}  # how many steps the run makes: `dlkit.training.plan.Plan.as_dict`
         self.selection_: dict[str, Any] = {}  # of a refitted model, the run that chose: `dlkit.training.refit`
+        self.calibration_: dict[str, Any] = {}  # what `Rows.calibrate` found on the validation rows
         self.report_: dict[str, Any] = {}  # what a look at the training data found: `dlkit.report.Report.as_dict`
         self.tracker_runs_: dict[
             str, str
@@ -519,7 +521,7 @@ class Task:
         header: list[str] = []
         if type(self).declare is not Task.declare:
             own = {theirs: name for name, theirs in (columns or {}).items()}
-            header = [own.get(name, name) for name in header_of(data, how)]
+            header = [own.get(name, name) for name in header_of(data, how, readers_of(self.inputs))]
             if header and not self.header_:  # without one, the reader says what is wrong with the source
                 self.header_ = header
                 self.declare(self.header_)

@@ -183,7 +183,7 @@ def add_config(parser: Parser) -> None:
 def config_path(argv: Sequence[str]) -> Path | None:
     """Return the file that --config names on a command line, the last one if repeated; None without the flag."""
     path = None
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, [*argv, ""][1:], strict=True):
         flag, equals, rest = word.partition("=")
         if flag == "--config":
             path = Path(rest if equals else following)

@@ -15,12 +15,13 @@ from dlkit.data.multiple_sources import expand_sources
 from dlkit.data.npz import array_names
 from dlkit.data.parquet import read_parquet
 from dlkit.data.read_options import DEFAULT_OPTIONS, ReadOptions
+from dlkit.data.reader import Reader
 from dlkit.data.remote import download, is_remote
 from dlkit.data.table import Table
 from dlkit.reading_errors import as_data_error
 
 
-def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS) -> list[str]:
+def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS, readers: Sequence[Reader] = ()) -> list[str]:
     """Return the names of a source's columns, in order; none if its columns have no names.
 
     Of several files those of the first.
@@ -28,6 +29,7 @@ def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS) -> list[str]:
     Args:
         source: as `dlkit.data.read.read` takes it.
         how: how it is read.
+        readers: of the wanted columns, which know files of their own.
 
     Raises:
         DataError: a file cannot be read.
@@ -36,11 +38,11 @@ def header_of(source: Any, how: ReadOptions = DEFAULT_OPTIONS) -> list[str]:
         return list(source.header or source.columns)
     if isinstance(source, (str, os.PathLike)):
         with as_data_error(source):
-            return _read_header(source, how)
-    return _read_header(source, how)
+            return _read_header(source, how, readers)
+    return _read_header(source, how, readers)
 
 
-def _read_header(source: Any, how: ReadOptions) -> list[str]:
+def _read_header(source: Any, how: ReadOptions, readers: Sequence[Reader]) -> list[str]:
     source = as_columns(source)
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
         return list(dict.fromkeys(str(name) for row in source if isinstance(row, Mapping) for name in row))
@@ -59,15 +61,19 @@ def _read_header(source: Any, how: ReadOptions) -> list[str]:
         return features_of(source, how.data_dir)
     sources = expand_sources(source)
     if sources:
-        return header_of(sources[0], how)
+        return header_of(sources[0], how, readers)
     if is_remote(source):
         with download(source) as path:
-            return _header_of_file(path, source, how)
+            return _header_of_file(path, source, how, readers)
     file = existing_file(source)
-    return _header_of_file(file, str(source), how) if file else []
+    return _header_of_file(file, str(source), how, readers) if file else []
 
 
-def _header_of_file(path: Path, source: str, how: ReadOptions) -> list[str]:
+def _header_of_file(path: Path, source: str, how: ReadOptions, readers: Sequence[Reader]) -> list[str]:
+    for reader in readers:
+        names = reader.header(path, source)
+        if names is not None:
+            return names
     if is_delimited(path, how):
         with open_records(path, source, how) as records:
             return records.header

@@ -27,6 +27,10 @@ class Reader:
         """Read the wanted columns of a folder without a table of its files; `source` is its name for messages."""
         return None
 
+    def header(self, path: Path, source: str) -> list[str] | None:
+        """Return the names of the columns of a file that `file` reads; None for a file of another kind."""
+        return None
+
     def file(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
         """Read the wanted columns of a file that is not a table with one record per row."""
         return None

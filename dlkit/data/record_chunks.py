@@ -117,7 +117,7 @@ def _column_names(source: Any, how: ReadOptions) -> list[str]:
 
 def _iterate_chunks(source: Any, columns: Mapping[str, Column], how: ReadOptions, rows: int) -> Iterator[Chunk]:
     sources = expand_sources(source) if not isinstance(source, Table) else None
-    if sources and all(is_table(chunk) or is_remote(chunk) for chunk in sources):
+    if sources and all(_holds_rows(chunk, columns) or is_remote(chunk) for chunk in sources):
         how = dataclasses.replace(how, folders=(*how.folders, *source_folders(sources)))
         for chunk in sources:
             yield from _iterate_chunks(chunk, columns, how, rows)
@@ -148,6 +148,12 @@ def _iterate_chunks(source: Any, columns: Mapping[str, Column], how: ReadOptions
 def is_table(source: Any) -> bool:
     """Return whether a name has the suffix of a table, compressed or not."""
     return isinstance(source, (str, os.PathLike)) and file_type(Path(source)) in (*TABLE_SUFFIXES, ".npz")
+
+
+def _holds_rows(source: Any, columns: Mapping[str, Column]) -> bool:
+    """Return whether a name has the suffix of a table, or of a file of rows that only the reader of a column knows."""
+    suffixes = {suffix for column in columns.values() for suffix in column.table_suffixes}
+    return is_table(source) or (isinstance(source, (str, os.PathLike)) and file_type(Path(source)) in suffixes)
 
 
 def _folder_of_inputs(source: Any, columns: Mapping[str, Column]) -> Path | None:
@@ -197,7 +203,7 @@ def _read_file(path: Path, source: str, columns: Mapping[str, Column], how: Read
         chunks = _json_lines(path, source, columns, how, rows)
     elif file_type(path) == ".parquet":
         chunks = _parquet(path, source, columns, how, rows)
-    elif (file_type(path) == ".json" and not is_json_object(path)) or is_table(path):
+    elif (file_type(path) == ".json" and not is_json_object(path)) or _holds_rows(path, columns):
         chunks = _split_table(read_table(source, columns, how), rows)
     else:
         chunks = _split_table(_files_table([path], source, columns), rows, named=True)

@@ -1,11 +1,9 @@
-"""Quantile outputs that cannot cross, the pinball loss that trains them, and intervals of a stated coverage."""
+"""Quantile outputs that cannot cross, and the pinball loss that trains them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from dlkit.lazy import keras, ops, tf
 
@@ -91,80 +89,3 @@ class PinballLoss(keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "quantile_levels": self.quantile_levels}
-
-
-@keras.saving.register_keras_serializable("dlkit")
-class ConformalIntervals(keras.layers.Layer):
-    """Widens the interval between two quantiles so that it has its coverage on rows that were not trained on.
-
-    Conformalized quantile regression (Romano et al., 2019, arXiv:1905.03222): the bounds are moved outward by a
-    constant, the weight `correction`, which `conformal_correction` computes from held-out rows. A negative one moves
-    them inward, up to the median.
-
-    Args:
-        lower: Index of the quantile of the lower bound.
-        median: Index of the median.
-        upper: Index of the quantile of the upper bound.
-
-    Call arguments:
-        quantiles: (batch, targets, quantiles) float32, ascending along the last axis.
-
-    Returns:
-        (batch, targets, 2) float32: the lower and the upper bound.
-
-    Examples:
-        >>> import tensorflow as tf
-        >>> layer = ConformalIntervals(lower=0, median=1, upper=2)
-        >>> quantiles = tf.constant([[[1.0, 2.0, 3.0]]])
-        >>> intervals = layer(quantiles)
-        >>> _ = layer.correction.assign([0.5])
-        >>> layer(quantiles).numpy().tolist()
-        [[[0.5, 3.5]]]
-    """
-
-    def __init__(self, lower: int, median: int, upper: int, **kwargs: Any):
-        super().__init__(**{**kwargs, "dtype": "float32"})
-        self.lower, self.median, self.upper = lower, median, upper
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        self.correction = self.add_weight((shape[1],), "zeros", trainable=False, name="correction")
-
-    def call(self, quantiles: tf.Tensor) -> tf.Tensor:
-        median = quantiles[..., self.median]
-        lower = ops.minimum(quantiles[..., self.lower] - self.correction, median)
-        upper = ops.maximum(quantiles[..., self.upper] + self.correction, median)
-        return ops.stack([lower, upper], axis=-1)
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (*shape[:2], 2)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "lower": self.lower, "median": self.median, "upper": self.upper}
-
-
-def conformal_correction(lower: np.ndarray, upper: np.ndarray, true: np.ndarray, coverage: float) -> float:
-    """Return by how much the bounds of intervals must be moved outward so that they have a coverage.
-
-    It is the quantile of the distances of the true values from their interval, negative inside of it, with the
-    correction for a finite sample: new rows that are exchangeable with these are inside with at least the probability
-    `coverage`. With too few rows for that, the largest distance is taken.
-
-    Args:
-        lower: (rows,) lower bounds of rows that were not trained on.
-        upper: (rows,) upper bounds.
-        true: (rows,) true values, NaN where unknown.
-        coverage: Probability, between 0 and 1.
-
-    Returns:
-        0 if no true value is known.
-
-    Examples:
-        >>> ones = np.ones(9)
-        >>> conformal_correction(-ones, ones, np.arange(9.0), coverage=0.8)
-        6.0
-    """
-    distances = np.sort(np.maximum(lower - true, true - upper)[np.isfinite(true)])
-    if not len(distances):
-        return 0.0
-    rank = int(np.ceil((len(distances) + 1) * coverage))
-    return float(distances[min(rank, len(distances)) - 1])

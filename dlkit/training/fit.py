@@ -324,7 +324,9 @@ def _train(
     last = len(task.history_.get("loss", ())) - 1
     task.best_epoch_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
     if validation is not None and held_out:
-        validation.calibrate()
+        task.calibration_ = validation.calibrate(held_out)
+    else:
+        task.calibration_ = task.selection_.get("calibration", {})
     if validation is not None and held_out and chief:
         compare_with_baseline(task, validation, held_out, quiet=not run.verbose)
     if run.save and chief and not run.selects_epochs:

@@ -53,6 +53,7 @@ def make_selection(task: Trainable) -> dict[str, Any]:
         "plan": plan,
         "history": task.history_,
         "best_epoch": task.best_epoch_,
+        "calibration": task.calibration_,
     }
 
 

@@ -107,7 +107,11 @@ class Store:
 
     def all(self) -> Any:
         """Read all rows, in the nest that was appended, as arrays."""
-        return tf.nest.pack_sequence_as(self._structure, self.read(np.arange(self.rows)))
+        return self.rows_at(np.arange(self.rows))
+
+    def rows_at(self, indices: np.ndarray) -> Any:
+        """Read rows by number, in the nest that was appended, as arrays."""
+        return tf.nest.pack_sequence_as(self._structure, self.read(indices))
 
     def has(self, name: str) -> bool:
         """Return whether the first element of the nest that was appended is a dict with this key."""

@@ -47,6 +47,7 @@ class Trainable(Protocol):
     fingerprint_: dict[str, Any]
     plan_: dict[str, Any]
     selection_: dict[str, Any]
+    calibration_: dict[str, Any]
     report_: dict[str, Any]
     tracker_runs_: dict[str, str]
     init_from_: dict[str, Any]

@@ -15,7 +15,7 @@ import pytest
 
 import dlkit
 from dlkit import recipe
-from dlkit.cli.config import read_run_file
+from dlkit.cli.config import config_path, read_run_file
 from dlkit.cli.main import TASK_COMMANDS, command_parser, main
 from dlkit.cli.parser import SHORT_HELP_LINES, TASK_GROUP, Parser, refuse_unknown
 from dlkit.errors import DlkitError
@@ -476,3 +476,9 @@ def test_a_shell_completes_commands_tasks_flags_and_choices(run, tmp_path):
 def test_completion_names_its_extra(refused, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "[completion]" in refused("completion", "bash")
+
+
+def test_a_command_line_without_words_names_no_configuration():
+    assert config_path([]) is None
+    assert str(config_path(["--seed", "1", "--config", "a.yaml"])) == "a.yaml"
+    assert str(config_path(["--config=b.yaml"])) == "b.yaml"

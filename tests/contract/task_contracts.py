@@ -15,6 +15,7 @@ REQUIRED = {
 }
 OPTIONAL = {
     "STABLE_HPARAMS": {},  # hparams with which rounding errors do not grow over the steps
+    "EQUAL_INPUTS": {},  # name to inputs that mean the same, which must get the same answer
     "check_prediction_file": None,  # (output, predictions): checks a file written by `dlkit predict FOLDER --output`
 }
 

@@ -31,6 +31,15 @@ def test_edges_get_an_answer(fitted):
             assert all(np.isfinite(flat(answer[key])).all() for key in numbers), name
 
 
+def test_inputs_that_mean_the_same_get_the_same_answer(fitted):
+    for name, values in task_contracts.load_contract(fitted.task_name()).EQUAL_INPUTS.items():
+        first, *others = fitted.predict([*values])
+        for answer in others:
+            assert list(answer) == list(first), name
+            for key, value in answer.items():
+                np.testing.assert_allclose(value, first[key], rtol=1e-4, atol=1e-4, err_msg=f"{name}: {key}")
+
+
 def test_what_is_broken_is_refused_by_name(fitted):
     known = task_contracts.load_contract(fitted.task_name())
     for name, value in known.INVALID_INPUTS.items():

@@ -40,6 +40,7 @@ MEANS = {
     "translation": lambda rows: ("rows", len([row for row in rows if 0 <= row["chrf"] <= 100])),
     "image_segmentation": lambda rows: ("pixel_accuracy", np.mean([row["pixel_accuracy"] for row in rows])),
     "object_detection": lambda rows: ("objects", sum(row["true_positives"] + row["false_negatives"] for row in rows)),
+    "molecule_properties": lambda rows: ("mae", np.mean([abs(row["error_boiling_point"]) for row in rows])),
     "recommendation": lambda rows: ("recall", np.mean([found(row["ranks"]) for row in rows])),
     "tabular_classification": lambda rows: ("accuracy", np.mean([row["correct"] for row in rows])),
     "tabular_regression": lambda rows: ("mae", np.mean([row["absolute_error"] for row in rows])),
@@ -54,7 +55,7 @@ def test_the_errors_of_rows_make_the_metric(fitted, few, written):
     assert any(key.startswith("true_") for key in rows[0])
 
 
-DRAWN = {"image_classification", "image_segmentation", "object_detection", "forecasting"}
+DRAWN = {"image_classification", "image_segmentation", "object_detection", "forecasting", "molecule_properties"}
 
 
 def test_pictures_are_figures_that_show_themselves(fitted, few, tmp_path):

@@ -110,7 +110,7 @@ def test_a_file_that_is_not_there_is_what_is_said(task, tmp_path):
 def test_columns_that_training_does_not_know_are_named(frame, task):
     task.fit(frame, frame.assign(more=1.0), verbose=0)
     assert task.report_["remarks"] == ["columns that the training data does not have are ignored: more"]
-    assert list(task.read(frame).table.remarks) == []
+    assert not task.read(frame).table.remarks
 
 
 def test_a_table_that_was_split_keeps_the_names_of_its_source(frame):
@@ -131,10 +131,11 @@ def test_a_request_may_use_the_other_name_of_a_column(frame, task):
 
 def test_rows_are_calibrated_once_after_training_and_baselines_are_added(frame, task, monkeypatch):
     calibrated = []
-    monkeypatch.setattr(Rows, "calibrate", lambda self: calibrated.append(len(self)))
+    monkeypatch.setattr(Rows, "calibrate", lambda self, store: calibrated.append((len(self), store.rows)) or {"a": 1})
     monkeypatch.setattr(Rows, "baseline_metrics", lambda self, targets: {"of": len(targets["y"])})
     task.fit(frame, frame.head(7), verbose=0)
-    assert calibrated == [7]
+    assert calibrated == [(7, 7)]
+    assert task.calibration_ == {"a": 1}
     assert task.evaluate(frame)["of"] == 64
 
 

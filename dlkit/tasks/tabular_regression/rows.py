@@ -17,8 +17,7 @@ from dlkit.tasks.tabular_regression.metrics import score_numbers
 
 if TYPE_CHECKING:
     from dlkit.tasks.tabular_regression.task import TabularRegressor
-
-MAX_CALIBRATION_ROWS = 20_000
+    from dlkit.training.store import Store
 
 
 class NumberRows(Rows):
@@ -63,30 +62,18 @@ class NumberRows(Rows):
         if validation is not None:
             _inspect_repeats(report, self, validation)
 
-    def calibrate(self) -> None:
-        """Fit the correction of the intervals, so that they have their coverage on these validation rows."""
-        from dlkit.regression.quantiles import conformal_correction
+    def calibrate(self, store: Store) -> dict[str, Any]:
+        """Set the widths of the intervals, so that they have their coverage on these validation rows."""
+        from dlkit.training.run_network import run_network
 
-        task = self.task
-        step = -(-len(self) // MAX_CALIBRATION_ROWS)
-        rows = self.with_table(self.table.take(range(0, len(self), step))) if step > 1 else self
-        layer = task.stages_.postprocess.get_layer("conformal_intervals")
-        layer.correction.assign(np.zeros(len(task.target_names)))
-        answers = task.predict_table(rows.table)
-        transform = task.stages_.postprocess.get_layer("target_scaling").transform
-        true, lower, upper = (
-            transform(values).numpy()
-            for values in (
-                rows.read_targets(),
-                *(np.stack([answers[name] for name in task.answer_names(kind)], axis=1) for kind in ("lower", "upper")),
-            )
+        outputs, targets = run_network(self.task.stages_.network, store)
+        quantiles = outputs["value_quantiles"].mean(axis=1)
+        lower, median, upper = (quantiles[..., level] for level in self.task.interval_levels)
+        intervals = self.task.stages_.postprocess.get_layer("conformal_intervals")
+        found: dict[str, Any] = intervals.calibrate(
+            median, median - lower, upper - median, targets["value_quantiles"], self.task.coverage
         )
-        corrections = [
-            conformal_correction(lower[:, index], upper[:, index], true[:, index], task.coverage)
-            for index in range(true.shape[1])
-        ]
-        layer.correction.assign(corrections)
-        task.calibration_ = {"rows": len(rows), "correction": corrections}
+        return found
 
     def baseline_metrics(self, targets: dict[str, list]) -> dict[str, Any]:
         predicted = predict_linear(self.task.linear_model_, self.task.inputs, self.table, self.task.stages_.preprocess)

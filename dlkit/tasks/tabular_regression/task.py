@@ -106,7 +106,6 @@ class TabularRegressor(Task):
         super().__post_init__()
         self.kinds_: dict[str, str] = {}  # of the inputs
         self.linear_model_: dict[str, Any] = {}  # a ridge regression, the baseline
-        self.calibration_: dict[str, Any] = {}  # of the intervals: the validation rows, and what they gave
         self.target_names = ["target"]
         declare.check_options(self)
         levels = list(self.quantile_levels)
@@ -121,6 +120,12 @@ class TabularRegressor(Task):
         """Levels of the quantiles: those of the option, of the median and of the intervals."""
         tail = round((1 - self.coverage) / 2, 6)
         return sorted({*self.quantile_levels, 0.5, tail, round(1 - tail, 6)})
+
+    @property
+    def interval_levels(self) -> tuple[int, int, int]:
+        """Indices of the lower bound, the median and the upper bound among the quantiles."""
+        tail = self.levels.index(round((1 - self.coverage) / 2, 6))
+        return tail, self.levels.index(0.5), len(self.levels) - 1 - tail
 
     def answer_names(self, kind: str) -> list[str]:
         """Return the names of the outputs of a kind, one for each target."""
@@ -149,7 +154,6 @@ class TabularRegressor(Task):
 
         learn_kinds(self, examples)
         self._declare_answer()
-        self.calibration_ = {}
         values = self.rows(self, examples).read_targets()
         scaling = TargetScaling(len(self.target_names), self.target_transform == "log", name="target_scaling")
         if self.target_transform == "log" and np.nanmin(values) < 0:
@@ -296,16 +300,18 @@ class TabularRegressor(Task):
         return {"values": values, "value_quantiles": ordered(parts[..., 0], parts[..., 1:])}
 
     def _postprocess(self, network: keras.Model, scaling: keras.layers.Layer) -> keras.Model:
-        from dlkit.regression.quantiles import ConformalIntervals
+        from dlkit.regression.conformal import ConformalIntervals
         from dlkit.tabular.preprocess import with_reasons
         from dlkit.tasks.tabular_regression.name_answers import NameAnswers
 
-        levels = self.levels
         inputs = {name: keras.Input(tensor.shape[1:], name=name) for name, tensor in network.output.items()}
-        tail = levels.index(round((1 - self.coverage) / 2, 6))
-        intervals = ConformalIntervals(tail, levels.index(0.5), len(levels) - 1 - tail, name="conformal_intervals")
+        intervals = ConformalIntervals(len(self.target_names), name="conformal_intervals")
         values = ops.mean(inputs["values"], axis=1)
         quantiles = ops.mean(inputs["value_quantiles"], axis=1)
-        every = ops.concatenate([values[..., None], quantiles, intervals(quantiles)], axis=-1)
-        answer = NameAnswers(self.target_names, levels, name="name_answers")(scaling(every))
+        lower, median, upper = (quantiles[..., level] for level in self.interval_levels)
+        bounds = ops.stack(intervals(median, median - lower, upper - median), axis=-1)
+        if self.selection_.get("calibration"):  # of the run that chose the length of this one
+            intervals.set_factors(self.selection_["calibration"]["factors"])
+        every = ops.concatenate([values[..., None], quantiles, bounds], axis=-1)
+        answer = NameAnswers(self.target_names, self.levels, name="name_answers")(scaling(every))
         return with_reasons(self, keras.Model(inputs, answer, name="postprocess"))

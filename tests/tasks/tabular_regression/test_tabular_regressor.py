@@ -6,7 +6,6 @@ import tensorflow as tf
 
 import dlkit
 from dlkit.errors import DataError, HparamError
-from dlkit.regression.quantiles import ConformalIntervals, conformal_correction
 
 SMALL = {"network": "mlp", "width": 32, "blocks": 1, "epochs": 15, "batch_size": 64, "learning_rate": 0.01}
 
@@ -42,10 +41,10 @@ def test_intervals_have_the_stated_coverage_and_the_width_of_the_noise(model):
         assert answer["quantiles"] == sorted(answer["quantiles"])
         assert answer["quantile_levels"] == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95])
         assert answer["lower"] <= answer["quantiles"][2] <= answer["upper"]
-    assert model.calibration_["rows"] == 600
+    assert model.calibration_["rows"] == [600]
 
 
-def test_the_correction_is_saved_and_exported(model, tmp_path):
+def test_the_calibration_is_saved_and_exported(model, tmp_path):
     row = {"x": 0.3, "color": "red"}
     model.save(tmp_path / "m")
     assert dlkit.load(tmp_path / "m").predict(row) == model.predict(row)
@@ -124,25 +123,6 @@ def test_a_column_that_gives_the_target_away_is_named():
     assert "'x'" not in warnings
 
 
-def test_conformal_intervals_cover_new_rows_of_any_distribution():
-    random = np.random.default_rng(0)
-    covered = []
-    for _ in range(200):
-        rows = random.exponential(size=300)
-        moved = conformal_correction(np.zeros(100), np.ones(100), rows[:100], 0.9)
-        covered.append(((-moved <= rows[100:]) & (rows[100:] <= 1 + moved)).mean())
-    assert 0.89 < np.mean(covered) < 0.92
-    assert conformal_correction(np.zeros(2), np.ones(2), np.array([5.0, np.nan]), 0.9) == 4.0
-
-
-def test_a_negative_correction_stops_at_the_median():
-    layer = ConformalIntervals(lower=0, median=1, upper=2)
-    quantiles = tf.constant([[[1.0, 2.0, 4.0]]])
-    layer(quantiles)
-    layer.correction.assign([-1.5])
-    assert layer(quantiles).numpy().tolist() == [[[2.0, 2.5]]]
-
-
 def test_rows_of_both_parts_constant_columns_and_ids_are_named():
     data, other = table(100), table(30, seed=1)
     data = {**data, "id": list(range(100)), "same": ["a"] * 100}
@@ -159,3 +139,12 @@ def test_the_latest_rows_and_whole_groups_are_held_out():
     assert max(train.columns["year"]) < min(test.columns["year"])
     train, test = dlkit.split(data, dlkit.TabularRegressor(targets="price", group_column="who"))
     assert not set(train.columns["who"]) & set(test.columns["who"])
+
+
+def test_a_refitted_model_keeps_the_calibration_of_the_first_run():
+    task = dlkit.TabularRegressor(targets="price", ignore="half", refit=True, **{**SMALL, "epochs": 2})
+    task.fit(table(400), verbose=0)
+    factors = task.selection_["calibration"]["factors"]
+    layer = task.stages_.postprocess.get_layer("conformal_intervals")
+    np.testing.assert_allclose(layer.factors.numpy(), factors, rtol=1e-6)
+    assert factors != [1.0]

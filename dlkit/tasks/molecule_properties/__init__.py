@@ -1,0 +1,3 @@
+"""Molecular property prediction: the modules that only this task uses. `task.py` holds the class."""
+
+from __future__ import annotations
