@@ -44,7 +44,8 @@ def index_to_columns(source: Any, wanted: Iterable[str]) -> Any:
 def named_values(source: Any) -> dict[str, Any] | None:
     """Return the values of a list of dicts, a dict of columns or a DataFrame by name; None for other sources."""
     if isinstance(source, list) and source and isinstance(source[0], Mapping):
-        return {name: [row.get(name) for row in source] for name in source[0]}
+        names = dict.fromkeys(name for row in source for name in row)
+        return {name: [row.get(name) for row in source] for name in names}
     if isinstance(source, Mapping) or is_dataframe(source):
         return {name: source[name] for name in list(source)}
     return None

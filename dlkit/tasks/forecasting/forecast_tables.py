@@ -102,7 +102,7 @@ def _find_complete_rows(task: Forecaster, windows: SeriesWindows, reasons: list[
         if not incomplete:
             rows.append(row)
             continue
-        ahead = windows.frequency.make_future(windows.get_timestamps(row), task.horizon)
+        ahead = windows.frequency.make_future(np.sort(windows.get_timestamps(row)), task.horizon)
         reasons.append(
             f"{windows.table.where(row)}: {incomplete[0]!r}, a future covariate, has values for "
             f"{max(0, known[incomplete[0]])} of the {task.horizon} steps from {ahead[0]} to {ahead[-1]}. Give all of "
@@ -139,7 +139,7 @@ def _add_future_covariates(task: Forecaster, table: Table, future: Any, how: Rea
         future_rows = order[starts[index] : starts[index + 1]]
         # Of several rows of one time step the last one counts.
         by_key = dict(zip(_make_keys(windows.frequency, read.timestamps[future_rows]), future_rows, strict=True))
-        ahead = windows.frequency.make_future(windows.get_timestamps(row), task.horizon)
+        ahead = windows.frequency.make_future(np.sort(windows.get_timestamps(row)), task.horizon)
         for name in names:
             cells = list(columns[name][row])
             for step, key in enumerate(_make_keys(windows.frequency, ahead), start=windows.get_lengths(row)[0]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,9 @@ class LongTable:
         categories: Categories of each categorical covariate.
         remarks: Remarks of the reader.
         errors: For a series, by its index, which of its cells cannot be read.
+        labels: Names of the series in messages; by default their ids.
+        ahead: For each series the values of the time steps after its last timestamp, which have no timestamps of their
+            own: those of `y` follow a cutoff, and those of covariates are encoded as in `numbers`.
     """
 
     source: str
@@ -80,6 +83,16 @@ class LongTable:
     categories: dict[str, np.ndarray] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
+    labels: list[str] = field(default_factory=list)
+    ahead: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    def get_label(self, index: int) -> str:
+        """Return the name of a series in messages that name the table."""
+        return self.labels[index] if self.labels else f"series {str(self.ids[index])!r}"
+
+    def get_ahead(self, name: str, index: int) -> np.ndarray:
+        """Return a column's values after the last timestamp of a series; none in most tables."""
+        return self.ahead[name][index] if name in self.ahead else np.empty(0)
 
     def get_cell(self, name: str, row: int) -> Any:
         """Return a covariate's value in a row: a number, NaN for a missing one, or a category, "" for none."""
@@ -163,7 +176,7 @@ def _read_columns(
         parts["ds"].append(_read_timestamps(table, column.integer_index))
         for name, kind in wanted.items():
             if name in categories:
-                parts[name].append(_encode_categories(table.columns[name], categories[name]))
+                parts[name].append(encode_categories(table.columns[name], categories[name]))
             elif isinstance(kind, OptionalNumber):
                 parts[name].append(_read_numbers(table, name))
             elif name in texts:
@@ -217,6 +230,12 @@ def _is_category(cells: Any) -> bool:
     return bool(texts) and 2 * sum(map(_is_number, texts)) < len(texts)
 
 
+def has_categories(cells: Iterable[Any]) -> bool:
+    """Return whether any of the cells is a text that is not empty and not a number."""
+    texts = (cell for cell in cells if isinstance(cell, (str, bytes)) and not is_missing_number(cell))
+    return not all(map(_is_number, texts))
+
+
 def _is_number(text: str | bytes) -> bool:
     try:
         float(text)
@@ -225,7 +244,7 @@ def _is_number(text: str | bytes) -> bool:
     return True
 
 
-def _encode_categories(cells: Any, indices: dict[str, int]) -> np.ndarray:
+def encode_categories(cells: Any, indices: dict[str, int]) -> np.ndarray:
     """Return the index of each cell's category, NaN for an empty cell; new categories are added to `indices`."""
     texts = ("" if is_missing_number(cell) else str(cell).strip() for cell in cells)
     return np.array([indices.setdefault(text, len(indices)) if text else np.nan for text in texts], np.float64)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import Column, is_missing_number
-from dlkit.data.memory import as_sequence, is_dataframe, named_values
+from dlkit.data.memory import is_dataframe
 from dlkit.data.read_options import ReadOptions, report_skipped
 from dlkit.data.reader import Reader
 from dlkit.data.table import Table
@@ -19,6 +19,7 @@ from dlkit.options import option
 from dlkit.tasks.forecasting.columns import MIN_VALUES_FOR_SCALE, Timestamps
 from dlkit.tasks.forecasting.frequency import Frequency, infer_frequency, infer_other_frequency
 from dlkit.tasks.forecasting.long_tables import LongTable, read_long_table, read_wide_table
+from dlkit.tasks.forecasting.rows_of_series import read_rows_of_series, to_long_table
 
 
 class SeriesReader(Reader):
@@ -50,59 +51,30 @@ def read_series(source: Any, columns: Mapping[str, Column], how: ReadOptions) ->
     A long table has one row for each series and timestamp, in Nixtla's format: `unique_id, ds, y` and the covariates;
     without `unique_id` it is one series. A wide one, if `Timestamps.wide`, has one column per series beside `ds`.
     Timestamps become a regular grid: `y` is NaN where one is missing. Rows at the end of a series that have covariates
-    but no `y` hold the future covariates. A dict of columns, a DataFrame or a list of dicts may bring rows of series as
-    they are, with lists in their cells, and with `future_y`, the values after the cutoff.
+    but no `y` hold the future covariates. A dict of columns, a DataFrame or a list of dicts may bring rows of series,
+    with lists in their cells, and with `future_y`, the values after the cutoff: see `rows_of_series`.
 
     Files are read in parts: what stays in memory is numbers, 16 bytes a row and 8 for each covariate.
 
     Args:
         source: A table, or rows of series.
         columns: The columns to read. Without `future_y` the series are to be forecast: then a series that cannot be
-            read, because its timestamps are irregular, is skipped.
+            read, because its timestamps are irregular, is skipped, and rows of series are left as they are, for the
+            graph to place on the grid.
         how: How tables are read.
 
     Raises:
         DataError: A column is missing, or a series cannot be read.
     """
-    rows = _read_rows_of_series(source, columns, how.rename)
-    if rows is not None:
-        return rows
     column = next(column for column in columns.values() if isinstance(column, Timestamps))
+    rows = read_rows_of_series(source, columns, how.rename)
+    if rows is not None:
+        return _regularize(to_long_table(rows, column), column, columns, how.strict) if "future_y" in columns else rows
     if column.wide:
         long = read_wide_table(source, column, how)
     else:
         long = read_long_table(source, column, how, skip_errors="future_y" not in columns)
     return _regularize(long, column, columns, how.strict)
-
-
-def _read_rows_of_series(source: Any, columns: Mapping[str, Column], rename: Mapping[str, str]) -> Table | None:
-    """Return rows of series as they are, if the source holds such."""
-    values = named_values(source)
-    if values is None:
-        return None
-    key = rename.get("ds", "ds")
-    if key not in values or not len(values[key]) or np.ndim(as_sequence(values[key], "ds")[0]) == 0:
-        return None
-    missing = [
-        name for name in columns if name not in ("unique_id", "future_y") and rename.get(name, name) not in values
-    ]
-    if missing:
-        raise DataError(f"series need the columns {', '.join(columns)}. There is no {missing[0]!r}.")
-    names = dict.fromkeys([*columns, "unique_id"])
-    found = {
-        name: as_sequence(values[rename.get(name, name)], name) for name in names if rename.get(name, name) in values
-    }
-    count = len(found["ds"])
-    if any(len(column) != count for column in found.values()):
-        listed = ", ".join(f"{name}: {len(column)}" for name, column in found.items())
-        raise DataError(f"rows of series: the columns must have the same length. Received: {listed}.")
-    ids = found.get("unique_id", [""] * count)
-    empty = {"unique_id": [""] * count, "future_y": [[]] * count}
-    return Table(
-        "the rows of series",
-        {name: found[name] if name in found else empty[name] for name in dict.fromkeys([*names, "future_y"])},
-        lambda row: f"the rows of series, index {row}" + (f", series {str(ids[row])!r}" if ids[row] else ""),
-    )
 
 
 def _regularize(long: LongTable, column: Timestamps, columns: Mapping[str, Column], strict: bool) -> Table:
@@ -118,39 +90,40 @@ def _regularize(long: LongTable, column: Timestamps, columns: Mapping[str, Colum
     others = {} if column.frequency else _find_other_frequencies(long, frequency, by_series, predicting)
     counts = collections.Counter(dict.fromkeys(("gaps", "duplicates", "irregular", "missing"), 0))
     rows: dict[str, list[Any]] = {name: [] for name in (*columns, "unique_id", "future_y")}
-    names, reasons = list[str](), list[str]()
+    labels, reasons = list[str](), list[str]()
     for index, part in enumerate(slices):
-        name, own_counts = str(long.ids[index]), collections.Counter[str]()
+        label, own_counts = long.get_label(index), collections.Counter[str]()
         if index in long.errors:
             reasons.append(long.errors[index])
             continue
-        if not np.isfinite(numbers["y"][part]).any():
-            reasons.append(f"{long.source}, series {name!r} has no values of 'y'.")
+        if not any(np.isfinite(y).any() for y in (numbers["y"][part], long.get_ahead("y", index))):
+            reasons.append(f"{long.source}, {label} has no values of 'y'.")
             continue
         try:
-            if name in others:
-                raise DataError(f"{long.source}, series {name!r}: {others[name]}")
+            if index in others:
+                raise DataError(f"{long.source}, {label}: {others[index]}")
             own = {key: values[part] for key, values in numbers.items()}
             series: dict[str, Any] = _regularize_series(
-                name, timestamps[part], own, frequency, column, own_counts, long
+                long, index, timestamps[part], own, frequency, column, own_counts
             )
-            static = {key: _read_static(long, key, order[part], name) for key in long.texts}
+            static = {key: _read_static(long, key, order[part], label) for key in long.texts}
         except DataError as error:
             if not predicting:
                 raise
             reasons.append(str(error))
             continue
-        names.append(name)
+        labels.append(label)
         counts.update(own_counts)
         series |= {key: _decode_categories(series[key], of) for key, of in long.categories.items()}
-        series |= {**static, "unique_id": long.ids[index], "future_y": []}
+        series |= {**static, "unique_id": long.ids[index]}
         for key, cells in rows.items():
             cells.append(series[key])
-    if not names:
+    if not labels:
         raise DataError(reasons[0] if predicting else f"{reasons[0]} Add values, or remove the series.")
-    where = lambda row: f"{long.source}, series {names[row]!r}"  # noqa: E731
-    remarks = _make_remarks(frequency, len(names), len(timestamps), counts, column)
-    remarks += _inspect_ends(names, rows) if predicting else []
+    where = lambda row: f"{long.source}, {labels[row]}"  # noqa: E731
+    records = f"rows of series, {len(timestamps)} timestamps" if long.labels else f"series, {len(timestamps)} rows"
+    remarks = [f"{len(labels)} {records}, frequency: {frequency}", *_describe_counts(counts, column)]
+    remarks += _inspect_ends([str(name) for name in rows["unique_id"]], rows) if predicting else []
     skipped = report_skipped(reasons, len(slices), "series", strict)
     return Table(long.source, rows, where, remarks=[*long.remarks, *remarks, *skipped])
 
@@ -182,8 +155,8 @@ def _resolve_frequency(long: LongTable, column: Timestamps, series: list[np.ndar
     frequency = column.known_frequency or infer_frequency(series, long.source)
     if (frequency.integer > 0) != (long.timestamps.dtype.kind == "i"):
         raise DataError(
-            f"{long.source}: a {option('frequency')} of {frequency} does not fit its timestamps, {series[0][0]} and so "
-            "on."
+            f"{long.source}: a {option('frequency')} of {frequency} does not fit its timestamps, {long.timestamps[0]} "
+            "and so on."
         )
     floor = column.irregular == "floor" and not column.trained_frequency
     return frequency.with_anchor(series) if floor else frequency
@@ -191,42 +164,81 @@ def _resolve_frequency(long: LongTable, column: Timestamps, series: list[np.ndar
 
 def _find_other_frequencies(
     long: LongTable, frequency: Frequency, series: list[np.ndarray], predicting: bool
-) -> dict[str, str]:
-    """Return, by id, what is wrong with each series of another frequency. Raises DataError for them in training."""
+) -> dict[int, str]:
+    """Return, by index, what is wrong with each series of another frequency. Raises DataError for them in training."""
     found = {
-        str(name): own
-        for name, timestamps in zip(long.ids, series, strict=True)
-        if (own := infer_other_frequency(timestamps, frequency))
+        index: own for index, timestamps in enumerate(series) if (own := infer_other_frequency(timestamps, frequency))
     }
     if found and not predicting:
-        mixed = [f"series {name!r}: {own}" for name, own in found.items()]
+        mixed = [f"{long.get_label(index)}: {own}" for index, own in found.items()]
         raise DataError(
             f"{long.source}: mixed frequencies. The frequency is one {frequency}, but {len(mixed)} of {len(series)} "
             f"series have another: {', '.join(mixed[:3])}{', ...' if mixed[3:] else ''}. Use separate tables and "
             f"models for them, or set {option('frequency')}."
         )
     return {
-        name: f"its frequency is one {own}, but that of the model is one {frequency}." for name, own in found.items()
+        index: f"its frequency is one {own}, but that of the model is one {frequency}." for index, own in found.items()
     }
 
 
 def _regularize_series(
-    name: str,
+    long: LongTable,
+    index: int,
     timestamps: np.ndarray,
     numbers: dict[str, np.ndarray],
     frequency: Frequency,
     column: Timestamps,
     counts: collections.Counter[str],
-    long: LongTable,
-) -> dict[str, np.ndarray]:
-    """Place one series on its regular grid."""
+) -> dict[str, Any]:
+    """Place one series on its regular grid: its sorted timestamps, and the time steps ahead of the last one."""
+    place = f"{long.source}, {long.get_label(index)}"
+    indices = _find_steps(place, timestamps, frequency, column, counts)
+    series = {}
+    for key, values in numbers.items():
+        ahead, policy = long.get_ahead(key, index), "last" if key in long.categories else column.duplicates
+        steps = np.concatenate([indices, indices[-1] + 1 + np.arange(len(ahead))])
+        placed = _scatter(np.concatenate([values, ahead]), steps, policy)
+        series[key] = placed if key == "y" else placed.astype(np.float32)
+    y, cutoff = series["y"], int(indices[-1]) + 1
+    end = int(np.flatnonzero(np.isfinite(y))[-1]) + 1
+    length = cutoff if len(y) > cutoff else end  # where no values follow a cutoff, the last value is the end
+    gaps = length - len(np.unique(indices[indices < length]))
+    if gaps and not column.allow_gaps:
+        missing = int(np.setdiff1d(np.arange(length), indices)[0])
+        raise DataError(
+            f"{place}: {gaps} steps of one {frequency} are missing, the first after "
+            f"{timestamps[np.searchsorted(indices, missing) - 1]}. Fill them, or choose a method with {option('fill')}."
+        )
+    counts["gaps"] += gaps
+    counts["missing"] += int(np.isnan(y[: max(length, end)]).sum()) - gaps
+    for key in column.future_covariates:
+        if key not in long.categories and np.isnan(series[key]).any():
+            counts[key] += int(np.isnan(series[key]).sum())
+    for key in column.historical_covariates:
+        series[key] = series[key][: length + len(long.get_ahead(key, index))]
+    ds, future_y = frequency.make_grid(timestamps, length, column.irregular == "floor"), y[cutoff:]
+    return {**series, "ds": ds, "y": y[:length], "future_y": future_y if len(future_y) else []}
+
+
+def _find_steps(
+    place: str,
+    timestamps: np.ndarray,
+    frequency: Frequency,
+    column: Timestamps,
+    counts: collections.Counter[str],
+) -> np.ndarray:
+    """Return the time steps of sorted timestamps, counted from the first one.
+
+    Raises:
+        DataError: Timestamps are irregular, or occur twice, and the column does not allow it.
+    """
     floor = column.irregular == "floor"
     indices, irregular = frequency.to_step_indices(timestamps, floor)
     if irregular.any():
         if not floor:
             first = int(np.argmax(irregular))
             raise DataError(
-                f"{long.source}, series {name!r}: the timestamp {timestamps[first]} is not a multiple of one "
+                f"{place}: the timestamp {timestamps[first]} is not a multiple of one "
                 f"{frequency} before the last one, {timestamps[-1]}; neither are {int(irregular.sum()) - 1} more. Set "
                 f"{option('frequency')}, or set {option('irregular')} to floor."
             )
@@ -235,27 +247,12 @@ def _regularize_series(
     repeated = len(indices) - len(np.unique(indices))
     if repeated and column.duplicates == "raise":
         first = timestamps[1:][np.diff(indices) == 0][0]
-        raise DataError(f"{long.source}, series {name!r}: {repeated} duplicate timestamps, the first: {first}.")
-    counts["duplicates"] += repeated
-    policies = {key: "last" if key in long.categories else column.duplicates for key in numbers}
-    series = {key: _scatter(values, indices, policies[key]) for key, values in numbers.items()}
-    series = {key: values if key == "y" else values.astype(np.float32) for key, values in series.items()}
-    length = int(np.flatnonzero(np.isfinite(series["y"]))[-1]) + 1
-    gaps = length - len(np.unique(indices[indices < length]))
-    if gaps and not column.allow_gaps:
-        missing = int(np.setdiff1d(np.arange(length), indices)[0])
         raise DataError(
-            f"{long.source}, series {name!r}: {gaps} steps of one {frequency} are missing, the first after "
-            f"{timestamps[np.searchsorted(indices, missing) - 1]}. Fill them, or choose a method with {option('fill')}."
+            f"{place}: {repeated} duplicate timestamps, the first: {first}. Remove them, or choose a value with "
+            f"{option('duplicates')}."
         )
-    counts["gaps"] += gaps
-    counts["missing"] += int(np.isnan(series["y"][:length]).sum()) - gaps
-    for key in column.future_covariates:
-        if key not in long.categories and np.isnan(series[key]).any():
-            counts[key] += int(np.isnan(series[key]).sum())
-    ds = frequency.make_grid(timestamps, length, floor)
-    longer = set(column.future_covariates)
-    return {"ds": ds, **{key: values if key in longer else values[:length] for key, values in series.items()}}
+    counts["duplicates"] += repeated
+    return indices
 
 
 def _scatter(values: np.ndarray, indices: np.ndarray, duplicates: str) -> np.ndarray:
@@ -277,20 +274,19 @@ def _decode_categories(indices: np.ndarray, categories: np.ndarray) -> np.ndarra
     return np.where(np.isfinite(indices), categories[np.nan_to_num(indices).astype(int)], "")
 
 
-def _read_static(long: LongTable, name: str, rows: np.ndarray, series: str) -> str:
+def _read_static(long: LongTable, name: str, rows: np.ndarray, label: str) -> str:
     indices, texts = long.texts[name]
     found = [str(text) for text in texts[np.unique(indices[rows])] if not is_missing_number(str(text))]
     if len(found) > 1:
         raise DataError(
-            f"{long.source}, series {series!r}: the static covariate {name!r} is not constant: {found[0]!r} and "
+            f"{long.source}, {label}: the static covariate {name!r} is not constant: {found[0]!r} and "
             f"{found[1]!r}. Use it as one of {option('future_covariates')} or {option('historical_covariates')}."
         )
     return found[0] if found else ""
 
 
-def _make_remarks(
-    frequency: Frequency, series: int, rows: int, counts: dict[str, int], column: Timestamps
-) -> list[str]:
+def _describe_counts(counts: dict[str, int], column: Timestamps) -> list[str]:
+    """Return remarks on what was merged, moved or is to be filled."""
     texts = {
         "gaps": f"missing steps are filled as {option('fill')} says",
         "missing": f"missing values are filled as {option('fill')} says",
@@ -299,5 +295,4 @@ def _make_remarks(
     }
     for name in column.future_covariates:
         texts[name] = f"missing values of {name!r} are replaced by the mean"
-    found = (f"{count} {texts[name]}" for name, count in counts.items() if count)
-    return [f"{series} series, {rows} rows, frequency: {frequency}", *found]
+    return [f"{count} {texts[name]}" for name, count in counts.items() if count]
