@@ -103,9 +103,9 @@ class Task:
     patience: int = hparam(
         BY_TASK,
         "Early stopping: number of epochs without improvement of the monitored metric after which training "
-        "stops. 0 disables it. The default of -1 selects 60% of the epochs for sentiment, question answering, "
-        "translation, forecasting and tables if the length of the run is not set (`epochs=0`, without `minutes` or "
-        "`steps`); otherwise, it disables early stopping.",
+        "stops. 0 disables it. The default of -1 selects 60% of the epochs if the length of the run is not set "
+        "(`epochs=0`, without `minutes` or `steps`) and the description of `epochs` says that training stops early; "
+        "otherwise, it disables early stopping.",
         minimum=BY_TASK,
     )
     validation_split: float = hparam(
