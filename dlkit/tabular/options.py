@@ -17,12 +17,19 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Columns that are categories, as A,B,C. They are those whose numbers are codes, such as a zip code.",
     },
     "ignore": {"default": "", "help": "Columns that are not used, as A,B,C, such as an id."},
-    "weight_column": {"default": "", "help": "Column of row weights. They weigh the rows in training."},
+    "weight_column": {
+        "default": "",
+        "help": "Column of row weights. They weigh the rows in training. The column is not an input.",
+    },
     "group_column": {
         "default": "",
         "help": "Column of groups. All rows of a group are held out, or none. It is not an input.",
     },
-    "time_column": {"default": "", "help": "Column of times. The latest rows are held out, instead of random ones."},
+    "time_column": {
+        "default": "",
+        "help": "Column of times. The latest rows are held out, instead of random ones. It is an input "
+        "unless it is also in `ignore`.",
+    },
     "network": {"default": "tabm", "help": "Network architecture."},
     "width": {"default": 0, "help": "Width of the hidden layers; 0 selects it by network.", "minimum": 0},
     "blocks": {

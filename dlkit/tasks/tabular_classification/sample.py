@@ -16,7 +16,7 @@ MEASUREMENTS = (
 
 
 def load_wines() -> dict[str, dict[str, Any]]:
-    """Load the splits train (107), validation (36) and test (35), always the same.
+    """Load the splits train (106), validation (36) and test (36), always the same.
 
     Returns:
         Split name to a dict of columns: 13 numbers, `alcohol` to `proline`, and `label`, the cultivar.
