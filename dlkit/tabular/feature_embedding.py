@@ -17,7 +17,7 @@ SIGMA = 0.5  # standard deviation of initial frequencies, of numbers scaled to a
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class FeatureEmbedding(keras.layers.Layer):
+class CellEmbedding(keras.layers.Layer):
     """Embeds each cell of a row as a vector.
 
     A number x becomes `x * w + b + encoding(x) @ W`, with weights of its column. The encoding is none, piecewise linear
@@ -41,7 +41,7 @@ class FeatureEmbedding(keras.layers.Layer):
 
     Examples:
         >>> import tensorflow as tf
-        >>> layer = FeatureEmbedding(numbers=2, category_sizes=[5], width=8)
+        >>> layer = CellEmbedding(numbers=2, category_sizes=[5], width=8)
         >>> row = {"numbers": tf.zeros([1, 2]), "missing": tf.zeros([1, 2]), "categories": tf.constant([[3]])}
         >>> layer(row).shape
         TensorShape([1, 3, 8])

@@ -12,7 +12,7 @@ def mask_cells(cells: Mapping[str, tf.Tensor], rate: float, seed: int, step: tf.
     """Mask a fraction of the cells of a batch: numbers as missing, categories as unknown.
 
     Args:
-        cells: preprocessed cells; see `dlkit.tabular.feature_embedding.FeatureEmbedding`.
+        cells: preprocessed cells; see `dlkit.tabular.feature_embedding.CellEmbedding`.
         rate: fraction of the cells.
         seed: seed of the run.
         step: (), number of the training step.

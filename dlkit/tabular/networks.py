@@ -10,7 +10,7 @@ from dlkit.layers.transformer_blocks import TransformerBlock
 from dlkit.lazy import keras, layers, ops, tf
 from dlkit.tabular.declare import HEADS
 from dlkit.tabular.ensemble_layers import EnsembleDense, FeatureScale, PrependToken
-from dlkit.tabular.feature_embedding import FeatureEmbedding
+from dlkit.tabular.feature_embedding import CellEmbedding
 
 SIZES = {"mlp": (256, 3), "resnet": (192, 3), "ft_transformer": (64, 3), "realmlp": (256, 3), "tabm": (192, 3)}
 """Width and number of blocks of each network, where they are not given."""
@@ -47,14 +47,14 @@ class NetworkOptions:
 
 def build_network(
     cells: Mapping[str, keras.KerasTensor],
-    embedding: FeatureEmbedding,
+    embedding: CellEmbedding,
     options: NetworkOptions,
     head: Callable[[tf.Tensor], dict[str, tf.Tensor]],
 ) -> keras.Model:
     """Build a network.
 
     Args:
-        cells: inputs by name, as `FeatureEmbedding` takes them.
+        cells: inputs by name, as `CellEmbedding` takes them.
         embedding: their embedding, flat but for `ft_transformer`.
         options: options of the network.
         head: from (batch, members, width) to the outputs by name; members is 1 but for `tabm`.

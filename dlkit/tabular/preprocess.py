@@ -16,7 +16,7 @@ from dlkit.tabular.columns import CELLS
 from dlkit.tabular.date_features import NAMES, DateErrors, DateFeatures
 from dlkit.tabular.declare import TabularTask, declared_kinds, renamed
 from dlkit.tabular.discover import find_kinds
-from dlkit.tabular.feature_embedding import FeatureEmbedding
+from dlkit.tabular.feature_embedding import CellEmbedding
 from dlkit.tabular.networks import NetworkOptions, build_network
 from dlkit.tabular.number_scaling import QuantileScaling, RobustScaling, StackNumbers
 from dlkit.tabular.word_ids import WordIds
@@ -122,7 +122,7 @@ def build_tabular_network(
     }
     flat, words = task.network != "ft_transformer", _layer(preprocess, "word_ids")
     categories = _layer(preprocess, "category_lookup")
-    embedding = FeatureEmbedding(
+    embedding = CellEmbedding(
         numbers=cells["numbers"].shape[1] if "numbers" in cells else 0,
         category_sizes=categories.sizes if categories else (),
         texts=cells["token_ids"].shape[1] if words else 0,
@@ -153,7 +153,7 @@ def preprocess_sample(inputs: Mapping[str, Column], table: Table, preprocess: ke
 
 
 def input_of_cells(inputs: Mapping[str, Column]) -> list[str]:
-    """Return the input that each cell of `FeatureEmbedding` is of, in its order."""
+    """Return the input that each cell of `CellEmbedding` is of, in its order."""
     dates = [name for name in names_of_kind(inputs, "date") for _ in NAMES]
     return [
         *names_of_kind(inputs, "number"),

@@ -1,5 +1,6 @@
 """The rules of the house: a task is one folder, shared code knows no task, nothing runs in a circle, all is typed."""
 
+import ast
 import inspect
 import os
 import subprocess
@@ -33,6 +34,19 @@ def test_what_lies_in_a_shared_folder_is_shared(graph):
 def test_shared_code_names_no_column_of_a_task():
     assert len(imports.columns_of_tasks(PACKAGE)) > 10
     assert imports.named_in_shared_code(PACKAGE) == []
+
+
+def test_saved_classes_have_names_of_their_own():
+    """Keras finds them by the package and the name of the class alone: of two with one name, the later one is built."""
+    names = [
+        node.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+        if any("register_keras_serializable" in ast.unparse(decorator) for decorator in node.decorator_list)
+    ]
+    assert len(names) > 50
+    assert sorted(names) == sorted(set(names))
 
 
 def test_every_parameter_has_a_type():

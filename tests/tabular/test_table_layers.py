@@ -10,7 +10,7 @@ from dlkit.lazy import keras, tf
 from dlkit.tabular.category_lookup import CategoryLookup
 from dlkit.tabular.date_features import DateFeatures
 from dlkit.tabular.ensemble_layers import EnsembleDense, MemberDense
-from dlkit.tabular.feature_embedding import FeatureEmbedding
+from dlkit.tabular.feature_embedding import CellEmbedding
 from dlkit.tabular.mask_cells import mask_cells
 from dlkit.tabular.number_scaling import QuantileScaling, RobustScaling, spread_values
 
@@ -102,7 +102,7 @@ def test_members_of_an_ensemble_are_dense_layers_of_scaled_inputs():
 @pytest.mark.parametrize("encoding", ["none", "piecewise", "periodic"])
 @pytest.mark.parametrize("flat", [True, False])
 def test_embeddings_have_the_widths_that_they_state(encoding, flat):
-    layer = FeatureEmbedding(2, [5, 3], 1, 10, encoding, width=8, category_width=4, flat=flat)
+    layer = CellEmbedding(2, [5, 3], 1, 10, encoding, width=8, category_width=4, flat=flat)
     row = {
         "numbers": tf.constant([[0.5, 0.0]]),
         "missing": tf.constant([[0.0, 1.0]]),
@@ -117,7 +117,7 @@ def test_embeddings_have_the_widths_that_they_state(encoding, flat):
 
 
 def test_a_piecewise_linear_encoding_is_that_of_its_bins():
-    layer = FeatureEmbedding(1, encoding="piecewise", width=1, flat=True)
+    layer = CellEmbedding(1, encoding="piecewise", width=1, flat=True)
     layer.build(None)
     layer.built = True
     layer.adapt(np.array([[0.0], [1.0], [2.0]]))

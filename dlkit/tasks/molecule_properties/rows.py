@@ -202,7 +202,7 @@ class MoleculeRows(Rows):
         report.statistics[name] = found
         if len(known) and known.min() == known.max():
             report.add_warning(f"all values of {name!r} are {known[0]:g}", (), "There is nothing to learn.")
-        elif len(known) == len(values) > 2 and (np.diff(values) == 1).all():
+        elif len(known) == len(values) > 2 and _is_numbering(values):
             report.add_warning(
                 f"{name!r} numbers the rows", (), f"Name the columns to predict with {option('targets')}, without it."
             )
@@ -291,3 +291,12 @@ def _take_groups(groups: Iterable[Sequence[int]], wanted: int, count: int) -> se
         if len(held_out) + len(rows) < count:  # the rest keeps a group
             held_out.update(rows)
     return held_out
+
+
+def _is_numbering(values: np.ndarray) -> bool:
+    """Return whether values are distinct integers with few gaps, which held-out rows leave."""
+    return bool(
+        (values == np.round(values)).all()
+        and len(np.unique(values)) == len(values)
+        and np.ptp(values) < 1.5 * len(values)
+    )

@@ -96,14 +96,16 @@ class MoleculeProperties(Task):
         "all", "Parts of salts and mixtures to use: all, or only the largest, without counterions."
     )
     width: int = hparam(192, "Width of the hidden layers.", minimum=1)
-    depth: int = hparam(4, "Number of message passing steps, or of blocks. `fingerprint` does not use it.", minimum=1)
+    depth: int = hparam(
+        4, "Number of layers: message passing steps or blocks. `fingerprint` does not use it.", minimum=1
+    )
     dropout: float = hparam(0.1, "Dropout rate.", minimum=0, maximum=0.95)
     fingerprint_bits: int = hparam(
         1024, "Length of the fingerprint. It is used by `fingerprint` and for `in_domain`.", minimum=16, maximum=16384
     )
     random_smiles: int = hparam(
         3,
-        "Random SMILES added per training molecule, for `transformer`, `gru` and `cnn`.",
+        "Random SMILES per training molecule. They are added for `transformer`, `gru` and `cnn`.",
         minimum=0,
     )
 

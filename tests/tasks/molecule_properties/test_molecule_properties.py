@@ -259,7 +259,9 @@ def test_classification_with_gaps():
         task.evaluate({"smiles": ["C"], "alcohol": [2], "long": [1]})
 
 
-@pytest.mark.parametrize("network", ["mpnn", "transformer", "gru", "cnn"])
+@pytest.mark.parametrize(
+    "network", ["mpnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("transformer", "gru", "cnn"))]
+)
 def test_every_network_learns_the_number_of_atoms(network):
     data = chains()
     hparams = {**SMALL, "network": network, "epochs": 60, "learning_rate": 5e-3, "targets": "size", "dropout": 0.0}
@@ -283,6 +285,7 @@ def test_random_smiles_are_of_the_training_rows_alone():
     assert len(train.to_encode()) == len(train)
 
 
+@pytest.mark.slow
 def test_an_ensemble_gives_intervals_by_disagreement():
     task = dlkit.MoleculeProperties(
         **{**SMALL, "network": "fingerprint", "epochs": 20}, uncertainty="ensemble", ensemble_size=3, targets="size"
@@ -293,6 +296,7 @@ def test_an_ensemble_gives_intervals_by_disagreement():
     assert task.stages_.network.output["outputs"].shape == (None, 3, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_refitted_model_keeps_the_calibration_of_the_first_run():
     task = dlkit.MoleculeProperties(
         **{**SMALL, "network": "fingerprint", "validation_split": 0.4}, refit=True, targets="size"
