@@ -27,8 +27,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "time_column": {
         "default": "",
-        "help": "Column of times. The latest rows are held out, instead of random ones. It is an input "
-        "unless it is also in `ignore`.",
+        "help": "Column of times. The latest rows are held out, instead of random ones. It is also an "
+        "input unless it is one of the ignored columns.",
     },
     "network": {"default": "tabm", "help": "Network architecture."},
     "width": {"default": 0, "help": "Width of the hidden layers; 0 selects it by network.", "minimum": 0},
