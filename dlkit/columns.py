@@ -357,7 +357,8 @@ class Flag(Column):
         return np.bool_(parse_bool(value))
 
 
-_TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y"), ("false", "no", "0", "0.0", "f", "n")
+TRUE_SPELLINGS = ("true", "yes", "1", "1.0", "t", "y")  # of data sets, in lower case
+FALSE_SPELLINGS = ("false", "no", "0", "0.0", "f", "n")
 
 
 def parse_bool(value: Any) -> bool:
@@ -367,12 +368,12 @@ def parse_bool(value: Any) -> bool:
         DataError: it is another thing.
     """
     text = cell_text(value).strip().lower()
-    if text not in _TRUE and text not in _FALSE:
+    if text not in TRUE_SPELLINGS and text not in FALSE_SPELLINGS:
         raise DataError(f"expected true or false, or 1 or 0. Received: {describe_value(value)}.")
-    return text in _TRUE
+    return text in TRUE_SPELLINGS
 
 
-_MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "missing", "-", ".", "?")
+MISSING_SPELLINGS = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "missing", "-", ".", "?")
 
 
 def is_missing_number(value: Any) -> bool:
@@ -380,7 +381,7 @@ def is_missing_number(value: Any) -> bool:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
-        return value.strip().lower() in _MISSING
+        return value.strip().lower() in MISSING_SPELLINGS
     if isinstance(value, (float, np.floating)):
         return bool(value != value)
     return value is None or type(value).__name__ in ("NAType", "NaTType")  # without importing pandas

@@ -59,3 +59,20 @@ def assert_within_limits(name: str, value: tf.Tensor, limits: Limits) -> tf.Oper
             return tf.constant(False)
 
     return tf.cond(tf.reduce_all(row_valid), lambda: tf.constant(True), fail).op
+
+
+def assert_no_reasons(reasons: tf.Tensor) -> tf.Operation:
+    """Return an operation that fails with INVALID_ARGUMENT and the first reason if a row cannot be read.
+
+    Args:
+        reasons: (batch,) string, "" for each row that can be read.
+    """
+    valid = reasons == ""
+
+    def fail() -> tf.Tensor:
+        row = tf.argmin(tf.cast(valid, tf.int32))
+        message = tf.strings.join([reasons[row], " In row ", tf.strings.as_string(row), "."])
+        with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
+            return tf.constant(False)
+
+    return tf.cond(tf.reduce_all(valid), lambda: tf.constant(True), fail).op

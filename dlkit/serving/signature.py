@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dlkit.columns import Column
 from dlkit.errors import ExportError
-from dlkit.limits import Limits, assert_within_limits
+from dlkit.limits import Limits, assert_no_reasons, assert_within_limits
 from dlkit.serving.core_ops import core_ops_only
 from dlkit.serving.lint import REST_DTYPES
 from dlkit.tracing import TRACING_LOCK
@@ -172,13 +172,20 @@ def classify_signature(
 
 
 def regress_signature(
-    serving: Signature, *, output: str, name: str = "regress", absent: Mapping[str, Any] | None = None
+    serving: Signature,
+    *,
+    output: str,
+    reasons: str = "",
+    name: str = "regress",
+    absent: Mapping[str, Any] | None = None,
 ) -> Signature:
     """Make the Regress form of a signature: serialized `tf.Example`s in, `outputs` out.
 
     Args:
         serving: the signature that is called; the examples hold its inputs as features.
         output: the output with the numbers, (batch,) float32.
+        reasons: the output with the reason why a row cannot be read, (batch,) string, if there is one. A number cannot
+            say so: such a request is answered with INVALID_ARGUMENT and the reason.
         name: the new signature's name.
         absent: values of inputs, by name, whose features an example may lack.
 
@@ -188,7 +195,9 @@ def regress_signature(
     parse = _parser(serving, absent=absent)
 
     def regress(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {"outputs": serving.graph(**parse(inputs["inputs"]))[output]}
+        answers = serving.graph(**parse(inputs["inputs"]))
+        with tf.control_dependencies([assert_no_reasons(answers[reasons])] if reasons else []):
+            return {"outputs": tf.identity(answers[output])}
 
     return Signature(name, regress, {"inputs": tf.TensorSpec([None], tf.string)}, "regress")
 

@@ -91,7 +91,8 @@ def task_signatures(task: Servable) -> list[Signature]:
     if ranked:
         signatures["classify"] = classify_signature(serving, classes=ranked[0], scores=ranked[1], absent=absent)
     elif regressed:
-        signatures["regress"] = regress_signature(serving, output=regressed, absent=absent)
+        reasons = ERROR if ERROR in task.answer else ""
+        signatures["regress"] = regress_signature(serving, output=regressed, reasons=reasons, absent=absent)
     elif absent or any(len(column.shape) == 1 for column in task.inputs.values()):
         padding = {name: column.empty for name, column in task.inputs.items()}
         signatures["examples"] = examples_signature(serving, _serialized, padding, absent=absent)

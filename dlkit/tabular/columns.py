@@ -146,7 +146,7 @@ def format_date(value: Any) -> str:
             return value.isoformat(timespec="seconds")
         if isinstance(value, datetime.date):
             return value.isoformat()
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter at the first and the last day of the calendar
         pass
     raise DataError(
         f"expected a date such as 2024-02-29 or 2024-02-29T12:30:00 (ISO 8601). Received: {describe_value(value)}."

@@ -57,8 +57,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "max_tokens": {"default": 32, "help": "Maximum number of words of a text. Others are not read.", "minimum": 1},
     "mask_rate": {
         "default": 0.02,
-        "help": "Fraction of cells masked in training. Masked categories are unknown, and masked numbers are missing, "
-        "so that the network learns to predict from such rows.",
+        "help": "Fraction of cells masked in training. Masked numbers are missing, and masked categories and booleans "
+        "are missing or unknown, half each, so that the network learns to predict from such rows.",
         "minimum": 0,
         "maximum": 0.9,
     },

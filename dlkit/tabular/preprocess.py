@@ -92,7 +92,8 @@ def build_preprocess(task: TabularNetworkTask, table: Table) -> keras.Model:
         vocabularies = [
             learn_vocabulary(table.raw_column(name, task.inputs[name]), task.max_categories) for name in categories
         ]
-        lookup = CategoryLookup(vocabularies, name="category_lookup")
+        booleans = [number for number, name in enumerate(categories) if task.inputs[name].kind == "boolean"]
+        lookup = CategoryLookup(vocabularies, booleans, name="category_lookup")
         outputs["categories"] = lookup([columns[name] for name in categories])
     if texts:
         every = [text.decode() for name in texts for text in table.raw_column(name, task.inputs[name])]

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dlkit.columns import Count
-from dlkit.limits import FINITE, Limits
+from dlkit.limits import FINITE, Limits, assert_no_reasons
 from dlkit.serving.signature import Signature
 
 RIGHT = {
@@ -68,3 +68,15 @@ def test_columns_bring_their_limits():
     inputs = {name: tf.TensorSpec([None], tf.int32) for name in columns}
     signature = Signature("ask", dict, inputs, columns=columns, limits={"n": Limits(0, 2)})
     assert signature.all_limits == {"k": Limits(1), "n": Limits(0, 2)}
+
+
+def test_reasons_are_told_with_their_row():
+    @tf.function
+    def check(reasons):
+        with tf.control_dependencies([assert_no_reasons(reasons)]):
+            return tf.identity(1)
+
+    assert int(check(tf.constant(["", ""]))) == 1
+    assert int(check(tf.constant([], tf.string))) == 1
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"no date\. In row 1\."):
+        check(tf.constant(["", "no date.", "other"]))

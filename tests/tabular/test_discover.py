@@ -80,6 +80,7 @@ def test_cells_become_raw_values(cell, value, raw):
         (CategoryCell(), {"a": 1}),
         (BooleanCell(), "maybe"),
         (DateCell(), "2024-02-30"),
+        (DateCell(), "0001-01-01T00:00+02:00"),
         (DateCell(), 20240229),
         (Weight(), -1),
         (Weight(), math.inf),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dlkit.lazy import keras, tf
-from dlkit.tabular.category_lookup import CategoryLookup
+from dlkit.tabular.category_lookup import MISSING, UNKNOWN, CategoryLookup
+from dlkit.tabular.columns import BooleanCell, format_date
 from dlkit.tabular.date_features import DateFeatures
 from dlkit.tabular.ensemble_layers import EnsembleDense, MemberDense
 from dlkit.tabular.feature_embedding import CellEmbedding
@@ -70,10 +71,33 @@ def test_dates_agree_with_the_calendar_of_python():
 
 def test_what_is_no_date_is_missing():
     strange = ["", "soon", "2024-13-01", "2024-00-01", "2024-01-32", "20240101", "2024-01-01T25"]
+    strange += ["2023-02-29", "2024-04-31", "2024-01-01T24:00", "2024-01-01T00:60", "2024-01-01+02:00"]
+    strange += ["2024-01-01T00:00+24:00", "2024-01-01T00:00+2", "2024-01-01T00:00Z+02:00"]
     assert np.isnan(DateFeatures()([tf.constant(strange)]).numpy()).all()
     good = ["2024-01-01", " 2024-01-01T00:00 ", "2024-01-01 00:00:00Z", "2024-01-01T00:00:00.25"]
     made = DateFeatures()([tf.constant(good)]).numpy()
     np.testing.assert_array_equal(made, np.repeat(made[:1], 4, axis=0))
+
+
+def test_offsets_of_times_are_those_of_python():
+    moments = [
+        *("2024-01-01T01:30+02:00", "2023-12-31 23:00:00-0130", "2024-02-29T00:00:00.5+05", "2024-03-01T00:00-00:00"),
+        *("2024-06-01T12:30:00Z", "0001-01-01T12:00+05:45", "2024-12-31T23:59:59-23:59", "2024-02-29"),
+    ]
+    made, expected = (DateFeatures()([tf.constant(dates)]).numpy() for dates in (moments, [*map(format_date, moments)]))
+    np.testing.assert_array_equal(made, expected)
+    assert made[0, 0] == pytest.approx(19722 + 23.5 / 24, rel=1e-7)  # the last day of 2023
+    assert made[0, 1] < 0 < made[4, 1]
+
+
+@pytest.mark.parametrize("text", ["yes", "True", "1", "0", "no", " F ", "y", "0.0", "NA", "", "none"])
+def test_booleans_of_the_graph_are_those_of_python(text):
+    lookup = CategoryLookup([["true", "no"], ["false", "true"]], booleans=[1])
+    raw = BooleanCell().raw(text)
+    copy = CategoryLookup.from_config(lookup.get_config())
+    for layer in (lookup, copy):
+        ids = layer([tf.constant(["True", "yes"]), tf.constant([text, "maybe"])]).numpy()
+        assert ids.tolist() == [[UNKNOWN, {b"": MISSING, b"false": 2, b"true": 3}[raw]], [UNKNOWN, UNKNOWN]]
 
 
 def test_a_category_of_one_column_is_not_that_of_another():
@@ -137,7 +161,8 @@ def test_masking_depends_on_the_step_alone_and_hides_its_share():
         assert (one[name].numpy() != next_step[name].numpy()).any()
     assert one["missing"].numpy().mean() == pytest.approx(0.25, abs=0.03)
     assert ((one["numbers"].numpy() == 0) == (one["missing"].numpy() == 1)).all()
-    assert (one["categories"].numpy() == 0).mean() == pytest.approx(0.25, abs=0.04)
+    for id_ in (UNKNOWN, MISSING):
+        assert (one["categories"].numpy() == id_).mean() == pytest.approx(0.125, abs=0.03)
 
 
 def test_a_column_that_is_mostly_zero_has_bins_for_its_other_values():

@@ -118,14 +118,18 @@ class TabularRegressor(Task):
     @property
     def levels(self) -> list[float]:
         """Levels of the quantiles: those of the option, of the median and of the intervals."""
-        tail = round((1 - self.coverage) / 2, 6)
-        return sorted({*self.quantile_levels, 0.5, tail, round(1 - tail, 6)})
+        return sorted({*self.quantile_levels, 0.5, self._tail, round(1 - self._tail, 6)})
+
+    @property
+    def _tail(self) -> float:
+        """Level of the lower bound of an interval."""
+        return round((1 - self.coverage) / 2, 6)
 
     @property
     def interval_levels(self) -> tuple[int, int, int]:
         """Indices of the lower bound, the median and the upper bound among the quantiles."""
-        tail = self.levels.index(round((1 - self.coverage) / 2, 6))
-        return tail, self.levels.index(0.5), len(self.levels) - 1 - tail
+        levels, tail = self.levels, self._tail
+        return levels.index(tail), levels.index(0.5), levels.index(round(1 - tail, 6))
 
     def answer_names(self, kind: str) -> list[str]:
         """Return the names of the outputs of a kind, one for each target."""

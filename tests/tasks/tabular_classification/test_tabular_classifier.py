@@ -174,6 +174,42 @@ def test_a_date_that_cannot_be_read_is_an_error_of_its_row_alone(model, frame):
         model.predict(row_of(frame, since="soon"))
 
 
+def test_classify_answers_a_row_that_cannot_be_read_with_empty_labels(model, frame):
+    raw = model.read(frame.head(1)).table.raw(0, model.inputs)
+    rows = []
+    for since in (b"soon", raw["since"]):
+        example = tf.train.Example()
+        for name, value in {**raw, "since": since}.items():
+            if name != "hours_per_week":
+                example.features.feature[name].bytes_list.value.append(value)
+        rows.append(example.SerializeToString())
+    made = {key: value.numpy() for key, value in model.served()["classify"].graph(inputs=tf.constant(rows)).items()}
+    assert made["classes"][0].tolist() == [b"", b""]
+    assert made["scores"][0].tolist() == [0, 0]
+    assert set(made["classes"][1].tolist()) == {b"<=50K", b">50K"}
+
+
+def test_the_served_model_knows_booleans_and_offsets_as_python_does(model, frame):
+    raw = model.read(frame.head(1)).table.raw(0, model.inputs)
+    served = model.served()["serving_default"].graph
+    for insured, since in (("Yes", "2024-03-01T01:30+02:00"), ("0", "2024-02-29 23:30"), ("NA", "2024-02-29")):
+        given = {**raw, "insured": insured, "since": since}
+        made = served(**{name: tf.constant([value]) for name, value in given.items()})
+        answer = model.predict(row_of(frame, insured=insured, since=since))
+        assert float(made["score"][0]) == pytest.approx(answer["score"], rel=1e-5)
+
+
+def test_missing_categories_are_trained_for_even_if_none_is_missing():
+    random = np.random.default_rng(0)
+    color, size = random.choice(["red", "blue"], 400), random.choice([True, False], 400)
+    names = np.where(color == "red", "a", "b").tolist()
+    task = dlkit.TabularClassifier(mask_rate=0.2, **{**SMALL, "epochs": 30})
+    task.fit({"color": color.tolist(), "big": size.tolist(), "y": names}, verbose=0)
+    assert task.predict({"color": "red", "big": True})["score"] > 0.9
+    assert task.predict({"color": "", "big": True})["score"] < 0.75
+    assert task.predict({"color": "red", "big": None})["label"] == "a"
+
+
 def test_a_json_request_with_nan_is_what_python_sends(model, frame):
     assert json.loads('{"x": NaN}')["x"] != 0  # the token of JavaScript that TensorFlow Serving accepts, too
     answer = model.predict(row_of(frame, **{"hours-per-week": float("nan")}))

@@ -148,3 +148,29 @@ def test_a_refitted_model_keeps_the_calibration_of_the_first_run():
     layer = task.stages_.postprocess.get_layer("conformal_intervals")
     np.testing.assert_allclose(layer.factors.numpy(), factors, rtol=1e-6)
     assert factors != [1.0]
+
+
+def test_the_bounds_are_those_of_the_coverage_whatever_other_levels_there_are():
+    for levels in ((0.01, 0.5), (0.5, 0.99), (0.05, 0.25, 0.5, 0.75, 0.95), (0.2, 0.3, 0.4)):
+        task = dlkit.TabularRegressor(quantile_levels=levels, coverage=0.9)
+        assert [task.levels[index] for index in task.interval_levels] == [0.05, 0.5, 0.95]
+
+
+def test_regress_refuses_a_date_that_cannot_be_read():
+    data = table(60)
+    days = ["2024-01-01", "2024-05-03T12:30:00"] * 30
+    task = dlkit.TabularRegressor(targets="price", ignore="half,color", **{**SMALL, "epochs": 1})
+    task.fit({**data, "since": days}, verbose=0)
+    regress = task.served()["regress"].graph
+
+    def serialize(since):
+        example = tf.train.Example()
+        example.features.feature["x"].float_list.value.append(0.5)
+        example.features.feature["since"].bytes_list.value.append(since)
+        return example.SerializeToString()
+
+    made = regress(inputs=tf.constant([serialize(b"2024-05-03T14:30:00+02:00"), serialize(b"")]))["outputs"].numpy()
+    answers = task.predict([{"x": 0.5, "since": days[1]}, {"x": 0.5, "since": None}])
+    np.testing.assert_allclose(made, [answer["value"] for answer in answers], rtol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"since.* must be .*Received: .*soon.* In row 1."):
+        regress(inputs=tf.constant([serialize(b"2024-05-03"), serialize(b"soon")]))
