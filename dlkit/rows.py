@@ -116,6 +116,15 @@ class Rows:
         rest, held_out = self._split(fraction)
         return self.with_table(rest), self.with_table(held_out) if len(held_out) else None
 
+    def to_train(self) -> Self:
+        """Return the rows that may be trained on, those that can be held out for validation among them.
+
+        By default all. Called instead of `hold_out` where there is no validation: for the second training of `refit`
+        and the search for a learning rate. A task whose `hold_out` leaves out further rows, such as those to test on,
+        leaves them out here, too, with a remark.
+        """
+        return self
+
     def relabeled(self, names: Mapping[str, str]) -> Self:
         """Return the rows with renamed labels, for data with other label names than the training data.
 

@@ -504,7 +504,7 @@ class Task:
         from dlkit.training.find_learning_rate import find_learning_rate
 
         copy = type(self)(**self.hparams)
-        rows = copy.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
+        rows = copy.read(data, columns=columns, data_dir=data_dir, **options).cleaned().to_train()
         return find_learning_rate(copy, rows, steps, Path(plot) if plot else None)
 
     @final

@@ -20,7 +20,8 @@ from dlkit.tabular.discover import FoundKind, find_kinds
 MAX_SHOWN = 50  # columns whose kind is shown
 MIN_ROWS = 20  # rows below which a table is too small for these warnings
 MAX_GROUP_VALUES = 0.2  # share of distinct values, of the rows, up to which a column can be said to give a target away
-ALMOST_EQUAL = 0.9999  # correlation from which a number gives a target away
+ALMOST_EQUAL = 0.9999  # correlation, of numbers or their ranks, from which one column gives another away
+MAX_RANKED = 5000  # rows by which two columns are compared
 
 
 def inspect_table(report: Report, task: TabularTask, table: Table, truth: Sequence[Any]) -> None:
@@ -85,3 +86,29 @@ def _gives_away(values: Sequence[Any], kind: FoundKind, truth: Sequence[Any]) ->
     return len(set(truth)) > 1 and all(
         labels.setdefault(value, label) == label for value, label in zip(map(str, values), truth, strict=True)
     )
+
+
+def ranks_alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether one column is as good as a monotone function of another, rising or falling.
+
+    That is a rank correlation of almost 1 or -1 over the first rows, up to `MAX_RANKED`, in which both are known.
+
+    Args:
+        one, other: float64 (rows,), NaN where unknown. Fewer than `MIN_ROWS` common values tell nothing.
+
+    Examples:
+        >>> molar = np.linspace(1e-9, 1e-6, 50)
+        >>> ranks_alike(molar, -np.log10(molar)), ranks_alike(molar, molar % 2e-7)
+        (True, False)
+    """
+    rows = np.flatnonzero(np.isfinite(one) & np.isfinite(other))[:MAX_RANKED]
+    if len(rows) < MIN_ROWS or not np.ptp(one[rows]) or not np.ptp(other[rows]):
+        return False
+    return bool(abs(np.corrcoef(_mean_ranks(one[rows]), _mean_ranks(other[rows]))[0, 1]) > ALMOST_EQUAL)
+
+
+def _mean_ranks(values: np.ndarray) -> np.ndarray:
+    """Return the rank of each value; equal ones have the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return ranks

@@ -110,7 +110,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     Returns:
         The history: metric name to one value per epoch.
     """
-    combined = combine_rows(train, validation) if task.refit else train
+    every = combine_rows(train, validation) if task.refit else train
     train, validation = split_rows(task, train, validation, run.distribution.strategy.num_replicas_in_sync)
     report = inspect_data(train, validation)
     if run.verbose and run.distribution.is_chief:
@@ -119,11 +119,14 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     task.report_ = without_folders(report.as_dict(), report.source)
     if not task.refit or validation is None:
         return _fit_with_retries(task, train, validation, run)
+    final = every.to_train()
+    left_out = [remark for remark in final.table.remarks if remark not in (*every.table.remarks, *train.table.remarks)]
+    add_remarks(task, final.table.source, left_out, quiet=not (run.distribution.is_chief and run.verbose))
     fresh = dict(vars(task))
     task.selection_ = read_selection(run.save) if _resolve_resume(run).resume else {}
     if task.selection_:
         try:
-            return _fit_with_retries(task, combined, None, dataclasses.replace(run, overwrite=False))
+            return _fit_with_retries(task, final, None, dataclasses.replace(run, overwrite=False))
         except OtherRunError:
             if not (run.resume == "auto" and run.overwrite):
                 raise
@@ -133,7 +136,7 @@ def fit(task: Trainable, train: Rows, validation: Rows | None, run: Run) -> dict
     selection = make_selection(task)
     _restore_state(task, fresh)
     task.selection_ = selection
-    return _fit_with_retries(task, combined, None, dataclasses.replace(run, resume=False))
+    return _fit_with_retries(task, final, None, dataclasses.replace(run, resume=False))
 
 
 def _restore_state(task: Trainable, fresh: dict[str, Any]) -> None:

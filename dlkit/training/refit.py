@@ -23,7 +23,7 @@ SHARE = 0.47  # of the minutes, for the first run; the second has a ninth more r
 
 
 def combine_rows(train: Rows, validation: Rows | None) -> Rows:
-    """Return the rows to train on in the end.
+    """Return all rows of a run, of which `Rows.to_train` are those to train on in the end.
 
     Args:
         train: the training rows, of which validation rows may yet be held out.

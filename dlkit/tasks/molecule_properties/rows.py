@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
-from dlkit.columns import Column
 from dlkit.data.read_options import ReadKeywords
 from dlkit.data.table import Table
 from dlkit.errors import DataError
@@ -19,6 +19,7 @@ from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.report import Report
 from dlkit.rows import TEST_FRACTION, Rows
+from dlkit.tabular.inspect_table import ranks_alike
 
 if TYPE_CHECKING:
     from dlkit.training.store import Store
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MOLECULE, SCAFFOLD = "#molecule", "#scaffold"
 CHUNK_ROWS = 256  # molecules that are parsed together
 SHOWN = 5  # invalid rows that a message lists
+MAX_COMPARED = 100  # targets that are compared with each other
 PARTS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
 
 
@@ -60,18 +62,15 @@ class MoleculeRows(Rows):
         return self.with_table(replace(self.table, columns=columns))
 
     def hold_out(self, fraction: float) -> tuple[Self, Self | None]:
-        name = self.task.split_column
-        parts = self._named_parts(name) if name else None
+        parts = self._named_parts()
         if parts is not None:
             train = [row for row, part in enumerate(parts) if part == "train"]
             held_out = [row for row, part in enumerate(parts) if part == "valid"]
-            if not train:
-                raise DataError(f"{self.table.source}: no row of the column {name!r} is named train.")
             rest = self.with_table(self.table.take(train))
-            left_out = len(parts) - len(train) - (len(held_out) if fraction else 0)
-            if left_out:
-                remark = f"{left_out} rows that the column {name!r} does not name train or valid are left out"
-                rest.table.remarks = (*rest.table.remarks, remark)
+            rest.table.remarks = (
+                *self.table.remarks,
+                *self._remarks_on_others(parts, ("train", "valid") if fraction else ("train",)),
+            )
             validation = self.with_table(self.table.take(held_out)) if held_out and fraction else None
         else:
             rest, validation = super().hold_out(fraction)
@@ -79,6 +78,16 @@ class MoleculeRows(Rows):
             validation.augmented = False
         rest.augmented = True
         return rest, validation
+
+    def to_train(self) -> Self:
+        table, parts = self.table, self._named_parts()
+        if parts is not None:
+            used = ("train", "valid")
+            table = table.take([row for row, part in enumerate(parts) if part in used])
+            table.remarks = (*table.remarks, *self._remarks_on_others(parts, used))
+        rows = self.with_table(table)
+        rows.augmented = True
+        return rows
 
     @classmethod
     def split(
@@ -91,7 +100,7 @@ class MoleculeRows(Rows):
         **options: Unpack[ReadKeywords],
     ) -> tuple[Any, Any]:
         rows = task.read(data, columns=columns, data_dir=data_dir, **options).cleaned()
-        parts = rows._named_parts(task.split_column) if task.split_column else None
+        parts = rows._named_parts()
         if parts is None:
             return rows._split(TEST_FRACTION)
         test = [row for row, part in enumerate(parts) if part == "test"]
@@ -132,8 +141,13 @@ class MoleculeRows(Rows):
         super().inspect(report, validation)
         counts = Counter(self._molecules())
         report.statistics["molecules"] = {"different": len(counts), "scaffolds": len({*self.table.columns[SCAFFOLD]})}
-        for name, column in self.task.properties.items():
-            self._inspect_property(report, name, column, counts)
+        values = {
+            name: np.array(self.table.raw_column(name, column), np.float64)
+            for name, column in self.task.properties.items()
+        }
+        for name in values:
+            self._inspect_property(report, name, values[name], counts)
+        self._compare_properties(report, values)
         repeated = sum(count - 1 for count in counts.values())
         if repeated:
             report.add_warning(
@@ -172,10 +186,21 @@ class MoleculeRows(Rows):
         values: list[int] = self.table.columns[MOLECULE]
         return values
 
-    def _named_parts(self, name: str) -> list[str] | None:
-        """Return the part of each row if a column names parts; None if it names groups."""
+    def _named_parts(self) -> list[str] | None:
+        """Return the part of each row if a column names parts; None if it names groups, or there is none."""
+        name = self.task.split_column
+        if not name:
+            return None
         values = [value.decode().lower() for value in self.table.raw_column(name, self.task.target[name])]
         return [PARTS.get(value, "") for value in values] if set(values) & {"train", "training"} else None
+
+    def _remarks_on_others(self, parts: Sequence[str], used: Sequence[str]) -> list[str]:
+        """Return a remark on the rows of other parts than those used, if there are any."""
+        others = sum(part not in used for part in parts)
+        if not others:
+            return []
+        column, named = self.task.split_column, " or ".join(used)
+        return [f"{others} rows that the column {column!r} does not name {named} are left out"]
 
     def _split(self, fraction: float) -> tuple[Table, Table]:
         """Split the rows into (rest, held out): no molecule, scaffold or group is in both."""
@@ -193,8 +218,7 @@ class MoleculeRows(Rows):
             sorted(held_out)
         )
 
-    def _inspect_property(self, report: Report, name: str, column: Column, counts: Mapping[int, int]) -> None:
-        values = np.array(self.table.raw_column(name, column), np.float64)
+    def _inspect_property(self, report: Report, name: str, values: np.ndarray, counts: Mapping[int, int]) -> None:
         known = values[np.isfinite(values)]
         found: dict[str, Any] = {"values": len(known)}
         if len(known):
@@ -202,7 +226,7 @@ class MoleculeRows(Rows):
         report.statistics[name] = found
         if len(known) and known.min() == known.max():
             report.add_warning(f"all values of {name!r} are {known[0]:g}", (), "There is nothing to learn.")
-        elif len(known) == len(values) > 2 and _is_numbering(values):
+        elif len(known) == len(values) > 2 and _number_rows(values):
             report.add_warning(
                 f"{name!r} numbers the rows", (), f"Name the columns to predict with {option('targets')}, without it."
             )
@@ -216,6 +240,27 @@ class MoleculeRows(Rows):
                 f"{len(differing)} molecules have several values of {name!r}",
                 (self.table.where(row) for row, key in enumerate(self._molecules()) if key in differing),
             )
+
+    def _compare_properties(self, report: Report, values: Mapping[str, np.ndarray]) -> None:
+        """Warn of pairs of targets of which one tells the other."""
+        alike = [
+            f"{one!r} and {other!r}"
+            for one, other in itertools.combinations(itertools.islice(values, MAX_COMPARED), 2)
+            if ranks_alike(values[one], values[other])
+        ]
+        if alike:
+            report.add_warning(
+                f"{len(alike)} pairs of targets rank the molecules alike, or in reverse: one gives the other away",
+                alike,
+                f"If a pair is one property, such as a value in two units, name the columns to predict with "
+                f"{option('targets')}, without one of them.",
+            )
+
+
+def _number_rows(values: np.ndarray) -> bool:
+    """Return whether values are numbers of rows in their order, of which a part may be held out."""
+    steps = np.diff(values)
+    return bool((steps >= 1).all() and (steps % 1 == 0).all() and steps.mean() < 2)
 
 
 @dataclass
@@ -291,12 +336,3 @@ def _take_groups(groups: Iterable[Sequence[int]], wanted: int, count: int) -> se
         if len(held_out) + len(rows) < count:  # the rest keeps a group
             held_out.update(rows)
     return held_out
-
-
-def _is_numbering(values: np.ndarray) -> bool:
-    """Return whether values are distinct integers with few gaps, which held-out rows leave."""
-    return bool(
-        (values == np.round(values)).all()
-        and len(np.unique(values)) == len(values)
-        and np.ptp(values) < 1.5 * len(values)
-    )

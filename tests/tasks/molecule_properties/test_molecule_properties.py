@@ -206,6 +206,37 @@ def test_a_column_names_the_parts():
     rest, held_out = task.read(data).cleaned().hold_out(0.1)
     assert (len(rest), len(held_out)) == (6, 2)
     assert "2 rows that the column 'part'" in rest.table.remarks[0]
+    (rest, held_out), every = task.read(data).cleaned().hold_out(0.0), task.read(data).cleaned().to_train()
+    assert (len(rest), held_out, len(every)) == (6, None, 8)
+    assert "4 rows that the column 'part' does not name train are" in rest.table.remarks[0]
+
+
+def test_no_row_named_test_is_trained_on_in_any_training(monkeypatch):
+    data = {**chains(40), "part": ["train"] * 24 + ["valid"] * 8 + ["test"] * 8}
+    hparams = {**SMALL, "network": "fingerprint", "targets": "size", "split": "column:part"}
+    refitted = dlkit.MoleculeProperties(**hparams, refit=True)
+    refitted.fit(data, verbose=0)
+    assert refitted.fingerprint_["rows"] == 32
+    assert refitted.means_ == pytest.approx([np.mean(data["size"][:32])])
+    assert sum("8 rows that the column 'part' does not name" in remark for remark in refitted.report_["remarks"]) == 1
+    # Separate validation rows are named, too.
+    parts = [{name: values[start : start + 20] for name, values in data.items()} for start in (0, 20)]
+    refitted = dlkit.MoleculeProperties(**hparams, refit=True)
+    refitted.fit(*parts, verbose=0)
+    assert refitted.fingerprint_["rows"] == 32
+    assert "8 rows that the column 'part' does not name train or valid are left out" in refitted.report_["remarks"]
+    seen = []
+    monkeypatch.setattr(
+        "dlkit.training.find_learning_rate.find_learning_rate", lambda task, rows, *_: seen.append(len(rows)) or 1e-3
+    )
+    dlkit.MoleculeProperties(**hparams).find_learning_rate(data)
+    assert seen == [32]
+
+
+def test_the_second_training_reads_random_smiles_too():
+    task = dlkit.MoleculeProperties(**SMALL, network="cnn", random_smiles=2, refit=True, targets="size")
+    task.fit(chains(20), verbose=0)
+    assert task.fingerprint_["rows"] == 20 * 3
 
 
 def test_a_column_names_groups():
@@ -238,6 +269,20 @@ def test_faults_of_targets_are_found():
     assert any("all values of 'value' are 1" in warning for warning in report["warnings"])
     report = dlkit.MoleculeProperties(**SMALL).check({"smiles": data["smiles"], "id": [*range(7, 15)]})
     assert any("'id' numbers the rows" in warning for warning in report["warnings"])
+
+
+def test_targets_that_give_each_other_away_are_found():
+    data = chains()
+    nanomolar = [10.0 ** (number * 7 % 60 / 10) for number in range(60)]
+    data["mass"] = [number * 37 % 60 for number in range(60)]
+    columns = {"nanomolar": nanomolar, "potency": [round(9 - np.log10(value), 3) for value in nanomolar]}
+    report = dlkit.MoleculeProperties(**SMALL, validation_split=0.0).check({**data, **columns})
+    found = [warning for warning in report["warnings"] if "rank the molecules alike" in warning]
+    assert len(found) == 1
+    assert found[0].startswith("1 pairs of targets")
+    assert "'nanomolar' and 'potency'" in found[0]
+    report = dlkit.MoleculeProperties(**SMALL, targets="size,potency").check({**data, **columns})
+    assert not any("alike" in warning for warning in report["warnings"])
 
 
 def test_classification_with_gaps():
