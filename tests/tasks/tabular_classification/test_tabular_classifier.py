@@ -199,17 +199,6 @@ def test_the_served_model_knows_booleans_and_offsets_as_python_does(model, frame
         assert float(made["score"][0]) == pytest.approx(answer["score"], rel=1e-5)
 
 
-def test_missing_categories_are_trained_for_even_if_none_is_missing():
-    random = np.random.default_rng(0)
-    color, size = random.choice(["red", "blue"], 400), random.choice([True, False], 400)
-    names = np.where(color == "red", "a", "b").tolist()
-    task = dlkit.TabularClassifier(mask_rate=0.2, **{**SMALL, "epochs": 30})
-    task.fit({"color": color.tolist(), "big": size.tolist(), "y": names}, verbose=0)
-    assert task.predict({"color": "red", "big": True})["score"] > 0.9
-    assert task.predict({"color": "", "big": True})["score"] < 0.75
-    assert task.predict({"color": "red", "big": None})["label"] == "a"
-
-
 def test_a_json_request_with_nan_is_what_python_sends(model, frame):
     assert json.loads('{"x": NaN}')["x"] != 0  # the token of JavaScript that TensorFlow Serving accepts, too
     answer = model.predict(row_of(frame, **{"hours-per-week": float("nan")}))
