@@ -715,7 +715,7 @@ class Task:
             DlkitError: `predictions` exists, cannot be written, or has an unknown suffix.
 
         Examples:
-            >>> metrics = model.evaluate(model.samples()["test"], predictions="predictions.csv")
+            >>> metrics = model.evaluate(model.samples()["test"], predictions="evaluated.csv")
             >>> metrics["accuracy"] > 0.5
             True
         """
