@@ -211,6 +211,7 @@ def test_a_column_names_the_parts():
     assert "4 rows that the column 'part' does not name train are" in rest.table.remarks[0]
 
 
+@pytest.mark.slow
 def test_no_row_named_test_is_trained_on_in_any_training(monkeypatch):
     data = {**chains(40), "part": ["train"] * 24 + ["valid"] * 8 + ["test"] * 8}
     hparams = {**SMALL, "network": "fingerprint", "targets": "size", "split": "column:part"}
