@@ -755,7 +755,7 @@ class Task:
             DataError: the data cannot be read.
 
         Examples:
-            >>> model.plot("photo.jpg").savefig("prediction.png")
+            >>> model.plot("photo.jpg").savefig("prediction.png")  # doctest: +SKIP
         """
         figure = self._picture(data)
         if figure is None:
