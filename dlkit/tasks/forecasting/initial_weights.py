@@ -67,6 +67,8 @@ def initialize_from_naive(
     names = {layer.name for layer in network.layers}
     if "forecasts" not in names or not len(truth):
         return 1.0
+    full = _find_full_windows(tensors["observed_mask"].numpy())
+    tensors, truth = {name: tf.boolean_mask(part, full) for name, part in tensors.items()}, tf.boolean_mask(truth, full)
     smooths, future = "autoregression" in names, truth.numpy()
     if smooths:
         held_out = _fit_autoregression(network, tensors, future)
@@ -80,8 +82,8 @@ def initialize_from_naive(
     if not counted.any():
         return 1.0
     sensitivity = ERROR_SENSITIVITY_SMOOTHING if smooths else ERROR_SENSITIVITY
-    logits, mixture = _mix(forecasts, counted, future, sensitivity, recent[0] if recent else None)
     known = np.isfinite(future)
+    logits, mixture = _mix(forecasts, counted, future, sensitivity, recent[0] if recent else None)
     spread = np.diff(np.quantile((future - mixture)[known], quantile_levels))
     widths = np.log(np.expm1(np.maximum(spread, MIN_QUANTILE_WIDTH)))
     for layer in network.layers:
@@ -96,6 +98,19 @@ def initialize_from_naive(
     others = forecasts.shape[-1] - smoothed - 1
     _, without = _mix(forecasts[..., :others], counted[..., :others], future, ERROR_SENSITIVITY, None)
     return float(np.abs(mixture - future)[known].mean() / max(np.abs(without - future)[known].mean(), 1e-9))
+
+
+MIN_FULL_WINDOWS = 32
+
+
+def _find_full_windows(observed_mask: np.ndarray) -> np.ndarray:
+    """Return which windows count, (windows,) bool: those with at least half the values of the longest, if they suffice.
+
+    The scale of a window of few values is a poor one: its errors, divided by it, would outweigh all others.
+    """
+    lengths = observed_mask.astype(bool).sum(1)
+    full: np.ndarray = lengths >= 0.5 * lengths.max()
+    return full if full.sum() >= MIN_FULL_WINDOWS else np.ones(len(full), bool)
 
 
 def _mix(

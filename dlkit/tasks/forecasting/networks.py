@@ -192,7 +192,7 @@ def mixture_forecaster(
     return keras.Model(inputs, {"quantiles": ops.stack(members, 1)}, name=name)
 
 
-MAX_CUTOFFS = 3  # earlier cutoffs at which the errors of the naive forecasts are measured
+MAX_CUTOFFS = 5  # earlier cutoffs at which the errors of the naive forecasts are measured
 
 
 def _shift(values: Any, steps: int) -> Any:

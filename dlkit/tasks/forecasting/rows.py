@@ -488,13 +488,17 @@ def get_season_lengths(task: Forecaster, frequency: Frequency) -> list[int]:
 
 
 def choose_context_length(season_lengths: list[int], horizon: int, longest: int) -> int:
-    """Choose the context length where none is given: four seasons, or two of a season that exceeds 200 time steps.
+    """Choose the context length where none is given: eight seasons of up to 24 time steps, four of up to 200, or two.
 
     Args:
         season_lengths, horizon: In time steps.
         longest: Length of the longest series; it must hold two seasons of a season that counts.
     """
-    wanted = [(4 if length <= 200 else 2) * length for length in season_lengths if 2 * length <= longest]
+    wanted = [
+        (8 if length <= 24 else 4 if length <= 200 else 2) * length
+        for length in season_lengths
+        if 2 * length <= longest
+    ]
     return max(1, min(max([2 * horizon, *wanted]), longest - 1))
 
 

@@ -93,7 +93,7 @@ class Forecaster(Task):
         0,
         "History length in time steps; 0 infers it. The model reads this number of the most recent time steps. 0 "
         "selects the largest of twice the horizon and, for each season that the longest series contains at least "
-        "twice, four times the season length (twice if it exceeds 200 time steps).",
+        "twice, eight times the season length (four times if it exceeds 24 time steps, twice if it exceeds 200).",
         minimum=0,
     )
     encoder_length: int = hparam(

@@ -175,7 +175,7 @@ def test_kept_ends_go_on_without_a_table_and_are_kept_only_if_asked(model, promo
     made = promoted.forecast(FRAME, future=future)
     pandas.testing.assert_frame_equal(promoted.forecast(future=future), made)
     assert json.loads(json.dumps(promoted.stored_series_)) == promoted.stored_series_
-    assert len(promoted.stored_series_[0]["ds"]) <= 49  # what the window and the backtest read
+    assert len(promoted.stored_series_[0]["ds"]) <= 97  # what the window and the backtest read
     assert [kept["kind"] for kept in promoted.stored_series_] == ["z", "x", "y"]
     plain = dlkit.Forecaster(horizon=4)
     plain.stored_series_ = [{"of": "an earlier training"}]
