@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from machine import DATA, print_machine
-from timing import hparams_of
+from timing import hparams_of, median_ms
 
 import dlkit
 from dlkit.tasks.molecule_properties.featurization import MoleculeFeatures
@@ -233,13 +233,7 @@ def measure_latency(hparams: dict[str, Any]) -> None:
             ("predict", lambda smiles=smiles: task.predict(smiles)),
             ("signature", lambda smiles=smiles: graph(smiles=tf.constant([smiles]))),
         ):
-            run()
-            times = []
-            for _ in range(100):
-                started = time.perf_counter()
-                run()
-                times.append(time.perf_counter() - started)
-            print(f"{name}, {what}: median {1000 * statistics.median(times):.2f} ms")
+            print(f"{name}, {what}: median {median_ms(run, 100):.2f} ms")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from machine import print_machine
-from timing import hparams_of, print_scores
+from timing import hparams_of, median_ms, print_scores
 
 VALIDATION = 0.1  # share of the training rows on which the peers stop early
 
@@ -209,12 +209,7 @@ def print_latency(folder: Path, hparams: dict[str, Any]) -> None:
         served = tf.saved_model.load(str(version)).signatures["serving_default"]
         row = {name: tf.constant([value]) for name, value in raw.items()}
         for name, call in (("exported signature", lambda: served(**row)), ("predict", lambda: model.predict(raw))):
-            times = []
-            for _ in range(300):
-                begun = time.perf_counter()
-                call()
-                times.append(time.perf_counter() - begun)
-            print(f"{model.network}, one row, {name}: median {1000 * np.median(times[50:]):.2f} ms")
+            print(f"{model.network}, one row, {name}: median {median_ms(call, 300):.2f} ms")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlkit.columns import to_batch
+from dlkit.graph_predictor import inputs_to_table
 from dlkit.lazy import keras, tf
 from dlkit.tabular.preprocess import input_of_cells
 
@@ -24,14 +25,15 @@ def attribute(
 
     Args:
         task: a fitted task of tables.
-        row: raw values of its inputs.
+        row: a row, as `predict` takes it.
         output: from the outputs of the network, by name, to the (batch,) number to explain.
 
     Returns:
-        The contribution of each column, and the prediction for the reference row. The contributions add up to the
-        difference of the two predictions, up to the error of the integral.
+        The contribution of each column, largest first, and the prediction for the reference row. The contributions add
+        up to the difference of the two predictions, up to the error of the integral.
     """
-    cells = task.stages_.preprocess(to_batch([row], task.inputs))
+    raw = inputs_to_table(row, task.inputs)[0].raw(0, task.inputs)
+    cells = task.stages_.preprocess(to_batch([raw], task.inputs))
     network = task.stages_.network
     embedding = network.get_layer("features")
     body = keras.Model(embedding.output, network.output)
@@ -50,4 +52,5 @@ def attribute(
     contributions = dict.fromkeys(task.inputs, 0.0)
     for name, value in zip(input_of_cells(task.inputs), by_cell, strict=True):
         contributions[name] += float(value)
-    return contributions, float(output(body(start, training=False))[0])
+    ordered = dict(sorted(contributions.items(), key=lambda item: -abs(item[1])))
+    return ordered, float(output(body(start, training=False))[0])

@@ -31,6 +31,9 @@ class TabularTask(Protocol):
     def targets(self) -> str: ...
 
     @property
+    def target_names(self) -> list[str]: ...
+
+    @property
     def categorical(self) -> str: ...
 
     @property
@@ -155,3 +158,14 @@ def declared_kinds(task: TabularTask, inputs: Mapping[str, Column]) -> dict[str,
 def _check_name(name: str, header: Sequence[str], key: str) -> None:
     if name not in header:
         raise DataError(f"{option(key)}: there is no column {name!r}. {nearest(name, header)}")
+
+
+def index_of_target(task: TabularTask, name: str) -> int:
+    """Return the index of a target by its name; that of the first one for "".
+
+    Raises:
+        DataError: there is no such target.
+    """
+    if name and name not in task.target_names:
+        raise DataError(f"there is no target {name!r}. {nearest(name, task.target_names)}")
+    return task.target_names.index(name) if name else 0

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlkit.data.split import evenly_spaced
-from dlkit.plots import new_figure
+from dlkit.plots import new_figure, save_figure
 from dlkit.rows import Rows
 
 MAX_ROWS = 1000  # rows that are predicted for
 MAX_COLUMNS = 30  # columns that a plot shows
 
 
-def permutation_importance(task: Any, rows: Rows, repeats: int) -> dict[str, dict[str, float]]:
+def measure_importance(task: Any, rows: Rows, repeats: int, plot: str | Path | None) -> dict[str, dict[str, float]]:
     """Measure by how much the primary metric falls if the cells of a column are shuffled.
 
     Columns that say the same share their importance: one is a substitute for the other. Source: Breiman, 2001, "Random
@@ -26,6 +27,7 @@ def permutation_importance(task: Any, rows: Rows, repeats: int) -> dict[str, dic
         task: a fitted task of tables.
         rows: labeled rows, of which at most 1,000 are used, evenly spaced.
         repeats: number of shuffles of each column.
+        plot: image file for a plot; None writes none.
 
     Returns:
         Column to `mean` and `deviation` of the fall over the shuffles, most important first.
@@ -42,10 +44,13 @@ def permutation_importance(task: Any, rows: Rows, repeats: int) -> dict[str, dic
             shuffled = replace(table, columns={**table.columns, name: cells})
             falls.append(whole - task.score(targets, task.predict_table(shuffled))[task.primary_metric])
         found[name] = {"mean": float(np.mean(falls)), "deviation": float(np.std(falls))}
-    return dict(sorted(found.items(), key=lambda item: -item[1]["mean"]))
+    ordered = dict(sorted(found.items(), key=lambda item: -item[1]["mean"]))
+    if plot:
+        save_figure(_plot(ordered, task.primary_metric), plot)
+    return ordered
 
 
-def plot_importance(importance: Mapping[str, Mapping[str, float]], metric: str) -> Any:
+def _plot(importance: Mapping[str, Mapping[str, float]], metric: str) -> Any:
     """Plot permutation importances as bars, most important first; returns a matplotlib figure."""
     shown = list(importance.items())[:MAX_COLUMNS][::-1]
     figure = new_figure(7, 0.9 + 0.26 * len(shown))

@@ -13,7 +13,7 @@ from dlkit.classification import labels
 from dlkit.columns import Label
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
-from dlkit.hparams import hparam, nearest
+from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.options import option
 from dlkit.run_length import DefaultEpochs
@@ -229,14 +229,10 @@ class TabularClassifier(Task):
             >>> len(importance) == len(model.inputs)
             True
         """
-        from dlkit.plots import save_figure
-        from dlkit.tabular.importance import permutation_importance, plot_importance
+        from dlkit.tabular.importance import measure_importance
 
         self._check_fitted()
-        found = permutation_importance(self, self.read(data), repeats)
-        if plot:
-            save_figure(plot_importance(found, self.primary_metric), plot)
-        return found
+        return measure_importance(self, self.read(data), repeats, plot)
 
     def explain(self, row: Mapping[str, Any], target: str = "") -> dict[str, Any]:
         """Explain a prediction by the contribution of each column to the score of the best label.
@@ -260,28 +256,24 @@ class TabularClassifier(Task):
             >>> explanation["contributions"].keys() == model.inputs.keys()
             True
         """
-        from dlkit.graph_predictor import inputs_to_table
         from dlkit.tabular.attributions import attribute
         from dlkit.tasks.tabular_classification.ensemble_logits import average_logits, split_targets
 
-        if target and target not in self.target_names:
-            raise DataError(f"there is no target {target!r}. {nearest(target, self.target_names)}")
-        name = target or self.target_names[0]
+        index = declare.index_of_target(self, target)
+        name = self.target_names[index]
         answer = self.predict(row)
         best = answer[self.answer_name("label", name)]
-        raw = inputs_to_table(row, self.inputs)[0].raw(0, self.inputs)
-        index, label = self.target_names.index(name), self.labels_of(name).index(best)
+        label = self.labels_of(name).index(best)
 
         def score(outputs: dict[str, tf.Tensor]) -> tf.Tensor:
             return tf.exp(average_logits(split_targets(outputs["logits"], self.sizes)[index])[:, label])
 
-        contributions, reference = attribute(self, raw, score)
-        ordered = dict(sorted(contributions.items(), key=lambda item: -abs(item[1])))
+        contributions, reference = attribute(self, row, score)
         return {
             "label": best,
             "score": answer[self.answer_name("score", name)],
             "reference_score": reference,
-            "contributions": ordered,
+            "contributions": contributions,
         }
 
     @staticmethod

@@ -12,7 +12,7 @@ import numpy as np
 from dlkit.columns import Column
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
-from dlkit.hparams import hparam, nearest
+from dlkit.hparams import hparam
 from dlkit.lazy import keras, ops, tf
 from dlkit.options import option
 from dlkit.run_length import DefaultEpochs
@@ -240,14 +240,10 @@ class TabularRegressor(Task):
             >>> len(importance) == len(model.inputs)
             True
         """
-        from dlkit.plots import save_figure
-        from dlkit.tabular.importance import permutation_importance, plot_importance
+        from dlkit.tabular.importance import measure_importance
 
         self._check_fitted()
-        found = permutation_importance(self, self.read(data), repeats)
-        if plot:
-            save_figure(plot_importance(found, self.primary_metric), plot)
-        return found
+        return measure_importance(self, self.read(data), repeats, plot)
 
     def explain(self, row: Mapping[str, Any], target: str = "") -> dict[str, Any]:
         """Explain a predicted number by the contribution of each column, in the units of the target.
@@ -271,21 +267,16 @@ class TabularRegressor(Task):
             >>> explanation["contributions"].keys() == model.inputs.keys()
             True
         """
-        from dlkit.graph_predictor import inputs_to_table
         from dlkit.tabular.attributions import attribute
 
-        if target and target not in self.target_names:
-            raise DataError(f"there is no target {target!r}. {nearest(target, self.target_names)}")
-        index = self.target_names.index(target) if target else 0
+        index = declare.index_of_target(self, target)
         answer = self.predict(row)
-        raw = inputs_to_table(row, self.inputs)[0].raw(0, self.inputs)
         scaling = self.stages_.postprocess.get_layer("target_scaling")
         contributions, reference = attribute(
-            self, raw, lambda outputs: scaling(tf.reduce_mean(outputs["values"], axis=1))[:, index]
+            self, row, lambda outputs: scaling(tf.reduce_mean(outputs["values"], axis=1))[:, index]
         )
-        ordered = dict(sorted(contributions.items(), key=lambda item: -abs(item[1])))
         value = answer[self.answer_names("value")[index]]
-        return {"value": value, "reference_value": reference, "contributions": ordered}
+        return {"value": value, "reference_value": reference, "contributions": contributions}
 
     @staticmethod
     def samples() -> dict[str, Any]:
