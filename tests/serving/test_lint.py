@@ -13,9 +13,10 @@ def planted(exported, where, op):
     """The SavedModel of an export with a node of an operation in its graph, in a function, or in the loader's own."""
     saved = read_saved_model(exported)
     definition = saved.meta_graphs[0].graph_def
-    loader = next(function for function in definition.library.function if "traced_restore" in function.signature.name)
-    other = next(function for function in definition.library.function if function is not loader)
-    nodes = {"graph": definition.node, "function": other.node_def, "loader": loader.node_def}[where]
+    # By name: the order of the functions differs from export to export, and the first may be one that saves variables.
+    names = {"function": "signature_wrapper", "loader": "traced_restore"}
+    functions = [f for f in definition.library.function if where in names and names[where] in f.signature.name]
+    nodes = functions[0].node_def if functions else definition.node
     nodes.add(name="planted", op=op)
     return saved
 
