@@ -178,7 +178,7 @@ def make_loops(network: Any, rows: int) -> tuple[Any, Any]:
     """Make two functions that generate `TOKENS` tokens greedily: with the cache, and by the whole network each time."""
     from dlkit.lazy import tf
     from dlkit.tasks.translation.incremental_decoder import make_incremental_decoder
-    from dlkit.tasks.translation.subword_tokenizer import START_ID
+    from dlkit.text.subword_tokenizer import START_ID
 
     decoder = make_incremental_decoder(network, TOKENS)
 

@@ -35,6 +35,7 @@ SHARED_PACKAGES = (
     "dlkit.classification",
     "dlkit.regression",
     "dlkit.tabular",
+    "dlkit.generation",
 )  # where the layers of tasks may lie
 
 

@@ -10,6 +10,7 @@ SHARED = (
     "classification",
     "regression",
     "tabular",
+    "generation",
 )  # folders for what two tasks or more share
 
 

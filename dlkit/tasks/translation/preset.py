@@ -8,8 +8,8 @@ from dlkit.errors import DlkitError
 from dlkit.lazy import keras, layers, ops
 from dlkit.options import option
 from dlkit.tasks.translation.preset_decoder import PresetIds
-from dlkit.tasks.translation.subword_tokenizer import FIRST_BYTE_ID, SubwordDetokenizer, SubwordTokenizer
 from dlkit.text.preset import fetch_preset
+from dlkit.text.subword_tokenizer import FIRST_BYTE_ID, SubwordDetokenizer, SubwordTokenizer
 
 
 def translation_preset(name_or_folder: str, max_tokens: int) -> tuple[keras.Model, layers.Layer, layers.Layer]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlkit.lazy import keras, tf
-from dlkit.tasks.translation.subword_tokenizer import START_ID
+from dlkit.text.subword_tokenizer import START_ID
 
 
 @keras.saving.register_keras_serializable("dlkit")

@@ -151,7 +151,7 @@ class Translator(Task):
         )
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
-        from dlkit.tasks.translation.subword_tokenizer import END_ID, START_ID
+        from dlkit.text.subword_tokenizer import END_ID, START_ID
 
         source = self.stages_.preprocess(features)
         target_tokens = self.stages_.preprocess({"source": target["target"]})
@@ -177,16 +177,16 @@ class Translator(Task):
         return None  # the argmax over the vocabulary of each token would take a tenth of a step
 
     def signatures(self) -> list[Signature]:
+        from dlkit.generation.sample_tokens import Sampling
         from dlkit.serving.signature import Signature
         from dlkit.tasks.translation.generate import make_request_columns
-        from dlkit.tasks.translation.token_generator import Sampling
 
         preprocess, decode, postprocess = self.stages_.serving_models()
         generator = decode.get_layer("generator")
 
         def generate(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             tokens = preprocess({"source": tensors["source"]}, training=False)
-            sampling = Sampling(*(tensors[name] for name in Sampling._fields))
+            sampling = Sampling(**{name: tensors[name] for name in Sampling._fields if name in tensors})
             generated = generator.generate(
                 tokens["token_ids"],
                 tokens["padding_mask"],
@@ -262,7 +262,7 @@ class Translator(Task):
 
             return translation_preset(self.network.removeprefix("preset:"), self.max_tokens)
         from dlkit.tasks.translation.networks import translation_gru, translation_transformer
-        from dlkit.tasks.translation.subword_tokenizer import SubwordDetokenizer, SubwordTokenizer, learn_subwords
+        from dlkit.text.subword_tokenizer import SubwordDetokenizer, SubwordTokenizer, learn_subwords
 
         texts = [text.decode() for name in self.target for text in examples.raw_column(name, self.target[name])]
         subwords = learn_subwords([unicodedata.normalize("NFC", text) for text in texts], self.vocabulary_size)

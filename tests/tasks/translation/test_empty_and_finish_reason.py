@@ -10,8 +10,8 @@ import tensorflow as tf
 import dlkit
 from dlkit.tasks.translation import token_generator
 from dlkit.tasks.translation.sample import make_sentences
-from dlkit.tasks.translation.subword_tokenizer import END_ID, FIRST_BYTE_ID, SubwordDetokenizer, SubwordTokenizer
 from dlkit.tasks.translation.token_generator import TokenGenerator
+from dlkit.text.subword_tokenizer import END_ID, FIRST_BYTE_ID, SubwordDetokenizer, SubwordTokenizer
 from dlkit.training.prepare import build_task
 
 NOTHING = ["", " ", "\n", " \t \r\n", "\u00a0\u3000", "\u200b\ufeff", "\u2028"]

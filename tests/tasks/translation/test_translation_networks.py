@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dlkit.generation.beam_search import compute_log_probs
+from dlkit.generation.sample_tokens import Sampling, draw_uniforms, sample_tokens
 from dlkit.layers.relative_position_bias import RelativePositionBias
 from dlkit.tasks.translation.incremental_decoder import make_incremental_decoder
 from dlkit.tasks.translation.networks import translation_gru, translation_transformer
-from dlkit.tasks.translation.sample_tokens import draw_uniforms, sample_tokens
-from dlkit.tasks.translation.subword_tokenizer import END_ID, START_ID
-from dlkit.tasks.translation.token_generator import Sampling, TokenGenerator, compute_log_probs
+from dlkit.tasks.translation.token_generator import TokenGenerator
+from dlkit.text.subword_tokenizer import END_ID, START_ID
 
 SIZE = 12
 NETWORKS = {
@@ -176,6 +177,7 @@ def draw(temperature, top_k=None, top_p=None, seed=None):
         tf.constant(top_k or [0] * rows),
         tf.constant(top_p or [1.0] * rows),
         tf.constant(seed or [0] * rows),
+        tf.ones([rows]),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.tasks.translation.subword_tokenizer import (
+from dlkit.text.subword_tokenizer import (
     END_ID,
     FIRST_BYTE_ID,
     FIRST_SUBWORD_ID,
@@ -146,7 +146,7 @@ def test_learning_without_the_package_says_what_to_install(monkeypatch):
 @pytest.mark.slow
 def test_the_layers_need_no_trainer():
     program = (
-        "import sys; sys.modules['tokenizers'] = None; from dlkit.tasks.translation.subword_tokenizer import *;"
+        "import sys; sys.modules['tokenizers'] = None; from dlkit.text.subword_tokenizer import *;"
         "print(SubwordDetokenizer([' ab'])(SubwordTokenizer([' ab'], 9)(['ab c'])['token_ids']).numpy()[0].decode())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

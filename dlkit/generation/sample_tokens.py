@@ -1,8 +1,15 @@
-"""Sampling of tokens with random numbers of each row's own."""
+"""Sampling of tokens with random numbers of each row's own, and the penalty of repeated tokens."""
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 from dlkit.lazy import tf
+
+Sampling = namedtuple("Sampling", "temperature top_k top_p seed repetition_penalty", defaults=(None,))
+"""How tokens are chosen, (batch,) each: float32, int32, float32, int32, float32. A row of temperature 0 uses beam
+search. Without repetition penalties, the last one is None.
+"""
 
 
 def draw_uniforms(seeds: tf.Tensor, steps: int) -> tf.Tensor:
@@ -56,3 +63,29 @@ def sample_tokens(
     is_sampled = tf.one_hot(sampled_ids, vocabulary_size, on_value=True, off_value=False, dtype=tf.bool)
     is_masked = is_sampling[:, tf.newaxis] & ~is_sampled
     return tf.where(is_masked[:, tf.newaxis], float("-inf"), log_probs)
+
+
+def penalize_repetition(logits: tf.Tensor, ids: tf.Tensor, penalty: tf.Tensor) -> tf.Tensor:
+    """Make tokens that a row has already less probable.
+
+    A positive logit is divided by the penalty, a negative one multiplied: Keskar et al., 2019, arXiv:1909.05858,
+    section 4.1, in the form for negative logits that transformers uses.
+
+    Args:
+        logits: (rows, vocabulary) float32.
+        ids: (rows, tokens) int32, the tokens of the row so far.
+        penalty: (rows,) float32, above 0; 1 for none.
+
+    Returns:
+        (rows, vocabulary) float32.
+
+    Examples:
+        >>> penalize_repetition(tf.constant([[2.0, -2.0, 2.0]]), tf.constant([[0, 1]]), tf.constant([2.0]))[0].numpy()
+        array([ 1., -4.,  2.], dtype=float32)
+    """
+    rows = tf.repeat(tf.range(tf.shape(ids)[0]), tf.shape(ids)[1])
+    counts = tf.scatter_nd(
+        tf.stack([rows, tf.reshape(ids, [-1])], 1), tf.ones_like(rows), tf.shape(logits, out_type=tf.int32)
+    )
+    factor = penalty[:, tf.newaxis]
+    return tf.where(counts > 0, tf.where(logits > 0, logits / factor, logits * factor), logits)

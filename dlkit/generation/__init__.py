@@ -1,0 +1,1 @@
+"""Generation of tokens: what two or more tasks share of it, and nothing else."""
