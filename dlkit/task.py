@@ -150,6 +150,7 @@ class Task:
     rows = Rows
     padding = cast("Sequence[Padding]", ())
     frozen = cast("str | None", None)  # the first layers of the network not to train; None for those of `freeze`
+    evaluated_signature = "serving_default"  # the one whose answers `score` gets
     max_inference_batch = 0  # rows that the network takes at once when predicting; 0 for all
     shown_metrics = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     training_only = cast("tuple[str, ...]", ())  # own hparams that neither the graph nor what is learned depends on
@@ -677,7 +678,8 @@ class Task:
     @final
     def present_rows(self, answers: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         """Convert served predictions by column to one dict per row, as `predict` returns them."""
-        shown = {name: column for name, column in self.answer.items() if name != ERROR}  # there are none with an error
+        known = {**self.answer, **self.extra_outputs}
+        shown = {name: column for name, column in known.items() if name in answers and name != ERROR}  # none has one
         columns = [column.show_all(answers[name]) for name, column in shown.items()]
         return [self.present(dict(zip(shown, row, strict=True))) for row in zip(*columns, strict=True)]
 
@@ -830,7 +832,8 @@ class Task:
         rows.check()
         table = rows.table
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
-        answers = self.predict_table(table)
+        signature = self.served()[self.evaluated_signature]
+        answers = GraphPredictor(signature, signature.columns or self.inputs)(table)
         return {**self.score(targets, answers), **rows.baseline_metrics(targets)}, targets, answers
 
     @final

@@ -8,6 +8,7 @@ from typing import Any, cast
 from dlkit.lazy import keras, layers, tf
 
 MASKED_SCORE = -1e9  # added to the score of a key that must not be seen: its weight is exactly 0
+type Rotation = tuple[tf.Tensor, tf.Tensor]  # as `rotary_positions` gives it
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -39,14 +40,27 @@ class CachedMultiHeadAttention(layers.Layer):
             setattr(self, name, layer)
         self._scale = (width // self.num_heads) ** -0.5
 
-    def project_keys_values(self, x: tf.Tensor) -> list[tf.Tensor]:
-        """Project (batch, steps, width) to keys and values, (batch, heads, steps, width / heads) each."""
+    def project_keys_values(self, x: tf.Tensor, rotation: Rotation | None = None) -> list[tf.Tensor]:
+        """Project (batch, steps, width) to keys and values, (batch, heads, steps, width / heads) each.
+
+        Args:
+            x: what is attended to.
+            rotation: of the keys, as `rotary_positions` gives it; None for no rotation.
+        """
         x = self.key_value(x)
         width = x.shape[-1] // 2
         split = tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], 2, self.num_heads, width // self.num_heads])
-        return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
+        keys, values = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
+        return [rotate(keys, rotation), values]
 
-    def call(self, x: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self,
+        x: tf.Tensor,
+        keys: tf.Tensor,
+        values: tf.Tensor,
+        bias: tf.Tensor | None = None,
+        rotation: Rotation | None = None,
+    ) -> tf.Tensor:
         """Attend from each step of x to keys and values.
 
         Args:
@@ -54,6 +68,7 @@ class CachedMultiHeadAttention(layers.Layer):
             keys: (batch, heads, keys, width / heads).
             values: of the same shape.
             bias: added to the scores, broadcast to (batch, heads, steps, keys); None for no bias.
+            rotation: of the queries, as `rotary_positions` gives it; None for no rotation.
 
         Returns:
             (batch, steps, width).
@@ -61,7 +76,8 @@ class CachedMultiHeadAttention(layers.Layer):
         width = x.shape[-1]
         shape = tf.shape(x)
         query = tf.reshape(self.query(x) * self._scale, [shape[0], shape[1], self.num_heads, width // self.num_heads])
-        scores = tf.cast(tf.matmul(tf.transpose(query, [0, 2, 1, 3]), keys, transpose_b=True), tf.float32)
+        query = rotate(tf.transpose(query, [0, 2, 1, 3]), rotation)
+        scores = tf.cast(tf.matmul(query, keys, transpose_b=True), tf.float32)
         if bias is not None:
             scores += tf.cast(bias, tf.float32)
         attended = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
@@ -70,22 +86,81 @@ class CachedMultiHeadAttention(layers.Layer):
     # Of one step at a time nothing is transposed, and one query is no matrix: oneDNN's batched product of it takes
     # longer than products and sums, which made a step of one row a third slower.
 
-    def project_step_keys_values(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Project (rows, width) to keys and values, (rows, heads, 1, width / heads) each."""
+    def project_step_keys_values(
+        self, x: tf.Tensor, rotation: Rotation | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Project (rows, width) to keys and values, (rows, heads, 1, width / heads) each; `rotation` as above."""
         split = tf.reshape(self.key_value(x), [-1, 2, self.num_heads, 1, x.shape[-1] // self.num_heads])
-        return split[:, 0], split[:, 1]
+        return rotate(split[:, 0], rotation), split[:, 1]
 
-    def step(self, x: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
+    def step(
+        self,
+        x: tf.Tensor,
+        keys: tf.Tensor,
+        values: tf.Tensor,
+        bias: tf.Tensor | None = None,
+        rotation: Rotation | None = None,
+    ) -> tf.Tensor:
         """Attend from a single query per row, (rows, width), to keys and values; `bias` as in `call`."""
+        return self.step_over(x, [(keys, values, bias)], rotation)
+
+    def step_over(
+        self,
+        x: tf.Tensor,
+        parts: Sequence[tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]],
+        rotation: Rotation | None = None,
+    ) -> tf.Tensor:
+        """Attend from a single query per row, (rows, width), to several parts of keys and values at once.
+
+        Args:
+            x: the queries.
+            parts: keys, values and bias of each part, as in `step`; joining them takes longer than their scores.
+            rotation: as in `call`.
+        """
         query = tf.reshape(self.query(x) * self._scale, [-1, self.num_heads, 1, x.shape[-1] // self.num_heads])
-        scores = tf.cast(tf.reduce_sum(query * keys, -1), tf.float32)
-        if bias is not None:
-            scores += tf.cast(bias, tf.float32)[:, :, 0]
-        weights = tf.cast(tf.nn.softmax(scores), values.dtype)[..., tf.newaxis]
-        return self.output_dense(tf.reshape(tf.reduce_sum(weights * values, 2), [-1, x.shape[-1]]))
+        query = rotate(query, rotation)
+        scores = [_add_bias(tf.cast(tf.reduce_sum(query * keys, -1), tf.float32), bias) for keys, _, bias in parts]
+        weights = tf.nn.softmax(tf.concat(scores, -1) if len(scores) > 1 else scores[0])
+        split = tf.split(weights, [tf.shape(each)[-1] for each in scores], -1) if len(scores) > 1 else [weights]
+        attended = [
+            tf.reduce_sum(tf.cast(weight, values.dtype)[..., tf.newaxis] * values, 2)
+            for weight, (_, values, _) in zip(split, parts, strict=True)
+        ]
+        return self.output_dense(tf.reshape(sum(attended[1:], attended[0]), [-1, x.shape[-1]]))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_heads": self.num_heads}
+
+
+def _add_bias(scores: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+    """Add the bias of a single query, (rows or 1, heads or 1, 1, keys), to its scores, (rows, heads, keys)."""
+    return scores if bias is None else scores + tf.cast(bias, tf.float32)[:, :, 0]
+
+
+def rotary_positions(positions: tf.Tensor, depth: int, dtype: str = "float32") -> Rotation:
+    """Compute the rotations of queries and keys by their positions.
+
+    Source: Su et al., 2021, arXiv:2104.09864, section 3.4.2, with the two halves of the depth as pairs.
+
+    Args:
+        positions: (rows, steps) int32.
+        depth: even integer, depth of a head.
+        dtype: of the result.
+
+    Returns:
+        Tuple of cosines and sines, (rows, 1, steps, depth / 2) each.
+    """
+    rates = tf.constant(10_000.0) ** (-tf.range(0, depth, 2, tf.float32) / depth)
+    angles = tf.cast(positions, tf.float32)[:, tf.newaxis, :, tf.newaxis] * rates
+    return tf.cast(tf.cos(angles), dtype), tf.cast(tf.sin(angles), dtype)
+
+
+def rotate(x: tf.Tensor, rotation: Rotation | None) -> tf.Tensor:
+    """Rotate vectors, (rows, heads, steps, depth), by `rotary_positions`; None leaves them as they are."""
+    if rotation is None:
+        return x
+    (cosines, sines), (first, second) = rotation, tf.split(x, 2, -1)
+    return tf.concat([first * cosines - second * sines, second * cosines + first * sines], -1)
 
 
 @keras.saving.register_keras_serializable("dlkit")

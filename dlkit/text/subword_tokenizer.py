@@ -23,19 +23,20 @@ MAX_NFC_SHRINKAGE = 3  # maximum factor by which NFC shortens a text in bytes (U
 WORD_PATTERN = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\t-\r \p{L}\p{M}\p{N}]+|[\t-\r ]"
 
 
-def pretokenize(text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
+def pretokenize(text: tf.Tensor | Sequence[str], exact: bool = False) -> tf.RaggedTensor:
     """Split texts into words, each with the space before it: (batch,) string to (batch, (words)) ragged string.
 
-    The words of a row, concatenated, are the row with a space before it; invalid UTF-8 is read as U+FFFD. An empty row
-    has no words.
+    The words of a row, concatenated, are the row with a space before it, or the row itself with `exact`; invalid UTF-8
+    is read as U+FFFD. An empty row has no words.
     """
     text = tf.strings.unicode_transcode(tf.convert_to_tensor(text, tf.string), "UTF-8", "UTF-8")
-    space = tf.where(text == "", "", " ")
-    marked = tf.strings.regex_replace(tf.strings.join([space, text]), f"({WORD_PATTERN})", WORD_SEPARATOR + rb"\1")
+    if not exact:
+        text = tf.strings.join([tf.where(text == "", "", " "), text])
+    marked = tf.strings.regex_replace(text, f"({WORD_PATTERN})", WORD_SEPARATOR + rb"\1")
     return tf.strings.split(marked, WORD_SEPARATOR)[:, 1:]
 
 
-def learn_subwords(texts: Sequence[str], vocabulary_size: int) -> list[str]:
+def learn_subwords(texts: Sequence[str], vocabulary_size: int, exact: bool = False) -> list[str]:
     """Learn the subwords of a vocabulary by byte-pair encoding.
 
     Source: Sennrich et al., 2016, arXiv:1508.07909, by the package `tokenizers`. Rare characters get no subword: they
@@ -44,6 +45,7 @@ def learn_subwords(texts: Sequence[str], vocabulary_size: int) -> list[str]:
     Args:
         texts: list of str, in all languages.
         vocabulary_size: integer above 259, maximum number of ids, those of bytes and special tokens included.
+        exact: as of the `SubwordTokenizer` that uses them.
 
     Returns:
         List of subwords of two or more bytes.
@@ -69,7 +71,7 @@ def learn_subwords(texts: Sequence[str], vocabulary_size: int) -> list[str]:
 
     def iterate_words() -> Iterator[list[str]]:
         for start in range(0, len(texts), COUNTING_BATCH):
-            words = pretokenize(texts[start : start + COUNTING_BATCH]).flat_values.numpy()
+            words = pretokenize(texts[start : start + COUNTING_BATCH], exact).flat_values.numpy()
             yield [word.decode() for word in words.tolist()]
 
     # ASCII characters are bytes already, and need no subword.
@@ -89,7 +91,9 @@ class SubwordTokenizer(keras.layers.Layer):
     A word includes the space before it, and is split greedily from its start into the longest subwords that match. That
     is not how byte-pair encoding applies its merges, at no loss of quality (Uzan et al., 2024, arXiv:2403.01289). Texts
     are normalized to NFC, and trailing blanks are stripped. Case, accents, spaces and line ends are kept, and all 256
-    bytes have ids: there is no unknown token, and `SubwordDetokenizer` restores every normalized text.
+    bytes have ids: there is no unknown token, and `SubwordDetokenizer` restores every normalized text. With `exact`,
+    nothing is normalized or stripped: every text is restored byte by byte, and a text that begins where a token begins
+    in a longer one has the tokens that follow there.
 
     Call with `text`: (batch,) string, UTF-8. Returns a dict of `token_ids`: (batch, max_tokens) int32, 0 for padding, 1
     for the start token, which texts do not have, 2 for the end token, 3 to 258 for bytes, 259 and up for subwords;
@@ -101,6 +105,7 @@ class SubwordTokenizer(keras.layers.Layer):
         max_tokens: integer, 2 or more, maximum sequence length in tokens, the end token included.
         byte_ids: False for another vocabulary, such as a preset's: `subwords` are then those of the ids from 3 on,
             their bytes read as Latin-1, empty for special tokens. Bytes without a subword get the first empty id.
+        exact: whether texts are taken as they are.
 
     Examples:
         >>> tokenizer = SubwordTokenizer([" good", "film"], max_tokens=8)
@@ -109,13 +114,15 @@ class SubwordTokenizer(keras.layers.Layer):
         [[259, 2, 0, 0, 0, 0, 0, 0]]
     """
 
-    def __init__(self, subwords: Sequence[str], max_tokens: int, byte_ids: bool = True, **kwargs: Any):
+    def __init__(
+        self, subwords: Sequence[str], max_tokens: int, byte_ids: bool = True, exact: bool = False, **kwargs: Any
+    ):
         super().__init__(**kwargs)
-        check_tokenizer(subwords if byte_ids else ["any"], max_tokens)
+        check_tokenizer(subwords if byte_ids and subwords else ["any"], max_tokens)
         if max_tokens < 2:
             raise ValueError(f"`max_tokens` must be 2 or more: text, end. Received: max_tokens={max_tokens}.")
         self.subwords = list(subwords)
-        self.max_tokens, self.byte_ids = max_tokens, byte_ids
+        self.max_tokens, self.byte_ids, self.exact = max_tokens, byte_ids, exact
         ids = _make_ids(make_spellings(self.subwords, byte_ids))
         self._max_subword_bytes = max(map(len, ids))
         self._table = lookup_table(ids, ids.values())
@@ -137,18 +144,50 @@ class SubwordTokenizer(keras.layers.Layer):
         text = tf.convert_to_tensor(text, tf.string)
         # So many bytes have more tokens than `max_tokens`: the rest would be truncated anyway.
         max_bytes = (room + 2) * self._max_subword_bytes
-        text = compose_text(tf.strings.substr(normalize.strip_end(text), 0, MAX_NFC_SHRINKAGE * max_bytes))
-        words = pretokenize(tf.strings.substr(text, 0, max_bytes))[:, : room + 1]
-        ids, counts = split_into_subwords(words.flat_values, self._table, self._split_words)
-        tokens = tf.RaggedTensor.from_nested_row_lengths(
-            ids, [words.row_lengths(), tf.cast(counts, tf.int64)], validate=False
-        ).merge_dims(1, 2)
+        if not self.exact:
+            text = compose_text(tf.strings.substr(normalize.strip_end(text), 0, MAX_NFC_SHRINKAGE * max_bytes))
+        tokens = self._split(pretokenize(tf.strings.substr(text, 0, max_bytes), self.exact)[:, : room + 1])
         ends = tf.fill([tf.shape(text)[0], 1], END_ID)
         packed = normalize.pack(tf.concat([tokens[:, :room], ends], 1), self.max_tokens)
         return {**packed, "truncated": tokens.row_lengths() > room}
 
-    def _split_words(self, words: tf.Tensor) -> tf.Tensor:
-        """Split words greedily into their longest subwords: (words, subwords) int32 ids, padded with -1."""
+    def tokenize(self, text: tf.Tensor | Sequence[str]) -> tf.RaggedTensor:
+        """Return all tokens of exact texts, without an end token and whatever their number.
+
+        Args:
+            text: (batch,) string, UTF-8.
+
+        Returns:
+            (batch, (tokens)) ragged int32.
+
+        Examples:
+            >>> SubwordTokenizer([" good"], max_tokens=2, exact=True).tokenize(["a good"]).to_list()
+            [[100, 259]]
+        """
+        text = tf.convert_to_tensor(text, tf.string)
+        if not self.exact:
+            raise ValueError("`tokenize` needs a tokenizer with exact=True.")
+        if self.byte_ids and not self.subwords:
+            found = tf.strings.bytes_split(text)
+            values = tf.cast(tf.io.decode_raw(found.flat_values, tf.uint8)[:, 0], tf.int32) + FIRST_BYTE_ID
+            return found.with_flat_values(values)
+        return self._split(pretokenize(text, exact=True), limit=None)
+
+    def _split(self, words: tf.RaggedTensor, limit: int | None = -1) -> tf.RaggedTensor:
+        """Split the words of each row into subwords: (batch, (words)) string to (batch, (tokens)) int32."""
+        limit = self.max_tokens if limit == -1 else limit  # more subwords of a word would be truncated
+        ids, counts = split_into_subwords(
+            words.flat_values, self._table, lambda found: self._split_words(found, limit)
+        )
+        return tf.RaggedTensor.from_nested_row_lengths(
+            ids, [words.row_lengths(), tf.cast(counts, tf.int64)], validate=False
+        ).merge_dims(1, 2)
+
+    def _split_words(self, words: tf.Tensor, limit: int | None) -> tf.Tensor:
+        """Split words greedily into their longest subwords: (words, subwords) int32 ids, padded with -1.
+
+        At most `limit` of them; None for all.
+        """
         end = tf.strings.length(words)
 
         def step(at: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -165,14 +204,19 @@ class SubwordTokenizer(keras.layers.Layer):
             step,
             (tf.zeros_like(end), tf.zeros([tf.size(end), 0], tf.int32)),
             shape_invariants=(end.shape, tf.TensorShape([None, None])),
-            maximum_iterations=self.max_tokens,  # more subwords would be truncated
+            maximum_iterations=limit,
         )[1]
 
     def compute_output_spec(self, text: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         return token_specs(text, self.max_tokens)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"subwords": self.subwords, "max_tokens": self.max_tokens, "byte_ids": self.byte_ids}
+        own = {
+            "subwords": self.subwords,
+            "max_tokens": self.max_tokens,
+            "byte_ids": self.byte_ids,
+            "exact": self.exact,
+        }
         return {**super().get_config(), **own}
 
 
@@ -180,23 +224,26 @@ class SubwordTokenizer(keras.layers.Layer):
 class SubwordDetokenizer(keras.layers.Layer):
     """Joins subwords to texts: the inverse of `SubwordTokenizer`.
 
-    Call with `token_ids`: (batch, tokens) int32. Returns (batch,) string; bytes that are no UTF-8 become U+FFFD.
+    Call with `token_ids`: (batch, tokens) int32. Returns (batch,) string; bytes that are no UTF-8 become U+FFFD. With
+    `exact`, a character that is not complete at the end is left out.
 
     Args:
-        subwords, byte_ids: those of the `SubwordTokenizer`.
+        subwords, byte_ids, exact: those of the `SubwordTokenizer`.
 
     Examples:
         >>> SubwordDetokenizer([" good", "film"])(tf.constant([[259, 2, 0]])).numpy().tolist()
         [b'good']
     """
 
-    def __init__(self, subwords: Sequence[str], byte_ids: bool = True, **kwargs: Any):
+    def __init__(self, subwords: Sequence[str], byte_ids: bool = True, exact: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.subwords, self.byte_ids = list(subwords), byte_ids
+        self.subwords, self.byte_ids, self.exact = list(subwords), byte_ids, exact
 
     def call(self, token_ids: tf.Tensor) -> tf.Tensor:
         spellings = tf.constant(make_spellings(self.subwords, self.byte_ids))
         joined = tf.strings.reduce_join(tf.gather(spellings, token_ids), axis=1)
+        if self.exact:
+            return decode_bytes(joined)
         text = tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8")
         return tf.strings.regex_replace(text, "^ ", "")  # the space that `pretokenize` puts before a text
 
@@ -204,7 +251,35 @@ class SubwordDetokenizer(keras.layers.Layer):
         return keras.KerasTensor((token_ids.shape[0],), "string")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "subwords": self.subwords, "byte_ids": self.byte_ids}
+        return {**super().get_config(), "subwords": self.subwords, "byte_ids": self.byte_ids, "exact": self.exact}
+
+
+def decode_bytes(text: tf.Tensor) -> tf.Tensor:
+    """Read bytes as UTF-8: a character that is not complete at the end is left out, others that are invalid become
+    U+FFFD. (batch,) string to the same.
+    """
+    return tf.strings.unicode_transcode(drop_incomplete_character(text), "UTF-8", "UTF-8")
+
+
+def drop_incomplete_character(text: tf.Tensor) -> tf.Tensor:
+    """Remove the bytes at the end of texts that begin a UTF-8 character and do not complete it: (batch,) string.
+
+    Examples:
+        >>> drop_incomplete_character(tf.constant([b"caf\\xc3", b"caf\\xc3\\xa9"])).numpy().tolist()
+        [b'caf', b'caf\\xc3\\xa9']
+    """
+    # The last three bytes, as bytes: the last character begins at the last one that does not continue another.
+    size = tf.strings.length(text)
+    kept = tf.minimum(size, 3)
+    tail = tf.strings.join(["\0\0\0", tf.strings.substr(text, size - kept, kept)])
+    tail = tf.io.decode_raw(tf.strings.substr(tail, kept, 3 * tf.ones_like(kept)), tf.uint8)
+    tail = tf.ensure_shape(tf.reverse(tf.cast(tail, tf.int32), [1]), [None, 3])
+    needed = tf.where(tail >= 0xF0, 4, tf.where(tail >= 0xE0, 3, tf.where(tail >= 0xC2, 2, 1)))
+    is_begin = (tail < 0x80) | (tail >= 0xC0)
+    is_first = is_begin & (tf.cumsum(tf.cast(is_begin, tf.int32), 1, exclusive=True) == 0)
+    is_incomplete = is_first & (needed > tf.range(1, 4)) & (tail < 0xF5)
+    dropped = tf.reduce_sum(tf.where(is_incomplete, tf.range(1, 4), 0), 1)
+    return tf.strings.substr(text, tf.zeros_like(size), size - dropped)
 
 
 def make_spellings(subwords: Sequence[str], byte_ids: bool = True) -> list[bytes]:

@@ -1,8 +1,8 @@
-"""Columns of translations: the texts of a pair, and why the generation of a text ended."""
+"""Columns of translations: the texts of a pair."""
 
 from __future__ import annotations
 
-from dlkit.columns import Label, Text
+from dlkit.columns import Text
 
 
 class ParallelText(Text):
@@ -10,7 +10,3 @@ class ParallelText(Text):
 
     kind = "text"
     reader = "dlkit.tasks.translation.readers"
-
-
-class FinishReason(Label):
-    """Why generation ended: `stop` at the end token, `length` at the maximum number of tokens."""

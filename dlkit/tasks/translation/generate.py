@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlkit.columns import Column, Count, Number
-from dlkit.errors import DataError, HparamError
-from dlkit.hparams import nearest
+from dlkit.generation.request_options import expand_options
 from dlkit.limits import Limits
 
 if TYPE_CHECKING:
@@ -29,22 +28,7 @@ def make_request_columns(task: Translator) -> dict[str, Column]:
 
 def generate(task: Translator, sources: Sequence[str], options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Translate texts with options; see `Translator.generate`."""
-    columns = make_request_columns(task)
-    for name in options:
-        if name not in columns:
-            raise HparamError(f"there is no option {name!r}. {nearest(name, columns)}")
-    values_by_name = {name: _expand(name, value, len(sources)) for name, value in options.items()}
-    requests = [
-        {"source": source, **{name: values[row] for name, values in values_by_name.items()}}
-        for row, source in enumerate(sources)
-    ]
+    each = expand_options(options, make_request_columns(task), len(sources))
+    requests = [{"source": source, **given} for source, given in zip(sources, each, strict=True)]
     answers = task.call_signature("generate", requests)
     return task.present_rows({name: [answer[name] for answer in answers] for name in task.answer})
-
-
-def _expand(name: str, value: Any, count: int) -> list[Any]:
-    """Return a value for each of `count` texts."""
-    values = list(value) if isinstance(value, (list, tuple)) else [value] * count
-    if len(values) != count:
-        raise DataError(f"`{name}` must be one value, or one per text, {count}. Received: {len(values)}.")
-    return values

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dlkit.columns import Score, Text, Truncated, tensor_specs
 from dlkit.data.table import Table
+from dlkit.generation.columns import FinishReason
 from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.padding import Padding
@@ -15,7 +16,7 @@ from dlkit.rows import LENGTH
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.translation.columns import FinishReason, ParallelText
+from dlkit.tasks.translation.columns import ParallelText
 from dlkit.tasks.translation.filter_pairs import PairRows, parse_filters
 
 if TYPE_CHECKING:
