@@ -97,7 +97,7 @@ class DocumentRows(Rows):
             columns[PROMPT] = [
                 prompt if begin else "" for prompt, begin in zip(columns[PROMPT], begins, strict=True)
             ]
-        self._ends_document, self.counts = ends, WindowCounts()
+        self._ends_document = ends
         self._windows_per_row = max(1, math.ceil(most_windows / len(texts)))
         where = self.table.where
         return Table(self.table.source, columns, lambda row: where(origins[row]), strict=self.table.strict)
