@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, Unpack
 
 from dlkit.columns import Image, Label, Labels, Text
 from dlkit.data.read_options import ReadKeywords
@@ -30,6 +30,24 @@ ERROR = "error"
 """The answer that says why a row could not be read, "" for one that was. `Task.encode` may give it among its tensors,
 (raw rows,) string: such rows are left out of training. In Python their answers are a DataError.
 """
+
+
+class Encoded(NamedTuple):
+    """Encoded rows.
+
+    Attributes:
+        rows: (tensors, targets), as `Task.encode` gives them, with one entry for each row.
+        source_rows: the raw row that each is of.
+        weights: (rows,) training weights, or None.
+        lengths: (rows,) lengths for bucketing, or None.
+    """
+
+    rows: tuple[Any, Any]
+    source_rows: Sequence[int]
+    weights: Any = None
+    lengths: Any = None
+
+
 ANY_LABEL = "*"  # in a map of labels: all others that the model does not know
 TEST_FRACTION = 0.2  # the share to test on, of ordinary rows
 
@@ -183,6 +201,17 @@ class Rows:
     def to_encode(self) -> Table:
         """Return the rows to encode."""
         return self.table
+
+    def regroup(self, chunks: Iterator[Encoded]) -> Iterable[Encoded]:
+        """Make other rows of the encoded ones, in their order, such as windows of a text from its tokens.
+
+        Called once for each encoding; by default the rows stay as they are. `windows_per_row` then bounds the number of
+        rows that are made of a raw row.
+
+        Args:
+            chunks: the rows of `to_encode` as `Task.encode` gives them, some at a time.
+        """
+        return chunks
 
     def requests(self) -> Table:
         """Return rows in the form of requests; a few are saved with the model as examples for its exports."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from dlkit.errors import DataError, UnreadableError
 from dlkit.graph_predictor import graph_error_message
 from dlkit.lazy import tf
 from dlkit.progress import progress
-from dlkit.rows import ERROR, LENGTH, ROW
+from dlkit.rows import ERROR, LENGTH, ROW, Encoded
 from dlkit.training.store import Store
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ BATCH_ROWS = 64  # rows encoded together: enough to use all cores, and small com
 
 
 def encode_table(
-    task: Trainable, table: Table, windows_per_row: int = 1, graph: Callable[..., Any] | None = None
+    task: Trainable,
+    table: Table,
+    windows_per_row: int = 1,
+    graph: Callable[..., Any] | None = None,
+    regroup: Callable[[Iterator[Encoded]], Iterable[Encoded]] | None = None,
 ) -> tuple[Store, list[str]]:
     """Encode all rows of a table.
 
@@ -34,6 +38,7 @@ def encode_table(
         table: raw rows.
         windows_per_row: maximum number of encoded rows per row.
         graph: the task's `trace_encoding`, where several tables share it.
+        regroup: `Rows.regroup`, which makes other rows of the encoded ones; None leaves them as they are.
 
     Returns:
         Tuple of the encoded rows, (tensors, targets) each, and the skipped rows: where they stand and why.
@@ -41,9 +46,20 @@ def encode_table(
     Raises:
         DataError: a value has the wrong type, or no row can be encoded.
     """
-    store, skipped = Store(len(table) * windows_per_row, task.cache_mb), []
+    store, skipped = Store(len(table) * windows_per_row, task.cache_mb), list[str]()
+    chunks = _encode_chunks(task, table, windows_per_row, graph or trace_encoding(task), skipped)
+    for chunk in chunks if regroup is None else regroup(chunks):
+        store.append(chunk.rows, chunk.source_rows, weights=chunk.weights, lengths=chunk.lengths)
+    if not store.rows:
+        raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
+    return store, skipped
+
+
+def _encode_chunks(
+    task: Trainable, table: Table, windows_per_row: int, encode: Callable[..., Any], skipped: list[str]
+) -> Iterator[Encoded]:
+    """Encode the rows of a table in chunks; adds to `skipped` where rows that cannot be read stand, and why."""
     columns = {**task.inputs, **task.target}
-    encode = graph or trace_encoding(task)
     with progress("encoding", len(table)) as done:
         for start in range(0, len(table), BATCH_ROWS):
             rows = []
@@ -66,11 +82,8 @@ def encode_table(
                     origins, rest = origins[read], _take_rows(rest, read)
                 if len(origins):
                     encoded, weight, length = rest
-                    store.append(encoded, [kept[origin] for origin in origins], weights=weight, lengths=length)
+                    yield Encoded(encoded, [kept[origin] for origin in origins], weight, length)
             done(min(start + BATCH_ROWS, len(table)))
-    if not store.rows:
-        raise DataError(f"{table.source}: none of its {len(table)} rows can be read. The first: {skipped[0]}")
-    return store, skipped
 
 
 def _take_rows(nest: Any, rows: np.ndarray) -> Any:

@@ -110,7 +110,7 @@ def encode_rows(
 
 def _encode_rows(task: Trainable, rows: Rows, graph: Callable[..., Any], quiet: bool) -> Store:
     table, source = rows.to_encode(), rows.table.source
-    store, skipped = encode_table(task, table, rows.windows_per_row, graph)
+    store, skipped = encode_table(task, table, rows.windows_per_row, graph, rows.regroup)
     remarks = list(rows.remarks(store))
     if skipped:
         remarks.insert(0, list_skipped(skipped, len(rows), "rows"))
