@@ -75,13 +75,18 @@ class CausalDecoder:
         return self.logits(features), cache
 
 
-def make_decoder(network: keras.Model) -> CausalDecoder | PresetDecoder:
-    """Make the decoder of a network of `dlkit.tasks.language_model.networks`, or of `language_model_preset`."""
+def make_decoder(network: keras.Model, context_length: int) -> CausalDecoder | PresetDecoder:
+    """Make the decoder of a network.
+
+    Args:
+        network: one of `dlkit.tasks.language_model.networks`, or of `language_model_preset`.
+        context_length: positive integer, maximum number of tokens that the network reads.
+    """
     if any(layer.name == "decoder" for layer in network.layers):
         return CausalDecoder(network)
     from dlkit.tasks.language_model.preset_decoder import PresetDecoder
 
-    return PresetDecoder(network)
+    return PresetDecoder(network, context_length)
 
 
 def compute_token_bits(decoder: CausalDecoder | PresetDecoder, features: tf.Tensor, next_ids: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from dlkit.columns import tensor_specs
 from dlkit.lazy import tf
 from dlkit.serving.signature import Signature
-from dlkit.tasks.language_model.causal_decoder import make_decoder
 from dlkit.tasks.language_model.documents import DocumentText
 from dlkit.tasks.language_model.read_windows import embed_texts, score_texts
 from dlkit.tasks.language_model.request_columns import make_option_columns
@@ -23,9 +22,8 @@ def make_signatures(task: LanguageModel) -> list[Signature]:
 
 def _generate_signature(task: LanguageModel) -> Signature:
     """Make the signature of prompts with options."""
-    preprocess, decode, postprocess = task.stages_.serving_models()
-    generator = decode.get_layer("generator")
-    options = make_option_columns(task)
+    preprocess, _, postprocess = task.stages_.serving_models()
+    generator, options = task.generator, make_option_columns(task)
 
     def generate(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         prompts = preprocess({"prompt": tensors["prompt"]}, training=False)
@@ -55,10 +53,9 @@ def _generate_signature(task: LanguageModel) -> Signature:
 
 def _score_signature(task: LanguageModel) -> Signature:
     """Make the signature of texts to score, each after a prompt."""
-    tokenizer, network = task.tokenizer, task.stages_.network
+    tokenizer, decoder = task.tokenizer, task.generator.decoder
 
     def score(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        decoder = make_decoder(network)
         return score_texts(
             tokenizer, decoder, tensors["prompt"], tensors["text"], task.context_length, task.score_stride
         )
@@ -72,10 +69,10 @@ def _score_signature(task: LanguageModel) -> Signature:
 
 def _embed_signature(task: LanguageModel) -> Signature:
     """Make the signature of texts to embed."""
-    tokenizer, network = task.tokenizer, task.stages_.network
+    tokenizer, decoder = task.tokenizer, task.generator.decoder
 
     def embed(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {"embedding": embed_texts(tokenizer, make_decoder(network), tensors["text"], task.context_length)}
+        return {"embedding": embed_texts(tokenizer, decoder, tensors["text"], task.context_length)}
 
     columns = {"text": DocumentText()}
     return Signature(

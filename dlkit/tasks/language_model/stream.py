@@ -31,8 +31,7 @@ def stream(task: LanguageModel, prompt: str, options: Mapping[str, Any]) -> Iter
 def _generate(
     task: LanguageModel, tokens: dict[str, tf.Tensor], options: dict[str, tf.Tensor], stop: list[str]
 ) -> Iterator[str]:
-    assert task.stages_.decode is not None
-    generator = task.stages_.decode.get_layer("generator")
+    generator = task.generator
     state, prompt = generator.traced_start(tokens["token_ids"], tokens["padding_mask"], options)
     sent, is_done = "", bool(state.is_done.numpy()[0])
     while not is_done:

@@ -21,6 +21,7 @@ from dlkit.tasks.language_model.rows import IS_LEARNED, DocumentRows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
+    from dlkit.tasks.language_model.text_generator import TextGenerator
     from dlkit.text.subword_tokenizer import SubwordTokenizer
 
 
@@ -132,6 +133,11 @@ class LanguageModel(Task):
     def tokenizer(self) -> SubwordTokenizer:
         """The tokenizer of the fitted task."""
         return self.stages_.preprocess.get_layer("prompt_tokenizer").tokenizer
+
+    @property
+    def generator(self) -> TextGenerator:
+        """The layer of the fitted task that generates text."""
+        return self.stages_.serving_models()[1].get_layer("generator")
 
     @property
     def score_stride(self) -> int:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dlkit.generation.beam_search import SearchState
 from dlkit.generation.sample_tokens import Sampling
 from dlkit.generation.stop_strings import StopStringFinder
 from dlkit.generation.token_loop import TokenLoop
 from dlkit.lazy import keras, tf
-from dlkit.tasks.language_model.causal_decoder import compute_token_bits, make_decoder
+from dlkit.tasks.language_model.causal_decoder import CausalDecoder, compute_token_bits, make_decoder
 from dlkit.text.subword_tokenizer import END_ID, decode_bytes, make_spellings
+
+if TYPE_CHECKING:
+    from dlkit.tasks.language_model.preset_decoder import PresetDecoder
 
 Prompt = namedtuple("Prompt", "token_ids encoded bits")
 """Prompts that have been read: (rows, tokens) int32, padded on the left; what the decoder keeps; (rows,) float32."""
@@ -61,6 +64,12 @@ class TextGenerator(keras.layers.Layer):
         self.network, self.subwords, self.byte_ids = network, list(subwords), byte_ids
         self.context_length, self.options = context_length, dict(options)
 
+    @functools.cached_property
+    def decoder(self) -> CausalDecoder | PresetDecoder:
+        """Decodes with the network."""
+        with tf.init_scope():  # it may be made while a graph is traced
+            return make_decoder(self.network, self.context_length)
+
     def call(self, token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = tf.shape(token_ids)[0]
         stop = tf.constant(self.options["stop"], tf.string, [1, len(self.options["stop"])])
@@ -85,7 +94,7 @@ class TextGenerator(keras.layers.Layer):
         Returns:
             Dict as of `call`.
         """
-        if make_decoder(self.network).one_row_at_a_time:
+        if self.decoder.one_row_at_a_time:
             return self._generate_alone(token_ids, padding_mask, options)
         return self._generate(token_ids, padding_mask, options)
 
@@ -95,11 +104,10 @@ class TextGenerator(keras.layers.Layer):
         """Read prompts: the state before the first token, and what stays the same."""
         longest = tf.reduce_max(tf.concat([tf.reduce_sum(tf.cast(padding_mask, tf.int32), 1), [1]], 0))
         ids, mask = token_ids[:, -longest:], padding_mask[:, -longest:]
-        decoder = make_decoder(self.network)
         # The last token is read by the first step of the loop.
         known = tf.cast(mask[:, :-1], tf.int32)
-        features, encoded, cache = decoder.begin(ids[:, :-1], known, tf.cumsum(known, 1, exclusive=True))
-        bits = tf.reduce_sum(compute_token_bits(decoder, features, known * ids[:, 1:]), 1)
+        features, encoded, cache = self.decoder.begin(ids[:, :-1], known, tf.cumsum(known, 1, exclusive=True))
+        bits = tf.reduce_sum(compute_token_bits(self.decoder, features, known * ids[:, 1:]), 1)
         prompt = Prompt(ids, encoded, bits)
         is_done = self._clip_max_tokens(prompt, options) < 1
         return self._make_loop(prompt, options).start(ids[:, -1], cache, is_done), prompt
@@ -171,7 +179,7 @@ class TextGenerator(keras.layers.Layer):
         # The first token, an end token, is not one that could be repeated.
         is_first = tf.cumsum(tf.cast(prompt.token_ids > 0, tf.int32), 1) == 1
         return TokenLoop(
-            make_decoder(self.network),
+            self.decoder,
             self._clip_max_tokens(prompt, options),
             tf.ones([rows], tf.int32),
             tf.zeros([rows]),

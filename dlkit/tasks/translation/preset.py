@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from dlkit.errors import DlkitError
+from dlkit.generation.preset_ids import PresetIds
 from dlkit.lazy import keras, layers, ops
 from dlkit.options import option
-from dlkit.tasks.translation.preset_decoder import PresetIds
 from dlkit.text.preset import fetch_preset
-from dlkit.text.subword_tokenizer import FIRST_BYTE_ID, SubwordDetokenizer, SubwordTokenizer
+from dlkit.text.subword_preset import convert_vocabulary
+from dlkit.text.subword_tokenizer import SubwordDetokenizer, SubwordTokenizer
 
 
 def translation_preset(name_or_folder: str, max_tokens: int) -> tuple[keras.Model, layers.Layer, layers.Layer]:
@@ -35,7 +36,8 @@ def translation_preset(name_or_folder: str, max_tokens: int) -> tuple[keras.Mode
         >>> network, tokenizer, detokenizer = translation_preset("bart_base_en", 64)  # doctest: +SKIP
     """
     tokenizer, model = _load_model(name_or_folder)
-    subwords, preset_ids = _convert_vocabulary(tokenizer, model.backbone.vocabulary_size)
+    special_ids = _find_special_ids(tokenizer)
+    subwords, preset_ids = convert_vocabulary(tokenizer, model.backbone.vocabulary_size, special_ids)
     max_length = getattr(model.backbone, "max_sequence_length", max_tokens)
     if max_tokens > max_length:
         raise DlkitError(
@@ -77,36 +79,11 @@ def _load_model(name_or_folder: str) -> tuple[Any, keras.Model]:
     return tokenizer, model_classes[type(backbone)](backbone, name="preset")
 
 
-def _convert_vocabulary(tokenizer: Any, size: int) -> tuple[list[str], list[int]]:
-    """Return the subwords of dlkit's ids from 3 on, their bytes as Latin-1; and the preset's id for each of dlkit's."""
+def _find_special_ids(tokenizer: Any) -> list[int]:
+    """Return the preset's ids of padding, start and end token."""
     import keras_hub
 
-    tokens = list(tokenizer.get_vocabulary())
-    by_id = {tokenizer.token_to_id(token): token for token in tokens}
-    is_bart = isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer)
-    if is_bart:
-        special = [tokenizer.pad_token_id, tokenizer.start_token_id, tokenizer.end_token_id]
-    else:  # the start token of T5 is its padding: its unknown token serves as padding, which is masked
-        special = [tokens.index("<unk>"), tokenizer.pad_token_id, tokenizer.end_token_id]
-    preset_ids = special + [number for number in range(size) if number not in special]
-    decode = _decode_bart if is_bart else _decode_t5
-    return [decode(by_id.get(number, "")).decode("latin-1") for number in preset_ids[FIRST_BYTE_ID:]], preset_ids
-
-
-def _decode_bart(token: str) -> bytes:
-    if token.startswith("<") and token.endswith(">") and len(token) > 2:
-        return b""
-    byte_of = _make_byte_decoder()
-    return bytes(byte_of[letter] for letter in token) if all(letter in byte_of for letter in token) else b""
-
-
-def _decode_t5(token: str) -> bytes:
-    special = token.startswith(("<", "▁<extra_id")) and token.endswith(">") and len(token) > 2
-    return b"" if special else token.replace("▁", " ").encode()
-
-
-def _make_byte_decoder() -> dict[str, int]:
-    """Make the inverse of GPT-2's mapping of bytes to letters, which byte-level vocabularies use."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}
+    if isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer):
+        return [tokenizer.pad_token_id, tokenizer.start_token_id, tokenizer.end_token_id]
+    # The start token of T5 is its padding: its unknown token serves as padding, which is masked.
+    return [tokenizer.token_to_id("<unk>"), tokenizer.pad_token_id, tokenizer.end_token_id]

@@ -146,9 +146,9 @@ def bart(folder):
     """A Bart of a few thousand weights, with the bytes and a few subwords as its vocabulary."""
     import keras_hub
 
-    from dlkit.tasks.translation.preset import _make_byte_decoder
+    from dlkit.text.subword_preset import make_byte_decoder
 
-    subwords = ["<s>", "<pad>", "</s>", "<unk>", *_make_byte_decoder(), "Ġt", "he", "Ġthe"]
+    subwords = ["<s>", "<pad>", "</s>", "<unk>", *make_byte_decoder(), "Ġt", "he", "Ġthe"]
     merges = ["Ġ t", "h e", "Ġt he"]
     tokenizer = keras_hub.models.BartTokenizer({subword: i for i, subword in enumerate(subwords)}, merges)
     backbone = keras_hub.models.BartBackbone(len(subwords), 2, 2, 16, 24, dropout=0.0, max_sequence_length=24)
