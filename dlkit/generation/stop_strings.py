@@ -30,7 +30,7 @@ def find_stop(text: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
     is_inside = start + sizes[..., tf.newaxis] <= length[:, tf.newaxis, tf.newaxis]
     found = tf.strings.substr(
         tf.broadcast_to(text[:, tf.newaxis, tf.newaxis], shape),
-        tf.where(is_inside, start, 0),
+        tf.broadcast_to(tf.where(is_inside, start, 0), shape),
         tf.broadcast_to(sizes[..., tf.newaxis], shape),
     )
     is_stop = is_inside & (sizes[..., tf.newaxis] > 0) & (found == stop[..., tf.newaxis])

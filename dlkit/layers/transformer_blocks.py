@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from dlkit.lazy import keras, layers, tf
 
 MASKED_SCORE = -1e9  # added to the score of a key that must not be seen: its weight is exactly 0
-type Rotation = tuple[tf.Tensor, tf.Tensor]  # as `rotary_positions` gives it
+Rotation: TypeAlias = "tuple[tf.Tensor, tf.Tensor]"  # as `rotary_positions` gives it
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -86,9 +86,7 @@ class CachedMultiHeadAttention(layers.Layer):
     # Of one step at a time nothing is transposed, and one query is no matrix: oneDNN's batched product of it takes
     # longer than products and sums, which made a step of one row a third slower.
 
-    def project_step_keys_values(
-        self, x: tf.Tensor, rotation: Rotation | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def project_step_keys_values(self, x: tf.Tensor, rotation: Rotation | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Project (rows, width) to keys and values, (rows, heads, 1, width / heads) each; `rotation` as above."""
         split = tf.reshape(self.key_value(x), [-1, 2, self.num_heads, 1, x.shape[-1] // self.num_heads])
         return rotate(split[:, 0], rotation), split[:, 1]

@@ -176,9 +176,7 @@ class SubwordTokenizer(keras.layers.Layer):
     def _split(self, words: tf.RaggedTensor, limit: int | None = -1) -> tf.RaggedTensor:
         """Split the words of each row into subwords: (batch, (words)) string to (batch, (tokens)) int32."""
         limit = self.max_tokens if limit == -1 else limit  # more subwords of a word would be truncated
-        ids, counts = split_into_subwords(
-            words.flat_values, self._table, lambda found: self._split_words(found, limit)
-        )
+        ids, counts = split_into_subwords(words.flat_values, self._table, lambda found: self._split_words(found, limit))
         return tf.RaggedTensor.from_nested_row_lengths(
             ids, [words.row_lengths(), tf.cast(counts, tf.int64)], validate=False
         ).merge_dims(1, 2)

@@ -1,6 +1,7 @@
 """Predict for raw requests with an export, in a process that imports TensorFlow and not dlkit.
 
-python serve_requests.py VERSION_DIR REQUESTS_JSON prints the predictions as JSON; bytes are latin-1 texts in both.
+python serve_requests.py VERSION_DIR REQUESTS_JSON [SIGNATURE] prints the predictions as JSON; bytes are latin-1 texts
+in both.
 """
 
 import json
@@ -13,9 +14,9 @@ import tensorflow as tf
 assert "dlkit" not in sys.modules
 
 
-def main(version: str, path: str) -> None:
+def main(version: str, path: str, signature: str = "serving_default") -> None:
     requests = json.loads(Path(path).read_text())
-    serve = tf.saved_model.load(version).signatures["serving_default"]
+    serve = tf.saved_model.load(version).signatures[signature]
     inputs = {}
     for name, spec in serve.structured_input_signature[1].items():
         values = requests[name]

@@ -31,10 +31,11 @@ def assert_same(answers, expected, task, tolerance=1e-5):
 
 def test_the_served_answers_beat_the_baseline(fitted, tmp_path):
     test = read(fitted.samples()["test"], {**fitted.inputs, **fitted.target})
-    raw = [test.raw(row, dict(fitted.inputs)) for row in range(len(test))]
-    served = serve(fitted, raw, tmp_path)
+    inputs = dict(fitted.served()[fitted.evaluated_signature].columns) or dict(fitted.inputs)
+    raw = [test.raw(row, inputs) for row in range(len(test))]
+    served = serve(fitted, raw, tmp_path, fitted.evaluated_signature, inputs)
     for name, values in served.items():
-        if fitted.answer[name].dtype == "string":
+        if {**fitted.extra_outputs, **fitted.answer}[name].dtype == "string":
             served[name] = [
                 [item.encode("latin-1") for item in value] if isinstance(value, list) else value.encode("latin-1")
                 for value in values
@@ -46,11 +47,11 @@ def test_the_served_answers_beat_the_baseline(fitted, tmp_path):
     assert metrics[fitted.primary_metric] == pytest.approx(evaluated, rel=1e-4)
 
 
-def serve(task, raw, folder):
-    requests = {name: [latin(row[name]) for row in raw] for name in task.inputs}
+def serve(task, raw, folder, signature="serving_default", inputs=None):
+    requests = {name: [latin(row[name]) for row in raw] for name in inputs or task.inputs}
     path = folder / "requests.json"
     path.write_text(json.dumps(requests))
-    done = fork_server.run([SERVED, task.version, path], cwd=folder)
+    done = fork_server.run([SERVED, task.version, path, signature], cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -38,6 +38,10 @@ MEANS = {
     "question_answering": lambda rows: ("f1", np.mean([row["f1"] for row in rows])),
     "forecasting": lambda rows: ("mae", np.mean([row["absolute_error"] for row in rows])),
     "translation": lambda rows: ("rows", len([row for row in rows if 0 <= row["chrf"] <= 100])),
+    "language_model": lambda rows: (
+        "bits_per_byte",
+        sum(row["bits"] for row in rows) / sum(row["bytes"] for row in rows),
+    ),
     "image_segmentation": lambda rows: ("pixel_accuracy", np.mean([row["pixel_accuracy"] for row in rows])),
     "object_detection": lambda rows: ("objects", sum(row["true_positives"] + row["false_negatives"] for row in rows)),
     "molecule_properties": lambda rows: ("mae", np.mean([abs(row["error_boiling_point"]) for row in rows])),

@@ -85,9 +85,7 @@ class CausalGru(layers.Layer):
             states.append(state)
         return x, states
 
-    def _read(
-        self, x: tf.Tensor, segment_ids: tf.Tensor, positions: tf.Tensor
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _read(self, x: tf.Tensor, segment_ids: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         is_inside = tf.cast((segment_ids > 0) & (positions > 0), x.dtype)[..., tf.newaxis]
         # A step of padding before the others, so that there is one at least: the state begins anew after it.
         states, is_inside = [], tf.pad(is_inside, [[0, 0], [1, 0], [0, 0]])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from dlkit.lazy import keras, layers, tf
 from dlkit.layers.transformer_blocks import MASKED_SCORE, CachedMultiHeadAttention, Rotation, rotary_positions
+from dlkit.lazy import keras, layers, tf
 
 POSITIONS = ("rotary", "learned")
 FEEDFORWARDS = ("gelu", "swiglu")

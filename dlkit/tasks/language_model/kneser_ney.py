@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,9 +81,7 @@ class KneserNey:
         self.vocabulary_size, self.order, self.end_id = vocabulary_size, order, end_id
         self.grams = _count(self._begin(ids), vocabulary_size, order, end_id)
         contexts = [1, *(len(grams.keys) for grams in self.grams)]
-        self.levels = [
-            _estimate(grams, contexts[index], vocabulary_size) for index, grams in enumerate(self.grams)
-        ]
+        self.levels = [_estimate(grams, contexts[index], vocabulary_size) for index, grams in enumerate(self.grams)]
 
     def find(self, ids: np.ndarray) -> list[np.ndarray]:
         """Find the n-grams that end at each token of documents.

@@ -38,6 +38,9 @@ class PromptTokenizer(keras.layers.Layer):
         self.tokenizer, self.context_length, self.room = tokenizer, context_length, room
         self._convert_input_args = False  # Keras does not know string tensors
 
+    def build(self, shape: Any) -> None:
+        """Do nothing: the tokenizer has no weights."""
+
     @property
     def limits(self) -> dict[str, Limits]:
         """The ranges of its tensors, by which requests that contain them are checked."""

@@ -21,7 +21,7 @@ class TextWindows(NamedTuple):
     """Windows of tokens, (windows, tokens) int32 each, and the row of each, (windows,) int32.
 
     Attributes:
-        token_ids: the tokens that the network reads, 0 after the last.
+        token_ids: the tokens that the network reads, 0 after them.
         next_ids: the token after each, 0 where it is not scored in this window.
         rows: the row of the texts.
     """
@@ -59,8 +59,8 @@ def cut_windows(prompt: tf.RaggedTensor, text: tf.RaggedTensor, length: int, str
     flat = tf.pad(ids.flat_values, [[0, 1]])
     limit = tf.gather(counts, row)[:, tf.newaxis]
     begin = tf.gather(tf.cast(ids.row_starts(), tf.int32), row)[:, tf.newaxis]
-    is_read = place < limit
-    is_scored = (place + 1 < limit) & (place + 1 >= tf.gather(first_scored, row)[:, tf.newaxis])
+    is_read = place + 1 < limit  # nothing follows the last token
+    is_scored = is_read & (place + 1 >= tf.gather(first_scored, row)[:, tf.newaxis])
     is_scored &= (start == 0)[:, tf.newaxis] | (offset >= length - stride)
     token_ids = tf.where(is_read, tf.gather(flat, tf.where(is_read, begin + place, 0)), 0)
     next_ids = tf.where(is_scored, tf.gather(flat, tf.where(is_scored, begin + place + 1, 0)), 0)
@@ -118,16 +118,17 @@ def embed_texts(
     Returns:
         (rows, width) float32.
     """
-    tokens = tokenizer.tokenize(text)
+    rows = tf.shape(text)[0]
+    tokens = tf.concat([tokenizer.tokenize(text), tf.fill([rows, 1], END_ID)], 1)  # which is not read
     windows = cut_windows(tokens[:, :0], tokens, length, length)
 
     def add(token_ids: tf.Tensor, next_ids: tf.Tensor) -> tf.Tensor:
+        del next_ids
         features = tf.cast(decoder.features(*describe(token_ids)), tf.float32)
-        # The last token of a text that fills its last window is read by no other.
         mask = tf.cast(token_ids > 0, tf.float32)[..., tf.newaxis]
         return tf.concat([tf.reduce_sum(features * mask, 1), tf.reduce_sum(mask, 1)], 1)
 
-    sums = _add_by_row(windows, tf.shape(text)[0], decoder.width + 1, add)
+    sums = _add_by_row(windows, rows, decoder.width + 1, add)
     return sums[:, :-1] / sums[:, -1:]
 
 

@@ -25,6 +25,7 @@ PROMPT, TEXT = "prompt", "text"
 IS_LEARNED = "is_learned"
 """A tensor that `LanguageModel.encode` returns beside `token_ids`, (tokens,) bool: whether a token is of `TEXT`."""
 MIN_DOCUMENTS = 20  # fewer are not split by document: the end of each is held out
+MAX_REQUESTS, REQUEST_WORDS = 64, 8  # that are saved as examples, at most; words of a prompt
 BOUNDARY_BYTES = 1 << 14  # before the place of a cut, in which a boundary is looked for
 
 
@@ -94,9 +95,7 @@ class DocumentRows(Rows):
         columns[TEXT] = texts
         if self._has_prompts():
             begins = [True, *ends[:-1]]
-            columns[PROMPT] = [
-                prompt if begin else "" for prompt, begin in zip(columns[PROMPT], begins, strict=True)
-            ]
+            columns[PROMPT] = [prompt if begin else "" for prompt, begin in zip(columns[PROMPT], begins, strict=True)]
         self._ends_document = ends
         self._windows_per_row = max(1, math.ceil(most_windows / len(texts)))
         where = self.table.where
@@ -147,6 +146,21 @@ class DocumentRows(Rows):
                 f"{option('context_length')} ({self.task.context_length} tokens)"
             )
         return texts
+
+    def requests(self) -> Table:
+        """Return the prompts of the first rows or, of documents, their first words."""
+        rows = range(min(len(self), MAX_REQUESTS))
+        if self._has_prompts():
+            return self.table.take(rows)
+        firsts = [next(iterate_blocks(self.table.columns[TEXT][row])) for row in rows]
+        texts = [self.task.target[TEXT].raw(first) for first in firsts]
+        prompts = [b" ".join(text.split(b" ")[:REQUEST_WORDS]) for text in texts]
+        return Table(self.table.source, {PROMPT: prompts}, self.table.where)
+
+    def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """Add the text to its score."""
+        del row
+        return [{"true_text": target[TEXT].decode(errors="replace"), **answer}]
 
     def inspect(self, report: Report, validation: Self | None) -> None:
         from dlkit.tasks.language_model.inspect_documents import inspect_documents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -124,6 +125,23 @@ class TextGenerator(keras.layers.Layer):
             "finish_reason": tf.where(is_ended, "stop", "length"),
             "prompt_bits": prompt.bits,
         }
+
+    @functools.cached_property
+    def traced_start(self) -> Any:
+        """`start` as a graph."""
+        return tf.function(self.start, reduce_retracing=True, autograph=False)
+
+    @functools.cached_property
+    def traced_advance(self) -> Any:
+        """A graph that generates another token of each row: the state after it, and the text so far."""
+
+        def advance(
+            state: SearchState, prompt: Prompt, options: Mapping[str, tf.Tensor]
+        ) -> tuple[SearchState, tf.Tensor]:
+            state = self.resume(state, prompt, options, until=state.step + 1)
+            return state, self.finish(state, prompt, options)["text"]
+
+        return tf.function(advance, reduce_retracing=True, autograph=False)
 
     def _generate(
         self, token_ids: tf.Tensor, padding_mask: tf.Tensor, options: Mapping[str, tf.Tensor]

@@ -40,10 +40,10 @@ def test_plain_documents_give_statistics_and_no_warning():
 
 def test_duplicates_blank_documents_and_no_text_are_reported_with_their_place():
     report = report_on("a  b\nc", "other", "a b c ", "  ", "bad\x00\x00\x07", "lost \ufffd")
-    duplicates, = (text for text in report.warnings if "duplicate" in text)
+    (duplicates,) = (text for text in report.warnings if "duplicate" in text)
     assert "1 of 6" in duplicates and "text 2 is text 0" in duplicates
     assert any("1 of 6 documents are blank (text 3)" in text for text in report.warnings)
-    no_text, = (text for text in report.warnings if "no text" in text)
+    (no_text,) = (text for text in report.warnings if "no text" in text)
     assert "2 of 6" in no_text and "text 4" in no_text and "U+0000 2 times" in no_text
 
 
