@@ -75,6 +75,37 @@ class CausalDecoder:
         return self.logits(features), cache
 
 
+class MixtureDecoder(CausalDecoder):
+    """Decodes with a network that has a mixture with n-grams, whose logits are the mixed log-probabilities."""
+
+    def __init__(self, network: keras.Model):
+        super().__init__(network)
+        self._mixture = network.get_layer("mixture")
+
+    def begin(
+        self, token_ids: tf.Tensor, segment_ids: tf.Tensor, positions: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, Any], list[Any]]:
+        features, encoded, cache = super().begin(token_ids, segment_ids, positions)
+        return features, encoded, [*cache, token_ids]
+
+    def cache_shapes(self) -> list[Any]:
+        return [*super().cache_shapes(), tf.TensorShape([None, None])]
+
+    def step(
+        self, ids: tf.Tensor, position: tf.Tensor, encoded: Mapping[str, Any], cache: list[Any]
+    ) -> tuple[tf.Tensor, list[Any]]:
+        *cache, before = cache
+        so_far = tf.concat([before, ids[:, tf.newaxis]], 1)
+        features, cache = self._decoder.step(self._embedding(ids), position, encoded, cache)
+        segment_ids = tf.cast(so_far > 0, tf.int32)
+        return self._mixture.mix(features, self.logits(features), so_far, segment_ids), [*cache, so_far]
+
+    def mix(self, features: tf.Tensor, log_probs: tf.Tensor, token_ids: tf.Tensor, next_ids: tf.Tensor) -> tf.Tensor:
+        """Mix the network's log-probabilities of the next tokens, (rows, tokens), with those of n-grams."""
+        experts = self._mixture.score(token_ids, tf.cast(token_ids > 0, tf.int32), next_ids)
+        return self._mixture.log_probs_of(features, log_probs, experts)
+
+
 def make_decoder(network: keras.Model, context_length: int) -> CausalDecoder | PresetDecoder:
     """Make the decoder of a network.
 
@@ -82,19 +113,25 @@ def make_decoder(network: keras.Model, context_length: int) -> CausalDecoder | P
         network: one of `dlkit.tasks.language_model.networks`, or of `language_model_preset`.
         context_length: positive integer, maximum number of tokens that the network reads.
     """
-    if any(layer.name == "decoder" for layer in network.layers):
+    names = {layer.name for layer in network.layers}
+    if "mixture" in names:
+        return MixtureDecoder(network)
+    if "decoder" in names:
         return CausalDecoder(network)
     from dlkit.tasks.language_model.preset_decoder import PresetDecoder
 
     return PresetDecoder(network, context_length)
 
 
-def compute_token_bits(decoder: CausalDecoder | PresetDecoder, features: tf.Tensor, next_ids: tf.Tensor) -> tf.Tensor:
+def compute_token_bits(
+    decoder: CausalDecoder | PresetDecoder, features: tf.Tensor, token_ids: tf.Tensor, next_ids: tf.Tensor
+) -> tf.Tensor:
     """Compute the information of tokens, given those before them, in bits.
 
     Args:
         decoder: of the network.
         features: (rows, tokens, width), of the tokens before each.
+        token_ids: (rows, tokens) int32, the tokens before each; of a row, they are one text.
         next_ids: (rows, tokens) int32; 0 where there is none.
 
     Returns:
@@ -113,5 +150,7 @@ def compute_token_bits(decoder: CausalDecoder | PresetDecoder, features: tf.Tens
     _, array = tf.while_loop(
         lambda start, _: (start < count) | (start == 0), add_part, (0, array), parallel_iterations=1
     )
-    bits = -array.concat() / tf.math.log(2.0)
-    return tf.reshape(tf.where(ids > 0, bits, 0.0), tf.shape(next_ids))
+    log_probs = tf.reshape(array.concat(), tf.shape(next_ids))
+    if isinstance(decoder, MixtureDecoder):
+        log_probs = decoder.mix(features, log_probs, token_ids, next_ids)
+    return tf.where(next_ids > 0, -log_probs / tf.math.log(2.0), 0.0)

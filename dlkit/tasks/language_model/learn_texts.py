@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dlkit.data.table import Table
 from dlkit.tasks.language_model.documents import DocumentText, document_bytes, iterate_blocks
 from dlkit.tasks.language_model.metrics import count_bytes
@@ -12,6 +14,7 @@ from dlkit.text.subword_tokenizer import learn_subwords
 
 if TYPE_CHECKING:
     from dlkit.tasks.language_model.task import LanguageModel
+    from dlkit.text.subword_tokenizer import SubwordTokenizer
 
 MAX_LEARNING_BYTES = 32 << 20  # of text, spread over the training data: more changes few subwords
 
@@ -46,3 +49,18 @@ def _sample_blocks(examples: Table, name: str) -> Iterator[bytes]:
             if number % every == 0:
                 yield column.raw(block)
             number += 1
+
+
+def read_tokens(tokenizer: SubwordTokenizer, examples: Table, most: int) -> list[np.ndarray]:
+    """Read the tokens of documents, each after its prompt, up to `most` of them; (tokens,) int32 each."""
+    column, documents = DocumentText(), list[np.ndarray]()
+    for row, text in enumerate(examples.columns["text"]):
+        blocks = [examples.columns["prompt"][row]] if "prompt" in examples.columns else []
+        parts = [
+            tokenizer.tokenize([column.raw(block)]).flat_values.numpy() for block in (*blocks, *iterate_blocks(text))
+        ]
+        documents.append(np.concatenate(parts))
+        most -= len(documents[-1])
+        if most <= 0:
+            break
+    return documents

@@ -92,7 +92,7 @@ def score_texts(
 
     def count_bits(token_ids: tf.Tensor, next_ids: tf.Tensor) -> tf.Tensor:
         features = decoder.features(*describe(token_ids))
-        return tf.reduce_sum(compute_token_bits(decoder, features, next_ids), 1)[:, tf.newaxis]
+        return tf.reduce_sum(compute_token_bits(decoder, features, token_ids, next_ids), 1)[:, tf.newaxis]
 
     bits = _add_by_row(windows, tf.shape(text)[0], 1, count_bits)[:, 0]
     size, count = tf.strings.length(text), tf.cast(tokens.row_lengths(), tf.int32)

@@ -14,6 +14,7 @@ from dlkit.options import option
 from dlkit.report import Report
 from dlkit.rows import Encoded, Rows
 from dlkit.tasks.language_model.documents import cut_document, document_bytes, find_boundary, iterate_blocks
+from dlkit.tasks.language_model.expert_windows import encode_cross_fitted, encode_held_out, encode_windows
 from dlkit.tasks.language_model.windows import WindowCounts, WindowCutter, Windows
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class DocumentRows(Rows):
         self.counts = WindowCounts()
         self._ends_document: list[bool] = []  # of each row of `to_encode`
         self._windows_per_row = 1
+        self._is_learned = False  # whether n-grams are counted in these documents
 
     def cleaned(self) -> Self:
         """Drop documents without text; says how many."""
@@ -63,9 +65,14 @@ class DocumentRows(Rows):
 
     def hold_out(self, fraction: float) -> tuple[Self, Self | None]:
         if not fraction or (len(self) < 2 and self._has_prompts()):
-            return self, None
+            return self.to_train(), None
         rest, held_out = self._split(fraction)
-        return self.with_table(rest), self.with_table(held_out) if len(held_out) else None
+        return self.with_table(rest).to_train(), self.with_table(held_out) if len(held_out) else None
+
+    def to_train(self) -> Self:
+        rows = self.with_table(self.table)
+        rows._is_learned = True
+        return rows
 
     def _split(self, fraction: float) -> tuple[Table, Table]:
         """Split by document or, of a few documents, hold out the last part of each."""
@@ -107,13 +114,24 @@ class DocumentRows(Rows):
         Args:
             chunks: `token_ids` and `IS_LEARNED`, (tokens,) each, of the rows of `to_encode`.
 
-        Yields:
+        Returns:
             Windows of `context_length` tokens: tensors `token_ids`, `segment_ids` and `positions`, and the target
-            `logits`, as those of `dlkit.tasks.language_model.windows.Windows`.
+            `logits`, as those of `dlkit.tasks.language_model.windows.Windows`; with n-grams also `expert_log_probs` and
+            `expert_features`.
         """
-        cutter = WindowCutter(self.task.context_length, self._stride(), self.task.end_id)
+        mixture = self.task.mixture
+        if mixture is None:
+            return map(encode_windows, self._cut_windows(chunks, []))
+        if not self._is_learned:
+            return encode_held_out(self._cut_windows(chunks, []), mixture)
+        documents: list[np.ndarray] = []
+        return encode_cross_fitted(self._cut_windows(chunks, documents), documents, mixture, self.task.end_id)
+
+    def _cut_windows(self, chunks: Iterator[Encoded], documents: list[np.ndarray]) -> Iterator[Windows]:
+        """Yield windows of the tokens of documents, which are added to `documents`."""
+        cutter = WindowCutter(self.task.context_length, self._stride(), self.task.end_id, self.task.packs)
         self.counts = cutter.counts
-        current = -1  # the row of the last token
+        current, parts = -1, list[np.ndarray]()  # the row of the last token; the tokens of its document
         for chunk in chunks:
             tensors, rows = chunk.rows[0], np.asarray(chunk.source_rows)
             ids, is_learned = np.asarray(tensors["token_ids"]), np.asarray(tensors[IS_LEARNED])
@@ -122,12 +140,16 @@ class DocumentRows(Rows):
                 row = int(rows[start])
                 if current >= 0 and any(self._ends_document[current:row]):
                     cutter.end_document(current)
+                    documents.append(np.concatenate(parts))
+                    parts = []
                 cutter.add(ids[start:stop], is_learned[start:stop], row)
+                parts.append(ids[start:stop])
                 current = row
-            yield from map(_to_encoded, cutter.full())
+            yield from cutter.full()
         if current >= 0:
             cutter.end_document(current)
-        yield from map(_to_encoded, cutter.finish())
+            documents.append(np.concatenate(parts))
+        yield from cutter.finish()
 
     def remarks(self, store: Store) -> list[str]:
         counts = self.counts
@@ -223,8 +245,3 @@ def split_ends(table: Table, name: str, fraction: float) -> tuple[Table, Table]:
     kept.columns[name] = rest
     kept.remarks = (*table.remarks, remark)
     return kept, held_out
-
-
-def _to_encoded(windows: Windows) -> Encoded:
-    tensors = {"token_ids": windows.token_ids, "segment_ids": windows.segment_ids, "positions": windows.positions}
-    return Encoded((tensors, {"logits": windows.targets}), windows.rows.tolist())

@@ -21,6 +21,7 @@ from dlkit.tasks.language_model.rows import IS_LEARNED, DocumentRows
 
 if TYPE_CHECKING:
     from dlkit.serving.signature import Signature
+    from dlkit.tasks.language_model.ngram_mixture import NgramMixture
     from dlkit.tasks.language_model.text_generator import TextGenerator
     from dlkit.text.subword_tokenizer import SubwordTokenizer
 
@@ -63,7 +64,7 @@ class LanguageModel(Task):
     vocabulary_size: int = hparam(
         2048, "Size of the vocabulary of subwords, with 256 byte tokens and 3 special tokens.", minimum=260
     )
-    context_length: int = hparam(256, "Maximum number of tokens that the network reads.", minimum=4)
+    context_length: int = hparam(512, "Maximum number of tokens that the network reads.", minimum=4)
     stride: int = hparam(
         0,
         "Number of tokens between the starts of two windows of a long text. 0 selects `context_length` for training, "
@@ -78,6 +79,13 @@ class LanguageModel(Task):
     )
     feedforward: Literal["gelu", "swiglu"] = hparam("gelu", "Feed-forward networks of `gpt`.")
     positions: Literal["rotary", "learned"] = hparam("rotary", "Position encoding of `gpt`.")
+    ngram: int = hparam(
+        4,
+        "Mixture with n-grams of the training text and with repetitions in the context, by a learned gate. The number "
+        "is the length of the longest n-grams in tokens; 0 disables the mixture. It applies to `gpt` and `gru`.",
+        minimum=0,
+        maximum=8,
+    )
     dropout: float = hparam(0.0, "Dropout rate.", minimum=0, maximum=0.95)
     lora_rank: int = hparam(
         0, "Rank of low-rank adaptation (LoRA) of a preset, whose own weights then stay; 0 disables it.", minimum=0
@@ -130,6 +138,11 @@ class LanguageModel(Task):
         return END_ID
 
     @property
+    def packs(self) -> bool:
+        """Whether documents share windows: attention of presets cannot be kept from crossing them."""
+        return not self.network.startswith("preset:")
+
+    @property
     def tokenizer(self) -> SubwordTokenizer:
         """The tokenizer of the fitted task."""
         return self.stages_.preprocess.get_layer("prompt_tokenizer").tokenizer
@@ -138,6 +151,11 @@ class LanguageModel(Task):
     def generator(self) -> TextGenerator:
         """The layer of the fitted task that generates text."""
         return self.stages_.serving_models()[1].get_layer("generator")
+
+    @property
+    def mixture(self) -> NgramMixture | None:
+        """The mixture of the fitted task with n-grams, if it has one."""
+        return next((layer for layer in self.stages_.network.layers if layer.name == "mixture"), None)
 
     @property
     def score_stride(self) -> int:
@@ -152,7 +170,7 @@ class LanguageModel(Task):
         from dlkit.tasks.language_model.text_generator import TextGenerator
 
         subwords, self.byte_counts_ = learn_texts(self, examples)
-        network, tokenizer = self._build_network(subwords)
+        network, tokenizer = self._build_network(subwords, examples)
         room = 0 if self.long_prompts == "refuse" else max(1, min(self.max_tokens, self.context_length // 2))
         prompt = keras.Input((), dtype="string", name="prompt")
         tokens = {
@@ -191,8 +209,10 @@ class LanguageModel(Task):
 
     def loss(self) -> Any:
         from dlkit.layers.token_loss import TokenCrossEntropy
+        from dlkit.tasks.language_model.ngram_mixture import MixtureCrossEntropy
 
-        return {"logits": TokenCrossEntropy(self.context_length)}
+        loss = TokenCrossEntropy if self.mixture is None else MixtureCrossEntropy
+        return {"logits": loss(self.context_length)}
 
     def metrics(self) -> Any:
         return None  # the argmax over the vocabulary of each token would take a tenth of a step
@@ -289,7 +309,7 @@ class LanguageModel(Task):
 
         return choose(self, prompt, choices)
 
-    def _build_network(self, subwords: list[str]) -> tuple[keras.Model, SubwordTokenizer]:
+    def _build_network(self, subwords: list[str], examples: Table) -> tuple[keras.Model, SubwordTokenizer]:
         """Build the network and its tokenizer."""
         if self.network.startswith("preset:"):
             from dlkit.tasks.language_model.preset import language_model_preset
@@ -300,6 +320,7 @@ class LanguageModel(Task):
 
         tokenizer = SubwordTokenizer(subwords, self.context_length, exact=True, name="tokenizer")
         sizes: dict[str, Any] = {"width": self.width, "blocks": self.blocks, "dropout": self.dropout}
+        sizes["mixture"] = self._learn_mixture(tokenizer, examples) if self.ngram else None
         if self.network == "gru":
             return causal_gru(tokenizer.vocabulary_size, **sizes), tokenizer
         hidden = 4 * self.width if self.feedforward == "gelu" else 8 * self.width // 3
@@ -313,3 +334,16 @@ class LanguageModel(Task):
             **sizes,
         )
         return network, tokenizer
+
+    def _learn_mixture(self, tokenizer: SubwordTokenizer, examples: Table) -> NgramMixture:
+        """Count the n-grams of the training text."""
+        import numpy as np
+
+        from dlkit.tasks.language_model.expert_windows import MAX_NGRAM_TOKENS, cap_documents
+        from dlkit.tasks.language_model.kneser_ney import KneserNey
+        from dlkit.tasks.language_model.learn_texts import read_tokens
+        from dlkit.tasks.language_model.ngram_mixture import NgramMixture
+
+        documents = cap_documents(read_tokens(tokenizer, examples, MAX_NGRAM_TOKENS))
+        ids = np.concatenate([np.append(document, self.end_id) for document in documents])
+        return NgramMixture.of(KneserNey(ids, tokenizer.vocabulary_size, self.ngram, self.end_id), name="mixture")

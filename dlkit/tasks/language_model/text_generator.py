@@ -107,7 +107,7 @@ class TextGenerator(keras.layers.Layer):
         # The last token is read by the first step of the loop.
         known = tf.cast(mask[:, :-1], tf.int32)
         features, encoded, cache = self.decoder.begin(ids[:, :-1], known, tf.cumsum(known, 1, exclusive=True))
-        bits = tf.reduce_sum(compute_token_bits(self.decoder, features, known * ids[:, 1:]), 1)
+        bits = tf.reduce_sum(compute_token_bits(self.decoder, features, ids[:, :-1], known * ids[:, 1:]), 1)
         prompt = Prompt(ids, encoded, bits)
         is_done = self._clip_max_tokens(prompt, options) < 1
         return self._make_loop(prompt, options).start(ids[:, -1], cache, is_done), prompt

@@ -21,15 +21,17 @@ class Piece(NamedTuple):
             stands for its start.
         targets: the token after each, (tokens,) int32; `PADDING_ID` where it has no loss.
         row: the row of the source that it is from.
+        first: the number of its first target, counted over all documents with their end tokens.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
     row: int
+    first: int
 
 
 class Windows(NamedTuple):
-    """Windows of `length` tokens, (windows, length) int32 each, and (windows,) the rows that they start with.
+    """Windows of `length` tokens, (windows, length) int32 each, and the rows that they start with, (windows,) int64.
 
     Attributes:
         token_ids: the tokens that the network reads, `PADDING_ID` after the last.
@@ -37,6 +39,7 @@ class Windows(NamedTuple):
             their own piece only.
         positions: the position of each token in its piece, from 0.
         targets: the next token, `PADDING_ID` where it has no loss.
+        numbers: the number of the next token, counted over all documents with their end tokens; -1 for padding.
         rows: the source row of the first token of each.
     """
 
@@ -44,6 +47,7 @@ class Windows(NamedTuple):
     segment_ids: np.ndarray
     positions: np.ndarray
     targets: np.ndarray
+    numbers: np.ndarray
     rows: np.ndarray
 
 
@@ -80,6 +84,7 @@ class WindowCutter:
         length: number of tokens of a window that the network reads.
         stride: number of tokens between the starts of two windows of a document, from 1 to `length`.
         end_id: the token before and after each document.
+        packs: whether documents share windows.
 
     Examples:
         >>> cutter = WindowCutter(length=4, stride=4, end_id=2)
@@ -93,6 +98,7 @@ class WindowCutter:
     length: int
     stride: int
     end_id: int
+    packs: bool = True
     counts: WindowCounts = field(default_factory=WindowCounts)
 
     def __post_init__(self) -> None:
@@ -100,6 +106,7 @@ class WindowCutter:
             raise ValueError(f"`length` must be 2 or more. Received: length={self.length}.")
         if not 1 <= self.stride <= self.length:
             raise ValueError(f"`stride` must be from 1 to {self.length}, the length. Received: stride={self.stride}.")
+        self._first = 0  # the number of the next token that the current document begins with
         self._open: list[tuple[int, list[Piece]]] = []  # the room that is left, and what lies in the window
         self._full: list[list[Piece]] = []
         self._begin_document()
@@ -124,6 +131,7 @@ class WindowCutter:
         while len(self._ids) > self.length:  # as many inputs and a target after the last
             self._take(self.length, row)
             self._ids, self._has_loss = self._ids[self.stride :], self._has_loss[self.stride :]
+            self._first += self.stride
             self._scored = self.length - self.stride
 
     def end_document(self, row: int) -> None:
@@ -131,6 +139,7 @@ class WindowCutter:
         self.add(np.array([self.end_id]), np.array([True]), row)
         if len(self._ids) - 1 > self._scored:
             self._take(len(self._ids) - 1, row)
+        self._first += len(self._ids) - 1
         self.counts.documents += 1
         self.counts.cut_documents += self._pieces > 1
         self._begin_document()
@@ -166,7 +175,7 @@ class WindowCutter:
         if not learned:
             return  # nothing to learn, such as a long prompt
         self.counts.tokens += learned
-        self._place(Piece(self._ids[:count], targets, row))
+        self._place(Piece(self._ids[:count], targets, row, self._first))
 
     def _place(self, piece: Piece) -> None:
         """Place a piece in the open window that it fills best, or in a new one."""
@@ -174,7 +183,7 @@ class WindowCutter:
         fitting = [(room, index) for index, (room, _) in enumerate(self._open) if room >= size]
         room, pieces = self._open.pop(min(fitting)[1]) if fitting else (self.length, [])
         pieces.append(piece)
-        if room - size < 2:  # a document has an end token at least, and one more token
+        if room - size < 2 or not self.packs:  # a document has an end token at least, and one more token
             self._full.append(pieces)
             return
         self._open.append((room - size, pieces))
@@ -188,8 +197,9 @@ class WindowCutter:
 
     def _pack(self, batch: list[list[Piece]]) -> Windows:
         """Make arrays of the pieces of windows."""
-        arrays = [np.zeros((len(batch), self.length), np.int32) for _ in range(4)]
-        token_ids, segment_ids, positions, targets = arrays
+        arrays = [np.zeros((len(batch), self.length), np.int32) for _ in range(5)]
+        token_ids, segment_ids, positions, targets, numbers = arrays
+        numbers -= 1
         for window, pieces in enumerate(batch):
             start = 0
             for number, piece in enumerate(pieces, 1):
@@ -198,9 +208,10 @@ class WindowCutter:
                 segment_ids[window, start:end] = number
                 positions[window, start:end] = np.arange(end - start)
                 targets[window, start:end] = piece.targets
+                numbers[window, start:end] = piece.first + np.arange(end - start)
                 start = end
             self.counts.read += start
         self.counts.windows += len(batch)
         self.counts.places += token_ids.size
         rows = np.array([pieces[0].row for pieces in batch], np.int64)
-        return Windows(token_ids, segment_ids, positions, targets, rows)
+        return Windows(token_ids, segment_ids, positions, targets, numbers, rows)

@@ -20,6 +20,7 @@ class Task:
     stride: int = 0
     end_id: int = 2
     seed: int = 0
+    mixture = None
     target = {TEXT: DocumentText()}
 
 

@@ -48,6 +48,19 @@ def test_every_token_is_learned_once_whatever_the_length(size, stride):
     assert counts.cut_documents == (2 if size > 3 else 0)
 
 
+@pytest.mark.parametrize("stride", [2, 4])
+def test_tokens_are_numbered_over_all_documents(stride):
+    documents = [[10, 11], range(12, 25), [25], range(30, 38)]
+    windows, _ = cut(documents, 4, stride)
+    stream = np.concatenate([[*document, END] for document in documents])
+    is_read = windows.segment_ids > 0
+    assert (windows.numbers[~is_read] == -1).all()
+    has_loss = windows.targets > 0
+    np.testing.assert_array_equal(stream[windows.numbers[has_loss]], windows.targets[has_loss])
+    inputs = np.concatenate([[END], stream])[windows.numbers[is_read]]
+    np.testing.assert_array_equal(inputs, windows.token_ids[is_read])
+
+
 def test_short_documents_share_a_window_and_are_not_cut():
     rng = np.random.default_rng(0)
     documents = [rng.integers(5, 99, rng.integers(1, 16)) for _ in range(200)]
