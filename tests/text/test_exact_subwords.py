@@ -13,7 +13,15 @@ from dlkit.text.subword_tokenizer import (
 )
 
 SUBWORDS = [" th", "the", " the", "re", "é", " 你好", "\n\n"]
-TEXTS = ["", " ", "the", " there\n\n\tthe  end. \r\n \n", "e\u0301 Ñandú 你好世界 👩‍👩‍👧\u200b\ufeff", "a\x00b\x07 ", "x" * 300]
+TEXTS = [
+    "",
+    " ",
+    "the",
+    " there\n\n\tthe  end. \r\n \n",
+    "e\u0301 Ñandú 你好世界 👩‍👩‍👧\u200b\ufeff",
+    "a\x00b\x07 ",
+    "x" * 300,
+]
 
 
 @pytest.mark.parametrize("subwords", [SUBWORDS, []], ids=["subwords", "bytes"])

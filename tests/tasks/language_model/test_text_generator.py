@@ -95,7 +95,6 @@ def plain_greedy(network, tokenizer, prompt, limit, penalty, stop):
     return text, "length"
 
 
-
 def test_greedy_rows_are_those_of_a_plain_loop(generator, tokenizer, run):
     first = run(PROMPTS, OPTIONS, [[""]] * 5)
     for row in (0, 1, 2):
@@ -163,9 +162,7 @@ def test_long_texts_are_scored_in_windows_by_hand(generator, tokenizer):
             total -= log_probs[place - start - 1, ids[place]] / np.log(2)
             done = place + 1
     assert done == len(ids)
-    scored = score_texts(
-        tokenizer, generator.decoder, tf.constant(["", "x"]), tf.constant([text, ""]), length, stride
-    )
+    scored = score_texts(tokenizer, generator.decoder, tf.constant(["", "x"]), tf.constant([text, ""]), length, stride)
     np.testing.assert_allclose(scored["bits"], [total, 0.0], rtol=1e-5)
     assert scored["perplexity"].numpy()[1] == 1
 
