@@ -21,6 +21,7 @@ class Task:
     end_id: int = 2
     seed: int = 0
     mixture = None
+    packs = True
     target = {TEXT: DocumentText()}
 
 
