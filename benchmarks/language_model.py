@@ -1,6 +1,6 @@
 """Measure language models: bits per byte, generation and training speed, and whether answers change with their batch.
 
-python benchmarks/language_model.py bits [--minutes M] [--seeds 0 1] [--peer] [--held-out] [--saved FOLDER] [HPARAM=VALUE ...]
+python benchmarks/language_model.py bits [--minutes M] [--seeds 0 1] [--peer] [--held-out] [HPARAM=VALUE ...]
 python benchmarks/language_model.py cache [HPARAM=VALUE ...]
 python benchmarks/language_model.py generate --torch PYTHON [HPARAM=VALUE ...]
 python benchmarks/language_model.py train --torch PYTHON [HPARAM=VALUE ...]
