@@ -96,18 +96,17 @@ class TokenLoop:
     def _step(self, state: SearchState, encoded: Any) -> SearchState:
         logits, cache = self._decoder.step(state.last_ids, state.step, encoded, state.cache)
         rows = tf.shape(state.is_done)[0]
-        if self._sampling is not None and self._sampling.repetition_penalty is not None:
-            logits = self._penalize(logits, state.ids)
+        sampling = self._sampling
+        if sampling is not None and sampling.repetition_penalty is not None:
+            logits = self._penalize(logits, state.ids, sampling.repetition_penalty)
         log_probs = tf.reshape(compute_log_probs(logits), [rows, self.num_beams, logits.shape[-1]])
-        if self._sampling is not None:
-            log_probs = self._sample(log_probs, state.step)
+        if sampling is not None:
+            log_probs = self._sample(log_probs, state.step, sampling)
         return advance(
             state, log_probs, cache, self._max_tokens, self._beam_width, self._length_penalty, self._is_stopped
         )
 
-    def _penalize(self, logits: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
-        penalty = self._sampling.repetition_penalty
-
+    def _penalize(self, logits: tf.Tensor, ids: tf.Tensor, penalty: tf.Tensor) -> tf.Tensor:
         def penalize() -> tf.Tensor:
             seen = tf.reshape(ids, [-1, tf.shape(ids)[2]])
             if self._prompt_ids is not None:
@@ -116,8 +115,8 @@ class TokenLoop:
 
         return tf.cond(tf.reduce_any(penalty != 1), penalize, lambda: tf.cast(logits, tf.float32))
 
-    def _sample(self, log_probs: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        sampling, uniform = self._sampling, tf.gather(self._uniforms, step, axis=1)
+    def _sample(self, log_probs: tf.Tensor, step: tf.Tensor, sampling: Sampling) -> tf.Tensor:
+        uniform = tf.gather(self._uniforms, step, axis=1)
         return tf.cond(
             tf.reduce_any(sampling.temperature > 0),
             lambda: sample_tokens(log_probs, sampling.temperature, sampling.top_k, sampling.top_p, uniform),

@@ -5,9 +5,11 @@ The text is that of Project Gutenberg, without its header, from the package jane
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-MIN_PASSAGE = 300  # characters; shorter paragraphs are joined
+PASSAGE = 200  # characters, after which a passage ends with the sentence
+_SENTENCE = re.compile(r".+?(?:[.?!][\"']?\s+|\Z)", re.DOTALL)
 NUM_VALIDATION, NUM_TEST = 12, 24  # passages
 PROMPT_WORDS = 8
 
@@ -20,10 +22,10 @@ def load_passages() -> dict[str, dict[str, list[str]]]:
     """
     novel = Path(__file__).with_name("northanger_abbey.txt").read_text("utf-8")
     passages = [""]
-    for paragraph in novel.split("\n\n"):
-        if len(passages[-1]) > MIN_PASSAGE:
+    for sentence in _SENTENCE.findall(novel):
+        if len(passages[-1]) > PASSAGE:
             passages.append("")
-        passages[-1] += f"{paragraph.strip()}\n\n"
+        passages[-1] += sentence
     first_test = len(passages) - NUM_TEST
     first_validation = first_test - NUM_VALIDATION
     return {

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from dlkit.columns import Reason, Text, Truncated
 from dlkit.data.table import Table
 from dlkit.generation.columns import FinishReason
+from dlkit.errors import HparamError
 from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
+from dlkit.options import option
 from dlkit.rows import ERROR, ROW
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
@@ -128,6 +130,13 @@ class LanguageModel(Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.lora_rank and not self.network.startswith("preset:"):
+            raise HparamError(f"{option('lora_rank')} applies to presets. Received: {option('network', self.network)}.")
+        if self.stride > self.context_length:
+            raise HparamError(
+                f"{option('stride')} must be at most {option('context_length')}, {self.context_length}. Received: "
+                f"{self.stride}."
+            )
         self.byte_counts_ = [0] * 256  # of the training data, for the baseline
 
     @property
