@@ -62,11 +62,11 @@ def learn_fold_models(
     """
     models = []
     for fold in range(1 + max(int(own.max()) for own in folds if len(own))):
-        rest = []
+        rest: list[np.ndarray] = []
         for ids, own in zip(documents, folds, strict=True):
             # A part that is left out splits a document in two.
             for part in np.split(np.arange(len(ids)), np.flatnonzero(np.diff(own)) + 1):
                 if len(part) and own[part[0]] != fold:
-                    rest += [ids[part], [end_id]]
-        models.append(KneserNey(np.concatenate(rest or [[end_id]]), vocabulary_size, order, end_id))
+                    rest += [ids[part], np.array([end_id])]
+        models.append(KneserNey(np.concatenate(rest or [np.array([end_id])]), vocabulary_size, order, end_id))
     return models

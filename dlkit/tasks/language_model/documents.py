@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,11 +139,10 @@ def cut_document(value: Any, cuts: Sequence[int]) -> list[Any]:
     edges = [0, *cuts, document_bytes(value)]
     if isinstance(value, FileSpan):
         return [
-            FileSpan(value.path, value.start + first, value.start + last)
-            for first, last in zip(edges, edges[1:], strict=False)
+            FileSpan(value.path, value.start + first, value.start + last) for first, last in itertools.pairwise(edges)
         ]
     data = DocumentText().raw(value)
-    return [data[first:last] for first, last in zip(edges, edges[1:], strict=False)]
+    return [data[first:last] for first, last in itertools.pairwise(edges)]
 
 
 def iterate_blocks(value: Any, block_bytes: int = BLOCK_BYTES) -> Iterator[Any]:

@@ -77,10 +77,10 @@ def _add_experts(
     log_probs = features = None
     for number in np.unique(fold):
         with tf.device("CPU"):
-            experts = score_next(
-                tables[number], vocabulary_size, *map(tf.constant, (windows.token_ids, windows.segment_ids)),
-                tf.constant(windows.targets),
-            )  # fmt: skip
+            token_ids, segment_ids, next_ids = map(
+                tf.constant, (windows.token_ids, windows.segment_ids, windows.targets)
+            )
+            experts = score_next(tables[number], vocabulary_size, token_ids, segment_ids, next_ids)
         own = np.maximum(np.log(np.maximum(experts.probabilities, 1e-30)), LOWEST_LOG_PROBABILITY).astype(np.float16)
         known = experts.features.numpy().astype(np.float16)
         is_own = (fold == number)[..., np.newaxis]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +20,10 @@ class Grams:
             token, among the grams of the order below (0 for order 1).
         counts: of order `order` and of n-grams that begin a document, the number of occurrences; of other n-grams, the
             number of distinct tokens before them. (grams,) int64.
-        suffixes: index of the n-gram without its first token, among the grams of the order below; (grams,) int64.
-        occurrences: number of occurrences, (grams,) int64.
     """
 
     keys: np.ndarray
     counts: np.ndarray
-    suffixes: np.ndarray
-    occurrences: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -38,15 +35,13 @@ class Level:
         probabilities: the discounted probability of each n-gram, without the share of lower orders; (grams,) float64.
         backoff: the weight of the order below for each context, (contexts,) float64; 1 for contexts without a
             following token.
-        totals: the sum of the counts of the n-grams of each context, (contexts,) int64.
-        discounts: of counts of 1, 2, and 3 or more.
+        log_totals: log(1 + the sum of the counts of the n-grams) of each context, (contexts,) float64.
     """
 
     keys: np.ndarray
     probabilities: np.ndarray
     backoff: np.ndarray
-    totals: np.ndarray
-    discounts: tuple[float, float, float]
+    log_totals: np.ndarray
 
 
 class KneserNey:
@@ -79,21 +74,17 @@ class KneserNey:
         if not len(ids) or ids.min() < 0 or ids.max() >= vocabulary_size:
             raise ValueError(f"`ids` must be one or more integers in [0, {vocabulary_size}).")
         self.vocabulary_size, self.order, self.end_id = vocabulary_size, order, end_id
-        self.grams = _count(self._begin(ids), vocabulary_size, order, end_id)
-        contexts = [1, *(len(grams.keys) for grams in self.grams)]
-        self.levels = [_estimate(grams, contexts[index], vocabulary_size) for index, grams in enumerate(self.grams)]
+        grams = _count(self._begin(ids), vocabulary_size, order, end_id)
+        contexts = [1, *(len(own.keys) for own in grams)]
+        self.levels = [_estimate(own, count, vocabulary_size) for own, count in zip(grams, contexts, strict=False)]
 
-    def find(self, ids: np.ndarray) -> list[np.ndarray]:
-        """Find the n-grams that end at each token of documents.
-
-        Args:
-            ids: (tokens,) integers; each document but the last ends with the end token.
-
-        Returns:
-            For each order, (tokens,) int64 indices of its grams, -1 where there is none.
-        """
-        found = self._find(self._begin(ids))
-        return [indices[len(indices) - len(ids) :] for indices in found]
+    @classmethod
+    def of_levels(cls, levels: Sequence[Level], vocabulary_size: int, end_id: int | None) -> KneserNey:
+        """Return the model with these probabilities."""
+        model = cls.__new__(cls)
+        model.levels, model.order = list(levels), len(levels)
+        model.vocabulary_size, model.end_id = vocabulary_size, end_id
+        return model
 
     def bits(self, ids: np.ndarray) -> np.ndarray:
         """Compute minus the binary logarithm of the probability of each token of documents after those before it.
@@ -122,10 +113,10 @@ class KneserNey:
 
     def _find(self, ids: np.ndarray) -> list[np.ndarray]:
         found, reach = list[np.ndarray](), _reach(ids, self.end_id, self.order)
-        for order, grams in enumerate(self.grams, 1):
+        for order, level in enumerate(self.levels, 1):
             contexts = np.zeros_like(ids) if order == 1 else _shift(found[-1])
             contexts = np.where(reach >= order, contexts, -1)
-            found.append(_look_up(grams.keys, contexts, ids, self.vocabulary_size))
+            found.append(_look_up(level.keys, contexts, ids, self.vocabulary_size))
         return found
 
 
@@ -147,12 +138,12 @@ def _count(ids: np.ndarray, size: int, order: int, end_id: int | None) -> list[G
         previous[here] = inverse
         raw.append((keys, occurrences, suffixes, begins))
     grams = []
-    for length, (keys, occurrences, suffixes, begins) in enumerate(raw, 1):
+    for length, (keys, occurrences, _, begins) in enumerate(raw, 1):
         counts = occurrences
         if length < order:
             extensions = np.bincount(raw[length][2], minlength=len(keys))
             counts = np.where(begins, occurrences, extensions)
-        grams.append(Grams(keys, np.maximum(counts, 1), suffixes, occurrences))
+        grams.append(Grams(keys, np.maximum(counts, 1)))
     return grams
 
 
@@ -166,7 +157,7 @@ def _estimate(grams: Grams, num_contexts: int, size: int) -> Level:
     divisors = np.maximum(totals, 1)
     probabilities = (grams.counts - discount) / divisors[contexts]
     backoff = np.where(totals > 0, taken / divisors, 1.0)
-    return Level(grams.keys, probabilities, backoff, totals.astype(np.int64), discounts)
+    return Level(grams.keys, probabilities, backoff, np.log1p(totals))
 
 
 def estimate_discounts(counts: np.ndarray) -> tuple[float, float, float]:

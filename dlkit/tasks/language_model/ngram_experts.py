@@ -65,13 +65,13 @@ def make_tables(model: KneserNey) -> list[NgramTable]:
     """Make the tables of a model, one for each order, as arrays."""
     tables = []
     for level in model.levels:
-        starts = np.searchsorted(level.keys, np.arange(len(level.totals) + 1) * model.vocabulary_size)
+        starts = np.searchsorted(level.keys, np.arange(len(level.backoff) + 1) * model.vocabulary_size)
         tables.append(
             NgramTable(
                 level.keys,
                 level.probabilities.astype(np.float32),
                 level.backoff.astype(np.float32),
-                np.log1p(level.totals).astype(np.float32),
+                level.log_totals.astype(np.float32),
                 starts.astype(np.int32),
             )
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlkit.layers.token_loss import TokenCrossEntropy
 from dlkit.lazy import keras, layers, tf
-from dlkit.tasks.language_model.kneser_ney import KneserNey
+from dlkit.tasks.language_model.kneser_ney import KneserNey, Level
 from dlkit.tasks.language_model.ngram_experts import (
     CACHES,
     Experts,
@@ -144,6 +144,11 @@ class NgramMixture(layers.Layer):
     def tables(self) -> list[NgramTable]:
         """The n-grams of each order."""
         return [NgramTable(*map(tf.convert_to_tensor, table)) for table in self._tables]
+
+    def to_model(self, end_id: int) -> KneserNey:
+        """Return the n-gram model alone."""
+        levels = [Level(*(weight.numpy() for weight in table[:4])) for table in self._tables]
+        return KneserNey.of_levels(levels, self.vocabulary_size, end_id)
 
     def _log_weights(self, features: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
         """Compute the logarithms of the weights of the network and the experts, (..., experts + 1)."""

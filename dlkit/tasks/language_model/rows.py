@@ -194,6 +194,24 @@ class DocumentRows(Rows):
         report.remarks += dict.fromkeys(remark for table in tables for remark in table.remarks)
         inspect_documents(report, self.table, None if validation is None else validation.table, TEXT)
 
+    def baseline_metrics(self, targets: dict[str, list]) -> dict[str, Any]:
+        """Return the bits per byte of the n-gram model alone, if there is one, and of xz without the training data."""
+        from dlkit.tasks.language_model.compression import lzma_bits
+
+        texts = targets[TEXT]
+        size = max(sum(map(len, texts)), 1)
+        metrics = {"xz_bits_per_byte": lzma_bits(b"", b"\n".join(texts)) / size}
+        mixture = self.task.mixture
+        if mixture is None:
+            return metrics
+        model, tokenizer = mixture.to_model(self.task.end_id), self.task.tokenizer
+        column, bits = self.task.inputs[PROMPT], 0.0
+        prompts = self.table.columns.get(PROMPT, [""] * len(texts))
+        for prompt, text in zip(prompts, texts, strict=True):
+            before, ids = (tokenizer.tokenize([part]).flat_values.numpy() for part in (column.raw(prompt), text))
+            bits += model.bits(np.concatenate([before, ids]))[len(before) :].sum()
+        return {**metrics, "ngram_bits_per_byte": float(bits) / size}
+
     def _text_columns(self) -> list[str]:
         return [name for name in (PROMPT, TEXT) if name in self.table.columns]
 

@@ -109,6 +109,7 @@ class WindowCutter:
         self._first = 0  # the number of the next token that the current document begins with
         self._open: list[tuple[int, list[Piece]]] = []  # the room that is left, and what lies in the window
         self._full: list[list[Piece]] = []
+        self._ids = self._has_loss = np.zeros(0, np.int32)
         self._begin_document()
 
     def cut(self, documents: Iterable[np.ndarray]) -> Windows:

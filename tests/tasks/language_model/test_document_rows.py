@@ -21,6 +21,7 @@ class Task:
     end_id: int = 2
     seed: int = 0
     mixture = None
+    packs = True
     target = {TEXT: DocumentText()}
 
 
@@ -61,7 +62,7 @@ def learned_bytes(targets):
 def test_every_byte_is_learned_once_and_documents_end():
     texts = ["abc", "a longer document than a window", "x", "de"]
     rows = rows_of(texts)
-    tensors, targets = windows_of(rows)
+    _, targets = windows_of(rows)
     assert learned_bytes(targets) == sorted("".join(texts).encode())
     assert (targets == 2).sum() == 4
     assert len(targets) <= rows.windows_per_row * len(rows.to_encode())
@@ -73,7 +74,7 @@ def test_a_long_file_is_encoded_in_parts_as_one_document(tmp_path):
     (tmp_path / "a.txt").write_bytes(text)
     rows = rows_of([FileSpan(tmp_path / "a.txt", 0, len(text)), "short"], context_length=1000)
     assert len(rows.to_encode()) >= 4
-    tensors, targets = windows_of(rows)
+    _, targets = windows_of(rows)
     assert (targets == 2).sum() == 2
     assert (targets > 2).sum() == len(text) + 5
     full = targets[: len(text) // 1000].ravel()

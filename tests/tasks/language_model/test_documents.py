@@ -1,6 +1,7 @@
 """Documents in files: read in parts, cut where no word is cut, and refused by line where they are no text."""
 
 import gzip
+import itertools
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_tables_hold_documents_too(tmp_path):
 
 def test_a_file_in_another_encoding_is_refused_by_line(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"fine\nna\xefve\n")
-    with pytest.raises(DataError, match="line 2.*0xef.*iconv"):
+    with pytest.raises(DataError, match=r"line 2.*0xef.*iconv"):
         read(str(tmp_path / "a.txt"), COLUMNS)
     (tmp_path / "b.txt").write_text("fine")
     table = read(str(tmp_path), COLUMNS)
@@ -86,7 +87,7 @@ def test_blocks_make_up_the_document_and_cut_no_word(tmp_path, kind):
     assert b"".join(blocks) == text.encode()
     assert len(blocks) > 10
     assert all(len(block) <= 256 for block in blocks)
-    assert all(block.endswith(b"\n") or after.startswith(b" ") for block, after in zip(blocks, blocks[1:]))
+    assert all(block.endswith(b"\n") or after.startswith(b" ") for block, after in itertools.pairwise(blocks))
 
 
 def test_text_without_blanks_is_cut_between_characters():
