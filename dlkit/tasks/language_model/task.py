@@ -64,9 +64,9 @@ class LanguageModel(Task):
         "subwords", "Tokens: subwords learned from the training data, or bytes. A preset has its own."
     )
     vocabulary_size: int = hparam(
-        2048, "Size of the vocabulary of subwords, with 256 byte tokens and 3 special tokens.", minimum=260
+        2048, "Size of the subword vocabulary. It includes 256 byte tokens and 3 special tokens.", minimum=260
     )
-    context_length: int = hparam(512, "Maximum number of tokens that the network reads.", minimum=4)
+    context_length: int = hparam(512, "Number of tokens that the network reads.", minimum=4)
     stride: int = hparam(
         0,
         "Stride of the windows of long texts, in tokens. 0 selects `context_length` for training, and half of it "
