@@ -88,6 +88,10 @@ def bits(given: argparse.Namespace) -> None:
             f"{time.perf_counter() - begun:.0f} s",
             flush=True,
         )
+        prompts = prompts_of(task, 32, length=32)
+        for name, options in (("greedy", {}), ("sampled", {"temperature": 0.8, "seed": list(range(32))})):
+            found = task.measure_samples(prompts, max_tokens=NEW, **options)
+            print(f"32 texts, {name}: {', '.join(f'{key} {value:.3f}' for key, value in found.items())}", flush=True)
         if given.saved:
             task.save(given.saved, overwrite=True)
     tokens = [tokens_of(task, file) for file in (*train_files, test_file)]
