@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dlkit.columns import Reason, Text, Truncated
 from dlkit.data.table import Table
-from dlkit.generation.columns import FinishReason
 from dlkit.errors import HparamError
+from dlkit.generation.columns import FinishReason
 from dlkit.hparams import hparam
 from dlkit.lazy import keras, tf
 from dlkit.options import option
