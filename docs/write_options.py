@@ -22,7 +22,7 @@ def section(name: str) -> str:
     fields = dataclasses.fields(task)
     kinds = hparam_types(task)
     boolean = next((field.name for field in fields if kinds[field.name] is bool), "")
-    listed = next((field for field in fields if isinstance(field.default, tuple)), None)
+    listed = next((field for field in fields if isinstance(field.default, tuple) and field.default), None)
     usage = "Each option is an argument of the class and a flag of `dlkit train`: `batch_size=32` is `--batch-size 32`."
     if boolean:
         usage += (

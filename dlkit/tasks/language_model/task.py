@@ -69,37 +69,41 @@ class LanguageModel(Task):
     context_length: int = hparam(512, "Maximum number of tokens that the network reads.", minimum=4)
     stride: int = hparam(
         0,
-        "Number of tokens between the starts of two windows of a long text. 0 selects `context_length` for training, "
-        "and half of it for scores.",
+        "Stride of the windows of long texts, in tokens. 0 selects `context_length` for training, and half of it "
+        "for scores.",
         minimum=0,
     )
     width: int = hparam(192, "Width of the embeddings and of every block.", minimum=2)
     blocks: int = hparam(4, "Number of blocks, or of recurrent layers.", minimum=1)
-    heads: int = hparam(4, "Number of attention heads of `gpt`. `width` must be an even multiple of it.", minimum=1)
+    heads: int = hparam(4, "Number of attention heads of `gpt`. The width must be an even multiple of it.", minimum=1)
     feedforward_width: int = hparam(
-        0, "Feed-forward width of `gpt`; 0 is four times `width`, and for `swiglu` 8/3 of it.", minimum=0
+        0, "Feed-forward width of `gpt`. 0 is four times `width`, and 8/3 of it for `swiglu`.", minimum=0
     )
     feedforward: Literal["gelu", "swiglu"] = hparam("gelu", "Feed-forward networks of `gpt`.")
     positions: Literal["rotary", "learned"] = hparam("rotary", "Position encoding of `gpt`.")
     ngram: int = hparam(
         4,
-        "Mixture with n-grams of the training text and with repetitions in the context, by a learned gate. The number "
-        "is the length of the longest n-grams in tokens; 0 disables the mixture. It applies to `gpt` and `gru`.",
+        "Longest n-grams of the mixture; 0 disables it. The probabilities of `gpt` or `gru` are mixed with those of "
+        "n-grams of tokens of the training text and of repetitions in the context, by a learned gate.",
         minimum=0,
         maximum=8,
     )
     dropout: float = hparam(0.0, "Dropout rate.", minimum=0, maximum=0.95)
     lora_rank: int = hparam(
-        0, "Rank of low-rank adaptation (LoRA) of a preset, whose own weights then stay; 0 disables it.", minimum=0
+        0, "Rank of low-rank adaptation of a preset. Its own weights then stay as they are. 0 disables it.", minimum=0
     )
-    max_tokens: int = hparam(64, "Default maximum number of tokens to generate.", minimum=0)
-    temperature: float = hparam(0.0, "Default temperature of sampling; 0 is greedy decoding.", minimum=0)
-    top_k: int = hparam(0, "Default number of most probable tokens to sample from; 0 is all.", minimum=0)
-    top_p: float = hparam(1.0, "Default probability mass of the tokens to sample from.", minimum=0, maximum=1)
+    max_tokens: int = hparam(
+        64, "Maximum number of tokens to generate. This option and those below are defaults of requests.", minimum=0
+    )
+    temperature: float = hparam(0.0, "Temperature of sampling. 0 is greedy decoding.", minimum=0)
+    top_k: int = hparam(0, "Number of tokens to sample from; 0 is all. They are the most probable ones.", minimum=0)
+    top_p: float = hparam(
+        1.0, "Probability mass to sample from. It is that of the most probable tokens.", minimum=0, maximum=1
+    )
     repetition_penalty: float = hparam(
-        1.0, "Default penalty of tokens that the text has already; 1 is none.", minimum=0.01
+        1.0, "Penalty of repeated tokens; 1 is none. It applies to those of the prompt, too.", minimum=0.01
     )
-    stop: tuple[str, ...] = hparam((), "Default stop strings: generation stops before them.")
+    stop: tuple[str, ...] = hparam((), "Strings before which generation stops.")
     long_prompts: Literal["refuse", "truncate"] = hparam(
         "refuse", "Prompts longer than the context: refuse them, or read their last tokens."
     )
@@ -124,7 +128,6 @@ class LanguageModel(Task):
         "embedding": Embedding(),
     }
     rows = DocumentRows
-    training_only = ("stride",)
     primary_metric = "compression"
     evaluated_signature = "score"  # which reads texts of any length
 

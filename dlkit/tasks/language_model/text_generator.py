@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dlkit.generation.beam_search import SearchState
 from dlkit.generation.sample_tokens import Sampling
-from dlkit.generation.stop_strings import StopStringFinder
 from dlkit.generation.token_loop import TokenLoop
 from dlkit.lazy import keras, tf
 from dlkit.tasks.language_model.causal_decoder import CausalDecoder, compute_token_bits, make_decoder
+from dlkit.tasks.language_model.stop_strings import StopStringFinder
 from dlkit.text.subword_tokenizer import END_ID, decode_bytes, make_spellings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dlkit.generation.sample_tokens import penalize_repetition
-from dlkit.generation.stop_strings import StopStringFinder, find_stop
+from dlkit.tasks.language_model.stop_strings import StopStringFinder, find_stop
 
 
 def stop_by_hand(text, stops):
