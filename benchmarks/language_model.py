@@ -20,6 +20,7 @@ their batch, its padding, or the export.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import statistics
@@ -88,6 +89,10 @@ def bits(given: argparse.Namespace) -> None:
             f"{time.perf_counter() - begun:.0f} s",
             flush=True,
         )
+        prompts = prompts_of(task, 32, length=32)
+        for name, options in (("greedy", {}), ("sampled", {"temperature": 0.8, "seed": list(range(32))})):
+            found = task.measure_samples(prompts, max_tokens=NEW, **options)
+            print(f"32 texts, {name}: {', '.join(f'{key} {value:.3f}' for key, value in found.items())}", flush=True)
         if given.saved:
             task.save(given.saved, overwrite=True)
     tokens = [tokens_of(task, file) for file in (*train_files, test_file)]
@@ -229,39 +234,34 @@ def check_lengths(answers: dict[str, Any]) -> None:
 def cache(given: argparse.Namespace) -> None:
     """Print how much faster generation is with the cache."""
     from dlkit.lazy import tf
-    from dlkit.tasks.language_model import text_generator
 
     task = small_task(given.hparams)
-    prompts = prompts_of(task, max(ROWS))
-    cached_decoder = text_generator.make_decoder
+    prompts, generator = prompts_of(task, max(ROWS)), task.generator
+    cached = generator.decoder
 
-    def uncached_decoder(network: Any) -> Any:
-        made = cached_decoder(network)
+    class Uncached(type(cached)):
+        """Reads all tokens again at each step."""
 
-        class Uncached(type(made)):
-            """Reads all tokens again at each step."""
+        def begin(self, token_ids, segment_ids, positions):
+            features, *_ = super().begin(token_ids, segment_ids, positions)
+            return features, {}, [token_ids]
 
-            def begin(self, token_ids, segment_ids, positions):
-                features, *_ = super().begin(token_ids, segment_ids, positions)
-                return features, {}, [token_ids]
+        def cache_shapes(self):
+            return [tf.TensorShape([None, None])]
 
-            def cache_shapes(self):
-                return [tf.TensorShape([None, None])]
+        def step(self, ids, position, encoded, cache):
+            so_far = tf.concat([cache[0], ids[:, tf.newaxis]], 1)
+            known = tf.cast(so_far > 0, tf.int32)
+            features = self.features(so_far, known, tf.cumsum(known, 1, exclusive=True))[:, -1]
+            logits = self.logits(features)
+            if hasattr(self, "_mixture"):
+                logits = self._mixture.mix(features, logits, so_far, known)
+            return logits, [so_far]
 
-            def step(self, ids, position, encoded, cache):
-                so_far = tf.concat([cache[0], ids[:, tf.newaxis]], 1)
-                known = tf.cast(so_far > 0, tf.int32)
-                features = self.features(so_far, known, tf.cumsum(known, 1, exclusive=True))[:, -1]
-                logits = self.logits(features)
-                if hasattr(self, "_mixture"):
-                    logits = self._mixture.mix(features, logits, so_far, known)
-                return logits, [so_far]
-
-        return Uncached(network)
-
-    graphs = {}
-    for name, make in (("with", cached_decoder), ("without", uncached_decoder)):
-        text_generator.make_decoder = make
+    uncached, graphs = copy.copy(cached), {}
+    uncached.__class__ = Uncached
+    for name, decoder in (("with", cached), ("without", uncached)):
+        vars(generator)["decoder"] = decoder
         graphs[name] = served(task)
         for rows in ROWS:  # traces
             check_lengths(graphs[name](make_requests(prompts[:rows])))

@@ -188,6 +188,9 @@ def _initial_bias(order: int) -> Any:
 class MixtureCrossEntropy(TokenCrossEntropy):
     """`TokenCrossEntropy` of the outputs of an `NgramMixture`.
 
+    The gradient of the network is that of the mixture plus that of the network alone: while the experts know more than
+    the network, the mixture alone would give it a small weight, hence small gradients, and it would not learn.
+
     Examples:
         >>> outputs = tf.constant([[[0.0, 0.0, 0.0, 0.0, np.log(0.5), np.log(0.25)]]])
         >>> round(float(MixtureCrossEntropy()(tf.constant([[1]]), outputs)), 4)  # -log(0.5 / 4 + 0.25)
@@ -199,4 +202,5 @@ class MixtureCrossEntropy(TokenCrossEntropy):
         weight, experts = y_pred[..., -2], y_pred[..., -1]
         is_token = y_true[:, : tf.shape(y_pred)[1]] > 0
         mixed = -tf.reduce_logsumexp(tf.stack([weight - losses, experts], -1), -1)
-        return tf.where(is_token, mixed, 0.0)
+        alone = losses - tf.stop_gradient(losses)  # 0, with the gradient of the network alone
+        return tf.where(is_token, mixed + alone, 0.0)

@@ -108,7 +108,7 @@ class LanguageModel(Task):
         "refuse", "Prompts longer than the context: refuse them, or read their last tokens."
     )
 
-    public_methods = (*Task.public_methods, "choose", "generate", "stream")
+    public_methods = (*Task.public_methods, "choose", "generate", "measure_samples", "stream")
     inputs = {"prompt": DocumentText(optional=True, default="")}
     target = {"text": DocumentText(aliases=("response", "completion"))}
     answer = {
@@ -296,6 +296,33 @@ class LanguageModel(Task):
         from dlkit.tasks.language_model.stream import stream
 
         return stream(self, prompt, options)
+
+    def measure_samples(self, prompts: Sequence[str], **options: Any) -> dict[str, float]:
+        """Generate a text after each prompt and measure how varied and how repetitive the texts are.
+
+        Args:
+            prompts: the texts to continue.
+            options: as of `generate`.
+
+        Returns:
+            `distinct_1` and `distinct_2`, the share of different words and pairs of words; `repetition`, the share of
+            sequences of four words that have occurred before in their text; each from 0 to 1.
+
+        Raises:
+            HparamError: there is no such option.
+            DataError: a list does not have a value for each prompt, or a prompt is too long.
+
+        Examples:
+            >>> model = dlkit.LanguageModel(width=16, blocks=1, heads=1, vocabulary_size=300, epochs=1)
+            >>> history = model.fit(model.samples()["train"], verbose=0)
+            >>> sorted(model.measure_samples(["She was", "He was"], max_tokens=8))
+            ['distinct_1', 'distinct_2', 'repetition']
+        """
+        from dlkit.tasks.language_model.sample_metrics import distinct_ngrams, repetition
+
+        texts = [answer["text"] for answer in self.generate(prompts, **options)]
+        distinct = {f"distinct_{n}": distinct_ngrams(texts, n) for n in (1, 2)}
+        return {**distinct, "repetition": repetition(texts)}
 
     def choose(self, prompt: str, choices: Sequence[str]) -> dict[str, Any]:
         """Choose the most probable of several continuations of a prompt.

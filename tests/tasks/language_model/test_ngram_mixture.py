@@ -103,6 +103,17 @@ def test_gradients_reach_the_gate_and_the_network_but_not_the_tables():
     assert all(weight.trainable == ("gate" in weight.path or "hidden" in weight.path) for weight in layer.variables)
 
 
+def test_the_network_learns_though_the_experts_know_better():
+    logits = tf.Variable(RNG.normal(size=(1, 1, SIZE)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        sure = tf.constant([[[np.log(0.01), np.log(0.99 * 0.9)]]], tf.float32)  # weight 0.01, and experts that say 0.9
+        loss = MixtureCrossEntropy()(tf.constant([[3]]), tf.concat([logits, sure], -1))
+    alone = tf.nn.softmax(logits)[0, 0] - tf.one_hot(3, SIZE)
+    gradient = tape.gradient(loss, logits)[0, 0]
+    share = 0.01 * np.exp(tf.nn.log_softmax(logits)[0, 0, 3]) / np.exp(-loss)  # of the network in the mixture
+    np.testing.assert_allclose(gradient, (1 + share) * alone, rtol=1e-4)
+
+
 def test_a_saved_layer_has_its_tables(tmp_path):
     layer = make_layer()
     inputs = [keras.Input((None, size)) for size in (WIDTH, SIZE, num_experts(3), num_features(3))]
