@@ -90,7 +90,7 @@ class EvaluateInside(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 0:
             known = self.task.read(sample(self.task, "test", 8))
-            store, _ = encode_table(self.task, known.to_encode(), known.windows_per_row)
+            store, _ = encode_table(self.task, known.to_encode(), known.windows_per_row, regroup=known.regroup)
             rows = tf.data.Dataset.from_tensor_slices(store.all()).batch(4)
             metrics = self.model.evaluate(rows, return_dict=True, verbose=0)
             answers = tf.nest.flatten(self.model.predict(rows, verbose=0))
