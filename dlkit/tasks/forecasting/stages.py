@@ -89,6 +89,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         future_features=count_features(preprocessing.future_covariates),
         historical_features=count_features(preprocessing.historical_covariates),
         static_features=count_features(preprocessing.static_covariates),
+        use_logs=preprocessing.lower_bound is not None,
     )
     try:
         sample, truth, num_windows = _sample_training_windows(task, preprocessing, windows)
@@ -340,7 +341,10 @@ def truncate_contexts(
     center, scale = tf.where(truncated, center, 0.0), tf.where(truncated, scale, 1.0)
     kept_mask, kept = tf.where(truncated, kept_mask, observed_mask), kept | ~truncated
     scaled = tf.where(kept, (values - center) / scale, 0.0)
-    return {**tensors, "values": scaled, "observed_mask": kept_mask}, (truth - center) / scale
+    made = {**tensors, "values": scaled, "observed_mask": kept_mask}
+    if "scaled_lower_bound" in tensors:
+        made["scaled_lower_bound"] = (tensors["scaled_lower_bound"] - center[:, 0]) / scale[:, 0]
+    return made, (truth - center) / scale
 
 
 # Relative to the deviation of the window: where the remaining values vary less, future values would be far off in units
