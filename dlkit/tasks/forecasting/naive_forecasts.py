@@ -252,11 +252,11 @@ class LogForecasts(keras.layers.Layer):
     Call arguments:
         values: (batch, steps) float32.
         observed_mask: (batch, steps), 1 where a value was observed.
-        lower_bound: (batch,) float32, the value whose logarithm is minus infinity.
+        zero: (batch,) float32, what a value of 0 is scaled to.
 
     Returns:
         Tuple of the forecasts, (batch, horizon, 8) float32, and a mask of the same shape that is 1 where the forecast
-        is valid: where enough values were observed, and all of them are above the bound.
+        is valid: where enough values were observed, and all of them are above 0.
 
     Examples:
         >>> import tensorflow as tf
@@ -273,9 +273,9 @@ class LogForecasts(keras.layers.Layer):
         self.trends = TrendForecasts(horizon, trend_length, seasons, name="trends")
         self.smoothed = SmoothedForecasts(horizon, season_length, name="smoothed")
 
-    def call(self, values: tf.Tensor, observed_mask: tf.Tensor, lower_bound: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, values: tf.Tensor, observed_mask: tf.Tensor, zero: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         values, observed = ops.cast(values, "float32"), ops.cast(observed_mask, "float32")
-        above = values - lower_bound[:, None]
+        above = values - zero[:, None]
         lowest = ops.min(ops.where(observed > 0, above, MAX_LOG_ARGUMENT), 1, keepdims=True)
         logs = ops.log(ops.clip(above, MIN_LOG_ARGUMENT, MAX_LOG_ARGUMENT))
         low = ops.min(ops.where(observed > 0, logs, math.log(MAX_LOG_ARGUMENT)), 1)[:, None, None]
@@ -301,7 +301,7 @@ class LogForecasts(keras.layers.Layer):
 
 
 MIN_LOG_ARGUMENT, MAX_LOG_ARGUMENT = 1e-6, 1e9  # in standard deviations of the window
-MIN_ABOVE = 1e-3  # in standard deviations, how far all values are above the bound
+MIN_ABOVE = 1e-3  # in standard deviations, how far all values are above 0
 
 
 @keras.saving.register_keras_serializable("dlkit")

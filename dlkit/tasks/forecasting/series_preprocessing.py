@@ -68,7 +68,7 @@ class SeriesPreprocessing(keras.layers.Layer):
           is 0 where all values are equal;
         - `lower_bound`: (batch,), of the dtype of `y`, the bound of every forecast, or the smallest float32 where the
           window itself is below it; if there is a bound;
-        - `scaled_lower_bound`: (batch,) float32, what the bound itself is scaled to, if there is one;
+        - `scaled_zero`: (batch,) float32, what a value of 0 is scaled to;
         - `num_observed`: (batch,) int32, number of observed values in the window.
 
     Raises:
@@ -121,7 +121,7 @@ class SeriesPreprocessing(keras.layers.Layer):
             "center": Limits(-largest, largest),
             "scale": Limits(0, largest),
             "lower_bound": Limits(-largest, largest),
-            "scaled_lower_bound": Limits(-MAX_SCALED_VALUE, MAX_SCALED_VALUE),
+            "scaled_zero": Limits(-MAX_SCALED_VALUE, MAX_SCALED_VALUE),
             "num_observed": Limits(1),
         }
 
@@ -215,7 +215,10 @@ class SeriesPreprocessing(keras.layers.Layer):
             **({"anchor_day": windows["anchor_day"]} if self._has_anchor_day else {}),
             "center": center,
             "scale": scale,
-            **({} if self.lower_bound is None else self._get_bounds(y, observed, center, divisor)),
+            **({} if self.lower_bound is None else {"lower_bound": self._get_lower_bound(y, observed)}),
+            "scaled_zero": tf.cast(
+                tf.clip_by_value(-center / divisor, -MAX_SCALED_VALUE, MAX_SCALED_VALUE), tf.float32
+            ),
             "num_observed": tf.cast(count, tf.int32),
         }
         return {name: tf.ensure_shape(scaled[name], shape) for name, shape in self._get_shapes().items()}
@@ -237,15 +240,11 @@ class SeriesPreprocessing(keras.layers.Layer):
         scale = tf.where(count < MIN_VALUES_FOR_SCALE, with_prior, deviation)
         return tf.where(constant, highest, center), scale
 
-    def _get_bounds(
-        self, y: tf.Tensor, observed: tf.Tensor, center: tf.Tensor, divisor: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """Return the bound, none where an observed value is below it, and what it is scaled to."""
+    def _get_lower_bound(self, y: tf.Tensor, observed: tf.Tensor) -> tf.Tensor:
+        """Return the bound; no bound where an observed value is below it."""
         bound = tf.constant(self.lower_bound, y.dtype)
         below = tf.reduce_any(tf.logical_and(observed, y < bound), 1)
-        scaled = tf.clip_by_value((bound - center) / divisor, -MAX_SCALED_VALUE, MAX_SCALED_VALUE)
-        lower_bound = tf.where(below, tf.constant(np.finfo(np.float32).min, y.dtype), bound)
-        return {"lower_bound": lower_bound, "scaled_lower_bound": tf.cast(scaled, tf.float32)}
+        return tf.where(below, tf.constant(np.finfo(np.float32).min, y.dtype), bound)
 
     def _get_prior_scale(self, center: tf.Tensor) -> tf.Tensor:
         """Return the deviation of the training series of the nearest level, extrapolated in proportion beyond their
@@ -426,8 +425,8 @@ class SeriesPreprocessing(keras.layers.Layer):
 
     def _get_scalar_names(self) -> list[str]:
         anchor_day = ["anchor_day"] if self._has_anchor_day else []
-        lower_bound = [] if self.lower_bound is None else ["lower_bound", "scaled_lower_bound"]
-        return ["cutoff", *anchor_day, "center", "scale", *lower_bound, "num_observed"]
+        lower_bound = [] if self.lower_bound is None else ["lower_bound"]
+        return ["cutoff", *anchor_day, "center", "scale", *lower_bound, "scaled_zero", "num_observed"]
 
     def compute_output_spec(self, inputs: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
         dtypes = {"observed_mask": "uint8", "cutoff": "int64", "anchor_day": "int64", "num_observed": "int32"}

@@ -89,7 +89,6 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         future_features=count_features(preprocessing.future_covariates),
         historical_features=count_features(preprocessing.historical_covariates),
         static_features=count_features(preprocessing.static_covariates),
-        use_logs=preprocessing.lower_bound is not None,
     )
     try:
         sample, truth, num_windows = _sample_training_windows(task, preprocessing, windows)
@@ -342,8 +341,8 @@ def truncate_contexts(
     kept_mask, kept = tf.where(truncated, kept_mask, observed_mask), kept | ~truncated
     scaled = tf.where(kept, (values - center) / scale, 0.0)
     made = {**tensors, "values": scaled, "observed_mask": kept_mask}
-    if "scaled_lower_bound" in tensors:
-        made["scaled_lower_bound"] = (tensors["scaled_lower_bound"] - center[:, 0]) / scale[:, 0]
+    if "scaled_zero" in tensors:
+        made["scaled_zero"] = (tensors["scaled_zero"] - center[:, 0]) / scale[:, 0]
     return made, (truth - center) / scale
 
 

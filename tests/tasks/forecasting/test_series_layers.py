@@ -14,8 +14,8 @@ from dlkit.tasks.forecasting.naive_forecasts import (
     SMOOTHING_DECAYS,
     TREND_DAMPING,
     ForecastMixture,
-    NaiveForecasts,
     LogForecasts,
+    NaiveForecasts,
     RecentErrors,
     SmoothedForecasts,
     TrendForecasts,
@@ -476,7 +476,7 @@ def test_no_quantile_is_below_the_lowest_value():
     quantiles = answer(tf.constant([[[[-3.0, -0.5, 2]]]] * 2), **scaling)["quantiles"].numpy()
     assert quantiles[0, 0, 0] == 0 < quantiles[0, 0, 1] < quantiles[0, 0, 2]
     assert quantiles[1, 0, 0] < -1
-    np.testing.assert_allclose(made["scaled_lower_bound"], -made["center"] / made["scale"], rtol=1e-6)
+    np.testing.assert_allclose(made["scaled_zero"], -made["center"] / made["scale"], rtol=1e-6)
 
 
 def test_an_answer_is_in_units_with_its_timestamps_and_other_levels_lie_between():
@@ -576,7 +576,7 @@ def test_forecasts_of_logarithms_grow_by_a_rate_and_their_seasons_are_in_proport
     np.testing.assert_allclose(drift[0, :, 0] + 3.0, [16, 32, 64, 64, 64], rtol=1e-4)
 
 
-def test_forecasts_of_logarithms_need_values_above_the_bound():
+def test_forecasts_of_logarithms_need_positive_values():
     values = tf.constant([[1.0, 0.0, 4.0, 8.0], [1.0, -1.0, 4.0, 8.0], [1.0, 2.0, 4.0, 8.0]])
     mask = tf.constant([[1.0] * 4, [1.0, 0.0, 1.0, 1.0], [1.0] * 4])  # the second window's low value is a filled one
     forecasts, valid = LogForecasts(2, 4, 1)(values, mask, tf.zeros([3]))
