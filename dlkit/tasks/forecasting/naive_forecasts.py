@@ -285,12 +285,12 @@ class LogForecasts(keras.layers.Layer):
             parts = [(part[..., part.shape[-1] // 2 :], known[..., part.shape[-1] // 2 :]) for part, known in parts]
         forecasts, valid = (ops.concatenate(each, -1) for each in zip(*parts, strict=True))
         span = ops.maximum(high - low, 0.0)
-        forecasts = ops.exp(ops.clip(forecasts, low - span, high + span)) + lower_bound[:, None, None]
-        above_bound = ops.cast(lowest > MIN_ABOVE, "float32")[..., None]
-        return ops.where(above_bound > 0, forecasts, values[:, -1:, None]), valid * above_bound
+        forecasts = ops.exp(ops.clip(forecasts, low - span, high + span)) + zero[:, None, None]
+        positive = ops.cast(lowest > MIN_ABOVE, "float32")[..., None]
+        return ops.where(positive > 0, forecasts, values[:, -1:, None]), valid * positive
 
     def compute_output_shape(
-        self, values_shape: tuple[Any, ...], observed_mask_shape: tuple[Any, ...], lower_bound_shape: tuple[Any, ...]
+        self, values_shape: tuple[Any, ...], observed_mask_shape: tuple[Any, ...], zero_shape: tuple[Any, ...]
     ) -> Any:
         shape = (values_shape[0], self.horizon, 2 + 2 * len(SMOOTHING_DECAYS))
         return shape, shape
