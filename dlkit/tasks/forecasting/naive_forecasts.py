@@ -273,6 +273,9 @@ class LogForecasts(keras.layers.Layer):
         self.trends = TrendForecasts(horizon, trend_length, seasons, name="trends")
         self.smoothed = SmoothedForecasts(horizon, season_length, name="smoothed")
 
+    def build(self, *shapes: tuple[Any, ...]) -> None:
+        """Build nothing: the layers inside have no weights."""
+
     def call(self, values: tf.Tensor, observed_mask: tf.Tensor, zero: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         values, observed = ops.cast(values, "float32"), ops.cast(observed_mask, "float32")
         above = values - zero[:, None]
