@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -146,6 +147,15 @@ class Trainer(keras.Model):
             self._update_averages(step)
         return self.compute_metrics(x, y, answers, weight)
 
+    def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool = True) -> tf.Tensor:
+        """Compute Keras's loss. The losses of single outputs count by rows in the history, as the whole loss does.
+
+        Keras weighs them by the static size of the batch: where that is unknown, each part of a batch counts the same.
+        """
+        rows = tf.shape(next(values for values in tf.nest.flatten(x) if values is not None))[0]
+        with _weigh_means(self._compile_loss.metrics, rows):
+            return super().compute_loss(x, y, y_pred, sample_weight, training=training)
+
     def _update_averages(self, step: tf.Tensor) -> None:
         """Moves the averages towards the weights; fast in the first steps, which would else be remembered for long.
 
@@ -172,6 +182,22 @@ class Trainer(keras.Model):
         sums = [None if g is None else next(own if _is_dense(g) else rest) for g in gradients]
         means = [None if total is None else _divide(total, facts[0]) for total in sums]
         return means, facts[1] / facts[0]
+
+
+@contextlib.contextmanager
+def _weigh_means(means: list[keras.metrics.Mean], rows: tf.Tensor) -> Iterator[None]:
+    """Inside, values that are added to means count by rows, whatever weight comes with them."""
+    for mean in means:
+        mean.update_state = functools.partial(_update_by_rows, mean, rows)
+    try:
+        yield
+    finally:
+        for mean in means:
+            vars(mean).pop("update_state", None)  # that of the class is in its place again; a mean can be listed twice
+
+
+def _update_by_rows(mean: keras.metrics.Mean, rows: tf.Tensor, value: Any, sample_weight: Any = None) -> Any:
+    return type(mean).update_state(mean, value, sample_weight=rows)
 
 
 def _skip_batches(iterator: Any, first: int) -> None:

@@ -81,7 +81,8 @@ def test_every_task_has_a_recipe():
 def test_a_recipe_goes_all_the_way(name, tmp_path):
     done = run([sys.executable, ROOT / "apps" / f"{name}.py", *load_contract(name).RECIPE_FLAGS], tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    # An extra that is not installed may be named, with the command that installs it.
+    assert [line for line in done.stderr.splitlines() if "pip install" not in line] == []
     assert find_task(name).primary_metric in done.stdout
     assert f"saved_models/{name}/1" in done.stdout
     assert "docker run" in done.stdout

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dlkit.examples import EXAMPLE_COUNT
 from dlkit.serving import export as export_module
 from dlkit.serving.reference_examples import load_reference_examples, split_into_rows
 from dlkit.serving.requests import make_rest_exchange
@@ -75,8 +76,8 @@ def test_without_examples_no_row_of_the_training_data_is_in_an_export(fitted, tm
             for form in _forms(column.to_request(raw[name])):
                 assert form not in written, f"row {row}: {name}"
                 found += form in known
-                missed += 1
-    assert found or not missed  # the usual export has some: they are looked for as they are written
+                missed += row < EXAMPLE_COUNT
+    assert found or not missed  # the usual export has its first rows: they are looked for as they are written
     assert json.loads((version / "assets.extra" / "dlkit.json").read_text("utf-8"))["examples"] == "synthetic inputs"
 
 

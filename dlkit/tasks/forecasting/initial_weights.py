@@ -94,7 +94,7 @@ def initialize_from_naive(
             layer.scale.assign(RECENT_SENSITIVITY)
     if not smooths:
         return 1.0
-    smoothed = network.get_layer("smoothed").output[0].shape[-1] if "smoothed" in names else 0
+    smoothed = sum(network.get_layer(name).output[0].shape[-1] for name in ("smoothed", "logs") if name in names)
     others = forecasts.shape[-1] - smoothed - 1
     _, without = _mix(forecasts[..., :others], counted[..., :others], future, ERROR_SENSITIVITY, None)
     return float(np.abs(mixture - future)[known].mean() / max(np.abs(without - future)[known].mean(), 1e-9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -236,6 +237,74 @@ class SmoothedForecasts(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "horizon": self.horizon, "season_length": self.season_length}
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class LogForecasts(keras.layers.Layer):
+    """Trends and exponential smoothing of the logarithms of a window: growth by a rate, and seasons in proportion.
+
+    The forecasts are those of `TrendForecasts` and `SmoothedForecasts` on logarithms, only the seasonal ones if there
+    is a season. They go beyond the window's own range of logarithms by at most this range.
+
+    Args:
+        horizon, trend_length, season_length: See `TrendForecasts` and `SmoothedForecasts`; 1 for no season.
+
+    Call arguments:
+        values: (batch, steps) float32.
+        observed_mask: (batch, steps), 1 where a value was observed.
+        zero: (batch,) float32, what a value of 0 is scaled to.
+
+    Returns:
+        Tuple of the forecasts, (batch, horizon, 8) float32, and a mask of the same shape that is 1 where the forecast
+        is valid: where enough values were observed, and all of them are above 0.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> values = tf.constant([[1.0, 2.0, 4.0, 8.0]])
+        >>> forecasts, valid = LogForecasts(1, 4, 1)(values, tf.ones([1, 4]), tf.zeros([1]))
+        >>> float(tf.round(forecasts[0, 0, 0]))
+        16.0
+    """
+
+    def __init__(self, horizon: int, trend_length: int, season_length: int, **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.horizon, self.trend_length, self.season_length = horizon, trend_length, season_length
+        seasons = [season_length] if season_length > 1 else []
+        self.trends = TrendForecasts(horizon, trend_length, seasons, name="trends")
+        self.smoothed = SmoothedForecasts(horizon, season_length, name="smoothed")
+
+    def build(self, *shapes: tuple[Any, ...]) -> None:
+        """Build nothing: the layers inside have no weights."""
+
+    def call(self, values: tf.Tensor, observed_mask: tf.Tensor, zero: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values, observed = ops.cast(values, "float32"), ops.cast(observed_mask, "float32")
+        above = values - zero[:, None]
+        lowest = ops.min(ops.where(observed > 0, above, MAX_LOG_ARGUMENT), 1, keepdims=True)
+        logs = ops.log(ops.clip(above, MIN_LOG_ARGUMENT, MAX_LOG_ARGUMENT))
+        low = ops.min(ops.where(observed > 0, logs, math.log(MAX_LOG_ARGUMENT)), 1)[:, None, None]
+        high = ops.max(ops.where(observed > 0, logs, math.log(MIN_LOG_ARGUMENT)), 1)[:, None, None]
+        parts = [self.trends(logs, observed_mask), self.smoothed(logs, observed_mask)]
+        if self.season_length > 1:
+            parts = [(part[..., part.shape[-1] // 2 :], known[..., part.shape[-1] // 2 :]) for part, known in parts]
+        forecasts, valid = (ops.concatenate(each, -1) for each in zip(*parts, strict=True))
+        span = ops.maximum(high - low, 0.0)
+        forecasts = ops.exp(ops.clip(forecasts, low - span, high + span)) + zero[:, None, None]
+        positive = ops.cast(lowest > MIN_ABOVE, "float32")[..., None]
+        return ops.where(positive > 0, forecasts, values[:, -1:, None]), valid * positive
+
+    def compute_output_shape(
+        self, values_shape: tuple[Any, ...], observed_mask_shape: tuple[Any, ...], zero_shape: tuple[Any, ...]
+    ) -> Any:
+        shape = (values_shape[0], self.horizon, 2 + 2 * len(SMOOTHING_DECAYS))
+        return shape, shape
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"horizon": self.horizon, "trend_length": self.trend_length, "season_length": self.season_length}
+        return {**super().get_config(), **own}
+
+
+MIN_LOG_ARGUMENT, MAX_LOG_ARGUMENT = 1e-6, 1e9  # in standard deviations of the window
+MIN_ABOVE = 1e-3  # in standard deviations, how far all values are above 0
 
 
 @keras.saving.register_keras_serializable("dlkit")

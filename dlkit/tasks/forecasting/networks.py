@@ -10,6 +10,7 @@ from dlkit.lazy import keras, layers, ops
 from dlkit.regression.quantiles import OrderedQuantiles
 from dlkit.tasks.forecasting.naive_forecasts import (
     ForecastMixture,
+    LogForecasts,
     NaiveForecasts,
     RecentErrors,
     SharedScale,
@@ -36,8 +37,8 @@ class NetworkSpec:
         future_features, historical_features, static_features: Number of features that the covariates of each kind
             make; see `dlkit.tasks.forecasting.series_preprocessing.count_features`.
         use_trends: Whether trends are among the naive forecasts.
-        use_smoothing: Whether exponential smoothing and an autoregression are among them, and all are weighted by their
-            recent errors on the series.
+        use_smoothing: Whether exponential smoothing, smoothing and trends of logarithms, and an autoregression are
+            among them, and all are weighted by their recent errors on the series.
 
     Examples:
         >>> NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9]).num_below_median
@@ -86,6 +87,8 @@ def build_inputs(spec: NetworkSpec) -> dict[str, Any]:
         "observed_mask": keras.Input((spec.context_length,), dtype="uint8", name="observed_mask"),
         "cutoff": keras.Input((), dtype="int64", name="cutoff"),
     }
+    if spec.use_smoothing:
+        inputs["scaled_zero"] = keras.Input((), name="scaled_zero")
     if spec.future_features:
         shape = (spec.context_length + spec.horizon, spec.future_features)
         inputs["future_covariates"] = keras.Input(shape, name="future_covariates")
@@ -165,7 +168,7 @@ def mixture_forecaster(
     """
     inputs = build_inputs(spec)
     indices = get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths)
-    forecast = _build_forecasts(spec, indices)
+    forecast = _build_forecasts(spec, indices, inputs.get("scaled_zero"))
     forecasts, valid = forecast(inputs["values"], inputs["observed_mask"])
     forecasts, valid = layers.Identity(name="forecasts")(forecasts), layers.Identity(name="forecasts_valid")(valid)
     parts = [build_horizon_features(inputs, spec), forecasts, valid]
@@ -200,7 +203,7 @@ def _shift(values: Any, steps: int) -> Any:
     return layers.ZeroPadding1D((steps, 0))(values[:, :-steps, None])[..., 0]
 
 
-def _build_forecasts(spec: NetworkSpec, indices: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
+def _build_forecasts(spec: NetworkSpec, indices: Any, zero: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
     """Return a function of values and their mask to the forecasts that are mixed, and their mask."""
     naive, naive_valid = NaiveForecasts(indices, name="naive"), NaiveForecasts(indices, name="naive_valid")
     parts = [lambda values, mask: (naive(values), naive_valid(mask))]
@@ -210,6 +213,8 @@ def _build_forecasts(spec: NetworkSpec, indices: Any) -> Callable[[Any, Any], tu
         season_length = min(spec.season_lengths, default=1)
         if spec.context_length >= 2 * season_length:
             parts.append(SmoothedForecasts(spec.horizon, season_length, name="smoothed"))
+            logs = LogForecasts(spec.horizon, get_trend_options(spec)[1], season_length, name="logs")
+            parts.append(lambda values, mask: logs(values, mask, zero))
         dense = layers.Dense(spec.horizon, kernel_initializer="zeros", dtype="float32", name="autoregression")
         parts.append(lambda values, mask: _autoregress(spec, dense, values, mask))
 

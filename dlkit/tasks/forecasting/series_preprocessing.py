@@ -68,6 +68,7 @@ class SeriesPreprocessing(keras.layers.Layer):
           is 0 where all values are equal;
         - `lower_bound`: (batch,), of the dtype of `y`, the bound of every forecast, or the smallest float32 where the
           window itself is below it; if there is a bound;
+        - `scaled_zero`: (batch,) float32, what a value of 0 is scaled to;
         - `num_observed`: (batch,) int32, number of observed values in the window.
 
     Raises:
@@ -120,6 +121,7 @@ class SeriesPreprocessing(keras.layers.Layer):
             "center": Limits(-largest, largest),
             "scale": Limits(0, largest),
             "lower_bound": Limits(-largest, largest),
+            "scaled_zero": Limits(-MAX_SCALED_VALUE, MAX_SCALED_VALUE),
             "num_observed": Limits(1),
         }
 
@@ -214,6 +216,9 @@ class SeriesPreprocessing(keras.layers.Layer):
             "center": center,
             "scale": scale,
             **({} if self.lower_bound is None else {"lower_bound": self._get_lower_bound(y, observed)}),
+            "scaled_zero": tf.cast(
+                tf.clip_by_value(-center / divisor, -MAX_SCALED_VALUE, MAX_SCALED_VALUE), tf.float32
+            ),
             "num_observed": tf.cast(count, tf.int32),
         }
         return {name: tf.ensure_shape(scaled[name], shape) for name, shape in self._get_shapes().items()}
@@ -421,7 +426,7 @@ class SeriesPreprocessing(keras.layers.Layer):
     def _get_scalar_names(self) -> list[str]:
         anchor_day = ["anchor_day"] if self._has_anchor_day else []
         lower_bound = [] if self.lower_bound is None else ["lower_bound"]
-        return ["cutoff", *anchor_day, "center", "scale", *lower_bound, "num_observed"]
+        return ["cutoff", *anchor_day, "center", "scale", *lower_bound, "scaled_zero", "num_observed"]
 
     def compute_output_spec(self, inputs: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
         dtypes = {"observed_mask": "uint8", "cutoff": "int64", "anchor_day": "int64", "num_observed": "int32"}

@@ -340,7 +340,10 @@ def truncate_contexts(
     center, scale = tf.where(truncated, center, 0.0), tf.where(truncated, scale, 1.0)
     kept_mask, kept = tf.where(truncated, kept_mask, observed_mask), kept | ~truncated
     scaled = tf.where(kept, (values - center) / scale, 0.0)
-    return {**tensors, "values": scaled, "observed_mask": kept_mask}, (truth - center) / scale
+    made = {**tensors, "values": scaled, "observed_mask": kept_mask}
+    if "scaled_zero" in tensors:
+        made["scaled_zero"] = (tensors["scaled_zero"] - center[:, 0]) / scale[:, 0]
+    return made, (truth - center) / scale
 
 
 # Relative to the deviation of the window: where the remaining values vary less, future values would be far off in units

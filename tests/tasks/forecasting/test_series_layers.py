@@ -14,6 +14,7 @@ from dlkit.tasks.forecasting.naive_forecasts import (
     SMOOTHING_DECAYS,
     TREND_DAMPING,
     ForecastMixture,
+    LogForecasts,
     NaiveForecasts,
     RecentErrors,
     SmoothedForecasts,
@@ -475,6 +476,7 @@ def test_no_quantile_is_below_the_lowest_value():
     quantiles = answer(tf.constant([[[[-3.0, -0.5, 2]]]] * 2), **scaling)["quantiles"].numpy()
     assert quantiles[0, 0, 0] == 0 < quantiles[0, 0, 1] < quantiles[0, 0, 2]
     assert quantiles[1, 0, 0] < -1
+    np.testing.assert_allclose(made["scaled_zero"], -made["center"] / made["scale"], rtol=1e-6)
 
 
 def test_an_answer_is_in_units_with_its_timestamps_and_other_levels_lie_between():
@@ -556,6 +558,30 @@ def test_smoothed_forecasts_repeat_a_season_and_ignore_what_was_not_observed():
     np.testing.assert_array_equal(changed, again)
     _, valid = SmoothedForecasts(6, 4)(values, np.where(np.arange(17) < 11, 0.0, mask))
     assert valid.numpy()[0, 0].tolist() == [1.0] * 6 + [0.0] * 6  # only one season was observed
+
+
+def test_forecasts_of_logarithms_grow_by_a_rate_and_their_seasons_are_in_proportion():
+    bound = tf.constant([-3.0])
+    season = np.array([4.0, 1.0, 2.0])
+    values = np.concatenate([season, 1.5 * season, 1.5**2 * season])
+    forecasts, valid = LogForecasts(4, 6, 3)(tf.constant(values[None] - 3.0, tf.float32), tf.ones([1, 9]), bound)
+    assert valid.numpy().all() and forecasts.shape == (1, 4, 2 + 2 * len(SMOOTHING_DECAYS))
+    # The first is the last season times its ratio to the season before, and once more for the step after a season.
+    expected = np.array([*(1.5**3 * season), 1.5**4 * season[0]]) - 3.0
+    np.testing.assert_allclose(forecasts[0, :, 0], expected, rtol=1e-4)
+    # Without a season, the drift doubles: 16, 32; nothing goes further than the range of the logarithms, 8, does.
+    doubling = tf.constant([[1.0, 2.0, 4.0, 8.0]]) - 3.0
+    drift, valid = LogForecasts(5, 4, 1)(doubling, tf.ones([1, 4]), bound)
+    assert valid.numpy().all()
+    np.testing.assert_allclose(drift[0, :, 0] + 3.0, [16, 32, 64, 64, 64], rtol=1e-4)
+
+
+def test_forecasts_of_logarithms_need_positive_values():
+    values = tf.constant([[1.0, 0.0, 4.0, 8.0], [1.0, -1.0, 4.0, 8.0], [1.0, 2.0, 4.0, 8.0]])
+    mask = tf.constant([[1.0] * 4, [1.0, 0.0, 1.0, 1.0], [1.0] * 4])  # the second window's low value is a filled one
+    forecasts, valid = LogForecasts(2, 4, 1)(values, mask, tf.zeros([3]))
+    assert np.isfinite(forecasts).all()
+    assert valid.numpy().all((1, 2)).tolist() == [False, True, True] and not valid.numpy()[0].any()
 
 
 def test_recent_errors_are_those_of_earlier_cutoffs():
