@@ -35,7 +35,7 @@ class LanguageModel(Task):
     Examples:
         >>> model = dlkit.LanguageModel(width=16, blocks=1, heads=1, vocabulary_size=300, epochs=1, max_tokens=8)
         >>> history = model.fit(model.samples()["train"], verbose=0)
-        >>> sorted(model.predict("The landlord was"))
+        >>> sorted(model.predict("The night was"))
         ['finish_reason', 'prompt_bits', 'prompt_bytes', 'text', 'truncated']
     """
 

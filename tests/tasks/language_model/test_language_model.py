@@ -13,7 +13,7 @@ from dlkit.tasks.language_model.stream import count_held_back
 from dlkit.training.prepare import build_task, encode_rows
 
 SMALL = {"width": 16, "blocks": 1, "heads": 2, "vocabulary_size": 320, "context_length": 48, "max_tokens": 12}
-PROMPTS = ["The landlord was", "", "é 🎉 she", "The end of the"]
+PROMPTS = ["The night was", "", "é 🎉 she", "The end of the"]
 
 
 def fitted(**hparams):
@@ -95,9 +95,9 @@ def test_a_long_prompt_is_refused_by_name(model):
 def test_the_score_of_a_text_is_that_of_its_parts(model):
     scored = model.call_signature(
         "score",
-        [{"text": " was in love", "prompt": "The landlord"}, {"text": "word " * 400}, {"text": ""}],
+        [{"text": " was in love", "prompt": "The night"}, {"text": "word " * 400}, {"text": ""}],
     )
-    whole, first = (model.predict(text)["prompt_bits"] for text in ("The landlord was in love", "The landlord"))
+    whole, first = (model.predict(text)["prompt_bits"] for text in ("The night was in love", "The night"))
     assert scored[0]["bits"] == pytest.approx(whole - first, rel=1e-4)
     assert scored[1]["bytes"] == 2000
     assert scored[1]["bits_per_byte"] == pytest.approx(scored[1]["bits"] / 2000)
@@ -118,7 +118,7 @@ def test_a_choice_is_the_most_probable_one(model):
 
 
 def test_the_evaluation_scores_texts_after_their_prompts(model):
-    texts, prompts = ["The landlord was in love.", "She was not."], ["One day, ", ""]
+    texts, prompts = ["The night was in love.", "She was not."], ["One day, ", ""]
     metrics = model.evaluate({"prompt": prompts, "text": texts})
     scored = model.call_signature("score", [{"prompt": p, "text": t} for p, t in zip(prompts, texts, strict=True)])
     bits, tokens = (sum(float(each[name]) for each in scored) for name in ("bits", "tokens"))
