@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dlkit.data.table import Table
+from dlkit.lazy import tf
 from dlkit.tasks.language_model.documents import DocumentText, document_bytes, iterate_blocks
 from dlkit.tasks.language_model.metrics import count_bytes
 from dlkit.text.subword_tokenizer import learn_subwords
+from dlkit.tracing import trace_function
 
 if TYPE_CHECKING:
     from dlkit.tasks.language_model.task import LanguageModel
     from dlkit.text.subword_tokenizer import SubwordTokenizer
 
+BLOCKS_AT_A_TIME = 64
 MAX_LEARNING_BYTES = 32 << 20  # of text, spread over the training data: more changes few subwords
 
 
@@ -53,14 +57,22 @@ def _sample_blocks(examples: Table, name: str) -> Iterator[bytes]:
 
 def read_tokens(tokenizer: SubwordTokenizer, examples: Table, most: int) -> list[np.ndarray]:
     """Read the tokens of documents, each after its prompt, up to `most` of them; (tokens,) int32 each."""
-    column, documents = DocumentText(), list[np.ndarray]()
+    # Some blocks at a time: in a graph, and as `encode` reads them.
+    tokenize = trace_function(tokenizer.tokenize, tf.TensorSpec([None], tf.string))
+    blocks, parts = _number_blocks(examples), list[tuple[int, np.ndarray]]()
+    while most > 0 and (batch := list(itertools.islice(blocks, BLOCKS_AT_A_TIME))):
+        tokens = tokenize(tf.constant([block for _, block in batch]))
+        rows = np.split(tokens.flat_values.numpy(), tokens.row_splits.numpy()[1:-1])
+        parts += zip([number for number, _ in batch], rows, strict=True)
+        most -= sum(map(len, rows))
+    by_document = itertools.groupby(parts, key=lambda part: part[0])
+    return [np.concatenate([tokens for _, tokens in of_document]) for _, of_document in by_document]
+
+
+def _number_blocks(examples: Table) -> Iterator[tuple[int, bytes]]:
+    """Yield the blocks of documents, each after its prompt, with the number of the document."""
+    column = DocumentText()
     for row, text in enumerate(examples.columns["text"]):
-        blocks = [examples.columns["prompt"][row]] if "prompt" in examples.columns else []
-        parts = [
-            tokenizer.tokenize([column.raw(block)]).flat_values.numpy() for block in (*blocks, *iterate_blocks(text))
-        ]
-        documents.append(np.concatenate(parts))
-        most -= len(documents[-1])
-        if most <= 0:
-            break
-    return documents
+        prompts = [examples.columns["prompt"][row]] if "prompt" in examples.columns else []
+        for block in (*prompts, *iterate_blocks(text)):
+            yield row, column.raw(block)

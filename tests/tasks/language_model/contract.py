@@ -9,7 +9,7 @@ SMALL_HPARAMS = {
     **{"width": 16, "blocks": 1, "heads": 2, "vocabulary_size": 300, "context_length": 256, "max_tokens": 8},
 }
 LEARNING_HPARAMS = {
-    **{"width": 32, "blocks": 1, "heads": 2, "vocabulary_size": 400, "context_length": 96, "epochs": 8},
+    **{"width": 32, "blocks": 1, "heads": 2, "vocabulary_size": 400, "context_length": 96, "epochs": 3},
     **{"learning_rate": 5e-3, "max_tokens": 8},
 }
 RECIPE_FLAGS = [
