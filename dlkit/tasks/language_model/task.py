@@ -42,7 +42,7 @@ class LanguageModel(Task):
     # The defaults of presets are those of their authors; they have not been measured.
     default_epochs = DefaultEpochs(8, fewest=100, most=20_000, tuned=3, overfits=True)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(16, "Number of windows per step. It is the total over all devices.", minimum=1)
+    batch_size: int = hparam(2, "Number of windows per step. It is the total over all devices.", minimum=1)
     learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
     warmup: float = hparam(
         0.05,
