@@ -6,7 +6,7 @@ The baseline, `baseline_compression`, is that of the frequencies of bytes.
 from edge_inputs import EDGE_TEXTS, INVALID_TEXTS
 
 SMALL_HPARAMS = {
-    **{"width": 16, "blocks": 1, "heads": 2, "vocabulary_size": 300, "context_length": 256, "max_tokens": 8},
+    **{"width": 16, "blocks": 1, "heads": 2, "vocabulary_size": 300, "context_length": 288, "max_tokens": 8},
     "batch_size": 16,
 }
 LEARNING_HPARAMS = {

@@ -145,8 +145,6 @@ class Stop(keras.callbacks.Callback):
 def test_low_rank_adaptation_trains_nothing_else_and_resumes_exactly(preset, tmp_path):
     options = {"lora_rank": 2, "batch_size": 8}
     whole = made(preset, **options)
-    before = made(preset, **options)
-    before.fit(documents(), verbose=0, strategy="one", steps=1)
     whole.fit(documents(), verbose=0, strategy="one")
     kernels = [weight.path for weight in whole.stages_.network.trainable_weights]
     assert kernels

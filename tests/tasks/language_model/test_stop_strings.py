@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.generation.sample_tokens import penalize_repetition
 from dlkit.tasks.language_model.stop_strings import StopStringFinder, find_stop
 
 
@@ -50,12 +49,3 @@ def test_without_rows_or_stops_nothing_stops():
     assert find_stop(tf.zeros([0], tf.string), tf.zeros([0, 2], tf.string)).shape == (0,)
     finder = StopStringFinder([b"a"], tf.zeros([2, 0], tf.string))
     assert finder.is_stopped(tf.zeros([2, 3], tf.int32)).numpy().tolist() == [False, False]
-
-
-def test_repeated_tokens_are_penalized_by_hand():
-    logits = tf.constant([[1.0, -1.0, 3.0], [1.0, -1.0, 3.0]])
-    found = penalize_repetition(logits, tf.constant([[0, 1, 1], [2, 2, 2]]), tf.constant([2.0, 1.5]))
-    np.testing.assert_allclose(found, [[0.5, -2.0, 3.0], [1.0, -1.0, 2.0]])
-    assert (
-        penalize_repetition(logits, tf.zeros([2, 0], tf.int32), tf.ones(2)).numpy().tolist() == logits.numpy().tolist()
-    )
