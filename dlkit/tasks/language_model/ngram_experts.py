@@ -159,30 +159,36 @@ def mix_all(
         (rows, vocabulary_size) float32; a row sums to the sum of its weights, of experts that know anything.
     """
     rows = tf.shape(token_ids)[0]
-    numbers, tokens, values = list[tf.Tensor](), list[tf.Tensor](), list[tf.Tensor]()
+    offsets = tf.range(rows) * vocabulary_size
+    places, values = list[tf.Tensor](), list[tf.Tensor]()
     below, first = tf.zeros([rows]), len(tables) - num_orders(len(tables))
-    for number in reversed(range(len(tables))):
+    for number in reversed(range(1, len(tables))):
         table, (context, backoff) = tables[number], orders[number]
-        if number >= first:
-            below += weights[:, number - first]
+        below += weights[:, number - first]
         known = tf.maximum(context, 0)
         start = tf.gather(table.starts, known)
         stop = tf.where(context >= 0, tf.gather(table.starts, known + 1), start)
         followers = tf.ragged.range(start, stop)
-        row, gram = tf.cast(followers.value_rowids(), tf.int32), followers.flat_values
-        numbers.append(row)
-        tokens.append(tf.cast(tf.gather(table.keys, gram) % vocabulary_size, tf.int32))
+        row, gram = followers.value_rowids(), followers.flat_values
+        # The key, less that of token 0 of the context, is the token.
+        shift = tf.cast(known, tf.int64) * vocabulary_size - tf.cast(offsets, tf.int64)
+        places.append(tf.cast(tf.gather(table.keys, gram) - tf.gather(shift, row), tf.int32))
         values.append(tf.gather(table.probabilities, gram) * tf.gather(below, row))
         below *= backoff
+    if not first:
+        below += weights[:, 0]
     length = tf.shape(token_ids)[1] - 1
+    followers = tf.reshape(token_ids[:, 1:] + offsets[:, tf.newaxis], [-1])
     for number, (matches, total) in enumerate(caches):
         weight = weights[:, num_orders(len(tables)) + number] / tf.maximum(total, 1e-6)
-        numbers.append(tf.repeat(tf.range(rows), length))
-        tokens.append(tf.reshape(token_ids[:, 1:], [-1]))
-        values.append(tf.reshape(matches * weight[:, tf.newaxis], [-1]))
-    places = tf.stack([tf.concat(numbers, 0), tf.concat(tokens, 0)], 1)
-    uniform = tf.tile(below[:, tf.newaxis] / vocabulary_size, [1, vocabulary_size])
-    return tf.tensor_scatter_nd_add(uniform, places, tf.concat(values, 0))
+        places.append(followers)
+        values.append(tf.reshape(matches * weight[:, tf.newaxis], [rows * length]))
+    unigrams = tables[0]  # every token has the same context: a row of the table is a vector
+    frequencies = tf.scatter_nd(unigrams.keys[:, tf.newaxis], unigrams.probabilities, [vocabulary_size])
+    frequencies += unigrams.backoff[0] / vocabulary_size
+    mixed = tf.reshape(below[:, tf.newaxis] * frequencies, [-1])
+    mixed = tf.tensor_scatter_nd_add(mixed, tf.concat(places, 0)[:, tf.newaxis], tf.concat(values, 0))
+    return tf.reshape(mixed, [rows, vocabulary_size])
 
 
 def find_contexts(
