@@ -56,7 +56,7 @@ def initialize_from_naive(
 
     Args:
         network: Network, as `dlkit.tasks.forecasting.networks.mixture_forecaster` builds it.
-        tensors: Its inputs, for a number of training windows.
+        tensors: Its inputs, at least, for a number of training windows.
         truth: (windows, horizon) float32, the scaled future values, NaN where a value is unknown.
         quantile_levels: List of floats between 0 and 1, ascending.
 
@@ -68,7 +68,10 @@ def initialize_from_naive(
     if "forecasts" not in names or not len(truth):
         return 1.0
     full = _find_full_windows(tensors["observed_mask"].numpy())
-    tensors, truth = {name: tf.boolean_mask(part, full) for name, part in tensors.items()}, tf.boolean_mask(truth, full)
+    tensors, truth = (
+        {name: tf.boolean_mask(tensors[name], full) for name in network.input},
+        tf.boolean_mask(truth, full),
+    )
     smooths, future = "autoregression" in names, truth.numpy()
     if smooths:
         held_out = _fit_autoregression(network, tensors, future)

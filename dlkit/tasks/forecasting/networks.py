@@ -156,15 +156,16 @@ def mixture_forecaster(
         name: Name of the network.
 
     Returns:
-        keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, ensemble_size, horizon, quantiles)
-        float32, scaled as the values are.
+        keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, members, horizon, quantiles) float32,
+        scaled as the values are. The members are `ensemble_size` networks and, with smoothing, as many times the
+        mixture by errors alone, which is not trained.
 
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> encoder = lambda inputs, member: inputs["values"]
         >>> network = mixture_forecaster(spec, encoder, ensemble_size=2, width=8, dropout=0.0, name="identity")
         >>> network.output["quantiles"].shape
-        (None, 2, 6, 3)
+        (None, 4, 6, 3)
     """
     inputs = build_inputs(spec)
     indices = get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths)
@@ -192,6 +193,8 @@ def mixture_forecaster(
         _decode(spec, width, dropout, member, encoder(inputs, member), features, (forecasts, valid), errors)
         for member in range(ensemble_size)
     ]
+    if spec.use_smoothing:
+        members += [_decode_untrained(spec, features, (forecasts, valid), errors)] * ensemble_size
     return keras.Model(inputs, {"quantiles": ops.stack(members, 1)}, name=name)
 
 
@@ -259,6 +262,24 @@ def _decode(
     )(x)
     median = ForecastMixture()(logits, forecasts, valid) + residual[..., 0]
     return OrderedQuantiles(spec.num_below_median)(median, widths)
+
+
+def _decode_untrained(spec: NetworkSpec, features: Any, naive: tuple, errors: Any) -> Any:
+    """Mix the naive forecasts by their errors alone, with the initial biases of the other members.
+
+    On short series the mean of what networks and errors say is more accurate than either, whichever is better.
+    """
+    forecasts, valid = naive
+
+    def constant(units: int, name: str) -> Any:
+        """Return a bias for each step of the horizon, which `initialize_from_naive` sets."""
+        return layers.Dense(units, kernel_initializer="zeros", dtype="float32", trainable=False, name=name)(features)
+
+    logits = constant(forecasts.shape[-1], "mixture_untrained")
+    if errors is not None:
+        logits = logits - SharedScale(trainable=False, name="sensitivity_untrained")(errors)[:, None]
+    widths = constant(len(spec.quantile_levels) - 1, "widths_untrained")
+    return OrderedQuantiles(spec.num_below_median)(ForecastMixture()(logits, forecasts, valid), widths)
 
 
 MOVING_AVERAGE_STEPS = 25  # as in the paper
@@ -345,7 +366,7 @@ def mlp_forecaster(
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> mlp_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
-        (None, 1, 6, 3)
+        (None, 2, 6, 3)
     """
 
     def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
@@ -393,7 +414,7 @@ def rnn_forecaster(
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> rnn_forecaster(spec, encoder_length=12, cell="lstm", width=8).output["quantiles"].shape
-        (None, 1, 6, 3)
+        (None, 2, 6, 3)
     """
 
     def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
@@ -433,7 +454,7 @@ def tcn_forecaster(
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> tcn_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
-        (None, 1, 6, 3)
+        (None, 2, 6, 3)
     """
 
     def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
@@ -489,7 +510,7 @@ def transformer_forecaster(
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> transformer_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
-        (None, 1, 6, 3)
+        (None, 2, 6, 3)
     """
     patch_length = max(2, encoder_length // 16)
     num_patches = -(-encoder_length // patch_length)

@@ -127,11 +127,10 @@ def _build_initial_network(
     )
     levels = list(task.quantile_levels)
     network = _build_network(task, spec)
-    tensors = {name: sample[name] for name in network.input}
-    if initialize_from_naive(network, tensors, truth, levels) < MAX_SMOOTHING_ERROR or not spec.use_smoothing:
+    if initialize_from_naive(network, sample, truth, levels) < MAX_SMOOTHING_ERROR or not spec.use_smoothing:
         return network
     network = _build_network(task, replace(spec, use_smoothing=False))
-    initialize_from_naive(network, tensors, truth, levels)
+    initialize_from_naive(network, sample, truth, levels)
     return network
 
 
