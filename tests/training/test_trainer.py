@@ -132,7 +132,6 @@ def test_two_replicas_train_as_one(name, two):
     assert max(differences(trained(CASES[name], two), trained(CASES[name]))) < 1e-5
 
 
-@pytest.mark.xfail(strict=True, reason="Keras tracks the loss of each output without its rows")
 def test_two_replicas_count_the_loss_of_each_output_as_one(two):
     (_, found), (_, expected) = (trained(CASES["several outputs"], strategy) for strategy in (two, None))
     assert found["a_loss"] == pytest.approx(expected["a_loss"], rel=1e-5)

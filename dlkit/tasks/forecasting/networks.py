@@ -169,22 +169,9 @@ def mixture_forecaster(
     """
     inputs = build_inputs(spec)
     indices = get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths)
-    forecast = _build_forecasts(spec, indices, inputs.get("scaled_zero"))
-    forecasts, valid = forecast(inputs["values"], inputs["observed_mask"])
-    forecasts, valid = layers.Identity(name="forecasts")(forecasts), layers.Identity(name="forecasts_valid")(valid)
+    forecasts, valid, errors = _build_forecasts(inputs, spec, indices)
     parts = [build_horizon_features(inputs, spec), forecasts, valid]
-    errors = None
-    if spec.use_smoothing and (cutoffs := min((spec.context_length - 1) // spec.horizon, MAX_CUTOFFS)):
-        earlier = [
-            forecast(
-                _shift(inputs["values"], back * spec.horizon), _shift(inputs["observed_mask"], back * spec.horizon)
-            )
-            for back in range(1, cutoffs + 1)
-        ]
-        made, known = zip(*earlier, strict=True)
-        errors = RecentErrors(spec.horizon, name="recent_errors")(
-            inputs["values"], inputs["observed_mask"], list(made), list(known)
-        )
+    if errors is not None:
         parts.append(layers.RepeatVector(spec.horizon)(errors))
     if spec.future_features:
         parts.append(NaiveForecasts(indices, name="naive_covariates")(inputs["future_covariates"]))
@@ -201,37 +188,60 @@ def mixture_forecaster(
 MAX_CUTOFFS = 5  # earlier cutoffs at which the errors of the naive forecasts are measured
 
 
+def _build_forecasts(inputs: dict[str, Any], spec: NetworkSpec, indices: Any) -> tuple[Any, Any, Any]:
+    """Build the forecasts that are mixed, (batch, horizon, forecasts), and their mask, and their recent errors or None.
+
+    Earlier cutoffs are further rows of the batch: the forecasts of all of them are made at once.
+    """
+    cutoffs = min((spec.context_length - 1) // spec.horizon, MAX_CUTOFFS) if spec.use_smoothing else 0
+    values, mask = ([_shift(inputs[name], back * spec.horizon) for back in range(cutoffs + 1)] for name in _WINDOW)
+    zeros = [inputs["scaled_zero"]] * (cutoffs + 1) if spec.use_smoothing else []
+    made, known = _forecast(spec, indices, *(_stack_rows(parts) for parts in (values, mask, zeros)))
+    forecasts, *earlier = ops.split(made, cutoffs + 1, 0) if cutoffs else [made]
+    valid, *known = ops.split(known, cutoffs + 1, 0) if cutoffs else [known]
+    forecasts, valid = layers.Identity(name="forecasts")(forecasts), layers.Identity(name="forecasts_valid")(valid)
+    if not cutoffs:
+        return forecasts, valid, None
+    errors = RecentErrors(spec.horizon, name="recent_errors")(values[0], mask[0], earlier, known)
+    return forecasts, valid, errors
+
+
+_WINDOW = ("values", "observed_mask")
+
+
+def _stack_rows(parts: list[Any]) -> Any:
+    """Concatenate batches to one; None for none."""
+    return layers.Concatenate(0)(parts) if len(parts) > 1 else next(iter(parts), None)
+
+
 def _shift(values: Any, steps: int) -> Any:
     """Move a window back by some steps; the steps before it were not observed."""
-    return layers.ZeroPadding1D((steps, 0))(values[:, :-steps, None])[..., 0]
+    return layers.ZeroPadding1D((steps, 0))(values[:, :-steps, None])[..., 0] if steps else values
 
 
-def _build_forecasts(spec: NetworkSpec, indices: Any, zero: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Return a function of values and their mask to the forecasts that are mixed, and their mask."""
-    naive, naive_valid = NaiveForecasts(indices, name="naive"), NaiveForecasts(indices, name="naive_valid")
-    parts = [lambda values, mask: (naive(values), naive_valid(mask))]
+def _forecast(spec: NetworkSpec, indices: Any, values: Any, mask: Any, zero: Any) -> tuple[Any, Any]:
+    """Build the forecasts of windows, and their mask."""
+    parts = [(NaiveForecasts(indices, name="naive")(values), NaiveForecasts(indices, name="naive_valid")(mask))]
     if spec.use_trends:
-        parts.append(TrendForecasts(*get_trend_options(spec), name="trends"))
+        parts.append(TrendForecasts(*get_trend_options(spec), name="trends")(values, mask))
     if spec.use_smoothing:
         season_length = min(spec.season_lengths, default=1)
         if spec.context_length >= 2 * season_length:
-            parts.append(SmoothedForecasts(spec.horizon, season_length, name="smoothed"))
-            logs = LogForecasts(spec.horizon, get_trend_options(spec)[1], season_length, name="logs")
-            parts.append(lambda values, mask: logs(values, mask, zero))
-        dense = layers.Dense(spec.horizon, kernel_initializer="zeros", dtype="float32", name="autoregression")
-        parts.append(lambda values, mask: _autoregress(spec, dense, values, mask))
-
-    def forecast(values: Any, mask: Any) -> tuple[Any, Any]:
-        made = [part(values, mask) for part in parts]
-        return layers.Concatenate()([part[0] for part in made]), layers.Concatenate()([part[1] for part in made])
-
-    return forecast
+            parts.append(SmoothedForecasts(spec.horizon, season_length, name="smoothed")(values, mask))
+            trend_length = get_trend_options(spec)[1]
+            parts.append(LogForecasts(spec.horizon, trend_length, season_length, name="logs")(values, mask, zero))
+        parts.append(_autoregress(spec, values, mask))
+    forecasts, valid = zip(*parts, strict=True)
+    if len(parts) == 1:
+        return forecasts[0], valid[0]
+    return layers.Concatenate()(list(forecasts)), layers.Concatenate()(list(valid))
 
 
-def _autoregress(spec: NetworkSpec, dense: Any, values: Any, observed_mask: Any) -> tuple[Any, Any]:
+def _autoregress(spec: NetworkSpec, values: Any, observed_mask: Any) -> tuple[Any, Any]:
     """Forecast by a linear map of the most recent values; the forecast and whether it is valid, (batch, horizon, 1)."""
     start = spec.context_length - spec.autoregression_length
     values, last = values[:, start:], values[:, -1:]
+    dense = layers.Dense(spec.horizon, kernel_initializer="zeros", dtype="float32", name="autoregression")
     forecast = last + dense(values - last)
     observed = ops.mean(ops.cast(observed_mask[:, start:], "float32"), 1, keepdims=True)
     valid = ops.cast(observed >= MIN_OBSERVED, "float32") * ops.ones_like(forecast)

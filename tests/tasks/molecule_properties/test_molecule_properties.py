@@ -234,6 +234,7 @@ def test_no_row_named_test_is_trained_on_in_any_training(monkeypatch):
     assert seen == [32]
 
 
+@pytest.mark.slow
 def test_the_second_training_reads_random_smiles_too():
     task = dlkit.MoleculeProperties(**SMALL, network="cnn", random_smiles=2, refit=True, targets="size")
     task.fit(chains(20), verbose=0)
