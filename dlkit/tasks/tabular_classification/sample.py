@@ -32,11 +32,9 @@ def load_wines() -> dict[str, dict[str, Any]]:
     except ImportError as error:
         raise DlkitError(f"the sample is part of scikit-learn. Install it: {install_hint('samples')}.") from error
     data = load_wine()
-    order = np.random.default_rng(0).permutation(len(data.target))  # its rows are sorted by cultivar
-    columns: dict[str, Any] = {
-        name: values.tolist() for name, values in zip(MEASUREMENTS, data.data[order].T, strict=True)
-    }
-    columns["label"] = [f"cultivar {number + 1}" for number in data.target[order]]
+    columns: dict[str, Any] = {name: values.tolist() for name, values in zip(MEASUREMENTS, data.data.T, strict=True)}
+    columns["label"] = [f"cultivar {number + 1}" for number in data.target]
     rest, test = split(Table("wines", columns, "wines, index {}".format), 0.2, seed=0)
     train, validation = split(rest, 0.25, seed=1)
+    train = train.take(np.random.default_rng(0).permutation(len(train)).tolist())  # its rows are sorted by cultivar
     return {name: dict(part.columns) for name, part in (("train", train), ("validation", validation), ("test", test))}
