@@ -86,10 +86,16 @@ class CachedMultiHeadAttention(layers.Layer):
     # Of one step at a time nothing is transposed, and one query is no matrix: oneDNN's batched product of it takes
     # longer than products and sums, which made a step of one row a third slower.
 
-    def project_step_keys_values(self, x: tf.Tensor, rotation: Rotation | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Project (rows, width) to keys and values, (rows, heads, 1, width / heads) each; `rotation` as above."""
+    def extend_cache(
+        self, cache: tuple[tf.Tensor, tf.Tensor], x: tf.Tensor, rotation: Rotation | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Add the keys and values of one step, (rows, width), to cached ones, (rows, heads, steps, width / heads) each.
+
+        `rotation` is that of the keys, as in `project_keys_values`.
+        """
         split = tf.reshape(self.key_value(x), [-1, 2, self.num_heads, 1, x.shape[-1] // self.num_heads])
-        return rotate(split[:, 0], rotation), split[:, 1]
+        keys, values = cache
+        return tf.concat([keys, rotate(split[:, 0], rotation)], 2), tf.concat([values, split[:, 1]], 2)
 
     def step(
         self,
@@ -262,10 +268,7 @@ class TransformerBlock(layers.Layer):
             (hypotheses, width), and the updated cache.
         """
         normalized = self.norms[0](x)
-        new_cache: tuple[tf.Tensor, tf.Tensor] = tuple(
-            tf.concat([cached, current], 2)
-            for cached, current in zip(cache, self.self_attention.project_step_keys_values(normalized), strict=True)
-        )
+        new_cache = self.self_attention.extend_cache(cache, normalized)
         x += self.self_attention.step(normalized, *new_cache, bias)
         normalized = self.norms[1](x)
         if single_hypothesis:

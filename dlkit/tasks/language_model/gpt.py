@@ -93,12 +93,7 @@ class GptBlock(layers.Layer):
             (rows, width), and the updated cache.
         """
         normalized = self.norms[0](x)
-        new_cache: tuple[tf.Tensor, tf.Tensor] = tuple(
-            tf.concat([cached, current], 2)
-            for cached, current in zip(
-                cache, self.attention.project_step_keys_values(normalized, rotation), strict=True
-            )
-        )
+        new_cache = self.attention.extend_cache(cache, normalized, rotation)
         x += self.attention.step_over(normalized, [(*prompt, bias), (*new_cache, None)], rotation)
         return x + self._feed_forward(self.norms[1](x)), new_cache
 

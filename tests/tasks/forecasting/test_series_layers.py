@@ -599,6 +599,27 @@ def test_recent_errors_are_those_of_earlier_cutoffs():
     assert errors[2] == errors.max()
 
 
+def test_half_of_an_answer_with_smoothing_is_not_trained():
+    spec = NetworkSpec(12, 2, parse_frequency("D").as_list(), [4], [0.1, 0.5, 0.9])
+    network = mlp_forecaster(spec, encoder_length=2, width=4, ensemble_size=2)
+    inputs = {
+        "values": tf.random.stateless_normal([3, 12], [1, 2]),
+        "observed_mask": tf.ones([3, 12], tf.uint8),
+        "cutoff": tf.zeros([3], tf.int64),
+        "scaled_zero": tf.fill([3], -5.0),
+    }
+    before = network(inputs)["quantiles"].numpy()
+    assert before.shape == (3, 4, 2, 3)
+    for weight in network.trainable_weights:
+        if not weight.path.startswith("autoregression"):  # one of the forecasts that are mixed
+            weight.assign(weight + 0.5)
+    after = network(inputs)["quantiles"].numpy()
+    np.testing.assert_array_equal(after[:, 2:], before[:, 2:])
+    assert np.abs(after[:, :2] - before[:, :2]).min() > 1e-4
+    plain = mlp_forecaster(dataclasses.replace(spec, use_smoothing=False), encoder_length=2, ensemble_size=2)
+    assert plain.output["quantiles"].shape == (None, 2, 2, 3)
+
+
 def test_the_autoregression_is_fitted_to_training_windows_and_judged_on_others():
     spec = NetworkSpec(12, 2, parse_frequency("D").as_list(), [], [0.1, 0.5, 0.9])
     network = mlp_forecaster(spec, encoder_length=2, width=4)
