@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dlkit.lazy import keras, layers
 from dlkit.tasks.speech_recognition.frame_gru import FrameGru
+from dlkit.tasks.speech_recognition.frame_pooling import FramePooling, MaskFrames
 from dlkit.tasks.speech_recognition.masked_conv import MaskedConv1D
-from dlkit.tasks.speech_recognition.masked_pooling import MaskedPooling, MaskFrames
 
 KERNEL_SIZE = 5  # of the strided convolutions, in frames
 STRIDES = {1: (1, 1), 2: (2, 1), 4: (2, 2)}  # of the two convolutions, by their product
@@ -96,7 +96,7 @@ def word_cnn(mels: int, labels: int, *, width: int = 32, blocks: int = 4, dropou
         x = layers.SpatialDropout2D(dropout / 2)(x)
         mask = mask[:, ::2]
     x = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)
-    x = layers.Dropout(dropout)(MaskedPooling(name="pooling")(x, mask))
+    x = layers.Dropout(dropout)(FramePooling(name="pooling")(x, mask))
     logits = layers.Dense(labels, dtype="float32", name="logits")(x)
     return keras.Model(inputs, {"logits": logits}, name="word_cnn")
 

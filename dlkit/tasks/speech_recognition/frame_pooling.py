@@ -26,7 +26,7 @@ class MaskFrames(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("dlkit")
-class MaskedPooling(layers.Layer):
+class FramePooling(layers.Layer):
     """Mean and maximum over the frames of a clip.
 
     Call with `x`: (batch, frames, channels) and `mask`: (batch, frames) bool. Returns (batch, 2 * channels): means,
@@ -34,7 +34,7 @@ class MaskedPooling(layers.Layer):
 
     Examples:
         >>> mask = tf.constant([[True, True, False]])
-        >>> MaskedPooling()(tf.constant([[[1.0], [3.0], [9.0]]]), mask).numpy().tolist()
+        >>> FramePooling()(tf.constant([[[1.0], [3.0], [9.0]]]), mask).numpy().tolist()
         [[2.0, 3.0]]
     """
 
