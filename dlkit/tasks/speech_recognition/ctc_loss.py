@@ -19,10 +19,12 @@ def close_padded_frames(logits: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     Returns:
         As `logits`.
     """
-    outputs = logits.shape[-1]
-    is_blank = tf.range(outputs) == outputs - 1
-    padding = tf.where(is_blank, tf.zeros([], logits.dtype), tf.cast(PADDING_LOGIT, logits.dtype))
-    return tf.where(mask[:, :, tf.newaxis], logits, padding)
+    return tf.where(mask[:, :, tf.newaxis], logits, tf.cast(_padded_logits(logits.shape[-1]), logits.dtype))
+
+
+def _padded_logits(outputs: int) -> tf.Tensor:
+    """Return the logits of a padded frame, (outputs,) float32."""
+    return tf.where(tf.range(outputs) == outputs - 1, 0.0, PADDING_LOGIT)
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -67,11 +69,16 @@ class CtcLoss(keras.losses.Loss):
         Returns:
             (batch,) float32.
         """
-        ids = tf.cast(y_true, tf.int32)
-        places = tf.where(ids >= 0)
-        rows, frames = tf.shape(y_pred)[0], tf.shape(y_pred)[1]
+        ids, logits = tf.cast(y_true, tf.int32), tf.cast(y_pred, tf.float32)
+        repeated = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)
+        needed = tf.math.count_nonzero(ids >= 0, 1) + tf.math.count_nonzero(repeated, 1)
+        is_open = tf.reduce_any(logits != _padded_logits(logits.shape[-1]), 2)
+        fits = needed <= tf.math.count_nonzero(is_open, 1)
+        # Of a text that does not fit, the loss would be infinite and the gradients no numbers.
+        places = tf.where((ids >= 0) & fits[:, tf.newaxis])
+        rows, frames = tf.shape(logits)[0], tf.shape(logits)[1]
         loss = tf.raw_ops.CTCLoss(
-            inputs=tf.transpose(tf.cast(y_pred, tf.float32), [1, 0, 2]),
+            inputs=tf.transpose(logits, [1, 0, 2]),
             labels_indices=places,
             labels_values=tf.gather_nd(ids, places),
             sequence_length=tf.fill([rows], frames),
@@ -79,7 +86,7 @@ class CtcLoss(keras.losses.Loss):
             ctc_merge_repeated=True,
             ignore_longer_outputs_than_inputs=True,
         ).loss
-        return loss / self.typical_length
+        return tf.where(fits, loss, 0.0) / self.typical_length
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "typical_length": self.typical_length}
