@@ -71,22 +71,31 @@ class CtcLoss(keras.losses.Loss):
         """
         ids, logits = tf.cast(y_true, tf.int32), tf.cast(y_pred, tf.float32)
         repeated = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)
-        needed = tf.math.count_nonzero(ids >= 0, 1) + tf.math.count_nonzero(repeated, 1)
+        count = tf.math.count_nonzero(ids >= 0, 1)
         is_open = tf.reduce_any(logits != _padded_logits(logits.shape[-1]), 2)
-        fits = needed <= tf.math.count_nonzero(is_open, 1)
-        # Of a text that does not fit, the loss would be infinite and the gradients no numbers.
-        places = tf.where((ids >= 0) & fits[:, tf.newaxis])
-        rows, frames = tf.shape(logits)[0], tf.shape(logits)[1]
-        loss = tf.raw_ops.CTCLoss(
-            inputs=tf.transpose(logits, [1, 0, 2]),
-            labels_indices=places,
-            labels_values=tf.gather_nd(ids, places),
-            sequence_length=tf.fill([rows], frames),
-            preprocess_collapse_repeated=False,
-            ctc_merge_repeated=True,
-            ignore_longer_outputs_than_inputs=True,
-        ).loss
-        return tf.where(fits, loss, 0.0) / self.typical_length
+        fits = count + tf.math.count_nonzero(repeated, 1) <= tf.math.count_nonzero(is_open, 1)
+        blanks = -tf.reduce_sum(tf.nn.log_softmax(logits)[:, :, -1], 1)  # of an empty text
+        # TensorFlow's op takes no empty text, and gives no numbers for one that does not fit.
+        replaced = (count == 0) | ~fits
+        first = tf.one_hot(0, tf.shape(ids)[1], 0, -1, dtype=tf.int32)
+        losses = _ctc_losses(
+            tf.where(replaced[:, tf.newaxis], first, ids), tf.where(replaced[:, tf.newaxis, tf.newaxis], 0.0, logits)
+        )
+        return tf.where(fits, tf.where(count == 0, blanks, losses), 0.0) / self.typical_length
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "typical_length": self.typical_length}
+
+
+def _ctc_losses(ids: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Compute the loss of each row, (batch,) float32; each text has a character."""
+    places = tf.where(ids >= 0)
+    return tf.raw_ops.CTCLoss(
+        inputs=tf.transpose(logits, [1, 0, 2]),
+        labels_indices=places,
+        labels_values=tf.gather_nd(ids, places),
+        sequence_length=tf.fill([tf.shape(logits)[0]], tf.shape(logits)[1]),
+        preprocess_collapse_repeated=False,
+        ctc_merge_repeated=True,
+        ignore_longer_outputs_than_inputs=True,
+    ).loss

@@ -39,6 +39,12 @@ def test_a_text_that_does_not_fit_has_no_loss():
     assert all(float(loss) > 0 for loss in losses[1:]) and np.isfinite(gradient).all() and gradient[2].any()
 
 
+def test_an_empty_text_is_blanks_only():
+    losses = CtcLoss().call(tf.constant([[-1, -1], [0, -1]]), tf.zeros([2, 4, 3]))
+    assert float(losses[0]) == pytest.approx(4 * np.log(3), rel=1e-5)
+    assert np.isfinite(losses.numpy()).all()
+
+
 def test_texts_are_normalized():
     assert normalize("  Call-Forward\non NO\tanswer… ") == "call forward on no answer"
     assert normalize("don’t 'quote' 'tis dogs'") == "don't quote tis dogs"
