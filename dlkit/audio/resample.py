@@ -106,4 +106,4 @@ def _filter(distance: tf.Tensor) -> tf.Tensor:
 
 def _greatest_common_divisor(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Euclid's algorithm: () int64, positive."""
-    return tf.while_loop(lambda a, b: b > 0, lambda a, b: (b, a % b), [first, second], parallel_iterations=1)[0]
+    return tf.while_loop(lambda a, b: b > 0, lambda a, b: (b, a % b), (first, second), parallel_iterations=1)[0]

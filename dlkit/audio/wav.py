@@ -114,7 +114,7 @@ def _read_header(data: tf.Tensor) -> _Header:
     _, format_start, data_start, data_size = tf.while_loop(
         is_searching,
         next_chunk,
-        [first, absent, absent, tf.zeros([], tf.int64)],
+        (first, absent, absent, tf.zeros([], tf.int64)),
         maximum_iterations=MAX_CHUNKS,
         parallel_iterations=1,
     )
@@ -194,13 +194,13 @@ def _decode(sound: tf.Tensor, encoding: tf.Tensor) -> tf.Tensor:
             lambda: integers(tf.int32, 2.0**31),
             lambda: tf.io.decode_raw(sound, tf.float32),
             lambda: tf.cast(tf.io.decode_raw(sound, tf.float64), tf.float32),
-            lambda: logarithmic(_a_law()),
-            lambda: logarithmic(_mu_law()),
+            lambda: logarithmic(a_law_values()),
+            lambda: logarithmic(mu_law_values()),
         ],
     )
 
 
-def _a_law() -> np.ndarray:
+def a_law_values() -> np.ndarray:
     """Return the value of each byte of A-law, (256,) float32. Source: ITU-T G.711, table 1."""
     code = np.arange(256) ^ 0x55
     exponent, mantissa = (code >> 4) & 7, (code & 15) << 4
@@ -208,7 +208,7 @@ def _a_law() -> np.ndarray:
     return (np.where(code & 128, size, -size) / 2.0**15).astype(np.float32)
 
 
-def _mu_law() -> np.ndarray:
+def mu_law_values() -> np.ndarray:
     """Return the value of each byte of mu-law, (256,) float32. Source: ITU-T G.711, table 2."""
     code = ~np.arange(256) & 255
     size = ((((code & 15) << 3) + 0x84) << ((code >> 4) & 7)) - 0x84
