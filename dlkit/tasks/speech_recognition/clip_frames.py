@@ -53,7 +53,9 @@ class ClipFacts(NamedTuple):
 
 
 def measure_clips(examples: Table, max_seconds: float) -> ClipFacts:
-    """Measure the clips of the column `audio`; those that cannot be read, or are longer than `max_seconds`, are left out.
+    """Measure the clips of the column `audio`.
+
+    Those that cannot be read, or are longer than `max_seconds`, are left out.
 
     Raises:
         DataError: no clip can be read.

@@ -19,10 +19,12 @@ def close_padded_frames(logits: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     Returns:
         As `logits`.
     """
-    outputs = logits.shape[-1]
-    is_blank = tf.range(outputs) == outputs - 1
-    padding = tf.where(is_blank, tf.zeros([], logits.dtype), tf.cast(PADDING_LOGIT, logits.dtype))
-    return tf.where(mask[:, :, tf.newaxis], logits, padding)
+    return tf.where(mask[:, :, tf.newaxis], logits, tf.cast(_padded_logits(logits.shape[-1]), logits.dtype))
+
+
+def _padded_logits(outputs: int) -> tf.Tensor:
+    """Return the logits of a padded frame, (outputs,) float32."""
+    return tf.where(tf.range(outputs) == outputs - 1, 0.0, PADDING_LOGIT)
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -67,19 +69,33 @@ class CtcLoss(keras.losses.Loss):
         Returns:
             (batch,) float32.
         """
-        ids = tf.cast(y_true, tf.int32)
-        places = tf.where(ids >= 0)
-        rows, frames = tf.shape(y_pred)[0], tf.shape(y_pred)[1]
-        loss = tf.raw_ops.CTCLoss(
-            inputs=tf.transpose(tf.cast(y_pred, tf.float32), [1, 0, 2]),
-            labels_indices=places,
-            labels_values=tf.gather_nd(ids, places),
-            sequence_length=tf.fill([rows], frames),
-            preprocess_collapse_repeated=False,
-            ctc_merge_repeated=True,
-            ignore_longer_outputs_than_inputs=True,
-        ).loss
-        return loss / self.typical_length
+        ids, logits = tf.cast(y_true, tf.int32), tf.cast(y_pred, tf.float32)
+        repeated = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)
+        count = tf.math.count_nonzero(ids >= 0, 1)
+        is_open = tf.reduce_any(logits != _padded_logits(logits.shape[-1]), 2)
+        fits = count + tf.math.count_nonzero(repeated, 1) <= tf.math.count_nonzero(is_open, 1)
+        blanks = -tf.reduce_sum(tf.nn.log_softmax(logits)[:, :, -1], 1)  # of an empty text
+        # TensorFlow's op takes no empty text, and gives no numbers for one that does not fit.
+        replaced = (count == 0) | ~fits
+        first = tf.one_hot(0, tf.shape(ids)[1], 0, -1, dtype=tf.int32)
+        losses = _ctc_losses(
+            tf.where(replaced[:, tf.newaxis], first, ids), tf.where(replaced[:, tf.newaxis, tf.newaxis], 0.0, logits)
+        )
+        return tf.where(fits, tf.where(count == 0, blanks, losses), 0.0) / self.typical_length
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "typical_length": self.typical_length}
+
+
+def _ctc_losses(ids: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Compute the loss of each row, (batch,) float32; each text has a character."""
+    places = tf.where(ids >= 0)
+    return tf.raw_ops.CTCLoss(
+        inputs=tf.transpose(logits, [1, 0, 2]),
+        labels_indices=places,
+        labels_values=tf.gather_nd(ids, places),
+        sequence_length=tf.fill([tf.shape(logits)[0]], tf.shape(logits)[1]),
+        preprocess_collapse_repeated=False,
+        ctc_merge_repeated=True,
+        ignore_longer_outputs_than_inputs=True,
+    ).loss

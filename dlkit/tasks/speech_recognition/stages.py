@@ -14,8 +14,8 @@ from dlkit.classification import labels
 from dlkit.data.bytes import decode_utf8
 from dlkit.data.table import Table
 from dlkit.errors import DataError
-from dlkit.lazy import keras
 from dlkit.layers.blank_invalid_rows import blank_invalid_rows
+from dlkit.lazy import keras
 from dlkit.options import option
 from dlkit.reading_errors import as_data_error
 from dlkit.stages import Stages
