@@ -7,12 +7,14 @@ import tensorflow as tf
 
 from dlkit.tasks.speech_recognition.frame_gru import FrameGru
 from dlkit.tasks.speech_recognition.masked_conv import MaskedConv1D
-from dlkit.tasks.speech_recognition.networks import conv_gru, word_cnn
+from dlkit.tasks.speech_recognition.networks import attention, conformer, conv_gru, word_cnn
 
 MELS, CHARACTERS = 12, 5
 NETWORKS = {
     "conv_gru": lambda: conv_gru(MELS, CHARACTERS, width=8, blocks=2),
     "conv_gru_causal": lambda: conv_gru(MELS, CHARACTERS, width=8, blocks=1, stride=2, causal=True),
+    "conformer": lambda: conformer(MELS, CHARACTERS, width=8, blocks=2, heads=2, kernel_size=3),
+    "attention": lambda: attention(MELS, CHARACTERS, width=8, blocks=1, heads=2, stride=2),
     "word_cnn": lambda: word_cnn(MELS, CHARACTERS, width=4, blocks=3),
 }
 LENGTHS = [9, 22, 1, 17]
@@ -36,12 +38,17 @@ def answer(network, *clips, frames, fill=100.0):
     """The logits of each clip, padded to `frames` with what must not matter."""
     features = np.stack([np.pad(clip, ((0, frames - len(clip)), (0, 0)), constant_values=fill) for clip in clips])
     mask = np.arange(frames) < np.array([[len(clip)] for clip in clips])
-    outputs = network({"features": features, "padding_mask": mask}, training=False)
+    inputs = {"features": features, "padding_mask": mask}
+    if "decoder_ids" in network.input:
+        inputs["decoder_ids"] = np.tile(np.array([1, 4, 3, 7], np.int32), (len(clips), 1))
+    outputs = {name: values.numpy() for name, values in network(inputs, training=False).items()}
     if "logits_mask" not in outputs:
-        return list(outputs["logits"].numpy())
-    return [
-        logits[kept] for logits, kept in zip(outputs["logits"].numpy(), outputs["logits_mask"].numpy(), strict=True)
-    ]
+        return list(outputs["logits"])
+    answers = [logits[kept] for logits, kept in zip(outputs["logits"], outputs["logits_mask"], strict=True)]
+    if "text_logits" in outputs:
+        texts = outputs["text_logits"][:, :, :CHARACTERS]  # as many as there are others, to be joined
+        return [np.concatenate([one[:, :CHARACTERS], text]) for one, text in zip(answers, texts, strict=True)]
+    return answers
 
 
 def test_padding_and_batch_change_nothing(network):
