@@ -289,9 +289,9 @@ class SpeechRecognizer(Task):
 
     @staticmethod
     def samples() -> dict[str, Any]:
-        from dlkit.tasks.speech_recognition.sample import load_phrases
+        from dlkit.tasks.speech_recognition.sample import load_commands
 
-        return load_phrases()
+        return load_commands()
 
 
 def _cut_or_pad(values: tf.Tensor, frames: int) -> tf.Tensor:
