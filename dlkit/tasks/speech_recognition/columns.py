@@ -35,3 +35,13 @@ class Times(Column):
 
     def raw(self, value: Any) -> np.ndarray:
         return np.asarray(value, np.float32)
+
+
+class Numbers(Column):
+    """Numbers of a free count; padded with 0 in a batch."""
+
+    dtype = "float32"
+    shape = (None,)
+
+    def raw(self, value: Any) -> np.ndarray:
+        return np.asarray(value, np.float32)

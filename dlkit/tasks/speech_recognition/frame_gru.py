@@ -73,16 +73,16 @@ class FrameGru(layers.Layer):
 
         Args:
             x: (rows, frames, channels).
-            mask: (rows, frames) bool; false only after the end of a clip.
+            mask: (rows, frames) bool, true at the frames of each chunk, which are the first ones.
             state: (rows, units), the state after the last chunk; zeros before the first.
 
         Returns:
-            Tuple of the outputs of these frames, as `call` gives them for the whole clip, and the next state, which
-            means nothing after the end of a clip.
+            Tuple of the outputs of these frames, as `call` gives them for the whole clip, and the next state.
         """
         outputs = self._run(x[tf.newaxis], state[tf.newaxis])[0]
-        last = tf.concat([state[:, tf.newaxis], outputs], 1)[:, -1]
-        return mask_frames(outputs, mask), last
+        states = tf.concat([state[:, tf.newaxis], outputs], 1)
+        frames = tf.reduce_sum(tf.cast(mask, tf.int32), 1)
+        return mask_frames(outputs, mask), tf.gather(states, frames, batch_dims=1)
 
     def _run(self, x: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
         """Run all directions at once: (directions, rows, frames, channels) to (directions, rows, frames, units)."""

@@ -69,14 +69,16 @@ class MaskedConv1D(layers.Layer):
 
         Args:
             x: (rows, frames, channels), as many frames as a multiple of the stride.
-            mask: (rows, frames) bool; false only after the end of a clip.
+            mask: (rows, frames) bool, true at the frames of each chunk, which are the first ones; their number is a
+                multiple of the stride, but for the last chunk of a clip.
             state: the last frames before, as `empty_state` or the last call gives them.
 
         Returns:
             Tuple of the outputs of these frames, as `call` gives them for the whole clip, and the next state.
         """
         x = tf.concat([state, mask_frames(x, mask)], 1)
-        return self._convolve(x), x[:, tf.shape(x)[1] - tf.shape(state)[1] :]
+        frames = tf.reduce_sum(tf.cast(mask, tf.int32), 1, keepdims=True) + tf.range(tf.shape(state)[1])
+        return self._convolve(x), tf.gather(x, frames, batch_dims=1)
 
     def _convolve(self, x: tf.Tensor) -> tf.Tensor:
         if not self.depthwise:

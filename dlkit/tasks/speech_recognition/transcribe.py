@@ -67,11 +67,7 @@ class Transcribe(keras.layers.Layer):
         return layer
 
     def call(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
-        outputs = logits.shape[-1]
-        certain_blank = tf.where(tf.range(outputs) == outputs - 1, 0.0, IMPOSSIBLE)
-        closing = tf.zeros([tf.shape(logits)[0], 1, 1]) + certain_blank  # the frame that an alignment ends with
-        log_probs = tf.concat([log_probs, closing], 1)
+        log_probs = _close(logits)
         if self.beam_width == 1:
             characters, score = search_greedily(log_probs)
         else:
@@ -81,12 +77,24 @@ class Transcribe(keras.layers.Layer):
             characters, score = search_texts(
                 log_probs, automaton, self.beam_width, self.language_weight, self.character_bonus
             )
+        answer, characters, letters = self._spell(characters, score)
+        return {**answer, **self._find_words(log_probs, characters, letters)}
+
+    def read_greedily(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return `text` and `score` of the best character of each frame, without the n-gram model; as a call does."""
+        return self._spell(*search_greedily(_close(logits)))[0]
+
+    def _spell(self, characters: tf.Tensor, score: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """Turn what a search found into `text` and `score`; also return the characters without padding of all rows,
+        and their letters.
+        """
         count = tf.reduce_sum(tf.cast(characters >= 0, tf.int32), 1)
         characters = characters[:, : tf.maximum(tf.reduce_max(count), 1)]
         score = tf.exp(score / tf.cast(tf.maximum(count, 1), tf.float32))
-        letters = tf.gather(tf.constant([*self.characters, ""]), tf.where(characters < 0, outputs - 1, characters))
+        none = len(self.characters)
+        letters = tf.gather(tf.constant([*self.characters, ""]), tf.where(characters < 0, none, characters))
         text = tf.strings.strip(tf.strings.reduce_join(letters, 1))
-        return {"text": text, "score": tf.minimum(score, 1.0), **self._find_words(log_probs, characters, letters)}
+        return {"text": text, "score": tf.minimum(score, 1.0)}, characters, letters
 
     def _find_words(self, log_probs: tf.Tensor, characters: tf.Tensor, letters: tf.Tensor) -> dict[str, tf.Tensor]:
         """Find the words with their times from the frames of their characters."""
@@ -114,3 +122,11 @@ class Transcribe(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         names = ("characters", "frame_seconds", "beam_width", "language_weight", "character_bonus", "states", "start")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _close(logits: tf.Tensor) -> tf.Tensor:
+    """Compute log probabilities, with a certain blank at the end: the frame that an alignment ends with."""
+    log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+    outputs = logits.shape[-1]
+    certain_blank = tf.where(tf.range(outputs) == outputs - 1, 0.0, IMPOSSIBLE)
+    return tf.concat([log_probs, tf.zeros([tf.shape(logits)[0], 1, 1]) + certain_blank], 1)
