@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dlkit.audio.wav_file import A_LAW, EXTENSIBLE, FLOAT, MAX_CHANNELS, MAX_RATE, MIN_RATE, MU_LAW, PCM
+from dlkit.audio.wav_file import A_LAW, EXTENSIBLE, FLOAT, MAX_CHANNELS, MAX_CHUNKS, MAX_RATE, MIN_RATE, MU_LAW, PCM
 from dlkit.lazy import tf
 
-MAX_CHUNKS = 400  # that are looked at: a file of a million empty ones must not take a minute
 MAX_SAMPLE = 65536.0  # larger floats are no sound: full scale is 1, or 32768 in files that are scaled wrongly
 # What is read: code and bits of a sample, in the order of the functions in `_decode`.
 _ENCODINGS = ((PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64), (A_LAW, 8), (MU_LAW, 8))

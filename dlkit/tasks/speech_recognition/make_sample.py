@@ -26,7 +26,7 @@ from dlkit.audio.wav_file import MU_LAW, write_wav
 from dlkit.lazy import tf
 
 RATE = 8000
-WORDS = "open close paint find red green blue door window box lamp garden".split()
+WORDS = ["open", "close", "paint", "find", "red", "green", "blue", "door", "window", "box", "lamp", "garden"]
 VOICES = ("kal16", "awb", "rms", "slt")
 TRACTS = {"": 1.0, "_short": 0.88}  # suffix of the speaker's name to the length of the vocal tract
 PEAK, SILENCE, MARGIN_SECONDS = 0.7, 0.02, 0.01  # silence: share of the peak below which the ends are cut
