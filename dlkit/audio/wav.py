@@ -75,7 +75,9 @@ def read_wav(data: tf.Tensor, max_seconds: float) -> Wav:
     channels = tf.clip_by_value(header.channels, 1, MAX_CHANNELS)
     values = tf.reshape(_decode(sound, tf.maximum(encoding, 0)), tf.stack([-1, channels]))
     samples = tf.reduce_mean(values, axis=1)
-    wrong = tf.reduce_sum(tf.cast(~(tf.abs(samples) <= MAX_SAMPLE), tf.int32))  # also counts NaN
+    # Not by `~(... <= MAX_SAMPLE)`: the optimizer of graphs makes `>` of it, which no NaN fulfills.
+    is_wrong = ~tf.math.is_finite(samples) | (tf.abs(samples) > MAX_SAMPLE)
+    wrong = tf.reduce_sum(tf.cast(is_wrong, tf.int32))
     message = tf.strings.join([tf.strings.as_string(wrong), " samples are not finite, or far beyond full scale"])
     error = tf.where(wrong > 0, message, error)
     valid = error == ""
