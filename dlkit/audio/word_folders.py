@@ -36,8 +36,11 @@ def read_word_folders(path: Path, source: str, columns: Mapping[str, Column], ho
             else:
                 clips.append((file, folder.name, str(file)))
     table = build_clip_table(clips, [], source, columns, how, path)
-    names = " and ".join(file.name for file in lists)
-    remark = f"{held_out} recordings are left out, as {names} name them: give these lists as validation and test data"
+    names, verb = " and ".join(file.name for file in lists), "list" if len(lists) > 1 else "lists"
+    remark = (
+        f"{held_out} of {held_out + len(clips)} recordings are left out, because {names} {verb} them: use the lists as "
+        "test and validation data"
+    )
     noise = [f"the folder {NOISE_FOLDER} is no class and is left out"] if (path / NOISE_FOLDER).is_dir() else []
     table.remarks = [*table.remarks, remark, *noise]
     return table
