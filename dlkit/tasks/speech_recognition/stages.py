@@ -47,7 +47,7 @@ def build_stages(task: SpeechRecognizer, examples: Table) -> Stages:
     task.characters_ = learn_characters(texts)
     task.mean_length_ = float(np.mean([len(text) for text in texts]))
     network = _build_ctc_network(task)
-    return Stages(preprocess, network, _build_transcription(task, _learn_language(task, texts)))
+    return Stages(preprocess, network, _build_transcription(task, learn_language(task, texts)))
 
 
 def _build_preprocess(task: SpeechRecognizer) -> keras.Model:
@@ -82,7 +82,7 @@ def build_ranking(task: SpeechRecognizer) -> keras.Model:
     return blank_invalid_rows(labels.rank_labels(task.labels_, multi_label=False, top_k=task.top_k, score_threshold=0))
 
 
-def _learn_language(task: SpeechRecognizer, texts: list[str]) -> NgramAutomaton:
+def learn_language(task: SpeechRecognizer, texts: list[str]) -> NgramAutomaton:
     """Learn the n-gram model from the training texts, or those of the file of `lm_texts`."""
     if not task.lm_order or task.beam_width == 1:
         return no_language_model(len(task.characters_))
