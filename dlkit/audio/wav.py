@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dlkit.audio.wav_file import A_LAW, EXTENSIBLE, FLOAT, MAX_CHANNELS, MAX_RATE, MIN_RATE, MU_LAW, PCM
+from dlkit.audio.wav_file import A_LAW, EXTENSIBLE, FLOAT, MAX_CHANNELS, MAX_CHUNKS, MAX_RATE, MIN_RATE, MU_LAW, PCM
 from dlkit.lazy import tf
 
-MAX_CHUNKS = 400  # that are looked at: a file of a million empty ones must not take a minute
 MAX_SAMPLE = 65536.0  # larger floats are no sound: full scale is 1, or 32768 in files that are scaled wrongly
 # What is read: code and bits of a sample, in the order of the functions in `_decode`.
 _ENCODINGS = ((PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64), (A_LAW, 8), (MU_LAW, 8))
@@ -76,7 +75,9 @@ def read_wav(data: tf.Tensor, max_seconds: float) -> Wav:
     channels = tf.clip_by_value(header.channels, 1, MAX_CHANNELS)
     values = tf.reshape(_decode(sound, tf.maximum(encoding, 0)), tf.stack([-1, channels]))
     samples = tf.reduce_mean(values, axis=1)
-    wrong = tf.reduce_sum(tf.cast(~(tf.abs(samples) <= MAX_SAMPLE), tf.int32))  # also counts NaN
+    # Not by `~(... <= MAX_SAMPLE)`: the optimizer of graphs makes `>` of it, which no NaN fulfills.
+    is_wrong = ~tf.math.is_finite(samples) | (tf.abs(samples) > MAX_SAMPLE)
+    wrong = tf.reduce_sum(tf.cast(is_wrong, tf.int32))
     message = tf.strings.join([tf.strings.as_string(wrong), " samples are not finite, or far beyond full scale"])
     error = tf.where(wrong > 0, message, error)
     valid = error == ""

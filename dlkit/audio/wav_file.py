@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from dlkit.errors import DataError
 
 PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # WAVE_FORMAT_..., mmreg.h of Windows
 MAX_CHANNELS = 64
+MAX_CHUNKS = 400  # that are looked at: a file of a million empty ones must not take a minute
 MIN_RATE, MAX_RATE = 1000, 384_000  # Hz
 _SAMPLE_TYPES = {"uint8": PCM, "int16": PCM, "int32": PCM, "float32": FLOAT}
 
@@ -66,16 +68,59 @@ def write_wav(data: bytes, code: int, rate: int, channels: int, bits: int) -> by
     )
 
 
-def read_encoding(data: bytes) -> int | None:
-    """Return the code of a WAV file's encoding, such as `PCM`; None for another file, or one without a format."""
+class WavHeader(NamedTuple):
+    """What the header of a WAV file says.
+
+    Attributes:
+        code: encoding of the samples, such as `PCM`.
+        channels: number of channels.
+        rate: samples per second.
+        block: bytes of one sample of all channels.
+        bits: bits of one sample of one channel.
+        start: position of the first sample.
+        size: bytes of all samples that are there.
+        announced: bytes of all samples by the header.
+    """
+
+    code: int
+    channels: int
+    rate: int
+    block: int
+    bits: int
+    start: int
+    size: int
+    announced: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.size / self.block / self.rate if self.block and self.rate else 0.0
+
+
+def read_wav_header(data: bytes | mmap.mmap) -> WavHeader | None:
+    """Read the header of a WAV file as the graph does; None for another file, or one without its two chunks.
+
+    Args:
+        data: the file, or at least its beginning; chunks behind the end are not found.
+    """
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return None
-    start = 12
-    while start + 10 <= len(data):
-        name, size = struct.unpack_from("<4sI", data, start)
-        if name == b"fmt ":
-            code = int.from_bytes(data[start + 8 : start + 10], "little")
-            extended = data[start + 32 : start + 34]  # the first bytes of the sub-format
-            return int.from_bytes(extended, "little") if code == EXTENSIBLE and len(extended) == 2 else code
-        start += 8 + size + size % 2
-    return None
+    place, total = 12, len(data)
+    found: tuple[int, ...] = ()
+    sound = (-1, 0, 0)  # start, size, announced
+    is_streamed = int.from_bytes(data[4:8], "little") != total - 8
+    for _ in range(MAX_CHUNKS):
+        if place + 8 > total or (found and sound[0] >= 0):
+            break
+        name, announced = struct.unpack_from("<4sI", data, place)
+        size = min(announced, total - place - 8)
+        if name == b"data" and sound[0] < 0:
+            size = total - place - 8 if is_streamed and not size else size
+            sound = (place + 8, size, announced)
+        if name == b"fmt " and not found and size >= 16:
+            code, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", data, place + 8)
+            if code == EXTENSIBLE and size >= 26:
+                code = int.from_bytes(data[place + 32 : place + 34], "little")  # begins the id of the sub-format
+            found = (code, channels, rate, block, bits)
+        place += 8 + size + size % 2
+    return WavHeader._make((*found, *sound)) if found and sound[0] >= 0 else None

@@ -9,13 +9,10 @@ import numpy as np
 from dlkit.columns import Column, Text
 
 
-class Words(Text):
+class SpokenWords(Column):
     """The words of a text, in their order; padded with "" in a batch."""
 
-    kind = "words"
     shape = (None,)
-    suffixes = ()
-    feature = ""
 
     def raw(self, value: Any) -> list[bytes]:
         return [Text().raw(word) for word in value]

@@ -20,7 +20,7 @@ from dlkit.rows import ERROR
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.speech_recognition.columns import Seconds, Times, Words
+from dlkit.tasks.speech_recognition.columns import Seconds, SpokenWords, Times
 from dlkit.tasks.speech_recognition.rows import TranscriptRows
 from dlkit.tasks.speech_recognition.transcripts import Transcript, encode_characters
 
@@ -164,7 +164,7 @@ class SpeechRecognizer(Task):
             "text": Text(),
             "score": Score(),
             "seconds": Seconds(),
-            "words": Words(),
+            "words": SpokenWords(),
             "starts": Times(),
             "ends": Times(),
             ERROR: Reason(),
@@ -221,7 +221,7 @@ class SpeechRecognizer(Task):
         return (WORD_NETWORKS if self.objective == "words" else TEXT_NETWORKS)[0]
 
     @property
-    def size(self) -> dict[str, int]:
+    def size(self) -> dict[str, Any]:
         """Width and number of blocks of the network."""
         width, blocks = DEFAULT_SIZES[self.chosen_network]
         return {"width": self.width or width, "blocks": self.blocks or blocks}
