@@ -85,6 +85,13 @@ class SpeechRecognizer(Task):
     max_seconds: float = hparam(
         30.0, "Maximum duration of a clip in seconds. Longer clips are refused.", minimum=0.1, maximum=3600
     )
+    window_seconds: float = hparam(
+        0.0,
+        "Duration of the windows in which longer clips are read, in seconds; 0 reads clips as a whole. Windows overlap "
+        "by a quarter. It applies to `conv_gru` and `conformer`.",
+        minimum=0,
+        maximum=600,
+    )
     width: int = hparam(
         0,
         "Width of the layers, or filters of the first block of `cnn`; 0 selects 256, 144 for `conformer`, or 32 for "
@@ -204,6 +211,11 @@ class SpeechRecognizer(Task):
             raise HparamError(
                 f"{option('streaming', True)} needs the network conv_gru for texts. Received: "
                 f"{option('objective', self.objective)}, {option('network', self.network)}."
+            )
+        if self.window_seconds and (self.chosen_network not in ("conv_gru", "conformer") or self.streaming):
+            raise HparamError(
+                f"{option('window_seconds', self.window_seconds)} needs a conv_gru or conformer that reads whole "
+                f"clips. Received: {option('network', self.chosen_network)}, {option('streaming', self.streaming)}."
             )
         if self.chosen_network == "attention" and "monitor" not in self._given_hparams:
             self.monitor = "loss"  # Keras names a metric after its output where there are two
