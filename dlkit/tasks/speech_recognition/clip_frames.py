@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from dlkit.audio.read_audio import ReadAudio
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import keras, tf
 
+MAX_READ_CLIPS = 2_000
 SILENCE_PEAK = 1e-3  # of full scale, -60 dB: below it, there are 5 bits of a 16-bit recording
 
 
@@ -83,3 +86,19 @@ def measure_clips(examples: Table, max_seconds: float) -> ClipFacts:
         raise DataError(f"{examples.source}: none of its {len(examples)} clips can be read. The first: {reasons[0]}")
     rates, durations = zip(*facts, strict=True)
     return ClipFacts(np.array(rates, np.int32), np.array(durations, np.float32))
+
+
+def read_clips(examples: Table, read_audio: ReadAudio) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Yield samples, (1, samples), and lengths, (1,), of the clips of the column `audio` that can be read.
+
+    At most 2,000 of them, spread over the table: more do not change a mean.
+    """
+    from dlkit.audio.columns import Audio
+
+    for row in range(0, len(examples), -(-len(examples) // MAX_READ_CLIPS)):
+        try:
+            clip = read_audio(tf.constant([examples.raw(row, {"audio": Audio()})["audio"]]))
+        except UnreadableError:  # reported when the rows are encoded
+            continue
+        if clip["error"][0] == "":
+            yield clip["samples"], clip["lengths"]
