@@ -39,9 +39,9 @@ def task(tmp_path_factory):
 
 def test_what_cannot_be_learned_is_left_out_and_named(task):
     remarks = "\n".join(task.report_["remarks"])
-    assert "1 of 10 rows have no text (the first: the dict of columns, row 7): dropped" in remarks
+    assert "1 of 10 rows have no text (the first: the dict of columns, index 6): dropped" in remarks
     assert "3 of 9 rows skipped" in remarks
-    for reason in ("row 8: too short for its text", "row 9: silent, but has a text", "row 10: not a WAV file"):
+    for reason in ("index 7: too short for its text", "index 8: silent, but has a text", "index 9: not a WAV file"):
         assert reason in remarks
     assert task.fingerprint_["rows"] == 6
     assert (
@@ -65,7 +65,7 @@ def test_silence_gives_nothing(task):
 
 
 def test_a_clip_that_is_too_long_is_refused(task):
-    with pytest.raises(DlkitError, match=r"input 2: 31.00 seconds, allowed: 30"):
+    with pytest.raises(DlkitError, match=r"input 1: 31.00 seconds, allowed: 30"):
         task.predict([tone(1), tone(31)])
 
 
