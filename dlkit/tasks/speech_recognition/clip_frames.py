@@ -1,0 +1,85 @@
+"""The mask of the frames of clips, and what is measured of training clips."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dlkit.data.table import Table
+from dlkit.errors import DataError, UnreadableError
+from dlkit.lazy import keras, tf
+
+SILENCE_PEAK = 1e-3  # of full scale, -60 dB: below it, there are 5 bits of a 16-bit recording
+
+
+@keras.saving.register_keras_serializable("dlkit")
+class FrameMask(keras.layers.Layer):
+    """Computes which frames belong to a clip; of a silent clip, none.
+
+    Call with `samples`: (batch, samples) float32; `features`: (batch, frames, mels); `frames`: (batch,) int32, the
+    number of frames of each clip. Returns (batch, frames) bool.
+
+    A network sees normalized features, in which silence may look like anything: a clip whose samples are all below
+    -60 dB of full scale has no frames, and so no text.
+
+    Examples:
+        >>> samples = tf.constant([[0.5, -0.5], [1e-4, 0.0]])
+        >>> FrameMask()(samples, tf.zeros((2, 3, 8)), tf.constant([2, 3])).numpy().tolist()
+        [[True, True, False], [False, False, False]]
+    """
+
+    def call(self, samples: tf.Tensor, features: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
+        is_heard = tf.reduce_max(tf.abs(samples), 1) > SILENCE_PEAK
+        return tf.sequence_mask(tf.where(is_heard, frames, 0), tf.shape(features)[1])
+
+    def compute_output_spec(
+        self, samples: keras.KerasTensor, features: keras.KerasTensor, frames: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        del samples, frames
+        return keras.KerasTensor(features.shape[:2], "bool")
+
+
+class ClipFacts(NamedTuple):
+    """What the headers of training clips say, those that can be read.
+
+    Attributes:
+        rates: (clips,) int32, samples per second.
+        seconds: (clips,) float32.
+    """
+
+    rates: np.ndarray
+    seconds: np.ndarray
+
+
+def measure_clips(examples: Table, max_seconds: float) -> ClipFacts:
+    """Measure the clips of the column `audio`.
+
+    Those that cannot be read, or are longer than `max_seconds`, are left out.
+
+    Raises:
+        DataError: no clip can be read.
+    """
+    from dlkit.audio.columns import Audio
+    from dlkit.audio.wav import read_wav
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def measure(clip: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        wav = read_wav(clip, max_seconds)
+        return wav.rate, wav.seconds, wav.error
+
+    facts, reasons = [], []
+    for row in range(len(examples)):
+        try:
+            rate, seconds, error = measure(examples.raw(row, {"audio": Audio()})["audio"])
+        except UnreadableError as unreadable:
+            reasons.append(str(unreadable))
+            continue
+        if error.numpy():
+            reasons.append(f"{examples.where(row)}: {error.numpy().decode()}")
+        else:
+            facts.append((int(rate), float(seconds)))
+    if not facts:
+        raise DataError(f"{examples.source}: none of its {len(examples)} clips can be read. The first: {reasons[0]}")
+    rates, durations = zip(*facts, strict=True)
+    return ClipFacts(np.array(rates, np.int32), np.array(durations, np.float32))

@@ -1,0 +1,112 @@
+"""The stages of a recognizer, and what they learn from the training rows."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlkit.audio.log_mels import STEP_SECONDS, LogMels
+from dlkit.audio.read_audio import ReadAudio
+from dlkit.classification import labels
+from dlkit.data.bytes import decode_utf8
+from dlkit.data.table import Table
+from dlkit.errors import DataError
+from dlkit.layers.blank_invalid_rows import blank_invalid_rows
+from dlkit.lazy import keras
+from dlkit.options import option
+from dlkit.reading_errors import as_data_error
+from dlkit.stages import Stages
+from dlkit.tasks.speech_recognition.clip_frames import FrameMask, measure_clips
+from dlkit.tasks.speech_recognition.ctc_loss import ClosePaddedFrames
+from dlkit.tasks.speech_recognition.networks import conv_gru, word_cnn
+from dlkit.tasks.speech_recognition.ngram_automaton import NgramAutomaton, learn_automaton, no_language_model
+from dlkit.tasks.speech_recognition.transcribe import Transcribe
+from dlkit.tasks.speech_recognition.transcripts import learn_characters, normalize
+
+if TYPE_CHECKING:
+    from dlkit.tasks.speech_recognition.task import SpeechRecognizer
+
+MAX_RATE = 16_000  # Hz: speech has little above half of it
+
+
+def build_stages(task: SpeechRecognizer, examples: Table) -> Stages:
+    """Learn rate, length, characters or words, and the language model from training rows, and build the models."""
+    facts = measure_clips(examples, task.max_seconds)
+    rates, counts = np.unique(facts.rates, return_counts=True)
+    task.rate_ = task.rate or min(int(rates[counts.argmax()]), MAX_RATE)
+    preprocess = _build_preprocess(task)
+    mels = preprocess.get_layer("log_mels")
+    # One sample more for clips whose resampled length is rounded up.
+    task.frames_ = mels.frames_of(math.ceil(float(facts.seconds.max()) * task.rate_) + 1)
+    if task.objective == "words":
+        return _with_labels(task, examples, preprocess)
+    texts = [text.decode() for text in examples.raw_column("text", task.target["text"])]
+    task.characters_ = learn_characters(texts)
+    task.mean_length_ = float(np.mean([len(text) for text in texts]))
+    network = _build_ctc_network(task)
+    return Stages(preprocess, network, _build_transcription(task, _learn_language(task, texts)))
+
+
+def _build_preprocess(task: SpeechRecognizer) -> keras.Model:
+    """Build the model from bytes to features."""
+    audio = keras.Input((), dtype="string", name="audio")
+    clip = ReadAudio(task.rate_, task.max_seconds, name="read_audio")(audio)
+    features, frames = LogMels(task.rate_, task.mels, name="log_mels")(clip["samples"], clip["lengths"])
+    mask = FrameMask(name="frame_mask")(clip["samples"], features, frames)
+    made = {"features": features, "padding_mask": mask, "seconds": clip["seconds"], "error": clip["error"]}
+    return keras.Model({"audio": audio}, made, name="preprocess")
+
+
+def _build_ctc_network(task: SpeechRecognizer) -> keras.Model:
+    """Build the network to the logits of characters; its padded frames are blanks."""
+    network = conv_gru(task.mels, len(task.characters_), stride=task.stride, dropout=task.dropout, **task.size)
+    logits = ClosePaddedFrames(name="close_padded_frames", dtype="float32")(
+        network.output["logits"], network.output["logits_mask"]
+    )
+    return keras.Model(network.input, {"logits": logits}, name=network.name)
+
+
+def _with_labels(task: SpeechRecognizer, examples: Table, preprocess: keras.Model) -> Stages:
+    """Learn the words and build the stages of their classifier."""
+    task.labels_ = labels.learn_labels(examples, task.target["label"])
+    task.class_weights_ = labels.compute_label_weights(task.class_weights, task.labels_, examples, task.target["label"])
+    network = word_cnn(task.mels, len(task.labels_), dropout=task.dropout, **task.size)
+    return Stages(preprocess, network, build_ranking(task))
+
+
+def build_ranking(task: SpeechRecognizer) -> keras.Model:
+    """Build the model from the logits of words to the answer."""
+    return blank_invalid_rows(labels.rank_labels(task.labels_, multi_label=False, top_k=task.top_k, score_threshold=0))
+
+
+def _learn_language(task: SpeechRecognizer, texts: list[str]) -> NgramAutomaton:
+    """Learn the n-gram model from the training texts, or those of the file of `lm_texts`."""
+    if not task.lm_order or task.beam_width == 1:
+        return no_language_model(len(task.characters_))
+    if task.lm_texts:
+        with as_data_error(task.lm_texts):
+            lines = decode_utf8(Path(task.lm_texts).read_bytes(), task.lm_texts).splitlines()
+        texts = [text for line in lines if (text := normalize(line, task.lowercase, task.punctuation))]
+        if not texts:
+            raise DataError(f"{option('lm_texts')}: {task.lm_texts!r} has no text with letters or digits.")
+    automaton = learn_automaton(texts, task.characters_, task.lm_order)
+    task.language_model_ = {"order": automaton.order, "states": len(automaton.log_probs), "texts": len(texts)}
+    return automaton
+
+
+def _build_transcription(task: SpeechRecognizer, automaton: NgramAutomaton) -> keras.Model:
+    """Build the model from the logits of characters to the answer."""
+    logits = keras.Input((None, len(task.characters_) + 1), name="logits")
+    transcribe = Transcribe.with_automaton(
+        task.characters_,
+        automaton,
+        frame_seconds=STEP_SECONDS * task.stride,
+        beam_width=task.beam_width,
+        language_weight=task.lm_weight,
+        character_bonus=task.character_bonus,
+        name="transcribe",
+    )
+    return blank_invalid_rows(keras.Model({"logits": logits}, transcribe(logits), name="postprocess"))
