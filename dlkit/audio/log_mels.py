@@ -42,7 +42,7 @@ class LogMels(keras.layers.Layer):
 
     Examples:
         >>> import tensorflow as tf
-        >>> features, frames = LogMels(16000, mels=64)(tf.random.normal([2, 16000]), [16000, 400])
+        >>> features, frames = LogMels(16000, mels=64)(tf.random.normal([2, 16000]), tf.constant([16000, 400]))
         >>> features.shape, frames.numpy().tolist()
         (TensorShape([2, 98, 64]), [98, 1])
     """
