@@ -5,18 +5,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dlkit.audio.log_mels import STEP_SECONDS
+from dlkit.errors import DlkitError
 from dlkit.lazy import keras
+from dlkit.options import option
 from dlkit.tasks.speech_recognition.ctc_loss import ClosePaddedFrames
 from dlkit.tasks.speech_recognition.networks import attention, conformer, conv_gru, make_inputs
 from dlkit.tasks.speech_recognition.read_in_windows import ReadInWindows
 from dlkit.tasks.speech_recognition.write_text import TextWriter
 
 if TYPE_CHECKING:
+    from dlkit.tasks.speech_recognition.preset import PresetEncoder
     from dlkit.tasks.speech_recognition.task import SpeechRecognizer
 
 
-def build_network(task: SpeechRecognizer) -> keras.Model:
+def load_preset(task: SpeechRecognizer) -> PresetEncoder | None:
+    """Load the pretrained encoder of a task, if it has one, and learn what frames and outputs the network has.
+
+    Raises:
+        DlkitError: it cannot be loaded, or does not suit the options.
+    """
+    task.stride_, task.output_seconds_, task.reads_samples_ = task.stride, STEP_SECONDS * task.stride, False
+    if not task.network.startswith("preset:"):
+        return None
+    from dlkit.tasks.speech_recognition.preset import PRESET_RATE, load_encoder
+    from dlkit.tasks.speech_recognition.preset_features import SampleFrames
+
+    if task.rate not in (0, PRESET_RATE):
+        raise DlkitError(f"{option('rate')} of a preset is {PRESET_RATE}. Received: {task.rate}.")
+    encoder = load_encoder(task.network.removeprefix("preset:"), task.max_seconds)
+    task.rate_, task.stride_ = PRESET_RATE, encoder.stride
+    task.output_seconds_ = encoder.stride * encoder.frame_seconds
+    task.reads_samples_ = isinstance(encoder.features, SampleFrames)
+    return encoder
+
+
+def build_network(task: SpeechRecognizer, encoder: PresetEncoder | None) -> keras.Model:
     """Build the network to the logits of characters; its padded frames are blanks."""
+    if encoder:
+        from dlkit.tasks.speech_recognition.preset import preset_network
+
+        return _close(preset_network(encoder, len(task.characters_), dropout=task.dropout))
     options: dict[str, Any] = {"stride": task.stride, "dropout": task.dropout, **task.size}
     sizes = task.mels, len(task.characters_)
     if task.chosen_network == "conformer":
@@ -25,6 +53,10 @@ def build_network(task: SpeechRecognizer) -> keras.Model:
         network = attention(*sizes, heads=task.heads, **options)
     else:
         network = conv_gru(*sizes, causal=task.streaming, **options)
+    return _close(network)
+
+
+def _close(network: keras.Model) -> keras.Model:
     outputs = dict(network.output)
     close = ClosePaddedFrames(name="close_padded_frames", dtype="float32")
     outputs["logits"] = close(outputs["logits"], outputs.pop("logits_mask"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlkit.audio.log_mels import STEP_SECONDS, LogMels
+from dlkit.audio.log_mels import LogMels
 from dlkit.audio.read_audio import ReadAudio
 from dlkit.classification import labels
 from dlkit.data.bytes import decode_utf8
@@ -19,7 +19,7 @@ from dlkit.lazy import keras
 from dlkit.options import option
 from dlkit.reading_errors import as_data_error
 from dlkit.stages import Stages
-from dlkit.tasks.speech_recognition.build_network import build_decode, build_network
+from dlkit.tasks.speech_recognition.build_network import build_decode, build_network, load_preset
 from dlkit.tasks.speech_recognition.clip_frames import FrameMask, measure_clips, read_clips
 from dlkit.tasks.speech_recognition.networks import word_cnn
 from dlkit.tasks.speech_recognition.ngram_automaton import NgramAutomaton, learn_automaton, no_language_model
@@ -27,6 +27,7 @@ from dlkit.tasks.speech_recognition.transcribe import Transcribe
 from dlkit.tasks.speech_recognition.transcripts import learn_characters, normalize
 
 if TYPE_CHECKING:
+    from dlkit.tasks.speech_recognition.preset import PresetEncoder
     from dlkit.tasks.speech_recognition.task import SpeechRecognizer
 
 MAX_RATE = 16_000  # Hz: speech has little above half of it
@@ -37,7 +38,8 @@ def build_stages(task: SpeechRecognizer, examples: Table) -> Stages:
     facts = measure_clips(examples, task.max_seconds)
     rates, counts = np.unique(facts.rates, return_counts=True)
     task.rate_ = task.rate or min(int(rates[counts.argmax()]), MAX_RATE)
-    preprocess = _build_preprocess(task, examples)
+    encoder = load_preset(task)
+    preprocess = _build_preprocess(task, examples, encoder)
     mels = preprocess.get_layer("log_mels")
     # One sample more for clips whose resampled length is rounded up.
     task.frames_ = mels.frames_of(math.ceil(float(facts.seconds.max()) * task.rate_) + 1)
@@ -46,16 +48,16 @@ def build_stages(task: SpeechRecognizer, examples: Table) -> Stages:
     texts = [text.decode() for text in examples.raw_column("text", task.target["text"])]
     task.characters_ = learn_characters(texts)
     task.mean_length_ = float(np.mean([len(text) for text in texts]))
-    network = build_network(task)
+    network = build_network(task, encoder)
     decode = build_decode(task, network)
     return Stages(preprocess, network, _build_transcription(task, texts, (decode or network).output), decode)
 
 
-def _build_preprocess(task: SpeechRecognizer, examples: Table) -> keras.Model:
+def _build_preprocess(task: SpeechRecognizer, examples: Table, encoder: PresetEncoder | None) -> keras.Model:
     """Build the model from bytes to features."""
     audio = keras.Input((), dtype="string", name="audio")
     read_audio = ReadAudio(task.rate_, task.max_seconds, name="read_audio")
-    log_mels = LogMels(task.rate_, task.mels, name="log_mels")
+    log_mels = encoder.features if encoder else LogMels(task.rate_, task.mels, name="log_mels")
     if task.streaming:  # mean and deviation of a clip are not known before its end
         log_mels.adapt(read_clips(examples, read_audio))
     clip = read_audio(audio)
@@ -103,7 +105,7 @@ def _build_transcription(task: SpeechRecognizer, texts: list[str], found: dict[s
     transcribe = Transcribe.with_automaton(
         task.characters_,
         automaton,
-        frame_seconds=STEP_SECONDS * task.stride,
+        frame_seconds=task.output_seconds_,
         beam_width=task.beam_width,
         language_weight=task.lm_weight,
         character_bonus=task.character_bonus,

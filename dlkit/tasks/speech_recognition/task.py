@@ -46,10 +46,10 @@ class SpeechRecognizer(Task):
         ['ends', 'score', 'seconds', 'starts', 'text', 'words']
     """
 
-    default_epochs = DefaultEpochs(60, fewest=1500, most=50_000)
+    default_epochs = DefaultEpochs(60, fewest=1500, most=50_000, tuned=10)
     epochs: int = default_epochs.hparam()
     batch_size: int = hparam(16, "Number of training clips per step. It is the total over all devices.", minimum=1)
-    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
+    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
     weight_decay: float = hparam(
         1e-2, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
@@ -71,7 +71,8 @@ class SpeechRecognizer(Task):
     )
     network: str = hparam(
         AUTO,
-        "Network architecture. With `auto`, it is `conv_gru`, or `cnn` for words.",
+        "Network architecture. With `auto`, it is `conv_gru`, or `cnn` for words. A preset is the encoder of a Whisper "
+        "or Moonshine of KerasHub.",
         choices=(AUTO, *TEXT_NETWORKS, *WORD_NETWORKS, "preset:"),
     )
     rate: int = hparam(
@@ -197,6 +198,7 @@ class SpeechRecognizer(Task):
         self.frames_ = 0  # of the longest training clip
         self.stride_ = self.stride  # frames of each output
         self.output_seconds_ = 0.01 * self.stride
+        self.reads_samples_ = False  # as a preset of Moonshine does, instead of mel bands
         self.characters_: list[str] = []
         self.mean_length_ = 1.0  # of the training texts, in characters
         self.language_model_: dict[str, Any] = {}
@@ -204,9 +206,11 @@ class SpeechRecognizer(Task):
         self.class_weights_: list[float] = []
         words = self.objective == "words"
         allowed = WORD_NETWORKS if words else TEXT_NETWORKS
-        if self.network not in (AUTO, *allowed):
+        is_preset = self.network.startswith("preset:")
+        if self.network not in (AUTO, *allowed) and not (is_preset and not words):
             raise HparamError(
-                f"{option('objective', self.objective)} needs one of the networks {', '.join(allowed)}. Received: "
+                f"{option('objective', self.objective)} needs one of the networks {', '.join(allowed)}"
+                f"{'' if words else ' or preset:NAME_OR_FOLDER'}. Received: "
                 f"{option('network', self.network)}."
             )
         if self.streaming and self.chosen_network != "conv_gru":
@@ -262,9 +266,8 @@ class SpeechRecognizer(Task):
         frames = tf.reduce_sum(tf.cast(tensors["padding_mask"], tf.int32), 1)
         error = _first_error(error, frames == 0, "silent, but has a text")
         is_short = needed > -(-frames // self.stride_)
-        error = _first_error(
-            error, is_short, f"too short for its text (fewer outputs of {1000 * self.output_seconds_:g} ms than characters)"
-        )
+        span = f"{1000 * self.output_seconds_:g} ms"
+        error = _first_error(error, is_short, f"too short for its text (fewer outputs of {span} than characters)")
         if self.chosen_network != "attention":
             return {**tensors, ERROR: error}, {"logits": ids}
         from dlkit.tasks.speech_recognition.write_text import shift_characters
@@ -282,6 +285,10 @@ class SpeechRecognizer(Task):
             repeated = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)
             outputs = sum(tf.reduce_sum(tf.cast(each, tf.int32), 1) for each in (ids >= 0, repeated))
             min_frames = outputs * self.stride_
+        changes: dict[str, Any] = {"time_masks": self.time_masks}
+        if not self.reads_samples_:
+            names = ("speed", "vocal_tract", "level", "noise", "band_masks")
+            changes |= {name: getattr(self, name) for name in names}
         features, mask = augment_features(
             tensors["features"],
             tensors["padding_mask"],
@@ -289,12 +296,7 @@ class SpeechRecognizer(Task):
             step=step,
             min_frames=min_frames,
             band_hz=(LOWEST_HZ, HIGHEST_SHARE * self.rate_ / 2),
-            speed=self.speed,
-            vocal_tract=self.vocal_tract,
-            level=self.level,
-            noise=self.noise,
-            time_masks=self.time_masks,
-            band_masks=self.band_masks,
+            **changes,
         )
         return {**tensors, "features": features, "padding_mask": mask}, target
 
