@@ -76,14 +76,14 @@ def inspect_audio(report: Report, table: Table, validation: Table | None, name: 
 
 def _read(report: Report, table: Table, name: str, share: float, unreadable: list[str]) -> Iterator[_Recording]:
     """Yield recordings as far as the time of the report allows; adds those that cannot be read to `unreadable`."""
-    column = Audio()
+    column, read = Audio(), _reading()
     for row in report.sample(len(table), share):
         try:
             data = table.raw(row, {name: column})[name]
         except DataError as error:
             unreadable.append(str(error))
             continue
-        wav, header = Wav(*(value.numpy() for value in _reading()(tf.constant(data)))), read_wav_header(data)
+        wav, header = Wav(*(value.numpy() for value in read(tf.constant(data)))), read_wav_header(data)
         if wav.error or header is None:
             unreadable.append(f"{table.where(row)}: {wav.error.decode()}")
             continue
