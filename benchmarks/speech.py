@@ -1,7 +1,7 @@
 """Speech recognition on the data sets prompts_en and spoken_digits.
 
 python benchmarks/speech.py accuracy prompts|digits|connected [HPARAM=VALUE ...] [--seeds 0 1 2] [--held-out]
-                                                              [--save FOLDER] [--peers]
+                                                              [--save FOLDER] [--peers MINUTES]
 python benchmarks/speech.py same  prompts|digits|connected --saved FOLDER
 python benchmarks/speech.py speed prompts|digits|connected --saved FOLDER
 
@@ -10,9 +10,9 @@ others, and `connected` sequences of two to six digits, made by joining clips of
 ms. `accuracy` trains on the training part without validation rows and prints the metrics on the test part and the CPU
 time of training; for texts, also those of greedy and beam search without the language model. With `--held-out`, it
 trains on a part of the training data and tests on the rest, on which hyperparameters are chosen: every sixth prompt, or
-one of the four speakers. `--peers` trains a plain Keras network on the same data. `same` counts the answers to test
-clips that change with the batch, with padding, or in the export. `speed` prints the real-time factor: processing time
-by duration, one clip at a time.
+one of the four speakers. `--peers` trains a plain Keras network on the same data for this CPU time (speech_peers.py).
+`same` counts the answers to test clips that change with the batch, with padding, or in the export. `speed` prints the
+real-time factor: processing time by duration, one clip at a time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--save", metavar="FOLDER", help="where to save the model of the last seed")
     parser.add_argument("--saved", metavar="FOLDER", help="a model that was saved")
-    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--peers", type=float, metavar="MINUTES", help="CPU time of a plain Keras network")
     given = parser.parse_intermixed_args()
     print_machine()
     train, test = load(given.part, given.held_out)
@@ -62,7 +62,7 @@ def main() -> None:
     if given.peers:
         from speech_peers import train_peer
 
-        train_peer(given.part, train, test)
+        train_peer(given.part, train, test, given.peers)
 
 
 def load(part: str, held_out: bool) -> tuple[Data, Data]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from dlkit.audio.resample import resample
 from dlkit.audio.wav import read_wav
 from dlkit.audio.wav_file import MAX_RATE, MIN_RATE
 from dlkit.lazy import keras, tf
+from dlkit.tracing import trace_function
 
 
 @keras.saving.register_keras_serializable("dlkit")
@@ -52,18 +55,16 @@ class ReadAudio(keras.layers.Layer):
     def call(self, audio: tf.Tensor) -> dict[str, tf.Tensor]:
         audio = tf.ensure_shape(tf.convert_to_tensor(audio, tf.string), [None])
 
-        @tf.autograph.experimental.do_not_convert  # nothing needs conversion, which takes seconds
-        def read_row(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            wav = read_wav(tf.gather(audio, number), self.max_seconds)
-            return resample(wav.samples, wav.rate, self.rate), wav.seconds, wav.error
-
+        read_file = _trace_reading(self.rate, self.max_seconds)
         row = (
             tf.RaggedTensorSpec([None], tf.float32, ragged_rank=0),
             tf.TensorSpec([], tf.float32),
             tf.TensorSpec([], tf.string),
         )
         # By their numbers, as the loop would copy all files that it is given.
-        samples, seconds, error = tf.map_fn(read_row, tf.range(tf.size(audio)), fn_output_signature=row)
+        samples, seconds, error = tf.map_fn(
+            lambda number: read_file(tf.gather(audio, number)), tf.range(tf.size(audio)), fn_output_signature=row
+        )
         lengths = tf.cast(samples.row_lengths(), tf.int32)
         longest = tf.maximum(tf.reduce_max(tf.concat([lengths, [1]], 0)), 1)
         padded = samples.to_tensor(shape=tf.stack([tf.size(audio), longest]))
@@ -80,3 +81,14 @@ class ReadAudio(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "max_seconds": self.max_seconds}
+
+
+@functools.cache
+def _trace_reading(rate: int, max_seconds: float) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    """Trace the reading of one file, () string, to samples, seconds and error: once, as it is many operations."""
+
+    def read_file(data: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        wav = read_wav(data, max_seconds)
+        return resample(wav.samples, wav.rate, rate), wav.seconds, wav.error
+
+    return trace_function(read_file, tf.TensorSpec([], tf.string))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from dlkit.audio.columns import Audio
+from dlkit.audio.read_audio import ReadAudio
+from dlkit.audio.wav import read_wav
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import keras, tf
+from dlkit.tracing import trace_function
 
+MAX_READ_CLIPS = 2_000
 SILENCE_PEAK = 1e-3  # of full scale, -60 dB: below it, there are 5 bits of a 16-bit recording
 
 
@@ -60,18 +67,11 @@ def measure_clips(examples: Table, max_seconds: float) -> ClipFacts:
     Raises:
         DataError: no clip can be read.
     """
-    from dlkit.audio.columns import Audio
-    from dlkit.audio.wav import read_wav
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-    def measure(clip: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        wav = read_wav(clip, max_seconds)
-        return wav.rate, wav.seconds, wav.error
-
+    measure = _trace_measuring(max_seconds)
     facts, reasons = [], []
     for row in range(len(examples)):
         try:
-            rate, seconds, error = measure(examples.raw(row, {"audio": Audio()})["audio"])
+            rate, seconds, error = measure(tf.constant(examples.raw(row, {"audio": Audio()})["audio"]))
         except UnreadableError as unreadable:
             reasons.append(str(unreadable))
             continue
@@ -83,3 +83,28 @@ def measure_clips(examples: Table, max_seconds: float) -> ClipFacts:
         raise DataError(f"{examples.source}: none of its {len(examples)} clips can be read. The first: {reasons[0]}")
     rates, durations = zip(*facts, strict=True)
     return ClipFacts(np.array(rates, np.int32), np.array(durations, np.float32))
+
+
+@functools.cache
+def _trace_measuring(max_seconds: float) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    """Trace the reading of one file, () string, to rate, seconds and error: once, as it is many operations."""
+
+    def measure(data: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        wav = read_wav(data, max_seconds)
+        return wav.rate, wav.seconds, wav.error
+
+    return trace_function(measure, tf.TensorSpec([], tf.string))
+
+
+def read_clips(examples: Table, read_audio: ReadAudio) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Yield samples, (1, samples), and lengths, (1,), of the clips of the column `audio` that can be read.
+
+    At most 2,000 of them, spread over the table: more do not change a mean.
+    """
+    for row in range(0, len(examples), -(-len(examples) // MAX_READ_CLIPS)):
+        try:
+            clip = read_audio(tf.constant([examples.raw(row, {"audio": Audio()})["audio"]]))
+        except UnreadableError:  # reported when the rows are encoded
+            continue
+        if clip["error"][0] == "":
+            yield clip["samples"], clip["lengths"]

@@ -19,9 +19,9 @@ from dlkit.lazy import keras
 from dlkit.options import option
 from dlkit.reading_errors import as_data_error
 from dlkit.stages import Stages
-from dlkit.tasks.speech_recognition.clip_frames import FrameMask, measure_clips
-from dlkit.tasks.speech_recognition.ctc_loss import ClosePaddedFrames
-from dlkit.tasks.speech_recognition.networks import conv_gru, word_cnn
+from dlkit.tasks.speech_recognition.build_network import build_decode, build_network
+from dlkit.tasks.speech_recognition.clip_frames import FrameMask, measure_clips, read_clips
+from dlkit.tasks.speech_recognition.networks import word_cnn
 from dlkit.tasks.speech_recognition.ngram_automaton import NgramAutomaton, learn_automaton, no_language_model
 from dlkit.tasks.speech_recognition.transcribe import Transcribe
 from dlkit.tasks.speech_recognition.transcripts import learn_characters, normalize
@@ -37,7 +37,7 @@ def build_stages(task: SpeechRecognizer, examples: Table) -> Stages:
     facts = measure_clips(examples, task.max_seconds)
     rates, counts = np.unique(facts.rates, return_counts=True)
     task.rate_ = task.rate or min(int(rates[counts.argmax()]), MAX_RATE)
-    preprocess = _build_preprocess(task)
+    preprocess = _build_preprocess(task, examples)
     mels = preprocess.get_layer("log_mels")
     # One sample more for clips whose resampled length is rounded up.
     task.frames_ = mels.frames_of(math.ceil(float(facts.seconds.max()) * task.rate_) + 1)
@@ -46,27 +46,23 @@ def build_stages(task: SpeechRecognizer, examples: Table) -> Stages:
     texts = [text.decode() for text in examples.raw_column("text", task.target["text"])]
     task.characters_ = learn_characters(texts)
     task.mean_length_ = float(np.mean([len(text) for text in texts]))
-    network = _build_ctc_network(task)
-    return Stages(preprocess, network, _build_transcription(task, _learn_language(task, texts)))
+    network = build_network(task)
+    decode = build_decode(task, network)
+    return Stages(preprocess, network, _build_transcription(task, texts, (decode or network).output), decode)
 
 
-def _build_preprocess(task: SpeechRecognizer) -> keras.Model:
+def _build_preprocess(task: SpeechRecognizer, examples: Table) -> keras.Model:
     """Build the model from bytes to features."""
     audio = keras.Input((), dtype="string", name="audio")
-    clip = ReadAudio(task.rate_, task.max_seconds, name="read_audio")(audio)
-    features, frames = LogMels(task.rate_, task.mels, name="log_mels")(clip["samples"], clip["lengths"])
+    read_audio = ReadAudio(task.rate_, task.max_seconds, name="read_audio")
+    log_mels = LogMels(task.rate_, task.mels, name="log_mels")
+    if task.streaming:  # mean and deviation of a clip are not known before its end
+        log_mels.adapt(read_clips(examples, read_audio))
+    clip = read_audio(audio)
+    features, frames = log_mels(clip["samples"], clip["lengths"])
     mask = FrameMask(name="frame_mask")(clip["samples"], features, frames)
     made = {"features": features, "padding_mask": mask, "seconds": clip["seconds"], "error": clip["error"]}
     return keras.Model({"audio": audio}, made, name="preprocess")
-
-
-def _build_ctc_network(task: SpeechRecognizer) -> keras.Model:
-    """Build the network to the logits of characters; its padded frames are blanks."""
-    network = conv_gru(task.mels, len(task.characters_), stride=task.stride, dropout=task.dropout, **task.size)
-    logits = ClosePaddedFrames(name="close_padded_frames", dtype="float32")(
-        network.output["logits"], network.output["logits_mask"]
-    )
-    return keras.Model(network.input, {"logits": logits}, name=network.name)
 
 
 def _with_labels(task: SpeechRecognizer, examples: Table, preprocess: keras.Model) -> Stages:
@@ -82,7 +78,7 @@ def build_ranking(task: SpeechRecognizer) -> keras.Model:
     return blank_invalid_rows(labels.rank_labels(task.labels_, multi_label=False, top_k=task.top_k, score_threshold=0))
 
 
-def _learn_language(task: SpeechRecognizer, texts: list[str]) -> NgramAutomaton:
+def learn_language(task: SpeechRecognizer, texts: list[str]) -> NgramAutomaton:
     """Learn the n-gram model from the training texts, or those of the file of `lm_texts`."""
     if not task.lm_order or task.beam_width == 1:
         return no_language_model(len(task.characters_))
@@ -97,9 +93,13 @@ def _learn_language(task: SpeechRecognizer, texts: list[str]) -> NgramAutomaton:
     return automaton
 
 
-def _build_transcription(task: SpeechRecognizer, automaton: NgramAutomaton) -> keras.Model:
-    """Build the model from the logits of characters to the answer."""
-    logits = keras.Input((None, len(task.characters_) + 1), name="logits")
+def _build_transcription(task: SpeechRecognizer, texts: list[str], found: dict[str, keras.KerasTensor]) -> keras.Model:
+    """Build the model from what the network found, the logits of characters or a text too, to the answer."""
+    names = ("logits", "generated_ids", "score")
+    inputs = {
+        name: keras.Input(found[name].shape[1:], dtype=found[name].dtype, name=name) for name in names if name in found
+    }
+    automaton = no_language_model(len(task.characters_)) if "generated_ids" in found else learn_language(task, texts)
     transcribe = Transcribe.with_automaton(
         task.characters_,
         automaton,
@@ -109,4 +109,4 @@ def _build_transcription(task: SpeechRecognizer, automaton: NgramAutomaton) -> k
         character_bonus=task.character_bonus,
         name="transcribe",
     )
-    return blank_invalid_rows(keras.Model({"logits": logits}, transcribe(logits), name="postprocess"))
+    return blank_invalid_rows(keras.Model(inputs, transcribe(**inputs), name="postprocess"))

@@ -79,7 +79,7 @@ class StateLayout(NamedTuple):
         packed = tf.pad(packed, [[0, 0], [0, fixed]])
         is_finite = tf.reduce_all(tf.math.is_finite(packed), 1)
         packed = tf.where(is_finite[:, tf.newaxis], packed, 0.0)
-        model, peak, *header = tf.unstack(packed[:, :HEADER], axis=1)
+        model, peak, *header = tf.unstack(packed[:, :HEADER], HEADER, axis=1)
         in_range = tf.reduce_all([(part >= 0) & (part < 2**24) for part in header], 0)
         high, low, rest, outputs = (tf.cast(tf.where(in_range, part, 0.0), tf.int32) for part in header)
         in_range &= (rest <= self.most_rest) & (high < 2**18)
@@ -92,7 +92,9 @@ class StateLayout(NamedTuple):
         state = StreamState(
             peak=tf.where(is_state, peak, 0.0),
             samples=(high * PART + low) * kept,
-            network=tf.where(is_state[:, tf.newaxis], packed[:, HEADER:fixed], 0.0),
+            network=tf.ensure_shape(
+                tf.where(is_state[:, tf.newaxis], packed[:, HEADER:fixed], 0.0), [None, self.numbers]
+            ),
             rest=cut(packed, start, rest),
             rest_count=rest,
             logits=tf.reshape(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlkit.columns import EncodedFile, Flag, describe_value, tensor_specs
-from dlkit.errors import DataError
+from dlkit.errors import DataError, DlkitError
 from dlkit.layers.blank_invalid_rows import BlankInvalidRows
 from dlkit.lazy import tf
+from dlkit.options import option
 from dlkit.rows import ERROR
 from dlkit.serving.signature import Signature
 from dlkit.tasks.speech_recognition.clip_frames import SILENCE_PEAK
@@ -168,6 +169,8 @@ def make_signature(task: SpeechRecognizer) -> Signature:
 
 def stream(task: SpeechRecognizer, chunks: Iterable[Any]) -> Iterator[dict[str, Any]]:
     """Yield the answer after each chunk of a recording; see `SpeechRecognizer.stream`."""
+    if not task.streaming:
+        raise DlkitError(f"this model reads whole recordings. Train one with {option('streaming', True)}.")
     state, before = np.zeros(0, np.float32), None
     for chunk in chunks:
         if before is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from dlkit.audio.columns import Audio
 from dlkit.classification import labels
@@ -24,11 +24,14 @@ from dlkit.tasks.speech_recognition.columns import Seconds, SpokenWords, Times
 from dlkit.tasks.speech_recognition.rows import TranscriptRows
 from dlkit.tasks.speech_recognition.transcripts import Transcript, encode_characters
 
+if TYPE_CHECKING:
+    from dlkit.serving.signature import Signature
+
 AUTO = "auto"
 FRAME_MULTIPLE = 16  # of the lengths of batches, as each length costs the kernels a plan of its own
-TEXT_NETWORKS = ("conv_gru",)
+TEXT_NETWORKS = ("conv_gru", "conformer", "attention")
 WORD_NETWORKS = ("cnn",)
-DEFAULT_SIZES = {"conv_gru": (256, 3), "cnn": (32, 4)}  # width and blocks
+DEFAULT_SIZES = {"conv_gru": (256, 3), "conformer": (144, 4), "attention": (256, 3), "cnn": (32, 4)}  # width and blocks
 
 
 @dataclass(kw_only=True)
@@ -82,14 +85,28 @@ class SpeechRecognizer(Task):
     max_seconds: float = hparam(
         30.0, "Maximum duration of a clip in seconds. Longer clips are refused.", minimum=0.1, maximum=3600
     )
+    window_seconds: float = hparam(
+        0.0,
+        "Duration of the windows in which longer clips are read, in seconds; 0 reads clips as a whole. Windows overlap "
+        "by a quarter. It applies to `conv_gru` and `conformer`.",
+        minimum=0,
+        maximum=600,
+    )
     width: int = hparam(
         0,
-        "Width of the layers, or filters of the first block of `cnn`; 0 selects 256, or 32 for `cnn`.",
+        "Width of the layers, or filters of the first block of `cnn`; 0 selects 256, 144 for `conformer`, or 32 for "
+        "`cnn`.",
         minimum=0,
     )
     blocks: int = hparam(0, "Number of recurrent layers or blocks; 0 selects 3, or 4 for `cnn`.", minimum=0)
     stride: int = hparam(
         2, "Frames of 10 ms for each output of the network: 1, 2 or 4. It applies to texts.", minimum=1, maximum=4
+    )
+    heads: int = hparam(4, "Number of attention heads of `conformer` and of the decoder of `attention`.", minimum=1)
+    streaming: bool = hparam(
+        False,
+        "Whether the model can read a recording while it is made. The layers of `conv_gru` then see no later frames, "
+        "and features are normalized by statistics of the training clips.",
     )
     dropout: float = hparam(0.2, "Dropout rate.", minimum=0, maximum=0.95)
     lowercase: bool = hparam(True, "Whether to convert texts to lower case.")
@@ -112,6 +129,9 @@ class SpeechRecognizer(Task):
         "",
         "Text file for the language model, with one text per line. By default, it is learned from the training texts.",
         file=True,
+    )
+    length_penalty: float = hparam(
+        1.0, "Length penalty of the search of `attention`; higher values favor longer texts.", minimum=0
     )
     character_bonus: float = hparam(0.5, "Bonus for each character of a text in the search.")
     speed: float = hparam(
@@ -142,6 +162,7 @@ class SpeechRecognizer(Task):
     )
     top_k: int = hparam(0, "Number of words to return; 0 returns all. The best ones come first.", minimum=0)
 
+    public_methods = (*Task.public_methods, "stream")
     inputs = {"audio": Audio()}
     target = cast("dict[str, Column]", {"text": Transcript()})
     answer = cast(
@@ -157,7 +178,13 @@ class SpeechRecognizer(Task):
         },
     )
     rows = TranscriptRows
-    padding = cast("Sequence[Padding]", (Padding("padding_mask", ("features", "padding_mask"), FRAME_MULTIPLE),))
+    padding = cast(
+        "Sequence[Padding]",
+        (
+            Padding("padding_mask", ("features", "padding_mask"), FRAME_MULTIPLE),
+            Padding("decoder_ids", ("decoder_ids",)),
+        ),
+    )
     primary_metric = "word_accuracy"
     shown_metrics = ("word_accuracy", "wer", "cer")
     training_only = (
@@ -180,6 +207,18 @@ class SpeechRecognizer(Task):
                 f"{option('objective', self.objective)} needs one of the networks {', '.join(allowed)}. Received: "
                 f"{option('network', self.network)}."
             )
+        if self.streaming and self.chosen_network != "conv_gru":
+            raise HparamError(
+                f"{option('streaming', True)} needs the network conv_gru for texts. Received: "
+                f"{option('objective', self.objective)}, {option('network', self.network)}."
+            )
+        if self.window_seconds and (self.chosen_network not in ("conv_gru", "conformer") or self.streaming):
+            raise HparamError(
+                f"{option('window_seconds', self.window_seconds)} needs a conv_gru or conformer that reads whole "
+                f"clips. Received: {option('network', self.chosen_network)}, {option('streaming', self.streaming)}."
+            )
+        if self.chosen_network == "attention" and "monitor" not in self._given_hparams:
+            self.monitor = "loss"  # Keras names a metric after its output where there are two
         self.target = {"text": Transcript(lowercase=self.lowercase, punctuation=self.punctuation)}
         if words:
             self.rows, self.primary_metric = labels.LabelRows, "accuracy"  # type: ignore[assignment]
@@ -224,7 +263,12 @@ class SpeechRecognizer(Task):
         error = _first_error(
             error, is_short, f"too short for its text (fewer outputs of {self.stride} x 10 ms than characters)"
         )
-        return {**tensors, ERROR: error}, {"logits": ids}
+        if self.chosen_network != "attention":
+            return {**tensors, ERROR: error}, {"logits": ids}
+        from dlkit.tasks.speech_recognition.write_text import shift_characters
+
+        decoder_ids, next_ids = shift_characters(ids)
+        return {**tensors, "decoder_ids": decoder_ids, ERROR: error}, {"logits": ids, "text_logits": next_ids}
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         from dlkit.audio.log_mels import HIGHEST_SHARE, LOWEST_HZ
@@ -250,14 +294,19 @@ class SpeechRecognizer(Task):
             time_masks=self.time_masks,
             band_masks=self.band_masks,
         )
-        return {"features": features, "padding_mask": mask}, target
+        return {**tensors, "features": features, "padding_mask": mask}, target
 
     def loss(self) -> Any:
         if self.objective == "words":
             return labels.make_label_loss(multi_label=False, smoothing=self.label_smoothing)
         from dlkit.tasks.speech_recognition.ctc_loss import CtcLoss
 
-        return {"logits": CtcLoss(self.mean_length_)}
+        losses: dict[str, Any] = {"logits": CtcLoss(self.mean_length_)}
+        if self.chosen_network == "attention":
+            from dlkit.layers.token_loss import TokenCrossEntropy
+
+            losses["text_logits"] = TokenCrossEntropy(self.mean_length_ + 1, self.label_smoothing)
+        return losses
 
     def metrics(self) -> Any:
         if self.objective == "words":
@@ -272,6 +321,37 @@ class SpeechRecognizer(Task):
             return answer
         count = sum(word != "" for word in answer["words"])
         return {**answer, **{name: answer[name][:count] for name in ("words", "starts", "ends")}}
+
+    def signatures(self) -> list[Signature]:
+        if not self.streaming:
+            return []
+        from dlkit.tasks.speech_recognition.streaming import make_signature
+
+        return [make_signature(self)]
+
+    def stream(self, chunks: Iterable[Any]) -> Iterator[dict[str, Any]]:
+        """Recognize a recording while it is made, as the signature `stream` does; needs `streaming=True`.
+
+        Args:
+            chunks: the parts of the recording in their order, of one channel at the sample rate `rate_`: bytes of
+                16-bit samples, or arrays of int16 or of floats in [-1, 1].
+
+        Yields:
+            A dict after each chunk, as `predict` returns it. Before the last chunk, `text` is that of the most probable
+            characters so far, without the language model, and there are no `words`. The last answer is that of
+            `predict` for the whole recording.
+
+        Raises:
+            DlkitError: the model was not trained with `streaming=True`.
+            DataError: a chunk is no part of a recording, or they are longer than `max_seconds` in all.
+
+        Examples:
+            >>> for answer in model.stream([first, second]):  # doctest: +SKIP
+            ...     print(answer["text"])
+        """
+        from dlkit.tasks.speech_recognition.streaming import stream
+
+        return stream(self, chunks)
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         if self.objective == "words":

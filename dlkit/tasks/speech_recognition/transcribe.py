@@ -8,6 +8,7 @@ from typing import Any
 from dlkit.lazy import keras, tf
 from dlkit.tasks.speech_recognition.ctc_alignment import align
 from dlkit.tasks.speech_recognition.ctc_beam_search import IMPOSSIBLE, Automaton, search_greedily, search_texts
+from dlkit.tasks.speech_recognition.networks import FIRST_CHARACTER_ID
 from dlkit.tasks.speech_recognition.ngram_automaton import NgramAutomaton
 
 SPACE = " "
@@ -21,6 +22,9 @@ class Transcribe(keras.layers.Layer):
     dict of `text`: (batch,) string; `score`: (batch,) float32 in [0, 1], the probability of the text under CTC, as the
     geometric mean over its characters (for an empty text, its probability); `words`: (batch, words) string, padded
     with ""; `starts` and `ends`: (batch, words) float32, seconds from the start of the clip, padded with 0.
+
+    With `generated_ids`, (batch, length) int32, and `score`, as `TextWriter` gives them, the text is the one that the
+    ids tell, and only the times of its words are found.
 
     Args:
         characters: in the order of their class ids.
@@ -66,7 +70,11 @@ class Transcribe(keras.layers.Layer):
         layer.next_states.assign(automaton.next_states)
         return layer
 
-    def call(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    def call(
+        self, logits: tf.Tensor, generated_ids: tf.Tensor | None = None, score: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        if generated_ids is not None:
+            return {**self._align(logits, generated_ids - FIRST_CHARACTER_ID), "score": score}
         log_probs = _close(logits)
         if self.beam_width == 1:
             characters, score = search_greedily(log_probs)
@@ -83,6 +91,11 @@ class Transcribe(keras.layers.Layer):
     def read_greedily(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return `text` and `score` of the best character of each frame, without the n-gram model; as a call does."""
         return self._spell(*search_greedily(_close(logits)))[0]
+
+    def _align(self, logits: tf.Tensor, characters: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return `text`, and `words` with their times, of class ids, (batch, length) int32, below 0 for none."""
+        answer, characters, letters = self._spell(characters, tf.zeros(tf.shape(characters)[:1]))
+        return {"text": answer["text"], **self._find_words(_close(logits), characters, letters)}
 
     def _spell(self, characters: tf.Tensor, score: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         """Turn what a search found into `text` and `score`; also return the characters without padding of all rows,
@@ -113,7 +126,7 @@ class Transcribe(keras.layers.Layer):
             "ends": tf.cast(ends, tf.float32) * self.frame_seconds,
         }
 
-    def compute_output_spec(self, logits: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+    def compute_output_spec(self, logits: keras.KerasTensor, **_: Any) -> dict[str, keras.KerasTensor]:
         batch = logits.shape[0]
         kinds = {"text": ((), "string"), "score": ((), "float32"), "words": ((None,), "string")}
         kinds |= {"starts": ((None,), "float32"), "ends": ((None,), "float32")}

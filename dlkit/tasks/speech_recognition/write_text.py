@@ -7,7 +7,32 @@ from typing import Any, Self
 
 from dlkit.generation.token_loop import TokenLoop
 from dlkit.lazy import keras, tf
+from dlkit.tasks.speech_recognition.ctc_loss import close_padded_frames
+from dlkit.tasks.speech_recognition.networks import FIRST_CHARACTER_ID
 from dlkit.text.subword_tokenizer import END_ID, START_ID
+
+
+def shift_characters(characters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Make what a decoder reads and what it is to write next.
+
+    Args:
+        characters: (batch, length) int32, class ids of the characters of each text, padded with -1.
+
+    Returns:
+        Tuple of the inputs, which begin with the start, and the targets, which end with the end: (batch, length + 1)
+        int32 each, ids as of `networks.attention`.
+
+    Examples:
+        >>> [each.numpy().tolist() for each in shift_characters(tf.constant([[4, 0, -1]]))]
+        [[[1, 7, 3, 0]], [[7, 3, 2, 0]]]
+    """
+    is_character = characters >= 0
+    ids = tf.where(is_character, characters + FIRST_CHARACTER_ID, 0)
+    is_end = tf.pad(is_character, [[0, 0], [1, 0]], constant_values=True) & ~tf.pad(characters >= 0, [[0, 0], [0, 1]])
+    return (
+        tf.pad(ids, [[0, 0], [1, 0]], constant_values=START_ID),
+        tf.where(is_end, END_ID, tf.pad(ids, [[0, 0], [0, 1]])),
+    )
 
 
 class CharacterDecoder:
@@ -24,7 +49,7 @@ class CharacterDecoder:
 
     def begin(
         self, features: tf.Tensor, padding_mask: tf.Tensor, num_beams: int | tf.Tensor
-    ) -> tuple[dict[str, Any], list[Any], tf.Tensor]:
+    ) -> tuple[dict[str, Any], list[Any], dict[str, tf.Tensor]]:
         """Encode clips.
 
         Args:
@@ -33,11 +58,12 @@ class CharacterDecoder:
             num_beams: number of hypotheses of each row.
 
         Returns:
-            Tuple of what stays the same, by row; the cache, by hypothesis; and the mask of the encoder's outputs.
+            Tuple of what stays the same, by row; the cache, by hypothesis; and the outputs of the encoder, `memory` and
+            `logits_mask`.
         """
         encoded = self._encoder({"features": features, "padding_mask": padding_mask}, training=False)
         memory, mask = encoded["memory"], encoded["logits_mask"]
-        return *self._decoder.begin(memory, mask, num_beams, self._limit), mask
+        return *self._decoder.begin(memory, mask, num_beams, self._limit), encoded
 
     def cache_shapes(self) -> list[Any]:
         """Return the shapes of the cache that hold for all steps."""
@@ -62,6 +88,8 @@ class TextWriter(keras.layers.Layer):
         generated_ids: (batch, length) int32, ids as of `networks.attention`: the end, 2, and then 0 after the
             characters of each clip.
         score: (batch,) float32, the geometric mean of the probabilities of the characters and the end.
+        logits: (batch, outputs, characters + 1) float32, those of CTC, which tell when a character was said; padded
+            ones are blanks.
 
     Args:
         network: a network of `networks.attention`.
@@ -73,7 +101,7 @@ class TextWriter(keras.layers.Layer):
         >>> from dlkit.tasks.speech_recognition.networks import attention
         >>> writer = TextWriter(attention(8, 5, width=16, blocks=1, heads=2), max_characters=10)
         >>> sorted(writer(tf.ones([1, 20, 8]), tf.ones([1, 20], tf.bool)))
-        ['generated_ids', 'score']
+        ['generated_ids', 'logits', 'score']
     """
 
     def __init__(
@@ -91,8 +119,8 @@ class TextWriter(keras.layers.Layer):
     def call(self, features: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, limit = tf.shape(features)[0], self.max_characters + 1  # the end takes a step
         decoder = CharacterDecoder(self.network, limit)
-        encoded, cache, mask = decoder.begin(features, padding_mask, self.beam_width)
-        outputs = tf.reduce_sum(tf.cast(mask, tf.int32), 1)
+        same, cache, encoded = decoder.begin(features, padding_mask, self.beam_width)
+        outputs = tf.reduce_sum(tf.cast(encoded["logits_mask"], tf.int32), 1)
         loop = TokenLoop(
             decoder,
             tf.minimum(outputs + 1, limit),
@@ -102,9 +130,13 @@ class TextWriter(keras.layers.Layer):
             num_beams=self.beam_width,
         )
         is_silent = tf.reduce_all((features == 0) | ~padding_mask[:, :, tf.newaxis], (1, 2))
-        state = loop.run(loop.start(tf.fill([rows], START_ID), cache, is_done=is_silent), encoded)
-        score = tf.exp(state.best_log_prob / tf.cast(tf.maximum(state.best_length, 1), tf.float32))
-        return {"generated_ids": tf.where(is_silent[:, tf.newaxis], END_ID, state.best_ids), "score": score}
+        state = loop.run(loop.start(tf.fill([rows], START_ID), cache, is_done=is_silent), same)
+        logits = self.network.get_layer("logits")(encoded["memory"])
+        return {
+            "generated_ids": tf.where(is_silent[:, tf.newaxis], END_ID, state.best_ids),
+            "score": tf.exp(state.best_log_prob / tf.cast(tf.maximum(state.best_length, 1), tf.float32)),
+            "logits": close_padded_frames(logits, encoded["logits_mask"]),
+        }
 
     def compute_output_spec(
         self, features: keras.KerasTensor, padding_mask: keras.KerasTensor
@@ -113,6 +145,7 @@ class TextWriter(keras.layers.Layer):
         return {
             "generated_ids": keras.KerasTensor((rows, None), "int32"),
             "score": keras.KerasTensor((rows,), "float32"),
+            "logits": keras.KerasTensor((rows, None, self.network.output["logits"].shape[-1]), "float32"),
         }
 
     def get_config(self) -> dict[str, Any]:
