@@ -72,7 +72,7 @@ class SpeechRecognizer(Task):
     network: str = hparam(
         AUTO,
         "Network architecture. With `auto`, it is `conv_gru`, or `cnn` for words.",
-        choices=(AUTO, *TEXT_NETWORKS, *WORD_NETWORKS),
+        choices=(AUTO, *TEXT_NETWORKS, *WORD_NETWORKS, "preset:"),
     )
     rate: int = hparam(
         0,
@@ -195,6 +195,8 @@ class SpeechRecognizer(Task):
         super().__post_init__()
         self.rate_ = self.rate
         self.frames_ = 0  # of the longest training clip
+        self.stride_ = self.stride  # frames of each output
+        self.output_seconds_ = 0.01 * self.stride
         self.characters_: list[str] = []
         self.mean_length_ = 1.0  # of the training texts, in characters
         self.language_model_: dict[str, Any] = {}
@@ -255,13 +257,13 @@ class SpeechRecognizer(Task):
             one_hot = labels.encode_labels(target["label"], self.labels_)
             weights = [labels.weigh_rows(one_hot, self.class_weights_)] if self.class_weights else []
             return {**tensors, ERROR: error}, {"logits": one_hot}, *weights
-        outputs = -(-self.frames_ // self.stride)
+        outputs = -(-self.frames_ // self.stride_)
         ids, needed = encode_characters(target["text"], self.characters_, outputs)
         frames = tf.reduce_sum(tf.cast(tensors["padding_mask"], tf.int32), 1)
         error = _first_error(error, frames == 0, "silent, but has a text")
-        is_short = needed > -(-frames // self.stride)
+        is_short = needed > -(-frames // self.stride_)
         error = _first_error(
-            error, is_short, f"too short for its text (fewer outputs of {self.stride} x 10 ms than characters)"
+            error, is_short, f"too short for its text (fewer outputs of {1000 * self.output_seconds_:g} ms than characters)"
         )
         if self.chosen_network != "attention":
             return {**tensors, ERROR: error}, {"logits": ids}
@@ -279,7 +281,7 @@ class SpeechRecognizer(Task):
             ids = target["logits"]
             repeated = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)
             outputs = sum(tf.reduce_sum(tf.cast(each, tf.int32), 1) for each in (ids >= 0, repeated))
-            min_frames = outputs * self.stride
+            min_frames = outputs * self.stride_
         features, mask = augment_features(
             tensors["features"],
             tensors["padding_mask"],
