@@ -13,14 +13,13 @@ import numpy as np
 
 from dlkit.audio.columns import Audio
 from dlkit.audio.wav import Wav, read_wav
-from dlkit.audio.wav_file import WavHeader, read_wav_header
+from dlkit.audio.wav_file import SILENCE_PEAK, WavHeader, read_wav_header
 from dlkit.data.table import Table
 from dlkit.errors import DataError
 from dlkit.lazy import tf
 from dlkit.report import Report, most_common
 from dlkit.tracing import trace_function
 
-SILENT_PEAK = 10 ** (-50 / 20)  # full scale is 1: the peak of a recording that holds nothing
 CLIPPED_PEAK, CLIPPED_SAMPLES = 0.5, 10  # a peak that is reached this often by two neighboring samples was cut off
 MAX_INSPECTED_SECONDS = 3600.0  # longer recordings are not decoded
 _STREAMED = 2**31 - 2**16  # announced bytes of files whose size was unknown when their header was written
@@ -76,14 +75,14 @@ def inspect_audio(report: Report, table: Table, validation: Table | None, name: 
 
 def _read(report: Report, table: Table, name: str, share: float, unreadable: list[str]) -> Iterator[_Recording]:
     """Yield recordings as far as the time of the report allows; adds those that cannot be read to `unreadable`."""
-    column = Audio()
+    column, read = Audio(), _reading()
     for row in report.sample(len(table), share):
         try:
             data = table.raw(row, {name: column})[name]
         except DataError as error:
             unreadable.append(str(error))
             continue
-        wav, header = Wav(*(value.numpy() for value in _reading()(tf.constant(data)))), read_wav_header(data)
+        wav, header = Wav(*(value.numpy() for value in read(tf.constant(data)))), read_wav_header(data)
         if wav.error or header is None:
             unreadable.append(f"{table.where(row)}: {wav.error.decode()}")
             continue
@@ -101,7 +100,7 @@ def _find_flags(samples: np.ndarray) -> list[str]:
     """Return what is wrong with the level of a recording."""
     size = np.abs(samples)
     peak = size.max()
-    if peak < SILENT_PEAK:
+    if peak < SILENCE_PEAK:
         return ["silent"]
     flat = (samples[1:] == samples[:-1]) & (size[1:] >= 0.999 * peak)
     return ["clipped"] if peak > CLIPPED_PEAK and flat.sum() >= CLIPPED_SAMPLES else []
@@ -109,7 +108,7 @@ def _find_flags(samples: np.ndarray) -> list[str]:
 
 def _warn_of_flags(report: Report, table: Table, recordings: Sequence[_Recording]) -> None:
     said = {
-        "silent": (f"are silent (no sample is above {SILENT_PEAK:.3f} of full scale)", "Remove them, or check them."),
+        "silent": (f"are silent (no sample is above {SILENCE_PEAK:g} of full scale)", "Remove them, or check them."),
         "clipped": ("are clipped: their loudest parts are cut off", "Record at a lower level, if you can."),
         "cut": ("are shorter than their header says", "Check whether the files were copied completely."),
     }

@@ -29,11 +29,9 @@ class LogMels(keras.layers.Layer):
     (batch,) int32, samples of each clip, as `ReadAudio` gives them. Returns a tuple of the features, (batch, frames,
     mels) float32, and the number of frames of each clip, (batch,) int32, at least 1.
 
-    A task that trains on these features declares `padding = (Padding("padding_mask", ("features", "padding_mask")),)`
-    and, because stored rows have one shape, pads them in `encode` to the frames of the longest clip it allows:
-    `LogMels.frames_of(round(max_seconds * rate))`. For example, with `mask = tf.sequence_mask(frames, maximum)`,
-    `encode` returns `({"features": pad_frames(features, maximum), "padding_mask": mask, "error": error}, targets)`.
-    Batches contain clips of similar length, without padding that all of them have.
+    Stored rows have one shape: a task that trains on these features pads them in `encode` to the frames of the longest
+    training clip, and declares `padding = (Padding("padding_mask", ("features", "padding_mask")),)`. Batches then
+    contain clips of similar length, without padding that all of them have.
 
     Args:
         rate: samples per second.
@@ -121,14 +119,3 @@ class LogMels(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         settings = {"rate": self.rate, "mels": self.mels, "mean": self.mean, "deviation": self.deviation}
         return {**super().get_config(), **settings}
-
-
-def pad_frames(features: tf.Tensor, frames: int) -> tf.Tensor:
-    """Pad features with zeros to a number of frames: (batch, any, mels) to (batch, frames, mels).
-
-    Raises:
-        InvalidArgumentError: there are more.
-    """
-    missing = frames - tf.shape(features)[1]
-    padded = tf.pad(features, [[0, 0], [0, missing], [0, 0]])
-    return tf.ensure_shape(padded, [None, frames, features.shape[-1]])

@@ -32,10 +32,11 @@ class ReadAudio(keras.layers.Layer):
         max_seconds: maximum duration of a clip.
 
     Examples:
+        >>> import tensorflow as tf
         >>> from dlkit.audio.read_audio import ReadAudio
         >>> from dlkit.audio.wav_file import encode_wav
         >>> tone = encode_wav([0.5, -0.5, 0.25], 16000)
-        >>> read = ReadAudio(16000, 20)([tone, b"hello"])
+        >>> read = ReadAudio(16000, 20)(tf.constant([tone, b"hello"]))
         >>> read["samples"].numpy().tolist(), read["lengths"].numpy().tolist()
         ([[0.5, -0.5, 0.25], [0.0, 0.0, 0.0]], [3, 0])
         >>> read["error"].numpy().tolist()

@@ -7,8 +7,10 @@ from typing import Any
 
 from dlkit.audio.wav_file import PCM, write_wav
 from dlkit.errors import UnreadableError
-from dlkit.reading_errors import as_data_error
+from dlkit.reading_errors import as_data_error, check_unpacked
 from dlkit.version import install_hint
+
+_BLOCK = 1 << 18  # samples that are decoded together
 
 
 def decode_to_wav(data: bytes, kind: str) -> bytes:
@@ -19,12 +21,19 @@ def decode_to_wav(data: bytes, kind: str) -> bytes:
         kind: its format, for messages: "FLAC".
 
     Raises:
-        UnreadableError: soundfile is not installed, or cannot decode the file.
+        UnreadableError: soundfile is not installed, cannot decode the file, or makes more of it than files may
+            decompress to.
     """
     soundfile = _import_soundfile(kind)
-    with as_data_error("the recording", f"a {kind} file that can be decoded", error=UnreadableError):
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
-    return write_wav(samples.astype("<i2").tobytes(), PCM, rate, samples.shape[1], 16)
+    decoded = bytearray()
+    with (
+        as_data_error("the recording", f"a {kind} file that can be decoded", error=UnreadableError),
+        soundfile.SoundFile(io.BytesIO(data)) as file,
+    ):
+        for block in file.blocks(_BLOCK, dtype="int16", always_2d=True):
+            decoded += block.astype("<i2").tobytes()
+            check_unpacked(len(decoded), "the recording", error=UnreadableError)  # headers state other durations
+        return write_wav(bytes(decoded), PCM, file.samplerate, file.channels, 16)
 
 
 def _import_soundfile(kind: str) -> Any:

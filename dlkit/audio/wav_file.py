@@ -13,6 +13,7 @@ from dlkit.errors import DataError
 PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # WAVE_FORMAT_..., mmreg.h of Windows
 MAX_CHANNELS = 64
 MAX_CHUNKS = 400  # that are looked at: a file of a million empty ones must not take a minute
+SILENCE_PEAK = 1e-3  # of full scale, -60 dB: a recording without a louder sample is silent
 MIN_RATE, MAX_RATE = 1000, 384_000  # Hz
 _SAMPLE_TYPES = {"uint8": PCM, "int16": PCM, "int32": PCM, "float32": FLOAT}
 

@@ -101,6 +101,16 @@ def test_files_that_nothing_decodes(tmp_path):
         Audio().raw(tmp_path / "gone.wav")
 
 
+def test_files_that_decompress_to_more_than_the_limit(monkeypatch):
+    soundfile = pytest.importorskip("soundfile")
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(600_000), RATE, format="FLAC")
+    assert len(Audio().raw(file.getvalue())) == 44 + 1_200_000
+    monkeypatch.setenv("DLKIT_MAX_UNPACKED", "1MB")
+    with pytest.raises(UnreadableError, match="decompresses to more than the limit of 1MB"):
+        Audio().raw(file.getvalue())
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

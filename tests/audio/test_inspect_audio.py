@@ -44,7 +44,7 @@ def test_planted_faults_are_found():
     expected = [
         "2 of 13 recordings cannot be read (row 6: not a WAV file (5 bytes), row 7, column 'audio': expected a rec",
         "the recordings have 2 sample rates (row 12).",
-        "1 of 11 recordings are silent (no sample is above 0.003 of full scale) (row 8).",
+        "1 of 11 recordings are silent (no sample is above 0.001 of full scale) (row 8).",
         "1 of 11 recordings are clipped: their loudest parts are cut off (row 9).",
         "1 of 11 recordings are shorter than their header says (row 10).",
         "1 of 11 recordings are duplicates of others, sample by sample (row 11 is row 0).",

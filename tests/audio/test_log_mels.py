@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.audio.log_mels import FLOOR, LogMels, pad_frames
+from dlkit.audio.log_mels import FLOOR, LogMels
 from dlkit.audio.read_audio import ReadAudio
 from dlkit.audio.wav_file import encode_wav
 
@@ -97,14 +97,6 @@ def test_a_model_of_both_layers_is_saved_with_what_it_learned(tmp_path):
     np.testing.assert_array_equal(first["features"], second["features"])
     assert first["frames"].numpy().tolist() == [98, 85 + 1, 1]
     assert first["error"].numpy().tolist() == [b"", b"", b"not a WAV file (4 bytes)"]
-
-
-def test_padding_to_the_longest_clip():
-    padded = pad_frames(tf.ones([2, 3, MELS]), 5)
-    assert padded.shape == (2, 5, MELS)
-    assert padded.numpy().sum() == 2 * 3 * MELS
-    with pytest.raises((tf.errors.InvalidArgumentError, ValueError)):
-        pad_frames(tf.ones([2, 6, MELS]), 5)
 
 
 @pytest.mark.parametrize("wrong", [{"mels": 0}, {"mean": [0.0] * 64}, {"mean": [0.0], "deviation": [1.0]}])

@@ -11,13 +11,13 @@ import numpy as np
 from dlkit.audio.columns import Audio
 from dlkit.audio.read_audio import ReadAudio
 from dlkit.audio.wav import read_wav
+from dlkit.audio.wav_file import SILENCE_PEAK
 from dlkit.data.table import Table
 from dlkit.errors import DataError, UnreadableError
 from dlkit.lazy import keras, tf
 from dlkit.tracing import trace_function
 
 MAX_READ_CLIPS = 2_000
-SILENCE_PEAK = 1e-3  # of full scale, -60 dB: below it, there are 5 bits of a 16-bit recording
 
 
 @keras.saving.register_keras_serializable("dlkit")

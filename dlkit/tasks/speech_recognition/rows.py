@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dlkit.errors import DataError
 from dlkit.rows import Rows
+from dlkit.tasks.speech_recognition.inspect_transcripts import inspect_transcripts
 from dlkit.tasks.speech_recognition.metrics import count_errors
 
 if TYPE_CHECKING:
+    from dlkit.report import Report
     from dlkit.tasks.speech_recognition.task import SpeechRecognizer
     from dlkit.training.store import Store
 
@@ -33,6 +35,13 @@ class TranscriptRows(Rows):
         )
         table.remarks = (*self.table.remarks, remark)
         return self.with_table(table)
+
+    def inspect(self, report: Report, validation: Self | None) -> None:
+        from dlkit.audio.log_mels import STEP_SECONDS  # defines a layer, which imports Keras
+
+        super().inspect(report, validation)
+        held_out = None if validation is None else validation.table
+        inspect_transcripts(report, self.table, held_out, self.task.target["text"], STEP_SECONDS * self.task.stride)
 
     def remarks(self, store: Store) -> list[str]:
         """Name the characters that training has not seen, which are left out of the texts."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlkit.audio.wav_file import SILENCE_PEAK
 from dlkit.columns import EncodedFile, Flag, describe_value, tensor_specs
 from dlkit.errors import DataError, DlkitError
 from dlkit.layers.blank_invalid_rows import BlankInvalidRows
@@ -15,7 +16,6 @@ from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.rows import ERROR
 from dlkit.serving.signature import Signature
-from dlkit.tasks.speech_recognition.clip_frames import SILENCE_PEAK
 from dlkit.tasks.speech_recognition.columns import Numbers
 from dlkit.tasks.speech_recognition.ctc_loss import close_padded_frames
 from dlkit.tasks.speech_recognition.stream_state import StateLayout, StreamState, append, cut

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dlkit.audio.columns import TRANSCRIPT_NAMES
 from dlkit.columns import Text
 from dlkit.lazy import tf
 
@@ -49,6 +50,7 @@ def _spoken(text: str, place: int) -> str:
 class Transcript(Text):
     """What is said in a recording, normalized as `normalize` does."""
 
+    aliases: tuple[str, ...] = TRANSCRIPT_NAMES
     lowercase: bool = True
     punctuation: bool = False
 
