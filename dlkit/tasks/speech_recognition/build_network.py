@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlkit.audio.log_mels import STEP_SECONDS
 from dlkit.errors import DlkitError
+from dlkit.generation.token_loop import MAX_BEAM_WIDTH
 from dlkit.lazy import keras
 from dlkit.options import option
 from dlkit.tasks.speech_recognition.ctc_loss import ClosePaddedFrames
@@ -77,7 +78,7 @@ def build_decode(task: SpeechRecognizer, network: keras.Model) -> keras.Model | 
     if task.chosen_network != "attention":
         return None
     longest = -(-task.frames_ // task.stride)
-    writer = TextWriter(network, longest, task.beam_width, task.length_penalty, name="text_writer")
+    writer = TextWriter(network, longest, min(task.beam_width, MAX_BEAM_WIDTH), task.length_penalty, name="text_writer")
     return keras.Model(inputs, writer(inputs["features"], inputs["padding_mask"]), name="decode")
 
 

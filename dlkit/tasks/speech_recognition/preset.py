@@ -92,7 +92,8 @@ def preset_network(encoder: PresetEncoder, characters: int, *, dropout: float = 
         dropout: float in [0, 1), dropout rate before the logits.
 
     Returns:
-        keras.Model with the inputs and outputs of `networks.conv_gru`; frames and stride are those of the encoder.
+        keras.Model with the inputs and outputs of `networks.conv_gru`; frames and stride are those of the encoder,
+        which is the nested model `backbone`.
 
     Examples:
         >>> network = preset_network(load_encoder("whisper_tiny_en", 30.0), 28)  # doctest: +SKIP
@@ -102,7 +103,7 @@ def preset_network(encoder: PresetEncoder, characters: int, *, dropout: float = 
         x, mask = _read_as_whisper(encoder, **inputs)
     else:
         inputs = make_inputs(MOONSHINE_STEP)
-        x, mask = _read_as_moonshine(encoder.backbone, **inputs), inputs["padding_mask"]
+        x, mask = _build_moonshine(encoder.backbone)(inputs), inputs["padding_mask"]
     x = layers.Dropout(dropout)(x)
     logits = layers.Dense(characters + 1, dtype="float32", name="logits")(x)
     return keras.Model(inputs, {"logits": logits, "logits_mask": mask}, name="preset")
@@ -118,10 +119,10 @@ def _read_as_whisper(
     return TrimOutputs(name="trim")(x, mask), mask
 
 
-def _read_as_moonshine(
-    backbone: Any, features: keras.KerasTensor, padding_mask: keras.KerasTensor
-) -> keras.KerasTensor:
+def _build_moonshine(backbone: Any) -> keras.Model:
     """Call the layers of a backbone as it does itself, with the normalization restricted to the clip."""
+    inputs = make_inputs(MOONSHINE_STEP)
+    features, padding_mask = inputs.values()
     x = backbone.tanh_after_conv1(backbone.conv1(JoinFrames(name="join")(features, padding_mask)))
     norm = MaskedGroupNormalization(backbone.group_norm.epsilon, name="group_norm")
     x = norm(x, padding_mask)
@@ -132,4 +133,4 @@ def _read_as_moonshine(
     x = backbone.encoder_dropout(x)
     for block in backbone.encoder_blocks:
         x = block(x, rotation, attention_mask=padding_mask)
-    return backbone.encoder_final_layer_norm(x)
+    return keras.Model(inputs, backbone.encoder_final_layer_norm(x), name="backbone")

@@ -16,7 +16,7 @@ from dlkit.hparams import hparam
 from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.padding import Padding
-from dlkit.rows import ERROR
+from dlkit.rows import ERROR, Rows
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
@@ -118,7 +118,8 @@ class SpeechRecognizer(Task):
     )
     beam_width: int = hparam(
         16,
-        "Number of texts that the search keeps. 1 takes the best character of each frame, without the language model.",
+        "Number of texts that the search keeps. 1 takes the best character of each frame, without the language model. "
+        "`attention` uses at most 16.",
         minimum=1,
         maximum=256,
     )
@@ -363,6 +364,16 @@ class SpeechRecognizer(Task):
         from dlkit.tasks.speech_recognition.metrics import score_transcripts
 
         return score_transcripts(targets["text"], answers["text"])
+
+    def picture(self, rows: Rows) -> Any:
+        from dlkit.tasks.speech_recognition.plots import MAX_CLIPS, plot_clips
+
+        plotted = rows.to_plot(MAX_CLIPS)
+        answers = self.present_rows(self.predict_table(plotted))
+        clips = plotted.raw_column("audio", self.inputs["audio"])
+        ((name, column),) = self.target.items()
+        truths = [truth.decode() for truth in plotted.raw_column(name, column)] if rows.labeled else []
+        return plot_clips(clips, answers, truths, self.rate_, self.max_seconds)
 
     def with_labels(self, stages: Stages) -> Stages:
         """Build stages for the current words, which begin with those of `stages`; the network has new weights."""

@@ -117,7 +117,13 @@ def test_a_preset_is_tuned_and_exported(preset, tmp_path):
     backbone = preset[1]
     backbone.save_to_preset(str(tmp_path / "preset"))
     model = dlkit.SpeechRecognizer(
-        network=f"preset:{tmp_path / 'preset'}", max_seconds=1.2, epochs=1, batch_size=4, beam_width=2, lm_order=2
+        network=f"preset:{tmp_path / 'preset'}",
+        freeze="backbone",
+        max_seconds=1.2,
+        epochs=1,
+        batch_size=4,
+        beam_width=2,
+        lm_order=2,
     )
     audio = [encode_wav(clip(length), 16000) for length in (9000, 12000, 16000, 7000)]
     rows = {"audio": audio, "text": ["ab", "ba", "abba", "a"]}
