@@ -108,7 +108,7 @@ def _build_transcription(task: SpeechRecognizer, texts: list[str], found: dict[s
         frame_seconds=task.output_seconds_,
         beam_width=task.beam_width,
         language_weight=task.lm_weight,
-        character_bonus=task.character_bonus,
+        character_bonus=task.character_bonus if automaton.order else 0.0,
         name="transcribe",
     )
     return blank_invalid_rows(keras.Model(inputs, transcribe(**inputs), name="postprocess"))

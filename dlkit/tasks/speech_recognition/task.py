@@ -49,7 +49,7 @@ class SpeechRecognizer(Task):
     default_epochs = DefaultEpochs(60, fewest=1500, most=50_000, tuned=10)
     epochs: int = default_epochs.hparam()
     batch_size: int = hparam(16, "Number of training clips per step. It is the total over all devices.", minimum=1)
-    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
+    learning_rate: float = hparam(3e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
     weight_decay: float = hparam(
         1e-2, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
@@ -101,7 +101,7 @@ class SpeechRecognizer(Task):
     )
     blocks: int = hparam(0, "Number of recurrent layers or blocks; 0 selects 3, or 4 for `cnn`.", minimum=0)
     stride: int = hparam(
-        2, "Frames of 10 ms for each output of the network: 1, 2 or 4. It applies to texts.", minimum=1, maximum=4
+        4, "Frames of 10 ms for each output of the network: 1, 2 or 4. It applies to texts.", minimum=1, maximum=4
     )
     heads: int = hparam(4, "Number of attention heads of `conformer` and of the decoder of `attention`.", minimum=1)
     streaming: bool = hparam(
@@ -117,16 +117,16 @@ class SpeechRecognizer(Task):
         "remain; other characters are replaced by spaces, in training and true texts.",
     )
     beam_width: int = hparam(
-        16,
+        32,
         "Number of texts that the search keeps. 1 takes the best character of each frame, without the language model. "
         "`attention` uses at most 16.",
         minimum=1,
         maximum=256,
     )
     lm_order: int = hparam(
-        6, "Length of the longest n-grams of the language model of characters; 0 for none.", minimum=0, maximum=8
+        8, "Length of the longest n-grams of the language model of characters; 0 for none.", minimum=0, maximum=8
     )
-    lm_weight: float = hparam(0.5, "Weight of the language model in the search.", minimum=0)
+    lm_weight: float = hparam(1.2, "Weight of the language model in the search.", minimum=0)
     lm_texts: str = hparam(
         "",
         "Text file for the language model, with one text per line. By default, it is learned from the training texts.",
@@ -135,7 +135,9 @@ class SpeechRecognizer(Task):
     length_penalty: float = hparam(
         1.0, "Length penalty of the search of `attention`; higher values favor longer texts.", minimum=0
     )
-    character_bonus: float = hparam(0.5, "Bonus for each character of a text in the search.")
+    character_bonus: float = hparam(
+        2.5, "Bonus for each character of a text in a search with a language model, which favors short texts."
+    )
     speed: float = hparam(
         0.15, "Augmentation: largest change of the speed, as a fraction; 0 disables it.", minimum=0, maximum=0.5
     )
