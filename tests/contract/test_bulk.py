@@ -6,13 +6,13 @@ import pytest
 import task_contracts
 from edge_inputs import encode_noise
 
-from dlkit.columns import EncodedFile, Text
+from dlkit.columns import EncodedFile, Image, Text
 from dlkit.errors import DlkitError
 
 
 @pytest.fixture
 def folder(fitted, tmp_path):
-    if not any(isinstance(column, EncodedFile) for column in fitted.inputs.values()):
+    if not any(isinstance(column, Image) for column in fitted.inputs.values()):
         pytest.skip("folders hold images")
     folder = tmp_path / "photos"
     folder.mkdir()
