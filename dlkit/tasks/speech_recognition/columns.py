@@ -9,13 +9,29 @@ import numpy as np
 from dlkit.columns import Column, Text
 
 
-class SpokenWords(Column):
-    """The words of a text, in their order; padded with "" in a batch."""
+class WordTimes(Text):
+    """The words of a text: a line for each, with its start and end in seconds and the word, separated by tabs.
 
-    shape = (None,)
+    One string, as lists of any length would depend on the other rows of a batch.
+    """
 
-    def raw(self, value: Any) -> list[bytes]:
-        return [Text().raw(word) for word in value]
+    suffixes = ()
+    feature = ""
+
+    @staticmethod
+    def parse(lines: str) -> dict[str, list[Any]]:
+        """Return the lists `words`, `starts` and `ends`, of the same length.
+
+        Examples:
+            >>> WordTimes.parse("0.10\\t0.52\\tyes")
+            {'words': ['yes'], 'starts': [0.1], 'ends': [0.52]}
+        """
+        cells = [line.split("\t") for line in lines.splitlines()]
+        return {
+            "words": [word for _, _, word in cells],
+            "starts": [float(start) for start, _, _ in cells],
+            "ends": [float(end) for _, end, _ in cells],
+        }
 
 
 class Seconds(Column):
@@ -25,16 +41,6 @@ class Seconds(Column):
 
     def raw(self, value: Any) -> np.float32:
         return np.float32(value)
-
-
-class Times(Column):
-    """Times from the start of a recording, in seconds, one for each word; padded with 0 in a batch."""
-
-    dtype = "float32"
-    shape = (None,)
-
-    def raw(self, value: Any) -> np.ndarray:
-        return np.asarray(value, np.float32)
 
 
 class Numbers(Column):

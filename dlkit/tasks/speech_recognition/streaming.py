@@ -138,14 +138,14 @@ class Streamer:
 
         def wait() -> list[tf.Tensor]:
             return [
-                so_far[name] if name in so_far else tf.zeros([rows, 1], self._postprocess.output[name].dtype)
+                so_far[name] if name in so_far else tf.zeros([rows], self._postprocess.output[name].dtype)
                 for name in names
             ]
 
         found = dict(zip(names, tf.cond(tf.reduce_any(is_last), search, wait), strict=True))
         for name, values in found.items():  # a row's answer is its own, whatever the others wait for
             before = so_far.get(name, tf.zeros([], values.dtype))
-            found[name] = tf.where(is_last if values.shape.rank == 1 else is_last[:, tf.newaxis], values, before)
+            found[name] = tf.where(is_last, values, before)
         return BlankInvalidRows()(error, found)
 
 

@@ -20,7 +20,7 @@ from dlkit.rows import ERROR, Rows
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.speech_recognition.columns import Seconds, SpokenWords, Times
+from dlkit.tasks.speech_recognition.columns import Seconds, WordTimes
 from dlkit.tasks.speech_recognition.rows import TranscriptRows
 from dlkit.tasks.speech_recognition.transcripts import Transcript, encode_characters
 
@@ -175,9 +175,7 @@ class SpeechRecognizer(Task):
             "text": Text(),
             "score": Score(),
             "seconds": Seconds(),
-            "words": SpokenWords(),
-            "starts": Times(),
-            "ends": Times(),
+            "words": WordTimes(),
             ERROR: Reason(),
         },
     )
@@ -323,11 +321,8 @@ class SpeechRecognizer(Task):
         return {"logits": [CharacterAccuracy()]}
 
     def present(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer without the padding of words and times."""
-        if self.objective == "words":
-            return answer
-        count = sum(word != "" for word in answer["words"])
-        return {**answer, **{name: answer[name][:count] for name in ("words", "starts", "ends")}}
+        """Return the answer with the lists `words`, `starts` and `ends`."""
+        return answer if self.objective == "words" else {**answer, **WordTimes.parse(answer["words"])}
 
     def signatures(self) -> list[Signature]:
         if not self.streaming:

@@ -20,8 +20,8 @@ class Transcribe(keras.layers.Layer):
 
     Call with `logits`: (batch, frames, characters + 1) float, the blank last, where padded frames are blanks. Returns a
     dict of `text`: (batch,) string; `score`: (batch,) float32 in [0, 1], the probability of the text under CTC, as the
-    geometric mean over its characters (for an empty text, its probability); `words`: (batch, words) string, padded
-    with ""; `starts` and `ends`: (batch, words) float32, seconds from the start of the clip, padded with 0.
+    geometric mean over its characters (for an empty text, its probability); `words`: (batch,) string, a
+    line for each word with its start and end in seconds from the start of the clip and the word, separated by tabs.
 
     With `generated_ids`, (batch, length) int32, and `score`, as `TextWriter` gives them, the text is the one that the
     ids tell, and only the times of its words are found.
@@ -39,7 +39,7 @@ class Transcribe(keras.layers.Layer):
     Examples:
         >>> logits = tf.constant([[[9.0, 0, 0], [0, 0, 9], [0, 9, 0], [9, 0, 0]]])
         >>> Transcribe(["a", " "], 0.5, beam_width=1)(logits)["words"].numpy().tolist()
-        [[b'a', b'a']]
+        [b'0.00\\t0.50\\ta\\n1.50\\t2.00\\ta']
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Transcribe(keras.layers.Layer):
                 log_probs, automaton, self.beam_width, self.language_weight, self.character_bonus
             )
         answer, characters, letters = self._spell(characters, score)
-        return {**answer, **self._find_words(log_probs, characters, letters)}
+        return {**answer, "words": self._find_words(log_probs, characters, letters)}
 
     def read_greedily(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return `text` and `score` of the best character of each frame, without the n-gram model; as a call does."""
@@ -95,7 +95,7 @@ class Transcribe(keras.layers.Layer):
     def _align(self, logits: tf.Tensor, characters: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return `text`, and `words` with their times, of class ids, (batch, length) int32, below 0 for none."""
         answer, characters, letters = self._spell(characters, tf.zeros(tf.shape(characters)[:1]))
-        return {"text": answer["text"], **self._find_words(_close(logits), characters, letters)}
+        return {"text": answer["text"], "words": self._find_words(_close(logits), characters, letters)}
 
     def _spell(self, characters: tf.Tensor, score: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         """Turn what a search found into `text` and `score`; also return the characters without padding of all rows,
@@ -109,8 +109,8 @@ class Transcribe(keras.layers.Layer):
         text = tf.strings.strip(tf.strings.reduce_join(letters, 1))
         return {"text": text, "score": tf.minimum(score, 1.0)}, characters, letters
 
-    def _find_words(self, log_probs: tf.Tensor, characters: tf.Tensor, letters: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Find the words with their times from the frames of their characters."""
+    def _find_words(self, log_probs: tf.Tensor, characters: tf.Tensor, letters: tf.Tensor) -> tf.Tensor:
+        """Find the words with their times, (batch,) string, from the frames of their characters."""
         first, stop = align(log_probs, characters)
         is_letter = (letters != SPACE) & (characters >= 0)
         begins = is_letter & ~tf.pad(is_letter[:, :-1], [[0, 0], [1, 0]])
@@ -119,18 +119,18 @@ class Transcribe(keras.layers.Layer):
         is_of = (word[:, tf.newaxis] == tf.range(words)[:, tf.newaxis]) & is_letter[:, tf.newaxis]
         starts = tf.reduce_min(tf.where(is_of, first[:, tf.newaxis], tf.int32.max), 2)
         ends = tf.reduce_max(tf.where(is_of, stop[:, tf.newaxis], 0), 2)
-        starts = tf.where(ends > 0, starts, 0)
-        return {
-            "words": tf.strings.reduce_join(tf.where(is_of, letters[:, tf.newaxis], ""), 2),
-            "starts": tf.cast(starts, tf.float32) * self.frame_seconds,
-            "ends": tf.cast(ends, tf.float32) * self.frame_seconds,
-        }
+        names = tf.strings.reduce_join(tf.where(is_of, letters[:, tf.newaxis], ""), 2)
+        times = [
+            tf.strings.as_string(tf.cast(frame, tf.float32) * self.frame_seconds, precision=2)
+            for frame in (starts, ends)
+        ]
+        lines = tf.where(names == "", "", tf.strings.join(["\n", times[0], "\t", times[1], "\t", names]))
+        return tf.strings.strip(tf.strings.reduce_join(lines, 1))
 
     def compute_output_spec(self, logits: keras.KerasTensor, **_: Any) -> dict[str, keras.KerasTensor]:
         batch = logits.shape[0]
-        kinds = {"text": ((), "string"), "score": ((), "float32"), "words": ((None,), "string")}
-        kinds |= {"starts": ((None,), "float32"), "ends": ((None,), "float32")}
-        return {name: keras.KerasTensor((batch, *shape), dtype) for name, (shape, dtype) in kinds.items()}
+        kinds = {"text": "string", "score": "float32", "words": "string"}
+        return {name: keras.KerasTensor((batch,), dtype) for name, dtype in kinds.items()}
 
     def get_config(self) -> dict[str, Any]:
         names = ("characters", "frame_seconds", "beam_width", "language_weight", "character_bonus", "states", "start")

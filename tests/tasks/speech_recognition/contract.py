@@ -45,3 +45,4 @@ INVALID_INPUTS = {
     "too long": lambda: encode_wav(np.zeros(31 * 8000, np.int16), 8000),
     "a number": 3.5,
 }
+EMPTY_MASKS = ("padding_mask",)  # of a silent clip
