@@ -15,7 +15,7 @@ from dlkit.plots import new_figure
 MAX_CLIPS = 6
 BANDS = 64  # of the spectrogram
 RANGE = 5.0  # of its colors, natural logarithms of energy below the loudest: about 22 dB
-CHARACTERS_PER_SECOND = 14  # of a width at which words that touch are still told apart
+CHARACTERS = 64  # of words that fit side by side under a spectrogram
 
 
 def plot_clips(
@@ -74,10 +74,11 @@ def _draw_spectrogram(axes: Any, spectrogram: np.ndarray, seconds: float, rate: 
         vmax=top,
         interpolation="nearest",
     )
-    ticks = [hz for hz in (250, 1000, 4000) if hz < HIGHEST_SHARE * rate / 2]
+    ticks = [hz for hz in (250, 1000, 2000, 4000) if hz < HIGHEST_SHARE * rate / 2]
     low, high = (1127 * np.log1p(hz / 700) for hz in (LOWEST_HZ, HIGHEST_SHARE * rate / 2))
     axes.set_yticks([(1127 * np.log1p(hz / 700) - low) / (high - low) * BANDS for hz in ticks], ticks)
     axes.set(xlim=(0, max(seconds, end)), ylabel="Hz")
+    axes.xaxis.set_major_formatter("{x:g} s")
     axes.tick_params(labelsize=7)
 
 
@@ -88,7 +89,7 @@ def _draw_words(axes: Any, answer: dict[str, Any], seconds: float) -> None:
         color = f"C{number % 10}"
         axes.axvspan(start, end, ymin=0, ymax=0.05, color=color)
         axes.axvline(start, color="white", linewidth=0.5, alpha=0.6)
-        width = len(word) * seconds / (4 * CHARACTERS_PER_SECOND)  # of the letters at this size, in seconds of the axis
+        width = (len(word) + 2) * seconds / CHARACTERS  # of the letters, in seconds of the axis
         middle = (start + end) / 2
         line = 0 if middle - width / 2 >= lines_end[0] else 1
         lines_end[line] = middle + width / 2
