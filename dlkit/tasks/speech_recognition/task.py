@@ -69,8 +69,8 @@ class SpeechRecognizer(Task):
     )
     network: str = hparam(
         AUTO,
-        "Network architecture. With `auto`, it is `conv_gru` for texts, and a convolutional network for words. A preset "
-        "is the encoder of a Whisper or Moonshine of KerasHub.",
+        "Network architecture. With `auto`, it is `conv_gru` for texts, and a convolutional network for words. A "
+        "preset is the encoder of a Whisper or Moonshine of KerasHub.",
         choices=(AUTO, *TEXT_NETWORKS, "preset:"),
     )
     rate: int = hparam(
