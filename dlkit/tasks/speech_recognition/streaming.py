@@ -40,7 +40,7 @@ class Chunk(EncodedFile):
         if samples.ndim == 1 and samples.dtype == np.int16:
             return samples.astype("<i2").tobytes()
         if samples.ndim == 1 and samples.dtype.kind == "f":
-            return (np.clip(np.nan_to_num(samples), -1, 1) * 32767).round().astype("<i2").tobytes()
+            return np.clip((np.nan_to_num(samples) * 32768).round(), -32768, 32767).astype("<i2").tobytes()
         raise DataError(
             "expected a chunk: bytes of 16-bit samples, or an array of one dimension of int16 or floats. Received: "
             f"{describe_value(value)}."

@@ -12,6 +12,7 @@ import dlkit
 from dlkit.errors import DataError, DlkitError, HparamError
 from dlkit.tasks.speech_recognition.networks import conv_gru
 from dlkit.tasks.speech_recognition.stream_state import StateLayout, StreamState, append
+from dlkit.tasks.speech_recognition.streaming import Chunk
 from dlkit.tasks.speech_recognition.streaming_network import StreamingNetwork
 
 MELS = 6
@@ -146,6 +147,12 @@ def test_a_stream_ends_with_the_answer_for_the_whole(model, clips, size):
         assert all(answer["words"] == [] for answer in answers[:-1])
         times = [answer["seconds"] for answer in answers]
         assert times == sorted(times) and times[0] == pytest.approx(min(size, len(samples)) / 8000)
+
+
+def test_floats_are_the_integers_that_they_were():
+    samples = np.array([-32768, -5, 0, 1, 32767], np.int16)
+    assert Chunk().raw(samples.astype(np.float32) / 32768) == Chunk().raw(samples) == samples.tobytes()
+    assert Chunk().raw(np.array([2.0, -2.0, np.nan])) == np.array([32767, -32768, 0], np.int16).tobytes()
 
 
 def test_streams_of_a_batch_do_not_touch(model, clips):
