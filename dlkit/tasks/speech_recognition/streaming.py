@@ -160,7 +160,9 @@ def make_signature(task: SpeechRecognizer) -> Signature:
     def make_example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         (audio,) = raw.values()
         even = tf.maximum(tf.strings.length(audio) - 44, 0) // 2 * 2  # what follows a plain header
-        sound = tf.strings.substr(audio, tf.minimum(44, tf.strings.length(audio)), tf.minimum(even, task.rate_))
+        sound = tf.strings.substr(
+            audio, tf.minimum(44, tf.strings.length(audio)), tf.minimum(even, task.rate_ // 2 * 2)
+        )
         rows = tf.shape(audio)[0]
         return {"chunk": sound, "state": tf.zeros([rows, 1]), "is_last": tf.range(rows) % 2 == 1}
 
