@@ -26,6 +26,10 @@ def check_options(task: SpeechRecognizer) -> None:
             f"{option('streaming', True)} needs the network conv_gru for texts. Received: "
             f"{option('objective', task.objective)}, {received}."
         )
+    if task.streaming and task.precision != "float32":
+        raise HparamError(
+            f"{option('streaming', True)} needs {option('precision', 'float32')}. Received: {task.precision}."
+        )
     if task.window_seconds and (network not in WINDOWED or task.streaming):
         raise HparamError(
             f"{option('window_seconds', task.window_seconds)} needs a conv_gru or conformer that reads whole clips. "

@@ -107,7 +107,7 @@ class SpeechRecognizer(Task):
     streaming: bool = hparam(
         False,
         "Whether the model can read a recording while it is made. The layers of `conv_gru` then see no later frames, "
-        "and features are normalized by statistics of the training clips.",
+        'and features are normalized by statistics of the training clips. It needs `precision="float32"`.',
     )
     dropout: float = hparam(0.2, "Dropout rate.", minimum=0, maximum=0.95)
     lowercase: bool = hparam(True, "Whether to convert texts to lower case.")

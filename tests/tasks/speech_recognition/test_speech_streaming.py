@@ -202,5 +202,7 @@ def test_silence_and_nothing_have_no_text(model):
 def test_only_a_model_for_streams_reads_them():
     with pytest.raises(HparamError, match="needs the network conv_gru"):
         dlkit.SpeechRecognizer(streaming=True, network="conformer")
+    with pytest.raises(HparamError, match='needs precision="float32"'):
+        dlkit.SpeechRecognizer(streaming=True, precision="mixed_bfloat16")
     with pytest.raises(DlkitError, match="streaming=True"):
         next(dlkit.SpeechRecognizer().stream([]))
