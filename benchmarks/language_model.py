@@ -111,7 +111,7 @@ def tokens_of(task: Any, file: str) -> np.ndarray:
 def print_baselines(texts: list[bytes], tokens: list[np.ndarray], task: Any) -> None:
     """Print the bits per byte of the last text by models of the others."""
     from dlkit.tasks.language_model.compression import lzma_bits
-    from dlkit.tasks.language_model.kneser_ney import KneserNey
+    from dlkit.text.kneser_ney import KneserNey
 
     size, end = len(texts[-1]), 256
     of_bytes = [np.frombuffer(text, np.uint8).astype(int) for text in texts]

@@ -168,7 +168,7 @@ class Text(Column):
 
 
 class EncodedFile(Column):
-    """The bytes of an image file; in requests in base64."""
+    """The bytes of a file, such as an image; in requests in base64."""
 
     channels: ClassVar[tuple[int, ...]] = (1, 3, 4)  # that the last side of one array may be
 

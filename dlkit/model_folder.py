@@ -29,6 +29,7 @@ FORMAT = 2  # of the index: 1 was before 0.2.0, whose names of options and layer
 INDEX_FILE = "dlkit.json"
 RUN_INDEX_FILE = "run.json"  # the index of a run that has not ended
 SHARED_PACKAGES = (
+    "dlkit.audio",
     "dlkit.layers",
     "dlkit.text",
     "dlkit.vision",

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, Unpack
 
+from dlkit.audio.columns import Audio
+from dlkit.audio.inspect_audio import inspect_audio
 from dlkit.columns import Image, Label, Labels, Text
 from dlkit.data.read_options import ReadKeywords
 from dlkit.data.split import evenly_spaced, split_rows, unique_class_rows
@@ -277,6 +279,8 @@ class Rows:
         for name, column in self.task.inputs.items():
             if isinstance(column, Image):
                 inspect_images(report, self.table, name)
+            elif isinstance(column, Audio):
+                inspect_audio(report, self.table, None if validation is None else validation.table, name)
             elif isinstance(column, Text):
                 inspect_texts(report, self.table, None if validation is None else validation.table, name)
 

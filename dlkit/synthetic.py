@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dlkit.audio.columns import Audio
 from dlkit.columns import Column, EncodedFile, Id, Text
 
 _WORDS = "The quick brown fox jumps over 13 lazy dogs, and the café by the old mill is open; who would not go there?"
@@ -37,3 +38,10 @@ def _(column: EncodedFile, number: int) -> np.ndarray:
     vertical, horizontal = np.mgrid[0:height, 0:width]
     planes = [vertical * 255 // height, horizontal * 255 // width, (vertical * (number + 3) + horizontal * 5) % 256]
     return np.stack(planes, -1).astype(np.uint8)
+
+
+@synthetic.register
+def _(column: Audio, number: int) -> tuple[np.ndarray, int]:
+    rate = 8000 * (1 + number % 6)  # each is resampled in its own way
+    time = np.arange(rate * (4 + number) // 8) / rate
+    return (np.sin(2 * np.pi * (200 + 40 * number) * time * (1 + time)) / 4).astype(np.float32), rate

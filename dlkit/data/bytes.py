@@ -32,6 +32,16 @@ def is_json_object(path: Path) -> bool:
     return False
 
 
+def is_json_lines(path: Path) -> bool:
+    """Return whether a file holds one JSON object per line, as its suffix says, or its first two lines show."""
+    if file_type(path) != ".json":
+        return file_type(path) == ".jsonl"
+    with contextlib.suppress(DataError), as_data_error(path), open_bytes(path, str(path)) as file:
+        first, second = (file.readline(_MAX_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").strip() for _ in range(2))
+        return second.startswith(b"{") and isinstance(json.loads(first), dict)
+    return False
+
+
 def open_bytes(path: Path, source: str) -> BinaryIO:
     """Open a file for reading, decompressed.
 
@@ -121,6 +131,7 @@ def decode_utf8(data: bytes, source: str) -> str:
 
 
 _HEAD_BYTES = 512
+_MAX_LINE_BYTES = 1_000_000  # of a first line that is looked at
 
 
 def utf8_problem(text: str) -> str:

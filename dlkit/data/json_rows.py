@@ -1,4 +1,4 @@
-"""jsonl files (one object a line) and json files (one list of objects)."""
+"""jsonl files (one object a line) and json files (one list of objects, or lines as well)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dlkit.data.bytes import MatchColumns, file_type, read_text
+from dlkit.data.bytes import MatchColumns, is_json_lines, read_text
 from dlkit.data.nested import find_inside, names_inside
 from dlkit.errors import DataError
 from dlkit.progress import progress
@@ -17,7 +17,7 @@ from dlkit.reading_errors import as_data_error
 def read_json(path: Path, source: str, match: MatchColumns) -> tuple[dict[str, Any], Callable[[int], str]]:
     """Read the wanted columns of a jsonl or json file; also return a function from row number to location."""
     text = read_text(path, source)
-    if file_type(path) == ".jsonl":
+    if is_json_lines(path):
         rows, lines = _parse_lines(text, source)
         return rows_to_columns(rows, match, lambda row: f"{source}, line {lines[row]}", source)
     return rows_to_columns(_parse_list(text, source), match, lambda row: f"{source}, item {row + 1}", source)

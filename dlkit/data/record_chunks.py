@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkit.columns import Column
-from dlkit.data.bytes import existing_file, file_type, is_json_object, open_text, utf8_problem
+from dlkit.data.bytes import existing_file, file_type, is_json_lines, is_json_object, open_text, utf8_problem
 from dlkit.data.delimited import is_delimited, open_records
 from dlkit.data.files import TABLE_SUFFIXES
 from dlkit.data.folder_guard import FolderGuard
@@ -25,6 +25,7 @@ from dlkit.data.nested import find_inside, names_inside
 from dlkit.data.parquet import column_values, match_parquet_columns, open_parquet
 from dlkit.data.read import check_lengths, read_table
 from dlkit.data.read_options import ReadOptions
+from dlkit.data.reader import Reader, readers_of
 from dlkit.data.remote import download, is_remote
 from dlkit.data.table import Table
 from dlkit.errors import DataError
@@ -108,7 +109,7 @@ def _column_names(source: Any, how: ReadOptions) -> list[str]:
     if file and is_delimited(file, how):
         with open_records(file, os.fspath(first), how, {}) as records:
             return records.header
-    if not file or file_type(file) != ".jsonl":
+    if not file or not is_json_lines(file):
         return header_of(first, how)
     with open_text(file, os.fspath(first), "surrogateescape") as text:
         rows = [_parse_object(line, 0, {}) for line in itertools.islice(text, CHUNK_ROWS) if line.strip()]
@@ -193,13 +194,16 @@ def _read_whole(source: Any, columns: Mapping[str, Column], how: ReadOptions) ->
 
 
 def _read_file(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions, rows: int) -> Iterator[Chunk]:
+    if _has_extra_columns(path, columns, how):
+        yield from _split_table(read_table(source, columns, how), rows)
+        return
     if is_delimited(path, how):
         chunks = _delimited(path, source, columns, how, rows)
     elif how.column_names:
         raise DataError(
             f"{source}: column names, {option('column_names')}, apply only to csv and tsv files without a header."
         )
-    elif file_type(path) == ".jsonl":
+    elif is_json_lines(path):
         chunks = _json_lines(path, source, columns, how, rows)
     elif file_type(path) == ".parquet":
         chunks = _parquet(path, source, columns, how, rows)
@@ -214,6 +218,15 @@ def _read_file(path: Path, source: str, columns: Mapping[str, Column], how: Read
             for name in converted if not chunk.named else ():
                 _convert_cells(chunk, name, converted[name], path.parent, guard)
             yield chunk
+
+
+def _has_extra_columns(path: Path, columns: Mapping[str, Column], how: ReadOptions) -> bool:
+    """Return whether an input is made of several columns of a table, which a reader joins when it is read whole."""
+    readers = [reader for reader in readers_of(columns) if type(reader).extra_columns is not Reader.extra_columns]
+    if not readers or not is_table(path):
+        return False
+    names = _column_names(path, how)
+    return any(reader.extra_columns(columns, names) for reader in readers)
 
 
 def _convert_cells(chunk: Chunk, name: str, column: Column, folder: Path, guard: FolderGuard) -> None:

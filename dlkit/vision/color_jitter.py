@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dlkit.lazy import tf
 
 if TYPE_CHECKING:
-    from dlkit.vision.augment_images import StepSeeds
+    from dlkit.training.step_seeds import StepSeeds
 
 
 def color_jitter(images: tf.Tensor, strength: float, draws: StepSeeds) -> tf.Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from dlkit.lazy import tf
 
 if TYPE_CHECKING:
-    from dlkit.vision.augment_images import StepSeeds
+    from dlkit.training.step_seeds import StepSeeds
 
 
 def sample_windows(

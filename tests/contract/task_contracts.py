@@ -16,6 +16,7 @@ REQUIRED = {
 OPTIONAL = {
     "STABLE_HPARAMS": {},  # hparams with which rounding errors do not grow over the steps
     "EQUAL_INPUTS": {},  # name to inputs that mean the same, which must get the same answer
+    "EMPTY_MASKS": (),  # names of masks that may be false in a whole row
     "check_prediction_file": None,  # (output, predictions): checks a file written by `dlkit predict FOLDER --output`
 }
 

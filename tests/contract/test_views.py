@@ -45,6 +45,10 @@ MEANS = {
     "image_segmentation": lambda rows: ("pixel_accuracy", np.mean([row["pixel_accuracy"] for row in rows])),
     "object_detection": lambda rows: ("objects", sum(row["true_positives"] + row["false_negatives"] for row in rows)),
     "molecule_properties": lambda rows: ("mae", np.mean([abs(row["error_boiling_point"]) for row in rows])),
+    "speech_recognition": lambda rows: (
+        "wer",
+        sum(row["word_errors"] for row in rows) / sum(row["true_words"] for row in rows),
+    ),
     "recommendation": lambda rows: ("recall", np.mean([found(row["ranks"]) for row in rows])),
     "tabular_classification": lambda rows: ("accuracy", np.mean([row["correct"] for row in rows])),
     "tabular_regression": lambda rows: ("mae", np.mean([row["absolute_error"] for row in rows])),
@@ -59,7 +63,10 @@ def test_the_errors_of_rows_make_the_metric(fitted, few, written):
     assert any(key.startswith("true_") for key in rows[0])
 
 
-DRAWN = {"image_classification", "image_segmentation", "object_detection", "forecasting", "molecule_properties"}
+DRAWN = {
+    "image_classification", "image_segmentation", "object_detection", "forecasting", "molecule_properties",
+    "speech_recognition",
+}  # fmt: skip
 
 
 def test_pictures_are_figures_that_show_themselves(fitted, few, tmp_path):

@@ -226,7 +226,7 @@ class ImageClassifier(Task):
         return tensors, {"logits": targets}, labels.weigh_rows(targets, self.class_weights_)
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
-        from dlkit.vision.augment_images import augment_images
+        from dlkit.tasks.image_classification.augment_images import augment_images
 
         chosen = self.augmentation_
         images, classes = augment_images(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlkit.tasks.language_model.kneser_ney import KneserNey
+from dlkit.text.kneser_ney import KneserNey
 
 FOLDS = 5
 

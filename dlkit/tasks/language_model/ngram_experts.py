@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dlkit.lazy import tf
-from dlkit.tasks.language_model.kneser_ney import KneserNey
+from dlkit.text.kneser_ney import KneserNey
 
 CACHES = 4  # experts of what the window has so far: its recent tokens, and what followed the same 1, 2 and 3 tokens
 RECENT_TOKENS = 150.0  # after which a recent token counts 1 / e

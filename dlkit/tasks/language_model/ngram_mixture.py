@@ -9,7 +9,6 @@ import numpy as np
 
 from dlkit.layers.token_loss import TokenCrossEntropy
 from dlkit.lazy import keras, layers, tf
-from dlkit.tasks.language_model.kneser_ney import KneserNey, Level
 from dlkit.tasks.language_model.ngram_experts import (
     CACHES,
     Experts,
@@ -22,6 +21,7 @@ from dlkit.tasks.language_model.ngram_experts import (
     score_all,
     score_next,
 )
+from dlkit.text.kneser_ney import KneserNey, Level
 
 HIDDEN = 32  # units of the gate that see the features of the experts only
 NO_WEIGHT = -1e9  # the logit of an expert that knows nothing

@@ -379,9 +379,9 @@ class LanguageModel(Task):
         import numpy as np
 
         from dlkit.tasks.language_model.expert_windows import MAX_NGRAM_TOKENS, cap_documents
-        from dlkit.tasks.language_model.kneser_ney import KneserNey
         from dlkit.tasks.language_model.learn_texts import read_tokens
         from dlkit.tasks.language_model.ngram_mixture import NgramMixture
+        from dlkit.text.kneser_ney import KneserNey
 
         documents = cap_documents(read_tokens(tokenizer, examples, MAX_NGRAM_TOKENS))
         ids = np.concatenate([np.append(document, self.end_id) for document in documents])

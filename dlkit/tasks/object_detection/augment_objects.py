@@ -7,7 +7,7 @@ from typing import Literal
 
 from dlkit.lazy import tf
 from dlkit.tasks.object_detection.objects import CROWD
-from dlkit.vision.augment_images import StepSeeds
+from dlkit.training.step_seeds import StepSeeds
 from dlkit.vision.color_jitter import color_jitter as jitter_colors
 from dlkit.vision.sample_windows import flip_signs, sample_windows, window_sides
 

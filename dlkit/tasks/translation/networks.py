@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dlkit.generation.token_embedding import TokenEmbedding
+from dlkit.layers.transformer_stacks import TransformerDecoder, TransformerEncoder
 from dlkit.lazy import keras, layers
 from dlkit.tasks.translation.gru_stacks import GruDecoder, GruEncoder
-from dlkit.tasks.translation.transformer_stacks import TransformerDecoder, TransformerEncoder
 
 
 def translation_transformer(

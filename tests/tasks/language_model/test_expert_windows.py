@@ -6,10 +6,10 @@ import pytest
 from dlkit.tasks.language_model import expert_windows
 from dlkit.tasks.language_model.cross_fit import assign_folds, learn_fold_models
 from dlkit.tasks.language_model.expert_windows import encode_cross_fitted, encode_held_out
-from dlkit.tasks.language_model.kneser_ney import KneserNey
 from dlkit.tasks.language_model.ngram_experts import CACHES
 from dlkit.tasks.language_model.ngram_mixture import NgramMixture
 from dlkit.tasks.language_model.windows import WindowCutter
+from dlkit.text.kneser_ney import KneserNey
 
 END, SIZE, ORDER = 2, 12, 3
 RNG = np.random.default_rng(0)

@@ -5,9 +5,9 @@ import pytest
 
 from dlkit.lazy import keras, tf
 from dlkit.tasks.language_model.cross_fit import assign_folds, learn_fold_models
-from dlkit.tasks.language_model.kneser_ney import KneserNey
 from dlkit.tasks.language_model.ngram_experts import CACHES, num_experts, num_features
 from dlkit.tasks.language_model.ngram_mixture import MixtureCrossEntropy, NgramMixture
+from dlkit.text.kneser_ney import KneserNey
 
 END, SIZE, WIDTH = 2, 12, 6
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlkit.vision.augment_images import augment_images
+from dlkit.tasks.image_classification.augment_images import augment_images
 
 EVERYTHING = {
     "flip": "horizontal",

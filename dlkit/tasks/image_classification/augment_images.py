@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from dlkit.lazy import keras, tf
+from dlkit.training.step_seeds import StepSeeds
 from dlkit.vision.color_jitter import color_jitter as jitter_colors
 
 _FLIPS = (None, "horizontal", "vertical")
@@ -60,7 +59,7 @@ def augment_images(
 
     Examples:
         >>> import tensorflow as tf
-        >>> from dlkit.vision.augment_images import augment_images
+        >>> from dlkit.tasks.image_classification.augment_images import augment_images
         >>> images, targets = tf.zeros((4, 8, 8, 3), tf.uint8), tf.one_hot([0, 1, 1, 0], 2)
         >>> images, targets = augment_images(images, targets, seed=0, step=0, flip="horizontal", mixup_alpha=0.2)
         >>> images.shape, images.dtype, targets.shape
@@ -82,34 +81,6 @@ def augment_images(
     if mixup_alpha or cutmix_alpha:
         images, targets = _mix(images, targets, mixup_alpha, cutmix_alpha, draws)
     return _cast(images, dtype), targets
-
-
-class StepSeeds(keras.random.SeedGenerator):
-    """Returns a new seed at each call, derived from (seed, step, number of the call) without a variable.
-
-    Keras's layers take their seeds from `layer.generator`; with this class in its place they keep no state.
-    """
-
-    def __init__(self, seed: int, step: int | tf.Tensor):  # Keras's own constructor would create the variable
-        seed = [seed % 2**31, seed // 2**31 % 2**31]  # type: ignore[assignment]
-        step = tf.cast(step, tf.int64)  # an int32 of the same value would give other numbers
-        self._step_seed = tf.random.experimental.stateless_fold_in(seed, step)
-        self._calls = self._streams = 0
-
-    def next(self, ordered: bool = True) -> tf.Tensor:
-        self._calls += 1
-        return tf.random.experimental.stateless_fold_in(self._step_seed, self._calls)
-
-    def uniform(self, shape: Sequence[int | tf.Tensor], low: float = 0.0, high: float = 1.0) -> tf.Tensor:
-        """Draw float32 values of a shape uniformly from `low` to `high`."""
-        return tf.random.stateless_uniform(shape, self.next(), low, high)
-
-    def stream(self) -> Self:
-        """Return an independent stream of seeds, so that one user's draws do not depend on another's."""
-        self._streams += 1
-        other = copy.copy(self)
-        other._calls = 1000 * self._streams
-        return other
 
 
 def _seeded(draws: StepSeeds, layer_class: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from dlkit.tasks.language_model.kneser_ney import KneserNey, estimate_discounts
+from dlkit.text.kneser_ney import KneserNey, estimate_discounts
 
 END = 0
 DOCUMENTS = [[1, 2, 3, 1, 2, 4], [1, 2, 3, 3], [4, 1, 2, 3, 1], [2], [1, 2, 4, 4, 1, 2, 3]]

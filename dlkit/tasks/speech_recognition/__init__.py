@@ -1,0 +1,1 @@
+"""Speech recognition: all that this task alone uses. `task.py` holds the class."""
