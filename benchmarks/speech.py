@@ -62,7 +62,8 @@ def main() -> None:
         measures[given.what](dlkit.load(given.saved), test["audio"])
         return
     for seed in given.seeds:
-        measure_accuracy(given.part, hparams_of(given.hparams), seed, train, test, given.save)
+        save = given.save if seed == given.seeds[-1] else None
+        measure_accuracy(given.part, hparams_of(given.hparams), seed, train, test, save)
     if given.peers:
         from speech_peers import train_peer
 
