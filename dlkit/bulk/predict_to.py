@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import collections
 import contextlib
 import itertools
@@ -237,7 +236,7 @@ class _OutputWriter:
                         f"the {name} of a prediction is an image, which a table cannot hold. Give a folder of images "
                         "and an output folder."
                     )
-                values = [value if value is None else base64.b64encode(encode_image(value)) for value in values]
+                values = [value if value is None else encode_image(value) for value in values]
             columns[f"predicted_{name}" if name in copied else name] = values
         return columns
 

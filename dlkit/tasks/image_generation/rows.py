@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -36,6 +37,12 @@ class ImageRows(Rows):
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         inspect_images(report, self.table, IMAGE)
+        with contextlib.suppress(DataError):  # which the build raises
+            height, width, channels = self.task.network_shape(self.table)
+            kind = "grayscale" if channels == 1 else "color"
+            report.statistics["generated images"] = (
+                f"{height} x {width}, {kind}; others are resized ({self.task.resize})"
+            )
         self._inspect_content(report)
         if self._has_labels():
             names = [label for row in range(len(self)) for label in self.classes_of(row) or ["(none)"]]

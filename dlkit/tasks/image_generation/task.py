@@ -139,16 +139,7 @@ class ImageGenerator(Task):
 
     def build(self, examples: Table) -> Stages:
         column = self.target[IMAGE]
-        self.shape_ = list(
-            choose_shape(
-                examples,
-                column,
-                self.max_pixels,
-                image_size=self.image_size,
-                channels=self.channels,
-                largest=INFERRED_SIDE,
-            )
-        )
+        self.shape_ = list(self.network_shape(examples))
         self.max_sample_ = find_max_sample(examples, column, self.max_pixels)
         self.labels_ = self._learn_labels(examples)
         if self.sampling_steps > self.max_steps:
@@ -167,6 +158,11 @@ class ImageGenerator(Task):
     def max_steps(self) -> int:
         """The maximum number of steps of a request."""
         return MAX_STEP_PIXELS // (self.shape_[0] * self.shape_[1])
+
+    def network_shape(self, examples: Table) -> tuple[int, int, int]:
+        """Choose height, width and channels of the generated images for a table."""
+        options: dict[str, Any] = {"image_size": self.image_size, "channels": self.channels}
+        return choose_shape(examples, self.target[IMAGE], self.max_pixels, largest=INFERRED_SIDE, **options)
 
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         from dlkit.tasks.image_generation.read_request import look_up_labels

@@ -143,7 +143,7 @@ def test_the_command_line_says_what_is_wrong(model, monkeypatch, capsys, tmp_pat
     (tmp_path / "file").touch()
     monkeypatch.setattr(dlkit, "load", lambda folder: model)
     monkeypatch.setattr(cli, "check_early", lambda given: None)
-    assert cli.main(["generate", "model", "--output", "new", *flags]) == 1
+    assert cli.main(["generate", "model", "--output", "new", *flags]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -156,7 +156,7 @@ def test_copies_and_images_of_a_single_color_are_reported():
     assert "index 3" in blank
     assert "1 images occur more than once" in repeated
     assert "index 7" in repeated
-    assert report["statistics"]["labels"] == "a 10, b 10"
+    assert report["statistics"]["labels"] == {"a": 10, "b": 10}
 
 
 def test_an_evaluation_has_a_seed_for_each_image_and_a_limit(model):
