@@ -41,6 +41,7 @@ PROMPT, NEW = 192, 64  # tokens of a prompt, and generated after it
 ROWS = (1, 32)
 ROUNDS = 5  # pairs of measurements
 PROMPTS = 500
+TRAIN_BYTES = 400_000  # an epoch of some hundred steps, whose beginning and end count little
 
 
 def main() -> None:
@@ -331,7 +332,7 @@ def train(given: argparse.Namespace) -> None:
 
     hparams = {"ngram": 0, **given.hparams, "validation_split": 0.0, "epochs": 1 + given.rounds}
     task = dlkit.LanguageModel(**hparams)
-    text = Path(novels(held_out=False)[0][0]).read_bytes()[:100_000].decode(errors="ignore")
+    text = Path(novels(held_out=False)[0][0]).read_bytes()[:TRAIN_BYTES].decode(errors="ignore")
     peers: list[dict[str, Any]] = []
 
     from dlkit.lazy import keras, load_tensorflow

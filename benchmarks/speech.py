@@ -4,6 +4,7 @@ python benchmarks/speech.py accuracy prompts|digits|connected [HPARAM=VALUE ...]
                                                               [--save FOLDER] [--peers MINUTES]
 python benchmarks/speech.py same  prompts|digits|connected --saved FOLDER
 python benchmarks/speech.py speed prompts|digits|connected --saved FOLDER
+python benchmarks/speech.py stream prompts|connected --saved FOLDER
 
 `prompts` are the 379 and 99 telephone prompts of one speaker, `digits` single digits of four speakers, tested on two
 others, and `connected` sequences of two to six digits, made by joining clips of one speaker with pauses of up to 150
@@ -13,6 +14,8 @@ trains on a part of the training data and tests on the rest, on which hyperparam
 one of the four speakers. `--peers` trains a plain Keras network on the same data for this CPU time (speech_peers.py).
 `same` counts the answers to test clips that change with the batch, with padding, or in the export. `speed` prints the
 real-time factor: processing time by duration, one clip at a time.
+`stream` reads each test clip in chunks of a quarter of a second with a model that was trained with streaming=True,
+counts last answers that are not those for the whole clip, and prints the time of a chunk.
 """
 
 from __future__ import annotations
@@ -38,11 +41,12 @@ HELD_OUT_SPEAKER = "jackson"
 SEQUENCES = {"train": 2000, "test": 300}
 SHORTEST, LONGEST, MAX_PAUSE = 2, 6, 0.15  # digits of a sequence, and seconds between them
 BATCH = 16
+CHUNK_SECONDS = 0.25
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("accuracy", "same", "speed"))
+    parser.add_argument("what", choices=("accuracy", "same", "speed", "stream"))
     parser.add_argument("part", choices=("prompts", "digits", "connected"))
     parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -54,11 +58,12 @@ def main() -> None:
     print_machine()
     train, test = load(given.part, given.held_out)
     if given.what != "accuracy":
-        model = dlkit.load(given.saved)
-        (count_changes if given.what == "same" else measure_speed)(model, test["audio"])
+        measures = {"same": count_changes, "speed": measure_speed, "stream": compare_streams}
+        measures[given.what](dlkit.load(given.saved), test["audio"])
         return
     for seed in given.seeds:
-        measure_accuracy(given.part, hparams_of(given.hparams), seed, train, test, given.save)
+        save = given.save if seed == given.seeds[-1] else None
+        measure_accuracy(given.part, hparams_of(given.hparams), seed, train, test, save)
     if given.peers:
         from speech_peers import train_peer
 
@@ -172,11 +177,41 @@ def measure_speed(task: dlkit.SpeechRecognizer, clips: list[Any]) -> None:
     raw = [task.inputs["audio"].raw(clip) for clip in clips]
     graph = task.served()["serving_default"].graph
     duration = sum(float(graph(audio=tf.constant([clip]))["seconds"].numpy()[0]) for clip in raw)
-    started = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     for clip in raw:
         graph(audio=tf.constant([clip]))
-    seconds = time.perf_counter() - started
-    print(f"{duration:.1f} s of sound in {seconds:.2f} s: real-time factor {seconds / duration:.4f}", flush=True)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(
+        f"{duration:.1f} s of sound in {wall:.2f} s, {cpu:.2f} s of CPU time: real-time factor {wall / duration:.4f}, "
+        f"{cpu / duration:.4f} of CPU time",
+        flush=True,
+    )
+
+
+def compare_streams(task: dlkit.SpeechRecognizer, clips: list[Any]) -> None:
+    """Read each clip in chunks, and compare the last answer with that for the whole clip."""
+    names = ("text", "words", "starts", "ends")
+    differing, times = 0, []
+    for clip in clips:
+        wav = read_wav(tf.constant(task.inputs["audio"].raw(clip)), task.max_seconds)
+        if int(wav.rate) != task.rate_:
+            raise SystemExit(
+                f"streams have the rate of the model, {task.rate_}. Received a clip of {int(wav.rate)} Hz."
+            )
+        samples, whole = wav.samples.numpy(), task.predict(clip)
+        size = int(CHUNK_SECONDS * task.rate_)
+        chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
+        answers = task.stream(chunks)
+        for _ in chunks:
+            started = time.perf_counter()
+            last = next(answers)
+            times.append(time.perf_counter() - started)
+        differing += any(last[name] != whole[name] for name in names)
+    print(
+        f"streams that end with another answer, of {len(clips)}: {differing}; a chunk of {CHUNK_SECONDS:g} s takes "
+        f"{1000 * np.median(times):.1f} ms (median), {1000 * np.quantile(times, 0.99):.1f} ms (99%)",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ class ForecastDecoding(keras.layers.Layer):
     Args:
         frequency: Frequency of the timestamps, as `Frequency.as_list` returns it.
         quantile_levels: List of floats, ascending, including 0.5.
+        smoothing_weight: Float from 0 to 1, the weight of the last member, the forecast by exponential smoothing; None
+            if there is none.
 
     Call arguments:
         quantiles: (batch, ensemble_size, horizon, quantiles) float32, scaled and ascending.
@@ -45,10 +47,17 @@ class ForecastDecoding(keras.layers.Layer):
         ([b'1970-02-01', b'1970-03-01'], [7.0, 7.0])
     """
 
-    def __init__(self, frequency: Sequence[int], quantile_levels: Sequence[float], **kwargs: Any):
+    def __init__(
+        self,
+        frequency: Sequence[int],
+        quantile_levels: Sequence[float],
+        smoothing_weight: float | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.autocast = False  # small changes of large values need float64
         self.frequency, self.quantile_levels = list(frequency), list(quantile_levels)
+        self.smoothing_weight = smoothing_weight
 
     def call(
         self,
@@ -59,7 +68,7 @@ class ForecastDecoding(keras.layers.Layer):
         anchor_day: tf.Tensor | None = None,
         lower_bound: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
-        mean = tf.cast(tf.reduce_mean(tf.cast(quantiles, tf.float32), 1), center.dtype)
+        mean = tf.cast(self._average(tf.cast(quantiles, tf.float32)), center.dtype)
         mean = mean * scale[:, tf.newaxis, tf.newaxis] + center[:, tf.newaxis, tf.newaxis]
         if lower_bound is not None:
             mean = tf.maximum(mean, lower_bound[:, tf.newaxis, tf.newaxis])
@@ -71,6 +80,12 @@ class ForecastDecoding(keras.layers.Layer):
             "quantiles": mean,
             "quantile_levels": levels,
         }
+
+    def _average(self, quantiles: tf.Tensor) -> tf.Tensor:
+        if self.smoothing_weight is None:
+            return tf.reduce_mean(quantiles, 1)
+        trained = (1.0 - self.smoothing_weight) * tf.reduce_mean(quantiles[:, :-1], 1)
+        return trained + self.smoothing_weight * quantiles[:, -1]
 
     def select(
         self, answer: Mapping[str, tf.Tensor], horizon: tf.Tensor, quantile_levels: tf.Tensor
@@ -140,5 +155,5 @@ class ForecastDecoding(keras.layers.Layer):
         }
 
     def get_config(self) -> dict[str, Any]:
-        own = {"frequency": self.frequency, "quantile_levels": self.quantile_levels}
+        own = {name: getattr(self, name) for name in ("frequency", "quantile_levels", "smoothing_weight")}
         return {**super().get_config(), **own}

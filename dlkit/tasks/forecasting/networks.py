@@ -10,18 +10,11 @@ from dlkit.lazy import keras, layers, ops
 from dlkit.regression.quantiles import OrderedQuantiles
 from dlkit.tasks.forecasting.naive_forecasts import (
     ForecastMixture,
-    LogForecasts,
     NaiveForecasts,
-    RecentErrors,
-    SharedScale,
-    SmoothedForecasts,
     TrendForecasts,
     get_naive_indices,
 )
 from dlkit.tasks.forecasting.timestamps import CalendarFeatures
-
-MIN_AUTOREGRESSION = 12  # time steps
-MAX_AUTOREGRESSION_SEASON = 60  # time steps of a season that the autoregression reads
 
 
 @dataclass(frozen=True)
@@ -37,8 +30,7 @@ class NetworkSpec:
         future_features, historical_features, static_features: Number of features that the covariates of each kind
             make; see `dlkit.tasks.forecasting.series_preprocessing.count_features`.
         use_trends: Whether trends are among the naive forecasts.
-        use_smoothing: Whether exponential smoothing, smoothing and trends of logarithms, and an autoregression are
-            among them, and all are weighted by their recent errors on the series.
+        use_smoothing: Whether there is a forecast by exponential smoothing, which becomes a member of the ensemble.
 
     Examples:
         >>> NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9]).num_below_median
@@ -54,14 +46,7 @@ class NetworkSpec:
     historical_features: int = 0
     static_features: int = 0
     use_trends: bool = True
-    use_smoothing: bool = True
-
-    @property
-    def autoregression_length(self) -> int:
-        """Number of most recent time steps that the linear autoregression reads: a season, if it is not long."""
-        season_length = min(self.season_lengths, default=1)
-        season_length = season_length if season_length <= MAX_AUTOREGRESSION_SEASON else 1
-        return min(max(season_length + 1, 2 * self.horizon, MIN_AUTOREGRESSION), self.context_length)
+    use_smoothing: bool = False
 
     @property
     def num_below_median(self) -> int:
@@ -88,7 +73,7 @@ def build_inputs(spec: NetworkSpec) -> dict[str, Any]:
         "cutoff": keras.Input((), dtype="int64", name="cutoff"),
     }
     if spec.use_smoothing:
-        inputs["scaled_zero"] = keras.Input((), name="scaled_zero")
+        inputs["smoothed"] = keras.Input((spec.horizon,), name="smoothed")
     if spec.future_features:
         shape = (spec.context_length + spec.horizon, spec.future_features)
         inputs["future_covariates"] = keras.Input(shape, name="future_covariates")
@@ -157,102 +142,45 @@ def mixture_forecaster(
 
     Returns:
         keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, members, horizon, quantiles) float32,
-        scaled as the values are. The members are `ensemble_size` networks and, with smoothing, as many times the
-        mixture by errors alone, which is not trained.
+        scaled as the values are. The members are `ensemble_size` networks and, last, the forecast by exponential
+        smoothing, of which only the widths between quantiles are trained.
 
     Examples:
-        >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
+        >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9], use_smoothing=True)
         >>> encoder = lambda inputs, member: inputs["values"]
         >>> network = mixture_forecaster(spec, encoder, ensemble_size=2, width=8, dropout=0.0, name="identity")
         >>> network.output["quantiles"].shape
-        (None, 4, 6, 3)
+        (None, 3, 6, 3)
     """
     inputs = build_inputs(spec)
     indices = get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths)
-    forecasts, valid, errors = _build_forecasts(inputs, spec, indices)
+    forecasts, valid = _build_forecasts(inputs, spec, indices)
     parts = [build_horizon_features(inputs, spec), forecasts, valid]
-    if errors is not None:
-        parts.append(layers.RepeatVector(spec.horizon)(errors))
     if spec.future_features:
         parts.append(NaiveForecasts(indices, name="naive_covariates")(inputs["future_covariates"]))
     features = layers.Concatenate(name="decoder_features")(parts)
     members = [
-        _decode(spec, width, dropout, member, encoder(inputs, member), features, (forecasts, valid), errors)
+        _decode(spec, width, dropout, member, encoder(inputs, member), features, (forecasts, valid))
         for member in range(ensemble_size)
     ]
     if spec.use_smoothing:
-        members += [_decode_untrained(spec, features, (forecasts, valid), errors)] * ensemble_size
+        widths = _build_widths(spec, "smoothed", kernel_initializer="zeros")(features)
+        members.append(OrderedQuantiles(spec.num_below_median)(inputs["smoothed"], widths))
     return keras.Model(inputs, {"quantiles": ops.stack(members, 1)}, name=name)
 
 
-MAX_CUTOFFS = 5  # earlier cutoffs at which the errors of the naive forecasts are measured
-
-
-def _build_forecasts(inputs: dict[str, Any], spec: NetworkSpec, indices: Any) -> tuple[Any, Any, Any]:
-    """Build the forecasts that are mixed, (batch, horizon, forecasts), and their mask, and their recent errors or None.
-
-    Earlier cutoffs are further rows of the batch: the forecasts of all of them are made at once.
-    """
-    cutoffs = min((spec.context_length - 1) // spec.horizon, MAX_CUTOFFS) if spec.use_smoothing else 0
-    values, mask = ([_shift(inputs[name], back * spec.horizon) for back in range(cutoffs + 1)] for name in _WINDOW)
-    zeros = [inputs["scaled_zero"]] * (cutoffs + 1) if spec.use_smoothing else []
-    made, known = _forecast(spec, indices, *(_stack_rows(parts) for parts in (values, mask, zeros)))
-    forecasts, *earlier = ops.split(made, cutoffs + 1, 0) if cutoffs else [made]
-    valid, *known = ops.split(known, cutoffs + 1, 0) if cutoffs else [known]
-    forecasts, valid = layers.Identity(name="forecasts")(forecasts), layers.Identity(name="forecasts_valid")(valid)
-    if not cutoffs:
-        return forecasts, valid, None
-    errors = RecentErrors(spec.horizon, name="recent_errors")(values[0], mask[0], earlier, known)
-    return forecasts, valid, errors
-
-
-_WINDOW = ("values", "observed_mask")
-
-
-def _stack_rows(parts: list[Any]) -> Any:
-    """Concatenate batches to one; None for none."""
-    return layers.Concatenate(0)(parts) if len(parts) > 1 else next(iter(parts), None)
-
-
-def _shift(values: Any, steps: int) -> Any:
-    """Move a window back by some steps; the steps before it were not observed."""
-    return layers.ZeroPadding1D((steps, 0))(values[:, :-steps, None])[..., 0] if steps else values
-
-
-def _forecast(spec: NetworkSpec, indices: Any, values: Any, mask: Any, zero: Any) -> tuple[Any, Any]:
-    """Build the forecasts of windows, and their mask."""
-    parts = [(NaiveForecasts(indices, name="naive")(values), NaiveForecasts(indices, name="naive_valid")(mask))]
+def _build_forecasts(inputs: dict[str, Any], spec: NetworkSpec, indices: Any) -> tuple[Any, Any]:
+    """Build the forecasts that are mixed, (batch, horizon, forecasts), and their mask."""
+    values, mask = inputs["values"], inputs["observed_mask"]
+    forecasts, valid = NaiveForecasts(indices, name="naive")(values), NaiveForecasts(indices, name="naive_valid")(mask)
     if spec.use_trends:
-        parts.append(TrendForecasts(*get_trend_options(spec), name="trends")(values, mask))
-    if spec.use_smoothing:
-        season_length = min(spec.season_lengths, default=1)
-        if spec.context_length >= 2 * season_length:
-            parts.append(SmoothedForecasts(spec.horizon, season_length, name="smoothed")(values, mask))
-            trend_length = get_trend_options(spec)[1]
-            parts.append(LogForecasts(spec.horizon, trend_length, season_length, name="logs")(values, mask, zero))
-        parts.append(_autoregress(spec, values, mask))
-    forecasts, valid = zip(*parts, strict=True)
-    if len(parts) == 1:
-        return forecasts[0], valid[0]
-    return layers.Concatenate()(list(forecasts)), layers.Concatenate()(list(valid))
-
-
-def _autoregress(spec: NetworkSpec, values: Any, observed_mask: Any) -> tuple[Any, Any]:
-    """Forecast by a linear map of the most recent values; the forecast and whether it is valid, (batch, horizon, 1)."""
-    start = spec.context_length - spec.autoregression_length
-    values, last = values[:, start:], values[:, -1:]
-    dense = layers.Dense(spec.horizon, kernel_initializer="zeros", dtype="float32", name="autoregression")
-    forecast = last + dense(values - last)
-    observed = ops.mean(ops.cast(observed_mask[:, start:], "float32"), 1, keepdims=True)
-    valid = ops.cast(observed >= MIN_OBSERVED, "float32") * ops.ones_like(forecast)
-    return forecast[..., None], valid[..., None]
-
-
-MIN_OBSERVED = 0.75  # of the values that the autoregression reads
+        trends, trends_valid = TrendForecasts(*get_trend_options(spec), name="trends")(values, mask)
+        forecasts, valid = layers.Concatenate()([forecasts, trends]), layers.Concatenate()([valid, trends_valid])
+    return layers.Identity(name="forecasts")(forecasts), layers.Identity(name="forecasts_valid")(valid)
 
 
 def _decode(
-    spec: NetworkSpec, width: int, dropout: float, member: int, context: Any, features: Any, naive: tuple, errors: Any
+    spec: NetworkSpec, width: int, dropout: float, member: int, context: Any, features: Any, naive: tuple
 ) -> Any:
     """Decode the context of a member to quantiles, (batch, horizon, quantiles)."""
     forecasts, valid = naive
@@ -261,35 +189,20 @@ def _decode(
         x = layers.Dense(width, activation="gelu", name=f"decoder_{member}_{depth}")(x)
         x = layers.Dropout(dropout)(x)
     logits = layers.Dense(forecasts.shape[-1], dtype="float32", name=f"mixture_{member}")(x)
-    if errors is not None:
-        logits = logits - SharedScale(name=f"sensitivity_{member}")(errors)[:, None]
     residual = layers.Dense(1, kernel_initializer="zeros", dtype="float32", name=f"residual_{member}")(x)
-    widths = layers.Dense(
+    median = ForecastMixture()(logits, forecasts, valid) + residual[..., 0]
+    return OrderedQuantiles(spec.num_below_median)(median, _build_widths(spec, member)(x))
+
+
+def _build_widths(spec: NetworkSpec, member: int | str, **options: Any) -> keras.layers.Layer:
+    """Build the layer that computes the widths between quantiles."""
+    return layers.Dense(
         len(spec.quantile_levels) - 1,
         bias_initializer=keras.initializers.Constant(-1.0),
         dtype="float32",
         name=f"widths_{member}",
-    )(x)
-    median = ForecastMixture()(logits, forecasts, valid) + residual[..., 0]
-    return OrderedQuantiles(spec.num_below_median)(median, widths)
-
-
-def _decode_untrained(spec: NetworkSpec, features: Any, naive: tuple, errors: Any) -> Any:
-    """Mix the naive forecasts by their errors alone, with the initial biases of the other members.
-
-    On short series the mean of what networks and errors say is more accurate than either, whichever is better.
-    """
-    forecasts, valid = naive
-
-    def constant(units: int, name: str) -> Any:
-        """Return a bias for each step of the horizon, which `initialize_from_naive` sets."""
-        return layers.Dense(units, kernel_initializer="zeros", dtype="float32", trainable=False, name=name)(features)
-
-    logits = constant(forecasts.shape[-1], "mixture_untrained")
-    if errors is not None:
-        logits = logits - SharedScale(trainable=False, name="sensitivity_untrained")(errors)[:, None]
-    widths = constant(len(spec.quantile_levels) - 1, "widths_untrained")
-    return OrderedQuantiles(spec.num_below_median)(ForecastMixture()(logits, forecasts, valid), widths)
+        **options,
+    )
 
 
 MOVING_AVERAGE_STEPS = 25  # as in the paper
@@ -376,7 +289,7 @@ def mlp_forecaster(
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> mlp_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
-        (None, 2, 6, 3)
+        (None, 1, 6, 3)
     """
 
     def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
@@ -424,7 +337,7 @@ def rnn_forecaster(
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> rnn_forecaster(spec, encoder_length=12, cell="lstm", width=8).output["quantiles"].shape
-        (None, 2, 6, 3)
+        (None, 1, 6, 3)
     """
 
     def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
@@ -464,7 +377,7 @@ def tcn_forecaster(
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> tcn_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
-        (None, 2, 6, 3)
+        (None, 1, 6, 3)
     """
 
     def encoder(inputs: dict[str, keras.KerasTensor], member: int) -> keras.KerasTensor:
@@ -520,7 +433,7 @@ def transformer_forecaster(
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9])
         >>> transformer_forecaster(spec, encoder_length=12, width=8).output["quantiles"].shape
-        (None, 2, 6, 3)
+        (None, 1, 6, 3)
     """
     patch_length = max(2, encoder_length // 16)
     num_patches = -(-encoder_length // patch_length)

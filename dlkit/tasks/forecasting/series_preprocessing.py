@@ -10,6 +10,7 @@ import numpy as np
 from dlkit.lazy import keras, tf
 from dlkit.limits import Limits
 from dlkit.tasks.forecasting.columns import MIN_VALUES_FOR_SCALE
+from dlkit.tasks.forecasting.exponential_smoothing import smooth
 from dlkit.tasks.forecasting.frequency import DAY, Frequency
 from dlkit.tasks.forecasting.timestamps import (
     from_business_ordinals,
@@ -46,6 +47,8 @@ class SeriesPreprocessing(keras.layers.Layer):
         duplicates: "mean" or "last" value where several have the same time step, or "raise" to reject them.
         allow_gaps: Whether time steps may be missing between the first and the newest timestamp.
         lower_bound: Float, smallest value of the training series; None for no bound.
+        smoothing: Season length of the forecast by exponential smoothing, in time steps, 1 for none; None for no such
+            forecast. The window should hold about three seasons.
 
     Call arguments:
         inputs: Dict of `ds`: (batch, any) string, timestamps in any order, padded by "" at the end; `y`: (batch, any)
@@ -68,7 +71,8 @@ class SeriesPreprocessing(keras.layers.Layer):
           is 0 where all values are equal;
         - `lower_bound`: (batch,), of the dtype of `y`, the bound of every forecast, or the smallest float32 where the
           window itself is below it; if there is a bound;
-        - `scaled_zero`: (batch,) float32, what a value of 0 is scaled to;
+        - `smoothed`: (batch, horizon) float32, the forecast by exponential smoothing, scaled as the values are; if
+          there is one;
         - `num_observed`: (batch,) int32, number of observed values in the window.
 
     Raises:
@@ -97,6 +101,7 @@ class SeriesPreprocessing(keras.layers.Layer):
         duplicates: Literal["mean", "last", "raise"] = "mean",
         allow_gaps: bool = True,
         lower_bound: float | None = None,
+        smoothing: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -106,7 +111,7 @@ class SeriesPreprocessing(keras.layers.Layer):
         self.future_covariates = dict(future_covariates or {})
         self.static_covariates = dict(static_covariates or {})
         self.irregular, self.duplicates = irregular, duplicates
-        self.allow_gaps, self.lower_bound = allow_gaps, lower_bound
+        self.allow_gaps, self.lower_bound, self.smoothing = allow_gaps, lower_bound, smoothing
         self._frequency = Frequency(*frequency)
         self._convert_input_args = False  # Keras does not convert string tensors
 
@@ -121,7 +126,7 @@ class SeriesPreprocessing(keras.layers.Layer):
             "center": Limits(-largest, largest),
             "scale": Limits(0, largest),
             "lower_bound": Limits(-largest, largest),
-            "scaled_zero": Limits(-MAX_SCALED_VALUE, MAX_SCALED_VALUE),
+            "smoothed": Limits(-MAX_SCALED_VALUE, MAX_SCALED_VALUE),
             "num_observed": Limits(1),
         }
 
@@ -216,11 +221,13 @@ class SeriesPreprocessing(keras.layers.Layer):
             "center": center,
             "scale": scale,
             **({} if self.lower_bound is None else {"lower_bound": self._get_lower_bound(y, observed)}),
-            "scaled_zero": tf.cast(
-                tf.clip_by_value(-center / divisor, -MAX_SCALED_VALUE, MAX_SCALED_VALUE), tf.float32
-            ),
             "num_observed": tf.cast(count, tf.int32),
         }
+        if self.smoothing is not None:
+            zero = tf.clip_by_value(-center / divisor, -MAX_SCALED_VALUE, MAX_SCALED_VALUE)
+            shape = (None, self.context_length)
+            values, observed = (tf.ensure_shape(part, shape) for part in (scaled["values"], observed))
+            scaled["smoothed"] = smooth(values, observed, tf.cast(zero, tf.float32), self.horizon, self.smoothing)
         return {name: tf.ensure_shape(scaled[name], shape) for name, shape in self._get_shapes().items()}
 
     def _compute_center_and_scale(
@@ -420,13 +427,14 @@ class SeriesPreprocessing(keras.layers.Layer):
             "values": (rows, self.context_length),
             "observed_mask": (rows, self.context_length),
             **{name: shape for name, shape in covariates.items() if shape[-1]},
+            **({} if self.smoothing is None else {"smoothed": (rows, self.horizon)}),
             **dict.fromkeys(self._get_scalar_names(), (rows,)),
         }
 
     def _get_scalar_names(self) -> list[str]:
         anchor_day = ["anchor_day"] if self._has_anchor_day else []
         lower_bound = [] if self.lower_bound is None else ["lower_bound"]
-        return ["cutoff", *anchor_day, "center", "scale", *lower_bound, "scaled_zero", "num_observed"]
+        return ["cutoff", *anchor_day, "center", "scale", *lower_bound, "num_observed"]
 
     def compute_output_spec(self, inputs: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
         dtypes = {"observed_mask": "uint8", "cutoff": "int64", "anchor_day": "int64", "num_observed": "int32"}
@@ -436,7 +444,7 @@ class SeriesPreprocessing(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         covariates = ("historical_covariates", "future_covariates", "static_covariates")
-        rules = ("irregular", "duplicates", "allow_gaps", "lower_bound")
+        rules = ("irregular", "duplicates", "allow_gaps", "lower_bound", "smoothing")
         own = ("context_length", "horizon", "frequency", "prior_scales", "fill", *covariates, *rules)
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 

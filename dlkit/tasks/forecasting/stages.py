@@ -34,6 +34,11 @@ MAX_STATISTICS_ROWS = 10_000  # rows that statistics are computed from
 def build_stages(task: Forecaster, examples: Table) -> Stages:
     """Learn the frequency, the context length and statistics from training rows, and build the three models."""
     from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
+    from dlkit.tasks.forecasting.initial_weights import (
+        initialize_from_naive,
+        should_use_smoothing,
+        should_use_trends,
+    )
     from dlkit.tasks.forecasting.networks import NetworkSpec
     from dlkit.tasks.forecasting.series_preprocessing import SeriesPreprocessing, count_features
 
@@ -51,6 +56,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     task.set_columns()
     season_lengths = get_season_lengths(task, frequency)
     context_length = task.context_length or choose_context_length(season_lengths, task.horizon, longest)
+    table = cut_training_rows(windows, context_length, task.horizon)
     statistics: dict[str, Any] = {
         kind: {
             name: task.categories_.get(name) or _compute_statistics(examples, name) for name in getattr(columns, kind)
@@ -70,15 +76,10 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         irregular=task.irregular,
         duplicates=task.duplicates,
         lower_bound=_compute_lower_bound(windows),
+        smoothing=_choose_smoothing(task, season_lengths, context_length, table),
         **statistics,
         name="series_preprocessing",
     )
-    inputs = {
-        name: keras.Input((None,) * len(column.shape), dtype=column.dtype, name=name)
-        for name, column in task.inputs.items()
-    }
-    tensors = preprocessing(inputs)
-    preprocess = keras.Model(inputs, tensors, name="preprocess")
     levels = list(task.quantile_levels)
     spec = NetworkSpec(
         context_length,
@@ -89,65 +90,75 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         future_features=count_features(preprocessing.future_covariates),
         historical_features=count_features(preprocessing.historical_covariates),
         static_features=count_features(preprocessing.static_covariates),
+        use_smoothing=preprocessing.smoothing is not None,
     )
     try:
-        sample, truth, num_windows = _sample_training_windows(task, preprocessing, windows)
+        sample, truth = _sample_training_windows(task, preprocessing, table)
     except tf.errors.InvalidArgumentError:  # encoding names the row
         network = _build_network(task, spec)
     else:
-        network = _build_initial_network(task, spec, sample, truth, num_windows)
+        spec = replace(spec, use_trends=should_use_trends(spec, sample, truth))
+        spec = replace(spec, use_smoothing=should_use_smoothing(spec, sample, truth))
+        network = _build_network(task, spec)
+        initialize_from_naive(network, sample, truth, levels)
+    if not spec.use_smoothing:
+        preprocessing.smoothing = None
+    inputs = {
+        name: keras.Input((None,) * len(column.shape), dtype=column.dtype, name=name)
+        for name, column in task.inputs.items()
+    }
+    tensors = preprocessing(inputs)
+    preprocess = keras.Model(inputs, tensors, name="preprocess")
     quantiles = keras.Input(network.output["quantiles"].shape[1:], name="quantiles")
     others = {
         name: keras.Input((), dtype=tensors[name].dtype, name=name)
         for name in ("center", "scale", "cutoff", "anchor_day", "lower_bound")
         if name in tensors
     }
-    answer = ForecastDecoding(task.frequency_, levels, name="forecast_decoding")(quantiles, **others)
+    weight = 1.0 - (sum(_count_windows(table, task.horizon)) / MAX_SMOOTHING_WINDOWS) ** 2
+    decoding = ForecastDecoding(
+        task.frequency_, levels, weight if spec.use_smoothing else None, name="forecast_decoding"
+    )
+    answer = decoding(quantiles, **others)
     return Stages(preprocess, network, keras.Model({"quantiles": quantiles, **others}, answer, name="postprocess"))
 
 
 LINEAR = ("nlinear", "dlinear")  # networks that average no forecasts
-MAX_SMOOTHING_WINDOWS = 5000  # training windows; from more of them, a network learns what smoothing would tell it
-MAX_SMOOTHING_ERROR = 0.95  # of the initial mixture with smoothing, relative to the one without
+# Training windows. The fewer there are, the more exponential smoothing weighs in the answer; from so many on, a network
+# learns what it would tell.
+MAX_SMOOTHING_WINDOWS = 5000
+MAX_SMOOTHED_SEASON = 60  # time steps
+MIN_SMOOTHED_SEASONS = 2.75  # that a window must hold
 
 
-def _build_initial_network(
-    task: Forecaster, spec: Any, sample: dict[str, tf.Tensor], truth: tf.Tensor, num_windows: int
-) -> keras.Model:
-    """Build the network with the naive forecasts that are clearly of use on a sample of the training windows.
+def _choose_smoothing(task: Forecaster, season_lengths: list[int], context_length: int, table: Table) -> int | None:
+    """Return the season length of the forecast by exponential smoothing, 1 for none; None for no such forecast."""
+    if task.network in LINEAR or sum(_count_windows(table, task.horizon)) > MAX_SMOOTHING_WINDOWS:
+        return None
+    season_length = min(season_lengths, default=1)
+    if season_length > MAX_SMOOTHED_SEASON:
+        return 1
+    return season_length if MIN_SMOOTHED_SEASONS * season_length <= context_length else None
 
-    Where they are of none, they would be noise among the inputs of the network.
-    """
-    from dlkit.tasks.forecasting.initial_weights import initialize_from_naive, should_use_trends
 
-    spec = replace(
-        spec,
-        use_trends=should_use_trends(spec, sample, truth),
-        use_smoothing=task.network not in LINEAR and num_windows <= MAX_SMOOTHING_WINDOWS,
-    )
-    levels = list(task.quantile_levels)
-    network = _build_network(task, spec)
-    if initialize_from_naive(network, sample, truth, levels) < MAX_SMOOTHING_ERROR or not spec.use_smoothing:
-        return network
-    network = _build_network(task, replace(spec, use_smoothing=False))
-    initialize_from_naive(network, sample, truth, levels)
-    return network
+def _count_windows(table: Table, horizon: int) -> list[int]:
+    """Return the number of training windows of each row."""
+    return [max(1, len(values) - horizon + 1) for values in table.columns["future_y"]]
 
 
 def _sample_training_windows(
-    task: Forecaster, preprocessing: Any, windows: SeriesWindows
-) -> tuple[dict[str, tf.Tensor], tf.Tensor, int]:
-    """Return a random sample of the training windows, as `make_training_windows` does, and the number of all."""
-    table = cut_training_rows(windows, preprocessing.context_length, task.horizon)
-    rows, count = [], 0
+    task: Forecaster, preprocessing: Any, table: Table
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Return a random sample of the training windows, as `make_training_windows` does."""
+    rows, count, counts = [], 0, _count_windows(table, task.horizon)
     for row in np.random.default_rng(task.seed).permutation(len(table)):
         if count < MAX_INITIALIZATION_WINDOWS:
             rows.append(int(row))
-        count += max(1, len(table.columns["future_y"][row]) - task.horizon + 1)
+            count += counts[row]
     columns = {**task.inputs, "future_y": task.target["future_y"]}
     raw = to_batch([table.raw(row, columns) for row in rows], columns)
     scaled, truth, _ = make_training_windows(preprocessing, raw, raw["future_y"], task.horizon)
-    return scaled, truth, count
+    return scaled, truth
 
 
 def _build_network(task: Forecaster, spec: Any) -> keras.Model:
@@ -340,8 +351,8 @@ def truncate_contexts(
     kept_mask, kept = tf.where(truncated, kept_mask, observed_mask), kept | ~truncated
     scaled = tf.where(kept, (values - center) / scale, 0.0)
     made = {**tensors, "values": scaled, "observed_mask": kept_mask}
-    if "scaled_zero" in tensors:
-        made["scaled_zero"] = (tensors["scaled_zero"] - center[:, 0]) / scale[:, 0]
+    if "smoothed" in tensors:  # of the whole context: it has no weights that would learn from the future
+        made["smoothed"] = (tensors["smoothed"] - center) / scale
     return made, (truth - center) / scale
 
 

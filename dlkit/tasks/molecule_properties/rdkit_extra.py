@@ -14,5 +14,6 @@ def import_rdkit(what: str) -> Any:
         from rdkit import Chem, RDLogger
     except ImportError as error:
         raise DlkitError(f"{what} needs RDKit: {install_hint('molecules')}.") from error
-    RDLogger.DisableLog("rdApp.*")  # its complaints about records are reported with their place
+    # RDKit's complaints about records are reported with their place.
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     return Chem

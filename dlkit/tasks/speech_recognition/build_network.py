@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from dlkit.audio.log_mels import STEP_SECONDS
@@ -77,7 +78,7 @@ def build_decode(task: SpeechRecognizer, network: keras.Model) -> keras.Model | 
         return keras.Model(inputs, {"logits": read(inputs["features"], inputs["padding_mask"])}, name="decode")
     if task.chosen_network != "attention":
         return None
-    longest = -(-task.frames_ // task.stride)
+    longest = math.ceil(task.max_seconds / task.output_seconds_)  # a text has no more characters than outputs
     writer = TextWriter(network, longest, min(task.beam_width, MAX_BEAM_WIDTH), task.length_penalty, name="text_writer")
     return keras.Model(inputs, writer(inputs["features"], inputs["padding_mask"]), name="decode")
 

@@ -60,10 +60,6 @@ class MaskedConv1D(layers.Layer):
         before, after = self.frames_before, self.kernel_size - 1 - self.frames_before
         return self._convolve(tf.pad(mask_frames(x, mask), [[0, 0], [before, after], [0, 0]]))
 
-    def empty_state(self, rows: tf.Tensor, channels: int) -> tf.Tensor:
-        """Return the state before the first chunk of clips, (rows, kernel_size - strides, channels)."""
-        return tf.zeros([rows, self.kernel_size - self.strides, channels], self.compute_dtype)
-
     def step(self, x: tf.Tensor, mask: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Convolve the next chunk of clips by a causal convolution.
 
@@ -71,7 +67,8 @@ class MaskedConv1D(layers.Layer):
             x: (rows, frames, channels), as many frames as a multiple of the stride.
             mask: (rows, frames) bool, true at the frames of each chunk, which are the first ones; their number is a
                 multiple of the stride, but for the last chunk of a clip.
-            state: the last frames before, as `empty_state` or the last call gives them.
+            state: (rows, kernel_size - strides, channels), the last frames before, as the last call gives them; zeros
+                before the first.
 
         Returns:
             Tuple of the outputs of these frames, as `call` gives them for the whole clip, and the next state.

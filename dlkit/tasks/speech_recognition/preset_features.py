@@ -35,7 +35,7 @@ class WhisperMels(layers.Layer):
     """
 
     def __init__(self, mels: int, max_frames: int, **kwargs: Any):
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.mels, self.max_frames = mels, max_frames
 
     def frames_of(self, samples: Any) -> Any:
@@ -84,6 +84,9 @@ class SampleFrames(layers.Layer):
         >>> features.shape, frames.numpy().tolist()
         (TensorShape([2, 3, 384]), [3, 1])
     """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{**kwargs, "dtype": "float32"})
 
     def frames_of(self, samples: Any) -> Any:
         """Return the number of frames of clips with these numbers of samples: integers, or a tensor of them."""

@@ -40,7 +40,7 @@ class Chunk(EncodedFile):
         if samples.ndim == 1 and samples.dtype == np.int16:
             return samples.astype("<i2").tobytes()
         if samples.ndim == 1 and samples.dtype.kind == "f":
-            return (np.clip(np.nan_to_num(samples), -1, 1) * 32767).round().astype("<i2").tobytes()
+            return np.clip((np.nan_to_num(samples) * 32768).round(), -32768, 32767).astype("<i2").tobytes()
         raise DataError(
             "expected a chunk: bytes of 16-bit samples, or an array of one dimension of int16 or floats. Received: "
             f"{describe_value(value)}."
@@ -160,7 +160,9 @@ def make_signature(task: SpeechRecognizer) -> Signature:
     def make_example(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         (audio,) = raw.values()
         even = tf.maximum(tf.strings.length(audio) - 44, 0) // 2 * 2  # what follows a plain header
-        sound = tf.strings.substr(audio, tf.minimum(44, tf.strings.length(audio)), tf.minimum(even, task.rate_))
+        sound = tf.strings.substr(
+            audio, tf.minimum(44, tf.strings.length(audio)), tf.minimum(even, task.rate_ // 2 * 2)
+        )
         rows = tf.shape(audio)[0]
         return {"chunk": sound, "state": tf.zeros([rows, 1]), "is_last": tf.range(rows) % 2 == 1}
 

@@ -11,15 +11,14 @@ from dlkit.classification import labels
 from dlkit.classification.metrics import score_single
 from dlkit.columns import Column, Reason, Score, Text
 from dlkit.data.table import Table
-from dlkit.errors import HparamError
 from dlkit.hparams import hparam
 from dlkit.lazy import tf
-from dlkit.options import option
 from dlkit.padding import Padding
 from dlkit.rows import ERROR, Rows
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
+from dlkit.tasks.speech_recognition.check_options import check_options
 from dlkit.tasks.speech_recognition.columns import Seconds, WordTimes
 from dlkit.tasks.speech_recognition.rows import TranscriptRows
 from dlkit.tasks.speech_recognition.transcripts import Transcript, encode_characters
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 AUTO = "auto"
 FRAME_MULTIPLE = 16  # of the lengths of batches, as each length costs the kernels a plan of its own
 TEXT_NETWORKS = ("conv_gru", "conformer", "attention")
-WORD_NETWORKS = ("cnn",)
 DEFAULT_SIZES = {"conv_gru": (256, 3), "conformer": (144, 4), "attention": (256, 3), "cnn": (32, 4)}  # width and blocks
 
 
@@ -71,9 +69,9 @@ class SpeechRecognizer(Task):
     )
     network: str = hparam(
         AUTO,
-        "Network architecture. With `auto`, it is `conv_gru`, or `cnn` for words. A preset is the encoder of a Whisper "
-        "or Moonshine of KerasHub.",
-        choices=(AUTO, *TEXT_NETWORKS, *WORD_NETWORKS, "preset:"),
+        "Network architecture. With `auto`, it is `conv_gru` for texts, and a convolutional network for words. A "
+        "preset is the encoder of a Whisper or Moonshine of KerasHub.",
+        choices=(AUTO, *TEXT_NETWORKS, "preset:"),
     )
     rate: int = hparam(
         0,
@@ -95,11 +93,13 @@ class SpeechRecognizer(Task):
     )
     width: int = hparam(
         0,
-        "Width of the layers, or filters of the first block of `cnn`; 0 selects 256, 144 for `conformer`, or 32 for "
-        "`cnn`.",
+        "Width of the layers, or filters of the first block for words; 0 selects 256, 144 for `conformer`, or 32 for "
+        "words.",
         minimum=0,
     )
-    blocks: int = hparam(0, "Number of recurrent layers or blocks; 0 selects 3, or 4 for `cnn`.", minimum=0)
+    blocks: int = hparam(
+        0, "Number of recurrent layers or blocks; 0 selects 3, or 4 for `conformer` and for words.", minimum=0
+    )
     stride: int = hparam(
         4, "Frames of 10 ms for each output of the network: 1, 2 or 4. It applies to texts.", minimum=1, maximum=4
     )
@@ -107,7 +107,7 @@ class SpeechRecognizer(Task):
     streaming: bool = hparam(
         False,
         "Whether the model can read a recording while it is made. The layers of `conv_gru` then see no later frames, "
-        "and features are normalized by statistics of the training clips.",
+        'and features are normalized by statistics of the training clips. It needs `precision="float32"`.',
     )
     dropout: float = hparam(0.2, "Dropout rate.", minimum=0, maximum=0.95)
     lowercase: bool = hparam(True, "Whether to convert texts to lower case.")
@@ -205,29 +205,11 @@ class SpeechRecognizer(Task):
         self.language_model_: dict[str, Any] = {}
         self.labels_: list[str] = []
         self.class_weights_: list[float] = []
-        words = self.objective == "words"
-        allowed = WORD_NETWORKS if words else TEXT_NETWORKS
-        is_preset = self.network.startswith("preset:")
-        if self.network not in (AUTO, *allowed) and not (is_preset and not words):
-            raise HparamError(
-                f"{option('objective', self.objective)} needs one of the networks {', '.join(allowed)}"
-                f"{'' if words else ' or preset:NAME_OR_FOLDER'}. Received: "
-                f"{option('network', self.network)}."
-            )
-        if self.streaming and self.chosen_network != "conv_gru":
-            raise HparamError(
-                f"{option('streaming', True)} needs the network conv_gru for texts. Received: "
-                f"{option('objective', self.objective)}, {option('network', self.network)}."
-            )
-        if self.window_seconds and (self.chosen_network not in ("conv_gru", "conformer") or self.streaming):
-            raise HparamError(
-                f"{option('window_seconds', self.window_seconds)} needs a conv_gru or conformer that reads whole "
-                f"clips. Received: {option('network', self.chosen_network)}, {option('streaming', self.streaming)}."
-            )
+        check_options(self)
         if self.chosen_network == "attention" and "monitor" not in self._given_hparams:
             self.monitor = "loss"  # Keras names a metric after its output where there are two
         self.target = {"text": Transcript(lowercase=self.lowercase, punctuation=self.punctuation)}
-        if words:
+        if self.objective == "words":
             self.rows, self.primary_metric = labels.LabelRows, "accuracy"  # type: ignore[assignment]
             self.target, self.shown_metrics = labels.SINGLE_TARGET, ()  # type: ignore[assignment]
             self.answer = {**labels.SINGLE_ANSWER, "seconds": Seconds(), ERROR: Reason()}
@@ -237,7 +219,7 @@ class SpeechRecognizer(Task):
         """The network architecture, for `network="auto"` that of the objective."""
         if self.network != AUTO:
             return self.network
-        return (WORD_NETWORKS if self.objective == "words" else TEXT_NETWORKS)[0]
+        return "cnn" if self.objective == "words" else TEXT_NETWORKS[0]
 
     @property
     def size(self) -> dict[str, Any]:

@@ -7,17 +7,13 @@ import pytest
 
 from dlkit.lazy import tf
 from dlkit.regression.quantiles import OrderedQuantiles, PinballLoss
+from dlkit.tasks.forecasting.exponential_smoothing import _estimate_profile, _list_models, _smooth, smooth
 from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
 from dlkit.tasks.forecasting.frequency import parse_frequency
-from dlkit.tasks.forecasting.initial_weights import _fit_autoregression
+from dlkit.tasks.forecasting.initial_weights import should_use_smoothing
 from dlkit.tasks.forecasting.naive_forecasts import (
-    SMOOTHING_DECAYS,
-    TREND_DAMPING,
     ForecastMixture,
-    LogForecasts,
     NaiveForecasts,
-    RecentErrors,
-    SmoothedForecasts,
     TrendForecasts,
     get_naive_indices,
 )
@@ -476,7 +472,6 @@ def test_no_quantile_is_below_the_lowest_value():
     quantiles = answer(tf.constant([[[[-3.0, -0.5, 2]]]] * 2), **scaling)["quantiles"].numpy()
     assert quantiles[0, 0, 0] == 0 < quantiles[0, 0, 1] < quantiles[0, 0, 2]
     assert quantiles[1, 0, 0] < -1
-    np.testing.assert_allclose(made["scaled_zero"], -made["center"] / made["scale"], rtol=1e-6)
 
 
 def test_an_answer_is_in_units_with_its_timestamps_and_other_levels_lie_between():
@@ -528,120 +523,125 @@ def test_hours_are_written_with_their_time_and_whole_numbers_as_such():
     assert whole["ds"].numpy().tolist() == [[b"2", b"7"]]
 
 
-def test_smoothed_forecasts_are_weighted_means_and_damped_lines():
-    values = np.random.default_rng(0).normal(size=(1, 30))
-    forecasts, valid = SmoothedForecasts(4, 1)(tf.constant(values, tf.float32), tf.ones([1, 30]))
-    assert forecasts.shape == (1, 4, 2 * len(SMOOTHING_DECAYS)) and valid.numpy().all()
-    frame = pandas.Series(values[0])
-    for number, decay in enumerate(SMOOTHING_DECAYS):  # pandas: alpha is the weight of the last value
-        mean = frame.ewm(alpha=1 - decay, adjust=True).mean().iloc[-1]
-        np.testing.assert_allclose(forecasts[0, :, 2 * number], [mean] * 4, atol=1e-4)
-    line, _ = SmoothedForecasts(4, 1)(3.0 + 2.0 * tf.range(30.0)[None], tf.ones([1, 30]))
-    damped = 61.0 + 2.0 * np.cumsum(TREND_DAMPING ** np.arange(1, 5))
-    for number in range(len(SMOOTHING_DECAYS)):
-        np.testing.assert_allclose(line[0, :, 2 * number + 1], damped, rtol=1e-3)
+def smooth_by_hand(values, observed, horizon, season_length, model):
+    """The forecast and the sum of squared errors of one model, value by value, from the start that all models have."""
+    level_share, trend_share, damping, season_share, seasonal = model
+    profile = _estimate_profile(values[None], observed[None], season_length).numpy()[0] * seasonal
+    repeated = np.resize(profile, len(values))
+    numbers = np.flatnonzero(observed)[0] + np.arange(max(2 * season_length, 10))
+    numbers = numbers[(numbers < len(values))]
+    numbers = numbers[observed[numbers]]
+    slope, level = np.polyfit(numbers, (values - repeated)[numbers], 1)
+    begin = np.flatnonzero(observed)[0]
+    if damping:
+        level += slope * (begin - 1)
+    else:
+        slope, level = 0.0, np.mean((values - repeated)[numbers])
+    season, squares = list(profile), 0.0
+    for step in range(begin, len(values)):
+        ahead, slope = level + damping * slope, damping * slope
+        error = values[step] - ahead - season[step % season_length] if observed[step] else 0.0
+        level, slope = ahead + level_share * error, slope + trend_share * error
+        season[step % season_length] += season_share * error
+        squares += error**2
+    made = []
+    for step in range(len(values), len(values) + horizon):
+        slope *= damping
+        level += slope
+        made.append(level + season[step % season_length])
+    return made, squares
 
 
-def test_smoothed_forecasts_repeat_a_season_and_ignore_what_was_not_observed():
+@pytest.mark.parametrize("season_length", [1, 4])
+def test_each_model_of_smoothing_goes_value_by_value(season_length):
+    values = np.random.default_rng(3).normal(size=22).astype(np.float32).cumsum()
+    observed = np.arange(22) >= 2
+    observed[9] = False
+    values = np.where(observed, values, 50.0).astype(np.float32)  # what was not observed does not count
+    forecasts, criteria = _smooth(tf.constant(values[None]), tf.constant(observed[None]), 5, season_length)
+    models = list(zip(*_list_models(season_length), strict=True))
+    assert forecasts.shape == (1, 5, len(models)) and len(models) == (24 if season_length == 1 else 72)
+    for number, model in enumerate(models):
+        made, squares = smooth_by_hand(values, observed, 5, season_length, model)
+        np.testing.assert_allclose(forecasts[0, :, number], made, rtol=2e-3, atol=2e-3)
+        # The variance, the level, the share of errors; slope, its share, its damping; the season and its share.
+        parameters = 3 + (model[2] > 0) * 2 + (0 < model[2] < 1) + model[4] * season_length
+        akaike = 19 * np.log(squares / 19) + 2 * parameters
+        correction = 2 * parameters * (parameters + 1) / (19 - parameters - 1)
+        np.testing.assert_allclose(criteria[0, number], akaike + correction, rtol=1e-3, atol=1e-2)
+
+
+def test_smoothing_repeats_a_season_and_grows_in_proportion():
     season = np.array([3.0, -1.0, 0.0, -2.0], np.float32)
     values = np.concatenate([[99.0], np.tile(season, 4)]).astype(np.float32)[None]
-    mask = np.ones_like(values)
-    mask[0, 0] = 0
-    forecasts, valid = SmoothedForecasts(6, 4)(values, mask)
-    levels = forecasts.numpy()[0, :, 2 * len(SMOOTHING_DECAYS) :: 2]
-    np.testing.assert_allclose(levels, np.resize(season, 6)[:, None].repeat(levels.shape[1], 1), atol=1e-5)
-    assert valid.numpy().all()
-    values[0, 6], mask[0, 6] = -50.0, 0
-    changed, _ = SmoothedForecasts(6, 4)(values, mask)
-    values[0, 6] = 50.0
-    again, _ = SmoothedForecasts(6, 4)(values, mask)
-    np.testing.assert_array_equal(changed, again)
-    _, valid = SmoothedForecasts(6, 4)(values, np.where(np.arange(17) < 11, 0.0, mask))
-    assert valid.numpy()[0, 0].tolist() == [1.0] * 6 + [0.0] * 6  # only one season was observed
+    observed = np.arange(17)[None] > 0
+    made = smooth(tf.constant(values), tf.constant(observed), tf.constant([0.0]), 6, 4)
+    np.testing.assert_allclose(made[0], np.resize(season, 6), atol=0.02)
+    growing = 1.1 ** np.arange(20) * np.resize([1.0, 2.0], 20)
+    zero = -2.0  # the values are above it
+    made = smooth(tf.constant(growing[None] + zero, tf.float32), tf.ones([1, 20], tf.bool), tf.constant([zero]), 4, 2)
+    np.testing.assert_allclose(made[0] - zero, 1.1 ** np.arange(20, 24) * np.resize([1.0, 2.0], 4), rtol=0.01)
+    # No further than the window's own range of logarithms beyond it.
+    steep = tf.constant([[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0, 100.0, 1000.0]])
+    assert float(tf.reduce_max(smooth(steep, tf.ones([1, 12], tf.bool), tf.zeros([1]), 50, 1))) <= 1.001e6
 
 
-def test_forecasts_of_logarithms_grow_by_a_rate_and_their_seasons_are_in_proportion():
-    bound = tf.constant([-3.0])
-    season = np.array([4.0, 1.0, 2.0])
-    values = np.concatenate([season, 1.5 * season, 1.5**2 * season])
-    forecasts, valid = LogForecasts(4, 6, 3)(tf.constant(values[None] - 3.0, tf.float32), tf.ones([1, 9]), bound)
-    assert valid.numpy().all() and forecasts.shape == (1, 4, 2 + 2 * len(SMOOTHING_DECAYS))
-    # The first is the last season times its ratio to the season before, and once more for the step after a season.
-    expected = np.array([*(1.5**3 * season), 1.5**4 * season[0]]) - 3.0
-    np.testing.assert_allclose(forecasts[0, :, 0], expected, rtol=1e-4)
-    # Without a season, the drift doubles: 16, 32; nothing goes further than the range of the logarithms, 8, does.
-    doubling = tf.constant([[1.0, 2.0, 4.0, 8.0]]) - 3.0
-    drift, valid = LogForecasts(5, 4, 1)(doubling, tf.ones([1, 4]), bound)
-    assert valid.numpy().all()
-    np.testing.assert_allclose(drift[0, :, 0] + 3.0, [16, 32, 64, 64, 64], rtol=1e-4)
+def test_logarithms_are_smoothed_of_positive_values_alone():
+    values = tf.constant([[1.0, 2.0, 4.0, 0.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0]])
+    all_observed, gap = tf.ones([1, 12], tf.bool), tf.constant([[number != 3 for number in range(12)]])
+    with_zero = smooth(values, all_observed, tf.zeros([1]), 3, 1)
+    forecasts, criteria = _smooth(values, all_observed, 3, 1)
+    weights = np.exp(-0.5 * (criteria.numpy()[0] - criteria.numpy()[0].min()))
+    np.testing.assert_allclose(with_zero[0], forecasts.numpy()[0] @ weights / weights.sum(), rtol=1e-4)
+    np.testing.assert_allclose(smooth(values, gap, tf.zeros([1]), 3, 1)[0], [4096, 8192, 16384], rtol=0.1)
 
 
-def test_forecasts_of_logarithms_need_positive_values():
-    values = tf.constant([[1.0, 0.0, 4.0, 8.0], [1.0, -1.0, 4.0, 8.0], [1.0, 2.0, 4.0, 8.0]])
-    mask = tf.constant([[1.0] * 4, [1.0, 0.0, 1.0, 1.0], [1.0] * 4])  # the second window's low value is a filled one
-    forecasts, valid = LogForecasts(2, 4, 1)(values, mask, tf.zeros([3]))
-    assert np.isfinite(forecasts).all()
-    assert valid.numpy().all((1, 2)).tolist() == [False, True, True] and not valid.numpy()[0].any()
+@pytest.mark.parametrize("values", [[0.0] * 12, [3.0] + [0.0] * 11, [1e9, -1e9] * 6])
+def test_smoothing_answers_any_window(values):
+    for observed in (np.ones(12, bool), np.arange(12) == 11, np.zeros(12, bool)):
+        made = smooth(tf.constant([values]), tf.constant(observed[None]), tf.constant([-1e9]), 3, 4)
+        assert np.isfinite(made).all()
 
 
-def test_recent_errors_are_those_of_earlier_cutoffs():
-    values = tf.constant([[0.0, 0.0, 1.0, 2.0, 4.0, 6.0]])
-    mask = tf.constant([[1.0, 1.0, 1.0, 1.0, 0.0, 1.0]])
-    made = [tf.constant([[[9.0, 9.0], [5.0, 7.0]]]), tf.constant([[[2.0, 1.0], [2.0, 4.0]]])]  # the later cutoff first
-    known = [tf.ones([1, 2, 2])] * 2
-    errors = RecentErrors(2)(values, mask, made, known).numpy()[0]
-    means = [(1 + 1 + 0) / 3, (1 + 0 + 2) / 3]  # the value 4 was not observed
-    np.testing.assert_allclose(errors[0] - errors[1], np.log((means[0] + 0.02) / (means[1] + 0.02)), rtol=1e-5)
-    # A forecast that could not be made has the error of the worst one.
-    unknown = [tf.constant([[[1.0, 1.0, 0.0]] * 2])] * 2
-    made = [tf.concat([part, part[..., :1]], -1) for part in made]
-    errors = RecentErrors(2)(values, mask, made, unknown).numpy()[0]
-    assert errors[2] == errors.max()
+def smoothing_network(use_smoothing=True):
+    spec = NetworkSpec(12, 2, parse_frequency("D").as_list(), [4], [0.1, 0.5, 0.9], use_smoothing=use_smoothing)
+    return mlp_forecaster(spec, encoder_length=2, width=4, ensemble_size=2)
 
 
-def test_half_of_an_answer_with_smoothing_is_not_trained():
-    spec = NetworkSpec(12, 2, parse_frequency("D").as_list(), [4], [0.1, 0.5, 0.9])
-    network = mlp_forecaster(spec, encoder_length=2, width=4, ensemble_size=2)
+def test_of_the_smoothed_forecast_only_the_widths_are_trained():
+    network = smoothing_network()
     inputs = {
         "values": tf.random.stateless_normal([3, 12], [1, 2]),
         "observed_mask": tf.ones([3, 12], tf.uint8),
         "cutoff": tf.zeros([3], tf.int64),
-        "scaled_zero": tf.fill([3], -5.0),
+        "smoothed": tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]),
     }
     before = network(inputs)["quantiles"].numpy()
-    assert before.shape == (3, 4, 2, 3)
+    assert before.shape == (3, 3, 2, 3)
+    np.testing.assert_array_equal(before[:, 2, :, 1], inputs["smoothed"])
     for weight in network.trainable_weights:
-        if not weight.path.startswith("autoregression"):  # one of the forecasts that are mixed
-            weight.assign(weight + 0.5)
+        weight.assign(weight + 0.5)
     after = network(inputs)["quantiles"].numpy()
-    np.testing.assert_array_equal(after[:, 2:], before[:, 2:])
+    np.testing.assert_array_equal(after[:, 2, :, 1], inputs["smoothed"])
     assert np.abs(after[:, :2] - before[:, :2]).min() > 1e-4
-    plain = mlp_forecaster(dataclasses.replace(spec, use_smoothing=False), encoder_length=2, ensemble_size=2)
-    assert plain.output["quantiles"].shape == (None, 2, 2, 3)
+    assert (after[:, 2, :, 2] > before[:, 2, :, 2]).all()
+    assert smoothing_network(use_smoothing=False).output["quantiles"].shape == (None, 2, 2, 3)
 
 
-def test_the_autoregression_is_fitted_to_training_windows_and_judged_on_others():
-    spec = NetworkSpec(12, 2, parse_frequency("D").as_list(), [], [0.1, 0.5, 0.9])
-    network = mlp_forecaster(spec, encoder_length=2, width=4)
-    random = np.random.default_rng(0)
-    series = [0.0, 1.0]
-    for _ in range(400):  # an oscillation that lags 1 and 2 determine
-        series.append(1.6 * series[-1] - series[-2] + 0.01 * random.normal())
-    series = np.array(series)
-    starts = np.arange(len(series) - 14)
-    values = np.stack([series[start : start + 12] for start in starts]).astype(np.float32)
-    truth = np.stack([series[start + 12 : start + 14] for start in starts]).astype(np.float32)
-    cutoffs = tf.constant(86_400 * starts, tf.int64)
-    tensors = {"values": tf.constant(values), "cutoff": cutoffs}
-    made = _fit_autoregression(network, tensors, truth)
-    layer = network.get_layer("autoregression")
-    fitted = values[:, -1:] + (values - values[:, -1:]) @ layer.kernel.numpy() + layer.bias.numpy()
-    assert np.abs(fitted - truth).mean() < 0.03 > np.abs(made - truth).mean()
-    # Targets that nothing predicts are not predicted where they were held out.
-    noise = values[:, -1:] + random.normal(size=truth.shape).astype(np.float32)
-    made = _fit_autoregression(network, tensors, noise)
-    assert np.abs(made - noise).mean() > 0.97 * np.abs(noise - values[:, -1:]).mean()
-    # Of few windows, a regression would fit the noise of those that it has seen.
-    few = {name: tensor[:40] for name, tensor in tensors.items()}
-    made = _fit_autoregression(network, few, noise[:40])
-    assert np.abs(made - noise[:40]).mean() > 0.97 * np.abs(noise - values[:, -1:])[:40].mean()
+def test_the_weight_of_the_smoothed_forecast():
+    layer = ForecastDecoding([0, 3600, 0], [0.1, 0.5], smoothing_weight=0.75)
+    quantiles = tf.constant([[[[1.0, 2.0]], [[3.0, 6.0]], [[10.0, 20.0]]]])
+    made = layer(quantiles, tf.ones([1]), tf.fill([1], 2.0), tf.zeros([1], tf.int64))
+    np.testing.assert_allclose(
+        made["quantiles"][0, 0], [1 + 2 * (0.25 * 2 + 0.75 * 10), 1 + 2 * (0.25 * 4 + 0.75 * 20)]
+    )
+
+
+def test_smoothing_is_used_where_it_is_better_than_naive_forecasts():
+    spec = NetworkSpec(8, 2, parse_frequency("D").as_list(), [4], [0.1, 0.5, 0.9], use_smoothing=True)
+    values = tf.random.stateless_normal([40, 8], [1, 2])
+    truth = tf.random.stateless_normal([40, 2], [3, 4])
+    tensors = {"values": values, "observed_mask": tf.ones([40, 8], tf.uint8), "smoothed": truth + 0.1}
+    assert should_use_smoothing(spec, tensors, truth)
+    assert not should_use_smoothing(spec, {**tensors, "smoothed": truth + 9.0}, truth)
+    assert not should_use_smoothing(dataclasses.replace(spec, use_smoothing=False), tensors, truth)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from dlkit.tasks.speech_recognition.ctc_loss import ClosePaddedFrames
-from dlkit.tasks.speech_recognition.networks import conv_gru
+from dlkit.tasks.speech_recognition.networks import conv_gru, make_inputs
 from dlkit.tasks.speech_recognition.read_in_windows import ReadInWindows
 
 MELS = 3
@@ -22,7 +22,7 @@ class Places(keras.layers.Layer):
 
 
 def places_network():
-    inputs = {"features": keras.Input((None, MELS)), "padding_mask": keras.Input((None,), dtype="bool")}
+    inputs = make_inputs(MELS)
     return keras.Model(inputs, {"logits": Places()(inputs["features"], inputs["padding_mask"])})
 
 

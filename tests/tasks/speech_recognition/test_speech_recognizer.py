@@ -90,10 +90,10 @@ def test_rows_without_any_text_are_refused():
 
 
 def test_an_objective_has_its_networks():
-    with pytest.raises(HparamError, match=r'objective="words" needs one of the networks cnn.*network="conv_gru"'):
+    with pytest.raises(HparamError, match=r'objective="words" has a network of its own.*network="conv_gru"'):
         dlkit.SpeechRecognizer(objective="words", network="conv_gru")
-    with pytest.raises(HparamError, match=r'objective="text" needs one of the networks conv_gru'):
-        dlkit.SpeechRecognizer(network="cnn")
+    with pytest.raises(HparamError, match=r'needs a conv_gru or conformer that reads whole clips.*network="attention"'):
+        dlkit.SpeechRecognizer(network="attention", window_seconds=20)
 
 
 def test_words_are_told_apart():

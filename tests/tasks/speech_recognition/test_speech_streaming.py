@@ -12,7 +12,9 @@ import dlkit
 from dlkit.errors import DataError, DlkitError, HparamError
 from dlkit.tasks.speech_recognition.networks import conv_gru
 from dlkit.tasks.speech_recognition.stream_state import StateLayout, StreamState, append
+from dlkit.tasks.speech_recognition.streaming import Chunk
 from dlkit.tasks.speech_recognition.streaming_network import StreamingNetwork
+from dlkit.training.prepare import build_task
 
 MELS = 6
 
@@ -108,12 +110,13 @@ def test_rows_are_joined_by_their_counts():
 
 @pytest.fixture(scope="module")
 def model():
-    task = dlkit.SpeechRecognizer(
-        streaming=True, width=32, blocks=1, mels=16, stride=4, beam_width=3, lm_order=2, epochs=2, batch_size=4,
-        learning_rate=5e-3, dropout=0.0,
-    )  # fmt: skip
-    data = task.samples()
-    task.fit({name: values[:24] for name, values in data["train"].items()}, verbose=0)
+    """Built and not trained, with weights that hear many things."""
+    hparams = {"width": 16, "blocks": 1, "mels": 16, "stride": 4, "beam_width": 3, "lm_order": 2}
+    task = dlkit.SpeechRecognizer(streaming=True, **hparams)
+    build_task(task, task.read({name: values[:24] for name, values in task.samples()["train"].items()}))
+    rng = np.random.default_rng(3)
+    for weight in task.stages_.network.trainable_weights:
+        weight.assign(weight + rng.normal(0, 0.3, weight.shape))
     return task
 
 
@@ -135,7 +138,7 @@ def same(one, other):
     assert one["score"] == pytest.approx(other["score"], rel=1e-3)
 
 
-@pytest.mark.parametrize("size", [101, 3000, 100_000])
+@pytest.mark.parametrize("size", [701, 3000, 100_000])
 def test_a_stream_ends_with_the_answer_for_the_whole(model, clips, size):
     for clip in clips[: 1 if size < 1000 else 3]:
         samples, whole = samples_of(clip), model.predict(clip)
@@ -146,6 +149,12 @@ def test_a_stream_ends_with_the_answer_for_the_whole(model, clips, size):
         assert all(answer["words"] == [] for answer in answers[:-1])
         times = [answer["seconds"] for answer in answers]
         assert times == sorted(times) and times[0] == pytest.approx(min(size, len(samples)) / 8000)
+
+
+def test_floats_are_the_integers_that_they_were():
+    samples = np.array([-32768, -5, 0, 1, 32767], np.int16)
+    assert Chunk().raw(samples.astype(np.float32) / 32768) == Chunk().raw(samples) == samples.tobytes()
+    assert Chunk().raw(np.array([2.0, -2.0, np.nan])) == np.array([32767, -32768, 0], np.int16).tobytes()
 
 
 def test_streams_of_a_batch_do_not_touch(model, clips):
@@ -195,5 +204,7 @@ def test_silence_and_nothing_have_no_text(model):
 def test_only_a_model_for_streams_reads_them():
     with pytest.raises(HparamError, match="needs the network conv_gru"):
         dlkit.SpeechRecognizer(streaming=True, network="conformer")
+    with pytest.raises(HparamError, match='needs precision="float32"'):
+        dlkit.SpeechRecognizer(streaming=True, precision="mixed_bfloat16")
     with pytest.raises(DlkitError, match="streaming=True"):
         next(dlkit.SpeechRecognizer().stream([]))

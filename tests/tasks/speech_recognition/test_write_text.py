@@ -7,8 +7,8 @@ import pytest
 from dlkit.tasks.speech_recognition.networks import attention
 from dlkit.tasks.speech_recognition.write_text import TextWriter
 
-MELS, FRAMES = 6, 30
-LENGTHS = [30, 11, 1, 20]
+MELS, FRAMES, LONGEST = 6, 20, 5
+LENGTHS = [20, 5, 1]
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,9 @@ def follow(network, features, mask, limit):
 
 def test_greedy_texts_are_those_of_the_whole_network(network):
     features, mask = clips()
-    written = texts_of(TextWriter(network, max_characters=9)(features, mask))
+    written = texts_of(TextWriter(network, max_characters=LONGEST)(features, mask))
     for text, clip, kept, frames in zip(written, features, mask, LENGTHS, strict=True):
-        limit = min(10, -(-frames // 4) + 1)
+        limit = min(LONGEST + 1, -(-frames // 4) + 1)
         assert list(text) == follow(network, clip, kept, limit)
     assert len({tuple(text) for text in written}) > 1
 
@@ -56,7 +56,7 @@ def test_greedy_texts_are_those_of_the_whole_network(network):
 @pytest.mark.parametrize("beam_width", [1, 3])
 def test_a_clip_alone_has_the_text_that_it_has_in_a_batch(network, beam_width):
     features, mask = clips()
-    writer = TextWriter(network, max_characters=9, beam_width=beam_width)
+    writer = TextWriter(network, max_characters=LONGEST, beam_width=beam_width)
     together = writer(features, mask)
     for row, frames in enumerate(LENGTHS):
         alone = writer(features[row : row + 1, :frames], mask[row : row + 1, :frames])
@@ -67,14 +67,14 @@ def test_a_clip_alone_has_the_text_that_it_has_in_a_batch(network, beam_width):
 def test_silence_has_no_text(network):
     features, mask = clips()
     features[1] = 0
-    outputs = TextWriter(network, max_characters=9, beam_width=2)(features, mask)
+    outputs = TextWriter(network, max_characters=LONGEST, beam_width=2)(features, mask)
     assert len(texts_of(outputs)[1]) == 0 and float(outputs["score"][1]) == 1.0
 
 
 def test_a_saved_writer_writes_the_same(network, tmp_path):
     features, mask = clips()
     inputs = [keras.Input((None, MELS)), keras.Input((None,), dtype="bool")]
-    model = keras.Model(inputs, TextWriter(network, max_characters=9)(*inputs))
+    model = keras.Model(inputs, TextWriter(network, max_characters=LONGEST)(*inputs))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     before, after = texts_of(model([features, mask])), texts_of(loaded([features, mask]))
