@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlkit.task import Task
     from dlkit.tasks.forecasting.task import Forecaster as Forecaster
     from dlkit.tasks.image_classification.task import ImageClassifier as ImageClassifier
+    from dlkit.tasks.image_generation.task import ImageGenerator as ImageGenerator
     from dlkit.tasks.image_segmentation.task import ImageSegmenter as ImageSegmenter
     from dlkit.tasks.language_model.task import LanguageModel as LanguageModel
     from dlkit.tasks.molecule_properties.task import MoleculeProperties as MoleculeProperties

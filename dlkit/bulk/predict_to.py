@@ -32,6 +32,7 @@ from dlkit.progress import progress as show_progress
 from dlkit.progress import quiet
 from dlkit.rows import Rows
 from dlkit.version import __version__
+from dlkit.vision.png import encode_image
 
 if TYPE_CHECKING:
     from dlkit.task import Task
@@ -230,10 +231,12 @@ class _OutputWriter:
         for name in records[0]:
             values = [record[name] for record in records]
             if np.ndarray in {*map(type, values)} and any(np.ndim(value) > 1 for value in values):
-                raise DlkitError(
-                    f"the {name} of a prediction is an image, which a table cannot hold. Give a folder of images "
-                    "and an output folder."
-                )
+                if self.task.prediction_writer is not None:
+                    raise DlkitError(
+                        f"the {name} of a prediction is an image, which a table cannot hold. Give a folder of images "
+                        "and an output folder."
+                    )
+                values = [value if value is None else encode_image(value) for value in values]
             columns[f"predicted_{name}" if name in copied else name] = values
         return columns
 

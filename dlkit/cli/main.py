@@ -28,6 +28,7 @@ from dlkit.cli.flags import (
     read_options,
     run_options,
 )
+from dlkit.cli.generate import LABEL, add_generate_flags, generate_files
 from dlkit.cli.parser import DATA_GROUP, RUN_GROUP, TASK_GROUP, TRAINING_GROUP, Parser, flags_of, refuse_unknown
 from dlkit.errors import INTERRUPTED, PREEMPTED, DlkitError, Preempted
 from dlkit.hparams import summary
@@ -154,6 +155,7 @@ def command_parser(argv: Sequence[str], config: RunFile | None = None) -> Parser
     _add_launch(command("launch", "train with several worker processes on this machine", _launch))
     _add_evaluate(command("evaluate", "evaluate a model on labeled data, using the same graph as exports", _evaluate))
     _add_predict(command("predict", "predict for raw inputs", _predict))
+    add_generate_flags(command("generate", "generate files, such as images, by label and seed", _generate))
     _add_export(command("export", "export a SavedModel for TensorFlow Serving and verify its predictions", _export))
     _add_verify(
         command(
@@ -534,6 +536,18 @@ def _predict(args: argparse.Namespace) -> None:
             show_prediction(value, answer, rows)
     if args.draw:
         draw_predictions(task, inputs, Path(args.draw))
+
+
+def _generate(args: argparse.Namespace) -> None:
+    check_early(args)
+    import dlkit
+
+    inputs: dict[str, Any] = dict(parse_pairs(args.input, "--input", "NAME=VALUE, as in steps=50"))
+    task = dlkit.load(args.model)
+    files = generate_files(
+        task, Path(args.output), args.count, args.seed, {**({LABEL: args.label} if args.label else {}), **inputs}
+    )
+    print(f"{len(files)} files: {args.output}")
 
 
 def _read_inputs(args: list[str]) -> list[str]:

@@ -24,11 +24,11 @@ _TABLES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix 
 def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table:
     """Read a folder: one row per file, in sorted order.
 
-    With a label among the columns, the folder on the first level is the label: `cat/2019/x.jpg` is a cat. Without one,
-    every file at any depth is read; with `images/` next to `masks/`, the images. A table `labels` or `metadata` (csv,
-    tsv, jsonl, parquet) in the folder takes precedence; its column `image` or `file_name` holds the paths of the files.
-    A folder without a table is first offered to the readers of the columns. Hidden files are skipped; files of other
-    kinds and unreadable texts are skipped with a remark.
+    With a label among the columns, the folder on the first level is the label: `cat/2019/x.jpg` is a cat; an optional
+    label may lack such folders. Without one, every file at any depth is read; with `images/` next to `masks/`, the
+    images. A table `labels` or `metadata` (csv, tsv, jsonl, parquet) in the folder takes precedence; its column `image`
+    or `file_name` holds the paths of the files. A folder without a table is first offered to the readers of the
+    columns. Hidden files are skipped; files of other kinds and unreadable texts are skipped with a remark.
     """
     table = _table_in(path, source)
     if table is not None:
@@ -39,6 +39,8 @@ def read_folder(path: Path, source: str, columns: Mapping[str, Column], how: Rea
         if result is not None:
             return result
     content, target = _assign_columns(columns, source)
+    if target is not None and columns[target].optional and not any(entry.is_dir() for entry in list_entries(path)):
+        target = None
     column = columns[content]
     labels: list[str] | None = None
     if target is None:
@@ -80,7 +82,7 @@ def _assign_columns(columns: Mapping[str, Column], source: str) -> tuple[str, st
     """Return the column that files fill and the one that class folders fill."""
     contents = [name for name, column in columns.items() if column.suffixes]
     targets = [name for name, column in columns.items() if isinstance(column, Label)]
-    others = [name for name in columns if name not in (*contents, *targets)]
+    others = [name for name, column in columns.items() if name not in (*contents, *targets) and not column.optional]
     if len(contents) != 1 or len(targets) > 1 or others:
         several = " A file in a class folder has a single label." if _any_labels(columns) else ""
         raise DataError(

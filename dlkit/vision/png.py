@@ -111,12 +111,14 @@ def _is_still_webp(data: bytes) -> bool:
 def as_json(value: Any) -> Any:
     """Convert NumPy values for JSON, as the argument `default` of `json.dumps`.
 
-    A mask, (height, width) uint8, becomes a gray PNG in base64, `{"b64": "..."}` as in requests; other arrays, lists.
+    Pixels, (height, width) or (height, width, 3) uint8, become a PNG in base64, `{"b64": "..."}` as in requests; other
+    arrays, lists.
 
     Raises:
         TypeError: the value is not a NumPy value.
     """
-    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 2 and value.size:
+    is_image = np.ndim(value) == 2 or (np.ndim(value) == 3 and np.shape(value)[-1] == 3)
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and is_image and value.size:
         return {"b64": base64.b64encode(encode_image(value)).decode()}
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()

@@ -98,9 +98,8 @@ def test_a_saved_task_exports_again(fitted):
 
 def test_predict_takes_one_or_a_list_in_order(fitted, rows):
     table, _ = rows
-    names = list(fitted.inputs)
-    values = [table.columns[names[0]][row] if len(names) == 1 else {n: table.columns[n][row] for n in names}
-              for row in range(3)]  # fmt: skip
+    given = [{name: table.columns[name][row] for name in fitted.inputs if name in table.columns} for row in range(3)]
+    values = given if len(fitted.inputs) > 1 else [value for row in given for value in row.values()]
     one = fitted.predict(values[0])
     several = fitted.predict(values)
     assert isinstance(one, dict)

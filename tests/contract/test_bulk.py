@@ -47,8 +47,9 @@ def test_an_output_that_exists_is_not_replaced(fitted, folder):
 
 def test_a_table_of_requests_has_a_row_of_answers_for_each(fitted, tmp_path):
     """Of whatever inputs a task has: the rows that its exports are shown, with one that it must refuse."""
-    if not fitted.rows.by_record or any(isinstance(column, EncodedFile) for column in fitted.inputs.values()):
-        pytest.skip("its rows are no records of a table of texts")
+    columns = [*fitted.inputs.values(), *fitted.answer.values()]
+    if not fitted.rows.by_record or any(isinstance(column, EncodedFile) for column in columns):
+        pytest.skip("its rows are no records of tables of texts")
     rows = [dict(row) for row in fitted.examples_[:3]]
     texts = [name for name, column in fitted.inputs.items() if isinstance(column, Text)]
     lines = [json.dumps({**row, "id": number}) for number, row in enumerate(rows)]

@@ -42,6 +42,7 @@ MEANS = {
         "bits_per_byte",
         sum(row["bits"] for row in rows) / sum(row["bytes"] for row in rows),
     ),
+    "image_generation": lambda rows: ("images", len({row["seed"] for row in rows})),
     "image_segmentation": lambda rows: ("pixel_accuracy", np.mean([row["pixel_accuracy"] for row in rows])),
     "object_detection": lambda rows: ("objects", sum(row["true_positives"] + row["false_negatives"] for row in rows)),
     "molecule_properties": lambda rows: ("mae", np.mean([abs(row["error_boiling_point"]) for row in rows])),
@@ -64,8 +65,8 @@ def test_the_errors_of_rows_make_the_metric(fitted, few, written):
 
 
 DRAWN = {
-    "image_classification", "image_segmentation", "object_detection", "forecasting", "molecule_properties",
-    "speech_recognition",
+    "image_classification", "image_generation", "image_segmentation", "object_detection", "forecasting",
+    "molecule_properties", "speech_recognition",
 }  # fmt: skip
 
 

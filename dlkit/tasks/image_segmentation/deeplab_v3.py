@@ -9,8 +9,8 @@ import keras_hub
 from keras_hub.src.models.deeplab_v3.deeplab_v3_layers import SpatialPyramidPooling
 
 from dlkit.layers.fused_batch_norm import FusedBatchNormalization
+from dlkit.layers.pad_to_multiple import crop_padding, pad_to_multiple
 from dlkit.lazy import keras
-from dlkit.tasks.image_segmentation.pad_to_multiple import crop_logits, pad_to_multiple
 
 LOW_LEVEL = "P2"  # pyramid level of the low-level features: a quarter of the image's size
 DECODER_WIDTH = 256  # filters of KerasHub's decoder
@@ -141,7 +141,7 @@ def deeplab_v3_from_encoder(
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     x = keras.layers.Conv2D(num_classes, 1, name="classes")(x)
     x = keras.layers.UpSampling2D(stride, interpolation="bilinear", name="up_to_image")(x)
-    return keras.Model({"image": image}, {"logits": crop_logits(x, image.shape[1:])}, name="deeplab_v3")
+    return keras.Model({"image": image}, {"logits": crop_padding(x, image.shape[1:])}, name="deeplab_v3")
 
 
 def deeplab_v3_from_backbone(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dlkit.layers.pad_to_multiple import pad_to_multiple
 from dlkit.lazy import keras
-from dlkit.tasks.image_segmentation.pad_to_multiple import pad_to_multiple
 from dlkit.vision.preset import add_rescaling, load_preset
 
 STRIDE = 32  # of the coarsest level of a published encoder

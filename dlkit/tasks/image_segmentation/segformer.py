@@ -7,8 +7,8 @@ from typing import Any
 
 import keras_hub
 
+from dlkit.layers.pad_to_multiple import crop_padding, pad_to_multiple
 from dlkit.lazy import keras
-from dlkit.tasks.image_segmentation.pad_to_multiple import crop_logits, pad_to_multiple
 
 STRIDE = 32  # of the last stage, in pixels; KerasHub's encoder needs square images
 
@@ -154,4 +154,4 @@ def segformer_from_backbone(
     x = keras.layers.Dropout(dropout, name="dropout")(backbone(x))
     x = keras.layers.Conv2D(num_classes, 1, name="classes")(x)
     x = keras.layers.UpSampling2D(4, interpolation="bilinear", name="up_to_image")(x)
-    return keras.Model({"image": image}, {"logits": crop_logits(x, image.shape[1:])}, name="segformer_segmenter")
+    return keras.Model({"image": image}, {"logits": crop_padding(x, image.shape[1:])}, name="segformer_segmenter")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dlkit.layers.fused_batch_norm import FusedBatchNormalization
+from dlkit.layers.pad_to_multiple import crop_padding, pad_to_multiple
 from dlkit.lazy import keras
-from dlkit.tasks.image_segmentation.pad_to_multiple import crop_logits, pad_to_multiple
 
 # Networks of keras.applications: the last layer of each level, from stride 2 to 32, and whether they rescale pixels.
 _ENCODERS = {
@@ -91,7 +91,7 @@ def unet(
     if encoder:  # its first level has half the size of the image
         x = keras.layers.UpSampling2D(interpolation="bilinear", name="up_to_image")(x)
     x = keras.layers.Conv2D(num_classes, 1, name="classes")(x)
-    return keras.Model({"image": image}, {"logits": crop_logits(x, input_shape)}, name="unet")
+    return keras.Model({"image": image}, {"logits": crop_padding(x, input_shape)}, name="unet")
 
 
 def _plain_encoder(image: keras.KerasTensor, width: int, depth: int) -> tuple[keras.KerasTensor, ...]:

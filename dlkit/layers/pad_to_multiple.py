@@ -1,4 +1,4 @@
-"""Padding of images to sides that a network can downsample, and cropping of its logits."""
+"""Padding of images to sides that a network can downsample, and cropping of what it makes of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pad_to_multiple(x: keras.KerasTensor, multiple: int, square: bool = False) -
 
     Examples:
         >>> import keras
-        >>> from dlkit.tasks.image_segmentation.pad_to_multiple import pad_to_multiple
+        >>> from dlkit.layers.pad_to_multiple import pad_to_multiple
         >>> pad_to_multiple(keras.Input((30, 40, 3)), 32).shape
         (None, 32, 64, 3)
     """
@@ -33,16 +33,16 @@ def pad_to_multiple(x: keras.KerasTensor, multiple: int, square: bool = False) -
     return keras.layers.ZeroPadding2D(padding, name="padding")(x)
 
 
-def crop_logits(x: keras.KerasTensor, input_shape: Sequence[int], name: str = "logits") -> keras.KerasTensor:
-    """Crop logits of a padded image to the size of the image.
+def crop_padding(x: keras.KerasTensor, input_shape: Sequence[int], name: str = "logits") -> keras.KerasTensor:
+    """Crop what a network makes of a padded image to the size of the image.
 
     Args:
-        x: (batch, padded height, padded width, classes).
+        x: (batch, padded height, padded width, channels).
         input_shape: (height, width, channels) of the image.
         name: name of the layer.
 
     Returns:
-        (batch, height, width, classes) float32.
+        (batch, height, width, channels) float32.
     """
     cropping = tuple((0, side - original) for side, original in zip(x.shape[1:3], input_shape[:2], strict=True))
     return keras.layers.Cropping2D(cropping, dtype="float32", name=name)(x)

@@ -1,0 +1,305 @@
+"""Image generation: new images like those of the training data, by seed and label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from dlkit.columns import Image, Reason
+from dlkit.data.table import Table
+from dlkit.errors import DataError, HparamError
+from dlkit.hparams import hparam
+from dlkit.lazy import keras, tf
+from dlkit.options import option
+from dlkit.rows import ERROR, Rows
+from dlkit.run_length import DefaultEpochs
+from dlkit.stages import Stages
+from dlkit.task import Task
+from dlkit.tasks.image_generation.columns import Condition, GeneratedImage, Guidance, Seed, Steps
+from dlkit.tasks.image_generation.rows import IMAGE, LABEL, ImageRows
+from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dlkit.vision.decode_image import DecodeImage
+
+MAX_SIDE, INFERRED_SIDE = 128, 64  # of generated images in pixels: at most, and at most if `image_size` is 0
+MAX_STEP_PIXELS = 2**22  # steps times pixels of a request: 256 steps of 128 x 128 pixels
+
+
+@dataclass(kw_only=True)
+class ImageGenerator(Task):
+    """Generates images like those that it has learned from, by label if they have labels.
+
+    Examples:
+        >>> model = dlkit.ImageGenerator(width=8, blocks=1, sampling_steps=2, epochs=1)
+        >>> history = model.fit(model.samples()["train"], verbose=0)
+        >>> model.predict({"label": "3", "seed": 1})["image"].shape
+        (8, 8)
+    """
+
+    default_epochs = DefaultEpochs(30, fewest=2_000, most=100_000)
+    epochs: int = default_epochs.hparam()
+    batch_size: int = hparam(64, "Number of training examples per step. It is the total over all devices.", minimum=1)
+    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
+    warmup: float = hparam(
+        0.1,
+        'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
+        "selects 0.3.",
+        minimum=0,
+        maximum=0.9,
+    )
+    clip_norm: float = hparam(1.0, "Maximum global norm of the gradients; 0 disables clipping.", minimum=0)
+    ema: float = hparam(
+        0.999,
+        "Decay of an exponential moving average of the weights. The averaged weights are used for validation and in "
+        "the final model. 0 disables it.",
+        minimum=0,
+        maximum=0.999999,
+    )
+    network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion",))
+    image_size: int = hparam(
+        0,
+        "Side of the generated square images in pixels, or 0 to infer their size. 0 selects the size of the training "
+        "images if all have the same size, at most 64 x 64; otherwise, a square with the median of their shorter "
+        "sides, at most 64.",
+        minimum=0,
+        maximum=MAX_SIDE,
+    )
+    channels: int = hparam(
+        0,
+        "Color channels: 1, 3, or 0 to infer them. Images with 1 channel are grayscale, and those with 3 are RGB. 0 "
+        "uses the channels of the training images.",
+        minimum=0,
+        maximum=3,
+    )
+    resize: Literal["crop", "stretch", "pad"] = hparam(
+        "crop",
+        'Image resizing. The value "crop" keeps the aspect ratio and cuts off the edges, "stretch" ignores it, and '
+        '"pad" keeps it and adds borders.',
+    )
+    max_pixels: int = hparam(
+        50_000_000,
+        "Maximum number of pixels of an image. Larger images are not decoded and count as unreadable.",
+        minimum=1,
+    )
+    width: int = hparam(48, "Features of the first level, a multiple of 8. Each level doubles it.", minimum=8)
+    depth: int = hparam(
+        0, "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size.", minimum=0
+    )
+    blocks: int = hparam(2, "Number of residual blocks per level.", minimum=1)
+    patch: int = hparam(
+        0,
+        "Side of the patches in pixels; 0 selects it. The selected value is 1 for images below 24 pixels, 2 up to 64, "
+        "and 4 for larger ones.",
+        minimum=0,
+        maximum=8,
+    )
+    dropout: float = hparam(0.0, "Dropout rate in the residual blocks.", minimum=0, maximum=0.95)
+    label_dropout: float = hparam(
+        0.1,
+        "Fraction of the training examples without their label, which guidance needs. The model then also generates "
+        "images without a label.",
+        minimum=0,
+        maximum=1,
+    )
+    sampler: Literal["ddim", "ancestral"] = hparam(
+        "ddim", "Sampler. The value `ddim` adds no noise on the way, and needs fewer steps than `ancestral`."
+    )
+    sampling_steps: int = hparam(20, "Number of denoising steps, the default of requests.", minimum=1)
+    guidance: float = hparam(
+        1.5,
+        "Strength of classifier-free guidance, the default of requests. 1 is none; higher values give images that "
+        "are more typical of their label, and less varied.",
+        minimum=0,
+        maximum=50,
+    )
+
+    public_methods = (*Task.public_methods, "generate")
+    target = {IMAGE: Image()}
+    answer = {"image_bytes": GeneratedImage(), ERROR: Reason()}
+    rows = ImageRows
+    primary_metric = "kid_skill"
+    max_inference_batch = 32
+    training_only = ("label_dropout",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.labels_: list[str] = []  # none of data without labels
+        self.shape_: list[int] = []  # height, width and channels
+        self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
+        check_channels(self.channels)
+        self.inputs = {
+            LABEL: Condition(optional=True, default=""),
+            "seed": Seed(optional=True, default=0),
+            "steps": Steps(optional=True, default=self.sampling_steps),
+            "guidance": Guidance(optional=True, default=self.guidance),
+        }
+
+    def build(self, examples: Table) -> Stages:
+        column = self.target[IMAGE]
+        self.shape_ = list(self.network_shape(examples))
+        self.max_sample_ = find_max_sample(examples, column, self.max_pixels)
+        self.labels_ = self._learn_labels(examples)
+        if self.sampling_steps > self.max_steps:
+            raise HparamError(
+                f"{option('sampling_steps')} must be at most {self.max_steps} for images of {self.shape_[0]} x "
+                f"{self.shape_[1]} pixels. Received: {self.sampling_steps}."
+            )
+        return self._stages()
+
+    def with_labels(self, stages: Stages) -> Stages:
+        """Build the stages of a model for more labels, the first of which it knows; the network gets fresh weights."""
+        del stages
+        return self._stages()
+
+    @property
+    def max_steps(self) -> int:
+        """The maximum number of steps of a request."""
+        return MAX_STEP_PIXELS // (self.shape_[0] * self.shape_[1])
+
+    def network_shape(self, examples: Table) -> tuple[int, int, int]:
+        """Choose height, width and channels of the generated images for a table."""
+        options: dict[str, Any] = {"image_size": self.image_size, "channels": self.channels}
+        return choose_shape(examples, self.target[IMAGE], self.max_pixels, largest=INFERRED_SIDE, **options)
+
+    def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
+        from dlkit.tasks.image_generation.read_request import look_up_labels
+
+        decoded = self._decoder()(target[IMAGE])
+        digest = tf.cast(tf.strings.to_hash_bucket_fast(target[IMAGE], 2**31 - 1), tf.int32)
+        tensors = {
+            "image": decoded["image"],
+            "label_id": tf.maximum(look_up_labels(features[LABEL], self.labels_), 0),
+            "row_seed": tf.stack([digest, tf.zeros_like(digest)], 1),  # of validation: always the same noise
+            ERROR: decoded["error"],
+        }
+        return tensors, {"objective": tf.zeros([tf.shape(digest)[0], 1])}
+
+    def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
+        from dlkit.training.step_seeds import StepSeeds
+
+        seeds = StepSeeds(self.seed, step)
+        rows = tf.shape(tensors["label_id"])[0]
+        row_seed = tf.random.stateless_uniform([rows, 2], seeds.next(), minval=None, maxval=None, dtype=tf.int32)
+        kept = seeds.uniform([rows]) >= self.label_dropout
+        label_id = tf.where(kept, tensors["label_id"], 0)
+        return {**tensors, "row_seed": row_seed, "label_id": label_id}, target
+
+    def loss(self) -> Any:
+        from dlkit.tasks.image_generation.losses import OutputAsLoss
+
+        return {"objective": OutputAsLoss()}
+
+    def metrics(self) -> Any:
+        return None
+
+    def present(self, answer: dict[str, Any]) -> dict[str, Any]:
+        return {"image": answer["image_bytes"]}
+
+    def picture(self, rows: Rows) -> Any:
+        from dlkit.tasks.image_generation.plots import plot_sheet
+
+        table = rows.to_plot(64)
+        images = [answer["image"] for answer in self.present_rows(self.predict_table(table))]
+        return plot_sheet(images, [name.decode() for name in table.raw_column(LABEL, self.inputs[LABEL])])
+
+    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        from dlkit.tasks.image_generation.metrics import MIN_IMAGES, score_images
+
+        decoded = tf.function(self._decoder().call, autograph=False)(tf.constant(targets[IMAGE]))
+        readable = decoded["error"] == ""
+        real = tf.boolean_mask(decoded["image"], readable).numpy()
+        if len(real) < MIN_IMAGES:
+            raise DataError(
+                f"distributions of images are compared from at least {MIN_IMAGES} readable ones. Received: {len(real)}."
+            )
+        generated = tf.stack([tf.io.decode_png(image) for image in answers["image_bytes"]]).numpy()
+        return score_images(real, generated)
+
+    @staticmethod
+    def samples() -> dict[str, Any]:
+        from dlkit.vision.digits import digits
+
+        parts = digits()
+        # The images of an evaluation: a seed of its own for each.
+        parts["test"]["seed"] = list(range(len(parts["test"][LABEL])))
+        return parts
+
+    def generate(
+        self,
+        label: str = "",
+        count: int = 1,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> list[np.ndarray]:
+        """Generate images.
+
+        Args:
+            label: a label of the training data; "" for images of any kind.
+            count: number of images, with the seeds `seed`, `seed + 1` and so on.
+            seed: of the first image. The same seed gives the same image.
+            steps: number of denoising steps; None for `sampling_steps`.
+            guidance: strength of guidance; None for that of the model.
+
+        Returns:
+            The images: (height, width) or (height, width, 3) uint8 each.
+
+        Raises:
+            HparamError: `count` is not positive.
+            DataError: there is no such label, or an option is out of range.
+
+        Examples:
+            >>> model = dlkit.ImageGenerator(width=8, blocks=1, sampling_steps=2, epochs=1)
+            >>> history = model.fit(model.samples()["train"], verbose=0)
+            >>> [image.shape for image in model.generate("7", count=2)]
+            [(8, 8), (8, 8)]
+        """
+        from dlkit.tasks.image_generation.generate import generate
+
+        return generate(self, label, count, seed, {"steps": steps, "guidance": guidance})
+
+    def _learn_labels(self, examples: Table) -> list[str]:
+        if LABEL not in examples.columns:
+            return []
+        names = {name.decode() for name in examples.raw_column(LABEL, self.inputs[LABEL])} - {""}
+        return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+
+    def _decoder(self) -> DecodeImage:
+        from dlkit.vision.decode_image import DecodeImage
+
+        height, width, channels = self.shape_
+        return DecodeImage(
+            height, width, channels, fit=self.resize, max_pixels=self.max_pixels, max_sample=self.max_sample_
+        )
+
+    def _stages(self) -> Stages:
+        from dlkit.layers.blank_invalid_rows import blank_invalid_rows
+        from dlkit.tasks.image_generation.encode_images import EncodePng
+        from dlkit.tasks.image_generation.networks import diffusion_networks
+        from dlkit.tasks.image_generation.read_request import ReadRequest
+
+        kinds = {LABEL: "string", "seed": "int32", "steps": "int32", "guidance": "float32"}
+        request = {name: keras.Input((), dtype=kind, name=name) for name, kind in kinds.items()}
+        read = ReadRequest(self.labels_, self.max_steps, name="read_request")
+        network, decode = diffusion_networks(
+            tuple(self.shape_),
+            len(self.labels_),
+            width=self.width,
+            depth=self.depth,
+            blocks=self.blocks,
+            patch=self.patch,
+            dropout=self.dropout,
+            sampler=self.sampler,
+        )
+        image = keras.Input(self.shape_, dtype="uint8", name="image")
+        png = {"image_bytes": EncodePng(name="encode_png")(image)}
+        return Stages(
+            preprocess=keras.Model(request, read(**request), name="preprocess"),
+            network=network,
+            postprocess=blank_invalid_rows(keras.Model({"image": image}, png, name="postprocess")),
+            decode=decode,
+        )
