@@ -77,12 +77,10 @@ class Parser(argparse.ArgumentParser):
         lines_left = SHORT_HELP_LINES - len(header) - 2 - sum(bool(actions) for actions in groups.values())
         lines_left -= sum(map(len, groups.values()))
         unlisted: list[str] = []
-        while lines_left < len(
-            textwrap.wrap(", ".join(unlisted), width - 9)
-        ):  # more options than lines: the last are named
+        while lines_left < len(_wrap_flags(unlisted, width)):  # more options than lines: the last are named
             unlisted.insert(0, groups[TASK_GROUP].pop().option_strings[0])
             lines_left += 1
-        lines_left -= len(textwrap.wrap(", ".join(unlisted), width - 9))
+        lines_left -= len(_wrap_flags(unlisted, width))
         entries = self._choose_entries([action for actions in groups.values() for action in actions], width, lines_left)
         lines = [*header, ""]
         note = " (defaults in brackets)"
@@ -92,9 +90,7 @@ class Parser(argparse.ArgumentParser):
             for action in actions:
                 lines += entries[action]
             if title == TASK_GROUP and unlisted:
-                lines += textwrap.wrap(
-                    f"and: {', '.join(unlisted)}", width, initial_indent="  ", subsequent_indent="       "
-                )
+                lines += _wrap_flags(unlisted, width)
         return "\n".join([*lines, footer, ""])
 
     def _choose_entries(
@@ -200,6 +196,15 @@ def refuse_unknown(unknown: Sequence[str], flags: Iterable[str]) -> None:
     name = suggest(word.lstrip("-").replace("-", "_"), names)
     guess = f" Did you mean {names[name]}?" if name else " --help lists all options."
     raise DlkitError(f"unknown argument {unknown[0]!r}.{f' {NOTES[word]}' if word in NOTES else guess}")
+
+
+def _wrap_flags(flags: Sequence[str], width: int) -> list[str]:
+    """Return the lines that name options without their help."""
+    if not flags:
+        return []
+    return textwrap.wrap(
+        f"and: {', '.join(flags)}", width, initial_indent="  ", subsequent_indent="       ", break_on_hyphens=False
+    )
 
 
 def flags_of(parser: argparse.ArgumentParser, command: str = "") -> list[str]:

@@ -75,8 +75,8 @@ class SpeechRecognizer(Task):
     )
     rate: int = hparam(
         0,
-        "Sample rate of the features in Hz, or 0 to select it. Clips of other rates are resampled. With 0, it is the "
-        "most frequent rate of the training clips, at most 16,000.",
+        "Sample rate of the features in Hz. Clips of other rates are resampled. 0 selects the most frequent rate of "
+        "the training clips, at most 16,000.",
         minimum=0,
         maximum=96_000,
     )
@@ -86,28 +86,31 @@ class SpeechRecognizer(Task):
     )
     window_seconds: float = hparam(
         0.0,
-        "Duration of the windows in which longer clips are read, in seconds; 0 reads clips as a whole. Windows overlap "
-        "by a quarter. It applies to `conv_gru` and `conformer`.",
+        "Duration of windows in seconds. Longer clips are read in windows that overlap by a quarter; 0 reads clips as "
+        "a whole. It applies to `conv_gru` and `conformer`.",
         minimum=0,
         maximum=600,
     )
     width: int = hparam(
         0,
-        "Width of the layers, or filters of the first block for words; 0 selects 256, 144 for `conformer`, or 32 for "
-        "words.",
+        "Width of the layers. For words, it is the number of filters of the first block. 0 selects 256, 144 for "
+        "`conformer`, or 32 for words.",
         minimum=0,
     )
     blocks: int = hparam(
-        0, "Number of recurrent layers or blocks; 0 selects 3, or 4 for `conformer` and for words.", minimum=0
+        0, "Number of recurrent layers or blocks. 0 selects 3, or 4 for `conformer` and for words.", minimum=0
     )
     stride: int = hparam(
         4, "Frames of 10 ms for each output of the network: 1, 2 or 4. It applies to texts.", minimum=1, maximum=4
     )
-    heads: int = hparam(4, "Number of attention heads of `conformer` and of the decoder of `attention`.", minimum=1)
+    heads: int = hparam(
+        4, "Number of attention heads. It applies to `conformer` and to the decoder of `attention`.", minimum=1
+    )
     streaming: bool = hparam(
         False,
-        "Whether the model can read a recording while it is made. The layers of `conv_gru` then see no later frames, "
-        'and features are normalized by statistics of the training clips. It needs `precision="float32"`.',
+        "Whether the model can read streams. It then recognizes a recording while it is made: the layers of `conv_gru` "
+        "see no later frames, and features are normalized by statistics of the training clips. It needs "
+        '`precision="float32"`.',
     )
     dropout: float = hparam(0.2, "Dropout rate.", minimum=0, maximum=0.95)
     lowercase: bool = hparam(True, "Whether to convert texts to lower case.")
@@ -124,26 +127,28 @@ class SpeechRecognizer(Task):
         maximum=256,
     )
     lm_order: int = hparam(
-        8, "Length of the longest n-grams of the language model of characters; 0 for none.", minimum=0, maximum=8
+        8, "Longest n-grams of the language model. They are n-grams of characters; 0 disables it.", minimum=0, maximum=8
     )
     lm_weight: float = hparam(1.2, "Weight of the language model in the search.", minimum=0)
     lm_texts: str = hparam(
         "",
-        "Text file for the language model, with one text per line. By default, it is learned from the training texts.",
+        "Texts for the language model. The file has one text per line. By default, it is learned from the training "
+        "texts.",
         file=True,
     )
-    length_penalty: float = hparam(
-        1.0, "Length penalty of the search of `attention`; higher values favor longer texts.", minimum=0
-    )
+    length_penalty: float = hparam(1.0, "Length penalty of `attention`. Higher values favor longer texts.", minimum=0)
     character_bonus: float = hparam(
-        2.5, "Bonus for each character of a text in a search with a language model, which favors short texts."
+        2.5, "Bonus for each character in the search. It applies with a language model, which favors short texts."
     )
     speed: float = hparam(
-        0.15, "Augmentation: largest change of the speed, as a fraction; 0 disables it.", minimum=0, maximum=0.5
+        0.15,
+        "Largest random change of the speed. It is a fraction; 0 disables this augmentation.",
+        minimum=0,
+        maximum=0.5,
     )
     vocal_tract: float = hparam(
         0.1,
-        "Augmentation: largest change of the length of the vocal tract, as a fraction; 0 disables it.",
+        "Largest random change of the vocal tract. It is a fraction of its length; 0 disables this augmentation.",
         minimum=0,
         maximum=0.5,
     )
