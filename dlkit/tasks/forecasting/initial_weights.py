@@ -30,13 +30,9 @@ def should_use_trends(spec: NetworkSpec, tensors: Mapping[str, tf.Tensor], truth
     indices = get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths)
     if indices.shape[1] == 1:
         return True
-    values, observed_mask = tensors["values"], tensors["observed_mask"]
-    trends, trends_valid = TrendForecasts(*get_trend_options(spec))(values, observed_mask)
-    naive = NaiveForecasts(indices)
-    forecasts = np.concatenate([naive(values), trends], -1)
-    valid = np.concatenate([naive(observed_mask), trends_valid], -1) > 0
+    forecasts, valid = _forecast_naively(spec, tensors["values"], tensors["observed_mask"], use_trends=True)
     truth = truth.numpy()[..., None]
-    counted = np.isfinite(truth) & valid.all(-1, keepdims=True)
+    counted = np.isfinite(truth) & (valid > 0).all(-1, keepdims=True)
     if not counted.any():
         return True
     errors = np.where(counted, np.abs(forecasts - truth), 0.0).sum((0, 1)) / counted.sum()
@@ -56,14 +52,22 @@ def should_use_smoothing(spec: NetworkSpec, tensors: Mapping[str, tf.Tensor], tr
     if not spec.use_smoothing or not known.any():
         return spec.use_smoothing
     values, observed_mask = (tensors[name].numpy()[full] for name in ("values", "observed_mask"))
-    naive = NaiveForecasts(get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths))
-    forecasts, valid = [naive(values).numpy()], [naive(observed_mask).numpy()]
-    if spec.use_trends:
-        trends, trends_valid = TrendForecasts(*get_trend_options(spec))(values, observed_mask)
-        forecasts, valid = [*forecasts, trends.numpy()], [*valid, trends_valid.numpy()]
-    _, mixture = _mix(np.concatenate(forecasts, -1), _count(np.concatenate(valid, -1), known), future)
+    forecasts, valid = _forecast_naively(spec, values, observed_mask, spec.use_trends)
+    _, mixture = _mix(forecasts, _count(valid, known), future)
     smoothed = tensors["smoothed"].numpy()[full]
     return bool(np.abs(smoothed - future)[known].mean() < np.abs(mixture - future)[known].mean())
+
+
+def _forecast_naively(
+    spec: NetworkSpec, values: Any, observed_mask: Any, use_trends: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the naive forecasts of windows, (windows, horizon, forecasts), trends last, and their mask."""
+    naive = NaiveForecasts(get_naive_indices(spec.context_length, spec.horizon, spec.season_lengths))
+    forecasts, valid = [naive(values)], [naive(observed_mask)]
+    if use_trends:
+        trends, trends_valid = TrendForecasts(*get_trend_options(spec))(values, observed_mask)
+        forecasts, valid = [*forecasts, trends], [*valid, trends_valid]
+    return np.concatenate(forecasts, -1), np.concatenate(valid, -1)
 
 
 def initialize_from_naive(

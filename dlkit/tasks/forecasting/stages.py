@@ -57,6 +57,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     season_lengths = get_season_lengths(task, frequency)
     context_length = task.context_length or choose_context_length(season_lengths, task.horizon, longest)
     table = cut_training_rows(windows, context_length, task.horizon)
+    num_windows = sum(_count_windows(table, task.horizon))
     statistics: dict[str, Any] = {
         kind: {
             name: task.categories_.get(name) or _compute_statistics(examples, name) for name in getattr(columns, kind)
@@ -76,7 +77,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         irregular=task.irregular,
         duplicates=task.duplicates,
         lower_bound=_compute_lower_bound(windows),
-        smoothing=_choose_smoothing(task, season_lengths, context_length, table),
+        smoothing=_choose_smoothing(task, season_lengths, context_length, num_windows),
         **statistics,
         name="series_preprocessing",
     )
@@ -115,7 +116,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         for name in ("center", "scale", "cutoff", "anchor_day", "lower_bound")
         if name in tensors
     }
-    weight = 1.0 - (sum(_count_windows(table, task.horizon)) / MAX_SMOOTHING_WINDOWS) ** 2
+    weight = 1.0 - (num_windows / MAX_SMOOTHING_WINDOWS) ** 2
     decoding = ForecastDecoding(
         task.frequency_, levels, weight if spec.use_smoothing else None, name="forecast_decoding"
     )
@@ -131,9 +132,9 @@ MAX_SMOOTHED_SEASON = 60  # time steps
 MIN_SMOOTHED_SEASONS = 2.75  # that a window must hold
 
 
-def _choose_smoothing(task: Forecaster, season_lengths: list[int], context_length: int, table: Table) -> int | None:
+def _choose_smoothing(task: Forecaster, season_lengths: list[int], context_length: int, num_windows: int) -> int | None:
     """Return the season length of the forecast by exponential smoothing, 1 for none; None for no such forecast."""
-    if task.network in LINEAR or sum(_count_windows(table, task.horizon)) > MAX_SMOOTHING_WINDOWS:
+    if task.network in LINEAR or num_windows > MAX_SMOOTHING_WINDOWS:
         return None
     season_length = min(season_lengths, default=1)
     if season_length > MAX_SMOOTHED_SEASON:
