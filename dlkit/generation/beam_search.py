@@ -17,6 +17,14 @@ SearchState = namedtuple(
 )
 
 
+def compute_mean_probability(state: SearchState) -> tf.Tensor:
+    """Compute the geometric mean of the probabilities of the tokens of each row's best sequence, (batch,) float32.
+
+    The end token is one of them; the mean is 1 where there is none.
+    """
+    return tf.exp(state.best_log_prob / tf.cast(tf.maximum(state.best_length, 1), tf.float32))
+
+
 def compute_log_probs(logits: tf.Tensor) -> tf.Tensor:
     """Compute log-probabilities in which padding and the start token are impossible: (..., vocabulary) float32."""
     mask = tf.one_hot([PADDING_ID, START_ID], logits.shape[-1], on_value=NEGATIVE_INFINITY, off_value=0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from dlkit.generation.beam_search import compute_mean_probability
 from dlkit.generation.token_loop import TokenLoop
 from dlkit.lazy import keras, tf
 from dlkit.tasks.speech_recognition.ctc_loss import close_padded_frames
@@ -134,7 +135,7 @@ class TextWriter(keras.layers.Layer):
         logits = self.network.get_layer("logits")(encoded["memory"])
         return {
             "generated_ids": tf.where(is_silent[:, tf.newaxis], END_ID, state.best_ids),
-            "score": tf.exp(state.best_log_prob / tf.cast(tf.maximum(state.best_length, 1), tf.float32)),
+            "score": compute_mean_probability(state),
             "logits": close_padded_frames(logits, encoded["logits_mask"]),
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from dlkit.generation.beam_search import compute_mean_probability
 from dlkit.generation.sample_tokens import Sampling
 from dlkit.generation.token_loop import TokenLoop
 from dlkit.lazy import keras, tf
@@ -109,10 +110,13 @@ class TokenGenerator(keras.layers.Layer):
         rows = tf.shape(token_ids)[0]
         start = loop.start(tf.fill([rows], START_ID), cache, is_done=token_ids[:, 0] == END_ID)
         state = loop.run(start, encoded)
-        score = tf.exp(state.best_log_prob / tf.cast(tf.maximum(state.best_length, 1), tf.float32))
         is_ended = tf.reduce_any(state.best_ids == END_ID, axis=1) | start.is_done
         finish_reason = tf.where(is_ended, "stop", "length")
-        return {"generated_ids": state.best_ids, "score": score, "finish_reason": finish_reason}
+        return {
+            "generated_ids": state.best_ids,
+            "score": compute_mean_probability(state),
+            "finish_reason": finish_reason,
+        }
 
     def compute_output_spec(
         self, token_ids: keras.KerasTensor, padding_mask: keras.KerasTensor
