@@ -17,7 +17,7 @@ import dlkit
 from dlkit.cli import main as cli
 from dlkit.cli.launch import worker_environments
 from dlkit.cli.main import main
-from dlkit.lazy import load_tensorflow, tf
+from dlkit.lazy import keras, load_tensorflow, tf
 from dlkit.serving import verify
 from dlkit.tasks import task_names
 from dlkit.training.strategies import logical_cpus
@@ -62,6 +62,21 @@ def pytest_xdist_make_scheduler(config, log):
             return task if task in task_names() else file
 
     return ByTask(config, log)
+
+
+@pytest.fixture(scope="session")
+def build_random_network():
+    """A function that calls a builder of networks and makes all weights random; the same ones each time."""
+
+    def build(builder):
+        keras.utils.set_random_seed(1)
+        model = builder()
+        for weight in model.weights:  # zero starts too, so that nothing hides a leak
+            if "seed" not in weight.path:
+                weight.assign(np.random.default_rng(2).normal(0, 0.4, weight.shape))
+        return model
+
+    return build
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -21,13 +21,8 @@ LENGTHS = [9, 22, 1, 17]
 
 
 @pytest.fixture(params=NETWORKS, scope="module")
-def network(request):
-    keras.utils.set_random_seed(1)
-    model = NETWORKS[request.param]()
-    for weight in model.weights:  # zero starts too, so that nothing hides a leak
-        if "seed" not in weight.path:
-            weight.assign(np.random.default_rng(2).normal(0, 0.4, weight.shape))
-    return model
+def network(request, build_random_network):
+    return build_random_network(NETWORKS[request.param])
 
 
 def clips():
