@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dlkit.lazy import keras, tf
+from dlkit.tasks.forecasting.autoregression import Autoregression, choose_share, fit_autoregression
 from dlkit.tasks.forecasting.naive_forecasts import NaiveForecasts, TrendForecasts, get_naive_indices
 from dlkit.tasks.forecasting.networks import NetworkSpec, get_trend_options
 
@@ -58,6 +60,33 @@ def should_use_smoothing(spec: NetworkSpec, tensors: Mapping[str, tf.Tensor], tr
     return bool(np.abs(smoothed - future)[known].mean() < np.abs(mixture - future)[known].mean())
 
 
+def find_autoregression(spec: NetworkSpec, tensors: Mapping[str, tf.Tensor], truth: tf.Tensor) -> Autoregression | None:
+    """Fit an autoregression to training windows, and compare it with the forecast that it would be averaged with: that
+    by exponential smoothing, or the mixture of the naive forecasts where there is none.
+
+    Args:
+        spec: The shapes of the network; see `NetworkSpec`.
+        tensors, truth: See `initialize_from_naive`.
+
+    Returns:
+        The regression; None if it is not more accurate on windows that it has not seen.
+    """
+    full = _find_full_windows(tensors["observed_mask"].numpy())
+    names = ["values", "observed_mask", "cutoff", *(["smoothed"] if spec.use_smoothing else [])]
+    windows, future = {name: tf.boolean_mask(tensors[name], full) for name in names}, truth.numpy()[full]
+    known = np.isfinite(future)
+    found = fit_autoregression(windows, future) if known.any() else None
+    if found is None:
+        return None
+    if spec.use_smoothing:
+        other = windows["smoothed"].numpy()
+    else:
+        forecasts, valid = _forecast_naively(spec, windows["values"], windows["observed_mask"], spec.use_trends)
+        _, other = _mix(forecasts, _count(valid, known), future)
+    share = choose_share(found.held_out, other, future)
+    return replace(found, share=share) if share else None
+
+
 def _forecast_naively(
     spec: NetworkSpec, values: Any, observed_mask: Any, use_trends: bool
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +100,11 @@ def _forecast_naively(
 
 
 def initialize_from_naive(
-    network: keras.Model, tensors: Mapping[str, tf.Tensor], truth: tf.Tensor, quantile_levels: Sequence[float]
+    network: keras.Model,
+    spec: NetworkSpec,
+    tensors: Mapping[str, tf.Tensor],
+    truth: tf.Tensor,
+    autoregression: Autoregression | None = None,
 ) -> None:
     """Set the initial biases of a network of `mixture_forecaster` from training windows.
 
@@ -81,9 +114,10 @@ def initialize_from_naive(
 
     Args:
         network: Network, as `dlkit.tasks.forecasting.networks.mixture_forecaster` builds it.
+        spec: What it was built from.
         tensors: Its inputs, at least, for a number of training windows.
         truth: (windows, horizon) float32, the scaled future values, NaN where a value is unknown.
-        quantile_levels: List of floats between 0 and 1, ascending.
+        autoregression: What `find_autoregression` returned for these windows.
     """
     if "forecasts" not in {layer.name for layer in network.layers} or not len(truth):
         return
@@ -95,16 +129,21 @@ def initialize_from_naive(
     known = np.isfinite(future)
     if not known.any():
         return
+    if autoregression:
+        network.get_layer("autoregression").set_weights([autoregression.kernel, autoregression.bias])
+        forecasts[..., -1] = autoregression.held_out  # it has seen the windows
     logits, mixture = _mix(forecasts, _count(valid, known), future)
-    widths = _find_widths((future - mixture)[known], quantile_levels)
+    widths = _find_widths((future - mixture)[known], spec.quantile_levels)
     for layer in network.layers:
         for name, bias in (("mixture_", logits), ("widths_", widths)):
             if layer.name.startswith(name):
                 layer.bias.assign(_reshape_like(bias, layer.bias))
-    if "smoothed" in inputs:
-        layer = network.get_layer("widths_smoothed")
-        errors = (future - inputs["smoothed"].numpy())[known]
-        layer.bias.assign(_reshape_like(_find_widths(errors, quantile_levels), layer.bias))
+    if spec.has_untrained_member:
+        share = spec.autoregression_share
+        median = share * forecasts[..., -1] if share else 0.0
+        median = median + (1.0 - share) * inputs["smoothed"].numpy() if spec.use_smoothing else median
+        layer = network.get_layer("widths_untrained")
+        layer.bias.assign(_reshape_like(_find_widths((future - median)[known], spec.quantile_levels), layer.bias))
 
 
 def _find_widths(errors: np.ndarray, quantile_levels: Sequence[float]) -> np.ndarray:

@@ -30,7 +30,11 @@ class NetworkSpec:
         future_features, historical_features, static_features: Number of features that the covariates of each kind
             make; see `dlkit.tasks.forecasting.series_preprocessing.count_features`.
         use_trends: Whether trends are among the naive forecasts.
-        use_smoothing: Whether there is a forecast by exponential smoothing, which becomes a member of the ensemble.
+        use_smoothing: Whether there is a forecast by exponential smoothing.
+        lags: Number of time steps that a linear autoregression reads, which is one of the forecasts that are averaged;
+            0 for none.
+        autoregression_share: Share of the autoregression in a member of the ensemble whose forecasts are not trained;
+            the rest is exponential smoothing. 1 without smoothing, and 0 for no autoregression in it.
 
     Examples:
         >>> NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9]).num_below_median
@@ -47,11 +51,18 @@ class NetworkSpec:
     static_features: int = 0
     use_trends: bool = True
     use_smoothing: bool = False
+    lags: int = 0
+    autoregression_share: float = 0.0
 
     @property
     def num_below_median(self) -> int:
         """Number of quantile levels below the median."""
         return self.quantile_levels.index(0.5)
+
+    @property
+    def has_untrained_member(self) -> bool:
+        """Whether the last member of the ensemble is exponential smoothing, an autoregression, or their average."""
+        return self.use_smoothing or self.autoregression_share > 0
 
 
 Encoder = Callable[[dict[str, Any], int], Any]
@@ -142,8 +153,8 @@ def mixture_forecaster(
 
     Returns:
         keras.Model from the inputs of `build_inputs` to `quantiles`: (batch, members, horizon, quantiles) float32,
-        scaled as the values are. The members are `ensemble_size` networks and, last, the forecast by exponential
-        smoothing, of which only the widths between quantiles are trained.
+        scaled as the values are. The members are `ensemble_size` networks and, last, the average of exponential
+        smoothing and the autoregression, of which only the widths between quantiles are trained.
 
     Examples:
         >>> spec = NetworkSpec(24, 6, [1, 0, 0, 0, 0, 1], [12], [0.1, 0.5, 0.9], use_smoothing=True)
@@ -163,9 +174,13 @@ def mixture_forecaster(
         _decode(spec, width, dropout, member, encoder(inputs, member), features, (forecasts, valid))
         for member in range(ensemble_size)
     ]
-    if spec.use_smoothing:
-        widths = _build_widths(spec, "smoothed", kernel_initializer="zeros")(features)
-        members.append(OrderedQuantiles(spec.num_below_median)(inputs["smoothed"], widths))
+    if spec.has_untrained_member:
+        share = spec.autoregression_share
+        parts = ([(1.0 - share) * inputs["smoothed"]] if spec.use_smoothing else []) + (
+            [share * forecasts[..., -1]] if share else []
+        )
+        widths = _build_widths(spec, "untrained", kernel_initializer="zeros")(features)
+        members.append(OrderedQuantiles(spec.num_below_median)(sum(parts), widths))
     return keras.Model(inputs, {"quantiles": ops.stack(members, 1)}, name=name)
 
 
@@ -176,6 +191,15 @@ def _build_forecasts(inputs: dict[str, Any], spec: NetworkSpec, indices: Any) ->
     if spec.use_trends:
         trends, trends_valid = TrendForecasts(*get_trend_options(spec), name="trends")(values, mask)
         forecasts, valid = layers.Concatenate()([forecasts, trends]), layers.Concatenate()([valid, trends_valid])
+    if spec.lags:
+        last = values[:, -1:]
+        # Its weights are set from training windows, and stay: the networks correct it.
+        regression = layers.Dense(spec.horizon, trainable=False, dtype="float32", name="autoregression")
+        regressed = (last + regression(values[:, -spec.lags :] - last))[..., None]
+        forecasts, valid = (
+            ops.concatenate([forecasts, regressed], -1),
+            ops.pad(valid, ((0, 0), (0, 0), (0, 1)), constant_values=1.0),
+        )
     return layers.Identity(name="forecasts")(forecasts), layers.Identity(name="forecasts_valid")(valid)
 
 

@@ -35,6 +35,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     """Learn the frequency, the context length and statistics from training rows, and build the three models."""
     from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
     from dlkit.tasks.forecasting.initial_weights import (
+        find_autoregression,
         initialize_from_naive,
         should_use_smoothing,
         should_use_trends,
@@ -100,8 +101,13 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     else:
         spec = replace(spec, use_trends=should_use_trends(spec, sample, truth))
         spec = replace(spec, use_smoothing=should_use_smoothing(spec, sample, truth))
+        autoregression = None if task.network in LINEAR else find_autoregression(spec, sample, truth)
+        if autoregression:
+            few = num_windows < MAX_SMOOTHING_WINDOWS
+            share = autoregression.share if spec.use_smoothing else float(few)
+            spec = replace(spec, lags=autoregression.lags, autoregression_share=share)
         network = _build_network(task, spec)
-        initialize_from_naive(network, sample, truth, levels)
+        initialize_from_naive(network, spec, sample, truth, autoregression)
     if not spec.use_smoothing:
         preprocessing.smoothing = None
     inputs = {
@@ -118,7 +124,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
     }
     weight = 1.0 - (num_windows / MAX_SMOOTHING_WINDOWS) ** 2
     decoding = ForecastDecoding(
-        task.frequency_, levels, weight if spec.use_smoothing else None, name="forecast_decoding"
+        task.frequency_, levels, weight if spec.has_untrained_member else None, name="forecast_decoding"
     )
     answer = decoding(quantiles, **others)
     return Stages(preprocess, network, keras.Model({"quantiles": quantiles, **others}, answer, name="postprocess"))
