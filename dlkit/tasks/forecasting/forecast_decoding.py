@@ -20,8 +20,8 @@ class ForecastDecoding(keras.layers.Layer):
     Args:
         frequency: Frequency of the timestamps, as `Frequency.as_list` returns it.
         quantile_levels: List of floats, ascending, including 0.5.
-        smoothing_weight: Float from 0 to 1, the weight of the last member, the forecast by exponential smoothing; None
-            if there is none.
+        untrained_weight: Float from 0 to 1, the weight of the last member, the forecast that is not trained; None if
+            there is none.
 
     Call arguments:
         quantiles: (batch, ensemble_size, horizon, quantiles) float32, scaled and ascending.
@@ -51,13 +51,13 @@ class ForecastDecoding(keras.layers.Layer):
         self,
         frequency: Sequence[int],
         quantile_levels: Sequence[float],
-        smoothing_weight: float | None = None,
+        untrained_weight: float | None = None,
         **kwargs: Any,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.autocast = False  # small changes of large values need float64
         self.frequency, self.quantile_levels = list(frequency), list(quantile_levels)
-        self.smoothing_weight = smoothing_weight
+        self.untrained_weight = untrained_weight
 
     def call(
         self,
@@ -82,10 +82,10 @@ class ForecastDecoding(keras.layers.Layer):
         }
 
     def _average(self, quantiles: tf.Tensor) -> tf.Tensor:
-        if self.smoothing_weight is None:
+        if self.untrained_weight is None:
             return tf.reduce_mean(quantiles, 1)
-        trained = (1.0 - self.smoothing_weight) * tf.reduce_mean(quantiles[:, :-1], 1)
-        return trained + self.smoothing_weight * quantiles[:, -1]
+        trained = (1.0 - self.untrained_weight) * tf.reduce_mean(quantiles[:, :-1], 1)
+        return trained + self.untrained_weight * quantiles[:, -1]
 
     def select(
         self, answer: Mapping[str, tf.Tensor], horizon: tf.Tensor, quantile_levels: tf.Tensor
@@ -155,5 +155,5 @@ class ForecastDecoding(keras.layers.Layer):
         }
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("frequency", "quantile_levels", "smoothing_weight")}
+        own = {name: getattr(self, name) for name in ("frequency", "quantile_levels", "untrained_weight")}
         return {**super().get_config(), **own}

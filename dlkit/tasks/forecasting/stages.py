@@ -103,7 +103,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         spec = replace(spec, use_smoothing=should_use_smoothing(spec, sample, truth))
         autoregression = None if task.network in LINEAR else find_autoregression(spec, sample, truth)
         if autoregression:
-            few = num_windows < MAX_SMOOTHING_WINDOWS
+            few = num_windows < MAX_UNTRAINED_WINDOWS
             share = autoregression.share if spec.use_smoothing else float(few)
             spec = replace(spec, lags=autoregression.lags, autoregression_share=share)
         network = _build_network(task, spec)
@@ -122,7 +122,7 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
         for name in ("center", "scale", "cutoff", "anchor_day", "lower_bound")
         if name in tensors
     }
-    weight = 1.0 - (num_windows / MAX_SMOOTHING_WINDOWS) ** 2
+    weight = 1.0 - (num_windows / MAX_UNTRAINED_WINDOWS) ** 2
     decoding = ForecastDecoding(
         task.frequency_, levels, weight if spec.has_untrained_member else None, name="forecast_decoding"
     )
@@ -131,16 +131,16 @@ def build_stages(task: Forecaster, examples: Table) -> Stages:
 
 
 LINEAR = ("nlinear", "dlinear")  # networks that average no forecasts
-# Training windows. The fewer there are, the more exponential smoothing weighs in the answer; from so many on, a network
-# learns what it would tell.
-MAX_SMOOTHING_WINDOWS = 5000
+# Training windows. The fewer there are, the more weight has a forecast that is not trained, by exponential smoothing or
+# an autoregression; from so many on, a network learns what it would tell.
+MAX_UNTRAINED_WINDOWS = 5000
 MAX_SMOOTHED_SEASON = 60  # time steps
 MIN_SMOOTHED_SEASONS = 2.75  # that a window must hold
 
 
 def _choose_smoothing(task: Forecaster, season_lengths: list[int], context_length: int, num_windows: int) -> int | None:
     """Return the season length of the forecast by exponential smoothing, 1 for none; None for no such forecast."""
-    if task.network in LINEAR or num_windows > MAX_SMOOTHING_WINDOWS:
+    if task.network in LINEAR or num_windows > MAX_UNTRAINED_WINDOWS:
         return None
     season_length = min(season_lengths, default=1)
     if season_length > MAX_SMOOTHED_SEASON:

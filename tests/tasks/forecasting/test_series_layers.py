@@ -7,10 +7,11 @@ import pytest
 
 from dlkit.lazy import tf
 from dlkit.regression.quantiles import OrderedQuantiles, PinballLoss
+from dlkit.tasks.forecasting.autoregression import choose_share, fit_autoregression
 from dlkit.tasks.forecasting.exponential_smoothing import _estimate_profile, _list_models, _smooth, smooth
 from dlkit.tasks.forecasting.forecast_decoding import ForecastDecoding
 from dlkit.tasks.forecasting.frequency import parse_frequency
-from dlkit.tasks.forecasting.initial_weights import should_use_smoothing
+from dlkit.tasks.forecasting.initial_weights import find_autoregression, initialize_from_naive, should_use_smoothing
 from dlkit.tasks.forecasting.naive_forecasts import (
     ForecastMixture,
     NaiveForecasts,
@@ -603,8 +604,9 @@ def test_smoothing_answers_any_window(values):
         assert np.isfinite(made).all()
 
 
-def smoothing_network(use_smoothing=True):
-    spec = NetworkSpec(12, 2, parse_frequency("D").as_list(), [4], [0.1, 0.5, 0.9], use_smoothing=use_smoothing)
+def smoothing_network(use_smoothing=True, **options):
+    levels = [0.1, 0.5, 0.9]
+    spec = NetworkSpec(12, 2, parse_frequency("D").as_list(), [4], levels, use_smoothing=use_smoothing, **options)
     return mlp_forecaster(spec, encoder_length=2, width=4, ensemble_size=2)
 
 
@@ -628,8 +630,8 @@ def test_of_the_smoothed_forecast_only_the_widths_are_trained():
     assert smoothing_network(use_smoothing=False).output["quantiles"].shape == (None, 2, 2, 3)
 
 
-def test_the_weight_of_the_smoothed_forecast():
-    layer = ForecastDecoding([0, 3600, 0], [0.1, 0.5], smoothing_weight=0.75)
+def test_the_weight_of_the_untrained_forecast():
+    layer = ForecastDecoding([0, 3600, 0], [0.1, 0.5], untrained_weight=0.75)
     quantiles = tf.constant([[[[1.0, 2.0]], [[3.0, 6.0]], [[10.0, 20.0]]]])
     made = layer(quantiles, tf.ones([1]), tf.fill([1], 2.0), tf.zeros([1], tf.int64))
     np.testing.assert_allclose(
@@ -645,3 +647,79 @@ def test_smoothing_is_used_where_it_is_better_than_naive_forecasts():
     assert should_use_smoothing(spec, tensors, truth)
     assert not should_use_smoothing(spec, {**tensors, "smoothed": truth + 9.0}, truth)
     assert not should_use_smoothing(dataclasses.replace(spec, use_smoothing=False), tensors, truth)
+
+
+def cosine_windows(steps=300, context=24, horizon=3):
+    """Windows of a cosine, which continues exactly by a linear map of two values, and noise that does not matter."""
+    series = np.cos(0.7 * np.arange(steps)) + 1e-3 * np.random.default_rng(0).normal(size=steps)
+    cutoffs = np.arange(context, steps - horizon)
+    values = np.stack([series[end - context : end] for end in cutoffs]).astype(np.float32)
+    truth = np.stack([series[end : end + horizon] for end in cutoffs]).astype(np.float32)
+    mask = tf.ones(values.shape, tf.uint8)
+    return {"values": tf.constant(values), "observed_mask": mask, "cutoff": tf.constant(cutoffs)}, truth
+
+
+def test_an_autoregression_continues_a_cosine():
+    tensors, truth = cosine_windows()
+    fitted = fit_autoregression(tensors, truth)
+    values = tensors["values"].numpy()[:, -fitted.lags :]
+    made = values[:, -1:] + (values - values[:, -1:]) @ fitted.kernel + fitted.bias
+    assert np.abs(made - truth).max() < 0.02
+    assert np.abs(fitted.held_out - truth).max() < 0.02
+    assert np.abs(fitted.held_out - made).max() > 1e-5  # by other regressions, which have not seen the windows
+
+
+def test_held_out_forecasts_have_not_seen_their_windows():
+    tensors, truth = cosine_windows()
+    noise = np.random.default_rng(1).normal(size=truth.shape).astype(np.float32)
+    held_out = fit_autoregression(tensors, noise).held_out
+    assert np.abs(held_out - noise).mean() > 0.95 * np.abs(noise).mean()  # noise cannot be forecast
+    few = {name: part[:7] for name, part in tensors.items()}
+    assert fit_autoregression(few, truth[:7]) is None
+    unknown = truth.copy()
+    unknown[::3, 1] = np.nan
+    assert np.abs(fit_autoregression(tensors, unknown).held_out - truth).max() < 0.02
+
+
+def test_the_share_of_a_forecast_is_that_of_the_least_geometric_mean_error():
+    truth = np.zeros((4, 2), np.float32)
+    truth[3, 1] = np.nan
+    assert choose_share(truth + 0.1, truth + 1.0, truth) == 1.0
+    assert choose_share(truth + 1.0, truth + 0.1, truth) == 0.0
+    assert choose_share(truth + 1.0, truth - 1.0, truth) == 0.5
+    assert choose_share(truth + 2.0, truth - 1.0, truth) == 0.0  # a third
+    crisis = truth + np.array([[0.1], [0.1], [0.1], [20.0]], np.float32)
+    assert choose_share(crisis, truth + 1.0, truth) >= 0.9  # one window of four does not decide
+
+
+def test_an_autoregression_is_used_where_it_is_better():
+    tensors, truth = cosine_windows()
+    spec = NetworkSpec(24, 3, parse_frequency("D").as_list(), [], [0.1, 0.5, 0.9])
+    found = find_autoregression(spec, tensors, tf.constant(truth))
+    assert found.share > 0.9
+    smoothing = dataclasses.replace(spec, use_smoothing=True)
+    exact = {**tensors, "smoothed": tf.constant(truth)}
+    assert find_autoregression(smoothing, exact, tf.constant(truth)) is None
+    spec = dataclasses.replace(spec, lags=found.lags, autoregression_share=1.0)
+    network = mlp_forecaster(spec, encoder_length=4, width=4, ensemble_size=1)
+    initialize_from_naive(network, spec, tensors, tf.constant(truth), found)
+    before = network(tensors)["quantiles"].numpy()
+    assert np.abs(before[:, 1, :, 1] - truth).max() < 0.02  # the last member
+    assert np.abs(before[:, 1, :, 2] - before[:, 1, :, 0]).max() < 0.02  # as wide as its errors
+    assert np.abs(before[:, 0, :, 1] - truth).max() < 0.1  # the network begins with it, too
+    for weight in network.trainable_weights:
+        weight.assign(weight + 0.5)
+    np.testing.assert_array_equal(network(tensors)["quantiles"][:, 1, :, 1], before[:, 1, :, 1])
+
+
+def test_smoothing_and_autoregression_are_averaged():
+    network = smoothing_network(lags=2, autoregression_share=0.75)
+    kernel = np.zeros((2, 2), np.float32)
+    network.get_layer("autoregression").set_weights([kernel, np.array([1.0, 2.0], np.float32)])
+    inputs = {
+        "values": tf.ones([1, 12]),
+        "observed_mask": tf.ones([1, 12], tf.uint8),
+        "cutoff": tf.zeros([1], tf.int64),
+        "smoothed": tf.constant([[8.0, 4.0]]),
+    }
+    np.testing.assert_allclose(network(inputs)["quantiles"][0, 2, :, 1], [0.75 * 2 + 0.25 * 8, 0.75 * 3 + 0.25 * 4])
