@@ -12,10 +12,18 @@ if TYPE_CHECKING:
     from dlkit.tasks.image_classification.task import ImageClassifier
 
 
+VALIDATION_FRACTION, MAX_VALIDATION_ROWS = 0.1, 2000  # rows held out where no fraction is given
+
+
 class ImageRows(LabelRows):
     """Images with labels."""
 
     task: ImageClassifier
+
+    def hold_out(self, fraction: float) -> tuple[Self, Self | None]:
+        if fraction < 0:
+            fraction = min(VALIDATION_FRACTION, MAX_VALIDATION_ROWS / max(len(self), 1))
+        return super().hold_out(fraction)
 
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)

@@ -53,6 +53,13 @@ class ImageClassifier(Task):
     weight_decay: float = hparam(
         5e-3, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
     )
+    validation_split: float = hparam(
+        BY_DATA,
+        "Fraction of the training data held out for validation if no validation data is given; -1 selects a tenth of "
+        "the rows, but at most 2,000. 0 disables it.",
+        minimum=BY_DATA,
+        maximum=0.9,
+    )
     monitor: str = hparam("accuracy", "Validation metric that selects the best epoch, without the prefix val_.")
     network: str = hparam(
         "resnet",
