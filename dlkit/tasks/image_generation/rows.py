@@ -18,6 +18,7 @@ from dlkit.errors import DataError
 from dlkit.report import Report, most_common
 from dlkit.rows import Rows
 from dlkit.tasks.image_generation.metrics import MIN_IMAGES
+from dlkit.tasks.image_generation.network_options import list_unused_options
 from dlkit.vision.inspect_images import inspect_images
 from dlkit.vision.png import displayed_pixels
 
@@ -36,6 +37,7 @@ class ImageRows(Rows):
 
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
+        report.remarks += list_unused_options(self.task)
         inspect_images(report, self.table, IMAGE)
         with contextlib.suppress(DataError):  # which the build raises
             height, width, channels = self.task.network_shape(self.table)

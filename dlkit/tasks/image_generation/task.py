@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlkit.columns import Image, Reason
+from dlkit.columns import Column, Image, Reason
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
 from dlkit.hparams import hparam
-from dlkit.lazy import keras, tf
+from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.rows import ERROR, Rows
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_generation.columns import Condition, GeneratedImage, Guidance, Seed, Steps
+from dlkit.tasks.image_generation.network_options import REQUESTED, take_network_defaults
 from dlkit.tasks.image_generation.rows import IMAGE, LABEL, ImageRows
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 
@@ -86,32 +87,41 @@ class ImageGenerator(Task):
     )
     width: int = hparam(48, "Features of the first level, a multiple of 8. Each level doubles it.", minimum=8)
     depth: int = hparam(
-        0, "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size.", minimum=0
+        0,
+        "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size. It "
+        "applies to `diffusion`.",
+        minimum=0,
     )
-    blocks: int = hparam(2, "Number of residual blocks per level.", minimum=1)
+    blocks: int = hparam(2, "Number of residual blocks per level. It applies to `diffusion`.", minimum=1)
     patch: int = hparam(
         0,
         "Side of the patches in pixels; 0 selects it. The selected value is 1 for images below 24 pixels, 2 up to 64, "
-        "and 4 for larger ones.",
+        "and 4 for larger ones. It applies to `diffusion`.",
         minimum=0,
         maximum=8,
     )
-    dropout: float = hparam(0.0, "Dropout rate in the residual blocks.", minimum=0, maximum=0.95)
+    dropout: float = hparam(
+        0.0, "Dropout rate in the residual blocks. It applies to `diffusion`.", minimum=0, maximum=0.95
+    )
     label_dropout: float = hparam(
         0.1,
         "Fraction of the training examples without their label, which guidance needs. The model then also generates "
-        "images without a label.",
+        "images without a label. It applies to `diffusion`.",
         minimum=0,
         maximum=1,
     )
     sampler: Literal["ddim", "ancestral"] = hparam(
-        "ddim", "Sampler. The value `ddim` adds no noise on the way, and needs fewer steps than `ancestral`."
+        "ddim",
+        "Sampler. The value `ddim` adds no noise on the way, and needs fewer steps than `ancestral`. It applies to "
+        "`diffusion`.",
     )
-    sampling_steps: int = hparam(20, "Number of denoising steps, the default of requests.", minimum=1)
+    sampling_steps: int = hparam(
+        20, "Number of denoising steps, the default of requests. It applies to `diffusion`.", minimum=1
+    )
     guidance: float = hparam(
         1.5,
         "Strength of classifier-free guidance, the default of requests. 1 is none; higher values give images that "
-        "are more typical of their label, and less varied.",
+        "are more typical of their label, and less varied. It applies to `diffusion`.",
         minimum=0,
         maximum=50,
     )
@@ -130,14 +140,20 @@ class ImageGenerator(Task):
         self.shape_: list[int] = []  # height, width and channels
         self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         check_channels(self.channels)
-        self.inputs = {
-            LABEL: Condition(optional=True, default=""),
-            "seed": Seed(optional=True, default=0),
+        take_network_defaults(self, self._given_hparams)
+        requested: dict[str, Column] = {
             "steps": Steps(optional=True, default=self.sampling_steps),
             "guidance": Guidance(optional=True, default=self.guidance),
         }
+        self.inputs = {
+            LABEL: Condition(optional=True, default=""),
+            "seed": Seed(optional=True, default=0),
+            **{name: requested[name] for name in REQUESTED.get(self.network, ())},
+        }
 
     def build(self, examples: Table) -> Stages:
+        from dlkit.tasks.image_generation.stages import build_stages
+
         column = self.target[IMAGE]
         self.shape_ = list(self.network_shape(examples))
         self.max_sample_ = find_max_sample(examples, column, self.max_pixels)
@@ -147,12 +163,14 @@ class ImageGenerator(Task):
                 f"{option('sampling_steps')} must be at most {self.max_steps} for images of {self.shape_[0]} x "
                 f"{self.shape_[1]} pixels. Received: {self.sampling_steps}."
             )
-        return self._stages()
+        return build_stages(self)
 
     def with_labels(self, stages: Stages) -> Stages:
         """Build the stages of a model for more labels, the first of which it knows; the network gets fresh weights."""
+        from dlkit.tasks.image_generation.stages import build_stages
+
         del stages
-        return self._stages()
+        return build_stages(self)
 
     @property
     def max_steps(self) -> int:
@@ -274,32 +292,4 @@ class ImageGenerator(Task):
         height, width, channels = self.shape_
         return DecodeImage(
             height, width, channels, fit=self.resize, max_pixels=self.max_pixels, max_sample=self.max_sample_
-        )
-
-    def _stages(self) -> Stages:
-        from dlkit.layers.blank_invalid_rows import blank_invalid_rows
-        from dlkit.tasks.image_generation.encode_images import EncodePng
-        from dlkit.tasks.image_generation.networks import diffusion_networks
-        from dlkit.tasks.image_generation.read_request import ReadRequest
-
-        kinds = {LABEL: "string", "seed": "int32", "steps": "int32", "guidance": "float32"}
-        request = {name: keras.Input((), dtype=kind, name=name) for name, kind in kinds.items()}
-        read = ReadRequest(self.labels_, self.max_steps, name="read_request")
-        network, decode = diffusion_networks(
-            tuple(self.shape_),
-            len(self.labels_),
-            width=self.width,
-            depth=self.depth,
-            blocks=self.blocks,
-            patch=self.patch,
-            dropout=self.dropout,
-            sampler=self.sampler,
-        )
-        image = keras.Input(self.shape_, dtype="uint8", name="image")
-        png = {"image_bytes": EncodePng(name="encode_png")(image)}
-        return Stages(
-            preprocess=keras.Model(request, read(**request), name="preprocess"),
-            network=network,
-            postprocess=blank_invalid_rows(keras.Model({"image": image}, png, name="postprocess")),
-            decode=decode,
         )
