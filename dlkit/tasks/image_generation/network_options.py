@@ -13,16 +13,20 @@ if TYPE_CHECKING:
 
 USED_BY: Mapping[str, Collection[str]] = {  # the networks that use an option; options that are not listed serve all
     "depth": ("diffusion",),
-    "blocks": ("diffusion",),
+    "blocks": ("diffusion", "vae"),
     "patch": ("diffusion",),
-    "dropout": ("diffusion",),
-    "label_dropout": ("diffusion",),
+    "dropout": ("diffusion", "vae"),
+    "label_dropout": ("diffusion", "vae"),
     "sampler": ("diffusion",),
     "sampling_steps": ("diffusion",),
     "guidance": ("diffusion",),
+    "latents": ("vae",),
+    "likelihood": ("vae",),
+    "beta": ("vae",),
+    "free_nats": ("vae",),
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {  # of a network, where they differ from those of the options
-    "diffusion": {},
+    "vae": {"width": 32, "blocks": 1},
 }
 REQUESTED: Mapping[str, Collection[str]] = {  # the inputs of a request beside `label` and `seed`
     "diffusion": ("steps", "guidance"),

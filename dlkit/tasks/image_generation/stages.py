@@ -37,10 +37,25 @@ def _build_networks(task: ImageGenerator) -> tuple[keras.Model, keras.Model]:
     (batch, 2) int32, to `objective`, (batch, 1) float32, the loss of each row; the second one maps what `ReadRequest`
     makes of a request to `image`, uint8. The weights of the second one are the first of the first one.
     """
+    shape = (task.shape_[0], task.shape_[1], task.shape_[2])
+    if task.network == "vae":
+        from dlkit.tasks.image_generation.vae_networks import vae_networks
+
+        return vae_networks(
+            shape,
+            len(task.labels_),
+            width=task.width,
+            blocks=task.blocks,
+            latents=task.latents,
+            dropout=task.dropout,
+            likelihood=task.likelihood,
+            beta=task.beta,
+            free_nats=task.free_nats,
+        )
     from dlkit.tasks.image_generation.diffusion_networks import diffusion_networks
 
     return diffusion_networks(
-        tuple(task.shape_),
+        shape,
         len(task.labels_),
         width=task.width,
         depth=task.depth,
