@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 USED_BY: Mapping[str, Collection[str]] = {  # the networks that use an option; options that are not listed serve all
     "depth": ("diffusion",),
-    "blocks": ("diffusion", "vae"),
+    "blocks": ("diffusion",),
     "patch": ("diffusion",),
-    "dropout": ("diffusion", "vae"),
+    "dropout": ("diffusion",),
     "label_dropout": ("diffusion", "vae"),
     "sampler": ("diffusion",),
     "sampling_steps": ("diffusion",),
@@ -26,7 +26,7 @@ USED_BY: Mapping[str, Collection[str]] = {  # the networks that use an option; o
     "free_nats": ("vae",),
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {  # of a network, where they differ from those of the options
-    "vae": {"width": 32, "blocks": 1},
+    "vae": {"width": 32},
 }
 REQUESTED: Mapping[str, Collection[str]] = {  # the inputs of a request beside `label` and `seed`
     "diffusion": ("steps", "guidance"),

@@ -87,7 +87,9 @@ class ImageGenerator(Task):
         "Maximum number of pixels of an image. Larger images are not decoded and count as unreadable.",
         minimum=1,
     )
-    width: int = hparam(48, "Features of the first level, a multiple of 8. Each level doubles it.", minimum=8)
+    width: int = hparam(
+        48, "Features of the first level, a multiple of 8. Each level doubles it. Default for `vae`: `32`.", minimum=8
+    )
     depth: int = hparam(
         0,
         "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size. It "
@@ -108,7 +110,7 @@ class ImageGenerator(Task):
     label_dropout: float = hparam(
         0.1,
         "Fraction of the training examples without their label, which guidance needs. The model then also generates "
-        "images without a label. It applies to `diffusion`.",
+        "images without a label. It applies to `diffusion` and `vae`.",
         minimum=0,
         maximum=1,
     )
