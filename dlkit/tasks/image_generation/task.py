@@ -257,10 +257,9 @@ class ImageGenerator(Task):
         generated = tf.stack([tf.io.decode_png(image) for image in answers["image_bytes"]]).numpy()
         metrics = score_images(real, generated)
         if self.network == "vae":
-            from dlkit.tasks.image_generation.image_scores import score_bound
-            from dlkit.tasks.image_generation.vae_signatures import objective_of
+            from dlkit.tasks.image_generation.image_scores import objective_of, score_bound
 
-            metrics |= score_bound(objective_of(self), real)
+            metrics |= score_bound(objective_of(self.stages_.network), real)
         return metrics
 
     def signatures(self) -> list[Signature]:

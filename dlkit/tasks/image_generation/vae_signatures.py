@@ -17,9 +17,9 @@ from dlkit.rows import ERROR
 from dlkit.serving.signature import Signature
 from dlkit.tasks.image_generation.columns import Latent
 from dlkit.tasks.image_generation.encode_images import EncodePng
-from dlkit.tasks.image_generation.image_scores import measure_images, to_percentile
+from dlkit.tasks.image_generation.image_scores import PERCENTILES, measure_images, objective_of, to_percentile
 from dlkit.tasks.image_generation.likelihood import expected_image
-from dlkit.tasks.image_generation.rows import IMAGE, PERCENTILES_FOUND
+from dlkit.tasks.image_generation.rows import IMAGE
 from dlkit.tasks.image_generation.vae import NegativeElbo
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ Tensors = dict[str, tf.Tensor]
 
 def make_signatures(task: ImageGenerator) -> list[Signature]:
     """Make the signatures of a fitted task; `score` only if validation images tell what scores are usual."""
-    objective = objective_of(task)
-    percentiles = task.calibration_.get(PERCENTILES_FOUND)
+    objective = objective_of(task.stages_.network)
+    percentiles = task.calibration_.get(PERCENTILES)
 
     def encode(image: tf.Tensor) -> Tensors:
         return {"latent": in_micro_batches(objective.encoder, {"image": image}, 1)["mean"]}
@@ -46,11 +46,6 @@ def make_signatures(task: ImageGenerator) -> list[Signature]:
     by_image = {"encode": encode, "reconstruct": reconstruct, **({"score": score} if percentiles else {})}
     signatures = [_image_signature(task, name, function) for name, function in by_image.items()]
     return [*signatures, _decode_signature(task, objective)]
-
-
-def objective_of(task: ImageGenerator) -> NegativeElbo:
-    """Return the layer with the parts of the autoencoder of a task."""
-    return task.stages_.network.get_layer("objective")  # type: ignore[no-any-return]
 
 
 def _image_signature(task: ImageGenerator, name: str, function: Callable[[tf.Tensor], Tensors]) -> Signature:

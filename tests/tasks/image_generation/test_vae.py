@@ -8,12 +8,11 @@ from scipy.special import expit, logsumexp
 
 import dlkit
 from dlkit.errors import DataError, DlkitError, HparamError
-from dlkit.tasks.image_generation.image_scores import measure_images, to_percentile
+from dlkit.tasks.image_generation.image_scores import measure_images, objective_of, to_percentile
 from dlkit.tasks.image_generation.latent_prior import LatentPrior
 from dlkit.tasks.image_generation.likelihood import entropy, expected_image, log_likelihood
 from dlkit.tasks.image_generation.row_noise import draw_normal
 from dlkit.tasks.image_generation.vae_networks import vae_networks
-from dlkit.tasks.image_generation.vae_signatures import objective_of
 
 LEVELS = np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1)
 
@@ -201,7 +200,7 @@ def test_the_mean_of_a_few_samples_is_that_of_many(model, sample):
     tensors, _ = model.encode(
         {"label": tf.constant(["1"])}, {"image": tf.constant([model.target["image"].raw(sample["test"]["image"][0])])}
     )
-    objective = objective_of(model)
+    objective = objective_of(model.stages_.network)
     found = float(measure_images(objective, tensors["image"])["negative_elbo"][0])
     terms = objective.terms(tensors["image"], tf.zeros(2000, tf.int32), tf.random.stateless_normal((2000, 8), (3, 4)))
     many = (terms[1] - terms[0]).numpy()
