@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlkit.lazy import keras, tf
@@ -16,68 +16,64 @@ MAX_NAMED = 20  # labels that a message lists
 class ReadRequest(keras.layers.Layer):
     """Checks requests for images and looks up their labels.
 
-    Call with `seed`: (batch,) int32; `label`: (batch,) string, "" for none; `steps`: (batch,) int32; `guidance`:
-    (batch,) float32. Returns a dict:
-        seed, steps, guidance: as given; of a refused row 0 steps and no guidance, which cost nothing.
+    Call with a dict, the request: `seed`: (batch,) int32; `label`: (batch,) string, "" for none; and numbers, (batch,)
+    each, such as `steps` and `guidance`. Returns a dict:
+        seed: as given.
         label_id: (batch,) int32, 0 for none, else the number of the label from 1.
         error: (batch,) string, why a row is refused, "" for others.
+        the numbers: as given; of a refused row 0, which costs nothing: no steps.
 
     Args:
         labels: the labels of the training data; none for a model without labels.
-        max_steps: maximum number of steps.
+        bounds: smallest and largest value of each number, by name.
 
     Examples:
-        >>> read = ReadRequest(["cat", "dog"], max_steps=100)
-        >>> row = {"seed": tf.constant([1]), "steps": tf.constant([200]), "guidance": tf.constant([1.0])}
-        >>> read(label=tf.constant(["dog"]), **row)["error"].numpy()
+        >>> read = ReadRequest(["cat", "dog"], {"steps": (1, 100)})
+        >>> row = {"seed": tf.constant([1]), "steps": tf.constant([200])}
+        >>> read({"label": tf.constant(["dog"]), **row})["error"].numpy()
         array([b'`steps` must be between 1 and 100. Received: 200.'], dtype=object)
     """
 
-    def __init__(self, labels: Sequence[str], max_steps: int, **kwargs: Any):
+    def __init__(self, labels: Sequence[str], bounds: Mapping[str, Sequence[float]], **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.labels, self.max_steps = list(labels), max_steps
+        self.labels, self.bounds = list(labels), {name: tuple(limits) for name, limits in bounds.items()}
         self._convert_input_args = False
 
     @property
     def limits(self) -> dict[str, Limits]:
         """Bounds of its outputs, for requests that bring preprocessed tensors."""
         return {
-            "steps": Limits(1, self.max_steps),
-            "guidance": Limits(0, MAX_GUIDANCE),
+            **{name: Limits(bounds[0], bounds[1]) for name, bounds in self.bounds.items()},
             "label_id": Limits(0, len(self.labels)),
         }
 
-    def call(self, seed: tf.Tensor, label: tf.Tensor, steps: tf.Tensor, guidance: tf.Tensor) -> dict[str, tf.Tensor]:
+    def call(self, request: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        label, numbers = request["label"], {name: request[name] for name in self.bounds}
         label_id = look_up_labels(label, self.labels)
-        finite = (guidance >= 0) & (guidance <= MAX_GUIDANCE)  # of NaN neither
-        checks = [
-            ((label_id >= 0), self._unknown(label)),
-            ((steps >= 1) & (steps <= self.max_steps), _outside("steps", 1, self.max_steps, steps)),
-            (finite, _outside("guidance", 0, MAX_GUIDANCE, guidance)),
-        ]
+        checks = [(label_id >= 0, self._unknown(label))]
+        for name, value in numbers.items():
+            low, high = self.bounds[name]
+            checks.append(((value >= low) & (value <= high), _outside(name, low, high, value)))  # of NaN neither
         error = tf.fill(tf.shape(label), "")
         for valid, reason in reversed(checks):  # the first one that applies
             error = tf.where(valid, error, reason)
         good = error == ""
-        return {
-            "seed": seed,
-            "label_id": tf.where(good, label_id, 0),
-            "steps": tf.where(good, steps, 0),
-            "guidance": tf.where(good, guidance, 0.0),
-            "error": error,
-        }
+        kept = {name: tf.where(good, value, tf.zeros_like(value)) for name, value in numbers.items()}
+        return {"seed": request["seed"], "label_id": tf.where(good, label_id, 0), **kept, "error": error}
 
     def _unknown(self, label: tf.Tensor) -> tf.Tensor:
         more = f" and {len(self.labels) - MAX_NAMED} more" if len(self.labels) > MAX_NAMED else ""
         known = f"It has: {', '.join(self.labels[:MAX_NAMED])}{more}." if self.labels else "It has none: leave it out."
         return tf.strings.join(["the training data has no label '", label, f"'. {known}"])
 
-    def compute_output_spec(self, seed: keras.KerasTensor, *args: Any, **kwargs: Any) -> dict[str, keras.KerasTensor]:
-        kinds = {"seed": "int32", "label_id": "int32", "steps": "int32", "guidance": "float32", "error": "string"}
-        return {name: keras.KerasTensor(seed.shape, kind) for name, kind in kinds.items()}
+    def compute_output_spec(self, request: dict[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
+        kinds = {"seed": "int32", "label_id": "int32", **{name: request[name].dtype for name in self.bounds}}
+        return {
+            name: keras.KerasTensor(request["seed"].shape, kind) for name, kind in {**kinds, "error": "string"}.items()
+        }
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "labels": self.labels, "max_steps": self.max_steps}
+        return {**super().get_config(), "labels": self.labels, "bounds": self.bounds}
 
 
 def look_up_labels(label: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:

@@ -18,11 +18,13 @@ from dlkit.errors import DataError
 from dlkit.report import Report, most_common
 from dlkit.rows import Rows
 from dlkit.tasks.image_generation.metrics import MIN_IMAGES
+from dlkit.tasks.image_generation.network_options import list_unused_options
 from dlkit.vision.inspect_images import inspect_images
 from dlkit.vision.png import displayed_pixels
 
 if TYPE_CHECKING:
     from dlkit.tasks.image_generation.task import ImageGenerator
+    from dlkit.training.store import Store
 
 IMAGE, LABEL, SEED = "image", "label", "seed"
 NEAR_CONSTANT = 2.0  # standard deviation of the levels, 0 to 255, of an image that shows nothing
@@ -36,6 +38,7 @@ class ImageRows(Rows):
 
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
+        report.remarks += list_unused_options(self.task)
         inspect_images(report, self.table, IMAGE)
         with contextlib.suppress(DataError):  # which the build raises
             height, width, channels = self.task.network_shape(self.table)
@@ -106,6 +109,15 @@ class ImageRows(Rows):
         if SEED in table.columns:
             return table
         return replace(table, columns={**table.columns, SEED: list(range(len(table)))})
+
+    def calibrate(self, store: Store) -> dict[str, Any]:
+        """Find what scores of a variational autoencoder are usual: those of these validation images."""
+        if self.task.network != "vae":
+            return {}
+        from dlkit.tasks.image_generation.image_scores import PERCENTILES, find_percentiles, objective_of
+
+        images = store.all()[0]["image"]
+        return {PERCENTILES: find_percentiles(objective_of(self.task.stages_.network), images)}
 
     def evaluation_warnings(self) -> list[str]:
         if len(self) <= MAX_EVALUATED:

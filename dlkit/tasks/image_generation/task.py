@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlkit.columns import Image, Reason
+from dlkit.columns import Column, Image, Reason
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
 from dlkit.hparams import hparam
-from dlkit.lazy import keras, tf
+from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.rows import ERROR, Rows
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.image_generation.columns import Condition, GeneratedImage, Guidance, Seed, Steps
+from dlkit.tasks.image_generation.columns import Anomaly, Condition, GeneratedImage, Guidance, Latent, Nats, Seed, Steps
+from dlkit.tasks.image_generation.network_options import REQUESTED, take_network_defaults
 from dlkit.tasks.image_generation.rows import IMAGE, LABEL, ImageRows
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from dlkit.serving.signature import Signature
     from dlkit.vision.decode_image import DecodeImage
 
 MAX_SIDE, INFERRED_SIDE = 128, 64  # of generated images in pixels: at most, and at most if `image_size` is 0
@@ -58,7 +61,7 @@ class ImageGenerator(Task):
         minimum=0,
         maximum=0.999999,
     )
-    network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion",))
+    network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion", "vae"))
     image_size: int = hparam(
         0,
         "Side of the generated square images in pixels, or 0 to infer their size. 0 selects the size of the training "
@@ -84,41 +87,69 @@ class ImageGenerator(Task):
         "Maximum number of pixels of an image. Larger images are not decoded and count as unreadable.",
         minimum=1,
     )
-    width: int = hparam(48, "Features of the first level, a multiple of 8. Each level doubles it.", minimum=8)
-    depth: int = hparam(
-        0, "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size.", minimum=0
+    width: int = hparam(
+        48, "Features of the first level, a multiple of 8. Each level doubles it. Default for `vae`: `32`.", minimum=8
     )
-    blocks: int = hparam(2, "Number of residual blocks per level.", minimum=1)
+    depth: int = hparam(
+        0,
+        "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size. It "
+        "applies to `diffusion`.",
+        minimum=0,
+    )
+    blocks: int = hparam(2, "Number of residual blocks per level. It applies to `diffusion`.", minimum=1)
     patch: int = hparam(
         0,
         "Side of the patches in pixels; 0 selects it. The selected value is 1 for images below 24 pixels, 2 up to 64, "
-        "and 4 for larger ones.",
+        "and 4 for larger ones. It applies to `diffusion`.",
         minimum=0,
         maximum=8,
     )
-    dropout: float = hparam(0.0, "Dropout rate in the residual blocks.", minimum=0, maximum=0.95)
+    dropout: float = hparam(
+        0.0, "Dropout rate in the residual blocks. It applies to `diffusion`.", minimum=0, maximum=0.95
+    )
     label_dropout: float = hparam(
         0.1,
         "Fraction of the training examples without their label, which guidance needs. The model then also generates "
-        "images without a label.",
+        "images without a label. It applies to `diffusion` and `vae`.",
         minimum=0,
         maximum=1,
     )
     sampler: Literal["ddim", "ancestral"] = hparam(
-        "ddim", "Sampler. The value `ddim` adds no noise on the way, and needs fewer steps than `ancestral`."
+        "ddim",
+        "Sampler. The value `ddim` adds no noise on the way, and needs fewer steps than `ancestral`. It applies to "
+        "`diffusion`.",
     )
-    sampling_steps: int = hparam(20, "Number of denoising steps, the default of requests.", minimum=1)
+    sampling_steps: int = hparam(
+        20, "Number of denoising steps, the default of requests. It applies to `diffusion`.", minimum=1
+    )
     guidance: float = hparam(
         1.5,
         "Strength of classifier-free guidance, the default of requests. 1 is none; higher values give images that "
-        "are more typical of their label, and less varied.",
+        "are more typical of their label, and less varied. It applies to `diffusion`.",
         minimum=0,
         maximum=50,
     )
 
-    public_methods = (*Task.public_methods, "generate")
+    latents: int = hparam(32, "Length of the latent vectors. It applies to `vae`.", minimum=2, maximum=4096)
+    likelihood: Literal["bernoulli", "logistic"] = hparam(
+        "bernoulli",
+        "Distribution of pixels. The value `bernoulli` takes their levels for probabilities of white, `logistic` has a "
+        "mean and a scale for each of them. It applies to `vae`.",
+    )
+    beta: float = hparam(
+        1.0, "Weight of the divergence from the prior in the loss. 1 is the ELBO. It applies to `vae`.", minimum=0
+    )
+    free_nats: float = hparam(
+        0.0, "Free bits: divergence of an image, in nats, that costs nothing. It applies to `vae`.", minimum=0
+    )
+
+    public_methods = (
+        *(*Task.public_methods, "generate"),
+        *("anomaly_scores", "from_latents", "reconstruct", "to_latents"),
+    )
     target = {IMAGE: Image()}
     answer = {"image_bytes": GeneratedImage(), ERROR: Reason()}
+    extra_outputs = {"latent": Latent(), "anomaly": Anomaly(), "negative_elbo": Nats()}
     rows = ImageRows
     primary_metric = "kid_skill"
     max_inference_batch = 32
@@ -130,14 +161,20 @@ class ImageGenerator(Task):
         self.shape_: list[int] = []  # height, width and channels
         self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         check_channels(self.channels)
-        self.inputs = {
-            LABEL: Condition(optional=True, default=""),
-            "seed": Seed(optional=True, default=0),
+        take_network_defaults(self, self._given_hparams)
+        requested: dict[str, Column] = {
             "steps": Steps(optional=True, default=self.sampling_steps),
             "guidance": Guidance(optional=True, default=self.guidance),
         }
+        self.inputs = {
+            LABEL: Condition(optional=True, default=""),
+            "seed": Seed(optional=True, default=0),
+            **{name: requested[name] for name in REQUESTED.get(self.network, ())},
+        }
 
     def build(self, examples: Table) -> Stages:
+        from dlkit.tasks.image_generation.stages import build_stages
+
         column = self.target[IMAGE]
         self.shape_ = list(self.network_shape(examples))
         self.max_sample_ = find_max_sample(examples, column, self.max_pixels)
@@ -147,12 +184,14 @@ class ImageGenerator(Task):
                 f"{option('sampling_steps')} must be at most {self.max_steps} for images of {self.shape_[0]} x "
                 f"{self.shape_[1]} pixels. Received: {self.sampling_steps}."
             )
-        return self._stages()
+        return build_stages(self)
 
     def with_labels(self, stages: Stages) -> Stages:
         """Build the stages of a model for more labels, the first of which it knows; the network gets fresh weights."""
+        from dlkit.tasks.image_generation.stages import build_stages
+
         del stages
-        return self._stages()
+        return build_stages(self)
 
     @property
     def max_steps(self) -> int:
@@ -167,7 +206,7 @@ class ImageGenerator(Task):
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         from dlkit.tasks.image_generation.read_request import look_up_labels
 
-        decoded = self._decoder()(target[IMAGE])
+        decoded = self.image_decoder()(target[IMAGE])
         digest = tf.cast(tf.strings.to_hash_bucket_fast(target[IMAGE], 2**31 - 1), tf.int32)
         tensors = {
             "image": decoded["image"],
@@ -208,7 +247,7 @@ class ImageGenerator(Task):
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.image_generation.metrics import MIN_IMAGES, score_images
 
-        decoded = tf.function(self._decoder().call, autograph=False)(tf.constant(targets[IMAGE]))
+        decoded = tf.function(self.image_decoder().call, autograph=False)(tf.constant(targets[IMAGE]))
         readable = decoded["error"] == ""
         real = tf.boolean_mask(decoded["image"], readable).numpy()
         if len(real) < MIN_IMAGES:
@@ -216,7 +255,19 @@ class ImageGenerator(Task):
                 f"distributions of images are compared from at least {MIN_IMAGES} readable ones. Received: {len(real)}."
             )
         generated = tf.stack([tf.io.decode_png(image) for image in answers["image_bytes"]]).numpy()
-        return score_images(real, generated)
+        metrics = score_images(real, generated)
+        if self.network == "vae":
+            from dlkit.tasks.image_generation.image_scores import objective_of, score_bound
+
+            metrics |= score_bound(objective_of(self.stages_.network), real)
+        return metrics
+
+    def signatures(self) -> list[Signature]:
+        if self.network != "vae":
+            return []
+        from dlkit.tasks.image_generation.vae_signatures import make_signatures
+
+        return make_signatures(self)
 
     @staticmethod
     def samples() -> dict[str, Any]:
@@ -242,14 +293,14 @@ class ImageGenerator(Task):
             label: a label of the training data; "" for images of any kind.
             count: number of images, with the seeds `seed`, `seed + 1` and so on.
             seed: of the first image. The same seed gives the same image.
-            steps: number of denoising steps; None for `sampling_steps`.
-            guidance: strength of guidance; None for that of the model.
+            steps: number of denoising steps; None for `sampling_steps`. Only for diffusion.
+            guidance: strength of guidance; None for that of the model. Only for diffusion.
 
         Returns:
             The images: (height, width) or (height, width, 3) uint8 each.
 
         Raises:
-            HparamError: `count` is not positive.
+            HparamError: `count` is not positive, or the network has no such option.
             DataError: there is no such label, or an option is out of range.
 
         Examples:
@@ -262,44 +313,71 @@ class ImageGenerator(Task):
 
         return generate(self, label, count, seed, {"steps": steps, "guidance": guidance})
 
+    def to_latents(self, images: Sequence[Any]) -> np.ndarray:
+        """Encode images as the means of their latent vectors: (n, latents) float32. Only for `network="vae"`.
+
+        Args:
+            images: files, bytes or arrays, as for `fit`.
+
+        Raises:
+            DlkitError: the network is another one.
+            DataError: an image cannot be read.
+        """
+        import numpy as np
+
+        return np.array([answer["latent"] for answer in self._ask("encode", IMAGE, images)], np.float32)
+
+    def from_latents(self, latents: Sequence[Any]) -> list[np.ndarray]:
+        """Decode latent vectors, (n, latents), to images, (height, width) or (height, width, 3) uint8 each. Only for
+        `network="vae"`.
+
+        Raises:
+            DlkitError: the network is another one.
+            DataError: a vector has another length, or numbers that are not finite.
+
+        Examples:
+            >>> first, last = model.to_latents(["a.png", "b.png"])  # doctest: +SKIP
+            >>> between = model.from_latents(np.linspace(first, last, 8))  # doctest: +SKIP
+        """
+        return [answer["image_bytes"] for answer in self._ask("decode", "latent", latents)]
+
+    def reconstruct(self, images: Sequence[Any]) -> list[np.ndarray]:
+        """Encode and decode images; arguments and errors as of `to_latents`, the result as of `from_latents`."""
+        return [answer["image_bytes"] for answer in self._ask("reconstruct", IMAGE, images)]
+
+    def anomaly_scores(self, images: Sequence[Any]) -> list[dict[str, float]]:
+        """Say how unusual images are. Only for `network="vae"`.
+
+        Args:
+            images: as of `to_latents`.
+
+        Returns:
+            A dict for each image: `anomaly`, the percentage of validation images that are more probable to the model,
+            and `negative_elbo` in nats. They are the same every time.
+
+        Raises:
+            DlkitError: the network is another one, or the model was trained without validation images.
+            DataError: an image cannot be read.
+        """
+        answers = self._ask("score", IMAGE, images)
+        return [{name: answer[name] for name in ("anomaly", "negative_elbo")} for answer in answers]
+
+    def _ask(self, signature: str, name: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+        from dlkit.tasks.image_generation.vae_methods import ask
+
+        return ask(self, signature, name, values)
+
     def _learn_labels(self, examples: Table) -> list[str]:
         if LABEL not in examples.columns:
             return []
         names = {name.decode() for name in examples.raw_column(LABEL, self.inputs[LABEL])} - {""}
         return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
-    def _decoder(self) -> DecodeImage:
+    def image_decoder(self) -> DecodeImage:
+        """Return the layer that reads image files as the training images were read."""
         from dlkit.vision.decode_image import DecodeImage
 
         height, width, channels = self.shape_
         return DecodeImage(
             height, width, channels, fit=self.resize, max_pixels=self.max_pixels, max_sample=self.max_sample_
-        )
-
-    def _stages(self) -> Stages:
-        from dlkit.layers.blank_invalid_rows import blank_invalid_rows
-        from dlkit.tasks.image_generation.encode_images import EncodePng
-        from dlkit.tasks.image_generation.networks import diffusion_networks
-        from dlkit.tasks.image_generation.read_request import ReadRequest
-
-        kinds = {LABEL: "string", "seed": "int32", "steps": "int32", "guidance": "float32"}
-        request = {name: keras.Input((), dtype=kind, name=name) for name, kind in kinds.items()}
-        read = ReadRequest(self.labels_, self.max_steps, name="read_request")
-        network, decode = diffusion_networks(
-            tuple(self.shape_),
-            len(self.labels_),
-            width=self.width,
-            depth=self.depth,
-            blocks=self.blocks,
-            patch=self.patch,
-            dropout=self.dropout,
-            sampler=self.sampler,
-        )
-        image = keras.Input(self.shape_, dtype="uint8", name="image")
-        png = {"image_bytes": EncodePng(name="encode_png")(image)}
-        return Stages(
-            preprocess=keras.Model(request, read(**request), name="preprocess"),
-            network=network,
-            postprocess=blank_invalid_rows(keras.Model({"image": image}, png, name="postprocess")),
-            decode=decode,
         )

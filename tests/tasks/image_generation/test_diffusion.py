@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from dlkit.tasks.image_generation.diffusion import AddNoise, DiffusionSampler, MeanSquaredDifference, step_back
-from dlkit.tasks.image_generation.networks import diffusion_networks
+from dlkit.tasks.image_generation.diffusion_networks import diffusion_networks
 from dlkit.tasks.image_generation.unet import LabelEmbedding, unet
 
 

@@ -76,9 +76,9 @@ def test_what_cannot_be_generated_is_refused(model, options, message):
 
 
 def test_a_long_list_of_labels_is_cut_in_messages():
-    read = ReadRequest([f"class {number}" for number in range(25)], 10)
-    row = {"seed": [0], "steps": [1], "guidance": [1.0]}
-    error = read(label=tf.constant(["x"]), **{name: tf.constant(value) for name, value in row.items()})["error"]
+    read = ReadRequest([f"class {number}" for number in range(25)], {"steps": (1, 10)})
+    row = {"label": ["x"], "seed": [0], "steps": [1]}
+    error = read({name: tf.constant(value) for name, value in row.items()})["error"]
     assert error[0].numpy().decode().endswith("class 19 and 5 more.")
 
 

@@ -1,0 +1,51 @@
+"""Options, inputs of requests, and defaults that depend on the kind of network."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from dlkit.options import option
+
+if TYPE_CHECKING:
+    from dlkit.tasks.image_generation.task import ImageGenerator
+
+USED_BY: Mapping[str, Collection[str]] = {  # the networks that use an option; options that are not listed serve all
+    "depth": ("diffusion",),
+    "blocks": ("diffusion",),
+    "patch": ("diffusion",),
+    "dropout": ("diffusion",),
+    "label_dropout": ("diffusion", "vae"),
+    "sampler": ("diffusion",),
+    "sampling_steps": ("diffusion",),
+    "guidance": ("diffusion",),
+    "latents": ("vae",),
+    "likelihood": ("vae",),
+    "beta": ("vae",),
+    "free_nats": ("vae",),
+}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {  # of a network, where they differ from those of the options
+    "vae": {"width": 32},
+}
+REQUESTED: Mapping[str, Collection[str]] = {  # the inputs of a request beside `label` and `seed`
+    "diffusion": ("steps", "guidance"),
+}
+
+
+def take_network_defaults(task: ImageGenerator, given: Collection[str]) -> None:
+    """Set hyperparameters that were not given to the defaults of the network."""
+    for name, value in DEFAULTS.get(task.network, {}).items():
+        if name not in given:
+            setattr(task, name, value)
+
+
+def list_unused_options(task: ImageGenerator) -> list[str]:
+    """Return a remark on each option that is not at its default, and that the network does not use."""
+    received = option("network", task.network)
+    return [
+        f"{option(field.name, value)} has no effect with {received}: it applies to {' and '.join(networks)}"
+        for field in fields(task)
+        for networks, value in [(USED_BY.get(field.name, (task.network,)), getattr(task, field.name))]
+        if task.network not in networks and value != field.default
+    ]
