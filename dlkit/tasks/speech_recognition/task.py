@@ -18,7 +18,7 @@ from dlkit.rows import ERROR, Rows
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.speech_recognition.check_options import check_options
+from dlkit.tasks.speech_recognition.check_options import WORD_NETWORKS, check_options
 from dlkit.tasks.speech_recognition.columns import Seconds, WordTimes
 from dlkit.tasks.speech_recognition.rows import TranscriptRows
 from dlkit.tasks.speech_recognition.transcripts import Transcript, encode_characters
@@ -29,7 +29,17 @@ if TYPE_CHECKING:
 AUTO = "auto"
 FRAME_MULTIPLE = 16  # of the lengths of batches, as each length costs the kernels a plan of its own
 TEXT_NETWORKS = ("conv_gru", "conformer", "attention")
-DEFAULT_SIZES = {"conv_gru": (256, 3), "conformer": (144, 4), "attention": (256, 3), "cnn": (32, 4)}  # width and blocks
+DEFAULT_SIZES = {  # width and blocks
+    "conv_gru": (256, 3), "conformer": (144, 4), "attention": (256, 3), "tdnn": (96, 2), "cnn": (32, 4),
+}  # fmt: skip
+WORD_DEFAULTS = {
+    "batch_size": 32, "mels": 24, "speed": 0.2, "vocal_tract": 0.2, "level": 1.0, "background": 3.3, "noise": 0.5,
+}  # fmt: skip
+"""The defaults with `objective="words"` that differ: few speakers say few words, which must do for all others."""
+
+
+def _words_default(name: str) -> str:
+    return f"Default for words: `{WORD_DEFAULTS[name]}`."
 
 
 @dataclass(kw_only=True)
@@ -46,7 +56,11 @@ class SpeechRecognizer(Task):
 
     default_epochs = DefaultEpochs(60, fewest=1500, most=50_000, tuned=10)
     epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(16, "Number of training clips per step. It is the total over all devices.", minimum=1)
+    batch_size: int = hparam(
+        16,
+        f"Number of training clips per step. It is the total over all devices. {_words_default('batch_size')}",
+        minimum=1,
+    )
     learning_rate: float = hparam(3e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
     weight_decay: float = hparam(
         1e-2, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
@@ -69,9 +83,9 @@ class SpeechRecognizer(Task):
     )
     network: str = hparam(
         AUTO,
-        "Network architecture. With `auto`, it is `conv_gru` for texts, and a convolutional network for words. A "
-        "preset is the encoder of a Whisper or Moonshine of KerasHub.",
-        choices=(AUTO, *TEXT_NETWORKS, "preset:"),
+        "Network architecture. With `auto`, it is `conv_gru` for texts and `tdnn` for words; `cnn` is for words, "
+        "too. A preset is the encoder of a Whisper or Moonshine of KerasHub.",
+        choices=(AUTO, *TEXT_NETWORKS, *WORD_NETWORKS, "preset:"),
     )
     rate: int = hparam(
         0,
@@ -80,7 +94,7 @@ class SpeechRecognizer(Task):
         minimum=0,
         maximum=96_000,
     )
-    mels: int = hparam(64, "Number of mel bands of the features.", minimum=8, maximum=256)
+    mels: int = hparam(64, f"Number of mel bands of the features. {_words_default('mels')}", minimum=8, maximum=256)
     max_seconds: float = hparam(
         30.0, "Maximum duration of a clip in seconds. Longer clips are refused.", minimum=0.1, maximum=3600
     )
@@ -93,15 +107,18 @@ class SpeechRecognizer(Task):
     )
     width: int = hparam(
         0,
-        "Width of the layers. For words, it is the number of filters of the first block. 0 selects 256, 144 for "
-        "`conformer`, or 32 for words.",
+        "Width of the layers. For `cnn`, it is the number of filters of the first block. 0 selects 256, 144 for "
+        "`conformer`, 96 for `tdnn`, or 32 for `cnn`.",
         minimum=0,
     )
     blocks: int = hparam(
-        0, "Number of recurrent layers or blocks. 0 selects 3, or 4 for `conformer` and for words.", minimum=0
+        0, "Number of recurrent layers or blocks. 0 selects 3, 4 for `conformer` and `cnn`, or 2 for `tdnn`.", minimum=0
     )
     stride: int = hparam(
-        4, "Frames of 10 ms for each output of the network: 1, 2 or 4. It applies to texts.", minimum=1, maximum=4
+        4,
+        "Frames of 10 ms for each output of the network: 1, 2 or 4. It does not apply to `cnn`.",
+        minimum=1,
+        maximum=4,
     )
     heads: int = hparam(
         4, "Number of attention heads. It applies to `conformer` and to the decoder of `attention`.", minimum=1
@@ -142,18 +159,30 @@ class SpeechRecognizer(Task):
     )
     speed: float = hparam(
         0.15,
-        "Largest random change of the speed. It is a fraction; 0 disables this augmentation.",
+        "Largest random change of the speed. It is a fraction; 0 disables this augmentation. "
+        f"{_words_default('speed')}",
         minimum=0,
         maximum=0.5,
     )
     vocal_tract: float = hparam(
         0.1,
-        "Largest random change of the vocal tract. It is a fraction of its length; 0 disables this augmentation.",
+        "Largest random change of the vocal tract. It is a fraction of its length; 0 disables this augmentation. "
+        f"{_words_default('vocal_tract')}",
         minimum=0,
         maximum=0.5,
     )
-    level: float = hparam(0.0, "Augmentation: largest change of level and tilt of the features.", minimum=0)
-    noise: float = hparam(0.0, "Augmentation: largest standard deviation of noise on the features.", minimum=0)
+    level: float = hparam(
+        0.0, f"Augmentation: largest change of level and tilt of the features. {_words_default('level')}", minimum=0
+    )
+    background: float = hparam(
+        0.0,
+        "Augmentation: largest rise of a background noise, in deviations of the features; 3 raises it to the mean of "
+        f"a clip. {_words_default('background')}",
+        minimum=0,
+    )
+    noise: float = hparam(
+        0.0, f"Augmentation: largest standard deviation of noise on the features. {_words_default('noise')}", minimum=0
+    )
     time_masks: int = hparam(2, "Augmentation: number of time masks (SpecAugment); 0 disables them.", minimum=0)
     band_masks: int = hparam(2, "Augmentation: number of masks of mel bands (SpecAugment).", minimum=0)
     label_smoothing: float = hparam(
@@ -195,11 +224,15 @@ class SpeechRecognizer(Task):
     primary_metric = "word_accuracy"
     shown_metrics = ("word_accuracy", "wer", "cer")
     training_only = (
-        "speed", "vocal_tract", "level", "noise", "time_masks", "band_masks", "label_smoothing", "class_weights",
+        "speed", "vocal_tract", "level", "background", "noise", "time_masks", "band_masks", "label_smoothing",
+        "class_weights",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.objective == "words":
+            for name in WORD_DEFAULTS.keys() - self._given_hparams:
+                setattr(self, name, WORD_DEFAULTS[name])
         self.rate_ = self.rate
         self.frames_ = 0  # of the longest training clip
         self.stride_ = self.stride  # frames of each output
@@ -224,7 +257,7 @@ class SpeechRecognizer(Task):
         """The network architecture, for `network="auto"` that of the objective."""
         if self.network != AUTO:
             return self.network
-        return "cnn" if self.objective == "words" else TEXT_NETWORKS[0]
+        return (WORD_NETWORKS if self.objective == "words" else TEXT_NETWORKS)[0]
 
     @property
     def size(self) -> dict[str, Any]:
@@ -275,7 +308,7 @@ class SpeechRecognizer(Task):
             min_frames = outputs * self.stride_
         changes: dict[str, Any] = {"time_masks": self.time_masks}
         if not self.reads_samples_:
-            names = ("speed", "vocal_tract", "level", "noise", "band_masks")
+            names = ("speed", "vocal_tract", "level", "background", "noise", "band_masks")
             changes |= {name: getattr(self, name) for name in names}
         features, mask = augment_features(
             tensors["features"],
