@@ -69,8 +69,9 @@ def _build_preprocess(task: SpeechRecognizer, examples: Table, encoder: PresetEn
 
 
 def _make_features(task: SpeechRecognizer) -> LogMels:
-    words = {"one_deviation": True, "range_db": WORD_RANGE_DB} if task.objective == "words" else {}
-    return LogMels(task.rate_, task.mels, **words, name="log_mels")
+    if task.objective == "words":
+        return LogMels(task.rate_, task.mels, one_deviation=True, range_db=WORD_RANGE_DB, name="log_mels")
+    return LogMels(task.rate_, task.mels, name="log_mels")
 
 
 def _with_labels(task: SpeechRecognizer, examples: Table, preprocess: keras.Model) -> Stages:

@@ -20,6 +20,8 @@ from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.speech_recognition.check_options import WORD_NETWORKS, check_options
 from dlkit.tasks.speech_recognition.columns import Seconds, WordTimes
+from dlkit.tasks.speech_recognition.defaults import DEFAULT_SIZES, WORD_DEFAULTS, words_default
+from dlkit.tasks.speech_recognition.encode_clips import cut_or_pad, first_error
 from dlkit.tasks.speech_recognition.rows import TranscriptRows
 from dlkit.tasks.speech_recognition.transcripts import Transcript, encode_characters
 
@@ -29,17 +31,6 @@ if TYPE_CHECKING:
 AUTO = "auto"
 FRAME_MULTIPLE = 16  # of the lengths of batches, as each length costs the kernels a plan of its own
 TEXT_NETWORKS = ("conv_gru", "conformer", "attention")
-DEFAULT_SIZES = {  # width and blocks
-    "conv_gru": (256, 3), "conformer": (144, 4), "attention": (256, 3), "tdnn": (96, 2), "cnn": (32, 4),
-}  # fmt: skip
-WORD_DEFAULTS = {
-    "batch_size": 32, "mels": 24, "speed": 0.2, "vocal_tract": 0.2, "level": 1.0, "background": 3.3, "noise": 0.5,
-}  # fmt: skip
-"""The defaults with `objective="words"` that differ: few speakers say few words, which must do for all others."""
-
-
-def _words_default(name: str) -> str:
-    return f"Default for words: `{WORD_DEFAULTS[name]}`."
 
 
 @dataclass(kw_only=True)
@@ -58,7 +49,7 @@ class SpeechRecognizer(Task):
     epochs: int = default_epochs.hparam()
     batch_size: int = hparam(
         16,
-        f"Number of training clips per step. It is the total over all devices. {_words_default('batch_size')}",
+        f"Number of training clips per step. It is the total over all devices. {words_default('batch_size')}",
         minimum=1,
     )
     learning_rate: float = hparam(3e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
@@ -94,7 +85,7 @@ class SpeechRecognizer(Task):
         minimum=0,
         maximum=96_000,
     )
-    mels: int = hparam(64, f"Number of mel bands of the features. {_words_default('mels')}", minimum=8, maximum=256)
+    mels: int = hparam(64, f"Number of mel bands of the features. {words_default('mels')}", minimum=8, maximum=256)
     max_seconds: float = hparam(
         30.0, "Maximum duration of a clip in seconds. Longer clips are refused.", minimum=0.1, maximum=3600
     )
@@ -159,29 +150,28 @@ class SpeechRecognizer(Task):
     )
     speed: float = hparam(
         0.15,
-        "Largest random change of the speed. It is a fraction; 0 disables this augmentation. "
-        f"{_words_default('speed')}",
+        f"Largest random change of the speed. It is a fraction; 0 disables this augmentation. {words_default('speed')}",
         minimum=0,
         maximum=0.5,
     )
     vocal_tract: float = hparam(
         0.1,
         "Largest random change of the vocal tract. It is a fraction of its length; 0 disables this augmentation. "
-        f"{_words_default('vocal_tract')}",
+        f"{words_default('vocal_tract')}",
         minimum=0,
         maximum=0.5,
     )
     level: float = hparam(
-        0.0, f"Augmentation: largest change of level and tilt of the features. {_words_default('level')}", minimum=0
+        0.0, f"Augmentation: largest change of level and tilt of the features. {words_default('level')}", minimum=0
     )
     background: float = hparam(
         0.0,
         "Augmentation: largest rise of a background noise, in deviations of the features; 3 raises it to the mean of "
-        f"a clip. {_words_default('background')}",
+        f"a clip. {words_default('background')}",
         minimum=0,
     )
     noise: float = hparam(
-        0.0, f"Augmentation: largest standard deviation of noise on the features. {_words_default('noise')}", minimum=0
+        0.0, f"Augmentation: largest standard deviation of noise on the features. {words_default('noise')}", minimum=0
     )
     time_masks: int = hparam(2, "Augmentation: number of time masks (SpecAugment); 0 disables them.", minimum=0)
     band_masks: int = hparam(2, "Augmentation: number of masks of mel bands (SpecAugment).", minimum=0)
@@ -273,11 +263,11 @@ class SpeechRecognizer(Task):
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
         made = self.stages_.preprocess(features)
         tensors = {
-            "features": _cut_or_pad(made["features"], self.frames_),
-            "padding_mask": _cut_or_pad(made["padding_mask"], self.frames_),
+            "features": cut_or_pad(made["features"], self.frames_),
+            "padding_mask": cut_or_pad(made["padding_mask"], self.frames_),
         }
         is_long = tf.reduce_sum(tf.cast(made["padding_mask"], tf.int32), 1) > self.frames_
-        error = _first_error(made[ERROR], is_long, "longer than the longest training clip")
+        error = first_error(made[ERROR], is_long, "longer than the longest training clip")
         if self.objective == "words":
             one_hot = labels.encode_labels(target["label"], self.labels_)
             weights = [labels.weigh_rows(one_hot, self.class_weights_)] if self.class_weights else []
@@ -285,10 +275,10 @@ class SpeechRecognizer(Task):
         outputs = -(-self.frames_ // self.stride_)
         ids, needed = encode_characters(target["text"], self.characters_, outputs)
         frames = tf.reduce_sum(tf.cast(tensors["padding_mask"], tf.int32), 1)
-        error = _first_error(error, frames == 0, "silent, but has a text")
+        error = first_error(error, frames == 0, "silent, but has a text")
         is_short = needed > -(-frames // self.stride_)
         span = f"{1000 * self.output_seconds_:g} ms"
-        error = _first_error(error, is_short, f"too short for its text (fewer outputs of {span} than characters)")
+        error = first_error(error, is_short, f"too short for its text (fewer outputs of {span} than characters)")
         if self.chosen_network != "attention":
             return {**tensors, ERROR: error}, {"logits": ids}
         from dlkit.tasks.speech_recognition.write_text import shift_characters
@@ -404,16 +394,3 @@ class SpeechRecognizer(Task):
         from dlkit.tasks.speech_recognition.sample import load_commands
 
         return load_commands()
-
-
-def _cut_or_pad(values: tf.Tensor, frames: int) -> tf.Tensor:
-    """Bring (batch, any, ...) to (batch, frames, ...), with zeros behind shorter ones."""
-    values = values[:, :frames]
-    rest = [[0, 0]] * (len(values.shape) - 2)
-    padded = tf.pad(values, [[0, 0], [0, frames - tf.shape(values)[1]], *rest])
-    return tf.ensure_shape(padded, [None, frames, *values.shape[2:]])
-
-
-def _first_error(error: tf.Tensor, is_wrong: tf.Tensor, reason: str) -> tf.Tensor:
-    """Add a reason to rows that are wrong and have no error yet: (batch,) string."""
-    return tf.where((error == "") & is_wrong, reason, error)
