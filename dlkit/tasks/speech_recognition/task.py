@@ -20,7 +20,7 @@ from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.speech_recognition.check_options import WORD_NETWORKS, check_options
 from dlkit.tasks.speech_recognition.columns import Seconds, WordTimes
-from dlkit.tasks.speech_recognition.defaults import DEFAULT_SIZES, WORD_DEFAULTS, words_default
+from dlkit.tasks.speech_recognition.defaults import DEFAULT_SIZES, WORD_DEFAULTS, WORD_EPOCHS, words_default
 from dlkit.tasks.speech_recognition.encode_clips import cut_or_pad, first_error
 from dlkit.tasks.speech_recognition.rows import TranscriptRows
 from dlkit.tasks.speech_recognition.transcripts import Transcript, encode_characters
@@ -46,7 +46,7 @@ class SpeechRecognizer(Task):
     """
 
     default_epochs = DefaultEpochs(60, fewest=1500, most=50_000, tuned=10)
-    epochs: int = default_epochs.hparam()
+    epochs: int = default_epochs.hparam(f"For words, it takes {WORD_EPOCHS.usual} epochs.")
     batch_size: int = hparam(
         16,
         f"Number of training clips per step. It is the total over all devices. {words_default('batch_size')}",
@@ -221,6 +221,7 @@ class SpeechRecognizer(Task):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.objective == "words":
+            self.default_epochs = WORD_EPOCHS
             for name in WORD_DEFAULTS.keys() - self._given_hparams:
                 setattr(self, name, WORD_DEFAULTS[name])
         self.rate_ = self.rate

@@ -95,7 +95,9 @@ def test_an_objective_has_its_networks():
     with pytest.raises(HparamError, match=r'not for texts. Received: objective="text", network="cnn"'):
         dlkit.SpeechRecognizer(network="cnn")
     assert dlkit.SpeechRecognizer(objective="words", mels=40).hparams["mels"] == 40
-    assert dlkit.SpeechRecognizer(objective="words").mels == 24 and dlkit.SpeechRecognizer().mels == 64
+    words = dlkit.SpeechRecognizer(objective="words")
+    assert (words.default_epochs.usual, dlkit.SpeechRecognizer().default_epochs.usual) == (120, 60)
+    assert words.mels == 24 and dlkit.SpeechRecognizer().mels == 64
     with pytest.raises(HparamError, match=r'needs a conv_gru or conformer that reads whole clips.*network="attention"'):
         dlkit.SpeechRecognizer(network="attention", window_seconds=20)
 
