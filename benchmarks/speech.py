@@ -1,6 +1,6 @@
 """Speech recognition on the data sets prompts_en and spoken_digits.
 
-python benchmarks/speech.py accuracy prompts|digits|connected [HPARAM=VALUE ...] [--seeds 0 1 2] [--held-out]
+python benchmarks/speech.py accuracy prompts|digits|connected [HPARAM=VALUE ...] [--seeds 0 1 2] [--held-out [SPEAKER]]
                                                               [--save FOLDER] [--peers MINUTES]
 python benchmarks/speech.py same  prompts|digits|connected --saved FOLDER
 python benchmarks/speech.py speed prompts|digits|connected --saved FOLDER
@@ -11,7 +11,8 @@ others, and `connected` sequences of two to six digits, made by joining clips of
 ms. `accuracy` trains on the training part without validation rows and prints the metrics on the test part and the CPU
 time of training; for texts, also those of greedy and beam search without the language model. With `--held-out`, it
 trains on a part of the training data and tests on the rest, on which hyperparameters are chosen: every sixth prompt, or
-one of the four speakers. `--peers` trains a plain Keras network on the same data for this CPU time (speech_peers.py).
+one of the four speakers (jackson, nicolas, theo, yweweler; by default jackson). `--peers` trains a plain Keras network
+on the same data for this CPU time (speech_peers.py).
 `same` counts the answers to test clips that change with the batch, with padding, or in the export. `speed` prints the
 real-time factor: processing time by duration, one clip at a time.
 `stream` reads each test clip in chunks of a quarter of a second with a model that was trained with streaming=True,
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("part", choices=("prompts", "digits", "connected"))
     parser.add_argument("hparams", nargs="*", metavar="HPARAM=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--held-out", nargs="?", const=HELD_OUT_SPEAKER, metavar="SPEAKER")
     parser.add_argument("--save", metavar="FOLDER", help="where to save the model of the last seed")
     parser.add_argument("--saved", metavar="FOLDER", help="a model that was saved")
     parser.add_argument("--peers", type=float, metavar="MINUTES", help="CPU time of a plain Keras network")
@@ -70,16 +71,14 @@ def main() -> None:
         train_peer(given.part, train, test, given.peers)
 
 
-def load(part: str, held_out: bool) -> tuple[Data, Data]:
-    """Load training and test clips with their texts, or words."""
+def load(part: str, held_out: str | None) -> tuple[Data, Data]:
+    """Load training and test clips with their texts, or words; or those of all but one training speaker, and of one."""
     folder, name = TABLES["prompts" if part == "prompts" else "digits"]
     train, test = (read_rows(DATA / folder / each / name) for each in ("train", "test"))
     if held_out and part == "prompts":
         train, test = [row for number, row in enumerate(train) if number % 6], train[::6]
     elif held_out:
-        train, test = (
-            [row for row in train if (row["speaker"] == HELD_OUT_SPEAKER) is chosen] for chosen in (False, True)
-        )
+        train, test = ([row for row in train if (row["speaker"] == held_out) is chosen] for chosen in (False, True))
     if part == "connected":
         return join_digits(train, SEQUENCES["train"]), join_digits(test, SEQUENCES["test"])
     target = "text" if part == "prompts" else "label"

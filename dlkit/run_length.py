@@ -63,8 +63,12 @@ class DefaultEpochs:
         """Return the patience of a run of so many epochs; 0 for none."""
         return max(2, round(WAIT * epochs)) if self.overfits else 0
 
-    def hparam(self) -> Any:
-        """Declare the hyperparameter `epochs` of a task, whose help states the rule."""
+    def hparam(self, also: str = "") -> Any:
+        """Declare the hyperparameter `epochs` of a task, whose help states the rule.
+
+        Args:
+            also: A sentence to add, where the rule depends on other options.
+        """
         presets = {"when fine-tuned": self.tuned, "with a frozen backbone": self.frozen}
         others = ", ".join(f"{epochs} {kind}" for kind, epochs in presets.items() if epochs is not None)
         preset = "" if self.fewest_preset is None else f" ({self.fewest_preset:,} for presets)"
@@ -77,7 +81,7 @@ class DefaultEpochs:
             CHOSEN,
             f"Number of epochs; 0 selects it by data size. With 0, training takes {self.usual} epochs"
             f"{f' (presets: {others})' if others else ''}, but at least {self.fewest:,}{preset} and at most "
-            f"{self.most:,} training steps, and never less than one epoch.{stops}",
+            f"{self.most:,} training steps, and never less than one epoch.{stops}{f' {also}' if also else ''}",
             minimum=CHOSEN,
         )
 

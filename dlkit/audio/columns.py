@@ -35,6 +35,7 @@ class Audio(EncodedFile):
     kind = "recording"
     reader = "dlkit.audio.readers"
     suffixes = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au", ".caf", ".w64")
+    table_suffixes = (".txt",)  # lists of files
     feature = "Audio"
 
     def from_cell(self, cell: str, folder: Path) -> Path | bytes:

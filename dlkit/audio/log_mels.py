@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,7 +24,9 @@ class LogMels(keras.layers.Layer):
     mean and the deviation of each band are removed, and positions behind the last frame of a clip are zeros.
 
     By default, mean and deviation are those of the clip, which makes features independent of volume and microphone. For
-    streaming, where the rest of the clip is unknown, `adapt` learns fixed ones from training clips.
+    streaming, where the rest of the clip is unknown, `adapt` learns fixed ones from training clips. A clip of a single
+    word says little about the deviation of a band, so that with `one_deviation` all bands of a clip share theirs; and
+    with `range_db`, the noise of a recording below its loudest sound is even.
 
     Call with `samples`: (batch, samples) float32, full scale at 1, zeros behind the end of each clip; and `lengths`:
     (batch,) int32, samples of each clip, as `ReadAudio` gives them. Returns a tuple of the features, (batch, frames,
@@ -37,6 +40,9 @@ class LogMels(keras.layers.Layer):
         rate: samples per second.
         mels: number of bands.
         mean, deviation: (mels,) of each band in training clips, removed from all clips; None for those of each clip.
+        one_deviation: whether all bands of a clip are divided by one deviation, of all its frames and bands.
+        range_db: positive, in dB: a constant that is this far below the largest energy of the clip is added to all its
+            energies; None for none.
 
     Examples:
         >>> import tensorflow as tf
@@ -51,6 +57,8 @@ class LogMels(keras.layers.Layer):
         mels: int = 64,
         mean: Sequence[float] | None = None,
         deviation: Sequence[float] | None = None,
+        one_deviation: bool = False,
+        range_db: float | None = None,
         **kwargs: Any,
     ):
         super().__init__(dtype="float32", **{name: value for name, value in kwargs.items() if name != "dtype"})
@@ -60,7 +68,10 @@ class LogMels(keras.layers.Layer):
             len(values) != mels for values in (mean, deviation) if values is not None
         ):
             raise ValueError(f"`mean` and `deviation` must both be None, or {mels} numbers each, one for each band.")
+        if range_db is not None and not range_db > 0:
+            raise ValueError(f"`range_db` must be None or positive. Received: range_db={range_db!r}.")
         self.rate, self.mels, self.mean, self.deviation = rate, mels, mean, deviation
+        self.one_deviation, self.range_db = one_deviation, range_db
         self.window, self.step = round(WINDOW_SECONDS * rate), round(STEP_SECONDS * rate)  # in samples
 
     def frames_of(self, samples: Any) -> Any:
@@ -85,7 +96,12 @@ class LogMels(keras.layers.Layer):
 
         Args:
             clips: batches of samples and lengths, as for a call, of training clips.
+
+        Raises:
+            ValueError: the layer has `one_deviation` or `range_db`, which need the whole clip.
         """
+        if self.one_deviation or self.range_db is not None:
+            raise ValueError("`adapt` is for layers without `one_deviation` and `range_db`, which need the whole clip.")
         count, total, squares = 0.0, np.zeros(self.mels), np.zeros(self.mels)
         for samples, lengths in clips:
             energies = self.energies(samples).numpy().astype(np.float64)
@@ -100,10 +116,16 @@ class LogMels(keras.layers.Layer):
         energies = self.energies(samples)
         frames = self.frames_of(lengths)
         mask = tf.sequence_mask(frames, tf.shape(energies)[1], tf.float32)[..., tf.newaxis]
+        if self.range_db is not None:
+            loudest = tf.reduce_max(tf.where(mask > 0, energies, energies.dtype.min), [1, 2], keepdims=True)
+            lowest = loudest - self.range_db * math.log(10) / 10
+            energies = lowest + tf.nn.softplus(energies - lowest)  # the logarithm of the sum
         if self.mean is None:
             count = tf.cast(frames, tf.float32)[:, tf.newaxis, tf.newaxis]
             mean = tf.reduce_sum(energies * mask, 1, keepdims=True) / count
             variance = tf.reduce_sum(tf.square(energies - mean) * mask, 1, keepdims=True) / count
+            if self.one_deviation:
+                variance = tf.reduce_mean(variance, 2, keepdims=True)
             deviation = tf.sqrt(variance)
         else:
             mean, deviation = tf.constant(self.mean), tf.constant(self.deviation)
@@ -117,5 +139,5 @@ class LogMels(keras.layers.Layer):
         return keras.KerasTensor((batch, frames, self.mels), "float32"), keras.KerasTensor((batch,), "int32")
 
     def get_config(self) -> dict[str, Any]:
-        settings = {"rate": self.rate, "mels": self.mels, "mean": self.mean, "deviation": self.deviation}
-        return {**super().get_config(), **settings}
+        names = ("rate", "mels", "mean", "deviation", "one_deviation", "range_db")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -65,6 +65,10 @@ class AudioReader(Reader):
             raise DataError(f"{source}: no texts of recordings found. Expected {LAYOUTS}. It holds {names}.")
         return table
 
+    def header(self, path: Path, source: str) -> list[str] | None:
+        """Return no names for the table of LJSpeech and lists of files, which have none; None for another file."""
+        return [] if is_ljspeech(path) or is_file_list(path) else None
+
     def file(self, path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> Table | None:
         """Read the table of LJSpeech, or a list of files in folders of words; None for another file."""
         if is_ljspeech(path) and not how.delimiter:

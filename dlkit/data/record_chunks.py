@@ -84,7 +84,7 @@ def record_chunks(
     Raises:
         DataError: the source cannot be read, or has none of the inputs or no such column to keep.
     """
-    names = _column_names(source, how) if keep_columns else []
+    names = _column_names(source, inputs, how) if keep_columns else []
     kept = names if list(keep_columns) == [ALL_COLUMNS] else list(dict.fromkeys(keep_columns))
     for name in kept:
         if name not in names:
@@ -102,10 +102,12 @@ def record_chunks(
         yield chunk
 
 
-def _column_names(source: Any, how: ReadOptions) -> list[str]:
+def _column_names(source: Any, columns: Mapping[str, Column], how: ReadOptions) -> list[str]:
     """Return the columns of a source that may have invalid rows; for jsonl, those of its first chunk."""
     first: Any = source if isinstance(source, Table) else next(iter(expand_sources(source) or [source]))
     file = existing_file(first)
+    if file and _has_own_reader(file, os.fspath(first), columns, how):
+        return header_of(first, how, readers_of(columns))
     if file and is_delimited(file, how):
         with open_records(file, os.fspath(first), how, {}) as records:
             return records.header
@@ -194,7 +196,7 @@ def _read_whole(source: Any, columns: Mapping[str, Column], how: ReadOptions) ->
 
 
 def _read_file(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions, rows: int) -> Iterator[Chunk]:
-    if _has_extra_columns(path, columns, how):
+    if _has_own_reader(path, source, columns, how) or _has_extra_columns(path, columns, how):
         yield from _split_table(read_table(source, columns, how), rows)
         return
     if is_delimited(path, how):
@@ -220,12 +222,17 @@ def _read_file(path: Path, source: str, columns: Mapping[str, Column], how: Read
             yield chunk
 
 
+def _has_own_reader(path: Path, source: str, columns: Mapping[str, Column], how: ReadOptions) -> bool:
+    """Return whether a file is of a kind that only the reader of a column knows, such as a table without a header."""
+    return not how.delimiter and any(reader.header(path, source) is not None for reader in readers_of(columns))
+
+
 def _has_extra_columns(path: Path, columns: Mapping[str, Column], how: ReadOptions) -> bool:
     """Return whether an input is made of several columns of a table, which a reader joins when it is read whole."""
     readers = [reader for reader in readers_of(columns) if type(reader).extra_columns is not Reader.extra_columns]
     if not readers or not is_table(path):
         return False
-    names = _column_names(path, how)
+    names = _column_names(path, columns, how)
     return any(reader.extra_columns(columns, names) for reader in readers)
 
 

@@ -18,6 +18,7 @@ from dlkit.data.read import read
 from dlkit.data.read_options import ReadOptions
 from dlkit.data.record_chunks import record_chunks
 from dlkit.errors import DataError, UnreadableError
+from dlkit.prediction_inputs import DATA, classify_text
 
 SPOKEN = {"audio": Audio(), "text": Text(aliases=TRANSCRIPT_NAMES)}
 WORDS = {"audio": Audio(), "label": Label()}
@@ -185,6 +186,11 @@ def test_ljspeech(tmp_path):
         assert "metadata.csv, line 3: there is no " in remark
         assert "metadata.csv, line 4: expected id|text" in remark
     assert "Without `strict` it is skipped" in refusal(tmp_path, SPOKEN, strict=True)
+    (chunk,) = record_chunks(tmp_path / "metadata.csv", {"audio": Audio()}, ReadOptions())  # as predictions read it
+    assert chunk.table.columns["audio"] == [tmp_path / "wavs/LJ1.wav", tmp_path / "wavs/LJ2.wav"]
+    assert chunk.table.where(1).endswith("metadata.csv, line 2") and chunk.table.remarks == [remark]
+    with pytest.raises(DataError, match=r"there is no column 'text' for `keep_columns`"):
+        next(record_chunks(tmp_path / "metadata.csv", {"audio": Audio()}, ReadOptions(), ["text"]))
 
 
 def test_librispeech(tmp_path):
@@ -256,6 +262,9 @@ def test_folders_of_words(tmp_path):
     assert table.remarks[0].startswith("1 of 3 recordings are left out, because testing_list.txt lists them")
     assert "_background_noise_" in table.remarks[1]
     assert read(tmp_path / "testing_list.txt", WORDS).columns == {"audio": [tmp_path / "yes/2.wav"], "label": ["yes"]}
+    assert classify_text(str(tmp_path / "testing_list.txt"), {"audio": Audio()}) == DATA
+    (chunk,) = record_chunks(tmp_path / "testing_list.txt", {"audio": Audio()}, ReadOptions())
+    assert chunk.table.columns["audio"] == [tmp_path / "yes/2.wav"]
 
 
 def test_what_a_folder_lacks_is_said(tmp_path):

@@ -21,8 +21,8 @@ def clips(*lengths):
     return tf.constant(samples), tf.constant(lengths)
 
 
-def numpy_features(samples):
-    """The features of one clip, by the definition: HTK's mel scale, a Hann window that ends before its last zero."""
+def numpy_energies(samples):
+    """The logarithms of a clip, by the definition: HTK's mel scale, a Hann window that ends before its last zero."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
     frames = [samples[start : start + 400] * window for start in range(0, len(samples) - 399, 160)]
     power = np.abs(np.fft.rfft(frames, 512)) ** 2
@@ -33,23 +33,34 @@ def numpy_features(samples):
     fall = (edges[2:] - mel[:, None]) / (edges[2:] - edges[1:-1])
     bands = np.maximum(np.minimum(rise, fall), 0)
     bands[0] = 0  # no constant part
-    energies = np.log(power @ bands + FLOOR)
-    return (energies - energies.mean(0)) / (energies.std(0) + 1e-3)
+    return np.log(power @ bands + FLOOR)
 
 
 def test_features_are_those_of_the_definition():
     samples, lengths = clips(5000)
     features, frames = LogMels(RATE, MELS)(samples, lengths)
-    expected = numpy_features(samples[0].numpy().astype(np.float64))
+    energies = numpy_energies(samples[0].numpy().astype(np.float64))
+    expected = (energies - energies.mean(0)) / (energies.std(0) + 1e-3)
     assert frames.numpy().tolist() == [len(expected)] == [29]
     np.testing.assert_allclose(features[0], expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("fixed", [False, True])
-def test_features_do_not_depend_on_the_batch(fixed):
+def test_one_deviation_and_a_range_by_the_definition():
+    samples, lengths = clips(5000)
+    features, _ = LogMels(RATE, MELS, one_deviation=True, range_db=20)(samples, lengths)
+    energies = np.exp(numpy_energies(samples[0].numpy().astype(np.float64)))
+    energies = np.log(energies + energies.max() / 100)
+    centered = energies - energies.mean(0)
+    np.testing.assert_allclose(features[0], centered / (np.sqrt(np.square(centered).mean()) + 1e-3), atol=2e-3)
+    with pytest.raises(ValueError, match="need the whole clip"):
+        LogMels(RATE, MELS, range_db=20).adapt([(samples, lengths)])
+
+
+@pytest.mark.parametrize("options", [{}, {"fixed": True}, {"one_deviation": True, "range_db": 30.0}])
+def test_features_do_not_depend_on_the_batch(options):
     samples, lengths = clips(3000, 16000, 100, 401, 9999)
-    layer = LogMels(RATE, MELS)
-    if fixed:
+    layer = LogMels(RATE, MELS, **{name: value for name, value in options.items() if name != "fixed"})
+    if "fixed" in options:
         layer.adapt([(samples, lengths)])
     features, frames = layer(tf.pad(samples, [[0, 0], [0, 777]]), lengths)
     for row, length in enumerate(lengths.numpy()):
@@ -85,6 +96,8 @@ def test_a_model_of_both_layers_is_saved_with_what_it_learned(tmp_path):
     samples, lengths = clips(16000)
     mels = LogMels(RATE, MELS)
     mels.adapt([(samples, lengths)])
+    ranged = LogMels(RATE, MELS, one_deviation=True, range_db=20.0)
+    assert LogMels.from_config(ranged.get_config()).get_config() == ranged.get_config()
     audio = keras.Input((), dtype="string", name="audio")
     read = ReadAudio(RATE, 3.0)(audio)
     features, frames = mels(read["samples"], read["lengths"])
@@ -99,7 +112,9 @@ def test_a_model_of_both_layers_is_saved_with_what_it_learned(tmp_path):
     assert first["error"].numpy().tolist() == [b"", b"", b"not a WAV file (4 bytes)"]
 
 
-@pytest.mark.parametrize("wrong", [{"mels": 0}, {"mean": [0.0] * 64}, {"mean": [0.0], "deviation": [1.0]}])
+@pytest.mark.parametrize(
+    "wrong", [{"mels": 0}, {"range_db": 0.0}, {"mean": [0.0] * 64}, {"mean": [0.0], "deviation": [1.0]}]
+)
 def test_wrong_arguments(wrong):
     with pytest.raises(ValueError, match="must"):
         LogMels(**wrong)

@@ -8,6 +8,9 @@ from dlkit.lazy import tf
 from dlkit.tasks.speech_recognition.masked_conv import mask_frames
 from dlkit.training.step_seeds import StepSeeds
 
+LOWEST_BACKGROUND = -3.0  # level of background noise that changes next to nothing, in units of the features
+DEVIATION = 2.5  # of the features, in nats of energy: about that of clips in a range of 40 dB
+UNEVENNESS = 0.3  # standard deviation of background noise over frames and bands, in units of the features
 WARPED_SHARE = 0.6  # of the frequencies, below which they are scaled by the length of the vocal tract
 
 
@@ -23,6 +26,7 @@ def augment_features(
     speed: float = 0.0,
     vocal_tract: float = 0.0,
     level: float = 0.0,
+    background: float = 0.0,
     noise: float = 0.0,
     time_masks: int = 0,
     time_mask_width: float = 0.05,
@@ -50,6 +54,8 @@ def augment_features(
         vocal_tract: the factor of the frequencies is drawn from 1 - vocal_tract to 1 + vocal_tract, in [0, 1).
         level: the largest change of all bands, and that of the lowest and, with the opposite sign, the highest band
             along a line, in units of the features.
+        background: the largest rise of the level of background noise, whose energy is added, from 3 units of the
+            features below the mean: with 3, up to the mean. Its level falls or rises by up to 1 unit over the bands.
         noise: the largest standard deviation of noise, in units of the features.
         time_masks: number of masks over frames.
         time_mask_width: largest width of each, as a share of the clip, in [0, 1].
@@ -73,13 +79,15 @@ def augment_features(
             raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={strength!r}.")
     features, padding_mask = tf.convert_to_tensor(features), tf.convert_to_tensor(padding_mask)
     draws = StepSeeds(seed, step)  # each change has a stream of its own: another strength leaves the others as they are
-    streams = [draws.stream() for _ in range(6)]
+    streams = [draws.stream() for _ in range(7)]
     if speed:
         features, padding_mask = _change_speed(features, padding_mask, speed, min_frames, streams[0])
     if vocal_tract:
         features = _warp_bands(features, vocal_tract, band_hz, streams[1])
     if level:
         features = _change_level(features, level, streams[2])
+    if background:
+        features = _add_background(features, background, streams[6])
     if noise:
         deviation = streams[3].uniform([tf.shape(features)[0], 1, 1], 0.0, noise)
         features += deviation * tf.random.stateless_normal(tf.shape(features), streams[3].next())
@@ -142,6 +150,14 @@ def to_mel(hz: float) -> float:
 def _change_level(features: tf.Tensor, level: float, draws: StepSeeds) -> tf.Tensor:
     change = draws.uniform([tf.shape(features)[0], 2, 1, 1], -level, level)
     return features + change[:, 0] + change[:, 1] * tf.linspace(1.0, -1.0, features.shape[2])
+
+
+def _add_background(features: tf.Tensor, rise: float, draws: StepSeeds) -> tf.Tensor:
+    rows, bands = tf.shape(features)[0], features.shape[2]
+    level = draws.uniform([rows, 1, 1], LOWEST_BACKGROUND, LOWEST_BACKGROUND + rise)
+    level += draws.uniform([rows, 1, 1], -1.0, 1.0) * tf.linspace(1.0, -1.0, bands)
+    level += UNEVENNESS * tf.random.stateless_normal(tf.shape(features), draws.next())
+    return level + tf.nn.softplus(DEVIATION * (features - level)) / DEVIATION  # the logarithm of the sum of energies
 
 
 def _draw_masks(count: int, width: float, lengths: tf.Tensor, size: int | tf.Tensor, draws: StepSeeds) -> tf.Tensor:

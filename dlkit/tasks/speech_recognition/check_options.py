@@ -10,16 +10,17 @@ from dlkit.options import option
 if TYPE_CHECKING:
     from dlkit.tasks.speech_recognition.task import SpeechRecognizer
 
+WORD_NETWORKS = ("tdnn", "cnn")  # networks that tell words apart
 WINDOWED = ("conv_gru", "conformer")  # networks that can read a clip in windows
 
 
 def check_options(task: SpeechRecognizer) -> None:
     """Raise HparamError if the network of a task is not for its objective, or cannot do what other options ask."""
     network, received = task.chosen_network, option("network", task.network)
-    if task.objective == "words" and network != "cnn":
+    if (task.objective == "words") != (network in WORD_NETWORKS):
         raise HparamError(
-            f"{option('objective', 'words')} has a network of its own: leave {option('network')} out. Received: "
-            f"{received}."
+            f"{option('objective', 'words')} has the networks {' and '.join(WORD_NETWORKS)}, which are not for texts. "
+            f"Received: {option('objective', task.objective)}, {received}."
         )
     if task.streaming and network != "conv_gru":
         raise HparamError(

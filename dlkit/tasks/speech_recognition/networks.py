@@ -205,6 +205,46 @@ def word_cnn(mels: int, labels: int, *, width: int = 32, blocks: int = 4, dropou
     return keras.Model(inputs, {"logits": logits}, name="word_cnn")
 
 
+def word_tdnn(
+    mels: int, labels: int, *, width: int = 96, blocks: int = 2, stride: int = 4, dropout: float = 0.2
+) -> keras.Model:
+    """Build a time-delay neural network that tells one word from others.
+
+    It convolves over frames alone, with all mel bands as channels: two strided convolutions, then residual ones; the
+    mean and the maximum over the frames of the clip go into the logits.
+
+    Source: Choi et al., 2019, arXiv:1904.03814, with wider layers, layer normalization in place of batch normalization,
+    and the maximum in addition to the mean.
+
+    Args:
+        mels: positive integer, number of mel bands of a frame.
+        labels: positive integer, number of words.
+        width: positive integer, number of filters.
+        blocks: positive integer, number of residual convolutions.
+        stride: 1, 2 or 4, frames for each output of the strided convolutions.
+        dropout: float in [0, 1), dropout rate.
+
+    Returns:
+        keras.Model to `logits`: (batch, labels) float32.
+
+    Raises:
+        ValueError: there is no such stride.
+
+    Examples:
+        >>> word_tdnn(24, 10, width=4).output["logits"].shape
+        (None, 10)
+    """
+    inputs = make_inputs(mels)
+    x, mask = subsample(**inputs, width=width, stride=stride, dropout=dropout)
+    for number in range(blocks):
+        residual = MaskedConv1D(width, 3, name=f"block_{number}")(x, mask)
+        residual = layers.LayerNormalization(epsilon=1e-3, name=f"block_{number}_norm")(residual)
+        x = layers.Add()([x, layers.Dropout(dropout)(layers.ReLU()(residual))])
+    x = layers.Dropout(dropout)(FramePooling(name="pooling")(x, mask))
+    logits = layers.Dense(labels, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, {"logits": logits}, name="word_tdnn")
+
+
 def make_inputs(mels: int) -> dict[str, keras.KerasTensor]:
     """Make the inputs of a network, `features` and `padding_mask`."""
     return {

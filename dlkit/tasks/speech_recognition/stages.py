@@ -21,7 +21,7 @@ from dlkit.reading_errors import as_data_error
 from dlkit.stages import Stages
 from dlkit.tasks.speech_recognition.build_network import build_decode, build_network, load_preset
 from dlkit.tasks.speech_recognition.clip_frames import FrameMask, measure_clips, read_clips
-from dlkit.tasks.speech_recognition.networks import word_cnn
+from dlkit.tasks.speech_recognition.networks import word_cnn, word_tdnn
 from dlkit.tasks.speech_recognition.ngram_automaton import NgramAutomaton, learn_automaton, no_language_model
 from dlkit.tasks.speech_recognition.transcribe import Transcribe
 from dlkit.tasks.speech_recognition.transcripts import learn_characters, normalize
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dlkit.tasks.speech_recognition.task import SpeechRecognizer
 
 MAX_RATE = 16_000  # Hz: speech has little above half of it
+WORD_RANGE_DB = 40.0  # of the features of words: what is further below the loudest sound tells recordings, not words
 
 
 def build_stages(task: SpeechRecognizer, examples: Table) -> Stages:
@@ -57,7 +58,7 @@ def _build_preprocess(task: SpeechRecognizer, examples: Table, encoder: PresetEn
     """Build the model from bytes to features."""
     audio = keras.Input((), dtype="string", name="audio")
     read_audio = ReadAudio(task.rate_, task.max_seconds, name="read_audio")
-    log_mels = encoder.features if encoder else LogMels(task.rate_, task.mels, name="log_mels")
+    log_mels = encoder.features if encoder else _make_features(task)
     if task.streaming:  # mean and deviation of a clip are not known before its end
         log_mels.adapt(read_clips(examples, read_audio))
     clip = read_audio(audio)
@@ -67,11 +68,21 @@ def _build_preprocess(task: SpeechRecognizer, examples: Table, encoder: PresetEn
     return keras.Model({"audio": audio}, made, name="preprocess")
 
 
+def _make_features(task: SpeechRecognizer) -> LogMels:
+    if task.objective == "words":
+        return LogMels(task.rate_, task.mels, one_deviation=True, range_db=WORD_RANGE_DB, name="log_mels")
+    return LogMels(task.rate_, task.mels, name="log_mels")
+
+
 def _with_labels(task: SpeechRecognizer, examples: Table, preprocess: keras.Model) -> Stages:
     """Learn the words and build the stages of their classifier."""
     task.labels_ = labels.learn_labels(examples, task.target["label"])
     task.class_weights_ = labels.compute_label_weights(task.class_weights, task.labels_, examples, task.target["label"])
-    network = word_cnn(task.mels, len(task.labels_), dropout=task.dropout, **task.size)
+    sizes = task.mels, len(task.labels_)
+    if task.chosen_network == "cnn":
+        network = word_cnn(*sizes, dropout=task.dropout, **task.size)
+    else:
+        network = word_tdnn(*sizes, stride=task.stride, dropout=task.dropout, **task.size)
     return Stages(preprocess, network, build_ranking(task))
 
 

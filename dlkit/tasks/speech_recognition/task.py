@@ -18,8 +18,10 @@ from dlkit.rows import ERROR, Rows
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.speech_recognition.check_options import check_options
+from dlkit.tasks.speech_recognition.check_options import WORD_NETWORKS, check_options
 from dlkit.tasks.speech_recognition.columns import Seconds, WordTimes
+from dlkit.tasks.speech_recognition.defaults import DEFAULT_SIZES, WORD_DEFAULTS, WORD_EPOCHS, words_default
+from dlkit.tasks.speech_recognition.encode_clips import cut_or_pad, first_error
 from dlkit.tasks.speech_recognition.rows import TranscriptRows
 from dlkit.tasks.speech_recognition.transcripts import Transcript, encode_characters
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 AUTO = "auto"
 FRAME_MULTIPLE = 16  # of the lengths of batches, as each length costs the kernels a plan of its own
 TEXT_NETWORKS = ("conv_gru", "conformer", "attention")
-DEFAULT_SIZES = {"conv_gru": (256, 3), "conformer": (144, 4), "attention": (256, 3), "cnn": (32, 4)}  # width and blocks
 
 
 @dataclass(kw_only=True)
@@ -45,8 +46,12 @@ class SpeechRecognizer(Task):
     """
 
     default_epochs = DefaultEpochs(60, fewest=1500, most=50_000, tuned=10)
-    epochs: int = default_epochs.hparam()
-    batch_size: int = hparam(16, "Number of training clips per step. It is the total over all devices.", minimum=1)
+    epochs: int = default_epochs.hparam(f"For words, it takes {WORD_EPOCHS.usual} epochs.")
+    batch_size: int = hparam(
+        16,
+        f"Number of training clips per step. It is the total over all devices. {words_default('batch_size')}",
+        minimum=1,
+    )
     learning_rate: float = hparam(3e-3, "Peak learning rate.", minimum=0, tuned=1e-4)
     weight_decay: float = hparam(
         1e-2, "Decoupled weight decay, applied to kernels and embedding matrices only.", minimum=0
@@ -69,9 +74,9 @@ class SpeechRecognizer(Task):
     )
     network: str = hparam(
         AUTO,
-        "Network architecture. With `auto`, it is `conv_gru` for texts, and a convolutional network for words. A "
-        "preset is the encoder of a Whisper or Moonshine of KerasHub.",
-        choices=(AUTO, *TEXT_NETWORKS, "preset:"),
+        "Network architecture. With `auto`, it is `conv_gru` for texts and `tdnn` for words; `cnn` is for words, "
+        "too. A preset is the encoder of a Whisper or Moonshine of KerasHub.",
+        choices=(AUTO, *TEXT_NETWORKS, *WORD_NETWORKS, "preset:"),
     )
     rate: int = hparam(
         0,
@@ -80,7 +85,7 @@ class SpeechRecognizer(Task):
         minimum=0,
         maximum=96_000,
     )
-    mels: int = hparam(64, "Number of mel bands of the features.", minimum=8, maximum=256)
+    mels: int = hparam(64, f"Number of mel bands of the features. {words_default('mels')}", minimum=8, maximum=256)
     max_seconds: float = hparam(
         30.0, "Maximum duration of a clip in seconds. Longer clips are refused.", minimum=0.1, maximum=3600
     )
@@ -93,15 +98,18 @@ class SpeechRecognizer(Task):
     )
     width: int = hparam(
         0,
-        "Width of the layers. For words, it is the number of filters of the first block. 0 selects 256, 144 for "
-        "`conformer`, or 32 for words.",
+        "Width of the layers. For `cnn`, it is the number of filters of the first block. 0 selects 256, 144 for "
+        "`conformer`, 96 for `tdnn`, or 32 for `cnn`.",
         minimum=0,
     )
     blocks: int = hparam(
-        0, "Number of recurrent layers or blocks. 0 selects 3, or 4 for `conformer` and for words.", minimum=0
+        0, "Number of recurrent layers or blocks. 0 selects 3, 4 for `conformer` and `cnn`, or 2 for `tdnn`.", minimum=0
     )
     stride: int = hparam(
-        4, "Frames of 10 ms for each output of the network: 1, 2 or 4. It applies to texts.", minimum=1, maximum=4
+        4,
+        "Frames of 10 ms for each output of the network: 1, 2 or 4. It does not apply to `cnn`.",
+        minimum=1,
+        maximum=4,
     )
     heads: int = hparam(
         4, "Number of attention heads. It applies to `conformer` and to the decoder of `attention`.", minimum=1
@@ -142,18 +150,29 @@ class SpeechRecognizer(Task):
     )
     speed: float = hparam(
         0.15,
-        "Largest random change of the speed. It is a fraction; 0 disables this augmentation.",
+        f"Largest random change of the speed. It is a fraction; 0 disables this augmentation. {words_default('speed')}",
         minimum=0,
         maximum=0.5,
     )
     vocal_tract: float = hparam(
         0.1,
-        "Largest random change of the vocal tract. It is a fraction of its length; 0 disables this augmentation.",
+        "Largest random change of the vocal tract. It is a fraction of its length; 0 disables this augmentation. "
+        f"{words_default('vocal_tract')}",
         minimum=0,
         maximum=0.5,
     )
-    level: float = hparam(0.0, "Augmentation: largest change of level and tilt of the features.", minimum=0)
-    noise: float = hparam(0.0, "Augmentation: largest standard deviation of noise on the features.", minimum=0)
+    level: float = hparam(
+        0.0, f"Augmentation: largest change of level and tilt of the features. {words_default('level')}", minimum=0
+    )
+    background: float = hparam(
+        0.0,
+        "Augmentation: largest rise of a background noise, in deviations of the features; 3 raises it to the mean of "
+        f"a clip. {words_default('background')}",
+        minimum=0,
+    )
+    noise: float = hparam(
+        0.0, f"Augmentation: largest standard deviation of noise on the features. {words_default('noise')}", minimum=0
+    )
     time_masks: int = hparam(2, "Augmentation: number of time masks (SpecAugment); 0 disables them.", minimum=0)
     band_masks: int = hparam(2, "Augmentation: number of masks of mel bands (SpecAugment).", minimum=0)
     label_smoothing: float = hparam(
@@ -195,11 +214,16 @@ class SpeechRecognizer(Task):
     primary_metric = "word_accuracy"
     shown_metrics = ("word_accuracy", "wer", "cer")
     training_only = (
-        "speed", "vocal_tract", "level", "noise", "time_masks", "band_masks", "label_smoothing", "class_weights",
+        "speed", "vocal_tract", "level", "background", "noise", "time_masks", "band_masks", "label_smoothing",
+        "class_weights",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.objective == "words":
+            self.default_epochs = WORD_EPOCHS
+            for name in WORD_DEFAULTS.keys() - self._given_hparams:
+                setattr(self, name, WORD_DEFAULTS[name])
         self.rate_ = self.rate
         self.frames_ = 0  # of the longest training clip
         self.stride_ = self.stride  # frames of each output
@@ -224,7 +248,7 @@ class SpeechRecognizer(Task):
         """The network architecture, for `network="auto"` that of the objective."""
         if self.network != AUTO:
             return self.network
-        return "cnn" if self.objective == "words" else TEXT_NETWORKS[0]
+        return (WORD_NETWORKS if self.objective == "words" else TEXT_NETWORKS)[0]
 
     @property
     def size(self) -> dict[str, Any]:
@@ -240,11 +264,11 @@ class SpeechRecognizer(Task):
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, ...]:
         made = self.stages_.preprocess(features)
         tensors = {
-            "features": _cut_or_pad(made["features"], self.frames_),
-            "padding_mask": _cut_or_pad(made["padding_mask"], self.frames_),
+            "features": cut_or_pad(made["features"], self.frames_),
+            "padding_mask": cut_or_pad(made["padding_mask"], self.frames_),
         }
         is_long = tf.reduce_sum(tf.cast(made["padding_mask"], tf.int32), 1) > self.frames_
-        error = _first_error(made[ERROR], is_long, "longer than the longest training clip")
+        error = first_error(made[ERROR], is_long, "longer than the longest training clip")
         if self.objective == "words":
             one_hot = labels.encode_labels(target["label"], self.labels_)
             weights = [labels.weigh_rows(one_hot, self.class_weights_)] if self.class_weights else []
@@ -252,10 +276,10 @@ class SpeechRecognizer(Task):
         outputs = -(-self.frames_ // self.stride_)
         ids, needed = encode_characters(target["text"], self.characters_, outputs)
         frames = tf.reduce_sum(tf.cast(tensors["padding_mask"], tf.int32), 1)
-        error = _first_error(error, frames == 0, "silent, but has a text")
+        error = first_error(error, frames == 0, "silent, but has a text")
         is_short = needed > -(-frames // self.stride_)
         span = f"{1000 * self.output_seconds_:g} ms"
-        error = _first_error(error, is_short, f"too short for its text (fewer outputs of {span} than characters)")
+        error = first_error(error, is_short, f"too short for its text (fewer outputs of {span} than characters)")
         if self.chosen_network != "attention":
             return {**tensors, ERROR: error}, {"logits": ids}
         from dlkit.tasks.speech_recognition.write_text import shift_characters
@@ -275,7 +299,7 @@ class SpeechRecognizer(Task):
             min_frames = outputs * self.stride_
         changes: dict[str, Any] = {"time_masks": self.time_masks}
         if not self.reads_samples_:
-            names = ("speed", "vocal_tract", "level", "noise", "band_masks")
+            names = ("speed", "vocal_tract", "level", "background", "noise", "band_masks")
             changes |= {name: getattr(self, name) for name in names}
         features, mask = augment_features(
             tensors["features"],
@@ -371,16 +395,3 @@ class SpeechRecognizer(Task):
         from dlkit.tasks.speech_recognition.sample import load_commands
 
         return load_commands()
-
-
-def _cut_or_pad(values: tf.Tensor, frames: int) -> tf.Tensor:
-    """Bring (batch, any, ...) to (batch, frames, ...), with zeros behind shorter ones."""
-    values = values[:, :frames]
-    rest = [[0, 0]] * (len(values.shape) - 2)
-    padded = tf.pad(values, [[0, 0], [0, frames - tf.shape(values)[1]], *rest])
-    return tf.ensure_shape(padded, [None, frames, *values.shape[2:]])
-
-
-def _first_error(error: tf.Tensor, is_wrong: tf.Tensor, reason: str) -> tf.Tensor:
-    """Add a reason to rows that are wrong and have no error yet: (batch,) string."""
-    return tf.where((error == "") & is_wrong, reason, error)

@@ -11,7 +11,15 @@ from dlkit.tasks.speech_recognition.augmentation import augment_features, to_mel
 
 LENGTHS = np.array([40, 25, 33], np.int32)
 MASK = np.arange(40) < LENGTHS[:, np.newaxis]
-ALL = {"speed": 0.3, "vocal_tract": 0.2, "level": 0.5, "noise": 0.3, "time_masks": 2, "band_masks": 2}
+ALL = {
+    "speed": 0.3,
+    "vocal_tract": 0.2,
+    "level": 0.5,
+    "background": 3.0,
+    "noise": 0.3,
+    "time_masks": 2,
+    "band_masks": 2,
+}
 
 
 def features(mels=16):
@@ -109,6 +117,25 @@ def test_level_is_a_line_over_the_bands():
         np.testing.assert_allclose(clip[:length], np.broadcast_to(clip[0], clip[:length].shape), atol=1e-5)
         np.testing.assert_allclose(np.diff(clip[0], 2), 0, atol=1e-5)
     assert 0.05 < np.abs(change).max() <= 1.0
+
+
+def test_background_noise_adds_energy(monkeypatch):
+    """Against sums of energies in numpy, with a level of -1 in all bands and frames."""
+    draws = iter([-1.0, 0.0])
+    monkeypatch.setattr(augmentation.StepSeeds, "uniform", lambda *_: tf.constant(next(draws)))
+    monkeypatch.setattr(augmentation, "UNEVENNESS", 0.0)
+    outputs = augment(background=3.0)[0]
+    nats = augmentation.DEVIATION
+    expected = np.log(np.exp(nats * features().astype(np.float64)) + np.exp(-nats)) / nats
+    np.testing.assert_allclose(outputs, expected * MASK[..., np.newaxis], atol=1e-5)
+
+
+def test_background_noise_rises_and_falls_over_bands():
+    quiet = np.full((3, 40, 16), -9.0, np.float32)
+    levels = np.concatenate([augment(values=quiet, step=step, background=3.0)[0][:, :25].mean(1) for step in range(20)])
+    lines = np.stack([np.polyfit(np.linspace(1, -1, 16), level, 1) for level in levels])
+    assert -1 < lines[:, 0].min() < -0.5 and 0.5 < lines[:, 0].max() < 1.1
+    assert -3.1 < lines[:, 1].min() < -2.5 and -0.5 < lines[:, 1].max() < 0.1
 
 
 def test_other_strengths_leave_the_draws_of_a_change():

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from dlkit.tasks.speech_recognition.frame_gru import FrameGru
 from dlkit.tasks.speech_recognition.masked_conv import MaskedConv1D
-from dlkit.tasks.speech_recognition.networks import attention, conformer, conv_gru, word_cnn
+from dlkit.tasks.speech_recognition.networks import attention, conformer, conv_gru, word_cnn, word_tdnn
 
 MELS, CHARACTERS = 12, 5
 NETWORKS = {
@@ -15,6 +15,7 @@ NETWORKS = {
     "conv_gru_causal": lambda: conv_gru(MELS, CHARACTERS, width=8, blocks=1, stride=2, causal=True),
     "conformer": lambda: conformer(MELS, CHARACTERS, width=8, blocks=2, heads=2, kernel_size=3),
     "attention": lambda: attention(MELS, CHARACTERS, width=8, blocks=1, heads=2, stride=2),
+    "word_tdnn": lambda: word_tdnn(MELS, CHARACTERS, width=8),
     "word_cnn": lambda: word_cnn(MELS, CHARACTERS, width=4, blocks=3),
 }
 LENGTHS = [9, 22, 1, 17]
