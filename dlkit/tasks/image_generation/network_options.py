@@ -12,20 +12,27 @@ if TYPE_CHECKING:
     from dlkit.tasks.image_generation.task import ImageGenerator
 
 USED_BY: Mapping[str, Collection[str]] = {  # the networks that use an option; options that are not listed serve all
-    "depth": ("diffusion",),
-    "blocks": ("diffusion",),
-    "patch": ("diffusion",),
+    "depth": ("diffusion", "gan"),
+    "blocks": ("diffusion", "gan"),
+    "patch": ("diffusion", "gan"),
     "dropout": ("diffusion",),
-    "label_dropout": ("diffusion",),
+    "label_dropout": ("diffusion", "gan"),
     "sampler": ("diffusion",),
     "sampling_steps": ("diffusion",),
     "guidance": ("diffusion",),
+    "adversarial_loss": ("gan",),
+    "critic_learning_rate": ("gan",),
+    "augmented_share": ("gan",),
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {  # of a network, where they differ from those of the options
     "diffusion": {},
+    "gan": {"learning_rate": 1e-3, "momentum": 0.5, "width": 32, "blocks": 1},
 }
 REQUESTED: Mapping[str, Collection[str]] = {  # the inputs of a request beside `label` and `seed`
     "diffusion": ("steps", "guidance"),
+}
+LOSSES: Mapping[str, Collection[str]] = {  # the outputs of a network that are losses, if not `objective`
+    "gan": ("critic", "generator"),
 }
 
 

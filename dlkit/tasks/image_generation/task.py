@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_generation.columns import Condition, GeneratedImage, Guidance, Seed, Steps
-from dlkit.tasks.image_generation.network_options import REQUESTED, take_network_defaults
+from dlkit.tasks.image_generation.network_options import LOSSES, REQUESTED, take_network_defaults
 from dlkit.tasks.image_generation.rows import IMAGE, LABEL, ImageRows
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 
@@ -59,7 +60,7 @@ class ImageGenerator(Task):
         minimum=0,
         maximum=0.999999,
     )
-    network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion",))
+    network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion", "gan"))
     image_size: int = hparam(
         0,
         "Side of the generated square images in pixels, or 0 to infer their size. 0 selects the size of the training "
@@ -89,14 +90,14 @@ class ImageGenerator(Task):
     depth: int = hparam(
         0,
         "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size. It "
-        "applies to `diffusion`.",
+        "applies to `diffusion` and `gan`.",
         minimum=0,
     )
-    blocks: int = hparam(2, "Number of residual blocks per level. It applies to `diffusion`.", minimum=1)
+    blocks: int = hparam(2, "Number of residual blocks per level. It applies to `diffusion` and `gan`.", minimum=1)
     patch: int = hparam(
         0,
         "Side of the patches in pixels; 0 selects it. The selected value is 1 for images below 24 pixels, 2 up to 64, "
-        "and 4 for larger ones. It applies to `diffusion`.",
+        "and 4 for larger ones. It applies to `diffusion` and `gan`.",
         minimum=0,
         maximum=8,
     )
@@ -106,7 +107,7 @@ class ImageGenerator(Task):
     label_dropout: float = hparam(
         0.1,
         "Fraction of the training examples without their label, which guidance needs. The model then also generates "
-        "images without a label. It applies to `diffusion`.",
+        "images without a label. It applies to `diffusion` and `gan`.",
         minimum=0,
         maximum=1,
     )
@@ -124,6 +125,17 @@ class ImageGenerator(Task):
         "are more typical of their label, and less varied. It applies to `diffusion`.",
         minimum=0,
         maximum=50,
+    )
+    adversarial_loss: Literal["hinge", "non_saturating"] = hparam("hinge", "Losses of generator and critic of `gan`.")
+    critic_learning_rate: float = hparam(
+        1.0, "Learning rate of the critic of `gan` as a multiple of `learning_rate`.", minimum=0.01, maximum=100
+    )
+    augmented_share: float = hparam(
+        0.0,
+        "Fraction of the images, real and generated, that are changed before the critic of `gan` sees them: shifted, "
+        "in color, and with a square cut out. It helps with few training images.",
+        minimum=0,
+        maximum=1,
     )
 
     public_methods = (*Task.public_methods, "generate")
@@ -193,7 +205,7 @@ class ImageGenerator(Task):
             "row_seed": tf.stack([digest, tf.zeros_like(digest)], 1),  # of validation: always the same noise
             ERROR: decoded["error"],
         }
-        return tensors, {"objective": tf.zeros([tf.shape(digest)[0], 1])}
+        return tensors, dict.fromkeys(self._losses, tf.zeros([tf.shape(digest)[0], 1]))
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         from dlkit.training.step_seeds import StepSeeds
@@ -208,7 +220,7 @@ class ImageGenerator(Task):
     def loss(self) -> Any:
         from dlkit.tasks.image_generation.losses import OutputAsLoss
 
-        return {"objective": OutputAsLoss()}
+        return {name: OutputAsLoss() for name in self._losses}
 
     def metrics(self) -> Any:
         return None
@@ -279,6 +291,10 @@ class ImageGenerator(Task):
         from dlkit.tasks.image_generation.generate import generate
 
         return generate(self, label, count, seed, {"steps": steps, "guidance": guidance})
+
+    @property
+    def _losses(self) -> Collection[str]:
+        return LOSSES.get(self.network, ("objective",))
 
     def _learn_labels(self, examples: Table) -> list[str]:
         if LABEL not in examples.columns:
