@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dlkit.columns import Count, EncodedFile, Label, Number, is_missing_number
+from dlkit.columns import Column, Count, EncodedFile, Label, Number, describe_value, is_missing_number
+from dlkit.errors import DataError
 from dlkit.lazy import tf
 
 
@@ -41,3 +43,40 @@ class GeneratedImage(EncodedFile):
     def show(self, answer: Any) -> np.ndarray:
         pixels = tf.io.decode_png(answer).numpy()
         return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+
+@dataclass(frozen=True)
+class Latent(Column):
+    """A latent vector of an image: finite numbers.
+
+    Attributes:
+        length: of the vector; 0 for any.
+    """
+
+    length: int = 0
+
+    dtype = "float32"
+    shape = (None,)
+    atol = 1e-4
+
+    def raw(self, value: Any) -> np.ndarray:
+        try:
+            vector = np.asarray(value, np.float32)
+        except (TypeError, ValueError):
+            vector = np.asarray(np.nan)
+        if vector.ndim != 1 or not np.isfinite(vector).all() or len(vector) != (self.length or len(vector)):
+            count = f"{self.length} " if self.length else ""
+            raise DataError(f"expected {count}finite numbers. Received: {describe_value(value)}.")
+        return vector
+
+
+class Anomaly(Number):
+    """The share of validation images that are more probable to the model, in percent: 100 is most unusual."""
+
+    atol = 0.1
+
+
+class Nats(Number):
+    """The negative evidence lower bound of the image, in nats: lower is more probable."""
+
+    atol = 1e-2

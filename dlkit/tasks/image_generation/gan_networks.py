@@ -16,17 +16,16 @@ from dlkit.tasks.image_generation.critic import Critic
 from dlkit.tasks.image_generation.generator import generator
 from dlkit.tasks.image_generation.levels import choose_levels
 
-LATENTS = 64
-
 
 def gan_networks(
-    image_shape: tuple[int, ...],
+    image_shape: tuple[int, int, int],
     num_labels: int,
     *,
     width: int = 32,
     depth: int = 0,
     blocks: int = 1,
     patch: int = 0,
+    latents: int = 64,
     loss: Literal["hinge", "non_saturating"] = "hinge",
     critic_pace: float = 1.0,
     augmented: float = 0.0,
@@ -36,7 +35,7 @@ def gan_networks(
     Args:
         image_shape: (height, width, channels).
         num_labels: number of labels; 0 for a model without labels.
-        width, depth, blocks, patch: of the generator; see `dlkit.tasks.image_generation.generator.generator`. The
+        width, depth, blocks, patch, latents: of the generator; see `dlkit.tasks.image_generation.generator.generator`. The
             critic has the same width.
         loss: "hinge" or "non_saturating"; see `AdversarialLoss`.
         critic_pace: learning rate of the critic as a multiple of that of the generator.
@@ -49,13 +48,13 @@ def gan_networks(
         `image`, uint8.
     """
     patch, depth = choose_levels(image_shape, patch, depth)
-    sizes = {"width": width, "depth": depth, "blocks": blocks, "patch": patch}
-    paint = generator(image_shape, max(num_labels, 1), latents=LATENTS, **sizes)
+    sizes = {"width": width, "depth": depth, "blocks": blocks, "patch": patch, "latents": latents}
+    paint = generator(image_shape, max(num_labels, 1), **sizes)
     judge = Critic(image_shape, num_labels, width=width, patch=patch, pace=critic_pace)
     image = keras.Input(image_shape, dtype="uint8", name="image")
     label_id = keras.Input((), dtype="int32", name="label_id")
     row_seed = keras.Input((2,), dtype="int32", name="row_seed")
-    latent = DrawLatent(LATENTS, name="latent")(row_seed)
+    latent = DrawLatent(latents, name="latent")(row_seed)
     painted = paint({"latent": latent, "label_id": label_id})["image"]
     real = keras.layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name="rescale")(image)
     real = AugmentImages(augmented, 1, name="augment_real")(real, row_seed)
@@ -68,6 +67,6 @@ def gan_networks(
     network = keras.Model({"image": image, "label_id": label_id, "row_seed": row_seed}, losses, name="gan")
     seed = keras.Input((), dtype="int32", name="seed")
     label_id = keras.Input((), dtype="int32", name="label_id")
-    painted = paint({"latent": DrawLatent(LATENTS, name="latent")(seed), "label_id": label_id})["image"]
+    painted = paint({"latent": DrawLatent(latents, name="latent")(seed), "label_id": label_id})["image"]
     request = {"seed": seed, "label_id": label_id}
     return network, keras.Model(request, {"image": ToLevels(name="levels")(painted)}, name="decode")

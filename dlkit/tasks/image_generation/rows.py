@@ -24,9 +24,11 @@ from dlkit.vision.png import displayed_pixels
 
 if TYPE_CHECKING:
     from dlkit.tasks.image_generation.task import ImageGenerator
+    from dlkit.training.store import Store
 
 IMAGE, LABEL, SEED = "image", "label", "seed"
 NEAR_CONSTANT = 2.0  # standard deviation of the levels, 0 to 255, of an image that shows nothing
+PERCENTILES_FOUND = "percentiles"  # of the scores of validation images, in `Task.calibration_`
 MAX_EVALUATED = 1000  # images that are generated for an evaluation
 
 
@@ -38,6 +40,9 @@ class ImageRows(Rows):
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         report.remarks += list_unused_options(self.task)
+        if validation is not None and self.task.network == "gan":
+            reason = "the epoch with the lowest losses on validation rows is kept, which says little about the images"
+            report.add_warning(reason, cure="Train without validation rows to keep the last epoch.")
         inspect_images(report, self.table, IMAGE)
         with contextlib.suppress(DataError):  # which the build raises
             height, width, channels = self.task.network_shape(self.table)
@@ -108,6 +113,16 @@ class ImageRows(Rows):
         if SEED in table.columns:
             return table
         return replace(table, columns={**table.columns, SEED: list(range(len(table)))})
+
+    def calibrate(self, store: Store) -> dict[str, Any]:
+        """Find what scores of a variational autoencoder are usual: those of these validation images."""
+        if self.task.network != "vae":
+            return {}
+        from dlkit.tasks.image_generation.image_scores import find_percentiles
+        from dlkit.tasks.image_generation.vae_signatures import objective_of
+
+        images = store.all()[0]["image"]
+        return {PERCENTILES_FOUND: find_percentiles(objective_of(self.task), images)}
 
     def evaluation_warnings(self) -> list[str]:
         if len(self) <= MAX_EVALUATED:

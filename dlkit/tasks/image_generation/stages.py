@@ -37,15 +37,15 @@ def _build_networks(task: ImageGenerator) -> tuple[keras.Model, keras.Model]:
     (batch, 2) int32, to the losses of each row, (batch, 1) float32: `objective`, or those that `LOSSES` names. The
     second one maps what `ReadRequest` makes of a request to `image`, uint8.
     """
-    build = {"diffusion": _build_diffusion, "gan": _build_gan}[task.network]
-    return build(task)
+    build = {"diffusion": _build_diffusion, "gan": _build_gan, "vae": _build_vae}[task.network]
+    return build(task, (task.shape_[0], task.shape_[1], task.shape_[2]))
 
 
-def _build_diffusion(task: ImageGenerator) -> tuple[keras.Model, keras.Model]:
+def _build_diffusion(task: ImageGenerator, shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
     from dlkit.tasks.image_generation.diffusion_networks import diffusion_networks
 
     return diffusion_networks(
-        tuple(task.shape_),
+        shape,
         len(task.labels_),
         width=task.width,
         depth=task.depth,
@@ -56,11 +56,11 @@ def _build_diffusion(task: ImageGenerator) -> tuple[keras.Model, keras.Model]:
     )
 
 
-def _build_gan(task: ImageGenerator) -> tuple[keras.Model, keras.Model]:
+def _build_gan(task: ImageGenerator, shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
     from dlkit.tasks.image_generation.gan_networks import gan_networks
 
     return gan_networks(
-        tuple(task.shape_),
+        shape,
         len(task.labels_),
         width=task.width,
         depth=task.depth,
@@ -68,5 +68,22 @@ def _build_gan(task: ImageGenerator) -> tuple[keras.Model, keras.Model]:
         patch=task.patch,
         loss=task.adversarial_loss,
         critic_pace=task.critic_learning_rate,
+        latents=task.latents,
         augmented=task.augmented_share,
+    )
+
+
+def _build_vae(task: ImageGenerator, shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
+    from dlkit.tasks.image_generation.vae_networks import vae_networks
+
+    return vae_networks(
+        shape,
+        len(task.labels_),
+        width=task.width,
+        blocks=task.blocks,
+        latents=task.latents,
+        dropout=task.dropout,
+        likelihood=task.likelihood,
+        beta=task.beta,
+        free_nats=task.free_nats,
     )

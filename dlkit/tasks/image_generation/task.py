@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +16,7 @@ from dlkit.rows import ERROR, Rows
 from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
-from dlkit.tasks.image_generation.columns import Condition, GeneratedImage, Guidance, Seed, Steps
+from dlkit.tasks.image_generation.columns import Anomaly, Condition, GeneratedImage, Guidance, Latent, Nats, Seed, Steps
 from dlkit.tasks.image_generation.network_options import LOSSES, REQUESTED, take_network_defaults
 from dlkit.tasks.image_generation.rows import IMAGE, LABEL, ImageRows
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
@@ -24,6 +24,7 @@ from dlkit.vision.image_facts import check_channels, choose_shape, find_max_samp
 if TYPE_CHECKING:
     import numpy as np
 
+    from dlkit.serving.signature import Signature
     from dlkit.vision.decode_image import DecodeImage
 
 MAX_SIDE, INFERRED_SIDE = 128, 64  # of generated images in pixels: at most, and at most if `image_size` is 0
@@ -60,7 +61,7 @@ class ImageGenerator(Task):
         minimum=0,
         maximum=0.999999,
     )
-    network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion", "gan"))
+    network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion", "gan", "vae"))
     image_size: int = hparam(
         0,
         "Side of the generated square images in pixels, or 0 to infer their size. 0 selects the size of the training "
@@ -93,7 +94,7 @@ class ImageGenerator(Task):
         "applies to `diffusion` and `gan`.",
         minimum=0,
     )
-    blocks: int = hparam(2, "Number of residual blocks per level. It applies to `diffusion` and `gan`.", minimum=1)
+    blocks: int = hparam(2, "Number of residual blocks per level.", minimum=1)
     patch: int = hparam(
         0,
         "Side of the patches in pixels; 0 selects it. The selected value is 1 for images below 24 pixels, 2 up to 64, "
@@ -102,12 +103,12 @@ class ImageGenerator(Task):
         maximum=8,
     )
     dropout: float = hparam(
-        0.0, "Dropout rate in the residual blocks. It applies to `diffusion`.", minimum=0, maximum=0.95
+        0.0, "Dropout rate in the residual blocks. It applies to `diffusion` and `vae`.", minimum=0, maximum=0.95
     )
     label_dropout: float = hparam(
         0.1,
         "Fraction of the training examples without their label, which guidance needs. The model then also generates "
-        "images without a label. It applies to `diffusion` and `gan`.",
+        "images without a label.",
         minimum=0,
         maximum=1,
     )
@@ -126,6 +127,18 @@ class ImageGenerator(Task):
         minimum=0,
         maximum=50,
     )
+    latents: int = hparam(32, "Length of the latent vectors. It applies to `gan` and `vae`.", minimum=2, maximum=4096)
+    likelihood: Literal["bernoulli", "logistic"] = hparam(
+        "bernoulli",
+        "Distribution of pixels. The value `bernoulli` takes their levels for probabilities of white, `logistic` has a "
+        "mean and a scale for each of them. It applies to `vae`.",
+    )
+    beta: float = hparam(
+        1.0, "Weight of the divergence from the prior in the loss. 1 is the ELBO. It applies to `vae`.", minimum=0
+    )
+    free_nats: float = hparam(
+        0.0, "Free bits: divergence of an image, in nats, that costs nothing. It applies to `vae`.", minimum=0
+    )
     adversarial_loss: Literal["hinge", "non_saturating"] = hparam("hinge", "Losses of generator and critic of `gan`.")
     critic_learning_rate: float = hparam(
         1.0, "Learning rate of the critic of `gan` as a multiple of `learning_rate`.", minimum=0.01, maximum=100
@@ -138,9 +151,13 @@ class ImageGenerator(Task):
         maximum=1,
     )
 
-    public_methods = (*Task.public_methods, "generate")
+    public_methods = (
+        *(*Task.public_methods, "generate"),
+        *("anomaly_scores", "from_latents", "reconstruct", "to_latents"),
+    )
     target = {IMAGE: Image()}
     answer = {"image_bytes": GeneratedImage(), ERROR: Reason()}
+    extra_outputs = {"latent": Latent(), "anomaly": Anomaly(), "negative_elbo": Nats()}
     rows = ImageRows
     primary_metric = "kid_skill"
     max_inference_batch = 32
@@ -197,7 +214,7 @@ class ImageGenerator(Task):
     def encode(self, features: dict[str, tf.Tensor], target: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         from dlkit.tasks.image_generation.read_request import look_up_labels
 
-        decoded = self._decoder()(target[IMAGE])
+        decoded = self.image_decoder()(target[IMAGE])
         digest = tf.cast(tf.strings.to_hash_bucket_fast(target[IMAGE], 2**31 - 1), tf.int32)
         tensors = {
             "image": decoded["image"],
@@ -238,7 +255,7 @@ class ImageGenerator(Task):
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.image_generation.metrics import MIN_IMAGES, score_images
 
-        decoded = tf.function(self._decoder().call, autograph=False)(tf.constant(targets[IMAGE]))
+        decoded = tf.function(self.image_decoder().call, autograph=False)(tf.constant(targets[IMAGE]))
         readable = decoded["error"] == ""
         real = tf.boolean_mask(decoded["image"], readable).numpy()
         if len(real) < MIN_IMAGES:
@@ -246,7 +263,20 @@ class ImageGenerator(Task):
                 f"distributions of images are compared from at least {MIN_IMAGES} readable ones. Received: {len(real)}."
             )
         generated = tf.stack([tf.io.decode_png(image) for image in answers["image_bytes"]]).numpy()
-        return score_images(real, generated)
+        metrics = score_images(real, generated)
+        if self.network == "vae":
+            from dlkit.tasks.image_generation.image_scores import score_bound
+            from dlkit.tasks.image_generation.vae_signatures import objective_of
+
+            metrics |= score_bound(objective_of(self), real)
+        return metrics
+
+    def signatures(self) -> list[Signature]:
+        if self.network != "vae":
+            return []
+        from dlkit.tasks.image_generation.vae_signatures import make_signatures
+
+        return make_signatures(self)
 
     @staticmethod
     def samples() -> dict[str, Any]:
@@ -272,14 +302,14 @@ class ImageGenerator(Task):
             label: a label of the training data; "" for images of any kind.
             count: number of images, with the seeds `seed`, `seed + 1` and so on.
             seed: of the first image. The same seed gives the same image.
-            steps: number of denoising steps; None for `sampling_steps`.
-            guidance: strength of guidance; None for that of the model.
+            steps: number of denoising steps; None for `sampling_steps`. Only for diffusion.
+            guidance: strength of guidance; None for that of the model. Only for diffusion.
 
         Returns:
             The images: (height, width) or (height, width, 3) uint8 each.
 
         Raises:
-            HparamError: `count` is not positive.
+            HparamError: `count` is not positive, or the network has no such option.
             DataError: there is no such label, or an option is out of range.
 
         Examples:
@@ -292,6 +322,60 @@ class ImageGenerator(Task):
 
         return generate(self, label, count, seed, {"steps": steps, "guidance": guidance})
 
+    def to_latents(self, images: Sequence[Any]) -> np.ndarray:
+        """Encode images as the means of their latent vectors: (n, latents) float32. Only for `network="vae"`.
+
+        Args:
+            images: files, bytes or arrays, as for `fit`.
+
+        Raises:
+            DlkitError: the network is another one.
+            DataError: an image cannot be read.
+        """
+        import numpy as np
+
+        return np.array([answer["latent"] for answer in self._ask("encode", IMAGE, images)], np.float32)
+
+    def from_latents(self, latents: Sequence[Any]) -> list[np.ndarray]:
+        """Decode latent vectors, (n, latents), to images, (height, width) or (height, width, 3) uint8 each. Only for
+        `network="vae"`.
+
+        Raises:
+            DlkitError: the network is another one.
+            DataError: a vector has another length, or numbers that are not finite.
+
+        Examples:
+            >>> first, last = model.to_latents(["a.png", "b.png"])  # doctest: +SKIP
+            >>> between = model.from_latents(np.linspace(first, last, 8))  # doctest: +SKIP
+        """
+        return [answer["image_bytes"] for answer in self._ask("decode", "latent", latents)]
+
+    def reconstruct(self, images: Sequence[Any]) -> list[np.ndarray]:
+        """Encode and decode images; arguments and errors as of `to_latents`, the result as of `from_latents`."""
+        return [answer["image_bytes"] for answer in self._ask("reconstruct", IMAGE, images)]
+
+    def anomaly_scores(self, images: Sequence[Any]) -> list[dict[str, float]]:
+        """Say how unusual images are. Only for `network="vae"`.
+
+        Args:
+            images: as of `to_latents`.
+
+        Returns:
+            A dict for each image: `anomaly`, the percentage of validation images that are more probable to the model,
+            and `negative_elbo` in nats. They are the same every time.
+
+        Raises:
+            DlkitError: the network is another one, or the model was trained without validation images.
+            DataError: an image cannot be read.
+        """
+        answers = self._ask("score", IMAGE, images)
+        return [{name: answer[name] for name in ("anomaly", "negative_elbo")} for answer in answers]
+
+    def _ask(self, signature: str, name: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+        from dlkit.tasks.image_generation.vae_methods import ask
+
+        return ask(self, signature, name, values)
+
     @property
     def _losses(self) -> Collection[str]:
         return LOSSES.get(self.network, ("objective",))
@@ -302,7 +386,8 @@ class ImageGenerator(Task):
         names = {name.decode() for name in examples.raw_column(LABEL, self.inputs[LABEL])} - {""}
         return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
-    def _decoder(self) -> DecodeImage:
+    def image_decoder(self) -> DecodeImage:
+        """Return the layer that reads image files as the training images were read."""
         from dlkit.vision.decode_image import DecodeImage
 
         height, width, channels = self.shape_
