@@ -35,8 +35,8 @@ def gan_networks(
     Args:
         image_shape: (height, width, channels).
         num_labels: number of labels; 0 for a model without labels.
-        width, depth, blocks, patch, latents: of the generator; see `dlkit.tasks.image_generation.generator.generator`. The
-            critic has the same width.
+        width, depth, blocks, patch, latents: of the generator; see
+            `dlkit.tasks.image_generation.generator.generator`. The critic has the same width.
         loss: "hinge" or "non_saturating"; see `AdversarialLoss`.
         critic_pace: learning rate of the critic as a multiple of that of the generator.
         augmented: share of the images that are changed before the critic judges them, in [0, 1].

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import dlkit
+from dlkit.errors import HparamError
 from dlkit.tasks.image_generation.adversarial import AdversarialLoss
 from dlkit.tasks.image_generation.augment_images import AugmentImages, change_color, cut_out, translate
 from dlkit.tasks.image_generation.critic import Critic
@@ -36,12 +37,12 @@ def batch_of(rows):
 
 
 def judge(network, image, label_id):
-    """The critic of a network by its weights alone, with the spectral norm of a singular value decomposition."""
+    """The critic of a network, by its weights alone."""
     weights = {weight.path: weight.value for weight in network.trainable_weights if "critic" in weight.path}
 
     def normalized(name):
         kernel = weights[f"{name}/kernel"]
-        return kernel / tf.linalg.svd(tf.reshape(kernel, [-1, kernel.shape[-1]]), compute_uv=False)[0]
+        return kernel / spectral_norm(tf.reshape(kernel, [-1, kernel.shape[-1]]))
 
     x, stride = image, 1
     for name in ("critic_patches", "critic_conv_1", "critic_conv_2"):
@@ -67,13 +68,13 @@ def test_the_gradients_are_those_of_two_models_side_by_side(networks):
         fake = judge(network, painted, batch["label_id"])
         of_critic, of_generator = tf.nn.relu(1 - real) + tf.nn.relu(1 + fake), -fake
         separate = {"critic": tf.reduce_mean(of_critic), "generator": tf.reduce_mean(of_generator)}
-    np.testing.assert_allclose(losses["critic"], of_critic, atol=2e-2)
-    np.testing.assert_allclose(losses["generator"], of_generator, atol=2e-2)
+    np.testing.assert_allclose(losses["critic"], of_critic, atol=1e-5)
+    np.testing.assert_allclose(losses["generator"], of_generator, atol=1e-5)
     assert len({weight.path for weight in weights}) == len(weights)
     for weight, gradient in zip(weights, found, strict=True):
         own = "critic" if "critic" in weight.path else "generator"
         expected = tape.gradient(separate[own], weight.value)
-        np.testing.assert_allclose(gradient, expected, atol=2e-2 * np.abs(expected).max() + 1e-7, err_msg=weight.path)
+        np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max() + 1e-7, err_msg=weight.path)
 
 
 @pytest.mark.parametrize("shape", [(40, 7), (7, 40), (12, 12), (5, 1)])
@@ -171,19 +172,20 @@ def test_colors_change_by_hand():
 def test_a_share_of_the_images_is_augmented_in_training_alone():
     images = tf.constant(np.random.default_rng(0).uniform(-1, 1, (300, 8, 8, 1)), tf.float32)
     seeds = tf.stack([tf.range(300), tf.range(300)], 1)
-    layer = AugmentImages(0.4, 1)
-    changed = layer(images, seeds, training=True)
+    first, second = (tf.function(AugmentImages(0.4, stream).call, autograph=False) for stream in (1, 2))
+    changed = first(images, seeds, training=True)
     share = np.mean((changed.numpy() != images.numpy()).any((1, 2, 3)))
     assert share == pytest.approx(0.4, abs=0.1)
-    np.testing.assert_array_equal(layer(images, seeds, training=False), images)
-    np.testing.assert_array_equal(layer(images[7:9], seeds[7:9], training=True), changed[7:9])
-    assert (AugmentImages(0.4, 2)(images, seeds, training=True).numpy() != changed.numpy()).any()
+    np.testing.assert_array_equal(first(images, seeds, training=False), images)
+    np.testing.assert_array_equal(first(images[7:9], seeds[7:9], training=True), changed[7:9])
+    assert (second(images, seeds, training=True).numpy() != changed.numpy()).any()
+    images, seeds = images[:9], seeds[:9]
     with tf.GradientTape() as tape:
         tape.watch(images)
         total = tf.reduce_sum(AugmentImages(1.0, 1)(images, seeds, training=True))
     gradient = tape.gradient(total, images).numpy()
-    assert 0.4 < np.mean(gradient != 0) < 0.95  # of shifted pixels, and none of those that are cut out
     assert np.isfinite(gradient).all()
+    assert (gradient != 0).any((1, 2, 3)).all()
 
 
 def test_the_generator_is_one_for_training_and_for_requests(networks):
@@ -237,23 +239,55 @@ class InterruptTraining(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def test_a_stopped_run_ends_with_the_same_generator_critic_and_averages(tmp_path):
+@pytest.fixture(scope="module")
+def source():
     sample = dlkit.ImageGenerator.samples()["train"]
-    source = {name: values[:120] for name, values in sample.items()}
-    options = {**SMALL, "augmented_share": 0.5, "ema": 0.9}
-    whole, stopped, resumed = (dlkit.ImageGenerator(**options) for _ in range(3))
-    history = whole.fit(source, verbose=0)
+    return {name: values[:96] for name, values in sample.items()}
+
+
+def trained(source, **options):
+    task = dlkit.ImageGenerator(**SMALL, augmented_share=0.5, ema=0.9)
+    task.fit(source, verbose=0, **options)
+    return task
+
+
+@pytest.fixture(scope="module")
+def whole(source):
+    return trained(source)
+
+
+def test_training_shows_both_losses_and_keeps_the_averages(whole):
+    history = whole.history_
     assert history["critic_loss"][0] + history["generator_loss"][0] == pytest.approx(history["loss"][0], rel=1e-5)
+    images = [image.tobytes() for label in "37" for image in whole.generate(label, count=2)]
+    assert len(set(images)) == 4
+
+
+@pytest.mark.slow
+def test_a_stopped_run_ends_with_the_same_generator_critic_and_averages(whole, source, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        stopped.fit(source, save=tmp_path / "m", verbose=0, checkpoint_every=2, callbacks=[InterruptTraining()])
-    assert resumed.fit(source, save=tmp_path / "m", resume=True, verbose=0) == history
+        trained(source, save=tmp_path / "m", checkpoint_every=2, callbacks=[InterruptTraining()])
+    resumed = trained(source, save=tmp_path / "m", resume=True)
+    assert resumed.history_ == whole.history_
     for one, other in zip(whole.stages_.network.weights, resumed.stages_.network.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
     loaded = dlkit.load(tmp_path / "m")
     np.testing.assert_array_equal(loaded.generate("3", seed=4)[0], whole.generate("3", seed=4)[0])
 
 
-def test_inputs_and_options_of_other_networks():
-    task = dlkit.ImageGenerator(**SMALL)
+def test_defaults_and_requests_are_those_of_the_network():
+    task, other = dlkit.ImageGenerator(**SMALL), dlkit.ImageGenerator(**SMALL, learning_rate=2e-3)
     assert sorted(task.inputs) == ["label", "seed"]
-    assert (task.learning_rate, dlkit.ImageGenerator(**SMALL, learning_rate=2e-3).learning_rate) != (2e-3, 2e-3)
+    assert (task.learning_rate, other.learning_rate, task.validation_split) == (1e-3, 2e-3, 0)
+    with pytest.raises(HparamError, match="steps"):
+        task.generate("3", steps=4)
+
+
+def test_validation_rows_that_would_choose_the_epoch_are_warned_of():
+    parts = {
+        name: {key: values[:40] for key, values in part.items()}
+        for name, part in dlkit.ImageGenerator.samples().items()
+    }
+    for validation, warned in ((None, False), (parts["validation"], True)):
+        report = dlkit.ImageGenerator(**SMALL).check(parts["train"], validation)
+        assert any("lowest losses on validation rows" in warning for warning in report["warnings"]) == warned
