@@ -7,14 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from dlkit.lazy import tf
+from dlkit.lazy import keras, tf
 from dlkit.tasks.image_generation.likelihood import entropy
 from dlkit.tasks.image_generation.row_noise import draw_normal
 from dlkit.tasks.image_generation.vae import NegativeElbo
 
 SAMPLES = 8  # latent vectors of each image
 MAX_CALIBRATED = 2000  # validation images whose scores are kept
-PERCENTILES = 1000
+STEPS = 1000  # of the percentiles
+PERCENTILES = "percentiles"  # of the scores of validation images, in `Task.calibration_`
+
+
+def objective_of(network: keras.Model) -> NegativeElbo:
+    """Return the layer with the parts of an autoencoder, of the network that is trained."""
+    return network.get_layer("objective")  # type: ignore[no-any-return]
 
 
 def measure_images(objective: NegativeElbo, image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -42,7 +48,7 @@ def measure_images(objective: NegativeElbo, image: tf.Tensor) -> dict[str, tf.Te
 
 
 def find_percentiles(objective: NegativeElbo, images: np.ndarray) -> list[float]:
-    """Return the percentiles of `excess` of validation images, in steps of 100 / `PERCENTILES`.
+    """Return the percentiles of `excess` of validation images, in steps of 100 / `STEPS`.
 
     Args:
         objective: as of `measure_images`.
@@ -50,7 +56,7 @@ def find_percentiles(objective: NegativeElbo, images: np.ndarray) -> list[float]
     """
     rows = np.linspace(0, len(images) - 1, min(len(images), MAX_CALIBRATED)).astype(int)
     measure = tf.function(lambda image: measure_images(objective, image)["excess"], autograph=False)
-    found: list[float] = np.quantile(measure(images[rows]).numpy(), np.linspace(0, 1, PERCENTILES + 1)).tolist()
+    found: list[float] = np.quantile(measure(images[rows]).numpy(), np.linspace(0, 1, STEPS + 1)).tolist()
     return found
 
 

@@ -28,7 +28,7 @@ class LatentPrior(keras.layers.Layer):
         hidden: units of the hidden layer of each coupling.
     """
 
-    def __init__(self, latents: int, num_labels: int, couplings: int = 6, hidden: int = 128, **kwargs: Any):
+    def __init__(self, latents: int, num_labels: int, couplings: int = 4, hidden: int = 128, **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.latents, self.num_labels, self.couplings, self.hidden = latents, num_labels, couplings, hidden
         self._convert_input_args = False

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 USED_BY: Mapping[str, Collection[str]] = {  # the networks that use an option; options that are not listed serve all
     "depth": ("diffusion", "gan"),
+    "blocks": ("diffusion", "gan"),
     "patch": ("diffusion", "gan"),
-    "dropout": ("diffusion", "vae"),
+    "dropout": ("diffusion",),
     "sampler": ("diffusion",),
     "sampling_steps": ("diffusion",),
     "guidance": ("diffusion",),
@@ -29,7 +30,7 @@ USED_BY: Mapping[str, Collection[str]] = {  # the networks that use an option; o
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {  # of a network, where they differ from those of the options
     # Neither loss of a GAN says which epoch is the best: without validation rows, the last one is kept.
     "gan": {"learning_rate": 1e-3, "momentum": 0.5, "width": 32, "blocks": 1, "latents": 64, "validation_split": 0.0},
-    "vae": {"width": 32, "blocks": 1},
+    "vae": {"width": 32},
 }
 REQUESTED: Mapping[str, Collection[str]] = {  # the inputs of a request beside `label` and `seed`
     "diffusion": ("steps", "guidance"),

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 IMAGE, LABEL, SEED = "image", "label", "seed"
 NEAR_CONSTANT = 2.0  # standard deviation of the levels, 0 to 255, of an image that shows nothing
-PERCENTILES_FOUND = "percentiles"  # of the scores of validation images, in `Task.calibration_`
 MAX_EVALUATED = 1000  # images that are generated for an evaluation
 
 
@@ -118,11 +117,10 @@ class ImageRows(Rows):
         """Find what scores of a variational autoencoder are usual: those of these validation images."""
         if self.task.network != "vae":
             return {}
-        from dlkit.tasks.image_generation.image_scores import find_percentiles
-        from dlkit.tasks.image_generation.vae_signatures import objective_of
+        from dlkit.tasks.image_generation.image_scores import PERCENTILES, find_percentiles, objective_of
 
         images = store.all()[0]["image"]
-        return {PERCENTILES_FOUND: find_percentiles(objective_of(self.task), images)}
+        return {PERCENTILES: find_percentiles(objective_of(self.task.stages_.network), images)}
 
     def evaluation_warnings(self) -> list[str]:
         if len(self) <= MAX_EVALUATED:

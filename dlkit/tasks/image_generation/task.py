@@ -45,7 +45,7 @@ class ImageGenerator(Task):
     default_epochs = DefaultEpochs(30, fewest=2_000, most=100_000)
     epochs: int = default_epochs.hparam()
     batch_size: int = hparam(64, "Number of training examples per step. It is the total over all devices.", minimum=1)
-    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
+    learning_rate: float = hparam(2e-3, "Peak learning rate. Default for `gan`: `0.001`.", minimum=0)
     warmup: float = hparam(
         0.1,
         'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
@@ -87,14 +87,22 @@ class ImageGenerator(Task):
         "Maximum number of pixels of an image. Larger images are not decoded and count as unreadable.",
         minimum=1,
     )
-    width: int = hparam(48, "Features of the first level, a multiple of 8. Each level doubles it.", minimum=8)
+    width: int = hparam(
+        48,
+        "Features of the first level, a multiple of 8. Each level doubles it. Default for `gan` and `vae`: `32`.",
+        minimum=8,
+    )
     depth: int = hparam(
         0,
         "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size. It "
         "applies to `diffusion` and `gan`.",
         minimum=0,
     )
-    blocks: int = hparam(2, "Number of residual blocks per level.", minimum=1)
+    blocks: int = hparam(
+        2,
+        "Number of residual blocks per level. It applies to `diffusion` and `gan`. Default for `gan`: `1`.",
+        minimum=1,
+    )
     patch: int = hparam(
         0,
         "Side of the patches in pixels; 0 selects it. The selected value is 1 for images below 24 pixels, 2 up to 64, "
@@ -103,7 +111,7 @@ class ImageGenerator(Task):
         maximum=8,
     )
     dropout: float = hparam(
-        0.0, "Dropout rate in the residual blocks. It applies to `diffusion` and `vae`.", minimum=0, maximum=0.95
+        0.0, "Dropout rate in the residual blocks. It applies to `diffusion`.", minimum=0, maximum=0.95
     )
     label_dropout: float = hparam(
         0.1,
@@ -127,7 +135,12 @@ class ImageGenerator(Task):
         minimum=0,
         maximum=50,
     )
-    latents: int = hparam(32, "Length of the latent vectors. It applies to `gan` and `vae`.", minimum=2, maximum=4096)
+    latents: int = hparam(
+        32,
+        "Length of the latent vectors. It applies to `gan` and `vae`. Default for `gan`: `64`.",
+        minimum=2,
+        maximum=4096,
+    )
     likelihood: Literal["bernoulli", "logistic"] = hparam(
         "bernoulli",
         "Distribution of pixels. The value `bernoulli` takes their levels for probabilities of white, `logistic` has a "
@@ -265,10 +278,9 @@ class ImageGenerator(Task):
         generated = tf.stack([tf.io.decode_png(image) for image in answers["image_bytes"]]).numpy()
         metrics = score_images(real, generated)
         if self.network == "vae":
-            from dlkit.tasks.image_generation.image_scores import score_bound
-            from dlkit.tasks.image_generation.vae_signatures import objective_of
+            from dlkit.tasks.image_generation.image_scores import objective_of, score_bound
 
-            metrics |= score_bound(objective_of(self), real)
+            metrics |= score_bound(objective_of(self.stages_.network), real)
         return metrics
 
     def signatures(self) -> list[Signature]:

@@ -58,7 +58,9 @@ class NegativeElbo(keras.layers.Layer):
 
     def call(self, image: tf.Tensor, label_id: tf.Tensor, row_seed: tf.Tensor) -> tf.Tensor:
         likelihood, divergence = self.terms(image, label_id, draw_normal(row_seed, [self.prior.latents]))
-        objective = self.beta * tf.maximum(divergence, self.free_nats) - likelihood
+        if self.free_nats:  # an estimate can be below 0, where nothing is free
+            divergence = tf.maximum(divergence, self.free_nats)
+        objective = self.beta * divergence - likelihood
         return objective[:, tf.newaxis] / math.prod(image.shape[1:])
 
     def terms(self, image: tf.Tensor, label_id: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -118,13 +120,22 @@ class VaeSampler(keras.layers.Layer):
 
     def call(self, seed: tf.Tensor, label_id: tf.Tensor) -> tf.Tensor:
         noise = draw_normal(tf.stack([seed, tf.zeros_like(seed)], 1), [self.prior.latents])
-        parameters = self.decoder({"latent": self.prior.draw(noise, label_id)}, training=False)["parameters"]
-        return expected_image(parameters, self.likelihood)
+
+        def draw_row(row: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            latent = self.prior.draw(row[0][tf.newaxis], row[1][tf.newaxis])
+            return expected_image(self.decoder({"latent": latent}, training=False)["parameters"], self.likelihood)[0]
+
+        # One row after another: products of matrices round otherwise for batches of another size.
+        return tf.map_fn(draw_row, (noise, label_id), fn_output_signature=tf.TensorSpec(self.image_shape, tf.uint8))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images."""
+        height, width, values = self.decoder.output["parameters"].shape[1:]
+        return height, width, values // PARAMETERS[self.likelihood]
 
     def compute_output_spec(self, seed: keras.KerasTensor, label_id: keras.KerasTensor) -> keras.KerasTensor:
-        height, width, values = self.decoder.output["parameters"].shape[1:]
-        channels = values // PARAMETERS[self.likelihood]
-        return keras.KerasTensor((seed.shape[0], height, width, channels), "uint8")
+        return keras.KerasTensor((seed.shape[0], *self.image_shape), "uint8")
 
     def get_config(self) -> dict[str, Any]:
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("prior", "decoder")}

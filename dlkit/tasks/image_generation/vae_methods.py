@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dlkit.errors import DataError, DlkitError
+from dlkit.errors import DlkitError
 from dlkit.options import option
-from dlkit.rows import ERROR
 
 if TYPE_CHECKING:
     from dlkit.tasks.image_generation.task import ImageGenerator
@@ -31,7 +30,4 @@ def ask(task: ImageGenerator, signature: str, name: str, values: Sequence[Any]) 
         )
     columns = {**task.extra_outputs, **task.answer}
     answers = task.call_signature(signature, [{name: value} for value in values])
-    for row, answer in enumerate(answers):
-        if answer[ERROR]:
-            raise DataError(f"{name} {row}: {answer[ERROR].decode()}")
     return [{key: columns[key].show(value) for key, value in answer.items()} for answer in answers]

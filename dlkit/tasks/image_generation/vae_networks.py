@@ -9,7 +9,7 @@ from dlkit.tasks.image_generation.likelihood import PARAMETERS, Likelihood
 from dlkit.tasks.image_generation.vae import NegativeElbo, VaeSampler
 
 SMALLEST_SIDE, MOST_FEATURES = 8, 4  # of the last map at most, in pixels; and times `width`
-GROUPS, HIDDEN = 8, 8  # of normalization; and units of the hidden layers, times `width`
+HIDDEN = 8  # units of the hidden layers, times `width`
 
 
 def vae_networks(
@@ -17,9 +17,7 @@ def vae_networks(
     num_labels: int,
     *,
     width: int = 32,
-    blocks: int = 1,
     latents: int = 32,
-    dropout: float = 0.0,
     likelihood: Likelihood = "bernoulli",
     beta: float = 1.0,
     free_nats: float = 0.0,
@@ -30,9 +28,7 @@ def vae_networks(
         image_shape: (height, width, channels).
         num_labels: number of labels; 0 for a model without labels.
         width: features of the largest maps, a multiple of 8.
-        blocks: residual blocks of each size.
         latents: length of the latent vectors, at least 2.
-        dropout: dropout rate inside of the residual blocks.
         likelihood, beta, free_nats: see `dlkit.tasks.image_generation.vae.NegativeElbo`.
 
     Returns:
@@ -41,9 +37,9 @@ def vae_networks(
     """
     halvings = max(1, sum(max(image_shape[:2]) > SMALLEST_SIDE * 2**level for level in range(5)))
     features = [width * min(2**level, MOST_FEATURES) for level in range(halvings)]
-    encoder, map_shape = _encoder(image_shape, features, blocks, latents, dropout)
+    encoder, map_shape = _encoder(image_shape, features, latents)
     values = PARAMETERS[likelihood] * image_shape[2]
-    decoder = _decoder(latents, map_shape, features, blocks, dropout, (*image_shape[:2], values))
+    decoder = _decoder(latents, map_shape, features, (*image_shape[:2], values))
     prior = LatentPrior(latents, max(num_labels, 1), name="prior")
     image = keras.Input(image_shape, dtype="uint8", name="image")
     label_id = keras.Input((), dtype="int32", name="label_id")
@@ -57,7 +53,7 @@ def vae_networks(
 
 
 def _encoder(
-    image_shape: tuple[int, int, int], features: list[int], blocks: int, latents: int, dropout: float
+    image_shape: tuple[int, int, int], features: list[int], latents: int
 ) -> tuple[keras.Model, tuple[int, ...]]:
     """Build the encoder; also return the shape of its last map."""
     image = keras.Input(image_shape, dtype="uint8", name="image")
@@ -65,7 +61,6 @@ def _encoder(
     x = pad_to_multiple(x, 2 ** len(features))
     for level, count in enumerate(features, 1):
         x = keras.layers.Conv2D(count, 4, strides=2, padding="same", activation="silu", name=f"down_{level}")(x)
-        x = _blocks(x, blocks, dropout, f"encoder_{level}")
     map_shape = x.shape[1:]
     x = keras.layers.Dense(HIDDEN * features[0], activation="silu", name="hidden")(
         keras.layers.Flatten(name="flatten")(x)
@@ -81,8 +76,6 @@ def _decoder(
     latents: int,
     map_shape: tuple[int, ...],
     features: list[int],
-    blocks: int,
-    dropout: float,
     output_shape: tuple[int, int, int],
 ) -> keras.Model:
     latent = keras.Input((latents,), dtype="float32", name="latent")
@@ -90,19 +83,6 @@ def _decoder(
     x = keras.layers.Dense(map_shape[0] * map_shape[1] * map_shape[2], activation="silu", name="map")(x)
     x = keras.layers.Reshape(map_shape, name="map_shape")(x)
     for level, count in reversed([*enumerate([features[0] // 2, *features[:-1]])]):
-        x = _blocks(x, blocks, dropout, f"decoder_{level + 1}")
         x = keras.layers.Conv2DTranspose(count, 4, strides=2, padding="same", activation="silu", name=f"up_{level}")(x)
     x = keras.layers.Conv2D(output_shape[2], 3, padding="same", name="pixels")(x)
     return keras.Model({"latent": latent}, {"parameters": crop_padding(x, output_shape, "parameters")}, name="decoder")
-
-
-def _blocks(x: keras.KerasTensor, count: int, dropout: float, name: str) -> keras.KerasTensor:
-    for number in range(count):
-        skip, features = x, x.shape[-1]
-        for part in (1, 2):
-            x = keras.layers.GroupNormalization(GROUPS, name=f"{name}_{number}_norm_{part}")(x)
-            x = keras.layers.Activation("silu", name=f"{name}_{number}_silu_{part}")(x)
-            x = keras.layers.Dropout(dropout, name=f"{name}_{number}_dropout_{part}")(x) if dropout else x
-            x = keras.layers.Conv2D(features, 3, padding="same", name=f"{name}_{number}_conv_{part}")(x)
-        x = keras.layers.Add(name=f"{name}_{number}_add")([x, skip])
-    return x

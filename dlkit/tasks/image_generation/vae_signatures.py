@@ -1,4 +1,8 @@
-"""The signatures of a variational autoencoder beside the default one: `encode`, `decode`, `reconstruct` and `score`."""
+"""The signatures of a variational autoencoder beside the default one: `encode`, `decode`, `reconstruct` and `score`.
+
+Networks run on one row after another, so that the numbers and the bytes of a row are the same in any batch: products
+of matrices round otherwise for batches of another size.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ from dlkit.rows import ERROR
 from dlkit.serving.signature import Signature
 from dlkit.tasks.image_generation.columns import Latent
 from dlkit.tasks.image_generation.encode_images import EncodePng
-from dlkit.tasks.image_generation.image_scores import measure_images, to_percentile
+from dlkit.tasks.image_generation.image_scores import PERCENTILES, measure_images, objective_of, to_percentile
 from dlkit.tasks.image_generation.likelihood import expected_image
-from dlkit.tasks.image_generation.rows import IMAGE, PERCENTILES_FOUND
+from dlkit.tasks.image_generation.rows import IMAGE
 from dlkit.tasks.image_generation.vae import NegativeElbo
 
 if TYPE_CHECKING:
@@ -26,14 +30,14 @@ Tensors = dict[str, tf.Tensor]
 
 def make_signatures(task: ImageGenerator) -> list[Signature]:
     """Make the signatures of a fitted task; `score` only if validation images tell what scores are usual."""
-    objective, rows = objective_of(task), task.max_inference_batch
-    percentiles = task.calibration_.get(PERCENTILES_FOUND)
+    objective = objective_of(task.stages_.network)
+    percentiles = task.calibration_.get(PERCENTILES)
 
     def encode(image: tf.Tensor) -> Tensors:
-        return {"latent": in_micro_batches(objective.encoder, {"image": image}, rows)["mean"]}
+        return {"latent": in_micro_batches(objective.encoder, {"image": image}, 1)["mean"]}
 
     def reconstruct(image: tf.Tensor) -> Tensors:
-        return {"image_bytes": _draw(objective, encode(image)["latent"], rows)}
+        return {"image_bytes": _draw(objective, encode(image)["latent"])}
 
     def score(image: tf.Tensor) -> Tensors:
         found = measure_images(objective, image)
@@ -42,11 +46,6 @@ def make_signatures(task: ImageGenerator) -> list[Signature]:
     by_image = {"encode": encode, "reconstruct": reconstruct, **({"score": score} if percentiles else {})}
     signatures = [_image_signature(task, name, function) for name, function in by_image.items()]
     return [*signatures, _decode_signature(task, objective)]
-
-
-def objective_of(task: ImageGenerator) -> NegativeElbo:
-    """Return the layer with the parts of the autoencoder of a task."""
-    return task.stages_.network.get_layer("objective")  # type: ignore[no-any-return]
 
 
 def _image_signature(task: ImageGenerator, name: str, function: Callable[[tf.Tensor], Tensors]) -> Signature:
@@ -63,12 +62,12 @@ def _image_signature(task: ImageGenerator, name: str, function: Callable[[tf.Ten
 
 def _decode_signature(task: ImageGenerator, objective: NegativeElbo) -> Signature:
     """Make the signature of latent vectors; those that are not finite are answered with `error`."""
-    read, blank, rows = task.image_decoder(), BlankInvalidRows(), task.max_inference_batch
+    read, blank = task.image_decoder(), BlankInvalidRows()
 
     def answer(tensors: Tensors) -> Tensors:
         finite = tf.math.is_finite(tensors["latent"])
         error = tf.where(tf.reduce_all(finite, 1), "", "`latent` must be finite numbers.")
-        drawn = _draw(objective, tf.where(finite, tensors["latent"], 0.0), rows)
+        drawn = _draw(objective, tf.where(finite, tensors["latent"], 0.0))
         return {**blank(error, {"image_bytes": drawn}), ERROR: error}
 
     def make_example(raw: Tensors) -> Tensors:
@@ -80,9 +79,9 @@ def _decode_signature(task: ImageGenerator, objective: NegativeElbo) -> Signatur
     return Signature("decode", answer, spec, example=make_example, columns={"latent": Latent(length=latents)})
 
 
-def _draw(objective: NegativeElbo, latent: tf.Tensor, rows: int) -> tf.Tensor:
+def _draw(objective: NegativeElbo, latent: tf.Tensor) -> tf.Tensor:
     """Decode latent vectors to PNG files, (batch,) string."""
-    parameters = in_micro_batches(objective.decoder, {"latent": latent}, rows)["parameters"]
+    parameters = in_micro_batches(objective.decoder, {"latent": latent}, 1)["parameters"]
     return EncodePng()(expected_image(parameters, objective.likelihood))
 
 

@@ -1,5 +1,6 @@
 """The variational autoencoder: its bound against formulas and numerical integration, and its four signatures."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,12 +8,11 @@ from scipy.special import expit, logsumexp
 
 import dlkit
 from dlkit.errors import DataError, DlkitError, HparamError
-from dlkit.tasks.image_generation.image_scores import measure_images, to_percentile
+from dlkit.tasks.image_generation.image_scores import measure_images, objective_of, to_percentile
 from dlkit.tasks.image_generation.latent_prior import LatentPrior
 from dlkit.tasks.image_generation.likelihood import entropy, expected_image, log_likelihood
 from dlkit.tasks.image_generation.row_noise import draw_normal
 from dlkit.tasks.image_generation.vae_networks import vae_networks
-from dlkit.tasks.image_generation.vae_signatures import objective_of
 
 LEVELS = np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1)
 
@@ -25,12 +25,12 @@ def sample():
 @pytest.fixture(scope="module")
 def model(sample):
     """A small autoencoder of digits, trained for a few seconds."""
-    task = dlkit.ImageGenerator(network="vae", width=16, latents=8, epochs=12, learning_rate=4e-3, ema=0.98)
+    task = dlkit.ImageGenerator(network="vae", width=16, latents=8, epochs=16, learning_rate=5e-3, ema=0.95)
     task.fit(sample["train"], validation=sample["validation"], verbose=0)
     return task
 
 
-def randomize(weights, deviation=0.3):
+def randomize(weights, deviation=0.15):
     for number, weight in enumerate(weights):  # those of residual parts begin at zero
         weight.assign(np.random.default_rng(number).normal(0, deviation, weight.shape))
 
@@ -42,12 +42,12 @@ def small_networks(likelihood="bernoulli", **options):
 
 
 def images_of(count, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 1)).astype(np.uint8)
+    return tf.constant(np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 1)), tf.uint8)
 
 
 def test_black_and_white_pixels_have_the_cross_entropy():
     logits = np.random.default_rng(0).normal(0, 2, (5, 8, 8, 1)).astype(np.float32)
-    share, p = images_of(5) / 255, expit(logits.astype(np.float64))
+    share, p = images_of(5).numpy() / 255, expit(logits.astype(np.float64))
     expected = (share * np.log(p) + (1 - share) * np.log(1 - p)).sum((1, 2, 3))
     np.testing.assert_allclose(log_likelihood(images_of(5), logits, "bernoulli"), expected, rtol=1e-5)
 
@@ -94,7 +94,7 @@ def test_the_objective_is_the_negative_elbo(likelihood):
     encoded = {name: value.numpy() for name, value in objective.encoder({"image": images}).items()}
     noise = draw_normal(seeds, [2]).numpy()
     deviation = np.exp(encoded["log_deviation"])
-    latent = encoded["mean"] + deviation * noise
+    latent = tf.constant(encoded["mean"] + deviation * noise)
     posterior = (-0.5 * noise**2 - np.log(deviation * np.sqrt(2 * np.pi))).sum(1)
     divergence = posterior - objective.prior(latent, labels).numpy()
     fit = log_likelihood(images, objective.decoder({"latent": latent})["parameters"], likelihood).numpy()
@@ -107,7 +107,7 @@ def test_the_elbo_is_a_bound():
     network, _ = small_networks()
     objective, images = network.get_layer("objective"), images_of(3)
     axis = np.linspace(-8, 8, 161, dtype=np.float32)
-    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    grid = tf.constant(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
     prior = objective.prior(grid, tf.zeros(len(grid), tf.int32)).numpy().astype(np.float64)
     area = (axis[1] - axis[0]) ** 2
     assert np.exp(prior).sum() * area == pytest.approx(1, abs=1e-2)
@@ -141,7 +141,7 @@ def test_the_weights_of_what_generates_come_first():
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (9, 12, 3), (128, 100, 3)])
 def test_images_of_all_sizes(shape):
-    network, decode = vae_networks(shape, 0, width=8, blocks=1)
+    network, decode = vae_networks(shape, 0, width=8)
     assert decode.output["image"].shape == (None, *shape)
     parameters = network.get_layer("objective").decoder(tf.zeros((2, 32)))["parameters"]
     assert parameters.shape == (2, *shape)
@@ -163,7 +163,7 @@ def test_encoding_and_decoding_is_a_reconstruction(model, sample):
     np.testing.assert_array_equal(model.to_latents(images[3:4])[0], latents[3])
     original = np.array([np.asarray(image, float) for image in images])
     error, spread = np.square(original - reconstructed).mean(), original.var(0).mean()
-    assert error < 0.6 * spread  # the mean image has 1
+    assert error < 0.7 * spread  # the mean image has 1
 
 
 def test_scores_are_the_same_every_time_and_in_any_batch(model, sample):
@@ -200,7 +200,7 @@ def test_the_mean_of_a_few_samples_is_that_of_many(model, sample):
     tensors, _ = model.encode(
         {"label": tf.constant(["1"])}, {"image": tf.constant([model.target["image"].raw(sample["test"]["image"][0])])}
     )
-    objective = objective_of(model)
+    objective = objective_of(model.stages_.network)
     found = float(measure_images(objective, tensors["image"])["negative_elbo"][0])
     terms = objective.terms(tensors["image"], tf.zeros(2000, tf.int32), tf.random.stateless_normal((2000, 8), (3, 4)))
     many = (terms[1] - terms[0]).numpy()
@@ -209,14 +209,15 @@ def test_the_mean_of_a_few_samples_is_that_of_many(model, sample):
 
 def test_a_file_that_is_no_image_costs_only_itself(model, sample):
     good = model.target["image"].raw(sample["test"]["image"][0])
-    for signature in ("encode", "reconstruct", "score"):
-        bad, fine = model.call_signature(signature, [{"image": b"no image"}, {"image": good}])
-        assert b"not a JPEG" in bad["error"]
-        assert fine["error"] == b""
-        (alone,) = model.call_signature(signature, [{"image": good}])
-        for name, value in alone.items():
-            np.testing.assert_array_equal(fine[name], value)
-    with pytest.raises(DataError, match="image 1: not a JPEG"):
+    for name in ("encode", "reconstruct", "score"):
+        signature = model.served()[name]
+        bad, fine = (signature.graph(image=tf.constant([file, good])) for file in (b"no image", good))
+        assert bad["error"][0].numpy().startswith(b"not a JPEG")
+        assert fine["error"][0].numpy() == b""
+        for key, values in bad.items():
+            np.testing.assert_array_equal(values[1], fine[key][1])
+            assert key == "error" or np.count_nonzero(values[0].numpy()) == 0
+    with pytest.raises(DataError, match="input 1: not a JPEG"):
         model.reconstruct([good, b"no image"])
 
 
@@ -239,14 +240,35 @@ def test_requests_have_neither_steps_nor_guidance(model):
         model.generate("3", steps=4)
 
 
-def test_without_validation_images_nothing_says_what_is_usual(sample):
-    task = dlkit.ImageGenerator(network="vae", width=8, latents=2, epochs=1, validation_split=0)
-    task.fit({name: values[:64] for name, values in sample["train"].items()}, verbose=0)
-    assert sorted({*task.served()} - {"serving_default", "preprocessed", "examples"}) == [
-        *("decode", "encode", "reconstruct")
-    ]
+def test_without_validation_images_nothing_says_what_is_usual(model, monkeypatch):
+    monkeypatch.setattr(model, "calibration_", {})
+    monkeypatch.setattr(model, "_served", {})
+    assert {*model.served()} >= {"decode", "encode", "reconstruct"}
+    assert "score" not in model.served()
     with pytest.raises(DlkitError, match="without validation images"):
-        task.anomaly_scores(sample["test"]["image"][:1])
+        model.anomaly_scores([np.zeros((8, 8), np.uint8)])
+
+
+@pytest.mark.slow
+def test_a_stopped_run_resumes_and_ends_as_if_never_stopped(sample, tmp_path):
+    source = {name: values[:96] for name, values in sample["train"].items()}
+    options = {"network": "vae", "width": 8, "latents": 2, "epochs": 2, "batch_size": 24, "ema": 0.9}
+    whole, stopped, resumed = (dlkit.ImageGenerator(**options) for _ in range(3))
+    history = whole.fit(source, verbose=0)
+
+    def stop(batch, logs=None):
+        if batch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt = keras.callbacks.LambdaCallback(on_train_batch_begin=stop)
+        stopped.fit(source, save=tmp_path / "m", verbose=0, checkpoint_every=2, callbacks=[interrupt])
+    assert resumed.fit(source, save=tmp_path / "m", resume=True, verbose=0) == history
+    for one, other in zip(whole.stages_.network.weights, resumed.stages_.network.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    loaded, images = dlkit.load(tmp_path / "m"), sample["test"]["image"][:3]
+    assert loaded.anomaly_scores(images) == whole.anomaly_scores(images)
+    np.testing.assert_array_equal(loaded.generate("3"), whole.generate("3"))
 
 
 def test_another_network_has_no_latent_vectors():
