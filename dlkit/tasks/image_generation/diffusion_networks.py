@@ -6,6 +6,7 @@ from typing import Literal
 
 from dlkit.lazy import keras
 from dlkit.tasks.image_generation.diffusion import AddNoise, DiffusionSampler, MeanSquaredDifference
+from dlkit.tasks.image_generation.levels import choose_levels
 from dlkit.tasks.image_generation.unet import unet
 
 
@@ -36,9 +37,7 @@ def diffusion_networks(
         (batch, 1) float32, the loss of each row. The second one maps `seed`, `label_id`, `steps` and `guidance`,
         (batch,) each, to `image`, uint8.
     """
-    side = max(image_shape[:2])
-    patch = patch or (1 if side < 24 else 2 if side <= 64 else 4)
-    depth = depth or (2 if side <= 16 * patch else 3)
+    patch, depth = choose_levels(image_shape, patch, depth)
     sizes = {"width": width, "depth": depth, "blocks": blocks, "patch": patch}
     velocity = unet((image_shape[0], image_shape[1], image_shape[2]), max(num_labels, 1), dropout=dropout, **sizes)
     image = keras.Input(image_shape, dtype="uint8", name="image")

@@ -12,24 +12,31 @@ if TYPE_CHECKING:
     from dlkit.tasks.image_generation.task import ImageGenerator
 
 USED_BY: Mapping[str, Collection[str]] = {  # the networks that use an option; options that are not listed serve all
-    "depth": ("diffusion",),
-    "blocks": ("diffusion",),
-    "patch": ("diffusion",),
+    "depth": ("diffusion", "gan"),
+    "blocks": ("diffusion", "gan"),
+    "patch": ("diffusion", "gan"),
     "dropout": ("diffusion",),
-    "label_dropout": ("diffusion", "vae"),
     "sampler": ("diffusion",),
     "sampling_steps": ("diffusion",),
     "guidance": ("diffusion",),
-    "latents": ("vae",),
+    "latents": ("gan", "vae"),
+    "adversarial_loss": ("gan",),
+    "critic_learning_rate": ("gan",),
+    "augmented_share": ("gan",),
     "likelihood": ("vae",),
     "beta": ("vae",),
     "free_nats": ("vae",),
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {  # of a network, where they differ from those of the options
+    # Neither loss of a GAN says which epoch is the best: without validation rows, the last one is kept.
+    "gan": {"learning_rate": 1e-3, "momentum": 0.5, "width": 32, "blocks": 1, "latents": 64, "validation_split": 0.0},
     "vae": {"width": 32},
 }
 REQUESTED: Mapping[str, Collection[str]] = {  # the inputs of a request beside `label` and `seed`
     "diffusion": ("steps", "guidance"),
+}
+LOSSES: Mapping[str, Collection[str]] = {  # the outputs of a network that are losses, if not `objective`
+    "gan": ("critic", "generator"),
 }
 
 

@@ -28,7 +28,9 @@ def draw_normal(seeds: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
     )
 
 
-def draw_uniform(seeds: tf.Tensor) -> tf.Tensor:
-    """Draw a value in [0, 1) for each row: (batch, 2) int32 seeds to (batch,) float32."""
-    spec = tf.TensorSpec([], tf.float32)
-    return tf.map_fn(lambda seed: tf.random.stateless_uniform([], seed, alg="philox"), seeds, fn_output_signature=spec)
+def draw_uniform(seeds: tf.Tensor, shape: Sequence[int] = ()) -> tf.Tensor:
+    """Draw values in [0, 1) for each row: (batch, 2) int32 seeds to (batch, *shape) float32."""
+    spec = tf.TensorSpec(shape, tf.float32)
+    return tf.map_fn(
+        lambda seed: tf.random.stateless_uniform(shape, seed, alg="philox"), seeds, fn_output_signature=spec
+    )

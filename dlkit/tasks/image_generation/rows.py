@@ -39,6 +39,9 @@ class ImageRows(Rows):
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         report.remarks += list_unused_options(self.task)
+        if validation is not None and self.task.network == "gan":
+            reason = "the epoch with the lowest losses on validation rows is kept, which says little about the images"
+            report.add_warning(reason, cure="Train without validation rows to keep the last epoch.")
         inspect_images(report, self.table, IMAGE)
         with contextlib.suppress(DataError):  # which the build raises
             height, width, channels = self.task.network_shape(self.table)

@@ -34,22 +34,14 @@ def _build_networks(task: ImageGenerator) -> tuple[keras.Model, keras.Model]:
     """Build what is trained and what generates with its weights.
 
     The first model maps `image`, (batch, height, width, channels) uint8, `label_id`, (batch,) int32, and `row_seed`,
-    (batch, 2) int32, to `objective`, (batch, 1) float32, the loss of each row; the second one maps what `ReadRequest`
-    makes of a request to `image`, uint8. The weights of the second one are the first of the first one.
+    (batch, 2) int32, to the losses of each row, (batch, 1) float32: `objective`, or those that `LOSSES` names. The
+    second one maps what `ReadRequest` makes of a request to `image`, uint8.
     """
-    shape = (task.shape_[0], task.shape_[1], task.shape_[2])
-    if task.network == "vae":
-        from dlkit.tasks.image_generation.vae_networks import vae_networks
+    build = {"diffusion": _build_diffusion, "gan": _build_gan, "vae": _build_vae}[task.network]
+    return build(task, (task.shape_[0], task.shape_[1], task.shape_[2]))
 
-        return vae_networks(
-            shape,
-            len(task.labels_),
-            width=task.width,
-            latents=task.latents,
-            likelihood=task.likelihood,
-            beta=task.beta,
-            free_nats=task.free_nats,
-        )
+
+def _build_diffusion(task: ImageGenerator, shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
     from dlkit.tasks.image_generation.diffusion_networks import diffusion_networks
 
     return diffusion_networks(
@@ -61,4 +53,35 @@ def _build_networks(task: ImageGenerator) -> tuple[keras.Model, keras.Model]:
         patch=task.patch,
         dropout=task.dropout,
         sampler=task.sampler,
+    )
+
+
+def _build_gan(task: ImageGenerator, shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
+    from dlkit.tasks.image_generation.gan_networks import gan_networks
+
+    return gan_networks(
+        shape,
+        len(task.labels_),
+        width=task.width,
+        depth=task.depth,
+        blocks=task.blocks,
+        patch=task.patch,
+        loss=task.adversarial_loss,
+        critic_pace=task.critic_learning_rate,
+        latents=task.latents,
+        augmented=task.augmented_share,
+    )
+
+
+def _build_vae(task: ImageGenerator, shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
+    from dlkit.tasks.image_generation.vae_networks import vae_networks
+
+    return vae_networks(
+        shape,
+        len(task.labels_),
+        width=task.width,
+        latents=task.latents,
+        likelihood=task.likelihood,
+        beta=task.beta,
+        free_nats=task.free_nats,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_generation.columns import Anomaly, Condition, GeneratedImage, Guidance, Latent, Nats, Seed, Steps
-from dlkit.tasks.image_generation.network_options import REQUESTED, take_network_defaults
+from dlkit.tasks.image_generation.network_options import LOSSES, REQUESTED, take_network_defaults
 from dlkit.tasks.image_generation.rows import IMAGE, LABEL, ImageRows
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 
@@ -45,7 +45,7 @@ class ImageGenerator(Task):
     default_epochs = DefaultEpochs(30, fewest=2_000, most=100_000)
     epochs: int = default_epochs.hparam()
     batch_size: int = hparam(64, "Number of training examples per step. It is the total over all devices.", minimum=1)
-    learning_rate: float = hparam(2e-3, "Peak learning rate.", minimum=0)
+    learning_rate: float = hparam(2e-3, "Peak learning rate. Default for `gan`: `0.001`.", minimum=0)
     warmup: float = hparam(
         0.1,
         'Fraction of the training steps used for linear warmup of the learning rate. With `schedule="one_cycle"`, 0 '
@@ -61,7 +61,7 @@ class ImageGenerator(Task):
         minimum=0,
         maximum=0.999999,
     )
-    network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion", "vae"))
+    network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion", "gan", "vae"))
     image_size: int = hparam(
         0,
         "Side of the generated square images in pixels, or 0 to infer their size. 0 selects the size of the training "
@@ -88,19 +88,25 @@ class ImageGenerator(Task):
         minimum=1,
     )
     width: int = hparam(
-        48, "Features of the first level, a multiple of 8. Each level doubles it. Default for `vae`: `32`.", minimum=8
+        48,
+        "Features of the first level, a multiple of 8. Each level doubles it. Default for `gan` and `vae`: `32`.",
+        minimum=8,
     )
     depth: int = hparam(
         0,
         "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size. It "
-        "applies to `diffusion`.",
+        "applies to `diffusion` and `gan`.",
         minimum=0,
     )
-    blocks: int = hparam(2, "Number of residual blocks per level. It applies to `diffusion`.", minimum=1)
+    blocks: int = hparam(
+        2,
+        "Number of residual blocks per level. It applies to `diffusion` and `gan`. Default for `gan`: `1`.",
+        minimum=1,
+    )
     patch: int = hparam(
         0,
         "Side of the patches in pixels; 0 selects it. The selected value is 1 for images below 24 pixels, 2 up to 64, "
-        "and 4 for larger ones. It applies to `diffusion`.",
+        "and 4 for larger ones. It applies to `diffusion` and `gan`.",
         minimum=0,
         maximum=8,
     )
@@ -110,7 +116,7 @@ class ImageGenerator(Task):
     label_dropout: float = hparam(
         0.1,
         "Fraction of the training examples without their label, which guidance needs. The model then also generates "
-        "images without a label. It applies to `diffusion` and `vae`.",
+        "images without a label.",
         minimum=0,
         maximum=1,
     )
@@ -129,8 +135,12 @@ class ImageGenerator(Task):
         minimum=0,
         maximum=50,
     )
-
-    latents: int = hparam(32, "Length of the latent vectors. It applies to `vae`.", minimum=2, maximum=4096)
+    latents: int = hparam(
+        32,
+        "Length of the latent vectors. It applies to `gan` and `vae`. Default for `gan`: `64`.",
+        minimum=2,
+        maximum=4096,
+    )
     likelihood: Literal["bernoulli", "logistic"] = hparam(
         "bernoulli",
         "Distribution of pixels. The value `bernoulli` takes their levels for probabilities of white, `logistic` has a "
@@ -141,6 +151,17 @@ class ImageGenerator(Task):
     )
     free_nats: float = hparam(
         0.0, "Free bits: divergence of an image, in nats, that costs nothing. It applies to `vae`.", minimum=0
+    )
+    adversarial_loss: Literal["hinge", "non_saturating"] = hparam("hinge", "Losses of generator and critic of `gan`.")
+    critic_learning_rate: float = hparam(
+        1.0, "Learning rate of the critic of `gan` as a multiple of `learning_rate`.", minimum=0.01, maximum=100
+    )
+    augmented_share: float = hparam(
+        0.0,
+        "Fraction of the images, real and generated, that are changed before the critic of `gan` sees them: shifted, "
+        "in color, and with a square cut out. It helps with few training images.",
+        minimum=0,
+        maximum=1,
     )
 
     public_methods = (
@@ -214,7 +235,7 @@ class ImageGenerator(Task):
             "row_seed": tf.stack([digest, tf.zeros_like(digest)], 1),  # of validation: always the same noise
             ERROR: decoded["error"],
         }
-        return tensors, {"objective": tf.zeros([tf.shape(digest)[0], 1])}
+        return tensors, dict.fromkeys(self._losses, tf.zeros([tf.shape(digest)[0], 1]))
 
     def augment(self, tensors: Any, target: Any, step: tf.Tensor) -> tuple[Any, Any]:
         from dlkit.training.step_seeds import StepSeeds
@@ -229,7 +250,7 @@ class ImageGenerator(Task):
     def loss(self) -> Any:
         from dlkit.tasks.image_generation.losses import OutputAsLoss
 
-        return {"objective": OutputAsLoss()}
+        return {name: OutputAsLoss() for name in self._losses}
 
     def metrics(self) -> Any:
         return None
@@ -366,6 +387,10 @@ class ImageGenerator(Task):
         from dlkit.tasks.image_generation.vae_methods import ask
 
         return ask(self, signature, name, values)
+
+    @property
+    def _losses(self) -> Collection[str]:
+        return LOSSES.get(self.network, ("objective",))
 
     def _learn_labels(self, examples: Table) -> list[str]:
         if LABEL not in examples.columns:
