@@ -14,15 +14,16 @@ from dlkit.training.store import Store
 from dlkit.vision.digits import digits
 
 SMALL = {"width": 8, "blocks": 1, "depth": 1, "sampling_steps": 1}
+EPOCHS = 5  # of which 4 and 5 are scored
 LABELS = [str(label) for label in range(10)]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A generator after one epoch, which is too few, with the classifier of its training images."""
-    folder = tmp_path_factory.mktemp("generator")
-    task = dlkit.ImageGenerator(**SMALL, epochs=1)
-    task.fit(digits()["train"], digits()["validation"], save=folder / "model", overwrite=True, verbose=0)
+    """A generator after a few epochs, which are too few, with the classifier of its training images."""
+    folder = tmp_path_factory.mktemp("generator") / "model"
+    task = dlkit.ImageGenerator(**SMALL, epochs=EPOCHS)
+    task.fit(digits()["train"], digits()["validation"], save=folder, checkpoint_every=34, strategy="one", verbose=0)
     return task, folder
 
 
@@ -58,17 +59,57 @@ def test_an_evaluation_has_the_share_of_right_labels(trained, monkeypatch):
     assert shifted["label_accuracy"] < 0.3
 
 
-def test_it_is_saved_with_the_model_and_is_no_part_of_an_export(trained):
+def test_the_best_epoch_is_one_of_those_that_are_scored(trained):
     task, folder = trained
-    loaded = dlkit.load(folder / "model")
+    assert np.isnan(task.history_["val_kid_skill"][:3]).all()
+    scores = task.history_["val_kid_skill"][3:]
+    assert scores[0] != scores[1]
+    assert task.best_epoch_["epoch"] == 4 + np.argmax(scores)
+    pictures = sorted((folder / "samples").iterdir())
+    assert [path.name for path in pictures] == ["epoch-0004.png", "epoch-0005.png"]
+    assert tf.io.decode_png(pictures[0].read_bytes()).shape == (8 * 10 - 2, 8 * 10 - 2, 1)
+    # Those of the weights that are kept: with the averages, and with the same seeds.
+    rows = task.rows(task, task.read(digits()["validation"]).table)
+    table = rows.to_evaluate().take([int(row) for row in np.unique(np.linspace(0, 359, 256).round())])
+    found, _ = task.score_epoch(rows.with_table(table))
+    assert found["images"] == 256
+    assert found["kid_skill"] == pytest.approx(max(scores), abs=0.05)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends a run in its last epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if len(self.model.history.epoch) == EPOCHS - 1 and batch == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_resumed_run_has_the_scores_and_weights_of_one_that_was_not_stopped(trained, tmp_path):
+    options = {"save": tmp_path / "model", "checkpoint_every": 34, "strategy": "one", "verbose": 0}
+    data = digits()["train"], digits()["validation"]
+    with pytest.raises(KeyboardInterrupt):
+        dlkit.ImageGenerator(**SMALL, epochs=EPOCHS).fit(*data, callbacks=[Interrupt()], **options)
+    task = dlkit.ImageGenerator(**SMALL, epochs=EPOCHS)
+    task.fit(*data, resume=True, **options)
+    assert list(task.history_) == list(trained[0].history_)
+    for name, values in trained[0].history_.items():
+        np.testing.assert_array_equal(task.history_[name], values)
+    for one, other in zip(task.stages_.network.weights, trained[0].stages_.network.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_it_is_saved_with_the_model_and_is_no_part_of_an_export(trained, monkeypatch, tmp_path):
+    task, folder = trained
+    loaded = dlkit.load(folder)
     images = digits()["test"]["image"][:5, ..., None]
     for name, values in judge_images(task.stages_.judge, images).items():
         np.testing.assert_array_equal(judge_images(loaded.stages_.judge, images)[name], values)
-    variables = tf.train.list_variables(str(loaded.export(folder / "export") / "variables" / "variables"))
-    weights = [*loaded.stages_.preprocess.weights, *loaded.stages_.network.weights]
-    assert sum(np.prod(shape, dtype=int) for name, shape in variables if "VARIABLE_VALUE" in name) == sum(
-        np.prod(weight.shape, dtype=int) for weight in weights
-    )
+    exported = {}
+    monkeypatch.setattr("dlkit.serving.task_export.export", lambda folder, **given: exported.update(given) or folder)
+    loaded.export(tmp_path)
+    names = ("preprocess", "network", "postprocess", "decode")
+    assert exported["trackables"] == [getattr(loaded.stages_, name) for name in names]
 
 
 def store_of(count, labels):
