@@ -273,6 +273,11 @@ class Rows:
         """Return these rows, some of those to evaluate on, as they are scored every few epochs of a run."""
         return self.table
 
+    def epoch_picture(self, answers: dict[str, list]) -> bytes | None:
+        """Return a picture, a PNG file, of the raw answers to these rows, which a run scores; None for none."""
+        del answers
+        return None
+
     def inspect(self, report: Report, validation: Self | None) -> None:
         """Add findings on these training rows and the validation rows to a report; called before the task is built."""
         report.statistics["rows"] = {"train": len(self)} | (

@@ -262,9 +262,6 @@ class Task:
         """Plot predictions for some rows, next to their true values if known; None if the task has no plot."""
         return None
 
-    def epoch_picture(self, rows: Rows, answers: dict[str, list]) -> bytes | None:
-        """Return a picture, a PNG file, of the raw answers that are scored every few epochs of a run; None for none."""
-
     def signatures(self) -> list[Signature]:
         """Return additional signatures to serve. One named `preprocessed` replaces the default one."""
         return []
@@ -833,9 +830,9 @@ class Task:
 
     @final
     def score_epoch(self, rows: Rows) -> tuple[dict[str, Any], bytes | None]:
-        """Evaluate the served predictions for rows as they are, and draw `epoch_picture`. Raises DataError."""
+        """Evaluate the served predictions for rows as they are, and draw `Rows.epoch_picture`. Raises DataError."""
         metrics, _, answers = self._evaluate(rows)
-        return metrics, self.epoch_picture(rows, answers)
+        return metrics, rows.epoch_picture(answers)
 
     @final
     def _evaluate(self, rows: Rows) -> tuple[dict[str, Any], dict[str, list], dict[str, list]]:

@@ -164,6 +164,14 @@ class ImageRows(Rows):
         steps = [min(SCORED_STEPS, self.task.sampling_steps)] * len(self)
         return replace(self.table, columns={**self.table.columns, STEPS: steps})
 
+    def epoch_picture(self, answers: dict[str, list]) -> bytes | None:
+        """Return a sheet of generated images in the order of their labels."""
+        from dlkit.tasks.image_generation.pictures import tile_by_label
+
+        column = self.task.inputs[LABEL]
+        labels = self.table.raw_column(LABEL, column) if self._has_labels() else [b""] * len(self)
+        return tile_by_label(answers["image_bytes"], labels)
+
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
         """Add the label and the seed of the generated image, and its mean level."""
         del target

@@ -240,12 +240,6 @@ class ImageGenerator(Task):
         images = [answer["image"] for answer in self.present_rows(self.predict_table(table))]
         return plot_sheet(images, [name.decode() for name in table.raw_column(LABEL, self.inputs[LABEL])])
 
-    def epoch_picture(self, rows: Rows, answers: dict[str, list]) -> bytes | None:
-        from dlkit.tasks.image_generation.pictures import tile_by_label
-
-        labels = rows.table.raw_column(LABEL, self.inputs[LABEL]) if LABEL in rows.table.columns else [b""] * len(rows)
-        return tile_by_label(answers["image_bytes"], labels)
-
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
         from dlkit.tasks.image_generation.encode_images import decode_answers
         from dlkit.tasks.image_generation.judge import features_of
