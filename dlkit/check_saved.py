@@ -24,7 +24,7 @@ _KINDS = {
     "hparams": dict,
     "fitted": dict,
 }
-_STAGES = ("preprocess", "network", "postprocess", "decode")
+_STAGES = ("preprocess", "network", "postprocess", "decode", "judge")
 _TEXTS = ("header_", "labels_")  # lists of texts, by which columns and classes go
 
 

@@ -86,8 +86,17 @@ def plot_history(history: Mapping[str, Sequence[float]], best_epoch: int) -> Any
         for key, label, color in ((name, "training", "tab:blue"), (f"val_{name}", "validation", "tab:orange")):
             values = history.get(key, ())
             last = max(map(len, history.values()))  # a changed run may have begun some metrics later
-            epochs = range(last - len(values) + 1, last + 1)
-            axes.plot(epochs, values, color=color, marker="o" if len(values) < 30 else "", markersize=3, label=label)
+            numbers = np.asarray(values, np.float64)
+            measured = ~np.isnan(numbers)  # some epochs alone have the score of served answers
+            epochs = np.arange(last - len(values) + 1, last + 1)[measured]
+            axes.plot(
+                epochs,
+                numbers[measured],
+                color=color,
+                marker="o" if len(values) < 30 else "",
+                markersize=3,
+                label=label,
+            )
             if len(values) and not len(history.get(f"val_{name}", ())):
                 break
         axes.axvline(best_epoch, color="0.4", linestyle="--", linewidth=1, label=f"best: epoch {best_epoch}")

@@ -269,6 +269,15 @@ class Rows:
         """Return the rows to evaluate on."""
         return self.table
 
+    def to_score(self) -> Table:
+        """Return these rows, some of those to evaluate on, as they are scored every few epochs of a run."""
+        return self.table
+
+    def epoch_picture(self, answers: dict[str, list]) -> bytes | None:
+        """Return a picture, a PNG file, of the raw answers to these rows, which a run scores; None for none."""
+        del answers
+        return None
+
     def inspect(self, report: Report, validation: Self | None) -> None:
         """Add findings on these training rows and the validation rows to a report; called before the task is built."""
         report.statistics["rows"] = {"train": len(self)} | (
@@ -293,8 +302,25 @@ class Rows:
         del targets
         return {}
 
+    def answer_metrics(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        """Return the metrics of served answers to these rows that need their inputs; `evaluate` adds them to those of
+        `Task.score`."""
+        del targets, answers
+        return {}
+
     def check(self) -> None:
         """Check that the task can be trained and evaluated on these rows. Raises DataError."""
+
+    def before_training(self, store: Store) -> None:
+        """Learn from these training rows what is learned from encoded ones, before a run begins.
+
+        Called in every process, after `Task.build`, and not for a run that is resumed: what is learned becomes part of
+        the stages, such as `Stages.judge`.
+
+        Args:
+            store: these rows, encoded.
+        """
+        del store
 
     def calibrate(self, store: Store) -> dict[str, Any]:
         """Calibrate the trained task on these validation rows, such as the widths of its intervals.

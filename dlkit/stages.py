@@ -20,12 +20,15 @@ class Stages:
         postprocess: the network's outputs to the answer.
         decode: replaces `network` when answering, for tasks that generate. Its weights are the network's own, in
             their order; those that serve training alone come last in the network, and it lacks them.
+        judge: what metrics of answers need, such as a network in whose features images are compared. It is saved with
+            the model, and is no part of exports.
     """
 
     preprocess: keras.Model
     network: keras.Model
     postprocess: keras.Model
     decode: keras.Model | None = None
+    judge: keras.Model | None = None
 
     def serving_models(self) -> tuple[keras.Model, ...]:
         """Return the models that the serving graph chains."""

@@ -153,6 +153,8 @@ class Task:
     evaluated_signature = "serving_default"  # the one whose answers `score` gets
     max_inference_batch = 0  # rows that the network takes at once when predicting; 0 for all
     shown_metrics = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
+    monitored_rows = 256  # validation rows that are scored if the primary one of them selects the best epoch
+    answer_cost = 1.0  # training rows that take as long as an answer to one of them
     training_only = cast("tuple[str, ...]", ())  # own hparams that neither the graph nor what is learned depends on
     primary_metric = ""  # the metric to quote, higher is better; `score` gives `baseline_<primary_metric>` beside it
     public_methods = cast(  # methods that users call, which tab completion lists
@@ -827,6 +829,12 @@ class Task:
         return self._evaluate(rows)[0]
 
     @final
+    def score_epoch(self, rows: Rows) -> tuple[dict[str, Any], bytes | None]:
+        """Evaluate the served predictions for rows as they are, and draw `Rows.epoch_picture`. Raises DataError."""
+        metrics, _, answers = self._evaluate(rows)
+        return metrics, rows.epoch_picture(answers)
+
+    @final
     def _evaluate(self, rows: Rows) -> tuple[dict[str, Any], dict[str, list], dict[str, list]]:
         """Return the metrics, the true values and the served predictions, the latter two by column."""
         rows.check()
@@ -834,7 +842,8 @@ class Task:
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
         signature = self.served()[self.evaluated_signature]
         answers = GraphPredictor(signature, signature.columns or self.inputs)(table)
-        return {**self.score(targets, answers), **rows.baseline_metrics(targets)}, targets, answers
+        found = {**self.score(targets, answers), **rows.answer_metrics(targets, answers)}
+        return {**found, **rows.baseline_metrics(targets)}, targets, answers
 
     @final
     def _write_predictions(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:

@@ -64,7 +64,7 @@ def export_task(task: Servable, directory: Path, version: int | None, examples: 
     """Export and verify a version of a fitted task; see `Task.export`."""
     rows, description = load_examples(task, examples)
     signatures = list(task.served().values())
-    stages = [stage for stage in vars(task.stages_).values() if stage is not None]
+    stages = [stage for name, stage in vars(task.stages_).items() if stage is not None and name != "judge"]
     return export(
         directory,
         signatures=signatures,

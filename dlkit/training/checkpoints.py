@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -68,6 +69,7 @@ class Checkpoints(keras.callbacks.Callback):
         facts: what a checkpoint must agree on with the run that resumes it, by name.
         chief: whether this process is the one that writes.
         describe: what to say of a step whose loss was not finite.
+        sparse: names of metrics that only some epochs have; the history has NaN for the others.
     """
 
     def __init__(
@@ -81,13 +83,14 @@ class Checkpoints(keras.callbacks.Callback):
         last: int = 0,
         chief: bool = True,
         describe: Callable[[int], str] = str,
+        sparse: Sequence[str] = (),
     ):
         super().__init__()
         self.step = 0  # steps done; the next one has this number
         self._epoch = 0
         self.history: dict[str, list[float]] = {}
         self._files, self._steps, self._every, self._stopping, self.facts = files, steps, every, stopping, facts
-        self._last, self._chief, self._describe = last, chief, describe
+        self._last, self._chief, self._describe, self._sparse = last, chief, describe, sparse
         self._resumed: Checkpoint | None = None
         self._stop_requested = False
         self._written = time.perf_counter()
@@ -168,7 +171,7 @@ class Checkpoints(keras.callbacks.Callback):
         ended = (epoch + 1) * self._steps
         self.step = self._last if epoch * self._steps < self._last < ended else ended
         self._refuse_nan()
-        for name, value in (logs or {}).items():
+        for name, value in {**dict.fromkeys(self._sparse, math.nan), **(logs or {})}.items():
             self.history.setdefault(name, []).append(float(value))
         checkpoint, stop = self._read_requests()
         idle = time.perf_counter() - self._written

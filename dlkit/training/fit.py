@@ -23,7 +23,7 @@ from dlkit.log import logger
 from dlkit.options import option
 from dlkit.padding import trim
 from dlkit.plain import without_folders
-from dlkit.training.baseline import compare_with_baseline
+from dlkit.training.baseline import compare_with_baseline, rows_to_compare
 from dlkit.training.batches import make_batches, make_order
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import (
@@ -45,11 +45,19 @@ from dlkit.training.order import Order, make_ordered_batches, steps_per_epoch
 from dlkit.training.plan import Plan, make_plan, read_plan
 from dlkit.training.prepare import add_remarks, build_task, check_row_count, encode_rows, inspect_data, split_rows
 from dlkit.training.refit import SHARE, combine_rows, make_selection, read_selection
-from dlkit.training.show_metrics import ShowMetrics
+from dlkit.training.score_epochs import (
+    ScoredEpochs,
+    ScoreEpochs,
+    choose_scored_epochs,
+    is_scored,
+    remove_pictures,
+    rows_to_score,
+)
 from dlkit.training.store import Store
 from dlkit.training.strategies import Distribution
 from dlkit.training.time_budget import Trial, find_steps_within, measure_scoring
 from dlkit.training.tracking import LogHyperparameters, track_run
+from dlkit.training.trainer import Trainer
 from dlkit.training.workers import check_agreement, naming_lost_workers
 from dlkit.version import install_hint
 
@@ -204,7 +212,8 @@ def _train(
     distribution, chief = run.distribution, run.distribution.is_chief
     keras.utils.set_random_seed(task.seed)
     remarks: Sequence[str] = ()
-    if run.resume and run.save and (not changes or _keeps_initial_model(task, run.save, changes)):
+    restored = bool(run.resume and run.save and (not changes or _keeps_initial_model(task, run.save, changes)))
+    if restored and run.save:
         model_folder.restore_run(task, run.save)
     elif run.init_from is not None:
         remarks = initialize_from(task, train, run.init_from, keep_examples=run.keep_examples)
@@ -215,6 +224,8 @@ def _train(
     add_remarks(task, train.table.source, remarks, quiet=quiet)
     store, held_out = encode_rows(task, train, validation, quiet=quiet)
     check_row_count(task, store, train.table.source, distribution.strategy.num_replicas_in_sync, quiet=quiet)
+    if not restored:
+        train.before_training(store)
     files = _checkpoint_files(run)
     checkpoint = files.newest() if files and run.resume else None  # without one, the run was stopped before it
     done = not changes and _is_done(task, run)
@@ -233,6 +244,8 @@ def _train(
     validation_batches = split_over_replicas(
         make_ordered_batches(held_out or store, task.batch_size, **trimming), distribution.strategy
     )
+    shows = bool(run.verbose and chief)
+    scored = choose_scored_epochs(task, store.rows, held_out.rows if held_out else 0, shows)
     previous_plan = read_plan(run.save) if run.resume and run.save else {}
     plan = make_plan(
         task,
@@ -242,7 +255,7 @@ def _train(
         previous_plan,
         lambda: find_steps_within(
             task,
-            _make_trial(task, run, store, order, validation, held_out, validation_batches),
+            _make_trial(task, run, store, order, validation, held_out, validation_batches, scored),
             run.minutes,
             run.started_at,
             distribution,
@@ -274,20 +287,29 @@ def _train(
         last=plan.steps,
         chief=chief,
         describe=lambda step: _describe_nan(task, train.table, store, order, step, bool(files)),
+        sparse=[f"val_{name}" for name in task.shown_metrics] if scored and scored.monitored else [],
     )
     callbacks = [
         *([make_unfreezing_callback(frozen, task.unfreeze_every)] if frozen and task.unfreeze_every else []),
-        *([stopping] if stopping else []),
-        *([_make_tensorboard(run.tensorboard)] if run.tensorboard and chief else []),
         *(
             [
-                ShowMetrics(
-                    task, validation, held_out, lambda: copy_weights_back(trainer, task.stages_.network), plan.epochs
+                ScoreEpochs(
+                    task,
+                    validation,
+                    held_out,
+                    scored,
+                    lambda: _return_weights(task, trainer),
+                    plan.epochs,
+                    distribution=distribution,
+                    shows=shows,
+                    folder=run.save,
                 )
             ]
-            if run.verbose and chief and task.shown_metrics and validation is not None and held_out
+            if scored and validation is not None and held_out
             else []
         ),
+        *([stopping] if stopping else []),
+        *([_make_tensorboard(run.tensorboard)] if run.tensorboard and chief else []),
         *run.callbacks,
         *([LogHyperparameters(task)] if chief else []),
         checkpoints,  # last: it saves what the others have decided
@@ -302,6 +324,7 @@ def _train(
         if chief and files and run.save and (changes or not run.resume):
             if not run.resume:
                 files.clear()
+                remove_pictures(run.save)
             model_folder.write_model(task, run.save, finished=False)
             if (
                 run.options and not (run.save / model_folder.INDEX_FILE).is_file()
@@ -321,8 +344,7 @@ def _train(
             validation_steps=steps_per_epoch(held_out.rows, task.batch_size) if held_out else None,
         )
     trainer.keep_averages()
-    copy_weights_back(trainer, task.stages_.network)
-    task.stages_.sync_decode_weights()
+    _return_weights(task, trainer)
     task.history_ = checkpoints.history
     last = len(task.history_.get("loss", ())) - 1
     task.best_epoch_ = {"epoch": (stopping.best_epoch if stopping and stopping.best_weights else last) + 1}
@@ -347,18 +369,30 @@ def _make_trial(
     validation: Rows | None,
     held_out: Store | None,
     validation_batches: Any,
+    scored: ScoredEpochs | None,
 ) -> Trial:
     """What the run would do, to be timed."""
-    training, chief = make_batches(task, store, order), run.distribution.is_chief
+    training = make_batches(task, store, order)
+    compared = validation if run.distribution.is_chief and held_out else None
     return Trial(
         lambda step: split_over_replicas(training(step), run.distribution.strategy),
         order.steps,
         validation_batches,
         steps_per_epoch(held_out.rows, task.batch_size) if held_out else 0,
-        measure_scoring(task, validation if chief else None, held_out),
-        shows_scores=bool(run.verbose and task.shown_metrics and held_out),
+        measure_scoring(task, (lambda: rows_to_compare(compared, held_out)) if compared and held_out else None),
+        measure_scoring(
+            task,
+            (lambda: rows_to_score(compared, held_out, scored.rows)) if compared and held_out and scored else None,
+        ),
+        scored=scored,
         saves=bool(run.save),
     )
+
+
+def _return_weights(task: Trainable, trainer: Trainer) -> None:
+    """Copy the trained weights to all stages that have others."""
+    copy_weights_back(trainer, task.stages_.network)
+    task.stages_.sync_decode_weights()
 
 
 def _worker_settings(task: Trainable, run: Run, checkpoint: Checkpoint | None, done: bool) -> dict[str, Any]:
@@ -404,8 +438,9 @@ def _checkpoint_files(run: Run) -> CheckpointFiles | None:
 
 
 def _make_early_stopping(task: Trainable, plan: Plan, metrics: dict[str, float]) -> KeepBest:
-    if task.monitor not in metrics:
-        raise HparamError(f"{option('monitor')} is not a metric: {task.monitor!r}. {nearest(task.monitor, metrics)}")
+    known = [*metrics, *([task.primary_metric] if task.primary_metric in task.shown_metrics else [])]
+    if task.monitor not in metrics and not is_scored(task):
+        raise HparamError(f"{option('monitor')} is not a metric: {task.monitor!r}. {nearest(task.monitor, known)}")
     return KeepBest(task.monitor, plan.patience or plan.epochs)  # without patience it only keeps the best
 
 

@@ -33,8 +33,10 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         found = logs or {}
+        if f"val_{self.monitor}" not in found:  # not measured in this epoch
+            return
         now = ValidationResult(float(found[f"val_{self.monitor}"]), float(found["val_loss"]))
-        self.wait += 1
+        self.wait = epoch - self.best_epoch
         if self.best_epoch < 0 or is_better(self.monitor, now, self.best):
             self.wait, self.best, self.best_epoch = 0, now, epoch
             with self.model.averaged():

@@ -16,17 +16,14 @@ from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
 from dlkit import model_folder
 from dlkit.errors import DataError, HparamError
 from dlkit.options import option
-from dlkit.training.baseline import MAX_ROWS, rows_to_compare
 from dlkit.training.checkpoints import MAX_TIME_SHARE, estimate_write_time, saved_variables
 from dlkit.training.compile_network import compile_network
-from dlkit.training.show_metrics import MAX_ROWS as MAX_DISPLAYED_ROWS
-from dlkit.training.show_metrics import display_interval
+from dlkit.training.score_epochs import ScoredEpochs
 from dlkit.training.trainer import Trainer
 from dlkit.training.workers import from_chief
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
-    from dlkit.training.store import Store
     from dlkit.training.strategies import Distribution
     from dlkit.training.trainable import Trainable
 
@@ -46,26 +43,27 @@ class Costs:
         step: a training step.
         epoch: what comes with an epoch beside its steps: validation, a checkpoint.
         end: the comparison with the baseline, and saving, once.
-        display: the score that is shown every few epochs; 0 for none.
+        score: the scores of served answers every few epochs; 0 for none.
+        scored: in which epochs they are made; None for none.
     """
 
     start: float
     step: float
     epoch: float
     end: float
-    display: float = 0.0
+    score: float = 0.0
+    scored: ScoredEpochs | None = None
 
     def steps(self, seconds: float, steps_per_epoch: int) -> int:
         """Return how many steps fit; the last epoch may be a part of one. At most 0 where none does."""
         left = seconds - self.start - self.end
-        steps = self._steps_without_display(left, steps_per_epoch)
-        if self.display and steps > 0:
-            epochs = -(-steps // steps_per_epoch)
-            displays = (epochs - 1) // display_interval(epochs)
-            steps = self._steps_without_display(left - displays * self.display, steps_per_epoch)
+        steps = self._steps_without_scores(left, steps_per_epoch)
+        if self.scored and steps > 0:
+            scores = self.scored.count(-(-steps // steps_per_epoch))
+            steps = self._steps_without_scores(left - scores * self.score, steps_per_epoch)
         return steps
 
-    def _steps_without_display(self, left: float, steps_per_epoch: int) -> int:
+    def _steps_without_scores(self, left: float, steps_per_epoch: int) -> int:
         whole = self.step * steps_per_epoch + self.epoch
         epochs = max(int(left // whole), 0)
         rest = left - epochs * whole - self.epoch
@@ -81,8 +79,9 @@ class Trial:
         steps_per_epoch: of a pass over the training data.
         validation_batches: the batches to validate on.
         validation_steps: how many they are; 0 without validation.
-        scoring_seconds: seconds of scoring a number of rows, which `measure_scoring` gives.
-        shows_scores: whether scores are shown every few epochs.
+        comparison_seconds: seconds of the comparison with the baseline, once, as `measure_scoring` gives it.
+        score_seconds: seconds of a score; 0 for none.
+        scored: in which epochs served answers are scored; None for none.
         saves: whether model and checkpoints are written.
     """
 
@@ -90,8 +89,9 @@ class Trial:
     steps_per_epoch: int
     validation_batches: Any
     validation_steps: int
-    scoring_seconds: Callable[[int], float]
-    shows_scores: bool
+    comparison_seconds: float
+    score_seconds: float
+    scored: ScoredEpochs | None
     saves: bool
 
 
@@ -129,23 +129,24 @@ def find_steps_within(
     return int(steps)
 
 
-def measure_scoring(task: Trainable, validation: Rows | None, store: Store | None) -> Callable[[int], float]:
-    """Time the answers to a few validation rows. Returns the seconds that a number of rows takes."""
-    if validation is None or store is None:
-        return lambda rows: 0.0
+def measure_scoring(task: Trainable, choose_rows: Callable[[], Rows] | None) -> float:
+    """Time the answers to a few of the rows that are to be scored. Returns the seconds that all of them take; 0 for
+    none."""
+    if choose_rows is None:
+        return 0.0
     try:
-        every = rows_to_compare(validation, store)
+        every = choose_rows()
         sizes, seconds = [], []
-        for size in (4, 4, 32):  # the first call traces the graph, which the run then has
-            table = every.to_evaluate().take(range(min(size, len(every))))
+        for size in (8, 8, 32):  # the first call traces the graph, which the run then has
+            table = every.table.take(range(min(size, len(every))))
             rows, started_at = every.with_table(table), time.perf_counter()
             task.evaluate_rows(rows)
             sizes.append(len(rows))
             seconds.append(time.perf_counter() - started_at)
     except DataError:  # as in the comparison with the baseline, which then is none
-        return lambda rows: 0.0
+        return 0.0
     rate = max(seconds[2] - seconds[1], 0.0) / max(sizes[2] - sizes[1], 1)
-    return lambda rows: seconds[1] + rate * (min(rows, len(every)) - sizes[1])
+    return seconds[1] + rate * (len(every) - sizes[1])
 
 
 def _measure(task: Trainable, trial: Trial, seconds: float, distribution: Distribution) -> Costs:
@@ -173,8 +174,9 @@ def _measure(task: Trainable, trial: Trial, seconds: float, distribution: Distri
         start=compiled + max(first.whole - again.whole, 0.0),
         step=step,
         epoch=epoch,
-        end=trial.scoring_seconds(MAX_ROWS) + 2 * saving,
-        display=trial.scoring_seconds(MAX_DISPLAYED_ROWS) if trial.shows_scores else 0.0,
+        end=trial.comparison_seconds + 2 * saving,
+        score=trial.score_seconds,
+        scored=trial.scored,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -58,6 +59,15 @@ class LogHyperparameters(keras.callbacks.Callback):
             with _log_errors():
                 logged = mlflow.get_run(run).data.params
                 mlflow.log_params({name: value for name, value in self._task.hparams.items() if name not in logged})
+
+
+def log_file(path: Path) -> None:
+    """Log a file to the MLflow run that is active, if there is one."""
+    mlflow = sys.modules.get(MLFLOW)
+    if mlflow is not None:
+        with _log_errors():
+            if mlflow.active_run():
+                mlflow.log_artifact(str(path), path.parent.name)
 
 
 def _is_wanted(callbacks: Sequence[keras.callbacks.Callback]) -> bool:

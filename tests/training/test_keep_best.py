@@ -73,6 +73,16 @@ def test_what_was_put_back_goes_on_as_if_never_stopped(cut):
     assert Epochs(second).run(found[cut:], first=cut) == whole
 
 
+def test_epochs_that_were_not_measured_are_neither_better_nor_the_last_to_wait_for():
+    epochs = Epochs(KeepBest("accuracy", 3))
+    stopping = epochs.stopping
+    for epoch, accuracy in enumerate([None, 0.5, None, None, None, 0.4]):
+        epochs.weights = [np.array(epoch)]
+        stopping.on_epoch_end(epoch, {"val_loss": 1.0} | ({} if accuracy is None else {"val_accuracy": accuracy}))
+        assert epochs.stop_training == (epoch == 5)  # four epochs after the best one; none is judged unmeasured
+    assert stopping.best_epoch == 1
+
+
 def test_the_state_of_a_checkpoint_is_restored():
     stopping = KeepBest("accuracy", 2)
     stopping.restore({"wait": 1.0, "best": 0.9, "best_loss": 0.1, "best_epoch": 3.0}, [np.array(3)])

@@ -14,6 +14,7 @@ from dlkit.errors import HparamError
 from dlkit.run_length import DefaultEpochs, check_length
 from dlkit.training import time_budget
 from dlkit.training.plan import Plan, make_plan
+from dlkit.training.score_epochs import ScoredEpochs
 from dlkit.training.time_budget import Costs
 
 TEXTS = {"text": ["nice film", "dull film", "what a day", "not now"] * 10, "label": ["a", "b", "a", "b"] * 10}
@@ -113,7 +114,7 @@ def test_the_steps_that_fit(seconds, steps):
 
 
 def test_looks_at_the_score_are_paid_for():
-    costs = Costs(start=0.0, step=1.0, epoch=0.0, end=0.0, display=5.0)
+    costs = Costs(start=0.0, step=1.0, epoch=0.0, end=0.0, score=5.0, scored=ScoredEpochs())
     assert costs.steps(200.0, 10) == 200 - 9 * 5  # 20 epochs, a look after every second but the last
 
 

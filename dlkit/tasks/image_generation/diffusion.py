@@ -97,19 +97,33 @@ class DiffusionSampler(keras.layers.Layer):
         return self.network.input["noisy_image"].shape[1:]
 
     def call(self, seed: tf.Tensor, label_id: tf.Tensor, steps: tf.Tensor, guidance: tf.Tensor) -> tf.Tensor:
-        def denoise(number: tf.Tensor, noisy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            going = (number < steps)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-            time, next_time = (_time_of_step(number + offset, steps) for offset in (0, 1))
-            velocity = self._velocity(noisy, time, label_id, guidance)
-            fresh = self._noise(seed, number + 1) if self.sampler == "ancestral" else None
-            return number + 1, tf.where(going, step_back(noisy, velocity, time, next_time, fresh), noisy)
+        request = {"seed": seed, "label_id": label_id, "steps": steps, "guidance": guidance}
+        return self.denoise(self.draw(seed), request)
 
-        most = tf.reduce_max(tf.concat([steps, [0]], 0))  # of no row at all, 0
+    def draw(self, seed: tf.Tensor) -> tf.Tensor:
+        """Draw the noise that each row begins with: (batch,) int32 to (batch, height, width, channels) float32."""
+        return self._noise(seed, tf.constant(0))
+
+    def denoise(self, noise: tf.Tensor, request: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Generate images, uint8, from given noise; `request` has the arguments of the call."""
+        most = tf.reduce_max(tf.concat([request["steps"], [0]], 0))  # of no row at all, 0
         shapes = [tf.TensorShape([]), tf.TensorShape([None, *self.image_shape])]
         _, image = tf.while_loop(
-            lambda number, _: number < most, denoise, [0, self._noise(seed, tf.constant(0))], shape_invariants=shapes
+            lambda number, _: number < most,
+            lambda number, noisy: (number + 1, self.step(number, noisy, request)),
+            [0, noise],
+            shape_invariants=shapes,
         )
-        return tf.cast(tf.clip_by_value(tf.round((image + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+        return to_pixels(image)
+
+    def step(self, number: tf.Tensor, noisy: tf.Tensor, request: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Take a step, () int32 from 0, with the rows that have so many; the others stay as they are."""
+        steps = request["steps"]
+        going = (number < steps)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        time, next_time = (_time_of_step(number + offset, steps) for offset in (0, 1))
+        velocity = self._velocity(noisy, time, request["label_id"], request["guidance"])
+        fresh = self._noise(request["seed"], number + 1) if self.sampler == "ancestral" else None
+        return tf.where(going, step_back(noisy, velocity, time, next_time, fresh), noisy)
 
     def _noise(self, seed: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         return draw_normal(tf.stack([seed, tf.fill(tf.shape(seed), number)], 1), self.image_shape)
@@ -136,6 +150,11 @@ class DiffusionSampler(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
+
+
+def to_pixels(image: tf.Tensor) -> tf.Tensor:
+    """Convert images in [-1, 1], beyond which they are cut, to uint8 levels of the same shape."""
+    return tf.cast(tf.clip_by_value(tf.round((image + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
 def step_back(

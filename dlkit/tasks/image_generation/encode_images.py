@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from dlkit.lazy import keras, tf
 
@@ -20,3 +23,8 @@ class EncodePng(keras.layers.Layer):
 
     def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor(image.shape[:1], "string")
+
+
+def decode_answers(encoded: Sequence[bytes]) -> np.ndarray:
+    """Decode PNG files of one size: (n, height, width, channels) uint8."""
+    return np.stack([tf.io.decode_png(image).numpy() for image in encoded])

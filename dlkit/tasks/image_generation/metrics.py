@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,37 +11,46 @@ from dlkit.tasks.image_generation.image_features import learn_features
 
 NEIGHBORS = 3  # of precision and recall
 MIN_IMAGES = 8  # real or generated ones
+SUBSETS, SUBSET_SIZE = 20, 1000  # of the kernel distance of more images, which is their mean
 
 
-def score_images(real: np.ndarray, generated: np.ndarray) -> dict[str, Any]:
-    """Compare generated images with real ones, in the features of `PatchFeatures`, learned from the real ones.
+def score_images(
+    real: np.ndarray, generated: np.ndarray, features: Callable[[np.ndarray], np.ndarray] | None = None
+) -> dict[str, Any]:
+    """Compare generated images with real ones.
 
     Args:
         real: (n, height, width, channels) uint8.
         generated: (n, height, width, channels) uint8.
+        features: computes the features, (n, features), of images, in which they are compared; None for
+            `PatchFeatures`, learned from the real images.
 
     Returns:
         `kid` and `fid`, the distances, 0 for equal distributions; `precision`, the share of generated images that are
-        among the real ones, and `recall`, the share of real ones that are among those generated; `floor_kid`, the
-        distance of one half of the real images from the other; `baseline_kid`, of images each of whose pixels is from
-        another real image; `kid_skill`, 1 - kid / baseline_kid, 1 at best, and its baseline, 0; and `images`, n. All
-        of them depend on n: only those of equally many images can be compared.
+        among the real ones, and `recall`, the share of real ones that are among those generated; `floor_kid` and so on,
+        the same of one half of the real images as if they had been generated; `baseline_kid`, of images each of whose
+        pixels is from another real image; `kid_skill`, 1 - kid / baseline_kid, 1 at best, and its baseline, 0; and
+        `images`, n. All of them depend on n: only those of equally many images can be compared.
     """
-    features = learn_features(real)
-    of_real, of_generated, of_baseline = (features(images) for images in (real, generated, mix_pixels(real)))
-    kid, baseline = compute_kid(of_real, of_generated), compute_kid(of_real, of_baseline)
-    precision, recall = compute_precision_and_recall(of_real, of_generated)
+    compute = features or learn_features(real)
+    of_real, of_generated, of_baseline = (compute(images) for images in (real, generated, mix_pixels(real)))
+    found, baseline = compare_features(of_real, of_generated), compute_kid(of_real, of_baseline)
+    floor = compare_features(of_real[::2], of_real[1::2])
     return {
-        "kid_skill": 1.0 - kid / baseline if baseline > 0 else 0.0,
+        "kid_skill": 1.0 - found["kid"] / baseline if baseline > 0 else 0.0,
         "baseline_kid_skill": 0.0,
-        "kid": kid,
-        "floor_kid": compute_kid(of_real[::2], of_real[1::2]),
+        **found,
+        **{f"floor_{name}": value for name, value in floor.items()},
         "baseline_kid": baseline,
-        "fid": compute_fid(of_real, of_generated),
-        "precision": precision,
-        "recall": recall,
         "images": len(real),
     }
+
+
+def compare_features(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+    """Return `kid`, `fid`, `precision` and `recall` of features, (n, features) and (m, features)."""
+    precision, recall = compute_precision_and_recall(real, generated)
+    distances = {"kid": compute_mean_kid(real, generated), "fid": compute_fid(real, generated)}
+    return {**distances, "precision": precision, "recall": recall}
 
 
 def mix_pixels(images: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -48,6 +58,21 @@ def mix_pixels(images: np.ndarray, seed: int = 0) -> np.ndarray:
     flat = images.reshape(len(images), -1, images.shape[-1])
     rows = np.random.default_rng(seed).permuted(np.tile(np.arange(len(flat))[:, None], flat.shape[1]), axis=0)
     return flat[rows, np.arange(flat.shape[1])].reshape(images.shape)
+
+
+def compute_mean_kid(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the mean of `compute_kid` over 20 random subsets of 1,000 images; of fewer images, that of all.
+
+    Args:
+        first: (n, features), n at least 2.
+        second: (m, features), m at least 2.
+    """
+    if max(len(first), len(second)) <= SUBSET_SIZE:
+        return compute_kid(first, second)
+    generator = np.random.default_rng(0)
+    size = min(SUBSET_SIZE, len(first), len(second))
+    pairs = ([each[generator.choice(len(each), size, False)] for each in (first, second)] for _ in range(SUBSETS))
+    return float(np.mean([compute_kid(*pair) for pair in pairs]))
 
 
 def compute_kid(first: np.ndarray, second: np.ndarray) -> float:

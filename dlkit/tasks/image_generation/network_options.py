@@ -28,9 +28,8 @@ USED_BY: Mapping[str, Collection[str]] = {  # the networks that use an option; o
     "free_nats": ("vae",),
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {  # of a network, where they differ from those of the options
-    # Neither loss of a GAN says which epoch is the best: without validation rows, the last one is kept.
-    "gan": {"learning_rate": 1e-3, "momentum": 0.5, "width": 32, "blocks": 1, "latents": 64, "validation_split": 0.0},
-    "vae": {"width": 32},
+    "gan": {"learning_rate": 1e-3, "momentum": 0.5, "width": 32, "blocks": 1, "latents": 64},
+    "vae": {"width": 32, "monitor": "loss"},  # the bound tells how good a model is
 }
 REQUESTED: Mapping[str, Collection[str]] = {  # the inputs of a request beside `label` and `seed`
     "diffusion": ("steps", "guidance"),

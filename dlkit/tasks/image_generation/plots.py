@@ -33,3 +33,23 @@ def plot_sheet(images: Sequence[np.ndarray], names: Sequence[str], columns: int 
         axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(name, fontsize=8, pad=2)
     return figure
+
+
+def plot_nearest(
+    generated: Sequence[np.ndarray], seed: int, nearest: Sequence[Sequence[tuple[np.ndarray, float]]]
+) -> Any:
+    """Plot generated images in a row, and below each the images nearest to it, with their differences.
+
+    Args:
+        generated: (height, width) or (height, width, 3) uint8 each.
+        seed: of the first generated image.
+        nearest: pairs of an image and its difference for each generated image, equally many.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    images, names = [*generated], [f"seed {seed + number}" for number in range(len(generated))]
+    for rank in range(len(nearest[0])):
+        images += [found[rank][0] for found in nearest]
+        names += [f"{found[rank][1]:.1f}" for found in nearest]
+    return plot_sheet(images, names, columns=len(generated))

@@ -15,6 +15,7 @@ from dlkit.columns import Label
 from dlkit.data.split import evenly_spaced
 from dlkit.data.table import Table
 from dlkit.errors import DataError
+from dlkit.lazy import keras
 from dlkit.report import Report, most_common
 from dlkit.rows import Rows
 from dlkit.tasks.image_generation.metrics import MIN_IMAGES
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from dlkit.tasks.image_generation.task import ImageGenerator
     from dlkit.training.store import Store
 
-IMAGE, LABEL, SEED = "image", "label", "seed"
+IMAGE, LABEL, SEED, STEPS = "image", "label", "seed", "steps"
+SCORED_STEPS = 10  # denoising steps of the images that are scored every few epochs
+PATCHES = "patches"  # the value of `feature_model` for features without a network
+MIN_PER_LABEL = 10  # images per label to train the classifier on, on average
 NEAR_CONSTANT = 2.0  # standard deviation of the levels, 0 to 255, of an image that shows nothing
 MAX_EVALUATED = 1000  # images that are generated for an evaluation
 
@@ -39,9 +43,6 @@ class ImageRows(Rows):
     def inspect(self, report: Report, validation: Self | None) -> None:
         super().inspect(report, validation)
         report.remarks += list_unused_options(self.task)
-        if validation is not None and self.task.network == "gan":
-            reason = "the epoch with the lowest losses on validation rows is kept, which says little about the images"
-            report.add_warning(reason, cure="Train without validation rows to keep the last epoch.")
         inspect_images(report, self.table, IMAGE)
         with contextlib.suppress(DataError):  # which the build raises
             height, width, channels = self.task.network_shape(self.table)
@@ -89,6 +90,44 @@ class ImageRows(Rows):
             return []
         return [label] if label else []
 
+    def before_training(self, store: Store) -> None:
+        self.task.stages_ = replace(self.task.stages_, judge=self._make_judge(store))
+
+    def _make_judge(self, store: Store) -> keras.Model | None:
+        from dlkit.tasks.image_generation.judge import choose_images, load_judge, train_judge
+
+        labels, given = self.task.labels_, self.task.feature_model
+        if given and given != PATCHES:
+            return load_judge(given, self.task.shape_, labels)
+        classes = store.every(lambda row: row[0]["label_id"])
+        labeled = np.flatnonzero(classes)
+        if given == PATCHES or len(labels) < 2 or len(labeled) < MIN_PER_LABEL * len(labels):
+            return None
+        rows = labeled[choose_images(len(labeled), int(np.prod(self.task.shape_)))]
+        images = store.rows_at(rows)[0]["image"]
+        return train_judge(images, classes[rows] - 1, len(labels))
+
+    def answer_metrics(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        """Return the share of generated images that the classifier gives the label that was asked for."""
+        from dlkit.tasks.image_generation.encode_images import decode_answers
+        from dlkit.tasks.image_generation.judge import judge_images
+
+        judge = self.task.stages_.judge
+        if judge is None or "logits" not in judge.output or not self._has_labels():
+            return {}
+        labels = self.task.labels_[: judge.output["logits"].shape[-1]]
+        names = [name.decode() for name in self.table.raw_column(LABEL, self.task.inputs[LABEL])]
+        asked = np.array([labels.index(name) if name in labels else -1 for name in names])
+        real, readable = self.task.read_images(targets[IMAGE])
+        if not ((asked >= 0) & readable).any():
+            return {}
+        found = judge_images(judge, decode_answers(answers["image_bytes"]))["logits"].argmax(-1)
+        of_real = judge_images(judge, real)["logits"].argmax(-1)
+        return {
+            "label_accuracy": float((found == asked)[asked >= 0].mean()),
+            "floor_label_accuracy": float((of_real == asked)[(asked >= 0) & readable].mean()),
+        }
+
     def _label(self) -> str | None:
         return LABEL if self._has_labels() else None
 
@@ -126,6 +165,21 @@ class ImageRows(Rows):
         if len(self) <= MAX_EVALUATED:
             return []
         return [f"{MAX_EVALUATED} of {len(self)} images, evenly spaced, are compared with as many generated ones"]
+
+    def to_score(self) -> Table:
+        """Return these rows with fewer denoising steps, as their images are only compared with one another."""
+        if STEPS not in self.task.inputs:
+            return self.table
+        steps = [min(SCORED_STEPS, self.task.sampling_steps)] * len(self)
+        return replace(self.table, columns={**self.table.columns, STEPS: steps})
+
+    def epoch_picture(self, answers: dict[str, list]) -> bytes | None:
+        """Return a sheet of generated images in the order of their labels."""
+        from dlkit.tasks.image_generation.pictures import tile_by_label
+
+        column = self.task.inputs[LABEL]
+        labels = self.table.raw_column(LABEL, column) if self._has_labels() else [b""] * len(self)
+        return tile_by_label(answers["image_bytes"], labels)
 
     def with_errors(self, row: int, target: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
         """Add the label and the seed of the generated image, and its mean level."""

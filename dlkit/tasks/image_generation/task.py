@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlkit.columns import Column, Image, Reason
+from dlkit.data.split import evenly_spaced
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
 from dlkit.hparams import hparam
@@ -18,7 +19,7 @@ from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_generation.columns import Anomaly, Condition, GeneratedImage, Guidance, Latent, Nats, Seed, Steps
 from dlkit.tasks.image_generation.network_options import LOSSES, REQUESTED, take_network_defaults
-from dlkit.tasks.image_generation.rows import IMAGE, LABEL, ImageRows
+from dlkit.tasks.image_generation.rows import IMAGE, LABEL, SCORED_STEPS, ImageRows
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class ImageGenerator(Task):
         "the final model. 0 disables it.",
         minimum=0,
         maximum=0.999999,
+    )
+    monitor: str = hparam(
+        "kid_skill",
+        "Validation metric that selects the best epoch, without the prefix val_: `kid_skill`, measured every few "
+        "epochs, or `loss`. Default for `vae`: `loss`.",
     )
     network: str = hparam("diffusion", "Kind of generator.", choices=("diffusion", "gan", "vae"))
     image_size: int = hparam(
@@ -164,8 +170,15 @@ class ImageGenerator(Task):
         maximum=1,
     )
 
+    feature_model: str = hparam(
+        "",
+        "Network in whose features generated images are compared with real ones: the folder of an image classifier "
+        'that dlkit has saved, a `.keras` file of a classifier, or "patches" for features that need no network. Empty '
+        "selects a small classifier that `fit` trains on the training images, or patches if there are no labels.",
+    )
+
     public_methods = (
-        *(*Task.public_methods, "generate"),
+        *(*Task.public_methods, "generate", "plot_denoising", "plot_interpolation", "plot_nearest"),
         *("anomaly_scores", "from_latents", "reconstruct", "to_latents"),
     )
     target = {IMAGE: Image()}
@@ -173,6 +186,7 @@ class ImageGenerator(Task):
     extra_outputs = {"latent": Latent(), "anomaly": Anomaly(), "negative_elbo": Nats()}
     rows = ImageRows
     primary_metric = "kid_skill"
+    shown_metrics = ("kid_skill", "kid", "fid")
     max_inference_batch = 32
     training_only = ("label_dropout",)
 
@@ -183,6 +197,8 @@ class ImageGenerator(Task):
         self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         check_channels(self.channels)
         take_network_defaults(self, self._given_hparams)
+        if self.network == "diffusion":  # passes with and without label, where a training row takes one, and backward
+            self.answer_cost = min(SCORED_STEPS, self.sampling_steps) * 2 / 3
         requested: dict[str, Column] = {
             "steps": Steps(optional=True, default=self.sampling_steps),
             "guidance": Guidance(optional=True, default=self.guidance),
@@ -266,22 +282,28 @@ class ImageGenerator(Task):
         return plot_sheet(images, [name.decode() for name in table.raw_column(LABEL, self.inputs[LABEL])])
 
     def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+        from dlkit.tasks.image_generation.encode_images import decode_answers
+        from dlkit.tasks.image_generation.judge import features_of
         from dlkit.tasks.image_generation.metrics import MIN_IMAGES, score_images
 
-        decoded = tf.function(self.image_decoder().call, autograph=False)(tf.constant(targets[IMAGE]))
-        readable = decoded["error"] == ""
-        real = tf.boolean_mask(decoded["image"], readable).numpy()
+        real, readable = self.read_images(targets[IMAGE])
+        real = real[readable]
         if len(real) < MIN_IMAGES:
             raise DataError(
                 f"distributions of images are compared from at least {MIN_IMAGES} readable ones. Received: {len(real)}."
             )
-        generated = tf.stack([tf.io.decode_png(image) for image in answers["image_bytes"]]).numpy()
-        metrics = score_images(real, generated)
+        generated = decode_answers(answers["image_bytes"])
+        metrics = score_images(real, generated, features_of(self.stages_.judge))
         if self.network == "vae":
             from dlkit.tasks.image_generation.image_scores import objective_of, score_bound
 
             metrics |= score_bound(objective_of(self.stages_.network), real)
         return metrics
+
+    def read_images(self, files: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Decode image files as training does: (n, height, width, channels) uint8, and whether each can be read."""
+        decoded = tf.function(self.image_decoder().call, autograph=False)(tf.constant(files))
+        return decoded["image"].numpy(), (decoded["error"] == "").numpy()
 
     def signatures(self) -> list[Signature]:
         if self.network != "vae":
@@ -387,6 +409,62 @@ class ImageGenerator(Task):
         from dlkit.tasks.image_generation.vae_methods import ask
 
         return ask(self, signature, name, values)
+
+    def plot_interpolation(self, seed: int = 0, to_seed: int = 1, label: str = "", count: int = 8) -> Any:
+        """Plot `count` images from that of one seed to that of another: their noise is interpolated on the sphere.
+
+        Returns:
+            A `matplotlib.figure.Figure`.
+
+        Raises:
+            DlkitError: an argument is invalid, the network does not begin with noise, or matplotlib is not installed.
+        """
+        from dlkit.tasks.image_generation.pictures import interpolate
+        from dlkit.tasks.image_generation.plots import plot_sheet
+
+        images = interpolate(self, seed, to_seed, label, count)
+        return plot_sheet(images, [f"seed {seed}", *[""] * (count - 2), f"seed {to_seed}"])
+
+    def plot_denoising(self, label: str = "", seed: int = 0, count: int = 8) -> Any:
+        """Plot how noise becomes an image: up to `count` evenly spaced steps of its way.
+
+        Returns:
+            A `matplotlib.figure.Figure`.
+
+        Raises:
+            DlkitError: an argument is invalid, the network has no steps, or matplotlib is not installed.
+        """
+        from dlkit.tasks.image_generation.pictures import denoise
+        from dlkit.tasks.image_generation.plots import plot_sheet
+
+        way = denoise(self, label, seed)
+        chosen = evenly_spaced(len(way), min(max(count, 2), len(way)))
+        return plot_sheet([way[step] for step in chosen], [f"step {step}" for step in chosen])
+
+    def plot_nearest(self, data: Any, label: str = "", count: int = 8, seed: int = 0, neighbors: int = 3) -> Any:
+        """Plot generated images, each above the images of `data` that are nearest to it.
+
+        Of the training data, they show whether the model copies: the difference of a copy is near 0. It is the root
+        mean square over pixels, in levels from 0 to 255.
+
+        Args:
+            data: images as for `fit`.
+            label: of the generated images; "" for none.
+            count: number of generated images, with the seeds `seed`, `seed + 1` and so on.
+            seed: of the first one.
+            neighbors: number of images below each.
+
+        Returns:
+            A `matplotlib.figure.Figure`.
+
+        Raises:
+            DlkitError: an argument is invalid, the data cannot be read, or matplotlib is not installed.
+        """
+        from dlkit.tasks.image_generation.pictures import find_nearest
+        from dlkit.tasks.image_generation.plots import plot_nearest
+
+        generated = self.generate(label, count, seed=seed)
+        return plot_nearest(generated, seed, find_nearest(self, generated, self.read(data).table, neighbors))
 
     @property
     def _losses(self) -> Collection[str]:

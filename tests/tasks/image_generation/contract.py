@@ -3,11 +3,24 @@
 The baseline, `baseline_kid_skill`, is that of images whose pixels are each from another image.
 """
 
-SMALL_HPARAMS = {"width": 8, "blocks": 1, "depth": 1, "sampling_steps": 2}
+SMALL_HPARAMS = {"width": 8, "blocks": 1, "depth": 1, "sampling_steps": 2, "feature_model": "patches"}
 # Adam's first steps are the signs of gradients: where those cancel, rounding decides.
 STABLE_HPARAMS = {"optimizer": "sgd", "learning_rate": 0.01}
 LEARNING_HPARAMS = {"width": 16, "blocks": 1, "sampling_steps": 8, "epochs": 10, "learning_rate": 5e-3, "ema": 0.98}
-RECIPE_FLAGS = ["--width", "8", "--blocks", "1", "--depth", "1", "--sampling-steps", "2", "--epochs", "2"]
+RECIPE_FLAGS = [
+    "--width",
+    "8",
+    "--blocks",
+    "1",
+    "--depth",
+    "1",
+    "--sampling-steps",
+    "2",
+    "--epochs",
+    "2",
+    "--feature-model",
+    "patches",
+]
 EDGE_INPUTS = {
     "a label": lambda: {"label": "3", "seed": 1},
     "no label": lambda: {"label": "", "seed": 2},

@@ -278,16 +278,7 @@ def test_a_stopped_run_ends_with_the_same_generator_critic_and_averages(whole, s
 def test_defaults_and_requests_are_those_of_the_network():
     task, other = dlkit.ImageGenerator(**SMALL), dlkit.ImageGenerator(**SMALL, learning_rate=2e-3)
     assert sorted(task.inputs) == ["label", "seed"]
-    assert (task.learning_rate, other.learning_rate, task.validation_split) == (1e-3, 2e-3, 0)
+    assert (task.learning_rate, other.learning_rate) == (1e-3, 2e-3)
+    assert (task.monitor, dlkit.ImageGenerator(network="vae").monitor) == ("kid_skill", "loss")
     with pytest.raises(HparamError, match="steps"):
         task.generate("3", steps=4)
-
-
-def test_validation_rows_that_would_choose_the_epoch_are_warned_of():
-    parts = {
-        name: {key: values[:40] for key, values in part.items()}
-        for name, part in dlkit.ImageGenerator.samples().items()
-    }
-    for validation, warned in ((None, False), (parts["validation"], True)):
-        report = dlkit.ImageGenerator(**SMALL).check(parts["train"], validation)
-        assert any("lowest losses on validation rows" in warning for warning in report["warnings"]) == warned

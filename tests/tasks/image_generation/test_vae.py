@@ -143,7 +143,7 @@ def test_the_weights_of_what_generates_come_first():
 def test_images_of_all_sizes(shape):
     network, decode = vae_networks(shape, 0, width=8)
     assert decode.output["image"].shape == (None, *shape)
-    parameters = network.get_layer("objective").decoder(tf.zeros((2, 32)))["parameters"]
+    parameters = network.get_layer("objective").decoder({"latent": tf.zeros((2, 32))})["parameters"]
     assert parameters.shape == (2, *shape)
 
 
