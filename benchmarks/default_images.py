@@ -186,7 +186,10 @@ def masks(given: argparse.Namespace) -> None:
         def peer(seconds: float, seed: int, images: Any = images, true: Any = true) -> float:
             model = _plain_unet(images["train"].shape[1:], seed)
             _train_plain(model, images["train"], true["train"], seconds, 4, seed)
-            found = model.predict(images["test"], verbose=0).argmax(-1)
+            height, width = true["test"].shape[1:]  # at most those of the training images, which the network takes
+            more = [(0, most - side) for most, side in zip(images["train"].shape[1:3], (height, width), strict=True)]
+            padded = np.pad(images["test"], ((0, 0), *more, (0, 0)))
+            found = model.predict(padded, verbose=0).argmax(-1)[:, :height, :width]
             ious = [
                 ((found == c) & (true["test"] == c)).sum() / ((found == c) | (true["test"] == c)).sum() for c in (0, 1)
             ]
