@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import re
 import shutil
 import zipfile
@@ -17,6 +18,7 @@ from dlkit.durable import LOCK_FILE, PARTIAL_SUFFIX, fsync_tree, hold_lock, uniq
 from dlkit.errors import DlkitError, HparamError, write_error
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.options import option, python_or_cli
+from dlkit.plain import finite
 from dlkit.reading_errors import as_data_error, check_zip
 from dlkit.run_file import CONFIG_FILE as OPTIONS
 from dlkit.stages import Stages
@@ -44,6 +46,7 @@ class Saved(Protocol):
     """What is saved: a fitted task; see `dlkit.task.Task`."""
 
     stages_: Stages
+    history_: dict[str, list[float]]
     header_: list[str]
     answer: dict[str, Column]
 
@@ -153,6 +156,8 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _task_state(task: Saved) -> dict[str, Any]:
     learned = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
+    # Of metrics that only some epochs have, the history has NaN for the others, which JSON does not know.
+    learned |= {name: finite(learned[name]) for name in ("history_", "best_epoch_") if name in learned}
     return {"dlkit": __version__, "task": task.task_name(), "hparams": task.hparams, "fitted": learned}
 
 
@@ -190,6 +195,9 @@ def _restore(task: Saved, folder: Path, index: dict[str, Any]) -> None:
         check_learned(index["fitted"], vars(task))
         for name, value in index["fitted"].items():
             setattr(task, name, value)
+        task.history_ = {
+            name: [math.nan if value is None else value for value in values] for name, values in task.history_.items()
+        }
         if task.header_:
             task.declare(task.header_)
         stages = Stages(**_read_stages(folder, index, type(task).__module__.rpartition(".")[0]))

@@ -209,6 +209,7 @@ class Task:
         self.header_: list[str] = []  # the columns of the training data, for `declare`
         self.is_chief = True  # whether this process writes files: of several workers, the first one
         self._served: dict[str, Signature] = {}
+        self._served_calibration: dict[str, Any] = {}  # what the task was calibrated to when they were made
         self._run_file: RunFile | None = None  # the options of the last `fit`
 
     # What a task implements.
@@ -1019,10 +1020,11 @@ class Task:
     def served(self) -> dict[str, Signature]:
         """Return the exported signatures by name; each is traced at its first use and kept."""
         with TRACING_LOCK:
-            if not self._served:
+            if not self._served or self._served_calibration is not self.calibration_:
                 from dlkit.serving.task_export import task_signatures
 
                 self._served = {signature.name: signature for signature in task_signatures(self)}
+                self._served_calibration = self.calibration_
             return self._served
 
     @final

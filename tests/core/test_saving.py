@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import shutil
 
 import keras
@@ -193,3 +194,24 @@ def test_a_finished_run_is_known_by_hyperparameters_that_json_writes_as_lists(tm
     run = Run(SimpleNamespace(is_chief=True), 0.0, save=tmp_path, resume=True)
     assert _is_done(task, run)
     assert not _is_done(dlkit.Forecaster(quantile_levels=(0.2, 0.5)), run)
+
+
+def test_a_metric_that_some_epochs_lack_is_null_in_the_file(text_model, tmp_path):
+    model = dlkit.load(text_model)
+    model.history_ = {**model.history_, "val_skill": [math.nan, 0.5]}
+    model.save(tmp_path / "model")
+    saved = json.loads((tmp_path / "model" / "dlkit.json").read_text("utf-8"), parse_constant=pytest.fail)
+    assert saved["fitted"]["history_"]["val_skill"] == [None, 0.5]
+    first, second = dlkit.load(tmp_path / "model").history_["val_skill"]
+    assert math.isnan(first)
+    assert second == 0.5
+
+
+def test_signatures_are_made_again_once_the_task_is_calibrated(text_model):
+    model = dlkit.load(text_model)
+    before = model.served()
+    assert model.served() is before
+    model.calibration_ = {"widths": [1.0]}
+    after = model.served()
+    assert after is not before
+    assert model.served() is after

@@ -100,8 +100,8 @@ class ImageGenerator(Task):
     )
     depth: int = hparam(
         0,
-        "Number of levels; 0 selects 2, or 3 for more than 16 patches in a row. Each has half the size. It "
-        "applies to `diffusion` and `gan`.",
+        "Number of levels, or 0 to select it. Each level has half the size of the one before. 0 selects 2 levels, or 3 "
+        "for more than 16 patches in a row. It applies to `diffusion` and `gan`.",
         minimum=0,
     )
     blocks: int = hparam(
@@ -121,8 +121,8 @@ class ImageGenerator(Task):
     )
     label_dropout: float = hparam(
         0.1,
-        "Fraction of the training examples without their label, which guidance needs. The model then also generates "
-        "images without a label.",
+        "Fraction of examples without their label. Guidance needs such training examples, and the model then also "
+        "generates images without a label.",
         minimum=0,
         maximum=1,
     )
@@ -132,11 +132,11 @@ class ImageGenerator(Task):
         "`diffusion`.",
     )
     sampling_steps: int = hparam(
-        20, "Number of denoising steps, the default of requests. It applies to `diffusion`.", minimum=1
+        20, "Number of denoising steps. Requests can set another one. It applies to `diffusion`.", minimum=1
     )
     guidance: float = hparam(
         1.5,
-        "Strength of classifier-free guidance, the default of requests. 1 is none; higher values give images that "
+        "Strength of classifier-free guidance. Requests can set another one. 1 is none; higher values give images that "
         "are more typical of their label, and less varied. It applies to `diffusion`.",
         minimum=0,
         maximum=50,
@@ -153,28 +153,34 @@ class ImageGenerator(Task):
         "mean and a scale for each of them. It applies to `vae`.",
     )
     beta: float = hparam(
-        1.0, "Weight of the divergence from the prior in the loss. 1 is the ELBO. It applies to `vae`.", minimum=0
+        1.0,
+        "Weight of the divergence in the loss. It is that from the prior, and 1 gives the ELBO. It applies to `vae`.",
+        minimum=0,
     )
     free_nats: float = hparam(
         0.0, "Free bits: divergence of an image, in nats, that costs nothing. It applies to `vae`.", minimum=0
     )
     adversarial_loss: Literal["hinge", "non_saturating"] = hparam("hinge", "Losses of generator and critic of `gan`.")
     critic_learning_rate: float = hparam(
-        1.0, "Learning rate of the critic of `gan` as a multiple of `learning_rate`.", minimum=0.01, maximum=100
+        1.0,
+        "Relative learning rate of the critic. It is a multiple of `learning_rate`. It applies to `gan`.",
+        minimum=0.01,
+        maximum=100,
     )
     augmented_share: float = hparam(
         0.0,
-        "Fraction of the images, real and generated, that are changed before the critic of `gan` sees them: shifted, "
-        "in color, and with a square cut out. It helps with few training images.",
+        "Fraction of images augmented for the critic. Real and generated images are shifted, change their colors, and "
+        "have a square cut out before the critic sees them. It helps with few training images. It applies to `gan`.",
         minimum=0,
         maximum=1,
     )
 
     feature_model: str = hparam(
         "",
-        "Network in whose features generated images are compared with real ones: the folder of an image classifier "
-        'that dlkit has saved, a `.keras` file of a classifier, or "patches" for features that need no network. Empty '
-        "selects a small classifier that `fit` trains on the training images, or patches if there are no labels.",
+        "Network whose features are compared. Metrics compare generated images with real ones in the features of: the "
+        'folder of an image classifier that dlkit has saved, a `.keras` file of a classifier, or "patches" for '
+        "features that need no network. Empty selects a small classifier that `fit` trains on the training images, or "
+        "patches if there are no labels.",
     )
 
     public_methods = (
