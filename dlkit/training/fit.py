@@ -23,7 +23,7 @@ from dlkit.log import logger
 from dlkit.options import option
 from dlkit.padding import trim
 from dlkit.plain import without_folders
-from dlkit.training.baseline import compare_with_baseline, rows_to_compare
+from dlkit.training.baseline import compare_with_baseline
 from dlkit.training.batches import make_batches, make_order
 from dlkit.training.checkpoint_files import Checkpoint, CheckpointFiles
 from dlkit.training.checkpoints import (
@@ -51,7 +51,6 @@ from dlkit.training.score_epochs import (
     choose_scored_epochs,
     is_scored,
     remove_pictures,
-    rows_to_score,
 )
 from dlkit.training.store import Store
 from dlkit.training.strategies import Distribution
@@ -372,18 +371,13 @@ def _make_trial(
     scored: ScoredEpochs | None,
 ) -> Trial:
     """What the run would do, to be timed."""
-    training = make_batches(task, store, order)
-    compared = validation if run.distribution.is_chief and held_out else None
+    training, chief = make_batches(task, store, order), run.distribution.is_chief
     return Trial(
         lambda step: split_over_replicas(training(step), run.distribution.strategy),
         order.steps,
         validation_batches,
         steps_per_epoch(held_out.rows, task.batch_size) if held_out else 0,
-        measure_scoring(task, (lambda: rows_to_compare(compared, held_out)) if compared and held_out else None),
-        measure_scoring(
-            task,
-            (lambda: rows_to_score(compared, held_out, scored.rows)) if compared and held_out and scored else None,
-        ),
+        *measure_scoring(task, validation if chief else None, held_out, scored),
         scored=scored,
         saves=bool(run.save),
     )

@@ -16,14 +16,16 @@ from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
 from dlkit import model_folder
 from dlkit.errors import DataError, HparamError
 from dlkit.options import option
+from dlkit.training.baseline import rows_to_compare
 from dlkit.training.checkpoints import MAX_TIME_SHARE, estimate_write_time, saved_variables
 from dlkit.training.compile_network import compile_network
-from dlkit.training.score_epochs import ScoredEpochs
+from dlkit.training.score_epochs import ScoredEpochs, rows_to_score
 from dlkit.training.trainer import Trainer
 from dlkit.training.workers import from_chief
 
 if TYPE_CHECKING:
     from dlkit.rows import Rows
+    from dlkit.training.store import Store
     from dlkit.training.strategies import Distribution
     from dlkit.training.trainable import Trainable
 
@@ -129,24 +131,40 @@ def find_steps_within(
     return int(steps)
 
 
-def measure_scoring(task: Trainable, choose_rows: Callable[[], Rows] | None) -> float:
-    """Time the answers to a few of the rows that are to be scored. Returns the seconds that all of them take; 0 for
-    none."""
-    if choose_rows is None:
-        return 0.0
+def measure_scoring(
+    task: Trainable, validation: Rows | None, store: Store | None, scored: ScoredEpochs | None
+) -> tuple[float, float]:
+    """Time the answers to a few validation rows.
+
+    Returns:
+        Tuple of the seconds of the comparison with the baseline and of the score of an epoch; 0 for none.
+    """
+    if validation is None or store is None:
+        return 0.0, 0.0
     try:
-        every = choose_rows()
-        sizes, seconds = [], []
-        for size in (8, 8, 32):  # the first call traces the graph, which the run then has
-            table = every.table.take(range(min(size, len(every))))
-            rows, started_at = every.with_table(table), time.perf_counter()
-            task.evaluate_rows(rows)
-            sizes.append(len(rows))
-            seconds.append(time.perf_counter() - started_at)
+        compared = rows_to_compare(validation, store)
+        seconds_of = _time_answers(task, compared)
+        comparison = seconds_of(len(compared))
+        if scored is None:
+            return comparison, 0.0
+        rows = rows_to_score(validation, store, scored.rows)
+        if compared.to_score() is not compared.table:  # they are answered in another way
+            seconds_of = _time_answers(task, rows)
+        return comparison, seconds_of(len(rows))
     except DataError:  # as in the comparison with the baseline, which then is none
-        return 0.0
+        return 0.0, 0.0
+
+
+def _time_answers(task: Trainable, every: Rows) -> Callable[[int], float]:
+    """Time a few of the rows. Returns the seconds that a number of them takes. Raises DataError."""
+    sizes, seconds = [], []
+    for size in (8, 8, 32):  # the first call traces the graph, which the run then has
+        rows, started_at = every.with_table(every.table.take(range(min(size, len(every))))), time.perf_counter()
+        task.evaluate_rows(rows)
+        sizes.append(len(rows))
+        seconds.append(time.perf_counter() - started_at)
     rate = max(seconds[2] - seconds[1], 0.0) / max(sizes[2] - sizes[1], 1)
-    return seconds[1] + rate * (len(every) - sizes[1])
+    return lambda count: seconds[1] + rate * (count - sizes[1])
 
 
 def _measure(task: Trainable, trial: Trial, seconds: float, distribution: Distribution) -> Costs:
