@@ -54,8 +54,7 @@ def should_use_smoothing(spec: NetworkSpec, tensors: Mapping[str, tf.Tensor], tr
     if not spec.use_smoothing or not known.any():
         return spec.use_smoothing
     values, observed_mask = (tensors[name].numpy()[full] for name in ("values", "observed_mask"))
-    forecasts, valid = _forecast_naively(spec, values, observed_mask, spec.use_trends)
-    _, mixture = _mix(forecasts, _count(valid, known), future)
+    mixture = _mix_naively(spec, values, observed_mask, future)
     smoothed = tensors["smoothed"].numpy()[full]
     return bool(np.abs(smoothed - future)[known].mean() < np.abs(mixture - future)[known].mean())
 
@@ -74,17 +73,21 @@ def find_autoregression(spec: NetworkSpec, tensors: Mapping[str, tf.Tensor], tru
     full = _find_full_windows(tensors["observed_mask"].numpy())
     names = ["values", "observed_mask", "cutoff", *(["smoothed"] if spec.use_smoothing else [])]
     windows, future = {name: tf.boolean_mask(tensors[name], full) for name in names}, truth.numpy()[full]
-    known = np.isfinite(future)
-    found = fit_autoregression(windows, future) if known.any() else None
+    found = fit_autoregression(windows, future) if np.isfinite(future).any() else None
     if found is None:
         return None
     if spec.use_smoothing:
         other = windows["smoothed"].numpy()
     else:
-        forecasts, valid = _forecast_naively(spec, windows["values"], windows["observed_mask"], spec.use_trends)
-        _, other = _mix(forecasts, _count(valid, known), future)
+        other = _mix_naively(spec, windows["values"], windows["observed_mask"], future)
     share = choose_share(found.held_out, other, future)
     return replace(found, share=share) if share else None
+
+
+def _mix_naively(spec: NetworkSpec, values: Any, observed_mask: Any, future: np.ndarray) -> np.ndarray:
+    """Return the initial mixture of the naive forecasts of windows, (windows, horizon)."""
+    forecasts, valid = _forecast_naively(spec, values, observed_mask, spec.use_trends)
+    return _mix(forecasts, _count(valid, np.isfinite(future)), future)[1]
 
 
 def _forecast_naively(

@@ -176,9 +176,9 @@ def mixture_forecaster(
     ]
     if spec.has_untrained_member:
         share = spec.autoregression_share
-        parts = ([(1.0 - share) * inputs["smoothed"]] if spec.use_smoothing else []) + (
-            [share * forecasts[..., -1]] if share else []
-        )
+        parts = [(1.0 - share) * inputs["smoothed"]] if spec.use_smoothing else []
+        if share:
+            parts.append(share * forecasts[..., -1])
         widths = _build_widths(spec, "untrained", kernel_initializer="zeros")(features)
         members.append(OrderedQuantiles(spec.num_below_median)(sum(parts), widths))
     return keras.Model(inputs, {"quantiles": ops.stack(members, 1)}, name=name)
