@@ -12,7 +12,7 @@ import math
 import textwrap
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from dlkit.errors import HparamError
@@ -159,12 +159,20 @@ def preset_kind(task: Any) -> str:
     return "frozen" if task.freeze == "backbone" else "tuned"
 
 
-def take_preset_defaults(task: Any, given: Iterable[str]) -> None:
+def take_defaults(task: Any, values: Mapping[str, Any], given: Collection[str]) -> None:
+    """Set hyperparameters that were not given to defaults that depend on others."""
+    for name, value in values.items():
+        if name not in given:
+            setattr(task, name, value)
+
+
+def take_preset_defaults(task: Any, given: Collection[str]) -> None:
     """Set hyperparameters that were not given to their preset defaults, if the network is a preset."""
     kind = preset_kind(task)
-    for field in dataclasses.fields(task) if kind else ():
-        if field.name not in given and field.metadata[kind] is not None:
-            setattr(task, field.name, field.metadata[kind])
+    fields = dataclasses.fields(task) if kind else ()
+    take_defaults(
+        task, {field.name: field.metadata[kind] for field in fields if field.metadata[kind] is not None}, given
+    )
 
 
 def coerce(value: Any, hint: Any, name: str) -> Any:

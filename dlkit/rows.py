@@ -303,10 +303,10 @@ class Rows:
         return {}
 
     def answer_metrics(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
-        """Return the metrics of served answers to these rows that need their inputs; `evaluate` adds them to those of
-        `Task.score`."""
-        del targets, answers
-        return {}
+        """Return the metrics of served answers to these rows: those of `Task.score`. A task with metrics that need the
+        inputs of the rows adds them here."""
+        metrics: dict[str, Any] = self.task.score(targets, answers)
+        return metrics
 
     def check(self) -> None:
         """Check that the task can be trained and evaluated on these rows. Raises DataError."""

@@ -843,8 +843,8 @@ class Task:
         targets = {name: table.raw_column(name, column) for name, column in self.target.items()}
         signature = self.served()[self.evaluated_signature]
         answers = GraphPredictor(signature, signature.columns or self.inputs)(table)
-        found = {**self.score(targets, answers), **rows.answer_metrics(targets, answers)}
-        return {**found, **rows.baseline_metrics(targets)}, targets, answers
+        metrics = {**rows.answer_metrics(targets, answers), **rows.baseline_metrics(targets)}
+        return metrics, targets, answers
 
     @final
     def _write_predictions(self, file: Path, rows: Rows, targets: dict[str, list], answers: dict[str, list]) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dlkit.lazy import keras, tf
+from dlkit.tasks.image_generation.encode_images import to_pixels
 from dlkit.tasks.image_generation.row_noise import draw_normal
 
 
 @keras.saving.register_keras_serializable("dlkit")
 class DrawLatent(keras.layers.Layer):
-    """Draws a latent vector for each row: (batch, 2) or (batch,) int32 seeds to (batch, size) float32, standard normal.
-
-    A seed of one number is that number and 0.
-    """
+    """Draws a latent vector for each row: (batch, 2) or (batch,) int32 seeds to (batch, size) float32, as
+    `draw_normal` does."""
 
     def __init__(self, size: int, **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -21,8 +20,7 @@ class DrawLatent(keras.layers.Layer):
         self._convert_input_args = False  # the seeds stay integers
 
     def call(self, seeds: tf.Tensor) -> tf.Tensor:
-        pairs = tf.stack([seeds, tf.zeros_like(seeds)], 1) if seeds.shape.rank == 1 else seeds
-        return draw_normal(pairs, [self.size])
+        return draw_normal(seeds, [self.size])
 
     def compute_output_spec(self, seeds: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((seeds.shape[0], self.size), "float32")
@@ -47,7 +45,7 @@ class ToLevels(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
 
     def call(self, image: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.clip_by_value(tf.round((image + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+        return to_pixels(image)
 
     def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor(image.shape, "uint8")

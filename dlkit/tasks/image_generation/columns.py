@@ -35,14 +35,18 @@ class Guidance(Number):
     """The strength of classifier-free guidance: 1 is none; higher values give more typical, less varied images."""
 
 
+def drop_gray_axis(image: np.ndarray) -> np.ndarray:
+    """Return a grayscale image, (height, width, 1), without its axis of channels; any other image unchanged."""
+    return image[..., 0] if image.shape[-1] == 1 else image
+
+
 class GeneratedImage(EncodedFile):
     """A generated image as PNG: grayscale, or RGB."""
 
     pixels = 0.05  # between machines, levels of single pixels are rounded the other way
 
     def show(self, answer: Any) -> np.ndarray:
-        pixels = tf.io.decode_png(answer).numpy()
-        return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+        return drop_gray_axis(tf.io.decode_png(answer).numpy())
 
 
 @dataclass(frozen=True)

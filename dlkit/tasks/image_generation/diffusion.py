@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from dlkit.lazy import keras, tf
+from dlkit.tasks.image_generation.encode_images import to_pixels
 from dlkit.tasks.image_generation.row_noise import draw_normal, draw_uniform
 
 
@@ -150,11 +151,6 @@ class DiffusionSampler(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
-
-
-def to_pixels(image: tf.Tensor) -> tf.Tensor:
-    """Convert images in [-1, 1], beyond which they are cut, to uint8 levels of the same shape."""
-    return tf.cast(tf.clip_by_value(tf.round((image + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
 def step_back(

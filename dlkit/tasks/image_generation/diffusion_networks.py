@@ -6,7 +6,7 @@ from typing import Literal
 
 from dlkit.lazy import keras
 from dlkit.tasks.image_generation.diffusion import AddNoise, DiffusionSampler, MeanSquaredDifference
-from dlkit.tasks.image_generation.levels import choose_levels
+from dlkit.tasks.image_generation.network_parts import choose_levels, make_training_inputs
 from dlkit.tasks.image_generation.unet import unet
 
 
@@ -40,15 +40,12 @@ def diffusion_networks(
     patch, depth = choose_levels(image_shape, patch, depth)
     sizes = {"width": width, "depth": depth, "blocks": blocks, "patch": patch}
     velocity = unet((image_shape[0], image_shape[1], image_shape[2]), max(num_labels, 1), dropout=dropout, **sizes)
-    image = keras.Input(image_shape, dtype="uint8", name="image")
-    label_id = keras.Input((), dtype="int32", name="label_id")
-    row_seed = keras.Input((2,), dtype="int32", name="row_seed")
+    inputs = make_training_inputs(image_shape)
+    image, label_id, row_seed = inputs.values()
     noisy = AddNoise(name="add_noise")(image, row_seed)
     predicted = velocity({"noisy_image": noisy["noisy_image"], "time": noisy["time"], "label_id": label_id})
     objective = MeanSquaredDifference(name="objective")(predicted["velocity"], noisy["velocity"])
-    network = keras.Model(
-        {"image": image, "label_id": label_id, "row_seed": row_seed}, {"objective": objective}, name="diffusion"
-    )
+    network = keras.Model(inputs, {"objective": objective}, name="diffusion")
     kinds = {"seed": "int32", "label_id": "int32", "steps": "int32", "guidance": "float32"}
     request = {name: keras.Input((), dtype=kind, name=name) for name, kind in kinds.items()}
     generated = DiffusionSampler(velocity, sampler, labeled=num_labels > 0, name="sampler")(**request)

@@ -1,4 +1,4 @@
-"""Generated pixels as PNG files, inside the graph."""
+"""Generated images as levels of pixels and as PNG files, inside the graph, and back."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ class EncodePng(keras.layers.Layer):
 
     def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor(image.shape[:1], "string")
+
+
+def to_pixels(image: tf.Tensor) -> tf.Tensor:
+    """Convert images in [-1, 1], beyond which they are cut, to uint8 levels of the same shape."""
+    return tf.cast(tf.clip_by_value(tf.round((image + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
 def decode_answers(encoded: Sequence[bytes]) -> np.ndarray:

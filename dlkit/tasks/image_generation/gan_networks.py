@@ -14,7 +14,7 @@ from dlkit.tasks.image_generation.adversarial import AdversarialLoss, DrawLatent
 from dlkit.tasks.image_generation.augment_images import AugmentImages
 from dlkit.tasks.image_generation.critic import Critic
 from dlkit.tasks.image_generation.generator import generator
-from dlkit.tasks.image_generation.levels import choose_levels
+from dlkit.tasks.image_generation.network_parts import choose_levels, make_training_inputs
 
 
 def gan_networks(
@@ -51,9 +51,8 @@ def gan_networks(
     sizes = {"width": width, "depth": depth, "blocks": blocks, "patch": patch, "latents": latents}
     paint = generator(image_shape, max(num_labels, 1), **sizes)
     judge = Critic(image_shape, num_labels, width=width, patch=patch, pace=critic_pace)
-    image = keras.Input(image_shape, dtype="uint8", name="image")
-    label_id = keras.Input((), dtype="int32", name="label_id")
-    row_seed = keras.Input((2,), dtype="int32", name="row_seed")
+    inputs = make_training_inputs(image_shape)
+    image, label_id, row_seed = inputs.values()
     latent = DrawLatent(latents, name="latent")(row_seed)
     painted = paint({"latent": latent, "label_id": label_id})["image"]
     real = keras.layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name="rescale")(image)
@@ -64,7 +63,7 @@ def gan_networks(
         held=judge(StopGradient(name="held")(painted), label_id, frozen=False),
         generated=judge(painted, label_id, frozen=True),
     )
-    network = keras.Model({"image": image, "label_id": label_id, "row_seed": row_seed}, losses, name="gan")
+    network = keras.Model(inputs, losses, name="gan")
     seed = keras.Input((), dtype="int32", name="seed")
     label_id = keras.Input((), dtype="int32", name="label_id")
     painted = paint({"latent": DrawLatent(latents, name="latent")(seed), "label_id": label_id})["image"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dlkit.data.split import evenly_spaced
 from dlkit.lazy import keras, tf
 from dlkit.tasks.image_generation.likelihood import entropy
 from dlkit.tasks.image_generation.row_noise import draw_normal
@@ -35,7 +36,7 @@ def measure_images(objective: NegativeElbo, image: tf.Tensor) -> dict[str, tf.Te
         what of it is above the entropy of the image, which no model can be below: the blacker or whiter its pixels are,
         the less it is, whatever the image shows.
     """
-    noise = draw_normal(tf.stack([tf.range(SAMPLES), tf.zeros([SAMPLES], tf.int32)], 1), [objective.prior.latents])
+    noise = draw_normal(tf.range(SAMPLES), [objective.prior.latents])
     no_label = tf.zeros([SAMPLES], tf.int32)
 
     def measure_row(pixels: tf.Tensor) -> tf.Tensor:
@@ -54,7 +55,7 @@ def find_percentiles(objective: NegativeElbo, images: np.ndarray) -> list[float]
         objective: as of `measure_images`.
         images: (n, height, width, channels) uint8, of which up to `MAX_CALIBRATED` are measured.
     """
-    rows = np.linspace(0, len(images) - 1, min(len(images), MAX_CALIBRATED)).astype(int)
+    rows = evenly_spaced(len(images), MAX_CALIBRATED)
     measure = tf.function(lambda image: measure_images(objective, image)["excess"], autograph=False)
     found: list[float] = np.quantile(measure(images[rows]).numpy(), np.linspace(0, 1, STEPS + 1)).tolist()
     return found

@@ -78,7 +78,7 @@ def train_judge(images: np.ndarray, classes: np.ndarray, num_labels: int) -> ker
 
 def choose_images(count: int, image_bytes: int) -> list[int]:
     """Return the rows to train the classifier on: as many as it sees and as fit into 128 MB, evenly spaced."""
-    return [*evenly_spaced(count, min(count, IMAGES_SEEN, max(MAX_BYTES // image_bytes, 1)))]
+    return evenly_spaced(count, min(IMAGES_SEEN, max(MAX_BYTES // image_bytes, 1)))
 
 
 def load_judge(path: str, image_shape: Sequence[int], labels: Sequence[str]) -> keras.Model:
@@ -144,3 +144,37 @@ def judge_images(judge: keras.Model, images: np.ndarray) -> dict[str, np.ndarray
     """Return the outputs of the classifier for images, (n, height, width, channels) uint8, with n at least 1."""
     parts = [judge({"image": images[start : start + CHUNK]}, training=False) for start in range(0, len(images), CHUNK)]
     return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
+
+
+def score_labels(
+    judge: keras.Model | None,
+    known: Sequence[str],
+    labels: Sequence[str],
+    generated: np.ndarray,
+    real: np.ndarray,
+    readable: np.ndarray,
+) -> dict[str, float]:
+    """Return the share of images to which the classifier gives the label that was asked for.
+
+    Args:
+        judge: the classifier; None for none. It does not know labels that were added after its training.
+        known: the labels of the task, those that were added last.
+        labels: that of each row, "" for none; empty for rows without labels.
+        generated, real: (n, height, width, channels) uint8.
+        readable: (n,) bool, which of the real images could be read.
+
+    Returns:
+        `label_accuracy` of generated images and `floor_label_accuracy` of real ones; nothing without a classifier of
+        the labels, or without a readable image that has a label.
+    """
+    if judge is None or "logits" not in judge.output or not labels:
+        return {}
+    known = known[: judge.output["logits"].shape[-1]]
+    asked = np.array([known.index(name) if name in known else -1 for name in labels])
+    if not ((asked >= 0) & readable).any():
+        return {}
+    found, of_real = (judge_images(judge, images)["logits"].argmax(-1) for images in (generated, real))
+    return {
+        "label_accuracy": float((found == asked)[asked >= 0].mean()),
+        "floor_label_accuracy": float((of_real == asked)[(asked >= 0) & readable].mean()),
+    }

@@ -39,13 +39,6 @@ LOSSES: Mapping[str, Collection[str]] = {  # the outputs of a network that are l
 }
 
 
-def take_network_defaults(task: ImageGenerator, given: Collection[str]) -> None:
-    """Set hyperparameters that were not given to the defaults of the network."""
-    for name, value in DEFAULTS.get(task.network, {}).items():
-        if name not in given:
-            setattr(task, name, value)
-
-
 def list_unused_options(task: ImageGenerator) -> list[str]:
     """Return a remark on each option that is not at its default, and that the network does not use."""
     received = option("network", task.network)

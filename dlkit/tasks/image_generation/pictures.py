@@ -13,8 +13,9 @@ from dlkit.data.table import Table
 from dlkit.errors import DataError, DlkitError, HparamError
 from dlkit.lazy import tf
 from dlkit.options import option
-from dlkit.tasks.image_generation.diffusion import DiffusionSampler, to_pixels
-from dlkit.tasks.image_generation.encode_images import decode_answers
+from dlkit.tasks.image_generation.columns import drop_gray_axis
+from dlkit.tasks.image_generation.diffusion import DiffusionSampler
+from dlkit.tasks.image_generation.encode_images import decode_answers, to_pixels
 
 if TYPE_CHECKING:
     from dlkit.tasks.image_generation.task import ImageGenerator
@@ -35,7 +36,7 @@ def tile_by_label(encoded: Sequence[bytes], labels: Sequence[bytes], count: int 
         A PNG file.
     """
     order = sorted(range(len(labels)), key=lambda row: labels[row])  # stable: always the same sheet
-    chosen = [order[row] for row in evenly_spaced(len(order), min(count, len(order)))]
+    chosen = [order[row] for row in evenly_spaced(len(order), count)]
     png: bytes = tf.io.encode_png(tile(decode_answers([encoded[row] for row in chosen]))).numpy()
     return png
 
@@ -63,7 +64,7 @@ def interpolate(task: ImageGenerator, seed: int, to_seed: int, label: str, count
     def run(request: dict[str, tf.Tensor]) -> tf.Tensor:
         return sampler.denoise(slerp(first, second, tf.linspace(0.0, 1.0, count)), request)
 
-    return _plain(tf.function(run, autograph=False)(request).numpy())
+    return [drop_gray_axis(image) for image in tf.function(run, autograph=False)(request).numpy()]
 
 
 def slerp(first: tf.Tensor, second: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
@@ -92,7 +93,7 @@ def denoise(task: ImageGenerator, label: str, seed: int) -> list[np.ndarray]:
     step = tf.function(lambda number, noisy: sampler.step(number, noisy, request), autograph=False)
     for number in range(int(request["steps"][0])):
         way.append(step(tf.constant(number), way[-1]))
-    return _plain(to_pixels(tf.concat(way, 0)).numpy())
+    return [drop_gray_axis(image) for image in to_pixels(tf.concat(way, 0)).numpy()]
 
 
 def find_nearest(
@@ -126,7 +127,7 @@ def find_nearest(
         for nearest, distances in zip(best, np.maximum(squares, 0) / aims.shape[1], strict=True):
             found = [(float(distances[row]), start + int(row), images[row]) for row in np.argsort(distances)[:count]]
             nearest[:] = sorted([*nearest, *found], key=lambda each: each[:2])[:count]
-    return [[(_plain(image[None])[0], distance**0.5) for distance, _, image in nearest] for nearest in best]
+    return [[(drop_gray_axis(image), distance**0.5) for distance, _, image in nearest] for nearest in best]
 
 
 def _find_sampler(task: ImageGenerator) -> DiffusionSampler:
@@ -147,8 +148,3 @@ def _read_request(task: ImageGenerator, requests: Sequence[dict[str, Any]]) -> d
     if reason := read["error"][0].numpy().decode():
         raise DataError(reason)
     return {name: read[name] for name in ("seed", "label_id", "steps", "guidance")}
-
-
-def _plain(images: np.ndarray) -> list[np.ndarray]:
-    """Return images one by one, grayscale ones without their axis of channels."""
-    return [image[..., 0] if image.shape[-1] == 1 else image for image in images]

@@ -11,7 +11,7 @@ def draw_normal(seeds: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
     """Draw standard normal values for each row.
 
     Args:
-        seeds: (batch, 2) int32.
+        seeds: (batch, 2) int32, or (batch,) int32: a seed of one number is that number and 0.
         shape: shape of the values of a row.
 
     Returns:
@@ -22,9 +22,10 @@ def draw_normal(seeds: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
         >>> bool(tf.reduce_all(draw_normal(seeds, [3])[1] == draw_normal(seeds[1:], [3])[0]))
         True
     """
+    pairs = tf.stack([seeds, tf.zeros_like(seeds)], 1) if seeds.shape.rank == 1 else seeds
     spec = tf.TensorSpec(shape, tf.float32)
     return tf.map_fn(
-        lambda seed: tf.random.stateless_normal(shape, seed, alg="philox"), seeds, fn_output_signature=spec
+        lambda seed: tf.random.stateless_normal(shape, seed, alg="philox"), pairs, fn_output_signature=spec
     )
 
 

@@ -108,25 +108,8 @@ class ImageRows(Rows):
         return train_judge(images, classes[rows] - 1, len(labels))
 
     def answer_metrics(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
-        """Return the share of generated images that the classifier gives the label that was asked for."""
-        from dlkit.tasks.image_generation.encode_images import decode_answers
-        from dlkit.tasks.image_generation.judge import judge_images
-
-        judge = self.task.stages_.judge
-        if judge is None or "logits" not in judge.output or not self._has_labels():
-            return {}
-        labels = self.task.labels_[: judge.output["logits"].shape[-1]]
-        names = [name.decode() for name in self.table.raw_column(LABEL, self.task.inputs[LABEL])]
-        asked = np.array([labels.index(name) if name in labels else -1 for name in names])
-        real, readable = self.task.read_images(targets[IMAGE])
-        if not ((asked >= 0) & readable).any():
-            return {}
-        found = judge_images(judge, decode_answers(answers["image_bytes"]))["logits"].argmax(-1)
-        of_real = judge_images(judge, real)["logits"].argmax(-1)
-        return {
-            "label_accuracy": float((found == asked)[asked >= 0].mean()),
-            "floor_label_accuracy": float((of_real == asked)[(asked >= 0) & readable].mean()),
-        }
+        labels = self.table.raw_column(LABEL, self.task.inputs[LABEL]) if self._has_labels() else []
+        return self.task.score(targets, answers, [label.decode() for label in labels])
 
     def _label(self) -> str | None:
         return LABEL if self._has_labels() else None

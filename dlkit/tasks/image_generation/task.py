@@ -10,7 +10,7 @@ from dlkit.columns import Column, Image, Reason
 from dlkit.data.split import evenly_spaced
 from dlkit.data.table import Table
 from dlkit.errors import DataError, HparamError
-from dlkit.hparams import hparam
+from dlkit.hparams import hparam, take_defaults
 from dlkit.lazy import tf
 from dlkit.options import option
 from dlkit.rows import ERROR, Rows
@@ -18,7 +18,7 @@ from dlkit.run_length import DefaultEpochs
 from dlkit.stages import Stages
 from dlkit.task import Task
 from dlkit.tasks.image_generation.columns import Anomaly, Condition, GeneratedImage, Guidance, Latent, Nats, Seed, Steps
-from dlkit.tasks.image_generation.network_options import LOSSES, REQUESTED, take_network_defaults
+from dlkit.tasks.image_generation.network_options import DEFAULTS, LOSSES, REQUESTED
 from dlkit.tasks.image_generation.rows import IMAGE, LABEL, SCORED_STEPS, ImageRows
 from dlkit.vision.image_facts import check_channels, choose_shape, find_max_sample
 
@@ -202,7 +202,7 @@ class ImageGenerator(Task):
         self.shape_: list[int] = []  # height, width and channels
         self.max_sample_ = 0  # largest value in 16-bit training images; 0 if there are none
         check_channels(self.channels)
-        take_network_defaults(self, self._given_hparams)
+        take_defaults(self, DEFAULTS.get(self.network, {}), self._given_hparams)
         if self.network == "diffusion":  # passes with and without label, where a training row takes one, and backward
             self.answer_cost = min(SCORED_STEPS, self.sampling_steps) * 2 / 3
         requested: dict[str, Column] = {
@@ -287,23 +287,25 @@ class ImageGenerator(Task):
         images = [answer["image"] for answer in self.present_rows(self.predict_table(table))]
         return plot_sheet(images, [name.decode() for name in table.raw_column(LABEL, self.inputs[LABEL])])
 
-    def score(self, targets: dict[str, list], answers: dict[str, list]) -> dict[str, Any]:
+    def score(self, targets: dict[str, list], answers: dict[str, list], labels: Sequence[str] = ()) -> dict[str, Any]:
+        """Compare generated images with real ones, and with the labels that were asked for, if there are any."""
         from dlkit.tasks.image_generation.encode_images import decode_answers
-        from dlkit.tasks.image_generation.judge import features_of
+        from dlkit.tasks.image_generation.judge import features_of, score_labels
         from dlkit.tasks.image_generation.metrics import MIN_IMAGES, score_images
 
         real, readable = self.read_images(targets[IMAGE])
-        real = real[readable]
-        if len(real) < MIN_IMAGES:
+        count = int(readable.sum())
+        if count < MIN_IMAGES:
             raise DataError(
-                f"distributions of images are compared from at least {MIN_IMAGES} readable ones. Received: {len(real)}."
+                f"distributions of images are compared from at least {MIN_IMAGES} readable ones. Received: {count}."
             )
         generated = decode_answers(answers["image_bytes"])
-        metrics = score_images(real, generated, features_of(self.stages_.judge))
+        metrics = score_images(real[readable], generated, features_of(self.stages_.judge))
+        metrics |= score_labels(self.stages_.judge, self.labels_, labels, generated, real, readable)
         if self.network == "vae":
             from dlkit.tasks.image_generation.image_scores import objective_of, score_bound
 
-            metrics |= score_bound(objective_of(self.stages_.network), real)
+            metrics |= score_bound(objective_of(self.stages_.network), real[readable])
         return metrics
 
     def read_images(self, files: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
@@ -444,7 +446,7 @@ class ImageGenerator(Task):
         from dlkit.tasks.image_generation.plots import plot_sheet
 
         way = denoise(self, label, seed)
-        chosen = evenly_spaced(len(way), min(max(count, 2), len(way)))
+        chosen = evenly_spaced(len(way), max(count, 2))
         return plot_sheet([way[step] for step in chosen], [f"step {step}" for step in chosen])
 
     def plot_nearest(self, data: Any, label: str = "", count: int = 8, seed: int = 0, neighbors: int = 3) -> Any:

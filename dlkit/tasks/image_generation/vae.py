@@ -119,7 +119,7 @@ class VaeSampler(keras.layers.Layer):
             self.prior.build()
 
     def call(self, seed: tf.Tensor, label_id: tf.Tensor) -> tf.Tensor:
-        noise = draw_normal(tf.stack([seed, tf.zeros_like(seed)], 1), [self.prior.latents])
+        noise = draw_normal(seed, [self.prior.latents])
 
         def draw_row(row: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
             latent = self.prior.draw(row[0][tf.newaxis], row[1][tf.newaxis])

@@ -6,6 +6,7 @@ from dlkit.layers.pad_to_multiple import crop_padding, pad_to_multiple
 from dlkit.lazy import keras
 from dlkit.tasks.image_generation.latent_prior import LatentPrior
 from dlkit.tasks.image_generation.likelihood import PARAMETERS, Likelihood
+from dlkit.tasks.image_generation.network_parts import make_training_inputs
 from dlkit.tasks.image_generation.vae import NegativeElbo, VaeSampler
 
 SMALLEST_SIDE, MOST_FEATURES = 8, 4  # of the last map at most, in pixels; and times `width`
@@ -41,11 +42,9 @@ def vae_networks(
     values = PARAMETERS[likelihood] * image_shape[2]
     decoder = _decoder(latents, map_shape, features, (*image_shape[:2], values))
     prior = LatentPrior(latents, max(num_labels, 1), name="prior")
-    image = keras.Input(image_shape, dtype="uint8", name="image")
-    label_id = keras.Input((), dtype="int32", name="label_id")
-    row_seed = keras.Input((2,), dtype="int32", name="row_seed")
+    inputs = make_training_inputs(image_shape)
+    image, label_id, row_seed = inputs.values()
     objective = NegativeElbo(prior, decoder, encoder, likelihood, beta, free_nats, name="objective")
-    inputs = {"image": image, "label_id": label_id, "row_seed": row_seed}
     network = keras.Model(inputs, {"objective": objective(image, label_id, row_seed)}, name="vae")
     seed = keras.Input((), dtype="int32", name="seed")
     generated = VaeSampler(prior, decoder, likelihood, name="sampler")(seed, label_id)

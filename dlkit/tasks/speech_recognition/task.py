@@ -11,7 +11,7 @@ from dlkit.classification import labels
 from dlkit.classification.metrics import score_single
 from dlkit.columns import Column, Reason, Score, Text
 from dlkit.data.table import Table
-from dlkit.hparams import hparam
+from dlkit.hparams import hparam, take_defaults
 from dlkit.lazy import tf
 from dlkit.padding import Padding
 from dlkit.rows import ERROR, Rows
@@ -222,8 +222,7 @@ class SpeechRecognizer(Task):
         super().__post_init__()
         if self.objective == "words":
             self.default_epochs = WORD_EPOCHS
-            for name in WORD_DEFAULTS.keys() - self._given_hparams:
-                setattr(self, name, WORD_DEFAULTS[name])
+            take_defaults(self, WORD_DEFAULTS, self._given_hparams)
         self.rate_ = self.rate
         self.frames_ = 0  # of the longest training clip
         self.stride_ = self.stride  # frames of each output
@@ -235,8 +234,8 @@ class SpeechRecognizer(Task):
         self.labels_: list[str] = []
         self.class_weights_: list[float] = []
         check_options(self)
-        if self.chosen_network == "attention" and "monitor" not in self._given_hparams:
-            self.monitor = "loss"  # Keras names a metric after its output where there are two
+        if self.chosen_network == "attention":  # Keras names a metric after its output where there are two
+            take_defaults(self, {"monitor": "loss"}, self._given_hparams)
         self.target = {"text": Transcript(lowercase=self.lowercase, punctuation=self.punctuation)}
         if self.objective == "words":
             self.rows, self.primary_metric = labels.LabelRows, "accuracy"  # type: ignore[assignment]
