@@ -18,7 +18,6 @@ from dlkit.durable import LOCK_FILE, PARTIAL_SUFFIX, fsync_tree, hold_lock, uniq
 from dlkit.errors import DlkitError, HparamError, write_error
 from dlkit.lazy import keras, load_tensorflow
 from dlkit.options import option, python_or_cli
-from dlkit.plain import finite
 from dlkit.reading_errors import as_data_error, check_zip
 from dlkit.run_file import CONFIG_FILE as OPTIONS
 from dlkit.stages import Stages
@@ -155,6 +154,8 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _task_state(task: Saved) -> dict[str, Any]:
+    from dlkit.plain import finite  # with NumPy, which `--help` does without
+
     learned = {name: value for name, value in vars(task).items() if name.endswith("_") and name != "stages_"}
     # Of metrics that only some epochs have, the history has NaN for the others, which JSON does not know.
     learned |= {name: finite(learned[name]) for name in ("history_", "best_epoch_") if name in learned}
