@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help="train a plain Keras GPT, too")
     parser.add_argument("--saved", type=Path, help="folder to save the model of `bits` in")
     parser.add_argument("--torch", type=Path, help="the Python of an environment with torch and transformers")
+    parser.add_argument("--strategy", default="one", help="that `train` trains with: one, or cores")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_intermixed_args()
     given.hparams = hparams_of(given.hparams)
@@ -346,7 +347,7 @@ def train(given: argparse.Namespace) -> None:
                 peers.append(run_torch(given, "train", *sizes, "--rows", task.batch_size))
 
     timer = clock()
-    task.fit({"text": [text]}, strategy="one", callbacks=[timer, Between()], verbose=0)
+    task.fit({"text": [text]}, strategy=given.strategy, callbacks=[timer, Between()], verbose=0)
     tokens = task.plan_["steps_per_epoch"] * task.batch_size * task.context_length
     speeds = [tokens / seconds for seconds in timer.seconds[1:]]
     pairs = [(own, peer["tokens_per_second"]) for own, peer in zip(speeds, peers, strict=True)]

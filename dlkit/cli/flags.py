@@ -218,8 +218,8 @@ def add_run_options(parser: Parser, *, save: str | None = None) -> None:
         "--strategy",
         default="auto",
         help=(
-            "Distribution strategy: auto, one (one device), mirrored, mirrored:N (N devices), multiworker, tpu, or "
-            "tpu:NAME. (default: %(default)s)"
+            "Distribution strategy: auto, one (one device), cores (each core of the CPU computes a part of a batch), "
+            "cores:N, mirrored, mirrored:N (N devices), multiworker, tpu, or tpu:NAME. (default: %(default)s)"
         ),
     )
     group.add_argument(

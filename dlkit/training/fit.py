@@ -266,7 +266,7 @@ def _train(
         logger.info(plan.as_text())
     if run.options and plan.decided_by in ("minutes", "steps"):
         run.options.decided(plan.steps, plan.minutes)
-    trainer, frozen = compile_network(task, plan.steps, distribution.strategy)
+    trainer, frozen = compile_network(task, plan.steps, distribution)
     # What can be refused is refused before anything is written.
     training = make_batches(task, store, order, plan.steps)
     if held_out or run.resume:  # makes the metrics: they have names, and a state to be put back
@@ -448,6 +448,11 @@ def check_run(task: Trainable, run: Run) -> None:
     """Raise DlkitError for invalid arguments of a run, as far as they can be checked without the data."""
     if run.nan_retries < 0:
         raise HparamError(f"{option('nan_retries')} must be at least 0. Received: {run.nan_retries}.")
+    if task.batch_size < run.distribution.parts:
+        raise HparamError(
+            f"{option('batch_size')} must be at least {run.distribution.parts}, a row for each of the parts of "
+            f"{option('strategy')}. Received: {task.batch_size}. Fewer parts are {option('strategy', 'cores:N')}."
+        )
     if run.max_checkpoints < 1:
         raise HparamError(
             f"{option('max_checkpoints')} must be at least 1 checkpoint. Received: {run.max_checkpoints}."

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, all of them Keras's own, from a task's hparams."""
+"""Optimizers and learning-rate schedules, all of them Keras's, from a task's hparams."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def make_optimizer(task: Trainable, network: keras.Model, steps: int) -> keras.o
     """
     common = {
         "learning_rate": make_schedule(task, steps),
-        "weight_decay": task.weight_decay,
+        "weight_decay": task.weight_decay or None,
         "global_clipnorm": task.clip_norm or None,
     }
     if task.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(momentum=task.momentum, nesterov=task.momentum > 0, **common)
     elif task.optimizer == "rmsprop":
         optimizer = keras.optimizers.RMSprop(momentum=task.momentum, **common)
-    elif task.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(beta_1=task.momentum, **common)
     else:
-        optimizer = keras.optimizers.AdamW(beta_1=task.momentum, **common)
+        from dlkit.training.fused_adam import FusedAdam
+
+        optimizer = FusedAdam(beta_1=task.momentum, **common)
     if task.weight_decay:
         vectors = [variable for variable in network.trainable_variables if len(variable.shape) < 2]
         optimizer.exclude_from_weight_decay(var_list=vectors)

@@ -16,7 +16,7 @@ from dlkit.options import option
 from dlkit.reading_errors import as_data_error
 from dlkit.training.rendezvous import wait_for_workers
 
-STRATEGY_NAMES = "auto, one, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
+STRATEGY_NAMES = "auto, one, cores, cores:N, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class Distribution:
         reason: which devices these are and why they were chosen, for messages.
         worker: the number of this process among the workers; 0 is the chief, the only one that writes files.
         workers: number of processes that train together.
+        parts: number of parts of a batch that the cores of one CPU compute side by side.
     """
 
     strategy: tf.distribute.Strategy
     reason: str
     worker: int = 0
     workers: int = 1
+    parts: int = 1
 
     @property
     def is_chief(self) -> bool:
@@ -45,8 +47,9 @@ def resolve_strategy(strategy: Any, worker_timeout: float = 120.0) -> Distributi
     """Resolve the name of a distribution strategy, or wrap a given one.
 
     Args:
-        strategy: a `tf.distribute.Strategy`, or one of `auto` (what is available), `one` (one device), `mirrored`
-            (all GPUs of this machine), `mirrored:N` (N GPUs or, without any, N logical CPUs), `multiworker` (the
+        strategy: a `tf.distribute.Strategy`, or one of `auto` (what is available), `one` (one device),
+            `cores` (each core of this CPU computes a part of each batch), `cores:N` (N parts), `mirrored` (all GPUs of
+            this machine), `mirrored:N` (N GPUs or, without any, N logical CPUs), `multiworker` (the
             processes that `TF_CONFIG` or Slurm name), `tpu` (the TPU of this machine, or `TPU_NAME`), `tpu:NAME`.
         worker_timeout: maximum time to wait for other workers, in seconds, before TensorFlow connects them.
 
@@ -73,6 +76,8 @@ def _from_name(strategy: str, worker_timeout: float) -> Distribution:
         return _auto(worker_timeout)
     if word == "one" and not colon:
         return _one_device()
+    if word == "cores":
+        return _cores(_parse_count(strategy, detail) if colon else 0)
     if word == "mirrored":
         return _mirrored(_parse_count(strategy, detail) if colon else 0)
     if word == "multiworker" and not colon:
@@ -86,6 +91,28 @@ def _from_name(strategy: str, worker_timeout: float) -> Distribution:
 
 def _one_device() -> Distribution:
     return Distribution(_default_strategy(), f"one device, {_device_names(_list_devices())[0]}")
+
+
+def _cores(count: int) -> Distribution:
+    """Compute `count` parts of each batch side by side, each with its share of the threads.
+
+    Small operations gain little from a second thread, and lose by waiting for it.
+    """
+    cores = len(os.sched_getaffinity(0))
+    count = count or cores
+    threads = max(cores // count, 1)
+    own = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
+    if str(own) != str(threads):
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(count)
+        except RuntimeError as error:
+            raise DlkitError(
+                f"{option('strategy', f'cores:{count}')} needs {threads} threads per operation, and TensorFlow has "
+                "started with another number in this process. Call `fit` before it runs any operation, or set the "
+                f"environment variables TF_NUM_INTRAOP_THREADS={threads} and TF_NUM_INTEROP_THREADS={count}."
+            ) from error
+    return Distribution(_default_strategy(), f"{count} parts of each batch at once, on {cores} cores", parts=count)
 
 
 def _auto(worker_timeout: float) -> Distribution:
@@ -300,9 +327,8 @@ def _tpu(name: str) -> Distribution:
 
 def _parse_count(strategy: str, detail: str) -> int:
     if not detail.isdecimal() or int(detail) < 2:
-        raise HparamError(
-            f"{option('strategy', 'mirrored:N')} needs a number of devices, at least 2. Received: {strategy!r}."
-        )
+        word = strategy.partition(":")[0]
+        raise HparamError(f"{option('strategy', f'{word}:N')} needs a number, at least 2. Received: {strategy!r}.")
     return int(detail)
 
 

@@ -169,7 +169,7 @@ def _time_answers(task: Trainable, every: Rows) -> Callable[[int], float]:
 
 def _measure(task: Trainable, trial: Trial, seconds: float, distribution: Distribution) -> Costs:
     started_at = time.perf_counter()
-    trainer, frozen = compile_network(task, 1, distribution.strategy)
+    trainer, frozen = compile_network(task, 1, distribution)
     compiled = time.perf_counter() - started_at
     before = [variable.numpy() for variable in trainer.variables] if trainer.replicas == 1 else []
     first = _time_fit(trainer, trial, 1, MIN_TRIAL_STEPS, 1)

@@ -22,6 +22,9 @@ class Trainer(keras.Model):
     Args:
         rows: rows of a usual batch of all replicas. Any number gives the same gradient; near the real one, 16 bits
             neither overflow nor vanish on the way.
+        parts: number of parts of a batch whose losses and gradients are computed side by side, on one replica. They
+            depend on nothing of each other, so that cores compute them at once, where a single small operation is not
+            worth sharing. Each counts by its rows, as a replica does.
         ema: decay of the averages of the weights; 0 for none.
 
     Attributes:
@@ -32,8 +35,9 @@ class Trainer(keras.Model):
         first_bad: int64, the first step, from 0, whose loss was not finite; -1 for none.
     """
 
-    def __init__(self, *args: Any, rows: int = 1, ema: float = 0.0, **kwargs: Any):
+    def __init__(self, *args: Any, rows: int = 1, parts: int = 1, ema: float = 0.0, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self._parts = parts
         self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self._usual_rows = rows / self.replicas
         self._first_batch = 0  # of the epoch that `fit` begins with
@@ -125,8 +129,7 @@ class Trainer(keras.Model):
         rows = tf.shape(tf.nest.flatten(x)[0])[0]
         share = tf.cast(rows, tf.float32) / self._usual_rows
         with tf.GradientTape() as tape:
-            answers = self(x, training=True)
-            loss = self.compute_loss(x, y, answers, weight, training=True)
+            answers, loss = self._answer_in_parts(x, y, weight) if self._parts > 1 else self._answer(x, y, weight)
             if self.replicas > 1:
                 loss *= self.replicas  # Keras has divided by it
             objective = self.optimizer.scale_loss(loss if self.replicas == 1 else loss * share)
@@ -146,6 +149,26 @@ class Trainer(keras.Model):
         if step is not None:
             self._update_averages(step)
         return self.compute_metrics(x, y, answers, weight)
+
+    def _answer(self, x: Any, y: Any, weight: Any = None) -> tuple[Any, tf.Tensor]:
+        """Return the answers to a batch and their loss."""
+        answers = self(x, training=True)
+        return answers, self.compute_loss(x, y, answers, weight, training=True)
+
+    def _answer_in_parts(self, x: Any, y: Any, weight: Any) -> tuple[Any, tf.Tensor]:
+        """Return what `_answer` does, computed in parts that depend on nothing of each other."""
+        batch = (x, y) if weight is None else (x, y, weight)
+        rows = tf.shape(tf.nest.flatten(x)[0])[0]
+        answers, losses = [], []
+        for part in range(self._parts):
+            start, stop = rows * part // self._parts, rows * (part + 1) // self._parts
+            start = tf.minimum(start, rows - 1)
+            end = tf.maximum(stop, start + 1)  # a part of no rows gets one that does not count: its mean is a number
+            own = tf.nest.map_structure(lambda tensor, a=start, b=end: tensor[a:b], batch)
+            answer, loss = self._answer(*own)
+            answers.append(tf.nest.map_structure(lambda tensor, count=stop - start: tensor[:count], answer))
+            losses.append(loss * tf.cast(stop - start, loss.dtype) / tf.cast(rows, loss.dtype))
+        return tf.nest.map_structure(lambda *tensors: tf.concat(tensors, 0), *answers), tf.add_n(losses)
 
     def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool = True) -> tf.Tensor:
         """Compute Keras's loss. The losses of single outputs count by rows in the history, as the whole loss does.

@@ -74,7 +74,33 @@ def test_wrong_words_list_the_right_ones(word):
         resolve_strategy(word)
 
 
-@pytest.mark.parametrize("word", ["mirrored:1", "mirrored:0", "mirrored:", "mirrored:x", "mirrored:-2", "mirrored:2.0"])
+@pytest.mark.parametrize(("word", "parts", "threads"), [("cores", 4, 1), ("cores:2", 2, 2), ("cores:8", 8, 1)])
+def test_cores_share_a_batch_and_the_threads(word, parts, threads, monkeypatch):
+    found = []
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", found.append)
+    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", found.append)
+    place = resolve_strategy(word)
+    assert (place.parts, place.strategy, found) == (parts, tf.distribute.get_strategy(), [threads, parts])
+    assert place.reason == f"{parts} parts of each batch at once, on 4 cores"
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", str(threads))
+    assert resolve_strategy(word).parts == parts
+    assert len(found) == 2  # nothing is changed that is so already
+
+
+def test_cores_need_a_process_that_has_not_started(monkeypatch):
+    tf.constant(1)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+    with pytest.raises(DlkitError, match=r"TensorFlow has started with another number.*TF_NUM_INTRAOP_THREADS="):
+        resolve_strategy("cores")
+
+
+@pytest.mark.parametrize(
+    "word", ["cores:1", "cores:x", "mirrored:1", "mirrored:0", "mirrored:", "mirrored:x", "mirrored:-2", "mirrored:2.0"]
+)
 def test_mirrored_needs_a_number_of_devices(word):
     with pytest.raises(HparamError, match=f"at least 2. Received: '{word}'"):
         resolve_strategy(word)

@@ -83,7 +83,7 @@ CASES = {
 }
 
 
-def trained(case, strategy=None, *, kind=Trainer, callbacks=()):
+def trained(case, strategy=None, *, kind=Trainer, parts=1, callbacks=()):
     """A model after two epochs of a case, and its history."""
     make, arrays, compiled = case
     strategy = strategy or tf.distribute.get_strategy()
@@ -91,7 +91,7 @@ def trained(case, strategy=None, *, kind=Trainer, callbacks=()):
     with strategy.scope():
         network = make()
         rows = len(tf.nest.flatten(arrays)[0][0])
-        model = network if kind is keras.Model else Trainer(network.input, network.output, rows=rows)
+        model = network if kind is keras.Model else Trainer(network.input, network.output, rows=rows, parts=parts)
         model.compile(**{**compiled, "optimizer": compiled["optimizer"]()}, jit_compile=False)
     batches = tf.data.Dataset.from_tensor_slices(arrays).repeat()
     options = {"epochs": 2, "steps_per_epoch": STEPS, "shuffle": False, "verbose": 0}
@@ -130,6 +130,22 @@ def test_one_replica_is_keras_to_the_bit(name, mode):
 @pytest.mark.parametrize("name", CASES)
 def test_two_replicas_train_as_one(name, two):
     assert max(differences(trained(CASES[name], two), trained(CASES[name]))) < 1e-5
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "normalization, all together"])
+def test_parts_of_a_batch_train_as_the_whole(name, parts):
+    found, expected = trained(CASES[name], parts=parts), trained(CASES[name])
+    assert max(differences(found, expected)) < 1e-5
+    for loss in ("a_loss", "b_loss") if name == "several outputs" else ():
+        assert found[1][loss] == pytest.approx(expected[1][loss], rel=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_batch_of_fewer_rows_than_parts_counts_each_row_once(rows):
+    slow = {**mse(), "optimizer": lambda: keras.optimizers.SGD(0.01)}  # these rows weigh up to 5
+    case = (dense, numbers(rows, weights=True), slow)
+    assert max(differences(trained(case, parts=3), trained(case))) < 1e-5
 
 
 def test_two_replicas_count_the_loss_of_each_output_as_one(two):
