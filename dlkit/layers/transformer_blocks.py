@@ -47,9 +47,10 @@ class CachedMultiHeadAttention(layers.Layer):
             x: what is attended to.
             rotation: of the keys, as `rotary_positions` gives it; None for no rotation.
         """
-        x = self.key_value(x)
-        width = x.shape[-1] // 2
-        split = tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], 2, self.num_heads, width // self.num_heads])
+        shape, width = tf.shape(x), x.shape[-1]
+        # As a matrix: Keras's product of more axes computes shapes by a dozen operations, each time.
+        projected = self.key_value(tf.reshape(x, [-1, width]))
+        split = tf.reshape(projected, [shape[0], shape[1], 2, self.num_heads, width // self.num_heads])
         keys, values = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
         return [rotate(keys, rotation), values]
 
@@ -75,13 +76,15 @@ class CachedMultiHeadAttention(layers.Layer):
         """
         width = x.shape[-1]
         shape = tf.shape(x)
-        query = tf.reshape(self.query(x) * self._scale, [shape[0], shape[1], self.num_heads, width // self.num_heads])
+        query = self.query(tf.reshape(x, [-1, width])) * self._scale
+        query = tf.reshape(query, [shape[0], shape[1], self.num_heads, width // self.num_heads])
         query = rotate(tf.transpose(query, [0, 2, 1, 3]), rotation)
         scores = tf.cast(tf.matmul(query, keys, transpose_b=True), tf.float32)
         if bias is not None:
             scores += tf.cast(bias, tf.float32)
         attended = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
-        return self.output_dense(tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [shape[0], shape[1], width]))
+        joined = self.output_dense(tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, width]))
+        return tf.reshape(joined, [shape[0], shape[1], width])
 
     # Of one step at a time nothing is transposed, and one query is no matrix: oneDNN's batched product of it takes
     # longer than products and sums, which made a step of one row a third slower.

@@ -98,11 +98,13 @@ class GptBlock(layers.Layer):
         return x + self._feed_forward(self.norms[1](x)), new_cache
 
     def _feed_forward(self, x: tf.Tensor) -> tf.Tensor:
-        hidden = self.feedforward_in(x)
+        hidden = self.feedforward_in(tf.reshape(x, [-1, x.shape[-1]]))  # as a matrix, as in attention
         if self.feedforward == "swiglu":
             gate, hidden = tf.split(hidden, 2, -1)
-            return self.feedforward_out(tf.nn.silu(gate) * hidden)
-        return self.feedforward_out(tf.nn.gelu(hidden, approximate=True))
+            hidden = tf.nn.silu(gate) * hidden
+        else:
+            hidden = tf.nn.gelu(hidden, approximate=True)
+        return tf.reshape(self.feedforward_out(hidden), tf.shape(x))
 
     def compute_output_spec(self, x: keras.KerasTensor, *_: Any, **__: Any) -> Any:
         keys = keras.KerasTensor((x.shape[0], self.num_heads, x.shape[1], x.shape[2] // self.num_heads), x.dtype)
