@@ -2,8 +2,8 @@
 
 python benchmarks/language_model.py bits [--minutes M] [--seeds 0 1] [--peer] [--held-out] [HPARAM=VALUE ...]
 python benchmarks/language_model.py cache [HPARAM=VALUE ...]
-python benchmarks/language_model.py generate --torch PYTHON [HPARAM=VALUE ...]
-python benchmarks/language_model.py train --torch PYTHON [HPARAM=VALUE ...]
+python benchmarks/language_model.py generate --torch PYTHON [--requests 2] [HPARAM=VALUE ...]
+python benchmarks/language_model.py train --torch PYTHON [--strategy cores] [HPARAM=VALUE ...]
 python benchmarks/language_model.py same [HPARAM=VALUE ...]
 
 `bits` trains for so many minutes, reading and encoding included, on five novels (austen) and prints the bits per byte
@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help="train a plain Keras GPT, too")
     parser.add_argument("--saved", type=Path, help="folder to save the model of `bits` in")
     parser.add_argument("--torch", type=Path, help="the Python of an environment with torch and transformers")
+    parser.add_argument("--requests", type=int, default=1, help="that share the 32 rows of `generate`, at once")
     parser.add_argument("--strategy", default="one", help="that `train` trains with: one, or cores")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_intermixed_args()
@@ -313,15 +315,25 @@ def generate(given: argparse.Namespace) -> None:
     """Print generated tokens a second, served against transformers' GPT-2."""
     task = small_task(given.hparams)
     graph, prompts = served(task), prompts_of(task, max(ROWS))
-    requests = {rows: make_requests(prompts[:rows]) for rows in ROWS}
+    at_once = max(given.requests, 1)
+    requests = {
+        rows: [make_requests(prompts[:rows][part::at_once]) for part in range(min(at_once, rows))] for rows in ROWS
+    }
     for rows in ROWS:
-        check_lengths(graph(requests[rows]))
+        for request in requests[rows]:
+            check_lengths(graph(request))
+    threads = ThreadPoolExecutor(at_once)
+
+    def answer(rows: int) -> None:
+        for answers in threads.map(graph, requests[rows]):
+            answers["text"].numpy()
+
     pairs: dict[int, list[tuple[float, float]]] = {rows: [] for rows in ROWS}
     for _ in range(given.rounds):
         sizes = [f"--{name}={value}" for name, value in network_of(task).items()]
         peer = run_torch(given, "generate", *sizes, "--prompt", PROMPT, "--new", NEW, "--rows", *ROWS)
         for rows in ROWS:
-            own = 1e3 * rows * NEW / median_ms(lambda r=rows: graph(requests[r]), times=3)
+            own = 1e3 * rows * NEW / median_ms(lambda r=rows: answer(r), times=3)
             pairs[rows].append((own, peer["tokens_per_second"][str(rows)]))
     print_pairs({f"batch {rows}, {NEW} tokens after {PROMPT}": each for rows, each in pairs.items()}, "transformers")
     print(f"dlkit: {count_trained(task):,} trained parameters; transformers {peer['version']}: {peer['parameters']:,}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from dlkit.layers.gelu import gelu
 from dlkit.layers.transformer_blocks import MASKED_SCORE, CachedMultiHeadAttention, Rotation, rotary_positions
 from dlkit.lazy import keras, layers, tf
 
@@ -103,7 +104,7 @@ class GptBlock(layers.Layer):
             gate, hidden = tf.split(hidden, 2, -1)
             hidden = tf.nn.silu(gate) * hidden
         else:
-            hidden = tf.nn.gelu(hidden, approximate=True)
+            hidden = gelu(hidden)
         return tf.reshape(self.feedforward_out(hidden), tf.shape(x))
 
     def compute_output_spec(self, x: keras.KerasTensor, *_: Any, **__: Any) -> Any:
