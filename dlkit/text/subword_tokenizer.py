@@ -169,8 +169,8 @@ class SubwordTokenizer(keras.layers.Layer):
             raise ValueError("`tokenize` needs a tokenizer with exact=True.")
         if self.byte_ids and not self.subwords:
             found = tf.strings.bytes_split(text)
-            values = tf.cast(tf.io.decode_raw(found.flat_values, tf.uint8)[:, 0], tf.int32) + FIRST_BYTE_ID
-            return found.with_flat_values(values)
+            values = tf.reshape(tf.io.decode_raw(found.flat_values, tf.uint8), [-1])  # of no bytes: (0, 0)
+            return found.with_flat_values(tf.cast(values, tf.int32) + FIRST_BYTE_ID)
         return self._split(pretokenize(text, exact=True), limit=None)
 
     def _split(self, words: tf.RaggedTensor, limit: int | None = -1) -> tf.RaggedTensor:
