@@ -88,6 +88,8 @@ def plot_history(history: Mapping[str, Sequence[float]], best_epoch: int) -> Any
             last = max(map(len, history.values()))  # a changed run may have begun some metrics later
             numbers = np.asarray(values, np.float64)
             measured = ~np.isnan(numbers)  # some epochs alone have the score of served answers
+            if not measured.any():  # a metric of training alone, or of validation alone
+                continue
             epochs = np.arange(last - len(values) + 1, last + 1)[measured]
             axes.plot(
                 epochs,
@@ -97,8 +99,6 @@ def plot_history(history: Mapping[str, Sequence[float]], best_epoch: int) -> Any
                 markersize=3,
                 label=label,
             )
-            if len(values) and not len(history.get(f"val_{name}", ())):
-                break
         axes.axvline(best_epoch, color="0.4", linestyle="--", linewidth=1, label=f"best: epoch {best_epoch}")
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("epoch")

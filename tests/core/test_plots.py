@@ -19,6 +19,8 @@ def test_the_history_has_a_plot_for_each_metric_and_marks_the_kept_epoch():
     assert plots["loss"]["training"] == [[1, 3.0], [2, 2.0], [3, 1.0]]
     assert plots["loss"]["validation"] == [[1, 4.0], [2, 1.5], [3, 2.0]]
     assert plots["AP"]["validation"] == [[2, 0.2], [3, 0.3]]  # which began later
+    assert set(plots["AP"]) == {"validation", "best: epoch 2"}
+    assert set(plots["accuracy"]) == {"training", "best: epoch 2"}
     assert {x for x, _ in plots["loss"]["best: epoch 2"]} == {2}
 
 

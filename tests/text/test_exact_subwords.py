@@ -35,6 +35,10 @@ def test_every_byte_comes_back_whatever_the_length(subwords):
         assert ids[2].numpy().tolist() == [FIRST_BYTE_ID + byte for byte in b"the"]
 
 
+def test_texts_of_no_bytes_have_no_bytes_as_tokens():
+    assert SubwordTokenizer([], 4, exact=True).tokenize(["", ""]).to_list() == [[], []]
+
+
 def test_a_text_from_a_token_on_has_the_tokens_from_there_on():
     text = "there the other the\n the 你好 there" * 3
     tokenizer = SubwordTokenizer(SUBWORDS, 4, exact=True)
