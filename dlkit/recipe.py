@@ -111,7 +111,7 @@ def _train(task: Any, sources: dict[str, Any], args: argparse.Namespace) -> None
         sources["train"],
         sources.get("validation"),
         **read_options(args),
-        **run_options(args),
+        **run_options(args, task),
         verbose=0 if args.quiet else "auto",
     )
     if task.is_chief:

@@ -155,6 +155,7 @@ class Task:
     shown_metrics = cast("tuple[str, ...]", ())  # metrics of `score` to show while it trains, every few epochs
     monitored_rows = 256  # validation rows that are scored if the primary one of them selects the best epoch
     answer_cost = 1.0  # training rows that take as long as an answer to one of them
+    prefers_cores = False  # whether the command line takes `strategy="auto:cores"` by default: its operations are small
     training_only = cast("tuple[str, ...]", ())  # own hparams that neither the graph nor what is learned depends on
     primary_metric = ""  # the metric to quote, higher is better; `score` gives `baseline_<primary_metric>` beside it
     public_methods = cast(  # methods that users call, which tab completion lists
@@ -326,7 +327,7 @@ class Task:
                 the same call can be repeated after any interruption.
             overwrite: replace the model in `save` when the new one is complete. With `resume="auto"`, only if the run
                 cannot be resumed, for example because hyperparameters or data have changed.
-            strategy: distribution strategy: "auto", "one", "cores", "cores:N", "mirrored", "mirrored:N", "multiworker",
+            strategy: distribution strategy: "auto", "auto:cores", "one", "cores", "cores:N", "mirrored", "mirrored:N", "multiworker",
                 "tpu", "tpu:NAME", or a `tf.distribute.Strategy`; see `dlkit.training.strategies.resolve_strategy`.
             worker_timeout: seconds to wait for the other workers before training starts.
             checkpoint_every: checkpoint interval in steps, or in minutes as "10m"; 0 saves at the end of epochs and
@@ -369,7 +370,7 @@ class Task:
         from dlkit.training.strategies import resolve_strategy
 
         distribution = resolve_strategy(
-            strategy, worker_timeout
+            strategy, worker_timeout, self.batch_size
         )  # before TensorFlow computes anything, after which it takes no new devices
         self.is_chief = distribution.is_chief
         if verbose and self.is_chief and strategy != "one":

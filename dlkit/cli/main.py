@@ -438,7 +438,7 @@ def _train(args: argparse.Namespace) -> None:
         **read_options(args),
         tensorboard=args.tensorboard,
         verbose=0 if args.quiet else "auto",
-        **run_options(args),
+        **run_options(args, task),
     )
     if not task.is_chief:
         return

@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from dlkit.options import option
 from dlkit.reading_errors import as_data_error
 from dlkit.training.rendezvous import wait_for_workers
 
-STRATEGY_NAMES = "auto, one, cores, cores:N, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
+STRATEGY_NAMES = "auto, auto:cores, one, cores, cores:N, mirrored, mirrored:N, multiworker, tpu, tpu:NAME"
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,17 @@ class Distribution:
         return self.worker == 0
 
 
-def resolve_strategy(strategy: Any, worker_timeout: float = 120.0) -> Distribution:
+def resolve_strategy(strategy: Any, worker_timeout: float = 120.0, batch_size: int | None = None) -> Distribution:
     """Resolve the name of a distribution strategy, or wrap a given one.
 
     Args:
-        strategy: a `tf.distribute.Strategy`, or one of `auto` (what is available), `one` (one device),
-            `cores` (each core of this CPU computes a part of each batch), `cores:N` (N parts), `mirrored` (all GPUs of
-            this machine), `mirrored:N` (N GPUs or, without any, N logical CPUs), `multiworker` (the
-            processes that `TF_CONFIG` or Slurm name), `tpu` (the TPU of this machine, or `TPU_NAME`), `tpu:NAME`.
+        strategy: a `tf.distribute.Strategy`, or one of `auto` (what is available), `auto:cores` (the same, and `cores`
+            where that is only a CPU), `one` (one device), `cores` (each core of this CPU computes a part of each
+            batch), `cores:N` (N parts), `mirrored` (all GPUs of this machine), `mirrored:N` (N GPUs or, without any, N
+            logical CPUs), `multiworker` (the processes that `TF_CONFIG` or Slurm name), `tpu` (the TPU of this machine,
+            or `TPU_NAME`), `tpu:NAME`.
         worker_timeout: maximum time to wait for other workers, in seconds, before TensorFlow connects them.
+        batch_size: number of rows of a batch, and so the maximum number of parts of `cores`; None for any.
 
     Raises:
         HparamError: an unknown name, or a strategy that Keras cannot train under.
@@ -62,7 +65,9 @@ def resolve_strategy(strategy: Any, worker_timeout: float = 120.0) -> Distributi
         raise HparamError(
             f"{option('worker_timeout')} must be a positive number of seconds. Received: {worker_timeout!r}."
         )
-    distribution = _from_strategy(strategy) if not isinstance(strategy, str) else _from_name(strategy, worker_timeout)
+    distribution = (
+        _from_name(strategy, worker_timeout, batch_size) if isinstance(strategy, str) else _from_strategy(strategy)
+    )
     if distribution.strategy.num_replicas_in_sync > 1:
         from dlkit.training.keras_repair import repair_keras
 
@@ -70,14 +75,16 @@ def resolve_strategy(strategy: Any, worker_timeout: float = 120.0) -> Distributi
     return distribution
 
 
-def _from_name(strategy: str, worker_timeout: float) -> Distribution:
+def _from_name(strategy: str, worker_timeout: float, batch_size: int | None) -> Distribution:
     word, colon, detail = strategy.partition(":")
-    if word == "auto" and not colon:
-        return _auto(worker_timeout)
+    if word == "auto" and (detail == "cores" or not colon):
+        return _auto(
+            worker_timeout, (lambda: _cores(0, batch_size, is_chosen=False)) if colon else _one_device, strategy
+        )
     if word == "one" and not colon:
         return _one_device()
     if word == "cores":
-        return _cores(_parse_count(strategy, detail) if colon else 0)
+        return _cores(_parse_count(strategy, detail) if colon else 0, batch_size)
     if word == "mirrored":
         return _mirrored(_parse_count(strategy, detail) if colon else 0)
     if word == "multiworker" and not colon:
@@ -93,13 +100,16 @@ def _one_device() -> Distribution:
     return Distribution(_default_strategy(), f"one device, {_device_names(_list_devices())[0]}")
 
 
-def _cores(count: int) -> Distribution:
+def _cores(count: int, batch_size: int | None, *, is_chosen: bool = True) -> Distribution:
     """Compute `count` parts of each batch side by side, each with its share of the threads.
 
-    Small operations gain little from a second thread, and lose by waiting for it.
+    Small operations gain little from a second thread, and lose by waiting for it. Without `is_chosen`, one device takes
+    the place of what is not possible in this process.
     """
     cores = len(os.sched_getaffinity(0))
-    count = count or cores
+    count = count or min(cores, batch_size or cores)
+    if count == 1:
+        return _one_device()
     threads = max(cores // count, 1)
     own = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
     if str(own) != str(threads):
@@ -107,6 +117,8 @@ def _cores(count: int) -> Distribution:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(count)
         except RuntimeError as error:
+            if not is_chosen:
+                return _one_device()
             raise DlkitError(
                 f"{option('strategy', f'cores:{count}')} needs {threads} threads per operation, and TensorFlow has "
                 "started with another number in this process. Call `fit` before it runs any operation, or set the "
@@ -115,18 +127,19 @@ def _cores(count: int) -> Distribution:
     return Distribution(_default_strategy(), f"{count} parts of each batch at once, on {cores} cores", parts=count)
 
 
-def _auto(worker_timeout: float) -> Distribution:
+def _auto(worker_timeout: float, otherwise: Callable[[], Distribution], name: str) -> Distribution:
     if tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME"):
-        return _with_reason(_tpu(""), f"{option('strategy', 'auto')} found a TPU")
+        return _with_reason(_tpu(""), f"{option('strategy', name)} found a TPU")
     for variable, found in (("TF_CONFIG", _tf_config_workers()), ("SLURM_STEP_NUM_TASKS", _slurm_workers())):
         if found > 1:
             return _with_reason(
-                _multiworker(worker_timeout), f"{option('strategy', 'auto')} found {found} workers in {variable}"
+                _multiworker(worker_timeout), f"{option('strategy', name)} found {found} workers in {variable}"
             )
     gpus = tf.config.list_physical_devices("GPU")
     if len(gpus) > 1:
-        return _with_reason(_mirrored(0), f"{option('strategy', 'auto')} found {len(gpus)} GPUs")
-    return _with_reason(_one_device(), f"{option('strategy', 'auto')} found no other device")
+        return _with_reason(_mirrored(0), f"{option('strategy', name)} found {len(gpus)} GPUs")
+    make = _one_device if gpus else otherwise
+    return _with_reason(make(), f"{option('strategy', name)} found no other device")
 
 
 def _with_reason(distribution: Distribution, why: str) -> Distribution:

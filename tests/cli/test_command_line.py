@@ -348,12 +348,21 @@ def test_flags_count_more_than_a_file(tmp_path):
     assert reading["columns"] == {"y": "price", "ds": "day"}
     assert reading["quotes"] is False
     assert reading["column_names"] == ["a", "b"]
-    run = run_options(given)
+    run = run_options(given, find_task("forecasting")())
     assert run["save"] == "model"
+    assert run["strategy"] == "auto"
     assert run["checkpoint_every"] == "10m"
     assert run["keep_examples"] is False
     assert run["resume"] == "auto"
     assert parsed("check", "forecasting", "--config", tmp_path / "run.yaml").data == "a.csv"
+
+
+def test_tasks_of_small_operations_take_all_cores_unless_told_otherwise():
+    from dlkit.cli.flags import run_options
+
+    task = find_task("language_model")()
+    assert run_options(parsed("train", "language_model"), task)["strategy"] == "auto:cores"
+    assert run_options(parsed("train", "language_model", "--strategy", "one"), task)["strategy"] == "one"
 
 
 def test_a_model_has_its_options_beside_it_and_they_are_read_as_they_were(sentiment_model):

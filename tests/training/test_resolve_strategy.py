@@ -90,12 +90,28 @@ def test_cores_share_a_batch_and_the_threads(word, parts, threads, monkeypatch):
     assert len(found) == 2  # nothing is changed that is so already
 
 
+@pytest.mark.parametrize(("rows", "parts", "threads"), [(1, 1, []), (2, 2, [2, 2]), (3, 3, [1, 3]), (64, 4, [1, 4])])
+@pytest.mark.parametrize("word", ["cores", "auto:cores"])
+def test_cores_have_a_row_each(word, rows, parts, threads, monkeypatch):
+    found = []
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", found.append)
+    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", found.append)
+    place = resolve_strategy(word, batch_size=rows)
+    assert (place.parts, found) == (parts, threads)
+    assert ('(strategy="auto:cores" found no other device)' in place.reason) == (word == "auto:cores")
+
+
 def test_cores_need_a_process_that_has_not_started(monkeypatch):
     tf.constant(1)
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
-    with pytest.raises(DlkitError, match=r"TensorFlow has started with another number.*TF_NUM_INTRAOP_THREADS="):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    with pytest.raises(DlkitError, match=r"TensorFlow has started with another number.*TF_NUM_INTRAOP_THREADS=1"):
         resolve_strategy("cores")
+    assert resolve_strategy("auto:cores").parts == 1  # it was not asked for
 
 
 @pytest.mark.parametrize(

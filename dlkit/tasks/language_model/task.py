@@ -128,6 +128,7 @@ class LanguageModel(Task):
         "embedding": Embedding(),
     }
     rows = DocumentRows
+    prefers_cores = True
     primary_metric = "compression"
     evaluated_signature = "score"  # which reads texts of any length
 
