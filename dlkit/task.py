@@ -327,8 +327,9 @@ class Task:
                 the same call can be repeated after any interruption.
             overwrite: replace the model in `save` when the new one is complete. With `resume="auto"`, only if the run
                 cannot be resumed, for example because hyperparameters or data have changed.
-            strategy: distribution strategy: "auto", "auto:cores", "one", "cores", "cores:N", "mirrored", "mirrored:N", "multiworker",
-                "tpu", "tpu:NAME", or a `tf.distribute.Strategy`; see `dlkit.training.strategies.resolve_strategy`.
+            strategy: distribution strategy: "auto", "auto:cores", "one", "cores", "cores:N", "mirrored", "mirrored:N",
+                "multiworker", "tpu", "tpu:NAME", or a `tf.distribute.Strategy`; see
+                `dlkit.training.strategies.resolve_strategy`.
             worker_timeout: seconds to wait for the other workers before training starts.
             checkpoint_every: checkpoint interval in steps, or in minutes as "10m"; 0 saves at the end of epochs and
                 skips some so that checkpoints take less than 3% of the training time.
