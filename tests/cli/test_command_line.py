@@ -324,7 +324,7 @@ def test_a_file_of_options_is_of_one_task(refused, tmp_path):
 
 def parsed(*argv):
     argv = [str(word) for word in argv]
-    config = read_run_file(Path(argv[argv.index("--config") + 1]))
+    config = read_run_file(Path(argv[argv.index("--config") + 1])) if "--config" in argv else None
     return command_parser(argv, config).parse_args(argv)
 
 
