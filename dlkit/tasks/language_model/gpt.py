@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from dlkit.layers.gelu import gelu
 from dlkit.layers.transformer_blocks import MASKED_SCORE, CachedMultiHeadAttention, Rotation, rotary_positions
 from dlkit.lazy import keras, layers, tf
+from dlkit.tasks.language_model.gelu import gelu
 
 POSITIONS = ("rotary", "learned")
 FEEDFORWARDS = ("gelu", "swiglu")

@@ -24,7 +24,7 @@ def gelu(x: tf.Tensor) -> tf.Tensor:
         Tensor of the same shape and dtype.
 
     Examples:
-        >>> gelu(tf.constant([-1.0, 0.0, 1.0])).numpy().round(4).tolist()
+        >>> [round(float(value), 4) for value in gelu(tf.constant([-1.0, 0.0, 1.0]))]
         [-0.1588, 0.0, 0.8412]
     """
 
