@@ -46,6 +46,18 @@ def workers(monkeypatch):
     monkeypatch.setattr(strategies, "_wait_for_peers", lambda source, worker_timeout: None)  # they are made up
 
 
+@pytest.fixture
+def set_threads(monkeypatch):
+    """The numbers of threads that are set, on a machine of four cores where none are."""
+    found = []
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", found.append)
+    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", found.append)
+    return found
+
+
 def name_workers(monkeypatch, cluster, kind, index):
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
 
@@ -75,32 +87,20 @@ def test_wrong_words_list_the_right_ones(word):
 
 
 @pytest.mark.parametrize(("word", "parts", "threads"), [("cores", 4, 1), ("cores:2", 2, 2), ("cores:8", 8, 1)])
-def test_cores_share_a_batch_and_the_threads(word, parts, threads, monkeypatch):
-    found = []
-    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
-    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", found.append)
-    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", found.append)
+def test_cores_share_a_batch_and_the_threads(word, parts, threads, set_threads, monkeypatch):
     place = resolve_strategy(word)
-    assert (place.parts, place.strategy, found) == (parts, tf.distribute.get_strategy(), [threads, parts])
+    assert (place.parts, place.strategy, set_threads) == (parts, tf.distribute.get_strategy(), [threads, parts])
     assert place.reason == f"{parts} parts of each batch at once, on 4 cores"
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", str(threads))
     assert resolve_strategy(word).parts == parts
-    assert len(found) == 2  # nothing is changed that is so already
+    assert len(set_threads) == 2  # nothing is changed that is so already
 
 
 @pytest.mark.parametrize(("rows", "parts", "threads"), [(1, 1, []), (2, 2, [2, 2]), (3, 3, [1, 3]), (64, 4, [1, 4])])
 @pytest.mark.parametrize("word", ["cores", "auto:cores"])
-def test_cores_have_a_row_each(word, rows, parts, threads, monkeypatch):
-    found = []
-    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
-    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", found.append)
-    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", found.append)
+def test_cores_have_a_row_each(word, rows, parts, threads, set_threads):
     place = resolve_strategy(word, batch_size=rows)
-    assert (place.parts, found) == (parts, threads)
+    assert (place.parts, set_threads) == (parts, threads)
     assert ('(strategy="auto:cores" found no other device)' in place.reason) == (word == "auto:cores")
 
 
